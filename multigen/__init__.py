@@ -1,0 +1,29 @@
+"""Adversarial generation of images, text and audio: one training engine, modalities that plug into it."""
+
+from typing import Any
+
+__all__ = ["__version__", "load"]
+
+__version__ = "0.1.0"
+
+
+def load(run: str) -> Any:
+    """A trained model, ready to use: `.upscale(image)` for super-resolution.
+
+    `run` is a run's folder, its `model` folder, or a folder of runs (the newest complete one is taken, and named). Neither the
+    data nor the trainer is needed. Raises CheckpointError where there is no model.
+    """
+    from importlib import import_module
+
+    from multigen.errors import CheckpointError
+    from multigen.runs import find_model, read_model
+
+    folder = find_model(run)
+    method, config, weights = read_model(folder)
+    if method not in MODELS:
+        raise CheckpointError(f"{folder} was made by {method!r}; expected one of {', '.join(MODELS)}: get a newer multigen")
+    return import_module(MODELS[method]).load_model(config, weights)
+
+
+MODELS = {"srgan": "multigen.image.srgan"}
+"""Method -> module whose `load_model(config, weights)` gives the ready object."""

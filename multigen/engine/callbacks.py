@@ -1,0 +1,26 @@
+"""Hooks for what a run should do besides: five, each called on every rank."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Callback"]
+
+
+class Callback:
+    """Does nothing; override what is needed. `trainer` is the running `Trainer`."""
+
+    def on_step(self, trainer: Any) -> None:
+        """After each step."""
+
+    def on_evaluate(self, trainer: Any, metrics: Mapping[str, float]) -> None:
+        """After each validation."""
+
+    def on_checkpoint(self, trainer: Any, folder: Path) -> None:
+        """After each checkpoint that was saved to `folder`."""
+
+    def on_error(self, trainer: Any, error: BaseException) -> None:
+        """When training ends by an error or an interrupt, before it is raised."""
+
+    def on_end(self, trainer: Any) -> None:
+        """When training has ended as planned."""

@@ -1,0 +1,113 @@
+"""Batches: which items make up a batch is a pure function of (seed, stage, update, number of the batch).
+
+An endless sequence of items is made of one permutation of the data after another, each keyed by its epoch; batch n takes
+positions n*B to n*B + B - 1 of it. Every item is used equally often, a set smaller than a batch works, and any batch can be
+made again without those before it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from multigen.engine.randomness import key, order, row_generator
+
+__all__ = ["Batch", "Rows", "Source", "Stream", "TensorSource"]
+
+Batch = dict[str, Tensor]
+
+
+class Rows:
+    """The rows of one batch that are to be made: `indices` (n,) of the items, and a generator for each row."""
+
+    def __init__(self, indices: np.ndarray, first: int, number: int):
+        self.indices, self.first, self.number = indices, first, number
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def rng(self, i: int) -> np.random.Generator:
+        """Random numbers of row i of these rows (crop, flip): the same however a batch is divided."""
+        return row_generator(self.number, self.first + i)
+
+
+class Source(Protocol):
+    """What the engine asks of data."""
+
+    def __len__(self) -> int:
+        """Number of items."""
+        ...
+
+    def batch(self, rows: Rows) -> Batch:
+        """Named tensors whose first dimension is len(rows), on the CPU (or wherever the data lies)."""
+        ...
+
+
+class TensorSource:
+    """Data held whole as named tensors (N, ...), on any device: a batch is one gather a tensor."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]):
+        lengths = {name: len(t) for name, t in tensors.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"tensors of one length expected, got {lengths}")
+        self.tensors = dict(tensors)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def batch(self, rows: Rows) -> Batch:
+        indices = torch.from_numpy(rows.indices)
+        return {name: t[indices.to(t.device)] for name, t in self.tensors.items()}
+
+
+class Stream:
+    """The batches of one update. `at(number)` makes batch `number`; with workers the following ones are made ahead."""
+
+    def __init__(self, source: Source, batch: int, rows: slice, name: tuple[int | str, ...], workers=0, pin=False):
+        self.source, self.size, self.rows, self.name = source, batch, rows, name
+        self.workers, self.pin = workers, pin
+        self._ahead: Iterator[Batch] | None = None
+        self._next = -1
+
+    def at(self, number: int) -> Batch:
+        if not self.workers:
+            return self.make(number)
+        if self._ahead is None or number != self._next:
+            loader = DataLoader(
+                _Numbered(self), batch_size=None, sampler=_Counting(number), num_workers=self.workers, pin_memory=self.pin
+            )
+            self._ahead = iter(loader)
+        self._next = number + 1
+        return next(self._ahead)
+
+    def make(self, number: int) -> Batch:
+        length = len(self.source)
+        positions = np.arange(number * self.size + self.rows.start, number * self.size + self.rows.stop)
+        epochs, places = positions // length, positions % length
+        indices = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            of = epochs == epoch
+            indices[of] = order(length, key(*self.name, "epoch", int(epoch)))[places[of]]
+        return self.source.batch(Rows(indices, self.rows.start, key(*self.name, "rows", number)))
+
+
+class _Numbered(Dataset):
+    def __init__(self, stream: Stream):
+        self.stream = stream
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.stream.make(number)
+
+
+class _Counting(Sampler):
+    def __init__(self, first: int):
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        number = self.first
+        while True:
+            yield number
+            number += 1

@@ -1,0 +1,41 @@
+"""Which device and which precision to train in."""
+
+import contextlib
+import os
+
+import torch
+
+from multigen.errors import ConfigError
+
+__all__ = ["autocast", "choose_device", "choose_precision"]
+
+
+def choose_device(name: str) -> torch.device:
+    """"auto": this rank's GPU if there is one, else the CPU. Any other name is torch's own: cpu, cuda, cuda:1, mps."""
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {name!r} cannot be used ({reason}); give auto, cpu, cuda or cuda:N") from error
+    return torch.device("cuda", local) if device.type == "cuda" and device.index is None else device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """"auto" is bf16 where the hardware multiplies it natively (GPUs since Ampere, CPUs with AMX or AVX512-BF16), else fp32."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if device.type == "cpu" and (able.get("amx_bf16") or able.get("avx512_bf16")) else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """Mixed precision around a loss; nothing for fp32 and fp64."""
+    if precision in ("bf16", "fp16"):
+        return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+    return contextlib.nullcontext()

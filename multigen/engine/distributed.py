@@ -1,0 +1,107 @@
+"""Ranks: started by torchrun, joined by `torch.distributed` (gloo on CPUs, NCCL on GPUs). One process is the default.
+
+Networks are never wrapped. An update reduces its gradients once, as one flat tensor (`reduce_gradients`), so losses may
+call any method of a network, and a penalty without gradient for some parameter cannot misalign the ranks.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+__all__ = [
+    "all_sum",
+    "any_rank",
+    "barrier",
+    "broadcast_buffers",
+    "from_first",
+    "join",
+    "rank",
+    "reduce_gradients",
+    "share",
+    "world",
+]
+
+
+def join(device: torch.device) -> None:
+    """Joins the ranks that torchrun started. Does nothing for a single process, or when already joined."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def rank() -> int:
+    """This process's number, 0 alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    """Number of ranks, 1 alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def barrier() -> None:
+    if world() > 1:
+        dist.barrier()
+
+
+def share(total: int, part: int, parts: int) -> slice:
+    """Rows of a batch of `total` that fall to `part` of `parts`: contiguous, sizes differ by one at most."""
+    return slice(total * part // parts, total * (part + 1) // parts)
+
+
+class _AllSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # noqa: ARG004
+        total = x.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # Every rank's loss depends on x through the sum, so their gradients add up.
+        return _AllSum.apply(grad)  # pyright: ignore[reportReturnType]
+
+
+def all_sum(x: Tensor) -> Tensor:
+    """Sum of `x` over the ranks, any shape; differentiable; `x` itself in a single process."""
+    return _AllSum.apply(x) if world() > 1 else x  # pyright: ignore[reportReturnType]
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether `flag` is true on any rank; all ranks get the same answer."""
+    if world() == 1:
+        return flag
+    votes = torch.tensor(float(flag), device=device)
+    dist.all_reduce(votes)
+    return votes.item() > 0
+
+
+def from_first(values: Sequence[float], device: torch.device) -> list[float]:
+    """Rank 0's numbers, on every rank: what is decided from them is decided alike."""
+    if world() == 1:
+        return list(values)
+    shared = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.broadcast(shared, src=0)
+    return shared.tolist()
+
+
+def reduce_gradients(parameters: Sequence[Tensor]) -> None:
+    """Sums `.grad` over the ranks in one reduction. A missing gradient counts as zeros, on every rank alike."""
+    if world() == 1:
+        return
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in parameters])
+    dist.all_reduce(flat)
+    for p, grad in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.grad = grad.view(p.shape) if p.grad is None else p.grad.copy_(grad.view(p.shape))
+
+
+def broadcast_buffers(networks: Iterable[nn.Module]) -> None:
+    """Gives every rank rank 0's buffers: batch statistics are each rank's own until a checkpoint."""
+    if world() > 1:
+        for network in networks:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, src=0)

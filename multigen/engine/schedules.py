@@ -1,0 +1,110 @@
+"""Values that change during a stage, as pure functions of its progress: 0 at its first step, 1 at its end.
+
+A schedule is a number or any function of progress. `value_at` evaluates either and holds progress to 0..1, so the end
+values last beyond the ends; the schedules themselves, when called, expect 0..1. Both end values are exact.
+
+    lr = WarmUp(0.05, then=Cosine(2e-4, 5e-5))
+    value_at(lr, 0.5)
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from multigen.errors import ConfigError
+
+__all__ = ["Constant", "Cosine", "Linear", "Schedule", "Steps", "WarmUp", "is_constant", "value_at"]
+
+Schedule = float | Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """`value` throughout."""
+
+    value: float
+
+    def __call__(self, progress: float) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Linear:
+    """From `start` to `end` in a straight line."""
+
+    start: float
+    end: float
+
+    def __call__(self, progress: float) -> float:
+        return (1 - progress) * self.start + progress * self.end
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """From `start` to `end` along half a cosine: flat at both ends, half way at progress 1/2."""
+
+    start: float
+    end: float
+
+    def __call__(self, progress: float) -> float:
+        left = (1 + math.cos(math.pi * progress)) / 2
+        return left * self.start + (1 - left) * self.end
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Rises in a straight line from 0 to where `then` begins, over the first `share` of progress; `then` has the rest.
+
+    Raises:
+        ConfigError: `share` lies outside 0 <= share < 1.
+    """
+
+    share: float
+    then: Schedule
+    """Sees a progress of its own, 0 at the end of the rise and 1 at the end of the stage."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise ConfigError(f"WarmUp share {self.share}: expected 0 <= share < 1, the part of the stage it takes")
+
+    def __call__(self, progress: float) -> float:
+        if progress < self.share:
+            return progress / self.share * value_at(self.then, 0)
+        return value_at(self.then, (progress - self.share) / (1 - self.share))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Piecewise constant: `values[0]` up to progress `at[0]`, from there `values[1]`, and so on.
+
+    SRGAN's learning rate is Steps((1e-4, 1e-5), at=(0.5,)).
+
+    Raises:
+        ConfigError: there is not one value more than there are changes, or `at` does not rise strictly within 0..1.
+    """
+
+    values: tuple[float, ...]
+    at: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.at) + 1:
+            raise ConfigError(f"Steps values {self.values}, at {self.at}: expected one value more than changes")
+        if not all(a < b for a, b in pairwise((0, *self.at, 1))):
+            raise ConfigError(f"Steps at {self.at}: expected rising shares of the stage, each above 0 and below 1")
+
+    def __call__(self, progress: float) -> float:
+        return self.values[bisect_right(self.at, progress)]
+
+
+def value_at(schedule: Schedule, progress: float) -> float:
+    """The schedule's value; progress outside 0..1 counts as the nearer end."""
+    if isinstance(schedule, int | float):
+        return float(schedule)
+    return float(schedule(min(max(progress, 0.0), 1.0)))
+
+
+def is_constant(schedule: Schedule) -> bool:
+    """Whether the schedule is a plain number or a `Constant`. Any other counts as changing, whatever its values."""
+    return isinstance(schedule, int | float | Constant)

@@ -1,0 +1,392 @@
+"""The trainer: a method states its networks, data and stages; the loop, saving, logging and recovery are here, once."""
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from multigen.config import to_table, write_toml
+from multigen.engine import checkpoint, distributed, saving
+from multigen.engine.callbacks import Callback
+from multigen.engine.data import Batch, Source, Stream
+from multigen.engine.device import choose_device, choose_precision
+from multigen.engine.ema import average_like, follow, reestimate_statistics
+from multigen.engine.logging import RunLog, say
+from multigen.engine.optimisers import Adam, Optimiser
+from multigen.engine.options import Run
+from multigen.engine.randomness import key, seed_everything
+from multigen.engine.schedules import Schedule, value_at
+from multigen.engine.update import Copy, Stage, Step
+from multigen.engine.updater import Updater
+from multigen.errors import Interrupted, TrainingError
+from multigen.evaluation import Evaluation, record, write_json
+from multigen.runs import find_run, new_folder, write_model
+
+__all__ = ["Trainer"]
+
+C = TypeVar("C")
+IN_A_ROW = 5  # dropped gradients of one update that send a run back to its last checkpoint
+RETURNS = 3  # returns before the run is given up
+
+
+class Trainer(Generic[C]):
+    """Trains the networks of one method. A configuration has at least `batch` (rows of a global batch) and `steps`.
+
+    A method overrides `networks`, `open_data` and `stages`, and what it needs of the rest. Each network and each copy of a stage
+    is also an attribute by its name, as losses use them: `self.G`.
+    """
+
+    name: ClassVar[str]
+    """Name of the method, as in `python -m multigen.recipes.<name>`."""
+    exports: ClassVar[Sequence[str]] = ("G",)
+    """Networks that inference needs."""
+
+    # ---------------------------------------------------------------------------------- what a method states
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Networks by name. `self.data` is open already."""
+        raise NotImplementedError
+
+    def open_data(self) -> Source:
+        """Training data. Raises DataError with path and remedy."""
+        raise NotImplementedError
+
+    def stages(self) -> list[Stage]:
+        """What is trained, in which order."""
+        raise NotImplementedError
+
+    def optimisers(self) -> Optimiser | Mapping[str, Optimiser]:
+        """One description for all networks, or one for each by name."""
+        return Adam()
+
+    def averaged(self) -> Mapping[str, Schedule]:
+        """Networks of which a running average is kept, with its decay."""
+        return {}
+
+    def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> object:
+        """Runs `network` as the losses do; asked for when an averaged network has BatchNorm."""
+        raise NotImplementedError(f"{type(self).__name__}.forward must run {name}: its BatchNorm statistics are re-estimated")
+
+    def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
+        """Figures on data that is neither training nor test data; they choose the best checkpoint."""
+        return {}
+
+    def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
+        """Writes something to look at or listen to, named after `self.step`."""
+
+    def score(self) -> Evaluation:
+        """Measures what was trained on test data, beside its baselines."""
+        return Evaluation()
+
+    def card(self) -> str:
+        """Text of the model card."""
+        return f"# {self.name}\n\nTrained with multigen, {self.step} steps, seed {self.run.seed}.\n"
+
+    # ---------------------------------------------------------------------------------- what a user calls
+
+    def __init__(self, config: C, run: Run | None = None, callbacks: Sequence[Callback] = ()):
+        self.config, self.run, self.callbacks = config, run or Run(), callbacks
+        self.number = self.index = self.step = 0  # stage, steps within it, steps in all
+        self.ended = self._entered = self._prepared = False
+        self._signal = 0
+
+    def fit(self) -> Self:
+        """Trains to the end, or goes on with `run.resume`. Writes the run's folder, with the model in it.
+
+        Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite.
+        """
+        self.prepare()
+        self.folder = self._claim_folder()
+        try:
+            self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
+            with self._signals():
+                self._train(time.monotonic() - self.state["seconds"])
+            if distributed.rank() == 0:
+                weights = {n: saving.weights(self, n, self.plan[-1].name, "best") for n in self.exports}
+                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.card())
+            self._call("on_end")
+        except BaseException as error:
+            self._call("on_error", error)
+            raise
+        finally:
+            if hasattr(self, "log"):
+                self.log.close()
+        return self
+
+    def evaluate(self) -> Evaluation:
+        """Measures the run by `score` and writes `evaluation.json`."""
+        evaluation = self.score()
+        if distributed.rank() == 0:
+            steps = {stage.name: stage.steps for stage in self.plan}
+            content = record(evaluation, self.name, [self.run.seed], steps, self.state["seconds"])
+            write_json(self.folder / "evaluation.json", content)
+        return evaluation
+
+    def control(self, name: str) -> float:
+        """Present value of a control."""
+        return self.state[f"control/{name}"]
+
+    def saved(self, network: str, stage: str, which: str) -> dict[str, Tensor]:
+        """Weights of `network` (its running average, if kept) at the "last" or the "best" step of a stage."""
+        return saving.weights(self, network, stage, which)
+
+    @property
+    def stage(self) -> Stage:
+        return self.plan[self.number]
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[dict[str, nn.Module]]:
+        """Networks as they are sampled and validated: running averages where kept, evaluation mode, no gradients."""
+        for name, average in self.averages.items():
+            reestimate_statistics(average, lambda network, i, name=name: self._forward(name, network, i))
+        distributed.broadcast_buffers(self.averages.values())
+        nets = {name: self.averages.get(name, net).eval() for name, net in self.nets.items()}
+        try:
+            with torch.no_grad():
+                yield nets
+        finally:
+            for net in self.nets.values():
+                net.train()
+
+    def prepare(self) -> None:
+        """Opens the data and builds everything; `fit` does it itself."""
+        if self._prepared:
+            return
+        self.device = choose_device(self.run.device)
+        self.precision = choose_precision(self.run.precision, self.device)
+        distributed.join(self.device)
+        self.data = self.open_data()
+        seed_everything(key(self.run.seed, "weights"), self.device)
+        dtype = torch.float64 if self.precision == "fp64" else torch.float32
+        self.nets = self.networks()
+        for name, net in self.nets.items():
+            net.train().to(self.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            setattr(self, name, torch.compile(net) if self.run.compile else net)
+        if self.run.start and not self.run.resume:
+            saving.start_from(self, self.run.start)
+        self.averages = {name: average_like(self.nets[name]) for name in self.averaged()}
+        self.copies: dict[str, nn.Module] = {}
+        batch = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
+        self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision)
+        self.state: dict[str, Any] = self.updater.state
+        self.state.update({"attempt": 0, "control/lr": 1.0, "seconds": 0.0})
+        self.plan = self.stages()
+        self._prepared = True
+
+    # ---------------------------------------------------------------------------------- the loop
+
+    def _claim_folder(self) -> Path:
+        """Folder of a new run or of the resumed one, which is restored; the configuration, resolved, is written there."""
+        fixed = dataclasses.replace(self.run, device=self.device.type, precision=self.precision, out="", resume="")
+        if self.run.resume:
+            folder = find_run(self.run.resume)
+            fixed = saving.check_same(self, folder, fixed)
+        else:
+            folder = new_folder(self.run.out, self.name, distributed.from_first([time.time()], self.device)[0])
+            if self.run.minutes and not self.run.budget:
+                fixed = dataclasses.replace(fixed, budget=self._measure())
+        if fixed.budget:
+            self.plan = [dataclasses.replace(s, steps=fixed.budget[s.name]) for s in self.plan]
+        if self.run.resume:
+            saving.resume(self, folder)
+        distributed.barrier()
+        if distributed.rank() == 0:
+            (folder / "previews").mkdir(parents=True, exist_ok=True)
+            table = {"recipe": self.name, "config": to_table(self.config), "run": to_table(fixed)}
+            write_toml(folder / "config.toml", table)
+        return folder
+
+    def _measure(self) -> dict[str, int]:
+        """Steps of each stage that fit into `run.minutes`: timed on a second trainer that is thrown away."""
+        trial = type(self)(self.config, dataclasses.replace(self.run, resume="", workers=0))
+        trial.open_data = lambda: self.data
+        trial.prepare()
+        total = 0.0
+        for trial.number, stage in enumerate(trial.plan):
+            trial.enter(stage)
+            times = []
+            for trial.index in range(min(stage.steps, 24)):
+                began = time.perf_counter()
+                trial._advance(trial.index)
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+                times.append(time.perf_counter() - began)
+            times = times[min(4, len(times) // 2) :]  # the first ones warm up
+            total += stage.steps * sum(times) / max(len(times), 1)
+        share = distributed.from_first([self.run.minutes * 60 / max(total, 1e-9)], self.device)[0]
+        budget = {stage.name: max(1, round(stage.steps * share)) for stage in self.plan}
+        say(f"{self.run.minutes:g} minutes are {budget} steps here")
+        return budget
+
+    def enter(self, stage: Stage) -> None:
+        """Begins a stage: copies, optimisers, running averages, controls."""
+        self.updater.enter(stage, {name: self.spec(stage, name) for name in self.nets})
+        self._copied = {name: c if isinstance(c, Copy) else Copy(c) for name, c in stage.copies.items()}
+        self.copies = {name: average_like(self.nets[c.source]).train() for name, c in self._copied.items()}
+        for name, network in self.copies.items():
+            setattr(self, name, network)
+        for name, average in self.averages.items():
+            if not stage.keep_ema:
+                follow(average, self.nets[name], 1.0)
+        for control in stage.controls:
+            self.state[f"control/{control.name}"] = control.start
+        self._entered = True
+
+    def spec(self, stage: Stage, network: str) -> Optimiser:
+        """Description of a network's optimiser in a stage."""
+        for specs in (stage.optim, self.optimisers()):
+            if isinstance(specs, Optimiser):
+                return specs
+            if specs is not None and network in specs:
+                return specs[network]
+        return Adam()
+
+    def _train(self, began: float) -> None:
+        while self.number < len(self.plan):
+            if not self._entered:
+                self.enter(self.stage)
+                if self.step == 0:
+                    self._save()
+            self.log.begin(self.stage.name, self.stage.steps, self.index)
+            self._since = (time.monotonic(), self.step)
+            while not self.ended:
+                self._advance(self.index)
+                self.index, self.step = self.index + 1, self.step + 1
+                self._call("on_step")
+                self.state["seconds"] = time.monotonic() - began
+                self._between_steps()
+                # Ranks are signalled at different moments; they agree every few steps.
+                if (distributed.world() == 1 or self.step % 10 == 0) and distributed.any_rank(self._signal != 0, self.device):
+                    self._save()
+                    raise Interrupted(f"stopped at step {self.step}; go on with: --resume {self.folder}", self._signal)
+            self.log.end()
+            self.number, self.index, self.ended, self._entered = self.number + 1, 0, False, False
+
+    def _advance(self, index: int) -> None:
+        """One step: a pass over the stage's updates."""
+        stage = self.stage
+        progress = index / stage.steps
+        self.updater.set_hyperparameters(progress, self.state["control/lr"])
+        for update in stage.updates:
+            self.updater.fire(stage, update, index, progress)
+        for name, decay in self.averaged().items():
+            # The first steps of a stage weigh more: a short run is not held back by its initial weights.
+            follow(self.averages[name], self.nets[name], 1 - min(value_at(decay, progress), (1 + index) / (10 + index)))
+        for name, copied in self._copied.items():
+            if copied.follow:
+                follow(self.copies[name], self.nets[copied.source], copied.follow)
+
+    def _between_steps(self) -> None:
+        self.ended = self.index >= self.stage.steps
+        self._adjust_controls()
+        if self._due(self.run.log_every) and self._log_and_recover():
+            return
+        improved = self._due(self.run.validate_every) and self._validate()
+        if self._due(self.run.preview_every):
+            with self.inference() as nets:
+                if distributed.rank() == 0:
+                    self.preview(nets, self.folder / "previews")
+        if self.ended:
+            self.state[f"last_step/{self.stage.name}"] = self.step
+        if improved or self._due(self.run.save_every):
+            self._save()
+
+    def _due(self, every: int) -> bool:
+        return self.ended or self.index % every == 0
+
+    def _save(self) -> None:
+        self._call("on_checkpoint", saving.save(self))
+
+    def _log_and_recover(self) -> bool:
+        """Logs; True when too many gradients in a row were not finite and the run went back to its last checkpoint."""
+        now = time.monotonic()
+        speed = (self.step - self._since[1]) * self.updater.batch / max(now - self._since[0], 1e-9)
+        self._since = (now, self.step)
+        dropped = {"dropped": float(self.state["dropped"])} if self.state.get("dropped") else {}
+        self.log.metrics(self.step, self.index, self.updater.meter.read() | dropped, speed)
+        bad = [u.name for u in self.stage.updates if self.state.get(f"nonfinite/{u.name}", 0) >= IN_A_ROW]
+        if not bad:
+            return False
+        attempt, rate = self.state["attempt"] + 1, self.state["control/lr"] / 2
+        what = f"update {bad[0]!r}: {IN_A_ROW} or more gradients in a row were not finite at step {self.step}"
+        if attempt > RETURNS:
+            raise TrainingError(f"{what}, after {RETURNS} returns to a checkpoint; lower the learning rate or try --precision fp32")
+        folder = checkpoint.saved(self.folder / "checkpoints")[-1]  # one is saved before the first step
+        saving.restore(self, folder)
+        self.state.update({"attempt": attempt, "control/lr": rate})
+        say(f"{what}; going back to {folder.name} with {rate:g} of the learning rate")
+        self.log.event(self.step, control="lr", value=rate, reason=what)
+        return True
+
+    def _adjust_controls(self) -> None:
+        due = [c for c in self.stage.controls if self.index % c.every == 0]
+        signals = self.updater.signals.read() if due else {}
+        for control in due:
+            old = self.control(control.name)
+            value, reason = control.rule(old, signals)
+            self.state[f"control/{control.name}"] = value
+            if value != old:
+                self.log.event(self.step, control=control.name, value=value, reason=reason)
+
+    def _validate(self) -> bool:
+        """Validates; True when this is the best of the stage so far. May end the stage."""
+        with self.inference() as nets:
+            found = self.validate(nets)
+        metrics = dict(zip(found, distributed.from_first(list(found.values()), self.device), strict=True))
+        self._call("on_evaluate", metrics)
+        if metrics:
+            self.log.event(self.step, validation=metrics)
+        tracks, stage = self.stage.until or self.stage.best, self.stage.name
+        if tracks is None:
+            return False
+        improved = tracks.better(metrics[tracks.metric], self.state.get(f"best_value/{stage}"))
+        if improved:
+            self.state |= {f"best_value/{stage}": metrics[tracks.metric], f"best_step/{stage}": self.step}
+        if (until := self.stage.until) is not None:
+            self.state["waited"] = 0 if improved else self.state.get("waited", 0) + 1
+            if self.state["waited"] >= until.patience:
+                self.ended, self.state["waited"] = True, 0
+                self.state[f"stopped/{stage}"] = self.step
+                say(f"{stage}: no better {until.metric} for {until.patience} validations; the best is kept")
+                if until.restore:
+                    saving.load_networks(self, saving.checkpoint_of(self, stage, "best"))
+        return improved
+
+    # ---------------------------------------------------------------------------------- smaller things
+
+    def _forward(self, name: str, network: nn.Module, i: int) -> object:
+        """One forward pass on batch `i` of a stream that serves nothing but batch statistics."""
+        stream = Stream(self.data, self.updater.batch, self.updater.rows, (self.run.seed, "statistics"))
+        step = self.updater.step_at((self.run.seed, 0, "statistics", name, i, 0), 0.0, self.updater.rows)
+        return self.forward(name, network, self.updater.move(stream.at(i)), step)
+
+    def _call(self, hook: str, *arguments: object) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *arguments)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the run after the step in progress; a second one at once. Off the main thread: not heard."""
+
+        def put_back() -> None:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+        def ask(number: int, _frame: object) -> None:
+            self._signal = number
+            put_back()
+
+        old = {}
+        with contextlib.suppress(ValueError):  # signals reach the main thread only
+            for number in (signal.SIGINT, signal.SIGTERM):
+                old[number] = signal.signal(number, ask)
+        try:
+            yield
+        finally:
+            put_back()

@@ -1,0 +1,195 @@
+"""One update: freeze, batch, loss, backward, one reduction over the ranks, the non-finite check, clipping, the step."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multigen.engine import distributed
+from multigen.engine.data import Batch, Source, Stream, TensorSource
+from multigen.engine.device import autocast
+from multigen.engine.meter import Meter
+from multigen.engine.optimisers import Optimiser
+from multigen.engine.options import Run
+from multigen.engine.randomness import key, seed_everything
+from multigen.engine.update import Pool, Stage, Step, Terms, Update
+from multigen.errors import ConfigError
+
+__all__ = ["Updater"]
+
+Place = tuple[int | str, ...]
+"""(seed, attempt, stage, update, index, repeat): what a draw depends on besides its stream."""
+
+
+class Updater:
+    """Fires updates. Holds the optimisers, one a network, and a stream of batches for each update of the stage."""
+
+    def __init__(self, nets: Mapping[str, nn.Module], source: Source, batch: int, run: Run, device, precision: str):
+        self.source, self.batch, self.run, self.device, self.precision = source, batch, run, device, precision
+        self.dtype = torch.float64 if precision == "fp64" else torch.float32
+        # A network may hold weights that are never trained: those frozen when it was built.
+        self.parameters = {n: [p for p in net.parameters() if p.requires_grad] for n, net in nets.items()}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.specs: dict[str, Optimiser] = {}
+        self.meter, self.signals = Meter(), Meter()
+        self.state: dict[str, Any] = {}
+        self.rows = distributed.share(batch, distributed.rank(), distributed.world())
+        if self.rows.stop - self.rows.start < run.accumulate:
+            raise ConfigError(f"batch {batch} is too small for {distributed.world()} ranks x {run.accumulate} micro-batches")
+
+    def enter(self, stage: Stage, specs: Mapping[str, Optimiser]) -> None:
+        """Prepares a stage: its streams, and fresh optimisers where a network has none or the stage asks for it."""
+        for update in stage.updates:
+            if update.couples and self.run.accumulate > 1:
+                raise ConfigError(f"update {update.name!r} couples the rows of a batch: accumulate {self.run.accumulate}, expected 1")
+            for name in update.trains:
+                fresh = name in stage.optim if isinstance(stage.optim, Mapping) else stage.optim is not None
+                if name not in self.optimisers or (fresh and self.specs[name] is not specs[name]):
+                    self.specs[name] = specs[name]
+                    self.optimisers[name] = specs[name].build(self.parameters[name])
+        lazy = {u.name: u.every / (u.every + 1) if u.lazy else 1.0 for u in stage.updates}
+        self.lazy = {n: math.prod(lazy[u.name] for u in stage.updates if n in u.trains) for n in self.optimisers}
+        self.signals.held, self.streams = {}, dict[str, Stream]()
+        self._trained: tuple[str, ...] | None = None
+
+    def set_hyperparameters(self, progress: float, control: float) -> None:
+        """Schedules, times the learning-rate control, into the optimisers."""
+        for name, optimiser in self.optimisers.items():
+            settings = self.specs[name].settings(progress, self.lazy[name])
+            settings["lr"] *= control
+            for group in optimiser.param_groups:
+                group.update(settings)
+
+    def fire(self, stage: Stage, update: Update, index: int, progress: float) -> None:
+        """All firings of `update` in step `index` of the stage; none when it is not due."""
+        if index % update.every:
+            return
+        self._freeze(update.trains)
+        for repeat in range(update.repeat):
+            place = (self.run.seed, self.state["attempt"], stage.name, update.name, index, repeat)
+            number = index // update.every * update.repeat + repeat
+            if update.name not in self.streams or isinstance(update.data, Pool):
+                self._open_stream(stage, update, number, self.step_at(place, progress, slice(0, self.batch)))
+            self._gradients(update, self.move(self.streams[update.name].at(number)), place, progress)
+            self._apply(update)
+
+    def step_at(self, place: Place, progress: float, rows: slice) -> Step:
+        return Step(place, progress, rows, self.batch, self.device, self.dtype, self._signal)
+
+    def move(self, batch: Batch) -> Batch:
+        """A batch as networks take it: on the device, pictures channels-last."""
+        layout = {True: torch.channels_last, False: torch.preserve_format}
+        dtypes = {k: self.dtype if t.is_floating_point() else t.dtype for k, t in batch.items()}
+        return {
+            k: t.to(self.device, dtypes[k], non_blocking=True, memory_format=layout[t.dim() == 4]) for k, t in batch.items()
+        }
+
+    def _signal(self, name: str, value: Tensor, rows: int) -> None:
+        self.meter.add(name, value, rows)
+        self.signals.add(name, value, rows)
+
+    def _open_stream(self, stage: Stage, update: Update, number: int, step: Step) -> None:
+        """Opens an update's batches. A pool is filled when due, whole on every rank and from the same draws, and kept as state."""
+        source = update.data
+        if isinstance(source, Pool):
+            if number % source.every and update.name in self.streams:
+                return
+            if number % source.every == 0:
+                seed_everything(key(*step.place, "pool"), self.device)
+                with torch.no_grad(), autocast(self.device, self.precision):
+                    filled = source.fill(step)
+                self.state |= {f"pool/{update.name}/{k}": t.detach() for k, t in filled.items()}
+            prefix = f"pool/{update.name}/"
+            source = TensorSource({k.removeprefix(prefix): t for k, t in self.state.items() if k.startswith(prefix)})
+        name, pin = (self.run.seed, stage.name, update.name), self.device.type == "cuda"
+        self.streams[update.name] = Stream(source or self.source, self.batch, self.rows, name, self.run.workers, pin)
+
+    def _freeze(self, trains: Sequence[str]) -> None:
+        if self._trained != (trained := tuple(trains)):
+            self._trained = trained
+            for name, parameters in self.parameters.items():
+                for p in parameters:
+                    p.requires_grad_(name in trained)
+
+    def _gradients(self, update: Update, batch: Batch, place: Place, progress: float) -> None:
+        """Leaves the gradient of the update's loss over the global batch in `.grad`, the same on every rank."""
+        parameters = [p for name in update.trains for p in self.parameters[name]]
+        for p in parameters:
+            p.grad = None
+        parts, first, local = self.run.accumulate, self.rows.start, self.rows.stop - self.rows.start
+        pending: dict[str, tuple[Tensor, list[Tensor]]] = {}
+        for part in range(parts):
+            mine = distributed.share(local, part, parts)
+            step = self.step_at(place, progress, slice(first + mine.start, first + mine.stop))
+            seed_everything(key(*place, "global", distributed.rank(), part), self.device)
+            with autocast(self.device, self.precision):
+                terms = update.loss({k: t[mine] for k, t in batch.items()} if parts > 1 else batch, step)
+            self._backward(update, terms, mine.stop - mine.start, parameters, pending)
+        for p in parameters:
+            if p.grad is None:  # counts as zeros, on one rank as on several
+                p.grad = torch.zeros_like(p)
+        for count, gradients in pending.values():
+            total = distributed.all_sum(count)
+            torch._foreach_add_([p.grad for p in parameters], [g / total for g in gradients])
+        distributed.reduce_gradients(parameters)
+
+    def _backward(self, update: Update, terms: Terms, rows: int, parameters: list[Tensor], pending: dict) -> None:
+        factor = update.every if update.lazy else 1
+        if self.precision == "fp16":  # a scale for each update: one overflow must not change another's gradient
+            factor = factor * self.state.setdefault(f"scale/{update.name}", torch.tensor(2.0**16, device=self.device))
+        total: Tensor | None = None
+        for name, term in terms.items():
+            if isinstance(term, tuple):
+                value, count = term[0], torch.as_tensor(term[1], device=self.device, dtype=torch.float32)
+                self.meter.add(f"{update.name}/{name}", value.detach() / count, count)
+                if self.run.accumulate > 1:  # the count is known after the last micro-batch only
+                    new = torch.autograd.grad(value * factor, parameters, retain_graph=True, materialize_grads=True)
+                    counted, held = pending.get(name, (0.0, [0.0] * len(new)))
+                    pending[name] = (counted + count, [a + b for a, b in zip(held, new, strict=True)])
+                    continue
+                term = value / distributed.all_sum(count)
+            else:
+                self.meter.add(f"{update.name}/{name}", term.detach(), rows)
+                term = term if rows == self.batch else term * (rows / self.batch)
+            total = term if total is None else total + term
+        if total is not None and total.requires_grad:
+            (total if isinstance(factor, int) and factor == 1 else total * factor).backward()
+
+    def _apply(self, update: Update) -> None:
+        """Checks, clips and steps. A gradient that is not finite is dropped with its batch, and counted."""
+        parameters = [p for name in update.trains for p in self.parameters[name]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.precision == "fp16":
+            torch._foreach_div_(gradients, self.state[f"scale/{update.name}"])
+        norm = nn.utils.get_total_norm(gradients, foreach=True)
+        # A CPU knows at once; elsewhere the answer stays on the device until a logging step.
+        bad = not math.isfinite(norm.item()) if self.device.type == "cpu" else ~torch.isfinite(norm)
+        self.state[f"nonfinite/{update.name}"] = (self.state.get(f"nonfinite/{update.name}", 0) + bad) * bad
+        self.state["dropped"] = self.state.get("dropped", 0) + bad
+        if self.precision == "fp16":
+            self._adapt_scale(update.name, torch.as_tensor(bad, device=self.device))
+        if update.clip_norm:
+            nn.utils.clip_grads_with_norm_(parameters, update.clip_norm, norm, foreach=True)
+        if update.clip_value:
+            nn.utils.clip_grad_value_(parameters, update.clip_value, foreach=True)
+        for name in update.trains:
+            self._step(self.optimisers[name], bad)
+        if update.after is not None:
+            with torch.no_grad():
+                update.after()
+
+    def _adapt_scale(self, name: str, bad: Tensor) -> None:
+        """fp16's usual rule: halve on overflow, double after 2,000 good steps."""
+        good = (self.state.get(f"good/{name}", 0) + 1) * ~bad
+        factor = torch.where(bad, 0.5, torch.where(good >= 2000, 2.0, 1.0))
+        self.state[f"scale/{name}"] = (self.state[f"scale/{name}"] * factor).clamp(min=2.0**-14)
+        self.state[f"good/{name}"] = good * (good < 2000)
+
+    def _step(self, optimiser: torch.optim.Optimizer, bad: "bool | Tensor") -> None:
+        if isinstance(bad, Tensor) and optimiser.defaults.get("fused"):
+            optimiser.found_inf, optimiser.grad_scale = bad.float(), None  # pyright: ignore[reportAttributeAccessIssue]
+            optimiser.step()  # the kernel itself drops it: no wait for the device
+        elif not bad:
+            optimiser.step()

@@ -1,0 +1,39 @@
+"""Errors that a user can mend. Each message names the value, what was expected, and what to do.
+
+MultigenError
+├── ConfigError       a setting, flag or configuration file
+├── DataError         a file or folder of the user's that cannot be used as it is
+├── CheckpointError   a run, checkpoint or weights file that cannot be loaded or saved
+├── TrainingError     training cannot go on (non-finite gradients, a lost rank)
+└── Interrupted       Ctrl-C or SIGTERM; what was trained is saved
+"""
+
+__all__ = ["CheckpointError", "ConfigError", "DataError", "Interrupted", "MultigenError", "TrainingError"]
+
+
+class MultigenError(Exception):
+    """Base of all errors that the commands print as one line, without a traceback."""
+
+
+class ConfigError(MultigenError):
+    """A setting has a value that cannot be used."""
+
+
+class DataError(MultigenError):
+    """A file or folder cannot be read as what it was given for."""
+
+
+class CheckpointError(MultigenError):
+    """A run or a weights file is missing, damaged, foreign, or cannot be written."""
+
+
+class TrainingError(MultigenError):
+    """Training stopped because it cannot give a useful result."""
+
+
+class Interrupted(MultigenError):
+    """Training was asked to stop by a signal, has saved a checkpoint, and can be resumed."""
+
+    def __init__(self, message: str, signal: int):
+        super().__init__(message)
+        self.signal = signal

@@ -1,0 +1,107 @@
+"""`evaluation.json`: what was measured, of which rows, by which definitions, and how it can be had again."""
+
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["Evaluation", "mean_and_std", "record", "write_json"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures by row (a model or a baseline) and metric, and what each metric means."""
+
+    rows: dict[str, dict[str, float]] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
+
+    def table(self) -> str:
+        """The rows as plain text, a column a metric."""
+        metrics = list(dict.fromkeys(m for row in self.rows.values() for m in row))
+        width = max((len(r) for r in self.rows), default=0)
+        head = " " * width + "".join(f"  {m:>{max(len(m), 9)}}" for m in metrics)
+        lines = [
+            f"{name:<{width}}" + "".join(f"  {f'{row[m]:.4f}' if m in row else '-':>{max(len(m), 9)}}" for m in metrics)
+            for name, row in self.rows.items()
+        ]
+        return "\n".join([head, *lines])
+
+
+def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Means over seeds, with `METRIC_std` (sample deviation) beside each."""
+    first = evaluations[0]
+    rows: dict[str, dict[str, float]] = {}
+    for name, row in first.rows.items():
+        rows[name] = {}
+        for metric in row:
+            values = [e.rows[name][metric] for e in evaluations]
+            rows[name][metric] = statistics.fmean(values)
+            rows[name][f"{metric}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+    return Evaluation(rows, first.definitions)
+
+
+def record(evaluation: Evaluation, recipe: str, seeds: Sequence[int], steps: Any, seconds: float) -> dict[str, Any]:
+    """The shape of every evaluation and result."""
+    return {
+        "recipe": recipe,
+        "status": "ok",
+        "command": " ".join(["python", "-m", _module(), *sys.argv[1:]]),
+        "commit": _commit(),
+        "seed": seeds[0],
+        "seeds": list(seeds),
+        "steps": steps,
+        "date": datetime.date.today().isoformat(),
+        "machine": _machine(),
+        "seconds": round(seconds, 1),
+        "definitions": evaluation.definitions,
+        "rows": evaluation.rows,
+    }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _module() -> str:
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
+
+
+def _commit() -> str:
+    """The checkout's commit, marked when files were changed since; the version where there is no checkout."""
+    from multigen import __version__
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")) != Path(__file__).parents[2]:
+            return f"version {__version__}"
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {__version__}"
+
+
+def _machine() -> str:
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0] if names else cpu
+    return f"{cpu}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}, python {platform.python_version()}"

@@ -1,0 +1,381 @@
+"""Pictures: reading any kind of file, finding them, the embedded photographs, and crops for super-resolution.
+
+Reading treats what folders of photographs really hold: grey, palette, transparent, 16-bit, CMYK and camera-turned
+pictures become 8-bit RGB; what cannot be decoded is named with its path, or left out and counted (`skip_bad`).
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from multigen.engine.data import Rows
+from multigen.errors import ConfigError, DataError
+from multigen.image.degrade import imresize
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = [
+    "EMBEDDED",
+    "SUFFIXES",
+    "CropSource",
+    "Photo",
+    "Photos",
+    "embedded_photos",
+    "find_images",
+    "hold_out",
+    "open_photos",
+    "read_image",
+    "read_image_with_alpha",
+]
+
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""What `find_images` takes for a picture, in upper or lower case."""
+
+EMBEDDED = {
+    "train": (
+        "skimage/data/astronaut.png",
+        "skimage/data/coffee.png",
+        "skimage/data/motorcycle_left.png",
+        "skimage/data/rocket.jpg",
+        "sklearn/datasets/images/flower.jpg",
+    ),
+    "held_out": ("skimage/data/chelsea.png", "sklearn/datasets/images/china.jpg"),
+}
+"""Split -> photographs that packages needed anyway bring with them: no download."""
+
+
+# EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the picture upright.
+TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def read_image(path: str | Path) -> Tensor:
+    """A picture file as uint8 RGB (3, H, W); transparent ones lie on white. Errors as for `read_image_with_alpha`."""
+    rgb, alpha = read_image_with_alpha(path)
+    if alpha is None:
+        return rgb
+    a = alpha.int()
+    return ((rgb.int() * a + 255 * (255 - a) + 127) // 255).to(torch.uint8)
+
+
+def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
+    """A picture file as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none.
+
+    Grey becomes RGB; 16-bit grey is divided by 257; the orientation a camera noted is applied; of an animation the
+    first frame is read. Colour profiles are not applied.
+
+    Raises:
+        DataError: no such file, or not a picture, damaged, of 32 bits a channel, or of more pixels than Pillow allows
+            (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million).
+    """
+    from PIL import Image
+
+    with _reading(path), Image.open(path) as file:
+        file.load()
+        turn = _orientation(file)
+        picture = file if turn == 1 else file.transpose(Image.Transpose[TURNS[turn - 2]])
+        if picture.mode.startswith(("I", "F")):
+            picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
+        clear = picture.has_transparency_data
+        pixels = np.array(picture.convert("RGBA" if clear else "RGB"))  # (H, W, 4 or 3)
+    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (4 or 3, H, W)
+    return planes[:3], planes[3:] if clear else None
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    """Grey of 16 bits, of any integer type, to the nearest of 0..255."""
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"{values.dtype} values from {values.min()} to {values.max()}; 8 or 16 bits are read")
+    return ((values.astype(np.int32) + 128) // 257).astype(np.uint8)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Height and width as `read_image` will give them, from the header alone.
+
+    (A PNG that notes its orientation behind the pixels passes for upright here; its sides are then swapped.)
+    """
+    from PIL import Image
+
+    with _reading(path), Image.open(path) as file:
+        return (file.width, file.height) if _orientation(file) >= 5 else (file.height, file.width)
+
+
+def _orientation(file: "Picture") -> int:
+    """The EXIF number, 1 (upright) to 8, of how a camera was held. Pillow turns TIFF files itself."""
+    from PIL import ExifTags, Image
+
+    if file.format == "TIFF":
+        return 1
+    try:
+        number = Image.Image.getexif(file).get(ExifTags.Base.Orientation, 1)  # PNG's own getexif decodes the picture
+    except Exception:  # damaged metadata raises as many kinds of errors as damaged pictures, but does no harm
+        return 1
+    return number if number in range(1, 9) else 1
+
+
+@contextlib.contextmanager
+def _reading(path: str | Path) -> Iterator[None]:
+    """Turns whatever a decoder raises into a DataError that names the file."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged metadata, and of large pictures below the limit
+            yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; check the path") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: {error}; shrink the picture, or go on without it: --skip-bad") from error
+    except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
+        reason = str(error).replace(str(path), "file")
+        raise DataError(
+            f"{path}: expected a picture, but it cannot be decoded ({reason}); mend or remove it, or go on without it: "
+            "--skip-bad"
+        ) from error
+
+
+# ---------------------------------------------------------------------------------------------------- finding
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture file. `name` is short and stays the same when the folder is moved; the size is in pixels."""
+
+    name: str
+    path: Path
+    height: int
+    width: int
+
+
+class Photos(list[Photo]):
+    """Photographs, and in `skipped` the (path, reason) of each file left out."""
+
+    def __init__(self, photos: Iterable[Photo] = (), skipped: Iterable[tuple[Path, str]] = ()):
+        super().__init__(photos)
+        self.skipped = list(skipped)
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """Picture files (`SUFFIXES`) in a folder and the folders in it, sorted; hidden files and folders are passed over.
+
+    Raises:
+        DataError: no such folder, or no picture in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected a folder of pictures, check the path")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+    if not found:
+        raise DataError(f"{folder}: no picture in this folder; expected files ending in {' '.join(SUFFIXES)}")
+    return found
+
+
+def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
+    """The photographs meant by a data argument. Only their headers are read.
+
+    Args:
+        data: "embedded" or "embedded-held-out" (see `EMBEDDED`), a folder, or a picture file. A relative path that does
+            not exist here is sought in the folder named by the environment variable MULTIGEN_DATA.
+        skip_bad: leave out files whose header cannot be read, and list them in `.skipped`.
+
+    Raises:
+        DataError: nothing there, no picture, or (without skip_bad) one that is no picture.
+    """
+    if data in ("embedded", "embedded-held-out"):
+        return Photos(embedded_photos("train" if data == "embedded" else "held_out"))
+    place = _locate(data)
+    paths = find_images(place) if place.is_dir() else [place]
+    photos = Photos()
+    for path in paths:
+        try:
+            name = path.relative_to(place).as_posix() if place.is_dir() else path.name
+            photos.append(Photo(name, path, *_size(path)))
+        except DataError as error:
+            if not skip_bad:
+                raise
+            photos.skipped.append((path, str(error)))
+    if not photos:
+        raise DataError(f"{place}: none of {len(paths)} pictures can be read; {photos.skipped[0][1]}")
+    return photos
+
+
+def _locate(data: str) -> Path:
+    root = os.environ.get("MULTIGEN_DATA")
+    here = Path(data).expanduser()
+    places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
+    for place in places:
+        if place.exists():
+            return place
+    sought = " nor ".join(str(place) for place in places)
+    raise DataError(
+        f"{data}: no such file or folder (sought {sought}); expected a folder of pictures, a picture, or the names "
+        "embedded and embedded-held-out; relative paths may also lie in the folder named by MULTIGEN_DATA"
+    )
+
+
+def embedded_photos(split: str = "train") -> list[Photo]:
+    """The embedded photographs of a split of `EMBEDDED`, read straight from the packages' folders.
+
+    Raises:
+        ConfigError: no such split.
+        DataError: a package, or a file of it, is missing.
+    """
+    if split not in EMBEDDED:
+        raise ConfigError(f"no embedded photographs {split!r}; choose from {', '.join(EMBEDDED)}")
+    photos = []
+    for entry in EMBEDDED[split]:
+        package, inside = entry.split("/", 1)
+        spec = importlib.util.find_spec(package)  # finds the folder without importing the package
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        paths = [path for folder in folders if (path := Path(folder, inside)).is_file()]
+        if not paths:
+            raise DataError(f"the embedded photograph {entry} is missing: install scikit-image and scikit-learn anew")
+        photos.append(Photo(paths[0].stem, paths[0], *_size(paths[0])))
+    return photos
+
+
+def hold_out(photos: Sequence[Photo], count: int, seed: int = 0) -> tuple[list[Photo], list[Photo]]:
+    """Splits photographs into (training, held out) by a hash of their names.
+
+    Those held out are the `count` with the smallest hashes, so neither the folder's place nor the order of the
+    photographs matters, and a photograph added or removed changes places with one other at most.
+
+    Raises:
+        ConfigError: count is below 0, or none would remain for training.
+    """
+    if not 0 <= count < len(photos):
+        raise ConfigError(
+            f"{count} of {len(photos)} pictures are to be held out, expected 0 to {len(photos) - 1}; hold out fewer, "
+            "or add pictures"
+        )
+    ranked = sorted(photos, key=lambda photo: hashlib.blake2b(f"{seed}/{photo.name}".encode()).digest())
+    held = {photo.name for photo in ranked[:count]}
+    return [p for p in photos if p.name not in held], [p for p in photos if p.name in held]
+
+
+# ---------------------------------------------------------------------------------------------------- crops
+
+
+class CropSource:
+    """Random crops of photographs with their low-resolution counterparts: data for training super-resolution.
+
+    A photograph's low resolution is `imresize` of the whole of it (cut to a multiple of the scale), so a crop pair is
+    a pair of aligned windows of whole pictures and knows nothing of borders that are not there.
+
+    Items: a photograph stands for as many items as crops fit into its area (at least one), so an epoch looks at about
+    every pixel once, and pixels of small and large photographs are seen equally often.
+
+    When files are decoded: at construction, each that still fits into `cache_bytes`; the others each time they are
+    used, and a damaged one among them raises then. With `skip_bad` every file is decoded at construction, so that
+    damaged ones are left out (and listed in `skipped`) before training begins.
+
+    Args:
+        photos: as from `open_photos`.
+        crop: side of the high-resolution crop, pixels; a multiple of the scale.
+        scale: factor between the resolutions.
+        skip_bad: leave out pictures that are damaged or smaller than the crop.
+        cache_bytes: memory for decoded pictures, bytes (a photograph takes 3 * H * W * (1 + 1 / scale^2)).
+
+    Raises:
+        ConfigError: crop is no multiple of scale.
+        DataError: a picture is damaged or smaller than the crop (without skip_bad), or none is left.
+    """
+
+    def __init__(
+        self, photos: Sequence[Photo], crop: int, scale: int, *, skip_bad: bool = False, cache_bytes: int = 2 << 30
+    ):
+        if scale < 1 or crop < scale or crop % scale:
+            raise ConfigError(f"crop {crop} with scale {scale}: expected a multiple of the scale, at least {scale}")
+        self.crop, self.scale = crop, scale
+        self.photos: list[Photo] = []
+        self.skipped: list[tuple[Path, str]] = []
+        self._cache: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
+        room = cache_bytes
+        for photo in photos:
+            try:
+                self._check(photo)
+                size = 3 * photo.height * photo.width * (1 + 1 / scale**2)
+                if size <= room:
+                    self._cache[photo.path] = self._decode(photo)
+                    room -= size
+                elif skip_bad:
+                    read_image(photo.path)
+            except DataError as error:
+                if not skip_bad:
+                    raise
+                self.skipped.append((photo.path, str(error)))
+            else:
+                self.photos.append(photo)
+        if not self.photos:
+            raise DataError(f"no picture is left of {len(photos)} to crop from: expected at least one; add pictures")
+        crops = [max(1, round(photo.height * photo.width / crop**2)) for photo in self.photos]
+        self._photo_of_item = np.repeat(np.arange(len(crops)), crops)
+
+    def __len__(self) -> int:
+        """Number of items: about how many crops cover all photographs once."""
+        return len(self._photo_of_item)
+
+    def batch(self, rows: Rows) -> dict[str, Tensor]:
+        """Crops at random places, each turned and mirrored in one of the eight ways.
+
+        Returns:
+            uint8 "hr" (B, 3, crop, crop) and "lr" (B, 3, crop / scale, crop / scale), RGB.
+        """
+        side = self.crop // self.scale
+        hr = np.empty((len(rows.indices), 3, self.crop, self.crop), np.uint8)
+        lr = np.empty((len(rows.indices), 3, side, side), np.uint8)
+        for i, item in enumerate(rows.indices):
+            photo = self.photos[self._photo_of_item[item]]
+            high, low = self._cache.get(photo.path) or self._decode(photo)
+            rng = rows.rng(i)
+            top = rng.integers(low.shape[1] - side + 1)
+            left = rng.integers(low.shape[2] - side + 1)
+            way = int(rng.integers(8))
+            lr[i] = _turned(_window(low, top, left, side), way)
+            hr[i] = _turned(_window(high, top * self.scale, left * self.scale, self.crop), way)
+        return {"hr": torch.from_numpy(hr), "lr": torch.from_numpy(lr)}
+
+    def _check(self, photo: Photo) -> None:
+        if min(photo.height, photo.width) < self.crop:
+            raise DataError(
+                f"{photo.path}: {photo.height}x{photo.width} pixels, smaller than the crop of {self.crop}x{self.crop}; "
+                "choose a smaller --crop, or go on without it: --skip-bad"
+            )
+
+    def _decode(self, photo: Photo) -> tuple[np.ndarray, np.ndarray]:
+        """High and low resolution of a whole photograph, uint8 (3, H, W) and (3, H / scale, W / scale)."""
+        high = read_image(photo.path)
+        height, width = (side - side % self.scale for side in high.shape[1:])
+        high = high[:, :height, :width].contiguous()
+        low = imresize(high, (height // self.scale, width // self.scale))
+        return high.numpy(), low.numpy()
+
+
+def _window(picture: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    return picture[:, top : top + side, left : left + side]
+
+
+def _turned(crop: np.ndarray, way: int) -> np.ndarray:
+    """One of the eight symmetries of a square, `way` 0..7: two mirrorings and a transposition, each a bit."""
+    crop = crop[:, ::-1] if way & 1 else crop
+    crop = crop[:, :, ::-1] if way & 2 else crop
+    return crop.swapaxes(1, 2) if way & 4 else crop

