@@ -8,7 +8,18 @@ MultigenError
 └── Interrupted       Ctrl-C or SIGTERM; what was trained is saved
 """
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "Interrupted", "MultigenError", "TrainingError"]
+import sys
+from collections.abc import Callable
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "Interrupted",
+    "MultigenError",
+    "TrainingError",
+    "exit_code",
+]
 
 
 class MultigenError(Exception):
@@ -37,3 +48,20 @@ class Interrupted(MultigenError):
     def __init__(self, message: str, signal: int):
         super().__init__(message)
         self.signal = signal
+
+
+def exit_code(action: Callable[[], object]) -> int:
+    """Runs a command. An error that the user can mend becomes one line on standard error and exit code 2 (128 + signal for
+    an interrupt, as shells have it); any other error is ours and keeps its traceback."""
+    try:
+        action()
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return 128 + error.signal
+    except MultigenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0

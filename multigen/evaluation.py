@@ -10,9 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from multigen.engine.trainer import Trainer
 
 __all__ = ["Evaluation", "mean_and_std", "record", "write_json"]
 
@@ -49,21 +52,40 @@ def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:
     return Evaluation(rows, first.definitions)
 
 
-def record(evaluation: Evaluation, recipe: str, seeds: Sequence[int], steps: Any, seconds: float) -> dict[str, Any]:
-    """The shape of every evaluation and result."""
+def record(evaluation: Evaluation, trainers: "Sequence[Trainer]") -> dict[str, Any]:
+    """The shape of every evaluation and result: what was measured on the runs of one configuration, a trainer a seed."""
+    first = trainers[0]
     return {
-        "recipe": recipe,
+        "recipe": first.name,
         "status": "ok",
         "command": " ".join(["python", "-m", _module(), *sys.argv[1:]]),
         "commit": _commit(),
-        "seed": seeds[0],
-        "seeds": list(seeds),
-        "steps": steps,
+        "seed": first.run.seed,
+        "seeds": [t.run.seed for t in trainers],
+        "steps": {stage.name: stage.steps for stage in first.plan},
         "date": datetime.date.today().isoformat(),
-        "machine": _machine(),
-        "seconds": round(seconds, 1),
+        "machine": f"{_machine()}, {first.precision}",
+        "seconds": round(sum(t.state["seconds"] for t in trainers), 1),
         "definitions": evaluation.definitions,
         "rows": evaluation.rows,
+    }
+
+
+def not_run(recipe: str, command: str, why: str) -> dict[str, Any]:
+    """A result that says that there is none, and why."""
+    return {
+        "recipe": recipe,
+        "status": f"not run: {why}",
+        "command": command,
+        "commit": _commit(),
+        "seed": 0,
+        "seeds": [],
+        "steps": {},
+        "date": datetime.date.today().isoformat(),
+        "machine": _machine(),
+        "seconds": 0.0,
+        "definitions": {},
+        "rows": {},
     }
 
 
@@ -90,7 +112,7 @@ def _commit() -> str:
         return done.stdout.strip()
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != Path(__file__).parents[2]:
+        if Path(git("rev-parse", "--show-toplevel")) != Path(__file__).parents[1]:
             return f"version {__version__}"
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):

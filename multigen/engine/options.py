@@ -1,6 +1,6 @@
 """Options of a run, common to all methods."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import tyro
@@ -21,7 +21,7 @@ class Run:
     precision: Literal["auto", "bf16", "fp16", "fp32", "fp64"] = "auto"
     """auto: bf16 where the hardware has it, else fp32. Penalties are always in fp32."""
     minutes: float = 0.0
-    """Training time: the speed is measured first, then the steps are fixed and recorded. 0: the steps of the configuration."""
+    """Training time: the speed is measured, then the steps are fixed to fit and recorded. 0: the steps as configured."""
     accumulate: int = 1
     """Micro-batches that an update's batch is divided into, to save memory."""
     workers: int = 0
@@ -44,9 +44,7 @@ class Run:
     """A run folder (or a folder of runs: the newest) to go on with."""
     start: Annotated[str, tyro.conf.arg(name="from")] = ""
     """A run or model folder whose weights training starts from (fine-tuning)."""
-    budget: dict[str, int] = field(default_factory=dict)
-    """Steps of each stage as fixed by --minutes; recorded, not set by hand."""
 
 
-FREE = {"out", "minutes", "workers", "keep", "tensorboard", "resume", "start", "budget"}
+FREE = {"out", "minutes", "workers", "keep", "tensorboard", "resume", "start"}
 """Options of a run that a resume may change: they do not touch the numbers."""

@@ -1,6 +1,5 @@
 """What a trainer saves and restores: everything that its future depends on, by name."""
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,10 +121,10 @@ def resume(trainer: "Trainer", folder: Path) -> None:
     raise CheckpointError(f"{folder} holds no whole checkpoint; start again with another --out")
 
 
-def check_same(trainer: "Trainer", folder: Path, fixed: Run) -> Run:
-    """The options of a resume, which has the saved configuration; only a last stage of constant schedules may grow longer.
+def check_same(trainer: "Trainer", folder: Path, fixed: Run) -> None:
+    """Raises ConfigError that lists every setting of a resume that differs from the run's.
 
-    Raises ConfigError that lists every field that differs.
+    Only a last stage whose schedules are constant may grow longer.
     """
     table = read_toml(folder / "config.toml")
     old_run, old_config = table.get("run", {}), table.get("config", {})
@@ -137,7 +136,6 @@ def check_same(trainer: "Trainer", folder: Path, fixed: Run) -> Run:
     grows = before.keys() == now.keys() and before.get("steps", 0) < now["steps"] and len(changed) == 1
     if changed and not (grows and constant and all(map(is_constant, trainer.averaged().values()))):
         raise ConfigError(f"{folder} was trained with other settings; resume with the same or start a new run: {'; '.join(changed)}")
-    return dataclasses.replace(fixed, budget=old_run.get("budget", {}))
 
 
 def start_from(trainer: "Trainer", path: str) -> None:

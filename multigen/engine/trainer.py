@@ -46,6 +46,8 @@ class Trainer(Generic[C]):
     """Name of the method, as in `python -m multigen.recipes.<name>`."""
     exports: ClassVar[Sequence[str]] = ("G",)
     """Networks that inference needs."""
+    budget: ClassVar[Sequence[str]] = ("steps",)
+    """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
 
     # ---------------------------------------------------------------------------------- what a method states
 
@@ -121,12 +123,10 @@ class Trainer(Generic[C]):
 
     def evaluate(self) -> Evaluation:
         """Measures the run by `score` and writes `evaluation.json`."""
-        evaluation = self.score()
+        self.evaluation = self.score()
         if distributed.rank() == 0:
-            steps = {stage.name: stage.steps for stage in self.plan}
-            content = record(evaluation, self.name, [self.run.seed], steps, self.state["seconds"])
-            write_json(self.folder / "evaluation.json", content)
-        return evaluation
+            write_json(self.folder / "evaluation.json", record(self.evaluation, [self]))
+        return self.evaluation
 
     def control(self, name: str) -> float:
         """Present value of a control."""
@@ -183,18 +183,15 @@ class Trainer(Generic[C]):
 
     def _claim_folder(self) -> Path:
         """Folder of a new run or of the resumed one, which is restored; the configuration, resolved, is written there."""
-        fixed = dataclasses.replace(self.run, device=self.device.type, precision=self.precision, out="", resume="")
+        fixed = dataclasses.replace(self.run, device=self.device.type, precision=self.precision, out="", resume="", minutes=0.0)
         if self.run.resume:
             folder = find_run(self.run.resume)
-            fixed = saving.check_same(self, folder, fixed)
+            saving.check_same(self, folder, fixed)
+            saving.resume(self, folder)
         else:
             folder = new_folder(self.run.out, self.name, distributed.from_first([time.time()], self.device)[0])
-            if self.run.minutes and not self.run.budget:
-                fixed = dataclasses.replace(fixed, budget=self._measure())
-        if fixed.budget:
-            self.plan = [dataclasses.replace(s, steps=fixed.budget[s.name]) for s in self.plan]
-        if self.run.resume:
-            saving.resume(self, folder)
+            if self.run.minutes:
+                self._fit_into_minutes()
         distributed.barrier()
         if distributed.rank() == 0:
             (folder / "previews").mkdir(parents=True, exist_ok=True)
@@ -202,27 +199,21 @@ class Trainer(Generic[C]):
             write_toml(folder / "config.toml", table)
         return folder
 
-    def _measure(self) -> dict[str, int]:
-        """Steps of each stage that fit into `run.minutes`: timed on a second trainer that is thrown away."""
+    def _fit_into_minutes(self) -> None:
+        """Scales the steps so that they take `run.minutes`: timed on a second trainer that is thrown away."""
         trial = type(self)(self.config, dataclasses.replace(self.run, resume="", workers=0))
-        trial.open_data = lambda: self.data
         trial.prepare()
         total = 0.0
         for trial.number, stage in enumerate(trial.plan):
             trial.enter(stage)
-            times = []
-            for trial.index in range(min(stage.steps, 24)):
-                began = time.perf_counter()
-                trial._advance(trial.index)
-                if self.device.type == "cuda":
-                    torch.cuda.synchronize(self.device)
-                times.append(time.perf_counter() - began)
+            times = [_seconds(trial, index) for index in range(min(stage.steps, 24))]
             times = times[min(4, len(times) // 2) :]  # the first ones warm up
-            total += stage.steps * sum(times) / max(len(times), 1)
-        share = distributed.from_first([self.run.minutes * 60 / max(total, 1e-9)], self.device)[0]
-        budget = {stage.name: max(1, round(stage.steps * share)) for stage in self.plan}
-        say(f"{self.run.minutes:g} minutes are {budget} steps here")
-        return budget
+            total += stage.steps * sum(times) / len(times)
+        share = distributed.from_first([self.run.minutes * 60 / total], self.device)[0]
+        steps = {field: max(1, round(getattr(self.config, field) * share)) for field in self.budget}
+        say(f"{self.run.minutes:g} minutes are {', '.join(f'{field} {n}' for field, n in steps.items())} here")
+        self.config = dataclasses.replace(self.config, **steps)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        self.plan = self.stages()
 
     def enter(self, stage: Stage) -> None:
         """Begins a stage: copies, optimisers, running averages, controls."""
@@ -390,3 +381,12 @@ class Trainer(Generic[C]):
             yield
         finally:
             put_back()
+
+
+def _seconds(trainer: Trainer, index: int) -> float:
+    """How long a step takes."""
+    began = time.perf_counter()
+    trainer._advance(index)
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize(trainer.device)
+    return time.perf_counter() - began

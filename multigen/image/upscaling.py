@@ -1,0 +1,176 @@
+"""Using and measuring super-resolution: pictures of any size through a trained generator, in tiles; scores beside bicubic."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from multigen.engine.distributed import all_sum, rank, world
+from multigen.errors import DataError
+from multigen.image.data import Photo, from_picture, open_photos, read_image, to_picture
+from multigen.image.degrade import imresize
+from multigen.image.metrics import DEFINITIONS, ImageScores
+from multigen.image.perceptual import DEFINITIONS as DISTANCES
+from multigen.image.perceptual import PerceptualDistance
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["TestSet", "Upscaler", "comparison", "open_test_set", "score_upscalers"]
+
+
+class Upscaler:
+    """A trained generator as a function of pictures.
+
+    Pictures are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
+    output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the picture.
+    """
+
+    def __init__(self, network: nn.Module, scale: int, tile: int = 256):
+        self.network, self.scale, self.tile = network, scale, tile
+        self.radius: int = network.radius  # pyright: ignore[reportAttributeAccessIssue]
+
+    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+        """A picture `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL picture.
+
+        A PIL picture may have any mode; its alpha channel is kept, resized by bicubic interpolation. Raises DataError for
+        anything else.
+        """
+        if isinstance(image, Tensor):
+            return self(image)
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise DataError(f"a uint8 array (H, W, 3) is expected, got {image.dtype} {image.shape}")
+            return self(torch.from_numpy(image).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+        rgb, alpha = from_picture(image)
+        return to_picture(*self.with_alpha(rgb, alpha))
+
+    def with_alpha(self, rgb: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """uint8 (3, H, W) through the network, and opacity (1, H, W), if any, through bicubic interpolation."""
+        return self(rgb), None if alpha is None else imresize(alpha, self.scale)
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Tensor:
+        """uint8 (3, H, W) -> uint8 (3, scale H, scale W), both on the CPU."""
+        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
+            raise DataError(f"a uint8 picture (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
+        height, width = image.shape[1:]
+        result = torch.empty(3, height * self.scale, width * self.scale, dtype=torch.uint8)
+        for top in range(0, height, self.tile):
+            for left in range(0, width, self.tile):
+                self._one_tile(image, result, top, left)
+        return result
+
+    def _one_tile(self, image: Tensor, result: Tensor, top: int, left: int) -> None:
+        s, r = self.scale, self.radius
+        bottom, right = min(top + self.tile, image.shape[1]), min(left + self.tile, image.shape[2])
+        y, x = max(top - r, 0), max(left - r, 0)
+        parameter = next(self.network.parameters())
+        window = image[None, :, y : bottom + r, x : right + r].to(parameter.device, parameter.dtype) / 255  # (1, 3, h, w)
+        large = self.network(window.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
+        large = large[:, s * (top - y) : s * (bottom - y), s * (left - x) : s * (right - x)]
+        result[:, s * top : s * bottom, s * left : s * right] = (large * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Pictures to measure on: high resolution, cut to a multiple of the scale, and its bicubic reduction; uint8 (3, H, W)."""
+
+    __test__ = False  # not a test, whatever pytest thinks of its name
+
+    name: str
+    scale: int
+    names: tuple[str, ...]
+    high: tuple[Tensor, ...]
+    low: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, name: str, photos: Sequence[Photo], scale: int) -> "TestSet | None":
+        """The set of these photographs; None where there are none."""
+        if not photos:
+            return None
+        high = tuple(_cut(read_image(photo.path), scale) for photo in photos)
+        low = tuple(imresize(h, (h.shape[1] // scale, h.shape[2] // scale)) for h in high)
+        return cls(name, scale, tuple(photo.name for photo in photos), high, low)
+
+
+def _cut(image: Tensor, scale: int) -> Tensor:
+    height, width = image.shape[1:]
+    return image[:, : height - height % scale, : width - width % scale]
+
+
+def open_test_set(data: str, scale: int) -> TestSet:
+    """A set by the name of its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos` does."""
+    parts = [part for part in data.replace("\\", "/").split("/") if part not in ("", ".", "HR")]
+    found = TestSet.of(parts[-1], open_photos(data), scale)
+    assert found is not None  # open_photos raises where there is no picture
+    return found
+
+
+def score_upscalers(
+    upscalers: Mapping[str, Upscaler | None], sets: Sequence[TestSet], distances: Sequence[PerceptualDistance], device
+) -> dict[str, dict[str, float]]:
+    """Row -> "SET/metric" -> figure; None stands for bicubic interpolation. Ranks share the pictures; all get the result."""
+    rows: dict[str, dict[str, float]] = {name: {} for name in upscalers}
+    for name, upscaler in upscalers.items():
+        for test in sets:
+            scores = ImageScores(test.scale, device=device)
+            far = torch.zeros(len(distances), dtype=torch.float64, device=device)
+            for i in range(rank(), len(test.high), world()):
+                image = imresize(test.low[i], test.scale) if upscaler is None else upscaler(test.low[i])
+                scores.update(image, test.high[i])
+                pair = [x[None].to(device).float() / 255 for x in (image, test.high[i])]
+                with torch.no_grad():
+                    far += torch.tensor([d(*pair).item() for d in distances], dtype=torch.float64, device=device)
+            means = scores.compute() | dict(
+                zip((d.name for d in distances), (all_sum(far) / len(test.high)).tolist(), strict=True)
+            )
+            rows[name] |= {f"{test.name}/{metric}": value for metric, value in means.items()}
+    return rows
+
+
+def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
+    """What the figures of `score_upscalers` are."""
+    return {m: DEFINITIONS[m] for m in ("psnr_y", "ssim_y")} | {d.name: DISTANCES[d.name] for d in distances}
+
+
+def comparison(upscalers: Mapping[str, Upscaler | None], *sets: TestSet, side: int = 160, most: int = 4) -> "Picture":
+    """Crops side by side under their names: each upscaler's and the original's; a row a picture, the first `most` of all sets.
+
+    The crop of a picture is the window of `side` pixels with the most detail, at the centre of its strongest gradients.
+    """
+    from PIL import Image, ImageDraw
+
+    pictures = [(test, i) for test in sets for i in range(len(test.high))][:most]
+    names = [*upscalers, "original"]
+    zoom = 2
+    sheet = Image.new("RGB", (len(names) * (side * zoom + 4), len(pictures) * (side * zoom + 4) + 16), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, name in enumerate(names):
+        draw.text((column * (side * zoom + 4) + 4, 2), name, fill="black")
+    for row, (test, i) in enumerate(pictures):
+        window = _busiest(test.high[i], side)
+        for column, name in enumerate(names):
+            if name == "original":
+                image = test.high[i]
+            else:
+                upscaler = upscalers[name]
+                image = imresize(test.low[i], test.scale) if upscaler is None else upscaler(test.low[i])
+            crop = to_picture(image[:, window[0], window[1]])
+            crop = crop.resize((crop.width * zoom, crop.height * zoom), Image.Resampling.NEAREST)
+            sheet.paste(crop, (column * (side * zoom + 4), row * (side * zoom + 4) + 16))
+    return sheet
+
+
+def _busiest(image: Tensor, side: int) -> tuple[slice, slice]:
+    """The window of side x side pixels (less, in small pictures) with the largest sum of gradients."""
+    grey = image.float().mean(0)  # (H, W)
+    detail = torch.zeros_like(grey)
+    detail[1:, 1:] = (grey[1:, 1:] - grey[:-1, 1:]).abs() + (grey[1:, 1:] - grey[1:, :-1]).abs()
+    height, width = (min(side, n) for n in grey.shape)
+    sums = torch.nn.functional.avg_pool2d(detail[None, None], (height, width), stride=8)[0, 0]  # (h, w)
+    top, left = divmod(int(sums.argmax()), sums.shape[1])
+    return slice(top * 8, top * 8 + height), slice(left * 8, left * 8 + width)

@@ -1,0 +1,6 @@
+"""Recipes: `python -m multigen.recipes.<method> [preset] [flags]` trains, evaluates and reports."""
+
+__all__ = ["RECIPES"]
+
+RECIPES = ("srgan",)
+"""Methods that have a recipe; each is a module here with TRAINER and PRESETS."""

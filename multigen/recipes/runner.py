@@ -1,0 +1,100 @@
+"""What all recipes share: flags from a configuration, the run, the report."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from multigen.config import from_table, read_toml
+from multigen.engine import Run, Trainer
+from multigen.engine.distributed import rank
+from multigen.errors import ConfigError, exit_code
+from multigen.evaluation import Evaluation, mean_and_std, record, write_json
+from multigen.runs import find_run
+
+__all__ = ["main", "parse", "train"]
+
+
+def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
+    """The command: exits with 0, or after one line that says what was wrong with 2."""
+
+    def action() -> None:
+        config, run, seeds = parse(sys.argv[1:], trainer.name, presets)
+        train(trainer, config, run, seeds)
+
+    raise SystemExit(exit_code(action))
+
+
+def parse(args: Sequence[str], name: str, presets: Mapping[str, Any]) -> tuple[Any, Run, int]:
+    """Configuration, options and number of seeds from the words of a command line.
+
+    The base is the preset named first, else the file of --config, else the run of --resume, else `default` where --data is
+    given and `laptop` where not. Flags override it.
+    """
+    args = list(args)
+    preset = args.pop(0) if args and not args[0].startswith("-") else ""
+    if preset and preset not in presets:
+        raise ConfigError(f"preset {preset!r}: expected one of {', '.join(presets)}")
+    config = presets[preset or ("default" if _value(args, "--data") else "laptop")]
+    run = Run()
+    file = _value(args, "--config")
+    if resume := _value(args, "--resume"):
+        file = file or str(find_run(resume) / "config.toml")
+    if file:
+        table = read_toml(Path(file))
+        if table.get("recipe", name) != name:
+            raise ConfigError(f"{file} is a configuration of {table['recipe']!r}, this is {name!r}; give another file")
+        config = config if preset else from_table(config, table.get("config", {}), file)
+        run = from_table(run, table.get("run", {}), file)
+    flags = dataclasses.make_dataclass(
+        "Flags",
+        [
+            ("method", Annotated[type(config), tyro.conf.arg(name="")], dataclasses.field(default=config)),
+            ("run", Annotated[Run, tyro.conf.arg(name="")], dataclasses.field(default=run)),
+            ("seeds", Annotated[int, tyro.conf.arg(help="Train with this many seeds, report mean and deviation.")], 1),
+            ("config", Annotated[str, tyro.conf.arg(help="A configuration file (TOML), overridden by flags.")], ""),
+        ],
+    )
+    parsed = tyro.cli(
+        flags,
+        prog=f"python -m multigen.recipes.{name} [{'|'.join(presets)}]",
+        description=f"Presets: {', '.join(presets)}. Without one: default where --data is given, else laptop.",
+        args=args,
+    )
+    return parsed.method, parsed.run, parsed.seeds
+
+
+def _value(args: Sequence[str], flag: str) -> str:
+    """Value of a flag that must be known before the others are read."""
+    for i, word in enumerate(args):
+        if word == flag and i + 1 < len(args):
+            return args[i + 1]
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2]
+    return ""
+
+
+def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tuple[Evaluation, Path, dict[str, Any]]:
+    """Trains and evaluates with `seeds` seeds, prints the table. Returns it, the run's folder and the content of its JSON."""
+    if seeds < 1:
+        raise ConfigError(f"seeds {seeds}: expected 1 or more")
+    if seeds > 1 and run.resume:
+        raise ConfigError(f"--seeds {seeds} with --resume: resume the runs of the seeds one by one")
+    trainers = []
+    for seed in range(run.seed, run.seed + seeds):
+        out = run.out or ("" if seeds == 1 else f"runs/{trainer.name}")
+        each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
+        trainers.append(trainer(config, each).fit())
+        trainers[-1].evaluate()
+    folder = trainers[0].folder if seeds == 1 else trainers[0].folder.parent
+    evaluations = [t.evaluation for t in trainers]
+    evaluation = evaluations[0] if seeds == 1 else mean_and_std(evaluations)
+    content = record(evaluation, trainers)
+    if rank() == 0:
+        write_json(folder / "evaluation.json", content)
+        print(evaluation.table())
+        print(f"\n{folder}: evaluation.json, model/ and the rest; trained for {content['seconds']:.0f} s")
+    return evaluation, folder, content

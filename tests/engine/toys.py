@@ -1,0 +1,217 @@
+"""Small trainers that the tests of the engine share, and how to look at what they left on the disk."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from multigen.engine import (
+    Adam,
+    Batch,
+    Best,
+    Callback,
+    Control,
+    Copy,
+    Pool,
+    Run,
+    Source,
+    Stage,
+    Step,
+    TensorSource,
+    Trainer,
+    Update,
+    losses,
+    penalties,
+)
+
+Files = dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    batch: int = 4
+    steps: int = 6
+    optim: Adam = Adam(lr=1e-2, betas=(0.5, 0.9))
+
+
+class Toy(Trainer[ToyConfig]):
+    """G: z (B, 3) -> (B, 2) and D: (B, 2) -> (B, 1), on 24 points; a subclass says what is trained."""
+
+    name = "toy"
+    G: nn.Module
+    D: nn.Module
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"G": perceptron(3, 2), "D": perceptron(2, 1)}
+
+    def open_data(self) -> Source:
+        return TensorSource({"x": points(24), "id": torch.arange(24)})
+
+    def optimisers(self) -> Adam:
+        return self.config.optim
+
+    def fakes(self, step: Step) -> Tensor:
+        return self.G(step.randn("z", 3))  # (B, 2)
+
+
+class Constant(nn.Module):
+    """One vector of weights; the output does not depend on the input."""
+
+    def __init__(self, *values: float):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(values))
+
+    def forward(self) -> Tensor:
+        return self.w
+
+
+class Numbers(Toy):
+    """Networks G and D of one number each, 1 and 2: what an update does to them can be told in closed form."""
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"G": Constant(1.0), "D": Constant(2.0)}
+
+
+class Whole(Toy):
+    """Everything that a resume has to carry on: two stages, batch norm, dropout, repeat, lazy, a running average, a copy
+    that follows, a pool, a control, averages of a loss in the state, a best checkpoint."""
+
+    lagged: nn.Module
+
+    def networks(self) -> dict[str, nn.Module]:
+        g = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+        return {"G": g, "D": nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 1))}
+
+    def averaged(self) -> dict[str, float]:
+        return {"G": 0.9}
+
+    def stages(self) -> list[Stage]:
+        updates = [
+            Update("critic", ["D"], self.critic, repeat=2, clip_norm=1.0),
+            Update("r1", ["D"], self.r1, every=3, lazy=True),
+            Update("replay", ["D"], self.replay, data=Pool(self.fill, every=4)),
+            Update("generator", ["G"], self.generator),
+        ]
+        return [
+            Stage("pretrain", 7, [Update("pretrain", ["G"], self.pretrain)]),
+            Stage(
+                "adversarial",
+                self.config.steps,
+                updates,
+                copies={"lagged": Copy("G", follow=0.3)},
+                controls=[Control("p", 0.0, 4, lambda p, seen: (p + 0.1 * seen["sign"], "signs"))],
+                best=Best("size"),
+            ),
+        ]
+
+    def pretrain(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"mse": (self.fakes(step) - batch["x"]).square().mean()}
+
+    def critic(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        real, fake = self.D(batch["x"]), self.D(self.fakes(step))
+        step.log("sign", real.sign())
+        penalties.update_lecam(self.state, real, fake, decay=0.9)
+        lecam = penalties.lecam(real, fake, self.state) * self.control("p")
+        return {"hinge": losses.hinge.discriminator(real, fake), "lecam": lecam}
+
+    def r1(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"r1": penalties.r1(self.D, batch["x"])}
+
+    def fill(self, step: Step) -> Batch:
+        return {"fake": self.G(torch.randn(10, 3, generator=step.rng("pool")))}
+
+    def replay(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"hinge": (1 + self.D(batch["fake"])).relu().mean()}
+
+    def generator(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        fake = self.fakes(step)
+        near = (fake - self.lagged(step.randn("z", 3))).square().mean()
+        return {"hinge": losses.hinge.generator(self.D(fake)), "near": near}
+
+    def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> object:
+        return network(step.randn("z", 3))
+
+    def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
+        return {"size": float(nets["G"](torch.ones(2, 3)).norm())}
+
+
+class Crash(Callback):
+    """Ends training after a step with nothing saved, as a power cut does."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.step == self.step:
+            raise PowerCut
+
+
+class PowerCut(Exception):
+    pass
+
+
+class AtStep(Callback):
+    """Calls `see(trainer)` after each step."""
+
+    def __init__(self, see: Callable[[Any], object]):
+        self.see = see
+
+    def on_step(self, trainer: Trainer) -> None:
+        self.see(trainer)
+
+
+def perceptron(inputs: int, outputs: int, width: int = 8) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.Tanh(), nn.Linear(width, outputs))
+
+
+def points(number: int) -> Tensor:
+    """Points (number, 2) on an ellipse away from the origin."""
+    turn = torch.linspace(0, 6.28, number)
+    return torch.stack([turn.cos() + 2, 0.5 * turn.sin()], dim=1)
+
+
+def options(folder: Path | str, **changes: Any) -> Run:
+    """A quiet run on the CPU that saves at the ends of stages only."""
+    rare = {f"{what}_every": 1000 for what in ("log", "save", "validate", "preview")}
+    return Run(**{"out": str(folder), "device": "cpu", "precision": "fp32", **rare, **changes})
+
+
+def resumed(run: Run, **changes: Any) -> Run:
+    """The options that go on with `run`."""
+    return replace(run, **{"out": "", "resume": run.out, **changes})
+
+
+def saved_files(folder: Path | str, step: int | None = None) -> Files:
+    """Tensors of the newest checkpoint of a run, or of the one at `step`: {file: {name: tensor}}."""
+    path = checkpoints(folder)[-1] if step is None else Path(folder) / "checkpoints" / f"step-{step:09d}"
+    return {p.stem: load_file(p) for p in sorted(path.glob("*.safetensors"))}
+
+
+def saved_numbers(folder: Path | str) -> dict[str, Any]:
+    """What run.json of the newest checkpoint says, apart from the clock and the files' checksums."""
+    record = json.loads((checkpoints(folder)[-1] / "run.json").read_text())
+    del record["state"]["seconds"], record["files"]
+    return record
+
+
+def checkpoints(folder: Path | str) -> list[Path]:
+    return sorted((Path(folder) / "checkpoints").glob("step-*"))
+
+
+def lines(folder: Path | str) -> list[dict[str, Any]]:
+    """Lines of metrics.jsonl."""
+    return [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same(a: Files, b: Files) -> None:
+    """Every tensor bit for bit."""
+    assert a.keys() == b.keys()
+    for file in a:
+        assert a[file].keys() == b[file].keys(), file
+        for name in a[file]:
+            assert torch.equal(a[file][name], b[file][name]), f"{file}, {name}"
