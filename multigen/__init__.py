@@ -21,7 +21,9 @@ def load(run: str) -> Any:
     folder = find_model(run)
     method, config, weights = read_model(folder)
     if method not in MODELS:
-        raise CheckpointError(f"{folder} was made by {method!r}; expected one of {', '.join(MODELS)}: get a newer multigen")
+        raise CheckpointError(
+            f"{folder} was made by {method!r}; expected one of {', '.join(MODELS)}: get a newer multigen"
+        )
     return import_module(MODELS[method]).load_model(config, weights)
 
 

@@ -1,15 +1,60 @@
-"""Configurations: frozen dataclasses, as TOML and back. Nothing is executed, an unknown field is an error."""
+"""Configurations: frozen dataclasses, as TOML and back; and the options of a run, common to all methods."""
 
 import dataclasses
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
 
 from multigen.errors import ConfigError
 
-__all__ = ["differences", "from_table", "read_toml", "to_table", "write_toml"]
+__all__ = ["FREE", "Run", "differences", "from_table", "read_toml", "to_table", "write_toml"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to train, whatever the method."""
+
+    out: str = ""
+    """Folder of the run; empty: runs/<recipe>/<date-time>. A folder that holds a run is refused without --resume."""
+    seed: int = 0
+    """All randomness follows from it."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N, mps."""
+    precision: Literal["auto", "bf16", "fp16", "fp32", "fp64"] = "auto"
+    """auto: bf16 where the hardware has it, else fp32. Penalties are always in fp32."""
+    minutes: float = 0.0
+    """Training time: the speed is measured, then the steps are fixed to fit and recorded. 0: the steps as configured."""
+    accumulate: int = 1
+    """Micro-batches that an update's batch is divided into, to save memory."""
+    workers: int = 0
+    """Processes that make batches ahead; 0: batches are made in the training process."""
+    compile: bool = False
+    """torch.compile the networks (their penalties use the raw ones)."""
+    log_every: int = 50
+    """Steps between lines of metrics.jsonl."""
+    save_every: int = 1000
+    """Steps between checkpoints."""
+    validate_every: int = 1000
+    """Steps between validations, which choose the best checkpoint and stop early."""
+    preview_every: int = 1000
+    """Steps between previews."""
+    keep: int = 2
+    """Newest checkpoints kept, besides the best and the last of each stage."""
+    tensorboard: bool = False
+    """Also write TensorBoard event files."""
+    resume: str = ""
+    """A run folder (or a folder of runs: the newest) to go on with."""
+    start: Annotated[str, tyro.conf.arg(name="from")] = ""
+    """A run or model folder whose weights training starts from (fine-tuning)."""
+
+
+FREE = {"out", "minutes", "workers", "keep", "tensorboard", "resume", "start"}
+"""Options of a run that a resume may change: they do not touch the numbers."""
 
 
 def to_table(config: Any) -> dict[str, Any]:
@@ -58,7 +103,16 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def differences(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Fields that differ, as "name: saved -> now", sorted."""
-    names = sorted(saved.keys() | now.keys())
-    return [f"{n}: {saved.get(n)!r} -> {now.get(n)!r}" for n in names if saved.get(n) != now.get(n)]
+def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[str], bool]:
+    """Settings that differ from those saved at `path`, as "name: saved -> now", options that do not touch the numbers apart;
+    and whether they differ in nothing but more `steps`."""
+    table = read_toml(path)
+    then = (table.get("recipe"), table.get("config", {}), table.get("run", {}))
+    before, now = (
+        {"recipe": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
+        for name, fields, options in (then, (recipe, to_table(config), to_table(run)))
+    )
+    names = [n for n in sorted(before.keys() | now.keys()) if before.get(n) != now.get(n)]
+    return [f"{n}: {before.get(n)!r} -> {now.get(n)!r}" for n in names], names == ["steps"] and before["steps"] < now[
+        "steps"
+    ]

@@ -45,7 +45,7 @@ class TrainingError(MultigenError):
 class Interrupted(MultigenError):
     """Training was asked to stop by a signal, has saved a checkpoint, and can be resumed."""
 
-    def __init__(self, message: str, signal: int):
+    def __init__(self, message: str, signal: int = 15):
         super().__init__(message)
         self.signal = signal
 

@@ -126,4 +126,6 @@ def _machine() -> str:
     if info.exists():
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         cpu = names[0] if names else cpu
-    return f"{cpu}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}, python {platform.python_version()}"
+    return (
+        f"{cpu}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}, python {platform.python_version()}"
+    )

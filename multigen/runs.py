@@ -1,18 +1,18 @@
 """Folders of runs: finding and claiming them, and `model/`, which holds what inference needs and nothing else."""
 
 import json
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multigen.errors import CheckpointError, ConfigError
+from multigen.progress import say
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["find_model", "find_run", "new_folder", "read_model", "write_model"]
+__all__ = ["find_model", "find_run", "load_tensors", "new_folder", "read_model", "read_weights", "write_model"]
 
 
 def find_run(path: str | Path) -> Path:
@@ -33,11 +33,16 @@ def _find(path: Path, mark: str, what: str) -> Path:
         raise CheckpointError(f"{path} is not a folder; give a run's folder, or a folder of runs")
     if (path / mark).exists():
         return path
-    found = [f for depth in ("*", "*/*") for f in path.glob(f"{depth}/{mark}") if (f.parents[mark.count("/")] / what).exists()]
+    found = [
+        f
+        for depth in ("*", "*/*")
+        for f in path.glob(f"{depth}/{mark}")
+        if (f.parents[mark.count("/")] / what).exists()
+    ]
     if not found:
         raise CheckpointError(f"{path} holds no run with {what}; give a run's folder, or a folder of runs")
     newest = max(found, key=lambda f: f.stat().st_mtime).parents[mark.count("/")]
-    print(f"taking the newest run there: {newest}", file=sys.stderr)
+    say(f"taking the newest run there: {newest}")
     return newest
 
 
@@ -51,7 +56,9 @@ def new_folder(out: str, name: str, moment: float) -> Path:
     return folder
 
 
-def write_model(folder: Path, method: str, config: Mapping[str, Any], weights: Mapping[str, Mapping[str, "Tensor"]], card: str):
+def write_model(
+    folder: Path, method: str, config: Mapping[str, Any], weights: Mapping[str, Mapping[str, "Tensor"]], card: str
+):
     """Writes a model folder: NAME.safetensors for each network, config.json, and a model card."""
     from safetensors.torch import save
 
@@ -60,16 +67,45 @@ def write_model(folder: Path, method: str, config: Mapping[str, Any], weights: M
         data = save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
         (folder / f"{name}.safetensors").write_bytes(data)
     (folder / "README.md").write_text(card, encoding="utf-8")
-    (folder / "config.json").write_text(json.dumps({"method": method, "config": config}, indent=1) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps({"method": method, "config": config}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def read_model(folder: Path) -> tuple[str, dict[str, Any], dict[str, dict[str, "Tensor"]]]:
     """Method, configuration and weights by network of a model folder. Raises CheckpointError where they cannot be read."""
-    from multigen.engine.checkpoint import load_tensors
-
     try:
         about = json.loads((folder / "config.json").read_bytes())
         method, config = about["method"], about["config"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run") from error
+        raise CheckpointError(
+            f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
+        ) from error
     return method, config, {p.stem: load_tensors(p) for p in folder.glob("*.safetensors")}
+
+
+def read_weights(path: str, names: Collection[str]) -> dict[str, dict[str, "Tensor"]]:
+    """Trained weights to start from, for those of `names` that `path` has: the model's, and the others of its run's newest
+    checkpoint. Says which have none."""
+    from multigen.engine import checkpoint
+
+    model = find_model(path)
+    found = read_model(model)[2]
+    for folder in checkpoint.saved(model.parent / "checkpoints")[-1:]:
+        found = checkpoint.read(folder)[0] | found
+    new = sorted(set(names) - found.keys())
+    say(f"starting from {model}" + (f"; untrained: {', '.join(new)}" if new else ""))
+    return {name: found[name] for name in names if name in found}
+
+
+def load_tensors(path: Path) -> dict[str, "Tensor"]:
+    """Tensors of a safetensors file. A pickle is refused whatever its name."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path.suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:
+        raise CheckpointError(f"{path} is a pickle, which can run code; convert it to .safetensors where you trust it")
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is no whole safetensors file ({error}); copy or convert it anew") from error

@@ -58,7 +58,7 @@ class Recipe:
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     run: dict[str, Any] = dataclasses.field(default_factory=dict)
     reach: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    budget: Budget = Budget()  # noqa: RUF009 (frozen)
+    budget: Budget = Budget()
 
     def targets(self, where: str) -> list[Reach]:
         return [from_table(Reach(), entry, f"{where}, reach") for entry in self.reach]

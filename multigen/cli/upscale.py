@@ -56,7 +56,10 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         to_picture(*upscaler.with_alpha(rgb, alpha)).save(target)
-    print(f"{len(jobs) - len(skipped)} pictures x{upscaler.scale} in {out}" + (f", {len(skipped)} skipped" if skipped else ""))
+    print(
+        f"{len(jobs) - len(skipped)} pictures x{upscaler.scale} in {out}"
+        + (f", {len(skipped)} skipped" if skipped else "")
+    )
 
 
 def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
@@ -71,6 +74,8 @@ def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
             inside = source.relative_to(place) if place.is_dir() else Path(source.name)
             target = out / inside.with_suffix(".png")
             if target in targets:
-                raise DataError(f"{source} and {targets[target]} would both become {target}; rename one or use two folders")
+                raise DataError(
+                    f"{source} and {targets[target]} would both become {target}; rename one or use two folders"
+                )
             targets[target] = source
     return {source: target for target, source in targets.items()}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from multigen.errors import CheckpointError
 
-__all__ = ["load_strict", "load_tensors", "prune", "read", "saved", "write"]
+__all__ = ["load_strict", "prune", "read", "saved", "write"]
 
 Tensors = dict[str, Tensor]
 
@@ -37,12 +37,14 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
         if folder.exists():  # the same step again, after a return to an older checkpoint
             shutil.rmtree(folder)
         temporary.rename(folder)
-        _flush(folder.parent)
+        handle = os.open(folder.parent, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        kept = ", ".join(path.name for path in saved(folder.parent)[-1:])
-        remedy = f"make room, then go on from {kept} with --resume {folder.parents[1]}" if kept else "make room, or give another --out"
-        raise CheckpointError(f"cannot save {folder}: {error.strerror}; {remedy}") from error
+        kept = "".join(path.name for path in saved(folder.parent)[-1:])
+        remedy = f"then go on from {kept} with --resume {folder.parents[1]}" if kept else "or give another --out"
+        raise CheckpointError(f"cannot save {folder}: {error.strerror}; make room, {remedy}") from error
 
 
 def _write_flushed(path: Path, data: bytes) -> None:
@@ -52,25 +54,15 @@ def _write_flushed(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def saved(folder: Path) -> list[Path]:
     """Checkpoints in `folder`, oldest first; whole ones and damaged ones."""
-    return sorted(p for p in folder.glob("step-*") if p.is_dir())
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
 
 
 def prune(folder: Path, keep: int, always: Collection[str]) -> None:
     """Removes all but the last `keep` checkpoints and those named in `always`, and what an interrupted save left."""
-    for path in saved(folder)[: -max(keep, 1)]:
-        if path.name not in always:
-            shutil.rmtree(path)
-    for path in folder.glob(".step-*"):
+    old = [path for path in saved(folder)[: -max(keep, 1)] if path.name not in always]
+    for path in [*old, *folder.glob(".step-*")]:
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -81,39 +73,21 @@ def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
     try:
         record = json.loads((folder / "run.json").read_bytes())
         contents = record.pop("files")
-        present = {p.name for p in folder.glob("*.safetensors")}
-        if present != set(contents):
-            raise CheckpointError(f"{folder}: expected the files {sorted(contents)}, found {sorted(present)}")
-        files = {}
-        for name, (length, checksum) in contents.items():
-            data = (folder / name).read_bytes()
-            if len(data) != length or zlib.crc32(data) != checksum:
-                raise CheckpointError(f"{folder / name} is damaged ({len(data)} bytes, {length} were written)")
-            files[name.removesuffix(".safetensors")] = load(data)
-        return files, record
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        data = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+        found = {name: [len(content), zlib.crc32(content)] for name, content in data.items()}
+        if wrong := sorted(name for name in found.keys() | contents.keys() if found.get(name) != contents.get(name)):
+            raise CheckpointError(f"{folder} is damaged: {', '.join(wrong)} missing, left over, or not as written")
+        return {name.removesuffix(".safetensors"): load(content) for name, content in data.items()}, record
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder} is not a whole checkpoint ({error})") from error
 
 
-def load_tensors(path: Path) -> Tensors:
-    """Tensors of a safetensors file. A pickle is refused whatever its name."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if path.suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:
-        raise CheckpointError(f"{path} is a pickle, which can run code; convert it to .safetensors where you trust it")
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors ({error}); give a whole .safetensors file") from error
-
-
 def load_strict(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
-    """Copies `tensors` into the tensors of the same names. Raises CheckpointError on anything missing, left over or misshapen."""
+    """Copies `tensors` into those of the same names. CheckpointError names what is missing, left over or misshapen."""
     missing, left = sorted(into.keys() - tensors.keys()), sorted(tensors.keys() - into.keys())
     if missing or left:
         raise CheckpointError(f"{what} does not fit: missing {missing[:5]}, left over {left[:5]}")
     for name, target in into.items():
-        if target.shape != tensors[name].shape:
-            raise CheckpointError(f"{what}: {name} has shape {tuple(tensors[name].shape)}, expected {tuple(target.shape)}")
+        if target.shape != (shape := tensors[name].shape):
+            raise CheckpointError(f"{what}: {name} has shape {tuple(shape)}, expected {tuple(target.shape)}")
         target.detach().copy_(tensors[name])

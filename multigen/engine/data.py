@@ -5,13 +5,14 @@ positions n*B to n*B + B - 1 of it. Every item is used equally often, a set smal
 made again without those before it.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from multigen.engine.randomness import key, order, row_generator
 
@@ -50,9 +51,8 @@ class TensorSource:
     """Data held whole as named tensors (N, ...), on any device: a batch is one gather a tensor."""
 
     def __init__(self, tensors: Mapping[str, Tensor]):
-        lengths = {name: len(t) for name, t in tensors.items()}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(f"tensors of one length expected, got {lengths}")
+        if len({len(t) for t in tensors.values()}) != 1:
+            raise ValueError(f"tensors of one length expected, got { {name: len(t) for name, t in tensors.items()} }")
         self.tensors = dict(tensors)
 
     def __len__(self) -> int:
@@ -73,41 +73,21 @@ class Stream:
         self._next = -1
 
     def at(self, number: int) -> Batch:
+        """The rows of batch `number` that are this rank's."""
         if not self.workers:
-            return self.make(number)
+            return self[number]
         if self._ahead is None or number != self._next:
-            loader = DataLoader(
-                _Numbered(self), batch_size=None, sampler=_Counting(number), num_workers=self.workers, pin_memory=self.pin
-            )
+            numbers = itertools.count(number)
+            loader = DataLoader(self, batch_size=None, sampler=numbers, num_workers=self.workers, pin_memory=self.pin)  # pyright: ignore
             self._ahead = iter(loader)
         self._next = number + 1
         return next(self._ahead)
 
-    def make(self, number: int) -> Batch:
-        length = len(self.source)
+    def __getitem__(self, number: int) -> Batch:
         positions = np.arange(number * self.size + self.rows.start, number * self.size + self.rows.stop)
-        epochs, places = positions // length, positions % length
+        epochs, places = np.divmod(positions, len(self.source))
         indices = np.empty_like(places)
         for epoch in np.unique(epochs):
-            of = epochs == epoch
-            indices[of] = order(length, key(*self.name, "epoch", int(epoch)))[places[of]]
+            permutation = order(len(self.source), key(*self.name, "epoch", int(epoch)))
+            indices[epochs == epoch] = permutation[places[epochs == epoch]]
         return self.source.batch(Rows(indices, self.rows.start, key(*self.name, "rows", number)))
-
-
-class _Numbered(Dataset):
-    def __init__(self, stream: Stream):
-        self.stream = stream
-
-    def __getitem__(self, number: int) -> Batch:
-        return self.stream.make(number)
-
-
-class _Counting(Sampler):
-    def __init__(self, first: int):
-        self.first = first
-
-    def __iter__(self) -> Iterator[int]:
-        number = self.first
-        while True:
-            yield number
-            number += 1

@@ -12,17 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 __all__ = [
-    "all_sum",
-    "any_rank",
-    "barrier",
-    "broadcast_buffers",
-    "from_first",
-    "join",
-    "rank",
-    "reduce_gradients",
-    "share",
-    "world",
-]
+    "all_sum", "any_rank", "barrier", "broadcast_buffers", "from_first", "join", "rank", "reduce_gradients", "share", "world",
+]  # fmt: skip
 
 
 def join(device: torch.device) -> None:
@@ -44,6 +35,7 @@ def world() -> int:
 
 
 def barrier() -> None:
+    """Waits for all ranks."""
     if world() > 1:
         dist.barrier()
 
@@ -55,15 +47,15 @@ def share(total: int, part: int, parts: int) -> slice:
 
 class _AllSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # noqa: ARG004
+    def forward(ctx, x: Tensor) -> Tensor:
         total = x.detach().clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx, *grads: Tensor) -> Tensor:
         # Every rank's loss depends on x through the sum, so their gradients add up.
-        return _AllSum.apply(grad)  # pyright: ignore[reportReturnType]
+        return all_sum(grads[0])
 
 
 def all_sum(x: Tensor) -> Tensor:
@@ -73,11 +65,7 @@ def all_sum(x: Tensor) -> Tensor:
 
 def any_rank(flag: bool, device: torch.device) -> bool:
     """Whether `flag` is true on any rank; all ranks get the same answer."""
-    if world() == 1:
-        return flag
-    votes = torch.tensor(float(flag), device=device)
-    dist.all_reduce(votes)
-    return votes.item() > 0
+    return flag if world() == 1 else all_sum(torch.tensor(float(flag), device=device)).item() > 0
 
 
 def from_first(values: Sequence[float], device: torch.device) -> list[float]:
@@ -90,18 +78,18 @@ def from_first(values: Sequence[float], device: torch.device) -> list[float]:
 
 
 def reduce_gradients(parameters: Sequence[Tensor]) -> None:
-    """Sums `.grad` over the ranks in one reduction. A missing gradient counts as zeros, on every rank alike."""
-    if world() == 1:
-        return
-    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in parameters])
-    dist.all_reduce(flat)
-    for p, grad in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        p.grad = grad.view(p.shape) if p.grad is None else p.grad.copy_(grad.view(p.shape))
+    """Sums `.grad` over the ranks in one reduction. A missing gradient counts as zeros, in a single process too."""
+    for p in parameters:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    if world() > 1:
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([g.reshape(-1) for g in gradients])
+        dist.all_reduce(flat)
+        for g, total in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            g.copy_(total.view(g.shape))
 
 
 def broadcast_buffers(networks: Iterable[nn.Module]) -> None:
     """Gives every rank rank 0's buffers: batch statistics are each rank's own until a checkpoint."""
-    if world() > 1:
-        for network in networks:
-            for buffer in network.buffers():
-                dist.broadcast(buffer, src=0)
+    for buffer in [b for network in networks for b in network.buffers()] if world() > 1 else []:
+        dist.broadcast(buffer, src=0)

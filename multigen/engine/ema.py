@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 __all__ = ["average_like", "follow", "reestimate_statistics"]
 
@@ -22,22 +23,20 @@ def follow(average: nn.Module, network: nn.Module, share: float) -> None:
         torch._foreach_copy_(buffers, [*network.buffers()])
 
 
-@torch.no_grad()
 def reestimate_statistics(network: nn.Module, forward: Callable[[nn.Module, int], object], passes: int = 20) -> None:
     """Sets BatchNorm's running statistics to those of `network`'s own weights: copied ones belong to other weights.
 
     `forward(network, i)` runs the network once on the i-th batch. Networks without BatchNorm are left alone.
     """
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    if not norms:
-        return
-    momenta = [m.momentum for m in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the passes
-        norm.train()
-    for i in range(passes):
-        forward(network, i)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
+        update_bn(range(passes), _Passes(network, forward))
+
+
+class _Passes(nn.Module):
+    def __init__(self, network: nn.Module, run: Callable[[nn.Module, int], object]):
+        super().__init__()
+        self.network, self.run = network, run
+        self.eval()  # the mode that update_bn puts back
+
+    def forward(self, i: int) -> object:
+        return self.run(self.network, i)

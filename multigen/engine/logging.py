@@ -1,89 +1,100 @@
-"""What a run says while it trains: `metrics.jsonl`, the terminal (a live line, or plain lines in a pipe), TensorBoard."""
+"""What a run says while it trains: `metrics.jsonl`, the terminal, TensorBoard on request."""
 
 import json
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RunLog", "say"]
+import torch
+from torch import Tensor
+
+from multigen.engine.distributed import all_sum, rank
+from multigen.progress import Progress
+
+__all__ = ["Meter", "RunLog"]
 
 
-def say(text: str) -> None:
-    """A line for the user, on standard error so that results on standard output stay clean."""
-    print(text, file=sys.stderr, flush=True)
+class Meter:
+    """Weighted means by name, summed on the device: nothing is read from it until a logging step."""
+
+    def __init__(self):
+        self.held: dict[str, tuple[Tensor, Tensor | float]] = {}
+
+    def add(self, name: str, value: Tensor, weight: Tensor | float) -> None:
+        """Adds `value`, a mean over `weight` rows (or tokens)."""
+        total, weights = self.held.get(name, (0.0, 0.0))
+        self.held[name] = (total + value * weight, weights + weight)
+
+    def gather(self) -> dict[str, Tensor]:
+        """Name -> (sum, weight) float64 (2,), over all ranks; one reduction. From then on rank 0 holds it all."""
+        if not self.held:
+            return {}
+        names = sorted(self.held)
+        pairs = [
+            torch.stack([t.double(), torch.as_tensor(w, device=t.device).double()])
+            for t, w in map(self.held.get, names)
+        ]
+        gathered = dict(zip(names, all_sum(torch.stack(pairs)), strict=True))
+        self.load({name: pair if rank() == 0 else pair * 0 for name, pair in gathered.items()})
+        return gathered
+
+    def load(self, pairs: Mapping[str, Tensor]) -> None:
+        """Takes what `gather` gave."""
+        self.held = {name: (pair[0], pair[1]) for name, pair in pairs.items()}
+
+    def read(self) -> dict[str, float]:
+        """Means since the last read, over all ranks; one transfer from the device. Empties the meter."""
+        gathered = self.gather()
+        self.held = {}
+        values = torch.stack([*gathered.values()]).tolist() if gathered else []
+        return {name: s / w if w else 0.0 for name, (s, w) in zip(gathered, values, strict=True)}
 
 
 class RunLog:
-    """Writes for one rank; `folder` None (the other ranks) writes nothing."""
+    """Writes for one rank; with `folder` None (the other ranks) nothing."""
 
     def __init__(self, folder: Path | None, tensorboard: bool = False, step: int = 0):
-        self.folder, self.file, self.board, self.live, self.task = folder, None, None, None, None
-        if folder is None:
-            return
-        self.file = open(_cut(folder / "metrics.jsonl", step), "a", encoding="utf-8")  # noqa: SIM115
-        if tensorboard:
+        self.file = self.board = self.progress = None
+        if folder is not None:
+            path = folder / "metrics.jsonl"
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+            # A resumed run writes the lines after its checkpoint again.
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            path.write_text("".join(kept), encoding="utf-8")
+            self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        if folder is not None and tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
             self.board = SummaryWriter(str(folder), purge_step=step)
 
     def begin(self, stage: str, steps: int, done: int) -> None:
         """Starts the progress of a stage."""
-        self.stage, self.steps, self.began, self.first = stage, steps, time.monotonic(), done
-        if self.folder is not None and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-            self.live = Progress(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True))
-            self.task = self.live.add_task(stage, total=steps, completed=done, text="")
-            self.live.start()
+        self.stage = stage
+        self.progress = Progress(stage, steps, done) if self.file is not None else None
 
     def metrics(self, step: int, index: int, values: Mapping[str, float], speed: float) -> None:
         """Means since the last logging step; `speed` in items/s."""
-        if self.file is None:
-            return
-        self._write({"stage": self.stage, "step": step, **values, "items_per_second": round(speed, 2)})
-        if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(f"{self.stage}/{name}", value, step)
-        left = (time.monotonic() - self.began) / max(index - self.first, 1) * (self.steps - index)
-        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        if self.live is not None and self.task is not None:
-            self.live.update(self.task, completed=index, text=f"{text}  {speed:.0f} items/s")
-        else:
-            clock = time.strftime("%H:%M:%S", time.gmtime(left))
-            say(f"{self.stage} {index}/{self.steps}  {text}  {speed:.0f} items/s  {clock} left")
+        self.event(step, stage=self.stage, **values, items_per_second=round(speed, 2))
+        for name, value in values.items() if self.board is not None else ():
+            self.board.add_scalar(f"{self.stage}/{name}", value, step)
+        if self.progress is not None:
+            text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            self.progress.show(index, f"{text}  {speed:.0f} items/s")
 
     def event(self, step: int, **what: Any) -> None:
-        """Something that happened once: a validation, a control's new value and its reason, a rollback."""
+        """A line of metrics.jsonl: also what happened once, as a validation, a control's new value, a rollback."""
         if self.file is not None:
-            self._write({"step": step, **what})
-
-    def _write(self, record: Mapping[str, Any]) -> None:
-        assert self.file is not None
-        self.file.write(json.dumps(record) + "\n")
-        self.file.flush()
+            self.file.write(json.dumps({"step": step, **what}) + "\n")
+            self.file.flush()
 
     def end(self) -> None:
         """Ends the progress of a stage."""
-        if self.live is not None:
-            self.live.stop()
-            self.live = None
+        if self.progress is not None:
+            self.progress.end()
 
     def close(self) -> None:
+        """Ends everything."""
         self.end()
-        if self.file is not None:
-            self.file.close()
-        if self.board is not None:
-            self.board.close()
-
-
-def _cut(path: Path, step: int) -> Path:
-    """Drops the lines after `step`: a resumed run writes them again."""
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        path.write_text("".join(whole), encoding="utf-8")
-    return path
+        for sink in (self.file, self.board):
+            if sink is not None:
+                sink.close()

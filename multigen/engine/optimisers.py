@@ -1,6 +1,6 @@
-"""Optimisers as plain descriptions; the engine builds them, one for each network, and sets their numbers at every step.
+"""Optimisers as descriptions; the engine builds them, one for each network, and sets their numbers at every step.
 
-Every number that may follow a schedule takes a float or a function of the stage's progress (`multigen.engine.schedules`).
+A number may follow a schedule: a function of the stage's progress (`multigen.engine.schedules`).
 """
 
 from collections.abc import Sequence
@@ -14,65 +14,58 @@ from multigen.engine.schedules import Schedule, is_constant, value_at
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimiser", "RMSprop"]
 
+Numbers = dict[str, Schedule | tuple[Schedule, ...]]
+
 
 @dataclass(frozen=True)
 class Optimiser:
-    """What all optimisers share: a learning rate, perhaps scheduled."""
+    """An optimiser of torch, fused where torch has it, and its numbers, perhaps scheduled."""
 
-    lr: Schedule = 1e-4
+    kind: type[torch.optim.Optimizer]
+    numbers: Numbers
 
     def build(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-        raise NotImplementedError
+        """A fresh one. An unfused one (RMSprop) waits for the non-finite check at every step on a GPU."""
+        implementation = {"foreach": True} if self.kind is torch.optim.RMSprop else {"fused": True}
+        return self.kind(parameters, **self.settings(0.0), **implementation)
 
     def settings(self, progress: float, lazy: float = 1.0) -> dict[str, Any]:
-        """Numbers of a parameter group at `progress` of the stage; `lazy` is c = every / (every + 1), see `Update.lazy`."""
-        return {"lr": value_at(self.lr, progress) * lazy}
+        """The numbers at `progress`. Lazy regularisation, c = every / (every + 1), makes them lr c and betas ** c
+        (Karras et al. 2020, appendix B)."""
+        now: dict[str, Any] = {
+            name: tuple(value_at(v, progress) for v in number)
+            if isinstance(number, tuple)
+            else value_at(number, progress)
+            for name, number in self.numbers.items()
+        }
+        if lazy != 1.0:
+            now |= {"lr": now["lr"] * lazy} | (
+                {"betas": tuple(b**lazy for b in now["betas"])} if "betas" in now else {}
+            )
+        return now
 
     def constant(self) -> bool:
         """Whether no number depends on progress, so that a stage may be made longer without changing its past."""
-        return all(is_constant(v) for f in vars(self).values() for v in (f if isinstance(f, tuple) else (f,)))
+        return all(is_constant(v) for n in self.numbers.values() for v in (n if isinstance(n, tuple) else (n,)))
 
 
-@dataclass(frozen=True)
-class Adam(Optimiser):
-    """Kingma and Ba 2015, fused. Lazy regularisation also corrects the betas (Karras et al. 2020, appendix B)."""
-
-    betas: tuple[Schedule, Schedule] = (0.9, 0.999)
-    eps: float = 1e-8
-
-    def build(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, eps=self.eps, fused=True, **self.settings(0.0))
-
-    def settings(self, progress: float, lazy: float = 1.0) -> dict[str, Any]:
-        betas = tuple(float(value_at(b, progress)) ** lazy for b in self.betas)
-        return {**super().settings(progress, lazy), "betas": betas}
+def Adam(lr: Schedule = 1e-4, betas: tuple[Schedule, Schedule] = (0.9, 0.999), eps: float = 1e-8) -> Optimiser:
+    """Kingma and Ba 2015, arXiv:1412.6980."""
+    return Optimiser(torch.optim.Adam, {"lr": lr, "betas": betas, "eps": eps})
 
 
-@dataclass(frozen=True)
-class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
-
-    weight_decay: float = 0.01
-
-    def build(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-        decay = self.weight_decay
-        return torch.optim.AdamW(parameters, eps=self.eps, weight_decay=decay, fused=True, **self.settings(0.0))
+def AdamW(
+    lr: Schedule = 1e-4, betas: tuple[Schedule, Schedule] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01
+) -> Optimiser:
+    """Adam with decoupled weight decay: Loshchilov and Hutter 2019, arXiv:1711.05101."""
+    return Optimiser(torch.optim.AdamW, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
 
-@dataclass(frozen=True)
-class RMSprop(Optimiser):
-    """The optimiser of the first Wasserstein GAN. Not fused, so on a GPU its steps wait for the non-finite check."""
-
-    alpha: float = 0.99
-    eps: float = 1e-8
-
-    def build(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-        return torch.optim.RMSprop(parameters, alpha=self.alpha, eps=self.eps, foreach=True, **self.settings(0.0))
+def RMSprop(lr: Schedule = 5e-5, alpha: float = 0.99, eps: float = 1e-8) -> Optimiser:
+    """The optimiser of the first Wasserstein GAN, Arjovsky et al. 2017, algorithm 1."""
+    return Optimiser(torch.optim.RMSprop, {"lr": lr, "alpha": alpha, "eps": eps})
 
 
-@dataclass(frozen=True)
-class SGD(Optimiser):
-    momentum: float = 0.0
-
-    def build(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-        return torch.optim.SGD(parameters, momentum=self.momentum, fused=True, **self.settings(0.0))
+def SGD(lr: Schedule = 1e-2, momentum: float = 0.0) -> Optimiser:
+    """Stochastic gradient descent."""
+    return Optimiser(torch.optim.SGD, {"lr": lr, "momentum": momentum})

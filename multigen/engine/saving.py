@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from multigen.config import differences, read_toml, to_table
+from multigen.config import Run, differences, to_table
 from multigen.engine import checkpoint, distributed
-from multigen.engine.logging import say
-from multigen.engine.options import FREE, Run
 from multigen.engine.schedules import is_constant
 from multigen.errors import CheckpointError, ConfigError
-from multigen.runs import find_model, read_model
+from multigen.progress import say
 
 if TYPE_CHECKING:
     from multigen.engine.trainer import Trainer
 
-__all__ = ["check_same", "checkpoint_of", "load_networks", "restore", "resume", "save", "start_from", "weights"]
+__all__ = ["check_same", "checkpoint_of", "load_networks", "restore", "resume", "save"]
 
 Files = dict[str, dict[str, Tensor]]
 
@@ -32,15 +30,9 @@ def save(trainer: "Trainer") -> Path:
         files = _networks(trainer) | {f"{n}.optim": _optimiser(trainer, n) for n in trainer.updater.optimisers}
         state = trainer.state | signals
         files["state"] = {k: v for k, v in state.items() if isinstance(v, Tensor)}
-        record = {
-            "step": trainer.step,
-            "stage": trainer.number,
-            "index": trainer.index,
-            "ended": trainer.ended,
-            "state": {k: v for k, v in state.items() if not isinstance(v, Tensor)},
-            "config": to_table(trainer.config),
-            "versions": {"torch": torch.__version__},
-        }
+        record = {"step": trainer.step, "stage": trainer.number, "index": trainer.index, "ended": trainer.ended}
+        record |= {"config": to_table(trainer.config), "versions": {"torch": torch.__version__}}
+        record["state"] = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
         checkpoint.write(folder, files, record)
         always = {f"step-{v:09d}" for k, v in trainer.state.items() if k.startswith(("best_step/", "last_step/"))}
         checkpoint.prune(folder.parent, trainer.run.keep, always)
@@ -55,8 +47,7 @@ def _networks(trainer: "Trainer") -> Files:
 
 def _optimiser(trainer: "Trainer", name: str) -> dict[str, Tensor]:
     """State of a network's optimiser as PARAMETER/KEY: by the names of the parameters, never by position."""
-    state = trainer.updater.optimisers[name].state
-    named = trainer.nets[name].named_parameters()
+    named, state = trainer.updater.named[name].items(), trainer.updater.optimisers[name].state
     return {f"{n}/{k}": v for n, p in named for k, v in state.get(p, {}).items() if isinstance(v, Tensor)}
 
 
@@ -88,20 +79,16 @@ def load_networks(trainer: "Trainer", files: Files) -> None:
 
 
 def _load_optimiser(trainer: "Trainer", name: str, tensors: Mapping[str, Tensor]) -> None:
-    state = trainer.updater.optimisers[name].state
+    named, state = trainer.updater.named[name], trainer.updater.optimisers[name].state
+    fields = {key.rpartition("/")[2] for key in tensors}
+    if wrong := sorted({f"{n}/{field}" for n in named for field in fields} ^ tensors.keys()):
+        raise CheckpointError(f"{name}.optim does not fit the parameters of {name}: {wrong[:5]} missing or left over")
     state.clear()
-    named = dict(trainer.nets[name].named_parameters())
     for key, value in tensors.items():
         of, _, field = key.rpartition("/")
-        if of not in named:
-            raise CheckpointError(f"{name}.optim: {key!r} belongs to no parameter of {name}")
-        p = named[of]
         # In the memory layout of the parameter: fused optimisers take the two element by element.
-        held = torch.empty_like(p, dtype=value.dtype) if value.shape == p.shape else torch.empty_like(value, device=p.device)
-        state[p][field] = held.copy_(value)
-    counts = {len(fields) for fields in state.values()}
-    if state and (len(counts) > 1 or len(state) != len(trainer.updater.parameters[name])):
-        raise CheckpointError(f"{name}.optim lacks a part of the state of {name}'s parameters")
+        like = named[of] if value.shape == named[of].shape else value
+        state[named[of]][field] = torch.empty_like(like, dtype=value.dtype, device=trainer.device).copy_(value)
 
 
 def resume(trainer: "Trainer", folder: Path) -> None:
@@ -126,36 +113,13 @@ def check_same(trainer: "Trainer", folder: Path, fixed: Run) -> None:
 
     Only a last stage whose schedules are constant may grow longer.
     """
-    table = read_toml(folder / "config.toml")
-    old_run, old_config = table.get("run", {}), table.get("config", {})
-    before = {"recipe": table.get("recipe"), **old_config, **{k: v for k, v in old_run.items() if k not in FREE}}
-    now_run, now_config = to_table(fixed), to_table(trainer.config)
-    now = {"recipe": trainer.name, **now_config, **{k: v for k, v in now_run.items() if k not in FREE}}
-    changed = differences(before, now)
+    changed, grows = differences(folder / "config.toml", trainer.name, trainer.config, fixed)
     constant = all(trainer.spec(trainer.plan[-1], n).constant() for n in trainer.nets)
-    grows = before.keys() == now.keys() and before.get("steps", 0) < now["steps"] and len(changed) == 1
     if changed and not (grows and constant and all(map(is_constant, trainer.averaged().values()))):
-        raise ConfigError(f"{folder} was trained with other settings; resume with the same or start a new run: {'; '.join(changed)}")
-
-
-def start_from(trainer: "Trainer", path: str) -> None:
-    """Loads trained weights to start from: the exported networks, and the others from that run's newest checkpoint."""
-    model = find_model(path)
-    found = read_model(model)[2]
-    for folder in checkpoint.saved(model.parent / "checkpoints")[-1:]:
-        found = {k: v for k, v in checkpoint.read(folder)[0].items() if k in trainer.nets} | found
-    for name in trainer.nets.keys() & found.keys():
-        checkpoint.load_strict(trainer.nets[name].state_dict(), found[name], f"{model}, {name}")
-    new = sorted(trainer.nets.keys() - found.keys())
-    say(f"starting from {model}" + (f"; untrained: {', '.join(new)}" if new else ""))
+        raise ConfigError(f"{folder} has other settings; resume with the same or start a new run: {'; '.join(changed)}")
 
 
 def checkpoint_of(trainer: "Trainer", stage: str, which: str) -> Files:
     """Files of the "last" or the "best" checkpoint of a stage; the last where no best is chosen."""
     step: Any = trainer.state.get(f"{which}_step/{stage}", trainer.state.get(f"last_step/{stage}"))
     return checkpoint.read(trainer.folder / "checkpoints" / f"step-{step:09d}")[0]
-
-
-def weights(trainer: "Trainer", network: str, stage: str, which: str) -> dict[str, Tensor]:
-    files = checkpoint_of(trainer, stage, which)
-    return files.get(f"{network}.ema", files[network])

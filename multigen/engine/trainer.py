@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,22 +10,24 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from multigen.config import to_table, write_toml
+from multigen.config import Run, to_table, write_toml
+from multigen.device import choose_device, choose_precision
 from multigen.engine import checkpoint, distributed, saving
 from multigen.engine.callbacks import Callback
 from multigen.engine.data import Batch, Source, Stream
-from multigen.engine.device import choose_device, choose_precision
 from multigen.engine.ema import average_like, follow, reestimate_statistics
-from multigen.engine.logging import RunLog, say
+from multigen.engine.logging import RunLog
 from multigen.engine.optimisers import Adam, Optimiser
-from multigen.engine.options import Run
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule, value_at
 from multigen.engine.update import Copy, Stage, Step
 from multigen.engine.updater import Updater
 from multigen.errors import Interrupted, TrainingError
 from multigen.evaluation import Evaluation, record, write_json
-from multigen.runs import find_run, new_folder, write_model
+from multigen.progress import say
+from multigen.runs import find_run, new_folder, read_weights, write_model
+from multigen.signals import heard
+from multigen.timing import scaled_to
 
 __all__ = ["Trainer"]
 
@@ -73,7 +74,9 @@ class Trainer(Generic[C]):
 
     def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> object:
         """Runs `network` as the losses do; asked for when an averaged network has BatchNorm."""
-        raise NotImplementedError(f"{type(self).__name__}.forward must run {name}: its BatchNorm statistics are re-estimated")
+        raise NotImplementedError(
+            f"{type(self).__name__}.forward must run {name}: its BatchNorm statistics are re-estimated"
+        )
 
     def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
         """Figures on data that is neither training nor test data; they choose the best checkpoint."""
@@ -95,8 +98,7 @@ class Trainer(Generic[C]):
     def __init__(self, config: C, run: Run | None = None, callbacks: Sequence[Callback] = ()):
         self.config, self.run, self.callbacks = config, run or Run(), callbacks
         self.number = self.index = self.step = 0  # stage, steps within it, steps in all
-        self.ended = self._entered = self._prepared = False
-        self._signal = 0
+        self.ended = self._entered = False
 
     def fit(self) -> Self:
         """Trains to the end, or goes on with `run.resume`. Writes the run's folder, with the model in it.
@@ -105,20 +107,19 @@ class Trainer(Generic[C]):
         """
         self.prepare()
         self.folder = self._claim_folder()
+        self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
         try:
-            self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
-            with self._signals():
-                self._train(time.monotonic() - self.state["seconds"])
+            with heard() as asked:
+                self._train(asked, time.monotonic() - self.state["seconds"])
             if distributed.rank() == 0:
-                weights = {n: saving.weights(self, n, self.plan[-1].name, "best") for n in self.exports}
+                weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.card())
             self._call("on_end")
         except BaseException as error:
             self._call("on_error", error)
             raise
         finally:
-            if hasattr(self, "log"):
-                self.log.close()
+            self.log.close()
         return self
 
     def evaluate(self) -> Evaluation:
@@ -133,8 +134,10 @@ class Trainer(Generic[C]):
         return self.state[f"control/{name}"]
 
     def saved(self, network: str, stage: str, which: str) -> dict[str, Tensor]:
-        """Weights of `network` (its running average, if kept) at the "last" or the "best" step of a stage."""
-        return saving.weights(self, network, stage, which)
+        """Weights of `network` (its running average, if kept) at the "last" or the "best" step of a stage; the last where
+        no best is chosen."""
+        files = saving.checkpoint_of(self, stage, which)
+        return files.get(f"{network}.ema", files[network])
 
     @property
     def stage(self) -> Stage:
@@ -145,7 +148,7 @@ class Trainer(Generic[C]):
         """Networks as they are sampled and validated: running averages where kept, evaluation mode, no gradients."""
         for name, average in self.averages.items():
             reestimate_statistics(average, lambda network, i, name=name: self._forward(name, network, i))
-        distributed.broadcast_buffers(self.averages.values())
+        distributed.broadcast_buffers([*self.nets.values(), *self.averages.values()])
         nets = {name: self.averages.get(name, net).eval() for name, net in self.nets.items()}
         try:
             with torch.no_grad():
@@ -156,7 +159,7 @@ class Trainer(Generic[C]):
 
     def prepare(self) -> None:
         """Opens the data and builds everything; `fit` does it itself."""
-        if self._prepared:
+        if hasattr(self, "plan"):
             return
         self.device = choose_device(self.run.device)
         self.precision = choose_precision(self.run.precision, self.device)
@@ -169,21 +172,22 @@ class Trainer(Generic[C]):
             net.train().to(self.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             setattr(self, name, torch.compile(net) if self.run.compile else net)
         if self.run.start and not self.run.resume:
-            saving.start_from(self, self.run.start)
+            for name, found in read_weights(self.run.start, self.nets).items():
+                checkpoint.load_strict(self.nets[name].state_dict(), found, f"{self.run.start}, {name}")
         self.averages = {name: average_like(self.nets[name]) for name in self.averaged()}
         self.copies: dict[str, nn.Module] = {}
         batch = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
         self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision)
         self.state: dict[str, Any] = self.updater.state
-        self.state.update({"attempt": 0, "control/lr": 1.0, "seconds": 0.0})
+        self.state |= {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
         self.plan = self.stages()
-        self._prepared = True
 
     # ---------------------------------------------------------------------------------- the loop
 
     def _claim_folder(self) -> Path:
         """Folder of a new run or of the resumed one, which is restored; the configuration, resolved, is written there."""
-        fixed = dataclasses.replace(self.run, device=self.device.type, precision=self.precision, out="", resume="", minutes=0.0)
+        resolved = {"device": self.device.type, "precision": self.precision, "out": "", "resume": "", "minutes": 0.0}
+        fixed = dataclasses.replace(self.run, **resolved)
         if self.run.resume:
             folder = find_run(self.run.resume)
             saving.check_same(self, folder, fixed)
@@ -191,29 +195,14 @@ class Trainer(Generic[C]):
         else:
             folder = new_folder(self.run.out, self.name, distributed.from_first([time.time()], self.device)[0])
             if self.run.minutes:
-                self._fit_into_minutes()
+                self.config = scaled_to(self, self.run.minutes)
+                self.plan = self.stages()
         distributed.barrier()
         if distributed.rank() == 0:
             (folder / "previews").mkdir(parents=True, exist_ok=True)
             table = {"recipe": self.name, "config": to_table(self.config), "run": to_table(fixed)}
             write_toml(folder / "config.toml", table)
         return folder
-
-    def _fit_into_minutes(self) -> None:
-        """Scales the steps so that they take `run.minutes`: timed on a second trainer that is thrown away."""
-        trial = type(self)(self.config, dataclasses.replace(self.run, resume="", workers=0))
-        trial.prepare()
-        total = 0.0
-        for trial.number, stage in enumerate(trial.plan):
-            trial.enter(stage)
-            times = [_seconds(trial, index) for index in range(min(stage.steps, 24))]
-            times = times[min(4, len(times) // 2) :]  # the first ones warm up
-            total += stage.steps * sum(times) / len(times)
-        share = distributed.from_first([self.run.minutes * 60 / total], self.device)[0]
-        steps = {field: max(1, round(getattr(self.config, field) * share)) for field in self.budget}
-        say(f"{self.run.minutes:g} minutes are {', '.join(f'{field} {n}' for field, n in steps.items())} here")
-        self.config = dataclasses.replace(self.config, **steps)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        self.plan = self.stages()
 
     def enter(self, stage: Stage) -> None:
         """Begins a stage: copies, optimisers, running averages, controls."""
@@ -225,20 +214,15 @@ class Trainer(Generic[C]):
         for name, average in self.averages.items():
             if not stage.keep_ema:
                 follow(average, self.nets[name], 1.0)
-        for control in stage.controls:
-            self.state[f"control/{control.name}"] = control.start
+        self.state |= {f"control/{control.name}": control.start for control in stage.controls} | {"waited": 0}
         self._entered = True
 
     def spec(self, stage: Stage, network: str) -> Optimiser:
         """Description of a network's optimiser in a stage."""
-        for specs in (stage.optim, self.optimisers()):
-            if isinstance(specs, Optimiser):
-                return specs
-            if specs is not None and network in specs:
-                return specs[network]
-        return Adam()
+        given = (s if isinstance(s, Optimiser) else (s or {}).get(network) for s in (stage.optim, self.optimisers()))
+        return next((spec for spec in given if spec is not None), Adam())
 
-    def _train(self, began: float) -> None:
+    def _train(self, asked: Sequence[int], began: float) -> None:
         while self.number < len(self.plan):
             if not self._entered:
                 self.enter(self.stage)
@@ -247,19 +231,19 @@ class Trainer(Generic[C]):
             self.log.begin(self.stage.name, self.stage.steps, self.index)
             self._since = (time.monotonic(), self.step)
             while not self.ended:
-                self._advance(self.index)
+                self.advance(self.index)
                 self.index, self.step = self.index + 1, self.step + 1
                 self._call("on_step")
                 self.state["seconds"] = time.monotonic() - began
                 self._between_steps()
                 # Ranks are signalled at different moments; they agree every few steps.
-                if (distributed.world() == 1 or self.step % 10 == 0) and distributed.any_rank(self._signal != 0, self.device):
+                if (distributed.world() == 1 or self.step % 10 == 0) and distributed.any_rank(bool(asked), self.device):
                     self._save()
-                    raise Interrupted(f"stopped at step {self.step}; go on with: --resume {self.folder}", self._signal)
+                    raise Interrupted(f"stopped at step {self.step}; go on with: --resume {self.folder}", *asked[:1])
             self.log.end()
             self.number, self.index, self.ended, self._entered = self.number + 1, 0, False, False
 
-    def _advance(self, index: int) -> None:
+    def advance(self, index: int) -> None:
         """One step: a pass over the stage's updates."""
         stage = self.stage
         progress = index / stage.steps
@@ -304,15 +288,15 @@ class Trainer(Generic[C]):
         bad = [u.name for u in self.stage.updates if self.state.get(f"nonfinite/{u.name}", 0) >= IN_A_ROW]
         if not bad:
             return False
-        attempt, rate = self.state["attempt"] + 1, self.state["control/lr"] / 2
+        change = {"attempt": self.state["attempt"] + 1, "control/lr": self.state["control/lr"] / 2}
         what = f"update {bad[0]!r}: {IN_A_ROW} or more gradients in a row were not finite at step {self.step}"
-        if attempt > RETURNS:
-            raise TrainingError(f"{what}, after {RETURNS} returns to a checkpoint; lower the learning rate or try --precision fp32")
+        if change["attempt"] > RETURNS:
+            raise TrainingError(f"{what}, after {RETURNS} returns; lower the learning rate or try --precision fp32")
         folder = checkpoint.saved(self.folder / "checkpoints")[-1]  # one is saved before the first step
         saving.restore(self, folder)
-        self.state.update({"attempt": attempt, "control/lr": rate})
-        say(f"{what}; going back to {folder.name} with {rate:g} of the learning rate")
-        self.log.event(self.step, control="lr", value=rate, reason=what)
+        self.state |= change
+        say(f"{what}; going back to {folder.name} with {change['control/lr']:g} of the learning rate")
+        self.log.event(self.step, control="lr", value=change["control/lr"], reason=what)
         return True
 
     def _adjust_controls(self) -> None:
@@ -333,20 +317,22 @@ class Trainer(Generic[C]):
         self._call("on_evaluate", metrics)
         if metrics:
             self.log.event(self.step, validation=metrics)
-        tracks, stage = self.stage.until or self.stage.best, self.stage.name
+        until, stage = self.stage.until, self.stage.name
+        tracks = until or self.stage.best
         if tracks is None:
             return False
-        improved = tracks.better(metrics[tracks.metric], self.state.get(f"best_value/{stage}"))
+        value = metrics[tracks.metric]
+        improved = tracks.better(value, self.state.get(f"best_value/{stage}"))
         if improved:
-            self.state |= {f"best_value/{stage}": metrics[tracks.metric], f"best_step/{stage}": self.step}
-        if (until := self.stage.until) is not None:
-            self.state["waited"] = 0 if improved else self.state.get("waited", 0) + 1
-            if self.state["waited"] >= until.patience:
-                self.ended, self.state["waited"] = True, 0
-                self.state[f"stopped/{stage}"] = self.step
-                say(f"{stage}: no better {until.metric} for {until.patience} validations; the best is kept")
-                if until.restore:
-                    saving.load_networks(self, saving.checkpoint_of(self, stage, "best"))
+            self.state |= {f"best_value/{stage}": value, f"best_step/{stage}": self.step}
+        waited = self.state["waited"] = 0 if improved else self.state.get("waited", 0) + 1
+        if until is not None and waited >= until.patience:
+            self.ended, self.state[f"stopped/{stage}"] = True, self.step
+            say(
+                f"{stage}: no better {until.metric} in {waited} validations; the best was {self.state[f'best_value/{stage}']}"
+            )
+            if until.restore:
+                saving.load_networks(self, saving.checkpoint_of(self, stage, "best"))
         return improved
 
     # ---------------------------------------------------------------------------------- smaller things
@@ -360,33 +346,3 @@ class Trainer(Generic[C]):
     def _call(self, hook: str, *arguments: object) -> None:
         for callback in self.callbacks:
             getattr(callback, hook)(self, *arguments)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM end the run after the step in progress; a second one at once. Off the main thread: not heard."""
-
-        def put_back() -> None:
-            for number, handler in old.items():
-                signal.signal(number, handler)
-
-        def ask(number: int, _frame: object) -> None:
-            self._signal = number
-            put_back()
-
-        old = {}
-        with contextlib.suppress(ValueError):  # signals reach the main thread only
-            for number in (signal.SIGINT, signal.SIGTERM):
-                old[number] = signal.signal(number, ask)
-        try:
-            yield
-        finally:
-            put_back()
-
-
-def _seconds(trainer: Trainer, index: int) -> float:
-    """How long a step takes."""
-    began = time.perf_counter()
-    trainer._advance(index)
-    if trainer.device.type == "cuda":
-        torch.cuda.synchronize(trainer.device)
-    return time.perf_counter() - began

@@ -24,26 +24,15 @@ class Step:
 
     A draw is made for the global batch and cut to `rows`, so neither ranks nor micro-batches change it; it depends on (seed,
     attempt, stage, update, index, repeat, stream) and on nothing drawn before.
+
+    `stage` is the stage's name, `index` the number of its steps before this one, `progress` their share of all (0..1), `repeat`
+    which of `Update.repeat` firings this is, `batch` the rows of the global batch.
     """
 
     def __init__(self, place: tuple[int | str, ...], progress: float, rows: slice, batch: int, device, dtype, signals):
         self.place, self.progress, self.rows, self.batch = place, progress, rows, batch
         self.device, self.dtype, self._signals = device, dtype, signals
-
-    @property
-    def stage(self) -> str:
-        """Name of the stage."""
-        return str(self.place[2])
-
-    @property
-    def index(self) -> int:
-        """Steps of this stage that came before this one."""
-        return int(self.place[4])
-
-    @property
-    def repeat(self) -> int:
-        """Which of `Update.repeat` firings of this step."""
-        return int(self.place[5])
+        self.stage, self.index, self.repeat = str(place[2]), int(place[4]), int(place[5])
 
     def rng(self, stream: str) -> torch.Generator:
         """A fresh CPU generator for `stream`; the same on all ranks and micro-batches."""

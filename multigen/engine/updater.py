@@ -1,18 +1,18 @@
 """One update: freeze, batch, loss, backward, one reduction over the ranks, the non-finite check, clipping, the step."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from multigen.config import Run
+from multigen.device import autocast
 from multigen.engine import distributed
 from multigen.engine.data import Batch, Source, Stream, TensorSource
-from multigen.engine.device import autocast
-from multigen.engine.meter import Meter
+from multigen.engine.logging import Meter
 from multigen.engine.optimisers import Optimiser
-from multigen.engine.options import Run
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.update import Pool, Stage, Step, Terms, Update
 from multigen.errors import ConfigError
@@ -30,25 +30,30 @@ class Updater:
         self.source, self.batch, self.run, self.device, self.precision = source, batch, run, device, precision
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
         # A network may hold weights that are never trained: those frozen when it was built.
-        self.parameters = {n: [p for p in net.parameters() if p.requires_grad] for n, net in nets.items()}
+        self.named = {n: {k: p for k, p in net.named_parameters() if p.requires_grad} for n, net in nets.items()}
+        self.parameters = {n: [*named.values()] for n, named in self.named.items()}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.specs: dict[str, Optimiser] = {}
         self.meter, self.signals = Meter(), Meter()
         self.state: dict[str, Any] = {}
         self.rows = distributed.share(batch, distributed.rank(), distributed.world())
         if self.rows.stop - self.rows.start < run.accumulate:
-            raise ConfigError(f"batch {batch} is too small for {distributed.world()} ranks x {run.accumulate} micro-batches")
+            raise ConfigError(
+                f"batch {batch} is too small for {distributed.world()} ranks x {run.accumulate} micro-batches"
+            )
 
     def enter(self, stage: Stage, specs: Mapping[str, Optimiser]) -> None:
         """Prepares a stage: its streams, and fresh optimisers where a network has none or the stage asks for it."""
         for update in stage.updates:
             if update.couples and self.run.accumulate > 1:
-                raise ConfigError(f"update {update.name!r} couples the rows of a batch: accumulate {self.run.accumulate}, expected 1")
-            for name in update.trains:
-                fresh = name in stage.optim if isinstance(stage.optim, Mapping) else stage.optim is not None
-                if name not in self.optimisers or (fresh and self.specs[name] is not specs[name]):
-                    self.specs[name] = specs[name]
-                    self.optimisers[name] = specs[name].build(self.parameters[name])
+                raise ConfigError(
+                    f"update {update.name!r} couples a batch's rows: accumulate {self.run.accumulate}, not 1"
+                )
+        for name in dict.fromkeys(n for update in stage.updates for n in update.trains):
+            fresh = name in stage.optim if isinstance(stage.optim, Mapping) else stage.optim is not None
+            if fresh or name not in self.optimisers:
+                self.specs[name] = specs[name]
+                self.optimisers[name] = specs[name].build(self.parameters[name])
         lazy = {u.name: u.every / (u.every + 1) if u.lazy else 1.0 for u in stage.updates}
         self.lazy = {n: math.prod(lazy[u.name] for u in stage.updates if n in u.trains) for n in self.optimisers}
         self.signals.held, self.streams = {}, dict[str, Stream]()
@@ -66,7 +71,11 @@ class Updater:
         """All firings of `update` in step `index` of the stage; none when it is not due."""
         if index % update.every:
             return
-        self._freeze(update.trains)
+        if self._trained != (trained := tuple(update.trains)):
+            self._trained = trained
+            for name, parameters in self.parameters.items():
+                for p in parameters:
+                    p.requires_grad_(name in trained)
         for repeat in range(update.repeat):
             place = (self.run.seed, self.state["attempt"], stage.name, update.name, index, repeat)
             number = index // update.every * update.repeat + repeat
@@ -80,11 +89,12 @@ class Updater:
 
     def move(self, batch: Batch) -> Batch:
         """A batch as networks take it: on the device, pictures channels-last."""
-        layout = {True: torch.channels_last, False: torch.preserve_format}
-        dtypes = {k: self.dtype if t.is_floating_point() else t.dtype for k, t in batch.items()}
-        return {
-            k: t.to(self.device, dtypes[k], non_blocking=True, memory_format=layout[t.dim() == 4]) for k, t in batch.items()
-        }
+        moved = {}
+        for name, t in batch.items():
+            layout = torch.channels_last if t.dim() == 4 else torch.preserve_format
+            dtype = self.dtype if t.is_floating_point() else t.dtype
+            moved[name] = t.to(self.device, dtype, non_blocking=True, memory_format=layout)
+        return moved
 
     def _signal(self, name: str, value: Tensor, rows: int) -> None:
         self.meter.add(name, value, rows)
@@ -106,13 +116,6 @@ class Updater:
         name, pin = (self.run.seed, stage.name, update.name), self.device.type == "cuda"
         self.streams[update.name] = Stream(source or self.source, self.batch, self.rows, name, self.run.workers, pin)
 
-    def _freeze(self, trains: Sequence[str]) -> None:
-        if self._trained != (trained := tuple(trains)):
-            self._trained = trained
-            for name, parameters in self.parameters.items():
-                for p in parameters:
-                    p.requires_grad_(name in trained)
-
     def _gradients(self, update: Update, batch: Batch, place: Place, progress: float) -> None:
         """Leaves the gradient of the update's loss over the global batch in `.grad`, the same on every rank."""
         parameters = [p for name in update.trains for p in self.parameters[name]]
@@ -127,12 +130,10 @@ class Updater:
             with autocast(self.device, self.precision):
                 terms = update.loss({k: t[mine] for k, t in batch.items()} if parts > 1 else batch, step)
             self._backward(update, terms, mine.stop - mine.start, parameters, pending)
-        for p in parameters:
-            if p.grad is None:  # counts as zeros, on one rank as on several
-                p.grad = torch.zeros_like(p)
         for count, gradients in pending.values():
             total = distributed.all_sum(count)
-            torch._foreach_add_([p.grad for p in parameters], [g / total for g in gradients])
+            for p, g in zip(parameters, gradients, strict=True):
+                p.grad = g / total if p.grad is None else p.grad + g / total
         distributed.reduce_gradients(parameters)
 
     def _backward(self, update: Update, terms: Terms, rows: int, parameters: list[Tensor], pending: dict) -> None:
@@ -174,8 +175,13 @@ class Updater:
             nn.utils.clip_grads_with_norm_(parameters, update.clip_norm, norm, foreach=True)
         if update.clip_value:
             nn.utils.clip_grad_value_(parameters, update.clip_value, foreach=True)
-        for name in update.trains:
-            self._step(self.optimisers[name], bad)
+        for optimiser in (self.optimisers[name] for name in update.trains):
+            if isinstance(bad, Tensor) and optimiser.defaults.get("fused"):
+                # The kernel itself drops the step: no wait for the device.
+                optimiser.found_inf, optimiser.grad_scale = bad.float(), None  # pyright: ignore
+                optimiser.step()
+            elif not bad:
+                optimiser.step()
         if update.after is not None:
             with torch.no_grad():
                 update.after()
@@ -186,10 +192,3 @@ class Updater:
         factor = torch.where(bad, 0.5, torch.where(good >= 2000, 2.0, 1.0))
         self.state[f"scale/{name}"] = (self.state[f"scale/{name}"] * factor).clamp(min=2.0**-14)
         self.state[f"good/{name}"] = good * (good < 2000)
-
-    def _step(self, optimiser: torch.optim.Optimizer, bad: "bool | Tensor") -> None:
-        if isinstance(bad, Tensor) and optimiser.defaults.get("fused"):
-            optimiser.found_inf, optimiser.grad_scale = bad.float(), None  # pyright: ignore[reportAttributeAccessIssue]
-            optimiser.step()  # the kernel itself drops it: no wait for the device
-        elif not bad:
-            optimiser.step()

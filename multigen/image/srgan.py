@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from multigen.config import from_table
+from multigen.device import choose_device
 from multigen.engine import Adam, Batch, Best, Stage, Step, Terms, Trainer, Update, losses
 from multigen.engine.checkpoint import load_strict
-from multigen.engine.device import choose_device
-from multigen.engine.logging import say
 from multigen.engine.schedules import Cosine, Steps
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.image.data import CropSource, hold_out, open_photos
 from multigen.image.perceptual import open_perceptual
 from multigen.image.upscaling import TestSet, Upscaler, comparison, definitions, open_test_set, score_upscalers
+from multigen.progress import say
 
 __all__ = ["PRESETS", "CompactGenerator", "Discriminator", "SRGANConfig", "SRGANTrainer", "SRResNet", "load_model"]
 
@@ -89,7 +89,9 @@ PRESETS = {
     "tiny": SRGANConfig(
         hold=0, crop=48, blocks=2, width=16, discriminator_width=8, batch=4, pretrain_steps=20, steps=4, ema=0.9
     ),
-    "laptop": SRGANConfig(hold=0, blocks=8, width=32, discriminator_width=16, pretrain_steps=3_000, steps=600, pixel_weight=1.0),
+    "laptop": SRGANConfig(
+        hold=0, blocks=8, width=32, discriminator_width=16, pretrain_steps=3_000, steps=400, lr=3e-4, pixel_weight=1.0
+    ),
     "default": SRGANConfig(),
     "paper": SRGANConfig(
         generator="srresnet",
@@ -146,7 +148,9 @@ class SRResNet(nn.Module):
         )
         up = [[nn.Conv2d(width, width * f * f, 3, padding=1), nn.PixelShuffle(f), nn.PReLU()] for f in factors(scale)]
         self.tail = nn.Sequential(*[layer for group in up for layer in group], nn.Conv2d(width, 3, 9, padding=4))
-        self.radius = 4 + 2 * blocks + 1 + len(up) + 4  # pixels of the input, on each side, that an output may depend on
+        self.radius = (
+            4 + 2 * blocks + 1 + len(up) + 4
+        )  # pixels of the input, on each side, that an output may depend on
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.head(image)  # (B, C, H, W)

@@ -69,10 +69,14 @@ class Upscaler:
         bottom, right = min(top + self.tile, image.shape[1]), min(left + self.tile, image.shape[2])
         y, x = max(top - r, 0), max(left - r, 0)
         parameter = next(self.network.parameters())
-        window = image[None, :, y : bottom + r, x : right + r].to(parameter.device, parameter.dtype) / 255  # (1, 3, h, w)
+        window = (
+            image[None, :, y : bottom + r, x : right + r].to(parameter.device, parameter.dtype) / 255
+        )  # (1, 3, h, w)
         large = self.network(window.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
         large = large[:, s * (top - y) : s * (bottom - y), s * (left - x) : s * (right - x)]
-        result[:, s * top : s * bottom, s * left : s * right] = (large * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+        result[:, s * top : s * bottom, s * left : s * right] = (
+            (large * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+        )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Super-resolution: trains SRGAN and shows it beside bicubic interpolation and the network before its adversarial stage.
 
-    python -m multigen.recipes.srgan                           # embedded photographs, minutes on a laptop
-    python -m multigen.recipes.srgan default --data photos/    # your own photographs
-    multigen upscale photo.jpg --model runs/srgan --out up/    # use what was trained
+python -m multigen.recipes.srgan                           # embedded photographs, minutes on a laptop
+python -m multigen.recipes.srgan default --data photos/    # your own photographs
+multigen upscale photo.jpg --model runs/srgan --out up/    # use what was trained
 """
 
 from multigen.image.srgan import PRESETS, SRGANTrainer

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from multigen.engine import SGD, Batch, Best, Control, Copy, EarlyStop, Pool, Source, Stage, Step, TensorSource, Update
-from multigen.engine.optimisers import Optimiser
+from multigen.engine import SGD, Batch, Best, Control, Copy, EarlyStop, Pool, Stage, Step, Update
 from multigen.engine.schedules import Linear, Schedule
 from tests.engine.toys import AtStep, Constant, Numbers, Toy, ToyConfig, lines, options, points, resumed, saved_files
 
@@ -17,7 +16,7 @@ from tests.engine.toys import AtStep, Constant, Numbers, Toy, ToyConfig, lines, 
 class Walk(Numbers):
     """G, one number, loses 1 a step; so what follows it can be told in closed form."""
 
-    def optimisers(self) -> Optimiser:
+    def optimisers(self) -> Any:
         return SGD(lr=1.0)
 
     def updates(self) -> list[Update]:
@@ -230,7 +229,11 @@ class Signalled(Walk):
         return [Stage("only", self.config.steps, self.updates(), controls=self.controls)]
 
 
-def noting(name: str, every: int, calls: list[tuple[float, dict[str, float]]]) -> Control:
+Call = tuple[float, dict[str, float]]
+"""Value and signals that a rule was given."""
+
+
+def noting(name: str, every: int, calls: list[Call]) -> Control:
     def rule(value: float, signals: Mapping[str, float]) -> tuple[float, str]:
         calls.append((value, dict(signals)))
         return value + 1, f"call {len(calls)}"
@@ -240,8 +243,10 @@ def noting(name: str, every: int, calls: list[tuple[float, dict[str, float]]]) -
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_control_is_adjusted_by_the_mean_of_its_signals(tmp_path: Path, accumulate: int) -> None:
+    calls: list[Call] = []
+
     class Controlled(Signalled):
-        controls = (noting("p", 3, calls := []),)
+        controls = (noting("p", 3, calls),)
 
     values: list[float] = []
     walked(Controlled, tmp_path, 7, lambda t: values.append(t.control("p")), accumulate=accumulate)
@@ -255,8 +260,11 @@ def test_a_control_is_adjusted_by_the_mean_of_its_signals(tmp_path: Path, accumu
 
 
 def test_controls_of_different_intervals_each_see_all_of_theirs(tmp_path: Path) -> None:
+    fast: list[Call] = []
+    slow: list[Call] = []
+
     class Controlled(Signalled):
-        controls = (noting("fast", 2, fast := []), noting("slow", 6, slow := []))
+        controls = (noting("fast", 2, fast), noting("slow", 6, slow))
 
     walked(Controlled, tmp_path, 6)
     assert [signals for _, signals in fast] == [{"index": 0.5}, {"index": 2.5}, {"index": 4.5}]
@@ -275,7 +283,7 @@ def test_hyperparameters_are_a_schedule_times_a_control(tmp_path: Path) -> None:
     class Controlled(Signalled):
         controls = (Control("lr", 1.0, 2, lambda value, signals: (value / 2, "slower")),)
 
-        def optimisers(self) -> Optimiser:
+        def optimisers(self) -> Any:
             return SGD(lr=Linear(0.1, 0.0))
 
     rates = [0.1 * (1 - index / 6) * 0.5 ** (index // 2) for index in range(6)]
@@ -344,11 +352,11 @@ class Judged(Walk):
 
 @pytest.mark.parametrize(("mode", "step"), [("min", 6), ("max", 4)])
 def test_the_best_checkpoint_of_a_stage_is_kept(tmp_path: Path, mode: Any, step: int) -> None:
-    class Best2(Judged):
+    class Chosen(Judged):
         script = (5, 7, 3, 4, 6)
         best = Best("loss", mode)
 
-    trainer = walked(Best2, tmp_path, steps=10, validate_every=2, keep=1, exports=())
+    trainer = walked(Chosen, tmp_path, steps=10, validate_every=2, keep=1)
     assert trainer.saved("G", "a", "best")["w"] == 1 - step
     assert trainer.saved("G", "a", "last")["w"] == 1 - 10
     assert trainer.saved("G", "b", "best")["w"] == 1 - 12  # none was chosen: the last
@@ -390,13 +398,3 @@ def test_a_stage_of_no_steps_is_passed_over(tmp_path: Path) -> None:
     trainer = walked(Judged, tmp_path, steps=0)
     assert trainer.step == 2
     assert trainer.G().item() == -1
-
-
-def test_sources_and_stages_are_what_the_method_says(tmp_path: Path) -> None:
-    class Own(Walk):
-        def open_data(self) -> Source:
-            return TensorSource({"x": torch.zeros(1)})
-
-    trainer = walked(Own, tmp_path, steps=1)
-    assert len(trainer.data) == 1
-    assert trainer.stage.name == "only" if trainer.number < 1 else True

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from multigen.engine import SGD, Adam, AdamW, Batch, RMSprop, Source, Stage, Step, TensorSource, Update, losses
-from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Linear
 from multigen.errors import ConfigError
 from tests.engine.toys import Constant, Numbers, Toy, ToyConfig, options, perceptron, points, saved_files
@@ -18,7 +17,7 @@ from tests.engine.toys import Constant, Numbers, Toy, ToyConfig, options, percep
 class Straight(Numbers):
     """The loss of a network is a multiple of its one weight, which is the gradient then; float64 and plain SGD by default."""
 
-    def optimisers(self) -> Optimiser:
+    def optimisers(self) -> Any:
         return SGD(lr=0.1)
 
     def times(self, network: str, factor: float) -> Any:
@@ -43,11 +42,11 @@ def trained(toy: type[Toy], folder: Path, steps: int = 6, batch: int = 4, **run:
         (RMSprop(0.1, alpha=0.8), lambda p: torch.optim.RMSprop(p, 0.1, 0.8)),
         (SGD(0.1, momentum=0.9), lambda p: torch.optim.SGD(p, 0.1, 0.9)),
     ],
-    ids=lambda x: type(x).__name__ if isinstance(x, Optimiser) else "",
+    ids=["adam", "adamw", "rmsprop", "sgd"],
 )
-def test_optimisers_are_torchs_own_and_shared_by_the_updates_of_a_network(tmp_path: Path, optimiser: Optimiser, reference: Any) -> None:
+def test_optimisers_are_torchs_own_and_shared_by_the_updates_of_a_network(tmp_path: Path, optimiser: Any, reference: Any) -> None:
     class Two(Toy):
-        def optimisers(self) -> Optimiser:
+        def optimisers(self) -> Any:
             return optimiser
 
         def stages(self) -> list[Stage]:
@@ -85,14 +84,14 @@ ADAM = Adam(0.01, (0.9, 0.99))
 
 @pytest.mark.parametrize(
     ("optim", "fresh"),
-    [(None, ""), (ADAM, "GD"), ({"D": Adam(0.01, (0.9, 0.99))}, "D")],
+    [(None, ""), (ADAM, "GD"), ({"D": ADAM}, "D")],
     ids=["none", "one for all", "one of two"],
 )
 def test_a_stage_may_start_fresh_optimisers(tmp_path: Path, optim: Any, fresh: str) -> None:
     """With steps of the same size, an optimiser's own count of steps and its averages tell whether it is fresh."""
 
     class Stages(Straight):
-        def optimisers(self) -> Optimiser:
+        def optimisers(self) -> Any:
             return ADAM
 
         def stages(self) -> list[Stage]:
@@ -132,7 +131,7 @@ def test_lazy_updates_multiply_the_loss_and_correct_the_learning_rate(tmp_path: 
 
 def test_lazy_updates_correct_the_betas_of_adam(tmp_path: Path) -> None:
     class Lazy(Straight):
-        def optimisers(self) -> Optimiser:
+        def optimisers(self) -> Any:
             return Adam(0.1, (0.9, 0.99))
 
         def stages(self) -> list[Stage]:
@@ -158,7 +157,7 @@ def test_an_update_that_is_not_lazy_has_its_loss_as_it_is(tmp_path: Path) -> Non
 
 def test_numbers_of_an_optimiser_follow_the_progress_of_the_stage(tmp_path: Path) -> None:
     class Slower(Straight):
-        def optimisers(self) -> Optimiser:
+        def optimisers(self) -> Any:
             return SGD(lr=Linear(0.1, 0.0))
 
         def stages(self) -> list[Stage]:
@@ -265,7 +264,7 @@ def test_a_missing_gradient_counts_as_zeros(tmp_path: Path) -> None:
     """Adam moves on by its momentum, as it does where another rank or micro-batch had a gradient."""
 
     class Sometimes(Straight):
-        def optimisers(self) -> Optimiser:
+        def optimisers(self) -> Any:
             return Adam(0.1, (0.5, 0.9))
 
         def stages(self) -> list[Stage]:

@@ -36,7 +36,8 @@ Files = dict[str, dict[str, Tensor]]
 class ToyConfig:
     batch: int = 4
     steps: int = 6
-    optim: Adam = Adam(lr=1e-2, betas=(0.5, 0.9))
+    lr: float = 1e-2
+    betas: tuple[float, float] = (0.5, 0.9)
 
 
 class Toy(Trainer[ToyConfig]):
@@ -52,8 +53,8 @@ class Toy(Trainer[ToyConfig]):
     def open_data(self) -> Source:
         return TensorSource({"x": points(24), "id": torch.arange(24)})
 
-    def optimisers(self) -> Adam:
-        return self.config.optim
+    def optimisers(self) -> Any:
+        return Adam(self.config.lr, self.config.betas)
 
     def fakes(self, step: Step) -> Tensor:
         return self.G(step.randn("z", 3))  # (B, 2)

@@ -11,7 +11,7 @@ __all__ = ["autocast", "choose_device", "choose_precision"]
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto": this rank's GPU if there is one, else the CPU. Any other name is torch's own: cpu, cuda, cuda:1, mps."""
+    """ "auto": this rank's GPU if there is one, else the CPU. Any other name is torch's own: cpu, cuda, cuda:1, mps."""
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -25,7 +25,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """"auto" is bf16 where the hardware multiplies it natively (GPUs since Ampere, CPUs with AMX or AVX512-BF16), else fp32."""
+    """ "auto" is bf16 where the hardware multiplies it natively (GPUs since Ampere, CPUs with AMX or AVX512-BF16), else fp32."""
     if name != "auto":
         return name
     if device.type == "cuda":
