@@ -35,6 +35,7 @@ __all__ = [
     "find_images",
     "from_picture",
     "hold_out",
+    "locate",
     "open_photos",
     "read_image",
     "read_image_with_alpha",
@@ -217,7 +218,7 @@ def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
     """
     if data in ("embedded", "embedded-held-out"):
         return Photos(embedded_photos("train" if data == "embedded" else "held_out"))
-    place = _locate(data)
+    place = locate(data)
     paths = find_images(place) if place.is_dir() else [place]
     photos = Photos()
     for path in paths:
@@ -233,7 +234,8 @@ def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
     return photos
 
 
-def _locate(data: str) -> Path:
+def locate(data: str) -> Path:
+    """The file or folder of that name here, or in the folder that MULTIGEN_DATA names. Raises DataError if neither is."""
     root = os.environ.get("MULTIGEN_DATA")
     here = Path(data).expanduser()
     places = [here] if here.is_absolute() or not root else [here, Path(root) / here]

@@ -7,7 +7,7 @@ Three distances, each named after its extractor:
   (Zhang et al. 2018, arXiv:1801.03924, equation 1), without the weights which LPIPS learns for its channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,9 @@ UNIT_LENGTH_EPS = 1e-2
 
 class _Normalise(nn.Module):
     """(x - mean) / std for each colour, laid out channels-last, which convolutions on CPUs and GPUs prefer."""
+
+    mean: Tensor
+    std: Tensor
 
     mean: Tensor
     std: Tensor
@@ -226,8 +229,11 @@ class PerceptualDistance(nn.Module):
             )
         with torch.no_grad():
             targets = self.features(real)
-        pairs = zip(self.features(fake), targets, strict=True)
-        distances = [(x - y).square().mean((1, 2, 3)) for x, y in pairs]
+        return self.between(self.features(fake), targets)
+
+    def between(self, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+        """(B,) from what `features` gave: the features of a picture that many are compared with are needed once."""
+        distances = [(x - y).square().mean((1, 2, 3)) for x, y in zip(fake, real, strict=True)]
         return torch.stack(distances).mean(0)  # (taps, B) -> (B,)
 
     def features(self, image: Tensor) -> list[Tensor]:

@@ -24,7 +24,7 @@ from multigen.engine.checkpoint import load_strict
 from multigen.engine.schedules import Cosine, Steps
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
-from multigen.image.data import CropSource, hold_out, open_photos
+from multigen.image.data import CropSource, hold_out, locate, open_photos
 from multigen.image.perceptual import open_perceptual
 from multigen.image.upscaling import TestSet, Upscaler, comparison, definitions, open_test_set, score_upscalers
 from multigen.progress import say
@@ -64,7 +64,7 @@ class SRGANConfig:
     """Safetensors file of VGG19 (torchvision's keys); empty: torchvision's own, downloaded. Also measured with, if given."""
     content_weight: float = 1.0
     """Weight of the content loss (1 in the paper, whose features are divided by 12.75)."""
-    pixel_weight: float = 0.0
+    pixel_weight: float = 1.0
     """Weight of the pixel loss in the second stage (0 in the paper)."""
     adversarial_weight: float = 1e-3
     """Weight of the adversarial loss (equation 3)."""
@@ -89,9 +89,7 @@ PRESETS = {
     "tiny": SRGANConfig(
         hold=0, crop=48, blocks=2, width=16, discriminator_width=8, batch=4, pretrain_steps=20, steps=4, ema=0.9
     ),
-    "laptop": SRGANConfig(
-        hold=0, blocks=8, width=32, discriminator_width=16, pretrain_steps=3_000, steps=400, lr=3e-4, pixel_weight=1.0
-    ),
+    "laptop": SRGANConfig(hold=0, blocks=8, width=32, discriminator_width=16, pretrain_steps=3_000, steps=400, lr=3e-4),
     "default": SRGANConfig(),
     "paper": SRGANConfig(
         generator="srresnet",
@@ -100,6 +98,7 @@ PRESETS = {
         discriminator_width=64,
         pixel="mse",
         content="vgg54",
+        pixel_weight=0.0,
         pretrain_steps=1_000_000,
         steps=200_000,
         pretrain_lr=1e-4,
@@ -239,7 +238,7 @@ class SRGANTrainer(Trainer[SRGANConfig]):
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
         if c.steps and c.content != "mse":
-            self.content = open_perceptual(c.content, c.perceptual_weights or None).to(self.device)
+            self.content = open_perceptual(c.content, self._weights_for(c.content)).to(self.device)
         return {"G": build_generator(c), "D": Discriminator(c.crop, c.discriminator_width, c.discriminator_norm)}
 
     def optimisers(self) -> Adam:
@@ -327,7 +326,8 @@ class SRGANTrainer(Trainer[SRGANConfig]):
         return Evaluation(scores, definitions(distances))
 
     def _weights_for(self, distance: str) -> str | None:
-        return None if distance == "efficientnet_lite0" else self.config.perceptual_weights or None
+        given = self.config.perceptual_weights
+        return str(locate(given)) if given and distance != "efficientnet_lite0" else None
 
     def _upscaler(self, stage: str, which: str) -> Upscaler:
         network = build_generator(self.config).to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -119,21 +119,26 @@ def score_upscalers(
 ) -> dict[str, dict[str, float]]:
     """Row -> "SET/metric" -> figure; None stands for bicubic interpolation. Ranks share the pictures; all get the result."""
     rows: dict[str, dict[str, float]] = {name: {} for name in upscalers}
-    for name, upscaler in upscalers.items():
-        for test in sets:
-            scores = ImageScores(test.scale, device=device)
-            far = torch.zeros(len(distances), dtype=torch.float64, device=device)
-            for i in range(rank(), len(test.high), world()):
+    for test in sets:
+        scores = {name: ImageScores(test.scale, device=device) for name in upscalers}
+        far = torch.zeros(len(upscalers), len(distances), dtype=torch.float64, device=device)
+        for i in range(rank(), len(test.high), world()):
+            real = [_features(d, test.high[i], device) for d in distances]
+            for row, (name, upscaler) in enumerate(upscalers.items()):
                 image = imresize(test.low[i], test.scale) if upscaler is None else upscaler(test.low[i])
-                scores.update(image, test.high[i])
-                pair = [x[None].to(device).float() / 255 for x in (image, test.high[i])]
-                with torch.no_grad():
-                    far += torch.tensor([d(*pair).item() for d in distances], dtype=torch.float64, device=device)
-            means = scores.compute() | dict(
-                zip((d.name for d in distances), (all_sum(far) / len(test.high)).tolist(), strict=True)
-            )
-            rows[name] |= {f"{test.name}/{metric}": value for metric, value in means.items()}
+                scores[name].update(image, test.high[i])
+                for column, d in enumerate(distances):
+                    far[row, column] += d.between(_features(d, image, device), real[column]).item()
+        means = (all_sum(far) / len(test.high)).tolist()
+        for name, distant in zip(upscalers, means, strict=True):
+            figures = scores[name].compute() | {d.name: value for d, value in zip(distances, distant, strict=True)}
+            rows[name] |= {f"{test.name}/{metric}": value for metric, value in figures.items()}
     return rows
+
+
+@torch.no_grad()
+def _features(distance: PerceptualDistance, image: Tensor, device) -> list[Tensor]:
+    return distance.features(image[None].to(device).float() / 255)
 
 
 def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import multigen.engine
 from multigen.engine import Best, Run, Stage, Update, checkpoint
 from multigen.errors import CheckpointError
+from multigen.runs import load_tensors
 from tests.engine.toys import Crash, Numbers, PowerCut, Toy, ToyConfig, Whole, assert_same, checkpoints, options, perceptron
 from tests.engine.toys import resumed, saved_files, saved_numbers
 
@@ -423,18 +424,18 @@ def test_a_pickle_is_refused_whatever_its_name(tmp_path: Path, name: str, form: 
         pickle.dump({"w": Trap(tmp_path / "sprung")}, buffer)
     (tmp_path / name).write_bytes(buffer.getvalue())
     with pytest.raises(CheckpointError, match=f"{name}.*safetensors"):
-        checkpoint.load_tensors(tmp_path / name)
+        load_tensors(tmp_path / name)
     assert not (tmp_path / "sprung").exists()
 
 
 def test_tensors_are_loaded_from_a_whole_file_only(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save_file({"w": torch.arange(3.0)}, path)
-    assert checkpoint.load_tensors(path)["w"].tolist() == [0, 1, 2]
+    assert load_tensors(path)["w"].tolist() == [0, 1, 2]
     path.write_bytes(path.read_bytes()[:-1])
     for bad in (path, tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(CheckpointError, match=bad.name):
-            checkpoint.load_tensors(bad)
+            load_tensors(bad)
 
 
 def test_the_package_cannot_unpickle() -> None:

@@ -1,0 +1,471 @@
+"""A run that is broken off, at any moment and by anything, ends bit for bit as one that never was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from multigen.engine import Adam, Callback, EarlyStop, Run, Stage, Trainer, Update
+from multigen.engine.schedules import Constant, Cosine, Linear
+from multigen.errors import CheckpointError, ConfigError, Interrupted
+from tests.engine.toys import AtStep, Crash, Numbers, PowerCut, Toy, ToyConfig, Whole, assert_same, checkpoints, lines, options
+from tests.engine.toys import resumed, saved_files, saved_numbers
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def cut(run: Run, step: int, toy: type[Trainer] = Whole, config: Any = None) -> None:
+    """Trains, or goes on, up to the power cut after `step`."""
+    with pytest.raises(PowerCut):
+        toy(config or ToyConfig(), run, [Crash(step)]).fit()
+
+
+def assert_same_runs(a: Run, b: Run) -> None:
+    """The last checkpoints: weights, averages, optimisers, state."""
+    assert_same(saved_files(a.out), saved_files(b.out))
+    assert saved_numbers(a.out) == saved_numbers(b.out)
+
+
+def logged(run: Run) -> list[dict[str, Any]]:
+    """All but the speed."""
+    return [{k: v for k, v in line.items() if k != "items_per_second"} for line in lines(run.out)]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_n_steps_resumed_for_n_steps_are_2n_steps(tmp_path: Path, precision: str, workers: int) -> None:
+    """7 + 6 steps, cut within each stage and at its end; checkpoints lie elsewhere than the cuts."""
+    often: dict[str, Any] = {"precision": precision, "save_every": 4, "log_every": 2, "validate_every": 2, "preview_every": 5}
+    whole = options(tmp_path / "whole", **often)
+    Whole(ToyConfig(), whole).fit()
+    run = options(tmp_path / "cut", workers=workers, **often)
+    for step in (5, 7, 8, 12):
+        cut(resumed(run) if (tmp_path / "cut").exists() else run, step)
+    Whole(ToyConfig(), resumed(run)).fit()
+    assert len(saved_files(run.out)) == 7
+    assert saved_numbers(run.out)["step"] == 13
+    assert_same_runs(whole, run)
+    assert logged(whole) == logged(run)
+    assert len(logged(run)) > 10
+
+
+def test_accumulation_resumes_as_well(tmp_path: Path) -> None:
+    whole, run = (options(tmp_path / name, accumulate=2, save_every=3) for name in ("whole", "cut"))
+    Whole(ToyConfig(), whole).fit()
+    cut(run, 11)
+    Whole(ToyConfig(), resumed(run)).fit()
+    assert_same_runs(whole, run)
+
+
+def test_half_precision_resumes_as_well(tmp_path: Path) -> None:
+    """With its scales, which are still falling."""
+    whole, run = (options(tmp_path / name, precision="fp16", save_every=3) for name in ("whole", "cut"))
+    Whole(ToyConfig(), whole).fit()
+    cut(run, 5)
+    cut(resumed(run), 11)
+    Whole(ToyConfig(), resumed(run)).fit()
+    assert_same_runs(whole, run)
+
+
+def test_two_runs_of_one_seed_are_the_same_and_of_two_seeds_are_not(tmp_path: Path) -> None:
+    a, b, c = (options(tmp_path / str(i), seed=i // 2) for i in range(3))
+    for run in (a, b, c):
+        Whole(ToyConfig(), run).fit()
+    assert_same_runs(a, b)
+    first, other = saved_files(a.out), saved_files(c.out)
+    assert not any(bool((first["G"][name] == other["G"][name]).all()) for name in ("0.weight", "4.weight"))
+
+
+def test_a_finished_run_resumes_to_what_it_was(tmp_path: Path) -> None:
+    run = options(tmp_path)
+    Whole(ToyConfig(), run).fit()
+    before, model = saved_files(tmp_path), (tmp_path / "model" / "G.safetensors").read_bytes()
+    again = Whole(ToyConfig(), resumed(run)).fit()
+    assert again.step == 13
+    assert_same(saved_files(tmp_path), before)
+    assert (tmp_path / "model" / "G.safetensors").read_bytes() == model
+
+
+def test_the_newest_of_a_folder_of_runs_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i, name in enumerate(("old", "new")):
+        cut(options(tmp_path / name, save_every=2), 5)
+        os.utime(tmp_path / name / "config.toml", (i, i))
+    trainer = Whole(ToyConfig(), resumed(options(tmp_path), save_every=2)).fit()
+    assert trainer.folder == tmp_path / "new"
+    assert str(tmp_path / "new") in capsys.readouterr().err
+
+
+def test_a_run_cut_before_its_first_checkpoint_begins_at_its_beginning(tmp_path: Path) -> None:
+    """Its folder is claimed already, so it cannot be started anew there; nothing is lost by starting."""
+    whole, run = options(tmp_path / "whole"), options(tmp_path / "cut")
+    Whole(ToyConfig(), whole).fit()
+
+    class Cut(Whole):
+        def enter(self, stage: Stage) -> None:
+            raise PowerCut
+
+    with pytest.raises(PowerCut):
+        Cut(ToyConfig(), run).fit()
+    assert (tmp_path / "cut" / "config.toml").exists()
+    Whole(ToyConfig(), resumed(run)).fit()
+    assert_same_runs(whole, run)
+
+
+@pytest.mark.parametrize("where", ["nowhere", "empty"])
+def test_a_resume_of_what_is_no_run_says_so(tmp_path: Path, where: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=rf"{where}.*give a run"):
+        Whole(ToyConfig(), resumed(options(tmp_path / where))).fit()
+
+
+def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
+    cut(options(tmp_path, save_every=2), 3)
+    with pytest.raises(ConfigError, match=r"holds a run already.*--resume.*--out"):
+        Whole(ToyConfig(), options(tmp_path)).fit()
+
+
+# ------------------------------------------------------------------------------------------------------- other configurations
+
+
+def test_every_difference_is_listed(tmp_path: Path) -> None:
+    run = options(tmp_path, save_every=2)
+    cut(run, 3)
+    changed = resumed(run, seed=3, precision="fp64", accumulate=2, log_every=7)
+    with pytest.raises(ConfigError) as caught:
+        Whole(ToyConfig(batch=5, lr=0.5, betas=(0.5, 0.8)), changed).fit()
+    said = str(caught.value)
+    assert str(tmp_path) in said
+    for field in ("batch: 4 -> 5", "lr: 0.01 -> 0.5", "seed: 0 -> 3", "precision: 'fp32' -> 'fp64'", "accumulate: 1 -> 2"):
+        assert field in said
+    assert "betas" in said
+    assert "steps" not in said
+    assert "workers" not in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"batch": 5}, {"lr": 0.5}, {"steps": 5}, {"seed": 1}, {"accumulate": 2}, {"precision": "bf16"}, {"save_every": 5}, {"log_every": 5}],
+    ids=str,
+)
+def test_one_difference_is_enough(tmp_path: Path, change: dict[str, Any]) -> None:
+    run = options(tmp_path, save_every=2)
+    cut(run, 3)
+    config = {k: v for k, v in change.items() if k in ("batch", "lr", "steps")}
+    rest = {k: v for k, v in change.items() if k not in config}
+    (name,) = change
+    with pytest.raises(ConfigError, match=f"{name}: "):
+        Whole(ToyConfig(**config), resumed(run, **rest)).fit()
+    Whole(ToyConfig(), resumed(run)).fit()  # and it is unharmed
+
+
+def test_another_method_is_refused(tmp_path: Path) -> None:
+    class Other(Whole):
+        name = "other"
+
+    run = options(tmp_path, save_every=2)
+    cut(run, 3)
+    with pytest.raises(ConfigError, match="recipe: 'toy' -> 'other'"):
+        Other(ToyConfig(), resumed(run)).fit()
+
+
+def test_options_that_do_not_touch_the_numbers_may_change(tmp_path: Path) -> None:
+    whole, run = options(tmp_path / "whole", save_every=3), options(tmp_path / "cut", save_every=3)
+    Whole(ToyConfig(), whole).fit()
+    cut(run, 8)
+    Whole(ToyConfig(), resumed(run, workers=2, keep=7, tensorboard=True, start=str(tmp_path / "whole"))).fit()
+    assert_same_runs(whole, run)
+    assert len(checkpoints(run.out)) > len(checkpoints(whole.out))
+
+
+@dataclass(frozen=True)
+class More(ToyConfig):
+    width: int = 3
+
+
+def test_a_field_that_a_newer_version_has_is_a_difference(tmp_path: Path) -> None:
+    run = options(tmp_path, save_every=2)
+    cut(run, 3)
+    with pytest.raises(ConfigError, match="width: None -> 3"):
+        Whole(More(), resumed(run)).fit()
+
+
+# -------------------------------------------------------------------------------------------------------- a longer last stage
+
+
+@pytest.mark.parametrize("end", [4, 13], ids=["broken off", "finished"])
+def test_the_last_stage_may_be_made_longer(tmp_path: Path, end: int) -> None:
+    whole, run = options(tmp_path / "whole", save_every=3), options(tmp_path / "cut", save_every=3)
+    Whole(ToyConfig(steps=11), whole).fit()
+    if end < 13:
+        cut(run, end)
+    else:
+        Whole(ToyConfig(), run).fit()
+    trainer = Whole(ToyConfig(steps=11), resumed(run)).fit()
+    assert trainer.step == 18
+    files, expected = saved_files(run.out), saved_files(whole.out)
+    assert_same(files, expected)
+    assert json.loads((checkpoints(run.out)[-1] / "run.json").read_text())["config"]["steps"] == 11
+    assert "steps = 11" in (tmp_path / "cut" / "config.toml").read_text()
+
+
+class Scheduled(Toy):
+    lr: Any = 1e-2
+    decay: Any = 0.9
+    optim: Any = None
+    earlier: Any = None
+
+    def optimisers(self) -> Any:
+        return Adam(self.lr)
+
+    def averaged(self) -> Any:
+        return {"G": self.decay}
+
+    def stages(self) -> list[Stage]:
+        g = Update("g", ["G"], lambda batch, step: {"mse": (self.fakes(step) - batch["x"]).square().mean()})
+        return [Stage("a", 3, [g], optim=self.earlier), Stage("b", self.config.steps, [g], optim=self.optim)]
+
+
+@pytest.mark.parametrize(
+    "changing",
+    [
+        {"lr": Cosine(1e-2, 1e-3)},
+        {"decay": Linear(0.5, 0.9)},
+        {"optim": Adam(Linear(1e-2, 1e-2))},
+        {"optim": {"G": Adam(Cosine(1e-2, 0.0))}},
+        {"optim": Adam(1e-2, betas=(Linear(0.5, 0.9), 0.999))},
+        {"earlier": Adam(Cosine(1e-2, 1e-3))},  # the last stage goes on with it
+    ],
+    ids=["rate", "average", "stage", "network", "betas", "stage before"],
+)
+def test_a_stage_whose_schedules_depend_on_its_length_keeps_its_length(tmp_path: Path, changing: dict[str, Any]) -> None:
+    Changing = type("Changing", (Scheduled,), changing)
+    run = options(tmp_path)
+    Changing(ToyConfig(), run).fit()
+    with pytest.raises(ConfigError, match="steps: 6 -> 7"):
+        Changing(ToyConfig(steps=7), resumed(run)).fit()
+
+
+@pytest.mark.parametrize(
+    "constant", [{}, {"lr": Constant(1e-2)}, {"earlier": Adam(Cosine(1e-2, 1e-3)), "optim": Adam(1e-2)}], ids=["", "function", "stage before"]
+)
+def test_schedules_that_are_over_do_not_matter(tmp_path: Path, constant: dict[str, Any]) -> None:
+    Ended = type("Ended", (Scheduled,), constant)
+    run = options(tmp_path)
+    Ended(ToyConfig(), run).fit()
+    assert Ended(ToyConfig(steps=8), resumed(run)).fit().step == 11
+
+
+def test_a_configuration_that_also_lengthens_an_earlier_stage_is_refused(tmp_path: Path) -> None:
+    """What is over cannot be made longer."""
+
+    class Both(Scheduled):
+        def stages(self) -> list[Stage]:
+            return [replace(stage, steps=self.config.steps) for stage in super().stages()]
+
+    run = options(tmp_path)
+    Both(ToyConfig(), run).fit()
+    with pytest.raises(ConfigError, match="steps"):
+        Both(ToyConfig(steps=8), resumed(run)).fit()
+
+
+def test_a_stage_that_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    class Stopped(Numbers):
+        def stages(self) -> list[Stage]:
+            g = Update("g", ["G"], lambda batch, step: {"w": self.G().sum()})
+            return [Stage("only", self.config.steps, [g], until=EarlyStop("same", patience=2))]
+
+        def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
+            return {"same": 1.0}
+
+    run = options(tmp_path, validate_every=2)
+    assert Stopped(ToyConfig(steps=20), run).fit().step == 6
+    assert Stopped(ToyConfig(steps=30), resumed(run)).fit().step == 6
+
+
+# -------------------------------------------------------------------------------------------------------------------- signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
+    whole, run = options(tmp_path / "whole", log_every=4), options(tmp_path / "cut", log_every=4)
+    Whole(ToyConfig(), whole).fit()
+
+    def stop(trainer: Trainer) -> None:
+        if trainer.step == 9:
+            signal.raise_signal(number)
+
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Interrupted, match=rf"step 9.*--resume {run.out}") as caught:
+        Whole(ToyConfig(), run, [AtStep(stop)]).fit()
+    assert caught.value.signal == number
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert saved_numbers(run.out)["step"] == 9
+    assert (tmp_path / "cut" / "model").exists() is False
+    Whole(ToyConfig(), resumed(run)).fit()
+    assert_same_runs(whole, run)
+
+
+def test_a_second_interrupt_is_heeded_at_once(tmp_path: Path) -> None:
+    def stop(trainer: Trainer) -> None:
+        if trainer.step == 4:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        Whole(ToyConfig(), options(tmp_path, save_every=2), [AtStep(stop)]).fit()
+    assert saved_numbers(tmp_path)["step"] == 2
+
+
+def test_a_signal_at_the_last_step_of_a_stage_loses_nothing(tmp_path: Path) -> None:
+    whole, run = options(tmp_path / "whole"), options(tmp_path / "cut")
+    Whole(ToyConfig(), whole).fit()
+    for at in (7, 13):  # the last steps of both stages
+
+        def stop(trainer: Trainer, at: int = at) -> None:
+            if trainer.step == at:
+                signal.raise_signal(signal.SIGTERM)
+
+        with pytest.raises(Interrupted):
+            Whole(ToyConfig(), run if at == 7 else resumed(run), [AtStep(stop)]).fit()
+    Whole(ToyConfig(), resumed(run)).fit()
+    assert_same_runs(whole, run)
+
+
+class Long(Whole):
+    """Takes seconds."""
+
+    def stages(self) -> list[Stage]:
+        first, second = super().stages()
+        return [first, replace(second, steps=self.config.steps)]
+
+
+CHILD = """
+import sys
+from multigen.engine import Callback
+from multigen.errors import Interrupted
+from tests.engine.test_resume import Long
+from tests.engine.toys import ToyConfig, options, resumed
+
+class Ready(Callback):
+    def on_step(self, trainer):
+        if trainer.step == 20:
+            print("ready", flush=True)
+
+run = options(sys.argv[1], workers=int(sys.argv[2]))
+if len(sys.argv) > 3:
+    run = resumed(run)
+try:
+    Long(ToyConfig(steps=100_000), run, [Ready()]).fit()
+except Interrupted as interrupted:
+    print(interrupted, flush=True)
+    sys.exit(128 + interrupted.signal)
+"""
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """A process group of its own, as a shell gives each command."""
+    command = [sys.executable, "-c", CHILD, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, process_group=0)
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    running: list[subprocess.Popen[str]] = []
+    yield running
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_a_command(tmp_path: Path, processes: list[subprocess.Popen[str]], number: int, workers: int) -> None:
+    """Sent to the whole group of processes, as terminals and schedulers do: the workers hear it, too."""
+    process = started(str(tmp_path), str(workers))
+    processes.append(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    step = saved_numbers(tmp_path)["step"]
+    assert step >= 20
+    assert f"step {step}; " in said
+    assert f"--resume {tmp_path}" in said
+    # The same as a run that was never asked to stop.
+    whole = options(tmp_path / "whole", save_every=step - 7)
+    cut(whole, step - 1, Long, ToyConfig(steps=100_000))
+    trainer = Long(ToyConfig(steps=100_000), replace(whole, out="", resume=whole.out), [Stop(step)])
+    with pytest.raises(Interrupted):
+        trainer.fit()
+    assert_same(saved_files(whole.out), saved_files(tmp_path))
+
+
+class Stop(Callback):
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.step == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+
+KILLS = """
+import os, random, signal, sys, time
+import torch._dynamo  # optimisers import it; here once for all
+from tests.engine.test_resume import Long
+from tests.engine.toys import ToyConfig, options, resumed
+
+def attempt(folder, workers):
+    run = options(folder, save_every=5, workers=workers)
+    started = os.path.exists(folder + "/config.toml")
+    Long(ToyConfig(steps=300), resumed(run) if started else run).fit()
+
+folder, moments = sys.argv[1], random.Random(0)
+for kill in range(10):
+    child = os.fork()
+    if child == 0:
+        try:
+            attempt(folder, workers=2 * (kill % 2))
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    time.sleep(moments.uniform(0.05, 0.6))
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    killed = os.WIFSIGNALED(status)
+    steps = sorted(os.listdir(folder + "/checkpoints")) if os.path.isdir(folder + "/checkpoints") else []
+    print("killed" if killed else f"ended {status}", [s for s in steps if s.startswith("step")][-1:], flush=True)
+attempt(folder, 0)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) -> None:
+    (tmp_path / "output").touch()
+    with open(tmp_path / "output", "w") as output:  # a file: what a killed run leaves running holds no pipe open
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", KILLS, str(tmp_path / "killed")]
+        done = subprocess.run(command, env=environment, stdout=output, stderr=output, check=False, timeout=120)
+    said = (tmp_path / "output").read_text()
+    assert done.returncode == 0, said
+    assert said.count("killed [") == 10, said
+    whole = options(tmp_path / "whole", save_every=5)
+    Long(ToyConfig(steps=300), whole).fit()
+    assert_same(saved_files(tmp_path / "whole"), saved_files(tmp_path / "killed"))
+    assert saved_numbers(tmp_path / "whole") == saved_numbers(tmp_path / "killed")
+    models = [(tmp_path / name / "model" / "G.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert models[0] == models[1]
