@@ -52,6 +52,10 @@ class Run:
     start: Annotated[str, tyro.conf.arg(name="from")] = ""
     """A run or model folder whose weights training starts from (fine-tuning)."""
 
+    def resolved(self, device: str, precision: str) -> "Run":
+        """The options as a run records them: what was chosen by itself is named, what belongs to this call alone left out."""
+        return dataclasses.replace(self, device=device, precision=precision, out="", resume="", minutes=0.0)
+
 
 FREE = {"out", "minutes", "workers", "keep", "tensorboard", "resume", "start"}
 """Options of a run that a resume may change: they do not touch the numbers."""

@@ -9,7 +9,7 @@ __all__ = ["Progress", "say"]
 
 def say(text: str) -> None:
     """A line for the user, once for all ranks; on standard error, so that results on standard output stay clean."""
-    if int(os.environ.get("RANK", "0")) == 0:
+    if os.environ.get("RANK", "0") == "0":
         print(text, file=sys.stderr, flush=True)
 
 
@@ -19,7 +19,7 @@ class Progress:
     def __init__(self, stage: str, steps: int, done: int):
         self.stage, self.steps, self.done, self.began = stage, steps, done, time.monotonic()
         self.live = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":
             from rich import progress
             from rich.console import Console
 
@@ -42,7 +42,7 @@ class Progress:
         left = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
         say(f"{self.stage} {index}/{self.steps}  {text}  {left // 60:.0f}:{left % 60:02.0f} left")
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Gives the terminal back."""
         if self.live is not None:
             self.live.stop()

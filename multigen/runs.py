@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,9 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.progress import say
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-__all__ = ["find_model", "find_run", "load_tensors", "new_folder", "read_model", "read_weights", "write_model"]
+__all__ = ["find_model", "find_run", "load_tensors", "new_folder", "read_model", "start_from", "write_model"]
 
 
 def find_run(path: str | Path) -> Path:
@@ -84,18 +84,21 @@ def read_model(folder: Path) -> tuple[str, dict[str, Any], dict[str, dict[str, "
     return method, config, {p.stem: load_tensors(p) for p in folder.glob("*.safetensors")}
 
 
-def read_weights(path: str, names: Collection[str]) -> dict[str, dict[str, "Tensor"]]:
-    """Trained weights to start from, for those of `names` that `path` has: the model's, and the others of its run's newest
-    checkpoint. Says which have none."""
+def start_from(path: str, nets: "Mapping[str, nn.Module]") -> None:
+    """Loads trained weights to start from: the model's, and other networks' from its run's newest checkpoint.
+
+    Says which networks have none. Raises CheckpointError where weights do not fit.
+    """
     from multigen.engine import checkpoint
 
     model = find_model(path)
     found = read_model(model)[2]
     for folder in checkpoint.saved(model.parent / "checkpoints")[-1:]:
         found = checkpoint.read(folder)[0] | found
-    new = sorted(set(names) - found.keys())
+    for name in nets.keys() & found.keys():
+        checkpoint.load_strict(nets[name].state_dict(), found[name], f"{model}, {name}")
+    new = sorted(nets.keys() - found.keys())
     say(f"starting from {model}" + (f"; untrained: {', '.join(new)}" if new else ""))
-    return {name: found[name] for name in names if name in found}
 
 
 def load_tensors(path: Path) -> dict[str, "Tensor"]:

@@ -67,8 +67,7 @@ class Stream:
     """The batches of one update. `at(number)` makes batch `number`; with workers the following ones are made ahead."""
 
     def __init__(self, source: Source, batch: int, rows: slice, name: tuple[int | str, ...], workers=0, pin=False):
-        self.source, self.size, self.rows, self.name = source, batch, rows, name
-        self.workers, self.pin = workers, pin
+        self.source, self.size, self.rows, self.name, self.workers, self.pin = source, batch, rows, name, workers, pin
         self._ahead: Iterator[Batch] | None = None
         self._next = -1
 

@@ -18,7 +18,7 @@ class Meter:
     """Weighted means by name, summed on the device: nothing is read from it until a logging step."""
 
     def __init__(self):
-        self.held: dict[str, tuple[Tensor, Tensor | float]] = {}
+        self.held: dict[str, Any] = {}  # name -> (sum, weight)
 
     def add(self, name: str, value: Tensor, weight: Tensor | float) -> None:
         """Adds `value`, a mean over `weight` rows (or tokens)."""
@@ -29,18 +29,11 @@ class Meter:
         """Name -> (sum, weight) float64 (2,), over all ranks; one reduction. From then on rank 0 holds it all."""
         if not self.held:
             return {}
-        names = sorted(self.held)
-        pairs = [
-            torch.stack([t.double(), torch.as_tensor(w, device=t.device).double()])
-            for t, w in map(self.held.get, names)
-        ]
-        gathered = dict(zip(names, all_sum(torch.stack(pairs)), strict=True))
-        self.load({name: pair if rank() == 0 else pair * 0 for name, pair in gathered.items()})
+        names, device = sorted(self.held), next(iter(self.held.values()))[0].device
+        pairs = [[torch.as_tensor(x, dtype=torch.float64, device=device) for x in self.held[name]] for name in names]
+        gathered = dict(zip(names, all_sum(torch.stack([torch.stack(pair) for pair in pairs])), strict=True))
+        self.held = {name: pair if rank() == 0 else pair * 0 for name, pair in gathered.items()}
         return gathered
-
-    def load(self, pairs: Mapping[str, Tensor]) -> None:
-        """Takes what `gather` gave."""
-        self.held = {name: (pair[0], pair[1]) for name, pair in pairs.items()}
 
     def read(self) -> dict[str, float]:
         """Means since the last read, over all ranks; one transfer from the device. Empties the meter."""
@@ -54,7 +47,7 @@ class RunLog:
     """Writes for one rank; with `folder` None (the other ranks) nothing."""
 
     def __init__(self, folder: Path | None, tensorboard: bool = False, step: int = 0):
-        self.file = self.board = self.progress = None
+        self.file, self.board, self.progress = None, None, None
         if folder is not None:
             path = folder / "metrics.jsonl"
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
@@ -69,17 +62,18 @@ class RunLog:
 
     def begin(self, stage: str, steps: int, done: int) -> None:
         """Starts the progress of a stage."""
-        self.stage = stage
-        self.progress = Progress(stage, steps, done) if self.file is not None else None
+        self.close(self.progress)
+        self.stage, self.progress = stage, Progress(stage, steps, done)
 
     def metrics(self, step: int, index: int, values: Mapping[str, float], speed: float) -> None:
         """Means since the last logging step; `speed` in items/s."""
         self.event(step, stage=self.stage, **values, items_per_second=round(speed, 2))
-        for name, value in values.items() if self.board is not None else ():
-            self.board.add_scalar(f"{self.stage}/{name}", value, step)
-        if self.progress is not None:
-            text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            self.progress.show(index, f"{text}  {speed:.0f} items/s")
+        for name, value in values.items():
+            if self.board is not None:
+                self.board.add_scalar(f"{self.stage}/{name}", value, step)
+        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        assert self.progress is not None
+        self.progress.show(index, f"{text}  {speed:.0f} items/s")
 
     def event(self, step: int, **what: Any) -> None:
         """A line of metrics.jsonl: also what happened once, as a validation, a control's new value, a rollback."""
@@ -87,14 +81,8 @@ class RunLog:
             self.file.write(json.dumps({"step": step, **what}) + "\n")
             self.file.flush()
 
-    def end(self) -> None:
-        """Ends the progress of a stage."""
-        if self.progress is not None:
-            self.progress.end()
-
-    def close(self) -> None:
-        """Ends everything."""
-        self.end()
-        for sink in (self.file, self.board):
+    def close(self, *sinks: Any) -> None:
+        """Ends everything, or what is given."""
+        for sink in sinks or (self.progress, self.file, self.board):
             if sink is not None:
                 sink.close()

@@ -14,7 +14,7 @@ from multigen.engine.schedules import Schedule, is_constant, value_at
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimiser", "RMSprop"]
 
-Numbers = dict[str, Schedule | tuple[Schedule, ...]]
+Betas = tuple[Schedule, Schedule]
 
 
 @dataclass(frozen=True)
@@ -22,22 +22,17 @@ class Optimiser:
     """An optimiser of torch, fused where torch has it, and its numbers, perhaps scheduled."""
 
     kind: type[torch.optim.Optimizer]
-    numbers: Numbers
+    numbers: dict[str, Schedule | Betas]
 
     def build(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
         """A fresh one. An unfused one (RMSprop) waits for the non-finite check at every step on a GPU."""
-        implementation = {"foreach": True} if self.kind is torch.optim.RMSprop else {"fused": True}
-        return self.kind(parameters, **self.settings(0.0), **implementation)
+        how: Any = {"foreach" if self.kind is torch.optim.RMSprop else "fused": True}
+        return self.kind(parameters, **self.settings(0.0), **how)
 
     def settings(self, progress: float, lazy: float = 1.0) -> dict[str, Any]:
         """The numbers at `progress`. Lazy regularisation, c = every / (every + 1), makes them lr c and betas ** c
         (Karras et al. 2020, appendix B)."""
-        now: dict[str, Any] = {
-            name: tuple(value_at(v, progress) for v in number)
-            if isinstance(number, tuple)
-            else value_at(number, progress)
-            for name, number in self.numbers.items()
-        }
+        now: dict[str, Any] = {name: value_at(number, progress) for name, number in self.numbers.items()}
         if lazy != 1.0:
             now |= {"lr": now["lr"] * lazy} | (
                 {"betas": tuple(b**lazy for b in now["betas"])} if "betas" in now else {}
@@ -46,17 +41,15 @@ class Optimiser:
 
     def constant(self) -> bool:
         """Whether no number depends on progress, so that a stage may be made longer without changing its past."""
-        return all(is_constant(v) for n in self.numbers.values() for v in (n if isinstance(n, tuple) else (n,)))
+        return all(map(is_constant, self.numbers.values()))
 
 
-def Adam(lr: Schedule = 1e-4, betas: tuple[Schedule, Schedule] = (0.9, 0.999), eps: float = 1e-8) -> Optimiser:
+def Adam(lr: Schedule = 1e-4, betas: Betas = (0.9, 0.999), eps: float = 1e-8) -> Optimiser:
     """Kingma and Ba 2015, arXiv:1412.6980."""
     return Optimiser(torch.optim.Adam, {"lr": lr, "betas": betas, "eps": eps})
 
 
-def AdamW(
-    lr: Schedule = 1e-4, betas: tuple[Schedule, Schedule] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01
-) -> Optimiser:
+def AdamW(lr: Schedule = 1e-4, betas: Betas = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.01) -> Optimiser:
     """Adam with decoupled weight decay: Loshchilov and Hutter 2019, arXiv:1711.05101."""
     return Optimiser(torch.optim.AdamW, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 

@@ -56,8 +56,9 @@ def restore(trainer: "Trainer", folder: Path) -> None:
     files, record = checkpoint.read(folder)
     if not 0 <= record["stage"] < len(trainer.plan):
         raise CheckpointError(f"{folder} belongs to a method with other stages; give a run of {trainer.name}")
-    trainer.step, trainer.number, trainer.index = record["step"], record["stage"], record["index"]
-    trainer.ended = record["ended"]
+    trainer.step, trainer.number, trainer.index, trainer.ended = (
+        record[k] for k in ("step", "stage", "index", "ended")
+    )
     for stage in trainer.plan[: trainer.number + 1]:
         trainer.enter(stage)
     optimisers = {f"{name}.optim": name for name in trainer.updater.optimisers}
@@ -69,7 +70,7 @@ def restore(trainer: "Trainer", folder: Path) -> None:
     trainer.state.clear()
     trainer.state |= record["state"]
     trainer.state |= {k: v.to(trainer.device) for k, v in files["state"].items()}
-    trainer.updater.signals.load({k[7:]: trainer.state.pop(k) for k in [*trainer.state] if k.startswith("signal/")})
+    trainer.updater.signals.held = {k[7:]: trainer.state.pop(k) for k in [*trainer.state] if k.startswith("signal/")}
 
 
 def load_networks(trainer: "Trainer", files: Files) -> None:

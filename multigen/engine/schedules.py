@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import overload
 
 from multigen.errors import ConfigError
 
@@ -98,13 +99,22 @@ class Steps:
         return self.values[bisect_right(self.at, progress)]
 
 
-def value_at(schedule: Schedule, progress: float) -> float:
-    """The schedule's value; progress outside 0..1 counts as the nearer end."""
+@overload
+def value_at(schedule: Schedule, progress: float) -> float: ...
+@overload
+def value_at(schedule: tuple[Schedule, ...], progress: float) -> tuple[float, ...]: ...
+def value_at(schedule: Schedule | tuple[Schedule, ...], progress: float) -> float | tuple[float, ...]:
+    """The value of a schedule, or those of several (Adam's betas); progress outside 0..1 counts as the nearer end."""
+    if isinstance(schedule, tuple):
+        return tuple(value_at(each, progress) for each in schedule)
     if isinstance(schedule, int | float):
         return float(schedule)
     return float(schedule(min(max(progress, 0.0), 1.0)))
 
 
-def is_constant(schedule: Schedule) -> bool:
-    """Whether the schedule is a plain number or a `Constant`. Any other counts as changing, whatever its values."""
+def is_constant(schedule: Schedule | tuple[Schedule, ...]) -> bool:
+    """Whether the schedule, or each of several, is a plain number or a `Constant`. Any other counts as changing, whatever
+    its values."""
+    if isinstance(schedule, tuple):
+        return all(map(is_constant, schedule))
     return isinstance(schedule, int | float | Constant)

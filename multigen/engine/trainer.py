@@ -1,7 +1,6 @@
 """The trainer: a method states its networks, data and stages; the loop, saving, logging and recovery are here, once."""
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from multigen.engine.updater import Updater
 from multigen.errors import Interrupted, TrainingError
 from multigen.evaluation import Evaluation, record, write_json
 from multigen.progress import say
-from multigen.runs import find_run, new_folder, read_weights, write_model
+from multigen.runs import find_run, new_folder, start_from, write_model
 from multigen.signals import heard
 from multigen.timing import scaled_to
 
@@ -74,9 +73,7 @@ class Trainer(Generic[C]):
 
     def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> object:
         """Runs `network` as the losses do; asked for when an averaged network has BatchNorm."""
-        raise NotImplementedError(
-            f"{type(self).__name__}.forward must run {name}: its BatchNorm statistics are re-estimated"
-        )
+        raise NotImplementedError(f"forward must run {name}: an averaged network with BatchNorm needs new statistics")
 
     def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
         """Figures on data that is neither training nor test data; they choose the best checkpoint."""
@@ -172,8 +169,7 @@ class Trainer(Generic[C]):
             net.train().to(self.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             setattr(self, name, torch.compile(net) if self.run.compile else net)
         if self.run.start and not self.run.resume:
-            for name, found in read_weights(self.run.start, self.nets).items():
-                checkpoint.load_strict(self.nets[name].state_dict(), found, f"{self.run.start}, {name}")
+            start_from(self.run.start, self.nets)
         self.averages = {name: average_like(self.nets[name]) for name in self.averaged()}
         self.copies: dict[str, nn.Module] = {}
         batch = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
@@ -186,8 +182,7 @@ class Trainer(Generic[C]):
 
     def _claim_folder(self) -> Path:
         """Folder of a new run or of the resumed one, which is restored; the configuration, resolved, is written there."""
-        resolved = {"device": self.device.type, "precision": self.precision, "out": "", "resume": "", "minutes": 0.0}
-        fixed = dataclasses.replace(self.run, **resolved)
+        fixed = self.run.resolved(self.device.type, self.precision)
         if self.run.resume:
             folder = find_run(self.run.resume)
             saving.check_same(self, folder, fixed)
@@ -209,8 +204,7 @@ class Trainer(Generic[C]):
         self.updater.enter(stage, {name: self.spec(stage, name) for name in self.nets})
         self._copied = {name: c if isinstance(c, Copy) else Copy(c) for name, c in stage.copies.items()}
         self.copies = {name: average_like(self.nets[c.source]).train() for name, c in self._copied.items()}
-        for name, network in self.copies.items():
-            setattr(self, name, network)
+        vars(self).update(self.copies)
         for name, average in self.averages.items():
             if not stage.keep_ema:
                 follow(average, self.nets[name], 1.0)
@@ -240,7 +234,6 @@ class Trainer(Generic[C]):
                 if (distributed.world() == 1 or self.step % 10 == 0) and distributed.any_rank(bool(asked), self.device):
                     self._save()
                     raise Interrupted(f"stopped at step {self.step}; go on with: --resume {self.folder}", *asked[:1])
-            self.log.end()
             self.number, self.index, self.ended, self._entered = self.number + 1, 0, False, False
 
     def advance(self, index: int) -> None:
@@ -328,9 +321,7 @@ class Trainer(Generic[C]):
         waited = self.state["waited"] = 0 if improved else self.state.get("waited", 0) + 1
         if until is not None and waited >= until.patience:
             self.ended, self.state[f"stopped/{stage}"] = True, self.step
-            say(
-                f"{stage}: no better {until.metric} in {waited} validations; the best was {self.state[f'best_value/{stage}']}"
-            )
+            say(f"{stage}: no better {until.metric} in {waited} validations")
             if until.restore:
                 saving.load_networks(self, saving.checkpoint_of(self, stage, "best"))
         return improved
@@ -341,6 +332,7 @@ class Trainer(Generic[C]):
         """One forward pass on batch `i` of a stream that serves nothing but batch statistics."""
         stream = Stream(self.data, self.updater.batch, self.updater.rows, (self.run.seed, "statistics"))
         step = self.updater.step_at((self.run.seed, 0, "statistics", name, i, 0), 0.0, self.updater.rows)
+        seed_everything(key(*step.place, distributed.rank()), self.device)
         return self.forward(name, network, self.updater.move(stream.at(i)), step)
 
     def _call(self, hook: str, *arguments: object) -> None:

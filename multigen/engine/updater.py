@@ -1,7 +1,7 @@
 """One update: freeze, batch, loss, backward, one reduction over the ranks, the non-finite check, clipping, the step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,23 +32,19 @@ class Updater:
         # A network may hold weights that are never trained: those frozen when it was built.
         self.named = {n: {k: p for k, p in net.named_parameters() if p.requires_grad} for n, net in nets.items()}
         self.parameters = {n: [*named.values()] for n, named in self.named.items()}
-        self.optimisers: dict[str, torch.optim.Optimizer] = {}
-        self.specs: dict[str, Optimiser] = {}
-        self.meter, self.signals = Meter(), Meter()
-        self.state: dict[str, Any] = {}
+        self.optimisers, self.specs = dict[str, torch.optim.Optimizer](), dict[str, Optimiser]()
+        self.meter, self.signals, self.state = Meter(), Meter(), dict[str, Any]()
         self.rows = distributed.share(batch, distributed.rank(), distributed.world())
         if self.rows.stop - self.rows.start < run.accumulate:
             raise ConfigError(
-                f"batch {batch} is too small for {distributed.world()} ranks x {run.accumulate} micro-batches"
+                f"batch {batch}: too small for {distributed.world()} ranks x {run.accumulate} micro-batches"
             )
 
     def enter(self, stage: Stage, specs: Mapping[str, Optimiser]) -> None:
         """Prepares a stage: its streams, and fresh optimisers where a network has none or the stage asks for it."""
         for update in stage.updates:
             if update.couples and self.run.accumulate > 1:
-                raise ConfigError(
-                    f"update {update.name!r} couples a batch's rows: accumulate {self.run.accumulate}, not 1"
-                )
+                raise ConfigError(f"update {update.name!r} couples rows: accumulate {self.run.accumulate}, expected 1")
         for name in dict.fromkeys(n for update in stage.updates for n in update.trains):
             fresh = name in stage.optim if isinstance(stage.optim, Mapping) else stage.optim is not None
             if fresh or name not in self.optimisers:
@@ -101,7 +97,7 @@ class Updater:
         self.signals.add(name, value, rows)
 
     def _open_stream(self, stage: Stage, update: Update, number: int, step: Step) -> None:
-        """Opens an update's batches. A pool is filled when due, whole on every rank and from the same draws, and kept as state."""
+        """Opens an update's batches. A pool is filled when due, whole on every rank, from the same draws; it is state."""
         source = update.data
         if isinstance(source, Pool):
             if number % source.every and update.name in self.streams:
@@ -131,12 +127,12 @@ class Updater:
                 terms = update.loss({k: t[mine] for k, t in batch.items()} if parts > 1 else batch, step)
             self._backward(update, terms, mine.stop - mine.start, parameters, pending)
         for count, gradients in pending.values():
-            total = distributed.all_sum(count)
+            total = distributed.all_sum(count).clamp(min=1)
             for p, g in zip(parameters, gradients, strict=True):
                 p.grad = g / total if p.grad is None else p.grad + g / total
         distributed.reduce_gradients(parameters)
 
-    def _backward(self, update: Update, terms: Terms, rows: int, parameters: list[Tensor], pending: dict) -> None:
+    def _backward(self, update: Update, terms: Terms, rows: int, parameters: Sequence[Tensor], pending: dict) -> None:
         factor = update.every if update.lazy else 1
         if self.precision == "fp16":  # a scale for each update: one overflow must not change another's gradient
             factor = factor * self.state.setdefault(f"scale/{update.name}", torch.tensor(2.0**16, device=self.device))
@@ -144,13 +140,13 @@ class Updater:
         for name, term in terms.items():
             if isinstance(term, tuple):
                 value, count = term[0], torch.as_tensor(term[1], device=self.device, dtype=torch.float32)
-                self.meter.add(f"{update.name}/{name}", value.detach() / count, count)
+                self.meter.add(f"{update.name}/{name}", value.detach() / count.clamp(min=1), count)
                 if self.run.accumulate > 1:  # the count is known after the last micro-batch only
                     new = torch.autograd.grad(value * factor, parameters, retain_graph=True, materialize_grads=True)
                     counted, held = pending.get(name, (0.0, [0.0] * len(new)))
                     pending[name] = (counted + count, [a + b for a, b in zip(held, new, strict=True)])
                     continue
-                term = value / distributed.all_sum(count)
+                term = value / distributed.all_sum(count).clamp(min=1)
             else:
                 self.meter.add(f"{update.name}/{name}", term.detach(), rows)
                 term = term if rows == self.batch else term * (rows / self.batch)
@@ -163,7 +159,7 @@ class Updater:
         parameters = [p for name in update.trains for p in self.parameters[name]]
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.precision == "fp16":
-            torch._foreach_div_(gradients, self.state[f"scale/{update.name}"])
+            torch._foreach_div_(gradients, self.state[f"scale/{update.name}"])  # pyright: ignore[reportPrivateImportUsage]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         # A CPU knows at once; elsewhere the answer stays on the device until a logging step.
         bad = not math.isfinite(norm.item()) if self.device.type == "cpu" else ~torch.isfinite(norm)

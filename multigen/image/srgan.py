@@ -21,6 +21,7 @@ from multigen.config import from_table
 from multigen.device import choose_device
 from multigen.engine import Adam, Batch, Best, Stage, Step, Terms, Trainer, Update, losses
 from multigen.engine.checkpoint import load_strict
+from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine, Steps
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
@@ -241,7 +242,7 @@ class SRGANTrainer(Trainer[SRGANConfig]):
             self.content = open_perceptual(c.content, self._weights_for(c.content)).to(self.device)
         return {"G": build_generator(c), "D": Discriminator(c.crop, c.discriminator_width, c.discriminator_norm)}
 
-    def optimisers(self) -> Adam:
+    def optimisers(self) -> Optimiser:
         c = self.config
         return Adam(lr=c.pretrain_lr if c.constant_lr else Cosine(c.pretrain_lr, 0.0), betas=c.betas)
 

@@ -302,7 +302,7 @@ def test_minutes_scale_all_stages_alike(tmp_path: Path) -> None:
 
 
 def test_a_run_of_minutes_is_resumed_by_its_recorded_steps(tmp_path: Path) -> None:
-    run = options(tmp_path, minutes=0.3 / 60, save_every=2)
+    run = options(tmp_path, minutes=0.3 / 60)
     with pytest.raises(PowerCut):
         Timed(ToyConfig(steps=10), run, [Crash(3)]).fit()
     steps = read_toml(tmp_path / "config.toml")["config"]["steps"]

@@ -47,7 +47,7 @@ def test_n_steps_resumed_for_n_steps_are_2n_steps(tmp_path: Path, precision: str
     whole = options(tmp_path / "whole", **often)
     Whole(ToyConfig(), whole).fit()
     run = options(tmp_path / "cut", workers=workers, **often)
-    for step in (5, 7, 8, 12):
+    for step in (5, 7, 8, 12) if not workers else (5, 12):
         cut(resumed(run) if (tmp_path / "cut").exists() else run, step)
     Whole(ToyConfig(), resumed(run)).fit()
     assert len(saved_files(run.out)) == 7

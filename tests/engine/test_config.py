@@ -1,0 +1,143 @@
+"""Configurations as TOML and back, the options of a run, devices and precisions."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from multigen import config
+from multigen.config import from_table, read_toml, to_table, write_toml
+from multigen.device import choose_device, choose_precision
+from multigen.engine import Run
+from multigen.errors import ConfigError
+from tests.engine.toys import ToyConfig, Whole, options
+
+
+@dataclass(frozen=True)
+class Inner:
+    betas: tuple[float, float] = (0.5, 0.999)
+    name: str = "adam"
+
+
+@dataclass(frozen=True)
+class Outer:
+    data: str = "digits"
+    rate: float = 1e-4
+    steps: int = 100
+    flip: bool = True
+    sizes: tuple[int, ...] = (3, 5)
+    inner: Inner = field(default_factory=Inner)
+
+
+CHANGED = Outer('a "quoted" päth\\\n', 0.1 + 0.2, 10**12, False, (), Inner((0.0, 1 / 3), ""))
+
+
+@pytest.mark.parametrize("value", [Outer(), CHANGED, Run(), Run(seed=7, precision="bf16", minutes=0.1), ToyConfig()], ids=lambda v: type(v).__name__)
+def test_a_configuration_goes_to_toml_and_back(tmp_path: Path, value: Any) -> None:
+    write_toml(tmp_path / "c.toml", {"config": to_table(value)})
+    assert from_table(type(value)(), read_toml(tmp_path / "c.toml")["config"], "c.toml") == value
+    assert [path.name for path in tmp_path.iterdir()] == ["c.toml"]
+
+
+def test_the_configuration_of_a_run_can_be_given_back(tmp_path: Path) -> None:
+    given = ToyConfig(batch=5, lr=0.003, betas=(0.1, 0.2))
+    trainer = Whole(given, options(tmp_path, seed=3, log_every=7)).fit()
+    table = read_toml(tmp_path / "config.toml")
+    assert from_table(ToyConfig(), table["config"], "config.toml") == given == trainer.config
+    run = from_table(Run(), table["run"], "config.toml")
+    assert (run.seed, run.log_every, run.precision, run.device) == (3, 7, "fp32", "cpu")
+    assert (run.out, run.resume) == ("", "")  # so it can be given for another run
+
+
+def test_part_of_a_configuration_changes_that_part() -> None:
+    changed = from_table(Outer(), {"steps": 5, "inner": {"betas": [0.0, 0.9]}}, "here")
+    assert changed == Outer(steps=5, inner=Inner(betas=(0.0, 0.9)))
+
+
+def test_a_whole_number_will_do_for_a_float() -> None:
+    changed = from_table(Outer(), {"rate": 1}, "here")
+    assert (changed.rate, type(changed.rate)) == (1.0, float)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"stepz": 5}, r"here: unknown field 'stepz'; the fields are data, rate, steps"),
+        ({"inner": {"beta": 1}}, r"here, inner: unknown field 'beta'"),
+        ({"steps": 5.5}, r"here: steps = 5\.5; expected int"),
+        ({"steps": True}, r"here: steps = True; expected int"),
+        ({"flip": 1}, r"here: flip = 1; expected bool"),
+        ({"rate": "fast"}, r"here: rate = 'fast'; expected float"),
+        ({"sizes": 3}, r"here: sizes = 3; expected tuple"),
+        ({"inner": 3}, r"here: inner = 3; expected Inner"),
+        ({"__class__": 3}, r"unknown field '__class__'"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_table(Outer(), table, "here")
+
+
+@pytest.mark.parametrize("content", [b"steps = ", b"\xff\xfe", b"[a]\n[a]"])
+def test_what_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"c\.toml.*configuration file"):
+        read_toml(tmp_path / "c.toml")
+    with pytest.raises(ConfigError, match=r"none\.toml"):
+        read_toml(tmp_path / "none.toml")
+
+
+def test_a_failing_write_leaves_the_file_before(tmp_path: Path) -> None:
+    write_toml(tmp_path / "c.toml", {"a": 1})
+    with pytest.raises(TypeError):
+        write_toml(tmp_path / "c.toml", {"a": object()})
+    assert read_toml(tmp_path / "c.toml") == {"a": 1}
+
+
+def test_options_that_a_resume_may_change_are_options() -> None:
+    assert config.FREE < set(to_table(Run()))
+    assert config.FREE.isdisjoint({"seed", "precision", "accumulate", "save_every", "validate_every", "device"})
+
+
+# -------------------------------------------------------------------------------------------------------- device, precision
+
+
+@pytest.mark.parametrize("device", ["toaster", "cuda:99", "cpu:x"])
+def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> None:
+    with pytest.raises(ConfigError, match=rf"device '{device}'.*cuda:N"):
+        Whole(ToyConfig(), options(tmp_path / "run", device=device)).fit()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_precision_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="fp8"):
+        Whole(ToyConfig(), options(tmp_path / "run", precision="fp8")).fit()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("able", "precision"),
+    [({"amx_bf16": True}, "bf16"), ({"amx_bf16": False, "avx512_bf16": True}, "bf16"), ({"avx512_f": True}, "fp32"), ({}, "fp32")],
+)
+def test_precision_is_chosen_by_the_hardware(monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], precision: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert choose_precision("auto", choose_device("cpu")) == precision
+    assert choose_precision("fp64", choose_device("cpu")) == "fp64"
+
+
+def test_autocast_is_around_losses_only(tmp_path: Path) -> None:
+    """Weights, their averages and the optimisers' state stay in float32; a linear layer runs in bfloat16."""
+    seen: set[torch.dtype] = set()
+
+    class Seen(Whole):
+        def pretrain(self, batch: Any, step: Any) -> Any:
+            seen.add(self.G(step.randn("z", 3)).dtype)
+            return super().pretrain(batch, step)
+
+    trainer = Seen(ToyConfig(), options(tmp_path, precision="bf16")).fit()
+    assert seen == {torch.bfloat16}
+    tensors = [t for net in [*trainer.nets.values(), *trainer.averages.values()] for t in net.parameters()]
+    assert {t.dtype for t in tensors} == {torch.float32}
+    assert {p.grad.dtype for p in trainer.G.parameters() if p.grad is not None} == {torch.float32}

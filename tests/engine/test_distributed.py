@@ -1,0 +1,347 @@
+"""Two ranks that talk through gloo do what one process does, to rounding. Networks have no batch statistics; float64.
+
+Two processes run this file, once for all tests: everything in `CASES` is trained there, and again within the tests.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from multigen.engine import Batch, Callback, Control, Pool, Rows, Source, Stage, Step, Trainer, Update, losses, penalties
+from multigen.errors import Interrupted
+from tests.engine.toys import Constant, Crash, Numbers, PowerCut, Toy, ToyConfig, Whole, assert_same, lines, options, perceptron
+from tests.engine.toys import points, resumed, saved_files, saved_numbers
+
+pytestmark = pytest.mark.dist
+ROOT = Path(__file__).resolve().parents[2]
+BATCH = 7  # 3 and 4 rows
+
+
+class Watched(Toy):
+    """Keeps the gradients of its first step. D has no last bias: where a loss leaves it alone, its gradient is all rounding."""
+
+    first: dict[str, Tensor]
+
+    def networks(self) -> dict[str, nn.Module]:
+        self.first = {}
+        return {"G": perceptron(3, 2), "D": nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1, bias=False))}
+
+    def watch(self, *names: str) -> Callable[[], None]:
+        """What an update calls after its step."""
+
+        def see() -> None:
+            for name in names:
+                for key, p in self.nets[name].named_parameters():
+                    if p.grad is not None:
+                        self.first.setdefault(f"{name}.{key}", p.grad.clone())
+
+        return see
+
+
+class WGAN(Watched):
+    """A penalty beside a loss, and one that is an update of its own; rows that are made with random numbers."""
+
+    def open_data(self) -> Source:
+        return Shaken()
+
+    def stages(self) -> list[Stage]:
+        updates = [
+            Update("critic", ["D"], self.critic, repeat=2, after=self.watch("D")),
+            Update("r1", ["D"], self.r1, every=3, lazy=True),
+            Update("generator", ["G"], self.generator, clip_norm=0.5, after=self.watch("G")),
+        ]
+        return [Stage("only", self.config.steps, updates, controls=[Control("p", 0.0, 5, lambda p, seen: (seen["score"], "mean"))])]
+
+    def averaged(self) -> dict[str, float]:
+        return {"G": 0.9}
+
+    def critic(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        fake, score = self.fakes(step), self.D(batch["x"])
+        step.log("score", score)
+        return {
+            "wasserstein": losses.wasserstein.discriminator(score, self.D(fake)),
+            "penalty": penalties.wgan_gp(self.D, batch["x"], fake, step.rand("mix", 1)) * 10,
+        }
+
+    def r1(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"r1": penalties.r1(self.D, batch["x"])}
+
+    def generator(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"wasserstein": losses.wasserstein.generator(self.D(self.fakes(step)))}
+
+
+class Shaken:
+    def __len__(self) -> int:
+        return 24
+
+    def batch(self, rows: Rows) -> Batch:
+        noise = np.stack([rows.rng(i).normal(size=2) for i in range(len(rows))])
+        return {"x": points(24)[torch.from_numpy(rows.indices)] + torch.from_numpy(noise)}
+
+
+class OnlyPenalty(Watched):
+    """No other loss moves D."""
+
+    def stages(self) -> list[Stage]:
+        r2 = Update("r2", ["D"], self.r2, every=2, lazy=True, after=self.watch("D"))
+        return [Stage("only", self.config.steps, [r2])]
+
+    def r2(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"r2": penalties.r2(self.D, self.fakes(step))}
+
+
+class Relativistic(Watched):
+    """Terms that couple the rows of a batch, and averages that last."""
+
+    def stages(self) -> list[Stage]:
+        updates = [
+            Update("d", ["D"], self.d, couples=True, after=self.watch("D")),
+            Update("g", ["G"], self.g, couples=True, after=self.watch("G")),
+        ]
+        return [Stage("only", self.config.steps, updates)]
+
+    def d(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        real, fake = self.D(batch["x"]), self.D(self.fakes(step))
+        penalties.update_lecam(self.state, real, fake)
+        loss = losses.relativistic_average.discriminator(real, fake)
+        return {"relativistic": loss, "lecam": penalties.lecam(real, fake, self.state)}
+
+    def g(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"relativistic": losses.relativistic_average.generator(self.D(self.fakes(step)), self.D(batch["x"]))}
+
+
+class Tokens(Watched):
+    """Texts of different lengths, so the ranks hold different numbers of tokens; negatives from a pool."""
+
+    def stages(self) -> list[Stage]:
+        updates = [
+            Update("d", ["D"], self.d, after=self.watch("D")),
+            Update("pool", ["D"], self.replay, data=Pool(self.fill, every=4)),
+        ]
+        return [Stage("only", self.config.steps, updates)]
+
+    def d(self, batch: Batch, step: Step) -> dict[str, Any]:
+        length = (batch["id"] % 6).double()  # some have no token at all
+        score = self.D(batch["x"])[:, 0]
+        return {
+            "token": ((score.square() * length).sum(), length.sum()),
+            "mean": score.sigmoid().mean(),
+            "other": ((score.sin() * length.sqrt()).sum(), length.sqrt().sum()),
+        }
+
+    def fill(self, step: Step) -> Batch:
+        return {"fake": self.G(torch.randn(9, 3, generator=step.rng("pool"), dtype=torch.float64))}
+
+    def replay(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"mean": self.D(batch["fake"]).square().mean()}
+
+
+class Branches(Watched):
+    """The first rows of a batch run through G alone, the rest through D: each rank has a gradient for one of them only."""
+
+    def networks(self) -> dict[str, nn.Module]:
+        return super().networks() | {"G": perceptron(2, 1)}
+
+    def stages(self) -> list[Stage]:
+        return [Stage("only", self.config.steps, [Update("both", ["G", "D"], self.both, after=self.watch("G", "D"))])]
+
+    def both(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        x, first = batch["x"], max(0, min(3, step.rows.stop) - step.rows.start)
+        parts = [self.G(x[:first])] if first else []
+        parts += [self.D(x[first:])] if first < len(x) else []
+        return {"square": torch.cat(parts).square().mean()}
+
+
+class Spoilt(Watched):
+    """At step 3 one row, of the second rank, has a gradient that is not finite."""
+
+    def stages(self) -> list[Stage]:
+        return [Stage("only", self.config.steps, [Update("d", ["D"], self.d, after=self.watch("D"))])]
+
+    def d(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        bad = step.index == 3 and step.rows.stop == BATCH
+        return {"mean": self.D(batch["x"]).square().mean() * (torch.nan if bad else 1)}
+
+
+CASES: dict[str, tuple[type[Watched], dict[str, Any]]] = {
+    "wgan": (WGAN, {}),
+    "wgan, accumulated": (WGAN, {"accumulate": 2}),
+    "penalty": (OnlyPenalty, {}),
+    "penalty, accumulated": (OnlyPenalty, {"accumulate": 2}),
+    "relativistic": (Relativistic, {}),
+    "tokens": (Tokens, {}),
+    "tokens, accumulated": (Tokens, {"accumulate": 2}),
+    "branches": (Branches, {}),
+    "branches, accumulated": (Branches, {"accumulate": 2}),
+    "spoilt": (Spoilt, {}),
+}
+
+
+def train(folder: Path, case: str) -> dict[str, Tensor]:
+    """First gradients, weights and state after 20 steps, as this rank has them."""
+    kind, changes = CASES[case]
+    run = options(folder / case, precision="fp64", log_every=5, save_every=10, **changes)
+    trainer = kind(ToyConfig(BATCH, 20), run).fit()
+    assert trainer.first
+    found = {f"gradient/{name}": gradient for name, gradient in trainer.first.items()}
+    for kind_of, nets in (("weight", trainer.nets), ("average", trainer.averages)):
+        found |= {f"{kind_of}/{n}.{k}": p.detach() for n, net in nets.items() for k, p in net.named_parameters()}
+    numbers = {k: v for k, v in trainer.state.items() if k != "seconds"}
+    return found | {f"state/{k}": torch.as_tensor(v, dtype=torch.float64) for k, v in numbers.items()}
+
+
+# ------------------------------------------------------------------------------------------------------------- the two ranks
+
+
+class StopOne(Callback):
+    """A signal that reaches the second rank alone."""
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.step == 3 and torch.distributed.get_rank() == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+
+class Apart(Numbers):
+    """What each rank validates differs; which checkpoint is best must not."""
+
+    def stages(self) -> list[Stage]:
+        return [Stage("only", self.config.steps, [Update("g", ["G"], lambda batch, step: {"w": self.G().sum()})])]
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"G": Constant(1.0)}
+
+    def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
+        return {"rank": float(torch.distributed.get_rank())}
+
+
+def main(folder: Path) -> None:
+    """What each of the two processes does; its findings go into files."""
+    os.fsync = lambda handle: None
+    found = {f"{case}/{name}": t for case in CASES for name, t in train(folder, case).items()}
+
+    config = ToyConfig(batch=8, steps=15)
+    whole, cut = (options(folder / name, save_every=4) for name in ("whole", "cut"))
+    made = {"whole": Whole(config, whole).fit()}
+    try:
+        Whole(config, cut, [Crash(14)]).fit()
+    except PowerCut:
+        made["cut"] = Whole(config, resumed(cut)).fit()
+    stopped = options(folder / "stopped", save_every=4)
+    try:
+        Whole(config, stopped, [StopOne()]).fit()
+    except Interrupted as interrupted:
+        found["stopped at"] = torch.tensor(int(str(interrupted).split()[3].rstrip(";")))
+    made["stopped"] = Whole(config, resumed(stopped)).fit()
+    for name, trainer in made.items():
+        found |= {f"{name}/{n}.{k}": t for n, net in trainer.nets.items() for k, t in net.state_dict().items()}
+    heard: list[float] = []
+    Apart(ToyConfig(), options(folder / "apart"), [Heard(heard)]).fit()
+    found["validated"] = torch.tensor(heard)
+    rank = torch.distributed.get_rank()
+    save_file({name: t.contiguous().clone() for name, t in found.items()}, folder / f"rank-{rank}.safetensors")
+    torch.distributed.destroy_process_group()
+
+
+class Heard(Callback):
+    def __init__(self, heard: list[float]):
+        self.heard = heard
+
+    def on_evaluate(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        self.heard += metrics.values()
+
+
+# ----------------------------------------------------------------------------------------------------------------- the tests
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of what two ranks trained."""
+    folder = tmp_path_factory.mktemp("two")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [*torchrun, __file__, str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def of_rank(two: Path, rank: int, prefix: str) -> dict[str, Tensor]:
+    found = load_file(two / f"rank-{rank}.safetensors")
+    return {name.removeprefix(prefix): t for name, t in found.items() if name.startswith(prefix)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_are_one_process(two: Path, tmp_path: Path, case: str) -> None:
+    expected = train(tmp_path, case)
+    found = of_rank(two, 0, f"{case}/")
+    assert expected.keys() == found.keys()
+    assert {name.split("/")[0] for name in found} >= {"gradient", "weight", "state"}
+    for name, tensor in expected.items():
+        assert (found[name] - tensor).norm() <= 1e-12 * tensor.norm(), name
+        assert tensor.norm() > 0 or name.startswith("state/"), name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_both_ranks_have_the_same_bit_for_bit(two: Path, case: str) -> None:
+    first, second = (of_rank(two, rank, f"{case}/") for rank in (0, 1))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("case", ["wgan", "wgan, accumulated", "tokens", "relativistic", "branches"])
+def test_both_ranks_log_what_one_process_logs(two: Path, tmp_path: Path, case: str) -> None:
+    """Once, by the first rank."""
+    train(tmp_path, case)
+    one, both = lines(tmp_path / case), lines(two / case)
+    assert len(one) == len(both) >= 4
+    for a, b in zip(one, both, strict=True):
+        assert a.pop("items_per_second", 0) >= 0
+        assert b.pop("items_per_second", 0) >= 0
+        assert a.keys() == b.keys()
+        for name in a:
+            assert b[name] == (a[name] if isinstance(a[name], str) else pytest.approx(a[name], rel=1e-6)), name
+
+
+def test_a_gradient_that_is_spoilt_on_one_rank_is_dropped_on_both(two: Path) -> None:
+    for rank in (0, 1):
+        assert of_rank(two, rank, "spoilt/state/")["dropped"] == 1
+
+
+def test_two_ranks_resume_bit_for_bit(two: Path) -> None:
+    """With batch norm, whose statistics are a rank's own between checkpoints, and dropout."""
+    assert saved_numbers(two / "cut")["step"] == 22
+    assert_same(saved_files(two / "whole"), saved_files(two / "cut"))
+    assert saved_numbers(two / "whole") == saved_numbers(two / "cut")
+
+
+@pytest.mark.parametrize("run", ["whole", "cut", "stopped"])
+def test_ranks_end_with_the_same_networks_and_buffers(two: Path, run: str) -> None:
+    first, second = (of_rank(two, rank, f"{run}/") for rank in (0, 1))
+    assert "G.1.running_mean" in first
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_ranks_stop_together_when_one_is_asked_to(two: Path) -> None:
+    stopped = {of_rank(two, rank, "stopped at")[""].item() for rank in (0, 1)}
+    assert len(stopped) == 1
+    (step,) = stopped
+    assert 3 <= step <= 13
+    assert saved_numbers(two / "stopped")["step"] == 22
+
+
+def test_ranks_agree_on_what_was_validated(two: Path) -> None:
+    assert [of_rank(two, rank, "validated")[""].tolist() for rank in (0, 1)] == [[0.0], [0.0]]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,126 @@
+"""Folders of runs: finding them, claiming them, and the model that inference takes from them; evaluations of several seeds."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from multigen.errors import CheckpointError, ConfigError
+from multigen.evaluation import Evaluation, mean_and_std, write_json
+from multigen.runs import find_model, find_run, new_folder, read_model, write_model
+
+
+def make_run(folder: Path, *, moment: float = 0, model: bool = True) -> Path:
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.toml").write_text("")
+    if model:
+        write_model(folder / "model", "toy", {"batch": 4}, {"G": {"w": torch.arange(3.0)}}, "# toy\n")
+        os.utime(folder / "model" / "config.json", (moment, moment))
+    os.utime(folder / "config.toml", (moment, moment))
+    return folder
+
+
+def test_a_run_is_found_where_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path / "run")
+    assert find_run(run) == find_run(str(run)) == run
+    assert find_model(run) == find_model(run / "model") == run / "model"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("below", ["", "srgan"])
+def test_of_a_folder_of_runs_the_newest_is_taken_and_named(tmp_path: Path, below: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path / below / "c", moment=1)
+    newest = make_run(tmp_path / below / "a", moment=3)
+    make_run(tmp_path / below / "b", moment=2)
+    assert find_run(tmp_path) == newest
+    assert str(newest) in capsys.readouterr().err
+    assert find_model(tmp_path) == newest / "model"
+    assert str(newest) in capsys.readouterr().err
+
+
+def test_the_newest_complete_model_is_taken(tmp_path: Path) -> None:
+    complete = make_run(tmp_path / "a", moment=1)
+    make_run(tmp_path / "b", moment=2, model=False)
+    (tmp_path / "c" / "model").mkdir(parents=True)  # broken off while it was written: config.json comes last
+    (tmp_path / "c" / "model" / "G.safetensors").write_bytes(b"half")
+    assert find_model(tmp_path) == complete / "model"
+    assert find_run(tmp_path) == tmp_path / "b"
+
+
+def test_where_there_is_no_run_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    make_run(tmp_path / "run", model=False)
+    for path in (tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(CheckpointError, match=f"{path.name} is not a folder.*run"):
+            find_run(path)
+        with pytest.raises(CheckpointError, match=f"{path.name} is not a folder"):
+            find_model(path)
+    with pytest.raises(CheckpointError, match=r"run.*holds no.*model"):
+        find_model(tmp_path / "run")
+
+
+def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    moment = time.mktime((2031, 2, 3, 4, 5, 6, 0, 0, -1))
+    assert new_folder("", "srgan", moment) == Path("runs/srgan/2031-02-03-040506")
+    assert new_folder(str(tmp_path), "srgan", moment) == tmp_path
+    with pytest.raises(ConfigError, match=rf"--resume {tmp_path}/run, .*--out"):
+        new_folder(str(make_run(tmp_path / "run")), "srgan", moment)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="file is a file"):
+        new_folder(str(tmp_path / "file"), "srgan", moment)
+
+
+def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
+    weights = {"G": {"w": torch.randn(2, 3).T, "n": torch.tensor(4)}, "D": {"b": torch.ones(1, dtype=torch.bfloat16)}}
+    write_model(tmp_path, "toy", {"batch": 4, "betas": [0.5, 0.9]}, weights, "# toy\n")
+    method, config, found = read_model(tmp_path)
+    assert (method, config) == ("toy", {"batch": 4, "betas": [0.5, 0.9]})
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[n][k], t) for n, tensors in weights.items() for k, t in tensors.items())
+    assert (tmp_path / "README.md").read_text() == "# toy\n"
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"method": "toy"}', '"toy"'])
+def test_a_model_without_a_description_is_refused(tmp_path: Path, content: str | None) -> None:
+    write_model(tmp_path, "toy", {}, {"G": {"w": torch.ones(1)}}, "")
+    (tmp_path / "config.json").unlink()
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"config\.json.*model folder"):
+        read_model(tmp_path)
+
+
+def test_a_model_whose_weights_are_damaged_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path, "toy", {}, {"G": {"w": torch.ones(9)}}, "")
+    path = tmp_path / "G.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"G\.safetensors"):
+        read_model(tmp_path)
+
+
+# -------------------------------------------------------------------------------------------------------------- evaluations
+
+
+def test_several_seeds_give_means_and_deviations() -> None:
+    seeds = [Evaluation({"G": {"psnr": x}, "bicubic": {"psnr": 20.0}}, {"psnr": "in dB"}) for x in (21.0, 23.0, 25.0)]
+    found = mean_and_std(seeds)
+    assert found.rows == {"G": {"psnr": 23.0, "psnr_std": 2.0}, "bicubic": {"psnr": 20.0, "psnr_std": 0.0}}
+    assert found.definitions == {"psnr": "in dB"}
+    assert mean_and_std(seeds[:1]).rows["G"] == {"psnr": 21.0, "psnr_std": 0.0}
+
+
+def test_an_evaluation_is_a_table() -> None:
+    table = Evaluation({"bicubic": {"psnr": 20.0}, "G": {"psnr": 21.23456, "ssim": 0.5}}).table()
+    assert [line.split() for line in table.splitlines()] == [["psnr", "ssim"], ["bicubic", "20.0000", "-"], ["G", "21.2346", "0.5000"]]
+    assert len({len(line) for line in table.splitlines()}) == 1
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    write_json(tmp_path / "deep" / "e.json", {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "deep" / "e.json", {"a": object()})
+    assert json.loads((tmp_path / "deep" / "e.json").read_text()) == {"a": 1}
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["e.json"]
