@@ -21,12 +21,13 @@ from multigen.config import from_table
 from multigen.device import choose_device
 from multigen.engine import Adam, Batch, Best, Stage, Step, Terms, Trainer, Update, losses
 from multigen.engine.checkpoint import load_strict
+from multigen.engine.distributed import rank
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine, Steps
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.image.data import CropSource, hold_out, locate, open_photos
-from multigen.image.perceptual import open_perceptual
+from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.upscaling import TestSet, Upscaler, comparison, definitions, open_test_set, score_upscalers
 from multigen.progress import say
 
@@ -227,6 +228,7 @@ class SRGANTrainer(Trainer[SRGANConfig]):
 
     def open_data(self) -> CropSource:
         c = self.config
+        factors(c.scale)  # an impossible scale is said first
         photos = open_photos(c.data, skip_bad=c.skip_bad)
         self.tests = [open_test_set(name, c.scale) for name in c.test]
         train, held = hold_out(photos, min(c.hold, len(photos) // 10))
@@ -238,8 +240,7 @@ class SRGANTrainer(Trainer[SRGANConfig]):
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
-        if c.steps and c.content != "mse":
-            self.content = open_perceptual(c.content, self._weights_for(c.content)).to(self.device)
+        self.distance = self._open_distance("efficientnet_lite0" if c.content == "mse" else c.content)
         return {"G": build_generator(c), "D": Discriminator(c.crop, c.discriminator_width, c.discriminator_norm)}
 
     def optimisers(self) -> Optimiser:
@@ -251,16 +252,22 @@ class SRGANTrainer(Trainer[SRGANConfig]):
 
     def stages(self) -> list[Stage]:
         c = self.config
-        best = {"pretrain": Best("psnr_y", "max"), "adversarial": Best(self.distance_name, "min")}
+        by = (
+            {"pretrain": Best("psnr_y", "max"), "adversarial": Best(self.distance.name, "min")}
+            if self.validation
+            else {}
+        )
         stages = [
             Stage("pretrain", c.pretrain_steps, [
                 Update("generator", trains=["G"], loss=self.pixel_loss),
-            ], best=best["pretrain"] if self.validation else None),
+            ], best=by.get("pretrain")),
             Stage("adversarial", c.steps, [
                 Update("discriminator", trains=["D"], loss=self.discriminator_loss),
                 Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=best["adversarial"] if self.validation else None, optim=Adam(Steps((c.lr, c.lr / 10), (0.5,)), c.betas)),
+            ], best=by.get("adversarial"), optim=Adam(Steps((c.lr, c.lr / 10), (0.5,)), c.betas)),
         ]  # fmt: skip
+        if c.pretrain_steps < 0 or c.steps < 0 or not c.pretrain_steps + c.steps:
+            raise ConfigError(f"pretrain_steps {c.pretrain_steps}, steps {c.steps}: expected 0 or more, not both 0")
         return [stage for stage in stages if stage.steps]
 
     def pixel_loss(self, batch: Batch, step: Step) -> Terms:
@@ -281,7 +288,7 @@ class SRGANTrainer(Trainer[SRGANConfig]):
         """Equation 3: content loss + 1e-3 adversarial loss."""
         c, real = self.config, unit(batch["hr"], step)
         fake = self.G(unit(batch["lr"], step)).to(real.dtype)
-        content = (fake - real).square().mean() if c.content == "mse" else self.content(fake, real).mean()
+        content = (fake - real).square().mean() if c.content == "mse" else self.distance(fake, real).mean()
         terms = {
             "content": content * c.content_weight,
             "adversarial": losses.non_saturating.generator(self.D(fake)) * c.adversarial_weight,
@@ -295,16 +302,11 @@ class SRGANTrainer(Trainer[SRGANConfig]):
 
     # ------------------------------------------------------------------------------ measuring
 
-    @property
-    def distance_name(self) -> str:
-        """The perceptual distance that results are given in: that of the content loss."""
-        return "efficientnet_lite0" if self.config.content == "mse" else self.config.content
-
     def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
         if not self.validation:
             return {}
         upscaler = {"now": Upscaler(nets["G"], self.config.scale)}
-        distances = [self.content] if self.stage.name == "adversarial" and self.config.content != "mse" else []
+        distances = [self.distance] if self.stage.name == "adversarial" else []
         scores = score_upscalers(upscaler, [self.validation], distances, self.device)["now"]
         return {metric.removeprefix("validation/"): value for metric, value in scores.items()}
 
@@ -314,21 +316,23 @@ class SRGANTrainer(Trainer[SRGANConfig]):
 
     def score(self) -> Evaluation:
         """Bicubic, and the last and the best of both stages, on the test pictures; writes `comparison.png` beside it."""
-        c = self.config
-        names = [self.distance_name] + (["vgg22"] if c.perceptual_weights and self.distance_name != "vgg22" else [])
-        distances = [open_perceptual(n, self._weights_for(n)).to(self.device) for n in names]
+        distances = [self.distance]
+        if self.config.perceptual_weights and self.distance.name != "vgg22":
+            distances.append(self._open_distance("vgg22"))
         rows = {}
         for stage in self.plan:
             for which in ("last", "best") if self.validation else ("last",):
                 rows[f"{stage.name}/{which}"] = self._upscaler(stage.name, which)
         scores = score_upscalers({"bicubic": None, **rows}, self.tests, distances, self.device)
         shown = {"bicubic": None} | {stage.name: rows[f"{stage.name}/last"] for stage in self.plan}
-        comparison(shown, *self.tests).save(self.folder / "comparison.png")
+        if rank() == 0:
+            comparison(shown, *self.tests).save(self.folder / "comparison.png")
         return Evaluation(scores, definitions(distances))
 
-    def _weights_for(self, distance: str) -> str | None:
-        given = self.config.perceptual_weights
-        return str(locate(given)) if given and distance != "efficientnet_lite0" else None
+    def _open_distance(self, name: str) -> PerceptualDistance:
+        given = self.config.perceptual_weights if name != "efficientnet_lite0" else ""
+        dtype = torch.float64 if self.precision == "fp64" else torch.float32
+        return open_perceptual(name, str(locate(given)) if given else None).to(self.device, dtype)
 
     def _upscaler(self, stage: str, which: str) -> Upscaler:
         network = build_generator(self.config).to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -138,7 +138,8 @@ def score_upscalers(
 
 @torch.no_grad()
 def _features(distance: PerceptualDistance, image: Tensor, device) -> list[Tensor]:
-    return distance.features(image[None].to(device).float() / 255)
+    dtype = next(distance.parameters()).dtype
+    return distance.features(image[None].to(device, dtype) / 255)
 
 
 def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:

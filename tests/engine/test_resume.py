@@ -436,6 +436,7 @@ folder, moments = sys.argv[1], random.Random(0)
 for kill in range(10):
     child = os.fork()
     if child == 0:
+        os.setpgid(0, 0)
         try:
             attempt(folder, workers=2 * (kill % 2))
         except BaseException:
@@ -447,6 +448,10 @@ for kill in range(10):
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     killed = os.WIFSIGNALED(status)
+    try:
+        os.killpg(child, signal.SIGKILL)  # workers that were just being started would wait for ever
+    except ProcessLookupError:
+        pass
     steps = sorted(os.listdir(folder + "/checkpoints")) if os.path.isdir(folder + "/checkpoints") else []
     print("killed" if killed else f"ended {status}", [s for s in steps if s.startswith("step")][-1:], flush=True)
 attempt(folder, 0)

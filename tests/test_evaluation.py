@@ -1,0 +1,52 @@
+"""evaluation.json: means over seeds, the table, writing whole or not at all, results that say why there are none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from multigen.evaluation import Evaluation, mean_and_std, not_run, write_json
+from tests.tiny import KEYS
+
+
+def test_means_and_sample_deviations_over_seeds() -> None:
+    values = np.array([30.0, 31.5, 30.6])
+    several = [
+        Evaluation({"bicubic": {"psnr": 28.0}, "ours": {"psnr": v, "ssim": v / 40}}, {"psnr": "dB"}) for v in values
+    ]
+    found = mean_and_std(several)
+    assert found.definitions == {"psnr": "dB"}
+    assert found.rows["bicubic"] == {"psnr": 28.0, "psnr_std": 0.0}
+    expected = {"psnr": values.mean(), "psnr_std": values.std(ddof=1)}
+    expected |= {"ssim": values.mean() / 40, "ssim_std": values.std(ddof=1) / 40}
+    assert found.rows["ours"] == pytest.approx(expected)
+
+
+def test_one_seed_has_no_deviation() -> None:
+    assert mean_and_std([Evaluation({"ours": {"psnr": 30.0}})]).rows == {"ours": {"psnr": 30.0, "psnr_std": 0.0}}
+
+
+def test_the_table_has_a_line_a_row_and_a_column_a_metric() -> None:
+    rows = {"bicubic": {"Set5/psnr_y": 28.43}, "adversarial/best": {"Set5/psnr_y": 30.12345, "vgg22": 0.5}}
+    head, first, second = Evaluation(rows).table().splitlines()
+    assert head.split() == ["Set5/psnr_y", "vgg22"]
+    assert first.split() == ["bicubic", "28.4300", "-"]
+    assert second.split() == ["adversarial/best", "30.1235", "0.5000"]
+    assert len(head) == len(first) == len(second)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "a.json"
+    write_json(path, {"rows": {}})
+    with pytest.raises(TypeError):
+        write_json(path, {"rows": object()})
+    assert json.loads(path.read_text()) == {"rows": {}}
+    assert [p.name for p in path.parent.iterdir()] == ["a.json"]
+
+
+def test_a_result_that_is_none_has_the_shape_of_one() -> None:
+    content = not_run("srgan", "multigen bench a.toml", "it needs a GPU")
+    assert list(content) == KEYS
+    assert content["status"] == "not run: it needs a GPU"
+    assert content["rows"] == {} and content["machine"] and content["commit"]

@@ -1,0 +1,82 @@
+"""What tests of the commands share: small pictures, a run of seconds, commands run within this process or as users run them."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from multigen.cli import main as multigen_main
+from multigen.recipes import srgan
+from multigen.recipes.runner import main as recipe_main
+
+SETTINGS: dict[str, Any] = {
+    "crop": 32,
+    "blocks": 1,
+    "width": 8,
+    "discriminator_width": 4,
+    "batch": 2,
+    "pretrain_steps": 4,
+    "steps": 2,
+}
+"""Of the configuration: what makes the tiny preset smaller still."""
+
+WORDS = [w for name, value in SETTINGS.items() for w in (f"--{name.replace('_', '-')}", str(value))]
+WORDS += ["--device", "cpu", "--precision", "fp32"]
+"""The same as flags."""
+
+KEYS = ["recipe", "status", "command", "commit", "seed", "seeds", "steps", "date", "machine", "seconds", "definitions"]
+KEYS += ["rows"]
+"""Of every evaluation.json and every result of a benchmark recipe."""
+
+
+def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A picture with smooth and with rough parts, uint8 (H, W, 3)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width, None] / 9
+    waves = np.sin(x * rng.uniform(0.5, 2, 3) + rng.uniform(0, 6, 3)) * np.cos(y * rng.uniform(0.5, 2, 3))
+    rough = rng.normal(0, 25, (height, width, 1)) * (x > width / 18)
+    return (128 + 80 * waves + rough).clip(0, 255).astype(np.uint8)
+
+
+def photos(folder: Path, count: int = 3, side: int = 48) -> Path:
+    """A folder of PNG files 0.png, 1.png, ... of `side` x `side` + 8 pixels."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for i in range(count):
+        Image.fromarray(pixels(side, side + 8, seed=i)).save(folder / f"{i}.png")
+    return folder
+
+
+def recipe(words: Sequence[str | Path]) -> int:
+    """Exit code of `python -m multigen.recipes.srgan WORDS`, run in this process."""
+    return _run(lambda: recipe_main(srgan.TRAINER, srgan.PRESETS), words)
+
+
+def multigen(words: Sequence[str | Path]) -> int:
+    """Exit code of `multigen WORDS`, run in this process."""
+    return _run(multigen_main, words)
+
+
+def _run(main: Any, words: Sequence[str | Path]) -> int:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["multigen", *map(str, words)])
+        main()
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def python(*words: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`python WORDS` as a process of its own, in the folder `cwd`; its warnings are not errors."""
+    return subprocess.run([sys.executable, *map(str, words)], cwd=cwd, capture_output=True, text=True, **options)
+
+
+def trained(folder: Path, *words: str | Path) -> Path:
+    """A run of the tiny preset on the pictures of `folder`/photos, in `folder`/run."""
+    data = folder / "photos" if (folder / "photos").exists() else photos(folder / "photos")
+    assert recipe(["tiny", *WORDS, "--data", data, "--test", data, "--out", folder / "run", *words]) == 0
+    return folder / "run"
