@@ -13,7 +13,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from torch.nn.functional import softplus
 
 from multigen.device import autocast
 from multigen.engine import Adam, Batch, Run, Stage, Step, TensorSource, Terms, Trainer, Update, losses
+from multigen.engine.optimisers import Optimiser
 from multigen.evaluation import Evaluation, record, write_json
 
 __all__ = ["DCGAN", "PERCEPTRON", "GANConfig", "GANTrainer", "HandWritten", "interleaved", "main", "measure"]
@@ -90,7 +91,7 @@ class GANTrainer(Trainer[GANConfig]):
         noise = torch.randn(self.config.items, *shape, generator=torch.Generator().manual_seed(0))
         return TensorSource({"x": noise.to(self.device)})
 
-    def optimisers(self) -> Adam:
+    def optimisers(self) -> Optimiser:
         return Adam(LR, BETAS)
 
     def averaged(self) -> dict[str, float]:
@@ -122,8 +123,9 @@ class HandWritten:
         self.data = trainer.open_data().tensors["x"]
         self.G, self.D = copy.deepcopy(trainer.G), copy.deepcopy(trainer.D)
         self.average = copy.deepcopy(self.G).requires_grad_(False)
-        self.g_parameters, self.d_parameters = [*self.G.parameters()], [*self.D.parameters()]
-        self.averages = [*self.average.parameters()]
+        self.g_parameters: list[Tensor] = [*self.G.parameters()]
+        self.d_parameters: list[Tensor] = [*self.D.parameters()]
+        self.averages: list[Tensor] = [*self.average.parameters()]
         self.g_buffers, self.average_buffers = [*self.G.buffers()], [*self.average.buffers()]
         self.g_optimiser = torch.optim.Adam(self.g_parameters, LR, BETAS, fused=True)
         self.d_optimiser = torch.optim.Adam(self.d_parameters, LR, BETAS, fused=True)
@@ -165,9 +167,9 @@ class HandWritten:
 
         with torch.no_grad():
             share = 1 - min(DECAY, (1 + index) / (10 + index))
-            torch._foreach_lerp_(self.averages, self.g_parameters, share)
+            torch._foreach_lerp_(self.averages, self.g_parameters, share)  # pyright: ignore[reportPrivateImportUsage]
             if self.g_buffers:
-                torch._foreach_copy_(self.average_buffers, self.g_buffers)
+                torch._foreach_copy_(self.average_buffers, self.g_buffers)  # pyright: ignore[reportPrivateImportUsage]
 
 
 Loop = Callable[[int], object]
@@ -236,12 +238,11 @@ def main(
         out: JSON file to write the figures to.
     """
     records = {}
-    for name, config, count, precision in (
-        ("perceptron", PERCEPTRON, steps, "fp32"),
-        ("dcgan", DCGAN, dcgan_steps, "auto"),
+    for name, config, count, run in (
+        ("perceptron", PERCEPTRON, steps, Run(device=device, precision="fp32")),
+        ("dcgan", DCGAN, dcgan_steps, Run(device=device)),
     ):
-        config = GANConfig(**{**vars(config), "steps": (blocks + 1) * count})
-        result, trainer = measure(config, Run(device=device, precision=precision), blocks, count)
+        result, trainer = measure(replace(config, steps=(blocks + 1) * count), run, blocks, count)
         records[name] = record(result, [trainer])
         print(f"{name}: {blocks} pairs of blocks of {count} steps; {records[name]['machine']}; {ALLOWED[name]}")
         print(f"{'microseconds an update':<24}{'min':>10}{'median':>10}{'max':>10}")

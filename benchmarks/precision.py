@@ -86,12 +86,15 @@ def main(steps: int = 300, block: int = 10, seed: int = 0, device: str = "auto",
     """
     chosen = choose_device(device)
     native = choose_precision("auto", chosen) == "bf16"
-    print(f"bf16 is {'native' if native else 'emulated'} on this {chosen.type}; torch {torch.__version__}", flush=True)
+    print(
+        f"bf16 is {'native' if native else 'emulated'} on this {chosen.type}; {torch.get_num_threads()} threads",
+        flush=True,
+    )
     records = []
     for name, config in NETWORKS.items():
         records += compare(name, replace(config, pretrain_steps=steps), Run(seed=seed, device=device), block)
     rows = {row: figures for r in records for row, figures in r["rows"].items()}
-    print(f"{records[0]['machine'].rpartition(',')[0]}; {steps} steps of batch {COMPACT.batch}, crops of {COMPACT.crop}")
+    print(f"{steps} steps of batch {COMPACT.batch}, crops of {COMPACT.crop}:")
     print(Evaluation(rows).table())
     if out is not None:
         write_json(out, {"native": native, "records": records})

@@ -24,8 +24,8 @@ def load(run: str) -> Any:
         raise CheckpointError(
             f"{folder} was made by {method!r}; expected one of {', '.join(MODELS)}: get a newer multigen"
         )
-    return import_module(MODELS[method]).load_model(config, weights)
+    return import_module(MODELS[method]).load_model(config, weights, str(folder))
 
 
 MODELS = {"srgan": "multigen.image.srgan"}
-"""Method -> module whose `load_model(config, weights)` gives the ready object."""
+"""Method -> module whose `load_model(config, weights, where)` gives the ready object."""

@@ -4,7 +4,7 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -52,6 +52,12 @@ class Run:
     start: Annotated[str, tyro.conf.arg(name="from")] = ""
     """A run or model folder whose weights training starts from (fine-tuning)."""
 
+    def __post_init__(self):
+        least = {"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1}
+        for name, bound in (least | {"workers": 0, "minutes": 0.0}).items():
+            if getattr(self, name) < bound:
+                raise ConfigError(f"{name} {getattr(self, name)}: expected {bound} or more")
+
     def resolved(self, device: str, precision: str) -> "Run":
         """The options as a run records them: what was chosen by itself is named, what belongs to this call alone left out."""
         return dataclasses.replace(self, device=device, precision=precision, out="", resume="", minutes=0.0)
@@ -74,7 +80,7 @@ def _plain(value: Any) -> Any:
 
 def from_table(default: T, table: dict[str, Any], where: str) -> T:
     """`default` with the fields of `table` replaced. Raises ConfigError for an unknown field or a value of another type."""
-    changes = {}
+    changes, hints = {}, get_type_hints(type(default))
     for name, value in table.items():
         if name not in vars(default):
             raise ConfigError(f"{where}: unknown field {name!r}; the fields are {', '.join(vars(default))}")
@@ -85,6 +91,9 @@ def from_table(default: T, table: dict[str, Any], where: str) -> T:
             value = tuple(value)
         elif isinstance(old, float) and type(value) is int:
             value = float(value)
+        hint = hints[name]
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ConfigError(f"{where}: {name} = {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}")
         if type(value) is not type(old):
             raise ConfigError(f"{where}: {name} = {value!r}; expected {type(old).__name__}, as in {old!r}")
         changes[name] = value

@@ -26,8 +26,10 @@ def choose_device(name: str) -> torch.device:
 
 def choose_precision(name: str, device: torch.device) -> str:
     """ "auto" is bf16 where the hardware multiplies it natively (GPUs since Ampere, CPUs with AMX or AVX512-BF16), else fp32."""
-    if name != "auto":
+    if name in ("bf16", "fp16", "fp32", "fp64"):
         return name
+    if name != "auto":
+        raise ConfigError(f"precision {name!r}: expected auto, bf16, fp16, fp32 or fp64")
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     able = getattr(torch.cpu, "get_capabilities", dict)()

@@ -51,8 +51,10 @@ def new_folder(out: str, name: str, moment: float) -> Path:
     folder = Path(out) if out else Path("runs") / name / time.strftime("%Y-%m-%d-%H%M%S", time.localtime(moment))
     if (folder / "config.toml").exists():
         raise ConfigError(f"{folder} holds a run already; go on with it by --resume {folder}, or give another --out")
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; give a folder for --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made a folder ({error.strerror}); give another --out") from error
     return folder
 
 
@@ -60,16 +62,22 @@ def write_model(
     folder: Path, method: str, config: Mapping[str, Any], weights: Mapping[str, Mapping[str, "Tensor"]], card: str
 ):
     """Writes a model folder: NAME.safetensors for each network, config.json, and a model card."""
+    import torch
     from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, tensors in weights.items():
-        data = save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
-        (folder / f"{name}.safetensors").write_bytes(data)
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    (folder / "config.json").write_text(
-        json.dumps({"method": method, "config": config}, indent=1) + "\n", encoding="utf-8"
-    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, tensors in weights.items():
+            data = save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
+            (folder / f"{name}.safetensors").write_bytes(data)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        (folder / "config.json").write_text(
+            json.dumps({"method": method, "config": config}, indent=1) + "\n", encoding="utf-8"
+        )
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} cannot be written: {error.strerror}; make room, then go on with --resume"
+        ) from error
 
 
 def read_model(folder: Path) -> tuple[str, dict[str, Any], dict[str, dict[str, "Tensor"]]]:

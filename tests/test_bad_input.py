@@ -45,8 +45,10 @@ def good(finished: Path) -> Path:
 
 
 def cut_short(path: Path) -> None:
-    """Keeps the first half of a file."""
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    """Keeps the first half of a file. A new file: tensors that were loaded may still lie in the old one."""
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.unlink()
+    path.write_bytes(half)
 
 
 def train_on(data: Path, test: Path, out: Path, *words: str | Path) -> Words:

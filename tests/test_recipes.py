@@ -103,7 +103,7 @@ def test_a_configuration_file_may_say_little_and_flags_override_it(tmp_path: Pat
 def test_help_mentions_every_flag(tmp_path: Path, name: str) -> None:
     done = python("-m", f"multigen.recipes.{name}", "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert FLAGS <= set(re.findall(r"--[a-z-]+", done.stdout))
+    assert set(re.findall(r"--[a-z-]+", done.stdout)) >= FLAGS
     assert all(preset in done.stdout for preset in ("tiny", "laptop", "default", "paper"))
 
 
@@ -147,9 +147,9 @@ def test_the_evaluation_has_the_shape_of_all_evaluations(run: Path) -> None:
     assert content["steps"] == {"pretrain": 4, "adversarial": 2}
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", content["date"])
     assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?|version .*", content["commit"])
-    assert content["command"].split()[2].startswith("multigen") and "tiny" in content["command"]
+    assert content["command"].startswith("python -m ") and " tiny --crop 32 " in content["command"]
     assert "fp32" in content["machine"] and f"torch {torch.__version__}" in content["machine"]
-    assert 0 < content["seconds"] < 100
+    assert 0 <= content["seconds"] < 100
     metrics = ["psnr_y", "ssim_y", "efficientnet_lite0"]
     assert list(content["definitions"]) == metrics and all(content["definitions"].values())
     assert list(content["rows"]) == ["bicubic", "pretrain/last", "adversarial/last"]
@@ -247,7 +247,7 @@ def test_minutes_fix_the_steps_and_record_them(tmp_path: Path, capsys: pytest.Ca
     said = re.search(r"0.02 minutes are pretrain_steps (\d+), steps (\d+) here", capsys.readouterr().err)
     assert said
     pretrain, steps = int(said[1]), int(said[2])
-    assert pretrain != 20 and pretrain / steps == pytest.approx(5, abs=2.6)
+    assert pretrain / 20 == pytest.approx(steps / 4, abs=0.3)  # of both stages the same share, whole steps
     table = tomllib.loads((out / "config.toml").read_text())
     assert (table["config"]["pretrain_steps"], table["config"]["steps"], table["run"]["minutes"]) == (
         pretrain,
@@ -305,7 +305,7 @@ def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) ->
         "srresnet",
     ]
     words += ["--pretrain-steps", "60", "--steps", "30"]
-    words += ["--save-every", "5", "--validate-every", "20", "--log-every", "3"]
+    words += ["--save-every", "5", "--validate-every", "20", "--log-every", "5"]
     assert started([*words, "--out", "whole"], tmp_path).wait() == 0
 
     moments = random.Random(0)
@@ -323,6 +323,8 @@ def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) ->
     assert (whole / "model" / "G.safetensors").read_bytes() == (cut / "model" / "G.safetensors").read_bytes()
     rows = [json.loads((folder / "evaluation.json").read_text())["rows"] for folder in (whole, cut)]
     assert rows[0] == rows[1]
+    command = json.loads((whole / "evaluation.json").read_text())["command"]
+    assert command.startswith("python -m multigen.recipes.srgan tiny --data photos")
     logs = [[{k: v for k, v in line.items() if k != "items_per_second"} for line in lines(f)] for f in (whole, cut)]
     assert logs[0] == logs[1]
 

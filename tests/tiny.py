@@ -36,7 +36,7 @@ KEYS += ["rows"]
 def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
     """A picture with smooth and with rough parts, uint8 (H, W, 3)."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width, None] / 9
+    y, x = np.mgrid[:height, :width][..., None] / 9  # (H, W, 1) each
     waves = np.sin(x * rng.uniform(0.5, 2, 3) + rng.uniform(0, 6, 3)) * np.cos(y * rng.uniform(0.5, 2, 3))
     rough = rng.normal(0, 25, (height, width, 1)) * (x > width / 18)
     return (128 + 80 * waves + rough).clip(0, 255).astype(np.uint8)

@@ -19,6 +19,7 @@ A recipe names a method and a preset, and what differs from it:
 """
 
 import dataclasses
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,6 +110,9 @@ def _bench(path: Path, out: Path, device: str, folder: str) -> bool:
 
     result = out / f"{path.stem}.json"
     if recipe.needs == "gpu" and not torch.cuda.is_available():
+        if result.exists() and json.loads(result.read_bytes())["status"] == "ok":
+            print(f"{path.stem}: not run, it needs a GPU; {result} is left as it was measured")
+            return True
         write_json(result, not_run(recipe.recipe, f"multigen bench {path}", "it needs a GPU, and there is none"))
         print(f"{path.stem}: not run, it needs a GPU; {result} says so")
         return True
@@ -117,7 +121,9 @@ def _bench(path: Path, out: Path, device: str, folder: str) -> bool:
         raise ConfigError(f"{path}: preset {recipe.preset!r}; expected one of {', '.join(module.PRESETS)}")
     config = from_table(module.PRESETS[recipe.preset], recipe.config, f"{path}, config")
     options = from_table(Run(), recipe.run, f"{path}, run")
-    options = dataclasses.replace(options, device=device, out=folder or options.out)
+    options = dataclasses.replace(
+        options, device=options.device if device == "auto" else device, out=folder or options.out
+    )
     evaluation, _, content = train(module.TRAINER, config, options, recipe.seeds)
     if rank() == 0:
         write_json(result, {**content, "command": f"multigen bench {path}"})

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from multigen.errors import DataError
+from multigen.errors import ConfigError, DataError
 
 __all__ = ["run"]
 
@@ -44,6 +44,8 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
     from multigen.image.data import read_image_with_alpha, to_picture
 
     upscaler = load(model)
+    if tile < 1:
+        raise ConfigError(f"--tile {tile}: expected 1 pixel or more, 256 is usual")
     upscaler.tile = tile
     skipped: list[str] = []
     for source, target in rich.progress.track(jobs.items(), "upscaling", disable=not sys.stderr.isatty()):
@@ -54,8 +56,11 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
                 raise
             skipped.append(str(error))
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        to_picture(*upscaler.with_alpha(rgb, alpha)).save(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            to_picture(*upscaler.with_alpha(rgb, alpha)).save(target)
+        except OSError as error:
+            raise DataError(f"{target} cannot be written ({error.strerror}); give another folder for --out") from error
     print(
         f"{len(jobs) - len(skipped)} pictures x{upscaler.scale} in {out}"
         + (f", {len(skipped)} skipped" if skipped else "")
@@ -73,6 +78,8 @@ def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
         for source in find_images(place) if place.is_dir() else [place]:
             inside = source.relative_to(place) if place.is_dir() else Path(source.name)
             target = out / inside.with_suffix(".png")
+            if target.resolve() == source.resolve():
+                raise DataError(f"{source} would be overwritten by its result; give another folder for --out")
             if target in targets:
                 raise DataError(
                     f"{source} and {targets[target]} would both become {target}; rename one or use two folders"

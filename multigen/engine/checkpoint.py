@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from multigen.errors import CheckpointError
@@ -26,11 +27,13 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
     from safetensors.torch import save
 
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process of the same number
     try:
         temporary.mkdir(parents=True)
         contents = {}
         for name, tensors in files.items():
-            data = save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
+            # Cloned: weights that two layers share are written twice.
+            data = save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
             _write_flushed(temporary / f"{name}.safetensors", data)
             contents[f"{name}.safetensors"] = [len(data), zlib.crc32(data)]
         _write_flushed(temporary / "run.json", json.dumps({**record, "files": contents}, indent=1).encode())
@@ -40,8 +43,10 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
         handle = os.open(folder.parent, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
         kept = "".join(path.name for path in saved(folder.parent)[-1:])
         remedy = f"then go on from {kept} with --resume {folder.parents[1]}" if kept else "or give another --out"
         raise CheckpointError(f"cannot save {folder}: {error.strerror}; make room, {remedy}") from error

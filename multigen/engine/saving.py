@@ -25,7 +25,8 @@ def save(trainer: "Trainer") -> Path:
     """Writes a checkpoint between two steps, and removes the old ones that nothing refers to."""
     distributed.broadcast_buffers([*trainer.nets.values(), *trainer.averages.values()])
     folder = trainer.folder / "checkpoints" / f"step-{trainer.step:09d}"
-    signals = {f"signal/{n}": pair for n, pair in trainer.updater.signals.gather().items()}
+    meters = trainer.updater.signals.items()
+    signals = {f"signal/{control}/{name}": pair for control, m in meters for name, pair in m.gather().items()}
     if distributed.rank() == 0:
         files = _networks(trainer) | {f"{n}.optim": _optimiser(trainer, n) for n in trainer.updater.optimisers}
         state = trainer.state | signals
@@ -59,24 +60,26 @@ def restore(trainer: "Trainer", folder: Path) -> None:
     trainer.step, trainer.number, trainer.index, trainer.ended = (
         record[k] for k in ("step", "stage", "index", "ended")
     )
+    trainer.updater.optimisers.clear()
     for stage in trainer.plan[: trainer.number + 1]:
         trainer.enter(stage)
     optimisers = {f"{name}.optim": name for name in trainer.updater.optimisers}
     if wrong := sorted((_networks(trainer).keys() | optimisers.keys() | {"state"}) ^ files.keys()):
         raise CheckpointError(f"{folder} belongs to other networks: {', '.join(wrong)} missing or left over")
-    load_networks(trainer, files)
+    load_networks(trainer, files, str(folder))
     for file, name in optimisers.items():
         _load_optimiser(trainer, name, files[file])
     trainer.state.clear()
     trainer.state |= record["state"]
     trainer.state |= {k: v.to(trainer.device) for k, v in files["state"].items()}
-    trainer.updater.signals.held = {k[7:]: trainer.state.pop(k) for k in [*trainer.state] if k.startswith("signal/")}
+    for kind, control, name in [k.split("/", 2) for k in trainer.state if k.startswith("signal/")]:
+        trainer.updater.signals[control].held[name] = trainer.state.pop(f"{kind}/{control}/{name}")
 
 
-def load_networks(trainer: "Trainer", files: Files) -> None:
+def load_networks(trainer: "Trainer", files: Files, what: str) -> None:
     """Sets networks, running averages and copies; the names must be those of `files`."""
     for name, tensors in _networks(trainer).items():
-        checkpoint.load_strict(tensors, files[name], name)
+        checkpoint.load_strict(tensors, files[name], f"{what}, {name}")
 
 
 def _load_optimiser(trainer: "Trainer", name: str, tensors: Mapping[str, Tensor]) -> None:
@@ -88,7 +91,9 @@ def _load_optimiser(trainer: "Trainer", name: str, tensors: Mapping[str, Tensor]
     for key, value in tensors.items():
         of, _, field = key.rpartition("/")
         # In the memory layout of the parameter: fused optimisers take the two element by element.
-        like = named[of] if value.shape == named[of].shape else value
+        like = named[of] if value.dim() else value
+        if value.shape != like.shape:
+            raise CheckpointError(f"{name}.optim: {key} has shape {tuple(value.shape)}, expected {tuple(like.shape)}")
         state[named[of]][field] = torch.empty_like(like, dtype=value.dtype, device=trainer.device).copy_(value)
 
 
@@ -99,6 +104,8 @@ def resume(trainer: "Trainer", folder: Path) -> None:
             checkpoint.read(path)
         except CheckpointError as error:
             say(f"{error}; going back to the checkpoint before it")
+            if distributed.rank() == 0:  # no longer counted among the newest
+                path.rename(path.with_name(f"damaged-{path.name}"))
             continue
         restore(trainer, path)
         last = trainer.number == len(trainer.plan) - 1

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from multigen.batchnorm import reestimate_statistics
 from multigen.config import Run, to_table, write_toml
 from multigen.device import choose_device, choose_precision
 from multigen.engine import checkpoint, distributed, saving
 from multigen.engine.callbacks import Callback
 from multigen.engine.data import Batch, Source, Stream
-from multigen.engine.ema import average_like, follow, reestimate_statistics
+from multigen.engine.ema import average_like, follow
 from multigen.engine.logging import RunLog
 from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.randomness import key, seed_everything
@@ -117,6 +118,7 @@ class Trainer(Generic[C]):
             raise
         finally:
             self.log.close()
+            self.updater.streams.clear()  # ends their workers
         return self
 
     def evaluate(self) -> Evaluation:
@@ -176,7 +178,7 @@ class Trainer(Generic[C]):
         self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision)
         self.state: dict[str, Any] = self.updater.state
         self.state |= {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
-        self.plan = self.stages()
+        self.plan = [stage for stage in self.stages() if stage.steps]
 
     # ---------------------------------------------------------------------------------- the loop
 
@@ -191,7 +193,7 @@ class Trainer(Generic[C]):
             folder = new_folder(self.run.out, self.name, distributed.from_first([time.time()], self.device)[0])
             if self.run.minutes:
                 self.config = scaled_to(self, self.run.minutes)
-                self.plan = self.stages()
+                self.plan = [stage for stage in self.stages() if stage.steps]
         distributed.barrier()
         if distributed.rank() == 0:
             (folder / "previews").mkdir(parents=True, exist_ok=True)
@@ -207,6 +209,7 @@ class Trainer(Generic[C]):
         vars(self).update(self.copies)
         for name, average in self.averages.items():
             if not stage.keep_ema:
+                self.state["averaged"] = 0
                 follow(average, self.nets[name], 1.0)
         self.state |= {f"control/{control.name}": control.start for control in stage.controls} | {"waited": 0}
         self._entered = True
@@ -243,9 +246,10 @@ class Trainer(Generic[C]):
         self.updater.set_hyperparameters(progress, self.state["control/lr"])
         for update in stage.updates:
             self.updater.fire(stage, update, index, progress)
+        n = self.state["averaged"] = self.state.get("averaged", 0) + 1
         for name, decay in self.averaged().items():
-            # The first steps of a stage weigh more: a short run is not held back by its initial weights.
-            follow(self.averages[name], self.nets[name], 1 - min(value_at(decay, progress), (1 + index) / (10 + index)))
+            # The first steps weigh more: a short run is not held back by its initial weights.
+            follow(self.averages[name], self.nets[name], 1 - min(value_at(decay, progress), n / (9 + n)))
         for name, copied in self._copied.items():
             if copied.follow:
                 follow(self.copies[name], self.nets[copied.source], copied.follow)
@@ -288,16 +292,15 @@ class Trainer(Generic[C]):
         folder = checkpoint.saved(self.folder / "checkpoints")[-1]  # one is saved before the first step
         saving.restore(self, folder)
         self.state |= change
+        self._since = (now, self.step)
         say(f"{what}; going back to {folder.name} with {change['control/lr']:g} of the learning rate")
         self.log.event(self.step, control="lr", value=change["control/lr"], reason=what)
         return True
 
     def _adjust_controls(self) -> None:
-        due = [c for c in self.stage.controls if self.index % c.every == 0]
-        signals = self.updater.signals.read() if due else {}
-        for control in due:
+        for control in [c for c in self.stage.controls if self.index % c.every == 0]:
             old = self.control(control.name)
-            value, reason = control.rule(old, signals)
+            value, reason = control.rule(old, self.updater.signals[control.name].read())
             self.state[f"control/{control.name}"] = value
             if value != old:
                 self.log.event(self.step, control=control.name, value=value, reason=reason)
@@ -323,7 +326,7 @@ class Trainer(Generic[C]):
             self.ended, self.state[f"stopped/{stage}"] = True, self.step
             say(f"{stage}: no better {until.metric} in {waited} validations")
             if until.restore:
-                saving.load_networks(self, saving.checkpoint_of(self, stage, "best"))
+                saving.load_networks(self, saving.checkpoint_of(self, stage, "best"), f"best of {stage}")
         return improved
 
     # ---------------------------------------------------------------------------------- smaller things

@@ -3,6 +3,7 @@
 A step is one pass over a stage's list of updates, never an optimiser step.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -96,7 +97,8 @@ class Best:
     mode: Literal["min", "max"] = "min"
 
     def better(self, new: float, old: float | None) -> bool:
-        return old is None or (new > old if self.mode == "max" else new < old)
+        """Whether `new` is an improvement; what is not a number never is."""
+        return not math.isnan(new) and (old is None or (new > old if self.mode == "max" else new < old))
 
 
 @dataclass(frozen=True)

@@ -232,9 +232,10 @@ class SRGANTrainer(Trainer[SRGANConfig]):
         photos = open_photos(c.data, skip_bad=c.skip_bad)
         self.tests = [open_test_set(name, c.scale) for name in c.test]
         train, held = hold_out(photos, min(c.hold, len(photos) // 10))
-        self.validation = TestSet.of("validation", held, c.scale)
         source = CropSource(train, c.crop, c.scale, skip_bad=c.skip_bad)
-        if skipped := photos.skipped + source.skipped:
+        skipped = photos.skipped + source.skipped
+        self.validation = TestSet.of("validation", held, c.scale, skipped if c.skip_bad else None)
+        if skipped:
             say(f"{len(skipped)} pictures skipped, the first: {skipped[0][1]}")
         return source
 
@@ -345,13 +346,13 @@ def unit(image: Tensor, step: Step) -> Tensor:
     return image.to(step.dtype) / 255
 
 
-def load_model(config: Mapping[str, Any], weights: Mapping[str, Mapping[str, Tensor]]) -> Upscaler:
-    """The trained upscaler, from a model folder's configuration and weights, on the GPU if there is one.
+def load_model(config: Mapping[str, Any], weights: Mapping[str, Mapping[str, Tensor]], where: str) -> Upscaler:
+    """The trained upscaler, from the configuration and weights of the model folder `where`, on the GPU if there is one.
 
     Raises CheckpointError where the weights are not those of the configured network.
     """
-    c = from_table(SRGANConfig(), dict(config), "config.json of the model")
+    c = from_table(SRGANConfig(), dict(config), f"{where}, config.json")
     network = build_generator(c)
-    load_strict(network.state_dict(), weights.get("G", {}), "G")
+    load_strict(network.state_dict(), weights.get("G", {}), f"{where}, G")
     network.to(choose_device("auto"), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Upscaler(network.eval(), c.scale)

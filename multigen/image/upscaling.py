@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.engine.distributed import all_sum, rank, world
-from multigen.errors import DataError
+from multigen.errors import ConfigError, DataError
 from multigen.image.data import Photo, from_picture, open_photos, read_image, to_picture
 from multigen.image.degrade import imresize
 from multigen.image.metrics import DEFINITIONS, ImageScores
@@ -30,6 +31,8 @@ class Upscaler:
     """
 
     def __init__(self, network: nn.Module, scale: int, tile: int = 256):
+        if tile < 1:
+            raise ConfigError(f"tile {tile}: expected 1 pixel or more, 256 is usual")
         self.network, self.scale, self.tile = network, scale, tile
         self.radius: int = network.radius  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -45,6 +48,12 @@ class Upscaler:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise DataError(f"a uint8 array (H, W, 3) is expected, got {image.dtype} {image.shape}")
             return self(torch.from_numpy(image).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+        from PIL.Image import Image
+
+        if not isinstance(image, Image):
+            raise DataError(
+                f"a tensor, array or PIL picture is expected, got {image!r}; open files with PIL.Image.open"
+            )
         rgb, alpha = from_picture(image)
         return to_picture(*self.with_alpha(rgb, alpha))
 
@@ -92,24 +101,40 @@ class TestSet:
     low: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, name: str, photos: Sequence[Photo], scale: int) -> "TestSet | None":
-        """The set of these photographs; None where there are none."""
-        if not photos:
-            return None
-        high = tuple(_cut(read_image(photo.path), scale) for photo in photos)
-        low = tuple(imresize(h, (h.shape[1] // scale, h.shape[2] // scale)) for h in high)
-        return cls(name, scale, tuple(photo.name for photo in photos), high, low)
+    def of(
+        cls, name: str, photos: Sequence[Photo], scale: int, skipped: list[tuple[Path, str]] | None = None
+    ) -> "TestSet | None":
+        """The set of these photographs; None where there are none. Raises DataError for one that cannot be read or is too small
+        to be measured; where a list `skipped` is given, it is noted there and left out."""
+        high: dict[str, Tensor] = {}
+        for photo in photos:
+            try:
+                high[photo.name] = _measurable(photo, scale)
+            except DataError as error:
+                if skipped is None:
+                    raise
+                skipped.append((photo.path, str(error)))
+        low = tuple(imresize(h, (h.shape[1] // scale, h.shape[2] // scale)) for h in high.values())
+        return cls(name, scale, tuple(high), tuple(high.values()), low) if high else None
 
 
-def _cut(image: Tensor, scale: int) -> Tensor:
+def _measurable(photo: Photo, scale: int) -> Tensor:
+    """A photograph cut to a multiple of the scale, large enough for SSIM without its borders and for perceptual distances."""
+    image = read_image(photo.path)
     height, width = image.shape[1:]
+    least = max(16, 11 + 2 * scale) + scale - 1
+    if min(height, width) < least:
+        raise DataError(
+            f"{photo.path}: {height}x{width} pixels are too few to be measured at x{scale}, expected {least}x{least}; leave it "
+            "out, or go on without it: --skip-bad"
+        )
     return image[:, : height - height % scale, : width - width % scale]
 
 
 def open_test_set(data: str, scale: int) -> TestSet:
     """A set by the name of its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos` does."""
-    parts = [part for part in data.replace("\\", "/").split("/") if part not in ("", ".", "HR")]
-    found = TestSet.of(parts[-1], open_photos(data), scale)
+    name = next(part for part in reversed(Path(data).absolute().parts) if part != "HR")
+    found = TestSet.of(name, open_photos(data), scale)
     assert found is not None  # open_photos raises where there is no picture
     return found
 

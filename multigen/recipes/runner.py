@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from multigen.engine import Run, Trainer
 from multigen.engine.distributed import rank
 from multigen.errors import ConfigError, exit_code
 from multigen.evaluation import Evaluation, mean_and_std, record, write_json
-from multigen.runs import find_run
+from multigen.runs import find_run, new_folder
 
 __all__ = ["main", "parse", "train"]
 
@@ -31,8 +32,8 @@ def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
 def parse(args: Sequence[str], name: str, presets: Mapping[str, Any]) -> tuple[Any, Run, int]:
     """Configuration, options and number of seeds from the words of a command line.
 
-    The base is the preset named first, else the file of --config, else the run of --resume, else `default` where --data is
-    given and `laptop` where not. Flags override it.
+    The base is the preset named first, else `default` where --data is given and `laptop` where not; the file of --config
+    overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
     """
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
@@ -47,7 +48,7 @@ def parse(args: Sequence[str], name: str, presets: Mapping[str, Any]) -> tuple[A
         table = read_toml(Path(file))
         if table.get("recipe", name) != name:
             raise ConfigError(f"{file} is a configuration of {table['recipe']!r}, this is {name!r}; give another file")
-        config = config if preset else from_table(config, table.get("config", {}), file)
+        config = config if preset and resume else from_table(config, table.get("config", {}), file)
         run = from_table(run, table.get("run", {}), file)
     flags = dataclasses.make_dataclass(
         "Flags",
@@ -83,12 +84,16 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
     if seeds > 1 and run.resume:
         raise ConfigError(f"--seeds {seeds} with --resume: resume the runs of the seeds one by one")
-    trainers = []
+    out = run.out if seeds == 1 else new_folder(run.out, trainer.name, time.time())
+    trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
-        out = run.out or ("" if seeds == 1 else f"runs/{trainer.name}")
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
         trainers.append(trainer(config, each).fit())
         trainers[-1].evaluate()
+        config, run = (
+            trainers[0].config,
+            dataclasses.replace(run, minutes=0.0),
+        )  # the speed is measured once for all seeds
     folder = trainers[0].folder if seeds == 1 else trainers[0].folder.parent
     evaluations = [t.evaluation for t in trainers]
     evaluation = evaluations[0] if seeds == 1 else mean_and_std(evaluations)

@@ -34,7 +34,11 @@ class Outer:
 CHANGED = Outer('a "quoted" päth\\\n', 0.1 + 0.2, 10**12, False, (), Inner((0.0, 1 / 3), ""))
 
 
-@pytest.mark.parametrize("value", [Outer(), CHANGED, Run(), Run(seed=7, precision="bf16", minutes=0.1), ToyConfig()], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [Outer(), CHANGED, Run(), Run(seed=7, precision="bf16", minutes=0.1), ToyConfig()],
+    ids=lambda v: type(v).__name__,
+)
 def test_a_configuration_goes_to_toml_and_back(tmp_path: Path, value: Any) -> None:
     write_toml(tmp_path / "c.toml", {"config": to_table(value)})
     assert from_table(type(value)(), read_toml(tmp_path / "c.toml")["config"], "c.toml") == value
@@ -96,8 +100,20 @@ def test_a_failing_write_leaves_the_file_before(tmp_path: Path) -> None:
     assert read_toml(tmp_path / "c.toml") == {"a": 1}
 
 
+@pytest.mark.parametrize("name", ["accumulate", "log_every", "save_every", "validate_every", "preview_every", "keep"])
+def test_an_option_that_cannot_be_zero_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} 0: expected 1 or more"):
+        Run(**{name: 0})
+
+
+@pytest.mark.parametrize("name", ["workers", "minutes"])
+def test_an_option_that_cannot_be_negative_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} -1: expected 0"):
+        Run(**{name: -1})
+
+
 def test_options_that_a_resume_may_change_are_options() -> None:
-    assert config.FREE < set(to_table(Run()))
+    assert set(to_table(Run())) > config.FREE
     assert config.FREE.isdisjoint({"seed", "precision", "accumulate", "save_every", "validate_every", "device"})
 
 
@@ -119,9 +135,16 @@ def test_a_precision_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("able", "precision"),
-    [({"amx_bf16": True}, "bf16"), ({"amx_bf16": False, "avx512_bf16": True}, "bf16"), ({"avx512_f": True}, "fp32"), ({}, "fp32")],
+    [
+        ({"amx_bf16": True}, "bf16"),
+        ({"amx_bf16": False, "avx512_bf16": True}, "bf16"),
+        ({"avx512_f": True}, "fp32"),
+        ({}, "fp32"),
+    ],
 )
-def test_precision_is_chosen_by_the_hardware(monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], precision: str) -> None:
+def test_precision_is_chosen_by_the_hardware(
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], precision: str
+) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
     assert choose_precision("auto", choose_device("cpu")) == precision
     assert choose_precision("fp64", choose_device("cpu")) == "fp64"

@@ -17,10 +17,38 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from multigen.engine import Batch, Callback, Control, Pool, Rows, Source, Stage, Step, Trainer, Update, losses, penalties
+from multigen.engine import (
+    Batch,
+    Callback,
+    Control,
+    Pool,
+    Rows,
+    Source,
+    Stage,
+    Step,
+    Trainer,
+    Update,
+    losses,
+    penalties,
+)
 from multigen.errors import Interrupted
-from tests.engine.toys import Constant, Crash, Numbers, PowerCut, Toy, ToyConfig, Whole, assert_same, lines, options, perceptron
-from tests.engine.toys import points, resumed, saved_files, saved_numbers
+from tests.engine.toys import (
+    Constant,
+    Crash,
+    Numbers,
+    PowerCut,
+    Toy,
+    ToyConfig,
+    Whole,
+    assert_same,
+    lines,
+    options,
+    perceptron,
+    points,
+    resumed,
+    saved_files,
+    saved_numbers,
+)
 
 pytestmark = pytest.mark.dist
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +88,14 @@ class WGAN(Watched):
             Update("r1", ["D"], self.r1, every=3, lazy=True),
             Update("generator", ["G"], self.generator, clip_norm=0.5, after=self.watch("G")),
         ]
-        return [Stage("only", self.config.steps, updates, controls=[Control("p", 0.0, 5, lambda p, seen: (seen["score"], "mean"))])]
+        return [
+            Stage(
+                "only",
+                self.config.steps,
+                updates,
+                controls=[Control("p", 0.0, 5, lambda p, seen: (seen["score"], "mean"))],
+            )
+        ]
 
     def averaged(self) -> dict[str, float]:
         return {"G": 0.9}

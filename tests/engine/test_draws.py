@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,12 @@ class Watched(Numbers):
         return self.note("v", batch, step) | {"w": self.D().mean()}
 
     def note(self, update: str, batch: Batch, step: Step) -> dict[str, Tensor]:
-        drawn = {"z": step.randn("z", 3), "other": step.randn("other", 3), "mix": step.rand("mix"), "global": torch.rand(2)}
+        drawn = {
+            "z": step.randn("z", 3),
+            "other": step.randn("other", 3),
+            "mix": step.rand("mix"),
+            "global": torch.rand(2),
+        }
         self.seen.setdefault((step.stage, update, step.index, step.repeat), []).append(drawn | batch)
         return {}
 
@@ -51,7 +57,9 @@ class Repeating(Watched):
     settings = {"repeat": 2}  # noqa: RUF012
 
 
-def watch(folder: Path, kind: type[Watched] = Watched, steps: int = 3, batch: int = 4, attempt: int = 0, **run: Any) -> Watched:
+def watch(
+    folder: Path, kind: type[Watched] = Watched, steps: int = 3, batch: int = 4, attempt: int = 0, **run: Any
+) -> Watched:
     trainer = kind(ToyConfig(batch, steps), options(folder, **run))
     trainer.prepare()
     trainer.state["attempt"] = attempt
@@ -67,9 +75,13 @@ def same(a: Watched, b: Watched, *names: str) -> bool:
 
 
 def test_a_draw_depends_on_every_part_of_its_place(tmp_path: Path) -> None:
-    trainers = [watch(tmp_path / "0", Repeating), watch(tmp_path / "1", Repeating, seed=1), watch(tmp_path / "2", Repeating, attempt=1)]
+    trainers = [
+        watch(tmp_path / "0", Repeating),
+        watch(tmp_path / "1", Repeating, seed=1),
+        watch(tmp_path / "2", Repeating, attempt=1),
+    ]
     # 3 + 2 steps in two stages, three firings a step, of two updates, one of them repeated
-    assert [place for place in trainers[0].seen][:4] == [("a", "u", 0, 0), ("a", "u", 0, 1), ("a", "v", 0, 0), ("a", "u", 1, 0)]
+    assert list(trainers[0].seen)[:4] == [("a", "u", 0, 0), ("a", "u", 0, 1), ("a", "v", 0, 0), ("a", "u", 1, 0)]
     draws = [draw for trainer in trainers for stream in ("z", "other") for draw in trainer.all(stream)]
     assert len(draws) == 3 * 2 * 15
     assert distinct(draws) == len(draws)
@@ -157,7 +169,9 @@ def test_firing_k_and_repeat_r_take_batch_k_times_repeat_plus_r(tmp_path: Path, 
     changed = watch(tmp_path / "1", Changed, steps=5)
     assert changed.items("a", "u") == expected[:firings]
     assert [p[2:] for p in changed.seen if p[:2] == ("a", "u")] == [
-        (index, repeat) for index in range(0, 5, settings.get("every", 1)) for repeat in range(settings.get("repeat", 1))
+        (index, repeat)
+        for index in range(0, 5, settings.get("every", 1))
+        for repeat in range(settings.get("repeat", 1))
     ]
 
 
@@ -176,8 +190,8 @@ def test_an_update_may_have_data_of_its_own(tmp_path: Path) -> None:
         settings = {"data": TensorSource({"id": torch.arange(100, 107)})}  # noqa: RUF012
 
     trainer = watch(tmp_path, Others, steps=7)
-    assert Counter(sum(trainer.items("a", "u"), [])) == dict.fromkeys(range(100, 107), 4)
-    assert set(sum(trainer.items("a", "v"), [])) == set(range(24))
+    assert Counter(chain.from_iterable(trainer.items("a", "u"))) == dict.fromkeys(range(100, 107), 4)
+    assert set(chain.from_iterable(trainer.items("a", "v"))) == set(range(24))
 
 
 class Noise:

@@ -18,7 +18,19 @@ from multigen.config import read_toml
 from multigen.engine import Batch, Callback, Stage, Step, Trainer, Update
 from multigen.errors import TrainingError
 from multigen.evaluation import Evaluation
-from tests.engine.toys import AtStep, Crash, Numbers, PowerCut, Toy, ToyConfig, Whole, lines, options, resumed, saved_numbers
+from tests.engine.toys import (
+    AtStep,
+    Crash,
+    Numbers,
+    PowerCut,
+    Toy,
+    ToyConfig,
+    Whole,
+    lines,
+    options,
+    resumed,
+    saved_numbers,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -165,7 +177,13 @@ def test_tensorboard_files_are_written_on_request(tmp_path: Path) -> None:
     assert len(events(tmp_path / "with")) == 1
     board = EventAccumulator(str(tmp_path / "with"))
     board.Reload()
-    assert set(board.Tags()["scalars"]) == {"first/d/firing", "first/d/tokens", "first/g/index", "first/rows", "second/g/index"}
+    assert set(board.Tags()["scalars"]) == {
+        "first/d/firing",
+        "first/d/tokens",
+        "first/g/index",
+        "first/rows",
+        "second/g/index",
+    }
     assert [(event.step, event.value) for event in board.Scalars("first/d/firing")] == [(2, 5.5), (4, 25.5), (5, 40.5)]
 
 
@@ -203,7 +221,9 @@ class Short(Numbers):
 
 
 def test_callbacks_are_called_in_order(tmp_path: Path) -> None:
-    assert {name for name in vars(Callback) if name.startswith("on_")} == {name for name in vars(Noting) if name.startswith("on_")}
+    assert {name for name in vars(Callback) if name.startswith("on_")} == {
+        name for name in vars(Noting) if name.startswith("on_")
+    }
     noting, second = Noting(), Noting()
     Short(ToyConfig(steps=3), options(tmp_path, save_every=2), [noting, second]).fit()
     assert noting.calls == [

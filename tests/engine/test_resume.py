@@ -2,10 +2,7 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,25 +10,27 @@ from typing import Any
 import pytest
 from torch import nn
 
-from multigen.engine import Adam, Callback, EarlyStop, Run, Stage, Trainer, Update
+from multigen.engine import Adam, EarlyStop, Run, Stage, Update
 from multigen.engine.schedules import Constant, Cosine, Linear
-from multigen.errors import CheckpointError, ConfigError, Interrupted
-from tests.engine.toys import AtStep, Crash, Numbers, PowerCut, Toy, ToyConfig, Whole, assert_same, checkpoints, lines, options
-from tests.engine.toys import resumed, saved_files, saved_numbers
+from multigen.errors import CheckpointError, ConfigError
+from tests.engine.toys import (
+    Numbers,
+    PowerCut,
+    Toy,
+    ToyConfig,
+    Whole,
+    assert_same,
+    assert_same_runs,
+    checkpoints,
+    cut,
+    lines,
+    options,
+    resumed,
+    saved_files,
+    saved_numbers,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def cut(run: Run, step: int, toy: type[Trainer] = Whole, config: Any = None) -> None:
-    """Trains, or goes on, up to the power cut after `step`."""
-    with pytest.raises(PowerCut):
-        toy(config or ToyConfig(), run, [Crash(step)]).fit()
-
-
-def assert_same_runs(a: Run, b: Run) -> None:
-    """The last checkpoints: weights, averages, optimisers, state."""
-    assert_same(saved_files(a.out), saved_files(b.out))
-    assert saved_numbers(a.out) == saved_numbers(b.out)
 
 
 def logged(run: Run) -> list[dict[str, Any]]:
@@ -43,7 +42,13 @@ def logged(run: Run) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_n_steps_resumed_for_n_steps_are_2n_steps(tmp_path: Path, precision: str, workers: int) -> None:
     """7 + 6 steps, cut within each stage and at its end; checkpoints lie elsewhere than the cuts."""
-    often: dict[str, Any] = {"precision": precision, "save_every": 4, "log_every": 2, "validate_every": 2, "preview_every": 5}
+    often: dict[str, Any] = {
+        "precision": precision,
+        "save_every": 4,
+        "log_every": 2,
+        "validate_every": 2,
+        "preview_every": 5,
+    }
     whole = options(tmp_path / "whole", **often)
     Whole(ToyConfig(), whole).fit()
     run = options(tmp_path / "cut", workers=workers, **often)
@@ -143,7 +148,13 @@ def test_every_difference_is_listed(tmp_path: Path) -> None:
         Whole(ToyConfig(batch=5, lr=0.5, betas=(0.5, 0.8)), changed).fit()
     said = str(caught.value)
     assert str(tmp_path) in said
-    for field in ("batch: 4 -> 5", "lr: 0.01 -> 0.5", "seed: 0 -> 3", "precision: 'fp32' -> 'fp64'", "accumulate: 1 -> 2"):
+    for field in (
+        "batch: 4 -> 5",
+        "lr: 0.01 -> 0.5",
+        "seed: 0 -> 3",
+        "precision: 'fp32' -> 'fp64'",
+        "accumulate: 1 -> 2",
+    ):
         assert field in said
     assert "betas" in said
     assert "steps" not in said
@@ -152,7 +163,16 @@ def test_every_difference_is_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"batch": 5}, {"lr": 0.5}, {"steps": 5}, {"seed": 1}, {"accumulate": 2}, {"precision": "bf16"}, {"save_every": 5}, {"log_every": 5}],
+    [
+        {"batch": 5},
+        {"lr": 0.5},
+        {"steps": 5},
+        {"seed": 1},
+        {"accumulate": 2},
+        {"precision": "bf16"},
+        {"save_every": 5},
+        {"log_every": 5},
+    ],
     ids=str,
 )
 def test_one_difference_is_enough(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -245,7 +265,9 @@ class Scheduled(Toy):
     ],
     ids=["rate", "average", "stage", "network", "betas", "stage before"],
 )
-def test_a_stage_whose_schedules_depend_on_its_length_keeps_its_length(tmp_path: Path, changing: dict[str, Any]) -> None:
+def test_a_stage_whose_schedules_depend_on_its_length_keeps_its_length(
+    tmp_path: Path, changing: dict[str, Any]
+) -> None:
     Changing = type("Changing", (Scheduled,), changing)
     run = options(tmp_path)
     Changing(ToyConfig(), run).fit()
@@ -254,7 +276,9 @@ def test_a_stage_whose_schedules_depend_on_its_length_keeps_its_length(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "constant", [{}, {"lr": Constant(1e-2)}, {"earlier": Adam(Cosine(1e-2, 1e-3)), "optim": Adam(1e-2)}], ids=["", "function", "stage before"]
+    "constant",
+    [{}, {"lr": Constant(1e-2)}, {"earlier": Adam(Cosine(1e-2, 1e-3)), "optim": Adam(1e-2)}],
+    ids=["", "function", "stage before"],
 )
 def test_schedules_that_are_over_do_not_matter(tmp_path: Path, constant: dict[str, Any]) -> None:
     Ended = type("Ended", (Scheduled,), constant)
@@ -288,189 +312,3 @@ def test_a_stage_that_stopped_early_stays_stopped(tmp_path: Path) -> None:
     run = options(tmp_path, validate_every=2)
     assert Stopped(ToyConfig(steps=20), run).fit().step == 6
     assert Stopped(ToyConfig(steps=30), resumed(run)).fit().step == 6
-
-
-# -------------------------------------------------------------------------------------------------------------------- signals
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
-    whole, run = options(tmp_path / "whole", log_every=4), options(tmp_path / "cut", log_every=4)
-    Whole(ToyConfig(), whole).fit()
-
-    def stop(trainer: Trainer) -> None:
-        if trainer.step == 9:
-            signal.raise_signal(number)
-
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(Interrupted, match=rf"step 9.*--resume {run.out}") as caught:
-        Whole(ToyConfig(), run, [AtStep(stop)]).fit()
-    assert caught.value.signal == number
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert saved_numbers(run.out)["step"] == 9
-    assert (tmp_path / "cut" / "model").exists() is False
-    Whole(ToyConfig(), resumed(run)).fit()
-    assert_same_runs(whole, run)
-
-
-def test_a_second_interrupt_is_heeded_at_once(tmp_path: Path) -> None:
-    def stop(trainer: Trainer) -> None:
-        if trainer.step == 4:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        Whole(ToyConfig(), options(tmp_path, save_every=2), [AtStep(stop)]).fit()
-    assert saved_numbers(tmp_path)["step"] == 2
-
-
-def test_a_signal_at_the_last_step_of_a_stage_loses_nothing(tmp_path: Path) -> None:
-    whole, run = options(tmp_path / "whole"), options(tmp_path / "cut")
-    Whole(ToyConfig(), whole).fit()
-    for at in (7, 13):  # the last steps of both stages
-
-        def stop(trainer: Trainer, at: int = at) -> None:
-            if trainer.step == at:
-                signal.raise_signal(signal.SIGTERM)
-
-        with pytest.raises(Interrupted):
-            Whole(ToyConfig(), run if at == 7 else resumed(run), [AtStep(stop)]).fit()
-    Whole(ToyConfig(), resumed(run)).fit()
-    assert_same_runs(whole, run)
-
-
-class Long(Whole):
-    """Takes seconds."""
-
-    def stages(self) -> list[Stage]:
-        first, second = super().stages()
-        return [first, replace(second, steps=self.config.steps)]
-
-
-CHILD = """
-import sys
-from multigen.engine import Callback
-from multigen.errors import Interrupted
-from tests.engine.test_resume import Long
-from tests.engine.toys import ToyConfig, options, resumed
-
-class Ready(Callback):
-    def on_step(self, trainer):
-        if trainer.step == 20:
-            print("ready", flush=True)
-
-run = options(sys.argv[1], workers=int(sys.argv[2]))
-if len(sys.argv) > 3:
-    run = resumed(run)
-try:
-    Long(ToyConfig(steps=100_000), run, [Ready()]).fit()
-except Interrupted as interrupted:
-    print(interrupted, flush=True)
-    sys.exit(128 + interrupted.signal)
-"""
-
-
-def started(*arguments: str) -> subprocess.Popen[str]:
-    """A process group of its own, as a shell gives each command."""
-    command = [sys.executable, "-c", CHILD, *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, process_group=0)
-
-
-@pytest.fixture
-def processes() -> Iterator[list[subprocess.Popen[str]]]:
-    running: list[subprocess.Popen[str]] = []
-    yield running
-    for process in running:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_stop_a_command(tmp_path: Path, processes: list[subprocess.Popen[str]], number: int, workers: int) -> None:
-    """Sent to the whole group of processes, as terminals and schedulers do: the workers hear it, too."""
-    process = started(str(tmp_path), str(workers))
-    processes.append(process)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    os.killpg(process.pid, number)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    step = saved_numbers(tmp_path)["step"]
-    assert step >= 20
-    assert f"step {step}; " in said
-    assert f"--resume {tmp_path}" in said
-    # The same as a run that was never asked to stop.
-    whole = options(tmp_path / "whole", save_every=step - 7)
-    cut(whole, step - 1, Long, ToyConfig(steps=100_000))
-    trainer = Long(ToyConfig(steps=100_000), replace(whole, out="", resume=whole.out), [Stop(step)])
-    with pytest.raises(Interrupted):
-        trainer.fit()
-    assert_same(saved_files(whole.out), saved_files(tmp_path))
-
-
-class Stop(Callback):
-    def __init__(self, step: int):
-        self.step = step
-
-    def on_step(self, trainer: Trainer) -> None:
-        if trainer.step == self.step:
-            signal.raise_signal(signal.SIGINT)
-
-
-KILLS = """
-import os, random, signal, sys, time
-import torch._dynamo  # optimisers import it; here once for all
-from tests.engine.test_resume import Long
-from tests.engine.toys import ToyConfig, options, resumed
-
-def attempt(folder, workers):
-    run = options(folder, save_every=5, workers=workers)
-    started = os.path.exists(folder + "/config.toml")
-    Long(ToyConfig(steps=300), resumed(run) if started else run).fit()
-
-folder, moments = sys.argv[1], random.Random(0)
-for kill in range(10):
-    child = os.fork()
-    if child == 0:
-        os.setpgid(0, 0)
-        try:
-            attempt(folder, workers=2 * (kill % 2))
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    time.sleep(moments.uniform(0.05, 0.6))
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    killed = os.WIFSIGNALED(status)
-    try:
-        os.killpg(child, signal.SIGKILL)  # workers that were just being started would wait for ever
-    except ProcessLookupError:
-        pass
-    steps = sorted(os.listdir(folder + "/checkpoints")) if os.path.isdir(folder + "/checkpoints") else []
-    print("killed" if killed else f"ended {status}", [s for s in steps if s.startswith("step")][-1:], flush=True)
-attempt(folder, 0)
-"""
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) -> None:
-    (tmp_path / "output").touch()
-    with open(tmp_path / "output", "w") as output:  # a file: what a killed run leaves running holds no pipe open
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", KILLS, str(tmp_path / "killed")]
-        done = subprocess.run(command, env=environment, stdout=output, stderr=output, check=False, timeout=120)
-    said = (tmp_path / "output").read_text()
-    assert done.returncode == 0, said
-    assert said.count("killed [") == 10, said
-    whole = options(tmp_path / "whole", save_every=5)
-    Long(ToyConfig(steps=300), whole).fit()
-    assert_same(saved_files(tmp_path / "whole"), saved_files(tmp_path / "killed"))
-    assert saved_numbers(tmp_path / "whole") == saved_numbers(tmp_path / "killed")
-    models = [(tmp_path / name / "model" / "G.safetensors").read_bytes() for name in ("whole", "killed")]
-    assert models[0] == models[1]

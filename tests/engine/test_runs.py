@@ -1,6 +1,5 @@
-"""Folders of runs: finding them, claiming them, and the model that inference takes from them; evaluations of several seeds."""
+"""Folders of runs: finding them, claiming them, and the model that inference takes from them."""
 
-import json
 import os
 import time
 from pathlib import Path
@@ -9,7 +8,6 @@ import pytest
 import torch
 
 from multigen.errors import CheckpointError, ConfigError
-from multigen.evaluation import Evaluation, mean_and_std, write_json
 from multigen.runs import find_model, find_run, new_folder, read_model, write_model
 
 
@@ -31,7 +29,9 @@ def test_a_run_is_found_where_it_is(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("below", ["", "srgan"])
-def test_of_a_folder_of_runs_the_newest_is_taken_and_named(tmp_path: Path, below: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_a_folder_of_runs_the_newest_is_taken_and_named(
+    tmp_path: Path, below: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_run(tmp_path / below / "c", moment=1)
     newest = make_run(tmp_path / below / "a", moment=3)
     make_run(tmp_path / below / "b", moment=2)
@@ -99,28 +99,3 @@ def test_a_model_whose_weights_are_damaged_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=r"G\.safetensors"):
         read_model(tmp_path)
-
-
-# -------------------------------------------------------------------------------------------------------------- evaluations
-
-
-def test_several_seeds_give_means_and_deviations() -> None:
-    seeds = [Evaluation({"G": {"psnr": x}, "bicubic": {"psnr": 20.0}}, {"psnr": "in dB"}) for x in (21.0, 23.0, 25.0)]
-    found = mean_and_std(seeds)
-    assert found.rows == {"G": {"psnr": 23.0, "psnr_std": 2.0}, "bicubic": {"psnr": 20.0, "psnr_std": 0.0}}
-    assert found.definitions == {"psnr": "in dB"}
-    assert mean_and_std(seeds[:1]).rows["G"] == {"psnr": 21.0, "psnr_std": 0.0}
-
-
-def test_an_evaluation_is_a_table() -> None:
-    table = Evaluation({"bicubic": {"psnr": 20.0}, "G": {"psnr": 21.23456, "ssim": 0.5}}).table()
-    assert [line.split() for line in table.splitlines()] == [["psnr", "ssim"], ["bicubic", "20.0000", "-"], ["G", "21.2346", "0.5000"]]
-    assert len({len(line) for line in table.splitlines()}) == 1
-
-
-def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_json(tmp_path / "deep" / "e.json", {"a": 1})
-    with pytest.raises(TypeError):
-        write_json(tmp_path / "deep" / "e.json", {"a": object()})
-    assert json.loads((tmp_path / "deep" / "e.json").read_text()) == {"a": 1}
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["e.json"]

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from multigen.engine import (
+    SGD,
     Adam,
     Batch,
     Best,
@@ -78,6 +80,36 @@ class Numbers(Toy):
         return {"G": Constant(1.0), "D": Constant(2.0)}
 
 
+class Walk(Numbers):
+    """G, one number, loses 1 a step; so what follows it can be told in closed form."""
+
+    def optimisers(self) -> Any:
+        return SGD(lr=1.0)
+
+    def updates(self) -> list[Update]:
+        return [Update("g", ["G"], lambda batch, step: {"w": self.G().sum()})]
+
+    def stages(self) -> list[Stage]:
+        return [Stage("only", self.config.steps, self.updates())]
+
+
+class Small(Toy):
+    """G and D, trained apart; G has a running average."""
+
+    def averaged(self) -> dict[str, float]:
+        return {"G": 0.9}
+
+    def stages(self) -> list[Stage]:
+        g = Update("g", ["G"], lambda batch, step: {"mse": (self.fakes(step) - batch["x"]).square().mean()})
+        d = Update("d", ["D"], lambda batch, step: {"mse": self.D(batch["x"]).square().mean()})
+        return [Stage("only", self.config.steps, [g, d])]
+
+
+class Wider(Small):
+    def networks(self) -> dict[str, nn.Module]:
+        return {"G": perceptron(3, 2, width=9), "D": perceptron(2, 1)}
+
+
 class Whole(Toy):
     """Everything that a resume has to carry on: two stages, batch norm, dropout, repeat, lazy, a running average, a copy
     that follows, a pool, a control, averages of a loss in the state, a best checkpoint."""
@@ -105,7 +137,7 @@ class Whole(Toy):
                 self.config.steps,
                 updates,
                 copies={"lagged": Copy("G", follow=0.3)},
-                controls=[Control("p", 0.0, 4, lambda p, seen: (p + 0.1 * seen["sign"], "signs"))],
+                controls=[Control("p", 0.0, 4, lambda p, seen: (p + 0.1 * abs(seen["score"]), "scores"))],
                 best=Best("size"),
             ),
         ]
@@ -115,7 +147,7 @@ class Whole(Toy):
 
     def critic(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         real, fake = self.D(batch["x"]), self.D(self.fakes(step))
-        step.log("sign", real.sign())
+        step.log("score", real)
         penalties.update_lecam(self.state, real, fake, decay=0.9)
         lecam = penalties.lecam(real, fake, self.state) * self.control("p")
         return {"hinge": losses.hinge.discriminator(real, fake), "lecam": lecam}
@@ -187,6 +219,28 @@ def resumed(run: Run, **changes: Any) -> Run:
     return replace(run, **{"out": "", "resume": run.out, **changes})
 
 
+def cut(run: Run, step: int, toy: type[Trainer] = Whole, config: Any = None) -> None:
+    """Trains, or goes on, up to a power cut after `step`."""
+    with pytest.raises(PowerCut):
+        toy(config or ToyConfig(), run, [Crash(step)]).fit()
+
+
+def go_on(run: Run, toy: type[Toy] = Small) -> Any:
+    """A run taken to its end."""
+    return toy(ToyConfig(), resumed(run)).fit()
+
+
+def trained(toy: type[Toy], folder: Path, steps: int = 6, batch: int = 4, **run: Any) -> Any:
+    """A trainer at the end of its run, in float64 unless told otherwise."""
+    return toy(ToyConfig(batch, steps), options(folder, **{"precision": "fp64", **run})).fit()
+
+
+def walked(toy: type[Toy], folder: Path, steps: int = 6, see: Any = None, **run: Any) -> Any:
+    """Trains; `see(trainer)` is called after each step."""
+    callbacks = [AtStep(see)] if see else []
+    return toy(ToyConfig(4, steps), options(folder, precision="fp64", **run), callbacks).fit()
+
+
 def saved_files(folder: Path | str, step: int | None = None) -> Files:
     """Tensors of the newest checkpoint of a run, or of the one at `step`: {file: {name: tensor}}."""
     path = checkpoints(folder)[-1] if step is None else Path(folder) / "checkpoints" / f"step-{step:09d}"
@@ -216,3 +270,9 @@ def assert_same(a: Files, b: Files) -> None:
         assert a[file].keys() == b[file].keys(), file
         for name in a[file]:
             assert torch.equal(a[file][name], b[file][name]), f"{file}, {name}"
+
+
+def assert_same_runs(a: Run, b: Run) -> None:
+    """The last checkpoints: weights, averages, optimisers, state."""
+    assert_same(saved_files(a.out), saved_files(b.out))
+    assert saved_numbers(a.out) == saved_numbers(b.out)

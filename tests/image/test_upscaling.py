@@ -25,7 +25,7 @@ def network(kind: type, scale: int = 2, dtype: torch.dtype = torch.float32) -> A
     net = kind(scale, 2, 4).to(dtype).eval()
     with torch.no_grad():
         last = net.tail if kind is CompactGenerator else net.tail[-1]
-        last.weight.mul_(0.5)
+        last.weight.mul_(0.5 if kind is CompactGenerator else 3.0)
         last.bias.fill_(0.0 if kind is CompactGenerator else 0.5)
     return net
 
@@ -102,7 +102,7 @@ def test_pictures_of_every_mode_become_rgb(upscaler: Upscaler, mode: str) -> Non
     assert np.array_equal(np.asarray(upscaler.upscale(given)), np.asarray(upscaler.upscale(same)))
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparency_is_kept(upscaler: Upscaler, mode: str) -> None:
     alpha = pixels(20, 23, seed=1)[..., 0]
     rgba = Image.fromarray(np.dstack([pixels(20, 23), alpha]))
@@ -110,7 +110,7 @@ def test_transparency_is_kept(upscaler: Upscaler, mode: str) -> None:
         given = rgba.convert("RGB").quantize(16)
         given.info["transparency"] = 3
     else:
-        given = rgba.convert(mode) if mode != "PA" else rgba.convert("LA").convert("PA")
+        given = rgba.convert(mode)
     plain = given.convert("RGBA")
     result = upscaler.upscale(given)
     assert result.mode == "RGBA" and result.size == (46, 40)
@@ -138,7 +138,7 @@ def test_transparency_is_kept(upscaler: Upscaler, mode: str) -> None:
     ids=lambda wrong: f"{type(wrong).__name__}-{getattr(wrong, 'dtype', '')}-{tuple(getattr(wrong, 'shape', ()))}",
 )
 def test_what_is_no_picture_is_refused(upscaler: Upscaler, wrong: Any) -> None:
-    with pytest.raises(DataError, match="expected|read"):
+    with pytest.raises(DataError, match=r"expected|read"):
         upscaler.upscale(wrong)
 
 
