@@ -74,7 +74,7 @@ def psnr_of(trainer: SRGANTrainer) -> float:
     return scores["G"][f"{trainer.tests[0].name}/psnr_y"]
 
 
-def main(steps: int = 300, block: int = 10, seed: int = 0, device: str = "auto", out: Path | None = None) -> None:
+def main(steps: int = 200, block: int = 10, seed: int = 0, device: str = "auto", out: Path | None = None) -> None:
     """Compares bf16 with fp32 in SRGAN's pretraining.
 
     Args:
@@ -90,12 +90,12 @@ def main(steps: int = 300, block: int = 10, seed: int = 0, device: str = "auto",
         f"bf16 is {'native' if native else 'emulated'} on this {chosen.type}; {torch.get_num_threads()} threads",
         flush=True,
     )
+    print(f"{steps} steps of batch {COMPACT.batch}, crops of {COMPACT.crop}:", flush=True)
     records = []
     for name, config in NETWORKS.items():
-        records += compare(name, replace(config, pretrain_steps=steps), Run(seed=seed, device=device), block)
-    rows = {row: figures for r in records for row, figures in r["rows"].items()}
-    print(f"{steps} steps of batch {COMPACT.batch}, crops of {COMPACT.crop}:")
-    print(Evaluation(rows).table())
+        found = compare(name, replace(config, pretrain_steps=steps), Run(seed=seed, device=device), block)
+        print(Evaluation({row: figures for r in found for row, figures in r["rows"].items()}).table(), flush=True)
+        records += found
     if out is not None:
         write_json(out, {"native": native, "records": records})
 

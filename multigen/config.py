@@ -32,7 +32,7 @@ class Run:
     accumulate: int = 1
     """Micro-batches that an update's batch is divided into, to save memory."""
     workers: int = 0
-    """Processes that make batches ahead; 0: batches are made in the training process."""
+    """Threads that make batches ahead; 0: batches are made between the steps."""
     compile: bool = False
     """torch.compile the networks (their penalties use the raw ones)."""
     log_every: int = 50
@@ -116,9 +116,9 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[str], bool]:
+def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[str], int]:
     """Settings that differ from those saved at `path`, as "name: saved -> now", options that do not touch the numbers apart;
-    and whether they differ in nothing but more `steps`."""
+    and the saved `steps` where nothing differs but more of them, else 0."""
     table = read_toml(path)
     then = (table.get("recipe"), table.get("config", {}), table.get("run", {}))
     before, now = (
@@ -126,6 +126,5 @@ def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[st
         for name, fields, options in (then, (recipe, to_table(config), to_table(run)))
     )
     names = [n for n in sorted(before.keys() | now.keys()) if before.get(n) != now.get(n)]
-    return [f"{n}: {before.get(n)!r} -> {now.get(n)!r}" for n in names], names == ["steps"] and before["steps"] < now[
-        "steps"
-    ]
+    lines = [f"{n}: {before.get(n)!r} -> {now.get(n)!r}" for n in names]
+    return lines, before["steps"] if names == ["steps"] and before["steps"] < now["steps"] else 0

@@ -1,5 +1,6 @@
 """Training for a number of minutes: the speed is measured once, then the steps are fixed, so that the run can be repeated."""
 
+import copy
 import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from multigen.progress import say
 if TYPE_CHECKING:
     from multigen.engine import Trainer
 
-__all__ = ["scaled_to"]
+__all__ = ["may_grow", "scaled_to"]
 
 SAMPLE = 24  # steps of each stage that are timed
 
@@ -46,3 +47,20 @@ def _seconds(trainer: "Trainer[Any]", index: int) -> float:
     if trainer.device.type == "cuda":
         torch.cuda.synchronize(trainer.device)
     return time.perf_counter() - began
+
+
+def may_grow(trainer: "Trainer[Any]", steps: int) -> bool:
+    """Whether a run that was planned with `steps` may go on to the trainer's, its past unchanged: the stages before the last are
+    as long as they were, and no schedule of the last depends on its length."""
+    from multigen.engine.optimisers import Optimiser
+    from multigen.engine.schedules import is_constant
+
+    shorter = copy.copy(trainer)
+    shorter.config = dataclasses.replace(trainer.config, steps=steps)
+    then, now = ([s.steps for s in stages[:-1]] for stages in (shorter.stages(), trainer.stages()))
+    for name in trainer.nets:
+        # An optimiser lives until a stage brings a fresh one.
+        brings = [s for s in trainer.plan if isinstance(s.optim, Optimiser) or name in (s.optim or ())]
+        if not trainer.spec(brings[-1] if brings else trainer.plan[0], name).constant():
+            return False
+    return then == now and all(map(is_constant, trainer.averaged().values()))

@@ -22,6 +22,11 @@ TOP = {"cli", "recipes"}
 FORBIDDEN = {
     "errors": {"engine", "features", "layers", *MODALITIES, *TOP},
     "engine": {"features", "layers", *MODALITIES, *TOP},
+    **{
+        part: {*MODALITIES, *TOP}
+        for part in ("batchnorm", "config", "device", "evaluation", "progress", "runs", "signals")
+    },
+    "timing": {*MODALITIES, *TOP},
     "features": {*MODALITIES, *TOP},
     "layers": {*MODALITIES, *TOP},
     **{modality: {*MODALITIES - {modality}, *TOP} for modality in MODALITIES},
@@ -161,7 +166,8 @@ def test_import_of_the_engine_needs_torch_only() -> None:
     assert {"multigen.engine", "torch"} <= names
     assert names.isdisjoint(HEAVY)
     others = {name for name in names if name.startswith("multigen") and not name.startswith("multigen.engine")}
-    assert others <= {"multigen", "multigen.errors"}
+    beside = ("batchnorm", "config", "device", "errors", "evaluation", "progress", "runs", "signals", "timing")
+    assert others <= {"multigen", *(f"multigen.{part}" for part in beside)}
 
 
 def test_no_file_is_long() -> None:

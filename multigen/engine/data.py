@@ -5,14 +5,13 @@ positions n*B to n*B + B - 1 of it. Every item is used equally often, a set smal
 made again without those before it.
 """
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from multigen.engine.randomness import key, order, row_generator
 
@@ -64,23 +63,20 @@ class TensorSource:
 
 
 class Stream:
-    """The batches of one update. `at(number)` makes batch `number`; with workers the following ones are made ahead."""
+    """The batches of one update. `at(number)` makes batch `number`; with workers (threads) the following ones are made ahead."""
 
     def __init__(self, source: Source, batch: int, rows: slice, name: tuple[int | str, ...], workers=0, pin=False):
         self.source, self.size, self.rows, self.name, self.workers, self.pin = source, batch, rows, name, workers, pin
-        self._ahead: Iterator[Batch] | None = None
-        self._next = -1
+        self._pool = ThreadPoolExecutor(workers) if workers else None
+        self._ahead: dict[int, Future[Batch]] = {}
 
     def at(self, number: int) -> Batch:
         """The rows of batch `number` that are this rank's."""
-        if not self.workers:
+        if self._pool is None:
             return self[number]
-        if self._ahead is None or number != self._next:
-            numbers = itertools.count(number)
-            loader = DataLoader(self, batch_size=None, sampler=numbers, num_workers=self.workers, pin_memory=self.pin)  # pyright: ignore
-            self._ahead = iter(loader)
-        self._next = number + 1
-        return next(self._ahead)
+        wanted = range(number, number + 2 * self.workers)
+        self._ahead = {n: self._ahead.get(n) or self._pool.submit(self.__getitem__, n) for n in wanted}
+        return self._ahead[number].result()
 
     def __getitem__(self, number: int) -> Batch:
         positions = np.arange(number * self.size + self.rows.start, number * self.size + self.rows.stop)
@@ -89,4 +85,5 @@ class Stream:
         for epoch in np.unique(epochs):
             permutation = order(len(self.source), key(*self.name, "epoch", int(epoch)))
             indices[epochs == epoch] = permutation[places[epochs == epoch]]
-        return self.source.batch(Rows(indices, self.rows.start, key(*self.name, "rows", number)))
+        batch = self.source.batch(Rows(indices, self.rows.start, key(*self.name, "rows", number)))
+        return {name: t.pin_memory() for name, t in batch.items()} if self.pin else batch

@@ -23,7 +23,7 @@ class Meter:
     def add(self, name: str, value: Tensor, weight: Tensor | float) -> None:
         """Adds `value`, a mean over `weight` rows (or tokens)."""
         total, weights = self.held.get(name, (0.0, 0.0))
-        self.held[name] = (total + value * weight, weights + weight)
+        self.held[name] = (total + value.double() * weight, weights + weight)
 
     def gather(self) -> dict[str, Tensor]:
         """Name -> (sum, weight) float64 (2,), over all ranks; one reduction. From then on rank 0 holds it all."""

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from multigen.config import Run, differences, to_table
 from multigen.engine import checkpoint, distributed
-from multigen.engine.schedules import is_constant
 from multigen.errors import CheckpointError, ConfigError
 from multigen.progress import say
+from multigen.timing import may_grow
 
 if TYPE_CHECKING:
     from multigen.engine.trainer import Trainer
@@ -99,7 +99,8 @@ def _load_optimiser(trainer: "Trainer", name: str, tensors: Mapping[str, Tensor]
 
 def resume(trainer: "Trainer", folder: Path) -> None:
     """Goes on from the newest whole checkpoint of a run; a damaged one is passed over aloud."""
-    for path in reversed(checkpoint.saved(folder / "checkpoints")):
+    paths = checkpoint.saved(folder / "checkpoints")
+    for path in reversed(paths):
         try:
             checkpoint.read(path)
         except CheckpointError as error:
@@ -113,7 +114,9 @@ def resume(trainer: "Trainer", folder: Path) -> None:
             trainer.ended = False  # the last stage was made longer
         say(f"going on from {path}")
         return
-    raise CheckpointError(f"{folder} holds no whole checkpoint; start again with another --out")
+    if paths:
+        raise CheckpointError(f"{folder} holds no whole checkpoint; start again with another --out")
+    say(f"{folder} has no checkpoint yet; starting at its beginning")
 
 
 def check_same(trainer: "Trainer", folder: Path, fixed: Run) -> None:
@@ -121,9 +124,8 @@ def check_same(trainer: "Trainer", folder: Path, fixed: Run) -> None:
 
     Only a last stage whose schedules are constant may grow longer.
     """
-    changed, grows = differences(folder / "config.toml", trainer.name, trainer.config, fixed)
-    constant = all(trainer.spec(trainer.plan[-1], n).constant() for n in trainer.nets)
-    if changed and not (grows and constant and all(map(is_constant, trainer.averaged().values()))):
+    changed, steps = differences(folder / "config.toml", trainer.name, trainer.config, fixed)
+    if changed and not (steps and may_grow(trainer, steps)):
         raise ConfigError(f"{folder} has other settings; resume with the same or start a new run: {'; '.join(changed)}")
 
 

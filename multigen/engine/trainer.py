@@ -291,7 +291,7 @@ class Trainer(Generic[C]):
             raise TrainingError(f"{what}, after {RETURNS} returns; lower the learning rate or try --precision fp32")
         folder = checkpoint.saved(self.folder / "checkpoints")[-1]  # one is saved before the first step
         saving.restore(self, folder)
-        self.state |= change
+        self.state |= change | {k: 0 for k in self.state if k.startswith("nonfinite/")}
         self._since = (now, self.step)
         say(f"{what}; going back to {folder.name} with {change['control/lr']:g} of the learning rate")
         self.log.event(self.step, control="lr", value=change["control/lr"], reason=what)

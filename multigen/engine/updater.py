@@ -33,7 +33,8 @@ class Updater:
         self.named = {n: {k: p for k, p in net.named_parameters() if p.requires_grad} for n, net in nets.items()}
         self.parameters = {n: [*named.values()] for n, named in self.named.items()}
         self.optimisers, self.specs = dict[str, torch.optim.Optimizer](), dict[str, Optimiser]()
-        self.meter, self.signals, self.state = Meter(), dict[str, Meter](), dict[str, Any]()
+        self.meter, self.signals, self.streams = Meter(), dict[str, Meter](), dict[str, Stream]()
+        self.state: dict[str, Any] = {}
         self.rows = distributed.share(batch, distributed.rank(), distributed.world())
         if self.rows.stop - self.rows.start < run.accumulate:
             raise ConfigError(
@@ -52,7 +53,7 @@ class Updater:
                 self.optimisers[name] = specs[name].build(self.parameters[name])
         lazy = {u.name: u.every / (u.every + 1) if u.lazy else 1.0 for u in stage.updates}
         self.lazy = {n: math.prod(lazy[u.name] for u in stage.updates if n in u.trains) for n in self.optimisers}
-        self.signals, self.streams = {c.name: Meter() for c in stage.controls}, dict[str, Stream]()
+        self.signals, self.streams = {c.name: Meter() for c in stage.controls}, {}
         self._trained: tuple[str, ...] | None = None
 
     def set_hyperparameters(self, progress: float, control: float) -> None:

@@ -1,6 +1,5 @@
 """Draws and batches: which numbers and which items a loss gets is a function of where it stands, and of nothing else."""
 
-import multiprocessing
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -219,20 +218,6 @@ def test_rows_have_random_numbers_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"workers": 2}, {"accumulate": 3}, {"attempt": 1}], ids=str)
 def test_batches_depend_neither_on_workers_nor_on_micro_batches_nor_on_rollbacks(tmp_path: Path, change: dict) -> None:
     assert same(watch(tmp_path / "0", Noisy), watch(tmp_path / "1", Noisy, **change), "noise", "id")
-
-
-def test_workers_end_with_the_run(tmp_path: Path) -> None:
-    """Left to the garbage collector, each would hold up training for seconds, at some moment of a later stage or run."""
-
-    class Busy(Noisy):
-        def note(self, update: str, batch: Batch, step: Step) -> dict[str, Tensor]:
-            alive.append(len(multiprocessing.active_children()))
-            return super().note(update, batch, step)
-
-    alive: list[int] = []
-    watch(tmp_path, Busy, workers=2)
-    assert alive == [2] + [4] * 5 + [2] + [4] * 3
-    assert multiprocessing.active_children() == []
 
 
 def test_a_batch_is_moved_to_the_precision_of_the_run(tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(tmp_path: Path, numb
     assert_same_runs(whole, run)
 
 
+def test_signals_are_heard_while_training_only(tmp_path: Path) -> None:
+    def handlers() -> list[object]:
+        return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    before, during = handlers(), []
+    Whole(ToyConfig(), options(tmp_path), [AtStep(lambda trainer: during.append(handlers()))]).fit()
+    assert before == handlers()
+    assert before not in during
+
+
 def test_a_second_interrupt_is_heeded_at_once(tmp_path: Path) -> None:
     def stop(trainer: Trainer) -> None:
         if trainer.step == 4:
@@ -168,12 +178,13 @@ KILLS = """
 import os, random, signal, sys, time
 import torch._dynamo  # optimisers import it; here once for all
 from tests.engine.test_signals import Long
-from tests.engine.toys import ToyConfig, options, resumed
+from tests.engine.toys import AtStep, ToyConfig, options, resumed
 
-def attempt(folder, workers):
+def attempt(folder, workers, slowly):
     run = options(folder, save_every=5, workers=workers)
     started = os.path.exists(folder + "/config.toml")
-    Long(ToyConfig(steps=300), resumed(run) if started else run).fit()
+    wait = AtStep(lambda trainer: time.sleep(slowly))  # so that no machine comes to the end too soon
+    Long(ToyConfig(steps=500), resumed(run) if started else run, [wait]).fit()
 
 folder, moments = sys.argv[1], random.Random(0)
 for kill in range(10):
@@ -181,7 +192,7 @@ for kill in range(10):
     if child == 0:
         os.setpgid(0, 0)
         try:
-            attempt(folder, workers=2 * (kill % 2))
+            attempt(folder, workers=2 * (kill % 2), slowly=0.01)
         except BaseException:
             import traceback
             traceback.print_exc()
@@ -197,7 +208,7 @@ for kill in range(10):
         pass
     steps = sorted(os.listdir(folder + "/checkpoints")) if os.path.isdir(folder + "/checkpoints") else []
     print("killed" if killed else f"ended {status}", [s for s in steps if s.startswith("step")][-1:], flush=True)
-attempt(folder, 0)
+attempt(folder, workers=0, slowly=0)
 """
 
 
@@ -212,7 +223,7 @@ def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) ->
     assert done.returncode == 0, said
     assert said.count("killed [") == 10, said
     whole = options(tmp_path / "whole", save_every=5)
-    Long(ToyConfig(steps=300), whole).fit()
+    Long(ToyConfig(steps=500), whole).fit()
     assert_same(saved_files(tmp_path / "whole"), saved_files(tmp_path / "killed"))
     assert saved_numbers(tmp_path / "whole") == saved_numbers(tmp_path / "killed")
     models = [(tmp_path / name / "model" / "G.safetensors").read_bytes() for name in ("whole", "killed")]

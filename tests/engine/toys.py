@@ -275,4 +275,5 @@ def assert_same(a: Files, b: Files) -> None:
 def assert_same_runs(a: Run, b: Run) -> None:
     """The last checkpoints: weights, averages, optimisers, state."""
     assert_same(saved_files(a.out), saved_files(b.out))
-    assert saved_numbers(a.out) == saved_numbers(b.out)
+    first, second = saved_numbers(a.out), saved_numbers(b.out)
+    assert first == second, f"{first}\n{second}"
