@@ -54,7 +54,9 @@ def new_folder(out: str, name: str, moment: float) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be made a folder ({error.strerror}); give another --out") from error
+        raise ConfigError(
+            f"{folder} cannot be made ({error.strerror}); give a folder elsewhere with another --out"
+        ) from error
     return folder
 
 

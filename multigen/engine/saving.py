@@ -105,10 +105,10 @@ def resume(trainer: "Trainer", folder: Path) -> None:
             checkpoint.read(path)
         except CheckpointError as error:
             say(f"{error}; going back to the checkpoint before it")
-            if distributed.rank() == 0:  # no longer counted among the newest
-                path.rename(path.with_name(f"damaged-{path.name}"))
             continue
         restore(trainer, path)
+        for damaged in paths[paths.index(path) + 1 :] if distributed.rank() == 0 else ():  # no longer among the newest
+            damaged.rename(damaged.with_name(f"damaged-{damaged.name}"))
         last = trainer.number == len(trainer.plan) - 1
         if last and trainer.index < trainer.stage.steps and f"stopped/{trainer.stage.name}" not in trainer.state:
             trainer.ended = False  # the last stage was made longer

@@ -32,8 +32,8 @@ from multigen.timing import scaled_to
 __all__ = ["Trainer"]
 
 C = TypeVar("C")
-IN_A_ROW = 5  # dropped gradients of one update that send a run back to its last checkpoint
-RETURNS = 3  # returns before the run is given up
+# Dropped gradients of one update in a row that send a run back to its last checkpoint, and returns before it is given up.
+IN_A_ROW, RETURNS = 5, 3
 
 
 class Trainer(Generic[C]):

@@ -33,8 +33,8 @@ class Updater:
         self.named = {n: {k: p for k, p in net.named_parameters() if p.requires_grad} for n, net in nets.items()}
         self.parameters = {n: [*named.values()] for n, named in self.named.items()}
         self.optimisers, self.specs = dict[str, torch.optim.Optimizer](), dict[str, Optimiser]()
-        self.meter, self.signals, self.streams = Meter(), dict[str, Meter](), dict[str, Stream]()
-        self.state: dict[str, Any] = {}
+        self.meter, self.signals = Meter(), dict[str, Meter]()
+        self.streams, self.state = dict[str, Stream](), dict[str, Any]()
         self.rows = distributed.share(batch, distributed.rank(), distributed.world())
         if self.rows.stop - self.rows.start < run.accumulate:
             raise ConfigError(

@@ -98,8 +98,8 @@ def from_picture(picture: "Picture") -> tuple[Tensor, Tensor | None]:
     if picture.mode.startswith(("I", "F")):
         picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
     clear = picture.has_transparency_data
-    pixels = np.array(picture.convert("RGBA" if clear else "RGB"))                          # (H, W, 4 or 3)
-    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()                         # (4 or 3, H, W)
+    pixels = np.array(picture.convert("RGBA" if clear else "RGB"))  # (H, W, 4 or 3)
+    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (4 or 3, H, W)
     return planes[:3], planes[3:] if clear else None
 
 
@@ -107,14 +107,14 @@ def to_picture(rgb: Tensor, alpha: Tensor | None = None) -> "Picture":
     """uint8 (3, H, W), and opacity (1, H, W) if any, as a PIL picture of mode RGB or RGBA."""
     from PIL import Image
 
-    planes = rgb if alpha is None else torch.cat([rgb, alpha])                              # (3 or 4, H, W)
+    planes = rgb if alpha is None else torch.cat([rgb, alpha])  # (3 or 4, H, W)
     return Image.fromarray(planes.permute(1, 2, 0).contiguous().numpy())
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
     """Grey of 16 bits, of any integer type, to the nearest of 0..255."""
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise ValueError(f"{values.dtype} values from {values.min()} to {values.max()}; 8 or 16 bits are read")
+        raise DataError(f"{values.dtype} values from {values.min()} to {values.max()}; 8 or 16 bits are read")
     return ((values.astype(np.int32) + 128) // 257).astype(np.uint8)
 
 

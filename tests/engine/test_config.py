@@ -101,15 +101,15 @@ def test_a_failing_write_leaves_the_file_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["accumulate", "log_every", "save_every", "validate_every", "preview_every", "keep"])
-def test_an_option_that_cannot_be_zero_is_named(name: str) -> None:
+def test_an_option_that_cannot_be_zero_is_named(name: Any) -> None:
     with pytest.raises(ConfigError, match=f"{name} 0: expected 1 or more"):
-        Run(**{name: 0})
+        options("runs", **{name: 0})
 
 
 @pytest.mark.parametrize("name", ["workers", "minutes"])
 def test_an_option_that_cannot_be_negative_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} -1: expected 0"):
-        Run(**{name: -1})
+        options("runs", **{name: -1})
 
 
 def test_options_that_a_resume_may_change_are_options() -> None:

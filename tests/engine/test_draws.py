@@ -1,5 +1,7 @@
 """Draws and batches: which numbers and which items a loss gets is a function of where it stands, and of nothing else."""
 
+import gc
+import threading
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 
 from multigen.engine import Batch, Rows, Source, Stage, Step, TensorSource, Update
+from multigen.errors import DataError
 from tests.engine.toys import AtStep, Numbers, ToyConfig, options, points
 
 Place = tuple[str, str, int, int]
@@ -218,6 +221,48 @@ def test_rows_have_random_numbers_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"workers": 2}, {"accumulate": 3}, {"attempt": 1}], ids=str)
 def test_batches_depend_neither_on_workers_nor_on_micro_batches_nor_on_rollbacks(tmp_path: Path, change: dict) -> None:
     assert same(watch(tmp_path / "0", Noisy), watch(tmp_path / "1", Noisy, **change), "noise", "id")
+
+
+def test_workers_end_with_their_stage_and_with_the_run(tmp_path: Path) -> None:
+    """At once, not when the garbage collector comes by."""
+
+    def workers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread not in before]
+
+    class Busy(Noisy):
+        def note(self, update: str, batch: Batch, step: Step) -> dict[str, Tensor]:
+            if step.stage == "a":
+                of_the_first[:] = workers()
+            elif step.index == 0:
+                for thread in of_the_first:
+                    thread.join(timeout=5)
+                assert not any(thread.is_alive() for thread in of_the_first)
+            return super().note(update, batch, step)
+
+    before, of_the_first = threading.enumerate(), list[threading.Thread]()
+    gc.disable()
+    try:
+        trainer = watch(tmp_path, Busy, workers=2)
+        for thread in workers():
+            thread.join(timeout=5)
+        assert workers() == []
+    finally:
+        gc.enable()
+    assert trainer.step == 5
+    assert 1 < len(of_the_first) <= 4  # at most two for each update
+
+
+def test_what_goes_wrong_in_a_worker_is_heard_of(tmp_path: Path) -> None:
+    class Broken(Noise):
+        def batch(self, rows: Rows) -> Batch:
+            raise DataError("photo.jpg cannot be read")
+
+    class Unlucky(Watched):
+        def open_data(self) -> Source:
+            return Broken()
+
+    with pytest.raises(DataError, match=r"photo\.jpg"):
+        watch(tmp_path, Unlucky, workers=2)
 
 
 def test_a_batch_is_moved_to_the_precision_of_the_run(tmp_path: Path) -> None:

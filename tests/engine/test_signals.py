@@ -144,7 +144,7 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
 def test_signals_stop_a_command(
     tmp_path: Path, processes: list[subprocess.Popen[str]], number: int, workers: int
 ) -> None:
-    """Sent to the whole group of processes, as terminals and schedulers do: the workers hear it, too."""
+    """Sent to the whole group of processes, as terminals and schedulers do."""
     process = started(str(tmp_path), str(workers))
     processes.append(process)
     assert process.stdout is not None
@@ -190,7 +190,6 @@ folder, moments = sys.argv[1], random.Random(0)
 for kill in range(10):
     child = os.fork()
     if child == 0:
-        os.setpgid(0, 0)
         try:
             attempt(folder, workers=2 * (kill % 2), slowly=0.01)
         except BaseException:
@@ -202,10 +201,6 @@ for kill in range(10):
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     killed = os.WIFSIGNALED(status)
-    try:
-        os.killpg(child, signal.SIGKILL)  # workers that were just being started would wait for ever
-    except ProcessLookupError:
-        pass
     steps = sorted(os.listdir(folder + "/checkpoints")) if os.path.isdir(folder + "/checkpoints") else []
     print("killed" if killed else f"ended {status}", [s for s in steps if s.startswith("step")][-1:], flush=True)
 attempt(folder, workers=0, slowly=0)
@@ -214,12 +209,10 @@ attempt(folder, workers=0, slowly=0)
 
 @pytest.mark.slow
 def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) -> None:
-    (tmp_path / "output").touch()
-    with open(tmp_path / "output", "w") as output:  # a file: what a killed run leaves running holds no pipe open
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", KILLS, str(tmp_path / "killed")]
-        done = subprocess.run(command, env=environment, stdout=output, stderr=output, check=False, timeout=120)
-    said = (tmp_path / "output").read_text()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", KILLS, str(tmp_path / "killed")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert said.count("killed [") == 10, said
     whole = options(tmp_path / "whole", save_every=5)
