@@ -52,7 +52,7 @@ class Step:
 
     def log(self, name: str, value: Tensor) -> None:
         """Logs the mean of `value` over the batch without adding it to the loss. Controls see it as a signal."""
-        self._signals(name, value.detach().float().mean(), self.rows.stop - self.rows.start)
+        self._signals(name, value.detach().double().mean(), self.rows.stop - self.rows.start)
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ class Updater:
         total: Tensor | None = None
         for name, term in terms.items():
             if isinstance(term, tuple):
-                value, count = term[0], torch.as_tensor(term[1], device=self.device, dtype=torch.float32)
+                value, count = term[0], torch.as_tensor(term[1], device=self.device, dtype=self.dtype)
                 self.meter.add(f"{update.name}/{name}", value.detach() / count.clamp(min=1), count)
                 if self.run.accumulate > 1:  # the count is known after the last micro-batch only
                     new = torch.autograd.grad(value * factor, parameters, retain_graph=True, materialize_grads=True)
