@@ -79,11 +79,11 @@ class Stream:
         return self._ahead[number].result()
 
     def __getitem__(self, number: int) -> Batch:
-        positions = np.arange(number * self.size + self.rows.start, number * self.size + self.rows.stop)
-        epochs, places = np.divmod(positions, len(self.source))
-        indices = np.empty_like(places)
-        for epoch in np.unique(epochs):
-            permutation = order(len(self.source), key(*self.name, "epoch", int(epoch)))
-            indices[epochs == epoch] = permutation[places[epochs == epoch]]
-        batch = self.source.batch(Rows(indices, self.rows.start, key(*self.name, "rows", number)))
+        length, first = len(self.source), number * self.size + self.rows.start
+        stop = first + self.rows.stop - self.rows.start
+        epochs = range(first // length, (stop - 1) // length + 1)
+        orders = [
+            order(length, key(*self.name, "epoch", e))[max(first - e * length, 0) : stop - e * length] for e in epochs
+        ]
+        batch = self.source.batch(Rows(np.concatenate(orders), self.rows.start, key(*self.name, "rows", number)))
         return {name: t.pin_memory() for name, t in batch.items()} if self.pin else batch
