@@ -16,6 +16,6 @@ def average_like(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, share: float) -> None:
     """Moves each parameter of `average` by `share` of its distance to `network`'s; copies the buffers."""
-    torch._foreach_lerp_([*average.parameters()], [p.detach() for p in network.parameters()], share)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_lerp_([*average.parameters()], [*network.parameters()], share)  # pyright: ignore[reportPrivateImportUsage]
     if buffers := [*average.buffers()]:
         torch._foreach_copy_(buffers, [*network.buffers()])  # pyright: ignore[reportPrivateImportUsage]
