@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from multigen.errors import CheckpointError
@@ -24,8 +25,6 @@ Tensors = dict[str, Tensor]
 
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
     """Writes each entry of `files` to NAME.safetensors and `record` to run.json. On failure nothing of it remains."""
-    from safetensors.torch import save
-
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed process of the same number
     try:
@@ -73,8 +72,6 @@ def prune(folder: Path, keep: int, always: Collection[str]) -> None:
 
 def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
     """Files and record of one checkpoint. Raises CheckpointError when anything is missing, damaged or left over."""
-    from safetensors.torch import load
-
     try:
         record = json.loads((folder / "run.json").read_bytes())
         contents = record.pop("files")

@@ -23,15 +23,15 @@ Batch = dict[str, Tensor]
 class Rows:
     """The rows of one batch that are to be made: `indices` (n,) of the items, and a generator for each row."""
 
-    def __init__(self, indices: np.ndarray, first: int, number: int):
-        self.indices, self.first, self.number = indices, first, number
+    def __init__(self, indices: np.ndarray, first: int, name: tuple[int | str, ...]):
+        self.indices, self.first, self.name = indices, first, name
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def rng(self, i: int) -> np.random.Generator:
         """Random numbers of row i of these rows (crop, flip): the same however a batch is divided."""
-        return row_generator(self.number, self.first + i)
+        return row_generator(key(*self.name), self.first + i)
 
 
 class Source(Protocol):
@@ -59,7 +59,7 @@ class TensorSource:
 
     def batch(self, rows: Rows) -> Batch:
         indices = torch.from_numpy(rows.indices)
-        return {name: t[indices.to(t.device)] for name, t in self.tensors.items()}
+        return {name: t.index_select(0, indices.to(t.device)) for name, t in self.tensors.items()}
 
 
 class Stream:
@@ -82,8 +82,7 @@ class Stream:
         length, first = len(self.source), number * self.size + self.rows.start
         stop = first + self.rows.stop - self.rows.start
         epochs = range(first // length, (stop - 1) // length + 1)
-        orders = [
-            order(length, key(*self.name, "epoch", e))[max(first - e * length, 0) : stop - e * length] for e in epochs
-        ]
-        batch = self.source.batch(Rows(np.concatenate(orders), self.rows.start, key(*self.name, "rows", number)))
+        orders = [order(length, *self.name, "epoch", e)[max(first - e * length, 0) : stop - e * length] for e in epochs]
+        indices = orders[0] if len(orders) == 1 else np.concatenate(orders)
+        batch = self.source.batch(Rows(indices, self.rows.start, (*self.name, "rows", number)))
         return {name: t.pin_memory() for name, t in batch.items()} if self.pin else batch

@@ -77,16 +77,17 @@ def from_first(values: Sequence[float], device: torch.device) -> list[float]:
     return shared.tolist()
 
 
-def reduce_gradients(parameters: Sequence[Tensor]) -> None:
+def reduce_gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
     """Sums `.grad` over the ranks in one reduction. A missing gradient counts as zeros, in a single process too."""
-    for p in parameters:
-        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    for p in [p for p in parameters if p.grad is None]:
+        p.grad = torch.zeros_like(p)
+    gradients = [p.grad for p in parameters if p.grad is not None]
     if world() > 1:
-        gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([g.reshape(-1) for g in gradients])
         dist.all_reduce(flat)
         for g, total in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             g.copy_(total.view(g.shape))
+    return gradients
 
 
 def broadcast_buffers(networks: Iterable[nn.Module]) -> None:

@@ -23,13 +23,16 @@ class Meter:
     def add(self, name: str, value: Tensor, weight: Tensor | float) -> None:
         """Adds `value`, a mean over `weight` rows (or tokens)."""
         total, weights = self.held.get(name, (0.0, 0.0))
-        self.held[name] = (total + value.double() * weight, weights + weight)
+        # A CPU's numbers are at hand, and cheaper to add than tensors.
+        number = value.item() if value.device.type == "cpu" else value.double()
+        self.held[name] = (total + number * weight, weights + weight)
 
     def gather(self) -> dict[str, Tensor]:
         """Name -> (sum, weight) float64 (2,), over all ranks; one reduction. From then on rank 0 holds it all."""
         if not self.held:
             return {}
-        names, device = sorted(self.held), next(iter(self.held.values()))[0].device
+        names = sorted(self.held)
+        device = next((total.device for total, _ in self.held.values() if isinstance(total, Tensor)), "cpu")
         pairs = [[torch.as_tensor(x, dtype=torch.float64, device=device) for x in self.held[name]] for name in names]
         gathered = dict(zip(names, all_sum(torch.stack([torch.stack(pair) for pair in pairs])), strict=True))
         self.held = {name: pair if rank() == 0 else pair * 0 for name, pair in gathered.items()}

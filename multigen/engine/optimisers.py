@@ -33,11 +33,8 @@ class Optimiser:
         """The numbers at `progress`. Lazy regularisation, c = every / (every + 1), makes them lr c and betas ** c
         (Karras et al. 2020, appendix B)."""
         now: dict[str, Any] = {name: value_at(number, progress) for name, number in self.numbers.items()}
-        if lazy != 1.0:
-            now |= {"lr": now["lr"] * lazy} | (
-                {"betas": tuple(b**lazy for b in now["betas"])} if "betas" in now else {}
-            )
-        return now
+        betas = {"betas": tuple(beta**lazy for beta in now["betas"])} if "betas" in now else {}
+        return now | {"lr": now["lr"] * lazy} | betas
 
     def constant(self) -> bool:
         """Whether no number depends on progress, so that a stage may be made longer without changing its past."""

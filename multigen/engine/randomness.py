@@ -26,9 +26,9 @@ def seed_everything(number: int, device: torch.device) -> None:
 
 
 @functools.lru_cache(maxsize=16)
-def order(length: int, number: int) -> np.ndarray:
-    """Permutation (length,) of 0..length-1 under the key `number`."""
-    return np.random.Generator(np.random.Philox(number)).permutation(length)
+def order(length: int, *parts: int | str) -> np.ndarray:
+    """Permutation (length,) of 0..length-1 under the key of `parts`."""
+    return np.random.Generator(np.random.Philox(key(*parts))).permutation(length)
 
 
 def row_generator(number: int, row: int) -> np.random.Generator:

@@ -57,9 +57,8 @@ def restore(trainer: "Trainer", folder: Path) -> None:
     files, record = checkpoint.read(folder)
     if not 0 <= record["stage"] < len(trainer.plan):
         raise CheckpointError(f"{folder} belongs to a method with other stages; give a run of {trainer.name}")
-    trainer.step, trainer.number, trainer.index, trainer.ended = (
-        record[k] for k in ("step", "stage", "index", "ended")
-    )
+    trainer.step, trainer.number = record["step"], record["stage"]
+    trainer.index, trainer.ended = record["index"], record["ended"]
     trainer.updater.optimisers.clear()
     for stage in trainer.plan[: trainer.number + 1]:
         trainer.enter(stage)

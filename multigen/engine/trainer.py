@@ -15,12 +15,12 @@ from multigen.device import choose_device, choose_precision
 from multigen.engine import checkpoint, distributed, saving
 from multigen.engine.callbacks import Callback
 from multigen.engine.data import Batch, Source, Stream
-from multigen.engine.ema import average_like, follow
+from multigen.engine.ema import Follower, average_like
 from multigen.engine.logging import RunLog
 from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule, value_at
-from multigen.engine.update import Copy, Stage, Step
+from multigen.engine.update import Stage, Step
 from multigen.engine.updater import Updater
 from multigen.errors import Interrupted, TrainingError
 from multigen.evaluation import Evaluation, record, write_json
@@ -173,7 +173,6 @@ class Trainer(Generic[C]):
         if self.run.start and not self.run.resume:
             start_from(self.run.start, self.nets)
         self.averages = {name: average_like(self.nets[name]) for name in self.averaged()}
-        self.copies: dict[str, nn.Module] = {}
         batch = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
         self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision)
         self.state: dict[str, Any] = self.updater.state
@@ -204,13 +203,14 @@ class Trainer(Generic[C]):
     def enter(self, stage: Stage) -> None:
         """Begins a stage: copies, optimisers, running averages, controls."""
         self.updater.enter(stage, {name: self.spec(stage, name) for name in self.nets})
-        self._copied = {name: c if isinstance(c, Copy) else Copy(c) for name, c in stage.copies.items()}
-        self.copies = {name: average_like(self.nets[c.source]).train() for name, c in self._copied.items()}
+        self.copies = {name: average_like(self.nets[c.source]).train() for name, c in stage.copies.items()}
         vars(self).update(self.copies)
-        for name, average in self.averages.items():
-            if not stage.keep_ema:
-                self.state["averaged"] = 0
-                follow(average, self.nets[name], 1.0)
+        copies = [(self.copies[name], self.nets[c.source], c.follow) for name, c in stage.copies.items() if c.follow]
+        self._followed = [(Follower(copy, network), share) for copy, network, share in copies]
+        self._averaged = [(Follower(self.averages[n], self.nets[n]), decay) for n, decay in self.averaged().items()]
+        for follower, _ in [] if stage.keep_ema else self._averaged:
+            self.state["averaged"] = 0
+            follower.move(1.0)
         self.state |= {f"control/{control.name}": control.start for control in stage.controls} | {"waited": 0}
         self._entered = True
 
@@ -247,12 +247,11 @@ class Trainer(Generic[C]):
         for update in stage.updates:
             self.updater.fire(stage, update, index, progress)
         n = self.state["averaged"] = self.state.get("averaged", 0) + 1
-        for name, decay in self.averaged().items():
+        for follower, decay in self._averaged:
             # The first steps weigh more: a short run is not held back by its initial weights.
-            follow(self.averages[name], self.nets[name], 1 - min(value_at(decay, progress), n / (9 + n)))
-        for name, copied in self._copied.items():
-            if copied.follow:
-                follow(self.copies[name], self.nets[copied.source], copied.follow)
+            follower.move(1 - min(value_at(decay, progress), n / (9 + n)))
+        for follower, share in self._followed:
+            follower.move(share)
 
     def _between_steps(self) -> None:
         self.ended = self.index >= self.stage.steps

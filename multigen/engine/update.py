@@ -17,6 +17,8 @@ from multigen.engine.randomness import key
 
 __all__ = ["Best", "Control", "Copy", "EarlyStop", "Pool", "Stage", "Step", "Terms", "Update"]
 
+Place = tuple[int, int, str, str, int, int]
+"""(seed, attempt, stage, update, index, repeat): what a draw depends on besides its stream."""
 Terms = Mapping[str, Tensor | tuple[Tensor, Tensor | int]]
 
 
@@ -30,10 +32,10 @@ class Step:
     which of `Update.repeat` firings this is, `batch` the rows of the global batch.
     """
 
-    def __init__(self, place: tuple[int | str, ...], progress: float, rows: slice, batch: int, device, dtype, signals):
+    def __init__(self, place: Place, progress: float, rows: slice, batch: int, device, dtype, signals):
         self.place, self.progress, self.rows, self.batch = place, progress, rows, batch
         self.device, self.dtype, self._signals = device, dtype, signals
-        self.stage, self.index, self.repeat = str(place[2]), int(place[4]), int(place[5])
+        self.stage, self.index, self.repeat = place[2], place[4], place[5]
 
     def rng(self, stream: str) -> torch.Generator:
         """A fresh CPU generator for `stream`; the same on all ranks and micro-batches."""
@@ -141,7 +143,7 @@ class Stage:
     updates: Sequence[Update]
     optim: Optimiser | Mapping[str, Optimiser] | None = None
     """Fresh optimisers for this stage; None goes on with those of the stage before."""
-    copies: Mapping[str, str | Copy] = field(default_factory=dict)
+    copies: Mapping[str, Copy] = field(default_factory=dict)
     """Copies of networks taken when the stage begins."""
     best: Best | None = None
     """Keeps the best checkpoint of the stage by a metric of `Trainer.validate`."""

@@ -14,13 +14,10 @@ from multigen.engine.data import Batch, Source, Stream, TensorSource
 from multigen.engine.logging import Meter
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.randomness import key, seed_everything
-from multigen.engine.update import Pool, Stage, Step, Terms, Update
+from multigen.engine.update import Place, Pool, Stage, Step, Terms, Update
 from multigen.errors import ConfigError
 
 __all__ = ["Updater"]
-
-Place = tuple[int | str, ...]
-"""(seed, attempt, stage, update, index, repeat): what a draw depends on besides its stream."""
 
 
 class Updater:
@@ -37,9 +34,8 @@ class Updater:
         self.streams, self.state = dict[str, Stream](), dict[str, Any]()
         self.rows = distributed.share(batch, distributed.rank(), distributed.world())
         if self.rows.stop - self.rows.start < run.accumulate:
-            raise ConfigError(
-                f"batch {batch}: too small for {distributed.world()} ranks x {run.accumulate} micro-batches"
-            )
+            parts = f"{distributed.world()} ranks x {run.accumulate} micro-batches"
+            raise ConfigError(f"batch {batch}: too small for {parts}")
 
     def enter(self, stage: Stage, specs: Mapping[str, Optimiser]) -> None:
         """Prepares a stage: its streams, and fresh optimisers where a network has none or the stage asks for it."""
@@ -55,14 +51,17 @@ class Updater:
         self.lazy = {n: math.prod(lazy[u.name] for u in stage.updates if n in u.trains) for n in self.optimisers}
         self.signals, self.streams = {c.name: Meter() for c in stage.controls}, {}
         self._trained: tuple[str, ...] | None = None
+        self._constant, self._control = {n: self.specs[n].constant() for n in self.optimisers}, float("nan")
 
     def set_hyperparameters(self, progress: float, control: float) -> None:
         """Schedules, times the learning-rate control, into the optimisers."""
+        changed, self._control = control != self._control, control
         for name, optimiser in self.optimisers.items():
+            if self._constant[name] and not changed:
+                continue
             settings = self.specs[name].settings(progress, self.lazy[name])
             settings["lr"] *= control
-            for group in optimiser.param_groups:
-                group.update(settings)
+            optimiser.param_groups[0].update(settings)
 
     def fire(self, stage: Stage, update: Update, index: int, progress: float) -> None:
         """All firings of `update` in step `index` of the stage; none when it is not due."""
@@ -78,8 +77,9 @@ class Updater:
             number = index // update.every * update.repeat + repeat
             if update.name not in self.streams or isinstance(update.data, Pool):
                 self._open_stream(stage, update, number, self.step_at(place, progress, slice(0, self.batch)))
-            self._gradients(update, self.move(self.streams[update.name].at(number)), place, progress)
-            self._apply(update)
+            parameters = [p for name in update.trains for p in self.parameters[name]]
+            batch = self.move(self.streams[update.name].at(number))
+            self._apply(update, parameters, self._gradients(update, batch, parameters, place, progress))
 
     def step_at(self, place: Place, progress: float, rows: slice) -> Step:
         return Step(place, progress, rows, self.batch, self.device, self.dtype, self._signal)
@@ -113,9 +113,8 @@ class Updater:
         name, pin = (self.run.seed, stage.name, update.name), self.device.type == "cuda"
         self.streams[update.name] = Stream(source or self.source, self.batch, self.rows, name, self.run.workers, pin)
 
-    def _gradients(self, update: Update, batch: Batch, place: Place, progress: float) -> None:
-        """Leaves the gradient of the update's loss over the global batch in `.grad`, the same on every rank."""
-        parameters = [p for name in update.trains for p in self.parameters[name]]
+    def _gradients(self, update: Update, batch: Batch, parameters: Sequence[Tensor], place: Place, progress: float):
+        """The gradients of the update's loss over the global batch, also left in `.grad`; the same on every rank."""
         for p in parameters:
             p.grad = None
         parts, first, local = self.run.accumulate, self.rows.start, self.rows.stop - self.rows.start
@@ -131,7 +130,7 @@ class Updater:
             total = distributed.all_sum(count).clamp(min=1)
             for p, g in zip(parameters, gradients, strict=True):
                 p.grad = g / total if p.grad is None else p.grad + g / total
-        distributed.reduce_gradients(parameters)
+        return distributed.reduce_gradients(parameters)
 
     def _backward(self, update: Update, terms: Terms, rows: int, parameters: Sequence[Tensor], pending: dict) -> None:
         factor = update.every if update.lazy else 1
@@ -155,10 +154,8 @@ class Updater:
         if total is not None and total.requires_grad:
             (total if isinstance(factor, int) and factor == 1 else total * factor).backward()
 
-    def _apply(self, update: Update) -> None:
+    def _apply(self, update: Update, parameters: Sequence[Tensor], gradients: list[Tensor]) -> None:
         """Checks, clips and steps. A gradient that is not finite is dropped with its batch, and counted."""
-        parameters = [p for name in update.trains for p in self.parameters[name]]
-        gradients = [p.grad for p in parameters if p.grad is not None]
         if self.precision == "fp16":
             torch._foreach_div_(gradients, self.state[f"scale/{update.name}"])  # pyright: ignore[reportPrivateImportUsage]
         norm = nn.utils.get_total_norm(gradients, foreach=True)

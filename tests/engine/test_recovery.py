@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from multigen.engine import SGD, Adam, Batch, Callback, Source, Stage, Step, TensorSource, Trainer, Update
+from multigen.engine import SGD, Adam, Batch, Callback, Copy, Source, Stage, Step, TensorSource, Trainer, Update
 from multigen.errors import TrainingError
 from tests.engine.toys import (
     AtStep,
@@ -291,7 +291,7 @@ class Second(Sick):
         self.drawn = {}
         first = Update("first", ["G"], lambda batch, step: {"w": self.G().sum() * 5})
         second = [Update("g", ["G"], self.loss), Update("d", ["D"], lambda batch, step: {"w": self.D().sum()})]
-        return [Stage("a", 4, [first]), Stage("b", 6, second, optim=self.optim, copies={"reference": "G"})]
+        return [Stage("a", 4, [first]), Stage("b", 6, second, optim=self.optim, copies={"reference": Copy("G")})]
 
 
 @pytest.mark.parametrize(

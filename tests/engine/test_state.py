@@ -26,7 +26,7 @@ from tests.engine.toys import (
 def test_copies_are_taken_when_a_stage_begins(tmp_path: Path) -> None:
     class Copied(Walk):
         def stages(self) -> list[Stage]:
-            copies = {"reference": "G", "lagged": Copy("G", follow=0.25)}
+            copies = {"reference": Copy("G"), "lagged": Copy("G", follow=0.25)}
             return [Stage("a", 3, self.updates()), Stage("b", 4, self.updates(), copies=copies)]
 
     def see(trainer: Any) -> None:
@@ -52,7 +52,7 @@ def test_losses_may_use_copies(tmp_path: Path) -> None:
             g = Update(
                 "g", ["G"], lambda batch, step: {"w": (self.G() - self.reference()).square().sum() / 2 + self.G().sum()}
             )
-            return [Stage("only", self.config.steps, [g], copies={"reference": "G"})]
+            return [Stage("only", self.config.steps, [g], copies={"reference": Copy("G")})]
 
     assert walked(Held, tmp_path, steps=3).G().item() == pytest.approx(0)  # drawn back to 1 and pushed to 0
 

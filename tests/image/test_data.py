@@ -54,7 +54,7 @@ def mode(path: Path) -> str:
 
 
 def rows(indices: list[int] | range, number: int = 7, first: int = 0) -> Rows:
-    return Rows(np.array(indices, dtype=np.int64), first, number)
+    return Rows(np.array(indices, dtype=np.int64), first, (number,))
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm", "webp", "jp2"])
