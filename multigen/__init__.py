@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 def load(run: str) -> Any:
-    """A trained model, ready to use: `.upscale(image)` for super-resolution.
+    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for pictures from noise.
 
     `run` is a run's folder, its `model` folder, or a folder of runs (the newest complete one is taken, and named). Neither the
     data nor the trainer is needed. Raises CheckpointError where there is no model.
@@ -27,5 +27,5 @@ def load(run: str) -> Any:
     return import_module(MODELS[method]).load_model(config, weights, str(folder))
 
 
-MODELS = {"srgan": "multigen.image.srgan"}
+MODELS = {name: f"multigen.image.{name}" for name in ("srgan", "gan", "dcgan", "wgan", "sngan", "r3gan")}
 """Method -> module whose `load_model(config, weights, where)` gives the ready object."""

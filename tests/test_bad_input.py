@@ -252,7 +252,9 @@ CASES = {
     "results into a file": Case(results_into_a_file, "{}/bad/file", "--out"),
     "tile 0": Case(tile("0"), "tile 0", "1"),
     "tile below 0": Case(tile("-8"), "tile -8", "1"),
-    "unknown verb": Case(lambda *_: ["downscale"], "'downscale'", "expected one of bench, upscale"),
+    "unknown verb": Case(
+        lambda *_: ["downscale"], "'downscale'", "expected one of bench, evaluate, interpolate, sample, upscale"
+    ),
     "unknown preset": Case(lambda *_: ["huge"], "'huge'", "expected one of tiny, laptop, default, paper"),
 }
 

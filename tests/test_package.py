@@ -24,8 +24,9 @@ FORBIDDEN = {
     "engine": {"features", "layers", *MODALITIES, *TOP},
     **{
         part: {*MODALITIES, *TOP}
-        for part in ("batchnorm", "config", "device", "evaluation", "progress", "runs", "signals")
+        for part in ("batchnorm", "cache", "config", "device", "evaluation", "progress", "runs", "signals")
     },
+    "classifier": {*MODALITIES, *TOP},
     "timing": {*MODALITIES, *TOP},
     "features": {*MODALITIES, *TOP},
     "layers": {*MODALITIES, *TOP},
@@ -44,6 +45,8 @@ DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-
 """Module -> the package that brings it, where the names differ by more than dashes."""
 PICTURES = {"scikit-image", "scikit-learn"}
 """Packages that are needed for the photographs they carry, which are read as files."""
+EXTRAS = ("fid", "video")
+"""Optional dependencies that the package imports where they are installed."""
 
 
 def sources(package: Path) -> list[Path]:
@@ -219,15 +222,19 @@ def test_version() -> None:
 
 def test_dependencies_are_what_is_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[<>=!~;\[ ]", line)[0] for line in project["dependencies"]}
+    declared, optional = (
+        {re.split(r"[<>=!~;\[ ]", line)[0] for line in lines}
+        for lines in (project["dependencies"], [x for e in EXTRAS for x in project["optional-dependencies"][e]])
+    )
     modules = {name.partition(".")[0] for file in sources(PACKAGE) for name in imported(file, PACKAGE)}
     modules -= {"multigen", *sys.stdlib_module_names}
     needed = {DISTRIBUTIONS.get(module, module.replace("_", "-")) for module in modules}
     assert "torch" in needed
-    assert needed - declared == set(), "imported but not declared"
+    assert needed - declared - optional == set(), "imported but not declared"
     assert declared - needed - PICTURES == set(), "declared but not imported"
     listed = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     assert [name for name in declared if f"\n| {name} " not in listed] == []
+    assert [name for name in optional if f" | {name} " not in listed] == []
 
 
 def test_readme_holds_the_two_commands() -> None:

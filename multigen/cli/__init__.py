@@ -9,6 +9,9 @@ __all__ = ["main"]
 
 VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
+    "evaluate": "compare generated pictures with real ones: multigen evaluate --real DIR --fake DIR",
+    "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
+    "sample": "make pictures with a trained generator: multigen sample --model RUN -n 64",
     "upscale": "enlarge pictures with a trained model: multigen upscale IN... --model RUN --out DIR",
 }
 
@@ -24,7 +27,7 @@ def _run(args: list[str]) -> None:
     if not args or args[0] in ("-h", "--help"):
         print("usage: multigen VERB ...    (multigen VERB --help says more)\n")
         for verb, what in VERBS.items():
-            print(f"  {verb:<10} {what}")
+            print(f"  {verb:<11} {what}")
         print("\nMethods are trained by recipes: python -m multigen.recipes.srgan --help")
     elif args[0] == "--version":
         print(__version__)

@@ -1,0 +1,56 @@
+"""A generator that has collapsed makes few different pictures, whatever the latents. Here it is noticed, and said in words."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import adaptive_avg_pool2d
+
+from multigen.progress import say
+
+__all__ = ["LOW", "diversity", "watch"]
+
+LOW, WARM_UP, IN_A_ROW = 0.3, 200, 3
+"""Diversity below which samples count as alike; steps in which a young generator is left alone; checks before it is said."""
+
+
+@torch.no_grad()
+def diversity(generator: nn.Module, latents: Tensor, labels: Tensor | None, real: Tensor) -> float:
+    """How far samples lie from their nearest neighbour among each other, over the same of as many real pictures.
+
+    About 1 for a generator as diverse as the data, 0 for one that makes a single picture. Distances are of pixels averaged
+    to 16 x 16, so that noise does not pass for variety. The generator runs in training mode; its buffers stay as they are.
+
+    Args:
+        latents: (N, latent); `labels` (N,) or None.
+        real: uint8 (N, C, H, W).
+    """
+    state = {k: v for k, v in generator.named_parameters()} | {k: v.clone() for k, v in generator.named_buffers()}
+    fake = functional_call(generator, state, (latents, labels if labels is None else labels.to(latents.device)))
+    return _spread(fake.float().cpu()) / max(_spread(real.float() / 127.5 - 1), 1e-8)
+
+
+def _spread(image: Tensor) -> float:
+    """Mean distance of a picture (B, C, H, W) to its nearest neighbour in the batch."""
+    flat = adaptive_avg_pool2d(image, 16).flatten(1)  # (B, 256 C)
+    distance = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(float("inf"))
+    return distance.min(1).values.mean().item()
+
+
+def watch(trainer: Any, look: Callable[[], float], lows: float, signals: Mapping[str, float]) -> tuple[float, str]:
+    """A control's rule: `lows` counts the checks in a row that found low diversity; says it once, then rests at -1."""
+    if lows < 0 or trainer.step < WARM_UP:
+        return lows, ""
+    found = look()
+    if found >= LOW:
+        return 0.0, f"diversity {found:.2f}"
+    if lows + 1 < IN_A_ROW:
+        return lows + 1, f"diversity {found:.2f}, below {LOW}"
+    said = (
+        f"step {trainer.step}: the generator has collapsed: samples differ {found:.0%} as much as real pictures do; "
+        "lower its learning rate, or try R1, DiffAugment or another method"
+    )
+    say(said)
+    return -1.0, said

@@ -1,0 +1,340 @@
+"""What generated pictures are worth: distances to real ones in the features of a network, coverage, copies of training data.
+
+Three networks give features, and each distance carries its network's name: `efficientnet_lite0` (ImageNet, installed with the
+package), `classifier` (trained here on the labelled training pictures), `inception` (of the FID of the literature, by
+torchmetrics and torch-fidelity: extra `fid`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from multigen import features
+from multigen.cache import cached
+from multigen.classifier import Classifier, train_classifier
+from multigen.errors import ConfigError, DataError
+from multigen.evaluation import Evaluation
+from multigen.features import Moments
+from multigen.image.sampling import Sampler
+from multigen.image.sets import ImageSet, grid, open_images, pick, split_off, split_off_classes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["EXTRACTORS", "Judge", "Sets", "compare", "measure", "nearest_picture", "open_extractor", "open_sets"]
+
+Extractor = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+"""uint8 (B, C, H, W) -> features (B, D), and class probabilities (B, K) where the network has classes."""
+
+EXTRACTORS = {
+    "efficientnet_lite0": "EfficientNet-lite0 (ImageNet), 1,280 pooled features of pictures resized to 96 x 96",
+    "classifier": "a small convolutional network trained here on the labelled training pictures, 128 features",
+    "inception": "Inception v3 of the FID of Heusel et al. 2017, 2,048 features, through torchmetrics and torch-fidelity",
+}
+PUBLISHED = {"fd_inception": "fid", "kd_inception": "kid", "is_inception": "inception_score"}
+"""Figures that may carry the literature's names, since they are computed with its network."""
+SEED = 20_000  # of the samples that are measured
+CONFIDENT = 0.9
+NEIGHBOURS = 5  # k of density and coverage
+LABELLED = {
+    "recognised": f"share of samples to which the classifier gives a class with probability {CONFIDENT} or more",
+    "as_asked": "share of samples that the classifier takes for the class asked for",
+}
+OVERFIT = (
+    "share of validation pictures that D scores below the median of as many training pictures, less one half: 0 where D cannot "
+    "tell them apart, 0.5 where it knows the training pictures by heart"
+)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Pictures by their use. `validation` chooses the best checkpoint; `test` serves nothing but the final measurement."""
+
+    train: ImageSet
+    validation: ImageSet | None
+    test: ImageSet
+
+
+def open_sets(c: Any) -> Sets:
+    """The three sets of a configuration (`GenerationConfig`): test pictures as given, brought by the data, or split off."""
+
+    def read(data: str, split: str) -> ImageSet:
+        return open_images(data, c.size, split=split, channels=c.channels, labels=c.labels, skip_bad=c.skip_bad)
+
+    train = read(c.data, "train")
+    if c.hold_classes:
+        train, test = split_off_classes(train, c.hold_classes)
+    elif c.test:
+        test = read(c.test, "test")
+    else:
+        try:
+            test = read(c.data, "test")
+        except DataError:  # the data bring none
+            train, test = split_off(train, max(2, len(train) // 10))
+    hold = min(c.hold, len(train) // 10)
+    if hold < 2:
+        return Sets(train, None, test)
+    train, validation = split_off(train, hold)
+    return Sets(train, validation, test)
+
+
+# ---------------------------------------------------------------------------------------------------- extractors
+
+
+def open_extractor(name: str, train: ImageSet | None, device: torch.device) -> Extractor:
+    """An extractor by its name in `EXTRACTORS`; `train` has the labelled pictures for `classifier`."""
+    if name == "classifier":
+        if train is None or train.labels is None:
+            raise ConfigError("extractor classifier: the pictures have no labels; take efficientnet_lite0")
+        return _classifier(train, device)
+    if name == "inception":
+        return _inception(device)
+    if name != "efficientnet_lite0":
+        raise ConfigError(f"extractor {name!r}: expected one of {', '.join(EXTRACTORS)}")
+    return _efficientnet(device)
+
+
+def _classifier(train: ImageSet, device: torch.device) -> Extractor:
+    def unit(image: Tensor) -> Tensor:
+        return image.float() / 127.5 - 1
+
+    assert train.labels is not None
+    network = Classifier(train.images.shape[1], len(train.classes))
+
+    images, labels, classes = train.images, train.labels, len(train.classes)
+    network.load_state_dict(
+        cached(
+            "classifier",
+            [images, labels],
+            lambda: train_classifier(images, labels, classes, to_input=unit, device=device).state_dict(),
+        )
+    )
+    network.to(device).eval()
+
+    def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:
+        h = network.features(unit(image))
+        return h, network.head(h).softmax(1)
+
+    return extract
+
+
+def _efficientnet(device: torch.device) -> Extractor:
+    from multigen.image.perceptual import efficientnet_lite0
+
+    network: Any = efficientnet_lite0()
+    network.to(device, memory_format=torch.channels_last)
+
+    def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:
+        x = image.float().expand(-1, 3, -1, -1)
+        x = interpolate(x, size=(96, 96), mode="bilinear", antialias=True)  # (B, 3, 96, 96)
+        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
+        return network.extract_features(x).mean((2, 3)), None  # (B, 1280)
+
+    return extract
+
+
+def _inception(device: torch.device) -> Extractor:
+    try:
+        from torchmetrics.image.fid import NoTrainInceptionV3  # pyright: ignore[reportMissingImports]
+
+        network = NoTrainInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"]).to(device).eval()
+    except (ImportError, OSError) as error:
+        raise ConfigError(
+            f"extractor inception: its weights cannot be had ({error}); pip install 'multigen[fid]', connect to a network, "
+            "or take efficientnet_lite0"
+        ) from error
+
+    def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:
+        h, logits = network(image.expand(-1, 3, -1, -1))
+        return h, logits.softmax(1)
+
+    return extract
+
+
+@torch.no_grad()
+def embed(extract: Extractor, images: Tensor, device: torch.device, batch: int = 100) -> tuple[Tensor, Tensor | None]:
+    """Features (N, D) and probabilities (N, K) or None of uint8 pictures (N, C, H, W), on the CPU."""
+    found = [extract(part.to(device)) for part in images.split(batch)]
+    h = torch.cat([f.float().cpu() for f, _ in found])
+    return h, torch.cat([p.float().cpu() for _, p in found if p is not None]) if found[0][1] is not None else None
+
+
+def embed_real(name: str, extract: Extractor, images: Tensor, device: torch.device, *key: Tensor) -> Tensor:
+    """Features (N, D) of real pictures, kept in the cache; `key`: what the extractor was made from."""
+    found = cached(f"features-{name}", [images, *key], lambda: {"features": embed(extract, images, device)[0]})
+    return found["features"]
+
+
+# ---------------------------------------------------------------------------------------------------- measures
+
+
+def moments(h: Tensor) -> Moments:
+    """Mean and covariance of features (N, D)."""
+    found = Moments(h.shape[1])
+    found.add(h)
+    return found
+
+
+def measure(name: str, fake: Tensor, real: Tensor) -> dict[str, float]:
+    """Figures of features (N, D) of samples beside those (M, D) of real pictures, from the extractor `name`.
+
+    Those of neighbours are left out where there are too few pictures to have any.
+    """
+    found = {
+        _named("fd", name): features.frechet_distance(moments(fake), moments(real)),
+        _named("kd", name): features.kernel_distance(fake, real)[0],
+    }
+    if min(len(real), len(fake)) > NEIGHBOURS:
+        found["precision"], found["recall"] = features.precision_recall(real, fake)
+        found["density"], found["coverage"] = features.density_coverage(real, fake, NEIGHBOURS)
+    return found
+
+
+def _named(figure: str, name: str) -> str:
+    """The figure of an extractor, e.g. fd_classifier."""
+    return PUBLISHED.get(f"{figure}_{name}", f"{figure}_{name}")
+
+
+def class_score(name: str, probabilities: Tensor | None) -> dict[str, float]:
+    """The inception score of class probabilities (N, K), under the name of their extractor; nothing without classes."""
+    if probabilities is None or len(probabilities) < 10:  # splits
+        return {}
+    # Samples are to be in random order, and conditional ones come class by class in turn.
+    order = torch.randperm(len(probabilities), generator=torch.Generator().manual_seed(SEED))
+    return {_named("is", name): features.inception_score(probabilities[order])[0]}
+
+
+def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> Evaluation:
+    """Two sets of pictures, and as the floor one half of the real ones (chosen by the hash of their names) against the other.
+
+    The `classifier` is trained on all of the real pictures, so that their halves look nearer than new pictures would.
+    """
+    extract = open_extractor(name, real, device)
+    made_from = _made_from(name, real)
+    half = split_off(real, len(real) // 2)
+    h = [embed_real(name, extract, images.images, device, *made_from) for images in (real, *half)]
+    h_fake, p_fake = embed(extract, fake.images, device)
+    rows = {"real": measure(name, h[1], h[2]), "fake": measure(name, h_fake, h[0])}
+    if p_fake is not None:
+        rows["real"] |= class_score(name, embed(extract, half[0].images, device)[1])
+        rows["fake"] |= class_score(name, p_fake)
+    what = f"features: {EXTRACTORS[name]}; {len(fake)} against {len(real)} pictures (real: {len(half[0])} against {len(half[1])})"
+    used = {m for row in rows.values() for m in row}
+    return Evaluation(rows, {m: f"{text}; {what}" for m, text in _definitions(name).items() if m in used})
+
+
+def _made_from(name: str, train: ImageSet) -> list[Tensor]:
+    """What the weights of an extractor depend on: features kept in the cache belong to them."""
+    return [train.images, train.labels] if name == "classifier" and train.labels is not None else []
+
+
+def _definitions(name: str) -> dict[str, str]:
+    known = (("fd", "frechet"), ("kd", "kernel"), ("is", "inception_score"))
+    named = {_named(short, name): features.DEFINITIONS[d] for short, d in known}
+    return named | {m: features.DEFINITIONS[m] for m in ("precision", "recall", "density", "coverage")}
+
+
+class Judge:
+    """Measures generators on the pictures of one run, in the features of one extractor.
+
+    Args:
+        sets: pictures by their use.
+        samples: how many are measured, at most as many as there are training pictures.
+        name: of `EXTRACTORS`; empty: `classifier` where there are labels, else `efficientnet_lite0`.
+    """
+
+    def __init__(self, sets: Sets, samples: int, device: torch.device, name: str = ""):
+        self.sets, self.device = sets, device
+        self.samples = min(samples, len(sets.train))
+        self.extractor_name = name or ("efficientnet_lite0" if sets.train.labels is None else "classifier")
+        self.extract = open_extractor(self.extractor_name, sets.train, device)
+        self.chooses_by = _named("fd", self.extractor_name)
+
+    def features_of(self, images: ImageSet) -> Tensor:
+        """Features (N, D) of real pictures, from the cache where they were computed before."""
+        name = self.extractor_name
+        return embed_real(name, self.extract, images.images, self.device, *_made_from(name, self.sets.train))
+
+    def validate(self, sampler: Sampler) -> dict[str, float]:
+        """Frechet distance of as many samples as are measured in the end to the validation pictures."""
+        assert self.sets.validation is not None
+        h = embed(self.extract, sampler.sample(self.samples, seed=SEED + 1), self.device)[0]
+        real = self.features_of(self.sets.validation)
+        return {self.chooses_by: features.frechet_distance(moments(h), moments(real))}
+
+    def overfitting(self, discriminator: nn.Module, conditional: bool) -> dict[str, float]:
+        """Share of validation pictures that D scores below the median of as many training pictures, less one half: 0 for a D that
+        cannot tell them apart, 1/2 for one that knows the training pictures by heart. Nothing without validation pictures."""
+        unknown = self.sets.validation
+        if unknown is None:
+            return {}
+        known = _logits(discriminator, pick(self.sets.train, len(unknown)), conditional, self.device)
+        scores = _logits(discriminator, unknown, conditional, self.device)
+        return {"d_overfit": (scores < known.median()).float().mean().item() - 0.5}
+
+    def floor(self) -> dict[str, float]:
+        """Real pictures in place of samples: what no generator is expected to beat.
+
+        Distances are of training pictures, the memorisation score of validation pictures, classes of the test pictures, since
+        the classifier knows the training pictures.
+        """
+        h = self.features_of(pick(self.sets.train, self.samples))
+        found = self._distances(h)
+        if self.sets.validation is not None:
+            found |= self._memorisation(self.features_of(self.sets.validation))
+        return found | self._classes(embed(self.extract, self.sets.test.images, self.device)[1], self.sets.test.labels)
+
+    def measure(self, sampler: Sampler) -> dict[str, float]:
+        """All figures of a generator, on the test pictures."""
+        h, probabilities = embed(self.extract, sampler.sample(self.samples, seed=SEED), self.device)
+        asked = torch.arange(self.samples) % len(sampler.classes) if sampler.classes else None
+        return self._distances(h) | self._memorisation(h) | self._classes(probabilities, asked)
+
+    def _distances(self, h: Tensor) -> dict[str, float]:
+        return measure(self.extractor_name, h, self.features_of(self.sets.test))
+
+    def _memorisation(self, h: Tensor) -> dict[str, float]:
+        score = features.memorisation(h, self.features_of(self.sets.train), self.features_of(self.sets.test))
+        return {"memorisation": score}
+
+    def _classes(self, probabilities: Tensor | None, asked: Tensor | None) -> dict[str, float]:
+        """What class probabilities (N, K) say of pictures whose classes should be `asked` (N,); empty without any."""
+        found = class_score(self.extractor_name, probabilities)
+        if probabilities is None or self.extractor_name != "classifier" or self.sets.train.labels is None:
+            return found
+        confidence, predicted = probabilities.max(1)
+        real = self.sets.train.labels.bincount(minlength=len(self.sets.train.classes))
+        covered, kl = features.class_balance(predicted, len(real), real)
+        found["recognised"] = (confidence >= CONFIDENT).float().mean().item()
+        found |= {"classes": float(covered), "class_kl": kl}
+        if asked is not None:
+            found["as_asked"] = (predicted == asked).float().mean().item()
+        return found
+
+    def definitions(self) -> dict[str, str]:
+        """What each figure is."""
+        what, n = EXTRACTORS[self.extractor_name], f"{self.samples} samples, {len(self.sets.test)} test pictures"
+        chosen = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
+        chosen |= {m: features.DEFINITIONS[m] for m in ("classes", "class_kl")} | LABELLED
+        named = {m: f"{text}; features: {what}; {n}" for m, text in chosen.items()}
+        return named | {"d_overfit": OVERFIT}
+
+
+def _logits(discriminator: nn.Module, images: ImageSet, conditional: bool, device: torch.device) -> Tensor:
+    """D's scores (N,) of real pictures."""
+    found = []
+    for i in range(0, len(images), 100):
+        x = images.images[i : i + 100].to(device).float() / 127.5 - 1
+        label = images.labels[i : i + 100].to(device) if conditional and images.labels is not None else None
+        found.append(discriminator(x.contiguous(memory_format=torch.channels_last), label).float().cpu())
+    return torch.cat(found)
+
+
+def nearest_picture(images: Tensor, judge: Judge) -> "Picture":
+    """Samples (N, C, H, W) uint8 in the upper row, the training picture nearest to each, in features, below it."""
+    found = features.nearest(embed(judge.extract, images, judge.device)[0], judge.features_of(judge.sets.train))[1]
+    return grid(torch.cat([images, judge.sets.train.images[found]]), columns=len(images))

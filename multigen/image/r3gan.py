@@ -1,0 +1,232 @@
+"""R3GAN: a plain modern baseline, stable without tricks. Huang et al. 2024, arXiv:2501.05441.
+
+    python -m multigen.recipes.r3gan                           # embedded digits, minutes on a laptop
+    python -m multigen.recipes.r3gan default --data photos/    # your own pictures
+    python -m multigen.recipes.r3gan paper --data cifar10      # the paper's settings for CIFAR-10
+
+A relativistic loss that pairs each sample with a real picture, and gradient penalties on both (R1, R2), every step: the game then
+converges, so no normalisation and no other device is needed. The networks are ResNets with grouped convolutions, alike in both.
+Learning rate, second moment, penalty, augmentation and running average follow one cosine over the run.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, interpolate, leaky_relu
+
+from multigen.engine import Adam, Batch, Stage, Step, Terms, Trainer, Update, losses, penalties
+from multigen.engine.optimisers import Optimiser
+from multigen.engine.schedules import Cosine, Schedule, value_at
+from multigen.image import generation
+from multigen.image.generation import GenerationConfig
+from multigen.layers import ProjectionHead, with_class
+
+__all__ = ["PRESETS", "Discriminator", "Generator", "R3GANConfig", "R3GANTrainer", "load_model"]
+
+SLOPE = 0.2  # of the leaky rectifier
+GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the variance of activations through it
+
+
+@dataclass(frozen=True)
+class R3GANConfig(GenerationConfig):
+    latent: int = 64
+    width: int = 64
+    """Channels at the highest resolution; they double with each halving, up to `most`."""
+    most: int = 512
+    """Channels at most (768 in the paper)."""
+    blocks: int = 1
+    """Residual blocks a resolution (2 in the paper)."""
+    group: int = 16
+    """Channels of a group in the grouped convolutions."""
+    lr: tuple[float, float] = (2e-4, 5e-5)
+    """Learning rate at the beginning and at the end; in between a cosine, as in the following pairs."""
+    beta2: tuple[float, float] = (0.9, 0.99)
+    """Of Adam, whose first beta is 0."""
+    gamma: tuple[float, float] = (2.0, 0.2)
+    """Weight of both penalties (CIFAR-10 .05 to .005, faces of 64 pixels 2 to .2 in the paper)."""
+    augment_share: tuple[float, float] = (0.0, 0.3)
+    """Probability of each augmentation, where `augment` names any."""
+    half_life: float = 0.03
+    """Half-life of the running average in the end, as a share of the run; it grows from 0."""
+
+
+PRESETS = {
+    "tiny": R3GANConfig(width=16, most=32, batch=16, steps=20, samples=100),
+    "laptop": R3GANConfig(width=32, most=128, steps=2_000, lr=(1e-3, 1e-4), gamma=(1.0, 0.1)),
+    "default": R3GANConfig(size=64, steps=50_000),
+    "paper": R3GANConfig(width=384, most=768, blocks=2, batch=512, steps=200_000, gamma=(0.05, 0.005)),
+}
+
+
+def scaled_(layer: nn.Module, gain: float) -> nn.Module:
+    """Weights of deviation gain / sqrt(inputs); the bias, if any, is 0."""
+    weight = layer.weight
+    nn.init.normal_(weight, 0.0, gain / math.sqrt(weight[0].numel()))  # pyright: ignore
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)  # pyright: ignore
+    return layer
+
+
+class Block(nn.Module):
+    """x + 1x1, grouped 3x3, 1x1, leaky rectifiers between them: (B, C, H, W) -> the same shape.
+
+    The last convolution begins at 0, the others smaller the more blocks there are (Zhang et al. 2019, arXiv:1901.09321).
+    """
+
+    def __init__(self, width: int, group: int, depth: int):
+        super().__init__()
+        gain = GAIN * depth**-0.25
+        groups = max(1, width // group)
+        self.conv1 = scaled_(nn.Conv2d(width, width, 1), gain)
+        self.conv2 = scaled_(nn.Conv2d(width, width, 3, padding=1, groups=groups, bias=True), gain)
+        self.conv3 = scaled_(nn.Conv2d(width, width, 1, bias=False), 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = leaky_relu(self.conv1(x), SLOPE)
+        h = leaky_relu(self.conv2(h), SLOPE)
+        return x + self.conv3(h)
+
+
+class Resample(nn.Module):
+    """Twice or half the size through the filter [1, 2, 1], and a 1x1 convolution where the channels change."""
+
+    kernel: Tensor
+
+    def __init__(self, before: int, after: int, up: bool):
+        super().__init__()
+        self.up = up
+        self.conv = scaled_(nn.Conv2d(before, after, 1, bias=False), 1.0) if before != after else nn.Identity()
+        taps = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("kernel", torch.outer(taps, taps)[None, None], persistent=False)  # (1, 1, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.up:
+            return self.conv(self._smooth(x, stride=2))
+        return self._smooth(interpolate(self.conv(x), scale_factor=2), stride=1)
+
+    def _smooth(self, x: Tensor, stride: int) -> Tensor:
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, -1, -1, -1)  # (C, 1, 3, 3)
+        return conv2d(x, kernel, stride=stride, padding=1, groups=channels)
+
+
+def widths(c: R3GANConfig) -> list[int]:
+    """Channels from 4 x 4 up to the picture's size."""
+    return [min(c.most, c.width << i) for i in reversed(range(generation.doublings(c.size) + 1))]
+
+
+class Generator(nn.Module):
+    """z (B, latent), label (B,) -> picture (B, channels, size, size); about -1..1, not bounded."""
+
+    def __init__(self, c: R3GANConfig):
+        super().__init__()
+        self.classes = c.number_of_classes
+        channels = widths(c)
+        depth = c.blocks * len(channels)
+        self.basis = nn.Parameter(torch.randn(channels[0], 4, 4))
+        self.first = scaled_(nn.Linear(c.latent + self.classes, channels[0], bias=False), 1.0)
+        layers: list[nn.Module] = [Block(channels[0], c.group, depth) for _ in range(c.blocks)]
+        for before, after in pairwise(channels):
+            layers.append(Resample(before, after, up=True))
+            layers += [Block(after, c.group, depth) for _ in range(c.blocks)]
+        self.layers = nn.Sequential(*layers, scaled_(nn.Conv2d(channels[-1], c.channels, 1, bias=False), 1.0))
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        scale = self.first(with_class(z, label, self.classes))  # (B, top)
+        return self.layers(self.basis * scale[:, :, None, None])  # (B, top, 4, 4) -> (B, channels, size, size)
+
+
+class Discriminator(nn.Module):
+    """picture (B, channels, size, size), label (B,) -> logit (B,): the generator's mirror image."""
+
+    def __init__(self, c: R3GANConfig):
+        super().__init__()
+        channels = widths(c)[::-1]
+        depth = c.blocks * len(channels)
+        layers: list[nn.Module] = [scaled_(nn.Conv2d(c.channels, channels[0], 1, bias=False), 1.0)]
+        layers += [Block(channels[0], c.group, depth) for _ in range(c.blocks)]
+        for before, after in pairwise(channels):
+            layers.append(Resample(before, after, up=False))
+            layers += [Block(after, c.group, depth) for _ in range(c.blocks)]
+        top = channels[-1]
+        layers.append(scaled_(nn.Conv2d(top, top, 4, groups=top, bias=False), 1.0))  # (B, top, 4, 4) -> (B, top, 1, 1)
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.head = ProjectionHead(top, c.number_of_classes)
+        scaled_(self.head.score, 1.0)
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.head(self.layers(image), label)
+
+
+class R3GANTrainer(Trainer[R3GANConfig]):
+    """Trains G and D on the differences of their pairs."""
+
+    name = "r3gan"
+    G: nn.Module
+    D: nn.Module
+
+    open_data = generation.open_pictures
+    validate = generation.validate
+    preview = generation.preview
+    score = generation.score
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"G": Generator(self.config), "D": Discriminator(self.config)}
+
+    def optimisers(self) -> Optimiser:
+        c = self.config
+        return Adam(Cosine(*c.lr), (0.0, Cosine(*c.beta2)))
+
+    def averaged(self) -> dict[str, Schedule]:
+        """A half-life that grows from 0 to a share of the run."""
+        c = self.config
+        growing = Cosine(0.0, c.half_life * c.steps)
+
+        def decay(progress: float) -> float:
+            return 0.5 ** (1 / max(value_at(growing, progress), 1e-3))
+
+        return {"G": decay}
+
+    def stages(self) -> list[Stage]:
+        return [
+            Stage("adversarial", self.config.steps, [
+                Update("discriminator", trains=["D"], loss=self.discriminator_loss),
+                Update("generator",     trains=["G"], loss=self.generator_loss),
+            ], best=generation.best(self), controls=[generation.collapse(self)]),
+        ]  # fmt: skip
+
+    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Relativistic pairing plus gamma (R1 + R2); the penalties see the pictures as D does, through the augmentation."""
+        gamma = value_at(Cosine(*self.config.gamma), step.progress)
+        real = generation.reals(self, batch, step)
+        with torch.no_grad():
+            fake, label = generation.fakes(self, batch, step)
+
+        def critic(stream: str) -> Callable[[Tensor], Tensor]:
+            return lambda x: self.D(self.augmented(x, step, stream), label)
+
+        return {
+            "adversarial": losses.relativistic_pairing.discriminator(critic("real")(real), critic("fake")(fake)),
+            "r1": penalties.r1(critic("real"), real) * gamma,
+            "r2": penalties.r2(critic("fake"), fake) * gamma,
+        }
+
+    def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        fake, label = generation.fakes(self, batch, step)
+        with torch.no_grad():
+            real = self.D(self.augmented(generation.reals(self, batch, step), step, "real"), label)
+        fake = self.D(self.augmented(fake, step, "fake"), label)
+        return {"adversarial": losses.relativistic_pairing.generator(fake, real)}
+
+    def augmented(self, image: Tensor, step: Step, stream: str) -> Tensor:
+        share = value_at(Cosine(*self.config.augment_share), step.progress)
+        return generation.augmented(self, image, step, stream, share)
+
+
+load_model = functools.partial(generation.load_sampler, R3GANConfig(), Generator)
+"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""
