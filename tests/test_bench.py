@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,9 @@ import pytest
 import tomli_w
 import torch
 
-from multigen.cli.bench import read_recipe
+from multigen.cli.bench import merged, read_recipe
 from multigen.config import from_table
 from multigen.engine import Run
-from multigen.image.srgan import PRESETS
 from tests.tiny import KEYS, SETTINGS, multigen, photos
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,6 +106,7 @@ def test_what_was_measured_on_a_gpu_is_not_overwritten_without_one(
         ({"needs": "tpu"}, "needs 'tpu'; expected gpu"),
         ({"seeds": "3"}, "seeds = '3'; expected int"),
         ({"config": {"stepz": 1}}, "unknown field 'stepz'"),
+        ({"variants": {"a": {"stepz": 1}}}, "variants.a: unknown field 'stepz'"),
         ({"config": {"content": "vgg99"}}, "vgg99"),
         ({"run": {"speed": 1}}, "unknown field 'speed'"),
         ({"reach": [{"row": "bicubic", "at_lest": 1}]}, "unknown field 'at_lest'"),
@@ -131,6 +132,29 @@ def test_a_recipe_that_is_no_toml_is_named(tmp_path: Path, capsys: pytest.Captur
         assert len(said) == 1 and str(tmp_path / name) in said[0]
 
 
+def test_variants_are_trained_in_turn_and_their_rows_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    variants = {"plain": {}, "deeper": {"blocks": 2}}
+    path = written(tmp_path, variants=variants, reach=[reach("deeper/pretrain/last", "psnr_y", at_least=1)])
+    assert bench(path) == 0
+    content = json.loads((tmp_path / "results" / "mine.json").read_text())
+    own = {name: json.loads((tmp_path / "run" / name / "evaluation.json").read_text()) for name in variants}
+    assert content["rows"]["plain/adversarial/last"] == own["plain"]["rows"]["adversarial/last"]
+    assert content["rows"]["deeper/adversarial/last"] == own["deeper"]["rows"]["adversarial/last"]
+    assert content["rows"]["deeper/pretrain/last"] != content["rows"]["plain/pretrain/last"]
+    assert content["seconds"] == pytest.approx(sum(each["seconds"] for each in own.values()))
+    configs = [tomllib.loads((tmp_path / "run" / name / "config.toml").read_text())["config"] for name in variants]
+    assert [config["blocks"] for config in configs] == [1, 2]
+
+
+def test_of_real_data_one_row_is_kept() -> None:
+    contents = {
+        name: {"seconds": 1.0, "definitions": {"fd": name}, "rows": {"real": {"fd": 0.1}, "last": {"fd": fd}}}
+        for name, fd in (("a", 2.0), ("b", 3.0))
+    }
+    rows = merged(contents)["rows"]
+    assert rows == {"real": {"fd": 0.1}, "a/last": {"fd": 2.0}, "b/last": {"fd": 3.0}}
+
+
 def test_a_figure_that_there_is_not_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, reach=[{"row": "pretrain/best", "metric": "psnr"}])
     assert bench(path) == 2
@@ -148,15 +172,17 @@ def test_there_are_recipes() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_fit_their_configurations(path: Path) -> None:
     recipe = read_recipe(path)
-    config = from_table(PRESETS[recipe.preset], recipe.config, str(path))
+    base = import_module(f"multigen.recipes.{recipe.recipe}").PRESETS[recipe.preset]
+    config = from_table(base, recipe.config, str(path))
+    for name, changes in recipe.variants.items():
+        assert from_table(config, changes, f"{path}, {name}") != config or not changes
     from_table(Run(), recipe.run, str(path))
-    assert path.stem.startswith(recipe.recipe)
+    assert recipe.recipe in path.stem.split("-")
     assert recipe.budget.minutes > 0
-    sets = [part for name in config.test for part in Path(name).parts]
+    rows = {"bicubic", "pretrain", "adversarial", *recipe.variants}
     for target in recipe.targets(str(path)):
-        assert target.metric.split("/")[0] in sets
         assert target.at_least > float("-inf") or target.at_most < float("inf")
-        assert target.row.split("/")[0] in ("bicubic", "pretrain", "adversarial")
+        assert target.row.split("/")[0] in rows
 
 
 def test_every_recipe_has_a_result_and_every_result_a_recipe() -> None:

@@ -8,6 +8,8 @@ A recipe names a method and a preset, and what differs from it:
     needs = "gpu"                   # optional: without one the result says "not run" and why
     [config]                        # fields of the method's configuration
     data = "photos/bsds500"         # a relative path is sought here and in MULTIGEN_DATA
+    [variants.clip]                 # optional: trained once for each variant, whose fields differ; rows are clip/ROW
+    constraint = "clip"
     [run]                           # options of the run
     seed = 0
     [[reach]]                       # figures that the result must have, or the command ends with 1
@@ -29,7 +31,7 @@ import tyro
 from multigen.config import from_table, read_toml
 from multigen.errors import ConfigError
 
-__all__ = ["Recipe", "read_recipe", "run"]
+__all__ = ["Recipe", "merged", "read_recipe", "run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Reach:
 @dataclasses.dataclass(frozen=True)
 class Budget:
     minutes: float = 0.0
-    """Training time, of one seed; 0: not limited."""
+    """Training time, of one variant and one seed; 0: not limited."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Recipe:
     seeds: int = 1
     needs: str = ""
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    variants: dict[str, Any] = dataclasses.field(default_factory=dict)
     run: dict[str, Any] = dataclasses.field(default_factory=dict)
     reach: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     budget: Budget = Budget()
@@ -119,21 +122,38 @@ def _bench(path: Path, out: Path, device: str, folder: str) -> bool:
     module = import_module(f"multigen.recipes.{recipe.recipe}")
     if recipe.preset not in module.PRESETS:
         raise ConfigError(f"{path}: preset {recipe.preset!r}; expected one of {', '.join(module.PRESETS)}")
-    config = from_table(module.PRESETS[recipe.preset], recipe.config, f"{path}, config")
+    base = from_table(module.PRESETS[recipe.preset], recipe.config, f"{path}, config")
     options = from_table(Run(), recipe.run, f"{path}, run")
     options = dataclasses.replace(
         options, device=options.device if device == "auto" else device, out=folder or options.out
     )
-    evaluation, _, content = train(module.TRAINER, config, options, recipe.seeds)
+    configs = {name: from_table(base, v, f"{path}, variants.{name}") for name, v in recipe.variants.items()}
+    contents = {}
+    for name, config in (configs or {"": base}).items():
+        variant = dataclasses.replace(options, out=f"{options.out}/{name}" if options.out and name else options.out)
+        print(f"variant {name}" if name else path.stem)
+        contents[name] = train(module.TRAINER, config, variant, recipe.seeds)[2]
+    content = merged(contents)
     if rank() == 0:
         write_json(result, {**content, "command": f"multigen bench {path}"})
         print(f"{result} written")
-    met = [_check(target, evaluation.rows) for target in targets]
-    minutes = content["seconds"] / 60 / recipe.seeds
+    met = [_check(target, content["rows"]) for target in targets]
+    minutes = content["seconds"] / 60 / recipe.seeds / len(contents)
     if recipe.budget.minutes:
         met.append(minutes <= recipe.budget.minutes)
         print(f"{'ok    ' if met[-1] else 'MISSED'}  trained {minutes:.1f} minutes, at most {recipe.budget.minutes:g}")
     return all(met)
+
+
+def merged(contents: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One result of those of several variants: their rows under NAME/ROW, but those of real data once."""
+    rows: dict[str, dict[str, float]] = {}
+    for name, content in contents.items():
+        rows |= {f"{name}/{row}" if name and row != "real" else row: v for row, v in content["rows"].items()}
+    first = next(iter(contents.values()))
+    definitions = {metric: text for content in contents.values() for metric, text in content["definitions"].items()}
+    seconds = round(sum(content["seconds"] for content in contents.values()), 1)
+    return {**first, "seconds": seconds, "definitions": definitions, "rows": rows}
 
 
 def _check(target: Reach, rows: dict[str, dict[str, float]]) -> bool:

@@ -18,7 +18,7 @@ from torch.nn.functional import relu
 from multigen.engine.losses import at_least_float32, global_means
 from multigen.errors import ConfigError
 
-__all__ = ["clip_weights_", "lecam", "r1", "r2", "update_lecam", "wgan_gp"]
+__all__ = ["clip_weights_", "lecam", "r1", "r2", "scores_and_r1", "update_lecam", "wgan_gp"]
 
 Critic = Callable[[Tensor], Tensor]
 
@@ -42,7 +42,7 @@ def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
             "expected real and fake of one shape (B, ...) and mix (B, 1, ..., 1) with as many dimensions"
         )
     real, fake, mix = (at_least_float32(x) for x in (real, fake, mix))
-    norm = _gradient(critic, mix * real + (1 - mix) * fake).norm(dim=1)  # (B,)
+    norm = _scores_and_gradient(critic, mix * real + (1 - mix) * fake)[1].norm(dim=1)  # (B,)
     return (norm - 1).square().mean()
 
 
@@ -51,7 +51,16 @@ def r1(critic: Critic, real: Tensor) -> Tensor:
 
     The 1/2 is included and gamma is not: multiply by gamma as papers state it.
     """
-    return _gradient(critic, real).square().sum(dim=1).mean() / 2
+    return scores_and_r1(critic, real)[1]
+
+
+def scores_and_r1(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The critic's scores of samples (B, ...), and `r1` at them, of one and the same pass.
+
+    For losses that need both at each step: a pass less than on their own, and the scores are in float32 too.
+    """
+    scores, gradient = _scores_and_gradient(critic, x)
+    return scores, gradient.square().sum(dim=1).mean() / 2
 
 
 def r2(critic: Critic, fake: Tensor) -> Tensor:
@@ -59,13 +68,14 @@ def r2(critic: Critic, fake: Tensor) -> Tensor:
     return r1(critic, fake)
 
 
-def _gradient(critic: Critic, x: Tensor) -> Tensor:
-    """Gradient of the critic at each sample, flat (B, N), itself differentiable in the critic's parameters."""
+def _scores_and_gradient(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores, and the gradient of the critic at each sample, flat (B, N), itself differentiable in the critic's parameters."""
     critic = getattr(critic, "_orig_mod", critic)  # the raw module within a compiled one
     x = at_least_float32(x.detach()).requires_grad_()
     with torch.autocast(x.device.type, enabled=False):
-        (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    return gradient.flatten(1)
+        scores = critic(x)
+        (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+    return scores, gradient.flatten(1)
 
 
 def lecam(real_logits: Tensor, fake_logits: Tensor, state: dict[str, Tensor]) -> Tensor:

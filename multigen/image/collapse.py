@@ -12,8 +12,9 @@ from multigen.progress import say
 
 __all__ = ["LOW", "diversity", "watch"]
 
-LOW, WARM_UP, IN_A_ROW = 0.3, 200, 3
-"""Diversity below which samples count as alike; steps in which a young generator is left alone; checks before it is said."""
+LOW, WARM_UP, YOUNG, IN_A_ROW = 0.3, 200, 0.2, 3
+"""Diversity below which samples count as alike; steps, and share of a stage, in which a generator that never was diverse is left
+alone (the perceptron begins with a single grey digit, and needs 1,500 of 12,000 steps); checks in a row before it is said."""
 
 
 @torch.no_grad()
@@ -41,11 +42,14 @@ def _spread(image: Tensor) -> float:
 
 def watch(trainer: Any, look: Callable[[], float], lows: float, signals: Mapping[str, float]) -> tuple[float, str]:
     """A control's rule: `lows` counts the checks in a row that found low diversity; says it once, then rests at -1."""
-    if lows < 0 or trainer.step < WARM_UP:
+    if lows < 0 or trainer.index < WARM_UP:
         return lows, ""
     found = look()
     if found >= LOW:
+        trainer.state["collapse/diverse"] = 1
         return 0.0, f"diversity {found:.2f}"
+    if not trainer.state.get("collapse/diverse") and trainer.index < YOUNG * trainer.stage.steps:
+        return 0.0, f"diversity {found:.2f}, but young"
     if lows + 1 < IN_A_ROW:
         return lows + 1, f"diversity {found:.2f}, below {LOW}"
     said = (

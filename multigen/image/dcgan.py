@@ -30,6 +30,8 @@ class DCGANConfig(GenerationConfig):
     width: int = 64
     """Channels of the layers at the highest resolution; they double with each halving (128 in the paper, at 64 pixels)."""
     lr: float = 2e-4
+    discriminator_lr: float = 0.0
+    """Learning rate of D; 0: that of G. Below it, D learns a small set by heart later (Heusel et al. 2017, arXiv:1706.08500)."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Of Adam (section 4)."""
 
@@ -109,8 +111,9 @@ class DCGANTrainer(Trainer[DCGANConfig]):
         c = self.config
         return {"G": build_generator(c), "D": Discriminator(c.width, c.size, c.channels, c.number_of_classes)}
 
-    def optimisers(self) -> Optimiser:
-        return Adam(self.config.lr, self.config.betas)
+    def optimisers(self) -> dict[str, Optimiser]:
+        c = self.config
+        return {"G": Adam(c.lr, c.betas), "D": Adam(c.discriminator_lr or c.lr, c.betas)}
 
     def stages(self) -> list[Stage]:
         return [

@@ -207,14 +207,15 @@ class R3GANTrainer(Trainer[R3GANConfig]):
         with torch.no_grad():
             fake, label = generation.fakes(self, batch, step)
 
-        def critic(stream: str) -> Callable[[Tensor], Tensor]:
-            return lambda x: self.D(self.augmented(x, step, stream), label)
+        D = self.nets["D"]  # raw, if compiled: it is differentiated twice
 
-        return {
-            "adversarial": losses.relativistic_pairing.discriminator(critic("real")(real), critic("fake")(fake)),
-            "r1": penalties.r1(critic("real"), real) * gamma,
-            "r2": penalties.r2(critic("fake"), fake) * gamma,
-        }
+        def critic(stream: str) -> Callable[[Tensor], Tensor]:
+            return lambda x: D(self.augmented(x, step, stream), label)
+
+        real_scores, r1 = penalties.scores_and_r1(critic("real"), real)
+        fake_scores, r2 = penalties.scores_and_r1(critic("fake"), fake)
+        adversarial = losses.relativistic_pairing.discriminator(real_scores, fake_scores)
+        return {"adversarial": adversarial, "r1": r1 * gamma, "r2": r2 * gamma}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = generation.fakes(self, batch, step)

@@ -89,8 +89,8 @@ class WGANTrainer(Trainer[WGANConfig]):
         real, fake, label = generation.pairs(self, batch, step)
         terms = {"wasserstein": losses.wasserstein.discriminator(self.D(real, label), self.D(fake, label))}
         if self.config.constraint == "gp":
-            mix = step.rand("mix", 1, 1, 1)
-            terms["penalty"] = penalties.wgan_gp(lambda x: self.D(x, label), real, fake, mix) * self.config.penalty
+            D, mix = self.nets["D"], step.rand("mix", 1, 1, 1)  # raw, if compiled: it is differentiated twice
+            terms["penalty"] = penalties.wgan_gp(lambda x: D(x, label), real, fake, mix) * self.config.penalty
         return terms
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:

@@ -66,6 +66,10 @@ def test_quadratic_critic(shape: tuple[int, ...]) -> None:
         energy = x.square().sum() / len(x)
         torch.testing.assert_close(value, 1.7**2 / 2 * energy)
         torch.testing.assert_close(torch.autograd.grad(value, a)[0], 1.7 * energy)
+    scores, value = penalties.scores_and_r1(critic, real)
+    torch.testing.assert_close(scores, critic(real))
+    expected = real.flatten(1).square().sum(1).sum() / 2 + 1.7 * real.square().sum() / len(real)
+    torch.testing.assert_close(torch.autograd.grad(scores.sum() + value, a)[0], expected)
 
 
 def test_the_norm_is_of_a_sample_not_of_a_pixel() -> None:

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -329,20 +330,42 @@ def test_diversity_is_nought_for_one_picture_and_one_for_the_data() -> None:
     assert abs(diversity(Constant(1.0), as_real, None, real) - 1) < 1e-5
 
 
-class Watched:
-    step = 0
+def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
+    """A run of `steps` steps in which each check finds the next diversity, and the control after each check."""
+    run, lows, values = SimpleNamespace(step=0, index=0, state={}, stage=SimpleNamespace(steps=steps)), 0.0, []
+    looks = iter(found)
+    for run.step in range(50, 200 + 50 * len(found), 50):
+        run.index = run.step
+        lows = watch(run, lambda: next(looks), lows, {})[0]
+        values.append(lows)
+    assert next(looks, None) is None or lows == -1
+    return run, values[3:]  # from step 200 on
 
 
 def test_collapse_is_said_once_with_the_step(capsys: pytest.CaptureFixture[str]) -> None:
-    run, lows, found = Watched(), 0.0, iter([0.1, 0.9, 0.1, 0.1, 0.1])
-    said = []
-    for run.step in range(50, 700, 50):
-        lows, reason = watch(run, lambda: next(found), lows, {})
-        said.append(reason)
+    _, values = watched(500, [0.1, 0.9, 0.1, 0.1, 0.1, 0.1])
+    assert values == [1, 0, 1, 2, -1, -1]
     printed = capsys.readouterr()
-    assert (printed.out + printed.err).count("step 400: the generator has collapsed") == 1
-    assert lows == -1.0
-    assert "10%" in "".join(said)
+    said = printed.out + printed.err
+    assert said.count("step 400: the generator has collapsed: samples differ 10%") == 1 == said.count("collapsed")
+
+
+def test_a_generator_that_never_was_diverse_has_a_fifth_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert watched(2000, [0.1] * 9)[1] == [0, 0, 0, 0, 1, 2, -1, -1, -1]  # 400 steps
+    assert watched(2000, [0.5, 0.1, 0.1, 0.1])[1] == [0, 1, 2, -1]
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("collapsed") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "lr", "times"), [("gan", 2e-2, 1), ("dcgan", 5e-4, 0)])
+def test_a_broken_setting_is_noticed_within_500_steps(
+    method: str, lr: float, times: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"size": 32, "width": 64 if method == "gan" else 8, "batch": 16, "steps": 500}
+    trainer(method, tmp_path, Path("digits"), lr=lr, **settings).fit()
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("the generator has collapsed") == times
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -351,7 +374,7 @@ def test_every_method_watches_for_collapse(method: str, folder: Path) -> None:
     made.prepare()
     (control,) = made.plan[0].controls
     assert control.name == "collapse"
-    made.step = 1000
+    made.step = made.index = 1000
     assert control.rule(0.0, {})[1].startswith("diversity")
 
 
