@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from multigen.engine import Adam, Batch, Stage, Step, Terms, Trainer, Update, losses
 from multigen.engine.optimisers import Optimiser
+from multigen.engine.schedules import Linear
 from multigen.image import generation
 from multigen.image.generation import GenerationConfig
 from multigen.layers import ProjectionHead, with_class
@@ -29,9 +30,8 @@ class DCGANConfig(GenerationConfig):
     """Dimensions of z ~ N(0, I) (uniform in the paper)."""
     width: int = 64
     """Channels of the layers at the highest resolution; they double with each halving (128 in the paper, at 64 pixels)."""
-    lr: float = 2e-4
-    discriminator_lr: float = 0.0
-    """Learning rate of D; 0: that of G. Below it, D learns a small set by heart later (Heusel et al. 2017, arXiv:1706.08500)."""
+    lr: tuple[float, float] = (2e-4, 2e-4)
+    """Learning rate at the beginning and at the end, in between a straight line (constant in the paper)."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Of Adam (section 4)."""
 
@@ -111,9 +111,9 @@ class DCGANTrainer(Trainer[DCGANConfig]):
         c = self.config
         return {"G": build_generator(c), "D": Discriminator(c.width, c.size, c.channels, c.number_of_classes)}
 
-    def optimisers(self) -> dict[str, Optimiser]:
-        c = self.config
-        return {"G": Adam(c.lr, c.betas), "D": Adam(c.discriminator_lr or c.lr, c.betas)}
+    def optimisers(self) -> Optimiser:
+        start, end = self.config.lr
+        return Adam(start if start == end else Linear(start, end), self.config.betas)
 
     def stages(self) -> list[Stage]:
         return [
