@@ -3,12 +3,12 @@
     python -m benchmarks.image_training
     python -m benchmarks.image_training --profile
 
-Three loops run in one process in turn, block by block, and are compared within each pair of blocks: the plain loop in fp32 against
-ours in fp32, then against ours in bf16. A step shows D one batch of real and one of generated pictures and updates D and G once.
+Two loops run in one process in turn, block by block, and are compared within each pair of blocks: the plain loop in fp32 against
+ours in fp32, then against ours in bf16. A step shows D a batch of real and one of generated pictures and updates D and G once.
 
-- The plain loop: contiguous tensors, a DataLoader over float pictures, binary cross-entropy with label tensors, a backward pass for
-  the real and one for the generated batch, the generated batch used again in G's update (whose backward pass also computes D's
-  gradients, for nothing), Adam as it comes, and every loss read at every step.
+- The plain loop: contiguous tensors, a DataLoader over float pictures, binary cross-entropy with label tensors, a backward pass
+  for the real and one for the generated batch, the generated batch used again in G's update (whose backward pass also computes
+  D's gradients, for nothing), Adam as it comes, and every loss read at every step.
 - Ours, `DCGANTrainer` as it is: channels last, pictures of 8 bits in memory, fused Adam, D frozen in G's update; and besides, new
   latents for G's update, a running average of G, keyed randomness, and the check of every gradient.
 
@@ -28,7 +28,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.engine_overhead import interleaved
-from multigen.engine import Run
+from multigen.engine import Run, TensorSource
 from multigen.evaluation import Evaluation, record, write_json
 from multigen.image.dcgan import DCGANConfig, DCGANTrainer
 
@@ -49,7 +49,8 @@ class PlainLoop:
         c = trainer.config
         self.latent, self.device = c.latent, trainer.device
         self.G, self.D = (copy.deepcopy(trainer.nets[name]).to(memory_format=torch.contiguous_format) for name in "GD")
-        images = trainer.judge.sets.train.images.float() / 127.5 - 1
+        assert isinstance(trainer.data, TensorSource)
+        images = trainer.data.tensors["image"].float() / 127.5 - 1
         self.loader = DataLoader(TensorDataset(images), batch_size=c.batch, shuffle=True, drop_last=True)
         self.batches = iter(self.loader)
         self.criterion = nn.BCEWithLogitsLoss()

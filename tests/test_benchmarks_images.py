@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import image_training
 from benchmarks.image_training import PlainLoop, measure, noise, prepared, profile
-from multigen.engine import Run, Step
+from multigen.engine import Run, Step, TensorSource
 from multigen.image.dcgan import DCGANConfig, DCGANTrainer
 
 SMALL = DCGANConfig(size=16, width=4, batch=4, latent=8, steps=6, hold=0, samples=8)
@@ -25,7 +25,8 @@ def test_both_loops_begin_with_the_same_losses(trainer: DCGANTrainer, monkeypatc
     latents = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
     monkeypatch.setattr(Step, "randn", lambda self, stream, *shape: latents)
     monkeypatch.setattr(torch, "randn", lambda *shape, device=None: latents)
-    images = trainer.judge.sets.train.images[:4]
+    assert isinstance(trainer.data, TensorSource)
+    images = trainer.data.tensors["image"][:4]
     monkeypatch.setattr(plain, "real", lambda: images.float() / 127.5 - 1)
     monkeypatch.setattr(trainer.updater, "move", lambda batch: {"image": images})
     loss_d, loss_g = plain.step(0)

@@ -88,7 +88,7 @@ def _only_npz(folder: Path, split: str) -> Path:
 
 def _read_npz(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             content = {key: file[key] for key in ("images", "labels") if key in file}
     except Exception as error:  # damaged files raise ValueError, OSError, EOFError, BadZipFile, zlib.error, ...
         raise DataError(f"{path}: cannot be read as .npz ({error}); save it anew with numpy.savez") from error

@@ -20,7 +20,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.evaluation import Evaluation
 from multigen.features import Moments
 from multigen.image.sampling import Sampler
-from multigen.image.sets import ImageSet, grid, open_images, pick, split_off, split_off_classes
+from multigen.image.sets import ImageSet, NoTestSplit, grid, open_images, pick, split_off, split_off_classes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -68,13 +68,19 @@ def open_sets(c: Any) -> Sets:
     train = read(c.data, "train")
     if c.hold_classes:
         train, test = split_off_classes(train, c.hold_classes)
-    elif c.test:
-        test = read(c.test, "test")
     else:
         try:
-            test = read(c.data, "test")
-        except DataError:  # the data bring none
-            train, test = split_off(train, max(2, len(train) // 10))
+            test = read(c.test or c.data, "test")
+        except NoTestSplit:  # so a set named for it is the test set as a whole, and data that bring none give a tenth
+            if c.test:
+                test = read(c.test, "train")
+            elif len(train) < 4:
+                raise DataError(
+                    f"{c.data}: {len(train)} pictures, expected at least 4, two of them for testing; add pictures, or name a "
+                    "test set: --test FOLDER"
+                ) from None
+            else:
+                train, test = split_off(train, max(2, len(train) // 10))
     hold = min(c.hold, len(train) // 10)
     if hold < 2:
         return Sets(train, None, test)
@@ -298,8 +304,11 @@ class Judge:
         return measure(self.extractor_name, h, self.features_of(self.sets.test))
 
     def _memorisation(self, h: Tensor) -> dict[str, float]:
-        score = features.memorisation(h, self.features_of(self.sets.train), self.features_of(self.sets.test))
-        return {"memorisation": score}
+        train, test = (self.features_of(images) for images in (self.sets.train, self.sets.test))
+        try:
+            return {"memorisation": features.memorisation(h, train, test)}
+        except DataError:  # every sample is a copy of a test picture: there is no ratio
+            return {}
 
     def _classes(self, probabilities: Tensor | None, asked: Tensor | None) -> dict[str, float]:
         """What class probabilities (N, K) say of pictures whose classes should be `asked` (N,); empty without any."""

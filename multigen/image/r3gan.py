@@ -77,7 +77,7 @@ class Pointwise(nn.Linear):
     """A 1x1 convolution, (B, C, H, W) -> (B, after, H, W), as the matrix product it is where channels lie last.
 
     torch takes second derivatives of convolutions by other convolutions, with kernels as large as the picture; of matrix products
-    by matrix products. On a CPU a step of this method takes a quarter less time with it.
+    by matrix products. With it and `Smaller` a step takes a fifth less time on a CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,8 +110,8 @@ TAPS = torch.outer(torch.tensor([1.0, 2.0, 1.0]), torch.tensor([1.0, 2.0, 1.0]))
 class Smaller(torch.autograd.Function):
     """Half the size through the filter [1, 2, 1]: (B, C, H, W) -> (B, C, H/2, W/2).
 
-    Its derivative is `Spread`, and the other way round: none is taken with respect to the filter, as torch would do for every channel
-    on the way to a second derivative.
+    Its derivative is `Spread`, and the other way round: none is taken with respect to the filter, as torch would do for every
+    channel on the way to a second derivative.
     """
 
     @staticmethod

@@ -1,0 +1,135 @@
+"""Sets of pictures that files hold as arrays."""
+
+import gzip
+import io
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from multigen.errors import DataError
+from multigen.image import arrays
+from multigen.image.sets import NoTestSplit, open_images
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (6, 28, 28), dtype=np.uint8)
+COLOUR = RNG.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+LABELS = np.array([0, 1, 2, 0, 1, 2])
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    content = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape) + values.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_idx_files_are_read_and_padded_to_32(tmp_path: Path, suffix: str) -> None:
+    for part in ("train", "t10k"):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte{suffix}", GREY)
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte{suffix}", LABELS.astype(np.uint8))
+    images = open_images(str(tmp_path), 32)
+    assert torch.equal(images.images[:, 0, 2:30, 2:30], torch.from_numpy(GREY)) and images.images.shape[2:] == (32, 32)
+    assert images.images[:, :, :2].max() == 0
+    assert images.labels is not None and images.labels.tolist() == LABELS.tolist()
+    assert torch.equal(open_images(str(tmp_path), 28, split="test").images[:, 0], torch.from_numpy(GREY))
+
+
+def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
+    images = tmp_path / "train-images-idx3-ubyte"
+    write_idx(images, GREY)
+    with pytest.raises(DataError, match="expected train-images-idx3-ubyte and train-labels-idx1-ubyte"):
+        open_images(str(tmp_path), 28)
+    write_idx(tmp_path / "train-labels-idx1-ubyte", LABELS[:5].astype(np.uint8))
+    with pytest.raises(DataError, match="6 pictures, but 5 labels"):
+        open_images(str(tmp_path), 28)
+    images.write_bytes(images.read_bytes()[:-9])
+    with pytest.raises(DataError, match="cut off or damaged"):
+        open_images(str(tmp_path), 28)
+    images.write_bytes(b"PK\x03\x04 no idx")
+    with pytest.raises(DataError, match="expected an IDX file"):
+        open_images(str(tmp_path), 28)
+    with pytest.raises(NoTestSplit, match="t10k-images"):
+        open_images(str(tmp_path), 28, split="test")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_npz_files(tmp_path: Path, kind: type) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, images=COLOUR if kind is np.uint8 else (COLOUR / 255).astype(kind), labels=np.array(list("abcabc")))
+    images = open_images(str(path), 8)
+    assert torch.equal(images.images, torch.from_numpy(COLOUR).permute(0, 3, 1, 2)) and images.classes == (
+        "a",
+        "b",
+        "c",
+    )
+    with pytest.raises(NoTestSplit, match="--test FILE"):
+        open_images(str(path), 8, split="test")
+
+
+def test_a_folder_of_npz_files_has_splits(tmp_path: Path) -> None:
+    np.savez(tmp_path / "train_6.npz", images=COLOUR)
+    np.savez(tmp_path / "test_2.npz", images=COLOUR[:2])
+    assert [len(open_images(str(tmp_path), 8, split=split)) for split in ("train", "test")] == [6, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"pictures": COLOUR}, "holds no array images; save it with numpy.savez"),
+        ({"images": COLOUR[..., :2]}, r"expected \(N, H, W\) or \(N, H, W, 1 or 3\)"),
+        ({"images": COLOUR, "labels": LABELS[:4]}, r"labels int64 \(4,\), expected integers or strings \(6,\)"),
+        ({"images": np.full((6, 8, 8), np.nan)}, "384 of 384 values are not finite; leave their pictures out"),
+        ({"images": np.full((6, 8, 8), 7.0)}, "values 7 to 7, expected 0..1 for floats; scale them"),
+        ({"images": COLOUR.astype(np.int32)}, "images of int32, expected uint8 or floats in 0..1"),
+        ({"images": np.array([{}] * 6, dtype=object)}, "cannot be read as .npz"),  # a pickle
+    ],
+)
+def test_npz_files_that_do_not_fit_are_named(tmp_path: Path, content: dict[str, np.ndarray], message: str) -> None:
+    np.savez(tmp_path / "bad.npz", **content)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(DataError, match=message) as error:
+        open_images(str(tmp_path / "bad.npz"), 8)
+    assert str(tmp_path / "bad.npz") in str(error.value)
+
+
+def test_a_damaged_npz_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "bad.npz", images=COLOUR)
+    (tmp_path / "bad.npz").write_bytes((tmp_path / "bad.npz").read_bytes()[:300])
+    with pytest.raises(DataError, match=r"bad\.npz: cannot be read as \.npz .*; save it anew with numpy\.savez"):
+        open_images(str(tmp_path / "bad.npz"), 8)
+
+
+def test_cifar10_is_read_from_its_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planes = RNG.integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
+    record = b"".join(bytes([label]) + x.tobytes() for label, x in zip((3, 1), planes, strict=True))
+    with tarfile.open(tmp_path / arrays.CIFAR10_FILE, "w:gz") as archive:
+        files = {f"data_batch_{i}.bin": record for i in range(1, 6)} | {"test_batch.bin": record}
+        for name, content in (files | {"batches.meta.txt": b"plane\ncar\nbird\ncat\n"}).items():
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path))
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", lambda *arguments: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MULTIGEN_DATA", raising=False)
+    train, test = (open_images("cifar10", 32, split=split) for split in ("train", "test"))
+    assert len(train) == 10 and torch.equal(test.images, torch.from_numpy(planes))
+    assert test.classes == ("car", "cat") and test.labels is not None and test.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_without_a_network_the_remedy_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*arguments: object, **options: object) -> None:
+        raise RuntimeError("Error downloading")
+
+    monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path))
+    monkeypatch.delenv("MULTIGEN_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", unreachable)
+    monkeypatch.setattr("torchvision.datasets.MNIST", unreachable)
+    with pytest.raises(
+        DataError, match=f"{name}: not here.*connect to a network, give a folder that holds it, or take"
+    ):
+        open_images(name, 32)

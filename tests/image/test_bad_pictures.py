@@ -1,0 +1,83 @@
+"""Bad input of the methods that make pictures from noise, through their commands: exit code 2, one line, value and remedy."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from multigen.recipes import dcgan
+from multigen.recipes.runner import main
+from tests import tiny
+
+WORDS = ["--size", "16", "--steps", "2", "--batch", "4", "--width", "4", "--samples", "20", "--hold", "0"]
+WORDS += ["--device", "cpu", "--precision", "fp32"]
+
+
+def pictures(folder: Path, count: int = 12) -> Path:
+    folder.mkdir()
+    for i in range(count):
+        Image.fromarray(tiny.pixels(18, 16, seed=i)).save(folder / f"{i}.png")
+    return folder
+
+
+def dcgan_tiny(*words: str | Path) -> int:
+    return tiny._run(lambda: main(dcgan.TRAINER, dcgan.PRESETS), ["tiny", *WORDS, *words])
+
+
+def mixed(place: Path) -> list[str | Path]:
+    pictures(place / "p")
+    Image.fromarray(tiny.pixels(16, 16)).convert("L").save(place / "p" / "grey.png")
+    return ["--data", place / "p"]
+
+
+def not_a_number(place: Path) -> list[str | Path]:
+    np.savez(place / "bad.npz", images=np.full((20, 16, 16), np.nan, np.float32))
+    return ["--data", place / "bad.npz"]
+
+
+CASES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
+    "no labels": (lambda p: ["--data", pictures(p / "p"), "--conditional"], "/p has no labels; sort the pictures"),
+    "one picture": (lambda p: ["--data", pictures(p / "p", 1)], "/p: 1 pictures, expected at least 2; add pictures"),
+    "three pictures": (lambda p: ["--data", pictures(p / "p", 3)], "/p: 3 pictures, expected at least 4, two of them"),
+    "mixed": (mixed, "make them so: --channels 3 or 1"),
+    "size": (
+        lambda p: ["--data", pictures(p / "p"), "--size", "48"],
+        "size 48: the network doubles 4 pixels; the nearest",
+    ),
+    "NaN": (not_a_number, "bad.npz: 5120 of 5120 values are not finite; leave their pictures out, or mend them"),
+    "augment": (lambda p: ["--data", pictures(p / "p"), "--augment", "blur"], "augment 'blur': 'blur' is unknown"),
+    "name": (lambda p: ["--data", "mnits"], "mnits: no such file or folder"),
+    "classes": (
+        lambda p: ["--data", pictures(p / "p"), "--hold-classes", "2"],
+        "no labels; give --labels, or hold out none",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make, message = CASES[name]
+    assert dcgan_tiny(*make(tmp_path), "--out", tmp_path / "run") == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1 and message in printed
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_fewer_pictures_than_a_batch_will_do(count: int, tmp_path: Path) -> None:
+    """And a run that was trained is not lost because there are too few pictures to measure it by neighbours."""
+    assert dcgan_tiny("--data", pictures(tmp_path / "p", count), "--batch", "16", "--out", tmp_path / "run") == 0
+    assert (tmp_path / "run" / "evaluation.json").exists() and (tmp_path / "run" / "model" / "G.safetensors").exists()
+
+
+def test_a_class_that_was_never_trained_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "p").mkdir(exist_ok=True)
+        pictures(tmp_path / "p" / name)
+    words = ["--data", tmp_path / "p", "--conditional", "--features", "efficientnet_lite0", "--out", tmp_path / "run"]
+    assert dcgan_tiny(*words) == 0
+    capsys.readouterr()
+    assert tiny.multigen(["sample", "--model", tmp_path / "run", "--class", "cow", "--out", tmp_path / "s"]) == 2
+    assert "class 'cow' was never trained; choose from cat, dog" in capsys.readouterr().err

@@ -1,0 +1,252 @@
+"""What is measured of generated pictures, on which pictures, and under which names."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from multigen.errors import ConfigError
+from multigen.image import judge
+from multigen.image.generation import GenerationConfig
+from multigen.image.judge import Judge, Sets, compare, embed, measure, nearest_picture, open_extractor, open_sets
+from multigen.image.sampling import Sampler
+from multigen.image.sets import ImageSet
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
+
+
+def pictures(n: int, seed: int, classes: int = 0, name: str = "made") -> ImageSet:
+    """Noise about a brightness that depends on the class."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % max(classes, 1)
+    images = torch.randint(0, 90, (n, 1, 16, 16), generator=draw) + 60 * labels.view(-1, 1, 1, 1)
+    known = tuple(f"c{k}" for k in range(classes))
+    return ImageSet(
+        name, images.to(torch.uint8), labels if classes else None, known, tuple(f"{seed}/{i}" for i in range(n))
+    )
+
+
+def features_by_brightness(image: Tensor) -> tuple[Tensor, Tensor]:
+    """A stand-in for a network: mean and deviation of 4 quarters, and three classes by brightness."""
+    x = image.float().unfold(2, 8, 8).unfold(3, 8, 8).flatten(4).flatten(1, 3)  # (B, 4, 64)
+    h = torch.cat([x.mean(2), x.std(2)], 1)  # (B, 8)
+    distance = (x.mean((1, 2))[:, None] - torch.tensor([45.0, 105.0, 165.0])).abs()
+    return h, (-distance).softmax(1)
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: features_by_brightness)
+
+
+class Copies(nn.Module):
+    """A generator that gives out pictures of a set, one after another."""
+
+    def __init__(self, images: Tensor):
+        super().__init__()
+        self.weight, self.images, self.next = nn.Parameter(torch.zeros(1)), images, 0
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        chosen = torch.arange(self.next, self.next + len(z)) % len(self.images)
+        self.next += len(z)
+        return self.images[chosen].float() / 127.5 - 1
+
+
+def sets_of(n: int = 120, classes: int = 3) -> Sets:
+    return Sets(pictures(n, 1, classes), pictures(n // 4, 2, classes), pictures(n, 3, classes))
+
+
+# ---------------------------------------------------------------------------------------------------- which pictures
+
+
+def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
+    images = np.stack([np.full((4, 4), i, np.uint8) for i in range(60)])
+    for name, part in (("all", images), ("other", images[:5])):
+        np.savez(tmp_path / f"{name}.npz", images=part, labels=np.arange(len(part)) % 6)
+    c = GenerationConfig(data=str(tmp_path / "all.npz"), size=4)
+    sizes = {
+        "split off": open_sets(c),
+        "given": open_sets(replace(c, test=str(tmp_path / "other.npz"))),
+        "classes": open_sets(replace(c, hold_classes=2)),
+        "held out": open_sets(replace(c, hold=3)),
+        "none held out": open_sets(replace(c, hold=0)),
+    }
+    found = {
+        k: (len(s.train), None if s.validation is None else len(s.validation), len(s.test)) for k, s in sizes.items()
+    }
+    assert found == {
+        "split off": (49, 5, 6),
+        "given": (54, 6, 5),
+        "classes": (36, 4, 20),
+        "held out": (51, 3, 6),
+        "none held out": (54, None, 6),
+    }
+    held = sizes["split off"]
+    assert held.validation is not None
+    values = [{int(x) for x in s.images[:, 0, 0, 0]} for s in (held.train, held.validation, held.test)]
+    assert sum(map(len, values)) == 60 == len(set.union(*values))
+    brought = open_sets(GenerationConfig(size=8))
+    assert len(brought.test) == 359
+
+
+# ---------------------------------------------------------------------------------------------------- figures
+
+
+def test_neighbours_are_not_counted_among_too_few() -> None:
+    h = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    assert list(measure("x", h, h[:5])) == ["fd_x", "kd_x"]
+    assert list(measure("x", h, h)) == ["fd_x", "kd_x", "precision", "recall", "density", "coverage"]
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("inception", ["fid", "kid", "inception_score"]),
+        ("classifier", ["fd_classifier", "kd_classifier", "is_classifier"]),
+    ],
+)
+def test_figures_bear_the_name_of_their_network(stub: None, name: str, first: list[str]) -> None:
+    found = compare(name, pictures(60, 1, 3), pictures(50, 2, 3), CPU)
+    assert list(found.rows) == ["real", "fake"] and {*first} <= found.rows["fake"].keys()
+    assert found.definitions.keys() == {m for row in found.rows.values() for m in row}
+    assert all("50 against 60 pictures" in text for text in found.definitions.values())
+
+
+def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_floor(stub: None) -> None:
+    sets = sets_of()
+    it = Judge(sets, 120, CPU)
+    floor = it.floor()
+    copies = it.measure(Sampler(Copies(sets.train.images), 2))
+    new = it.measure(Sampler(Copies(pictures(120, 9, 3).images), 2))
+    noise = it.measure(Sampler(Copies(torch.full((1, 1, 16, 16), 250, dtype=torch.uint8)), 2))
+    assert copies["memorisation"] == 0
+    assert 0.8 < new["memorisation"] < 1.25 and 0.8 < floor["memorisation"] < 1.25
+    assert new["fd_classifier"] < 20 * floor["fd_classifier"] + 5 < noise["fd_classifier"]
+    assert copies["coverage"] > 0.9 and noise["coverage"] == 0
+    named = it.definitions()
+    assert {*floor, *copies} <= named.keys()
+
+
+def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
+    sets = sets_of()
+    it = Judge(sets, 120, CPU)
+    right = it.measure(Sampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
+    assert right["as_asked"] == right["recognised"] == 1 and right["classes"] == 3 and right["class_kl"] < 1e-9
+    shifted = it.measure(Sampler(Copies(sets.test.images.roll(1, 0)), 2, ("c0", "c1", "c2")))
+    assert shifted["as_asked"] == 0 and shifted["recognised"] == 1
+    one = it.measure(Sampler(Copies(sets.test.images[::3]), 2))
+    assert one["classes"] == 1 and one["class_kl"] == pytest.approx(np.log(3)) and "as_asked" not in one
+    assert one["is_classifier"] < 1.01 < 2.5 < right["is_classifier"] <= 3
+
+
+def test_without_labels_no_classes_are_counted() -> None:
+    it = Judge(sets_of(12, 0), 12, CPU)
+    assert it.extractor_name == "efficientnet_lite0" and it.chooses_by == "fd_efficientnet_lite0"
+    found = it.measure(Sampler(Copies(it.sets.train.images), 2))
+    assert not {"recognised", "classes", "is_efficientnet_lite0"} & found.keys() and "fd_efficientnet_lite0" in found
+
+
+def test_a_discriminator_that_knows_its_pictures_is_found_out(stub: None) -> None:
+    sets = sets_of()
+    it = Judge(sets, 120, CPU)
+    known = {x.numpy().tobytes() for x in sets.train.images}
+
+    class Knows(nn.Module):
+        def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+            pixels = ((image + 1) * 127.5).round().to(torch.uint8).contiguous()
+            return torch.tensor([float(x.numpy().tobytes() in known) for x in pixels])
+
+    class Blind(nn.Module):
+        def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+            return image[:, 0, 0, 0]
+
+    assert it.overfitting(Knows(), False) == {"d_overfit": 0.5}
+    assert abs(it.overfitting(Blind(), False)["d_overfit"]) < 0.3
+    assert Judge(replace(sets, validation=None), 120, CPU).overfitting(Knows(), False) == {}
+
+
+def test_features_do_not_depend_on_the_batch() -> None:
+    images = pictures(9, 1).images
+    extract = open_extractor("efficientnet_lite0", None, CPU)
+    torch.testing.assert_close(
+        embed(extract, images, CPU, 9)[0], embed(extract, images, CPU, 2)[0], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_features_of_real_pictures_are_kept_and_belong_to_their_classifier(
+    stub: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets, calls = sets_of(), []
+    monkeypatch.setattr(judge, "embed", lambda *a: calls.append(a) or embed(*a))
+    first = Judge(sets, 120, CPU).features_of(sets.test)
+    assert torch.equal(Judge(sets, 120, CPU).features_of(sets.test), first) and len(calls) == 1
+    assert sets.train.labels is not None
+    other = replace(sets, train=replace(sets.train, labels=sets.train.labels.roll(1)))
+    Judge(other, 120, CPU).features_of(sets.test)
+    assert len(calls) == 2  # another labelling makes another classifier
+
+
+def test_nearest_shows_a_copy_above_itself(stub: None) -> None:
+    it = Judge(sets_of(), 120, CPU)
+    sheet = np.asarray(nearest_picture(it.sets.train.images[5:8], it))
+    assert np.array_equal(sheet[:16], sheet[-16:])
+
+
+# ---------------------------------------------------------------------------------------------------- networks
+
+
+def test_the_classifier_is_trained_once_and_knows_its_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, quick = judge.train_classifier, []
+
+    def short(*a: Any, **k: Any) -> nn.Module:
+        quick.append(1)
+        return train(*a, **{**k, "steps": 30, "batch": 32})
+
+    monkeypatch.setattr(judge, "train_classifier", short)
+    images = pictures(60, 1, 3)
+    for _ in range(2):
+        probabilities = open_extractor("classifier", images, CPU)(images.images)[1]
+    assert quick == [1] and probabilities is not None and images.labels is not None
+    assert (probabilities.argmax(1) == images.labels).float().mean() > 0.9
+
+
+def test_what_cannot_be_opened_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torchmetrics", "torchmetrics.image", "torchmetrics.image.fid"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=r"weights cannot be had .*pip install 'multigen\[fid\]'.*efficientnet_lite0"):
+        open_extractor("inception", None, CPU)
+    with pytest.raises(ConfigError, match="no labels; take efficientnet_lite0"):
+        open_extractor("classifier", pictures(4, 1), CPU)
+    with pytest.raises(ConfigError, match="'vgg': expected one of efficientnet_lite0, classifier, inception"):
+        open_extractor("vgg", None, CPU)
+
+
+def test_inception_is_that_of_torchmetrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its two outputs: 2,048 features, and logits without the bias for the inception score."""
+
+    class Network(nn.Module):
+        def __init__(self, name: str, features: list[str]):
+            super().__init__()
+            assert (name, features) == ("inception-v3-compat", ["2048", "logits_unbiased"])
+
+        def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+            assert image.dtype == torch.uint8 and image.shape[1] == 3
+            return image.float().flatten(1)[:, :2048], image.float().flatten(1)[:, :1008]
+
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", SimpleNamespace(NoTrainInceptionV3=Network))
+    monkeypatch.setitem(sys.modules, "torchmetrics.image", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "torchmetrics", SimpleNamespace())
+    images = torch.randint(0, 256, (3, 1, 32, 32), dtype=torch.uint8)
+    h, p = open_extractor("inception", None, CPU)(images)
+    assert h.shape == (3, 2048) and p is not None and torch.allclose(p.sum(1), torch.ones(3))
