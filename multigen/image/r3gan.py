@@ -58,7 +58,7 @@ class R3GANConfig(GenerationConfig):
 
 PRESETS = {
     "tiny": R3GANConfig(width=16, most=32, batch=16, steps=20, samples=100),
-    "laptop": R3GANConfig(width=32, most=128, steps=2_000, lr=(1e-3, 1e-4), gamma=(1.0, 0.1)),
+    "laptop": R3GANConfig(width=16, most=128, batch=16, steps=4_000, lr=(1e-3, 1e-4), gamma=(1.0, 0.1)),
     "default": R3GANConfig(size=64, steps=50_000),
     "paper": R3GANConfig(width=384, most=768, blocks=2, batch=512, steps=200_000, gamma=(0.05, 0.005)),
 }

@@ -41,7 +41,7 @@ class SNGANConfig(GenerationConfig):
 
 PRESETS = {
     "tiny": SNGANConfig(width=8, batch=16, steps=20, critic_steps=2, ema=0.9, samples=100),
-    "laptop": SNGANConfig(width=32, steps=1_500, lr=1e-3, critic_steps=2, ema=0.99),
+    "laptop": SNGANConfig(width=24, batch=32, steps=2_000, lr=1e-3, critic_steps=1, ema=0.99),
     "default": SNGANConfig(size=64, width=64, steps=50_000),
     "paper": SNGANConfig(width=128, steps=100_000, ema=0.0),
 }

@@ -47,7 +47,7 @@ class WGANConfig(GenerationConfig):
 
 PRESETS = {
     "tiny": WGANConfig(width=8, batch=16, steps=20, critic_steps=2, ema=0.9, samples=100),
-    "laptop": WGANConfig(width=32, steps=1_200, lr=5e-4, critic_steps=3, ema=0.99),
+    "laptop": WGANConfig(width=32, steps=600, lr=5e-4, critic_steps=3, ema=0.99),
     "default": WGANConfig(size=64, steps=50_000),
     "paper": WGANConfig(steps=200_000, ema=0.0),
 }
