@@ -31,24 +31,24 @@ __all__ = [
 
 DEFINITIONS = {
     "frechet": "Fréchet distance between Gaussians fitted to the features of all samples and of all real items (FID's formula, "
-    "Heusel et al. 2017, unbiased covariances); falls with the number of samples: compare equal numbers only.",
+    "Heusel et al. 2017, unbiased covariances); falls with the number of samples: compare equal numbers only",
     "kernel": "kernel distance: unbiased squared MMD with the kernel (x.y / D + 1)^3 (KID's formula, Binkowski et al. 2018), "
-    "mean over 50 subsets of up to 1,000 items of each set; its expectation does not depend on the number of samples.",
+    "mean over 50 subsets of up to 1,000 items of each set; its expectation does not depend on the number of samples",
     "inception_score": "exp of the mean KL divergence of a sample's class probabilities from their mean (Salimans et al. "
-    "2016), mean over 10 splits; 1 to the number of classes; rises with the number of samples.",
+    "2016), mean over 10 splits; 1 to the number of classes; rises with the number of samples",
     "precision": "share of samples within the distance of a real item to its 3rd nearest real one (Kynkäänniemi et al. 2019); "
-    "depends on both numbers of items.",
+    "depends on both numbers of items",
     "recall": "share of real items within the distance of a sample to its 3rd nearest sample (Kynkäänniemi et al. 2019); "
-    "depends on both numbers of items.",
+    "depends on both numbers of items",
     "density": "number of real items' balls (reaching to their 5th nearest real one) that a sample lies in, mean over samples, "
-    "divided by 5 (Naeem et al. 2020); may exceed 1; about 1 for samples of the real distribution.",
+    "divided by 5 (Naeem et al. 2020); may exceed 1; about 1 for samples of the real distribution",
     "coverage": "share of real items with a sample in their ball (reaching to the 5th nearest real one; Naeem et al. 2020); "
-    "rises with the number of samples.",
+    "rises with the number of samples",
     "memorisation": "mean distance of a sample to its nearest training item, divided by that to its nearest held-out item, equal "
-    "numbers of both (mean over 10 random subsets); 1: no closer to the training set than to unseen data, 0: copies.",
-    "classes": "number of classes that at least a tenth of an even share of the samples falls in.",
+    "numbers of both (mean over 10 random subsets); 1: no closer to the training set than to unseen data, 0: copies",
+    "classes": "number of classes that at least a tenth of an even share of the samples falls in",
     "class_kl": "KL divergence, in nats, of the samples' histogram over classes from the real one (even where it is not known); "
-    "by chance alone about (classes - 1) / (2 samples).",
+    "by chance alone about (classes - 1) / (2 samples)",
 }
 """Metric name -> what exactly it measures with the default settings, for reports; callers add the extractor's name."""
 

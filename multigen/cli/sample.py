@@ -25,7 +25,7 @@ def run(args: list[str]) -> None:
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         out: Path = Path("samples"),
     ) -> None:
-        """Makes pictures with a trained generator: 0000.png, 0001.png, ..., and grid.png, which shows the first hundred.
+        """Makes pictures with a trained generator: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first hundred.
 
         Args:
             model: A run or its model folder, or a folder of runs: the newest is taken.
@@ -48,10 +48,13 @@ def _sample(model: str, n: int, seed: int, label: str, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         for i, picture in enumerate(to_pictures(images)):
             picture.save(out / f"{i:04d}.png")
-        grid(images[:SHOWN]).save(out / "grid.png")
+        sheet = (
+            out.with_name(f"{out.name}-grid.png") if out.name else out / "grid.png"
+        )  # beside, lest it be taken for a sample
+        grid(images[:SHOWN]).save(sheet)
     except OSError as error:
         raise DataError(f"{out} cannot be written ({error.strerror}); give another folder for --out") from error
-    print(f"{n} pictures and grid.png in {out}")
+    print(f"{n} pictures in {out}, the first of them on {sheet}")
 
 
 def load_sampler(model: str) -> "Sampler":
