@@ -180,3 +180,24 @@ def test_a_few_pictures_stand_for_all() -> None:
 def test_a_grid_lays_pictures_out_row_by_row() -> None:
     sheet = np.asarray(grid(torch.tensor([10, 20, 30], dtype=torch.uint8).view(3, 1, 1, 1), columns=2, gap=1))
     assert sheet.tolist() == [[10, 255, 20], [255, 255, 255], [30, 255, 255]]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("data", "labels", "train", "test", "number"),
+    [
+        ("mnist", "", 60_000, 10_000, 10),
+        ("cifar10", "", 5_000, 1_000, 10),
+        ("flowers64", "", 2_934, 736, 5),
+        ("faces/olivetti", "name", 400, 0, 40),
+    ],
+)
+def test_larger_sets(data_root: Path, data: str, labels: str, train: int, test: int, number: int) -> None:
+    images = open_images(data, 32, labels=labels)
+    assert (len(images), len(images.classes)) == (train, number) and images.labels is not None
+    assert images.labels.bincount().min() > 0.5 * train / number
+    if test:
+        assert len(open_images(data, 32, split="test", labels=labels)) == test
+    else:
+        with pytest.raises(NoTestSplit):
+            open_images(data, 32, split="test", labels=labels)
