@@ -202,9 +202,9 @@ def collapse(self: Any) -> Control:
     """Watches whether samples of fixed latents stay as different from each other as real pictures are."""
 
     def look() -> float:
-        latents = sampler(self, self.nets["G"]).latents(SHOWN)
+        latents = sampler(self, self.nets["G"]).latents(SHOWN).to(next(self.nets["G"].parameters()))
         classes = torch.arange(SHOWN) % len(self.config.classes) if self.config.conditional else None
-        return diversity(self.nets["G"], latents.to(self.device), classes, self.fixed_reals)
+        return diversity(self.nets["G"], latents, classes, self.fixed_reals)
 
     return Control("collapse", 0.0, 50, functools.partial(watch, self, look))
 

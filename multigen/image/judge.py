@@ -335,9 +335,9 @@ class Judge:
 
 def _logits(discriminator: nn.Module, images: ImageSet, conditional: bool, device: torch.device) -> Tensor:
     """D's scores (N,) of real pictures."""
-    found = []
+    found, dtype = [], next((p.dtype for p in discriminator.parameters()), torch.float32)
     for i in range(0, len(images), 100):
-        x = images.images[i : i + 100].to(device).float() / 127.5 - 1
+        x = images.images[i : i + 100].to(device, dtype) / 127.5 - 1
         label = images.labels[i : i + 100].to(device) if conditional and images.labels is not None else None
         found.append(discriminator(x.contiguous(memory_format=torch.channels_last), label).float().cpu())
     return torch.cat(found)
