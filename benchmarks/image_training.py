@@ -32,7 +32,7 @@ from multigen.engine import Run, TensorSource
 from multigen.evaluation import Evaluation, record, write_json
 from multigen.image.dcgan import DCGANConfig, DCGANTrainer
 
-__all__ = ["PlainLoop", "measure", "noise", "prepared", "profile"]
+__all__ = ["PlainLoop", "main", "measure", "noise", "prepared", "profile"]
 
 DEFINITIONS = {
     "images_per_second": "real pictures that D is shown a second, median of the blocks",

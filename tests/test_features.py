@@ -359,3 +359,17 @@ def test_every_metric_is_defined_in_one_line():
     names = "frechet kernel inception_score precision recall density coverage memorisation classes class_kl"
     assert list(DEFINITIONS) == names.split()
     assert all(text[-1] not in ".;" and "\n" not in text for text in DEFINITIONS.values())
+
+
+def test_distances_and_score_agree_with_torch_fidelity():
+    fid = pytest.importorskip("torch_fidelity.metric_fid", reason="torch-fidelity (extra fid) is not installed")
+    isc, kid = (pytest.importorskip(f"torch_fidelity.metric_{name}") for name in ("isc", "kid"))
+    a, b = draw(60, 8), 1.3 * draw(60, 8, seed=1) + 0.2
+    theirs = fid.fid_statistics_to_metric(*map(fid.fid_features_to_statistics, (a, b)), verbose=False)
+    assert frechet_distance(moments(a), moments(b)) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+    whole = {"kid_subsets": 2, "kid_subset_size": 60, "verbose": False, "rng_seed": 0}
+    theirs = kid.kid_features_to_metric(a, b, **whole)
+    assert kernel_distance(a, b, subset=60)[0] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
+    logits = 3 * draw(60, 5, seed=2)
+    theirs = isc.isc_features_to_metric(logits, splits=10, shuffle=False)
+    assert inception_score(logits.softmax(1))[0] == pytest.approx(theirs["inception_score_mean"], rel=1e-6)

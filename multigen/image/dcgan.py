@@ -57,9 +57,9 @@ class Generator(nn.Module):
             nn.ConvTranspose2d(latent + classes, top, 4, bias=False),  # (B, top, 4, 4)
         ]
         for before in [top >> i for i in range(doublings - 1)]:  # (B, top, 4, 4) -> (B, width, size / 2, size / 2)
-            layers += [nn.BatchNorm2d(before), nn.ReLU()]
+            layers += [nn.BatchNorm2d(before), nn.ReLU(True)]
             layers.append(nn.ConvTranspose2d(before, before // 2, 4, 2, 1, bias=False))
-        layers += [nn.BatchNorm2d(width), nn.ReLU(), nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh()]
+        layers += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers).apply(initialise_)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -72,11 +72,11 @@ class Discriminator(nn.Module):
     def __init__(self, width: int, size: int, channels: int, classes: int = 0, norm: bool = True):
         super().__init__()
         halvings = generation.doublings(size)
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
         for before in [width << i for i in range(halvings - 1)]:  # (B, width, size / 2, size / 2) -> (B, top, 4, 4)
             layers.append(nn.Conv2d(before, 2 * before, 4, 2, 1, bias=not norm))
             layers += [nn.BatchNorm2d(2 * before)] if norm else []
-            layers.append(nn.LeakyReLU(0.2))
+            layers.append(nn.LeakyReLU(0.2, True))
         top = width << (halvings - 1)
         self.layers = nn.Sequential(*layers, nn.Flatten()).apply(initialise_)  # (B, 16 top)
         self.head = ProjectionHead(16 * top, classes).apply(initialise_)

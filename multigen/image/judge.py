@@ -2,7 +2,7 @@
 
 Three networks give features, and each distance carries its network's name: `efficientnet_lite0` (ImageNet, installed with the
 package), `classifier` (trained here on the labelled training pictures), `inception` (of the FID of the literature, by
-torchmetrics and torch-fidelity: extra `fid`).
+torch-fidelity: extra `fid`).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from multigen import features
-from multigen.cache import cached
+from multigen.cache import cache_folder, cached
 from multigen.classifier import Classifier, train_classifier
 from multigen.errors import ConfigError, DataError
 from multigen.evaluation import Evaluation
@@ -33,11 +33,15 @@ Extractor = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 EXTRACTORS = {
     "efficientnet_lite0": "EfficientNet-lite0 (ImageNet), 1,280 pooled features of pictures resized to 96 x 96",
     "classifier": "a small convolutional network trained here on the labelled training pictures, 128 features",
-    "inception": "Inception v3 of the FID of Heusel et al. 2017, 2,048 features, through torchmetrics and torch-fidelity",
+    "inception": "Inception v3 of the FID of Heusel et al. 2017, 2,048 features, through torch-fidelity",
 }
 PUBLISHED = {"fd_inception": "fid", "kd_inception": "kid", "is_inception": "inception_score"}
 """Figures that may carry the literature's names, since they are computed with its network."""
 SEED = 20_000  # of the samples that are measured
+INCEPTION = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    "6726825d",  # its SHA-256 begins so
+)
 CONFIDENT = 0.9
 NEIGHBOURS = 5  # k of density and coverage
 LABELLED = {
@@ -144,14 +148,20 @@ def _efficientnet(device: torch.device) -> Extractor:
 
 
 def _inception(device: torch.device) -> Extractor:
+    weights = cache_folder() / INCEPTION[0].rpartition("/")[2]
     try:
-        from torchmetrics.image.fid import NoTrainInceptionV3  # pyright: ignore[reportMissingImports]
+        from torch_fidelity.feature_extractor_inceptionv3 import (  # pyright: ignore[reportMissingImports]
+            FeatureExtractorInceptionV3,
+        )
 
-        network = NoTrainInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"]).to(device).eval()
-    except (ImportError, OSError) as error:
+        if not weights.exists():
+            weights.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(INCEPTION[0], str(weights), hash_prefix=INCEPTION[1])
+        network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(weights)).to(device)
+    except (ImportError, OSError, RuntimeError) as error:
         raise ConfigError(
-            f"extractor inception: its weights cannot be had ({error}); pip install 'multigen[fid]', connect to a network, "
-            "or take efficientnet_lite0"
+            f"extractor inception: it cannot be had ({error}); pip install 'multigen[fid]' and connect to a network, once, or "
+            "take efficientnet_lite0"
         ) from error
 
     def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -3,7 +3,6 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -222,9 +221,9 @@ def test_the_classifier_is_trained_once_and_knows_its_classes(monkeypatch: pytes
 
 
 def test_what_cannot_be_opened_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("torchmetrics", "torchmetrics.image", "torchmetrics.image.fid"):
-        monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ConfigError, match=r"weights cannot be had .*pip install 'multigen\[fid\]'.*efficientnet_lite0"):
+    remedy = r"cannot be had .*pip install 'multigen\[fid\]' and connect to a network, once, or take efficientnet_lite0"
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    with pytest.raises(ConfigError, match=remedy):
         open_extractor("inception", None, CPU)
     with pytest.raises(ConfigError, match="no labels; take efficientnet_lite0"):
         open_extractor("classifier", pictures(4, 1), CPU)
@@ -232,21 +231,18 @@ def test_what_cannot_be_opened_names_the_remedy(monkeypatch: pytest.MonkeyPatch)
         open_extractor("vgg", None, CPU)
 
 
-def test_inception_is_that_of_torchmetrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its two outputs: 2,048 features, and logits without the bias for the inception score."""
-
-    class Network(nn.Module):
-        def __init__(self, name: str, features: list[str]):
-            super().__init__()
-            assert (name, features) == ("inception-v3-compat", ["2048", "logits_unbiased"])
-
-        def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-            assert image.dtype == torch.uint8 and image.shape[1] == 3
-            return image.float().flatten(1)[:, :2048], image.float().flatten(1)[:, :1008]
-
-    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", SimpleNamespace(NoTrainInceptionV3=Network))
-    monkeypatch.setitem(sys.modules, "torchmetrics.image", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "torchmetrics", SimpleNamespace())
-    images = torch.randint(0, 256, (3, 1, 32, 32), dtype=torch.uint8)
-    h, p = open_extractor("inception", None, CPU)(images)
-    assert h.shape == (3, 2048) and p is not None and torch.allclose(p.sum(1), torch.ones(3))
+@pytest.mark.slow
+def test_inception_is_the_literature_s_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With random weights, since its own must be downloaded: grey pictures of any size give features and probabilities."""
+    network = pytest.importorskip(
+        "torch_fidelity.feature_extractor_inceptionv3", reason="torch-fidelity (extra fid) is not installed"
+    ).FeatureExtractorInceptionV3
+    fetched = []
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, **how: fetched.append((url, how)))
+    monkeypatch.setattr(torch, "load", lambda path, **how: {})
+    monkeypatch.setattr(network, "load_state_dict", lambda self, state: None)
+    h, p = open_extractor("inception", None, CPU)(torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8))
+    assert h.shape == (2, 2048) and p is not None and p.shape == (2, 1008)
+    torch.testing.assert_close(p.sum(1), torch.ones(2))
+    (url, how) = fetched[0]
+    assert how["hash_prefix"] in url
