@@ -38,7 +38,7 @@ class DCGANConfig(GenerationConfig):
 
 PRESETS = {
     "tiny": DCGANConfig(width=8, batch=16, steps=20, ema=0.9, samples=100),
-    "laptop": DCGANConfig(width=32, latent=24, steps=4_500, lr=(3e-3, 3e-4), betas=(0.5, 0.99), ema=0.998),
+    "laptop": DCGANConfig(width=32, latent=24, batch=128, steps=2_400, lr=(4e-3, 4e-4), betas=(0.5, 0.99), ema=0.998),
     "default": DCGANConfig(size=64, steps=50_000),
     "paper": DCGANConfig(size=64, width=128, batch=128, steps=100_000, ema=0.0),
 }
