@@ -2,6 +2,7 @@
 
 import dataclasses
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -10,7 +11,7 @@ import tyro
 
 from multigen.errors import ConfigError
 
-__all__ = ["FREE", "Run", "differences", "from_table", "read_toml", "to_table", "write_toml"]
+__all__ = ["FREE", "Run", "check_ranges", "differences", "from_table", "read_toml", "to_table", "write_toml"]
 
 T = TypeVar("T")
 
@@ -54,9 +55,7 @@ class Run:
 
     def __post_init__(self):
         least = {"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1}
-        for name, bound in (least | {"workers": 0, "minutes": 0.0}).items():
-            if getattr(self, name) < bound:
-                raise ConfigError(f"{name} {getattr(self, name)}: expected {bound} or more")
+        check_ranges(self, least | {"workers": 0, "minutes": 0})
 
     def resolved(self, device: str, precision: str) -> "Run":
         """The options as a run records them: what was chosen by itself is named, what belongs to this call alone left out."""
@@ -65,6 +64,21 @@ class Run:
 
 FREE = {"out", "minutes", "workers", "keep", "tensorboard", "resume", "start"}
 """Options of a run that a resume may change: they do not touch the numbers."""
+
+
+def check_ranges(config: Any, ranges: Mapping[str, float | tuple[float, float]]) -> None:
+    """Raises ConfigError for a number of `config`, or one of several in a field, below the least or above the most allowed.
+
+    Args:
+        ranges: field -> the least, or the least and the most; names that are no fields are passed over.
+    """
+    for name, bounds in ranges.items():
+        least, most = bounds if isinstance(bounds, tuple) else (bounds, float("inf"))
+        value = getattr(config, name, least)
+        for number in value if isinstance(value, tuple) else (value,):
+            if not least <= number <= most:
+                expected = f"{least} or more" if most == float("inf") else f"{least} to {most}"
+                raise ConfigError(f"{name} {number}: expected {expected}")
 
 
 def to_table(config: Any) -> dict[str, Any]:

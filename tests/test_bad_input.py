@@ -223,7 +223,7 @@ CASES = {
     "scale": Case(recipe_flags("--scale", "5"), "scale 5", "x2, x3, x4 and x8"),
     "scale 0": Case(recipe_flags("--scale", "0"), "scale 0", "x2, x3, x4 and x8"),
     "crop": Case(recipe_flags("--crop", "40"), "crop 40", "multiple of 16"),
-    "batch 0": Case(recipe_flags("--batch", "0"), "batch 0", "too small"),
+    "batch 0": Case(recipe_flags("--batch", "0"), "batch 0", "expected 1 or more"),
     "accumulate 0": Case(recipe_flags("--accumulate", "0"), "accumulate 0", "1"),
     "save every 0 steps": Case(recipe_flags("--save-every", "0"), "save_every 0", "1"),
     "negative steps": Case(recipe_flags("--steps", "-3"), "steps -3", "0"),

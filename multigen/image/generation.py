@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from multigen.config import from_table
+from multigen.config import check_ranges, from_table
 from multigen.device import choose_device
 from multigen.engine import Batch, Best, Control, Step, TensorSource
 from multigen.engine.checkpoint import load_strict
@@ -47,6 +47,22 @@ __all__ = [
 ]
 
 SHOWN = 64  # samples of a preview
+RANGES: dict[str, float | tuple[float, float]] = {
+    **{
+        "size": 1,
+        "latent": 1,
+        "width": 1,
+        "most": 1,
+        "blocks": 1,
+        "group": 1,
+        "batch": 1,
+        "steps": 1,
+        "critic_steps": 1,
+    },
+    **{"hold": 0, "hold_classes": 0, "samples": 2, "lr": 0, "penalty": 0, "gamma": 0, "half_life": 0},
+    **{"ema": (0, 1), "augment_share": (0, 1), "beta2": (0, 1), "betas": (0, 1)},
+}
+"""Setting -> the least, or the least and the most that it may be, in all methods that have it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,9 @@ class GenerationConfig:
     features: Literal["", "classifier", "efficientnet_lite0", "inception"] = ""
     """Network whose features are compared: a classifier trained on the labels, EfficientNet-lite0, or FID's Inception (extra
     fid). Empty: the classifier where there are labels, else EfficientNet-lite0."""
+
+    def __post_init__(self):
+        check_ranges(self, RANGES)
 
     @property
     def number_of_classes(self) -> int:

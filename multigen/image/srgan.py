@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from multigen.config import from_table
+from multigen.config import check_ranges, from_table
 from multigen.device import choose_device
 from multigen.engine import Adam, Batch, Best, Stage, Step, Terms, Trainer, Update, losses
 from multigen.engine.checkpoint import load_strict
@@ -85,6 +85,19 @@ class SRGANConfig:
     """Of Adam; (0.9, 0.999) in the paper."""
     ema: float = 0.999
     """Decay of the running average of the generator; 0: none, as in the paper."""
+
+    def __post_init__(self):
+        least = {
+            "hold": 0,
+            "blocks": 1,
+            "width": 1,
+            "discriminator_width": 1,
+            "batch": 1,
+            "pretrain_steps": 0,
+            "steps": 0,
+        }
+        least |= {"pretrain_lr": 0, "lr": 0, "content_weight": 0, "pixel_weight": 0, "adversarial_weight": 0}
+        check_ranges(self, least | {"ema": (0, 1), "betas": (0, 1)})
 
 
 PRESETS = {

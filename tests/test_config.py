@@ -1,6 +1,6 @@
 """Configurations as TOML and back, the options of a run, devices and precisions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from multigen import config
-from multigen.config import from_table, read_toml, to_table, write_toml
+from multigen.config import check_ranges, from_table, read_toml, to_table, write_toml
 from multigen.device import choose_device, choose_precision
 from multigen.engine import Run
 from multigen.errors import ConfigError
+from multigen.image import SRGANConfig
 from tests.engine.toys import ToyConfig, Whole, options
 
 
@@ -164,3 +165,26 @@ def test_autocast_is_around_losses_only(tmp_path: Path) -> None:
     tensors = [t for net in [*trainer.nets.values(), *trainer.averages.values()] for t in net.parameters()]
     assert {t.dtype for t in tensors} == {torch.float32}
     assert {p.grad.dtype for p in trainer.G.parameters() if p.grad is not None} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({"steps": 101}, "steps 100: expected 101 or more"),
+        ({"rate": (0, 1e-5)}, "rate 0.0001: expected 0 to 1e-05"),
+        ({"sizes": 4}, "sizes 3: expected 4 or more"),
+        ({"sizes": (0, 4)}, "sizes 5: expected 0 to 4"),
+        ({"steps": 1, "absent": 7, "sizes": (3, 5)}, ""),
+    ],
+)
+def test_numbers_outside_their_ranges_are_named(ranges: Any, message: str) -> None:
+    if not message:
+        return check_ranges(Outer(), ranges)
+    with pytest.raises(ConfigError, match=message):
+        check_ranges(Outer(), ranges)
+
+
+@pytest.mark.parametrize("change", [{"blocks": -1}, {"lr": -1.0}, {"ema": float("nan")}, {"betas": (0.9, 1.5)}])
+def test_settings_of_srgan_are_checked(change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"{next(iter(change))} .*: expected"):
+        replace(SRGANConfig(), **change)
