@@ -17,6 +17,8 @@ class ProjectionHead(nn.Module):
         super().__init__()
         self.score = nn.Linear(features, 1)
         self.classes = nn.Embedding(classes, features) if classes else None
+        if self.classes is not None:  # the product is then as large as one feature
+            nn.init.normal_(self.classes.weight, 0.0, features**-0.5)
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Tensor:
         logit = self.score(h).squeeze(1)  # (B,)

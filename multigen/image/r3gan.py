@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, interpolate, leaky_relu
+from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 
 from multigen.engine import Adam, Batch, Stage, Step, Terms, Trainer, Update, losses, penalties
 from multigen.engine.optimisers import Optimiser
@@ -42,6 +42,8 @@ class R3GANConfig(GenerationConfig):
     """Channels at most (768 in the paper)."""
     blocks: int = 1
     """Residual blocks a resolution (2 in the paper)."""
+    expansion: int = 1
+    """Channels inside a block, over those outside (2 in the paper)."""
     group: int = 16
     """Channels of a group in the grouped convolutions."""
     lr: tuple[float, float] = (2e-4, 5e-5)
@@ -60,7 +62,19 @@ PRESETS = {
     "tiny": R3GANConfig(width=16, most=32, batch=16, steps=20, samples=100),
     "laptop": R3GANConfig(width=16, most=128, batch=16, steps=4_000, lr=(1e-3, 1e-4), gamma=(1.0, 0.1)),
     "default": R3GANConfig(size=64, steps=50_000),
-    "paper": R3GANConfig(width=384, most=768, blocks=2, batch=512, steps=200_000, gamma=(0.05, 0.005)),
+    "paper": R3GANConfig(
+        width=768,
+        most=768,
+        blocks=2,
+        expansion=2,
+        batch=512,
+        steps=200_000,
+        gamma=(0.05, 0.005),
+        conditional=True,
+        mirror=True,
+        augment="color,translation,cutout",
+        augment_share=(0.0, 0.55),
+    ),
 }
 
 
@@ -90,13 +104,12 @@ class Block(nn.Module):
     The last convolution begins at 0, the others smaller the more blocks there are (Zhang et al. 2019, arXiv:1901.09321).
     """
 
-    def __init__(self, width: int, group: int, depth: int):
+    def __init__(self, width: int, c: R3GANConfig, depth: int):
         super().__init__()
-        gain = GAIN * depth**-0.25
-        groups = max(1, width // group)
-        self.conv1 = scaled_(Pointwise(width, width), gain)
-        self.conv2 = scaled_(nn.Conv2d(width, width, 3, padding=1, groups=groups), gain)
-        self.conv3 = scaled_(Pointwise(width, width, bias=False), 0.0)
+        gain, inner = GAIN * depth**-0.25, width * c.expansion
+        self.conv1 = scaled_(Pointwise(width, inner), gain)
+        self.conv2 = scaled_(nn.Conv2d(inner, inner, 3, padding=1, groups=max(1, inner // c.group)), gain)
+        self.conv3 = scaled_(Pointwise(inner, width, bias=False), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         h = leaky_relu(self.conv1(x), SLOPE)
@@ -104,11 +117,8 @@ class Block(nn.Module):
         return x + self.conv3(h)
 
 
-TAPS = torch.outer(torch.tensor([1.0, 2.0, 1.0]), torch.tensor([1.0, 2.0, 1.0])) / 16  # (3, 3)
-
-
 class Smaller(torch.autograd.Function):
-    """Half the size through the filter [1, 2, 1]: (B, C, H, W) -> (B, C, H/2, W/2).
+    """Half the size through the filter [1, 3, 3, 1]: (B, C, H, W) -> (B, C, H/2, W/2).
 
     Its derivative is `Spread`, and the other way round: none is taken with respect to the filter, as torch would do for every
     channel on the way to a second derivative.
@@ -116,7 +126,7 @@ class Smaller(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return conv2d(x, taps(x), stride=2, padding=1, groups=x.shape[1])
+        return conv2d(x, taps(x.shape[1], x.dtype, x.device), stride=2, padding=1, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -128,20 +138,22 @@ class Spread(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return conv_transpose2d(x, taps(x), stride=2, padding=1, output_padding=1, groups=x.shape[1])
+        return conv_transpose2d(x, taps(x.shape[1], x.dtype, x.device), stride=2, padding=1, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return Smaller.apply(gradient)
 
 
-def taps(x: Tensor) -> Tensor:
-    """[1, 2, 1] / 4 in both directions, for each channel of x: (C, 1, 3, 3)."""
-    return TAPS.to(x).expand(x.shape[1], 1, 3, 3)
+@functools.lru_cache(64)
+def taps(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[1, 3, 3, 1] / 8 in both directions, for each channel: (C, 1, 4, 4). Kept, since a copy would wait for a GPU."""
+    line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+    return torch.outer(line, line).to(device, dtype).expand(channels, 1, 4, 4).contiguous()
 
 
 class Resample(nn.Module):
-    """Twice or half the size through the filter [1, 2, 1], and a 1x1 convolution where the channels change."""
+    """Twice or half the size through the filter [1, 3, 3, 1], and a 1x1 convolution where the channels change."""
 
     def __init__(self, before: int, after: int, up: bool):
         super().__init__()
@@ -149,10 +161,7 @@ class Resample(nn.Module):
         self.conv = scaled_(Pointwise(before, after, bias=False), 1.0) if before != after else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.up:
-            return self.conv(Smaller.apply(x))
-        x = interpolate(self.conv(x), scale_factor=2)
-        return conv2d(x, taps(x), padding=1, groups=x.shape[1])
+        return 4 * Spread.apply(self.conv(x)) if self.up else self.conv(Smaller.apply(x))
 
 
 def widths(c: R3GANConfig) -> list[int]:
@@ -170,10 +179,10 @@ class Generator(nn.Module):
         depth = c.blocks * len(channels)
         self.basis = nn.Parameter(torch.randn(channels[0], 4, 4))
         self.first = scaled_(nn.Linear(c.latent + self.classes, channels[0], bias=False), 1.0)
-        layers: list[nn.Module] = [Block(channels[0], c.group, depth) for _ in range(c.blocks)]
+        layers: list[nn.Module] = [Block(channels[0], c, depth) for _ in range(c.blocks)]
         for before, after in pairwise(channels):
             layers.append(Resample(before, after, up=True))
-            layers += [Block(after, c.group, depth) for _ in range(c.blocks)]
+            layers += [Block(after, c, depth) for _ in range(c.blocks)]
         self.layers = nn.Sequential(*layers, scaled_(Pointwise(channels[-1], c.channels, bias=False), 1.0))
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -189,10 +198,10 @@ class Discriminator(nn.Module):
         channels = widths(c)[::-1]
         depth = c.blocks * len(channels)
         layers: list[nn.Module] = [scaled_(Pointwise(c.channels, channels[0], bias=False), 1.0)]
-        layers += [Block(channels[0], c.group, depth) for _ in range(c.blocks)]
+        layers += [Block(channels[0], c, depth) for _ in range(c.blocks)]
         for before, after in pairwise(channels):
             layers.append(Resample(before, after, up=False))
-            layers += [Block(after, c.group, depth) for _ in range(c.blocks)]
+            layers += [Block(after, c, depth) for _ in range(c.blocks)]
         top = channels[-1]
         layers.append(scaled_(nn.Conv2d(top, top, 4, groups=top, bias=False), 1.0))  # (B, top, 4, 4) -> (B, top, 1, 1)
         self.layers = nn.Sequential(*layers, nn.Flatten())
@@ -223,8 +232,10 @@ class R3GANTrainer(Trainer[R3GANConfig]):
         return Adam(Cosine(*c.lr), (0.0, Cosine(*c.beta2)))
 
     def averaged(self) -> dict[str, Schedule]:
-        """A half-life that grows from 0 to a share of the run."""
+        """A half-life that grows from 0 to a share of the run; none where `ema` is 0."""
         c = self.config
+        if not c.ema:
+            return {}
         growing = Cosine(0.0, c.half_life * c.steps)
 
         def decay(progress: float) -> float:

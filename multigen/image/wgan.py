@@ -7,7 +7,7 @@ WGAN-GP, with a penalty in place of weight clipping: Gulrajani et al. 2017, arXi
     python -m multigen.recipes.wgan paper --data cifar10       # WGAN-GP's settings
 
 The critic approximates the Wasserstein distance if it is 1-Lipschitz. WGAN clips its weights after each step; WGAN-GP penalises
-gradients whose norm is not 1. The networks are DCGAN's, the critic without batch norm (section 4 of WGAN-GP).
+gradients whose norm is not 1. The networks are DCGAN's; with the penalty the critic has no batch norm (section 4 of WGAN-GP).
 """
 
 import functools
@@ -69,7 +69,10 @@ class WGANTrainer(Trainer[WGANConfig]):
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
-        return {"G": build_generator(c), "D": Critic(c.width, c.size, c.channels, c.number_of_classes, norm=False)}
+        return {
+            "G": build_generator(c),
+            "D": Critic(c.width, c.size, c.channels, c.number_of_classes, norm=c.constraint == "clip"),
+        }
 
     def optimisers(self) -> Optimiser:
         c = self.config

@@ -20,6 +20,7 @@ from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.image import dcgan, gan, r3gan, sngan, wgan
 from multigen.image.collapse import diversity, watch
 from multigen.image.generation import GenerationConfig, doublings
+from multigen.layers import ProjectionHead
 from tests.tiny import pixels
 
 METHODS = ("gan", "dcgan", "wgan", "sngan", "r3gan")
@@ -117,7 +118,8 @@ def test_class_batch_norm_scales_by_class() -> None:
 
 def test_an_r3gan_block_begins_as_the_identity() -> None:
     x = torch.randn(2, 32, 8, 8)
-    assert torch.equal(r3gan.Block(32, group=16, depth=4)(x), x)
+    for expansion in (1, 2):
+        assert torch.equal(r3gan.Block(32, r3gan.R3GANConfig(expansion=expansion), depth=4)(x), x)
 
 
 @pytest.mark.parametrize("up", [True, False])
@@ -130,6 +132,21 @@ def test_resampling_keeps_a_constant_inside_and_the_mean_of_noise(up: bool) -> N
     impulse = torch.zeros(1, 2, 8, 8)
     impulse[0, 0, 4, 4] = 1
     torch.testing.assert_close(layer(impulse).sum(), torch.tensor(4.0 if up else 0.25))
+    x = torch.randn(1, 2, 8, 8)
+    for sides in ([2], [3], [2, 3]):  # no side is preferred
+        torch.testing.assert_close(layer(x.flip(sides)), layer(x).flip(sides))
+
+
+def test_resampling_has_both_derivatives_and_its_two_ways_are_transposes() -> None:
+    x, y = (torch.randn(2, 3, side, side, dtype=torch.float64, requires_grad=True) for side in (8, 4))
+    torch.testing.assert_close((r3gan.Smaller.apply(x) * y).sum(), (x * r3gan.Spread.apply(y)).sum())
+    for function, at in ((r3gan.Smaller, x), (r3gan.Spread, y)):
+        assert torch.autograd.gradcheck(function.apply, at) and torch.autograd.gradgradcheck(function.apply, at)
+
+
+def test_the_projection_begins_as_large_as_a_feature() -> None:
+    head = ProjectionHead(400, classes=50)
+    assert head.classes is not None and abs(head.classes.weight.std().item() - 1 / 20) < 2e-3
 
 
 # ---------------------------------------------------------------------------------------------------- losses
