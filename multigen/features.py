@@ -44,8 +44,8 @@ DEFINITIONS = {
     "divided by 5 (Naeem et al. 2020); may exceed 1; about 1 for samples of the real distribution",
     "coverage": "share of real items with a sample in their ball (reaching to the 5th nearest real one; Naeem et al. 2020); "
     "rises with the number of samples",
-    "memorisation": "mean distance of a sample to its nearest training item, divided by that to its nearest held-out item, equal "
-    "numbers of both (mean over 10 random subsets); 1: no closer to the training set than to unseen data, 0: copies",
+    "memorisation": "mean distance of a sample to its nearest training item, divided by that of a held-out item to its own; 1: "
+    "no nearer to the training set than unseen data are, 0: copies, above 1: off the data",
     "classes": "number of classes that at least a tenth of an even share of the samples falls in",
     "class_kl": "KL divergence, in nats, of the samples' histogram over classes from the real one (even where it is not known); "
     "by chance alone about (classes - 1) / (2 samples)",
@@ -274,34 +274,24 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return distances.masked_fill_(distances <= 1e-12 * scale, 0)
 
 
-def memorisation(fake: Tensor, train: Tensor, held_out: Tensor, subsets: int = 10, seed: int = 0) -> float:
-    """How much closer samples lie to the training set than to unseen data of its kind.
+def memorisation(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
+    """How near samples lie to the training set, beside unseen data of its kind.
 
-    The mean over samples of the distance to the nearest training item, divided by that to the nearest held-out item. The
-    nearest of more items is nearer, so the larger set is cut to the size of the smaller one: the mean over random subsets.
-    1: no closer to the training set than to unseen data; 0: all samples are copies of training items (where the training set is
-    the larger one, only as far as the subsets hold them).
+    The mean distance of a sample to its nearest training item, divided by that of a held-out item to its own. 1: samples are no
+    nearer to the training set than new data are; 0: all are copies of training items; above 1: samples lie off the data.
 
     Args:
         fake, train, held_out: features (N, D), (M, D) and (L, D).
-        subsets: number of random subsets of the larger set.
-        seed: of the subsets.
 
     Raises:
-        DataError: also if all samples are copies of held-out items, so that there is no ratio.
+        DataError: also if all held-out items are copies of training items, so that there is no ratio.
     """
-    size = min(len(train), len(held_out))
-    _at_least(subsets, 1, "subsets")
-    to_train, to_held_out = (_mean_nearest(fake, x, size, subsets, seed) for x in (train, held_out))
-    if not to_held_out:
-        raise DataError("every sample has the features of a held-out item; expected some distance; check the extractor")
-    return to_train / to_held_out
-
-
-def _mean_nearest(fake: Tensor, references: Tensor, size: int, subsets: int, seed: int) -> float:
-    draws = [_draw(len(references), size, seed, i, "nearest") for i in range(subsets if size < len(references) else 1)]
-    means = [nearest(fake, references[draw.to(references.device)])[0].mean() for draw in draws]
-    return torch.stack(means).mean().item()
+    of_fakes, of_held_out = (nearest(x, train)[0].mean().item() for x in (fake, held_out))
+    if not of_held_out:
+        raise DataError(
+            "every held-out item has the features of a training item; expected unseen data; hold out others"
+        )
+    return of_fakes / of_held_out
 
 
 def class_balance(predicted: Tensor, classes: int, real: Tensor | None = None) -> tuple[int, float]:

@@ -268,24 +268,17 @@ def test_nearest_knows_copies_from_near_copies():
     np.testing.assert_allclose(found, 1e-3, rtol=1e-5)
 
 
-def test_memorisation_of_copies_strangers_and_what_lies_between():
-    train, held_out, strangers = draw(300, 8), draw(100, 8, 1), draw(200, 8, 2)
-    assert memorisation(train[:100], train[:100], held_out) == 0
-    assert memorisation(strangers, train, held_out) == pytest.approx(1, abs=0.03)  # three times as large, and no closer
-    assert memorisation(strangers, train[:30], held_out) == pytest.approx(1, abs=0.06)
-    half = torch.cat([train[:100], strangers[:100]])
-    assert 0.3 < memorisation(half, train[:100], held_out) < 0.7
-    assert memorisation(train, train, held_out) < 0.8 * memorisation(strangers, train, held_out)
-
-
-def test_memorisation_is_the_mean_over_seeded_subsets_of_the_larger_set():
-    train, held_out, fake = draw(50, 4), draw(20, 4, 1), draw(10, 4, 2)
-    subsets = [multigen.features._draw(50, 20, 5, i, "nearest") for i in range(3)]
-    expected = np.mean([distances(fake, train[s]).min(1).mean() for s in subsets])
-    expected /= distances(fake, held_out).min(1).mean()
-    assert memorisation(fake, train, held_out, subsets=3, seed=5) == pytest.approx(expected)
-    assert memorisation(fake, held_out, train, subsets=3, seed=5) == pytest.approx(1 / expected)
-    assert memorisation(fake, train, held_out, subsets=3, seed=6) != pytest.approx(expected)
+@pytest.mark.parametrize("held", [25, 200])
+def test_memorisation_of_copies_strangers_and_what_lies_between(held: int):
+    """However much smaller than the training set the held-out set is."""
+    train, held_out, strangers = draw(1600, 4), draw(held, 4, 1), draw(400, 4, 2)
+    assert memorisation(train[:300], train, held_out) == 0
+    assert memorisation(strangers, train, held_out) == pytest.approx(1, abs=0.2 if held == 25 else 0.08)
+    half = torch.cat([train[:400], strangers])
+    assert memorisation(half, train, held_out) == pytest.approx(memorisation(strangers, train, held_out) / 2)
+    assert memorisation(strangers + 9, train, held_out) > 10
+    expected = distances(strangers, train).min(1).mean() / distances(held_out, train).min(1).mean()
+    assert memorisation(strangers, train, held_out) == pytest.approx(expected)
 
 
 # ---------------------------------------------------------------------------------------------------- wrong input
@@ -319,10 +312,10 @@ def test_too_few_items_are_named():
         density_coverage(good, good[:5])
     with pytest.raises(DataError, match="references: 0 items"):
         nearest(good, good[:0])
-    with pytest.raises(DataError, match="references: 0 items"):
+    with pytest.raises(DataError, match="queries: 0 items"):
         memorisation(good, good, good[:0])
-    with pytest.raises(DataError, match="every sample has the features of a held-out item"):
-        memorisation(good, good + 1, good)
+    with pytest.raises(DataError, match="every held-out item has the features of a training item"):
+        memorisation(good + 1, good, good)
 
 
 def test_wrong_numbers_are_named():
@@ -334,7 +327,6 @@ def test_wrong_numbers_are_named():
         (lambda: precision_recall(good, good, k=0), "k 0"),
         (lambda: density_coverage(good, good, k=-1), "k -1"),
         (lambda: nearest(good, good, chunk=0), "chunk 0"),
-        (lambda: memorisation(good, good, good, subsets=0), "subsets 0"),
         (lambda: class_balance(torch.zeros(1, dtype=torch.int64), 0), "classes 0"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from multigen.errors import DataError
+
 __all__ = ["run"]
 
 
@@ -56,4 +58,7 @@ def _evaluate(real: str, fake: str, size: int, name: str, out: Path | None, devi
     for metric, text in evaluation.definitions.items():
         print(f"  {metric}: {text}")
     if out is not None:
-        write_json(out, dataclasses.asdict(evaluation))
+        try:
+            write_json(out, dataclasses.asdict(evaluation))
+        except OSError as error:
+            raise DataError(f"{out} cannot be written ({error.strerror}); give another file for --out") from error

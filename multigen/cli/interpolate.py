@@ -53,7 +53,7 @@ def _interpolate(model: str, out: Path, n: int, frames: int, seed: int, label: s
         out.parent.mkdir(parents=True, exist_ok=True)
         WRITERS[out.suffix.lower()](out, pictures)
     except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror}); give another file for --out") from error
+        raise DataError(f"{out} cannot be written ({error.strerror or error}); give another file for --out") from error
     print(f"{n * frames} frames in {out}")
 
 

@@ -44,6 +44,11 @@ def _sample(model: str, n: int, seed: int, label: str, out: Path) -> None:
     from multigen.image.sets import grid
 
     images = load_sampler(model).sample(n, seed, label or None)
+    older = [p for p in out.glob("*.png") if p.stem.isdecimal() and int(p.stem) >= n]
+    if older:
+        raise ConfigError(
+            f"--out {out}: {len(older)} other samples would stay in it, such as {older[0].name}; give another folder"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         for i, picture in enumerate(to_pictures(images)):
@@ -53,7 +58,9 @@ def _sample(model: str, n: int, seed: int, label: str, out: Path) -> None:
         )  # beside, lest it be taken for a sample
         grid(images[:SHOWN]).save(sheet)
     except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror}); give another folder for --out") from error
+        raise DataError(
+            f"{out} cannot be written ({error.strerror or error}); give another folder for --out"
+        ) from error
     print(f"{n} pictures in {out}, the first of them on {sheet}")
 
 

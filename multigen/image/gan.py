@@ -10,7 +10,7 @@ arXiv:1302.4389). Both take pictures as vectors: 784 numbers at 28 x 28.
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ __all__ = ["PRESETS", "Discriminator", "GANConfig", "GANTrainer", "Generator", "
 
 @dataclass(frozen=True)
 class GANConfig(GenerationConfig):
+    any_size: ClassVar[bool] = True
     size: int = 28
     """Height and width of a picture, pixels; any."""
     latent: int = 100

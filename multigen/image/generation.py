@@ -9,9 +9,10 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+import tyro
 from torch import Tensor, nn
 
 from multigen.config import check_ranges, from_table
@@ -79,7 +80,7 @@ class GenerationConfig:
     """Height and width of a picture, pixels."""
     channels: int = 0
     """1: grey, 3: colour, 0: as the pictures are."""
-    classes: tuple[str, ...] = ()
+    classes: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
     """Names of the classes; filled in from the data."""
     hold: int = 500
     """Training pictures set aside to choose the best checkpoint, at most a tenth of them; 0: the last is taken."""
@@ -105,8 +106,13 @@ class GenerationConfig:
     """Network whose features are compared: a classifier trained on the labels, EfficientNet-lite0, or FID's Inception (extra
     fid). Empty: the classifier where there are labels, else EfficientNet-lite0."""
 
+    any_size: ClassVar[bool] = False
+    """Whether the networks take pictures of any size; the others double 4 pixels."""
+
     def __post_init__(self):
         check_ranges(self, RANGES)
+        if not self.any_size:
+            doublings(self.size)
 
     @property
     def number_of_classes(self) -> int:
@@ -221,8 +227,9 @@ def collapse(self: Any) -> Control:
     """Watches whether samples of fixed latents stay as different from each other as real pictures are."""
 
     def look() -> float:
-        latents = sampler(self, self.nets["G"]).latents(SHOWN).to(next(self.nets["G"].parameters()))
-        classes = torch.arange(SHOWN) % len(self.config.classes) if self.config.conditional else None
+        n = len(self.fixed_reals)
+        latents = sampler(self, self.nets["G"]).latents(n).to(next(self.nets["G"].parameters()))
+        classes = torch.arange(n) % len(self.config.classes) if self.config.conditional else None
         return diversity(self.nets["G"], latents, classes, self.fixed_reals)
 
     return Control("collapse", 0.0, 50, functools.partial(watch, self, look))

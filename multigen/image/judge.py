@@ -5,9 +5,9 @@ package), `classifier` (trained here on the labelled training pictures), `incept
 torch-fidelity: extra `fid`).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +20,32 @@ from multigen.errors import ConfigError, DataError
 from multigen.evaluation import Evaluation
 from multigen.features import Moments
 from multigen.image.sampling import Sampler
-from multigen.image.sets import ImageSet, NoTestSplit, grid, open_images, pick, split_off, split_off_classes
+from multigen.image.sets import (
+    ImageSet,
+    NoTestSplit,
+    grid,
+    numbered_as,
+    open_images,
+    pick,
+    split_off,
+    split_off_classes,
+)
+from multigen.progress import say
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 __all__ = ["EXTRACTORS", "Judge", "Sets", "compare", "measure", "nearest_picture", "open_extractor", "open_sets"]
 
-Extractor = Callable[[Tensor], tuple[Tensor, Tensor | None]]
-"""uint8 (B, C, H, W) -> features (B, D), and class probabilities (B, K) where the network has classes."""
+
+class Extractor(NamedTuple):
+    """A network that gives features."""
+
+    run: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    """uint8 (B, C, H, W) -> features (B, D), and class probabilities (B, K) where the network has classes."""
+    key: Sequence[str | Tensor] = ()
+    """What features depend on besides the pictures, for the cache: weights that were trained here, or a version."""
+
 
 EXTRACTORS = {
     "efficientnet_lite0": "EfficientNet-lite0 (ImageNet), 1,280 pooled features of pictures resized to 96 x 96",
@@ -66,18 +83,27 @@ class Sets:
 def open_sets(c: Any) -> Sets:
     """The three sets of a configuration (`GenerationConfig`): test pictures as given, brought by the data, or split off."""
 
-    def read(data: str, split: str) -> ImageSet:
-        return open_images(data, c.size, split=split, channels=c.channels, labels=c.labels, skip_bad=c.skip_bad)
+    def read(data: str, split: str, channels: int, labels: str) -> ImageSet:
+        return open_images(data, c.size, split=split, channels=channels, labels=labels, skip_bad=c.skip_bad)
 
-    train = read(c.data, "train")
+    if c.hold_classes and c.test:
+        raise ConfigError(
+            f"test {c.test!r} and hold_classes {c.hold_classes}: both name the test pictures; give one of them"
+        )
+    train = read(c.data, "train", c.channels, c.labels)
     if c.hold_classes:
         train, test = split_off_classes(train, c.hold_classes)
+        if len(train.classes) < 2:
+            train = replace(train, labels=None, classes=())
     else:
+        channels = train.images.shape[1]
+        table = c.test and c.labels not in ("", "none", "name")  # a table names the files of one folder only
+        labels = "none" if table or train.labels is None else c.labels
         try:
-            test = read(c.test or c.data, "test")
+            test = read(c.test or c.data, "test", channels, labels)
         except NoTestSplit:  # so a set named for it is the test set as a whole, and data that bring none give a tenth
             if c.test:
-                test = read(c.test, "train")
+                test = read(c.test, "train", channels, labels)
             elif len(train) < 4:
                 raise DataError(
                     f"{c.data}: {len(train)} pictures, expected at least 4, two of them for testing; add pictures, or name a "
@@ -85,6 +111,12 @@ def open_sets(c: Any) -> Sets:
                 ) from None
             else:
                 train, test = split_off(train, max(2, len(train) // 10))
+    if len(test) < 2 or len(train) < 2:
+        raise DataError(
+            f"{c.data}: {len(train)} pictures for training and {len(test)} for testing, expected at least 2 of each; add "
+            "pictures, or hold out others"
+        )
+    test = numbered_as(test, train.classes)
     hold = min(c.hold, len(train) // 10)
     if hold < 2:
         return Sets(train, None, test)
@@ -114,22 +146,21 @@ def _classifier(train: ImageSet, device: torch.device) -> Extractor:
 
     assert train.labels is not None
     network = Classifier(train.images.shape[1], len(train.classes))
-
     images, labels, classes = train.images, train.labels, len(train.classes)
-    network.load_state_dict(
-        cached(
-            "classifier",
-            [images, labels],
-            lambda: train_classifier(images, labels, classes, to_input=unit, device=device).state_dict(),
-        )
-    )
+
+    def trained() -> dict[str, Tensor]:
+        say(f"training a classifier of {classes} classes on {train.name}, whose features samples are compared in")
+        return train_classifier(images, labels, classes, to_input=unit, device=device).state_dict()
+
+    weights = cached("classifier", [images, labels], trained)
+    network.load_state_dict(weights)
     network.to(device).eval()
 
     def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:
         h = network.features(unit(image))
         return h, network.head(h).softmax(1)
 
-    return extract
+    return Extractor(extract, list(weights.values()))
 
 
 def _efficientnet(device: torch.device) -> Extractor:
@@ -144,7 +175,7 @@ def _efficientnet(device: torch.device) -> Extractor:
         x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
         return network.extract_features(x).mean((2, 3)), None  # (B, 1280)
 
-    return extract
+    return Extractor(extract, ["96 pixels"])
 
 
 def _inception(device: torch.device) -> Extractor:
@@ -168,21 +199,21 @@ def _inception(device: torch.device) -> Extractor:
         h, logits = network(image.expand(-1, 3, -1, -1))
         return h, logits.softmax(1)
 
-    return extract
+    return Extractor(extract, ["torch-fidelity's resizing"])
 
 
 @torch.no_grad()
 def embed(extract: Extractor, images: Tensor, device: torch.device, batch: int = 100) -> tuple[Tensor, Tensor | None]:
     """Features (N, D) and probabilities (N, K) or None of uint8 pictures (N, C, H, W), on the CPU."""
-    found = [extract(part.to(device)) for part in images.split(batch)]
+    found = [extract.run(part.to(device)) for part in images.split(batch)]
     h = torch.cat([f.float().cpu() for f, _ in found])
     return h, torch.cat([p.float().cpu() for _, p in found if p is not None]) if found[0][1] is not None else None
 
 
-def embed_real(name: str, extract: Extractor, images: Tensor, device: torch.device, *key: Tensor) -> Tensor:
-    """Features (N, D) of real pictures, kept in the cache; `key`: what the extractor was made from."""
-    found = cached(f"features-{name}", [images, *key], lambda: {"features": embed(extract, images, device)[0]})
-    return found["features"]
+def embed_real(name: str, extract: Extractor, images: Tensor, device: torch.device) -> Tensor:
+    """Features (N, D) of real pictures, kept in the cache."""
+    key = [images, *extract.key]
+    return cached(f"features-{name}", key, lambda: {"features": embed(extract, images, device)[0]})["features"]
 
 
 # ---------------------------------------------------------------------------------------------------- measures
@@ -225,27 +256,23 @@ def class_score(name: str, probabilities: Tensor | None) -> dict[str, float]:
 
 
 def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> Evaluation:
-    """Two sets of pictures, and as the floor one half of the real ones (chosen by the hash of their names) against the other.
+    """Two sets of pictures, both against one half of the real ones (chosen by the hash of their names): as the floor the other
+    half, and as many of the samples at most.
 
     The `classifier` is trained on all of the real pictures, so that their halves look nearer than new pictures would.
     """
     extract = open_extractor(name, real, device)
-    made_from = _made_from(name, real)
-    half = split_off(real, len(real) // 2)
-    h = [embed_real(name, extract, images.images, device, *made_from) for images in (real, *half)]
-    h_fake, p_fake = embed(extract, fake.images, device)
-    rows = {"real": measure(name, h[1], h[2]), "fake": measure(name, h_fake, h[0])}
-    if p_fake is not None:
-        rows["real"] |= class_score(name, embed(extract, half[0].images, device)[1])
-        rows["fake"] |= class_score(name, p_fake)
-    what = f"features: {EXTRACTORS[name]}; {len(fake)} against {len(real)} pictures (real: {len(half[0])} against {len(half[1])})"
+    half, other = split_off(real, len(real) // 2)
+    samples = pick(fake, len(half))
+    target = embed_real(name, extract, other.images, device)
+    rows = {}
+    for row, images in (("real", half), ("fake", samples)):
+        h, probabilities = embed(extract, images.images, device)
+        rows[row] = measure(name, h, target) | class_score(name, probabilities)
+    what = f"features: {EXTRACTORS[name]}; pictures cut to squares of {real.images.shape[2]} pixels; "
+    what += f"{len(samples)} samples, {len(half)} real ones for the floor, against {len(other)} other real ones"
     used = {m for row in rows.values() for m in row}
     return Evaluation(rows, {m: f"{text}; {what}" for m, text in _definitions(name).items() if m in used})
-
-
-def _made_from(name: str, train: ImageSet) -> list[Tensor]:
-    """What the weights of an extractor depend on: features kept in the cache belong to them."""
-    return [train.images, train.labels] if name == "classifier" and train.labels is not None else []
 
 
 def _definitions(name: str) -> dict[str, str]:
@@ -272,13 +299,12 @@ class Judge:
 
     def features_of(self, images: ImageSet) -> Tensor:
         """Features (N, D) of real pictures, from the cache where they were computed before."""
-        name = self.extractor_name
-        return embed_real(name, self.extract, images.images, self.device, *_made_from(name, self.sets.train))
+        return embed_real(self.extractor_name, self.extract, images.images, self.device)
 
     def validate(self, sampler: Sampler) -> dict[str, float]:
         """Frechet distance of as many samples as are measured in the end to the validation pictures."""
         assert self.sets.validation is not None
-        h = embed(self.extract, sampler.sample(self.samples, seed=SEED + 1), self.device)[0]
+        h = embed(self.extract, sampler.sample(self.samples, SEED + 1, self._asked(sampler)), self.device)[0]
         real = self.features_of(self.sets.validation)
         return {self.chooses_by: features.frechet_distance(moments(h), moments(real))}
 
@@ -296,19 +322,27 @@ class Judge:
         """Real pictures in place of samples: what no generator is expected to beat.
 
         Distances are of training pictures, the memorisation score of validation pictures, classes of the test pictures, since
-        the classifier knows the training pictures.
+        the classifier knows the training pictures. For the same reason the distance in its own features is no strict bound: those
+        of pictures it was trained on differ a little from those of new ones.
         """
         h = self.features_of(pick(self.sets.train, self.samples))
         found = self._distances(h)
         if self.sets.validation is not None:
             found |= self._memorisation(self.features_of(self.sets.validation))
+        if self.sets.test.labels is None:  # the test pictures are of other classes, or nobody knows of which
+            return found
         return found | self._classes(embed(self.extract, self.sets.test.images, self.device)[1], self.sets.test.labels)
 
     def measure(self, sampler: Sampler) -> dict[str, float]:
         """All figures of a generator, on the test pictures."""
-        h, probabilities = embed(self.extract, sampler.sample(self.samples, seed=SEED), self.device)
-        asked = torch.arange(self.samples) % len(sampler.classes) if sampler.classes else None
+        asked = self._asked(sampler)
+        h, probabilities = embed(self.extract, sampler.sample(self.samples, SEED, asked), self.device)
         return self._distances(h) | self._memorisation(h) | self._classes(probabilities, asked)
+
+    def _asked(self, sampler: Sampler) -> Tensor | None:
+        """Classes (N,) that a conditional generator is asked for: in the shares of the training pictures."""
+        labels = pick(self.sets.train, self.samples).labels
+        return labels if sampler.classes else None
 
     def _distances(self, h: Tensor) -> dict[str, float]:
         return measure(self.extractor_name, h, self.features_of(self.sets.test))
@@ -317,7 +351,7 @@ class Judge:
         train, test = (self.features_of(images) for images in (self.sets.train, self.sets.test))
         try:
             return {"memorisation": features.memorisation(h, train, test)}
-        except DataError:  # every sample is a copy of a test picture: there is no ratio
+        except DataError:  # every test picture is a copy of a training picture: there is no ratio
             return {}
 
     def _classes(self, probabilities: Tensor | None, asked: Tensor | None) -> dict[str, float]:
@@ -336,7 +370,8 @@ class Judge:
 
     def definitions(self) -> dict[str, str]:
         """What each figure is."""
-        what, n = EXTRACTORS[self.extractor_name], f"{self.samples} samples, {len(self.sets.test)} test pictures"
+        what = f"{EXTRACTORS[self.extractor_name]}; pictures cut to squares of {self.sets.test.images.shape[2]} pixels"
+        n = f"{self.samples} samples, {len(self.sets.test)} test pictures"
         chosen = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
         chosen |= {m: features.DEFINITIONS[m] for m in ("classes", "class_kl")} | LABELLED
         named = {m: f"{text}; features: {what}; {n}" for m, text in chosen.items()}

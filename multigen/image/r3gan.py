@@ -23,6 +23,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 from multigen.engine import Adam, Batch, Stage, Step, Terms, Trainer, Update, losses, penalties
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine, Schedule, value_at
+from multigen.errors import ConfigError
 from multigen.image import generation
 from multigen.image.generation import GenerationConfig
 from multigen.layers import ProjectionHead, with_class
@@ -56,6 +57,20 @@ class R3GANConfig(GenerationConfig):
     """Probability of each augmentation, where `augment` names any."""
     half_life: float = 0.03
     """Half-life of the running average in the end, as a share of the run; it grows from 0."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for inner in (width * self.expansion for width in self.widths):
+            if inner > self.group and inner % self.group:
+                raise ConfigError(
+                    f"width {self.width}: {inner} channels do not divide into groups of {self.group}; take a multiple of "
+                    f"{self.group} for width and most, or another --group"
+                )
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels from 4 x 4 up to the picture's size."""
+        return [min(self.most, self.width << i) for i in reversed(range(generation.doublings(self.size) + 1))]
 
 
 PRESETS = {
@@ -164,18 +179,13 @@ class Resample(nn.Module):
         return 4 * Spread.apply(self.conv(x)) if self.up else self.conv(Smaller.apply(x))
 
 
-def widths(c: R3GANConfig) -> list[int]:
-    """Channels from 4 x 4 up to the picture's size."""
-    return [min(c.most, c.width << i) for i in reversed(range(generation.doublings(c.size) + 1))]
-
-
 class Generator(nn.Module):
     """z (B, latent), label (B,) -> picture (B, channels, size, size); about -1..1, not bounded."""
 
     def __init__(self, c: R3GANConfig):
         super().__init__()
         self.classes = c.number_of_classes
-        channels = widths(c)
+        channels = c.widths
         depth = c.blocks * len(channels)
         self.basis = nn.Parameter(torch.randn(channels[0], 4, 4))
         self.first = scaled_(nn.Linear(c.latent + self.classes, channels[0], bias=False), 1.0)
@@ -195,7 +205,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, c: R3GANConfig):
         super().__init__()
-        channels = widths(c)[::-1]
+        channels = c.widths[::-1]
         depth = c.blocks * len(channels)
         layers: list[nn.Module] = [scaled_(Pointwise(c.channels, channels[0], bias=False), 1.0)]
         layers += [Block(channels[0], c, depth) for _ in range(c.blocks)]

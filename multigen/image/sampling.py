@@ -39,11 +39,12 @@ class Sampler:
         rows = [torch.Generator().manual_seed(key("latent", seed, i)) for i in range(first, first + n)]
         return torch.stack([torch.randn(self.latent, generator=row) for row in rows])
 
-    def sample(self, n: int, seed: int = 0, label: str | int | None = None) -> Tensor:
+    def sample(self, n: int, seed: int = 0, label: str | int | Tensor | None = None) -> Tensor:
         """Pictures 0 to n - 1 of a seed, uint8 (n, C, H, W) on the CPU.
 
         Args:
-            label: a class, by name or number; without one a conditional model shows its classes in turn.
+            label: a class, by name or number, or the number of each picture's class (n,); without one a conditional model shows
+                its classes in turn.
 
         Raises:
             ConfigError: n < 1, a class that was never trained, or any class where the model knows none.
@@ -71,8 +72,10 @@ class Sampler:
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
 
-    def _labels(self, n: int, label: str | int | None) -> Tensor | None:
+    def _labels(self, n: int, label: str | int | Tensor | None) -> Tensor | None:
         """(n,) numbers of classes, None for a model without classes."""
+        if isinstance(label, Tensor):
+            return label
         if not self.classes:
             if label is None:
                 return None

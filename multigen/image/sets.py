@@ -26,7 +26,7 @@ from multigen.image.sampling import to_pictures
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["ImageSet", "NoTestSplit", "grid", "open_images", "pick", "split_off", "split_off_classes"]
+__all__ = ["ImageSet", "NoTestSplit", "grid", "numbered_as", "open_images", "pick", "split_off", "split_off_classes"]
 
 DIGITS_TEST = 359  # of scikit-learn's 1,797 digits: a fifth
 FETCH = {"mnist": fetch_mnist, "cifar10": fetch_cifar10}
@@ -147,6 +147,14 @@ def split_off(images: ImageSet, count: int, seed: int = 0) -> tuple[ImageSet, Im
 def pick(images: ImageSet, count: int) -> ImageSet:
     """`count` pictures that stand for the set, each class giving its share (see `split_off`); all, where there are no more."""
     return split_off(images, count)[1] if count < len(images) else images
+
+
+def numbered_as(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
+    """The set with its labels numbered as `classes` are; without labels if it has others, or none are given."""
+    if images.labels is None or not set(images.classes) <= set(classes):
+        return replace(images, labels=None, classes=())
+    numbers = torch.tensor([classes.index(name) for name in images.classes])
+    return replace(images, labels=numbers[images.labels], classes=classes)
 
 
 def split_off_classes(images: ImageSet, count: int) -> tuple[ImageSet, ImageSet]:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from multigen.errors import ConfigError
+from multigen.image import R3GANConfig
 from multigen.recipes import dcgan
 from multigen.recipes.runner import main
 from tests import tiny
@@ -49,6 +51,10 @@ CASES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     "negative": (lambda p: ["--data", pictures(p / "p"), "--steps", "-5"], "steps -5: expected 1 or more"),
     "no average": (lambda p: ["--data", pictures(p / "p"), "--ema", "1.5"], "ema 1.5: expected 0 to 1"),
     "one of two": (lambda p: ["--data", pictures(p / "p"), "--lr", "1e-3", "-1"], "lr -1.0: expected 0 or more"),
+    "both": (
+        lambda p: ["--data", pictures(p / "p"), "--test", p / "p", "--hold-classes", "1"],
+        "both name the test pictures; give one of them",
+    ),
     "NaN": (not_a_number, "bad.npz: 5120 of 5120 values are not finite; leave their pictures out, or mend them"),
     "augment": (lambda p: ["--data", pictures(p / "p"), "--augment", "blur"], "augment 'blur': 'blur' is unknown"),
     "name": (lambda p: ["--data", "mnits"], "mnits: no such file or folder"),
@@ -84,3 +90,28 @@ def test_a_class_that_was_never_trained_is_named(tmp_path: Path, capsys: pytest.
     capsys.readouterr()
     assert tiny.multigen(["sample", "--model", tmp_path / "run", "--class", "cow", "--out", tmp_path / "s"]) == 2
     assert "class 'cow' was never trained; choose from cat, dog" in capsys.readouterr().err
+
+
+def test_a_test_set_of_another_mode_is_made_to_fit(tmp_path: Path) -> None:
+    Image.fromarray(tiny.pixels(16, 16)).save(pictures(tmp_path / "t", 6) / "more.png")
+    grey = tmp_path / "p"
+    grey.mkdir()
+    for i in range(8):
+        Image.fromarray(tiny.pixels(16, 16, seed=i)).convert("L").save(grey / f"{i}.png")
+    assert dcgan_tiny("--data", grey, "--test", tmp_path / "t", "--out", tmp_path / "run") == 0
+
+
+def test_samples_of_another_run_do_not_stay_among_new_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dcgan_tiny("--data", pictures(tmp_path / "p"), "--out", tmp_path / "run") == 0
+    words = ["sample", "--model", tmp_path / "run", "--out", tmp_path / "s"]
+    assert tiny.multigen([*words, "-n", "5"]) == 0 and tiny.multigen([*words, "-n", "5", "--seed", "1"]) == 0
+    capsys.readouterr()
+    assert tiny.multigen([*words, "-n", "4"]) == 2
+    assert "1 other samples would stay in it, such as 0004.png; give another folder" in capsys.readouterr().err
+
+
+def test_widths_that_do_not_divide_into_groups_are_named() -> None:
+    with pytest.raises(
+        ConfigError, match="width 56: 56 channels do not divide into groups of 16; take a multiple of 16"
+    ):
+        R3GANConfig(width=56)

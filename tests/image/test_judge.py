@@ -13,9 +13,19 @@ from torch import Tensor, nn
 from multigen.errors import ConfigError
 from multigen.image import judge
 from multigen.image.generation import GenerationConfig
-from multigen.image.judge import Judge, Sets, compare, embed, measure, nearest_picture, open_extractor, open_sets
+from multigen.image.judge import (
+    Extractor,
+    Judge,
+    Sets,
+    compare,
+    embed,
+    measure,
+    nearest_picture,
+    open_extractor,
+    open_sets,
+)
 from multigen.image.sampling import Sampler
-from multigen.image.sets import ImageSet
+from multigen.image.sets import ImageSet, numbered_as
 
 CPU = torch.device("cpu")
 
@@ -46,7 +56,7 @@ def features_by_brightness(image: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: features_by_brightness)
+    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: Extractor(features_by_brightness))
 
 
 class Copies(nn.Module):
@@ -73,7 +83,7 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
     images = np.stack([np.full((4, 4), i, np.uint8) for i in range(60)])
     for name, part in (("all", images), ("other", images[:5])):
         np.savez(tmp_path / f"{name}.npz", images=part, labels=np.arange(len(part)) % 6)
-    c = GenerationConfig(data=str(tmp_path / "all.npz"), size=4)
+    c = GenerationConfig(data=str(tmp_path / "all.npz"), size=16)
     sizes = {
         "split off": open_sets(c),
         "given": open_sets(replace(c, test=str(tmp_path / "other.npz"))),
@@ -95,7 +105,7 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
     assert held.validation is not None
     values = [{int(x) for x in s.images[:, 0, 0, 0]} for s in (held.train, held.validation, held.test)]
     assert sum(map(len, values)) == 60 == len(set.union(*values))
-    brought = open_sets(GenerationConfig(size=8))
+    brought = open_sets(GenerationConfig(size=16))
     assert len(brought.test) == 359
 
 
@@ -119,7 +129,7 @@ def test_figures_bear_the_name_of_their_network(stub: None, name: str, first: li
     found = compare(name, pictures(60, 1, 3), pictures(50, 2, 3), CPU)
     assert list(found.rows) == ["real", "fake"] and {*first} <= found.rows["fake"].keys()
     assert found.definitions.keys() == {m for row in found.rows.values() for m in row}
-    assert all("50 against 60 pictures" in text for text in found.definitions.values())
+    assert all("30 samples, 30 real ones for the floor, against 30" in text for text in found.definitions.values())
 
 
 def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_floor(stub: None) -> None:
@@ -183,17 +193,58 @@ def test_features_do_not_depend_on_the_batch() -> None:
     )
 
 
-def test_features_of_real_pictures_are_kept_and_belong_to_their_classifier(
-    stub: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_of_real_pictures_are_kept_and_belong_to_their_network(monkeypatch: pytest.MonkeyPatch) -> None:
     sets, calls = sets_of(), []
     monkeypatch.setattr(judge, "embed", lambda *a: calls.append(a) or embed(*a))
-    first = Judge(sets, 120, CPU).features_of(sets.test)
-    assert torch.equal(Judge(sets, 120, CPU).features_of(sets.test), first) and len(calls) == 1
-    assert sets.train.labels is not None
-    other = replace(sets, train=replace(sets.train, labels=sets.train.labels.roll(1)))
-    Judge(other, 120, CPU).features_of(sets.test)
-    assert len(calls) == 2  # another labelling makes another classifier
+    for weight, expected in ((1.0, 1), (1.0, 1), (2.0, 2)):
+        extract = Extractor(features_by_brightness, [torch.tensor(weight)])
+        monkeypatch.setattr(judge, "open_extractor", lambda *a, extract=extract: extract)
+        Judge(sets, 120, CPU).features_of(sets.test)
+        assert len(calls) == expected  # other weights give other features
+
+
+def test_a_classifier_trained_anew_makes_features_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, seeds = judge.train_classifier, iter((0, 1))
+    quick = {"steps": 5, "batch": 16}
+    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **k, **quick, seed=next(seeds)))
+    images, found = pictures(40, 1, 3), []
+    for _ in range(2):
+        extract = open_extractor("classifier", images, CPU)
+        kept = judge.embed_real("classifier", extract, images.images, CPU)
+        found.append(kept)
+        assert torch.equal(kept, embed(extract, images.images, CPU)[0])
+        for path in (tmp_path / "cache").glob("classifier-*"):
+            path.unlink()
+    assert not torch.equal(*found)
+
+
+def test_the_floor_counts_classes_by_name_and_not_those_that_were_never_trained(stub: None) -> None:
+    sets = sets_of()
+    assert sets.test.labels is not None
+    backwards = replace(sets.test, labels=2 - sets.test.labels, classes=("c2", "c1", "c0"))
+    floor = Judge(replace(sets, test=numbered_as(backwards, sets.train.classes)), 120, CPU).floor()
+    assert floor["as_asked"] == 1 and floor["classes"] == 3
+    others = replace(sets.test, classes=("x", "y", "z"))
+    floor = Judge(replace(sets, test=numbered_as(others, sets.train.classes)), 120, CPU).floor()
+    assert not {"as_asked", "classes", "class_kl", "recognised"} & floor.keys() and "fd_classifier" in floor
+
+
+def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None) -> None:
+    sets = sets_of()
+    rare = pictures(120, 1, 3).subset([*range(0, 120, 3), *range(0, 120, 3), *range(1, 120, 6), *range(2, 120, 6)])
+    it = Judge(replace(sets, train=rare), 60, CPU)
+    asked: list[Tensor] = []
+
+    class Obeys(Copies):
+        def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+            assert label is not None
+            asked.append(label)
+            chosen = torch.stack([sets.test.images[k] for k in label.tolist()])
+            return chosen.float() / 127.5 - 1
+
+    found = it.measure(Sampler(Obeys(sets.test.images), 2, ("c0", "c1", "c2")))
+    counts = torch.cat(asked).bincount().tolist()
+    assert counts == [40, 10, 10] and found["as_asked"] == 1 and found["class_kl"] < 1e-6
 
 
 def test_nearest_shows_a_copy_above_itself(stub: None) -> None:
@@ -215,7 +266,7 @@ def test_the_classifier_is_trained_once_and_knows_its_classes(monkeypatch: pytes
     monkeypatch.setattr(judge, "train_classifier", short)
     images = pictures(60, 1, 3)
     for _ in range(2):
-        probabilities = open_extractor("classifier", images, CPU)(images.images)[1]
+        probabilities = open_extractor("classifier", images, CPU).run(images.images)[1]
     assert quick == [1] and probabilities is not None and images.labels is not None
     assert (probabilities.argmax(1) == images.labels).float().mean() > 0.9
 
@@ -241,7 +292,7 @@ def test_inception_is_the_literature_s_network(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda url, path, **how: fetched.append((url, how)))
     monkeypatch.setattr(torch, "load", lambda path, **how: {})
     monkeypatch.setattr(network, "load_state_dict", lambda self, state: None)
-    h, p = open_extractor("inception", None, CPU)(torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8))
+    h, p = open_extractor("inception", None, CPU).run(torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8))
     assert h.shape == (2, 2048) and p is not None and p.shape == (2, 1008)
     torch.testing.assert_close(p.sum(1), torch.ones(2))
     (url, how) = fetched[0]
