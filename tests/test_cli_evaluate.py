@@ -1,6 +1,8 @@
 """`multigen evaluate`."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,66 @@ def test_the_classifier_learns_the_classes_of_the_real_pictures(
     flat = folders / "real" / "dark"
     assert evaluate("--real", flat, "--fake", folders / "like", "--features", "classifier") == 2
     assert "no labels; take efficientnet_lite0" in capsys.readouterr().err
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features that cost nothing: the means of all columns."""
+    from multigen.image import judge
+
+    stand_in = judge.Extractor(lambda image: (image.float().mean(2).flatten(1), None))
+    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: stand_in)
+
+
+def figures(folders: Path, real: str, fake: str) -> dict[str, dict[str, float]]:
+    assert evaluate("--real", folders / real, "--fake", folders / fake, "--out", folders / "out.json") == 0
+    return json.loads((folders / "out.json").read_text())["rows"]
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_the_same_pictures_score_as_the_floor_does(folders: Path, quick: None, renamed: bool) -> None:
+    """And no better: those compared are not the very ones that they are compared with."""
+    for path in [*(folders / "like").rglob("*.png")]:
+        path.unlink()
+    for path in (folders / "real").rglob("*.png"):
+        place = folders / "like" / path.parent.name / (f"x{path.name}" if renamed else path.name)
+        shutil.copy(path, place)
+    rows = figures(folders, "real", "like")
+    metric = "fd_efficientnet_lite0"
+    assert rows["fake"][metric] > 0.2 * rows["real"][metric] and rows["fake"]["kd_efficientnet_lite0"] > -0.5
+    assert rows["fake"][metric] < 2 * rows["real"][metric] < 0.2 * figures(folders, "real", "noise")["fake"][metric]
+
+
+def test_grey_arrays_compare_with_coloured_files_of_other_sizes(folders: Path, quick: None) -> None:
+    np.savez(folders / "grey.npz", images=np.stack([tiny.pixels(30, 40, seed=i)[..., 0] for i in range(20)]))
+    assert {*figures(folders, "real", "grey.npz")["fake"]} == {*figures(folders, "grey.npz", "real")["real"]}
+
+
+def test_what_is_wrong_is_said_in_one_line(folders: Path, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
+    (folders / "few").mkdir()
+    for i in range(3):
+        shutil.copy(folders / "real" / "dark" / f"{2 * i + 1}.png", folders / "few")
+    two = ["--real", folders / "real", "--fake", folders / "like"]
+    for words, message in (
+        ([*two, "--out", folders / "real"], f"{folders / 'real'} cannot be written .*; give another file for --out"),
+        ([*two, "--out", folders / "few" / "1.png" / "x.json"], "cannot be written .*; give another file for --out"),
+        ([*two, "--size", "0"], "size 0, .*: expected a size of 1 or more"),
+        ([*two, "--device", "abacus"], "device 'abacus' cannot be used .*; give auto, cpu, cuda or cuda:N"),
+        (["--real", folders / "real", "--fake", "nowhere"], "nowhere: no such file or folder"),
+    ):
+        assert evaluate(*words) == 2
+        printed = capsys.readouterr().err
+        assert re.fullmatch(f"error: .*{message}.*\n", printed), printed
+
+
+def test_too_few_real_pictures_to_halve_are_named_with_their_folder(
+    folders: Path, quick: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sorted((folders / "real").rglob("*.png"))[3:]:
+        path.unlink()
+    assert evaluate("--real", folders / "real", "--fake", folders / "like") == 2
+    printed = capsys.readouterr().err
+    assert re.fullmatch(r"error: .*real\b.*3 pictures, expected at least 4.*\n", printed), printed
 
 
 def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

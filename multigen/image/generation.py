@@ -55,12 +55,13 @@ RANGES: dict[str, float | tuple[float, float]] = {
         "width": 1,
         "most": 1,
         "blocks": 1,
+        "expansion": 1,
         "group": 1,
         "batch": 1,
         "steps": 1,
         "critic_steps": 1,
     },
-    **{"hold": 0, "hold_classes": 0, "samples": 2, "lr": 0, "penalty": 0, "gamma": 0, "half_life": 0},
+    **{"hold": 0, "hold_classes": 0, "samples": 2, "lr": 0, "penalty": 0, "gamma": 0, "clip": 0, "half_life": 0},
     **{"ema": (0, 1), "augment_share": (0, 1), "beta2": (0, 1), "betas": (0, 1)},
 }
 """Setting -> the least, or the least and the most that it may be, in all methods that have it."""

@@ -250,7 +250,7 @@ def class_score(name: str, probabilities: Tensor | None) -> dict[str, float]:
     """The inception score of class probabilities (N, K), under the name of their extractor; nothing without classes."""
     if probabilities is None or len(probabilities) < 10:  # splits
         return {}
-    # Samples are to be in random order, and conditional ones come class by class in turn.
+    # Samples are to be in random order, and those of conditional generators come in the order of the classes asked for.
     order = torch.randperm(len(probabilities), generator=torch.Generator().manual_seed(SEED))
     return {_named("is", name): features.inception_score(probabilities[order])[0]}
 

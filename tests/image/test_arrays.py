@@ -1,6 +1,7 @@
 """Sets of pictures that files hold as arrays."""
 
 import gzip
+import importlib.util
 import io
 import struct
 import tarfile
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from multigen.errors import DataError
 from multigen.image import arrays
@@ -25,6 +27,25 @@ def write_idx(path: Path, values: np.ndarray) -> None:
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    seen = []
+    for images in (open_images("digits", 8, split=split) for split in ("train", "test")):
+        numbers = [int(name.removeprefix("digits/")) for name in images.names]
+        assert np.array_equal(images.images.flatten(1).numpy(), np.rint(pixels[numbers] * 255 / 16))
+        assert images.labels is not None and images.labels.tolist() == labels[numbers].tolist()
+        seen += numbers
+    assert sorted(seen) == [*range(1797)]
+
+
+def test_digits_without_scikit_learn_name_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"digits: the file .* is missing: install scikit-learn anew"):
+        open_images("digits", 8)
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_idx_files_are_read_and_padded_to_32(tmp_path: Path, suffix: str) -> None:
     for part in ("train", "t10k"):
@@ -34,7 +55,12 @@ def test_idx_files_are_read_and_padded_to_32(tmp_path: Path, suffix: str) -> Non
     assert torch.equal(images.images[:, 0, 2:30, 2:30], torch.from_numpy(GREY)) and images.images.shape[2:] == (32, 32)
     assert images.images[:, :, :2].max() == 0
     assert images.labels is not None and images.labels.tolist() == LABELS.tolist()
+    assert images.names[0] == "train/0" and images.images[:, :, 30:].max() == images.images[..., 30:].max() == 0
     assert torch.equal(open_images(str(tmp_path), 28, split="test").images[:, 0], torch.from_numpy(GREY))
+    with Image.fromarray(GREY[3]) as picture:  # other sizes are resized
+        smaller = np.asarray(picture.resize((16, 16), Image.Resampling.LANCZOS))
+    assert np.array_equal(open_images(str(tmp_path), 16, split="test").images[3, 0].numpy(), smaller)
+    assert open_images(str(tmp_path), 28, labels="none").labels is None
 
 
 def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
@@ -55,6 +81,17 @@ def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
         open_images(str(tmp_path), 28, split="test")
 
 
+def test_damaged_gzip_is_named(tmp_path: Path) -> None:
+    images = tmp_path / "train-images-idx3-ubyte.gz"
+    write_idx(images, GREY)
+    write_idx(tmp_path / "train-labels-idx1-ubyte.gz", LABELS.astype(np.uint8))
+    whole = images.read_bytes()
+    for content in (whole[:-20], b"no gzip", whole[:40] + bytes(len(whole) - 40)):
+        images.write_bytes(content)
+        with pytest.raises(DataError, match=rf"{images.name}: cannot be read \(.*\); fetch the file anew"):
+            open_images(str(tmp_path), 28)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_npz_files(tmp_path: Path, kind: type) -> None:
     path = tmp_path / "mine.npz"
@@ -69,10 +106,41 @@ def test_npz_files(tmp_path: Path, kind: type) -> None:
         open_images(str(path), 8, split="test")
 
 
+@pytest.mark.parametrize("shape", [(6, 28, 28), (6, 28, 28, 1)])
+def test_grey_npz_files(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.savez(tmp_path / "mine.npz", images=GREY.reshape(shape), labels=np.full(6, 7))
+    images = open_images(str(tmp_path / "mine.npz"), 28)
+    assert torch.equal(images.images[:, 0], torch.from_numpy(GREY)) and images.images.shape[1] == 1
+    assert images.labels is None and images.name == "mine" and images.names[5] == "mine/5"  # one class is none
+    assert open_images(str(tmp_path / "mine.npz"), 32).images[:, :, 0].max() > 0  # resized: only IDX files are padded
+
+
+def test_floats_become_the_nearest_byte_and_oblongs_squares(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", images=np.full((2, 4, 10), [[[0.4980]], [[0.4982]]]), labels=np.array([5, -1]))
+    images = open_images(str(tmp_path / "mine.npz"), 4)
+    assert images.images.shape == (2, 1, 4, 4) and images.images.flatten(1).unique(dim=1).tolist() == [[127], [127]]
+    assert images.labels is not None and images.classes == ("-1", "5") and images.labels.tolist() == [1, 0]
+    oblong = np.arange(2 * 4 * 10, dtype=np.uint8).reshape(2, 4, 10)
+    np.savez(tmp_path / "oblong.npz", images=oblong)
+    assert np.array_equal(open_images(str(tmp_path / "oblong.npz"), 4).images[:, 0].numpy(), oblong[:, :, 3:7])
+
+
 def test_a_folder_of_npz_files_has_splits(tmp_path: Path) -> None:
     np.savez(tmp_path / "train_6.npz", images=COLOUR)
     np.savez(tmp_path / "test_2.npz", images=COLOUR[:2])
     assert [len(open_images(str(tmp_path), 8, split=split)) for split in ("train", "test")] == [6, 2]
+    (tmp_path / "test_2.npz").unlink()
+    with pytest.raises(NoTestSplit, match=r"no test\*\.npz in this folder; add it, or name a test set: --test FILE"):
+        open_images(str(tmp_path), 8, split="test")
+    np.savez(tmp_path / "train_7.npz", images=COLOUR)
+    with pytest.raises(DataError, match=r"2 files train\*\.npz, expected one; give the file itself: .*train_6\.npz"):
+        open_images(str(tmp_path), 8)
+
+
+def test_an_array_of_one_picture_is_named_with_its_path(tmp_path: Path) -> None:
+    np.savez(tmp_path / "one.npz", images=COLOUR[:1])
+    with pytest.raises(DataError, match=r"one\.npz: 1 pictures, expected at least 2; add pictures"):
+        open_images(str(tmp_path / "one.npz"), 8)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +151,14 @@ def test_a_folder_of_npz_files_has_splits(tmp_path: Path) -> None:
         ({"images": COLOUR, "labels": LABELS[:4]}, r"labels int64 \(4,\), expected integers or strings \(6,\)"),
         ({"images": np.full((6, 8, 8), np.nan)}, "384 of 384 values are not finite; leave their pictures out"),
         ({"images": np.full((6, 8, 8), 7.0)}, "values 7 to 7, expected 0..1 for floats; scale them"),
+        (
+            {"images": np.where(np.arange(6)[:, None, None] == 2, np.inf, np.zeros((6, 8, 8)))},
+            "64 of 384 values are not",
+        ),
+        ({"images": np.full((6, 8, 8), -0.5)}, "values -0.5 to -0.5, expected 0..1 for floats"),
+        ({"images": COLOUR[:0]}, r"images \(0, 8, 8, 3\), expected"),
+        ({"images": COLOUR, "labels": LABELS / 2}, "labels float64 .*, expected integers or strings"),
+        ({"images": COLOUR, "labels": np.array([{}] * 6, dtype=object)}, "cannot be read as .npz"),  # a pickle
         ({"images": COLOUR.astype(np.int32)}, "images of int32, expected uint8 or floats in 0..1"),
         ({"images": np.array([{}] * 6, dtype=object)}, "cannot be read as .npz"),  # a pickle
     ],
@@ -101,15 +177,20 @@ def test_a_damaged_npz_is_named(tmp_path: Path) -> None:
         open_images(str(tmp_path / "bad.npz"), 8)
 
 
-def test_cifar10_is_read_from_its_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planes = RNG.integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
-    record = b"".join(bytes([label]) + x.tobytes() for label, x in zip((3, 1), planes, strict=True))
-    with tarfile.open(tmp_path / arrays.CIFAR10_FILE, "w:gz") as archive:
-        files = {f"data_batch_{i}.bin": record for i in range(1, 6)} | {"test_batch.bin": record}
-        for name, content in (files | {"batches.meta.txt": b"plane\ncar\nbird\ncat\n"}).items():
+def write_cifar10(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+
+
+def test_cifar10_is_read_from_its_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planes = RNG.integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
+    record = b"".join(bytes([label]) + x.tobytes() for label, x in zip((3, 1), planes, strict=True))
+    files = {f"data_batch_{i}.bin": record for i in range(1, 6)} | {"test_batch.bin": record}
+    names = b"plane\ncar\nbird\ncat\n"
+    write_cifar10(tmp_path / arrays.CIFAR10_FILE, files | {"batches.meta.txt": names})
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path))
     monkeypatch.setattr("torchvision.datasets.utils.download_url", lambda *arguments: None)
     monkeypatch.chdir(tmp_path)
@@ -117,6 +198,29 @@ def test_cifar10_is_read_from_its_archive(tmp_path: Path, monkeypatch: pytest.Mo
     train, test = (open_images("cifar10", 32, split=split) for split in ("train", "test"))
     assert len(train) == 10 and torch.equal(test.images, torch.from_numpy(planes))
     assert test.classes == ("car", "cat") and test.labels is not None and test.labels.tolist() == [1, 0]
+    for damage in (record[:-1], b"\x04" + record[1:]):  # cut off; a class without a name
+        write_cifar10(tmp_path / arrays.CIFAR10_FILE, {"test_batch.bin": damage, "batches.meta.txt": names})
+        with pytest.raises(DataError, match=r"is not CIFAR-10's binary archive \(.*\); remove it to fetch it anew"):
+            open_images("cifar10", 32, split="test")
+    with pytest.raises(DataError, match=r"is not CIFAR-10's binary archive .*data_batch_1"):
+        open_images("cifar10", 32)
+    (tmp_path / arrays.CIFAR10_FILE).write_bytes(b"<html>")
+    with pytest.raises(DataError, match="is not CIFAR-10's binary archive"):
+        open_images("cifar10", 32)
+
+
+def test_mnist_in_the_cache_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cache" / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        write_idx(folder / f"{part}-images-idx3-ubyte", GREY)
+        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", LABELS.astype(np.uint8))
+    monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("torchvision.datasets.MNIST", None)  # a call of it would fail
+    monkeypatch.delenv("MULTIGEN_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    images = open_images("mnist", 28, split="test")
+    assert images.name == "mnist" and torch.equal(images.images[:, 0], torch.from_numpy(GREY))
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])

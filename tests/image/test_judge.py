@@ -1,6 +1,7 @@
 """What is measured of generated pictures, on which pictures, and under which names."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError
@@ -72,6 +74,13 @@ class Copies(nn.Module):
         return self.images[chosen].float() / 127.5 - 1
 
 
+def scores(of: Callable[[Tensor, Tensor | None], Tensor]) -> nn.Module:
+    """A discriminator that is a plain function."""
+    network = nn.Module()
+    network.forward = of
+    return network
+
+
 def sets_of(n: int = 120, classes: int = 3) -> Sets:
     return Sets(pictures(n, 1, classes), pictures(n // 4, 2, classes), pictures(n, 3, classes))
 
@@ -107,6 +116,32 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
     assert sum(map(len, values)) == 60 == len(set.union(*values))
     brought = open_sets(GenerationConfig(size=16))
     assert len(brought.test) == 359
+
+
+def test_labels_that_would_say_nothing_are_not_used(tmp_path: Path) -> None:
+    images = np.stack([np.full((4, 4, 3), i, np.uint8) for i in range(24)])
+    np.savez(tmp_path / "two.npz", images=images, labels=np.arange(24) % 2)
+    np.savez(tmp_path / "grey.npz", images=images[:4, ..., 0], labels=np.array([1, 1, 7, 7]))
+    c = GenerationConfig(data=str(tmp_path / "two.npz"), size=16)
+    one = open_sets(replace(c, hold_classes=1))  # one class is left, which is none
+    assert one.train.labels is None and one.train.classes == () and one.test.labels is None
+    assert one.validation is None and len(one.train) == len(one.test) == 12  # a tenth of 12 is no set
+    other = open_sets(replace(c, test=str(tmp_path / "grey.npz")))  # class 7 was never trained
+    assert other.test.labels is None and other.train.labels is not None
+    assert other.test.images.shape == (4, 3, 16, 16)  # the channels are those of the training pictures
+
+
+def test_a_table_of_labels_is_of_one_folder_only(tmp_path: Path) -> None:
+    names = [f"{part}/{i}.png" for part, n in (("train", 20), ("test", 4)) for i in range(n)]
+    for i, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / name)
+    table = tmp_path / "t.csv"
+    table.write_text("file,label\n" + "".join(f"{name},{'ab'[i % 2]}\n" for i, name in enumerate(names)))
+    c = GenerationConfig(data=str(tmp_path), labels=str(table), size=16)
+    own, elsewhere = open_sets(c).test, open_sets(replace(c, test=str(tmp_path / "test"))).test
+    assert own.labels is not None and own.labels.tolist() == [0, 1, 0, 1] and own.classes == ("a", "b")
+    assert len(elsewhere) == 4 and elsewhere.labels is None
 
 
 # ---------------------------------------------------------------------------------------------------- figures
@@ -145,6 +180,8 @@ def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_flo
     assert copies["coverage"] > 0.9 and noise["coverage"] == 0
     named = it.definitions()
     assert {*floor, *copies} <= named.keys()
+    it = Judge(replace(sets, test=sets.train), 120, CPU)  # without new pictures there is nothing to compare with
+    assert "memorisation" not in it.floor().keys() | it.measure(Sampler(Copies(sets.train.images), 2)).keys()
 
 
 def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
@@ -171,18 +208,65 @@ def test_a_discriminator_that_knows_its_pictures_is_found_out(stub: None) -> Non
     it = Judge(sets, 120, CPU)
     known = {x.numpy().tobytes() for x in sets.train.images}
 
-    class Knows(nn.Module):
-        def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-            pixels = ((image + 1) * 127.5).round().to(torch.uint8).contiguous()
-            return torch.tensor([float(x.numpy().tobytes() in known) for x in pixels])
+    def knows(image: Tensor, label: Tensor | None) -> Tensor:
+        pixels = ((image + 1) * 127.5).round().to(torch.uint8).contiguous()
+        return torch.tensor([float(x.numpy().tobytes() in known) for x in pixels])
 
-    class Blind(nn.Module):
-        def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-            return image[:, 0, 0, 0]
+    assert it.overfitting(scores(knows), False) == {"d_overfit": 0.5}
+    assert Judge(replace(sets, validation=None), 120, CPU).overfitting(scores(knows), False) == {}
 
-    assert it.overfitting(Knows(), False) == {"d_overfit": 0.5}
-    assert abs(it.overfitting(Blind(), False)["d_overfit"]) < 0.3
-    assert Judge(replace(sets, validation=None), 120, CPU).overfitting(Knows(), False) == {}
+
+@pytest.mark.parametrize("validation", [30, 2])
+def test_a_discriminator_that_cannot_tell_scores_nought(stub: None, validation: int) -> None:
+    it = Judge(replace(sets_of(), validation=pictures(validation, 2, 3)), 120, CPU)
+    draw = torch.Generator().manual_seed(0)
+    for levels in (0, 1, 1000):  # one score for all, a few, all different
+        d = scores(lambda image, label, n=levels: (n * torch.randn(len(image), generator=draw)).round())
+        assert abs(np.mean([it.overfitting(d, False)["d_overfit"] for _ in range(300)])) < 0.05
+
+
+def test_a_conditional_discriminator_is_told_the_classes(stub: None) -> None:
+    it, seen = Judge(sets_of(), 120, CPU), []
+    for conditional in (False, True):
+        it.overfitting(scores(lambda image, label: seen.append(label) or image[:, 0, 0, 0]), conditional)
+    assert it.sets.validation is not None and it.sets.validation.labels is not None and seen[:2] == [None, None]
+    assert seen[2].bincount().tolist() == [10] * 3 and torch.equal(seen[3], it.sets.validation.labels)
+
+
+def test_validation_prefers_what_is_nearer_to_the_validation_pictures(stub: None) -> None:
+    sets = sets_of()
+    it = Judge(sets, 1000, CPU)
+    assert it.samples == 120 and sets.validation is not None  # no more than there are training pictures
+    made = (sets.validation.images, sets.test.images, sets.test.images // 2)
+    found = [it.validate(Sampler(Copies(images), 2, ("c0", "c1", "c2"))) for images in made]
+    assert [[*figures] for figures in found] == [[it.chooses_by]] * 3 == [["fd_classifier"]] * 3
+    same, like, other = (figures["fd_classifier"] for figures in found)
+    assert 3 * same < like < 0.01 * other
+
+
+def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = torch.tensor([[0.91, 0.09, 0], [0.89, 0.11, 0], [0.2, 0.3, 0.5], [0, 1, 0]])
+
+    def look(image: Tensor) -> tuple[Tensor, Tensor]:
+        return image[:, 0, :2, 0].float(), table[image[:, 0, 0, 0].long() % 4]
+
+    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: Extractor(look))
+    train = replace(pictures(12, 1, 3), labels=torch.tensor([0] * 6 + [1] * 3 + [2] * 3))
+    it = Judge(Sets(train, None, pictures(12, 2, 3)), 12, CPU)
+    made = torch.arange(12, dtype=torch.uint8).view(12, 1, 1, 1).repeat(1, 1, 16, 16)
+    found = it.measure(Sampler(Copies(made), 2, ("c0", "c1", "c2")))
+    assert found["recognised"] == 0.5 and found["classes"] == 3
+    assert found["as_asked"] == 6 / 12  # seen as 002100 210 021, asked for as 000000 111 222
+    assert found["class_kl"] == pytest.approx(0, abs=1e-12)  # both have halves and quarters
+    found = it.measure(Sampler(Copies(made[:2]), 2))
+    assert found["classes"] == 1 and found["class_kl"] == pytest.approx(np.log(2)) and found["recognised"] == 0.5
+
+
+def test_the_floor_has_the_inception_score_without_labels_too(stub: None) -> None:
+    it = Judge(Sets(pictures(60, 1), None, pictures(60, 2)), 60, CPU, "inception")
+    found = it.measure(Sampler(Copies(it.sets.test.images), 2)).keys()
+    assert {"fid", "kid", "inception_score"} <= found <= it.definitions().keys()
+    assert it.floor().keys() == found - {"memorisation"}
 
 
 def test_features_do_not_depend_on_the_batch() -> None:
@@ -218,6 +302,19 @@ def test_a_classifier_trained_anew_makes_features_anew(tmp_path: Path, monkeypat
     assert not torch.equal(*found)
 
 
+def test_the_same_labels_make_no_other_classifier_and_features_but_other_labels_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, embedded, trained, quick = judge.train_classifier, [], [], {"steps": 3, "batch": 8}
+    monkeypatch.setattr(judge, "embed", lambda *a: embedded.append(a) or embed(*a))
+    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: trained.append(a) or train(*a, **k, **quick))
+    images, labels = pictures(24, 1, 3), torch.arange(24) % 3
+    for known, times in ((labels, 1), (labels, 1), (labels.flip(0), 2)):
+        extract = open_extractor("classifier", replace(images, labels=known), CPU)
+        judge.embed_real("classifier", extract, images.images, CPU)
+        assert (len(trained), len(embedded)) == (times, times)
+
+
 def test_the_floor_counts_classes_by_name_and_not_those_that_were_never_trained(stub: None) -> None:
     sets = sets_of()
     assert sets.test.labels is not None
@@ -249,8 +346,9 @@ def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None)
 
 def test_nearest_shows_a_copy_above_itself(stub: None) -> None:
     it = Judge(sets_of(), 120, CPU)
-    sheet = np.asarray(nearest_picture(it.sets.train.images[5:8], it))
-    assert np.array_equal(sheet[:16], sheet[-16:])
+    chosen = it.sets.train.images[[7, 5, 100]]
+    sheet = np.asarray(nearest_picture(chosen, it))
+    assert np.array_equal(sheet[:16], sheet[-16:]) and np.array_equal(sheet[:16, 18:34], chosen[1, 0])
 
 
 # ---------------------------------------------------------------------------------------------------- networks
