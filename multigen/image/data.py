@@ -237,11 +237,12 @@ def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
 def locate(data: str) -> Path:
     """The file or folder of that name here, or in the folder that MULTIGEN_DATA names. Raises DataError if neither is."""
     root = os.environ.get("MULTIGEN_DATA")
-    here = Path(data).expanduser()
+    here = Path(os.path.expanduser(data))
     places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
     for place in places:
-        if place.exists():
-            return place
+        with contextlib.suppress(OSError):  # a name that no file can have, such as one too long
+            if place.exists():
+                return place
     sought = " nor ".join(str(place) for place in places)
     raise DataError(
         f"{data}: no such file or folder (sought {sought}); expected a folder of pictures, a picture, or the names "

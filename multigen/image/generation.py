@@ -143,8 +143,8 @@ def open_pictures(self: Any) -> TensorSource:
         raise ConfigError(
             f"conditional: {c.data} has no labels; sort the pictures into a folder a class, or give --labels"
         )
-    if sets.train.skipped:
-        say(f"{len(sets.train.skipped)} pictures skipped, the first: {sets.train.skipped[0][1]}")
+    if skipped := dict([*sets.train.skipped, *sets.test.skipped]):  # both may be parts of one folder
+        say(f"{len(skipped)} pictures skipped, the first: {next(iter(skipped.values()))}")
     self.config = replace(c, channels=sets.train.images.shape[1], classes=sets.train.classes)
     self.judge = Judge(sets, c.samples, self.device, c.features)
     self.fixed_reals = pick(sets.train, SHOWN).images

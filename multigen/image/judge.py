@@ -160,7 +160,7 @@ def _classifier(train: ImageSet, device: torch.device) -> Extractor:
         h = network.features(unit(image))
         return h, network.head(h).softmax(1)
 
-    return Extractor(extract, list(weights.values()))
+    return Extractor(extract, [weights[name] for name in sorted(weights)])
 
 
 def _efficientnet(device: torch.device) -> Extractor:
@@ -261,9 +261,13 @@ def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> 
 
     The `classifier` is trained on all of the real pictures, so that their halves look nearer than new pictures would.
     """
+    if len(real) < 4:
+        raise DataError(
+            f"{real.name}: {len(real)} pictures, expected at least 4, to be halved for the floor; add real pictures"
+        )
     extract = open_extractor(name, real, device)
     half, other = split_off(real, len(real) // 2)
-    samples = pick(fake, len(half))
+    samples = split_off(fake, max(0, len(fake) - len(half)))[0]
     target = embed_real(name, extract, other.images, device)
     rows = {}
     for row, images in (("real", half), ("fake", samples)):
@@ -309,14 +313,14 @@ class Judge:
         return {self.chooses_by: features.frechet_distance(moments(h), moments(real))}
 
     def overfitting(self, discriminator: nn.Module, conditional: bool) -> dict[str, float]:
-        """Share of validation pictures that D scores below the median of as many training pictures, less one half: 0 for a D that
-        cannot tell them apart, 1/2 for one that knows the training pictures by heart. Nothing without validation pictures."""
+        """See `OVERFIT`; nothing without validation pictures."""
         unknown = self.sets.validation
         if unknown is None:
             return {}
         known = _logits(discriminator, pick(self.sets.train, len(unknown)), conditional, self.device)
         scores = _logits(discriminator, unknown, conditional, self.device)
-        return {"d_overfit": (scores < known.median()).float().mean().item() - 0.5}
+        middle = known.quantile(0.5)  # a score on it counts half
+        return {"d_overfit": ((scores < middle).float() + 0.5 * (scores == middle)).mean().item() - 0.5}
 
     def floor(self) -> dict[str, float]:
         """Real pictures in place of samples: what no generator is expected to beat.
@@ -329,9 +333,12 @@ class Judge:
         found = self._distances(h)
         if self.sets.validation is not None:
             found |= self._memorisation(self.features_of(self.sets.validation))
-        if self.sets.test.labels is None:  # the test pictures are of other classes, or nobody knows of which
+        if self.extractor_name == "efficientnet_lite0":
             return found
-        return found | self._classes(embed(self.extract, self.sets.test.images, self.device)[1], self.sets.test.labels)
+        probabilities = embed(self.extract, self.sets.test.images, self.device)[1]
+        if self.sets.test.labels is None:  # the test pictures are of other classes, or nobody knows of which
+            return found | class_score(self.extractor_name, probabilities)
+        return found | self._classes(probabilities, self.sets.test.labels)
 
     def measure(self, sampler: Sampler) -> dict[str, float]:
         """All figures of a generator, on the test pictures."""

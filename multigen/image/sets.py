@@ -108,14 +108,14 @@ def open_images(
         )
     if data == "digits":
         # Split while all labels are there, so that the test pictures are the same with labels and without.
-        images = split_off(_from_arrays(data, digits(), size, channels), DIGITS_TEST)[split == "test"]
+        images = split_off(_from_arrays(data, data, digits(), size, channels), DIGITS_TEST)[split == "test"]
     else:
         place = _place(data)
         name = data if data in FETCH else place.resolve().name.removesuffix(".npz")
         arrays = read_arrays(place, split, size)
         if arrays is None:
             return _from_folder(name, place, split, size, channels, labels, skip_bad)
-        images = _from_arrays(name, arrays, size, channels)
+        images = _from_arrays(name, str(place), arrays, size, channels)
     if labels not in ("", "none"):
         raise ConfigError(f"labels {labels!r}: {data} holds no picture files; leave labels empty, or say none")
     return replace(images, labels=None, classes=()) if labels == "none" else images
@@ -221,10 +221,10 @@ def _only(images: ImageSet, classes: list[int]) -> ImageSet:
     return replace(images.subset(chosen), labels=labels, classes=tuple(images.classes[k] for k in classes))
 
 
-def _from_arrays(name: str, arrays: Arrays, size: int, channels: int) -> ImageSet:
+def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int) -> ImageSet:
     from PIL import Image
 
-    _expect_two(len(arrays.pixels), name)
+    _expect_two(len(arrays.pixels), where)
     images = np.stack([_fit(Image.fromarray(x), size, channels) for x in arrays.pixels])  # (N, C, size, size)
     numbers, classes = (None, ()) if arrays.labels is None else _numbered(arrays.labels)
     names = tuple(f"{arrays.prefix}/{i}" for i in range(len(images)))

@@ -154,10 +154,10 @@ def test_of_test_and_val_the_first_is_taken_and_train_alone_is_a_part(tmp_path: 
     for name, count in (("train", 2), ("test", 3), ("val", 4)):
         for i in range(count):
             write(tmp_path / "both" / name / f"{i}.png")
-            write(tmp_path / "alone" / "train" / f"{i}.png")
+            write(tmp_path / "alone" / "train" / name / f"{i}.png")
             write(tmp_path / "classes" / ("train" if name == "train" else "car") / f"{i}.png")
     assert open_images(str(tmp_path / "both"), 8, split="test").names == ("test/0.png", "test/1.png", "test/2.png")
-    assert open_images(str(tmp_path / "alone"), 8).labels is None
+    assert open_images(str(tmp_path / "alone"), 8).classes == ("test", "train", "val")
     assert open_images(str(tmp_path / "classes"), 8).classes == ("car", "train")  # of vehicles
     for name in ("alone", "classes"):
         with pytest.raises(NoTestSplit, match=f"{name}: no folders train and test"):
@@ -237,7 +237,7 @@ def test_mixed_grey_and_colour_names_one_of_each_and_the_remedy(tmp_path: Path) 
 
 def test_damaged_files_are_named_or_skipped(tmp_path: Path) -> None:
     classes(tmp_path, 2)
-    (tmp_path / "dog" / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "cat" / "bad.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"bad\.png.*--skip-bad"):
         open_images(str(tmp_path), 8)
     images = open_images(str(tmp_path), 8, skip_bad=True)
@@ -319,6 +319,8 @@ def test_shares_of_classes_are_rounded_so_that_the_total_is_right(count: int) ->
     assert held is not None and len(held) == count
     for found, size in zip(held.bincount(minlength=3).tolist(), (7, 5, 3), strict=True):
         assert abs(found - count * size / 15) < 1
+    rare = split_off(made([0] * 30 + [1, 2, 3], ("a", "b", "c", "d")), 3)[1].labels
+    assert rare is not None and rare.tolist() == [0, 0, 0]
 
 
 def test_whole_classes_are_held_out_and_numbered_anew() -> None:
