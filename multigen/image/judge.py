@@ -250,7 +250,7 @@ def class_score(name: str, probabilities: Tensor | None) -> dict[str, float]:
     """The inception score of class probabilities (N, K), under the name of their extractor; nothing without classes."""
     if probabilities is None or len(probabilities) < 10:  # splits
         return {}
-    # Samples are to be in random order, and those of conditional generators come in the order of the classes asked for.
+    # In random order: those of conditional generators come in the order of the classes asked for.
     order = torch.randperm(len(probabilities), generator=torch.Generator().manual_seed(SEED))
     return {_named("is", name): features.inception_score(probabilities[order])[0]}
 
@@ -377,12 +377,11 @@ class Judge:
 
     def definitions(self) -> dict[str, str]:
         """What each figure is."""
-        what = f"{EXTRACTORS[self.extractor_name]}; pictures cut to squares of {self.sets.test.images.shape[2]} pixels"
-        n = f"{self.samples} samples, {len(self.sets.test)} test pictures"
+        what = f"features: {EXTRACTORS[self.extractor_name]}; pictures cut to squares of {self.sets.test.images.shape[2]} pixels; "
+        what += f"{self.samples} samples, {len(self.sets.test)} test pictures"
         chosen = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
         chosen |= {m: features.DEFINITIONS[m] for m in ("classes", "class_kl")} | LABELLED
-        named = {m: f"{text}; features: {what}; {n}" for m, text in chosen.items()}
-        return named | {"d_overfit": OVERFIT}
+        return {m: f"{text}; {what}" for m, text in chosen.items()} | {"d_overfit": OVERFIT}
 
 
 def _logits(discriminator: nn.Module, images: ImageSet, conditional: bool, device: torch.device) -> Tensor:
