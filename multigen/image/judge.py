@@ -377,7 +377,9 @@ class Judge:
 
     def definitions(self) -> dict[str, str]:
         """What each figure is."""
-        what = f"features: {EXTRACTORS[self.extractor_name]}; cut to squares of {self.sets.test.images.shape[2]} pixels; "
+        what = (
+            f"features: {EXTRACTORS[self.extractor_name]}; cut to squares of {self.sets.test.images.shape[2]} pixels; "
+        )
         what += f"{self.samples} samples, {len(self.sets.test)} test pictures"
         chosen = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
         chosen |= {m: features.DEFINITIONS[m] for m in ("classes", "class_kl")} | LABELLED
