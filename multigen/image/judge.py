@@ -377,10 +377,8 @@ class Judge:
 
     def definitions(self) -> dict[str, str]:
         """What each figure is."""
-        what = (
-            f"features: {EXTRACTORS[self.extractor_name]}; cut to squares of {self.sets.test.images.shape[2]} pixels; "
-        )
-        what += f"{self.samples} samples, {len(self.sets.test)} test pictures"
+        side, n = self.sets.test.images.shape[2], f"{self.samples} samples, {len(self.sets.test)} test pictures"
+        what = f"features: {EXTRACTORS[self.extractor_name]}; cut to squares of {side} pixels; {n}"
         chosen = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
         chosen |= {m: features.DEFINITIONS[m] for m in ("classes", "class_kl")} | LABELLED
         return {m: f"{text}; {what}" for m, text in chosen.items()} | {"d_overfit": OVERFIT}
