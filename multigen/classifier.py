@@ -2,7 +2,7 @@
 `multigen.features`.
 
 It needs no download, knows the data at hand, and takes whatever can be laid out as planes: pictures, spectrograms. Features of
-two of them are not comparable, so figures name the data, seed and accuracy of theirs.
+two of them are not comparable, so figures compare only within one set of data.
 """
 
 from collections.abc import Callable
