@@ -61,9 +61,14 @@ def new_folder(out: str, name: str, moment: float) -> Path:
 
 
 def write_model(
-    folder: Path, method: str, config: Mapping[str, Any], weights: Mapping[str, Mapping[str, "Tensor"]], card: str
+    folder: Path,
+    method: str,
+    config: Mapping[str, Any],
+    weights: Mapping[str, Mapping[str, "Tensor"]],
+    card: str,
+    assets: Mapping[str, str] | None = None,
 ):
-    """Writes a model folder: NAME.safetensors for each network, config.json, and a model card."""
+    """Writes a model folder: NAME.safetensors for each network, config.json, a model card, and the text files `assets`."""
     import torch
     from safetensors.torch import save
 
@@ -72,7 +77,8 @@ def write_model(
         for name, tensors in weights.items():
             data = save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
             (folder / f"{name}.safetensors").write_bytes(data)
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        for name, text in {"README.md": card, **(assets or {})}.items():
+            (folder / name).write_text(text, encoding="utf-8")
         (folder / "config.json").write_text(
             json.dumps({"method": method, "config": config}, indent=1) + "\n", encoding="utf-8"
         )

@@ -75,12 +75,13 @@ def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
 
 def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
     weights = {"G": {"w": torch.randn(2, 3).T, "n": torch.tensor(4)}, "D": {"b": torch.ones(1, dtype=torch.bfloat16)}}
-    write_model(tmp_path, "toy", {"batch": 4, "betas": [0.5, 0.9]}, weights, "# toy\n")
+    write_model(tmp_path, "toy", {"batch": 4, "betas": [0.5, 0.9]}, weights, "# toy\n", {"words.json": "{}"})
     method, config, found = read_model(tmp_path)
     assert (method, config) == ("toy", {"batch": 4, "betas": [0.5, 0.9]})
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[n][k], t) for n, tensors in weights.items() for k, t in tensors.items())
     assert (tmp_path / "README.md").read_text() == "# toy\n"
+    assert (tmp_path / "words.json").read_text() == "{}"
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"method": "toy"}', '"toy"'])

@@ -91,6 +91,10 @@ class Trainer(Generic[C]):
         """Text of the model card."""
         return f"# {self.name}\n\nTrained with multigen, {self.step} steps, seed {self.run.seed}.\n"
 
+    def assets(self) -> Mapping[str, str]:
+        """Other text files that inference needs, by name, such as a vocabulary."""
+        return {}
+
     # ---------------------------------------------------------------------------------- what a user calls
 
     def __init__(self, config: C, run: Run | None = None, callbacks: Sequence[Callback] = ()):
@@ -111,7 +115,9 @@ class Trainer(Generic[C]):
                 self._train(asked, time.monotonic() - self.state["seconds"])
             if distributed.rank() == 0:
                 weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
-                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.card())
+                write_model(
+                    self.folder / "model", self.name, to_table(self.config), weights, self.card(), self.assets()
+                )
             self._call("on_end")
         except BaseException as error:
             self._call("on_error", error)
@@ -222,6 +228,10 @@ class Trainer(Generic[C]):
     def _train(self, asked: Sequence[int], began: float) -> None:
         while self.number < len(self.plan):
             if not self._entered:
+                for name, stage in self.stage.starts.items():
+                    checkpoint.load_strict(
+                        self.nets[name].state_dict(), self.saved(name, stage, "best"), f"{stage}, {name}"
+                    )
                 self.enter(self.stage)
                 if self.step == 0:
                     self._save()

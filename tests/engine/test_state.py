@@ -13,6 +13,7 @@ from multigen.engine.schedules import Linear
 from tests.engine.toys import (
     ToyConfig,
     Walk,
+    cut,
     lines,
     options,
     resumed,
@@ -207,6 +208,26 @@ def test_the_best_checkpoint_of_a_stage_is_kept(tmp_path: Path, mode: Any, step:
     assert trainer.saved("G", "a", "best")["w"] == 1 - step
     assert trainer.saved("G", "a", "last")["w"] == 1 - 10
     assert trainer.saved("G", "b", "best")["w"] == 1 - 12  # none was chosen: the last
+
+
+@pytest.mark.parametrize("at", [0, 10, 11, 12])
+def test_a_stage_may_start_from_the_best_of_an_earlier_one(tmp_path: Path, at: int) -> None:
+    """Stage c starts from the best of a (step 4), not from the end of b; also when the run is cut around its beginning."""
+
+    class Apart(Judged):
+        def stages(self) -> list[Stage]:
+            self.told = iter((5, 3, 4, 6, 6)) if self.number == 0 else iter(())
+            a = Stage("a", 8, self.updates(), best=Best("loss"))
+            return [a, Stage("b", 2, self.updates()), Stage("c", 3, self.updates(), starts={"G": "a"})]
+
+    run = options(tmp_path, precision="fp64", validate_every=2, save_every=1)
+    if at:
+        cut(run, at, Apart)
+        run = resumed(run)
+    trainer = Apart(ToyConfig(), run).fit()
+    assert trainer.step == 13
+    assert trainer.saved("G", "b", "last")["w"] == 1 - 10
+    assert trainer.G().item() == 1 - 4 - 3
 
 
 @pytest.mark.parametrize(("restore", "start"), [(True, 4), (False, 10)])

@@ -1,0 +1,111 @@
+"""Drawing token sequences from a generator, and the probability of given ones."""
+
+import torch
+from torch import Tensor
+
+from multigen.engine.losses import at_least_float32
+from multigen.errors import ConfigError
+from multigen.text.generators import Generator
+
+__all__ = ["draw", "log_probs", "sample", "truncated", "valid"]
+
+
+def draw(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Tokens by inversion of the distribution function: each uniform number in [0, 1) becomes one token.
+
+    Several times faster on a CPU than torch.multinomial over thousands of tokens, and the same numbers give the same tokens
+    in batches of any size.
+
+    Args:
+        logits: (B, V).
+        uniform: (B, n), n draws a row.
+
+    Returns:
+        int64 (B, n). A token of probability 0 is never drawn.
+    """
+    below = at_least_float32(logits).softmax(-1).cumsum(-1)  # (B, V)
+    # Rounding leaves the last value a little off 1, so the numbers are stretched to it.
+    wanted = uniform.to(below) * below[:, -1:]
+    return torch.searchsorted(below, wanted, right=True).clamp(max=logits.shape[-1] - 1)
+
+
+def truncated(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    """Logits (B, V) at a temperature, -inf outside the k most probable tokens and outside the fewest that have probability p.
+
+    Args:
+        temperature: above 0; below 1 sharpens.
+        top_k: 0: all.
+        top_p: nucleus of Holtzman et al. 2020, arXiv:1904.09751, section 3.1; 1: all. The most probable token stays.
+
+    Raises:
+        ConfigError: a number out of its range.
+    """
+    if not temperature > 0:
+        raise ConfigError(f"temperature {temperature}: expected a number above 0, such as .8")
+    if top_k < 0:
+        raise ConfigError(f"top_k {top_k}: expected a number of tokens, or 0 for all")
+    if not 0 < top_p <= 1:
+        raise ConfigError(f"top_p {top_p}: expected a share of probability above 0, at most 1")
+    logits = at_least_float32(logits) / temperature
+    if 0 < top_k < logits.shape[-1]:
+        least = logits.topk(top_k).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if top_p < 1:
+        ordered, order = logits.sort(descending=True)
+        p = ordered.softmax(-1)
+        outside = (p.cumsum(-1) - p >= top_p).scatter(1, order, p.cumsum(-1) - p >= top_p)
+        logits = logits.masked_fill(outside, -torch.inf)
+    return logits
+
+
+def valid(tokens: Tensor, end: int | None) -> Tensor:
+    """Which tokens (B, T) belong to their sequences: all up to and with the first `end`. bool (B, T)."""
+    if end is None:
+        return torch.ones_like(tokens, dtype=torch.bool)
+    ends = tokens == end
+    return ends.cumsum(1) - ends.long() == 0
+
+
+@torch.no_grad()
+def sample(
+    G: Generator,
+    uniform: Tensor,
+    end: int | None = None,
+    pad: int = 0,
+    prompt: Tensor | None = None,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> Tensor:
+    """Sequences (B, T), token after token; after `end` comes `pad`.
+
+    Args:
+        uniform: (B, T), uniform in [0, 1): the randomness, one number a token.
+        end: the token that ends a sequence; None: all have T tokens.
+        prompt: (P,) or (B, P) tokens that every sequence begins with, P < T; the numbers in their place are not used.
+        temperature, top_k, top_p: as in `truncated`.
+    """
+    rows, length = uniform.shape
+    given = torch.zeros(rows, 0, dtype=torch.int64, device=uniform.device) if prompt is None else prompt
+    given = given.expand(rows, -1)  # (B, P)
+    tokens = torch.full((rows, length), pad, dtype=torch.int64, device=uniform.device)
+    previous, state = torch.full_like(tokens[:, 0], G.start), G.begin(rows)
+    ended = torch.zeros_like(previous, dtype=torch.bool)
+    for t in range(length):
+        logits, state = G.step(previous, state)
+        if t < given.shape[1]:
+            previous = given[:, t]
+        else:
+            previous = draw(truncated(logits, temperature, top_k, top_p), uniform[:, t : t + 1])[:, 0]
+        tokens[:, t] = previous = previous.masked_fill(ended, pad)
+        if end is not None and t >= given.shape[1]:
+            ended |= previous == end
+            if ended.all():
+                break
+    return tokens
+
+
+def log_probs(G: Generator, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+    """log p of each token (B, T) given those before it, nats; (B, T), differentiable."""
+    logits = at_least_float32(G(tokens)) / temperature  # (B, T, V)
+    return logits.log_softmax(-1).gather(2, tokens[:, :, None])[:, :, 0]

@@ -1,0 +1,149 @@
+"""Generators of token sequences. All have one interface, so that sampling, scoring and roll-outs are written once.
+
+    state = G.begin(8)                       # before the first token
+    logits, state = G.step(tokens, state)    # tokens (8,) -> logits (8, V) of the tokens after them
+    rows = torch.tensor([0, 0, 5])
+    state = branch(state, rows)              # go on from the states of rows 0, 0 and 5
+
+A state is a tuple of tensors whose first dimension is the row. `start` is the token that stands before the first one.
+"""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multigen.errors import ConfigError
+
+__all__ = ["LSTM", "Generator", "State", "Transformer", "branch", "join", "load_pretrained", "shifted"]
+
+State = tuple[Tensor, ...]
+
+
+class Generator(nn.Module):
+    """p(token | tokens before it)."""
+
+    start: int
+
+    def begin(self, n: int) -> State:
+        """The state of n rows in which nothing was read."""
+        raise NotImplementedError
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Reads one token a row, (B,): the logits (B, V) of the next, and the state after it."""
+        raise NotImplementedError
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, T) -> logits (B, T, V); those at t are of token t, given the tokens before it."""
+        raise NotImplementedError
+
+
+def branch(state: State, rows: Tensor) -> State:
+    """The state of `rows` (n,), each as often as it is named."""
+    return tuple(part.index_select(0, rows) for part in state)
+
+
+def join(a: State, b: State) -> State:
+    """The rows of both, those of `a` first."""
+    return tuple(torch.cat(parts) for parts in zip(a, b, strict=True))
+
+
+def shifted(tokens: Tensor, start: int) -> Tensor:
+    """tokens (B, T) -> what is read to predict them: the start token and all but the last, (B, T)."""
+    return torch.cat([torch.full_like(tokens[:, :1], start), tokens[:, :-1]], 1)
+
+
+class LSTM(Generator):
+    """Embedding, LSTM, linear layer; Yu et al. 2017 (SeqGAN), section 3, with one layer of 32 units."""
+
+    def __init__(self, vocabulary: int, embedding: int, width: int, layers: int = 1, start: int = 0):
+        super().__init__()
+        self.start, self.layers, self.width = start, layers, width
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.lstm = nn.LSTM(embedding, width, layers, batch_first=True)
+        self.output = nn.Linear(width, vocabulary)
+        nn.init.normal_(self.embedding.weight, 0.0, 0.1)
+
+    def begin(self, n: int) -> State:
+        zero = self.output.weight.new_zeros(n, self.layers, self.width)
+        return zero, zero
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        h, c = (part.transpose(0, 1).contiguous() for part in state)  # (layers, B, width)
+        x, (h, c) = self.lstm(self.embedding(tokens[:, None]), (h, c))  # (B, 1, width)
+        return self.output(x[:, 0]), (h.transpose(0, 1), c.transpose(0, 1))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x, _ = self.lstm(self.embedding(shifted(tokens, self.start)))  # (B, T, width)
+        return self.output(x)
+
+
+class Transformer(Generator):
+    """A causal language model of the transformers library; its state is the cache of keys and values.
+
+    Dropout is off: sampling and scoring must see one policy.
+
+    Args:
+        model: any that takes `input_ids` and a cache, such as GPT2LMHeadModel.
+        start: the token that stands before the first one.
+    """
+
+    def __init__(self, model: Any, start: int):
+        super().__init__()
+        self.model, self.start = model, start
+        # The argument's name depends on the model and on the version of the library.
+        names = inspect.signature(model.forward).parameters
+        self.cache = "cache" if "cache" in names else "past_key_values"
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+            elif isinstance(getattr(module, "attention_dropout", None), float):
+                module.attention_dropout = 0.0
+
+    @classmethod
+    def gpt2(cls, vocabulary: int, width: int, layers: int, heads: int, length: int, start: int) -> "Transformer":
+        """GPT-2's network in any size, untrained. ConfigError where `width` does not divide into `heads`."""
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        if width % heads:
+            raise ConfigError(f"width {width}: it does not divide into {heads} heads; take a multiple of {heads}")
+        config = GPT2Config(
+            vocab_size=vocabulary, n_embd=width, n_layer=layers, n_head=heads, n_positions=length + 1,
+            bos_token_id=start, eos_token_id=start, attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0,
+        )  # fmt: skip
+        return cls(GPT2LMHeadModel(config), start)
+
+    def begin(self, n: int) -> State:
+        """An empty state has no tensors but one that counts its rows, for layers have different shapes."""
+        return (torch.zeros(n, 0, device=next(self.parameters()).device),)
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        from transformers import DynamicCache
+
+        pairs = zip(state[1::2], state[2::2], strict=True)  # (B, heads, t, size) each
+        cache = DynamicCache(list(pairs)) if len(state) > 1 else DynamicCache()
+        out = self.model(input_ids=tokens[:, None], use_cache=True, **{self.cache: cache})
+        kept = [part for layer in cache.layers for part in (layer.keys, layer.values)]
+        return out.logits[:, -1], (state[0], *kept)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model(input_ids=shifted(tokens, self.start), use_cache=False).logits
+
+
+def load_pretrained(name: str, start: int) -> Transformer:
+    """A causal model of the transformers library, by name or folder; safetensors only, and no code of the model's own.
+
+    Raises ConfigError where it cannot be had.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"pretrained {name!r}: no causal model there ({reason}); give a folder with config.json and model.safetensors, or a "
+            "name that can be downloaded"
+        ) from error
+    return Transformer(model.float(), start)
