@@ -143,9 +143,9 @@ class Stage:
     updates: Sequence[Update]
     optim: Optimiser | Mapping[str, Optimiser] | None = None
     """Fresh optimisers for this stage; None goes on with those of the stage before."""
-    starts: Mapping[str, str] = field(default_factory=dict)
-    """Networks that begin this stage as the best of an earlier one left them (its last, where no best is chosen): network ->
-    stage. The others go on from where they are."""
+    starts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Networks that begin as they were at the "best" or the "last" step of an earlier stage: network -> (stage, which). The
+    others go on from where they are."""
     copies: Mapping[str, Copy] = field(default_factory=dict)
     """Copies of networks taken when the stage begins."""
     best: Best | None = None

@@ -218,7 +218,7 @@ def test_a_stage_may_start_from_the_best_of_an_earlier_one(tmp_path: Path, at: i
         def stages(self) -> list[Stage]:
             self.told = iter((5, 3, 4, 6, 6)) if self.number == 0 else iter(())
             a = Stage("a", 8, self.updates(), best=Best("loss"))
-            return [a, Stage("b", 2, self.updates()), Stage("c", 3, self.updates(), starts={"G": "a"})]
+            return [a, Stage("b", 2, self.updates()), Stage("c", 3, self.updates(), starts={"G": ("a", "best")})]
 
     run = options(tmp_path, precision="fp64", validate_every=2, save_every=1)
     if at:

@@ -1,0 +1,117 @@
+"""What a text model is trained on: token sequences from texts or from an oracle, in three parts, with what they mean."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from torch import Tensor
+
+from multigen.config import check_ranges
+from multigen.progress import say
+from multigen.text.data import encode, find_data, open_texts, split
+from multigen.text.oracle import Oracle
+from multigen.text.tokenizers import Tokenizer
+
+__all__ = ["Corpus", "TextConfig", "open_corpus"]
+
+RANGES: dict[str, float | tuple[float, float]] = {
+    **{"length": 2, "batch": 1, "samples": 10, "oracle_texts": 10, "vocabulary_size": 0, "embedding": 1, "width": 1},
+    **{"layers": 1, "heads": 1, "mle_steps": 0, "discriminator_steps": 0, "control_steps": 0, "steps": 0, "patience": 0},
+    **{"critic_steps": 0, "rollouts": 1, "follow": (0, 1), "kl": 0, "negatives": 1, "refill": 1, "discount": (0, 1)},
+    **{"ema": (0, 1), "keep": (0, 1), "mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "weight_decay": 0},
+}
+"""Setting -> the least, or the least and the most that it may be."""
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Settings of the data, the same for all methods."""
+
+    data: str = "fables"
+    """fables, fables:N (so many), oracle, an oracle's .npz, a text file, a folder of them, or hf:NAME."""
+    test: str = ""
+    """Texts that are measured against in the end; empty: a twentieth of the data."""
+    unit: Literal["auto", "line", "file", "paragraph"] = "auto"
+    """What is one text."""
+    tokenizer: str = "words"
+    """words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder."""
+    vocabulary_size: int = 0
+    """Tokens at most, the rarest are left out; 0: all words or characters, 4,000 of bpe."""
+    vocabulary: Annotated[str, tyro.conf.Suppress] = ""
+    """Fingerprint of the tokenizer; filled in from the data."""
+    tokens: Annotated[int, tyro.conf.Suppress] = 0
+    """Number of different tokens; filled in from the data."""
+    start: Annotated[int, tyro.conf.Suppress] = 0
+    end: Annotated[int, tyro.conf.Suppress] = -1
+    pad: Annotated[int, tyro.conf.Suppress] = 0
+    """Tokens before the first, after the last (-1: none, all texts have one length), and behind that; filled in from the data."""
+    length: int = 48
+    """Tokens of a text at most, its end included; longer ones are cut. 20 for an oracle."""
+    oracle_texts: int = 10_000
+    """Sequences drawn from an oracle to train on, and as many to test on."""
+    skip_bad: bool = False
+    """Go on without lines or files that cannot be read, and say how many."""
+    batch: int = 64
+    samples: int = 1_000
+    """Samples that are measured."""
+
+    def __post_init__(self):
+        check_ranges(self, RANGES)
+
+    @property
+    def last(self) -> int | None:
+        """The token that ends a text; None where all have one length."""
+        return None if self.end < 0 else self.end
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Token sequences (N, T), and where they come from: texts by a tokenizer, or an oracle."""
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+    tokenizer: Tokenizer | None = None
+    oracle: Oracle | None = None
+
+    def texts(self, tokens: Tensor) -> list[str]:
+        """Sequences (N, T) as people read them; an oracle's as numbers."""
+        if self.tokenizer is None:
+            return [" ".join(map(str, row)) for row in tokens.tolist()]
+        return [self.tokenizer.decode(row) for row in tokens.tolist()]
+
+
+def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, Any]:
+    """The corpus that a TextConfig names, and the configuration completed by what it holds.
+
+    `given` is the tokenizer of a model to start from: it takes the place of the configured one.
+    """
+    if config.data == "oracle" or Path(config.data).suffix == ".npz":
+        oracle = open_oracle(config)
+        n = config.oracle_texts
+        train, validation, test = (oracle.sample(count, seed) for seed, count in enumerate((n, max(n // 10, 10), n)))
+        return Corpus(train, validation, test, oracle=oracle), replace(config, tokens=oracle.vocabulary, end=-1)
+    texts = split(open_texts(config.data, config.unit, config.skip_bad), test=0.0 if config.test else 0.05)
+    test_texts = open_texts(config.test, config.unit, config.skip_bad) if config.test else texts.test
+    tokenizer = given or open_tokenizer(config, texts.train)
+    parts = [encode(part, tokenizer, config.length) for part in (texts.train, texts.validation, test_texts)]
+    if cut := sum(count for _, count in parts):
+        say(f"{cut} of {sum(len(tokens) for tokens, _ in parts)} texts are cut at {config.length} tokens (--length)")
+    about = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
+    train, validation, test = (tokens for tokens, _ in parts)
+    return Corpus(train, validation, test, tokenizer), replace(config, vocabulary=tokenizer.fingerprint, **about)
+
+
+def open_oracle(config: Any) -> Oracle:
+    """`oracle` is the one of seed 0; an .npz file is sought in MULTIGEN_DATA too."""
+    if config.data == "oracle":
+        return Oracle.seeded(0, length=config.length)
+    return Oracle.read(find_data(config.data), config.length)
+
+
+def open_tokenizer(config: Any, texts: list[str]) -> Tokenizer:
+    """The configured tokenizer: made from texts, or a transformers one by name or folder."""
+    if config.tokenizer in ("words", "characters", "bpe"):
+        return Tokenizer.train(texts, config.tokenizer, config.vocabulary_size)
+    return Tokenizer.pretrained(config.tokenizer)
