@@ -26,6 +26,8 @@ class Evaluation:
 
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
+    """What follows from the figures, in words."""
 
     def table(self) -> str:
         """The rows as plain text, a column a metric."""
@@ -45,11 +47,12 @@ def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:
     rows: dict[str, dict[str, float]] = {}
     for name, row in first.rows.items():
         rows[name] = {}
-        for metric in row:
+        for metric in [m for m in row if all(m in e.rows.get(name, {}) for e in evaluations)]:
             values = [e.rows[name][metric] for e in evaluations]
             rows[name][metric] = statistics.fmean(values)
             rows[name][f"{metric}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
-    return Evaluation(rows, first.definitions)
+    remarks = {f"{what}, seed {i + 1} of {len(evaluations)}": e.remarks[what] for what in first.remarks for i, e in enumerate(evaluations)}
+    return Evaluation(rows, first.definitions, remarks if len(evaluations) > 1 else first.remarks)
 
 
 def record(evaluation: Evaluation, trainers: "Sequence[Trainer]") -> dict[str, Any]:
@@ -68,6 +71,7 @@ def record(evaluation: Evaluation, trainers: "Sequence[Trainer]") -> dict[str, A
         "seconds": round(sum(t.state["seconds"] for t in trainers), 1),
         "definitions": evaluation.definitions,
         "rows": evaluation.rows,
+        **({"remarks": evaluation.remarks} if evaluation.remarks else {}),
     }
 
 

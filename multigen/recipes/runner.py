@@ -101,5 +101,7 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     if rank() == 0:
         write_json(folder / "evaluation.json", content)
         print(evaluation.table())
+        for what, text in evaluation.remarks.items():
+            print(f"\n{what}: {text}")
         print(f"\n{folder}: evaluation.json, model/ and the rest; trained for {content['seconds']:.0f} s")
     return evaluation, folder, content

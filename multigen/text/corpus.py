@@ -1,9 +1,11 @@
 """What a text model is trained on: token sequences from texts or from an oracle, in three parts, with what they mean."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import tyro
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from multigen.text.tokenizers import Tokenizer
 __all__ = ["Corpus", "TextConfig", "open_corpus"]
 
 RANGES: dict[str, float | tuple[float, float]] = {
-    **{"length": 2, "batch": 1, "samples": 10, "oracle_texts": 10, "vocabulary_size": 0, "embedding": 1, "width": 1},
+    **{"length": 2, "batch": 1, "samples": 10, "judge_steps": 1, "prompt": 0, "oracle_texts": 10, "vocabulary_size": 0, "embedding": 1, "width": 1},
     **{"layers": 1, "heads": 1, "mle_steps": 0, "discriminator_steps": 0, "control_steps": 0, "steps": 0, "patience": 0},
     **{"critic_steps": 0, "rollouts": 1, "follow": (0, 1), "kl": 0, "negatives": 1, "refill": 1, "discount": (0, 1)},
     **{"ema": (0, 1), "keep": (0, 1), "mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "weight_decay": 0},
@@ -34,8 +36,9 @@ class TextConfig:
     """Texts that are measured against in the end; empty: a twentieth of the data."""
     unit: Literal["auto", "line", "file", "paragraph"] = "auto"
     """What is one text."""
-    tokenizer: str = "words"
-    """words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder."""
+    tokenizer: str = ""
+    """words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty: words, or
+    what a pretrained model brings."""
     vocabulary_size: int = 0
     """Tokens at most, the rarest are left out; 0: all words or characters, 4,000 of bpe."""
     vocabulary: Annotated[str, tyro.conf.Suppress] = ""
@@ -46,7 +49,7 @@ class TextConfig:
     end: Annotated[int, tyro.conf.Suppress] = -1
     pad: Annotated[int, tyro.conf.Suppress] = 0
     """Tokens before the first, after the last (-1: none, all texts have one length), and behind that; filled in from the data."""
-    length: int = 48
+    length: int = 52
     """Tokens of a text at most, its end included; longer ones are cut. 20 for an oracle."""
     oracle_texts: int = 10_000
     """Sequences drawn from an oracle to train on, and as many to test on."""
@@ -55,6 +58,10 @@ class TextConfig:
     batch: int = 64
     samples: int = 1_000
     """Samples that are measured."""
+    judge_steps: int = 1_000
+    """Steps of the language models that score samples, where neither an oracle nor a grammar can."""
+    prompt: int = 0
+    """Tokens of held-out texts that are given, to compare what is written on with what stands there; 0: not measured."""
 
     def __post_init__(self):
         check_ranges(self, RANGES)
@@ -74,6 +81,13 @@ class Corpus:
     test: Tensor
     tokenizer: Tokenizer | None = None
     oracle: Oracle | None = None
+    real_texts: Sequence[str] = ()
+    """Training and validation texts as they were given."""
+    test_texts: Sequence[str] = ()
+
+    def real(self, n: int) -> tuple[Tensor, list[str]]:
+        """n texts that are no test texts, as tokens (n, T) and as they were given."""
+        return torch.cat([self.train, self.validation])[:n], list(self.real_texts[:n])
 
     def texts(self, tokens: Tensor) -> list[str]:
         """Sequences (N, T) as people read them; an oracle's as numbers."""
@@ -100,7 +114,8 @@ def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, An
         say(f"{cut} of {sum(len(tokens) for tokens, _ in parts)} texts are cut at {config.length} tokens (--length)")
     about = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
     train, validation, test = (tokens for tokens, _ in parts)
-    return Corpus(train, validation, test, tokenizer), replace(config, vocabulary=tokenizer.fingerprint, **about)
+    corpus = Corpus(train, validation, test, tokenizer, None, [*texts.train, *texts.validation], test_texts)
+    return corpus, replace(config, vocabulary=tokenizer.fingerprint, **about)
 
 
 def open_oracle(config: Any) -> Oracle:
@@ -112,6 +127,7 @@ def open_oracle(config: Any) -> Oracle:
 
 def open_tokenizer(config: Any, texts: list[str]) -> Tokenizer:
     """The configured tokenizer: made from texts, or a transformers one by name or folder."""
-    if config.tokenizer in ("words", "characters", "bpe"):
-        return Tokenizer.train(texts, config.tokenizer, config.vocabulary_size)
-    return Tokenizer.pretrained(config.tokenizer)
+    kind = config.tokenizer or config.pretrained or "words"
+    if kind in ("words", "characters", "bpe"):
+        return Tokenizer.train(texts, kind, config.vocabulary_size)
+    return Tokenizer.pretrained(kind)

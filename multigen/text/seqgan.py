@@ -30,6 +30,7 @@ from multigen.text.decoding import log_probs, sample, valid
 from multigen.text.discriminators import PUBLISHED, Convolutional, Recurrent
 from multigen.text.generators import Generator
 from multigen.text.judge import Judge
+from multigen.text.report import report
 from multigen.text.rollout import rewards
 from multigen.text.writing import build_generator, given_tokenizer, load_writer
 
@@ -266,7 +267,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
         (folder / f"step-{self.step:09d}.txt").write_text(text + "\n", encoding="utf-8")
 
     def score(self) -> Evaluation:
-        return self.judge.report(self)
+        return report(self)
 
     def assets(self) -> Mapping[str, str]:
         about = {"tokenizer.json": self.corpus.tokenizer.to_json()} if self.corpus.tokenizer else {}

@@ -1,0 +1,95 @@
+"""Quality against diversity: whether a model does better than maximum likelihood whose temperature is lowered.
+
+Lowering the temperature makes samples better and fewer different ones; a model is an advance only where it lies beside the curve
+that this draws (Caccia et al. 2020, "Language GANs Falling Short", arXiv:1811.02549). Both axes are the lower, the better.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Point", "advantage", "draw_curves", "verdict"]
+
+SURE = 2.0
+"""Standard errors that a difference must exceed to be called one."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A model at a temperature. `quality` and `diversity` are the lower the better, `error` is the standard error of quality."""
+
+    temperature: float
+    diversity: float
+    quality: float
+    error: float
+
+
+def advantage(point: Point, curve: Sequence[Point]) -> tuple[float, float]:
+    """By how much a point is better than the curve at equal diversity, and the standard error of that.
+
+    The curve is linear between those of its points that no other surpasses in both. Beyond its ends there is nothing to compare
+    with: there a point is better only if it is more diverse *and* better than the nearer end, worse only if it is less of both.
+    """
+    front = sorted(p for p in ((c.diversity, c.quality, c.error) for c in curve) if not _surpassed(p, curve))
+    x, y, e = map(np.array, zip(*front, strict=True))
+    gain = float(np.interp(point.diversity, x, y)) - point.quality
+    error = float(np.hypot(np.interp(point.diversity, x, e), point.error))
+    if point.diversity > x[-1]:
+        gain = min(gain, 0.0)
+    elif point.diversity < x[0]:
+        gain = max(gain, 0.0)
+    return gain, error
+
+
+def _surpassed(p: tuple[float, float, float], curve: Sequence[Point]) -> bool:
+    return any(c.diversity < p[0] and c.quality < p[1] for c in curve)
+
+
+def verdict(curve: Sequence[Point], models: Mapping[str, Sequence[Point]], what: str) -> str:
+    """One sentence a model: whether and where it leaves the curve of maximum likelihood. `what` names quality."""
+    return " ".join(_sentence(name, curve, points, what) for name, points in models.items())
+
+
+def _sentence(name: str, curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
+    gains = [(advantage(p, curve), p) for p in points]
+    better = [(gain, p) for (gain, error), p in gains if gain > SURE * error]
+    worse = [(gain, p) for (gain, error), p in gains if gain < -SURE * error]
+
+    def at(found: list[tuple[float, Point]]) -> str:
+        gain, point = max(found, key=lambda pair: abs(pair[0]))
+        return (
+            f"at {len(found)} of {len(points)} temperatures, by up to {abs(gain):.3g} in {what} (at temperature "
+            f"{point.temperature:g}, diversity {point.diversity:.3f})"
+        )
+
+    if not better and not worse:
+        return f"{name} does not leave the maximum-likelihood curve."
+    if not worse:
+        return f"{name} dominates it {at(better)}."
+    if not better:
+        return f"{name} does not leave the maximum-likelihood curve but to its worse side, {at(worse)}."
+    return f"{name} crosses the maximum-likelihood curve: better {at(better)}; worse {at(worse)}."
+
+
+def draw_curves(path: Path, models: Mapping[str, Sequence[Point]], real: Point | None, labels: tuple[str, str]) -> None:
+    """A picture of the curves, temperatures beside their points; real data as a star. `labels`: of diversity and of quality."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for name, points in models.items():
+        ordered = sorted(points, key=lambda p: p.temperature)
+        x, y, e = zip(*((p.diversity, p.quality, SURE * p.error) for p in ordered), strict=True)
+        axes.errorbar(x, y, e, marker="o", markersize=3, linewidth=1, capsize=2, label=name)
+        for point in (ordered[0], ordered[-1]):
+            axes.annotate(f"{point.temperature:g}", (point.diversity, point.quality), fontsize=7)
+    if real is not None:
+        axes.plot(real.diversity, real.quality, "k*", markersize=11, label="real")
+    axes.set_xlabel(f"{labels[0]} (lower: more diverse)")
+    axes.set_ylabel(f"{labels[1]} (lower: better)")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=130)
