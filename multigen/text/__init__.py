@@ -1,0 +1,3 @@
+"""Texts: what models of them, and what measures them, share."""
+
+__all__: list[str] = []
