@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import tyro
 
 from multigen.errors import ConfigError
+from multigen.files import write_whole
 
 __all__ = ["FREE", "Run", "check_ranges", "differences", "from_table", "read_toml", "to_table", "write_toml"]
 
@@ -125,9 +126,7 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
     """Writes whole or not at all."""
     import tomli_w
 
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(tomli_w.dumps(table), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, tomli_w.dumps(table))
 
 
 def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[str], int]:

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from multigen.files import write_whole
 
 if TYPE_CHECKING:
     from multigen.engine.trainer import Trainer
@@ -51,7 +52,11 @@ def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:
             values = [e.rows[name][metric] for e in evaluations]
             rows[name][metric] = statistics.fmean(values)
             rows[name][f"{metric}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
-    remarks = {f"{what}, seed {i + 1} of {len(evaluations)}": e.remarks[what] for what in first.remarks for i, e in enumerate(evaluations)}
+    remarks = {
+        f"{what}, seed {i + 1} of {len(evaluations)}": e.remarks[what]
+        for what in first.remarks
+        for i, e in enumerate(evaluations)
+    }
     return Evaluation(rows, first.definitions, remarks if len(evaluations) > 1 else first.remarks)
 
 
@@ -96,9 +101,7 @@ def not_run(recipe: str, command: str, why: str) -> dict[str, Any]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def _module() -> str:

@@ -65,10 +65,9 @@ def write_model(
     method: str,
     config: Mapping[str, Any],
     weights: Mapping[str, Mapping[str, "Tensor"]],
-    card: str,
-    assets: Mapping[str, str] | None = None,
+    texts: Mapping[str, str],
 ):
-    """Writes a model folder: NAME.safetensors for each network, config.json, a model card, and the text files `assets`."""
+    """Writes a model folder: NAME.safetensors for each network, config.json, and text files, such as the model card."""
     import torch
     from safetensors.torch import save
 
@@ -77,7 +76,7 @@ def write_model(
         for name, tensors in weights.items():
             data = save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
             (folder / f"{name}.safetensors").write_bytes(data)
-        for name, text in {"README.md": card, **(assets or {})}.items():
+        for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
         (folder / "config.json").write_text(
             json.dumps({"method": method, "config": config}, indent=1) + "\n", encoding="utf-8"

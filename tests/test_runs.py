@@ -15,7 +15,7 @@ def make_run(folder: Path, *, moment: float = 0, model: bool = True) -> Path:
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.toml").write_text("")
     if model:
-        write_model(folder / "model", "toy", {"batch": 4}, {"G": {"w": torch.arange(3.0)}}, "# toy\n")
+        write_model(folder / "model", "toy", {"batch": 4}, {"G": {"w": torch.arange(3.0)}}, {})
         os.utime(folder / "model" / "config.json", (moment, moment))
     os.utime(folder / "config.toml", (moment, moment))
     return folder
@@ -75,7 +75,9 @@ def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
 
 def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
     weights = {"G": {"w": torch.randn(2, 3).T, "n": torch.tensor(4)}, "D": {"b": torch.ones(1, dtype=torch.bfloat16)}}
-    write_model(tmp_path, "toy", {"batch": 4, "betas": [0.5, 0.9]}, weights, "# toy\n", {"words.json": "{}"})
+    write_model(
+        tmp_path, "toy", {"batch": 4, "betas": [0.5, 0.9]}, weights, {"README.md": "# toy\n", "words.json": "{}"}
+    )
     method, config, found = read_model(tmp_path)
     assert (method, config) == ("toy", {"batch": 4, "betas": [0.5, 0.9]})
     assert found.keys() == weights.keys()
@@ -86,7 +88,7 @@ def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"method": "toy"}', '"toy"'])
 def test_a_model_without_a_description_is_refused(tmp_path: Path, content: str | None) -> None:
-    write_model(tmp_path, "toy", {}, {"G": {"w": torch.ones(1)}}, "")
+    write_model(tmp_path, "toy", {}, {"G": {"w": torch.ones(1)}}, {})
     (tmp_path / "config.json").unlink()
     if content is not None:
         (tmp_path / "config.json").write_text(content)
@@ -95,7 +97,7 @@ def test_a_model_without_a_description_is_refused(tmp_path: Path, content: str |
 
 
 def test_a_model_whose_weights_are_damaged_is_refused(tmp_path: Path) -> None:
-    write_model(tmp_path, "toy", {}, {"G": {"w": torch.ones(9)}}, "")
+    write_model(tmp_path, "toy", {}, {"G": {"w": torch.ones(9)}}, {})
     path = tmp_path / "G.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=r"G\.safetensors"):

@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from multigen.errors import CheckpointError
+from multigen.files import flush_folder, write_flushed
 
 __all__ = ["load_strict", "prune", "read", "saved", "write"]
 
@@ -33,15 +34,13 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
         for name, tensors in files.items():
             # Cloned: weights that two layers share are written twice.
             data = save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
-            _write_flushed(temporary / f"{name}.safetensors", data)
+            write_flushed(temporary / f"{name}.safetensors", data)
             contents[f"{name}.safetensors"] = [len(data), zlib.crc32(data)]
-        _write_flushed(temporary / "run.json", json.dumps({**record, "files": contents}, indent=1).encode())
+        write_flushed(temporary / "run.json", json.dumps({**record, "files": contents}, indent=1).encode())
         if folder.exists():  # the same step again, after a return to an older checkpoint
             shutil.rmtree(folder)
         temporary.rename(folder)
-        handle = os.open(folder.parent, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+        flush_folder(folder.parent)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if not isinstance(error, OSError):
@@ -49,13 +48,6 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
         kept = "".join(path.name for path in saved(folder.parent)[-1:])
         remedy = f"then go on from {kept} with --resume {folder.parents[1]}" if kept else "or give another --out"
         raise CheckpointError(f"cannot save {folder}: {error.strerror}; make room, {remedy}") from error
-
-
-def _write_flushed(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def saved(folder: Path) -> list[Path]:

@@ -15,8 +15,9 @@ from multigen.timing import may_grow
 
 if TYPE_CHECKING:
     from multigen.engine.trainer import Trainer
+    from multigen.engine.update import Stage
 
-__all__ = ["check_same", "checkpoint_of", "load_networks", "restore", "resume", "save"]
+__all__ = ["check_same", "checkpoint_of", "load_networks", "restore", "resume", "save", "start"]
 
 Files = dict[str, dict[str, Tensor]]
 
@@ -79,6 +80,12 @@ def load_networks(trainer: "Trainer", files: Files, what: str) -> None:
     """Sets networks, running averages and copies; the names must be those of `files`."""
     for name, tensors in _networks(trainer).items():
         checkpoint.load_strict(tensors, files[name], f"{what}, {name}")
+
+
+def start(trainer: "Trainer", stage: "Stage") -> None:
+    """Sets the networks that begin a stage as an earlier one had them."""
+    for name, (earlier, which) in stage.starts.items():
+        checkpoint.load_strict(trainer.nets[name].state_dict(), trainer.saved(name, earlier, which), name)
 
 
 def _load_optimiser(trainer: "Trainer", name: str, tensors: Mapping[str, Tensor]) -> None:

@@ -87,13 +87,9 @@ class Trainer(Generic[C]):
         """Measures what was trained on test data, beside its baselines."""
         return Evaluation()
 
-    def card(self) -> str:
-        """Text of the model card."""
-        return f"# {self.name}\n\nTrained with multigen, {self.step} steps, seed {self.run.seed}.\n"
-
-    def assets(self) -> Mapping[str, str]:
-        """Other text files that inference needs, by name, such as a vocabulary."""
-        return {}
+    def texts(self) -> dict[str, str]:
+        """Text files of the model folder by name: the model card, and what inference needs besides weights, as a vocabulary."""
+        return {"README.md": f"# {self.name}\n\nTrained with multigen, {self.step} steps, seed {self.run.seed}.\n"}
 
     # ---------------------------------------------------------------------------------- what a user calls
 
@@ -115,9 +111,7 @@ class Trainer(Generic[C]):
                 self._train(asked, time.monotonic() - self.state["seconds"])
             if distributed.rank() == 0:
                 weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
-                write_model(
-                    self.folder / "model", self.name, to_table(self.config), weights, self.card(), self.assets()
-                )
+                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts())
             self._call("on_end")
         except BaseException as error:
             self._call("on_error", error)
@@ -228,10 +222,7 @@ class Trainer(Generic[C]):
     def _train(self, asked: Sequence[int], began: float) -> None:
         while self.number < len(self.plan):
             if not self._entered:
-                for name, stage in self.stage.starts.items():
-                    checkpoint.load_strict(
-                        self.nets[name].state_dict(), self.saved(name, stage, "best"), f"{stage}, {name}"
-                    )
+                saving.start(self, self.stage)
                 self.enter(self.stage)
                 if self.step == 0:
                     self._save()

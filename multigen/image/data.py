@@ -7,7 +7,6 @@ pictures become 8-bit RGB; what cannot be decoded is named with its path, or lef
 import contextlib
 import hashlib
 import importlib.util
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from torch import Tensor
 from multigen.engine.data import Rows
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import imresize
+from multigen.places import locate
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -35,7 +35,6 @@ __all__ = [
     "find_images",
     "from_picture",
     "hold_out",
-    "locate",
     "open_photos",
     "read_image",
     "read_image_with_alpha",
@@ -218,7 +217,7 @@ def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
     """
     if data in ("embedded", "embedded-held-out"):
         return Photos(embedded_photos("train" if data == "embedded" else "held_out"))
-    place = locate(data)
+    place = locate(data, "a folder of pictures, a picture, or one of the names embedded and embedded-held-out")
     paths = find_images(place) if place.is_dir() else [place]
     photos = Photos()
     for path in paths:
@@ -232,22 +231,6 @@ def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
     if not photos:
         raise DataError(f"{place}: none of {len(paths)} pictures can be read; {photos.skipped[0][1]}")
     return photos
-
-
-def locate(data: str) -> Path:
-    """The file or folder of that name here, or in the folder that MULTIGEN_DATA names. Raises DataError if neither is."""
-    root = os.environ.get("MULTIGEN_DATA")
-    here = Path(os.path.expanduser(data))
-    places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
-    for place in places:
-        with contextlib.suppress(OSError):  # a name that no file can have, such as one too long
-            if place.exists():
-                return place
-    sought = " nor ".join(str(place) for place in places)
-    raise DataError(
-        f"{data}: no such file or folder (sought {sought}); expected a folder of pictures, a picture, or the names "
-        "embedded and embedded-held-out; relative paths may also lie in the folder named by MULTIGEN_DATA"
-    )
 
 
 def embedded_photos(split: str = "train") -> list[Photo]:

@@ -20,8 +20,9 @@ from torch import Tensor
 from multigen.engine.data import TensorSource
 from multigen.errors import ConfigError, DataError
 from multigen.image.arrays import Arrays, NoTestSplit, digits, fetch_cifar10, fetch_mnist, read_arrays
-from multigen.image.data import find_images, locate, read_image, to_picture
+from multigen.image.data import find_images, read_image, to_picture
 from multigen.image.sampling import to_pictures
+from multigen.places import locate
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -196,7 +197,7 @@ def grid(images: Tensor, columns: int = 0, gap: int = 2) -> "Picture":
 def _place(data: str) -> Path:
     """Where the data lie; fetched if they must be."""
     try:
-        place = locate(data)
+        place = locate(data, "a folder of pictures, an .npz file, or one of the names digits, mnist and cifar10")
     except DataError as error:
         if data in FETCH:
             return FETCH[data]()
@@ -338,7 +339,7 @@ def _file_classes(root: Path, folder: Path, paths: Sequence[Path], labels: str) 
 def _read_csv(labels: str, root: Path) -> dict[str, str]:
     """File, relative to the root -> label."""
     try:
-        path = locate(labels)
+        path = locate(labels, "a CSV file")
     except DataError as error:
         raise ConfigError(
             f"labels {labels!r}: expected none, name, or the path of a CSV file; there is no such file"

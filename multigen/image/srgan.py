@@ -26,9 +26,10 @@ from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine, Steps
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
-from multigen.image.data import CropSource, hold_out, locate, open_photos
+from multigen.image.data import CropSource, hold_out, open_photos
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.upscaling import TestSet, Upscaler, comparison, definitions, open_test_set, score_upscalers
+from multigen.places import locate
 from multigen.progress import say
 
 __all__ = ["PRESETS", "CompactGenerator", "Discriminator", "SRGANConfig", "SRGANTrainer", "SRResNet", "load_model"]
@@ -346,7 +347,7 @@ class SRGANTrainer(Trainer[SRGANConfig]):
     def _open_distance(self, name: str) -> PerceptualDistance:
         given = self.config.perceptual_weights if name != "efficientnet_lite0" else ""
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        return open_perceptual(name, str(locate(given)) if given else None).to(self.device, dtype)
+        return open_perceptual(name, str(locate(given, "a safetensors file")) if given else None).to(self.device, dtype)
 
     def _upscaler(self, stage: str, which: str) -> Upscaler:
         network = build_generator(self.config).to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -10,16 +10,35 @@ import tyro
 from torch import Tensor
 
 from multigen.config import check_ranges
+from multigen.places import locate
 from multigen.progress import say
-from multigen.text.data import encode, find_data, open_texts, split
+from multigen.text.data import encode, open_texts, split
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer
 
 __all__ = ["Corpus", "TextConfig", "open_corpus"]
 
 RANGES: dict[str, float | tuple[float, float]] = {
-    **{"length": 2, "batch": 1, "samples": 10, "judge_steps": 1, "prompt": 0, "oracle_texts": 10, "vocabulary_size": 0, "embedding": 1, "width": 1},
-    **{"layers": 1, "heads": 1, "mle_steps": 0, "discriminator_steps": 0, "control_steps": 0, "steps": 0, "patience": 0},
+    **{
+        "length": 2,
+        "batch": 1,
+        "samples": 10,
+        "judge_steps": 1,
+        "prompt": 0,
+        "oracle_texts": 10,
+        "vocabulary_size": 0,
+        "embedding": 1,
+        "width": 1,
+    },
+    **{
+        "layers": 1,
+        "heads": 1,
+        "mle_steps": 0,
+        "discriminator_steps": 0,
+        "control_steps": 0,
+        "steps": 0,
+        "patience": 0,
+    },
     **{"critic_steps": 0, "rollouts": 1, "follow": (0, 1), "kl": 0, "negatives": 1, "refill": 1, "discount": (0, 1)},
     **{"ema": (0, 1), "keep": (0, 1), "mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "weight_decay": 0},
 }
@@ -106,15 +125,17 @@ def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, An
         n = config.oracle_texts
         train, validation, test = (oracle.sample(count, seed) for seed, count in enumerate((n, max(n // 10, 10), n)))
         return Corpus(train, validation, test, oracle=oracle), replace(config, tokens=oracle.vocabulary, end=-1)
-    texts = split(open_texts(config.data, config.unit, config.skip_bad), test=0.0 if config.test else 0.05)
-    test_texts = open_texts(config.test, config.unit, config.skip_bad) if config.test else texts.test
-    tokenizer = given or open_tokenizer(config, texts.train)
-    parts = [encode(part, tokenizer, config.length) for part in (texts.train, texts.validation, test_texts)]
+    parts = split(open_texts(config.data, config.unit, config.skip_bad), where=config.data)
+    train_texts, validation_texts, test_texts = parts.train, parts.validation, parts.test
+    if config.test:  # then nothing need be set aside for it
+        train_texts, test_texts = [*train_texts, *test_texts], open_texts(config.test, config.unit, config.skip_bad)
+    tokenizer = given or open_tokenizer(config, train_texts)
+    parts = [encode(part, tokenizer, config.length) for part in (train_texts, validation_texts, test_texts)]
     if cut := sum(count for _, count in parts):
         say(f"{cut} of {sum(len(tokens) for tokens, _ in parts)} texts are cut at {config.length} tokens (--length)")
     about = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
     train, validation, test = (tokens for tokens, _ in parts)
-    corpus = Corpus(train, validation, test, tokenizer, None, [*texts.train, *texts.validation], test_texts)
+    corpus = Corpus(train, validation, test, tokenizer, None, [*train_texts, *validation_texts], test_texts)
     return corpus, replace(config, vocabulary=tokenizer.fingerprint, **about)
 
 
@@ -122,7 +143,7 @@ def open_oracle(config: Any) -> Oracle:
     """`oracle` is the one of seed 0; an .npz file is sought in MULTIGEN_DATA too."""
     if config.data == "oracle":
         return Oracle.seeded(0, length=config.length)
-    return Oracle.read(find_data(config.data), config.length)
+    return Oracle.read(locate(config.data, "an .npz file"), config.length)
 
 
 def open_tokenizer(config: Any, texts: list[str]) -> Tokenizer:

@@ -84,7 +84,9 @@ class Judge:
     @functools.cached_property
     def true_bits(self) -> Tensor:
         """-log2 p of the held-out fables under the grammar, bits a story: (N,)."""
-        return torch.tensor([-fables.log_prob(t) / LN2 for t in self.corpus.texts(self.corpus.test)], dtype=torch.float64)
+        return torch.tensor(
+            [-fables.log_prob(t) / LN2 for t in self.corpus.texts(self.corpus.test)], dtype=torch.float64
+        )
 
     @functools.cached_property
     def references(self) -> References:

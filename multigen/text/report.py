@@ -61,7 +61,9 @@ def report(trainer: Any) -> Evaluation:
     if others:
         remarks |= {"verdict": verdict(curves[BASE], others, quality), "change": change(rows)}
     if rank() == 0:
-        real = Point(1.0, rows["real"]["nll_test"], rows["real"][quality], error) if "nll_test" in rows["real"] else None
+        real = (
+            Point(1.0, rows["real"]["nll_test"], rows["real"][quality], error) if "nll_test" in rows["real"] else None
+        )
         drawn = {name: points for name, points in curves.items() if len(points) > 1}
         draw_curves(trainer.folder / "curves.png", drawn, real, ("nll_test, nats a token", called))
         (trainer.folder / "samples.txt").write_text("\n".join(shown) + "\n", encoding="utf-8")
@@ -112,7 +114,9 @@ def continuations(judge: Judge, G: Any) -> dict[str, float]:
             rng.shuffle(shuffled)
             written.append(" ".join(shuffled))
     else:
-        uniform = torch.rand(len(test), c.length, generator=torch.Generator().manual_seed(1)).to(next(G.parameters()).device)
+        uniform = torch.rand(len(test), c.length, generator=torch.Generator().manual_seed(1)).to(
+            next(G.parameters()).device
+        )
         prompts: Tensor = test[:, :P].to(uniform.device)
         tokens = sample(G, uniform, c.last, c.pad, prompts)
         written = judge.corpus.texts(tokens[:, P:].cpu())

@@ -19,7 +19,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from multigen.engine import Adam, Batch, Best, Copy, EarlyStop, Pool, Stage, Step, TensorSource, Terms, Trainer, Update, losses
+from multigen.engine import (
+    Adam,
+    Batch,
+    Best,
+    Copy,
+    EarlyStop,
+    Pool,
+    Stage,
+    Step,
+    TensorSource,
+    Terms,
+    Trainer,
+    Update,
+    losses,
+)
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.policy import group_scaled, kl_divergence, leave_one_out, policy_gradient, returns
 from multigen.engine.schedules import Cosine
@@ -269,10 +283,14 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
     def score(self) -> Evaluation:
         return report(self)
 
-    def assets(self) -> Mapping[str, str]:
-        about = {"tokenizer.json": self.corpus.tokenizer.to_json()} if self.corpus.tokenizer else {}
-        G: Any = self.nets["G"]
-        return about | ({} if self.config.network == "lstm" else {"transformer.json": G.model.config.to_json_string()})
+    def texts(self) -> dict[str, str]:
+        found = super().texts()
+        if self.corpus.tokenizer is not None:
+            found["tokenizer.json"] = self.corpus.tokenizer.to_json()
+        if self.config.network != "lstm":
+            G: Any = self.nets["G"]
+            found["transformer.json"] = G.model.config.to_json_string()
+        return found
 
 
 load_model = functools.partial(load_writer, SeqGANConfig())

@@ -62,12 +62,15 @@ class Writer:
             raise ConfigError(f"n {n}: expected 1 text or more")
         begin = self._encoded(prompt)
         if len(begin) >= length:
-            raise ConfigError(f"prompt of {len(begin)} tokens: expected fewer than {length}; shorten it, or raise --length")
+            raise ConfigError(
+                f"prompt of {len(begin)} tokens: expected fewer than {length}; shorten it, or raise --length"
+            )
         device = next(self.G.parameters()).device
         uniform = torch.rand(n, length, generator=torch.Generator().manual_seed(seed)).to(device)
         given = torch.tensor(begin, device=device)[None]  # (1, P)
         parts = [
-            sample(self.G, part, self.end, self.pad, given, temperature, top_k, top_p) for part in uniform.split(TOGETHER)
+            sample(self.G, part, self.end, self.pad, given, temperature, top_k, top_p)
+            for part in uniform.split(TOGETHER)
         ]
         return [self._decoded(row) for row in torch.cat(parts).tolist()]
 
@@ -102,7 +105,9 @@ def build_generator(c: Any, described: str = "") -> Generator:
         raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
     G = load_pretrained(c.pretrained, c.start)
     if (most := G.model.get_input_embeddings().num_embeddings) < c.tokens:
-        raise ConfigError(f"tokenizer of {c.tokens} tokens: {c.pretrained} has {most}; give the tokenizer that it was trained with")
+        raise ConfigError(
+            f"tokenizer of {c.tokens} tokens: {c.pretrained} has {most}; give the tokenizer that it was trained with"
+        )
     return G
 
 
