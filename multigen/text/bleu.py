@@ -43,8 +43,9 @@ def _tokenizer() -> Any:
 def as_lists(texts: Texts, name: str) -> list[list[Hashable]]:
     """Token sequences, arrays or tensors as lists. Raises DataError where there is none, or where one is a string or a number."""
     found: list[list[Hashable]] = []
+    text: Any
     for number, text in enumerate(texts):
-        tokens: Any = getattr(text, "tolist", lambda text=text: text)()
+        tokens = text.tolist() if hasattr(text, "tolist") else text
         if isinstance(tokens, str) or not isinstance(tokens, Iterable):
             raise DataError(
                 f"{name}: text {number} is {tokens!r:.30}, expected a sequence of tokens; split strings with words()"
@@ -76,9 +77,8 @@ class Tokens:
         total = len(self.owners)
         numbers = (vocabulary.get(token, -1) for token in chain.from_iterable(texts))
         self._tokens = np.fromiter(numbers, np.int64, total)  # (L,)
-        self._room = np.repeat(self.lengths.cumsum(), self.lengths) - np.arange(
-            total
-        )  # (L,), tokens up to the text's end
+        ends = np.repeat(self.lengths.cumsum(), self.lengths)
+        self._room = ends - np.arange(total)  # (L,), tokens up to the text's end, this one counted
 
     def unigrams(self) -> tuple[np.ndarray, np.ndarray]:
         """Where the 1-grams begin, and their keys: what `longer` gives for the n-gram of no token, number 0."""
