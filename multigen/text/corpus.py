@@ -40,7 +40,15 @@ RANGES: dict[str, float | tuple[float, float]] = {
         "patience": 0,
     },
     **{"critic_steps": 0, "rollouts": 1, "follow": (0, 1), "kl": 0, "negatives": 1, "refill": 1, "discount": (0, 1)},
-    **{"ema": (0, 1), "keep": (0, 1), "mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "weight_decay": 0},
+    **{
+        "ema": (0, 1),
+        "dropout": (0, 1),
+        "mle_lr": 0,
+        "lr": 0,
+        "discriminator_lr": 0,
+        "clip_norm": 0,
+        "weight_decay": 0,
+    },
 }
 """Setting -> the least, or the least and the most that it may be."""
 

@@ -23,14 +23,14 @@ class Convolutional(nn.Module):
 
     Args:
         filters: pairs (tokens, how many).
-        keep: 1 less the share of features dropped before the last layer while D is trained.
+        dropout: share of the features dropped before the last layer while D is trained.
     """
 
-    def __init__(self, vocabulary: int, embedding: int, filters: tuple[tuple[int, int], ...], keep: float = 0.75):
+    def __init__(self, vocabulary: int, embedding: int, filters: tuple[tuple[int, int], ...], dropout: float = 0.25):
         super().__init__()
         if not filters or min(itertools.chain(*filters)) < 1:
             raise ConfigError(f"filters {filters}: expected pairs (tokens, how many) of 1 or more, such as 3 100 4 100")
-        self.drop, self.widest = 1 - keep, max(width for width, _ in filters)
+        self.drop, self.widest = dropout, max(width for width, _ in filters)
         self.embedding = nn.Embedding(vocabulary, embedding)
         self.filters = nn.ModuleList(nn.Conv1d(embedding, count, width) for width, count in filters)
         features = sum(count for _, count in filters)

@@ -109,8 +109,8 @@ class SeqGANConfig(TextConfig):
     discriminator_embedding: int = 64
     filters: tuple[tuple[int, int], ...] = ((1, 50), (2, 100), (3, 100), (4, 100), (6, 50), (8, 50))
     """D's filters: width in tokens, and how many."""
-    keep: float = 0.75
-    """Share of D's features that dropout keeps."""
+    dropout: float = 0.25
+    """Share of D's features that are dropped while it is trained."""
     weight_decay: float = 0.2
     """Weight of half the squared norm of D's last layer."""
 
@@ -157,7 +157,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
             "G": build_generator(c),
             "D": Recurrent(c.tokens, c.discriminator_embedding, c.width)
             if dense
-            else Convolutional(c.tokens, c.discriminator_embedding, c.filters, c.keep),
+            else Convolutional(c.tokens, c.discriminator_embedding, c.filters, c.dropout),
         }
         if c.baseline == "critic":
             nets["V"] = Recurrent(c.tokens, c.embedding, c.width, before=True)
