@@ -8,7 +8,8 @@ __version__ = "0.1.0"
 
 
 def load(run: str) -> Any:
-    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for pictures from noise.
+    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for pictures from noise,
+    `.generate(prompt)` for texts.
 
     `run` is a run's folder, its `model` folder, or a folder of runs (the newest complete one is taken, and named). Neither the
     data nor the trainer is needed. Raises CheckpointError where there is no model.
@@ -27,5 +28,8 @@ def load(run: str) -> Any:
     return import_module(MODELS[method]).load_model(config, weights, str(folder))
 
 
-MODELS = {name: f"multigen.image.{name}" for name in ("srgan", "gan", "dcgan", "wgan", "sngan", "r3gan")}
+MODELS = {
+    **{name: f"multigen.image.{name}" for name in ("srgan", "gan", "dcgan", "wgan", "sngan", "r3gan")},
+    **{name: f"multigen.text.{name}" for name in ("seqgan",)},
+}
 """Method -> module whose `load_model(config, weights, where)` gives the ready object."""

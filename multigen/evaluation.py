@@ -18,7 +18,7 @@ from multigen.files import write_whole
 if TYPE_CHECKING:
     from multigen.engine.trainer import Trainer
 
-__all__ = ["Evaluation", "mean_and_std", "record", "write_json"]
+__all__ = ["Evaluation", "machine", "mean_and_std", "not_run", "record", "write_json"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def record(evaluation: Evaluation, trainers: "Sequence[Trainer]") -> dict[str, A
         "seeds": [t.run.seed for t in trainers],
         "steps": {stage.name: stage.steps for stage in first.plan},
         "date": datetime.date.today().isoformat(),
-        "machine": f"{_machine()}, {first.precision}",
+        "machine": f"{machine()}, {first.precision}",
         "seconds": round(sum(t.state["seconds"] for t in trainers), 1),
         "definitions": evaluation.definitions,
         "rows": evaluation.rows,
@@ -91,7 +91,7 @@ def not_run(recipe: str, command: str, why: str) -> dict[str, Any]:
         "seeds": [],
         "steps": {},
         "date": datetime.date.today().isoformat(),
-        "machine": _machine(),
+        "machine": machine(),
         "seconds": 0.0,
         "definitions": {},
         "rows": {},
@@ -126,7 +126,7 @@ def _commit() -> str:
         return f"version {__version__}"
 
 
-def _machine() -> str:
+def machine() -> str:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")

@@ -13,6 +13,7 @@ VERBS = {
     "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
     "sample": "make pictures with a trained generator: multigen sample --model RUN -n 64",
     "upscale": "enlarge pictures with a trained model: multigen upscale IN... --model RUN --out DIR",
+    "write": 'write texts with a trained model: multigen write --model RUN --prompt "The old fox"',
 }
 
 

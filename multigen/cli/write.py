@@ -1,0 +1,64 @@
+"""`multigen write --model RUN --prompt "The old fox" -n 5`: texts of a trained model, with or without a beginning."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from multigen.errors import ConfigError, DataError
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> None:
+    """Writes texts."""
+
+    def write(
+        model: str,
+        prompt: str = "",
+        n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        length: int = 0,
+        out: Path | None = None,
+    ) -> None:
+        """Continues a prompt, or writes whole texts, with a trained model; a blank line stands between two texts.
+
+        Args:
+            model: A run or its model folder, or a folder of runs: the newest is taken.
+            prompt: The beginning of all texts.
+            n: How many.
+            temperature: Below 1 more probable and less varied texts.
+            top_k: Draw among so many of the most probable tokens; 0: among all.
+            top_p: Draw among the fewest tokens that have this probability together; 1: among all.
+            seed: The same seed gives the same texts, and a larger number adds to them.
+            length: Tokens of a text at most, the prompt's included; 0: as in training.
+            out: A text file to write them to, instead of the terminal.
+        """
+        texts = load_writer(model).generate(prompt, n, seed, temperature, top_k, top_p, length)
+        page = "\n\n".join(texts)
+        if out is None:
+            print(page)
+            return
+        try:
+            out.write_text(page + "\n", encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"{out} cannot be written ({error.strerror}); give another file for --out") from error
+        print(f"{n} texts in {out}")
+
+    tyro.cli(write, prog="multigen write", args=args)
+
+
+def load_writer(model: str):
+    """The generator of a run. Raises ConfigError for a model that writes no texts."""
+    from multigen import load
+    from multigen.text.writing import Writer
+
+    found = load(model)
+    if not isinstance(found, Writer):
+        raise ConfigError(
+            f"--model {model}: expected a model of texts, but it holds a {type(found).__name__}; give another run"
+        )
+    return found
