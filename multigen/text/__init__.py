@@ -1,0 +1,3 @@
+"""Text: tokenizers, data, and what is trained on them."""
+
+__all__: list[str] = []
