@@ -206,7 +206,7 @@ def test_saved_data_sets(tmp_path: Path, hub: Any):
 
 
 def test_folders_of_jsonl(tmp_path: Path, hub: Any):
-    for name, rows in {"b": ["three"], "a": ["one", "two"]}.items():
+    for name, rows in {"b": ["three"], "a": ["one", " ", "two"]}.items():
         write(tmp_path / f"set/{name}.jsonl", "".join(json.dumps({"text": row}) + "\n" for row in rows))
     assert open_texts(f"hf:{tmp_path}/set") == ["one", "two", "three"]
 

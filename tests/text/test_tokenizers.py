@@ -263,7 +263,7 @@ def test_ordinary_pieces_that_are_special_tokens_are_unknown():
     assert tokenizer.encode("a</s>a?") == [2, 0, 2, 0]
     backend: Any = tokenizers.Tokenizer(models.WordLevel({"</s>": 0, "a": 1}, unk_token="there is none"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    backend.enable_padding(length=5)
+    backend.enable_padding(length=5, pad_id=1)
     assert Tokenizer(backend, "pretrained", 0, 0, 0).encode("a </s> a") == [1, 1]
 
 
