@@ -50,8 +50,8 @@ def literal(G: Generator, tokens: Tensor, rollouts: int, drawn: Draw) -> Tensor:
         for n in range(rollouts):
             previous, state = torch.full((rows,), G.start), G.begin(rows)
             for t in range(length):
-                logits, state = G.step(previous, state)
-                previous = tokens[:, t] if t < given else drawn(logits)
+                h, state = G.step(previous, state)
+                previous = tokens[:, t] if t < given else drawn(G.logits(h))
                 out[given - 1, n, :, t] = previous
     return out
 
@@ -68,7 +68,10 @@ class Uncached(Generator):
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         read = torch.cat([state[0], tokens[:, None]], 1)
-        return self.G.model(input_ids=read, use_cache=False).logits[:, -1], (read,)
+        return self.G.model.base_model(input_ids=read, use_cache=False).last_hidden_state[:, -1], (read,)
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.G.logits(features)
 
 
 def ours(G: Generator, tokens: Tensor, rollouts: int) -> None:

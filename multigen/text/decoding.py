@@ -7,7 +7,9 @@ from multigen.engine.losses import at_least_float32
 from multigen.errors import ConfigError
 from multigen.text.generators import Generator
 
-__all__ = ["draw", "log_probs", "sample", "truncated", "valid"]
+__all__ = ["draw", "draw_next", "log_probs", "sample", "truncated", "valid"]
+
+ROWS = 128  # whose logits are made at a time
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
@@ -27,6 +29,12 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     # Rounding leaves the last value a little off 1, so the numbers are stretched to it.
     wanted = uniform.to(below) * below[:, -1:]
     return torch.searchsorted(below, wanted, right=True).clamp(max=logits.shape[-1] - 1)
+
+
+def draw_next(G: Generator, features: Tensor, uniform: Tensor) -> Tensor:
+    """Tokens (B, n) that follow the features (B, H) of `G.step`, by uniform (B, n); some rows at a time, which stay in the cache."""
+    parts = zip(features.split(ROWS), uniform.split(ROWS), strict=True)
+    return torch.cat([draw(G.logits(f), u) for f, u in parts])
 
 
 def truncated(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
@@ -92,11 +100,11 @@ def sample(
     previous, state = torch.full_like(tokens[:, 0], G.start), G.begin(rows)
     ended = torch.zeros_like(previous, dtype=torch.bool)
     for t in range(length):
-        logits, state = G.step(previous, state)
+        features, state = G.step(previous, state)
         if t < given.shape[1]:
             previous = given[:, t]
         else:
-            previous = draw(truncated(logits, temperature, top_k, top_p), uniform[:, t : t + 1])[:, 0]
+            previous = draw(truncated(G.logits(features), temperature, top_k, top_p), uniform[:, t : t + 1])[:, 0]
         tokens[:, t] = previous = previous.masked_fill(ended, pad)
         if end is not None and t >= given.shape[1]:
             ended |= previous == end

@@ -1,11 +1,13 @@
 """Generators of token sequences. All have one interface, so that sampling, scoring and roll-outs are written once.
 
     state = G.begin(8)                       # before the first token
-    logits, state = G.step(tokens, state)    # tokens (8,) -> logits (8, V) of the tokens after them
+    h, state = G.step(tokens, state)         # tokens (8,) -> features (8, H)
+    G.logits(h)                              # (8, V), of the tokens after them
     rows = torch.tensor([0, 0, 5])
     state = branch(state, rows)              # go on from the states of rows 0, 0 and 5
 
-A state is a tuple of tensors whose first dimension is the row. `start` is the token that stands before the first one.
+A state is a tuple of tensors whose first dimension is the row. `start` is the token that stands before the first one. Logits are
+asked for apart, since those of thousands of rows at once do not fit into a processor's cache.
 """
 
 import inspect
@@ -31,7 +33,11 @@ class Generator(nn.Module):
         raise NotImplementedError
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Reads one token a row, (B,): the logits (B, V) of the next, and the state after it."""
+        """Reads one token a row, (B,): features (B, H) that `logits` takes, and the state after it."""
+        raise NotImplementedError
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(..., H) -> logits of the next token, (..., V)."""
         raise NotImplementedError
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -72,7 +78,10 @@ class LSTM(Generator):
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = (part.transpose(0, 1).contiguous() for part in state)  # (layers, B, width)
         x, (h, c) = self.lstm(self.embedding(tokens[:, None]), (h, c))  # (B, 1, width)
-        return self.output(x[:, 0]), (h.transpose(0, 1), c.transpose(0, 1))
+        return x[:, 0], (h.transpose(0, 1), c.transpose(0, 1))
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.output(features)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x, _ = self.lstm(self.embedding(shifted(tokens, self.start)))  # (B, T, width)
@@ -85,16 +94,26 @@ class Transformer(Generator):
     Dropout is off: sampling and scoring must see one policy.
 
     Args:
-        model: any that takes `input_ids` and a cache, such as GPT2LMHeadModel.
+        model: any whose logits are one layer on its last hidden states, such as GPT2LMHeadModel.
         start: the token that stands before the first one.
+
+    Raises:
+        ConfigError: the model's logits are not that.
     """
 
     def __init__(self, model: Any, start: int):
         super().__init__()
         self.model, self.start = model, start
         # The argument's name depends on the model and on the version of the library.
-        names = inspect.signature(model.forward).parameters
+        names = inspect.signature(model.base_model.forward).parameters
         self.cache = "cache" if "cache" in names else "past_key_values"
+        with torch.no_grad():
+            token = torch.tensor([[start]], device=model.device)
+            plain, ours = model.eval()(input_ids=token, use_cache=False).logits, self(token)
+        if not torch.allclose(plain, ours, atol=1e-4):
+            raise ConfigError(
+                f"{type(model).__name__}: its logits are more than one layer on its last hidden states; give another model"
+            )
         for module in model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
@@ -123,12 +142,16 @@ class Transformer(Generator):
 
         pairs = zip(state[1::2], state[2::2], strict=True)  # (B, heads, t, size) each
         cache = DynamicCache(list(pairs)) if len(state) > 1 else DynamicCache()
-        out = self.model(input_ids=tokens[:, None], use_cache=True, **{self.cache: cache})
+        out = self.model.base_model(input_ids=tokens[:, None], use_cache=True, **{self.cache: cache})
         kept = [part for layer in cache.layers for part in (layer.keys, layer.values)]
-        return out.logits[:, -1], (state[0], *kept)
+        return out.last_hidden_state[:, -1], (state[0], *kept)
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.model.get_output_embeddings()(features)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.model(input_ids=shifted(tokens, self.start), use_cache=False).logits
+        out = self.model.base_model(input_ids=shifted(tokens, self.start), use_cache=False)
+        return self.logits(out.last_hidden_state)
 
 
 def load_pretrained(name: str, start: int) -> Transformer:

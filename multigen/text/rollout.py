@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from multigen.text.decoding import draw, valid
+from multigen.text.decoding import draw_next, valid
 from multigen.text.generators import Generator, branch, join
 
 __all__ = ["LIMIT", "continued", "rewards"]
 
 LIMIT = 256 * 2**20
-"""Bytes that the logits of one step may take by default; more sequences are continued one part after another."""
+"""Bytes that the states of one step may take by default; more sequences are continued one part after another."""
 
 
 def rewards(
@@ -38,7 +38,7 @@ def rewards(
         tokens: (B, T), as `sample` draws them.
         uniform: (B, N, T - 1, T) in [0, 1): one number for each token of each continuation.
         end, pad: of `sample`.
-        limit: bytes of logits a step, see LIMIT.
+        limit: bytes of states a step, see LIMIT.
 
     Returns:
         (B, T); 0 after the end of a sequence.
@@ -63,8 +63,9 @@ def continued(
 
     `continuation[i, j, t]` keeps tokens 0 to t of its sequence. Arguments as in `rewards`.
     """
-    (rows, n, _, length), width = uniform.shape, _vocabulary_bytes(G)
-    together = max(1, limit // (length * width))  # continuations of all the beginnings of one sequence
+    rows, n, _, length = uniform.shape
+    # A continuation of a sequence is a row for each of its beginnings.
+    together = max(1, limit // (length * _state_bytes(G, length)))
     some, many = max(1, together // n), min(n, together)
     for first in range(0, rows, some):
         part = slice(first, min(first + some, rows))
@@ -72,9 +73,13 @@ def continued(
             yield part, _branches(G, tokens[part], uniform[part, begin : begin + many], end, pad)
 
 
-def _vocabulary_bytes(G: Generator) -> int:
-    logits, _ = G.step(torch.tensor([G.start], device=next(G.parameters()).device), G.begin(1))
-    return logits.shape[-1] * 4
+def _state_bytes(G: Generator, length: int) -> int:
+    """Of one row that has read `length` tokens: an LSTM's state has one size, a transformer's grows evenly."""
+    token = torch.tensor([G.start], device=next(G.parameters()).device)
+    _, one = G.step(token, G.begin(1))
+    _, two = G.step(token, one)
+    first, second = (sum(part.numel() * part.element_size() for part in state) for state in (one, two))
+    return first + (length - 1) * (second - first)
 
 
 def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pad: int) -> Tensor:
@@ -88,10 +93,10 @@ def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pa
     previous, state = torch.full((B,), G.start, device=device), G.begin(B)
     main = torch.arange(B, device=device)
     for t in range(T):
-        logits, state = G.step(previous, state)
+        h, state = G.step(previous, state)
         if t:
-            new = draw(logits[:B], uniform[t - 1, :, :, t].T).T[None]  # (1, N, B), branching off here
-            old = draw(logits[B:], uniform[: t - 1, :, :, t].reshape(-1, 1)).view(t - 1, n, B)
+            new = draw_next(G, h[:B], uniform[t - 1, :, :, t].T).T[None]  # (1, N, B), branching off here
+            old = draw_next(G, h[B:], uniform[: t - 1, :, :, t].reshape(-1, 1)).view(t - 1, n, B)
             drawn = torch.cat([old, new]).masked_fill(over[:t], pad)  # (t, N, B)
             out[:t, :, :, t] = drawn
             if end is not None:

@@ -50,7 +50,7 @@ from multigen.text.writing import build_generator, given_tokenizer, load_writer
 
 __all__ = ["PRESETS", "SeqGANConfig", "SeqGANTrainer", "load_model"]
 
-REAL_TEXTS = 512  # sequences of a batch of samples at a time
+TOGETHER = 512  # texts that are drawn or judged at a time
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,12 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
             return returns(2 * torch.sigmoid(self.D(tokens)) - 1, mask, c.discount)
         uniform = step.rand("rollouts", c.rollouts, c.length - 1, c.length)
         policy: Any = self.copies.get("lagged", self.G)
-        return rewards(policy, self.nets["D"].score, tokens, uniform, c.last, c.pad)  # pyright: ignore[reportArgumentType]
+        return rewards(policy, self.verdicts, tokens, uniform, c.last, c.pad)
+
+    def verdicts(self, tokens: Tensor) -> Tensor:
+        """P(real) of whole texts (M, T): (M,)."""
+        D: Any = self.nets["D"]
+        return torch.cat([D.score(part) for part in tokens.split(TOGETHER)])
 
     def constant_reward(self, tokens: Tensor, step: Step) -> Tensor:
         return torch.ones(tokens.shape, device=tokens.device)
@@ -267,7 +272,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
         """Texts of G, and as many real ones; drawn whole, the same on all ranks."""
         c, rng = self.config, step.rng("negatives")
         uniform = torch.rand(c.negatives, c.length, generator=rng).to(self.device)
-        fake = torch.cat([self.draw(self.G, part) for part in uniform.split(REAL_TEXTS)])
+        fake = torch.cat([self.draw(self.G, part) for part in uniform.split(TOGETHER)])
         real = self.corpus.train[torch.randint(len(self.corpus.train), (c.negatives,), generator=rng)]
         return {"real": real.to(self.device), "fake": fake}
 

@@ -28,8 +28,8 @@ def test_step_by_step_gives_the_logits_of_all_at_once(generator: Generator):
     assert whole.shape == (4, T, V)
     previous, state = torch.full((4,), generator.start), generator.begin(4)
     for t in range(T):
-        logits, state = generator.step(previous, state)
-        torch.testing.assert_close(logits, whole[:, t], rtol=1e-9, atol=1e-10)
+        h, state = generator.step(previous, state)
+        torch.testing.assert_close(generator.logits(h), whole[:, t], rtol=1e-9, atol=1e-10)
         previous = tokens[:, t]
 
 
@@ -42,11 +42,11 @@ def test_branches_go_on_from_the_rows_they_name(generator: Generator):
         _, state = generator.step(previous, state)
         previous = tokens[:, t]
     rows = torch.tensor([2, 0, 2])
-    logits, _ = generator.step(previous[rows], branch(state, rows))
-    torch.testing.assert_close(logits, whole[rows, 3], rtol=1e-9, atol=1e-10)
+    h, _ = generator.step(previous[rows], branch(state, rows))
+    torch.testing.assert_close(generator.logits(h), whole[rows, 3], rtol=1e-9, atol=1e-10)
     both = torch.cat([previous, previous[rows]])
-    logits, _ = generator.step(both, join(state, branch(state, rows)))
-    torch.testing.assert_close(logits, whole[[0, 1, 2, 2, 0, 2], 3], rtol=1e-9, atol=1e-10)
+    h, _ = generator.step(both, join(state, branch(state, rows)))
+    torch.testing.assert_close(generator.logits(h), whole[[0, 1, 2, 2, 0, 2], 3], rtol=1e-9, atol=1e-10)
 
 
 @torch.no_grad()

@@ -1,0 +1,259 @@
+"""Text to token ids and back: a vocabulary of characters, words or byte pairs made from one's own texts, or that of a
+pretrained language model."""
+
+import hashlib
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from multigen.errors import CheckpointError, ConfigError, DataError
+
+__all__ = ["SPECIAL", "WIDE", "Kind", "Tokenizer"]
+
+Kind = Literal["characters", "words", "bpe"]
+"""What the entries of a vocabulary made from texts are."""
+
+SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
+"""The first entries, ids 0 to 3, of a vocabulary made from texts."""
+
+WIDE = (
+    "\u2e80-\u2fdf\u3001-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
+)
+"""Characters written without spaces, as the inside of a class of a regular expression: Han, kana, their punctuation."""
+
+# In the dialect of Oniguruma, where && intersects classes and \w holds the marks that many scripts write their vowels with.
+WORDS = rf"[{WIDE}]|[\w&&[^{WIDE}]]+(?:['\u2019-][\w&&[^{WIDE}]]+)*|[^\w\s]"
+OPENING, CLOSING = "([{\u201c\u2018", ".,;:!?\u2026)]}\u201d\u2019"  # \u2018, \u2019: curly single quotes
+BPE_SIZE = 4000  # entries, where no size is given
+
+
+class Tokenizer:
+    """Texts to ids and back, around a `tokenizers.Tokenizer`. Make one by `train`, `pretrained` or `from_json`.
+
+    Attributes:
+        backend: the `tokenizers.Tokenizer`.
+        kind: characters, words, bpe, or pretrained.
+        pad, start, end: ids of the tokens that fill up, begin and end a text. Encoding a text never gives one of them, even
+            where the text contains what they are called.
+        unknown: id that stands for what the vocabulary lacks; None where every text can be encoded, as by bpe.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer, kind: str, pad: int, start: int, end: int):
+        if kind not in (*get_args(Kind), "pretrained"):
+            raise ValueError(f"kind {kind!r} is unknown")
+        backend.encode_special_tokens = True  # "<end>" in a user's text is text
+        backend.no_truncation()
+        backend.no_padding()
+        self.backend, self.kind = backend, kind
+        self.pad, self.start, self.end = pad, start, end
+        self._size = 1 + max(backend.get_vocab().values(), default=-1)
+        for name, number in self._special.items():
+            if not isinstance(number, int) or not 0 <= number < self._size:
+                raise ValueError(f"{name} {number!r} is not among ids 0 to {self._size - 1}")
+        model = json.loads(backend.to_str())["model"]
+        unknown = model.get("unk_id") if model.get("unk_token") is None else backend.token_to_id(model["unk_token"])
+        self.unknown: int | None = None if unknown in self._special.values() else unknown
+
+    # ------------------------------------------------------------------------------------------------ making one
+
+    @classmethod
+    def train(cls, texts: Sequence[str], kind: Kind, size: int = 0) -> "Tokenizer":
+        r"""A tokenizer whose vocabulary is made from texts; the same texts give the same one.
+
+        - characters: every Unicode character, white space too.
+        - words: after NFC normalisation, runs of letters and digits, apostrophes and hyphens inside them included, and single
+          other signs: `\w+(?:['\u2019-]\w+)*|[^\w\s]`. Han and kana, which have no spaces, are a token a character. White
+          space is not kept.
+        - bpe: byte pair encoding of the UTF-8 bytes (Sennrich et al. 2016, arXiv:1508.07909; of bytes as in GPT-2). It
+          encodes any text and gives it back exactly.
+
+        Args:
+            size: most entries, `SPECIAL` among them; the rarest are left out, of equally rare ones the last by code point.
+                0: all for characters and words, 4,000 for bpe.
+
+        Raises:
+            ConfigError: no such kind, or a size below 6 (bpe: 260, the special tokens and every byte).
+            DataError: no text, or a vocabulary of a single entry.
+        """
+        if kind not in get_args(Kind):
+            raise ConfigError(f"tokenizer {kind!r}: expected one of {', '.join(get_args(Kind))}; choose one")
+        least = len(SPECIAL) + (256 if kind == "bpe" else 2)
+        if size and size < least:
+            raise ConfigError(f"vocabulary size {size}: expected 0 or at least {least} for {kind}; give a larger one")
+        if not any(text.strip() for text in texts):
+            raise DataError(
+                f"no text among {len(texts)} to make a vocabulary of; expected at least one, check the data"
+            )
+        backend, trainer = _byte_pairs(size) if kind == "bpe" else _entries(kind, size)
+        backend.train_from_iterator(texts, trainer)
+        found = sorted(backend.get_vocab().keys() - set(SPECIAL))
+        if len(found) < 2:
+            raise DataError(
+                f"a vocabulary of one {kind.removesuffix('s')} {found[0]!r}: expected at least 2; give texts that differ"
+            )
+        return cls(backend, kind, *range(3))
+
+    @classmethod
+    def pretrained(cls, name_or_folder: str) -> "Tokenizer":
+        """The tokenizer of a pretrained language model, by its name on the Hugging Face hub or from a local folder.
+
+        Its end is the model's eos or else sep token, its pad the model's or else the end, its start the model's bos or cls or
+        else the end. Code that comes with the model is never run.
+
+        Raises ConfigError where there is none, it cannot be fetched, has no form for the `tokenizers` library or no end.
+        """
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise ConfigError(
+                f"tokenizer {name_or_folder!r} needs transformers ({error}); pip install 'multigen[hub]'"
+            ) from error
+        place = Path(name_or_folder).expanduser()
+        try:
+            source = str(place) if place.is_dir() else name_or_folder
+            found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        except Exception as error:  # OSError, ValueError, KeyError, ...: as many kinds as there are ways to fail
+            raise ConfigError(
+                f"tokenizer {name_or_folder!r} cannot be had ({' '.join(str(error).split())[:200]}); expected a model's name on "
+                "the Hugging Face hub, which needs a network the first time, or a folder that holds its tokenizer.json"
+            ) from error
+        if not found.is_fast:
+            raise ConfigError(
+                f"tokenizer {name_or_folder!r} ({type(found).__name__}) runs in Python only; expected one with a tokenizer.json, "
+                "give another model's, or train one: characters, words or bpe"
+            )
+        end = _first(found.eos_token_id, found.sep_token_id)
+        if end is None:
+            raise ConfigError(
+                f"tokenizer {name_or_folder!r} has neither an eos nor a sep token to end a text with; name one in its "
+                "tokenizer_config.json, or give another model's"
+            )
+        pad, start = _first(found.pad_token_id, end), _first(found.bos_token_id, found.cls_token_id, end)
+        backend = tokenizers.Tokenizer.from_str(found.backend_tokenizer.to_str())  # a copy, to set as we like
+        return cls(backend, "pretrained", pad, start, end)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "Tokenizer":
+        """The tokenizer that `to_json` wrote; `where` names the text in the CheckpointError raised if it is no tokenizer."""
+        try:
+            about = json.loads(text)
+            backend = tokenizers.Tokenizer.from_str(json.dumps(about["tokenizer"]))
+            return cls(backend, about["kind"], **about["special"])
+        except Exception as error:  # the tokenizers library raises bare Exceptions
+            raise CheckpointError(
+                f"{where} is no tokenizer of multigen ({type(error).__name__}: {error}); give the model folder of a finished "
+                "run, or copy it anew"
+            ) from error
+
+    # ------------------------------------------------------------------------------------------------ using it
+
+    def __len__(self) -> int:
+        """Size of the vocabulary: one more than the greatest id."""
+        return self._size
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, without start and end."""
+        special = set(self._special.values())
+        ids = self.backend.encode(text, add_special_tokens=False).ids
+        if special.isdisjoint(ids):
+            return ids
+        # Some pretrained vocabularies hold "</s>" among their ordinary pieces.
+        instead = [] if self.unknown is None else [self.unknown]
+        return [j for i in ids for j in (instead if i in special else [i])]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids up to the first end; pad and start are left out.
+
+        Words are joined as is usual in print: no space before . , ; : ! ? and closing brackets, after opening ones, between
+        equal signs (--), nor beside Han and kana. Curly quotes, and straight double ones by turns, stand close to what they
+        enclose; a straight single one, like any other sign, stands between spaces. What the vocabulary lacked reads <unk>.
+
+        Raises DataError for an id that the vocabulary lacks.
+        """
+        kept = []
+        for i in map(int, ids):
+            if i == self.end:
+                break
+            if not 0 <= i < self._size:
+                raise DataError(f"token id {i}: expected 0 to {self._size - 1}; decode with the tokenizer that encoded")
+            if i not in (self.pad, self.start):
+                kept.append(i)
+        if self.kind in ("characters", "words"):
+            pieces = [self.backend.id_to_token(i) or "" for i in kept]
+            return "".join(pieces) if self.kind == "characters" else _join(pieces)
+        return self.backend.decode(kept)
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The pieces of a text that the vocabulary lacks, each once, in their order."""
+        if self.unknown is None:
+            return []
+        if self.kind == "words":
+            text = unicodedata.normalize("NFC", text)  # as the backend does, so that its offsets fit
+        found = self.backend.encode(text, add_special_tokens=False)
+        return list(
+            dict.fromkeys(text[a:b] for i, (a, b) in zip(found.ids, found.offsets, strict=True) if i == self.unknown)
+        )
+
+    def to_json(self) -> str:
+        """All of the tokenizer as JSON, the same for equal tokenizers."""
+        about = {"kind": self.kind, "special": self._special, "tokenizer": json.loads(self.backend.to_str())}
+        return json.dumps(about, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that differ between different tokenizers: the beginning of the SHA-256 of `to_json`."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    @property
+    def _special(self) -> dict[str, int]:
+        return {"pad": self.pad, "start": self.start, "end": self.end}
+
+
+def _entries(kind: Kind, size: int) -> tuple[tokenizers.Tokenizer, Any]:
+    """A vocabulary of whole words or characters, and its trainer, which orders by number, then by code points."""
+    backend: Any = tokenizers.Tokenizer(models.WordLevel({}, unk_token=SPECIAL[3]))
+    if kind == "words":
+        backend.normalizer = normalizers.NFC()
+        backend.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(WORDS), "removed", invert=True)
+    else:
+        backend.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
+    return backend, trainers.WordLevelTrainer(
+        vocab_size=size or sys.maxsize, show_progress=False, special_tokens=list(SPECIAL)
+    )
+
+
+def _byte_pairs(size: int) -> tuple[tokenizers.Tokenizer, Any]:
+    backend: Any = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return backend, trainers.BpeTrainer(
+        vocab_size=size or BPE_SIZE,
+        show_progress=False,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+
+
+def _first(*ids: int | None) -> Any:
+    return next((i for i in ids if i is not None), None)
+
+
+def _join(pieces: Iterable[str]) -> str:
+    """Words and signs as a line of text."""
+    text, before, attach, quoted = "", "", True, False
+    for piece in pieces:
+        wide, opens, closes = bool(re.match(f"[{WIDE}]", piece)), piece in OPENING, piece in CLOSING
+        if piece == '"':
+            opens, closes, quoted = not quoted, quoted, not quoted
+        same_sign = piece == before != '"' and len(piece) == 1 and not piece.isalnum()
+        text += piece if attach or closes or wide or same_sign else " " + piece
+        before, attach = piece, opens or wide
+    return text
