@@ -1,0 +1,3 @@
+"""Text: a method a file; data, vocabularies and measures that they share."""
+
+__all__: list[str] = []
