@@ -19,7 +19,7 @@ def locate(data: str, expected: str) -> Path:
     places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
     for place in places:
         with contextlib.suppress(OSError):  # a name that no file can have, such as one too long
-            if place.exists():
+            if data and place.exists():
                 return place
     sought = " nor ".join(str(place) for place in places)
     raise DataError(
