@@ -4,7 +4,7 @@
     # By the hill a small fox found a golden coin. A poor cow looked for the treasure. The fox gladly gave it back. They
     # played by the hill. The moral: truth bears fruit.
 
-A story has 3 to 5 sentences and a moral, 40 words on average and 48 at most, 41 bits of entropy. Its sentences depend on each
+A story has 3 or 4 sentences and a moral, 40 words on average and 48 at most, 41 bits of entropy. Its sentences depend on each
 other: he or she on the animal or its name, later mentions on the first, the outcome and the moral on the animal's character. So
 a model of texts can be judged by how many of its stories are grammatical (`first_offence`), and its own likelihoods by the true
 ones (`log_prob`).
