@@ -1,18 +1,19 @@
 """Fables: short stories from a probabilistic grammar that knows the exact likelihood of every text.
 
     print(fables.sample(1)[0])
-    # A proud fox named Rufa raced a small mole to the mill for a golden bell. Rufa ran ahead and slept in the grass. The mole
-    # never stopped and won the bell. The moral: pride comes last.
+    # By the hill a small fox found a golden coin. A poor cow looked for the treasure. The fox gladly gave it back. They
+    # played by the hill. The moral: truth bears fruit.
 
-A story has 3 to 5 sentences and a moral, up to 48 words. Its sentences depend on each other: he or she on the animal or its
-name, later mentions on the first, the outcome and the moral on the animal's character. So a model of texts can be judged by how
-many of its stories are grammatical (`first_offence`), and its own likelihoods by the true ones (`log_prob`).
+A story has 3 or 4 sentences and a moral, 40 words on average and 48 at most, 41 bits of entropy. Its sentences depend on each
+other: he or she on the animal or its name, later mentions on the first, the outcome and the moral on the animal's character. So
+a model of texts can be judged by how many of its stories are grammatical (`first_offence`), and its own likelihoods by the true
+ones (`log_prob`).
 
 FACTS and PHRASES hold the grammar. A row lists its alternatives, parted by |; one that is written twice is twice as likely.
 Alternatives are texts with slots: {find} is filled from the row "find"; {A.kind} with the kind of the animal A; {.name}, within
 A's rows, with the name of that same A; {asked|begged} with one of the two. What a row of FACTS gave to a slot is remembered and
 given to it again; a row of PHRASES is drawn from at each mention. `Given` rows depend on a fact, which is drawn first if it was
-not yet. Two rules are built in: "a" becomes "an" before a vowel, and sentences begin with a capital.
+not yet. Two rules are built in: "a" becomes "an" where it must, and sentences begin with a capital.
 
 Words are compared as they are written: "The" and "the" differ, "." is a word. Spaces and line breaks do not count.
 """
@@ -134,8 +135,8 @@ PHRASES: dict[str, str | Given] = {
     "claim": "{B.guest} {asked|looked|wept} for {thing.again}. | {B.guest} {had lost|looked for} it.",
     "return": "{A.ref} {quickly|gladly} gave it back. | {A.ref} {gave|brought} {thing.again} to {B.him}.",
     "befriend": "{Later|Soon} {B.ref} became {A.his} friend. | They {sang|danced|played|rested} {place.where}.",
-    "deny": "{A.ref} {said|lied} that it was {A.hers}. | {A.ref} hid {thing.again} and {lied|ran home}.",
-    "distrust": """Soon no one {place.where} trusted {A.him}.
+    "deny": "{A.ref} {said|lied} that it was {A.hers}. | {A.ref} hid it and {lied|ran home}.",
+    "distrust": """No one {place.where} trusted {A.him}.
         | {B.ref} found it and {wept|told all}.""",
     # Other things happen.
     "mirror": """{A.intro} {carried|brought} {thing.first} over the {water}.
@@ -212,9 +213,9 @@ CAPITAL = "^"  # the next word begins a sentence
 END = ""  # stands for a word where the story is over
 
 Facts = tuple[tuple[str, str], ...]  # slots and their values, in the order in which they were drawn
-Stack = tuple[str, "Stack"] | tuple[()]  # what is still to be written: the next word, slot or mark, and the rest
+Stack = tuple[str, "Stack"] | None  # what is still to be written: the next word, slot or mark, and the rest
 State = tuple[Facts, Stack]
-START: State = ((), ("{story}", ()))
+START: State = ((), ("{story}", None))
 
 
 @cache
@@ -269,11 +270,10 @@ def _article(word: str) -> str:
 def _write(rng: random.Random) -> str:
     """Draws a story."""
     pieces: list[str] = []
-    facts: Facts = START[0]
-    stack: Stack = START[1]
-    while stack:
+    facts, stack = START
+    while stack is not None:
         piece, rest = stack
-        if piece.startswith("{"):
+        if piece[0] == "{":
             ways = list(_fill(piece[1:-1], facts))
             _, template, facts = rng.choices(ways, [p for p, _, _ in ways])[0]
             stack = _push(template, piece[1:-1], rest)
@@ -293,7 +293,7 @@ def _next(facts: Facts, stack: Stack) -> list[tuple[float, str, State]]:
         return [(p, word[0].upper() + word[1:], then) for p, word, then in _next(facts, rest)]
     if piece == "a":
         return [(p, _article(word), (then, (word, after))) for p, word, (then, after) in _next(facts, rest)]
-    if not piece.startswith("{"):
+    if piece[0] != "{":
         return [(1.0, piece, (facts, rest))]
     slot = piece[1:-1]
     return [
@@ -303,9 +303,7 @@ def _next(facts: Facts, stack: Stack) -> list[tuple[float, str, State]]:
     ]
 
 
-@lru_cache(
-    maxsize=1 << 12
-)  # so that a text read word by word takes one step a word, and common beginnings are read once
+@lru_cache(maxsize=1 << 12)  # a text read word by word takes one step a word, common beginnings none
 def _states(words: tuple[str, ...]) -> dict[State, float]:
     """The states in which a derivation may be after these words, and their joint probabilities; empty if there are none."""
     if not words:
