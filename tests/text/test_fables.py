@@ -332,3 +332,10 @@ def test_errors():
 def test_import_needs_no_torch():
     code = "import sys, multigen.text.fables; assert not {'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_alternatives_are_drawn_by_their_weights() -> None:
+    """One of the fourteen shares of character is lazy; so is one of ten characters."""
+    n = 4_000
+    lazy = sum(re.search("gathered|stored", story) is not None for story in fables.sample(n, seed=5)) / n
+    assert abs(lazy - 1 / 14) < 4 * math.sqrt(1 / 14 * 13 / 14 / n) < 1 / 10 - 1 / 14
