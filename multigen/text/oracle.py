@@ -6,6 +6,7 @@ how many different ones there are.
 """
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -69,9 +70,10 @@ class Oracle:
                 "output.bias": arrays["bo"],
             }
             network.load_state_dict(weights)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]  # torch says which shapes do not fit in several lines
             raise DataError(
-                f"{path} holds no oracle ({error}); expected an .npz with embeddings, W, U and b of the gates i, f, og, c, Wo, bo"
+                f"{path} holds no oracle ({reason}); expected an .npz with embeddings, W, U and b of the gates i, f, og, c, Wo, bo"
             ) from error
         return cls(network, length)
 
