@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from multigen.engine import (
     Adam,
@@ -34,6 +35,7 @@ from multigen.engine import (
     Update,
     losses,
 )
+from multigen.engine.losses import at_least_float32
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.policy import group_scaled, kl_divergence, leave_one_out, policy_gradient, returns
 from multigen.engine.schedules import Cosine
@@ -209,9 +211,10 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Equation 5 of the paper, and the L2 term on D's last layer."""
         real, fake = self.D(batch["real"]), self.D(batch["fake"])
-        if self.config.reward == "dense":  # a mean over the tokens of the texts
-            real, fake = real[valid(batch["real"], self.config.last)], fake[valid(batch["fake"], self.config.last)]
-            return {"adversarial": losses.non_saturating.discriminator(real, fake)}
+        if self.config.reward == "dense":  # means over the tokens of all texts, which ranks share unevenly
+            logits, last = {"real": -at_least_float32(real), "fake": at_least_float32(fake)}, self.config.last
+            masks = {name: valid(batch[name], last) for name in logits}
+            return {name: ((softplus(x) * masks[name]).sum(), masks[name].sum()) for name, x in logits.items()}
         penalty = self.config.weight_decay * self.nets["D"].penalty()  # pyright: ignore[reportCallIssue]
         return {"adversarial": losses.non_saturating.discriminator(real, fake), "l2": penalty}
 
