@@ -10,9 +10,11 @@ import tyro
 from torch import Tensor
 
 from multigen.config import check_ranges
+from multigen.errors import DataError
 from multigen.places import locate
 from multigen.progress import say
 from multigen.text.data import encode, open_texts, split
+from multigen.text.decoding import valid
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer
 
@@ -28,12 +30,13 @@ RANGES: dict[str, float | tuple[float, float]] = {
         "oracle_texts": 10,
         "vocabulary_size": 0,
         "embedding": 1,
+        "discriminator_embedding": 1,
         "width": 1,
     },
     **{
         "layers": 1,
         "heads": 1,
-        "mle_steps": 0,
+        "mle_steps": 1,
         "discriminator_steps": 0,
         "control_steps": 0,
         "steps": 0,
@@ -132,7 +135,8 @@ def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, An
         oracle = open_oracle(config)
         n = config.oracle_texts
         train, validation, test = (oracle.sample(count, seed) for seed, count in enumerate((n, max(n // 10, 10), n)))
-        return Corpus(train, validation, test, oracle=oracle), replace(config, tokens=oracle.vocabulary, end=-1)
+        about = {"tokens": oracle.vocabulary, "vocabulary": "", "start": 0, "end": -1, "pad": 0}
+        return checked(Corpus(train, validation, test, oracle=oracle), replace(config, **about))
     parts = split(open_texts(config.data, config.unit, config.skip_bad), where=config.data)
     train_texts, validation_texts, test_texts = parts.train, parts.validation, parts.test
     if config.test:  # then nothing need be set aside for it
@@ -144,7 +148,18 @@ def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, An
     about = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
     train, validation, test = (tokens for tokens, _ in parts)
     corpus = Corpus(train, validation, test, tokenizer, None, [*train_texts, *validation_texts], test_texts)
-    return corpus, replace(config, vocabulary=tokenizer.fingerprint, **about)
+    return checked(corpus, replace(config, vocabulary=tokenizer.fingerprint, **about))
+
+
+def checked(corpus: Corpus, config: Any) -> tuple[Corpus, Any]:
+    """Both as they are. Raises DataError where no held-out text is long enough for a prompt of the configured length."""
+    longest = int(valid(corpus.test, config.last).sum(1).max())
+    if config.prompt and config.prompt + 1 >= longest:
+        raise DataError(
+            f"prompt {config.prompt}: the longest text held out of {config.test or config.data} has {longest} tokens; expected "
+            f"{longest - 2} or fewer, so that something is left to write; give a smaller --prompt, or 0 for none"
+        )
+    return corpus, config
 
 
 def open_oracle(config: Any) -> Oracle:

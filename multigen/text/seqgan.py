@@ -171,7 +171,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
 
     def stages(self) -> list[Stage]:
         c = self.config
-        starts = {"G": ("mle", c.begin_from)} if c.mle_steps else {}
+        starts = {"G": ("mle", c.begin_from)}
         copies = {"reference": Copy("G")} if c.kl else {}
         lagged = {"lagged": Copy("G", c.follow)} if c.follow < 1 and c.reward == "rollout" else {}
         best, fresh = Best("nll_validation"), {"G": Adam(c.lr), "V": Adam(c.lr)}
