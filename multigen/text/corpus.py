@@ -157,7 +157,7 @@ def checked(corpus: Corpus, config: Any) -> tuple[Corpus, Any]:
     if config.prompt and config.prompt + 1 >= longest:
         raise DataError(
             f"prompt {config.prompt}: the longest text held out of {config.test or config.data} has {longest} tokens; expected "
-            f"{longest - 2} or fewer, so that something is left to write; give a smaller --prompt, or 0 for none"
+            f"{max(longest - 2, 0)} or fewer, so that something is left to write; give a smaller --prompt, or 0 for none"
         )
     return corpus, config
 
