@@ -76,7 +76,7 @@ def load_sampler(model: str) -> "Sampler":
 
     found = load(model)
     if not isinstance(found, Sampler):
-        raise ConfigError(
-            f"--model {model}: expected a generator of pictures, but it holds {OTHERS[type(found).__name__]}"
-        )
+        kind = type(found).__name__
+        held = OTHERS.get(kind, f"a {kind}; give another run")
+        raise ConfigError(f"--model {model}: expected a generator of pictures, but it holds {held}")
     return found

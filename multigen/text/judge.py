@@ -83,7 +83,7 @@ class Judge:
 
     @functools.cached_property
     def true_bits(self) -> Tensor:
-        """-log2 p of the held-out fables under the grammar, bits a story: (N,); inf for one that was cut, or has unknown words."""
+        """-log2 p of the held-out fables under the grammar, bits a story: (N,); inf for one that was cut."""
         return torch.tensor(
             [-fables.log_prob(t) / LN2 for t in self.corpus.texts(self.corpus.test)], dtype=torch.float64
         )
