@@ -55,7 +55,7 @@ class Oracle:
         """From an .npz file: `embeddings` (V, E); W (E, H), U (H, H), b (H,) of the gates i, f, og and c, such as `Wi`; `Wo`
         (H, V) and `bo` (V,). Raises DataError for another file."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: torch.from_numpy(file[name]).float() for name in file.files}
             gates = {kind: [arrays[f"{kind}{gate}"] for gate in GATES] for kind in "WUb"}
             (vocabulary, embedding), width = arrays["embeddings"].shape, len(arrays["bi"])
