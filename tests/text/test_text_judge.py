@@ -129,7 +129,7 @@ def oracle() -> tuple[Corpus, Any, Judge]:
     made = Oracle.seeded(1, vocabulary=25, width=6, length=7)
     parts = [made.sample(n, seed) for n, seed in ((50, 0), (20, 1), (900, 2))]
     config = TextConfig(data="oracle", length=7, samples=900, tokens=25)
-    return (corpus := Corpus(*parts, oracle=made)), config, Judge(corpus, config, seed=0)
+    return (corpus := Corpus(parts[0], parts[1], parts[2], oracle=made)), config, Judge(corpus, config, seed=0)
 
 
 def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple[Corpus, Any, Judge]) -> None:
@@ -236,7 +236,7 @@ def test_prompts_are_given_and_their_numbers_not_used() -> None:
 
 
 def test_a_model_that_ends_each_text_at_once_is_measured_too() -> None:
-    corpus, config, found = fable_judge(prompt=40)
+    _, config, found = fable_judge(prompt=40)
     ends = torch.full((10, config.length), config.end)
     assert report.continuations(found, Recites(ends, config.tokens, e=1e-9))["corpus_bleu"] == 0
     figures = found.measure(Recites(ends, config.tokens, e=1e-9), 1.0, whole=True)
