@@ -147,6 +147,11 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
     # ------------------------------------------------------------------------------------------ data and networks
 
     def open_data(self) -> TensorSource:
+        if self.config.policy_couples and self.run.accumulate > 1:  # said now, not after maximum likelihood
+            raise ConfigError(
+                f"accumulate {self.run.accumulate}: baseline mean and scale_rewards compare the texts of a batch; give "
+                "--accumulate 1, or another --baseline"
+            )
         given = given_tokenizer(self.config, self.run.start)
         self.corpus, self.config = open_corpus(self.config, given)
         self.judge = Judge(self.corpus, self.config, self.run.seed)
