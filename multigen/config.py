@@ -103,7 +103,7 @@ def from_table(default: T, table: dict[str, Any], where: str) -> T:
         if dataclasses.is_dataclass(old) and isinstance(value, dict):
             value = from_table(old, value, f"{where}, {name}")
         elif isinstance(old, tuple) and isinstance(value, list):
-            value = tuple(value)
+            value = _tuples(value)
         elif isinstance(old, float) and type(value) is int:
             value = float(value)
         hint = hints[name]
@@ -113,6 +113,11 @@ def from_table(default: T, table: dict[str, Any], where: str) -> T:
             raise ConfigError(f"{where}: {name} = {value!r}; expected {type(old).__name__}, as in {old!r}")
         changes[name] = value
     return dataclasses.replace(default, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, those within them too."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 __all__ = ["load_sampler", "run"]
 
 SHOWN = 100  # pictures in the grid, at most
+OTHERS = {
+    "Upscaler": "an Upscaler, which makes none of its own; it enlarges pictures: multigen upscale IN... --model RUN --out DIR",
+    "Writer": "a Writer, which makes none; it writes texts: multigen write --model RUN",
+}
+"""What is said of models of other kinds."""
 
 
 def run(args: list[str]) -> None:
@@ -71,8 +76,7 @@ def load_sampler(model: str) -> "Sampler":
 
     found = load(model)
     if not isinstance(found, Sampler):
-        raise ConfigError(
-            f"--model {model}: expected a generator of pictures, but it holds an {type(found).__name__}, which makes none of its "
-            "own; it enlarges pictures: multigen upscale IN... --model RUN --out DIR"
-        )
+        kind = type(found).__name__
+        held = OTHERS.get(kind, f"a {kind}; give another run")
+        raise ConfigError(f"--model {model}: expected a generator of pictures, but it holds {held}")
     return found

@@ -42,8 +42,14 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
 
     from multigen import load
     from multigen.image.data import read_image_with_alpha, to_picture
+    from multigen.image.upscaling import Upscaler
 
     upscaler = load(model)
+    if not isinstance(upscaler, Upscaler):
+        raise ConfigError(
+            f"--model {model}: expected a model that enlarges pictures, but it holds a {type(upscaler).__name__}; give "
+            "another run"
+        )
     if tile < 1:
         raise ConfigError(f"--tile {tile}: expected 1 pixel or more, 256 is usual")
     upscaler.tile = tile

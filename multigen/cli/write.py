@@ -43,6 +43,7 @@ def run(args: list[str]) -> None:
             print(page)
             return
         try:
+            out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(page + "\n", encoding="utf-8")
         except OSError as error:
             raise DataError(f"{out} cannot be written ({error.strerror}); give another file for --out") from error

@@ -10,9 +10,11 @@ import tyro
 from torch import Tensor
 
 from multigen.config import check_ranges
+from multigen.errors import DataError
 from multigen.places import locate
 from multigen.progress import say
-from multigen.text.data import encode, open_texts, split
+from multigen.text.data import encode, normal, open_texts, split
+from multigen.text.decoding import valid
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer
 
@@ -28,12 +30,13 @@ RANGES: dict[str, float | tuple[float, float]] = {
         "oracle_texts": 10,
         "vocabulary_size": 0,
         "embedding": 1,
+        "discriminator_embedding": 1,
         "width": 1,
     },
     **{
         "layers": 1,
         "heads": 1,
-        "mle_steps": 0,
+        "mle_steps": 1,
         "discriminator_steps": 0,
         "control_steps": 0,
         "steps": 0,
@@ -132,11 +135,14 @@ def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, An
         oracle = open_oracle(config)
         n = config.oracle_texts
         train, validation, test = (oracle.sample(count, seed) for seed, count in enumerate((n, max(n // 10, 10), n)))
-        return Corpus(train, validation, test, oracle=oracle), replace(config, tokens=oracle.vocabulary, end=-1)
+        about = {"tokens": oracle.vocabulary, "vocabulary": "", "start": 0, "end": -1, "pad": 0}
+        return checked(Corpus(train, validation, test, oracle=oracle), replace(config, **about))
     parts = split(open_texts(config.data, config.unit, config.skip_bad), where=config.data)
     train_texts, validation_texts, test_texts = parts.train, parts.validation, parts.test
     if config.test:  # then nothing need be set aside for it
-        train_texts, test_texts = [*train_texts, *test_texts], open_texts(config.test, config.unit, config.skip_bad)
+        test_texts = open_texts(config.test, config.unit, config.skip_bad)
+        train_texts = without([*parts.train, *parts.test], test_texts, config)
+        validation_texts = without(validation_texts, test_texts, config)
     tokenizer = given or open_tokenizer(config, train_texts)
     parts = [encode(part, tokenizer, config.length) for part in (train_texts, validation_texts, test_texts)]
     if cut := sum(count for _, count in parts):
@@ -144,7 +150,31 @@ def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, An
     about = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
     train, validation, test = (tokens for tokens, _ in parts)
     corpus = Corpus(train, validation, test, tokenizer, None, [*train_texts, *validation_texts], test_texts)
-    return corpus, replace(config, vocabulary=tokenizer.fingerprint, **about)
+    return checked(corpus, replace(config, vocabulary=tokenizer.fingerprint, **about))
+
+
+def without(texts: list[str], test: list[str], config: Any) -> list[str]:
+    """The texts that are not tested on; how many are left out is said. DataError where none is left."""
+    tested = set(map(normal, test))
+    kept = [text for text in texts if normal(text) not in tested]
+    if not kept:
+        raise DataError(
+            f"{config.test} holds all texts of {config.data}; expected others; give another --test, or none"
+        )
+    if len(kept) < len(texts):
+        say(f"{config.data}: {len(texts) - len(kept)} of its texts left out, which {config.test} holds too")
+    return kept
+
+
+def checked(corpus: Corpus, config: Any) -> tuple[Corpus, Any]:
+    """Both as they are. Raises DataError where no held-out text is long enough for a prompt of the configured length."""
+    longest = int(valid(corpus.test, config.last).sum(1).max())
+    if config.prompt and config.prompt + 1 >= longest:
+        raise DataError(
+            f"prompt {config.prompt}: the longest text held out of {config.test or config.data} has {longest} tokens; expected "
+            f"{max(longest - 2, 0)} or fewer, so that something is left to write; give a smaller --prompt, or 0 for none"
+        )
+    return corpus, config
 
 
 def open_oracle(config: Any) -> Oracle:
@@ -156,7 +186,7 @@ def open_oracle(config: Any) -> Oracle:
 
 def open_tokenizer(config: Any, texts: list[str]) -> Tokenizer:
     """The configured tokenizer: made from texts, or a transformers one by name or folder."""
-    kind = config.tokenizer or config.pretrained or "words"
+    kind = config.tokenizer or getattr(config, "pretrained", "") or "words"
     if kind in ("words", "characters", "bpe"):
         return Tokenizer.train(texts, kind, config.vocabulary_size)
     return Tokenizer.pretrained(kind)

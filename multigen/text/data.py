@@ -21,7 +21,7 @@ from multigen.places import locate
 from multigen.progress import say
 from multigen.text.tokenizers import WIDE, Tokenizer
 
-__all__ = ["Split", "Unit", "encode", "open_texts", "split"]
+__all__ = ["Split", "Unit", "encode", "normal", "open_texts", "split"]
 
 Unit = Literal["auto", "line", "file", "paragraph"]
 """What counts as one text of a file."""
@@ -259,8 +259,12 @@ def split(texts: Sequence[str], validation: float = 0.05, test: float = 0.05, wh
 
 def _hash(text: str) -> float:
     """0 to 1, even over different texts; all that a float holds, so that two of a million meet once in 18,000 times."""
-    same = " ".join(unicodedata.normalize("NFC", text).split())
-    return (int.from_bytes(hashlib.sha256(same.encode()).digest()[:8]) >> 11) / 2**53
+    return (int.from_bytes(hashlib.sha256(normal(text).encode()).digest()[:8]) >> 11) / 2**53
+
+
+def normal(text: str) -> str:
+    """The form that texts share which count as equal: after NFC, with white space collapsed."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 # ---------------------------------------------------------------------------------------------------- ids

@@ -32,7 +32,7 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
 
 
 def draw_next(G: Generator, features: Tensor, uniform: Tensor) -> Tensor:
-    """Tokens (B, n) that follow the features (B, H) of `G.step`, by uniform (B, n); some rows at a time, which stay in the cache."""
+    """Tokens (B, n) that follow the features (B, H) of `G.step`, by uniform (B, n); some rows at a time, to stay in the cache."""
     parts = zip(features.split(ROWS), uniform.split(ROWS), strict=True)
     return torch.cat([draw(G.logits(f), u) for f, u in parts])
 

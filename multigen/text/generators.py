@@ -143,8 +143,9 @@ class Transformer(Generator):
         pairs = zip(state[1::2], state[2::2], strict=True)  # (B, heads, t, size) each
         cache = DynamicCache(list(pairs)) if len(state) > 1 else DynamicCache()
         out = self.model.base_model(input_ids=tokens[:, None], use_cache=True, **{self.cache: cache})
-        kept = [part for layer in cache.layers for part in (layer.keys, layer.values)]
-        return out.last_hidden_state[:, -1], (state[0], *kept)
+        layers: Any = cache.layers
+        kept = [part for layer in layers for part in (layer.keys, layer.values)]
+        return out.last_hidden_state[:, -1], (*state[:1], *kept)
 
     def logits(self, features: Tensor) -> Tensor:
         return self.model.get_output_embeddings()(features)

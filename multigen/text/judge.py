@@ -83,7 +83,7 @@ class Judge:
 
     @functools.cached_property
     def true_bits(self) -> Tensor:
-        """-log2 p of the held-out fables under the grammar, bits a story: (N,)."""
+        """-log2 p of the held-out fables under the grammar, bits a story: (N,); inf for one that was cut."""
         return torch.tensor(
             [-fables.log_prob(t) / LN2 for t in self.corpus.texts(self.corpus.test)], dtype=torch.float64
         )
@@ -105,7 +105,7 @@ class Judge:
         tokens = self.sample(G, self.config.samples, temperature)
         totals, counts = self.log_likelihood(G, self.corpus.test, temperature)
         found = {"nll_test": -totals.sum().item() / counts.sum().item()}
-        if self.kind == "fables":
+        if self.kind == "fables" and self.true_bits.isfinite().all():
             found["divergence_bits"] = (-totals.double() / LN2 - self.true_bits).mean().item()
         found |= self.quality(tokens)
         return found | (self.variety(tokens, self.corpus.texts(tokens)) if whole else {})
@@ -136,13 +136,15 @@ class Judge:
         if self.corpus.oracle:
             return found | {"distinct_tokens": float(len(tokens.unique()))}
         split = [split_words(text) for text in texts]
-        found |= {f"self_bleu_{n}": float(scores.mean()) for n, scores in self_bleu(split).items()}
+        if len(split) > 1:
+            found |= {f"self_bleu_{n}": float(scores.mean()) for n, scores in self_bleu(split).items()}
         if self.kind == "texts":
             found |= {f"bleu_{n}": float(scores.mean()) for n, scores in self.references.bleu(split).items()}
             if not real:
                 totals, counts = self.log_likelihood(self.train_scorer(tokens), self.corpus.test)
                 found["reverse_lm_score"] = -totals.sum().item() / counts.sum().item()
-        return found | {f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3)}
+        longest = max(map(len, split))
+        return found | {f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3) if n <= longest}
 
     def real(self) -> dict[str, float]:
         """The same figures of real texts: held-out ones, or, for BLEU against those, the training texts."""
@@ -150,7 +152,7 @@ class Judge:
         found = self.quality(held_out)
         if self.corpus.oracle:
             found["nll_test"] = found["nll_oracle"]
-        elif self.kind == "fables":
+        elif self.kind == "fables" and self.true_bits.isfinite().all():
             tokens = valid(self.corpus.test, c.last).sum().item()
             found |= {"nll_test": self.true_bits.sum().item() * LN2 / tokens, "divergence_bits": 0.0}
         tokens, texts = self.corpus.real(c.samples) if self.kind == "texts" else (held_out, self.corpus.texts(held_out))
@@ -168,5 +170,5 @@ def _unpadded(tokens: Tensor, end: int | None) -> list[list[int]]:
 
 
 def _error(scores: Tensor) -> float:
-    """Standard error of a mean."""
-    return scores.double().std().item() / len(scores) ** 0.5
+    """Standard error of a mean; not a number where there is one score."""
+    return scores.double().std().item() / len(scores) ** 0.5 if len(scores) > 1 else math.nan

@@ -1,11 +1,12 @@
 """The synthetic oracle: a random LSTM that stands for the true distribution, so that samples can be scored exactly.
 
-Yu et al. 2017 (SeqGAN, arXiv:1609.05473), section 5.1: embeddings and units of 32, 5,000 tokens, sequences of 20 tokens, all weights
-standard normal. The lower the negative log-likelihood of a model's samples under it, the better the samples; that says nothing of
-how many different ones there are.
+Yu et al. 2017 (SeqGAN, arXiv:1609.05473), section 5.1: embeddings and units of 32, 5,000 tokens, sequences of 20 tokens, all
+weights standard normal. The lower the negative log-likelihood of a model's samples under it, the better the samples; that says
+nothing of how many different ones there are.
 """
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -51,10 +52,10 @@ class Oracle:
 
     @classmethod
     def read(cls, path: str | Path, length: int = 20) -> "Oracle":
-        """From an .npz file: `embeddings` (V, E); W (E, H), U (H, H), b (H,) of the gates i, f, og and c, such as `Wi`; `Wo` (H, V)
-        and `bo` (V,). Raises DataError for another file."""
+        """From an .npz file: `embeddings` (V, E); W (E, H), U (H, H), b (H,) of the gates i, f, og and c, such as `Wi`; `Wo`
+        (H, V) and `bo` (V,). Raises DataError for another file."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: torch.from_numpy(file[name]).float() for name in file.files}
             gates = {kind: [arrays[f"{kind}{gate}"] for gate in GATES] for kind in "WUb"}
             (vocabulary, embedding), width = arrays["embeddings"].shape, len(arrays["bi"])
@@ -69,9 +70,11 @@ class Oracle:
                 "output.bias": arrays["bo"],
             }
             network.load_state_dict(weights)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]  # torch says which shapes do not fit in several lines
             raise DataError(
-                f"{path} holds no oracle ({error}); expected an .npz with embeddings, W, U and b of the gates i, f, og, c, Wo, bo"
+                f"{path} holds no oracle ({reason}); expected an .npz with embeddings, Wo, bo, and W, U and b of the gates i, f, "
+                "og, c; check the path, or copy the file anew"
             ) from error
         return cls(network, length)
 

@@ -52,7 +52,9 @@ def report(trainer: Any) -> Evaluation:
                 rows[each if temperature == 1 else f"{each} at {temperature:g}"] = dict(found)
         shown += [f"{' = '.join(names)}\n", *(f"  {text}" for text in judge.texts(G, SHOWN)), ""]
         if trainer.config.prompt:
-            rows[name] |= continuations(judge, G)
+            continued = continuations(judge, G)
+            for each in names:
+                rows[each] |= continued
     error = rows["real"].pop("quality_error")
     if trainer.config.prompt:
         rows["shuffled"] = continuations(judge, None)

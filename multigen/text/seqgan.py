@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from multigen.engine import (
     Adam,
@@ -34,6 +35,7 @@ from multigen.engine import (
     Update,
     losses,
 )
+from multigen.engine.losses import at_least_float32
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.policy import group_scaled, kl_divergence, leave_one_out, policy_gradient, returns
 from multigen.engine.schedules import Cosine
@@ -145,6 +147,11 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
     # ------------------------------------------------------------------------------------------ data and networks
 
     def open_data(self) -> TensorSource:
+        if self.config.policy_couples and self.run.accumulate > 1:  # said now, not after maximum likelihood
+            raise ConfigError(
+                f"accumulate {self.run.accumulate}: baseline mean and scale_rewards compare the texts of a batch; give "
+                "--accumulate 1, or another --baseline"
+            )
         given = given_tokenizer(self.config, self.run.start)
         self.corpus, self.config = open_corpus(self.config, given)
         self.judge = Judge(self.corpus, self.config, self.run.seed)
@@ -169,7 +176,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
 
     def stages(self) -> list[Stage]:
         c = self.config
-        starts = {"G": ("mle", c.begin_from)} if c.mle_steps else {}
+        starts = {"G": ("mle", c.begin_from)}
         copies = {"reference": Copy("G")} if c.kl else {}
         lagged = {"lagged": Copy("G", c.follow)} if c.follow < 1 and c.reward == "rollout" else {}
         best, fresh = Best("nll_validation"), {"G": Adam(c.lr), "V": Adam(c.lr)}
@@ -209,9 +216,10 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Equation 5 of the paper, and the L2 term on D's last layer."""
         real, fake = self.D(batch["real"]), self.D(batch["fake"])
-        if self.config.reward == "dense":  # a mean over the tokens of the texts
-            real, fake = real[valid(batch["real"], self.config.last)], fake[valid(batch["fake"], self.config.last)]
-            return {"adversarial": losses.non_saturating.discriminator(real, fake)}
+        if self.config.reward == "dense":  # means over the tokens of all texts, which ranks share unevenly
+            logits, last = {"real": -at_least_float32(real), "fake": at_least_float32(fake)}, self.config.last
+            masks = {name: valid(batch[name], last) for name in logits}
+            return {name: ((softplus(x) * masks[name]).sum(), masks[name].sum()) for name, x in logits.items()}
         penalty = self.config.weight_decay * self.nets["D"].penalty()  # pyright: ignore[reportCallIssue]
         return {"adversarial": losses.non_saturating.discriminator(real, fake), "l2": penalty}
 

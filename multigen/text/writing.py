@@ -57,9 +57,12 @@ class Writer:
         Raises:
             ConfigError: a setting out of its range; a prompt that is too long, or of words the model does not know.
         """
-        length = length or self.length
         if n < 1:
             raise ConfigError(f"n {n}: expected 1 text or more")
+        if length < 0:
+            raise ConfigError(f"length {length}: expected a number of tokens, or 0 for as many as in training")
+        length = length or self.length
+        check_length(self.G, length)
         begin = self._encoded(prompt)
         if len(begin) >= length:
             raise ConfigError(
@@ -90,14 +93,17 @@ class Writer:
         return " ".join(map(str, tokens)) if self.tokenizer is None else self.tokenizer.decode(tokens)
 
 
-def build_generator(c: Any, described: str = "") -> Generator:
-    """G of a configuration; of a trained transformer from the description that lies in its model folder."""
+def build_generator(c: Any, described: Path | None = None) -> Generator:
+    """G of a configuration; of a trained transformer from `described`, the file in its model folder that says its shape."""
     if c.network == "lstm":
         return LSTM(c.tokens, c.embedding, c.width, c.layers, c.start)
-    if described:
+    if described is not None:
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        about = AutoConfig.for_model(**json.loads(described))
+        try:
+            about = AutoConfig.for_model(**json.loads(described.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(f"{described} describes no model ({error}); copy the model folder anew") from error
         return Transformer(AutoModelForCausalLM.from_config(about, trust_remote_code=False), c.start)
     if c.network == "transformer":
         return Transformer.gpt2(c.tokens, c.width, c.layers, c.heads, c.length, c.start)
@@ -108,7 +114,15 @@ def build_generator(c: Any, described: str = "") -> Generator:
         raise ConfigError(
             f"tokenizer of {c.tokens} tokens: {c.pretrained} has {most}; give the tokenizer that it was trained with"
         )
+    check_length(G, c.length)
     return G
+
+
+def check_length(G: Generator, length: int) -> None:
+    """Raises ConfigError where texts of so many tokens are longer than a transformer can read."""
+    most = getattr(G.model.config, "max_position_embeddings", length) if isinstance(G, Transformer) else length
+    if length > most:
+        raise ConfigError(f"length {length}: the model reads {most} tokens at most; give a --length up to that")
 
 
 def given_tokenizer(c: Any, start: str) -> Tokenizer | None:
@@ -116,11 +130,12 @@ def given_tokenizer(c: Any, start: str) -> Tokenizer | None:
     if not start:
         return None
     folder = find_model(start)
-    tokenizer, theirs = read_tokenizer(folder), read_model(folder)[1].get("tokenizer") or "words"
+    tokenizer, trained = read_tokenizer(folder), read_model(folder)[1]
+    theirs = trained.get("tokenizer") or trained.get("pretrained") or "words"
     if (c.tokenizer or theirs) != theirs:
         raise ConfigError(
-            f"tokenizer {c.tokenizer!r}: {folder} was trained with {theirs!r}; start from a model with the same, or leave "
-            "--tokenizer out"
+            f"tokenizer {c.tokenizer!r}: {folder} was trained with {theirs!r}; give --tokenizer {theirs}, or start from another "
+            "model"
         )
     return tokenizer
 
@@ -147,6 +162,6 @@ def load_writer(
             "the whole model folder anew"
         )
     described = Path(where) / "transformer.json"
-    G = build_generator(c, described.read_text(encoding="utf-8") if described.exists() else "")
+    G = build_generator(c, described if described.exists() else None)
     load_strict(G.state_dict(), weights.get("G", {}), f"{where}, G")
     return Writer(G.to(choose_device("auto")).eval(), tokenizer, c.length, c.last, c.pad)
