@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
+from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, pixel_shuffle, pixel_unshuffle
 
 from multigen.engine import Adam, Batch, Stage, Step, Terms, Trainer, Update, losses, penalties
 from multigen.engine.optimisers import Optimiser
@@ -39,6 +39,9 @@ class R3GANConfig(GenerationConfig):
     latent: int = 64
     width: int = 64
     """Channels at the highest resolution; they double with each halving, up to `most`."""
+    patch: int = 1
+    """Side of the squares of pixels that the networks take as one position with `patch`^2 times the channels: all blocks then run
+    at size / patch, for about 1 / patch^2 of the time. A power of two; 1 in the paper."""
     most: int = 512
     """Channels at most (768 in the paper)."""
     blocks: int = 1
@@ -60,6 +63,11 @@ class R3GANConfig(GenerationConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.patch not in (legal := [1 << i for i in range(generation.doublings(self.size) + 1)]):
+            raise ConfigError(
+                f"patch {self.patch}: expected a side that leaves at least 4 x 4 squares of a picture of {self.size} pixels: one "
+                f"of {', '.join(map(str, legal))}"
+            )
         for inner in (width * self.expansion for width in self.widths):
             if inner > self.group and inner % self.group:
                 raise ConfigError(
@@ -69,8 +77,9 @@ class R3GANConfig(GenerationConfig):
 
     @property
     def widths(self) -> list[int]:
-        """Channels from 4 x 4 up to the picture's size."""
-        return [min(self.most, self.width << i) for i in reversed(range(generation.doublings(self.size) + 1))]
+        """Channels from 4 x 4 up to size / patch."""
+        doublings = generation.doublings(self.size) - (self.patch.bit_length() - 1)
+        return [min(self.most, self.width << i) for i in reversed(range(doublings + 1))]
 
 
 PRESETS = {
@@ -184,7 +193,7 @@ class Generator(nn.Module):
 
     def __init__(self, c: R3GANConfig):
         super().__init__()
-        self.classes = c.number_of_classes
+        self.classes, self.patch = c.number_of_classes, c.patch
         channels = c.widths
         depth = c.blocks * len(channels)
         self.basis = nn.Parameter(torch.randn(channels[0], 4, 4))
@@ -193,11 +202,12 @@ class Generator(nn.Module):
         for before, after in pairwise(channels):
             layers.append(Resample(before, after, up=True))
             layers += [Block(after, c, depth) for _ in range(c.blocks)]
-        self.layers = nn.Sequential(*layers, scaled_(Pointwise(channels[-1], c.channels, bias=False), 1.0))
+        self.layers = nn.Sequential(*layers, scaled_(Pointwise(channels[-1], c.channels * c.patch**2, bias=False), 1.0))
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         scale = self.first(with_class(z, label, self.classes))  # (B, top)
-        return self.layers(self.basis * scale[:, :, None, None])  # (B, top, 4, 4) -> (B, channels, size, size)
+        folded = self.layers(self.basis * scale[:, :, None, None])  # (B, channels * patch^2, size/patch, size/patch)
+        return pixel_shuffle(folded, self.patch)
 
 
 class Discriminator(nn.Module):
@@ -205,9 +215,10 @@ class Discriminator(nn.Module):
 
     def __init__(self, c: R3GANConfig):
         super().__init__()
+        self.patch = c.patch
         channels = c.widths[::-1]
         depth = c.blocks * len(channels)
-        layers: list[nn.Module] = [scaled_(Pointwise(c.channels, channels[0], bias=False), 1.0)]
+        layers: list[nn.Module] = [scaled_(Pointwise(c.channels * c.patch**2, channels[0], bias=False), 1.0)]
         layers += [Block(channels[0], c, depth) for _ in range(c.blocks)]
         for before, after in pairwise(channels):
             layers.append(Resample(before, after, up=False))
@@ -219,7 +230,8 @@ class Discriminator(nn.Module):
         scaled_(self.head.score, 1.0)
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-        return self.head(self.layers(image), label)
+        folded = pixel_unshuffle(image, self.patch)  # (B, channels * patch^2, size/patch, size/patch)
+        return self.head(self.layers(folded), label)
 
 
 class R3GANTrainer(Trainer[R3GANConfig]):

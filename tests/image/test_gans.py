@@ -122,6 +122,27 @@ def test_an_r3gan_block_begins_as_the_identity() -> None:
         assert torch.equal(r3gan.Block(32, r3gan.R3GANConfig(expansion=expansion), depth=4)(x), x)
 
 
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_r3gan_makes_and_takes_patches_of_pixels(patch: int) -> None:
+    c = r3gan.R3GANConfig(size=16, width=16, most=32, channels=3, patch=patch)
+    assert len(c.widths) == {1: 3, 2: 2, 4: 1}[patch]
+    made, taken = r3gan.Generator(c), r3gan.Discriminator(c)
+    folded: list[Any] = []
+    made.layers.register_forward_hook(lambda module, before, after: folded.append(after))
+    taken.layers.register_forward_hook(lambda module, before, after: folded.append(before[0]))
+    picture = made(torch.randn(2, 64))
+    assert picture.shape == (2, 3, 16, 16) and taken(picture).shape == (2,)
+    assert folded[0].shape == (2, 3 * patch**2, 16 // patch, 16 // patch)
+    assert torch.equal(folded[0], folded[1])
+    assert torch.equal(folded[0][:, :, 0, 1], picture[:, :, :patch, patch : 2 * patch].flatten(1))
+
+
+@pytest.mark.parametrize("patch", [0, 3, 8])
+def test_a_patch_that_does_not_fit_names_those_that_do(patch: int) -> None:
+    with pytest.raises(ConfigError, match=rf"patch {patch}: .* picture of 16 pixels: one of 1, 2, 4$"):
+        r3gan.R3GANConfig(size=16, patch=patch)
+
+
 @pytest.mark.parametrize("up", [True, False])
 def test_resampling_keeps_a_constant_inside_and_the_mean_of_noise(up: bool) -> None:
     layer = r3gan.Resample(2, 2, up)
