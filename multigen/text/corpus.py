@@ -80,7 +80,7 @@ class TextConfig:
     pad: Annotated[int, tyro.conf.Suppress] = 0
     """Tokens before the first, after the last (-1: none, all texts have one length), and behind that; filled in from the data."""
     length: int = 52
-    """Tokens of a text at most, its end included; longer ones are cut. 20 for an oracle."""
+    """Tokens of a text at most, its end included; longer ones are cut. An oracle's all have it."""
     oracle_texts: int = 10_000
     """Sequences drawn from an oracle to train on, and as many to test on."""
     skip_bad: bool = False

@@ -25,6 +25,7 @@ LN2 = math.log(2)
 SEED = 20_000  # of the samples that are measured
 TOGETHER = 256  # texts that a network reads at a time
 VALIDATED = 1_000  # validation texts that choose a checkpoint, at most
+TESTED = 2_000  # test texts whose likelihood is measured, at most
 
 DEFINITIONS = metrics.DEFINITIONS | {
     "grammatical": "share of samples that the grammar of the fables can write",
@@ -33,7 +34,6 @@ DEFINITIONS = metrics.DEFINITIONS | {
     "divergence_bits": "mean over held-out stories of log2 of their probability under the grammar less that under the model, bits "
     "a story: an estimate of KL(grammar || model), 0 for the grammar itself",
     "distinct_tokens": "number of different tokens in all samples",
-    "quality_error": "standard error of the figure that stands for quality on the curves",
 }
 
 
@@ -49,6 +49,7 @@ class Judge:
     def __init__(self, corpus: Corpus, config: Any, seed: int):
         self.corpus, self.config, self.seed = corpus, config, seed
         self.kind = "oracle" if corpus.oracle else "fables" if config.data.partition(":")[0] == "fables" else "texts"
+        self.test = corpus.test[:TESTED]
         rng = torch.Generator().manual_seed(SEED)
         self.uniform = torch.rand(config.samples, config.length, generator=rng)
 
@@ -84,9 +85,7 @@ class Judge:
     @functools.cached_property
     def true_bits(self) -> Tensor:
         """-log2 p of the held-out fables under the grammar, bits a story: (N,); inf for one that was cut."""
-        return torch.tensor(
-            [-fables.log_prob(t) / LN2 for t in self.corpus.texts(self.corpus.test)], dtype=torch.float64
-        )
+        return torch.tensor([-fables.log_prob(t) / LN2 for t in self.corpus.texts(self.test)], dtype=torch.float64)
 
     @functools.cached_property
     def references(self) -> References:
@@ -103,7 +102,7 @@ class Judge:
     def measure(self, G: Any, temperature: float, whole: bool) -> dict[str, float]:
         """Figures of a model at a temperature: all of them, or those of the curves only."""
         tokens = self.sample(G, self.config.samples, temperature)
-        totals, counts = self.log_likelihood(G, self.corpus.test, temperature)
+        totals, counts = self.log_likelihood(G, self.test, temperature)
         found = {"nll_test": -totals.sum().item() / counts.sum().item()}
         if self.kind == "fables" and self.true_bits.isfinite().all():
             found["divergence_bits"] = (-totals.double() / LN2 - self.true_bits).mean().item()
@@ -141,7 +140,7 @@ class Judge:
         if self.kind == "texts":
             found |= {f"bleu_{n}": float(scores.mean()) for n, scores in self.references.bleu(split).items()}
             if not real:
-                totals, counts = self.log_likelihood(self.train_scorer(tokens), self.corpus.test)
+                totals, counts = self.log_likelihood(self.train_scorer(tokens), self.test)
                 found["reverse_lm_score"] = -totals.sum().item() / counts.sum().item()
         longest = max(map(len, split))
         return found | {f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3) if n <= longest}
@@ -153,7 +152,7 @@ class Judge:
         if self.corpus.oracle:
             found["nll_test"] = found["nll_oracle"]
         elif self.kind == "fables" and self.true_bits.isfinite().all():
-            tokens = valid(self.corpus.test, c.last).sum().item()
+            tokens = valid(self.test, c.last).sum().item()
             found |= {"nll_test": self.true_bits.sum().item() * LN2 / tokens, "divergence_bits": 0.0}
         tokens, texts = self.corpus.real(c.samples) if self.kind == "texts" else (held_out, self.corpus.texts(held_out))
         return found | self.variety(tokens, texts, real=True)

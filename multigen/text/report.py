@@ -17,7 +17,7 @@ from multigen.text.judge import DEFINITIONS, Judge
 
 __all__ = ["report"]
 
-TEMPERATURES = (1.2, 1.1, 1.0, 0.9, 0.8, 0.7)
+TEMPERATURES = (1.1, 1.0, 0.9, 0.8, 0.7)
 SHOWN = 8  # samples of each model in samples.txt
 PROMPTED = 500  # held-out texts that are written on
 BASE = "mle/best"

@@ -38,7 +38,7 @@ from multigen.engine import (
 from multigen.engine.losses import at_least_float32
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.policy import group_scaled, kl_divergence, leave_one_out, policy_gradient, returns
-from multigen.engine.schedules import Cosine
+from multigen.engine.schedules import Cosine, WarmUp
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.text.corpus import TextConfig, open_corpus
@@ -71,7 +71,7 @@ class SeqGANConfig(TextConfig):
     mle_steps: int = 3_000
     """Steps of maximum likelihood."""
     mle_lr: tuple[float, float] = (3e-3, 3e-4)
-    """Its learning rate at the beginning and at the end; in between a cosine."""
+    """Its learning rate at the beginning and at the end; in between a cosine. A transformer's warms up."""
     patience: int = 0
     """Validations without a better likelihood that end it early; 0: all steps are made."""
     begin_from: Literal["best", "last"] = "best"
@@ -124,9 +124,12 @@ class SeqGANConfig(TextConfig):
 PRESETS = {
     "tiny": SeqGANConfig(
         data="fables:200", embedding=8, width=16, mle_steps=20, discriminator_steps=5, control_steps=2, steps=2, critic_steps=1,
-        rollouts=2, negatives=32, batch=16, samples=20, filters=((2, 8), (3, 8)),
+        rollouts=2, negatives=32, batch=16, samples=20, judge_steps=10, filters=((2, 8), (3, 8)),
     ),
-    "laptop": SeqGANConfig(rollouts=4, baseline="mean"),
+    "laptop": SeqGANConfig(
+        data="fables:20000", length=49, network="transformer", width=128, layers=2, mle_steps=1_400, mle_lr=(3e-3, 1e-4),
+        discriminator_steps=200, control_steps=30, steps=30, rollouts=4, baseline="mean", lr=1e-4,
+    ),
     "default": SeqGANConfig(tokenizer="bpe", width=512, mle_steps=20_000, steps=500, baseline="mean", patience=5),
     "paper": SeqGANConfig(
         data="oracle", length=20, embedding=32, width=32, mle_steps=18_840, mle_lr=(1e-2, 1e-2), begin_from="last",
@@ -172,7 +175,8 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
 
     def optimisers(self) -> Mapping[str, Optimiser]:
         c = self.config
-        return {"G": Adam(Cosine(*c.mle_lr)), "D": Adam(c.discriminator_lr), "V": Adam(c.lr)}
+        lr = Cosine(*c.mle_lr) if c.network == "lstm" else WarmUp(0.03, Cosine(*c.mle_lr))
+        return {"G": Adam(lr), "D": Adam(c.discriminator_lr), "V": Adam(c.lr)}
 
     def stages(self) -> list[Stage]:
         c = self.config
