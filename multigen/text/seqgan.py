@@ -5,9 +5,9 @@
     python -m multigen.recipes.seqgan paper --data oracle       # the paper's settings on its synthetic data
 
 Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action, and its value is what D thinks of
-the whole texts that begin so, sampled to their ends (Monte-Carlo search). G first learns by maximum likelihood, D then to tell G's
-texts from real ones, and in the adversarial stage both go on in turn. Two controls show what of the gain is D's: the same stage
-with a constant and with a random reward.
+the whole texts that begin so, sampled to their ends (Monte-Carlo search). G first learns by maximum likelihood, D then to tell
+G's texts from real ones, and in the adversarial stage both go on in turn. Two controls show what of the gain is D's: the same
+stage with a constant and with a random reward.
 """
 
 import functools
