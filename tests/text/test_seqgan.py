@@ -365,6 +365,18 @@ def test_dense_rewards_are_what_the_discriminator_gives_from_a_token_on() -> Non
     torch.testing.assert_close(trainer.reward(tokens, Draws(2)), torch.tensor([first, second]))
 
 
+@pytest.mark.parametrize("reward", ["rollout", "dense"])
+def test_values_are_exact_where_networks_compute_in_bfloat16(reward: Any, data: str, seen: list[Any]) -> None:
+    trainer = prepared(data, reward=reward, baseline="critic", kl=1.0)
+    trainer.copies = {"reference": copy.deepcopy(trainer.G)}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert trainer.G(torch.zeros(1, 6, dtype=torch.int64)).dtype == torch.bfloat16
+        terms = trainer.policy_loss(trainer.reward, {}, Draws())
+    assert seen[0][1].dtype == seen[0][0].dtype == torch.float32
+    assert {term[0].dtype for term in terms.values()} == {torch.float32}
+    assert abs(terms["kl"][0].item()) < 1e-5
+
+
 def test_rewards_by_search_are_the_discriminators_probabilities(data: str) -> None:
     """Of the last token: of the text itself, nothing dropped."""
     trainer = prepared(data, dropout=0.5)
