@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from multigen.engine.distributed import all_sum
+from multigen.engine.losses import at_least_float32
 
 __all__ = ["group_scaled", "kl_divergence", "leave_one_out", "policy_gradient", "returns"]
 
@@ -64,5 +65,5 @@ def kl_divergence(logits: Tensor, reference: Tensor, mask: Tensor) -> tuple[Tens
 
     Exact in each state; the states are those that were sampled. logits, reference: (B, T, V).
     """
-    p, q = logits.log_softmax(-1), reference.detach().log_softmax(-1)
+    p, q = at_least_float32(logits).log_softmax(-1), at_least_float32(reference.detach()).log_softmax(-1)
     return ((p.exp() * (p - q)).sum(-1) * mask).sum(), mask.sum()

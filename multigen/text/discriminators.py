@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, pad, relu
 
+from multigen.engine.losses import at_least_float32
 from multigen.errors import ConfigError
 from multigen.text.generators import shifted
 
@@ -42,8 +43,8 @@ class Convolutional(nn.Module):
         return self._judge(tokens, self.drop if self.training else 0.0)
 
     def score(self, tokens: Tensor) -> Tensor:
-        """P(real) of sequences (B, T), nothing dropped: (B,)."""
-        return torch.sigmoid(self._judge(tokens, 0.0))
+        """P(real) of sequences (B, T), nothing dropped: (B,), in float32 at least."""
+        return torch.sigmoid(at_least_float32(self._judge(tokens, 0.0)))
 
     def _judge(self, tokens: Tensor, drop: float) -> Tensor:
         x = self.embedding(tokens).transpose(1, 2)  # (B, embedding, T)

@@ -238,7 +238,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
         if c.baseline == "mean":
             value = value - leave_one_out(value, mask)
         elif c.baseline == "critic":
-            expected = self.nets["V"](tokens)
+            expected = at_least_float32(self.nets["V"](tokens))
             terms["critic"] = ((expected - value).square() * mask).sum(), mask.sum()
             value = value - expected.detach()
         if c.scale_rewards:
@@ -259,7 +259,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
         c = self.config
         mask = valid(tokens, c.last)
         if c.reward == "dense":
-            return returns(2 * torch.sigmoid(self.D(tokens)) - 1, mask, c.discount)
+            return returns(2 * torch.sigmoid(at_least_float32(self.D(tokens))) - 1, mask, c.discount)
         uniform = step.rand("rollouts", c.rollouts, c.length - 1, c.length)
         policy: Any = self.copies.get("lagged", self.G)
         return rewards(policy, self.verdicts, tokens, uniform, c.last, c.pad)

@@ -114,6 +114,8 @@ def build_generator(c: Any, described: Path | None = None) -> Generator:
         raise ConfigError(
             f"tokenizer of {c.tokens} tokens: {c.pretrained} has {most}; give the tokenizer that it was trained with"
         )
+    if most > c.tokens:  # entries that no token has, which must not be drawn
+        G.model.resize_token_embeddings(c.tokens)
     check_length(G, c.length)
     return G
 

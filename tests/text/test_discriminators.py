@@ -65,6 +65,12 @@ def test_a_score_is_a_probability_and_nothing_is_dropped(convolutional: Convolut
     assert not torch.allclose(torch.sigmoid(convolutional(tokens())), expected)
 
 
+def test_a_score_is_exact_where_the_network_computes_in_bfloat16() -> None:
+    network = Convolutional(V, 5, FILTERS)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert network(tokens()).dtype == torch.bfloat16 and network.score(tokens()).dtype == torch.float32
+
+
 def test_dropped_features_leave_the_mean_as_it_is(convolutional: Convolutional) -> None:
     torch.manual_seed(1)
     logits = convolutional(tokens(1).expand(4000, -1))

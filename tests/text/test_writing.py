@@ -120,6 +120,34 @@ def test_a_pretrained_model_is_used_with_its_own_description(tmp_path: Path) -> 
         load(folder).generate(length=17)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_entries_of_a_pretrained_model_that_no_token_has_are_left_out(tied: bool, tmp_path: Path) -> None:
+    """Many models have some more than their tokenizer, for the sake of speed."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=64,
+        n_embd=8,
+        n_layer=1,
+        n_head=2,
+        n_positions=20,
+        bos_token_id=1,
+        eos_token_id=2,
+        tie_word_embeddings=tied,
+    )
+    padded = GPT2LMHeadModel(config).eval()
+    padded.save_pretrained(tmp_path / "gpt2")
+    tokenizer = Tokenizer.train(TEXTS, "words")
+    settings = {"network": "pretrained", "pretrained": str(tmp_path / "gpt2")}
+    G = build_generator(configured(tokenizer, **settings))
+    tokens = torch.tensor([[5, 6, 7]])
+    logits = G.eval()(tokens)
+    assert logits.shape == (1, 3, len(tokenizer))
+    begun = torch.tensor([[tokenizer.start, 5, 6]])
+    torch.testing.assert_close(logits, padded(begun).logits[..., : len(tokenizer)])
+    assert load(model(tmp_path, **settings)).G(tokens).shape == logits.shape
+
+
 def test_a_pretrained_model_must_fit_its_tokenizer_and_the_length(tmp_path: Path) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
