@@ -128,7 +128,7 @@ PRESETS = {
     ),
     "laptop": SeqGANConfig(
         data="fables:20000", length=49, network="transformer", width=128, layers=2, mle_steps=1_400, mle_lr=(3e-3, 1e-4),
-        discriminator_steps=200, control_steps=30, steps=30, rollouts=4, baseline="mean", lr=1e-4,
+        reward="dense", baseline="mean", discriminator_steps=200, control_steps=60, steps=60, lr=1e-4,
     ),
     "default": SeqGANConfig(tokenizer="bpe", width=512, mle_steps=20_000, steps=500, baseline="mean", patience=5),
     "paper": SeqGANConfig(
