@@ -1,5 +1,6 @@
 """What a text model is trained on: token sequences from texts or from an oracle, in three parts, with what they mean."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,6 +74,8 @@ class TextConfig:
     """Tokens at most, the rarest are left out; 0: all words or characters, 4,000 of bpe."""
     vocabulary: Annotated[str, tyro.conf.Suppress] = ""
     """Fingerprint of the tokenizer; filled in from the data."""
+    trained_on: Annotated[str, tyro.conf.Suppress] = ""
+    """Fingerprint of the training texts, so that no run goes on with others; filled in from the data. Empty for an oracle."""
     tokens: Annotated[int, tyro.conf.Suppress] = 0
     """Number of different tokens; filled in from the data."""
     start: Annotated[int, tyro.conf.Suppress] = 0
@@ -167,14 +170,16 @@ def without(texts: list[str], test: list[str], config: Any) -> list[str]:
 
 
 def checked(corpus: Corpus, config: Any) -> tuple[Corpus, Any]:
-    """Both as they are. Raises DataError where no held-out text is long enough for a prompt of the configured length."""
+    """Both, with the fingerprint of the training texts. Raises DataError where no held-out text is long enough for a prompt."""
     longest = int(valid(corpus.test, config.last).sum(1).max())
     if config.prompt and config.prompt + 1 >= longest:
         raise DataError(
             f"prompt {config.prompt}: the longest text held out of {config.test or config.data} has {longest} tokens; expected "
             f"{max(longest - 2, 0)} or fewer, so that something is left to write; give a smaller --prompt, or 0 for none"
         )
-    return corpus, config
+    # An oracle is drawn from anew on each machine, and need not round alike on all.
+    fingerprint = "" if corpus.oracle else hashlib.sha256(corpus.train.numpy().tobytes()).hexdigest()[:16]
+    return corpus, replace(config, trained_on=fingerprint)
 
 
 def open_oracle(config: Any) -> Oracle:

@@ -106,6 +106,11 @@ def data_changed(place: Path) -> Words:
     return ["--resume", place / "run"]
 
 
+def data_in_another_order(place: Path) -> Words:
+    texts(place / "good.txt", LINES[::-1])
+    return ["--resume", place / "run"]
+
+
 def picture_model_to_start_from(place: Path) -> Words:
     pictures(place / "gan", gan.GANConfig(size=16, channels=1, latent=4, width=8))
     return train_on(place / "good.txt", place / "new", "--from", place / "gan")
@@ -215,6 +220,9 @@ CASES = {
     "a damaged tokenizer": Case(no_tokenizer, "{}/run/model/tokenizer.json", "copy the model folder anew"),
     "a model of pictures": Case(picture_model_written_with, "--model {}/gan: expected a model of texts", "another run"),
     "resumed after the data were changed": Case(data_changed, "{}/run has other settings", "vocabulary: '"),
+    "resumed after the data were turned round": Case(
+        data_in_another_order, "{}/run has other settings", "trained_on: '"
+    ),
     "resumed after the data are gone": Case(data_gone, "{}/good.txt: no such file", "expected a .txt file"),
     "resumed with other settings": Case(lambda p: ["--resume", p / "run", "--kl", "0.5"], "{}/run", "kl: 0.0 -> 0.5"),
 }
