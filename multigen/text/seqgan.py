@@ -180,7 +180,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
 
     def stages(self) -> list[Stage]:
         c = self.config
-        starts = {"G": ("mle", c.begin_from)}
+        starts = {"G": ("mle", c.begin_from)} | ({"V": ("mle", "last")} if c.baseline == "critic" else {})
         copies = {"reference": Copy("G")} if c.kl else {}
         lagged = {"lagged": Copy("G", c.follow)} if c.follow < 1 and c.reward == "rollout" else {}
         best, fresh = Best("nll_validation"), {"G": Adam(c.lr), "V": Adam(c.lr)}
