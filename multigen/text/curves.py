@@ -4,6 +4,7 @@ Lowering the temperature makes samples better and fewer different ones; a model 
 that this draws (Caccia et al. 2020, "Language GANs Falling Short", arXiv:1811.02549). Both axes are the lower, the better.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,27 @@ def verdict(curve: Sequence[Point], models: Mapping[str, Sequence[Point]], what:
 
 
 def _sentence(name: str, curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
+    return _compared(name, curve, points, what) + _beyond(curve, points, what)
+
+
+def _beyond(curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
+    """What is said of a model that gets better than the curve ever does, where the curve does not reach."""
+    end = min(curve, key=lambda p: p.quality)
+    found = [
+        p
+        for p in points
+        if p.diversity > end.diversity and end.quality - p.quality > SURE * math.hypot(end.error, p.error)
+    ]
+    if not found:
+        return ""
+    best = min(found, key=lambda p: p.quality)
+    return (
+        f" At less diversity it gets better than maximum likelihood at any temperature: {what} {best.quality:.3g} at temperature "
+        f"{best.temperature:g}, diversity {best.diversity:.3f}, against {end.quality:.3g} at {end.diversity:.3f}."
+    )
+
+
+def _compared(name: str, curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
     gains = [(advantage(p, curve), p) for p in points]
     better = [(gain, p) for (gain, error), p in gains if gain > SURE * error]
     worse = [(gain, p) for (gain, error), p in gains if gain < -SURE * error]

@@ -21,6 +21,8 @@ TEMPERATURES = (1.1, 1.0, 0.9, 0.8, 0.7)
 SHOWN = 8  # samples of each model in samples.txt
 PROMPTED = 500  # held-out texts that are written on
 BASE = "mle/best"
+SWEPT = (BASE, "adversarial/")
+"""Models that are measured at all temperatures; the others at 1."""
 AXES = {
     "oracle": ("nll_oracle", "nll_oracle, nats a token"),
     "fables": ("ungrammatical", "share of ungrammatical samples"),
@@ -44,7 +46,7 @@ def report(trainer: Any) -> Evaluation:
     shown: list[str] = []
     for names, G in models(trainer):
         name = names[0]
-        for temperature in TEMPERATURES if name != "mle/last" else (1.0,):
+        for temperature in TEMPERATURES if name.startswith(SWEPT) and name != "mle/last" else (1.0,):
             found = judge.measure(G, temperature, whole=temperature == 1)
             point = Point(temperature, found["nll_test"], found[quality], found.pop("quality_error"))
             curves.setdefault(name, []).append(point)
@@ -66,8 +68,7 @@ def report(trainer: Any) -> Evaluation:
         real = (
             Point(1.0, rows["real"]["nll_test"], rows["real"][quality], error) if "nll_test" in rows["real"] else None
         )
-        drawn = {name: points for name, points in curves.items() if len(points) > 1}
-        draw_curves(trainer.folder / "curves.png", drawn, real, ("nll_test, nats a token", called))
+        draw_curves(trainer.folder / "curves.png", curves, real, ("nll_test, nats a token", called))
         (trainer.folder / "samples.txt").write_text("\n".join(shown) + "\n", encoding="utf-8")
     names = {metric for row in rows.values() for metric in row}
     return Evaluation(rows, {m: text for m, text in DEFINITIONS.items() if m in names}, remarks)
