@@ -45,7 +45,6 @@ RANGES: dict[str, float | tuple[float, float]] = {
     },
     **{"critic_steps": 0, "rollouts": 1, "follow": (0, 1), "kl": 0, "negatives": 1, "refill": 1, "discount": (0, 1)},
     **{
-        "ema": (0, 1),
         "dropout": (0, 1),
         "mle_lr": 0,
         "lr": 0,

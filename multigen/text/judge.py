@@ -26,7 +26,7 @@ LN2 = math.log(2)
 SEED = 20_000  # of the samples that are measured
 TOGETHER = 256  # texts that a network reads at a time
 VALIDATED = 1_000  # validation texts that choose a checkpoint, at most
-TESTED = 2_000  # test texts whose likelihood is measured, at most
+TESTED = 1_000  # test texts whose likelihood is measured, at most
 
 DEFINITIONS = metrics.DEFINITIONS | {
     "grammatical": "share of samples that the grammar of the fables can write",

@@ -46,7 +46,7 @@ def report(trainer: Any) -> Evaluation:
     shown: list[str] = []
     for names, G in models(trainer):
         name = names[0]
-        for temperature in TEMPERATURES if name.startswith(SWEPT) and name != "mle/last" else (1.0,):
+        for temperature in TEMPERATURES if name.startswith(SWEPT) else (1.0,):
             found = judge.measure(G, temperature, whole=temperature == 1 or judge.kind != "texts")
             point = Point(temperature, found["nll_test"], found[quality], found.pop("quality_error"))
             curves.setdefault(name, []).append(point)
