@@ -1,3 +1,5 @@
 """Text: generators of sequences, trained by likelihood and by policy gradient, and what their texts are worth."""
 
-__all__: list[str] = []
+from multigen.text.seqgan import SeqGANConfig, SeqGANTrainer
+
+__all__ = ["SeqGANConfig", "SeqGANTrainer"]
