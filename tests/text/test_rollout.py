@@ -78,7 +78,8 @@ def test_parts_that_fit_into_memory_change_nothing(generator: Generator):
     tokens = sample(generator, torch.rand(B, T, generator=rng, dtype=torch.float64), END, PAD)
     uniform = torch.rand(B, N, T - 1, T, generator=rng, dtype=torch.float64)
     whole = rewards(generator, score, tokens, uniform, END, PAD)
-    state = 2 * 8 * 8 * (2 * T if isinstance(generator, Transformer) else generator.layers)  # bytes of a row, by hand
+    parts = 2 * T if isinstance(generator, Transformer) else generator.lstm.num_layers  # pyright: ignore
+    state = 2 * 8 * 8 * int(parts)  # bytes of a row, by hand  # pyright: ignore
     for together in (0, 1, 2, 4, 7):  # continuations: parts of a sentence's, one sentence's, two sentences'
         limit = together * T * state
         sizes = [(rows, part.shape[1]) for rows, part in continued(generator, tokens, uniform, END, PAD, limit)]
