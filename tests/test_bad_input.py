@@ -346,7 +346,7 @@ def test_one_line_and_no_traceback_from_the_real_commands(place: Path, good: Pat
             ["-m", "multigen", "upscale", good, "--model", "absent", "--out", "up"],
             "error: absent is not a folder; give a",
         ),
-        (["-m", "multigen.recipes.srgan", "--data", place / "bad"], f"error: {place}/bad: no picture in this folder"),
+        (["-m", "multigen.recipes.srgan", "--data", place / "bad"], f"error: {place}/bad: no pictures in this folder"),
     ]
     for words, message in commands:
         done = python(*words, cwd=place)

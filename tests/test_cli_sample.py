@@ -13,6 +13,7 @@ from PIL import Image, ImageSequence
 from torch import nn
 
 import multigen
+from multigen import sampling
 from multigen.config import to_table
 from multigen.image import gan, srgan
 from multigen.runs import write_model
@@ -44,7 +45,7 @@ def test_sample_writes_pictures_and_a_grid(
     run, out = model(tmp_path / "run", config), tmp_path / "new" / "out"
     assert tiny.multigen(["sample", "--model", run, "-n", "5", "--seed", "3", "--out", out]) == 0
     sheet = tmp_path / "new" / "out-grid.png"
-    assert capsys.readouterr().out == f"5 pictures in {out}, the first of them on {sheet}\n"
+    assert capsys.readouterr().out == f"5 pictures in {out}, the first of them together in {sheet}\n"
     names = [f"{i:04d}.png" for i in range(5)]
     assert sorted(p.name for p in out.iterdir()) == names  # and nothing that would pass for a sample
     expected = multigen.load(str(run)).sample(5, seed=3).numpy()
@@ -158,3 +159,14 @@ def test_what_cannot_be_made_is_named_in_one_line(tmp_path: Path, capsys: pytest
         assert printed.err.startswith("error: ") and printed.err.count("\n") == 1 and printed.out == ""
         assert message in printed.err, words
     assert not out.exists() and not gif.exists() and not (tmp_path / "walk.avi").exists()
+
+
+def test_only_pictures_turn_into_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Sounds(sampling.Sampler):
+        noun = "recordings"
+
+    monkeypatch.setattr(multigen, "load", lambda run: Sounds(nn.Linear(4, 8), 4))
+    assert tiny.multigen(["interpolate", "--model", "run", "--out", tmp_path / "walk.gif"]) == 2
+    assert "--model run: expected a generator of pictures, but it makes recordings" in capsys.readouterr().err

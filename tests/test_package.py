@@ -31,9 +31,12 @@ FORBIDDEN = {
             "device",
             "evaluation",
             "files",
+            "folders",
             "places",
             "progress",
             "runs",
+            "sampling",
+            "sets",
             "signals",
         )
     },

@@ -46,9 +46,15 @@ def _interpolate(model: str, out: Path, n: int, frames: int, seed: int, label: s
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
 
     from multigen.cli.sample import load_sampler
-    from multigen.image.sampling import to_pictures
+    from multigen.image.sampling import Sampler, to_pictures
 
-    pictures = to_pictures(load_sampler(model).interpolate(n, frames, seed, label or None))
+    sampler = load_sampler(model)
+    if not isinstance(sampler, Sampler):
+        raise ConfigError(
+            f"--model {model}: expected a generator of pictures, but it makes {sampler.noun}; make some: multigen sample "
+            f"--model {model}"
+        )
+    pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         WRITERS[out.suffix.lower()](out, pictures)

@@ -15,16 +15,13 @@ import numpy as np
 
 from multigen.cache import cache_folder
 from multigen.errors import DataError
+from multigen.folders import NoTestSplit
 
-__all__ = ["Arrays", "NoTestSplit", "digits", "fetch_cifar10", "fetch_mnist", "read_arrays"]
+__all__ = ["Arrays", "digits", "fetch_cifar10", "fetch_mnist", "read_arrays"]
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_FILE = "cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as its authors state it
-
-
-class NoTestSplit(DataError):
-    """The data can be read, but bring no test pictures of their own."""
 
 
 class Arrays(NamedTuple):

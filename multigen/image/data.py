@@ -19,6 +19,7 @@ from torch import Tensor
 
 from multigen.engine.data import Rows
 from multigen.errors import ConfigError, DataError
+from multigen.folders import find_files
 from multigen.image.degrade import imresize
 from multigen.places import locate
 
@@ -189,19 +190,7 @@ def find_images(folder: str | Path) -> list[Path]:
     Raises:
         DataError: no such folder, or no picture in it.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; expected a folder of pictures, check the path")
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not found:
-        raise DataError(f"{folder}: no picture in this folder; expected files ending in {' '.join(SUFFIXES)}")
-    return found
+    return find_files(folder, SUFFIXES, "pictures")
 
 
 def open_photos(data: str, *, skip_bad: bool = False) -> Photos:

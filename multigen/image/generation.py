@@ -24,10 +24,11 @@ from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.image.augment import diff_augment, mirror, parse_policy
 from multigen.image.collapse import diversity, watch
-from multigen.image.judge import Judge, nearest_picture, open_sets
-from multigen.image.sampling import Sampler
-from multigen.image.sets import grid, pick
+from multigen.image.judge import Judge, nearest_picture
+from multigen.image.sampling import Sampler, grid
+from multigen.image.sets import open_sets
 from multigen.progress import say
+from multigen.sets import pick
 
 __all__ = [
     "GenerationConfig",

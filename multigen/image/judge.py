@@ -6,7 +6,6 @@ torch-fidelity: extra `fid`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -19,23 +18,15 @@ from multigen.classifier import Classifier, train_classifier
 from multigen.errors import ConfigError, DataError
 from multigen.evaluation import Evaluation
 from multigen.features import Moments
-from multigen.image.sampling import Sampler
-from multigen.image.sets import (
-    ImageSet,
-    NoTestSplit,
-    grid,
-    numbered_as,
-    open_images,
-    pick,
-    split_off,
-    split_off_classes,
-)
+from multigen.image.sampling import Sampler, grid
+from multigen.image.sets import ImageSet
 from multigen.progress import say
+from multigen.sets import Sets, pick, split_off
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["EXTRACTORS", "Judge", "Sets", "compare", "measure", "nearest_picture", "open_extractor", "open_sets"]
+__all__ = ["EXTRACTORS", "Judge", "compare", "measure", "nearest_picture", "open_extractor"]
 
 
 class Extractor(NamedTuple):
@@ -69,59 +60,6 @@ OVERFIT = (
     "share of validation pictures that D scores below the median of as many training pictures, less one half: 0 where D cannot "
     "tell them apart, 0.5 where it knows the training pictures by heart"
 )
-
-
-@dataclass(frozen=True)
-class Sets:
-    """Pictures by their use. `validation` chooses the best checkpoint; `test` serves nothing but the final measurement."""
-
-    train: ImageSet
-    validation: ImageSet | None
-    test: ImageSet
-
-
-def open_sets(c: Any) -> Sets:
-    """The three sets of a configuration (`GenerationConfig`): test pictures as given, brought by the data, or split off."""
-
-    def read(data: str, split: str, channels: int, labels: str) -> ImageSet:
-        return open_images(data, c.size, split=split, channels=channels, labels=labels, skip_bad=c.skip_bad)
-
-    if c.hold_classes and c.test:
-        raise ConfigError(
-            f"test {c.test!r} and hold_classes {c.hold_classes}: both name the test pictures; give one of them"
-        )
-    train = read(c.data, "train", c.channels, c.labels)
-    if c.hold_classes:
-        train, test = split_off_classes(train, c.hold_classes)
-        if len(train.classes) < 2:
-            train = replace(train, labels=None, classes=())
-    else:
-        channels = train.images.shape[1]
-        table = c.test and c.labels not in ("", "none", "name")  # a table names the files of one folder only
-        labels = "none" if table or train.labels is None else c.labels
-        try:
-            test = read(c.test or c.data, "test", channels, labels)
-        except NoTestSplit:  # so a set named for it is the test set as a whole, and data that bring none give a tenth
-            if c.test:
-                test = read(c.test, "train", channels, labels)
-            elif len(train) < 4:
-                raise DataError(
-                    f"{c.data}: {len(train)} pictures, expected at least 4, two of them for testing; add pictures, or name a "
-                    "test set: --test FOLDER"
-                ) from None
-            else:
-                train, test = split_off(train, max(2, len(train) // 10))
-    if len(test) < 2 or len(train) < 2:
-        raise DataError(
-            f"{c.data}: {len(train)} pictures for training and {len(test)} for testing, expected at least 2 of each; add "
-            "pictures, or hold out others"
-        )
-    test = numbered_as(test, train.classes)
-    hold = min(c.hold, len(train) // 10)
-    if hold < 2:
-        return Sets(train, None, test)
-    train, validation = split_off(train, hold)
-    return Sets(train, validation, test)
 
 
 # ---------------------------------------------------------------------------------------------------- extractors
@@ -294,7 +232,7 @@ class Judge:
         name: of `EXTRACTORS`; empty: `classifier` where there are labels, else `efficientnet_lite0`.
     """
 
-    def __init__(self, sets: Sets, samples: int, device: torch.device, name: str = ""):
+    def __init__(self, sets: Sets[ImageSet], samples: int, device: torch.device, name: str = ""):
         self.sets, self.device = sets, device
         self.samples = min(samples, len(sets.train))
         self.extractor_name = name or ("efficientnet_lite0" if sets.train.labels is None else "classifier")

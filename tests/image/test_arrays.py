@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from multigen.errors import DataError
+from multigen.folders import NoTestSplit
 from multigen.image import arrays
-from multigen.image.sets import NoTestSplit, open_images
+from multigen.image.sets import open_images
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (6, 28, 28), dtype=np.uint8)

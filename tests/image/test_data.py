@@ -211,7 +211,7 @@ def test_find_images(tmp_path: Path):
 def test_a_folder_without_pictures_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"missing: no such folder"):
         find_images(tmp_path / "missing")
-    with pytest.raises(DataError, match=r"no picture in this folder.*\.png"):
+    with pytest.raises(DataError, match=r"no pictures in this folder.*\.png"):
         find_images(tmp_path)
     with pytest.raises(DataError, match=r"a\.png: no such folder"):
         find_images(saved(tmp_path / "a.png", COLOUR))

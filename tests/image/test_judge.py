@@ -18,16 +18,15 @@ from multigen.image.generation import GenerationConfig
 from multigen.image.judge import (
     Extractor,
     Judge,
-    Sets,
     compare,
     embed,
     measure,
     nearest_picture,
     open_extractor,
-    open_sets,
 )
 from multigen.image.sampling import Sampler
-from multigen.image.sets import ImageSet, numbered_as
+from multigen.image.sets import ImageSet, open_sets
+from multigen.sets import Sets, numbered_as
 
 CPU = torch.device("cpu")
 
@@ -81,7 +80,7 @@ def scores(of: Callable[[Tensor, Tensor | None], Tensor]) -> nn.Module:
     return network
 
 
-def sets_of(n: int = 120, classes: int = 3) -> Sets:
+def sets_of(n: int = 120, classes: int = 3) -> Sets[ImageSet]:
     return Sets(pictures(n, 1, classes), pictures(n // 4, 2, classes), pictures(n, 3, classes))
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError
-from multigen.image.sampling import Sampler, slerp, to_pictures, to_uint8
+from multigen.image.sampling import Sampler, to_pictures, to_uint8
+from multigen.sampling import slerp
 
 
 class Network(nn.Module):

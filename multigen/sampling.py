@@ -1,0 +1,154 @@
+"""Using a trained generator: samples by seed and class, walks between latents, files of them. A modality derives its own."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
+
+from multigen.engine.randomness import key
+from multigen.errors import ConfigError, DataError
+
+__all__ = ["Sampler", "slerp"]
+
+SHOWN = 100  # samples shown together beside their files, at most
+
+
+class Sampler:
+    """A trained generator as a source of samples.
+
+    Sample i of a seed depends on the seed, i and its class alone: it is the same whichever others are asked for with it. (In
+    batches of another size a value may differ by a rounding, since sums are rounded in another order.)
+
+    A modality states `noun`, `suffix` and `sheet`, and overrides `finish`, `write` and `show`.
+
+    Args:
+        network: z (B, latent), and label (B,) where there are classes -> (B, ...) in -1..1; in eval mode, on its device.
+        latent: dimensions of z ~ N(0, I).
+        classes: names of the classes that the network was trained with, by label; none for an unconditional one.
+        batch: samples that are made at a time; smaller needs less memory.
+    """
+
+    noun: ClassVar[str] = "samples"
+    """What the samples are, in the plural, for sentences."""
+    suffix: ClassVar[str]
+    """Of a sample's file, e.g. ".png"."""
+    sheet: ClassVar[str]
+    """End of the name of the file that shows samples together, e.g. "grid.png"."""
+
+    def __init__(self, network: nn.Module, latent: int, classes: tuple[str, ...] = (), batch: int = 64):
+        self.network, self.latent, self.classes, self.batch = network, latent, classes, batch
+
+    # ---------------------------------------------------------------------------------- what a modality states
+
+    def finish(self, x: Tensor) -> Tensor:
+        """What the network gives (B, ...) -> samples (B, ...) as they are handed out and measured."""
+        return x
+
+    def write(self, sample: Tensor, path: Path) -> None:
+        """Writes one sample (...) to a file. May raise OSError."""
+        raise NotImplementedError
+
+    def show(self, samples: Tensor, path: Path) -> None:
+        """Writes samples (N, ...) together to one file, to be taken in at once. May raise OSError."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------------------------- what a user calls
+
+    def latents(self, n: int, seed: int = 0, first: int = 0) -> Tensor:
+        """z of samples `first` to `first` + n - 1 of a seed, float32 (n, latent) on the CPU. Raises ConfigError for n < 1."""
+        if n < 1:
+            raise ConfigError(f"{n} {self.noun} are asked for; expected 1 or more")
+        rows = [torch.Generator().manual_seed(key("latent", seed, i)) for i in range(first, first + n)]
+        return torch.stack([torch.randn(self.latent, generator=row) for row in rows])
+
+    def sample(self, n: int, seed: int = 0, label: str | int | Tensor | None = None) -> Tensor:
+        """Samples 0 to n - 1 of a seed, (n, ...) on the CPU, as `finish` gives them.
+
+        Args:
+            label: a class, by name or number, or the number of each sample's class (n,); without one a conditional model shows
+                its classes in turn.
+
+        Raises:
+            ConfigError: n < 1, a class that was never trained, or any class where the model knows none.
+        """
+        return self._generate(self.latents(n, seed), self._labels(n, label))
+
+    def interpolate(self, n: int = 5, frames: int = 16, seed: int = 0, label: str | int | None = None) -> Tensor:
+        """A closed walk through the latents of n samples, (n * frames, ...): frame i * frames is sample i.
+
+        Args:
+            frames: from one sample to the next.
+            label: as for `sample`; without one a conditional model shows another class on each stretch of the walk.
+
+        Raises:
+            ConfigError: as for `sample`, and for frames < 1.
+        """
+        if frames < 1:
+            raise ConfigError(
+                f"{frames} frames are asked for from one of the {self.noun} to the next; expected 1 or more"
+            )
+        ends, labels = self.latents(n, seed).double(), self._labels(n, label)
+        along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
+        walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
+        return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
+
+    def save(self, samples: Tensor, out: Path) -> str:
+        """Writes samples (N, ...) to OUT/0000, OUT/0001, ..., and the first of them together beside it; says so in a sentence.
+
+        Raises:
+            ConfigError: samples of other runs, of higher numbers, would stay in OUT.
+            DataError: OUT cannot be written.
+        """
+        older = [p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal() and int(p.stem) >= len(samples)]
+        if older:
+            raise ConfigError(
+                f"--out {out}: {len(older)} other samples would stay in it, such as {older[0].name}; give another folder"
+            )
+        sheet = out.with_name(f"{out.name}-{self.sheet}") if out.name else out / self.sheet  # lest it pass for a sample
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            for i, sample in enumerate(samples):
+                self.write(sample, out / f"{i:04d}{self.suffix}")
+            self.show(samples[:SHOWN], sheet)
+        except OSError as error:
+            raise DataError(
+                f"{out} cannot be written ({error.strerror or error}); give another folder for --out"
+            ) from error
+        return f"{len(samples)} {self.noun} in {out}, the first of them together in {sheet}"
+
+    def _labels(self, n: int, label: str | int | Tensor | None) -> Tensor | None:
+        """(n,) numbers of classes, None for a model without classes."""
+        if isinstance(label, Tensor):
+            return label
+        if not self.classes:
+            if label is None:
+                return None
+            raise ConfigError(f"class {label!r}: the model was trained without classes; ask for none")
+        if label is None:
+            return torch.arange(n) % len(self.classes)
+        number = self.classes.index(label) if label in self.classes else label
+        if not isinstance(number, int) or not 0 <= number < len(self.classes):
+            raise ConfigError(f"class {label!r} was never trained; choose from {', '.join(self.classes)}")
+        return torch.full((n,), number)
+
+    @torch.no_grad()
+    def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        weight = next(self.network.parameters())
+        z = z.to(weight.device, weight.dtype)
+        known = () if labels is None else (labels.to(weight.device),)
+        batches = zip(*(t.split(self.batch) for t in (z, *known)), strict=True)
+        return torch.cat([self.finish(self.network(*batch)).cpu() for batch in batches])
+
+
+def slerp(start: Tensor, end: Tensor, along: Tensor) -> Tensor:
+    """Spherical interpolation of vectors (..., D), from `start` at `along` (..., 1) = 0 to `end` at 1.
+
+    Shoemake 1985; for latents White 2016, arXiv:1609.04468: on a straight line between two of them lie shorter vectors than a
+    normal distribution gives, which the generator has not seen. Parallel ones are interpolated linearly.
+    """
+    angle = cosine_similarity(start, end, dim=-1).clamp(-1, 1).acos()[..., None]
+    sine = angle.sin()
+    curved = (((1 - along) * angle).sin() * start + (along * angle).sin() * end) / sine
+    return torch.where(sine > 1e-6, curved, start.lerp(end, along))
