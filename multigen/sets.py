@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multigen.engine.data import TensorSource
 from multigen.errors import ConfigError, DataError
 from multigen.folders import NoTestSplit
 
@@ -23,7 +24,7 @@ __all__ = ["ItemSet", "Sets", "numbered", "numbered_as", "open_sets", "pick", "s
 
 @dataclass(frozen=True, eq=False)
 class ItemSet:
-    """Items of one shape, in memory. A modality derives its own, with a noun.
+    """Items of one shape, in memory. A modality derives its own, with a noun and a key.
 
     Args:
         name: of the whole set, e.g. "digits" or "flowers64".
@@ -36,6 +37,8 @@ class ItemSet:
 
     noun: ClassVar[str] = "items"
     """What the items are, in the plural, for sentences."""
+    key: ClassVar[str] = "item"
+    """Their name in batches."""
 
     name: str
     items: Tensor
@@ -56,6 +59,11 @@ class ItemSet:
             labels=None if self.labels is None else self.labels[chosen],
             names=tuple(self.names[i] for i in chosen.tolist()),
         )
+
+    def to_source(self) -> TensorSource:
+        """Batches of `key` (B, ...), and where there are labels "label" (B,) int64."""
+        labels = {} if self.labels is None else {"label": self.labels}
+        return TensorSource({self.key: self.items, **labels})
 
 
 S = TypeVar("S", bound=ItemSet)

@@ -66,8 +66,9 @@ def test_the_classifier_learns_the_classes_of_the_real_pictures(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Features that cost nothing: the means of all columns."""
     from multigen.image import judge
+    from multigen.judge import Extractor
 
-    stand_in = judge.Extractor(lambda image: (image.float().mean(2).flatten(1) / 255, None))
+    stand_in = Extractor(lambda image: (image.float().mean(2).flatten(1) / 255, None))
     monkeypatch.setattr(judge, "open_extractor", lambda *arguments: stand_in)
 
 

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from multigen.engine import Adam, Batch, Stage, Step, Terms, Trainer, Update, losses
+from multigen.engine import Adam, Batch, Stage, Step, Terms, Update, losses
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Linear
-from multigen.image import generation
-from multigen.image.generation import GenerationConfig
+from multigen.image.generation import PictureConfig, PictureTrainer, doublings, load_sampler
 from multigen.layers import ProjectionHead, with_class
 
 __all__ = ["PRESETS", "DCGANConfig", "DCGANTrainer", "Discriminator", "Generator", "load_model"]
 
 
 @dataclass(frozen=True)
-class DCGANConfig(GenerationConfig):
+class DCGANConfig(PictureConfig):
     latent: int = 100
     """Dimensions of z ~ N(0, I) (uniform in the paper)."""
     width: int = 64
@@ -50,13 +49,13 @@ class Generator(nn.Module):
     def __init__(self, latent: int, width: int, size: int, channels: int, classes: int = 0):
         super().__init__()
         self.classes = classes
-        doublings = generation.doublings(size)
-        top = width << (doublings - 1)
+        levels = doublings(size)
+        top = width << (levels - 1)
         layers: list[nn.Module] = [
             nn.Unflatten(1, (latent + classes, 1, 1)),
             nn.ConvTranspose2d(latent + classes, top, 4, bias=False),  # (B, top, 4, 4)
         ]
-        for before in [top >> i for i in range(doublings - 1)]:  # (B, top, 4, 4) -> (B, width, size / 2, size / 2)
+        for before in [top >> i for i in range(levels - 1)]:  # (B, top, 4, 4) -> (B, width, size / 2, size / 2)
             layers += [nn.BatchNorm2d(before), nn.ReLU(True)]
             layers.append(nn.ConvTranspose2d(before, before // 2, 4, 2, 1, bias=False))
         layers += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh()]
@@ -71,7 +70,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, width: int, size: int, channels: int, classes: int = 0, norm: bool = True):
         super().__init__()
-        halvings = generation.doublings(size)
+        halvings = doublings(size)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
         for before in [width << i for i in range(halvings - 1)]:  # (B, width, size / 2, size / 2) -> (B, top, 4, 4)
             layers.append(nn.Conv2d(before, 2 * before, 4, 2, 1, bias=not norm))
@@ -93,19 +92,10 @@ def initialise_(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-class DCGANTrainer(Trainer[DCGANConfig]):
+class DCGANTrainer(PictureTrainer[DCGANConfig]):
     """Trains G to make pictures that D takes for real ones."""
 
     name = "dcgan"
-    G: nn.Module
-    D: nn.Module
-
-    open_data = generation.open_pictures
-    validate = generation.validate
-    preview = generation.preview
-    score = generation.score
-    averaged = generation.averaged
-    forward = generation.forward
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
@@ -120,16 +110,16 @@ class DCGANTrainer(Trainer[DCGANConfig]):
             Stage("adversarial", self.config.steps, [
                 Update("discriminator", trains=["D"], loss=self.discriminator_loss),
                 Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=generation.best(self), controls=[generation.collapse(self)]),
+            ], best=self.best(), controls=[self.collapse()]),
         ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        real, fake, label = generation.pairs(self, batch, step)
+        real, fake, label = self.pairs(batch, step)
         return {"adversarial": losses.non_saturating.discriminator(self.D(real, label), self.D(fake, label))}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        fake, label = generation.fakes(self, batch, step)
-        fake = generation.augmented(self, fake, step, "fake")
+        fake, label = self.fakes(batch, step)
+        fake = self.augmented(fake, step, "fake")
         return {"adversarial": losses.non_saturating.generator(self.D(fake, label))}
 
 
@@ -137,5 +127,5 @@ def build_generator(config: DCGANConfig) -> Generator:
     return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
 
 
-load_model = functools.partial(generation.load_sampler, DCGANConfig(), build_generator)
+load_model = functools.partial(load_sampler, DCGANConfig(), build_generator)
 """(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

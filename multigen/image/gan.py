@@ -14,17 +14,16 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from multigen.engine import SGD, Adam, Batch, Stage, Step, Terms, Trainer, Update, losses
+from multigen.engine import SGD, Adam, Batch, Stage, Step, Terms, Update, losses
 from multigen.engine.optimisers import Optimiser
-from multigen.image import generation
-from multigen.image.generation import GenerationConfig
+from multigen.image.generation import PictureConfig, PictureTrainer, load_sampler
 from multigen.layers import ProjectionHead, with_class
 
 __all__ = ["PRESETS", "Discriminator", "GANConfig", "GANTrainer", "Generator", "Maxout", "load_model"]
 
 
 @dataclass(frozen=True)
-class GANConfig(GenerationConfig):
+class GANConfig(PictureConfig):
     any_size: ClassVar[bool] = True
     size: int = 28
     """Height and width of a picture, pixels; any."""
@@ -99,18 +98,10 @@ class Discriminator(nn.Module):
         return self.head(self.layers(image), label)
 
 
-class GANTrainer(Trainer[GANConfig]):
+class GANTrainer(PictureTrainer[GANConfig]):
     """Trains G to make pictures that D takes for real ones."""
 
     name = "gan"
-    G: nn.Module
-    D: nn.Module
-
-    open_data = generation.open_pictures
-    validate = generation.validate
-    preview = generation.preview
-    score = generation.score
-    averaged = generation.averaged
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
@@ -125,17 +116,17 @@ class GANTrainer(Trainer[GANConfig]):
             Stage("adversarial", self.config.steps, [
                 Update("discriminator", trains=["D"], loss=self.discriminator_loss),
                 Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=generation.best(self), controls=[generation.collapse(self)]),
+            ], best=self.best(), controls=[self.collapse()]),
         ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Minus equation 1."""
-        real, fake, label = generation.pairs(self, batch, step)
+        real, fake, label = self.pairs(batch, step)
         return {"adversarial": losses.LOSSES[self.config.loss].discriminator(self.D(real, label), self.D(fake, label))}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        fake, label = generation.fakes(self, batch, step)
-        fake = generation.augmented(self, fake, step, "fake")
+        fake, label = self.fakes(batch, step)
+        fake = self.augmented(fake, step, "fake")
         return {"adversarial": losses.LOSSES[self.config.loss].generator(self.D(fake, label))}
 
 
@@ -143,5 +134,5 @@ def build_generator(config: GANConfig) -> Generator:
     return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
 
 
-load_model = functools.partial(generation.load_sampler, GANConfig(), build_generator)
+load_model = functools.partial(load_sampler, GANConfig(), build_generator)
 """(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, pixel_shuffle, pixel_unshuffle
 
-from multigen.engine import Adam, Batch, Stage, Step, Terms, Trainer, Update, losses, penalties
+from multigen.engine import Adam, Batch, Stage, Step, Terms, Update, losses, penalties
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine, Schedule, value_at
 from multigen.errors import ConfigError
-from multigen.image import generation
-from multigen.image.generation import GenerationConfig
+from multigen.image.generation import PictureConfig, PictureTrainer, doublings, load_sampler
 from multigen.layers import ProjectionHead, with_class
 
 __all__ = ["PRESETS", "Discriminator", "Generator", "R3GANConfig", "R3GANTrainer", "load_model"]
@@ -35,7 +34,7 @@ GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the variance of activations throug
 
 
 @dataclass(frozen=True)
-class R3GANConfig(GenerationConfig):
+class R3GANConfig(PictureConfig):
     latent: int = 64
     width: int = 64
     """Channels at the highest resolution; they double with each halving, up to `most`."""
@@ -63,7 +62,7 @@ class R3GANConfig(GenerationConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.patch not in (legal := [1 << i for i in range(generation.doublings(self.size) + 1)]):
+        if self.patch not in (legal := [1 << i for i in range(doublings(self.size) + 1)]):
             raise ConfigError(
                 f"patch {self.patch}: expected a side that leaves at least 4 x 4 squares of a picture of {self.size} pixels: one "
                 f"of {', '.join(map(str, legal))}"
@@ -78,8 +77,8 @@ class R3GANConfig(GenerationConfig):
     @property
     def widths(self) -> list[int]:
         """Channels from 4 x 4 up to size / patch."""
-        doublings = generation.doublings(self.size) - (self.patch.bit_length() - 1)
-        return [min(self.most, self.width << i) for i in reversed(range(doublings + 1))]
+        levels = doublings(self.size) - (self.patch.bit_length() - 1)
+        return [min(self.most, self.width << i) for i in reversed(range(levels + 1))]
 
 
 PRESETS = {
@@ -234,17 +233,10 @@ class Discriminator(nn.Module):
         return self.head(self.layers(folded), label)
 
 
-class R3GANTrainer(Trainer[R3GANConfig]):
+class R3GANTrainer(PictureTrainer[R3GANConfig]):
     """Trains G and D on the differences of their pairs."""
 
     name = "r3gan"
-    G: nn.Module
-    D: nn.Module
-
-    open_data = generation.open_pictures
-    validate = generation.validate
-    preview = generation.preview
-    score = generation.score
 
     def networks(self) -> dict[str, nn.Module]:
         return {"G": Generator(self.config), "D": Discriminator(self.config)}
@@ -270,15 +262,15 @@ class R3GANTrainer(Trainer[R3GANConfig]):
             Stage("adversarial", self.config.steps, [
                 Update("discriminator", trains=["D"], loss=self.discriminator_loss),
                 Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=generation.best(self), controls=[generation.collapse(self)]),
+            ], best=self.best(), controls=[self.collapse()]),
         ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Relativistic pairing plus gamma (R1 + R2); the penalties see the pictures as D does, through the augmentation."""
         gamma = value_at(Cosine(*self.config.gamma), step.progress)
-        real = generation.reals(self, batch, step)
+        real = self.reals(batch, step)
         with torch.no_grad():
-            fake, label = generation.fakes(self, batch, step)
+            fake, label = self.fakes(batch, step)
 
         D = self.nets["D"]  # raw, if compiled: it is differentiated twice
 
@@ -291,16 +283,15 @@ class R3GANTrainer(Trainer[R3GANConfig]):
         return {"adversarial": adversarial, "r1": r1 * gamma, "r2": r2 * gamma}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        fake, label = generation.fakes(self, batch, step)
+        fake, label = self.fakes(batch, step)
         with torch.no_grad():
-            real = self.D(self.augmented(generation.reals(self, batch, step), step, "real"), label)
+            real = self.D(self.augmented(self.reals(batch, step), step, "real"), label)
         fake = self.D(self.augmented(fake, step, "fake"), label)
         return {"adversarial": losses.relativistic_pairing.generator(fake, real)}
 
-    def augmented(self, image: Tensor, step: Step, stream: str) -> Tensor:
-        share = value_at(Cosine(*self.config.augment_share), step.progress)
-        return generation.augmented(self, image, step, stream, share)
+    def augment_share(self, step: Step) -> float:
+        return value_at(Cosine(*self.config.augment_share), step.progress)
 
 
-load_model = functools.partial(generation.load_sampler, R3GANConfig(), Generator)
+load_model = functools.partial(load_sampler, R3GANConfig(), Generator)
 """(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

@@ -13,7 +13,7 @@ from multigen.image.data import to_picture
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Sampler", "grid", "to_pictures", "to_uint8"]
+__all__ = ["Sampler", "grid", "to_pictures", "to_uint8", "to_unit"]
 
 
 class Sampler(sampling.Sampler):
@@ -40,6 +40,11 @@ class Sampler(sampling.Sampler):
 def to_uint8(image: Tensor) -> Tensor:
     """-1..1 to the nearest of 0..255, uint8; what lies beyond is clamped."""
     return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_unit(image: Tensor) -> Tensor:
+    """0..255, of a float type, to -1..1: the way back from `to_uint8`."""
+    return image / 127.5 - 1
 
 
 def to_pictures(images: Tensor) -> "list[Picture]":

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from multigen import sets
-from multigen.engine.data import TensorSource
 from multigen.errors import ConfigError, DataError
 from multigen.folders import file_classes, split_folder
 from multigen.image.arrays import Arrays, digits, fetch_cifar10, fetch_mnist, read_arrays
@@ -36,15 +35,11 @@ class ImageSet(ItemSet):
     """Pictures of one size, uint8 (N, C, size, size), C being 1 (grey) or 3 (RGB)."""
 
     noun: ClassVar[str] = "pictures"
+    key: ClassVar[str] = "image"
 
     @property
     def images(self) -> Tensor:
         return self.items
-
-    def to_source(self) -> TensorSource:
-        """Batches of "image" (B, C, size, size) uint8, and where there are labels "label" (B,) int64."""
-        labels = {} if self.labels is None else {"label": self.labels}
-        return TensorSource({"image": self.images, **labels})
 
 
 def open_images(
@@ -97,7 +92,7 @@ def open_images(
 
 
 def open_sets(c: Any) -> sets.Sets[ImageSet]:
-    """The pictures of a configuration (`multigen.image.generation.GenerationConfig`) by their use."""
+    """The pictures of a configuration (`multigen.image.generation.PictureConfig`) by their use."""
 
     def read(data: str, split: str, labels: str, like: ImageSet | None) -> ImageSet:
         channels = c.channels if like is None else like.images.shape[1]

@@ -16,18 +16,17 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
-from multigen.engine import Adam, Batch, Stage, Step, Terms, Trainer, Update, losses
+from multigen.engine import Adam, Batch, Stage, Step, Terms, Update, losses
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Linear
-from multigen.image import generation
-from multigen.image.generation import GenerationConfig
+from multigen.image.generation import PictureConfig, PictureTrainer, doublings, load_sampler
 from multigen.layers import ProjectionHead
 
 __all__ = ["PRESETS", "Discriminator", "Generator", "SNGANConfig", "SNGANTrainer", "load_model"]
 
 
 @dataclass(frozen=True)
-class SNGANConfig(GenerationConfig):
+class SNGANConfig(PictureConfig):
     latent: int = 128
     width: int = 128
     """Channels of D's blocks, and of G's at the highest resolution (D 128, G 256 in the paper, at 32 pixels)."""
@@ -88,7 +87,7 @@ class Generator(nn.Module):
         super().__init__()
         self.width = 2 * width
         self.first = nn.Linear(latent, 16 * self.width)
-        self.blocks = nn.ModuleList(UpBlock(self.width, self.width, classes) for _ in range(generation.doublings(size)))
+        self.blocks = nn.ModuleList(UpBlock(self.width, self.width, classes) for _ in range(doublings(size)))
         self.norm = nn.BatchNorm2d(self.width)
         self.last = nn.Conv2d(self.width, channels, 3, padding=1)
         self.apply(initialise_)
@@ -120,7 +119,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, width: int, size: int, channels: int, classes: int = 0):
         super().__init__()
-        halvings = generation.doublings(size) - 1  # down to 8 x 8
+        halvings = doublings(size) - 1  # down to 8 x 8
         downs = [True] * halvings + [False, False]
         befores = [channels] + [width] * (len(downs) - 1)
         blocks = [DownBlock(b, width, down, i == 0) for i, (b, down) in enumerate(zip(befores, downs, strict=True))]
@@ -139,19 +138,10 @@ def initialise_(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
 
 
-class SNGANTrainer(Trainer[SNGANConfig]):
+class SNGANTrainer(PictureTrainer[SNGANConfig]):
     """Trains G to make pictures that D takes for real ones, by the hinge loss."""
 
     name = "sngan"
-    G: nn.Module
-    D: nn.Module
-
-    open_data = generation.open_pictures
-    validate = generation.validate
-    preview = generation.preview
-    score = generation.score
-    averaged = generation.averaged
-    forward = generation.forward
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
@@ -166,18 +156,18 @@ class SNGANTrainer(Trainer[SNGANConfig]):
             Stage("adversarial", c.steps, [
                 Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps),
                 Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=generation.best(self), controls=[generation.collapse(self)]),
+            ], best=self.best(), controls=[self.collapse()]),
         ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Equation 16 of the paper."""
-        real, fake, label = generation.pairs(self, batch, step)
+        real, fake, label = self.pairs(batch, step)
         return {"hinge": losses.hinge.discriminator(self.D(real, label), self.D(fake, label))}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         """Equation 17 of the paper."""
-        fake, label = generation.fakes(self, batch, step)
-        fake = generation.augmented(self, fake, step, "fake")
+        fake, label = self.fakes(batch, step)
+        fake = self.augmented(fake, step, "fake")
         return {"hinge": losses.hinge.generator(self.D(fake, label))}
 
 
@@ -185,5 +175,5 @@ def build_generator(config: SNGANConfig) -> Generator:
     return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
 
 
-load_model = functools.partial(generation.load_sampler, SNGANConfig(), build_generator)
+load_model = functools.partial(load_sampler, SNGANConfig(), build_generator)
 """(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

@@ -16,18 +16,17 @@ from typing import Literal
 
 from torch import nn
 
-from multigen.engine import Adam, Batch, RMSprop, Stage, Step, Terms, Trainer, Update, losses, penalties
+from multigen.engine import Adam, Batch, RMSprop, Stage, Step, Terms, Update, losses, penalties
 from multigen.engine.optimisers import Optimiser
-from multigen.image import generation
 from multigen.image.dcgan import Discriminator as Critic
 from multigen.image.dcgan import Generator
-from multigen.image.generation import GenerationConfig
+from multigen.image.generation import PictureConfig, PictureTrainer, load_sampler
 
 __all__ = ["PRESETS", "WGANConfig", "WGANTrainer", "load_model"]
 
 
 @dataclass(frozen=True)
-class WGANConfig(GenerationConfig):
+class WGANConfig(PictureConfig):
     latent: int = 128
     width: int = 64
     """Channels of the layers at the highest resolution; they double with each halving."""
@@ -53,19 +52,10 @@ PRESETS = {
 }
 
 
-class WGANTrainer(Trainer[WGANConfig]):
+class WGANTrainer(PictureTrainer[WGANConfig]):
     """Trains G to lessen the distance that D, the critic, finds."""
 
     name = "wgan"
-    G: nn.Module
-    D: nn.Module
-
-    open_data = generation.open_pictures
-    validate = generation.validate
-    preview = generation.preview
-    score = generation.score
-    averaged = generation.averaged
-    forward = generation.forward
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
@@ -85,11 +75,11 @@ class WGANTrainer(Trainer[WGANConfig]):
             Stage("adversarial", c.steps, [
                 Update("critic",    trains=["D"], loss=self.critic_loss, repeat=c.critic_steps, after=clip),
                 Update("generator", trains=["G"], loss=self.generator_loss),
-            ], best=generation.best(self), controls=[generation.collapse(self)]),
+            ], best=self.best(), controls=[self.collapse()]),
         ]  # fmt: skip
 
     def critic_loss(self, batch: Batch, step: Step) -> Terms:
-        real, fake, label = generation.pairs(self, batch, step)
+        real, fake, label = self.pairs(batch, step)
         terms = {"wasserstein": losses.wasserstein.discriminator(self.D(real, label), self.D(fake, label))}
         if self.config.constraint == "gp":
             D, mix = self.nets["D"], step.rand("mix", 1, 1, 1)  # raw, if compiled: it is differentiated twice
@@ -97,8 +87,8 @@ class WGANTrainer(Trainer[WGANConfig]):
         return terms
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        fake, label = generation.fakes(self, batch, step)
-        fake = generation.augmented(self, fake, step, "fake")
+        fake, label = self.fakes(batch, step)
+        fake = self.augmented(fake, step, "fake")
         return {"wasserstein": losses.wasserstein.generator(self.D(fake, label))}
 
 
@@ -106,5 +96,5 @@ def build_generator(config: WGANConfig) -> Generator:
     return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
 
 
-load_model = functools.partial(generation.load_sampler, WGANConfig(), build_generator)
+load_model = functools.partial(load_sampler, WGANConfig(), build_generator)
 """(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import multigen
+from multigen.collapse import diversity, watch
 from multigen.engine import Run, losses, penalties
 from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.image import dcgan, gan, r3gan, sngan, wgan
-from multigen.image.collapse import diversity, watch
-from multigen.image.generation import GenerationConfig, doublings
+from multigen.image.generation import PictureConfig, doublings
 from multigen.layers import ProjectionHead
 from tests.tiny import pixels
 
@@ -208,7 +208,7 @@ def test_r3gan_penalises_what_the_discriminator_sees(folder: Path) -> None:
 def test_r3gan_penalties_go_through_the_augmentation(folder: Path) -> None:
     made, batch, step = prepared("r3gan", folder, augment="cutout", augment_share=(1.0, 1.0), gamma=(1.0, 1.0))
     gradients: list[Tensor] = []
-    real = made.discriminator_loss.__globals__["generation"].reals(made, batch, step).requires_grad_()
+    real = made.reals(batch, step).requires_grad_()
     seen = made.augmented(real, step, "real")
     (gradient,) = torch.autograd.grad(made.D(seen).sum(), real)
     gradients.append(gradient)
@@ -345,6 +345,9 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, folder: Path) ->
 # ---------------------------------------------------------------------------------------------------- collapse
 
 
+coarse = gan.GANTrainer(gan.GANConfig()).coarse
+
+
 class Constant(nn.Module):
     """One picture, whatever the latent, with a batch norm whose statistics must not move."""
 
@@ -359,13 +362,20 @@ class Constant(nn.Module):
 
 
 def test_diversity_is_nought_for_one_picture_and_one_for_the_data() -> None:
-    real = torch.randint(0, 256, (30, 1, 16, 16), dtype=torch.uint8)
+    real = torch.rand(30, 1, 16, 16) * 2 - 1
     z = torch.randn(30, 256)
     same = Constant(0.0)
-    assert diversity(same, z, None, real) < 1e-6
+    assert diversity(same, z, None, real, coarse) < 1e-6
     assert same.norm.running_mean is not None and same.norm.running_mean.abs().max() == 0
-    as_real = (real.float() / 127.5 - 1).flatten(1)
-    assert abs(diversity(Constant(1.0), as_real, None, real) - 1) < 1e-5
+    assert abs(diversity(Constant(1.0), real.flatten(1), None, real, coarse) - 1) < 1e-5
+
+
+def test_pictures_are_compared_without_their_noise() -> None:
+    image = torch.rand(2, 3, 32, 32)
+    assert torch.equal(coarse(image)[:, 0], image[:, 0, :2, :2].mean((1, 2))) and coarse(image).shape == (
+        2,
+        3 * 16 * 16,
+    )
 
 
 def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
@@ -418,4 +428,4 @@ def test_every_method_watches_for_collapse(method: str, folder: Path) -> None:
 
 def test_shared_settings_are_documented_once() -> None:
     for method in (gan.GANConfig, dcgan.DCGANConfig, wgan.WGANConfig, sngan.SNGANConfig, r3gan.R3GANConfig):
-        assert issubclass(method, GenerationConfig)
+        assert issubclass(method, PictureConfig)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from multigen.image import judge
+from multigen.judge import Extractor
 from multigen.recipes import dcgan
 from multigen.recipes.runner import main
 from tests import tiny
@@ -128,7 +129,7 @@ def test_the_nearest_sizes_are_named(size: str, tmp_path: Path, capsys: pytest.C
 def test_damaged_pictures_that_are_skipped_are_counted_and_the_first_is_named(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quick = judge.Extractor(lambda image: (image.float().mean((2, 3)), None))
+    quick = Extractor(lambda image: (image.float().mean((2, 3)), None))
     monkeypatch.setattr(judge, "open_extractor", lambda *arguments: quick)
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
     other = "--test" if where == "--data" else "--data"

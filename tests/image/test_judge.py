@@ -12,20 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from multigen import judge as figures
 from multigen.errors import ConfigError
 from multigen.image import judge
-from multigen.image.generation import GenerationConfig
-from multigen.image.judge import (
-    Extractor,
-    Judge,
-    compare,
-    embed,
-    measure,
-    nearest_picture,
-    open_extractor,
-)
+from multigen.image.generation import PictureConfig
+from multigen.image.judge import compare, nearest_picture, open_extractor, open_judge
 from multigen.image.sampling import Sampler
 from multigen.image.sets import ImageSet, open_sets
+from multigen.judge import Extractor, embed, embed_real, measure
 from multigen.sets import Sets, numbered_as
 
 CPU = torch.device("cpu")
@@ -91,7 +85,7 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
     images = np.stack([np.full((4, 4), i, np.uint8) for i in range(60)])
     for name, part in (("all", images), ("other", images[:5])):
         np.savez(tmp_path / f"{name}.npz", images=part, labels=np.arange(len(part)) % 6)
-    c = GenerationConfig(data=str(tmp_path / "all.npz"), size=16)
+    c = PictureConfig(data=str(tmp_path / "all.npz"), size=16)
     sizes = {
         "split off": open_sets(c),
         "given": open_sets(replace(c, test=str(tmp_path / "other.npz"))),
@@ -113,7 +107,7 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
     assert held.validation is not None
     values = [{int(x) for x in s.images[:, 0, 0, 0]} for s in (held.train, held.validation, held.test)]
     assert sum(map(len, values)) == 60 == len(set.union(*values))
-    brought = open_sets(GenerationConfig(size=16))
+    brought = open_sets(PictureConfig(size=16))
     assert len(brought.test) == 359
 
 
@@ -121,7 +115,7 @@ def test_labels_that_would_say_nothing_are_not_used(tmp_path: Path) -> None:
     images = np.stack([np.full((4, 4, 3), i, np.uint8) for i in range(24)])
     np.savez(tmp_path / "two.npz", images=images, labels=np.arange(24) % 2)
     np.savez(tmp_path / "grey.npz", images=images[:4, ..., 0], labels=np.array([1, 1, 7, 7]))
-    c = GenerationConfig(data=str(tmp_path / "two.npz"), size=16)
+    c = PictureConfig(data=str(tmp_path / "two.npz"), size=16)
     one = open_sets(replace(c, hold_classes=1))  # one class is left, which is none
     assert one.train.labels is None and one.train.classes == () and one.test.labels is None
     assert one.validation is None and len(one.train) == len(one.test) == 12  # a tenth of 12 is no set
@@ -137,7 +131,7 @@ def test_a_table_of_labels_is_of_one_folder_only(tmp_path: Path) -> None:
         Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / name)
     table = tmp_path / "t.csv"
     table.write_text("file,label\n" + "".join(f"{name},{'ab'[i % 2]}\n" for i, name in enumerate(names)))
-    c = GenerationConfig(data=str(tmp_path), labels=str(table), size=16)
+    c = PictureConfig(data=str(tmp_path), labels=str(table), size=16)
     own, elsewhere = open_sets(c).test, open_sets(replace(c, test=str(tmp_path / "test"))).test
     assert own.labels is not None and own.labels.tolist() == [0, 1, 0, 1] and own.classes == ("a", "b")
     assert len(elsewhere) == 4 and elsewhere.labels is None
@@ -168,7 +162,7 @@ def test_figures_bear_the_name_of_their_network(stub: None, name: str, first: li
 
 def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_floor(stub: None) -> None:
     sets = sets_of()
-    it = Judge(sets, 120, CPU)
+    it = open_judge(sets, 120, CPU)
     floor = it.floor()
     copies = it.measure(Sampler(Copies(sets.train.images), 2))
     new = it.measure(Sampler(Copies(pictures(120, 9, 3).images), 2))
@@ -179,13 +173,13 @@ def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_flo
     assert copies["coverage"] > 0.9 and noise["coverage"] == 0
     named = it.definitions()
     assert {*floor, *copies} <= named.keys()
-    it = Judge(replace(sets, test=sets.train), 120, CPU)  # without new pictures there is nothing to compare with
+    it = open_judge(replace(sets, test=sets.train), 120, CPU)  # without new pictures there is nothing to compare with
     assert "memorisation" not in it.floor().keys() | it.measure(Sampler(Copies(sets.train.images), 2)).keys()
 
 
 def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
     sets = sets_of()
-    it = Judge(sets, 120, CPU)
+    it = open_judge(sets, 120, CPU)
     right = it.measure(Sampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
     assert right["as_asked"] == right["recognised"] == 1 and right["classes"] == 3 and right["class_kl"] < 1e-9
     shifted = it.measure(Sampler(Copies(sets.test.images.roll(1, 0)), 2, ("c0", "c1", "c2")))
@@ -196,7 +190,7 @@ def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
 
 
 def test_without_labels_no_classes_are_counted() -> None:
-    it = Judge(sets_of(12, 0), 12, CPU)
+    it = open_judge(sets_of(12, 0), 12, CPU)
     assert it.extractor_name == "efficientnet_lite0" and it.chooses_by == "fd_efficientnet_lite0"
     found = it.measure(Sampler(Copies(it.sets.train.images), 2))
     assert not {"recognised", "classes", "is_efficientnet_lite0"} & found.keys() and "fd_efficientnet_lite0" in found
@@ -204,7 +198,7 @@ def test_without_labels_no_classes_are_counted() -> None:
 
 def test_a_discriminator_that_knows_its_pictures_is_found_out(stub: None) -> None:
     sets = sets_of()
-    it = Judge(sets, 120, CPU)
+    it = open_judge(sets, 120, CPU)
     known = {x.numpy().tobytes() for x in sets.train.images}
 
     def knows(image: Tensor, label: Tensor | None) -> Tensor:
@@ -212,12 +206,12 @@ def test_a_discriminator_that_knows_its_pictures_is_found_out(stub: None) -> Non
         return torch.tensor([float(x.numpy().tobytes() in known) for x in pixels])
 
     assert it.overfitting(scores(knows), False) == {"d_overfit": 0.5}
-    assert Judge(replace(sets, validation=None), 120, CPU).overfitting(scores(knows), False) == {}
+    assert open_judge(replace(sets, validation=None), 120, CPU).overfitting(scores(knows), False) == {}
 
 
 @pytest.mark.parametrize("validation", [30, 2])
 def test_a_discriminator_that_cannot_tell_scores_nought(stub: None, validation: int) -> None:
-    it = Judge(replace(sets_of(), validation=pictures(validation, 2, 3)), 120, CPU)
+    it = open_judge(replace(sets_of(), validation=pictures(validation, 2, 3)), 120, CPU)
     draw = torch.Generator().manual_seed(0)
     for levels in (0, 1, 1000):  # one score for all, a few, all different
         d = scores(lambda image, label, n=levels: (n * torch.randn(len(image), generator=draw)).round())
@@ -225,7 +219,7 @@ def test_a_discriminator_that_cannot_tell_scores_nought(stub: None, validation: 
 
 
 def test_a_conditional_discriminator_is_told_the_classes(stub: None) -> None:
-    it, seen = Judge(sets_of(), 120, CPU), []
+    it, seen = open_judge(sets_of(), 120, CPU), []
     for conditional in (False, True):
         it.overfitting(scores(lambda image, label: seen.append(label) or image[:, 0, 0, 0]), conditional)
     assert it.sets.validation is not None and it.sets.validation.labels is not None and seen[:2] == [None, None]
@@ -234,7 +228,7 @@ def test_a_conditional_discriminator_is_told_the_classes(stub: None) -> None:
 
 def test_validation_prefers_what_is_nearer_to_the_validation_pictures(stub: None) -> None:
     sets = sets_of()
-    it = Judge(sets, 1000, CPU)
+    it = open_judge(sets, 1000, CPU)
     assert it.samples == 120 and sets.validation is not None  # no more than there are training pictures
     made = (sets.validation.images, sets.test.images, sets.test.images // 2)
     found = [it.validate(Sampler(Copies(images), 2, ("c0", "c1", "c2"))) for images in made]
@@ -251,7 +245,7 @@ def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.M
 
     monkeypatch.setattr(judge, "open_extractor", lambda *arguments: Extractor(look))
     train = replace(pictures(12, 1, 3), labels=torch.tensor([0] * 6 + [1] * 3 + [2] * 3))
-    it = Judge(Sets(train, None, pictures(12, 2, 3)), 12, CPU)
+    it = open_judge(Sets(train, None, pictures(12, 2, 3)), 12, CPU)
     made = torch.arange(12, dtype=torch.uint8).view(12, 1, 1, 1).repeat(1, 1, 16, 16)
     found = it.measure(Sampler(Copies(made), 2, ("c0", "c1", "c2")))
     assert found["recognised"] == 0.5 and found["classes"] == 3
@@ -262,7 +256,7 @@ def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.M
 
 
 def test_the_floor_has_the_inception_score_without_labels_too(stub: None) -> None:
-    it = Judge(Sets(pictures(60, 1), None, pictures(60, 2)), 60, CPU, "inception")
+    it = open_judge(Sets(pictures(60, 1), None, pictures(60, 2)), 60, CPU, "inception")
     found = it.measure(Sampler(Copies(it.sets.test.images), 2)).keys()
     assert {"fid", "kid", "inception_score"} <= found <= it.definitions().keys()
     assert it.floor().keys() == found - {"memorisation"}
@@ -278,11 +272,11 @@ def test_features_do_not_depend_on_the_batch() -> None:
 
 def test_features_of_real_pictures_are_kept_and_belong_to_their_network(monkeypatch: pytest.MonkeyPatch) -> None:
     sets, calls = sets_of(), []
-    monkeypatch.setattr(judge, "embed", lambda *a: calls.append(a) or embed(*a))
+    monkeypatch.setattr(figures, "embed", lambda *a: calls.append(a) or embed(*a))
     for weight, expected in ((1.0, 1), (1.0, 1), (2.0, 2)):
         extract = Extractor(features_by_brightness, [torch.tensor(weight)])
         monkeypatch.setattr(judge, "open_extractor", lambda *a, extract=extract: extract)
-        Judge(sets, 120, CPU).features_of(sets.test)
+        open_judge(sets, 120, CPU).features_of(sets.test)
         assert len(calls) == expected  # other weights give other features
 
 
@@ -293,7 +287,7 @@ def test_a_classifier_trained_anew_makes_features_anew(tmp_path: Path, monkeypat
     images, found = pictures(40, 1, 3), []
     for _ in range(2):
         extract = open_extractor("classifier", images, CPU)
-        kept = judge.embed_real("classifier", extract, images.images, CPU)
+        kept = embed_real("classifier", extract, images.images, CPU)
         found.append(kept)
         assert torch.equal(kept, embed(extract, images.images, CPU)[0])
         for path in (tmp_path / "cache").glob("classifier-*"):
@@ -305,12 +299,12 @@ def test_the_same_labels_make_no_other_classifier_and_features_but_other_labels_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     train, embedded, trained, quick = judge.train_classifier, [], [], {"steps": 3, "batch": 8}
-    monkeypatch.setattr(judge, "embed", lambda *a: embedded.append(a) or embed(*a))
+    monkeypatch.setattr(figures, "embed", lambda *a: embedded.append(a) or embed(*a))
     monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: trained.append(a) or train(*a, **k, **quick))
     images, labels = pictures(24, 1, 3), torch.arange(24) % 3
     for known, times in ((labels, 1), (labels, 1), (labels.flip(0), 2)):
         extract = open_extractor("classifier", replace(images, labels=known), CPU)
-        judge.embed_real("classifier", extract, images.images, CPU)
+        embed_real("classifier", extract, images.images, CPU)
         assert (len(trained), len(embedded)) == (times, times)
 
 
@@ -318,17 +312,17 @@ def test_the_floor_counts_classes_by_name_and_not_those_that_were_never_trained(
     sets = sets_of()
     assert sets.test.labels is not None
     backwards = replace(sets.test, labels=2 - sets.test.labels, classes=("c2", "c1", "c0"))
-    floor = Judge(replace(sets, test=numbered_as(backwards, sets.train.classes)), 120, CPU).floor()
+    floor = open_judge(replace(sets, test=numbered_as(backwards, sets.train.classes)), 120, CPU).floor()
     assert floor["as_asked"] == 1 and floor["classes"] == 3
     others = replace(sets.test, classes=("x", "y", "z"))
-    floor = Judge(replace(sets, test=numbered_as(others, sets.train.classes)), 120, CPU).floor()
+    floor = open_judge(replace(sets, test=numbered_as(others, sets.train.classes)), 120, CPU).floor()
     assert not {"as_asked", "classes", "class_kl", "recognised"} & floor.keys() and "fd_classifier" in floor
 
 
 def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None) -> None:
     sets = sets_of()
     rare = pictures(120, 1, 3).subset([*range(0, 120, 3), *range(0, 120, 3), *range(1, 120, 6), *range(2, 120, 6)])
-    it = Judge(replace(sets, train=rare), 60, CPU)
+    it = open_judge(replace(sets, train=rare), 60, CPU)
     asked: list[Tensor] = []
 
     class Obeys(Copies):
@@ -344,7 +338,7 @@ def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None)
 
 
 def test_nearest_shows_a_copy_above_itself(stub: None) -> None:
-    it = Judge(sets_of(), 120, CPU)
+    it = open_judge(sets_of(), 120, CPU)
     chosen = it.sets.train.images[[7, 5, 100]]
     sheet = np.asarray(nearest_picture(chosen, it))
     assert np.array_equal(sheet[:16], sheet[-16:]) and np.array_equal(sheet[:16, 18:34], chosen[1, 0])

@@ -1,4 +1,4 @@
-"""A generator that has collapsed makes few different pictures, whatever the latents. Here it is noticed, and said in words."""
+"""A generator that has collapsed makes few different items, whatever the latents. Here it is noticed, and said in words."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import adaptive_avg_pool2d
 
 from multigen.progress import say
 
@@ -18,24 +17,27 @@ alone (the perceptron begins with a single grey digit, and needs 1,500 of 12,000
 
 
 @torch.no_grad()
-def diversity(generator: nn.Module, latents: Tensor, labels: Tensor | None, real: Tensor) -> float:
-    """How far samples lie from their nearest neighbour among each other, over the same of as many real pictures.
+def diversity(
+    generator: nn.Module, latents: Tensor, labels: Tensor | None, real: Tensor, coarse: Callable[[Tensor], Tensor]
+) -> float:
+    """How far samples lie from their nearest neighbour among each other, over the same of as many real items.
 
-    About 1 for a generator as diverse as the data, 0 for one that makes a single picture. Distances are of pixels averaged
-    to 16 x 16, so that noise does not pass for variety. The generator runs in training mode; its buffers stay as they are.
+    About 1 for a generator as diverse as the data, 0 for one that makes a single item. The generator runs in training mode;
+    its buffers stay as they are.
 
     Args:
         latents: (N, latent); `labels` (N,) or None.
-        real: uint8 (N, C, H, W).
+        real: (N, ...), float32 on the CPU, as the generator makes them.
+        coarse: items (N, ...) -> vectors (N, D) between which distances are taken: without detail, so that noise does not pass
+            for variety.
     """
     state = {k: v for k, v in generator.named_parameters()} | {k: v.clone() for k, v in generator.named_buffers()}
     fake = functional_call(generator, state, (latents, labels if labels is None else labels.to(latents.device)))
-    return _spread(fake.float().cpu()) / max(_spread(real.float() / 127.5 - 1), 1e-8)
+    return _spread(coarse(fake.float().cpu())) / max(_spread(coarse(real)), 1e-8)
 
 
-def _spread(image: Tensor) -> float:
-    """Mean distance of a picture (B, C, H, W) to its nearest neighbour in the batch."""
-    flat = adaptive_avg_pool2d(image, 16).flatten(1)  # (B, 256 C)
+def _spread(flat: Tensor) -> float:
+    """Mean distance of a vector (N, D) to its nearest neighbour among the others."""
     distance = torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(float("inf"))
     return distance.min(1).values.mean().item()
 
@@ -53,8 +55,8 @@ def watch(trainer: Any, look: Callable[[], float], lows: float, signals: Mapping
     if lows + 1 < IN_A_ROW:
         return lows + 1, f"diversity {found:.2f}, below {LOW}"
     said = (
-        f"step {trainer.step}: the generator has collapsed: samples differ {found:.0%} as much as real pictures do; "
-        "lower its learning rate, or try R1, DiffAugment or another method"
+        f"step {trainer.step}: the generator has collapsed: samples differ {found:.0%} as much as real ones do; lower "
+        "its learning rate, or try R1, augmentation or another method"
     )
     say(said)
     return -1.0, said

@@ -1,0 +1,260 @@
+"""What generated items of any kind are worth: distances to real ones in the features of a network, coverage, copies of training
+data.
+
+Nothing here knows what the items are. A modality brings the network as an `Extractor`, and each distance carries its name.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from multigen import features
+from multigen.cache import cached
+from multigen.errors import DataError
+from multigen.evaluation import Evaluation
+from multigen.features import Moments
+from multigen.sampling import Sampler
+from multigen.sets import ItemSet, Sets, pick, split_off
+
+__all__ = ["Extractor", "Judge", "class_score", "compare", "embed", "embed_real", "measure", "moments"]
+
+PUBLISHED = {"fd_inception": "fid", "kd_inception": "kid", "is_inception": "inception_score"}
+"""Figures that may carry the literature's names, since they are computed with its network."""
+SEED = 20_000  # of the samples that are measured
+CONFIDENT = 0.9
+NEIGHBOURS = 5  # k of density and coverage
+LABELLED = {
+    "recognised": f"share of samples to which the classifier gives a class with probability {CONFIDENT} or more",
+    "as_asked": "share of samples that the classifier takes for the class asked for",
+}
+OVERFIT = (
+    "share of validation {noun} that D scores below the median of as many training {noun}, less one half: 0 where D cannot "
+    "tell them apart, 0.5 where it knows the training {noun} by heart"
+)
+S = TypeVar("S", bound=ItemSet)
+
+
+class Extractor(NamedTuple):
+    """A network that gives features."""
+
+    run: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    """Items (B, ...), as sets hold them -> features (B, D), and class probabilities (B, K) where the network has classes."""
+    key: Sequence[str | Tensor] = ()
+    """What features depend on besides the items, for the cache: weights that were trained here, or a version."""
+
+
+@torch.no_grad()
+def embed(extract: Extractor, items: Tensor, device: torch.device, batch: int = 100) -> tuple[Tensor, Tensor | None]:
+    """Features (N, D) and probabilities (N, K) or None of items (N, ...), on the CPU."""
+    found = [extract.run(part.to(device)) for part in items.split(batch)]
+    h = torch.cat([f.float().cpu() for f, _ in found])
+    return h, torch.cat([p.float().cpu() for _, p in found if p is not None]) if found[0][1] is not None else None
+
+
+def embed_real(name: str, extract: Extractor, items: Tensor, device: torch.device) -> Tensor:
+    """Features (N, D) of real items, kept in the cache."""
+    key = [items, *extract.key]
+    return cached(f"features-{name}", key, lambda: {"features": embed(extract, items, device)[0]})["features"]
+
+
+# ---------------------------------------------------------------------------------------------------- measures
+
+
+def moments(h: Tensor) -> Moments:
+    """Mean and covariance of features (N, D)."""
+    found = Moments(h.shape[1])
+    found.add(h)
+    return found
+
+
+def measure(name: str, fake: Tensor, real: Tensor) -> dict[str, float]:
+    """Figures of features (N, D) of samples beside those (M, D) of real items, from the extractor `name`.
+
+    Those of neighbours are left out where there are too few items to have any.
+    """
+    found = {
+        _named("fd", name): features.frechet_distance(moments(fake), moments(real)),
+        _named("kd", name): features.kernel_distance(fake, real)[0],
+    }
+    if min(len(real), len(fake)) > NEIGHBOURS:
+        found["precision"], found["recall"] = features.precision_recall(real, fake)
+        found["density"], found["coverage"] = features.density_coverage(real, fake, NEIGHBOURS)
+    return found
+
+
+def _named(figure: str, name: str) -> str:
+    """The figure of an extractor, e.g. fd_classifier."""
+    return PUBLISHED.get(f"{figure}_{name}", f"{figure}_{name}")
+
+
+def class_score(name: str, probabilities: Tensor | None) -> dict[str, float]:
+    """The inception score of class probabilities (N, K), under the name of their extractor; nothing without classes."""
+    if probabilities is None or len(probabilities) < 10:  # splits
+        return {}
+    # In random order: those of conditional generators come in the order of the classes asked for.
+    order = torch.randperm(len(probabilities), generator=torch.Generator().manual_seed(SEED))
+    return {_named("is", name): features.inception_score(probabilities[order])[0]}
+
+
+def compare(
+    name: str,
+    real: S,
+    fake: S,
+    device: torch.device,
+    open_extractor: Callable[[str, S, torch.device], Extractor],
+    about: str,
+) -> Evaluation:
+    """Two sets, both against one half of the real one (chosen by the hash of the names): as the floor the other half, and as
+    many of the samples at most.
+
+    An extractor that is trained here is trained on all real items, so that their halves look nearer than new ones would.
+
+    Args:
+        name: of the extractor.
+        open_extractor: gives it, from its name and the real items.
+        about: of the features and the items, for the definitions, e.g. "features: ...; cut to squares of 32 pixels".
+
+    Raises DataError for fewer than four real items.
+    """
+    if len(real) < 4:
+        raise DataError(
+            f"{real.name}: {len(real)} {real.noun}, expected at least 4, to be halved for the floor; add real {real.noun}"
+        )
+    extract = open_extractor(name, real, device)
+    half, other = split_off(real, len(real) // 2)
+    samples = split_off(fake, max(0, len(fake) - len(half)))[0]
+    target = embed_real(name, extract, other.items, device)
+    rows = {}
+    for row, part in (("real", half), ("fake", samples)):
+        h, probabilities = embed(extract, part.items, device)
+        rows[row] = measure(name, h, target) | class_score(name, probabilities)
+    n = f"{len(samples)} samples, {len(half)} real ones for the floor, against {len(other)} other real ones"
+    used = {m for row in rows.values() for m in row}
+    return Evaluation(rows, {m: f"{text}; {about}; {n}" for m, text in _definitions(name).items() if m in used})
+
+
+def _definitions(name: str) -> dict[str, str]:
+    known = (("fd", "frechet"), ("kd", "kernel"), ("is", "inception_score"))
+    named = {_named(short, name): features.DEFINITIONS[d] for short, d in known}
+    return named | {m: features.DEFINITIONS[m] for m in ("precision", "recall", "density", "coverage")}
+
+
+class Judge(Generic[S]):
+    """Measures generators on the data of one run, in the features of one extractor.
+
+    Args:
+        sets: items by their use.
+        samples: how many are measured, at most as many as there are training items.
+        name: of the extractor; one called "classifier" is trained on the labels of the training items, and knows them.
+        extract: the extractor.
+        about: as for `compare`.
+        to_input: items (N, ...), converted to a float type, as D takes them.
+    """
+
+    def __init__(
+        self,
+        sets: Sets[S],
+        samples: int,
+        device: torch.device,
+        name: str,
+        extract: Extractor,
+        about: str,
+        to_input: Callable[[Tensor], Tensor],
+    ):
+        self.sets, self.device, self.extractor_name, self.extract = sets, device, name, extract
+        self.about, self.to_input = about, to_input
+        self.samples = min(samples, len(sets.train))
+        self.chooses_by = _named("fd", name)
+
+    def features_of(self, items: S) -> Tensor:
+        """Features (N, D) of real items, from the cache where they were computed before."""
+        return embed_real(self.extractor_name, self.extract, items.items, self.device)
+
+    def validate(self, sampler: Sampler) -> dict[str, float]:
+        """Frechet distance of as many samples as are measured in the end to the validation items."""
+        assert self.sets.validation is not None
+        h = embed(self.extract, sampler.sample(self.samples, SEED + 1, self._asked(sampler)), self.device)[0]
+        real = self.features_of(self.sets.validation)
+        return {self.chooses_by: features.frechet_distance(moments(h), moments(real))}
+
+    def overfitting(self, discriminator: nn.Module, conditional: bool) -> dict[str, float]:
+        """See `OVERFIT`; nothing without validation items."""
+        unknown = self.sets.validation
+        if unknown is None:
+            return {}
+        known = self._scores(discriminator, pick(self.sets.train, len(unknown)), conditional)
+        scores = self._scores(discriminator, unknown, conditional)
+        middle = known.quantile(0.5)  # a score on it counts half
+        return {"d_overfit": ((scores < middle).float() + 0.5 * (scores == middle)).mean().item() - 0.5}
+
+    def floor(self) -> dict[str, float]:
+        """Real items in place of samples: what no generator is expected to beat.
+
+        Distances are of training items, the memorisation score of validation items, classes of the test items, since the
+        classifier knows the training items. For the same reason the distance in its own features is no strict bound: those of
+        items it was trained on differ a little from those of new ones.
+        """
+        h = self.features_of(pick(self.sets.train, self.samples))
+        found = self._distances(h)
+        if self.sets.validation is not None:
+            found |= self._memorisation(self.features_of(self.sets.validation))
+        if embed(self.extract, self.sets.test.items[:1], self.device)[1] is None:  # a network without classes
+            return found
+        probabilities = embed(self.extract, self.sets.test.items, self.device)[1]
+        if self.sets.test.labels is None:  # the test items are of other classes, or nobody knows of which
+            return found | class_score(self.extractor_name, probabilities)
+        return found | self._classes(probabilities, self.sets.test.labels)
+
+    def measure(self, sampler: Sampler) -> dict[str, float]:
+        """All figures of a generator, on the test items."""
+        asked = self._asked(sampler)
+        h, probabilities = embed(self.extract, sampler.sample(self.samples, SEED, asked), self.device)
+        return self._distances(h) | self._memorisation(h) | self._classes(probabilities, asked)
+
+    def _asked(self, sampler: Sampler) -> Tensor | None:
+        """Classes (N,) that a conditional generator is asked for: in the shares of the training items."""
+        labels = pick(self.sets.train, self.samples).labels
+        return labels if sampler.classes else None
+
+    def _distances(self, h: Tensor) -> dict[str, float]:
+        return measure(self.extractor_name, h, self.features_of(self.sets.test))
+
+    def _memorisation(self, h: Tensor) -> dict[str, float]:
+        train, test = (self.features_of(items) for items in (self.sets.train, self.sets.test))
+        try:
+            return {"memorisation": features.memorisation(h, train, test)}
+        except DataError:  # every test item is a copy of a training item: there is no ratio
+            return {}
+
+    def _classes(self, probabilities: Tensor | None, asked: Tensor | None) -> dict[str, float]:
+        """What class probabilities (N, K) say of samples whose classes should be `asked` (N,); empty without any."""
+        found = class_score(self.extractor_name, probabilities)
+        if probabilities is None or self.extractor_name != "classifier" or self.sets.train.labels is None:
+            return found
+        confidence, predicted = probabilities.max(1)
+        real = self.sets.train.labels.bincount(minlength=len(self.sets.train.classes))
+        covered, kl = features.class_balance(predicted, len(real), real)
+        found["recognised"] = (confidence >= CONFIDENT).float().mean().item()
+        found |= {"classes": float(covered), "class_kl": kl}
+        if asked is not None:
+            found["as_asked"] = (predicted == asked).float().mean().item()
+        return found
+
+    def definitions(self) -> dict[str, str]:
+        """What each figure is."""
+        noun = self.sets.train.noun
+        what = f"{self.about}; {self.samples} samples, {len(self.sets.test)} test {noun}"
+        chosen = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
+        chosen |= {m: features.DEFINITIONS[m] for m in ("classes", "class_kl")} | LABELLED
+        return {m: f"{text}; {what}" for m, text in chosen.items()} | {"d_overfit": OVERFIT.format(noun=noun)}
+
+    def _scores(self, discriminator: nn.Module, items: S, conditional: bool) -> Tensor:
+        """D's scores (N,) of real items."""
+        found, dtype = [], next((p.dtype for p in discriminator.parameters()), torch.float32)
+        for i in range(0, len(items), 100):
+            x = self.to_input(items.items[i : i + 100].to(self.device, dtype))
+            label = items.labels[i : i + 100].to(self.device) if conditional and items.labels is not None else None
+            found.append(discriminator(x, label).float().cpu())
+        return torch.cat(found)
