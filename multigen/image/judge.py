@@ -141,7 +141,7 @@ def nearest_picture(images: Tensor, by: Judge[ImageSet]) -> "Picture":
 
 
 def _about(name: str, images: ImageSet) -> str:
-    return f"features: {EXTRACTORS.get(name, name)}; pictures cut to squares of {images.images.shape[2]} pixels"
+    return f"features: {EXTRACTORS.get(name, name)}; cut to squares of {images.images.shape[2]} pixels"
 
 
 def _to_input(image: Tensor) -> Tensor:
