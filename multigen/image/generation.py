@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from multigen import generation
+from multigen import generation, sampling
 from multigen.engine import Batch, Step
 from multigen.errors import ConfigError
 from multigen.generation import RANGES, GenerationConfig, GenerationTrainer
@@ -100,7 +100,7 @@ class PictureTrainer(GenerationTrainer[C]):
         """Pixels averaged to 16 x 16: (N, C, H, W) -> (N, 256 C)."""
         return adaptive_avg_pool2d(items, 16).flatten(1)
 
-    def illustrate(self, samples: generation.Sampler) -> None:
+    def illustrate(self, samples: sampling.Sampler) -> None:
         """Writes `nearest.png`: samples above the training pictures nearest to them."""
         nearest_picture(samples.sample(16), self.judge).save(self.folder / "nearest.png")
 
