@@ -293,7 +293,7 @@ def _square(frequency: Tensor, phase: Tensor, t: Tensor, rate: int) -> Tensor:
     twice, before, now = 2 * (2 * angle).cos(), -angle.sin(), angle.sin()
     wave = torch.zeros_like(angle)
     for k in range(1, int(rate / 2 / frequency.min()) + 1, 2):
-        wave += now * ((k * frequency < rate / 2) / k)
+        wave += now * ((k * frequency < rate / 2).to(now.dtype) / k)
         before, now = now, twice * now - before
     return wave
 
