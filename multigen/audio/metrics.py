@@ -113,10 +113,10 @@ def mel_cepstral_distortion(prediction: Tensor, target: Tensor, rate: int, dtw: 
     c, d = (_cepstra(x, size, rate) for x in pair)  # (..., 13, frames)
     if dtw:
         rows = zip(c.reshape(-1, *c.shape[-2:]), d.reshape(-1, *d.shape[-2:]), strict=True)
-        squares = torch.stack([_aligned(a, b) for a, b in rows]).reshape(c.shape[:-2]).to(c.device)
+        distance = torch.stack([_aligned(a, b) for a, b in rows]).reshape(c.shape[:-2]).to(c.device)
     else:
-        squares = (c - d).square().sum(dim=-2).sqrt().mean(dim=-1)
-    return 10 / math.log(10) * math.sqrt(2) * squares
+        distance = (c - d).square().sum(dim=-2).sqrt().mean(dim=-1)
+    return 10 / math.log(10) * math.sqrt(2) * distance
 
 
 def si_sdr(prediction: Tensor, target: Tensor) -> Tensor:
@@ -126,19 +126,19 @@ def si_sdr(prediction: Tensor, target: Tensor) -> Tensor:
     """
     from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-    pair = _checked(prediction, target, 1)
-    for name, x in zip(("prediction", "target"), pair, strict=True):
-        _heard(x, name, "no scale fits it")
-    return scale_invariant_signal_distortion_ratio(*pair)
+    x, reference = _checked(prediction, target, 1)
+    _heard(x, "prediction", "nothing of the target is in it")
+    _heard(reference, "target", "no scale fits it")
+    return scale_invariant_signal_distortion_ratio(x, reference)
 
 
 def snr(prediction: Tensor, target: Tensor) -> Tensor:
     """Signal-to-noise ratio, dB. Raises a DataError as above, and for a silent target."""
     from torchmetrics.functional.audio import signal_noise_ratio
 
-    pair = _checked(prediction, target, 1)
-    _heard(pair[1], "target", "the ratio is to its energy")
-    return signal_noise_ratio(*pair)
+    x, reference = _checked(prediction, target, 1)
+    _heard(reference, "target", "the ratio is of its energy")
+    return signal_noise_ratio(x, reference)
 
 
 def pesq(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
@@ -146,21 +146,21 @@ def pesq(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
 
     Raises:
         ConfigError: another rate, or the package `pesq` (extra `speech`) is not installed.
-        DataError: as above, below a quarter of a second, a silent target, or one without an utterance.
+        DataError: as above, a quarter of a second or less, a silent recording, or one without an utterance.
     """
     mode = _pesq_mode(rate)
     _require("pesq")
     from torchmetrics.functional.audio.pesq import perceptual_evaluation_speech_quality
 
-    pair = _checked(prediction, target, rate // 4 + 1)
-    _heard(pair[1], "target", "there is no speech in it")
-    rows = zip(*(x.reshape(-1, x.shape[-1]) for x in pair), strict=True)
+    x, reference = _checked(prediction, target, rate // 4 + 1)
+    _heard(x, "prediction", "PESQ cannot bring it to its level")
+    _heard(reference, "target", "there is no speech in it")
+    rows = zip(x.reshape(-1, x.shape[-1]), reference.reshape(-1, x.shape[-1]), strict=True)
     try:
-        scores = [float(perceptual_evaluation_speech_quality(x, y, rate, mode)) for x, y in rows]
-    except Exception as error:  # PesqError, whose subclasses have no common place to be imported from
-        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else error
-        raise DataError(f"PESQ finds no speech to measure ({reason}); leave the recording out, or pesq") from error
-    return torch.tensor(scores, dtype=torch.float64).reshape(pair[0].shape[:-1])
+        scores = [float(perceptual_evaluation_speech_quality(*row, rate, mode)) for row in rows]
+    except RuntimeError as error:  # what all errors of the package are
+        raise DataError(f"PESQ cannot measure a recording ({error}); leave it out, or leave out pesq") from error
+    return torch.tensor(scores, dtype=torch.float64).reshape(x.shape[:-1])
 
 
 def stoi(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
@@ -168,20 +168,20 @@ def stoi(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
 
     Raises:
         ConfigError: the package `pystoi` (extra `speech`) is not installed.
-        DataError: as above, a silent target, or one with less than .4 seconds that are no pause.
+        DataError: as above, a silent target, or one with less than .41 seconds that are no pause.
     """
     _require("pystoi")
     from torchmetrics.functional.audio.stoi import short_time_objective_intelligibility
 
-    pair = _checked(prediction, target, math.ceil(0.4 * rate))
-    _heard(pair[1], "target", "there is no speech in it")
+    x, reference = _checked(prediction, target, math.ceil(0.41 * rate))
+    _heard(reference, "target", "there is no speech in it")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)
-            return short_time_objective_intelligibility(*pair, rate).double()
+            warnings.simplefilter("error", RuntimeWarning)  # in the place of a score of 1e-5
+            return short_time_objective_intelligibility(x, reference, rate).double()
     except RuntimeWarning as error:
-        reason = "less than .4 seconds of the target are within 40 dB of its loudest part"
-        raise DataError(f"STOI needs 30 frames of speech: {reason}; leave the recording out, or stoi") from error
+        reason = "less than .41 seconds of a target are within 40 dB of its loudest part"
+        raise DataError(f"STOI cannot measure a recording ({reason}); leave it out, or leave out stoi") from error
 
 
 METRICS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
@@ -245,7 +245,7 @@ class SoundScores:
 # ------------------------------------------------------------------------------------------------------ checks
 
 
-def _checked(prediction: Tensor, target: Tensor, least: int, same_length: bool = True) -> list[Tensor]:
+def _checked(prediction: Tensor, target: Tensor, least: int, same_length: bool = True) -> tuple[Tensor, Tensor]:
     """Both recordings in float64, after the checks; at least `least` samples long."""
     for name, x in (("prediction", prediction), ("target", target)):
         if not x.is_floating_point() or x.ndim not in (1, 2):
@@ -263,7 +263,7 @@ def _checked(prediction: Tensor, target: Tensor, least: int, same_length: bool =
     a, b = tuple(prediction.shape), tuple(target.shape)
     if a != b if same_length else a[:-1] != b[:-1]:
         raise DataError(f"prediction {a} and target {b} differ in shape; cut both to the shorter")
-    return [prediction.detach().double(), target.detach().double()]
+    return prediction.detach().double(), target.detach().double()
 
 
 def _heard(x: Tensor, name: str, why: str) -> None:
