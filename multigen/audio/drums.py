@@ -37,10 +37,10 @@ class Range(NamedTuple):
 # A decay is the time in which an envelope falls by 60 dB. Levels stand beside 1, the level of the first component.
 RANGES: dict[str, dict[str, Range]] = {
     "kick": {
-        "start": Range(110, 380, "Hz"),
+        "start": Range(90, 340, "Hz"),
         "end": Range(36, 62, "Hz"),
-        "sweep": Range(8, 50, "ms"),  # time constant of the pitch
-        "decay": Range(150, 750, "ms"),
+        "sweep": Range(6, 40, "ms"),  # time constant of the pitch
+        "decay": Range(200, 1_100, "ms"),
         "third": Range(0, 0.25, "x"),  # level of the third harmonic
         "click": Range(0, 0.5, "x"),
         "click_decay": Range(4, 20, "ms"),
@@ -49,11 +49,11 @@ RANGES: dict[str, dict[str, Range]] = {
         "tone": Range(150, 240, "Hz"),
         "ratio": Range(1.5, 1.95, "x"),  # of the second partial's frequency to the first's
         "second": Range(0.3, 0.9, "x"),
-        "tone_decay": Range(80, 300, "ms"),
-        "noise": Range(0.6, 1.6, "x"),
+        "tone_decay": Range(120, 450, "ms"),
+        "noise": Range(0.3, 1.4, "x"),
         "noise_low": Range(500, 1_300, "Hz"),
         "noise_high": Range(0.6, 0.95, "top"),
-        "noise_decay": Range(130, 480, "ms"),
+        "noise_decay": Range(180, 800, "ms"),
     },
     "closed_hat": {
         "tune": Range(0.8, 1.35, "x"),
@@ -61,7 +61,7 @@ RANGES: dict[str, dict[str, Range]] = {
         "phase": Range(0, 1, "turn", 6),
         "noise": Range(0.1, 1.2, "x"),
         "corner": Range(0.5, 0.85, "top"),
-        "decay": Range(30, 130, "ms"),
+        "decay": Range(35, 180, "ms"),
     },
     "open_hat": {
         "tune": Range(0.8, 1.35, "x"),
@@ -69,13 +69,13 @@ RANGES: dict[str, dict[str, Range]] = {
         "phase": Range(0, 1, "turn", 6),
         "noise": Range(0.1, 1.2, "x"),
         "corner": Range(0.5, 0.85, "top"),
-        "decay": Range(350, 1_100, "ms"),
+        "decay": Range(450, 1_500, "ms"),
     },
     "tom": {
         "end": Range(100, 260, "Hz"),
         "rise": Range(1.2, 2.0, "x"),  # of the first frequency over the last
         "sweep": Range(20, 100, "ms"),
-        "decay": Range(200, 800, "ms"),
+        "decay": Range(250, 1_200, "ms"),
         "skin": Range(0.05, 0.4, "x"),  # level of the drumhead's next mode, 1.59 times as high
         "noise": Range(0, 0.25, "x"),
         "noise_decay": Range(10, 60, "ms"),
@@ -85,7 +85,7 @@ RANGES: dict[str, dict[str, Range]] = {
         "bursts": Range(2.5, 4.5, "x"),  # how many, rounded: 3 or 4 before the tail
         "burst_decay": Range(12, 40, "ms"),
         "tail": Range(0.4, 1.0, "x"),
-        "tail_decay": Range(120, 500, "ms"),
+        "tail_decay": Range(150, 650, "ms"),
         "centre": Range(800, 1_500, "Hz"),
         "width": Range(1.3, 2.0, "x"),  # from the centre to either edge
     },
@@ -98,13 +98,13 @@ RANGES: dict[str, dict[str, Range]] = {
         "width": Range(1.3, 2.5, "x"),
         "strike": Range(0.3, 2.0, "x"),  # level of a first quick envelope over the slow one
         "strike_decay": Range(15, 60, "ms"),
-        "decay": Range(150, 700, "ms"),
+        "decay": Range(200, 1_000, "ms"),
     },
     "rim": {
         "low": Range(380, 620, "Hz"),
         "high": Range(1_450, 1_900, "Hz"),
         "ring": Range(0.4, 1.6, "x"),  # level of the high resonance
-        "decay": Range(20, 75, "ms"),
+        "decay": Range(25, 110, "ms"),
         "click": Range(0.1, 0.8, "x"),
         "click_decay": Range(3, 10, "ms"),
     },
