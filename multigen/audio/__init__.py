@@ -1,3 +1,3 @@
-"""Audio: a method a file; sounds, data and metrics that they share."""
+"""Sounds: files, data, a drum machine, spectra, metrics, and the methods that make them, a file a method."""
 
 __all__: list[str] = []
