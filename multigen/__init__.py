@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 def load(run: str) -> Any:
-    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for pictures from noise,
+    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for pictures or sounds from noise,
     `.generate(prompt)` for texts.
 
     `run` is a run's folder, its `model` folder, or a folder of runs (the newest complete one is taken, and named). Neither the
@@ -31,5 +31,6 @@ def load(run: str) -> Any:
 MODELS = {
     **{name: f"multigen.image.{name}" for name in ("srgan", "gan", "dcgan", "wgan", "sngan", "r3gan")},
     **{name: f"multigen.text.{name}" for name in ("seqgan",)},
+    **{name: f"multigen.audio.{name}" for name in ("wavegan", "specgan")},
 }
 """Method -> module whose `load_model(config, weights, where)` gives the ready object."""

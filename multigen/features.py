@@ -27,6 +27,7 @@ __all__ = [
     "memorisation",
     "nearest",
     "precision_recall",
+    "variety",
 ]
 
 DEFINITIONS = {
@@ -46,6 +47,8 @@ DEFINITIONS = {
     "rises with the number of samples",
     "memorisation": "mean distance of a sample to its nearest training item, divided by that of a held-out item to its own; 1: "
     "no nearer to the training set than unseen data are, 0: copies, above 1: off the data",
+    "variety": "mean distance of a sample to the nearest other sample, divided by that of a real item to its nearest among as "
+    "many real ones; about 1 for samples of the real distribution, 0: all alike",
     "classes": "number of classes that at least a tenth of an even share of the samples falls in",
     "class_kl": "KL divergence, in nats, of the samples' histogram over classes from the real one (even where it is not known); "
     "by chance alone about (classes - 1) / (2 samples)",
@@ -292,6 +295,35 @@ def memorisation(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
             "every held-out item has the features of a training item; expected unseen data; hold out others"
         )
     return of_fakes / of_held_out
+
+
+def variety(fake: Tensor, real: Tensor) -> float:
+    """How far samples lie from each other, beside real items: the mean distance of a sample to the nearest other one, divided by
+    that of a real item. 0 for copies of one sample.
+
+    Args:
+        fake, real: features (N, D) and (M, D), at least two of each; as many of both are compared, the first ones.
+
+    Raises:
+        DataError: also if all real items are alike, so that there is no ratio.
+    """
+    fake, real = _pair(fake, real, ("fake", "real"), least=2)
+    count = min(len(fake), len(real))
+    of_fakes, of_reals = (_nearest_other(x[:count]).mean().item() for x in (fake, real))
+    if not of_reals:
+        raise DataError("all real items have the same features; expected different ones; check the data and extractor")
+    return of_fakes / of_reals
+
+
+def _nearest_other(x: Tensor) -> Tensor:
+    """Distance of each row (N, D) to the nearest other row, (N,)."""
+    x = x - x.mean(0)
+    found = []
+    for rows in torch.arange(len(x), device=x.device).split(CHUNK):
+        distances = _squared_distances(x[rows], x)  # (n, N)
+        distances[torch.arange(len(rows)), rows] = torch.inf
+        found.append(distances.min(1).values.sqrt())
+    return torch.cat(found)
 
 
 def class_balance(predicted: Tensor, classes: int, real: Tensor | None = None) -> tuple[int, float]:

@@ -189,7 +189,7 @@ class GenerationTrainer(Trainer[C]):
 
     def score(self) -> Evaluation:
         """The last and the best generator beside real items; writes `samples` beside it, and what `illustrate` adds."""
-        rows, stage = {"real": self.judge.floor()}, self.plan[-1].name
+        rows, stage = self.floors(), self.plan[-1].name
         nets = {name: copy.deepcopy(self.nets[name]).eval() for name in ("G", "D")}
         samples = self.sampler_of(nets["G"])
         for which in ("last", "best") if self.judge.sets.validation is not None else ("last",):
@@ -204,6 +204,10 @@ class GenerationTrainer(Trainer[C]):
         found = {metric for row in rows.values() for metric in row}
         return Evaluation(rows, {m: text for m, text in self.judge.definitions().items() if m in found})
 
+    def floors(self) -> dict[str, dict[str, float]]:
+        """Rows that the generator's stand beside."""
+        return {"real": self.judge.floor()}
+
     def show(self, samples: Sampler, path: Path) -> None:
         """Writes samples together to one file; `path` is its name without the suffix."""
         samples.show(samples.sample(SHOWN), path.with_name(path.name + Path(samples.sheet).suffix))
@@ -213,7 +217,7 @@ class GenerationTrainer(Trainer[C]):
 
     def sampler_of(self, network: nn.Module) -> Sampler:
         """A generator in use."""
-        return self.sampler(network, self.config.latent, self.config.classes if self.config.conditional else ())
+        return self.sampler.of(network, self.config)
 
 
 def load_sampler(
@@ -235,4 +239,4 @@ def load_sampler(
     network = build(c)
     load_strict(network.state_dict(), weights.get("G", {}), f"{where}, G")
     network.to(choose_device("auto"), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return sampler(network.eval(), c.latent, c.classes if c.conditional else ())
+    return sampler.of(network.eval(), c)

@@ -4,7 +4,7 @@ data.
 Nothing here knows what the items are. A modality brings the network as an `Extractor`, and each distance carries its name.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
@@ -24,10 +24,12 @@ PUBLISHED = {"fd_inception": "fid", "kd_inception": "kid", "is_inception": "ince
 """Figures that may carry the literature's names, since they are computed with its network."""
 SEED = 20_000  # of the samples that are measured
 CONFIDENT = 0.9
+LEARNED = 0.3
 NEIGHBOURS = 5  # k of density and coverage
 LABELLED = {
     "recognised": f"share of samples to which the classifier gives a class with probability {CONFIDENT} or more",
     "as_asked": "share of samples that the classifier takes for the class asked for",
+    "classes_as_asked": f"number of classes of which at least {LEARNED:.0%} of the samples are taken for what was asked for",
 }
 OVERFIT = (
     "share of validation {noun} that D scores below the median of as many training {noun}, less one half: 0 where D cannot "
@@ -151,6 +153,7 @@ class Judge(Generic[S]):
         extract: the extractor.
         about: as for `compare`.
         to_input: items (N, ...), converted to a float type, as D takes them.
+        also: more extractors by name, in whose features only the Frechet distance is taken.
     """
 
     def __init__(
@@ -162,15 +165,16 @@ class Judge(Generic[S]):
         extract: Extractor,
         about: str,
         to_input: Callable[[Tensor], Tensor],
+        also: Mapping[str, Extractor] | None = None,
     ):
         self.sets, self.device, self.extractor_name, self.extract = sets, device, name, extract
-        self.about, self.to_input = about, to_input
+        self.about, self.to_input, self.also = about, to_input, also or {}
         self.samples = min(samples, len(sets.train))
         self.chooses_by = _named("fd", name)
 
-    def features_of(self, items: S) -> Tensor:
-        """Features (N, D) of real items, from the cache where they were computed before."""
-        return embed_real(self.extractor_name, self.extract, items.items, self.device)
+    def features_of(self, items: S, name: str = "") -> Tensor:
+        """Features (N, D) of real items, from the cache where they were computed before, by the extractor or one of `also`."""
+        return embed_real(name or self.extractor_name, self.also.get(name, self.extract), items.items, self.device)
 
     def validate(self, sampler: Sampler) -> dict[str, float]:
         """Frechet distance of as many samples as are measured in the end to the validation items."""
@@ -196,8 +200,8 @@ class Judge(Generic[S]):
         classifier knows the training items. For the same reason the distance in its own features is no strict bound: those of
         items it was trained on differ a little from those of new ones.
         """
-        h = self.features_of(pick(self.sets.train, self.samples))
-        found = self._distances(h)
+        known = pick(self.sets.train, self.samples)
+        found = self._distances(self.features_of(known), {name: self.features_of(known, name) for name in self.also})
         if self.sets.validation is not None:
             found |= self._memorisation(self.features_of(self.sets.validation))
         if embed(self.extract, self.sets.test.items[:1], self.device)[1] is None:  # a network without classes
@@ -210,16 +214,27 @@ class Judge(Generic[S]):
     def measure(self, sampler: Sampler) -> dict[str, float]:
         """All figures of a generator, on the test items."""
         asked = self._asked(sampler)
-        h, probabilities = embed(self.extract, sampler.sample(self.samples, SEED, asked), self.device)
-        return self._distances(h) | self._memorisation(h) | self._classes(probabilities, asked)
+        return self.figures(sampler.sample(self.samples, SEED, asked), asked)
+
+    def figures(self, items: Tensor, asked: Tensor | None) -> dict[str, float]:
+        """All figures of items (N, ...) that pass for samples, whose classes should be `asked` (N,)."""
+        h, probabilities = embed(self.extract, items, self.device)
+        others = {name: embed(extract, items, self.device)[0] for name, extract in self.also.items()}
+        return self._distances(h, others) | self._memorisation(h) | self._classes(probabilities, asked)
 
     def _asked(self, sampler: Sampler) -> Tensor | None:
         """Classes (N,) that a conditional generator is asked for: in the shares of the training items."""
         labels = pick(self.sets.train, self.samples).labels
         return labels if sampler.classes else None
 
-    def _distances(self, h: Tensor) -> dict[str, float]:
-        return measure(self.extractor_name, h, self.features_of(self.sets.test))
+    def _distances(self, h: Tensor, others: Mapping[str, Tensor]) -> dict[str, float]:
+        """Figures of features (N, D), and Frechet distances of those of other extractors by their names."""
+        found = measure(self.extractor_name, h, self.features_of(self.sets.test))
+        for name, other in others.items():
+            target = self.features_of(self.sets.test, name)
+            found[_named("fd", name)] = features.frechet_distance(moments(other), moments(target))
+        real = self.features_of(pick(self.sets.train, self.samples))
+        return found | {"variety": features.variety(h, real)}
 
     def _memorisation(self, h: Tensor) -> dict[str, float]:
         train, test = (self.features_of(items) for items in (self.sets.train, self.sets.test))
@@ -239,7 +254,10 @@ class Judge(Generic[S]):
         found["recognised"] = (confidence >= CONFIDENT).float().mean().item()
         found |= {"classes": float(covered), "class_kl": kl}
         if asked is not None:
-            found["as_asked"] = (predicted == asked).float().mean().item()
+            right = (predicted == asked).double()
+            shares = [right[asked == label].mean().item() for label in asked.unique()]
+            found["as_asked"] = right.mean().item()
+            found["classes_as_asked"] = float(sum(share >= LEARNED for share in shares))
         return found
 
     def definitions(self) -> dict[str, str]:
@@ -247,7 +265,8 @@ class Judge(Generic[S]):
         noun = self.sets.train.noun
         what = f"{self.about}; {self.samples} samples, {len(self.sets.test)} test {noun}"
         chosen = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
-        chosen |= {m: features.DEFINITIONS[m] for m in ("classes", "class_kl")} | LABELLED
+        chosen |= {m: features.DEFINITIONS[m] for m in ("variety", "classes", "class_kl")} | LABELLED
+        chosen |= {_named("fd", name): features.DEFINITIONS["frechet"] for name in self.also}
         return {m: f"{text}; {what}" for m, text in chosen.items()} | {"d_overfit": OVERFIT.format(noun=noun)}
 
     def _scores(self, discriminator: nn.Module, items: S, conditional: bool) -> Tensor:
@@ -256,5 +275,7 @@ class Judge(Generic[S]):
         for i in range(0, len(items), 100):
             x = self.to_input(items.items[i : i + 100].to(self.device, dtype))
             label = items.labels[i : i + 100].to(self.device) if conditional and items.labels is not None else None
-            found.append(discriminator(x, label).float().cpu())
+            found.append(
+                discriminator(x, label).float().reshape(len(x), -1).mean(1).cpu()
+            )  # of several logits the mean
         return torch.cat(found)

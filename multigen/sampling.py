@@ -1,7 +1,7 @@
 """Using a trained generator: samples by seed and class, walks between latents, files of them. A modality derives its own."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,11 @@ class Sampler:
 
     def __init__(self, network: nn.Module, latent: int, classes: tuple[str, ...] = (), batch: int = 64):
         self.network, self.latent, self.classes, self.batch = network, latent, classes, batch
+
+    @classmethod
+    def of(cls, network: nn.Module, config: Any) -> Self:
+        """The sampler of a generator that was trained by `config` (`multigen.generation.GenerationConfig`)."""
+        return cls(network, config.latent, config.classes if config.conditional else ())
 
     # ---------------------------------------------------------------------------------- what a modality states
 

@@ -1,0 +1,115 @@
+"""What generated sounds are worth: distances to real ones in the features of a log-mel spectrum or of a classifier.
+
+The networks by which the literature measures sounds (VGGish, CLAP, the classifier of WaveGAN's authors) cannot be had without
+a download, or at all. So figures carry other names: `logmel`, a fixed summary of the spectrum, and `classifier`, trained here on
+the labelled training recordings; compare them within one set of data.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from multigen import judge
+from multigen.audio.data import SoundSet
+from multigen.audio.spectral import log_mel
+from multigen.cache import cached
+from multigen.classifier import Classifier, train_classifier
+from multigen.errors import ConfigError
+from multigen.evaluation import Evaluation
+from multigen.judge import Extractor, Judge
+from multigen.progress import say
+from multigen.sets import Sets
+
+__all__ = ["EXTRACTORS", "compare", "logmel", "open_extractor", "open_judge", "spectrogram"]
+
+WINDOW, HOP = 0.032, 0.008  # seconds
+BANDS, PARTS = 40, 8
+EXTRACTORS = {
+    "logmel": f"natural logarithm of the power in {BANDS} mel bands (32 ms windows every 8 ms, at least 1e-5), its means in "
+    f"{PARTS} parts of the sound, {BANDS * PARTS} features",
+    "classifier": "a small convolutional network trained here on the log-mel spectrograms of the labelled training recordings, "
+    "128 features",
+}
+
+
+def spectrogram(sounds: Tensor, rate: int) -> Tensor:
+    """Log-mel spectrograms (B, 1, BANDS, frames) of sounds (B, 1, T); frames of 32 ms every 8 ms."""
+    n_fft = round(WINDOW * rate)
+    return log_mel(sounds, rate, n_fft, round(HOP * rate), BANDS)
+
+
+def logmel(sounds: Tensor, rate: int) -> Tensor:
+    """Features (N, BANDS * PARTS) of sounds (N, 1, T): see `EXTRACTORS`."""
+    parts = [adaptive_avg_pool2d(spectrogram(x, rate), (BANDS, PARTS)).flatten(1) for x in sounds.split(500)]
+    return torch.cat(parts)
+
+
+def open_extractor(name: str, train: SoundSet, device: torch.device) -> Extractor:
+    """An extractor by its name in `EXTRACTORS`; the recordings give the rate, and for `classifier` the labels.
+
+    Raises ConfigError for another name, or a classifier without labels.
+    """
+    if name == "logmel":
+        rate = train.rate
+        return Extractor(lambda x: (logmel(x, rate), None), [f"{rate} Hz"])
+    if name != "classifier":
+        raise ConfigError(f"extractor {name!r}: expected one of {', '.join(EXTRACTORS)}")
+    if train.labels is None:
+        raise ConfigError(f"extractor classifier: {train.name} has no labels; take logmel, or give --labels")
+    return _classifier(train, device)
+
+
+def _classifier(train: SoundSet, device: torch.device) -> Extractor:
+    rate, labels, classes = train.rate, train.labels, len(train.classes)
+    assert labels is not None
+
+    def unit(spectra: Tensor) -> Tensor:
+        return (spectra + 5) / 4  # about -1.6..1.6
+
+    def trained() -> dict[str, Tensor]:
+        say(f"training a classifier of {classes} classes on {train.name}, whose features samples are compared in")
+        spectra = torch.cat([spectrogram(x, rate) for x in train.items.split(500)])
+        return train_classifier(spectra, labels, classes, to_input=unit, device=device).state_dict()
+
+    network = Classifier(1, classes)
+    weights = cached("sound-classifier", [train.items, labels, f"{rate} Hz"], trained)
+    network.load_state_dict(weights)
+    network.to(device).eval()
+
+    def extract(sounds: Tensor) -> tuple[Tensor, Tensor | None]:
+        h = network.features(unit(spectrogram(sounds, rate)))
+        return h, network.head(h).softmax(1)
+
+    return Extractor(extract, [weights[name] for name in sorted(weights)])
+
+
+def open_judge(
+    sets: Sets[SoundSet], samples: int, device: torch.device, to_input: Callable[[Tensor], Tensor] = torch.clone
+) -> Judge[SoundSet]:
+    """Judges by the classifier where there are labels, and by log-mel spectra always.
+
+    Args:
+        to_input: sounds (N, 1, T) as D takes them.
+    """
+    train = sets.train
+    names = ["logmel"] if train.labels is None else ["classifier", "logmel"]
+    extractors = {name: open_extractor(name, train, device) for name in names}
+    first = names[0]
+    about = f"features: {_about(names)}; {_form(train)}"
+    others = {name: extractors[name] for name in names[1:]}
+    return Judge(sets, samples, device, first, extractors[first], about, to_input, others)
+
+
+def _about(names: list[str]) -> str:
+    return "; ".join(f"{name}, {EXTRACTORS[name]}" for name in names)
+
+
+def _form(sounds: SoundSet) -> str:
+    return f"sounds of {sounds.items.shape[2]} samples at {sounds.rate} Hz"
+
+
+def compare(name: str, real: SoundSet, fake: SoundSet, device: torch.device) -> Evaluation:
+    """Two sets of sounds, as `multigen.judge.compare`."""
+    return judge.compare(name, real, fake, device, open_extractor, f"features: {_about([name])}; {_form(real)}")

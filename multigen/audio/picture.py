@@ -1,0 +1,55 @@
+"""Pictures of sounds: the waveform, and below it the log-mel spectrogram, low frequencies at the bottom."""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from multigen.audio.spectral import log_mel
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["draw"]
+
+WIDTH, WAVE, BANDS, GAP = 160, 32, 64, 6  # pixels
+FLOOR, TOP = -10.0, 1.0  # natural logarithms of the mel power that are black and white
+
+
+def draw(sounds: Tensor, rate: int, columns: int = 0, below: Tensor | None = None) -> "Picture":
+    """Sounds (N, 1, T), row by row, as one grey PIL picture.
+
+    Args:
+        columns: sounds a row; 0: about twice as many rows as columns.
+        below: (N, 1, T), each drawn under the sound of the same number, as for comparison.
+    """
+    from PIL import Image
+
+    tiles = [_tile(x[0], rate) for x in sounds.float().cpu()]
+    if below is not None:
+        tiles = [torch.cat([a, _tile(x[0], rate)]) for a, x in zip(tiles, below.float().cpu(), strict=True)]
+    columns = columns or max(1, math.ceil(math.sqrt(len(tiles) / 2)))
+    height, rows = tiles[0].shape[0], math.ceil(len(tiles) / columns)
+    sheet = torch.full((rows * (height + GAP) - GAP, columns * (WIDTH + GAP) - GAP), 255, dtype=torch.uint8)
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * (height + GAP), i % columns * (WIDTH + GAP)
+        sheet[top : top + height, left : left + WIDTH] = tile
+    return Image.fromarray(sheet.numpy())
+
+
+def _tile(sound: Tensor, rate: int) -> Tensor:
+    """uint8 (WAVE + BANDS, WIDTH) of a sound (T,)."""
+    wave = torch.full((WAVE, WIDTH), 230, dtype=torch.uint8)
+    parts = sound.clamp(-1, 1).tensor_split(WIDTH)
+    middle = (WAVE - 1) / 2
+    for x, part in enumerate(parts):
+        if len(part):
+            low, high = (round(middle - middle * v.item()) for v in (part.max(), part.min()))
+            wave[low : high + 1, x] = 0
+    n_fft = 1 << max(5, round(math.log2(rate * 0.032)))
+    spectrum = log_mel(sound, rate, n_fft, n_fft // 4, BANDS)  # (BANDS, frames)
+    grey = ((spectrum - FLOOR) / (TOP - FLOOR)).clamp(0, 1) * 255
+    grey = interpolate(grey[None, None], (BANDS, WIDTH), mode="bilinear")[0, 0].flip(0)  # (BANDS, WIDTH)
+    return torch.cat([wave, grey.round().to(torch.uint8)])

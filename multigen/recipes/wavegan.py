@@ -1,0 +1,15 @@
+"""Sounds from noise: trains WaveGAN and says how its samples compare with real recordings.
+
+python -m multigen.recipes.wavegan                           # embedded drum machine, minutes on a laptop
+python -m multigen.recipes.wavegan default --data sounds/    # your own recordings
+"""
+
+from multigen.audio.wavegan import PRESETS, WaveGANTrainer
+from multigen.recipes.runner import main
+
+__all__ = ["PRESETS", "TRAINER"]
+
+TRAINER = WaveGANTrainer
+
+if __name__ == "__main__":
+    main(TRAINER, PRESETS)
