@@ -39,7 +39,7 @@ WRITES = {
 FILTER_WIDTH = 64
 """Zero crossings on each side of the resampler's windowed sinc. With torchaudio's 6 a tone at 1.05 of the new Nyquist
 frequency comes back as a third of its amplitude and one at .9 loses a quarter; with 64, under .001 both; as fast."""
-BLOCK = 1 << 16  # frames coded at once: libsndfile's Vorbis encoder overflows the stack on minutes in one piece
+BLOCK = 1 << 16  # frames encoded at once: libsndfile's Vorbis encoder overflows the stack on minutes in one piece
 LONGEST = 1 << 31  # frames, 12 hours at 48 kHz: more is a damaged header
 UNKNOWN = 0x7FFF0000  # bytes: from here on, the size that programs write which do not know it yet (into a pipe)
 TAIL = 1 << 16  # bytes: the most that a page of Ogg has is 65,307
@@ -100,28 +100,21 @@ def read_sound(
             )
         before = file.samplerate
         try:
-            _skip(file, start)
-            samples = file.read(count, dtype="float32", always_2d=True)  # (T, C)
+            # libmpg123, after a jump, lacks the bits that frames of an .mp3 borrow from those before: it gives silence.
+            # soundfile jumps after every read, so that only one read from the beginning is right.
+            passed = start if file.format == "MP3" else 0
+            file.seek(start - passed)
+            samples = file.read(passed + count, dtype="float32", always_2d=True)[passed:]  # (T, C)
         except (soundfile.SoundFileError, MemoryError, OSError) as error:
             raise _bad(path, f"it cannot be decoded ({_reason(error)})") from error
     if len(samples) < count:
-        raise _bad(path, f"it ends after {start + len(samples)} of {start + count} frames")
+        raise _bad(path, f"it ends before frame {start + count}, which its header promises")
     if not np.isfinite(samples).all():
         raise _bad(path, f"{np.count_nonzero(~np.isfinite(samples))} of its samples are NaN or infinite")
     sound = torch.from_numpy(np.ascontiguousarray(samples.T))  # (C, T)
     if mono:
         sound = sound.mean(0, keepdim=True)  # (1, T)
     return (resample(sound, before, rate), rate) if rate else (sound, before)
-
-
-def _skip(file: "SoundFile", frames: int) -> None:
-    """Goes to a frame. In an .mp3 by decoding what lies before: frames there may borrow bits from many earlier ones, and
-    where libmpg123 jumps to one of these it gives silence."""
-    if file.format != "MP3":
-        file.seek(frames)
-        return
-    for i in range(0, frames, BLOCK):
-        file.read(min(BLOCK, frames - i), dtype="float32")
 
 
 @contextlib.contextmanager
