@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 
 
 def load(run: str) -> Any:
-    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for pictures or sounds from noise,
-    `.generate(prompt)` for texts.
+    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for pictures or sounds from
+    noise, `.generate(prompt)` for texts.
 
     `run` is a run's folder, its `model` folder, or a folder of runs (the newest complete one is taken, and named). Neither the
     data nor the trainer is needed. Raises CheckpointError where there is no model.
