@@ -63,8 +63,8 @@ def file_classes(root: Path, folder: Path, paths: Sequence[Path], labels: str) -
         root: the folder of the whole data; a table names files relative to it.
         folder: that of the split (see `split_folder`), in which the first folder names the class.
         paths: files in `folder`.
-        labels: "" for the folders, if each file lies in one, "none", "name" (the file name before the last _), or a CSV file
-            with the columns `file`, relative to the root, and `label`.
+        labels: "" for the folders, if each file lies in one, "none", "name" (the file name before the last _), "first" (the
+            file name before the first _), or a CSV file with the columns `file`, relative to the root, and `label`.
 
     Raises:
         ConfigError: no such table.
@@ -72,8 +72,9 @@ def file_classes(root: Path, folder: Path, paths: Sequence[Path], labels: str) -
     """
     if labels == "none":
         return None
-    if labels == "name":
-        stems = [path.stem.rpartition("_")[0] for path in paths]
+    if labels in ("name", "first"):
+        find = str.rfind if labels == "name" else str.find
+        stems = [path.stem[: max(find(path.stem, "_"), 0)] for path in paths]
         if "" in stems:
             raise DataError(
                 f"{paths[stems.index('')]}: expected CLASS_NAME in the file's name; rename it, or --labels none"
@@ -95,7 +96,7 @@ def _read_csv(labels: str, root: Path) -> dict[str, str]:
         path = locate(labels, "a CSV file")
     except DataError as error:
         raise ConfigError(
-            f"labels {labels!r}: expected none, name, or the path of a CSV file; there is no such file"
+            f"labels {labels!r}: expected none, name, first, or the path of a CSV file; there is no such file"
         ) from error
     table: dict[str, str] = {}
     try:

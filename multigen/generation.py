@@ -49,7 +49,8 @@ class GenerationConfig:
     test: str = ""
     """Data that are measured against in the end; empty: those the data bring for it, else a tenth of them."""
     labels: str = ""
-    """Classes of a folder's files: empty, its folders; name, the file name before the last _; none; or a CSV file."""
+    """Classes of a folder's files: empty, its folders; name, the file name before the last _; first, before the first _; none; or
+    a CSV file."""
     classes: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
     """Names of the classes; filled in from the data."""
     hold: int = 500

@@ -60,6 +60,10 @@ class ItemSet:
             names=tuple(self.names[i] for i in chosen.tolist()),
         )
 
+    def origins(self) -> tuple[str, ...]:
+        """N names of what each item was cut from; items of one origin are held out together. Here each is its own."""
+        return self.names
+
     def to_source(self) -> TensorSource:
         """Batches of `key` (B, ...), and where there are labels "label" (B,) int64."""
         labels = {} if self.labels is None else {"label": self.labels}
@@ -99,7 +103,7 @@ def open_sets(c: Any, read: Callable[[str, str, str, S | None], S]) -> Sets[S]:
         if len(train.classes) < 2:
             train = replace(train, labels=None, classes=())
     else:
-        table = c.test and c.labels not in ("", "none", "name")  # a table names the files of one folder only
+        table = c.test and c.labels not in ("", "none", "name", "first")  # a table names the files of one folder only
         labels = "none" if table or train.labels is None else c.labels
         try:
             test = read(c.test or c.data, "test", labels, train)
@@ -130,7 +134,8 @@ def split_off(items: S, count: int, seed: int = 0) -> tuple[S, S]:
     """Splits a set into (the rest, `count` items held out) by a hash of the names; the order of each part stays.
 
     Where there are labels, each class gives its share, rounded so that the total is `count`. A greater count holds out the
-    same items and more.
+    same items and more. Items cut from one recording are held out together, so `count` is then the least that are; but if
+    all are of one recording, they are divided singly.
 
     Raises ConfigError if count is below 0, or none would remain.
     """
@@ -139,19 +144,23 @@ def split_off(items: S, count: int, seed: int = 0) -> tuple[S, S]:
             f"{count} of {len(items)} {items.noun} are to be held out, expected 0 to {len(items) - 1}; hold out fewer, or add "
             f"{items.noun}"
         )
-    labels = [0] * len(items) if items.labels is None else items.labels.tolist()
-    sizes, seen, share = Counter(labels), Counter[int](), {}
-    ranked = sorted(range(len(items)), key=lambda i: _hash(items.names[i], seed))
-    for i in ranked:
-        share[i] = (seen[labels[i]] + 0.5) / sizes[labels[i]]  # of its class that is held out once this item is
-        seen[labels[i]] += 1
-    held = set(sorted(ranked, key=share.__getitem__)[:count])
+    origins = items.origins()
+    held: set[int] = set()
+    for members in _in_turn(items, items.names if len(set(origins)) == 1 else origins, seed):
+        if len(held) >= count or len(held) + len(members) == len(items):
+            break
+        held.update(members)
     return items.subset(i for i in range(len(items)) if i not in held), items.subset(sorted(held))
 
 
 def pick(items: S, count: int) -> S:
-    """`count` items that stand for the set, each class giving its share (see `split_off`); all, where there are no more."""
-    return split_off(items, count)[1] if count < len(items) else items
+    """`count` items that stand for the set, each class giving its share (see `split_off`); all, where there are no more.
+
+    Several may be cut from one recording.
+    """
+    if count >= len(items):
+        return items
+    return items.subset(sorted(i for members in _in_turn(items, items.names, 0)[:count] for i in members))
 
 
 def split_off_classes(items: S, count: int) -> tuple[S, S]:
@@ -189,6 +198,21 @@ def numbered_as(items: S, classes: tuple[str, ...]) -> S:
         return replace(items, labels=None, classes=())
     numbers = torch.tensor([classes.index(name) for name in items.classes])
     return replace(items, labels=numbers[items.labels], classes=classes)
+
+
+def _in_turn(items: ItemSet, origins: Sequence[str], seed: int) -> list[list[int]]:
+    """The items of each origin, in the order in which they are held out."""
+    labels = [0] * len(items) if items.labels is None else items.labels.tolist()
+    members: dict[str, list[int]] = {}
+    for i, origin in enumerate(origins):
+        members.setdefault(origin, []).append(i)
+    sizes, seen, share = Counter(labels), Counter[int](), {}
+    ranked = sorted(members, key=lambda origin: _hash(origin, seed))
+    for origin in ranked:
+        label, count = labels[members[origin][0]], len(members[origin])
+        share[origin] = (seen[label] + count / 2) / sizes[label]  # of its class that is held out with half of this one
+        seen[label] += count
+    return [members[origin] for origin in sorted(ranked, key=share.__getitem__)]
 
 
 def _hash(name: str, seed: int) -> bytes:

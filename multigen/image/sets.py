@@ -62,7 +62,8 @@ def open_images(
         split: "train" or "test"; where the data have no splits, all are "train".
         channels: 1 for grey (luma of BT.601), 3 for RGB, 0 for what the data are; a file is grey by its mode (L, I;16, ...).
         labels: "" for those that the data bring (of files: the folder, if each lies in one; a single class is none), "none",
-            "name" (the file name before the last _), or a CSV file with the columns `file`, relative to the folder, and `label`.
+            "name" (the file name before the last _), "first" (before the first _), or a CSV file with the columns `file`,
+            relative to the folder, and `label`.
         skip_bad: leave out files that cannot be decoded, and list them in `.skipped`.
 
     Raises:

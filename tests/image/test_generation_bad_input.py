@@ -49,7 +49,7 @@ def table(place: Path, *lines: str) -> Words:
 CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
     "no table": (
         lambda p: ["--data", pictures(p / "p"), "--labels", "no.csv"],
-        r"labels 'no\.csv': expected none, name, or the path of a CSV file",
+        r"labels 'no\.csv': expected none, name, first, or the path of a CSV file",
     ),
     "a table without a file": (
         lambda p: table(p, "0.png,a"),

@@ -206,7 +206,7 @@ def test_a_table_that_does_not_fit_is_named(tmp_path: Path, text: str, message: 
 def test_labels_that_cannot_be_had_are_named(tmp_path: Path) -> None:
     for i in range(2):
         write(tmp_path / f"a_{i}.png")
-    with pytest.raises(ConfigError, match=r"labels 'no\.csv': expected none, name, or the path of a CSV file"):
+    with pytest.raises(ConfigError, match=r"labels 'no\.csv': expected none, name, first, or the path of a CSV file"):
         open_images(str(tmp_path), 8, labels="no.csv")
     with pytest.raises(DataError, match=r"labels 'name' give one class only; .*--labels none"):
         open_images(str(tmp_path), 8, labels="name")
