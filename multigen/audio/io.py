@@ -124,7 +124,8 @@ def _open(path: str | Path) -> Iterator["SoundFile"]:
 
     place = Path(path)
     if not place.is_file():
-        raise _bad(path, "this is a folder" if place.is_dir() else "there is no such file")
+        what = "this is a folder" if place.is_dir() else "there is no such file"
+        raise DataError(f"{path}: {what}; expected a sound file; check the path, or go on without it: --skip-bad")
     try:
         cut = _cut_off(place)
         file = soundfile.SoundFile(place)
