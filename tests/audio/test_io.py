@@ -162,6 +162,17 @@ def test_bytes_after_the_samples_and_sizes_that_are_not_known_yet_are_no_fault(t
         read_info(tmp_path / "odd.wav")
 
 
+def test_an_empty_last_page_ends_an_ogg(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.ogg", noise(9000, 1), subtype="VORBIS")
+    content = path.read_bytes()
+    last = content.rindex(b"OggS")
+    path.write_bytes(content + content[last : last + 22] + b"\0" * 5)  # libsndfile passes over its wrong checksum
+    assert read_info(path).frames == 9000
+    path.write_bytes(content + content[last : last + 20])
+    with pytest.raises(DataError, match=r"a.ogg: .* was cut off"):
+        read_info(path)
+
+
 def test_damaged_in_the_middle(tmp_path: Path) -> None:
     path = save(tmp_path / "a.flac", noise(20000, 1))
     content = bytearray(path.read_bytes())
