@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 import torch
 
+from multigen.audio.augment import parse_policy
 from multigen.audio.generation import SoundConfig, SoundTrainer
 from multigen.engine import Adam, Batch, Stage, Step, Terms, Update, losses, penalties
 from multigen.engine.optimisers import Optimiser
@@ -51,12 +52,13 @@ class GameTrainer(SoundTrainer[C]):
 
     def stages(self) -> list[Stage]:
         c = self.config
-        lazy = Update("r1", trains=["D"], loss=self.r1, every=c.lazy, lazy=True)
+        mixed = "mix" in parse_policy(c.augment)  # couples the rows of a batch
+        lazy = Update("r1", trains=["D"], loss=self.r1, every=c.lazy, lazy=True, couples=mixed)
         return [
             Stage("adversarial", c.steps, [
-                Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps),
+                Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps, couples=mixed),
                 *([lazy] if c.gamma else []),
-                Update("generator",     trains=["G"], loss=self.generator_loss),
+                Update("generator",     trains=["G"], loss=self.generator_loss, couples=mixed),
             ], best=self.best(), controls=[self.collapse()]),
         ]  # fmt: skip
 
