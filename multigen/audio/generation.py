@@ -51,6 +51,9 @@ class SoundConfig(GenerationConfig):
     tenth."""
     augment: str = ""
     """What is done to all that D hears: gain, shift, polarity, mix, joined by commas."""
+    features: tuple[Literal["logmel", "classifier", "drums"], ...] = ()
+    """What sounds are compared in: log-mel spectra, a classifier trained on the labels, or one trained on the drum machine; the
+    first chooses the best checkpoint. Empty: classifier, where there are labels, and logmel."""
 
     ranges = RANGES | {"rate": 1000, "length": 64}
 
@@ -71,7 +74,7 @@ class SoundTrainer(GenerationTrainer[C]):
         return open_sets(self.config)
 
     def open_judge(self, sets: Sets[SoundSet]) -> Judge[SoundSet]:
-        return open_judge(sets, self.config.samples, self.device)
+        return open_judge(sets, self.config.samples, self.device, self.config.features)
 
     def reals(self, batch: Batch, step: Step) -> Tensor:
         """Real sounds (B, 1, length) in -1..1."""

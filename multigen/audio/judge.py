@@ -5,14 +5,14 @@ a download, or at all. So figures carry other names: `logmel`, a fixed summary o
 the labelled training recordings; compare them within one set of data.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from multigen import judge
-from multigen.audio.data import SoundSet
+from multigen.audio.data import SoundSet, open_sounds
 from multigen.audio.spectral import log_mel
 from multigen.cache import cached
 from multigen.classifier import Classifier, train_classifier
@@ -31,6 +31,7 @@ EXTRACTORS = {
     f"{PARTS} parts of the sound, {BANDS * PARTS} features",
     "classifier": "a small convolutional network trained here on the log-mel spectrograms of the labelled training recordings, "
     "128 features",
+    "drums": "the same network trained here on the embedded drum machine, whatever the training recordings",
 }
 
 
@@ -54,6 +55,8 @@ def open_extractor(name: str, train: SoundSet, device: torch.device) -> Extracto
     if name == "logmel":
         rate = train.rate
         return Extractor(lambda x: (logmel(x, rate), None), [f"{rate} Hz"])
+    if name == "drums":
+        return _classifier(open_sounds("drums", train.rate, train.items.shape[2]), device)
     if name != "classifier":
         raise ConfigError(f"extractor {name!r}: expected one of {', '.join(EXTRACTORS)}")
     if train.labels is None:
@@ -86,15 +89,20 @@ def _classifier(train: SoundSet, device: torch.device) -> Extractor:
 
 
 def open_judge(
-    sets: Sets[SoundSet], samples: int, device: torch.device, to_input: Callable[[Tensor], Tensor] = torch.clone
+    sets: Sets[SoundSet],
+    samples: int,
+    device: torch.device,
+    names: Sequence[str] = (),
+    to_input: Callable[[Tensor], Tensor] = torch.clone,
 ) -> Judge[SoundSet]:
-    """Judges by the classifier where there are labels, and by log-mel spectra always.
+    """Judges by several extractors, the first of which also chooses the best checkpoint.
 
     Args:
+        names: of `EXTRACTORS`; by default the classifier, where there are labels, and log-mel spectra.
         to_input: sounds (N, 1, T) as D takes them.
     """
     train = sets.train
-    names = ["logmel"] if train.labels is None else ["classifier", "logmel"]
+    names = names or (["logmel"] if train.labels is None else ["classifier", "logmel"])
     extractors = {name: open_extractor(name, train, device) for name in names}
     first = names[0]
     about = f"features: {_about(names)}; {_form(train)}"
@@ -102,7 +110,7 @@ def open_judge(
     return Judge(sets, samples, device, first, extractors[first], about, to_input, others)
 
 
-def _about(names: list[str]) -> str:
+def _about(names: Sequence[str]) -> str:
     return "; ".join(f"{name}, {EXTRACTORS[name]}" for name in names)
 
 

@@ -176,7 +176,10 @@ class SpecGANTrainer(GameTrainer[SpecGANConfig]):
         return {"G": G, "D": Discriminator(self.config)}
 
     def open_judge(self, sets: Sets[SoundSet]) -> Judge[SoundSet]:
-        return open_judge(sets, self.config.samples, self.device, lambda sound: self.nets["G"].spectrogram(sound))  # pyright: ignore[reportCallIssue]
+        def to_input(sound: Tensor) -> Tensor:
+            return self.nets["G"].spectrogram(sound)  # pyright: ignore[reportCallIssue]
+
+        return open_judge(sets, self.config.samples, self.device, self.config.features, to_input)
 
     def reals(self, batch: Batch, step: Step) -> Tensor:
         """Spectrograms (B, 1, 128, frames) of real sounds."""
