@@ -255,14 +255,15 @@ def _from_files(
     for path, label in zip(paths, class_of, strict=True):
         try:
             sound, before = read_sound(path, mono=False)  # (C, T)
-            mono = _audible(path, sound.mean(0))  # (T,)
+            mono = sound.mean(0)  # (T,)
+            if before != rate:
+                mono = resample(mono, before, rate)
+            _check_audible(path, mono)
         except DataError as error:
             if skipped is None:
                 raise
             skipped.append((path, str(error)))
             continue
-        if before != rate:
-            mono = resample(mono, before, rate)
         peak = mono.abs().max()
         loud += int(peak > 1)
         recordings.append(_Recording(path.relative_to(root).as_posix(), label, mono / peak.clamp(min=1)))
@@ -299,15 +300,15 @@ def _find(place: Path, split: str, test_files: str) -> tuple[Path, Path, list[Pa
     return place, place, tests if split == "test" else sorted({*paths} - {*tests})
 
 
-def _audible(path: Path, sound: Tensor) -> Tensor:
+def _check_audible(path: Path, sound: Tensor) -> None:
+    """Raises DataError for silence, which can neither be trimmed nor scaled, and for channels whose mean overflows."""
     peak = float(sound.abs().max())
     if not SILENCE <= peak < math.inf:
         level = f"{20 * math.log10(peak):.0f}" if peak else "-inf"
         raise DataError(
-            f"{path}: a peak of {level} dB of full scale (the channels averaged), expected -60 or more and finite: silence is no "
-            "data; remove it, or go on without it: --skip-bad"
+            f"{path}: a peak of {level} dB of full scale, once averaged to one channel and resampled; expected -60 or more: "
+            "silence is no data; remove it, or go on without it: --skip-bad"
         )
-    return sound
 
 
 # ---------------------------------------------------------------------------------------------------- loudness and cutting

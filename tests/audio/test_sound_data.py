@@ -1,9 +1,6 @@
 """Sets of recordings: the drum machine, folders, cutting, random windows, what is held out."""
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,37 +9,10 @@ from torch import Tensor
 
 from multigen.audio.data import CUTS, DRUMS, SliceSource, SoundSet, open_sets, open_sounds
 from multigen.audio.drums import CLASSES, drums
-from multigen.audio.io import read_sound, resample, write_sound
+from multigen.audio.io import read_sound, resample
 from multigen.engine import Rows, TensorSource
-from multigen.generation import GenerationConfig
 from multigen.sets import pick, split_off, split_off_classes
-
-RATE = 8000
-SCALE = 2**12  # so that samples are exact
-
-Settings = dict[str, Any]
-
-
-def sine(count: int, hertz: float = 440.0, level: float = 0.5) -> Tensor:
-    return level * torch.sin(2 * math.pi * hertz / RATE * torch.arange(count) + 0.3)
-
-
-def ramp(count: int, first: int = 0) -> Tensor:
-    """Samples that tell where they are from."""
-    return torch.arange(first + 1, first + count + 1) / SCALE
-
-
-def write(path: Path, sound: Tensor, rate: int = RATE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_sound(path, sound, rate, "FLOAT")
-    return path
-
-
-def ramps(root: Path, counts: list[int]) -> str:
-    """Recordings of so many samples, none of which is in two of them."""
-    for i, count in enumerate(counts):
-        write(root / f"{i}.wav", ramp(count, sum(counts[:i])))
-    return str(root)
+from tests.audio.recordings import RATE, SCALE, Config, Settings, ramp, ramps, sine, write
 
 
 def rows(indices: list[int], name: int = 0) -> Rows:
@@ -308,16 +278,6 @@ def test_what_is_picked_is_of_the_number_asked(tmp_path: Path) -> None:
 def test_a_name_with_a_hash_is_no_slice() -> None:
     sounds = SoundSet("made", torch.zeros(3, 1, 2), None, (), ("a#1.wav", "a#1.wav#2", "drums/1"))
     assert sounds.origins() == ("a#1.wav", "a#1.wav", "drums/1")
-
-
-@dataclass(frozen=True)
-class Config(GenerationConfig):
-    rate: int = RATE
-    length: int = 10
-    cut: str = "start"
-    trim: bool = False
-    normalise: bool = False
-    test_files: str = ""
 
 
 def test_a_configuration_has_three_sets(tmp_path: Path) -> None:
