@@ -134,7 +134,7 @@ def test_slices_of_an_odd_length_keep_what_is_half_full(tmp_path: Path) -> None:
 
 
 def test_a_loop_becomes_one_shots(tmp_path: Path) -> None:
-    begins = [0.1, 0.35, 0.6, 1.0, 1.2]
+    begins = [0, 0.35, 0.6, 1.0, 1.2]  # the first sample is a beat
     loop = torch.zeros(RATE * 3 // 2)
     for i, second in enumerate(begins):
         first = round(second * RATE)
