@@ -8,8 +8,10 @@ MultigenError
 └── Interrupted       Ctrl-C or SIGTERM; what was trained is saved
 """
 
+import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 __all__ = [
     "CheckpointError",
@@ -52,9 +54,15 @@ class Interrupted(MultigenError):
 
 def exit_code(action: Callable[[], object]) -> int:
     """Runs a command. An error that the user can mend becomes one line on standard error and exit code 2 (128 + signal for
-    an interrupt, as shells have it); any other error is ours and keeps its traceback."""
+    an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
+    traceback."""
     try:
         action()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not any([_abandoned(stream) for stream in (sys.stdout, sys.stderr)]):
+            raise
+        return 128 + 13  # SIGPIPE, which Python turned into the exception
     except Interrupted as error:
         print(error, file=sys.stderr)
         return 128 + error.signal
@@ -65,3 +73,15 @@ def exit_code(action: Callable[[], object]) -> int:
         print("stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _abandoned(stream: TextIO) -> bool:
+    """Whether nobody reads a stream any more. What it still holds is then thrown away, lest Python try again as it ends."""
+    try:
+        stream.flush()
+        return False
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        return True
