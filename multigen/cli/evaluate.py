@@ -158,7 +158,7 @@ def _common(rate: int, length: int, sets: "list[list[Info]]") -> tuple[int, int]
         return rate, length or LENGTH
     median = min(statistics.median(info.seconds for info in headers) for headers in sets) * rate
     least = round(SHORTEST * rate)
-    return rate, max(1 << (int(median).bit_length() - 1), 1 << (least - 1).bit_length())
+    return rate, max(1 << (max(int(median), 1).bit_length() - 1), 1 << (least - 1).bit_length())
 
 
 def _say_skipped(places: tuple[str, str], sets: list[Any]) -> None:
