@@ -57,12 +57,19 @@ def exit_code(action: Callable[[], object]) -> int:
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
     traceback."""
     try:
-        action()
-        sys.stdout.flush()
+        return _told(action)
     except BrokenPipeError:
-        if not any([_abandoned(stream) for stream in (sys.stdout, sys.stderr)]):
-            raise
-        return 128 + 13  # SIGPIPE, which Python turned into the exception
+        for stream in (sys.stdout, sys.stderr):
+            _give_up(stream)
+        return 128 + 13  # SIGPIPE, in whose place Python raises the exception
+
+
+def _told(action: Callable[[], object]) -> int:
+    try:
+        try:
+            action()
+        finally:
+            sys.stdout.flush()
     except Interrupted as error:
         print(error, file=sys.stderr)
         return 128 + error.signal
@@ -75,13 +82,11 @@ def exit_code(action: Callable[[], object]) -> int:
     return 0
 
 
-def _abandoned(stream: TextIO) -> bool:
-    """Whether nobody reads a stream any more. What it still holds is then thrown away, lest Python try again as it ends."""
+def _give_up(stream: TextIO) -> None:
+    """Throws away what a stream still holds that nobody reads, lest Python try to write it again as it ends."""
     try:
         stream.flush()
-        return False
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-        return True
