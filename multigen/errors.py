@@ -8,8 +8,10 @@ MultigenError
 └── Interrupted       Ctrl-C or SIGTERM; what was trained is saved
 """
 
+import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 __all__ = [
     "CheckpointError",
@@ -52,9 +54,22 @@ class Interrupted(MultigenError):
 
 def exit_code(action: Callable[[], object]) -> int:
     """Runs a command. An error that the user can mend becomes one line on standard error and exit code 2 (128 + signal for
-    an interrupt, as shells have it); any other error is ours and keeps its traceback."""
+    an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
+    traceback."""
     try:
-        action()
+        return _told(action)
+    except BrokenPipeError:
+        for stream in (sys.stdout, sys.stderr):
+            _give_up(stream)
+        return 128 + 13  # SIGPIPE, in whose place Python raises the exception
+
+
+def _told(action: Callable[[], object]) -> int:
+    try:
+        try:
+            action()
+        finally:
+            sys.stdout.flush()
     except Interrupted as error:
         print(error, file=sys.stderr)
         return 128 + error.signal
@@ -65,3 +80,13 @@ def exit_code(action: Callable[[], object]) -> int:
         print("stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _give_up(stream: TextIO) -> None:
+    """Throws away what a stream still holds that nobody reads, lest Python try to write it again as it ends."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

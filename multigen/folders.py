@@ -1,13 +1,14 @@
 """Folders of files, whatever these hold: finding them, the splits train and test, classes by folder, file name or table."""
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from multigen.errors import ConfigError, DataError
-from multigen.places import locate
+from multigen.places import NotFound, locate, may_not_be_read
 
-__all__ = ["NoTestSplit", "file_classes", "find_files", "split_folder"]
+__all__ = ["NoTestSplit", "file_classes", "files_in", "find_files", "split_folder"]
 
 
 class NoTestSplit(DataError):
@@ -23,21 +24,34 @@ def find_files(folder: str | Path, suffixes: Sequence[str], noun: str) -> list[P
         suffixes: in lower case, with the dot.
         noun: what such files are in the plural, e.g. "pictures".
 
-    Raises DataError if there is no such folder, or no such file in it.
+    Raises DataError if there is no such folder, one that may not be read, or no such file in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected a folder of {noun}, check the path")
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    found = [path for path in files_in(folder) if path.suffix.lower() in suffixes]
     if not found:
         raise DataError(f"{folder}: no {noun} in this folder; expected files ending in {' '.join(suffixes)}")
     return found
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files in a folder and the folders in it, sorted, but hidden ones and those in hidden folders.
+
+    Raises DataError if the folder, or one in it, may not be read.
+    """
+    found = []
+    try:
+        for place, inside, names in os.walk(folder, onerror=_refused):
+            inside[:] = [name for name in inside if not name.startswith(".")]
+            found += [path for name in names if not name.startswith(".") and (path := Path(place, name)).is_file()]
+    except PermissionError as error:  # the names in the folder may be read, but not what they are
+        _refused(error)
+    return sorted(found)
+
+
+def _refused(error: OSError) -> None:
+    raise may_not_be_read(error.filename) from error
 
 
 def split_folder(root: Path, split: str) -> Path:
@@ -94,7 +108,7 @@ def _read_csv(labels: str, root: Path) -> dict[str, str]:
     """File, relative to the root -> label."""
     try:
         path = locate(labels, "a CSV file")
-    except DataError as error:
+    except NotFound as error:
         raise ConfigError(
             f"labels {labels!r}: expected none, name, first, or the path of a CSV file; there is no such file"
         ) from error

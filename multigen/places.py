@@ -6,13 +6,17 @@ from pathlib import Path
 
 from multigen.errors import DataError
 
-__all__ = ["locate"]
+__all__ = ["NotFound", "locate", "may_not_be_read"]
+
+
+class NotFound(DataError):
+    """There is nothing of that name."""
 
 
 def locate(data: str, expected: str) -> Path:
     """The file or folder of that name here, or in the folder that the environment variable MULTIGEN_DATA names.
 
-    Raises DataError if neither is; `expected` says what else the name may be.
+    Raises NotFound if neither is (`expected` says what else the name may be), and DataError for a folder that may not be read.
     """
     root = os.environ.get("MULTIGEN_DATA")
     here = Path(os.path.expanduser(data))
@@ -20,9 +24,20 @@ def locate(data: str, expected: str) -> Path:
     for place in places:
         with contextlib.suppress(OSError):  # a name that no file can have, such as one too long
             if data and place.exists():
-                return place
-    sought = " nor ".join(str(place) for place in places)
-    raise DataError(
-        f"{data}: no such file or folder (sought {sought}); expected {expected}; relative paths may also lie in the folder named "
-        "by MULTIGEN_DATA"
+                break
+    else:
+        sought = " nor ".join(str(place) for place in places)
+        raise NotFound(
+            f"{data}: no such file or folder (sought {sought}); expected {expected}; relative paths may also lie in the folder "
+            "named by MULTIGEN_DATA"
+        )
+    if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
+        raise may_not_be_read(place)
+    return place
+
+
+def may_not_be_read(folder: str | Path) -> DataError:
+    """The error of a folder that its permissions close."""
+    return DataError(
+        f"{folder}: this folder cannot be read; expected one that you may list and enter; change its permissions, or leave it out"
     )

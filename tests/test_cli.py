@@ -1,5 +1,8 @@
 """The `multigen` command: its help, and `upscale`."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +40,20 @@ def test_help_is_quick_since_torch_is_not_imported(tmp_path: Path, words: list[s
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "multigen.cli" in imported
     assert imported.isdisjoint({"torch", "numpy", "PIL", "multigen.engine"})
+
+
+@pytest.mark.parametrize(
+    ("words", "deaf"),
+    [(["--version"], "stdout"), (["evaluate", "--help"], "stdout"), (["no-verb"], "stderr")],
+    ids=["held until the end", "written at once", "an error"],
+)
+def test_a_reader_that_has_gone_is_no_traceback(words: list[str], deaf: str, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    streams: dict[str, int] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, deaf: write}
+    done = subprocess.run([sys.executable, "-m", "multigen", *words], cwd=tmp_path, **streams)  # pyright: ignore
+    os.close(write)
+    assert done.returncode == 141 and not done.stdout and not done.stderr
 
 
 def test_upscale_takes_files_and_folders_and_keeps_what_is_clear(

@@ -60,7 +60,9 @@ def open_extractor(name: str, train: SoundSet, device: torch.device) -> Extracto
     if name != "classifier":
         raise ConfigError(f"extractor {name!r}: expected one of {', '.join(EXTRACTORS)}")
     if train.labels is None:
-        raise ConfigError(f"extractor classifier: {train.name} has no labels; take logmel, or give --labels")
+        raise ConfigError(
+            f"extractor classifier: {train.name} has no labels; take logmel, or give --labels or a folder a class"
+        )
     return _classifier(train, device)
 
 

@@ -1,59 +1,179 @@
-"""`multigen evaluate --real DIR --fake DIR`: compares two folders of pictures, whoever made them."""
+"""`multigen evaluate --real DIR --fake DIR`: compares two sets of pictures, or two of sounds, whoever made them."""
 
+import statistics
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from multigen.errors import DataError
+from multigen.errors import ConfigError, DataError
 
-__all__ = ["run"]
+if TYPE_CHECKING:
+    from multigen.audio.io import Info
+    from multigen.evaluation import Evaluation
+
+__all__ = ["kind", "run"]
+
+FEATURES = {"pictures": ("efficientnet_lite0", "classifier", "inception"), "sounds": ("logmel", "classifier")}
+NAMES = {"digits": "pictures", "mnist": "pictures", "cifar10": "pictures", "drums": "sounds"}
+SIZE = 64  # pixels
+RATE, LENGTH = 8000, 4096  # of sounds where no file says more: the drum machine beside itself
+SHORTEST = 0.032  # seconds: the window of the spectra
 
 
 def run(args: list[str]) -> None:
-    """Compares two sets of pictures."""
+    """Compares two sets of pictures or of sounds."""
 
     def evaluate(
         real: str,
         fake: str,
-        size: int = 64,
-        features: Literal["efficientnet_lite0", "classifier", "inception"] = "efficientnet_lite0",
+        features: Literal["", "efficientnet_lite0", "classifier", "inception", "logmel"] = "",
+        size: int | None = None,
+        rate: int | None = None,
+        length: int | None = None,
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         device: str = "auto",
         skip_bad: bool = False,
     ) -> None:
-        """Prints how far generated pictures are from real ones, beside one half of the real ones against the other.
+        """Prints how far generated pictures or sounds are from real ones, beside one half of the real ones against the other.
 
         Args:
-            real: Real pictures: a folder, an .npz file, or a name.
-            fake: Generated pictures, likewise.
-            size: Side that all pictures are cut and resized to first, pixels.
-            features: Network whose features are compared: efficientnet_lite0 needs nothing; classifier is trained on the real
-                pictures and needs their labels, a folder a class; inception gives the FID of the literature (extra fid).
+            real: Real pictures or sounds: a folder, a file that holds many pictures (.npz), or a name.
+            fake: Generated ones, likewise.
+            features: What is compared. Of pictures: efficientnet_lite0 (if none is named) needs nothing; inception gives the FID
+                of the literature (extra fid). Of sounds: logmel (if none is named) needs nothing. Of both: classifier is trained
+                on the real ones and needs their labels, a folder a class.
+            size: Pictures: side that all are cut and resized to first, pixels; if none is given 64.
+            rate: Sounds: samples a second that all are brought to first; 0 or none: the lower of the two sets' commonest.
+            length: Sounds: samples of each that are compared, from its beginning; 0 or none: the longest power of two not above
+                either set's median, but 32 ms at least.
             out: JSON file for the figures and their definitions.
             device: auto, cpu, cuda, cuda:N.
-            skip_bad: Go on without pictures that cannot be read, and say how many.
+            skip_bad: Go on without files that cannot be used, and say how many.
         """
-        _evaluate(real, fake, size, features, out, device, skip_bad)
+        kinds = {"--real": kind(real), "--fake": kind(fake)}
+        if kinds["--real"] != kinds["--fake"]:
+            raise DataError(
+                f"--real {real} holds {kinds['--real']}, --fake {fake} {kinds['--fake']}; expected two sets of one kind; give "
+                "another folder for one of them"
+            )
+        what = kinds["--real"]
+        name = features or FEATURES[what][0]
+        given = {"--size": size, "--rate": rate, "--length": length}
+        strangers = [
+            flag for flag, value in given.items() if value is not None and (flag == "--size") != (what == "pictures")
+        ]
+        if strangers or name not in FEATURES[what]:
+            raise ConfigError(
+                f"{' '.join(strangers) or f'--features {features}'}: not for {what}, which {real} and {fake} hold; expected "
+                f"{'--size' if what == 'pictures' else '--rate and --length'}, and --features {' or '.join(FEATURES[what])}; "
+                "leave out what is not for them"
+            )
+        if what == "pictures":
+            found = _pictures(real, fake, SIZE if size is None else size, name, device, skip_bad)
+        else:
+            found = _sounds(real, fake, rate or 0, length or 0, name, device, skip_bad)
+        _report(found, out)
 
     tyro.cli(evaluate, prog="multigen evaluate", args=args)
 
 
-def _evaluate(real: str, fake: str, size: int, name: str, out: Path | None, device: str, skip_bad: bool) -> None:
-    import dataclasses
+def kind(data: str) -> str:
+    """Whether a data argument means "pictures" or "sounds": by its name, else by the suffixes of the files.
 
+    Raises DataError for what is not there, holds neither, or holds both.
+    """
+    from multigen.audio.io import SUFFIXES as SOUNDS
+    from multigen.folders import files_in
+    from multigen.image.data import SUFFIXES as PICTURES
+    from multigen.places import locate
+
+    if data in NAMES:
+        return NAMES[data]
+    place = locate(data, f"a folder of pictures or of sounds, a file, or one of the names {', '.join(NAMES)}")
+    paths = files_in(place) if place.is_dir() else [place]
+    pictures = sum(path.suffix.lower() in (*PICTURES, ".npz") or "-ubyte" in path.name for path in paths)
+    sounds = sum(path.suffix.lower() in SOUNDS for path in paths)
+    if not pictures and not sounds:
+        raise DataError(
+            f"{place}: neither pictures nor sounds in it; expected files ending in {' '.join((*PICTURES, '.npz', *SOUNDS))}"
+        )
+    if pictures and sounds:
+        raise DataError(
+            f"{place}: {pictures} pictures and {sounds} sounds; expected files of one kind; give a folder that holds one"
+        )
+    return "pictures" if pictures else "sounds"
+
+
+def _pictures(real: str, fake: str, size: int, name: str, device: str, skip_bad: bool) -> "Evaluation":
     from multigen.device import choose_device
-    from multigen.evaluation import write_json
     from multigen.image.judge import compare
     from multigen.image.sets import open_images
-    from multigen.progress import say
 
     asked = ((real, "" if name == "classifier" else "none"), (fake, "none"))
     sets = [open_images(data, size, channels=3, labels=labels, skip_bad=skip_bad) for data, labels in asked]
-    for data, images in zip((real, fake), sets, strict=True):
-        if images.skipped:
-            say(f"{data}: {len(images.skipped)} pictures skipped, the first: {images.skipped[0][1]}")
-    evaluation = compare(name, sets[0], sets[1], choose_device(device))
+    _say_skipped((real, fake), sets)
+    return compare(name, sets[0], sets[1], choose_device(device))
+
+
+def _sounds(real: str, fake: str, rate: int, length: int, name: str, device: str, skip_bad: bool) -> "Evaluation":
+    from multigen.audio.data import open_sounds
+    from multigen.audio.judge import compare
+    from multigen.device import choose_device
+    from multigen.progress import say
+
+    if not rate or not length:
+        rate, length = _common(rate, length, [info for data in (real, fake) if (info := _headers(data))])
+        say(
+            f"compared at {rate:,} Hz by the first {length:,} samples ({length / rate:.2f} s); --rate and --length choose others"
+        )
+    asked = ((real, "" if name == "classifier" else "none"), (fake, "none"))
+    sets = [open_sounds(data, rate, length, labels=labels, skip_bad=skip_bad) for data, labels in asked]
+    _say_skipped((real, fake), sets)
+    return compare(name, sets[0], sets[1], choose_device(device))
+
+
+def _headers(data: str) -> "list[Info]":
+    """What the headers say of the files that `open_sounds` takes; nothing for the drum machine, or where none can be read."""
+    import contextlib
+
+    from multigen.audio.io import SUFFIXES, read_info
+    from multigen.folders import find_files, split_folder
+    from multigen.places import locate
+
+    if data in NAMES:
+        return []
+    place = locate(data, "a folder of sounds")
+    found = []
+    for path in find_files(split_folder(place, "train"), SUFFIXES, "sounds") if place.is_dir() else [place]:
+        with contextlib.suppress(DataError):  # said when the sounds are read
+            found.append(read_info(path))
+    return found
+
+
+def _common(rate: int, length: int, sets: "list[list[Info]]") -> tuple[int, int]:
+    """Rate and length that sounds are compared at, where they are 0 chosen by the sets' headers."""
+    rate = rate or min((statistics.mode(info.rate for info in headers) for headers in sets), default=RATE)
+    if length or not sets:
+        return rate, length or LENGTH
+    median = min(statistics.median(info.seconds for info in headers) for headers in sets) * rate
+    least = round(SHORTEST * rate)
+    return rate, max(1 << (max(int(median), 1).bit_length() - 1), 1 << (least - 1).bit_length())
+
+
+def _say_skipped(places: tuple[str, str], sets: list[Any]) -> None:
+    from multigen.progress import say
+
+    for data, items in zip(places, sets, strict=True):
+        if items.skipped:
+            say(f"{data}: {len(items.skipped)} {items.noun} skipped, the first: {items.skipped[0][1]}")
+
+
+def _report(evaluation: "Evaluation", out: Path | None) -> None:
+    import dataclasses
+
+    from multigen.evaluation import write_json
+
     print(evaluation.table())
     for metric, text in evaluation.definitions.items():
         print(f"  {metric}: {text}")

@@ -17,7 +17,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.folders import file_classes, split_folder
 from multigen.image.arrays import Arrays, digits, fetch_cifar10, fetch_mnist, read_arrays
 from multigen.image.data import find_images, read_image, to_picture
-from multigen.places import locate
+from multigen.places import NotFound, locate
 from multigen.sets import ItemSet, numbered, split_off
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _place(data: str) -> Path:
     """Where the data lie; fetched if they must be."""
     try:
         place = locate(data, "a folder of pictures, an .npz file, or one of the names digits, mnist and cifar10")
-    except DataError as error:
+    except NotFound as error:
         if data in FETCH:
             return FETCH[data]()
         raise DataError(

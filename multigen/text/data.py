@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from multigen.errors import ConfigError, DataError
+from multigen.folders import files_in
 from multigen.places import locate
 from multigen.progress import say
 from multigen.text.tokenizers import WIDE, Tokenizer
@@ -93,7 +94,7 @@ def _files(data: str) -> list[tuple[str, str]]:
     """(path, content) of each file; bytes that are no UTF-8 become what `UNDECODED` matches."""
     place = locate(data, EXPECTED)
     if place.is_dir():
-        paths = sorted(p for p in place.rglob("*") if p.suffix.lower() == ".txt" and _plain(p, place))
+        paths = [p for p in files_in(place) if p.suffix.lower() == ".txt"]
         if not paths:
             raise DataError(f"{place}: no .txt file in this folder; expected {EXPECTED}; check the path")
     elif place.suffix.lower() != ".txt":
@@ -104,10 +105,6 @@ def _files(data: str) -> list[tuple[str, str]]:
         return [(str(p), p.read_text(encoding="utf-8-sig", errors="surrogateescape")) for p in paths]
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
-
-
-def _plain(path: Path, folder: Path) -> bool:
-    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _fables(data: str) -> list[tuple[str, str]]:
