@@ -133,6 +133,7 @@ def test_slices_of_an_odd_length_keep_what_is_half_full(tmp_path: Path) -> None:
     assert open_sounds(data, RATE, 5, cut="slices").names == ("0.wav#0", "1.wav#0", "1.wav#1")
 
 
+@pytest.mark.slow  # numba compiles what librosa needs, once an environment
 def test_a_loop_becomes_one_shots(tmp_path: Path) -> None:
     begins = [0, 0.35, 0.6, 1.0, 1.2]  # the first sample is a beat
     loop = torch.zeros(RATE * 3 // 2)
