@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from multigen.audio import judge
 from multigen.audio.io import write_sound
+from multigen.audio.wavegan import WaveformCritic
 from multigen.judge import Extractor
 from multigen.recipes import specgan, wavegan
 from multigen.recipes.runner import main
@@ -121,13 +123,10 @@ def test_damaged_files_that_are_skipped_are_counted_and_the_first_is_named(
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("where", ["--data", "--test"])
-def test_damage_is_found_in_training_and_in_test_recordings(
-    where: str, place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damage_is_found_in_test_recordings_too(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = recordings(place / "bad") / "bad.wav"
     bad.write_bytes(b"no sound")
-    words = [where, place / "bad", "--test" if where == "--data" else "--data", recordings(place / "good")]
+    words = ["--test", place / "bad", "--data", recordings(place / "good")]
     assert recipe(place, *words) == 2
     assert re.fullmatch(f"error: {bad}: .*--skip-bad\n", capsys.readouterr().err)
     assert recipe(place, *words, "--skip-bad") == 0
@@ -137,22 +136,19 @@ def test_damage_is_found_in_training_and_in_test_recordings(
 # -- what is made to fit, and said -------------------------------------------------------------------------------
 
 
-def test_other_rates_and_channels_are_made_to_fit_and_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_made_to_fit_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a set smaller than a batch recordings are used more than once, for one that gives no batch would train nothing."""
     folder = recordings(place / "p", rate=16_000, frames=2200)
     saved(noise(channels=8))(folder / "eight.wav")
     saved(3 * noise(), "FLOAT")(folder / "loud.wav")
-    assert recipe(place, "--data", folder) == 0
+    assert recipe(place, "--data", folder, "--batch", "16") == 0
     said = capsys.readouterr().err
     assert "12 recordings resampled from 16000 Hz to 8000 Hz\n" in said
     assert "1 recordings of 8 channels averaged\n" in said
     assert "1 recordings with peaks beyond -1..1 made less loud to fit\n" in said
-
-
-def test_fewer_recordings_than_a_batch_are_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And used more than once in it, since a set that gives no batch would train nothing in silence."""
-    assert recipe(place, "--data", recordings(place / "p", 5), "--batch", "8") == 0
-    said = capsys.readouterr().err
-    assert "3 recordings to train on, fewer than a batch of 8, which holds them more than once; add recordings" in said
+    assert (
+        "12 recordings to train on, fewer than a batch of 16, which holds them more than once; add recordings" in said
+    )
     assert "adversarial 1/1" in said
 
 
@@ -250,16 +246,12 @@ def test_bad_input_is_one_line_with_the_value_and_the_remedy(
     assert printed.out == "" and not (place / "run").exists()
 
 
-def test_phases_are_shuffled_as_far_as_a_layer_is_long(place: Path) -> None:
-    assert recipe(place, "--data", recordings(place / "p"), "--shuffle", "63") == 0
+def test_phases_are_shuffled_as_far_as_a_layer_is_long() -> None:
+    c = wavegan.PRESETS["tiny"]
+    furthest = replace(c, shuffle=4 * c.start - 1)
+    assert WaveformCritic(furthest)(torch.rand(64, 1, 1024)).isfinite().all()
 
 
-@pytest.mark.parametrize(("length", "code"), [("1000", 2), ("4096", 0)])
-def test_specgan_names_the_lengths_it_has(
-    length: str, code: int, place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["--data", recordings(place / "p"), "--length", length, "--loss", "non_saturating"]
-    assert recipe(place, *words, method=specgan) == code
-    said = capsys.readouterr().err
-    assert ("error: length 1000: expected a multiple of 4096" in said) == (code == 2)
-    assert "Traceback" not in said
+def test_specgan_names_the_lengths_it_has(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recipe(place, "--data", recordings(place / "p"), "--length", "1000", method=specgan) == 2
+    assert re.fullmatch("error: length 1000: expected a multiple of 4096, .*\n", capsys.readouterr().err)
