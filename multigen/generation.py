@@ -134,6 +134,11 @@ class GenerationTrainer(Trainer[C]):
             )
         if skipped := dict([*train.skipped, *sets.test.skipped]):  # both may be parts of one folder
             say(f"{len(skipped)} {train.noun} skipped, the first: {next(iter(skipped.values()))}")
+        if len(train) < self.config.batch:
+            say(
+                f"{len(train)} {train.noun} to train on, fewer than a batch of {self.config.batch}, which holds them more than "
+                f"once; add {train.noun}, or lower --batch"
+            )
         self.config = replace(self.config, classes=train.classes)
         self.judge = self.open_judge(sets)
         return train.to_source()

@@ -60,7 +60,7 @@ class WaveGANConfig(GameConfig):
     spectral_width: int = 16
     """Channels of the first layer of such a critic."""
 
-    ranges = GameConfig.ranges | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16}
+    ranges = dict(GameConfig.ranges) | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16}
 
     def __post_init__(self):
         super().__post_init__()
@@ -71,6 +71,11 @@ class WaveGANConfig(GameConfig):
         if any(n_fft > self.length // 4 or n_fft % 16 for n_fft in self.spectra):
             raise ConfigError(
                 f"spectra {self.spectra}: expected multiples of 16, at most a quarter of the length {self.length}"
+            )
+        if self.shuffle >= STRIDE * self.start:
+            raise ConfigError(
+                f"shuffle {self.shuffle}: expected at most {STRIDE * self.start - 1}, for it moves layers {STRIDE * self.start} "
+                "steps long; the paper's is 2"
             )
 
     @property
@@ -134,7 +139,9 @@ class Generator(nn.Module):
             layers += [nn.ReLU(), _longer(before, after, c.upsample)]
         layers.append(nn.Tanh())
         if c.post_filter:
-            layers.append(nn.Conv1d(1, 1, c.post_filter, padding="same", bias=False))
+            before = (c.post_filter - 1) // 2  # padding="same" does this too, and warns of an even number of taps
+            layers.append(nn.ConstantPad1d((before, c.post_filter - 1 - before), 0.0))
+            layers.append(nn.Conv1d(1, 1, c.post_filter, bias=False))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -159,7 +166,7 @@ def phase_shuffle(x: Tensor, n: int) -> Tensor:
 
 
 class WaveformCritic(nn.Module):
-    """sound (B, 1, length), label (B,) -> logit (B,): the generator's mirror image."""
+    """sound (B, 1, length), label (B,) -> logit (B,): the generator's mirror image; phases are shuffled in training only."""
 
     def __init__(self, c: WaveGANConfig):
         super().__init__()
@@ -171,7 +178,7 @@ class WaveformCritic(nn.Module):
     def forward(self, sound: Tensor, label: Tensor | None = None) -> Tensor:
         h = leaky_relu(self.convs[0](sound), SLOPE)
         for conv in self.convs[1:]:
-            h = leaky_relu(conv(phase_shuffle(h, self.shuffle)), SLOPE)
+            h = leaky_relu(conv(phase_shuffle(h, self.shuffle if self.training else 0)), SLOPE)
         return self.head(h.flatten(1), label)
 
 

@@ -53,7 +53,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     "one of two": (lambda p: ["--data", pictures(p / "p"), "--lr", "1e-3", "-1"], "lr -1.0: expected 0 or more"),
     "both": (
         lambda p: ["--data", pictures(p / "p"), "--test", p / "p", "--hold-classes", "1"],
-        "both name the test pictures; give one of them",
+        "both name the test data; give one of them",
     ),
     "NaN": (not_a_number, "bad.npz: 5120 of 5120 values are not finite; leave their pictures out, or mend them"),
     "augment": (lambda p: ["--data", pictures(p / "p"), "--augment", "blur"], "augment 'blur': 'blur' is unknown"),
