@@ -15,11 +15,12 @@ from multigen import features, generation, sampling
 from multigen.audio.augment import diff_augment, parse_policy
 from multigen.audio.data import SoundSet, open_sets
 from multigen.audio.io import write_sound
-from multigen.audio.judge import logmel, open_judge, spectrogram
+from multigen.audio.judge import WINDOW, logmel, open_judge, spectrogram
 from multigen.audio.picture import draw
 from multigen.audio.sampling import Sampler, joined
 from multigen.engine import Batch, Step
 from multigen.engine.randomness import key
+from multigen.errors import ConfigError
 from multigen.generation import RANGES, GenerationConfig, GenerationTrainer
 from multigen.judge import Judge
 from multigen.sets import Sets
@@ -52,11 +53,16 @@ class SoundConfig(GenerationConfig):
     augment: str = ""
     """What is done to all that D hears: gain, shift, polarity, mix, joined by commas."""
 
-    ranges = RANGES | {"rate": 1000, "length": 64}
+    # Below 4 kHz a window of 32 ms has fewer frequencies than the mel bands that samples are measured and drawn in.
+    ranges = RANGES | {"rate": 4000, "length": 64}
 
     def __post_init__(self):
         super().__post_init__()
         parse_policy(self.augment)
+        if self.length < (least := round(WINDOW * self.rate)):
+            raise ConfigError(
+                f"length {self.length}: expected {least} or more at {self.rate} Hz, since spectra are taken of {WINDOW * 1000:.0f} ms"
+            )
 
 
 C = TypeVar("C", bound=SoundConfig)

@@ -134,7 +134,9 @@ class Generator(nn.Module):
             layers += [nn.ReLU(), _longer(before, after, c.upsample)]
         layers.append(nn.Tanh())
         if c.post_filter:
-            layers.append(nn.Conv1d(1, 1, c.post_filter, padding="same", bias=False))
+            before = (c.post_filter - 1) // 2  # padding="same" does this too, and warns of an even number of taps
+            layers.append(nn.ConstantPad1d((before, c.post_filter - 1 - before), 0.0))
+            layers.append(nn.Conv1d(1, 1, c.post_filter, bias=False))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -159,7 +161,7 @@ def phase_shuffle(x: Tensor, n: int) -> Tensor:
 
 
 class WaveformCritic(nn.Module):
-    """sound (B, 1, length), label (B,) -> logit (B,): the generator's mirror image."""
+    """sound (B, 1, length), label (B,) -> logit (B,): the generator's mirror image; phases are shuffled in training only."""
 
     def __init__(self, c: WaveGANConfig):
         super().__init__()
@@ -171,7 +173,7 @@ class WaveformCritic(nn.Module):
     def forward(self, sound: Tensor, label: Tensor | None = None) -> Tensor:
         h = leaky_relu(self.convs[0](sound), SLOPE)
         for conv in self.convs[1:]:
-            h = leaky_relu(conv(phase_shuffle(h, self.shuffle)), SLOPE)
+            h = leaky_relu(conv(phase_shuffle(h, self.shuffle if self.training else 0)), SLOPE)
         return self.head(h.flatten(1), label)
 
 
