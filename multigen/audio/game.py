@@ -37,7 +37,7 @@ class GameConfig(SoundConfig):
     betas: tuple[float, float] = (0.5, 0.9)
     """Of Adam."""
 
-    ranges = SoundConfig.ranges | {"lazy": 1}
+    ranges = dict(SoundConfig.ranges) | {"lazy": 1}
 
 
 C = TypeVar("C", bound=GameConfig)
@@ -65,7 +65,8 @@ class GameTrainer(SoundTrainer[C]):
         real, fake, label = self.pairs(batch, step)
         terms = {c.loss: losses.LOSSES[c.loss].discriminator(self.D(real, label), self.D(fake, label))}
         if c.loss == "wasserstein":
-            D, mix = self.nets["D"], step.rand("mix", 1, 1)  # raw, if compiled: it is differentiated twice
+            D = self.nets["D"]  # raw, if compiled: it is differentiated twice
+            mix = step.rand("mix", *[1] * (real.ndim - 1))
             terms["penalty"] = penalties.wgan_gp(lambda x: D(x, label), real, fake, mix) * c.penalty
         return terms
 

@@ -61,7 +61,8 @@ class SoundConfig(GenerationConfig):
         parse_policy(self.augment)
         if self.length < (least := round(WINDOW * self.rate)):
             raise ConfigError(
-                f"length {self.length}: expected {least} or more at {self.rate} Hz, since spectra are taken of {WINDOW * 1000:.0f} ms"
+                f"length {self.length}: expected {least} or more at {self.rate} Hz, since spectra are taken of "
+                f"{WINDOW * 1000:.0f} ms; give longer sounds, or a lower rate"
             )
 
 

@@ -60,7 +60,7 @@ class WaveGANConfig(GameConfig):
     spectral_width: int = 16
     """Channels of the first layer of such a critic."""
 
-    ranges = GameConfig.ranges | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16}
+    ranges = dict(GameConfig.ranges) | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16}
 
     def __post_init__(self):
         super().__post_init__()

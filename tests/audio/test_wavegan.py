@@ -39,6 +39,7 @@ def test_networks_fit_each_other_at_every_length(length: int, start: int, layers
 
 @pytest.mark.parametrize("upsample", ["transposed", "nearest"])
 def test_classes_make_a_difference_to_both_networks(upsample: Any) -> None:
+    torch.manual_seed(0)
     c = WaveGANConfig(
         length=1024, latent=4, width=2, classes=KINDS, conditional=True, upsample=upsample, spectra=(64, 128)
     )
@@ -71,7 +72,7 @@ def test_the_paper_s_networks_layer_by_layer() -> None:
 def test_nearest_up_sampling_repeats_and_convolves() -> None:
     layer = method._longer(1, 1, "nearest")
     x = torch.tensor([[[1.0, -2.0, 3.0]]])
-    convolution = [m for m in layer.modules() if isinstance(m, nn.Conv1d)][0]
+    convolution = next(m for m in layer.modules() if isinstance(m, nn.Conv1d))
     with torch.no_grad():
         convolution.weight.zero_()[0, 0, 12] = 1.0
         convolution.bias.zero_()  # pyright: ignore[reportOptionalMemberAccess]
@@ -348,10 +349,11 @@ def test_floors_are_noise_as_loud_as_the_recordings_and_the_generator_untrained(
 
 @pytest.mark.slow
 def test_a_few_steps_of_the_laptop_preset_leave_the_untrained_generator_behind(tmp_path: Path) -> None:
-    words = ["-m", "multigen.recipes.wavegan", "--steps", "150", "--samples", "200", "--validate-every", "1000"]
-    done = tiny.python(*words, "--device", "cpu", "--out", tmp_path / "run", cwd=tmp_path)
+    words = ["-m", "multigen.recipes.wavegan", "--steps", "250", "--samples", "200", "--validate-every", "1000"]
+    words += ["--no-conditional", "--labels", "none", "--device", "cpu"]  # without the half minute of a classifier
+    done = tiny.python(*words, "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "run" / "evaluation.json").read_text())["rows"]
     assert list(rows) == ["real", "noise", "untrained", "adversarial/last", "adversarial/best"]
-    for name in ("fd_classifier", "fd_logmel"):
-        assert rows["real"][name] < rows["adversarial/last"][name] < rows["untrained"][name]
+    found = {row: figures["fd_logmel"] for row, figures in rows.items()}
+    assert found["real"] < found["adversarial/last"] < 0.7 * found["untrained"] < found["noise"]
