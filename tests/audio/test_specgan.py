@@ -201,6 +201,18 @@ def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, drum_fold
     assert not torch.equal(kicks, snares)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_collapse_is_watched_for(device: str, tmp_path: Path, drum_folder: Path) -> None:
+    made: Any = specgan(tmp_path, drum_folder)
+    made.run = replace(made.run, device=device)
+    made.prepare()
+    (control,) = made.plan[0].controls
+    made.step = made.index = 1000
+    assert control.rule(0.0, {})[1].startswith("diversity")
+    real = made.judge.to_input(made.judge.sets.train.items[:3])  # recordings lie on the CPU
+    assert real.shape == (3, 1, 128, 32) and made.coarse(real).shape == (3, 64)
+
+
 def test_a_frequency_that_never_changes_has_a_deviation_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     click = torch.zeros(1, 4096)

@@ -14,6 +14,7 @@ from torch.nn.functional import softplus
 
 import multigen
 from multigen.audio import wavegan as method
+from multigen.audio.judge import logmel
 from multigen.audio.wavegan import Discriminator, Generator, WaveformCritic, WaveGANConfig, phase_shuffle
 from multigen.engine import penalties
 from multigen.errors import CheckpointError, ConfigError
@@ -114,6 +115,7 @@ def test_phase_shuffle_is_a_loop_over_samples_with_reflected_borders(n: int) -> 
 
 def test_phases_are_shuffled_in_training_only_and_not_of_the_waveform() -> None:
     assert torch.equal(phase_shuffle(x := torch.randn(2, 1, 8), 0), x)
+    torch.manual_seed(0)
     c = WaveGANConfig(length=1024, width=2)
     critic, sound = WaveformCritic(c), torch.randn(2, 1, 1024)
     assert not torch.equal(critic(sound), critic(sound))
@@ -345,6 +347,17 @@ def test_floors_are_noise_as_loud_as_the_recordings_and_the_generator_untrained(
         and rows["real"]["fd_logmel"] < rows["noise"]["fd_logmel"]
     )
     assert rows["untrained"]["variety"] < rows["real"]["variety"]
+
+
+def test_a_collapse_is_watched_for_in_log_mel_spectra(tmp_path: Path, drum_folder: Path) -> None:
+    made: Any = wavegan(tmp_path, drum_folder)
+    made.prepare()
+    (control,) = made.plan[0].controls
+    made.step = made.index = 1000
+    assert control.rule(0.0, {})[1].startswith("diversity")
+    real = made.judge.sets.train.items[:3]
+    coarse = made.coarse(real)
+    torch.testing.assert_close(coarse, logmel(real, 8000).view(3, 10, 4, 8).mean(2).flatten(1))
 
 
 @pytest.mark.slow
