@@ -234,7 +234,10 @@ class Judge(Generic[S]):
             target = self.features_of(self.sets.test, name)
             found[_named("fd", name)] = features.frechet_distance(moments(other), moments(target))
         real = self.features_of(pick(self.sets.train, self.samples))
-        return found | {"variety": features.variety(h, real)}
+        try:
+            return found | {"variety": features.variety(h, real)}
+        except DataError:  # every training item is there more than once: there is no ratio
+            return found
 
     def _memorisation(self, h: Tensor) -> dict[str, float]:
         train, test = (self.features_of(items) for items in (self.sets.train, self.sets.test))

@@ -160,7 +160,8 @@ def pick(items: S, count: int) -> S:
     """
     if count >= len(items):
         return items
-    return items.subset(sorted(i for members in _in_turn(items, items.names, 0)[:count] for i in members))
+    in_turn = [i for members in _in_turn(items, items.names, 0) for i in members]
+    return items.subset(sorted(in_turn[:count]))
 
 
 def split_off_classes(items: S, count: int) -> tuple[S, S]:

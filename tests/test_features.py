@@ -20,6 +20,7 @@ from multigen.features import (
     memorisation,
     nearest,
     precision_recall,
+    variety,
 )
 
 
@@ -281,13 +282,36 @@ def test_memorisation_of_copies_strangers_and_what_lies_between(held: int):
     assert memorisation(strangers, train, held_out) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 256])
+def test_variety_agrees_with_loops(chunk: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(multigen.features, "CHUNK", chunk)
+    fake, real = 0.4 * draw(20, 5) + 1e3, draw(33, 5, 1) - 1e3
+
+    def apart(x: Tensor) -> float:
+        table = distances(x, x)
+        np.fill_diagonal(table, np.inf)
+        return table.min(1).mean()
+
+    assert variety(fake, real) == pytest.approx(apart(fake) / apart(real[:20]), rel=1e-9)
+    assert variety(real, fake) == pytest.approx(apart(real[:20]) / apart(fake), rel=1e-9)
+
+
+def test_variety_of_one_sample_of_pairs_and_of_the_data():
+    real = draw(800, 3)
+    assert variety(draw(1, 3, 1).repeat(40, 1), real) == 0
+    assert variety(draw(20, 3, 1).repeat(2, 1), real) == 0  # each has a copy
+    assert variety(draw(800, 3, 1), real) == pytest.approx(1, abs=0.08)
+    assert variety(draw(200, 3, 1), real) == pytest.approx(1, abs=0.15)  # beside as many real ones
+    assert variety(3 * real, real) == pytest.approx(3)
+
+
 # ---------------------------------------------------------------------------------------------------- wrong input
 
 
 def test_wrong_features_are_named():
     good, bad = draw(9, 4), draw(9, 4)
     bad[2, 1], bad[5, 0] = torch.nan, torch.inf
-    for measure in (kernel_distance, precision_recall, density_coverage, nearest):
+    for measure in (kernel_distance, precision_recall, density_coverage, nearest, variety):
         with pytest.raises(DataError, match=r"2 of 9 rows are not finite; .*check the model"):
             measure(good, bad)
         with pytest.raises(DataError, match=r"shape \(9, 4, 1\): expected \(N, D\)"):
@@ -316,6 +340,13 @@ def test_too_few_items_are_named():
         memorisation(good, good, good[:0])
     with pytest.raises(DataError, match="every held-out item has the features of a training item"):
         memorisation(good + 1, good, good)
+    for fake, real, message in (
+        (good[:1], good, "fake: 1 items, expected at least 2"),
+        (good, good[:1], "real: 1 items, expected at least 2"),
+        (good, good[:1].repeat(5, 1), "all real items have the same features; expected different ones"),
+    ):
+        with pytest.raises(DataError, match=message):
+            variety(fake, real)
 
 
 def test_wrong_numbers_are_named():
@@ -348,7 +379,7 @@ def test_wrong_probabilities_and_classes_are_named():
 
 
 def test_every_metric_is_defined_in_one_line():
-    names = "frechet kernel inception_score precision recall density coverage memorisation classes class_kl"
+    names = "frechet kernel inception_score precision recall density coverage memorisation variety classes class_kl"
     assert list(DEFINITIONS) == names.split()
     assert all(text[-1] not in ".;" and "\n" not in text for text in DEFINITIONS.values())
 

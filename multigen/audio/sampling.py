@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from multigen import sampling
 from multigen.audio.io import write_sound
 from multigen.audio.picture import draw
-from multigen.errors import DataError
+from multigen.errors import DataError, MultigenError
 
 __all__ = ["Sampler", "joined"]
 
@@ -58,7 +58,9 @@ class Sampler(sampling.Sampler):
         """As the base; where the training recordings can be had, the picture has the one nearest to each sound below it."""
         said = super().save(samples, out)
         path = (out.with_name(f"{out.name}-{self.sheet}") if out.name else out / self.sheet).with_suffix(".png")
-        with contextlib.suppress(DataError):  # the folder of the recordings is not here
+        with contextlib.suppress(
+            MultigenError
+        ):  # the folder of the recordings, or the table of their labels, is not here
             shown = samples[: sampling.SHOWN]
             draw(shown, self.rate, below=self.nearest(shown)).save(path)
             return f"{said}; {path.name} has the nearest training recording below each"

@@ -122,7 +122,12 @@ class Generator(nn.Module):
 
     def spectrogram(self, sound: Tensor) -> Tensor:
         """Sounds (B, 1, length) as this network makes them: (B, 1, 128, length / 128)."""
-        return ((log_magnitude(sound) - self.mean) / (DEVIATIONS * self.deviation)).clamp(-1, 1)
+        level = log_magnitude(sound)
+        mean, deviation = (
+            self.mean.to(level),
+            self.deviation.to(level),
+        )  # sounds may lie on the CPU, this network elsewhere
+        return ((level - mean) / (DEVIATIONS * deviation)).clamp(-1, 1)
 
     def sound(self, spectrogram: Tensor) -> Tensor:
         """The way back, by Griffin-Lim: (B, 1, 128, frames) -> (B, 1, 128 frames)."""

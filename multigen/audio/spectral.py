@@ -130,7 +130,8 @@ def griffin_lim(
     """A sound (..., T) whose STFT has about the magnitudes given, by iteration from random phases.
 
     Griffin and Lim 1984, doi:10.1109/TASSP.1984.1164317; with the momentum of Perraudin et al. 2013,
-    doi:10.1109/WASPAA.2013.6701851. Same seed, same sound: the phases are drawn on the CPU, by a generator of their own.
+    doi:10.1109/WASPAA.2013.6701851. Same seed, same sound, whichever others are made with it: the first phases are drawn on the
+    CPU, by a generator of their own, and are those of every sound.
 
     Args:
         magnitude: (..., F, frames), as `magnitude` gives them with the same n_fft and hop and a Hann window.
@@ -160,7 +161,7 @@ def griffin_lim(
     target = _full(magnitude).reshape(-1, bins, frames)  # (N, F, frames)
     window = _hann(n_fft, target.dtype, target.device)
     draw = torch.Generator().manual_seed(key("griffin-lim", seed))
-    angle = torch.rand(target.shape, generator=draw, dtype=target.dtype).to(target.device) * (2 * math.pi)
+    angle = torch.rand(target.shape[1:], generator=draw, dtype=target.dtype).to(target.device) * (2 * math.pi)
     phase, before = torch.polar(torch.ones_like(angle), angle), torch.zeros((), device=target.device)
     for _ in range(iterations):
         sound = torch.istft(target * phase, n_fft, hop, window=window, length=length)  # (N, length)

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from multigen import judge as figures
 from multigen.errors import ConfigError
+from multigen.features import frechet_distance
 from multigen.image import judge
 from multigen.image.generation import PictureConfig
 from multigen.image.judge import compare, nearest_picture, open_extractor, open_judge
 from multigen.image.sampling import Sampler
 from multigen.image.sets import ImageSet, open_sets
 from multigen.judge import Extractor, embed, embed_real, measure
-from multigen.sets import Sets, numbered_as
+from multigen.sets import Sets, numbered_as, pick
 
 CPU = torch.device("cpu")
 
@@ -177,6 +178,42 @@ def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_flo
     assert "memorisation" not in it.floor().keys() | it.measure(Sampler(Copies(sets.train.images), 2)).keys()
 
 
+def test_variety_stands_beside_that_of_the_data(stub: None) -> None:
+    sets = sets_of()
+    it = open_judge(sets, 120, CPU)
+    assert it.floor()["variety"] == 1
+    assert it.measure(Sampler(Copies(sets.train.images[:1]), 2))["variety"] == 0
+    assert 0.7 < it.measure(Sampler(Copies(sets.test.images), 2))["variety"] < 1.4
+    alike = replace(sets, train=sets.train.subset([0] * 60 + [1] * 60))  # there is nothing to compare with
+    assert "variety" not in open_judge(alike, 120, CPU).measure(Sampler(Copies(sets.test.images), 2))
+
+
+def test_more_extractors_give_a_distance_each(stub: None) -> None:
+    sets = sets_of()
+    plain = open_judge(sets, 120, CPU)
+    darker = Extractor(lambda image: (image.float().mean((2, 3)) / 2, None), ["half"])
+    it = figures.Judge(sets, 120, CPU, "classifier", plain.extract, "", plain.to_input, {"mean": darker})
+    samples = pictures(120, 9, 3).images
+    found, before = (each.measure(Sampler(Copies(samples), 2)) for each in (it, plain))
+    assert found.pop("fd_mean") == pytest.approx(
+        frechet_distance(*(figures.moments(x.float().mean((2, 3)) / 2) for x in (samples, sets.test.images)))
+    )
+    assert found == before
+    assert (
+        it.floor().keys() - plain.floor().keys() == {"fd_mean"} == it.definitions().keys() - plain.definitions().keys()
+    )
+    assert it.chooses_by == "fd_classifier"
+
+
+def test_figures_are_those_of_items_that_pass_for_samples(stub: None) -> None:
+    sets = sets_of()
+    it = open_judge(sets, 120, CPU)
+    asked = pick(sets.train, 120).labels
+    expected = it.measure(Sampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
+    assert it.figures(sets.test.images, asked) == expected
+    assert expected.keys() - it.figures(sets.test.images, None).keys() == {"as_asked", "classes_as_asked"}
+
+
 def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
     sets = sets_of()
     it = open_judge(sets, 120, CPU)
@@ -250,9 +287,19 @@ def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.M
     found = it.measure(Sampler(Copies(made), 2, ("c0", "c1", "c2")))
     assert found["recognised"] == 0.5 and found["classes"] == 3
     assert found["as_asked"] == 6 / 12  # seen as 002100 210 021, asked for as 000000 111 222
+    assert found["classes_as_asked"] == 3  # by 4 / 6, 1 / 3 and 1 / 3
     assert found["class_kl"] == pytest.approx(0, abs=1e-12)  # both have halves and quarters
+    swapped = made[[0, 1, 3, 0, 2, 2, 2, 0, 1, 0, 1, 3]]
+    found = it.measure(Sampler(Copies(swapped), 2, ("c0", "c1", "c2")))
+    assert found["as_asked"] == 3 / 12  # seen as 001022 200 001, asked for as 000000 111 222
+    assert found["classes_as_asked"] == 1
     found = it.measure(Sampler(Copies(made[:2]), 2))
-    assert found["classes"] == 1 and found["class_kl"] == pytest.approx(np.log(2)) and found["recognised"] == 0.5
+    assert (
+        "classes_as_asked" not in found
+        and found["classes"] == 1
+        and found["class_kl"] == pytest.approx(np.log(2))
+        and found["recognised"] == 0.5
+    )
 
 
 def test_the_floor_has_the_inception_score_without_labels_too(stub: None) -> None:

@@ -1,0 +1,41 @@
+"""What the tests of sounds share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from multigen.audio.drums import drum
+from multigen.audio.io import write_sound
+
+
+@pytest.fixture(scope="session")
+def drum_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 recordings of half a second at 8 kHz, in a folder for each of two classes; nobody may change it."""
+    folder = tmp_path_factory.mktemp("drums")
+    for kind in ("kick", "snare"):
+        (folder / kind).mkdir()
+        for i, sound in enumerate(drum(kind, 32)):
+            write_sound(folder / kind / f"{i:02d}.wav", sound, 8000)
+    return folder
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache: no classifier and no features of other tests."""
+    monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def quick_classifier(own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A classifier of a few steps: good enough to see that figures are made."""
+    from multigen.audio import judge
+
+    train = judge.train_classifier
+    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
+
+
+@pytest.fixture
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for the disk would take much of the time of runs that last a second."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
