@@ -154,6 +154,7 @@ class Judge(Generic[S]):
         about: as for `compare`.
         to_input: items (N, ...), converted to a float type, as D takes them.
         also: more extractors by name, in whose features only the Frechet distance is taken.
+        chooses: the extractor in whose features a checkpoint is the best; by default the first.
     """
 
     def __init__(
@@ -166,11 +167,13 @@ class Judge(Generic[S]):
         about: str,
         to_input: Callable[[Tensor], Tensor],
         also: Mapping[str, Extractor] | None = None,
+        chooses: str = "",
     ):
         self.sets, self.device, self.extractor_name, self.extract = sets, device, name, extract
         self.about, self.to_input, self.also = about, to_input, also or {}
         self.samples = min(samples, len(sets.train))
-        self.chooses_by = _named("fd", name)
+        self.chooses = chooses or name
+        self.chooses_by = _named("fd", self.chooses)
 
     def features_of(self, items: S, name: str = "") -> Tensor:
         """Features (N, D) of real items, from the cache where they were computed before, by the extractor or one of `also`."""
@@ -179,8 +182,9 @@ class Judge(Generic[S]):
     def validate(self, sampler: Sampler) -> dict[str, float]:
         """Frechet distance of as many samples as are measured in the end to the validation items."""
         assert self.sets.validation is not None
-        h = embed(self.extract, sampler.sample(self.samples, SEED + 1, self._asked(sampler)), self.device)[0]
-        real = self.features_of(self.sets.validation)
+        extract = self.also.get(self.chooses, self.extract)
+        h = embed(extract, sampler.sample(self.samples, SEED + 1, self._asked(sampler)), self.device)[0]
+        real = self.features_of(self.sets.validation, self.chooses)
         return {self.chooses_by: features.frechet_distance(moments(h), moments(real))}
 
     def overfitting(self, discriminator: nn.Module, conditional: bool) -> dict[str, float]:

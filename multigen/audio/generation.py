@@ -53,10 +53,10 @@ class SoundConfig(GenerationConfig):
     augment: str = ""
     """What is done to all that D hears: gain, shift, polarity, mix, joined by commas."""
     features: tuple[Literal["logmel", "classifier", "drums"], ...] = ()
-    """What sounds are compared in: log-mel spectra, a classifier trained on the labels, or one trained on the drum machine; the
-    first chooses the best checkpoint. Empty: classifier, where there are labels, and logmel."""
+    """What sounds are compared in: log-mel spectra, a classifier trained on the labels, or one trained on the drum machine. The
+    best checkpoint is chosen by logmel where it is one of them, else by the first. Empty: classifier, where there are labels,
+    and logmel."""
 
-    # Below 4 kHz a window of 32 ms has fewer frequencies than the mel bands that samples are measured and drawn in.
     ranges = RANGES | {"rate": 4000, "length": 64}
 
     def __post_init__(self):

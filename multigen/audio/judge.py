@@ -97,7 +97,8 @@ def open_judge(
     names: Sequence[str] = (),
     to_input: Callable[[Tensor], Tensor] = torch.clone,
 ) -> Judge[SoundSet]:
-    """Judges by several extractors, the first of which also chooses the best checkpoint.
+    """Judges by several extractors. The best checkpoint is chosen by log-mel spectra, where they are among them: they know
+    nothing of the classes by which samples are counted in the end, and waver less.
 
     Args:
         names: of `EXTRACTORS`; by default the classifier, where there are labels, and log-mel spectra.
@@ -109,7 +110,8 @@ def open_judge(
     first = names[0]
     about = f"features: {_about(names)}; {_form(train)}"
     others = {name: extractors[name] for name in names[1:]}
-    return Judge(sets, samples, device, first, extractors[first], about, to_input, others)
+    chooses = "logmel" if "logmel" in names else first
+    return Judge(sets, samples, device, first, extractors[first], about, to_input, others, chooses)
 
 
 def _about(names: Sequence[str]) -> str:

@@ -132,20 +132,20 @@ def test_with_labels_the_classifier_judges_and_log_mel_distances_stand_beside(
     sets: Sets[SoundSet], quick_classifier: None
 ) -> None:
     it = open_judge(sets, 64, CPU)
-    assert it.extractor_name == "classifier" and it.chooses_by == "fd_classifier" and [*it.also] == ["logmel"]
+    assert it.extractor_name == "classifier" and it.chooses_by == "fd_logmel" and [*it.also] == ["logmel"]
     found, floor = it.measure(Sampler(Copies(sets.test.items), 2, CLASSES)), it.floor()
     for row in (found, floor):
         assert {"fd_classifier", "fd_logmel", "kd_classifier", "as_asked", "classes_as_asked", "variety"} <= row.keys()
         assert "kd_logmel" not in row and row.keys() <= it.definitions().keys()
     assert found["fd_logmel"] == pytest.approx(0, abs=1e-6) and floor["fd_logmel"] > 1
-    assert it.validate(Sampler(Copies(sets.test.items), 2, CLASSES)).keys() == {"fd_classifier"}
+    assert it.validate(Sampler(Copies(sets.test.items), 2, CLASSES)).keys() == {"fd_logmel"}
 
 
 def test_d_is_given_sounds_as_it_takes_them(sets: Sets[SoundSet], quick_classifier: None) -> None:
     seen: list[Tensor] = []
     d = nn.Module()
     d.forward = lambda x, label: seen.append(x) or x.flatten(1)[:, :3]  # three critics
-    it = open_judge(sets, 64, CPU, lambda sound: 10 * sound)
+    it = open_judge(sets, 64, CPU, to_input=lambda sound: 10 * sound)
     found = it.overfitting(d, False)["d_overfit"]
     assert sets.validation is not None and torch.equal(seen[1], 10 * sets.validation.items) and -0.5 <= found <= 0.5
 
