@@ -2,5 +2,5 @@
 
 __all__ = ["RECIPES"]
 
-RECIPES = ("srgan", "gan", "dcgan", "wgan", "sngan", "r3gan", "seqgan")
+RECIPES = ("srgan", "gan", "dcgan", "wgan", "sngan", "r3gan", "seqgan", "wavegan", "specgan")
 """Methods that have a recipe; each is a module here with TRAINER and PRESETS."""
