@@ -33,7 +33,7 @@ class GameConfig(SoundConfig):
     gamma: float = 0.0
     """Weight of R1 and R2, in place of WGAN-GP's penalty with the other losses."""
     lazy: int = 8
-    """Critic updates for each of R1 and R2."""
+    """Steps for each update by R1 and R2, however many critic updates are in them."""
     lr: tuple[float, float] = (1e-4, 1e-4)
     """Learning rate at the beginning and at the end, in between a cosine."""
     betas: tuple[float, float] = (0.5, 0.9)

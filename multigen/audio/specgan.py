@@ -50,7 +50,7 @@ class SpecGANConfig(GameConfig):
         super().__post_init__()
         if self.augment:
             raise ConfigError(f"augment {self.augment!r}: D sees spectrograms here, no sounds to alter; leave it empty")
-        if self.length % (HOP << LAYERS) or not self.length:
+        if self.length % (HOP << LAYERS):
             raise ConfigError(
                 f"length {self.length}: expected a multiple of {HOP << LAYERS}, since spectrograms of {HOP} samples a column are "
                 f"halved {LAYERS} times"
@@ -123,18 +123,15 @@ class Generator(nn.Module):
     def spectrogram(self, sound: Tensor) -> Tensor:
         """Sounds (B, 1, length) as this network makes them: (B, 1, 128, length / 128)."""
         level = log_magnitude(sound)
-        mean, deviation = (
-            self.mean.to(level),
-            self.deviation.to(level),
-        )  # sounds may lie on the CPU, this network elsewhere
+        # Sounds may lie on the CPU, this network elsewhere.
+        mean, deviation = self.mean.to(level), self.deviation.to(level)
         return ((level - mean) / (DEVIATIONS * deviation)).clamp(-1, 1)
 
     def sound(self, spectrogram: Tensor) -> Tensor:
         """The way back, by Griffin-Lim: (B, 1, 128, frames) -> (B, 1, 128 frames)."""
         level = (spectrogram.float() * (DEVIATIONS * self.deviation) + self.mean).exp() - FLOOR
-        whole = pad(
-            level.clamp(min=0), (0, 1, 0, 1)
-        )  # (B, 1, 129, frames + 1): the highest bin, and a silent last frame
+        # (B, 1, 129, frames + 1): with the highest bin, and a silent last frame
+        whole = pad(level.clamp(min=0), (0, 1, 0, 1))
         return griffin_lim(whole, N_FFT, HOP, ITERATIONS)
 
 
