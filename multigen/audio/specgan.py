@@ -24,6 +24,7 @@ from multigen.audio.sampling import Sampler
 from multigen.audio.spectral import griffin_lim, magnitude
 from multigen.engine import Batch, Step
 from multigen.errors import ConfigError
+from multigen.features import Moments
 from multigen.generation import load_sampler
 from multigen.judge import Judge
 from multigen.layers import ProjectionHead, with_class
@@ -171,10 +172,11 @@ class SpecGANTrainer(GameTrainer[SpecGANConfig]):
 
     def networks(self) -> dict[str, nn.Module]:
         G = Generator(self.config)
-        level = torch.cat([log_magnitude(x) for x in self.judge.sets.train.items.split(500)])  # (N, 1, 128, frames)
-        deviation, mean = torch.std_mean(level, (0, 1, 3))
-        G.mean.copy_(mean[:, None])
-        G.deviation.copy_(deviation[:, None].clamp(min=1e-3))
+        levels = Moments(BINS)
+        for sounds in self.judge.sets.train.items.split(500):  # all spectrograms are as large as all sounds
+            levels.add(log_magnitude(sounds)[:, 0].transpose(1, 2).flatten(0, 1))  # (n frames, 128)
+        G.mean.copy_(levels.mean[:, None])
+        G.deviation.copy_(levels.covariance.diagonal().sqrt()[:, None].clamp(min=1e-3))
         return {"G": G, "D": Discriminator(self.config)}
 
     def open_judge(self, sets: Sets[SoundSet]) -> Judge[SoundSet]:
