@@ -2,7 +2,7 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -12,7 +12,7 @@ import tyro
 from multigen.errors import ConfigError
 from multigen.files import write_whole
 
-__all__ = ["FREE", "Run", "check_ranges", "differences", "from_table", "read_toml", "to_table", "write_toml"]
+__all__ = ["FREE", "Run", "check_ranges", "chosen", "differences", "from_table", "read_toml", "to_table", "write_toml"]
 
 T = TypeVar("T")
 
@@ -80,6 +80,17 @@ def check_ranges(config: Any, ranges: Mapping[str, float | tuple[float, float]])
             if not least <= number <= most:
                 expected = f"{least} or more" if most == float("inf") else f"{least} to {most}"
                 raise ConfigError(f"{name} {number}: expected {expected}")
+
+
+def chosen(setting: str, text: str, known: Collection[str]) -> tuple[str, ...]:
+    """ "a,b" as ("a", "b"); "" as (). Raises ConfigError for a name that is not `known`, or is there twice."""
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    for name in names:
+        if name not in known or names.count(name) > 1:
+            raise ConfigError(
+                f"{setting} {text!r}: {name!r} is unknown or named twice; expected some of {','.join(known)}"
+            )
+    return names
 
 
 def to_table(config: Any) -> dict[str, Any]:

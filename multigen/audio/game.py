@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import torch
+from torch import Tensor
 
 from multigen.audio.augment import parse_policy
 from multigen.audio.generation import SoundConfig, SoundTrainer
@@ -32,7 +33,7 @@ class GameConfig(SoundConfig):
     gamma: float = 0.0
     """Weight of R1 and R2, in place of WGAN-GP's penalty with the other losses."""
     lazy: int = 8
-    """Critic updates for each of R1 and R2."""
+    """Steps for each update by R1 and R2, however many critic updates are in them."""
     lr: tuple[float, float] = (1e-4, 1e-4)
     """Learning rate at the beginning and at the end, in between a cosine."""
     betas: tuple[float, float] = (0.5, 0.9)
@@ -69,7 +70,8 @@ class GameTrainer(SoundTrainer[C]):
         if c.loss == "wasserstein":
             D = self.nets["D"]  # raw, if compiled: it is differentiated twice
             mix = step.rand("mix", *[1] * (real.ndim - 1))
-            terms["penalty"] = penalties.wgan_gp(lambda x: D(x, label), real, fake, mix) * c.penalty
+            # Of several critics the mean, which is what the loss is made of.
+            terms["penalty"] = penalties.wgan_gp(lambda x: _mean(D(x, label)), real, fake, mix) * c.penalty
         return terms
 
     def r1(self, batch: Batch, step: Step) -> Terms:
@@ -88,3 +90,8 @@ class GameTrainer(SoundTrainer[C]):
                 real = self.D(self.augmented(self.reals(batch, step), step, "real"), label)
         fake = self.D(self.augmented(fake, step, "fake"), label)
         return {loss.name: loss.generator(fake, real)}
+
+
+def _mean(logits: Tensor) -> Tensor:
+    """(B,) or (B, critics) -> (B,)."""
+    return logits.reshape(len(logits), -1).mean(1)

@@ -19,7 +19,7 @@ from multigen.audio.judge import WINDOW, logmel, open_judge, spectrogram
 from multigen.audio.picture import draw
 from multigen.audio.sampling import Sampler, joined
 from multigen.engine import Batch, Step
-from multigen.engine.randomness import key
+from multigen.engine.randomness import key, seed_everything
 from multigen.errors import ConfigError
 from multigen.generation import RANGES, GenerationConfig, GenerationTrainer
 from multigen.judge import Judge
@@ -97,9 +97,9 @@ class SoundTrainer(GenerationTrainer[C]):
         return adaptive_avg_pool2d(spectrogram(items, self.config.rate), (10, 8)).flatten(1)
 
     def floors(self) -> dict[str, dict[str, float]]:
-        """Real recordings, white noise as loud as they are, and the generator before its first step."""
+        """Real recordings, white noise as loud as they are, and a generator of random weights."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(key(self.run.seed, "untrained"))
+            seed_everything(key(self.run.seed, "untrained"), torch.device("cpu"))
             untrained = self.networks()["G"].to(self.device).eval()
         real = self.judge.sets.test.items
         draw = torch.Generator().manual_seed(key(self.run.seed, "white noise"))

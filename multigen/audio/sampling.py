@@ -58,9 +58,8 @@ class Sampler(sampling.Sampler):
         """As the base; where the training recordings can be had, the picture has the one nearest to each sound below it."""
         said = super().save(samples, out)
         path = (out.with_name(f"{out.name}-{self.sheet}") if out.name else out / self.sheet).with_suffix(".png")
-        with contextlib.suppress(
-            MultigenError
-        ):  # the folder of the recordings, or the table of their labels, is not here
+        # The folder of the recordings, or the table of their labels, may not be here.
+        with contextlib.suppress(MultigenError):
             shown = samples[: sampling.SHOWN]
             draw(shown, self.rate, below=self.nearest(shown)).save(path)
             return f"{said}; {path.name} has the nearest training recording below each"

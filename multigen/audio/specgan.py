@@ -24,6 +24,7 @@ from multigen.audio.sampling import Sampler
 from multigen.audio.spectral import griffin_lim, magnitude
 from multigen.engine import Batch, Step
 from multigen.errors import ConfigError
+from multigen.features import Moments
 from multigen.generation import load_sampler
 from multigen.judge import Judge
 from multigen.layers import ProjectionHead, with_class
@@ -50,7 +51,7 @@ class SpecGANConfig(GameConfig):
         super().__post_init__()
         if self.augment:
             raise ConfigError(f"augment {self.augment!r}: D sees spectrograms here, no sounds to alter; leave it empty")
-        if self.length % (HOP << LAYERS) or not self.length:
+        if self.length % (HOP << LAYERS):
             raise ConfigError(
                 f"length {self.length}: expected a multiple of {HOP << LAYERS}, since spectrograms of {HOP} samples a column are "
                 f"halved {LAYERS} times"
@@ -123,18 +124,15 @@ class Generator(nn.Module):
     def spectrogram(self, sound: Tensor) -> Tensor:
         """Sounds (B, 1, length) as this network makes them: (B, 1, 128, length / 128)."""
         level = log_magnitude(sound)
-        mean, deviation = (
-            self.mean.to(level),
-            self.deviation.to(level),
-        )  # sounds may lie on the CPU, this network elsewhere
+        # Sounds may lie on the CPU, this network elsewhere.
+        mean, deviation = self.mean.to(level), self.deviation.to(level)
         return ((level - mean) / (DEVIATIONS * deviation)).clamp(-1, 1)
 
     def sound(self, spectrogram: Tensor) -> Tensor:
         """The way back, by Griffin-Lim: (B, 1, 128, frames) -> (B, 1, 128 frames)."""
         level = (spectrogram.float() * (DEVIATIONS * self.deviation) + self.mean).exp() - FLOOR
-        whole = pad(
-            level.clamp(min=0), (0, 1, 0, 1)
-        )  # (B, 1, 129, frames + 1): the highest bin, and a silent last frame
+        # (B, 1, 129, frames + 1): with the highest bin, and a silent last frame
+        whole = pad(level.clamp(min=0), (0, 1, 0, 1))
         return griffin_lim(whole, N_FFT, HOP, ITERATIONS)
 
 
@@ -174,10 +172,11 @@ class SpecGANTrainer(GameTrainer[SpecGANConfig]):
 
     def networks(self) -> dict[str, nn.Module]:
         G = Generator(self.config)
-        level = torch.cat([log_magnitude(x) for x in self.judge.sets.train.items.split(500)])  # (N, 1, 128, frames)
-        deviation, mean = torch.std_mean(level, (0, 1, 3))
-        G.mean.copy_(mean[:, None])
-        G.deviation.copy_(deviation[:, None].clamp(min=1e-3))
+        levels = Moments(BINS)
+        for sounds in self.judge.sets.train.items.split(500):  # all spectrograms are as large as all sounds
+            levels.add(log_magnitude(sounds)[:, 0].transpose(1, 2).flatten(0, 1))  # (n frames, 128)
+        G.mean.copy_(levels.mean[:, None])
+        G.deviation.copy_(levels.covariance.diagonal().sqrt()[:, None].clamp(min=1e-3))
         return {"G": G, "D": Discriminator(self.config)}
 
     def open_judge(self, sets: Sets[SoundSet]) -> Judge[SoundSet]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kind", "run"]
 
-FEATURES = {"pictures": ("efficientnet_lite0", "classifier", "inception"), "sounds": ("logmel", "classifier")}
+FEATURES = {"pictures": ("efficientnet_lite0", "classifier", "inception"), "sounds": ("logmel", "drums", "classifier")}
 NAMES = {"digits": "pictures", "mnist": "pictures", "cifar10": "pictures", "drums": "sounds"}
 SIZE = 64  # pixels
 RATE, LENGTH = 8000, 4096  # of sounds where no file says more: the drum machine beside itself
@@ -27,7 +27,7 @@ def run(args: list[str]) -> None:
     def evaluate(
         real: str,
         fake: str,
-        features: Literal["", "efficientnet_lite0", "classifier", "inception", "logmel"] = "",
+        features: Literal["", "efficientnet_lite0", "classifier", "inception", "logmel", "drums"] = "",
         size: int | None = None,
         rate: int | None = None,
         length: int | None = None,
@@ -41,8 +41,9 @@ def run(args: list[str]) -> None:
             real: Real pictures or sounds: a folder, a file that holds many pictures (.npz), or a name.
             fake: Generated ones, likewise.
             features: What is compared. Of pictures: efficientnet_lite0 (if none is named) needs nothing; inception gives the FID
-                of the literature (extra fid). Of sounds: logmel (if none is named) needs nothing. Of both: classifier is trained
-                on the real ones and needs their labels, a folder a class.
+                of the literature (extra fid). Of sounds: logmel (if none is named) needs nothing; drums is a classifier trained
+                on the embedded drum machine. Of both: classifier is trained on the real ones and needs their labels, a folder
+                a class.
             size: Pictures: side that all are cut and resized to first, pixels; if none is given 64.
             rate: Sounds: samples a second that all are brought to first; 0 or none: the lower of the two sets' commonest.
             length: Sounds: samples of each that are compared, from its beginning; 0 or none: the longest power of two not above

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from multigen.errors import ConfigError
+from multigen.config import chosen
 
 __all__ = ["diff_augment", "mirror", "parse_policy"]
 
@@ -49,13 +49,7 @@ def diff_augment(
 
 def parse_policy(text: str) -> tuple[str, ...]:
     """ "color,translation,cutout" as ("color", "translation", "cutout"); "" as (). Raises ConfigError for other names."""
-    policy = tuple(name.strip() for name in text.split(",")) if text else ()
-    for name in policy:
-        if name not in POLICIES or policy.count(name) > 1:
-            raise ConfigError(
-                f"augment {text!r}: {name!r} is unknown or named twice; expected some of {','.join(POLICIES)}"
-            )
-    return policy
+    return chosen("augment", text, POLICIES)
 
 
 def mirror(image: Tensor, u: Tensor) -> Tensor:

@@ -93,6 +93,21 @@ def test_the_classifier_learns_the_classes_of_the_real_recordings(
     assert "no labels; take logmel, or give --labels or a folder a class" in capsys.readouterr().err
 
 
+def test_the_drum_machine_s_classifier_needs_no_labels(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from multigen.audio import data
+
+    train = judge.train_classifier
+    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 5, "batch": 16}))
+    monkeypatch.setattr(data, "DRUMS", {"train": (16, 0), "test": (8, 1)})
+    real = recordings(place / "real", count=8)
+    assert evaluate("--real", real / "low", "--fake", real / "high", "--features", "drums") == 0
+    printed = capsys.readouterr()
+    assert "training a classifier of 8 classes on drums" in printed.err
+    assert "fd_drums" in printed.out and "on the embedded drum machine, whatever the training" in printed.out
+
+
 def test_the_drum_machine_stands_for_real_recordings(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,7 +164,10 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
             "gone: no such file or folder .*; expected a folder of pictures or of sounds",
         ),
         ([*two, "--size", "32"], "--size: not for sounds, .*; expected --rate and --length, .*; leave out what is not"),
-        ([*two, "--features", "inception"], "--features inception: not for sounds, .*--features logmel or classifier"),
+        (
+            [*two, "--features", "inception"],
+            "--features inception: not for sounds, .*--features logmel or drums or classifier",
+        ),
         (["--real", pictures, "--fake", pictures, "--rate", "1", "--length", "9"], "--rate --length: not for pictures"),
         (["--real", pictures, "--fake", pictures, "--features", "logmel"], "--features logmel: not for pictures"),
         (

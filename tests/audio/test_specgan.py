@@ -99,6 +99,15 @@ def test_spectrograms_are_those_of_the_paper() -> None:
     assert (found * 3)[..., :].mean().abs() < 0.05 and 0.9 < (found * 3).std() < 1.05
 
 
+def test_the_scale_is_that_of_the_training_recordings_alone(tmp_path: Path, drum_folder: Path) -> None:
+    made = specgan(tmp_path, drum_folder)
+    made.prepare()
+    deviation, mean = torch.std_mean(method.log_magnitude(made.judge.sets.train.items), (0, 1, 3))  # (128,)
+    for network in (made.nets["G"], made.averages["G"]):
+        torch.testing.assert_close(network.get_buffer("mean")[:, 0], mean, rtol=0, atol=1e-4)
+        torch.testing.assert_close(network.get_buffer("deviation")[:, 0], deviation, rtol=1e-4, atol=0)
+
+
 def test_what_lies_beyond_three_deviations_is_clipped() -> None:
     made = Generator(SPECGAN)
     made.mean.fill_(-4.0)
