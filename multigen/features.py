@@ -302,14 +302,15 @@ def variety(fake: Tensor, real: Tensor) -> float:
     that of a real item. 0 for copies of one sample.
 
     Args:
-        fake, real: features (N, D) and (M, D), at least two of each; as many of both are compared, the first ones.
+        fake, real: features (N, D) and (M, D), at least two of each; as many of both are compared, drawn from the larger set.
 
     Raises:
         DataError: also if all real items are alike, so that there is no ratio.
     """
     fake, real = _pair(fake, real, ("fake", "real"), least=2)
     count = min(len(fake), len(real))
-    of_fakes, of_reals = (_nearest_other(x[:count]).mean().item() for x in (fake, real))
+    drawn = (x[_draw(len(x), count, 0, 0, "variety").to(x.device)] for x in (fake, real))
+    of_fakes, of_reals = (_nearest_other(x).mean().item() for x in drawn)
     if not of_reals:
         raise DataError("all real items have the same features; expected different ones; check the data and extractor")
     return of_fakes / of_reals

@@ -233,14 +233,14 @@ class Judge(Generic[S]):
 
     def _distances(self, h: Tensor, others: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of features (N, D), and Frechet distances of those of other extractors by their names."""
-        found = measure(self.extractor_name, h, self.features_of(self.sets.test))
+        real = self.features_of(self.sets.test)
+        found = measure(self.extractor_name, h, real)
         for name, other in others.items():
             target = self.features_of(self.sets.test, name)
             found[_named("fd", name)] = features.frechet_distance(moments(other), moments(target))
-        real = self.features_of(pick(self.sets.train, self.samples))
         try:
             return found | {"variety": features.variety(h, real)}
-        except DataError:  # every training item is there more than once: there is no ratio
+        except DataError:  # every test item is there more than once: there is no ratio
             return found
 
     def _memorisation(self, h: Tensor) -> dict[str, float]:

@@ -17,6 +17,7 @@ from multigen.audio.generation import SoundConfig, SoundTrainer
 from multigen.engine import Adam, Batch, Stage, Step, Terms, Update, losses, penalties
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine
+from multigen.errors import ConfigError
 
 __all__ = ["GameConfig", "GameTrainer"]
 
@@ -40,6 +41,14 @@ class GameConfig(SoundConfig):
     """Of Adam."""
 
     ranges = dict(SoundConfig.ranges) | {"lazy": 1}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.loss == "wasserstein" and self.gamma:
+            raise ConfigError(
+                f"gamma {self.gamma} with loss wasserstein, which has a penalty of its own; expected gamma 0, or another loss: "
+                "--loss relativistic_pairing"
+            )
 
 
 C = TypeVar("C", bound=GameConfig)

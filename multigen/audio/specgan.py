@@ -189,6 +189,12 @@ class SpecGANTrainer(GameTrainer[SpecGANConfig]):
         """Spectrograms (B, 1, 128, frames) of real sounds."""
         return self.nets["G"].spectrogram(batch["sound"].to(step.dtype))  # pyright: ignore[reportCallIssue]
 
+    def floors(self) -> dict[str, dict[str, float]]:
+        """With what Griffin-Lim loses of real recordings alone."""
+        G, test = self.nets["G"], self.judge.sets.test
+        sound = torch.cat([G.sound(G.spectrogram(x.to(self.device))).cpu() for x in test.items.split(100)])  # pyright: ignore[reportCallIssue]
+        return super().floors() | {"griffin_lim": self.judge.figures(sound.clamp(-1, 1), test.labels)}
+
     def coarse(self, items: Tensor) -> Tensor:
         """Means of 8 x 8 parts of spectrograms (N, 1, 128, frames): (N, 64)."""
         return adaptive_avg_pool2d(items, 8).flatten(1)

@@ -181,10 +181,10 @@ def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_flo
 def test_variety_stands_beside_that_of_the_data(stub: None) -> None:
     sets = sets_of()
     it = open_judge(sets, 120, CPU)
-    assert it.floor()["variety"] == 1
+    assert 0.7 < it.floor()["variety"] < 1.4
     assert it.measure(Sampler(Copies(sets.train.images[:1]), 2))["variety"] == 0
     assert 0.7 < it.measure(Sampler(Copies(sets.test.images), 2))["variety"] < 1.4
-    alike = replace(sets, train=sets.train.subset([0] * 60 + [1] * 60))  # there is nothing to compare with
+    alike = replace(sets, test=sets.test.subset([0] * 30 + [1] * 30))  # there is nothing to compare with
     assert "variety" not in open_judge(alike, 120, CPU).measure(Sampler(Copies(sets.test.images), 2))
 
 
