@@ -173,7 +173,9 @@ def test_a_run_trains_reports_resumes_and_samples(tmp_path: Path, drum_folder: P
     assert list(rows) == ["real", "noise", "untrained", "griffin_lim", "adversarial/last", "adversarial/best"]
     assert all(math.isfinite(v) for row in rows.values() for v in row.values())
     others = [rows[row]["fd_logmel"] for row in rows if row not in ("real", "griffin_lim")]
-    assert rows["griffin_lim"]["fd_logmel"] < rows["real"]["fd_logmel"] < min(others)  # it is made of the test recordings
+    assert (
+        rows["griffin_lim"]["fd_logmel"] < rows["real"]["fd_logmel"] < min(others)
+    )  # it is made of the test recordings
     run = tmp_path / "run"
     for name in ("samples.wav", "samples.png", "nearest.wav", "nearest.png"):
         assert (run / name).stat().st_size > 1000
