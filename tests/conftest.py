@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 # Before torch is imported, and inherited by the commands that tests start: more threads than this gain the small
-# networks of the tests nothing, and cost machines with many cores a lot. Where two processes test side by side, one each.
-beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(2, os.cpu_count() or 1) // beside)))
+# networks of the tests nothing, and cost machines with many cores a lot.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
 
 @pytest.fixture(scope="session")
