@@ -88,7 +88,7 @@ S = TypeVar("S", bound=Sampler)
 
 class GenerationTrainer(Trainer[C]):
     """Trains G to make items from noise that D takes for real ones: G(z (B, latent), label (B,) or None) -> (B, ...) in -1..1,
-    D(items, label) -> (B,).
+    D(items, label) -> (B,), or (B, critics).
 
     A modality states `sampler`, `open_sets`, `open_judge`, `reals` and `coarse`, and where it has augmentations `augmented`.
     """

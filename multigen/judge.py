@@ -172,6 +172,7 @@ class Judge(Generic[S]):
         self.sets, self.device, self.extractor_name, self.extract = sets, device, name, extract
         self.about, self.to_input, self.also = about, to_input, also or {}
         self.samples = min(samples, len(sets.train))
+        self.known = pick(sets.train, self.samples)  # training items in place of samples
         self.chooses = chooses or name
         self.chooses_by = _named("fd", self.chooses)
 
@@ -204,8 +205,8 @@ class Judge(Generic[S]):
         classifier knows the training items. For the same reason the distance in its own features is no strict bound: those of
         items it was trained on differ a little from those of new ones.
         """
-        known = pick(self.sets.train, self.samples)
-        found = self._distances(self.features_of(known), {name: self.features_of(known, name) for name in self.also})
+        others = {name: self.features_of(self.known, name) for name in self.also}
+        found = self._distances(self.features_of(self.known), others)
         if self.sets.validation is not None:
             found |= self._memorisation(self.features_of(self.sets.validation))
         if embed(self.extract, self.sets.test.items[:1], self.device)[1] is None:  # a network without classes
@@ -228,8 +229,7 @@ class Judge(Generic[S]):
 
     def _asked(self, sampler: Sampler) -> Tensor | None:
         """Classes (N,) that a conditional generator is asked for: in the shares of the training items."""
-        labels = pick(self.sets.train, self.samples).labels
-        return labels if sampler.classes else None
+        return self.known.labels if sampler.classes else None
 
     def _distances(self, h: Tensor, others: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of features (N, D), and Frechet distances of those of other extractors by their names."""

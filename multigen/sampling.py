@@ -1,5 +1,6 @@
 """Using a trained generator: samples by seed and class, walks between latents, files of them. A modality derives its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -99,8 +100,11 @@ class Sampler:
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
 
-    def save(self, samples: Tensor, out: Path) -> str:
+    def save(self, samples: Tensor, out: Path, show: Callable[[Tensor, Path], None] | None = None) -> str:
         """Writes samples (N, ...) to OUT/0000, OUT/0001, ..., and the first of them together beside it; says so in a sentence.
+
+        Args:
+            show: writes those together, in place of `self.show`.
 
         Raises:
             ConfigError: samples of other runs, of higher numbers, would stay in OUT.
@@ -116,7 +120,7 @@ class Sampler:
             out.mkdir(parents=True, exist_ok=True)
             for i, sample in enumerate(samples):
                 self.write(sample, out / f"{i:04d}{self.suffix}")
-            self.show(samples[:SHOWN], sheet)
+            (show or self.show)(samples[:SHOWN], sheet)
         except OSError as error:
             raise DataError(
                 f"{out} cannot be written ({error.strerror or error}); give another folder for --out"

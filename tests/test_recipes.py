@@ -99,7 +99,13 @@ def test_a_configuration_file_may_say_little_and_flags_override_it(tmp_path: Pat
     assert run == Run(seed=4)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("srgan", "seqgan", "wavegan") else pytest.param(name, marks=pytest.mark.slow)
+        for name in RECIPES
+    ],
+)
 def test_help_mentions_every_flag(tmp_path: Path, name: str) -> None:
     done = python("-m", f"multigen.recipes.{name}", "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -58,10 +58,6 @@ class SoundSet(ItemSet):
     whole: Tensor | None = None
     spans: Tensor | None = None
 
-    @property
-    def sounds(self) -> Tensor:
-        return self.items
-
     def subset(self, indices: Iterable[int] | Tensor) -> Self:
         """The items of these indices, in this order; windows are drawn from what these stand for alone."""
         chosen = torch.as_tensor(indices if isinstance(indices, Tensor) else list(indices), dtype=torch.int64)

@@ -7,7 +7,7 @@ arXiv:1801.04406).
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,10 @@ from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine
 from multigen.errors import ConfigError
 
-__all__ = ["GameConfig", "GameTrainer"]
+__all__ = ["SMALL_GAME", "GameConfig", "GameTrainer"]
+
+SMALL_GAME: dict[str, Any] = {"loss": "relativistic_pairing", "critic_steps": 1, "gamma": 0.1, "betas": (0.0, 0.99)}
+"""Settings of `GameConfig` for small budgets."""
 
 
 @dataclass(frozen=True)

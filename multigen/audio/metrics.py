@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multigen.audio import spectral
 from multigen.engine.distributed import all_sum
 from multigen.errors import ConfigError, DataError
 
@@ -34,7 +35,7 @@ __all__ = [
 LSD_FFT, LSD_HOP, LSD_EPS = 2048, 512, 1e-8
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # FFT, hop and window in samples
 STFT_FLOOR = 1e-8  # of the power
-MEL_BANDS, CEPSTRA, MEL_FLOOR = 40, 13, 1e-10
+MEL_BANDS, CEPSTRA = 40, 13
 PESQ_MODES = {8_000: "nb", 16_000: "wb"}
 
 DEFINITIONS = {
@@ -73,7 +74,7 @@ def log_spectral_distance(prediction: Tensor, target: Tensor) -> Tensor:
         DataError: the recordings differ in shape, hold something else than finite numbers, or are too short.
     """
     pair = _checked(prediction, target, LSD_FFT // 2 + 1)
-    p, q = ((_stft(x, LSD_FFT, LSD_HOP, LSD_FFT) + LSD_EPS).log10() for x in pair)  # (..., F, frames)
+    p, q = ((_power(x, LSD_FFT, LSD_HOP, LSD_FFT) + LSD_EPS).log10() for x in pair)  # (..., F, frames)
     return (p - q).square().mean(dim=-2).sqrt().mean(dim=-1)
 
 
@@ -86,7 +87,7 @@ def multi_resolution_stft(prediction: Tensor, target: Tensor) -> Tensor:
     _heard(pair[1], "target", "the spectral convergence is a share of it")
     total = torch.zeros(pair[0].shape[:-1], dtype=torch.float64, device=pair[0].device)
     for resolution in RESOLUTIONS:
-        m, reference = (_stft(x, *resolution).clamp(min=STFT_FLOOR).sqrt() for x in pair)  # (..., F, frames)
+        m, reference = (_power(x, *resolution).clamp(min=STFT_FLOOR).sqrt() for x in pair)  # (..., F, frames)
         total += torch.linalg.matrix_norm(reference - m) / torch.linalg.matrix_norm(reference)
         total += (reference.log() - m.log()).abs().mean(dim=(-2, -1))
     return total / len(RESOLUTIONS)
@@ -110,13 +111,16 @@ def mel_cepstral_distortion(prediction: Tensor, target: Tensor, rate: int, dtw: 
         raise ConfigError(f"a sampling rate of {rate} Hz, expected 4000 or more for mel cepstra; leave mcd out")
     size = 2 ** round(math.log2(0.032 * rate))
     pair = _checked(prediction, target, size // 2 + 1, same_length=not dtw)
-    c, d = (_cepstra(x, size, rate) for x in pair)  # (..., 13, frames)
+    # Coefficients of dB by an orthonormal transform, which keeps squares: their distance over sqrt(40) is the definition's.
+    c, d = (
+        spectral.mfcc(x, rate, CEPSTRA + 1, size, size // 4, MEL_BANDS)[..., 1:, :] / math.sqrt(MEL_BANDS) for x in pair
+    )  # (..., 13, frames) each
     if dtw:
         rows = zip(c.reshape(-1, *c.shape[-2:]), d.reshape(-1, *d.shape[-2:]), strict=True)
         distance = torch.stack([_aligned(a, b) for a, b in rows]).reshape(c.shape[:-2]).to(c.device)
     else:
         distance = (c - d).square().sum(dim=-2).sqrt().mean(dim=-1)
-    return 10 / math.log(10) * math.sqrt(2) * distance
+    return distance
 
 
 def si_sdr(prediction: Tensor, target: Tensor) -> Tensor:
@@ -291,26 +295,10 @@ def _require(package: str) -> None:
 # ----------------------------------------------------------------------------------------------------- analysis
 
 
-def _stft(x: Tensor, fft: int, hop: int, window: int) -> Tensor:
+def _power(x: Tensor, fft: int, hop: int, window: int) -> Tensor:
     """Power spectra of a Hann window in the middle of each frame: (..., T) -> (..., fft // 2 + 1, 1 + T // hop)."""
     hann = torch.hann_window(window, dtype=x.dtype, device=x.device)
-    z = torch.stft(x, fft, hop, window, hann, center=True, pad_mode="reflect", return_complex=True)
-    return z.real.square() + z.imag.square()
-
-
-def _cepstra(x: Tensor, size: int, rate: int) -> Tensor:
-    """Mel cepstra c_1..c_13: (..., T) -> (..., 13, frames)."""
-    mel = torch.from_numpy(_mel(size, rate)).to(x.device) @ _stft(x, size, size // 4, size)  # (..., 40, frames)
-    m, k = np.arange(MEL_BANDS), np.arange(1, CEPSTRA + 1)
-    cosines = np.cos(np.pi / MEL_BANDS * k[:, None] * (m + 0.5)) / MEL_BANDS  # (13, 40)
-    return torch.from_numpy(cosines).to(x.device) @ mel.clamp(min=MEL_FLOOR).log()
-
-
-@functools.lru_cache(maxsize=8)
-def _mel(size: int, rate: int) -> np.ndarray:
-    from librosa.filters import mel
-
-    return mel(sr=rate, n_fft=size, n_mels=MEL_BANDS, dtype=np.float64)  # (40, size // 2 + 1)
+    return torch.view_as_real(spectral.stft(x, fft, hop, hann)).square().sum(-1)
 
 
 def _aligned(c: Tensor, d: Tensor) -> Tensor:

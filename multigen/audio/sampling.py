@@ -1,6 +1,7 @@
 """Using a trained generator of sounds: samples by seed and class, as tensors or files, to be heard and seen."""
 
-import contextlib
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,8 +23,8 @@ class Sampler(sampling.Sampler):
 
     Args:
         rate: samples a second, Hz.
-        config: what the generator was trained by, a `multigen.audio.generation.SoundConfig`; tells where the training
-            recordings were.
+        config: what the generator was trained by, a `multigen.audio.generation.SoundConfig`, which tells where the training
+            recordings were; None: unknown.
     """
 
     noun = "sounds"
@@ -31,17 +32,21 @@ class Sampler(sampling.Sampler):
     sheet = "preview.wav"
 
     def __init__(
-        self, network: nn.Module, latent: int, classes: tuple[str, ...] = (), batch: int = 64, rate: int = 8000
+        self,
+        network: nn.Module,
+        latent: int,
+        classes: tuple[str, ...] = (),
+        batch: int = 64,
+        rate: int = 8000,
+        config: Any = None,
     ):
         super().__init__(network, latent, classes, batch)
-        self.rate = rate
-        self.config: Any = None
+        self.rate, self.config = rate, config
 
     @classmethod
     def of(cls, network: nn.Module, config: Any) -> Self:
-        found = super().of(network, config)
-        found.rate, found.config = config.rate, config
-        return found
+        classes = config.classes if config.conditional else ()
+        return cls(network, config.latent, classes, rate=config.rate, config=config)
 
     def finish(self, x: Tensor) -> Tensor:
         return x.float().clamp(-1, 1)
@@ -49,21 +54,19 @@ class Sampler(sampling.Sampler):
     def write(self, sample: Tensor, path: Path) -> None:
         write_sound(path, sample, self.rate)
 
-    def show(self, samples: Tensor, path: Path) -> None:
-        """Writes sounds (N, 1, T) one after the other into one file, and a picture of each beside it (.png)."""
+    def show(self, samples: Tensor, path: Path, below: Tensor | None = None) -> None:
+        """Writes sounds (N, 1, T) one after the other into one file, and a picture (.png) of them and of those `below`."""
         write_sound(path, joined(samples, self.rate), self.rate)
-        draw(samples, self.rate).save(path.with_suffix(".png"))
+        draw(samples, self.rate, below=below).save(path.with_suffix(".png"))
 
-    def save(self, samples: Tensor, out: Path) -> str:
+    def save(self, samples: Tensor, out: Path, show: Callable[[Tensor, Path], None] | None = None) -> str:
         """As the base; where the training recordings can be had, the picture has the one nearest to each sound below it."""
-        said = super().save(samples, out)
-        path = (out.with_name(f"{out.name}-{self.sheet}") if out.name else out / self.sheet).with_suffix(".png")
-        # The folder of the recordings, or the table of their labels, may not be here.
-        with contextlib.suppress(MultigenError):
-            shown = samples[: sampling.SHOWN]
-            draw(shown, self.rate, below=self.nearest(shown)).save(path)
-            return f"{said}; {path.name} has the nearest training recording below each"
-        return f"{said}; {path.name} shows them, without training recordings, which are not here"
+        below, said = None, "its picture has the nearest training recording below each"
+        try:
+            below = self.nearest(samples[: sampling.SHOWN])
+        except MultigenError as error:  # the folder of the recordings, or the table of their labels, may not be here
+            said = f"no training recordings are beside them in its picture: {error}"
+        return f"{super().save(samples, out, show or functools.partial(self.show, below=below))}; {said}"
 
     def nearest(self, samples: Tensor) -> Tensor:
         """The training recording nearest to each sound (N, 1, T), by log-mel spectra. DataError where there are none."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, pad
 
 from multigen.audio.data import SoundSet
-from multigen.audio.game import GameConfig, GameTrainer
+from multigen.audio.game import SMALL_GAME, GameConfig, GameTrainer
 from multigen.audio.judge import open_judge
 from multigen.audio.sampling import Sampler
 from multigen.audio.spectral import griffin_lim, magnitude
@@ -69,13 +69,10 @@ PRESETS = {
         conditional=True,
         latent=64,
         width=8,
-        loss="relativistic_pairing",
-        critic_steps=1,
-        gamma=0.1,
+        **SMALL_GAME,
         batch=32,
         steps=2_000,
         lr=(1e-3, 1e-4),
-        betas=(0.0, 0.99),
         ema=0.995,
         samples=1_000,
     ),
@@ -83,12 +80,9 @@ PRESETS = {
         rate=16_000,
         length=16_384,
         width=32,
-        loss="relativistic_pairing",
-        critic_steps=1,
-        gamma=0.1,
+        **SMALL_GAME,
         steps=50_000,
         lr=(3e-4, 3e-5),
-        betas=(0.0, 0.99),
     ),
     "paper": SpecGANConfig(rate=16_000, length=16_384, steps=200_000, ema=0.0),
 }

@@ -6,8 +6,8 @@
 
 DCGAN in one dimension: filters of 25 taps and stride 4, and phase shuffle in the critic, lest it tell samples by the pitch that
 transposed convolutions leave. The paper trains it as WGAN-GP with five critic steps. On a small budget the same networks learn
-faster by pairing each sample with a real sound, with gradients penalised now and then, and with critics that hear spectrograms
-beside or in place of the one that hears the waveform.
+faster by pairing each sample with a real sound, with gradients penalised now and then, and with a critic that hears a
+spectrogram in place of the one that hears the waveform.
 """
 
 import functools
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from multigen.audio.game import GameConfig, GameTrainer
+from multigen.audio.game import SMALL_GAME, GameConfig, GameTrainer
 from multigen.audio.generation import load_sampler
 from multigen.audio.spectral import stft
 from multigen.errors import ConfigError
@@ -98,14 +98,11 @@ PRESETS = {
         width=16,
         waveform=False,
         spectra=(256,),
-        loss="relativistic_pairing",
-        critic_steps=1,
-        gamma=0.1,
+        **SMALL_GAME,
         batch=32,
         hold=0,  # the rate falls to a tenth, and the last is better than what few recordings choose
         steps=4_000,
         lr=(1e-3, 1e-4),
-        betas=(0.0, 0.99),
         ema=0.995,
         samples=1_000,
     ),
@@ -115,12 +112,9 @@ PRESETS = {
         width=32,
         waveform=False,
         spectra=(512,),
-        loss="relativistic_pairing",
-        critic_steps=1,
-        gamma=0.1,
+        **SMALL_GAME,
         steps=50_000,
         lr=(3e-4, 3e-5),
-        betas=(0.0, 0.99),
     ),
     "paper": WaveGANConfig(rate=16_000, length=16_384, steps=200_000, ema=0.0),
 }

@@ -80,7 +80,7 @@ def test_a_recording_that_is_no_good_is_named_or_skipped(tmp_path: Path, make: A
     with pytest.raises(DataError, match=rf"bad\.wav: .*{BAD[make]}.*--skip-bad"):
         open_sounds(data, RATE, 100)
     sounds = open_sounds(data, RATE, 100, skip_bad=True, trim=True, normalise=True)
-    assert sounds.names == ("0.wav", "1.wav") and torch.isfinite(sounds.sounds).all()
+    assert sounds.names == ("0.wav", "1.wav") and torch.isfinite(sounds.items).all()
     ((path, reason),) = sounds.skipped
     assert path == tmp_path / "bad.wav" and re.search(BAD[make], reason)
 

@@ -38,10 +38,10 @@ def test_the_drum_machine_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DRUMS, "test", (9, DRUMS["test"][1]))
     train, test = (open_sounds("drums", RATE, 512, split=split) for split in ("train", "test"))
     expected, labels = drums(20, 512, RATE, 0)
-    assert torch.equal(train.sounds, expected) and train.labels is not None and torch.equal(train.labels, labels)
+    assert torch.equal(train.items, expected) and train.labels is not None and torch.equal(train.labels, labels)
     assert train.classes == test.classes == CLASSES and (train.rate, len(test)) == (RATE, 9)
     assert train.names[17] == "drums/17" and not {*train.names} & {*test.names}
-    assert not torch.equal(train.sounds[:9], test.sounds)
+    assert not torch.equal(train.items[:9], test.items)
     assert open_sounds("drums", RATE, 512, labels="none").labels is None
 
 
@@ -50,18 +50,18 @@ def test_long_recordings_are_cut_and_short_ones_faded_and_padded(tmp_path: Path)
     write(tmp_path / "short" / "b.wav", torch.full((60,), 0.5))
     write(tmp_path / ".hidden" / "c.wav", sine(100))
     sounds = open_sounds(str(tmp_path), RATE, 100)
-    assert sounds.sounds.shape == (2, 1, 100) and sounds.sounds.dtype == torch.float32 and sounds.rate == RATE
+    assert sounds.items.shape == (2, 1, 100) and sounds.items.dtype == torch.float32 and sounds.rate == RATE
     assert sounds.names == ("long/deep/a.wav", "short/b.wav") and sounds.classes == ("long", "short")
-    assert torch.equal(sounds.sounds[0, 0], sine(150)[:100])
+    assert torch.equal(sounds.items[0, 0], sine(150)[:100])
     fade = 0.5 * torch.arange(15, -1, -1) / 16  # 2 ms
-    assert torch.equal(sounds.sounds[1, 0], torch.cat([torch.full((44,), 0.5), fade, torch.zeros(40)]))
+    assert torch.equal(sounds.items[1, 0], torch.cat([torch.full((44,), 0.5), fade, torch.zeros(40)]))
     batch = sounds.to_source().batch(rows([1, 0]))
-    assert torch.equal(batch["sound"], sounds.sounds.flip(0)) and batch["label"].tolist() == [1, 0]
+    assert torch.equal(batch["sound"], sounds.items.flip(0)) and batch["label"].tolist() == [1, 0]
 
 
 def test_a_recording_as_long_as_asked_stays_as_it_is(tmp_path: Path) -> None:
     data = ramps(tmp_path, [50, 50])
-    assert torch.equal(open_sounds(data, RATE, 50).sounds.flatten(), ramp(100))
+    assert torch.equal(open_sounds(data, RATE, 50).items.flatten(), ramp(100))
 
 
 def test_other_rates_and_channels_are_adapted_and_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,8 +69,8 @@ def test_other_rates_and_channels_are_adapted_and_said_once(tmp_path: Path, caps
         write(tmp_path / f"{i}.wav", torch.stack([sine(400), sine(400, 1000)]), 16000)
     write(tmp_path / "3.wav", sine(200))
     sounds = open_sounds(str(tmp_path), RATE, 200)
-    assert torch.equal(sounds.sounds[0, 0], resample((sine(400) + sine(400, 1000)) / 2, 16000, RATE))
-    assert torch.equal(sounds.sounds[3, 0], sine(200))
+    assert torch.equal(sounds.items[0, 0], resample((sine(400) + sine(400, 1000)) / 2, 16000, RATE))
+    assert torch.equal(sounds.items[3, 0], sine(200))
     said = ["3 recordings resampled from 16000 Hz to 8000 Hz", "3 recordings of 2 channels averaged to one"]
     assert capsys.readouterr().err.splitlines() == said
     open_sounds(str(write(tmp_path / "one" / "a.wav", sine(200))), RATE, 100, cut="slices")
@@ -82,7 +82,7 @@ def test_what_is_beyond_full_scale_is_made_less_loud(tmp_path: Path, capsys: pyt
 
     for i, level in enumerate((0.9, 3.0)):
         soundfile.write(tmp_path / f"{i}.wav", sine(100, 2000, level).numpy(), RATE, "FLOAT")
-    loud, scaled = open_sounds(str(tmp_path), RATE, 100).sounds[:, 0]
+    loud, scaled = open_sounds(str(tmp_path), RATE, 100).items[:, 0]
     assert torch.equal(loud, sine(100, 2000, 0.9)) and scaled.abs().max() == 1
     torch.testing.assert_close(scaled / scaled[0], loud / loud[0])
     assert capsys.readouterr().err == "1 recordings with peaks beyond -1..1 made less loud to fit\n"
@@ -120,7 +120,7 @@ def test_slices_follow_each_other_and_the_last_is_at_least_half_full(tmp_path: P
     data = ramps(tmp_path, [count, 100])
     sounds = open_sounds(data, RATE, 100, cut="slices")
     assert sounds.names == (*[f"0.wav#{i}" for i in range(items)], "1.wav#0")
-    kept = sounds.sounds[:-1].flatten()
+    kept = sounds.items[:-1].flatten()
     expected = torch.nn.functional.pad(ramp(count), (0, max(0, items * 100 - count)))[: items * 100]
     fade = 16 if count < items * 100 else 0
     end = min(count, items * 100)
@@ -144,7 +144,7 @@ def test_a_loop_becomes_one_shots(tmp_path: Path) -> None:
     sounds = open_sounds(str(tmp_path / "loop.wav"), RATE, 4000, cut="onsets")
     assert sounds.names == tuple(f"loop.wav#{i}" for i in range(5)) and sounds.labels is None
     for i, (second, end) in enumerate(zip(begins, [*begins[1:], 1.5], strict=True)):
-        item = sounds.sounds[i, 0]
+        item = sounds.items[i, 0]
         lag = int(item.abs().gt(1e-3).nonzero()[0])  # silence that was kept before the beat
         first = round(second * RATE)
         heard = min(round(end * RATE) - first, 1200) - 400  # the next may be taken to begin 50 ms early
@@ -157,7 +157,7 @@ def test_what_has_no_onset_is_taken_from_its_start(tmp_path: Path) -> None:
     for i, count in enumerate((100, 4000)):
         write(tmp_path / f"{i}.wav", torch.full((count,), 0.1))
     sounds = open_sounds(str(tmp_path), RATE, 100, cut="onsets")
-    assert sounds.names == ("0.wav#0", "1.wav#0") and torch.equal(sounds.sounds, torch.full((2, 1, 100), 0.1))
+    assert sounds.names == ("0.wav#0", "1.wav#0") and torch.equal(sounds.items, torch.full((2, 1, 100), 0.1))
 
 
 def test_trimming_keeps_five_milliseconds(tmp_path: Path) -> None:
@@ -165,12 +165,12 @@ def test_trimming_keeps_five_milliseconds(tmp_path: Path) -> None:
     faint = torch.full((300,), 0.004)  # 42 dB below
     for i in range(2):
         write(tmp_path / f"{i}.wav", torch.cat([faint, burst, faint]))
-    trimmed = open_sounds(str(tmp_path), RATE, 290, trim=True).sounds[0, 0]
+    trimmed = open_sounds(str(tmp_path), RATE, 290, trim=True).items[0, 0]
     assert torch.equal(trimmed[:264], torch.cat([faint[:40], burst, faint[:24]]))  # 16 samples are faded
     assert trimmed[264:].max() < 0.004 and not trimmed[280:].any()
     loud = torch.cat([torch.full((300,), 0.006), burst])  # 38 dB below
     write(tmp_path / "1.wav", loud)
-    assert torch.equal(open_sounds(str(tmp_path), RATE, 500, trim=True).sounds[1, 0, :484], loud[:484])
+    assert torch.equal(open_sounds(str(tmp_path), RATE, 500, trim=True).items[1, 0, :484], loud[:484])
 
 
 @pytest.mark.parametrize("level", [0.01, 0.5])
@@ -178,7 +178,7 @@ def test_loudness_is_that_of_what_is_not_silent(tmp_path: Path, level: float) ->
     write(tmp_path / "0.wav", torch.cat([torch.zeros(8000), sine(4000, 400, level)]))
     spike = torch.cat([torch.tensor([level]), 0.02 * sine(7999, 400, level)])
     write(tmp_path / "1.wav", spike)
-    sounds = open_sounds(str(tmp_path), RATE, 12000, normalise=True).sounds[:, 0]
+    sounds = open_sounds(str(tmp_path), RATE, 12000, normalise=True).items[:, 0]
     assert sounds[0, 8000:11900].square().mean().sqrt().item() == pytest.approx(0.1, rel=0.01)
     assert sounds[1].max().item() == pytest.approx(0.99)  # turned up no further, and of the same shape
     torch.testing.assert_close(sounds[1, :7900] / 0.99, spike[:7900] / level)
@@ -190,7 +190,7 @@ def test_loudness_is_that_of_what_is_not_silent(tmp_path: Path, level: float) ->
 def test_random_windows_lie_in_one_recording_and_reach_all_of_it(tmp_path: Path) -> None:
     data = ramps(tmp_path, [32, 9, 21])
     sounds, slices = (open_sounds(data, RATE, 8, cut=cut) for cut in ("random", "slices"))
-    assert torch.equal(sounds.sounds, slices.sounds) and sounds.names == slices.names and len(sounds) == 8
+    assert torch.equal(sounds.items, slices.items) and sounds.names == slices.names and len(sounds) == 8
     source = sounds.to_source()
     assert isinstance(source, SliceSource) and not isinstance(slices.to_source(), SliceSource) and len(source) == 8
     windows = drawn(source, 200)
@@ -217,7 +217,7 @@ def test_a_window_depends_on_its_row_alone(tmp_path: Path) -> None:
 def test_short_recordings_are_padded_at_random_too(tmp_path: Path) -> None:
     data = ramps(tmp_path, [30, 100])
     sounds = open_sounds(data, RATE, 50, cut="random")
-    assert torch.equal(sounds.to_source().batch(rows([0]))["sound"], sounds.sounds[:1])
+    assert torch.equal(sounds.to_source().batch(rows([0]))["sound"], sounds.items[:1])
 
 
 def test_windows_of_a_subset_hold_nothing_of_the_rest(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_recordings_are_held_out_whole(tmp_path: Path, cut: str, count: int) -> 
     assert count <= len(held) < count + 7
     assert {*held.origins()} <= {*split_off(sounds, 21)[1].origins()}
     if cut == "random":
-        assert not unpadded(drawn(rest.to_source(), 30)) & unpadded(held.sounds)
+        assert not unpadded(drawn(rest.to_source(), 30)) & unpadded(held.items)
 
 
 def test_of_two_recordings_one_stays(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_single_recording_is_divided_by_slices_that_share_no_sample(tmp_path: 
     sounds = open_sounds(f"{ramps(tmp_path, [203])}/0.wav", RATE, 10, cut="random")
     rest, held = split_off(sounds, 4)
     assert (len(rest), len(held)) == (16, 4)
-    assert not unpadded(drawn(rest.to_source(), 60)) & unpadded(held.sounds)
+    assert not unpadded(drawn(rest.to_source(), 60)) & unpadded(held.items)
 
 
 def test_recordings_held_out_are_of_each_class_in_its_share(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_configuration_has_three_sets(tmp_path: Path) -> None:
     cut = open_sets(Config(data, cut="random", hold=4))
     assert cut.validation is not None and (len(cut.train), len(cut.validation), len(cut.test)) == (50, 4, 6)
     heard = unpadded(drawn(cut.train.to_source(), 20))
-    assert len(heard) == 500 and not heard & unpadded(torch.cat([cut.validation.sounds, cut.test.sounds]))
+    assert len(heard) == 500 and not heard & unpadded(torch.cat([cut.validation.items, cut.test.items]))
     ramps(tmp_path / "other", [20, 20])
     assert open_sets(Config(data, test=f"{data}/other")).test.names == ("0.wav", "1.wav")
 
@@ -298,8 +298,8 @@ def test_settings_reach_the_recordings(tmp_path: Path) -> None:
         write(tmp_path / f"{i}.wav", torch.cat([torch.zeros(400), sine(800, level=0.01)]))
     settings: tuple[Settings, Settings] = ({}, {"trim": True, "normalise": True})
     plain, shaped = (open_sets(Config(str(tmp_path), length=400, **how)) for how in settings)
-    assert not plain.train.sounds.any()
-    assert shaped.test.sounds[0, 0, 40:].square().mean().sqrt().item() == pytest.approx(0.1, rel=0.05)
+    assert not plain.train.items.any()
+    assert shaped.test.items[0, 0, 40:].square().mean().sqrt().item() == pytest.approx(0.1, rel=0.05)
 
 
 # ---------------------------------------------------------------------------------------------------- real recordings
@@ -312,7 +312,7 @@ def test_spoken_digits(data_root: Path) -> None:
     train, test = (open_sounds(data, 8000, 8192, split=split, **how) for split in ("train", "test"))
     assert (len(train), len(test)) == (2700, 300) and train.classes == test.classes == tuple("0123456789")
     assert train.labels is not None and train.labels.bincount().tolist() == [270] * 10
-    assert train.sounds.shape[1:] == (1, 8192) and train.sounds.abs().max() <= 1
+    assert train.items.shape[1:] == (1, 8192) and train.items.abs().max() <= 1
 
 
 @pytest.mark.data
@@ -322,4 +322,4 @@ def test_one_shots_of_drum_kits(data_root: Path, capsys: pytest.CaptureFixture[s
     assert len(sounds) == 270 and sounds.labels is None  # the manifest tells licences, not classes
     assert "270 recordings resampled from 16000 Hz to 8000 Hz" in capsys.readouterr().err
     expected = read_sound(folder / sounds.names[100], 8000)[0]
-    assert torch.equal(sounds.sounds[100], expected / expected.abs().max().clamp(min=1))
+    assert torch.equal(sounds.items[100], expected / expected.abs().max().clamp(min=1))

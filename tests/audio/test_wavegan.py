@@ -371,3 +371,10 @@ def test_a_few_steps_of_the_laptop_preset_leave_the_untrained_generator_behind(t
     assert list(rows) == ["real", "noise", "untrained", "adversarial/last", "adversarial/best"]
     found = {row: figures["fd_logmel"] for row, figures in rows.items()}
     assert found["real"] < found["adversarial/last"] < 0.7 * found["untrained"] < found["noise"]
+
+
+def test_mixing_refuses_micro_batches(tmp_path: Path, drum_folder: Path) -> None:
+    plain, mixed = (wavegan(tmp_path / a, drum_folder, gamma=0.0, augment=a) for a in ("gain", "gain,mix"))
+    for made, couples in ((plain, False), (mixed, True)):
+        made.prepare()
+        assert [update.couples for update in made.plan[0].updates] == [couples] * 2
