@@ -21,8 +21,8 @@ from multigen.errors import ConfigError
 
 __all__ = ["SMALL_GAME", "GameConfig", "GameTrainer"]
 
-SMALL_GAME: dict[str, Any] = {"loss": "relativistic_pairing", "critic_steps": 1, "gamma": 0.1, "betas": (0.0, 0.99)}
-"""Settings of `GameConfig` for small budgets."""
+SMALL_GAME: dict[str, Any] = {"loss": "relativistic_pairing", "critic_steps": 1, "betas": (0.0, 0.99)}
+"""Settings of `GameConfig` for small budgets; gamma depends on what D sees."""
 
 
 @dataclass(frozen=True)
