@@ -54,7 +54,7 @@ def test_the_recipes_are_the_published_and_the_small_one(data: Path) -> None:
     assert updates[0] == [("discriminator", 5, 1), ("generator", 1, 1)]
     assert updates[1] == [("discriminator", 1, 1), ("r1", 1, 8), ("generator", 1, 1)]
     assert published.config.loss == "wasserstein" and published.config.shuffle == 2
-    assert small.config.loss == "relativistic_pairing" and small.config.gamma == 0.1
+    assert small.config.loss == "relativistic_pairing" and small.config.gamma == 0.01
     assert not small.config.waveform and small.config.spectra == (256,)
 
 

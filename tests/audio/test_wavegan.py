@@ -132,8 +132,8 @@ def test_a_spectrogram_critic_hears_a_sine_at_its_level() -> None:
     time = torch.arange(1024) / 1024
     critic(torch.stack([(2 * math.pi * 128 * time).cos(), torch.zeros(1024)])[:, None])  # 8 of 64 bins; silence
     assert seen[0].shape == (2, 1, 32, 32)
-    torch.testing.assert_close(seen[0][0, 0, 8, 2:-2], torch.full((28,), (math.log(64 / 8 + 1e-4) + 4) / 4))
-    torch.testing.assert_close(seen[0][1], torch.full((1, 32, 32), (math.log(1e-4) + 4) / 4))
+    torch.testing.assert_close(seen[0][0, 0, 8, 2:-2], torch.full((28,), (math.log(64 / 8 + 1e-6) + 6) / 5))
+    torch.testing.assert_close(seen[0][1], torch.full((1, 32, 32), (math.log(1e-6) + 6) / 5))
 
 
 # ---------------------------------------------------------------------------------------------------- settings
