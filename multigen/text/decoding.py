@@ -7,7 +7,7 @@ from multigen.engine.losses import at_least_float32
 from multigen.errors import ConfigError
 from multigen.text.generators import Generator
 
-__all__ = ["draw", "draw_next", "log_probs", "sample", "truncated", "valid"]
+__all__ = ["chosen", "draw", "draw_next", "log_probs", "sample", "truncated", "valid"]
 
 ROWS = 128  # whose logits are made at a time
 
@@ -115,5 +115,9 @@ def sample(
 
 def log_probs(G: Generator, tokens: Tensor, temperature: float = 1.0) -> Tensor:
     """log p of each token (B, T) given those before it, nats; (B, T), differentiable."""
-    logits = at_least_float32(G(tokens)) / temperature  # (B, T, V)
-    return logits.log_softmax(-1).gather(2, tokens[:, :, None])[:, :, 0]
+    return chosen(at_least_float32(G(tokens)) / temperature, tokens)
+
+
+def chosen(logits: Tensor, tokens: Tensor) -> Tensor:
+    """log p of each token (B, T) by logits (B, T, V), nats; (B, T), differentiable, in float32 at least."""
+    return at_least_float32(logits).log_softmax(-1).gather(2, tokens[:, :, None])[:, :, 0]

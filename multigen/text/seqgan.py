@@ -42,7 +42,7 @@ from multigen.engine.schedules import Cosine, WarmUp
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.text.corpus import TextConfig, open_corpus
-from multigen.text.decoding import log_probs, sample, valid
+from multigen.text.decoding import chosen, log_probs, sample, valid
 from multigen.text.discriminators import PUBLISHED, Convolutional, Recurrent
 from multigen.text.generators import Generator
 from multigen.text.judge import Judge
@@ -243,11 +243,12 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
             value = value - expected.detach()
         if c.scale_rewards:
             value = group_scaled(value, mask)
-        terms["policy"] = policy_gradient(log_probs(self.G, tokens), value, mask)
+        logits = self.G(tokens)  # (B, T, V)
+        terms["policy"] = policy_gradient(chosen(logits, tokens), value, mask)
         if c.kl:
             with torch.no_grad():
                 reference = self.copies["reference"](tokens)
-            divergence, count = kl_divergence(self.G(tokens), reference, mask)
+            divergence, count = kl_divergence(logits, reference, mask)
             terms["kl"] = c.kl * divergence, count
         return terms
 
