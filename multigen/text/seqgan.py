@@ -305,7 +305,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
         found = super().texts()
         if self.corpus.tokenizer is not None:
             found["tokenizer.json"] = self.corpus.tokenizer.to_json()
-        if self.config.network != "lstm":
+        if self.config.network == "pretrained":
             G: Any = self.nets["G"]
             found["transformer.json"] = G.model.config.to_json_string()
         return found

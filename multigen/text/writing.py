@@ -94,9 +94,11 @@ class Writer:
 
 
 def build_generator(c: Any, described: Path | None = None) -> Generator:
-    """G of a configuration; of a trained transformer from `described`, the file in its model folder that says its shape."""
+    """G of a configuration; a pretrained one that was trained on from `described`, the file of its model folder on its shape."""
     if c.network == "lstm":
         return LSTM(c.tokens, c.embedding, c.width, c.layers, c.start)
+    if c.network == "transformer":
+        return Transformer.gpt2(c.tokens, c.width, c.layers, c.heads, c.length, c.start)
     if described is not None:
         from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -105,8 +107,6 @@ def build_generator(c: Any, described: Path | None = None) -> Generator:
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise CheckpointError(f"{described} describes no model ({error}); copy the model folder anew") from error
         return Transformer(AutoModelForCausalLM.from_config(about, trust_remote_code=False), c.start)
-    if c.network == "transformer":
-        return Transformer.gpt2(c.tokens, c.width, c.layers, c.heads, c.length, c.start)
     if not c.pretrained:
         raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
     G = load_pretrained(c.pretrained, c.start)

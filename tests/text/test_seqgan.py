@@ -99,7 +99,6 @@ def test_a_run_trains_measures_and_writes(case: str, tmp_path: Path) -> None:
     shown = (run / "samples.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in shown if " = " in line] == ["mle/best = mle/last", "adversarial/best = adversarial/last"]
     files = {"G.safetensors", "README.md", "config.json"} | ({"tokenizer.json"} if case != "oracle" else set())
-    files |= {"transformer.json"} if case == "transformer" else set()
     assert {path.name for path in (run / "model").iterdir()} == files
     previews = sorted((run / "previews").iterdir())
     assert len(previews) == 5 and previews[0].read_text(encoding="utf-8").strip()  # a stage each

@@ -12,7 +12,6 @@ import multigen
 from multigen.config import to_table
 from multigen.errors import CheckpointError, ConfigError
 from multigen.runs import write_model
-from multigen.text.generators import LSTM
 from multigen.text.seqgan import SeqGANConfig
 from multigen.text.tokenizers import Tokenizer
 from multigen.text.writing import Writer, build_generator, given_tokenizer
@@ -37,7 +36,7 @@ def model(folder: Path, kind: Any = "words", **settings: Any) -> Path:
     for p in G.parameters():
         p.data = torch.randn(p.shape, generator=rng)
     texts = {"tokenizer.json": tokenizer.to_json()} if tokenizer else {}
-    if not isinstance(G, LSTM):
+    if config.network == "pretrained":
         texts["transformer.json"] = G.model.config.to_json_string()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
     write_model(folder / "model", "seqgan", to_table(config), {"G": G.state_dict()}, texts)
     return folder
@@ -96,8 +95,8 @@ def test_a_model_comes_back_as_it_was_saved(network: str, tmp_path: Path) -> Non
     assert all(text.startswith("The old") for text in texts)
 
 
-def test_a_pretrained_model_is_used_with_its_own_description(tmp_path: Path) -> None:
-    """From the model folder alone: what it was trained from may be gone."""
+def pretrained(tmp_path: Path) -> Path:
+    """A model folder of a Llama that was trained on."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = Tokenizer.train(TEXTS, "words")
@@ -109,7 +108,12 @@ def test_a_pretrained_model_is_used_with_its_own_description(tmp_path: Path) -> 
         )
     )  # fmt: skip
     llama.save_pretrained(tmp_path / "llama")
-    folder = model(tmp_path, network="pretrained", pretrained=str(tmp_path / "llama"))
+    return model(tmp_path, network="pretrained", pretrained=str(tmp_path / "llama"))
+
+
+def test_a_pretrained_model_is_used_with_its_own_description(tmp_path: Path) -> None:
+    """From the model folder alone: what it was trained from may be gone."""
+    folder = pretrained(tmp_path)
     described = json.loads((folder / "model" / "transformer.json").read_text())
     assert described["model_type"] == "llama"
     for path in (tmp_path / "llama").iterdir():
@@ -219,7 +223,7 @@ def test_another_tokenizer_than_the_models_is_refused(damage: str, tmp_path: Pat
 
 
 def test_a_damaged_description_is_refused(tmp_path: Path) -> None:
-    path = model(tmp_path, network="transformer") / "model" / "transformer.json"
+    path = pretrained(tmp_path) / "model" / "transformer.json"
     for content in ("a letter", "[]", '{"model_type": "abacus"}', "{}"):
         path.write_text(content)
         with pytest.raises(CheckpointError, match=r"transformer\.json describes no model"):
