@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["may_grow", "scaled_to"]
 
-SAMPLE = 24  # steps of each stage that are timed
+SAMPLE = 24  # steps of each stage that are timed, at most
+SHARE = 0.25  # of the time that is given, which timing them should not exceed
 
 
 def scaled_to(trainer: "Trainer[Any]", minutes: float) -> Any:
@@ -31,7 +32,11 @@ def scaled_to(trainer: "Trainer[Any]", minutes: float) -> Any:
     for number, stage in enumerate(trial.plan):
         trial.number = number
         trial.enter(stage)
-        times = [_seconds(trial, index) for index in range(min(stage.steps, SAMPLE))]
+        times: list[float] = []
+        while len(times) < min(stage.steps, SAMPLE):
+            times.append(_seconds(trial, len(times)))
+            if len(times) > 1 and from_first([sum(times)], trial.device)[0] > SHARE * minutes * 60 / len(trial.plan):
+                break
         times = times[min(4, len(times) // 2) :]  # the first ones warm up
         total += stage.steps * sum(times) / len(times)
     share = from_first([minutes * 60 / total], trainer.device)[0]

@@ -1,8 +1,7 @@
-"""Benchmark recipes: their schema, results that are reached and missed, and the recipes of this repository."""
+"""The command `bench`: the schema of recipes, figures that are met and missed, several recipes, quick runs."""
 
 import json
 import tomllib
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,11 @@ import pytest
 import tomli_w
 import torch
 
-from multigen.cli.bench import merged, read_recipe
-from multigen.config import from_table
-from multigen.engine import Run
+from multigen.cli import bench as command
+from multigen.cli.bench import merged, shortened
+from multigen.recipes.benchmark import summary
+from multigen.text.seqgan import SeqGANConfig
 from tests.tiny import KEYS, SETTINGS, multigen, photos
-
-ROOT = Path(__file__).resolve().parent.parent
-RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
-RESULTS = sorted((ROOT / "recipes" / "results").glob("*.json"))
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -34,12 +30,18 @@ def bench(path: Path, *words: str | Path) -> int:
 
 
 def reach(row: str, metric: str, **bound: float) -> dict[str, Any]:
+    """Of a target or of an expected figure."""
     return {"row": row, "metric": f"photos/{metric}", **bound}
+
+
+def lines(capsys: pytest.CaptureFixture[str], beginning: str) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith(beginning)]
 
 
 def test_a_recipe_is_run_and_its_result_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     targets = [reach("bicubic", "psnr_y", at_least=5), reach("adversarial/last", "efficientnet_lite0", at_most=9)]
-    path = written(tmp_path, reach=targets, budget={"minutes": 5})
+    expect = [reach("bicubic", "psnr_y", value=20, tolerance=15)]
+    path = written(tmp_path, reach=targets, expect=expect, budget={"minutes": 5})
     assert bench(path) == 0
     content = json.loads((tmp_path / "results" / "mine.json").read_text())
     assert list(content) == KEYS
@@ -50,8 +52,10 @@ def test_a_recipe_is_run_and_its_result_written(tmp_path: Path, capsys: pytest.C
     saved = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
     assert saved["config"]["pretrain_steps"] == SETTINGS["pretrain_steps"] and saved["run"]["seed"] == 3
     printed = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("ok ") for line in printed) == 3
+    assert sum(line.startswith("ok ") for line in printed) == 4
     assert not any(line.startswith("MISSED") for line in printed)
+    assert printed[-1].split()[0] == "mine" and printed[-1].split()[-1] == "ok"
+    assert "1 of 1" in printed[-1] and "3 of 3" in printed[-1]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,7 @@ def test_a_recipe_is_run_and_its_result_written(tmp_path: Path, capsys: pytest.C
     [
         ({"reach": [reach("bicubic", "psnr_y", at_least=99)]}, "at least 99"),
         ({"reach": [reach("pretrain/last", "ssim_y", at_most=-1)]}, "at most -1"),
+        ({"expect": [reach("bicubic", "psnr_y", value=99, tolerance=0.5)]}, "expected 99 ± 0.5"),
         ({"budget": {"minutes": 1e-9}}, "at most 1e-09"),
     ],
 )
@@ -66,7 +71,7 @@ def test_what_is_missed_ends_with_1(
     tmp_path: Path, missed: dict[str, Any], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench(written(tmp_path, **missed), "--out", tmp_path / "there") == 1
-    found = [printed for printed in capsys.readouterr().out.splitlines() if printed.startswith("MISSED")]
+    found = lines(capsys, "MISSED")
     assert len(found) == 1 and line in found[0]
     assert json.loads((tmp_path / "there" / "mine.json").read_text())["status"] == "ok"  # measured all the same
 
@@ -91,7 +96,7 @@ def test_what_was_measured_on_a_gpu_is_not_overwritten_without_one(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     path = written(tmp_path, needs="gpu")
     (tmp_path / "results").mkdir()
-    measured = {"status": "ok", "rows": {"bicubic": {"psnr_y": 28.4}}}
+    measured = {"status": "ok", "seeds": [0], "seconds": 9.0, "rows": {"bicubic": {"psnr_y": 28.4}}}
     (tmp_path / "results" / "mine.json").write_text(json.dumps(measured))
     assert bench(path) == 0
     assert json.loads((tmp_path / "results" / "mine.json").read_text()) == measured
@@ -111,6 +116,10 @@ def test_what_was_measured_on_a_gpu_is_not_overwritten_without_one(
         ({"run": {"speed": 1}}, "unknown field 'speed'"),
         ({"reach": [{"row": "bicubic", "at_lest": 1}]}, "unknown field 'at_lest'"),
         ({"reach": [{"row": "bicubic", "at_least": "much"}]}, "at_least = 'much'; expected float"),
+        ({"expect": [{"row": "bicubic", "about": 1}]}, "unknown field 'about'"),
+        ({"expect": [{"row": "bicubic", "tolerance": "some"}]}, "tolerance = 'some'; expected float"),
+        ({"expect": [{"row": "bicubic", "metric": "photos/psnr_y", "tolerance": 0.1}]}, "value nan, tolerance 0.1"),
+        ({"expect": [{"value": 1, "tolerance": -0.1}]}, "value 1.0, tolerance -0.1"),
         ({"budget": {"hours": 1}}, "unknown field 'hours'"),
     ],
 )
@@ -162,35 +171,132 @@ def test_a_figure_that_there_is_not_is_named(tmp_path: Path, capsys: pytest.Capt
     assert "'psnr'" in said and "bicubic" in said
 
 
-# -- the recipes of this repository ------------------------------------------------------------------------------
+# -- several recipes ---------------------------------------------------------------------------------------------
 
 
-def test_there_are_recipes() -> None:
-    assert {"srgan-bsds500", "srgan-paper"} <= {path.stem for path in RECIPES}
+def several(folder: Path) -> list[Path]:
+    """Three recipes in `folder`: without a reachable figure, of data that are not there, and good."""
+    good = written(folder, config={"data": str(photos(folder / "photos")), **SETTINGS}).read_text()
+    names = ("a.toml", "b.toml", "c.toml")
+    texts = (
+        good + "\n[[reach]]\nrow = 'bicubic'\nmetric = 'embedded-held-out/psnr_y'\nat_least = 99.0\n",
+        good.replace(str(folder / "photos"), "absent"),
+        good,
+    )
+    for name, text in zip(names, texts, strict=True):
+        (folder / name).write_text(text)
+    return [folder / name for name in names]
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_recipes_fit_their_configurations(path: Path) -> None:
-    recipe = read_recipe(path)
-    base = import_module(f"multigen.recipes.{recipe.recipe}").PRESETS[recipe.preset]
-    config = from_table(base, recipe.config, str(path))
-    for name, changes in recipe.variants.items():
-        assert from_table(config, changes, f"{path}, {name}") != config or not changes
-    from_table(Run(), recipe.run, str(path))
-    assert recipe.recipe in path.stem.split("-")
-    assert recipe.budget.minutes > 0
-    rows = {"real", "bicubic", "pretrain", "mle", "adversarial", *recipe.variants}
-    for target in recipe.targets(str(path)):
-        assert target.at_least > float("-inf") or target.at_most < float("inf")
-        assert target.row.split("/")[0] in rows
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """Stands in for the training of a recipe: what was asked to be trained, by folder and whether quickly."""
+    asked: list[tuple[str, bool]] = []
+
+    def train(path: Path, recipe: Any, device: str, folder: str, quick: bool) -> dict[str, Any]:
+        asked.append((folder, quick))
+        if recipe.config["data"] == "absent":
+            raise command.ConfigError("absent: no such file or folder")
+        if recipe.config["data"] == "a mistake":
+            raise ZeroDivisionError
+        content = {key: {} if key in ("steps", "definitions") else "" for key in KEYS}
+        rows = {"bicubic": {"embedded-held-out/psnr_y": 25.0}}
+        return {**content, "status": "ok", "seeds": [0], "seconds": 90.0, "rows": rows}
+
+    monkeypatch.setattr(command, "_trained", train)
+    return asked
 
 
-def test_every_recipe_has_a_result_and_every_result_a_recipe() -> None:
-    if not RESULTS:
-        pytest.skip("nothing was measured yet: recipes/results is empty")
-    assert [path.stem for path in RESULTS] == [path.stem for path in RECIPES]
-    for path in RESULTS:
-        content = json.loads(path.read_text())
-        assert [key for key in content if key != "remarks"] == KEYS, path
-        assert content["status"] == "ok" or content["status"].startswith("not run: ")
-        assert bool(content["rows"]) == (content["status"] == "ok")
+def test_what_fails_or_misses_does_not_stop_the_others(
+    tmp_path: Path, trained: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = several(tmp_path)
+    assert multigen(["bench", *paths, "--folder", "runs"]) == 2
+    assert trained == [(f"runs/{name}", False) for name in "abc"]
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [f"error: {paths[1]}: absent: no such file or folder"]
+    table = printed.out.splitlines()[-3:]
+    assert [line.split()[0] for line in table] == ["a", "b", "c"]
+    assert "0 of 1" in table[0] and "error: absent" in table[1] and table[2].split() == ["c", "1.5", "-", "-", "ok"]
+    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["a.json", "c.json"]
+    assert multigen(["bench", paths[0], paths[2]]) == 1
+    assert multigen(["bench", paths[2]]) == 0
+
+
+def test_a_mistake_of_ours_ends_one_recipe(
+    tmp_path: Path, trained: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = several(tmp_path)
+    paths[0].write_text(paths[2].read_text().replace(str(tmp_path / "photos"), "a mistake"))
+    assert multigen(["bench", paths[0], paths[2]]) == 2
+    printed = capsys.readouterr()
+    assert "Traceback" in printed.err and "ZeroDivisionError" in printed.err
+    assert printed.out.splitlines()[-1].split()[-1] == "ok"
+
+
+def test_an_outcome_is_a_plain_table() -> None:
+    nothing = {"met": 0, "missed": 0}
+    assert json.loads(json.dumps(summary("a", "ok", 90.0))) == {
+        "recipe": "a", "status": "ok", "minutes": 1.5, "expect": nothing, "reach": nothing, "budget": nothing,
+    }  # fmt: skip
+
+
+def test_without_a_recipe_one_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert multigen(["bench"]) == 2
+    assert "no recipe given" in capsys.readouterr().err
+
+
+# -- results that are there --------------------------------------------------------------------------------------
+
+
+def test_results_are_checked_without_training(
+    tmp_path: Path, trained: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = several(tmp_path)
+    multigen(["bench", paths[0], paths[2]])
+    trained.clear()
+    capsys.readouterr()
+    assert multigen(["bench", paths[2], "--check"]) == 0
+    assert multigen(["bench", paths[0], "--check"]) == 1
+    assert lines(capsys, "MISSED") == ["MISSED  bicubic embedded-held-out/psnr_y 25.0000, at least 99"]
+    assert multigen(["bench", paths[0], paths[2], "--check", "--out", tmp_path / "nowhere"]) == 2
+    assert f"{tmp_path / 'nowhere' / 'c.json'} cannot be read as a result" in capsys.readouterr().err
+    assert not trained
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"status": "ok", "rows": 3}', '{"status": "ok", "rows": {}}'])
+def test_a_damaged_result_is_named(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = several(tmp_path)[2]
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "c.json").write_text(text)
+    assert multigen(["bench", path, "--check"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and str(tmp_path / "results" / "c.json") in said[0]
+
+
+# -- quick runs --------------------------------------------------------------------------------------------------
+
+
+def test_a_quick_run_leaves_results_alone_and_checks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "QUICK_MINUTES", 0.01)
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path, seeds=3, reach=[reach("bicubic", "psnr_y", at_least=99)])
+    assert bench(path, "--quick") == 0
+    assert not (tmp_path / "results").exists()
+    content = json.loads((tmp_path / "runs" / "quick" / "mine.json").read_text())
+    assert list(content) == [*KEYS, "quick"] and content["quick"] is True
+    assert content["command"] == f"multigen bench {path} --quick"
+    assert content["seeds"] == [0 + 3] and list(content["rows"]) == ["bicubic", "pretrain/last", "adversarial/last"]
+    printed = capsys.readouterr().out
+    assert "MISSED" not in printed and "quick: no figure was checked" in printed
+    assert bench(path, "--quick", "--out", tmp_path / "results", "--folder", tmp_path / "again") == 0
+    assert [p.name for p in (tmp_path / "results").iterdir()] == ["quick"]
+
+
+def test_a_quick_run_measures_little() -> None:
+    config = SeqGANConfig(samples=10_000, judge_steps=40, negatives=2_000)
+    short = shortened(config)
+    assert (short.samples, short.judge_steps, short.test) == (100, 40, "")
+    assert short.negatives < config.negatives and short.steps == config.steps

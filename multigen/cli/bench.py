@@ -1,124 +1,156 @@
-"""`multigen bench RECIPE.toml`: runs a benchmark recipe, writes its result, and checks what it must reach.
+"""`multigen bench RECIPE.toml ...`: runs benchmark recipes, writes their results, and checks what they must reach.
 
-A recipe names a method and a preset, and what differs from it:
+    multigen bench recipes/digits-dcgan.toml
+    multigen bench recipes/*.toml --quick                          # about a minute each: does the whole path work?
+    multigen bench recipes/*.toml --check                          # trains nothing: do the results keep to the recipes?
+    multigen bench recipes/*.toml --results docs/results.md        # trains nothing: writes the results as a page
 
-    recipe = "srgan"                # python -m multigen.recipes.srgan
-    preset = "default"
-    seeds = 1
-    needs = "gpu"                   # optional: without one the result says "not run" and why
-    [config]                        # fields of the method's configuration
-    data = "photos/bsds500"         # a relative path is sought here and in MULTIGEN_DATA
-    [variants.clip]                 # optional: trained once for each variant, whose fields differ; rows are clip/ROW
-    constraint = "clip"
-    [run]                           # options of the run
-    seed = 0
-    [[reach]]                       # figures that the result must have, or the command ends with 1
-    row = "pretrain/best"
-    metric = "Set5/psnr_y"
-    at_least = 31.3                 # or at_most
-    [budget]
-    minutes = 40                    # training time that must not be exceeded on the machine it is meant for
+`multigen.recipes.benchmark` says what a recipe holds. Exit code 1: a figure was missed; 2: a recipe could not be run.
 """
 
 import dataclasses
-import json
+import sys
+import traceback
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from multigen.config import from_table, read_toml
-from multigen.errors import ConfigError
+from multigen.config import from_table
+from multigen.errors import ConfigError, Interrupted, MultigenError
+from multigen.recipes.benchmark import Recipe, figures, read_recipe, read_result, summary
 
-__all__ = ["Recipe", "merged", "read_recipe", "run"]
+__all__ = ["merged", "run", "shortened"]
 
-
-@dataclasses.dataclass(frozen=True)
-class Reach:
-    """One figure that must be reached."""
-
-    row: str = ""
-    metric: str = ""
-    at_least: float = float("-inf")
-    at_most: float = float("inf")
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    minutes: float = 0.0
-    """Training time, of one variant and one seed; 0: not limited."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """A benchmark recipe as read from its file."""
-
-    recipe: str = ""
-    preset: str = "default"
-    seeds: int = 1
-    needs: str = ""
-    config: dict[str, Any] = dataclasses.field(default_factory=dict)
-    variants: dict[str, Any] = dataclasses.field(default_factory=dict)
-    run: dict[str, Any] = dataclasses.field(default_factory=dict)
-    reach: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    budget: Budget = Budget()
-
-    def targets(self, where: str) -> list[Reach]:
-        return [from_table(Reach(), entry, f"{where}, reach") for entry in self.reach]
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Raises ConfigError for a file that is no recipe, naming what is wrong."""
-    from multigen.recipes import RECIPES
-
-    recipe = from_table(Recipe(), read_toml(path), str(path))
-    if recipe.recipe not in RECIPES:
-        raise ConfigError(f"{path}: recipe {recipe.recipe!r}; expected one of {', '.join(RECIPES)}")
-    if recipe.needs not in ("", "gpu"):
-        raise ConfigError(f"{path}: needs {recipe.needs!r}; expected gpu, or nothing")
-    return recipe
+QUICK_MINUTES = 0.4  # of training; with data, floors and measurements a recipe then takes about a minute
+QUICK = {"samples": 100, "judge_steps": 50, "negatives": 256}
+"""Setting -> the most that a quick run takes: of these come measurements that would last longer than the training."""
 
 
 def run(args: list[str]) -> None:
-    """Runs one recipe file; ends with 1 where a figure is missed."""
+    """Runs recipe files; ends with 1 where a figure is missed, with 2 where a recipe could not be run."""
 
     def bench(
-        recipe: Annotated[Path, tyro.conf.Positional], out: Path | None = None, device: str = "auto", folder: str = ""
+        recipes: Annotated[tuple[Path, ...], tyro.conf.Positional],
+        out: Path | None = None,
+        device: str = "auto",
+        folder: str = "",
+        quick: bool = False,
+        check: bool = False,
+        results: Path | None = None,
     ) -> None:
-        """Runs a benchmark recipe, writes results/NAME.json, and checks its figures.
+        """Runs benchmark recipes, writes results/NAME.json, and checks their figures.
 
         Args:
-            recipe: The recipe, a TOML file.
-            out: Folder of the result; by default `results` beside the recipe.
+            recipes: The recipes, TOML files.
+            out: Folder of the results; by default `results` beside each recipe.
             device: Where to train: auto, cpu, cuda, cuda:N.
-            folder: Folder of the run; by default a new one under runs.
+            folder: Folder of the run (of several recipes, each in a folder in it); by default a new one under runs.
+            quick: About a minute each with few samples, to see that all works: no figure is checked, and results go to a folder
+                `quick` under --out, by default under runs.
+            check: Train nothing; hold the results that are there against the recipes.
+            results: Train nothing; write the results that are there as a Markdown page to this file.
         """
-        if not _bench(recipe, out or recipe.parent / "results", device, folder):
-            raise SystemExit(1)
+        if not recipes:
+            raise ConfigError("no recipe given; expected TOML files, such as recipes/*.toml")
+        if results is not None:
+            from multigen.recipes.results import write_page
+
+            write_page(results, recipes, out)
+            return
+
+        def outcome(path: Path) -> dict[str, Any]:
+            if check:
+                return _check(path, out or path.parent / "results")
+            own = f"{folder}/{path.stem}" if folder and len(recipes) > 1 else folder
+            return _bench(path, out, device, own, quick)
+
+        outcomes = [_told(path, outcome) for path in recipes]
+        print(f"\n{table(outcomes)}")
+        if code := exit_code(outcomes):
+            raise SystemExit(code)
 
     tyro.cli(bench, prog="multigen bench", args=args)
 
 
-def _bench(path: Path, out: Path, device: str, folder: str) -> bool:
+def _told(path: Path, outcome) -> dict[str, Any]:
+    """The outcome of one recipe; where it fails, why is said, and the next one can run."""
+    try:
+        return outcome(path)
+    except Interrupted:
+        raise
+    except MultigenError as error:
+        where = "" if str(path) in str(error) else f"{path}: "
+        print(f"error: {where}{error}", file=sys.stderr)
+        return summary(path.stem, f"error: {error}")
+    except Exception as error:  # a mistake of ours ends this recipe alone
+        traceback.print_exc()
+        return summary(path.stem, f"error: {error!r}")
+
+
+def exit_code(outcomes: Sequence[dict[str, Any]]) -> int:
+    """2 where a recipe could not be run, else 1 where a figure was missed, else 0."""
+    if any(outcome["status"].startswith("error") for outcome in outcomes):
+        return 2
+    return int(any(outcome[kind]["missed"] for outcome in outcomes for kind in ("expect", "reach", "budget")))
+
+
+def table(outcomes: Sequence[dict[str, Any]]) -> str:
+    """Outcomes as plain text, a line each."""
+    width = max(len("recipe"), *(len(outcome["recipe"]) for outcome in outcomes))
+    lines = [f"{'recipe':<{width}}  minutes  expected     reached  status"]
+    for o in outcomes:
+        met = [o["expect"], {k: o["reach"][k] + o["budget"][k] for k in ("met", "missed")}]
+        counts = [f"{c['met']} of {c['met'] + c['missed']}" if sum(c.values()) else "-" for c in met]
+        lines.append(f"{o['recipe']:<{width}}  {o['minutes']:>7.1f}  {counts[0]:>8}  {counts[1]:>10}  {o['status']}")
+    return "\n".join(lines)
+
+
+def _check(path: Path, out: Path) -> dict[str, Any]:
+    """Holds the result that is there against the recipe."""
+    recipe, content = read_recipe(path), read_result(out / f"{path.stem}.json")
+    found = figures(recipe, content, str(path))
+    print("\n".join([f"{path.stem}: {content['status']}", *map(str, found)]))
+    return summary(path.stem, content["status"], content["seconds"], found)
+
+
+def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool) -> dict[str, Any]:
     recipe = read_recipe(path)
-    targets = recipe.targets(str(path))
 
     import torch
 
-    from multigen.engine import Run
     from multigen.engine.distributed import rank
     from multigen.evaluation import not_run, write_json
+
+    result = (out or Path("runs")) / "quick" if quick else out or path.parent / "results"
+    result /= f"{path.stem}.json"
+    command = f"multigen bench {path}" + (" --quick" if quick else "")
+    if recipe.needs == "gpu" and not torch.cuda.is_available():
+        status = "not run: it needs a GPU, and there is none"
+        if result.exists() and read_result(result)["status"] == "ok":
+            print(f"{path.stem}: not run, it needs a GPU; {result} is left as it was measured")
+        else:
+            write_json(result, not_run(recipe.recipe, command, "it needs a GPU, and there is none"))
+            print(f"{path.stem}: not run, it needs a GPU; {result} says so")
+        return summary(path.stem, status)
+    content = {**_trained(path, recipe, device, folder, quick), "command": command}
+    if rank() == 0:
+        write_json(result, content | ({"quick": True} if quick else {}))
+        print(f"{result} written")
+    if quick:
+        return summary(path.stem, "ok, quick: no figure was checked", content["seconds"])
+    found = figures(recipe, content, str(path))
+    print("\n".join(map(str, found)))
+    return summary(path.stem, content["status"], content["seconds"], found)
+
+
+def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) -> dict[str, Any]:
+    """Trains all variants and seeds of a recipe; their results as one."""
+    from multigen.engine import Run
     from multigen.recipes.runner import train
 
-    result = out / f"{path.stem}.json"
-    if recipe.needs == "gpu" and not torch.cuda.is_available():
-        if result.exists() and json.loads(result.read_bytes())["status"] == "ok":
-            print(f"{path.stem}: not run, it needs a GPU; {result} is left as it was measured")
-            return True
-        write_json(result, not_run(recipe.recipe, f"multigen bench {path}", "it needs a GPU, and there is none"))
-        print(f"{path.stem}: not run, it needs a GPU; {result} says so")
-        return True
     module = import_module(f"multigen.recipes.{recipe.recipe}")
     if recipe.preset not in module.PRESETS:
         raise ConfigError(f"{path}: preset {recipe.preset!r}; expected one of {', '.join(module.PRESETS)}")
@@ -128,21 +160,24 @@ def _bench(path: Path, out: Path, device: str, folder: str) -> bool:
         options, device=options.device if device == "auto" else device, out=folder or options.out
     )
     configs = {name: from_table(base, v, f"{path}, variants.{name}") for name, v in recipe.variants.items()}
+    configs = configs or {"": base}
+    if quick:
+        configs = {name: shortened(config) for name, config in configs.items()}
+        options = dataclasses.replace(options, minutes=QUICK_MINUTES / len(configs))
     contents = {}
-    for name, config in (configs or {"": base}).items():
+    for name, config in configs.items():
         variant = dataclasses.replace(options, out=f"{options.out}/{name}" if options.out and name else options.out)
         print(f"variant {name}" if name else path.stem)
-        contents[name] = train(module.TRAINER, config, variant, recipe.seeds)[2]
-    content = merged(contents)
-    if rank() == 0:
-        write_json(result, {**content, "command": f"multigen bench {path}"})
-        print(f"{result} written")
-    met = [_check(target, content["rows"]) for target in targets]
-    minutes = content["seconds"] / 60 / recipe.seeds / len(contents)
-    if recipe.budget.minutes:
-        met.append(minutes <= recipe.budget.minutes)
-        print(f"{'ok    ' if met[-1] else 'MISSED'}  trained {minutes:.1f} minutes, at most {recipe.budget.minutes:g}")
-    return all(met)
+        contents[name] = train(module.TRAINER, config, variant, 1 if quick else recipe.seeds)[2]
+    return merged(contents)
+
+
+def shortened(config: Any) -> Any:
+    """A configuration whose measurements take seconds: few samples, the first of several test sets."""
+    changes = {field: min(getattr(config, field), most) for field, most in QUICK.items() if hasattr(config, field)}
+    if isinstance(test := getattr(config, "test", ""), tuple):
+        changes["test"] = test[:1]
+    return dataclasses.replace(config, **changes)
 
 
 def merged(contents: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -154,13 +189,3 @@ def merged(contents: dict[str, dict[str, Any]]) -> dict[str, Any]:
     definitions = {metric: text for content in contents.values() for metric, text in content["definitions"].items()}
     seconds = round(sum(content["seconds"] for content in contents.values()), 1)
     return {**first, "seconds": seconds, "definitions": definitions, "rows": rows}
-
-
-def _check(target: Reach, rows: dict[str, dict[str, float]]) -> bool:
-    if target.metric not in rows.get(target.row, {}):
-        raise ConfigError(f"no figure {target.metric!r} in row {target.row!r}; the rows are {', '.join(rows)}")
-    value = rows[target.row][target.metric]
-    met = target.at_least <= value <= target.at_most
-    bound = f"at least {target.at_least:g}" if target.at_least > float("-inf") else f"at most {target.at_most:g}"
-    print(f"{'ok    ' if met else 'MISSED'}  {target.row} {target.metric} {value:.4f}, {bound}")
-    return met
