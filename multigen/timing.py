@@ -39,7 +39,7 @@ def scaled_to(trainer: "Trainer[Any]", minutes: float) -> Any:
                 break
         times = times[min(4, len(times) // 2) :]  # the first ones warm up
         total += stage.steps * sum(times) / len(times)
-    share = from_first([minutes * 60 / total], trainer.device)[0]
+    share = from_first([minutes * 60 / total], trial.device)[0]
     steps = {f: max(1, round(n * share)) if (n := getattr(trainer.config, f)) else 0 for f in trainer.budget}
     say(f"{minutes:g} minutes are {', '.join(f'{field} {n}' for field, n in steps.items())} here")
     return dataclasses.replace(trainer.config, **steps)

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from multigen import timing
 from multigen.engine import Run
 from multigen.errors import ConfigError
 from multigen.image.srgan import PRESETS, SRGANConfig, SRGANTrainer
@@ -263,6 +264,23 @@ def test_minutes_fix_the_steps_and_record_them(tmp_path: Path, capsys: pytest.Ca
     content = json.loads((out / "evaluation.json").read_text())
     assert content["steps"] == {"pretrain": pretrain, "adversarial": steps}
     assert checkpoints(out)[-1].name == f"step-{pretrain + steps:09d}"
+
+
+def test_slow_steps_are_timed_for_a_part_of_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter for both stages, and at least two steps of each."""
+    timed: list[str] = []
+
+    def seconds(trainer: SRGANTrainer, index: int) -> float:
+        timed.append(trainer.stage.name)
+        return 1.0 if trainer.stage.name == "pretrain" else 100.0
+
+    monkeypatch.setattr(timing, "_seconds", seconds)
+    run = Run(out=str(tmp_path / "run"), device="cpu")
+    data = str(photos(tmp_path / "photos"))
+    config = SRGANConfig(data=data, test=(data,), **{**SETTINGS, "pretrain_steps": 1000, "steps": 10})
+    found = timing.scaled_to(SRGANTrainer(config, run), 0.5)
+    assert [timed.count(stage) for stage in ("pretrain", "adversarial")] == [4, 2]
+    assert (found.pretrain_steps, found.steps) == (15, 1)  # of 1000 * 1 + 10 * 100 s
 
 
 def test_minutes_leave_out_what_was_left_out(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def page(recipes: Sequence[Path], out: Path | None = None) -> str:
     """The page as text. Raises ConfigError and DataError for recipes and results that cannot be read."""
     parts: dict[str, list[str]] = {title: [] for title in MODALITIES.values()}
     overview = [("recipe", "status", "minutes", "expected", "reached")]
-    read = [(path, read_recipe(path), read_result(_result(path, out))) for path in recipes]
+    read = [(p, read_recipe(p), read_result((out or p.parent / "results") / f"{p.stem}.json")) for p in recipes]
     for title, (path, recipe, content) in itertools.product(parts, sorted(read, key=lambda each: each[0].stem)):
         if MODALITIES[_modality(recipe.recipe)] != title:
             continue
@@ -60,20 +60,14 @@ def page(recipes: Sequence[Path], out: Path | None = None) -> str:
     return "\n\n".join([INTRODUCTION, _table(overview), *sections]) + "\n"
 
 
-def _result(path: Path, out: Path | None) -> Path:
-    return (out or path.parent / "results") / f"{path.stem}.json"
-
-
 def _modality(method: str) -> str:
     package = Path(__file__).parents[1]
     return next(name for name in MODALITIES if (package / name / f"{method}.py").exists())
 
 
 def _count(found: Sequence[Figure]) -> str:
-    if not found:
-        return "-"
     missed = sum(not f.met for f in found)
-    return f"**{missed} of {len(found)} missed**" if missed else f"all {len(found)}"
+    return f"**{missed} of {len(found)} missed**" if missed else f"all {len(found)}" if found else "-"
 
 
 def _section(path: Path, recipe: Recipe, content: Mapping[str, Any], found: Sequence[Figure]) -> str:
@@ -87,12 +81,11 @@ def _section(path: Path, recipe: Recipe, content: Mapping[str, Any], found: Sequ
             f"measured: {content['date']}, at commit `{_short(content['commit'])}`, on {content['machine']}",
             f"steps: {steps}; seeds: {seeds}{asked}; trained for {content['seconds'] / 60:.1f} minutes in all",
         ]
-    folder = path.parent.name
-    files = f"recipe: `{folder}/{path.name}`; result: `{folder}/results/{path.stem}.json`"
+    files = f"recipe: `recipes/{path.name}`; result: `recipes/results/{path.stem}.json`"
     facts.append(f"{files}; method: [{recipe.recipe}](methods/{recipe.recipe}.md)")
     parts = [f"### {path.stem}", _head(path), "\n".join(f"- {fact}" for fact in facts), *_tables(content["rows"])]
     if found:
-        said = [(f"`{f.name}`", number(f.value), f.bound, "met" if f.met else "**missed**") for f in found]
+        said = [(f"`{f.name}`", f"{f.value:.5g}", f.bound, "met" if f.met else "**missed**") for f in found]
         parts.append(_table([("held against the recipe", "measured", "the recipe says", "outcome"), *said]))
     parts += [f"*{what}*: {text}" for what, text in content.get("remarks", {}).items()]
     return "\n\n".join([*parts, *_definitions(content["definitions"])])
