@@ -26,7 +26,7 @@ LN2 = math.log(2)
 SEED = 20_000  # of the samples that are measured
 TOGETHER = 256  # texts that a network reads at a time
 VALIDATED = 1_000  # validation texts that choose a checkpoint, at most
-TESTED = 1_000  # test texts whose likelihood is measured, at most
+TESTED = 1_000  # test texts whose likelihood is measured, at most: as many as samples
 SENTENCES = 1_000  # samples and test texts that the sentence encoder reads, at most: 10 ms each on a core
 
 DEFINITIONS = metrics.DEFINITIONS | {
@@ -51,7 +51,7 @@ class Judge:
     def __init__(self, corpus: Corpus, config: Any, seed: int):
         self.corpus, self.config, self.seed = corpus, config, seed
         self.kind = "oracle" if corpus.oracle else "fables" if config.data.partition(":")[0] == "fables" else "texts"
-        self.test = corpus.test[:TESTED]
+        self.test = corpus.test[: min(TESTED, config.samples)]
         rng = torch.Generator().manual_seed(SEED)
         self.uniform = torch.rand(config.samples, config.length, generator=rng)
 
