@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from multigen.catalogue import METHODS
+
 __all__ = ["__version__", "load"]
 
 __version__ = "0.1.0"
@@ -28,9 +30,5 @@ def load(run: str) -> Any:
     return import_module(MODELS[method]).load_model(config, weights, str(folder))
 
 
-MODELS = {
-    **{name: f"multigen.image.{name}" for name in ("srgan", "gan", "dcgan", "wgan", "sngan", "r3gan")},
-    **{name: f"multigen.text.{name}" for name in ("seqgan",)},
-    **{name: f"multigen.audio.{name}" for name in ("wavegan", "specgan")},
-}
+MODELS = {method.name: method.module for method in METHODS.values()}
 """Method -> module whose `load_model(config, weights, where)` gives the ready object."""

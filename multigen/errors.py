@@ -10,6 +10,7 @@ MultigenError
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import TextIO
 
@@ -22,6 +23,9 @@ __all__ = [
     "TrainingError",
     "exit_code",
 ]
+
+
+TRACEBACK = "--traceback"
 
 
 class MultigenError(Exception):
@@ -55,31 +59,40 @@ class Interrupted(MultigenError):
 def exit_code(action: Callable[[], object]) -> int:
     """Runs a command. An error that the user can mend becomes one line on standard error and exit code 2 (128 + signal for
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
-    traceback."""
+    traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too."""
+    traced = TRACEBACK in sys.argv
+    sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     try:
-        return _told(action)
+        return _told(action, traced)
     except BrokenPipeError:
         for stream in (sys.stdout, sys.stderr):
             _give_up(stream)
         return 128 + 13  # SIGPIPE, in whose place Python raises the exception
 
 
-def _told(action: Callable[[], object]) -> int:
+def _told(action: Callable[[], object], traced: bool) -> int:
     try:
         try:
             action()
         finally:
             sys.stdout.flush()
-    except Interrupted as error:
-        print(error, file=sys.stderr)
-        return 128 + error.signal
-    except MultigenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    except (MultigenError, KeyboardInterrupt) as error:
+        code, line = _meaning(error)
+        print(line, file=sys.stderr)
+        if traced:
+            traceback.print_exception(error)
+        return code
     return 0
+
+
+def _meaning(error: MultigenError | KeyboardInterrupt) -> tuple[int, str]:
+    """Exit code and line of an error."""
+    match error:
+        case Interrupted():
+            return 128 + error.signal, str(error)
+        case KeyboardInterrupt():
+            return 128 + 2, "stopped"  # SIGINT
+    return 2, f"error: {error}"
 
 
 def _give_up(stream: TextIO) -> None:

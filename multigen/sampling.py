@@ -1,5 +1,6 @@
 """Using a trained generator: samples by seed and class, walks between latents, files of them. A modality derives its own."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,7 +12,7 @@ from torch.nn.functional import cosine_similarity
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["Sampler", "slerp"]
+__all__ = ["Sampler", "slerp", "truncated"]
 
 SHOWN = 100  # samples shown together beside their files, at most
 
@@ -62,31 +63,54 @@ class Sampler:
 
     # ---------------------------------------------------------------------------------- what a user calls
 
-    def latents(self, n: int, seed: int = 0, first: int = 0) -> Tensor:
-        """z of samples `first` to `first` + n - 1 of a seed, float32 (n, latent) on the CPU. Raises ConfigError for n < 1."""
+    def latents(self, n: int, seed: int = 0, first: int = 0, truncation: float | None = None) -> Tensor:
+        """z of samples `first` to `first` + n - 1 of a seed, float32 (n, latent) on the CPU.
+
+        Args:
+            truncation: z is conditioned on lying in -truncation..truncation in every dimension (see `truncated`).
+
+        Raises ConfigError for n < 1 and for a truncation that is not above 0.
+        """
         if n < 1:
             raise ConfigError(f"{n} {self.noun} are asked for; expected 1 or more")
         rows = [torch.Generator().manual_seed(key("latent", seed, i)) for i in range(first, first + n)]
-        return torch.stack([torch.randn(self.latent, generator=row) for row in rows])
+        z = torch.stack([torch.randn(self.latent, generator=row) for row in rows])
+        return z if truncation is None else truncated(z, truncation)
 
-    def sample(self, n: int, seed: int = 0, label: str | int | Tensor | None = None) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        label: str | int | Tensor | None = None,
+        truncation: float | None = None,
+    ) -> Tensor:
         """Samples 0 to n - 1 of a seed, (n, ...) on the CPU, as `finish` gives them.
 
         Args:
             label: a class, by name or number, or the number of each sample's class (n,); without one a conditional model shows
                 its classes in turn.
+            truncation: above 0; the smaller, the less samples vary and the more they are like common ones. None: not at all.
 
         Raises:
-            ConfigError: n < 1, a class that was never trained, or any class where the model knows none.
+            ConfigError: n < 1, a truncation that is not above 0, a class that was never trained, or any class where the model
+                knows none.
         """
-        return self._generate(self.latents(n, seed), self._labels(n, label))
+        return self._generate(self.latents(n, seed, truncation=truncation), self._labels(n, label))
 
-    def interpolate(self, n: int = 5, frames: int = 16, seed: int = 0, label: str | int | None = None) -> Tensor:
+    def interpolate(
+        self,
+        n: int = 5,
+        frames: int = 16,
+        seed: int = 0,
+        label: str | int | None = None,
+        truncation: float | None = None,
+    ) -> Tensor:
         """A closed walk through the latents of n samples, (n * frames, ...): frame i * frames is sample i.
 
         Args:
             frames: from one sample to the next.
             label: as for `sample`; without one a conditional model shows another class on each stretch of the walk.
+            truncation: of the n samples, as for `sample`.
 
         Raises:
             ConfigError: as for `sample`, and for frames < 1.
@@ -95,7 +119,7 @@ class Sampler:
             raise ConfigError(
                 f"{frames} frames are asked for from one of the {self.noun} to the next; expected 1 or more"
             )
-        ends, labels = self.latents(n, seed).double(), self._labels(n, label)
+        ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label)
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
@@ -149,6 +173,24 @@ class Sampler:
         known = () if labels is None else (labels.to(weight.device),)
         batches = zip(*(t.split(self.batch) for t in (z, *known)), strict=True)
         return torch.cat([self.finish(self.network(*batch)).cpu() for batch in batches])
+
+
+def truncated(z: Tensor, truncation: float) -> Tensor:
+    """z ~ N(0, I) of any shape as draws of the normal distribution conditioned on |z_i| <= truncation.
+
+    The truncation trick of BigGAN (Brock et al. 2019, arXiv:1809.11096, section 3.1). What lies outside is not drawn again, as
+    there: each z_i moves to the same quantile of the narrower distribution, so it keeps its sign and its rank. P(|z_i| <= a) is
+    erf(a / sqrt 2), of the narrower distribution erf(a / sqrt 2) / erf(truncation / sqrt 2).
+
+    Raises ConfigError for a truncation that is not above 0.
+    """
+    if not truncation > 0:
+        raise ConfigError(
+            f"truncation {truncation:g}: expected a number above 0, such as 0.7; none leaves all as it is"
+        )
+    share = math.erf(truncation / math.sqrt(2)) * torch.erf(z.double().abs() / math.sqrt(2))
+    size = (math.sqrt(2) * torch.erfinv(share)).clamp(max=truncation)
+    return size.copysign(z).to(z.dtype)
 
 
 def slerp(start: Tensor, end: Tensor, along: Tensor) -> Tensor:

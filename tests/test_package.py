@@ -27,6 +27,7 @@ FORBIDDEN = {
         for part in (
             "batchnorm",
             "cache",
+            "catalogue",
             "collapse",
             "config",
             "device",

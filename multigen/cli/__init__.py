@@ -9,12 +9,26 @@ __all__ = ["main"]
 
 VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
+    "completion": "a script by which a shell completes these: multigen completion bash",
     "evaluate": "compare generated pictures or sounds with real ones: multigen evaluate --real DIR --fake DIR",
     "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
+    "ls": "methods with their presets, data and benchmark recipes, a line each: multigen ls",
     "sample": "make pictures or sounds with a trained generator: multigen sample --model RUN -n 64",
+    "train": "train a method and say how good it became: multigen train dcgan laptop",
     "upscale": "enlarge pictures with a trained model: multigen upscale IN... --model RUN --out DIR",
     "write": 'write texts with a trained model: multigen write --model RUN --prompt "The old fox"',
 }
+
+CODES = """\
+  --version   print the version
+  --traceback anywhere on the line: show where an error came from
+
+exit codes:
+  0   done
+  1   a figure that a benchmark recipe must reach was missed; or a fault in multigen, with a traceback
+  2   input that cannot be used: one line says which, and what to do
+  130 stopped by Ctrl-C; 143 by SIGTERM; of a training run what was trained is saved
+  141 the output's reader has gone"""
 
 
 def main() -> None:
@@ -29,7 +43,7 @@ def _run(args: list[str]) -> None:
         print("usage: multigen VERB ...    (multigen VERB --help says more)\n")
         for verb, what in VERBS.items():
             print(f"  {verb:<11} {what}")
-        print("\nMethods are trained by recipes: python -m multigen.recipes.srgan --help")
+        print(f"\n{CODES}")
     elif args[0] == "--version":
         print(__version__)
     elif args[0] in VERBS:

@@ -34,6 +34,7 @@ def run(args: list[str]) -> None:
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         device: str = "auto",
         skip_bad: bool = False,
+        json: bool = False,
     ) -> None:
         """Prints how far generated pictures or sounds are from real ones, beside one half of the real ones against the other.
 
@@ -51,6 +52,7 @@ def run(args: list[str]) -> None:
             out: JSON file for the figures and their definitions.
             device: auto, cpu, cuda, cuda:N.
             skip_bad: Go on without files that cannot be used, and say how many.
+            json: Print the figures and their definitions as JSON, in place of the table.
         """
         kinds = {"--real": kind(real), "--fake": kind(fake)}
         if kinds["--real"] != kinds["--fake"]:
@@ -74,7 +76,7 @@ def run(args: list[str]) -> None:
             found = _pictures(real, fake, SIZE if size is None else size, name, device, skip_bad)
         else:
             found = _sounds(real, fake, rate or 0, length or 0, name, device, skip_bad)
-        _report(found, out)
+        _report(found, out, json)
 
     tyro.cli(evaluate, prog="multigen evaluate", args=args)
 
@@ -170,14 +172,18 @@ def _say_skipped(places: tuple[str, str], sets: list[Any]) -> None:
             say(f"{data}: {len(items.skipped)} {items.noun} skipped, the first: {items.skipped[0][1]}")
 
 
-def _report(evaluation: "Evaluation", out: Path | None) -> None:
+def _report(evaluation: "Evaluation", out: Path | None, as_json: bool) -> None:
     import dataclasses
+    import json
 
     from multigen.evaluation import write_json
 
-    print(evaluation.table())
-    for metric, text in evaluation.definitions.items():
-        print(f"  {metric}: {text}")
+    if as_json:
+        print(json.dumps(dataclasses.asdict(evaluation), indent=1))
+    else:
+        print(evaluation.table())
+        for metric, text in evaluation.definitions.items():
+            print(f"  {metric}: {text}")
     if out is not None:
         try:
             write_json(out, dataclasses.asdict(evaluation))

@@ -25,6 +25,7 @@ def run(args: list[str]) -> None:
         frames: int = 16,
         seed: int = 0,
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
+        truncation: float | None = None,
     ) -> None:
         """Makes an endless animation of pictures that turn into each other, walking between their latents.
 
@@ -35,13 +36,14 @@ def run(args: list[str]) -> None:
             frames: Frames from one picture to the next.
             seed: The same seed gives the same walk.
             label: The class, by name; if empty, a conditional model shows its classes in turn.
+            truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
         """
-        _interpolate(model, out, n, frames, seed, label)
+        _interpolate(model, out, n, frames, seed, label, truncation)
 
     tyro.cli(interpolate, prog="multigen interpolate", args=args)
 
 
-def _interpolate(model: str, out: Path, n: int, frames: int, seed: int, label: str) -> None:
+def _interpolate(model: str, out: Path, n: int, frames: int, seed: int, label: str, truncation: float | None) -> None:
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
 
@@ -54,7 +56,7 @@ def _interpolate(model: str, out: Path, n: int, frames: int, seed: int, label: s
             f"--model {model}: expected a generator of pictures, but it makes {sampler.noun}; make some: multigen sample "
             f"--model {model}"
         )
-    pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None))
+    pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         WRITERS[out.suffix.lower()](out, pictures)

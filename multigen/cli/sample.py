@@ -14,7 +14,7 @@ __all__ = ["load_sampler", "run"]
 
 OTHERS = {
     "Upscaler": "an Upscaler, which makes none of its own; it enlarges pictures: multigen upscale IN... --model RUN --out DIR",
-    "Writer": "a Writer, which makes none; it writes texts: multigen write --model RUN",
+    "Writer": "a Writer, which makes none; it writes texts: multigen write --model RUN, with --temperature for --truncation",
 }
 """What is said of models of other kinds."""
 
@@ -27,6 +27,7 @@ def run(args: list[str]) -> None:
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
         seed: int = 0,
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
+        truncation: float | None = None,
         out: Path = Path("samples"),
     ) -> None:
         """Makes pictures or sounds with a trained generator: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
@@ -37,10 +38,11 @@ def run(args: list[str]) -> None:
             n: How many.
             seed: The same seed gives the same samples, and a larger number adds to them.
             label: The class, by name; if empty, a conditional model shows its classes in turn.
+            truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             out: Folder of the results.
         """
         sampler = load_sampler(model)
-        print(sampler.save(sampler.sample(n, seed, label or None), out))
+        print(sampler.save(sampler.sample(n, seed, label or None, truncation), out))
 
     tyro.cli(sample, prog="multigen sample", args=args)
 

@@ -32,9 +32,11 @@ class Sampler(sampling.Sampler):
     def show(self, samples: Tensor, path: Path) -> None:
         grid(samples).save(path)
 
-    def pictures(self, n: int, seed: int = 0, label: str | int | None = None) -> "list[Picture]":
+    def pictures(
+        self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
+    ) -> "list[Picture]":
         """The same as `sample`, as PIL pictures of mode L or RGB."""
-        return to_pictures(self.sample(n, seed, label))
+        return to_pictures(self.sample(n, seed, label, truncation))
 
 
 def to_uint8(image: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """Recipes: `python -m multigen.recipes.<method> [preset] [flags]` trains, evaluates and reports."""
 
+from multigen.catalogue import METHODS
+
 __all__ = ["RECIPES"]
 
-RECIPES = ("srgan", "gan", "dcgan", "wgan", "sngan", "r3gan", "seqgan", "wavegan", "specgan")
+RECIPES = tuple(METHODS)
 """Methods that have a recipe; each is a module here with TRAINER and PRESETS."""

@@ -16,24 +16,30 @@ from multigen.errors import ConfigError, exit_code
 from multigen.evaluation import Evaluation, mean_and_std, record, write_json
 from multigen.runs import find_run, new_folder
 
-__all__ = ["main", "parse", "train"]
+__all__ = ["main", "parse", "train", "train_by"]
 
 
 def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
     """The command: exits with 0, or after one line that says what was wrong with 2."""
 
-    def action() -> None:
-        config, run, seeds = parse(sys.argv[1:], trainer.name, presets)
-        train(trainer, config, run, seeds)
-
-    raise SystemExit(exit_code(action))
+    command = f"python -m multigen.recipes.{trainer.name}"
+    raise SystemExit(exit_code(lambda: train_by(sys.argv[1:], trainer, presets, command)))
 
 
-def parse(args: Sequence[str], name: str, presets: Mapping[str, Any]) -> tuple[Any, Run, int]:
+def train_by(args: Sequence[str], trainer: type[Trainer], presets: Mapping[str, Any], command: str) -> None:
+    """Trains as the words of a command line say, those behind `command`."""
+    config, run, seeds = parse(args, trainer.name, presets, command)
+    train(trainer, config, run, seeds)
+
+
+def parse(
+    args: Sequence[str], name: str, presets: Mapping[str, Any], command: str = "python -m multigen.recipes"
+) -> tuple[Any, Run, int]:
     """Configuration, options and number of seeds from the words of a command line.
 
     The base is the preset named first, else `default` where --data is given and `laptop` where not; the file of --config
     overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
+    The usage text names `command`.
     """
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
@@ -61,7 +67,7 @@ def parse(args: Sequence[str], name: str, presets: Mapping[str, Any]) -> tuple[A
     )
     parsed = tyro.cli(
         flags,
-        prog=f"python -m multigen.recipes.{name} [{'|'.join(presets)}]",
+        prog=f"{command} [{'|'.join(presets)}]",
         description=f"Presets: {', '.join(presets)}. Without one: default where --data is given, else laptop.",
         args=args,
     )

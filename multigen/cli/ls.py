@@ -1,0 +1,63 @@
+"""`multigen ls`: what the toolkit has, a line each: methods, data, benchmark recipes."""
+
+import tyro
+
+from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
+
+__all__ = ["run"]
+
+WHOLE = 10_000  # columns where the output is no terminal: a line is never broken
+
+
+def run(args: list[str]) -> None:
+    """Lists what there is."""
+
+    def ls(json: bool = False) -> None:
+        """Lists the methods with their presets, the data that --data takes by name, and the benchmark recipes.
+
+        Args:
+            json: As JSON.
+        """
+        if json:
+            _print_json()
+        else:
+            _print_lines()
+
+    tyro.cli(ls, prog="multigen ls", args=args)
+
+
+def _print_json() -> None:
+    import dataclasses
+    import json
+
+    parts = {"methods": METHODS.values(), "data": DATA, "benchmarks": benchmarks()}
+    print(
+        json.dumps(
+            {part: [dataclasses.asdict(entry) for entry in entries] for part, entries in parts.items()}, indent=1
+        )
+    )
+
+
+def _print_lines() -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WHOLE)
+    for title, rows in {
+        "methods: multigen train METHOD [PRESET]": [
+            (m.name, m.modality, m.about, " ".join(m.presets)) for m in METHODS.values()
+        ],
+        "data: --data NAME, or a folder or file of your own": [(d.name, d.modality, d.about) for d in DATA],
+        f"benchmarks: multigen bench {BENCHMARKS}/NAME.toml": [
+            (b.name, f"{b.recipe} {b.preset}", b.about + (f"; needs a {b.needs.upper()}" if b.needs else ""))
+            for b in benchmarks()
+        ],
+    }.items():
+        table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+        for row in rows:
+            table.add_row("", *row)
+        console.print(title)
+        console.print(table)
+        console.print()

@@ -1,0 +1,28 @@
+"""`multigen train METHOD [PRESET]`: the same as `python -m multigen.recipes.METHOD [PRESET]`."""
+
+from importlib import import_module
+
+from multigen.catalogue import METHODS
+from multigen.errors import ConfigError
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> None:
+    """Trains a method, evaluates it, prints the table. Without a method, or with --help in its place, lists them."""
+    if not args or args[0] in ("-h", "--help"):
+        print(
+            "usage: multigen train METHOD [PRESET] [options]    (multigen train METHOD --help lists a method's options)\n"
+        )
+        print("Trains a method and says how good it became; the same as python -m multigen.recipes.METHOD.\n")
+        for method in METHODS.values():
+            print(f"  {method.name:<8} {method.about}; presets {', '.join(method.presets)}")
+        return
+    name, *rest = args
+    if name not in METHODS:
+        raise ConfigError(f"no method {name!r}; expected one of {', '.join(METHODS)}")
+
+    from multigen.recipes.runner import train_by
+
+    recipe = import_module(f"multigen.recipes.{name}")
+    train_by(rest, recipe.TRAINER, recipe.PRESETS, f"multigen train {name}")
