@@ -170,3 +170,30 @@ def test_only_pictures_turn_into_each_other(
     monkeypatch.setattr(multigen, "load", lambda run: Sounds(nn.Linear(4, 8), 4))
     assert tiny.multigen(["interpolate", "--model", "run", "--out", tmp_path / "walk.gif"]) == 2
     assert "--model run: expected a generator of pictures, but it makes recordings" in capsys.readouterr().err
+
+
+def test_truncation_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = model(tmp_path / "run", GREY)
+    loaded = multigen.load(str(run))
+    assert tiny.multigen(["sample", "--model", run, "-n", "3", "--truncation", "0.4", "--out", tmp_path / "out"]) == 0
+    shown = [planes(tmp_path / "out" / f"{i:04d}.png") for i in range(3)]
+    assert np.array_equal(shown, loaded.sample(3, truncation=0.4).numpy())
+    assert not np.array_equal(shown, loaded.sample(3).numpy())
+    gifs = [tmp_path / name for name in ("narrow.gif", "wide.gif")]
+    for gif, words in zip(gifs, (["--truncation", "0.1"], []), strict=True):
+        assert tiny.multigen(["interpolate", "--model", run, "-n", "2", "--frames", "2", "--out", gif, *words]) == 0
+    assert gifs[0].read_bytes() != gifs[1].read_bytes()
+    capsys.readouterr()
+    for truncation in ("0", "-1", "nan"):
+        assert tiny.multigen(["sample", "--model", run, "--truncation", truncation, "--out", tmp_path / "no"]) == 2
+        assert capsys.readouterr().err.startswith(f"error: truncation {truncation}: expected a number above 0")
+    assert not (tmp_path / "no").exists()
+
+
+def test_what_has_no_latents_cannot_be_truncated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = model(tmp_path / "run", srgan.PRESETS["tiny"])
+    assert tiny.multigen(["sample", "--model", run, "--truncation", "0.5", "--out", tmp_path / "out"]) == 2
+    assert (
+        "expected a generator of samples, but it holds an Upscaler, which makes none of its own"
+        in capsys.readouterr().err
+    )
