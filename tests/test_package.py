@@ -192,7 +192,19 @@ def test_import_of_the_engine_needs_torch_only() -> None:
     assert {"multigen.engine", "torch"} <= names
     assert names.isdisjoint(HEAVY)
     others = {name for name in names if name.startswith("multigen") and not name.startswith("multigen.engine")}
-    beside = ("batchnorm", "config", "device", "errors", "evaluation", "files", "progress", "runs", "signals", "timing")
+    beside = (
+        "batchnorm",
+        "catalogue",
+        "config",
+        "device",
+        "errors",
+        "evaluation",
+        "files",
+        "progress",
+        "runs",
+        "signals",
+        "timing",
+    )
     assert others <= {"multigen", *(f"multigen.{part}" for part in beside)}
 
 
