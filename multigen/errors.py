@@ -22,10 +22,11 @@ __all__ = [
     "MultigenError",
     "TrainingError",
     "exit_code",
+    "tell",
 ]
 
-
 TRACEBACK = "--traceback"
+_traced = False  # whether the command that runs was given it
 
 
 class MultigenError(Exception):
@@ -60,39 +61,40 @@ def exit_code(action: Callable[[], object]) -> int:
     """Runs a command. An error that the user can mend becomes one line on standard error and exit code 2 (128 + signal for
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
     traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too."""
-    traced = TRACEBACK in sys.argv
+    global _traced
+    _traced = TRACEBACK in sys.argv
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     try:
-        return _told(action, traced)
+        return _told(action)
     except BrokenPipeError:
         for stream in (sys.stdout, sys.stderr):
             _give_up(stream)
         return 128 + 13  # SIGPIPE, in whose place Python raises the exception
 
 
-def _told(action: Callable[[], object], traced: bool) -> int:
+def tell(error: BaseException, line: str) -> None:
+    """Prints the line that says what an error is, and if --traceback was given where it came from; on standard error."""
+    print(line, file=sys.stderr)
+    if _traced:
+        traceback.print_exception(error)
+
+
+def _told(action: Callable[[], object]) -> int:
     try:
         try:
             action()
         finally:
             sys.stdout.flush()
-    except (MultigenError, KeyboardInterrupt) as error:
-        code, line = _meaning(error)
-        print(line, file=sys.stderr)
-        if traced:
-            traceback.print_exception(error)
-        return code
+    except Interrupted as error:
+        tell(error, str(error))
+        return 128 + error.signal
+    except MultigenError as error:
+        tell(error, f"error: {error}")
+        return 2
+    except KeyboardInterrupt as error:
+        tell(error, "stopped")
+        return 130
     return 0
-
-
-def _meaning(error: MultigenError | KeyboardInterrupt) -> tuple[int, str]:
-    """Exit code and line of an error."""
-    match error:
-        case Interrupted():
-            return 128 + error.signal, str(error)
-        case KeyboardInterrupt():
-            return 128 + 2, "stopped"  # SIGINT
-    return 2, f"error: {error}"
 
 
 def _give_up(stream: TextIO) -> None:
