@@ -178,16 +178,15 @@ def test_ls_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(Path(b["file"]).exists() for b in found["benchmarks"])
 
 
-@pytest.mark.slow
-def test_ls_is_quick(tmp_path: Path) -> None:
-    import time
-
-    seconds = [float("inf")]
-    while min(seconds) > 0.5 and len(seconds) <= 10:  # a busy machine gets more attempts
-        began = time.monotonic()
+def test_ls_takes_half_a_second_at_most(tmp_path: Path) -> None:
+    seconds = []
+    while len(seconds) < 10 and min(seconds, default=1) > 0.5:  # of computing, since a busy machine lets it wait
+        before = os.times()
         assert python("-m", "multigen", "ls", cwd=tmp_path).returncode == 0
-        seconds.append(time.monotonic() - began)
-    assert min(seconds) <= 0.5
+        after = os.times()
+        used = after.children_user - before.children_user + after.children_system - before.children_system
+        seconds.append(used)
+    assert 0 < min(seconds) <= 0.5
 
 
 # -- train -------------------------------------------------------------------------------------------------------
