@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from multigen.cli import VERBS
 from multigen.image.data import hold_out, open_photos
 from tests.engine.toys import assert_same, checkpoints, saved_files
 from tests.tiny import WORDS, multigen, photos, pixels, python, recipe, trained
@@ -252,9 +253,7 @@ CASES = {
     "results into a file": Case(results_into_a_file, "{}/bad/file", "--out"),
     "tile 0": Case(tile("0"), "tile 0", "1"),
     "tile below 0": Case(tile("-8"), "tile -8", "1"),
-    "unknown verb": Case(
-        lambda *_: ["downscale"], "'downscale'", "expected one of bench, evaluate, interpolate, sample, upscale"
-    ),
+    "unknown verb": Case(lambda *_: ["downscale"], "'downscale'", f"expected one of {', '.join(VERBS)}"),
     "unknown preset": Case(lambda *_: ["huge"], "'huge'", "expected one of tiny, laptop, default, paper"),
 }
 
