@@ -274,6 +274,20 @@ def test_a_damaged_result_is_named(tmp_path: Path, text: str, capsys: pytest.Cap
     assert len(said) == 1 and str(tmp_path / "results" / "c.json") in said[0]
 
 
+def test_outcomes_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, reach=[reach("bicubic", "psnr_y", at_least=99)])
+    assert bench(path, "--json") == 1
+    printed = capsys.readouterr()
+    (outcome,) = json.loads(printed.out)
+    assert (outcome["recipe"], outcome["status"], outcome["reach"]) == ("mine", "ok", {"met": 0, "missed": 1})
+    assert "MISSED" in printed.err and "bicubic" in printed.err
+
+
+def test_an_error_of_a_recipe_can_be_traced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(tmp_path / "absent.toml", "--traceback") == 2
+    assert "\nTraceback (most recent call last):\n" in capsys.readouterr().err
+
+
 # -- quick runs --------------------------------------------------------------------------------------------------
 
 

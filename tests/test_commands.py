@@ -71,7 +71,7 @@ def test_the_same_thing_has_the_same_name_everywhere(helps: dict[str, list]) -> 
     for verb in ("sample", "interpolate"):
         assert {"--class", "--truncation"} <= options[verb], verb
     assert "--temperature" in options["write"]
-    for verb in ("ls", "evaluate"):
+    for verb in ("ls", "evaluate", "bench"):
         assert "--json" in options[verb], verb
 
 

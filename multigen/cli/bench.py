@@ -8,18 +8,20 @@
 `multigen.recipes.benchmark` says what a recipe holds. Exit code 1: a figure was missed; 2: a recipe could not be run.
 """
 
+import contextlib
 import dataclasses
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from json import dumps as to_json
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from multigen.config import from_table
-from multigen.errors import ConfigError, Interrupted, MultigenError
+from multigen.errors import ConfigError, Interrupted, MultigenError, tell
 from multigen.recipes.benchmark import Recipe, figures, read_recipe, read_result, summary
 
 __all__ = ["merged", "run", "shortened"]
@@ -40,6 +42,7 @@ def run(args: list[str]) -> None:
         quick: bool = False,
         check: bool = False,
         results: Path | None = None,
+        json: bool = False,
     ) -> None:
         """Runs benchmark recipes, writes results/NAME.json, and checks their figures.
 
@@ -52,6 +55,7 @@ def run(args: list[str]) -> None:
                 `quick` under --out, by default under runs.
             check: Train nothing; hold the results that are there against the recipes.
             results: Train nothing; write the results that are there as a Markdown page to this file.
+            json: Print the outcomes, a table each, as JSON; all else that would be printed goes to standard error.
         """
         if not recipes:
             raise ConfigError("no recipe given; expected TOML files, such as recipes/*.toml")
@@ -67,8 +71,9 @@ def run(args: list[str]) -> None:
             own = f"{folder}/{path.stem}" if folder and len(recipes) > 1 else folder
             return _bench(path, out, device, own, quick)
 
-        outcomes = [_told(path, outcome) for path in recipes]
-        print(f"\n{table(outcomes)}")
+        with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
+            outcomes = [_told(path, outcome) for path in recipes]
+        print(to_json(outcomes, indent=1) if json else f"\n{table(outcomes)}")
         if code := exit_code(outcomes):
             raise SystemExit(code)
 
@@ -83,7 +88,7 @@ def _told(path: Path, outcome) -> dict[str, Any]:
         raise
     except MultigenError as error:
         where = "" if str(path) in str(error) else f"{path}: "
-        print(f"error: {where}{error}", file=sys.stderr)
+        tell(error, f"error: {where}{error}")
         return summary(path.stem, f"error: {error}")
     except Exception as error:  # a mistake of ours ends this recipe alone
         traceback.print_exc()
