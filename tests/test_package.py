@@ -34,6 +34,7 @@ FORBIDDEN = {
             "files",
             "folders",
             "generation",
+            "inspection",
             "judge",
             "places",
             "progress",

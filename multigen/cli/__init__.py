@@ -9,7 +9,9 @@ __all__ = ["main"]
 
 VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
+    "doctor": "say which versions, devices and folders there are, and what is missing: multigen doctor",
     "evaluate": "compare generated pictures or sounds with real ones: multigen evaluate --real DIR --fake DIR",
+    "inspect": "say what a folder of data holds and how to train on it: multigen inspect DATA",
     "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
     "sample": "make pictures or sounds with a trained generator: multigen sample --model RUN -n 64",
     "upscale": "enlarge pictures with a trained model: multigen upscale IN... --model RUN --out DIR",
