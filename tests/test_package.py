@@ -35,6 +35,7 @@ FORBIDDEN = {
             "files",
             "folders",
             "generation",
+            "inspection",
             "judge",
             "places",
             "progress",

@@ -26,7 +26,7 @@ from multigen.places import locate
 from multigen.progress import say
 from multigen.sets import ItemSet, numbered, numbered_as
 
-__all__ = ["CUTS", "DRUMS", "SliceSource", "SoundSet", "open_sets", "open_sounds"]
+__all__ = ["CUTS", "DRUMS", "SliceSource", "SoundSet", "check_audible", "open_sets", "open_sounds", "trimmed"]
 
 CUTS = ("start", "onsets", "slices", "random")
 DRUMS = {"train": (4_000, 0), "test": (1_000, 1)}
@@ -190,7 +190,7 @@ def open_sounds(
         name = place.resolve().name if place.is_dir() else place.stem
         recordings = _from_files(place, rate, split, labels, test_files, skipped if skip_bad else None)
     if trim:
-        recordings = [replace(r, sound=_trimmed(r.sound, rate)) for r in recordings]
+        recordings = [replace(r, sound=trimmed(r.sound, rate)) for r in recordings]
     if normalise:
         recordings = [replace(r, sound=_normalised(r.sound, rate)) for r in recordings]
     sounds = replace(_assembled(name, recordings, rate, length, cut), skipped=tuple(skipped))
@@ -254,7 +254,7 @@ def _from_files(
             mono = sound.mean(0)  # (T,)
             if before != rate:
                 mono = resample(mono, before, rate)
-            _check_audible(path, mono)
+            check_audible(path, mono)
         except DataError as error:
             if skipped is None:
                 raise
@@ -296,7 +296,7 @@ def _find(place: Path, split: str, test_files: str) -> tuple[Path, Path, list[Pa
     return place, place, tests if split == "test" else sorted({*paths} - {*tests})
 
 
-def _check_audible(path: Path, sound: Tensor) -> None:
+def check_audible(path: Path, sound: Tensor) -> None:
     """Raises DataError for silence, which can neither be trimmed nor scaled, and for channels whose mean overflows."""
     peak = float(sound.abs().max())
     if not SILENCE <= peak < math.inf:
@@ -310,7 +310,8 @@ def _check_audible(path: Path, sound: Tensor) -> None:
 # ---------------------------------------------------------------------------------------------------- loudness and cutting
 
 
-def _trimmed(sound: Tensor, rate: int) -> Tensor:
+def trimmed(sound: Tensor, rate: int) -> Tensor:
+    """A sound (T,) that is not silent without what is 40 dB below its peak at its ends, up to 5 ms."""
     heard = (sound.abs() >= QUIET * sound.abs().max()).nonzero()
     margin = round(MARGIN * rate)
     return sound[max(int(heard[0]) - margin, 0) : int(heard[-1]) + 1 + margin]

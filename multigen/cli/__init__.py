@@ -10,7 +10,9 @@ __all__ = ["main"]
 VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
     "completion": "a script by which a shell completes these: multigen completion bash",
+    "doctor": "say which versions, devices and folders there are, and what is missing: multigen doctor",
     "evaluate": "compare generated pictures or sounds with real ones: multigen evaluate --real DIR --fake DIR",
+    "inspect": "say what a folder of data holds and how to train on it: multigen inspect DATA",
     "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
     "ls": "methods with their presets, data and benchmark recipes, a line each: multigen ls",
     "sample": "make pictures or sounds with a trained generator: multigen sample --model RUN -n 64",
@@ -25,7 +27,7 @@ CODES = """\
 
 exit codes:
   0   done
-  1   a figure that a benchmark recipe must reach was missed; or a fault in multigen, with a traceback
+  1   a figure that a benchmark recipe must reach was missed; doctor found the core broken; or a fault in multigen, with a traceback
   2   input that cannot be used: one line says which, and what to do
   130 stopped by Ctrl-C; 143 by SIGTERM; of a training run what was trained is saved
   141 the output's reader has gone"""

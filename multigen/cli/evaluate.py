@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["kind", "run"]
 
 FEATURES = {"pictures": ("efficientnet_lite0", "classifier", "inception"), "sounds": ("logmel", "drums", "classifier")}
-NAMES = {"digits": "pictures", "mnist": "pictures", "cifar10": "pictures", "drums": "sounds"}
+NAMES = ("digits", "mnist", "cifar10", "drums")
 SIZE = 64  # pixels
 RATE, LENGTH = 8000, 4096  # of sounds where no file says more: the drum machine beside itself
 SHORTEST = 0.032  # seconds: the window of the spectra
@@ -87,16 +87,16 @@ def kind(data: str) -> str:
     Raises DataError for what is not there, holds neither, or holds both.
     """
     from multigen.audio.io import SUFFIXES as SOUNDS
+    from multigen.cli import kinds
     from multigen.folders import files_in
     from multigen.image.data import SUFFIXES as PICTURES
     from multigen.places import locate
 
     if data in NAMES:
-        return NAMES[data]
+        return kinds.NAMES[data]
     place = locate(data, f"a folder of pictures or of sounds, a file, or one of the names {', '.join(NAMES)}")
-    paths = files_in(place) if place.is_dir() else [place]
-    pictures = sum(path.suffix.lower() in (*PICTURES, ".npz") or "-ubyte" in path.name for path in paths)
-    sounds = sum(path.suffix.lower() in SOUNDS for path in paths)
+    counts = kinds.kinds_of(files_in(place) if place.is_dir() else [place])
+    pictures, sounds = counts["pictures"], counts["sounds"]
     if not pictures and not sounds:
         raise DataError(
             f"{place}: neither pictures nor sounds in it; expected files ending in {' '.join((*PICTURES, '.npz', *SOUNDS))}"

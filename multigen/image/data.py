@@ -37,6 +37,7 @@ __all__ = [
     "from_picture",
     "hold_out",
     "open_photos",
+    "open_picture",
     "read_image",
     "read_image_with_alpha",
     "to_picture",
@@ -85,7 +86,7 @@ def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
     """
     from PIL import Image
 
-    with _reading(path), Image.open(path) as file:
+    with open_picture(path) as file:
         file.load()
         turn = _orientation(file)
         return from_picture(file if turn == 1 else file.transpose(Image.Transpose[TURNS[turn - 2]]))
@@ -123,9 +124,7 @@ def _size(path: Path) -> tuple[int, int]:
 
     (A PNG that notes its orientation behind the pixels passes for upright here; its sides are then swapped.)
     """
-    from PIL import Image
-
-    with _reading(path), Image.open(path) as file:
+    with open_picture(path) as file:
         return (file.width, file.height) if _orientation(file) >= 5 else (file.height, file.width)
 
 
@@ -143,14 +142,15 @@ def _orientation(file: "Picture") -> int:
 
 
 @contextlib.contextmanager
-def _reading(path: str | Path) -> Iterator[None]:
-    """Turns whatever a decoder raises into a DataError that names the file."""
+def open_picture(path: str | Path) -> Iterator["Picture"]:
+    """An opened picture file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture, below the limit
-            yield
+            with Image.open(path) as file:
+                yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the path") from error
     except Image.DecompressionBombError as error:

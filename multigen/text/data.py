@@ -22,7 +22,18 @@ from multigen.places import locate
 from multigen.progress import say
 from multigen.text.tokenizers import WIDE, Tokenizer
 
-__all__ = ["Split", "Unit", "encode", "normal", "open_texts", "split"]
+__all__ = [
+    "BLANK_LINES",
+    "UNDECODED",
+    "Split",
+    "Unit",
+    "count_words",
+    "encode",
+    "normal",
+    "open_documents",
+    "open_texts",
+    "split",
+]
 
 Unit = Literal["auto", "line", "file", "paragraph"]
 """What counts as one text of a file."""
@@ -73,21 +84,28 @@ def open_texts(data: str, unit: Unit = "auto", skip_bad: bool = False) -> list[s
     """
     if unit not in get_args(Unit):
         raise ConfigError(f"unit {unit!r}: expected one of {', '.join(get_args(Unit))}; choose one")
-    if data == "fables" or data.startswith("fables:"):
-        documents, auto = _fables(data), "file"
-    elif data.startswith("hf:"):
-        documents, auto = _hub(data), "file"
-    else:
-        documents = _files(data)
-        auto = _unit([text for _, text in documents])
-        if (unit, auto) == ("auto", "paragraph"):
-            say(f"{data}: taken as paragraphs, since blank lines part its lines; --unit line takes each line")
+    documents, auto = open_documents(data)
+    if (unit, auto) == ("auto", "paragraph"):
+        say(f"{data}: taken as paragraphs, since blank lines part its lines; --unit line takes each line")
     texts = _cut(documents, auto if unit == "auto" else unit, data, skip_bad)
     if not texts:
         raise DataError(
             f"{data} holds no text; expected at least one {unit.replace('auto', 'text')}, check its content"
         )
     return texts
+
+
+def open_documents(data: str) -> tuple[list[tuple[str, str]], str]:
+    """(where, content) of each file or entry of a data argument, uncut, and the unit that "auto" takes for them.
+
+    Bytes that are no UTF-8 become what `UNDECODED` matches. Errors as of `open_texts`, but those of the contents.
+    """
+    if data == "fables" or data.startswith("fables:"):
+        return _fables(data), "file"
+    if data.startswith("hf:"):
+        return _hub(data), "file"
+    documents = _files(data)
+    return documents, _unit([text for _, text in documents])
 
 
 def _files(data: str) -> list[tuple[str, str]]:
@@ -183,7 +201,7 @@ def _cut(documents: Sequence[tuple[str, str]], unit: str, data: str, skip_bad: b
                 bad += 1
             elif unit == "paragraph":
                 blocks = _blocks(where, piece)
-                kept = [block for block in blocks if _words(block) >= LEAST_WORDS]
+                kept = [block for block in blocks if count_words(block) >= LEAST_WORDS]
                 titles += len(blocks) - len(kept)
                 texts += kept
             elif piece.strip():
@@ -213,7 +231,8 @@ def _undecodable(where: str, document: str) -> DataError:
     )
 
 
-def _words(text: str) -> int:
+def count_words(text: str) -> int:
+    """Number of words; Han and kana count singly."""
     return len(re.findall(rf"[{WIDE}]|[^\W{WIDE}]\S*", text))
 
 

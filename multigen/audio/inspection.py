@@ -1,0 +1,190 @@
+"""What a folder or file of recordings holds, and how one would train on it."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+from torch import Tensor
+
+from multigen.audio.data import check_audible, trimmed
+from multigen.audio.drums import CLASSES
+from multigen.audio.io import SUFFIXES, Info, read_info, read_sound
+from multigen.errors import DataError
+from multigen.folders import find_files
+from multigen.inspection import (
+    Inspection,
+    Labels,
+    Parts,
+    Suggestion,
+    batch_for,
+    describe_files,
+    describe_parts,
+    find_labels,
+    find_parts,
+    listed,
+    spread,
+    watched,
+)
+from multigen.places import locate
+
+__all__ = ["inspect_sounds"]
+
+FULL = 0.999  # of full scale
+CLIPPED = 3  # neighbouring samples at full scale
+QUIET_ENDS = 0.2  # share of a recording that --trim would leave out, from which on it is advised
+RATES = (4_000, 16_000)  # Hz, between which rates are suggested
+LENGTHS = (2_048, 16_384)  # samples, likewise
+
+
+@dataclass(frozen=True)
+class _Heard:
+    path: Path
+    info: Info
+    peak: float
+    clipped: bool
+    kept: float
+    """Seconds that --trim leaves."""
+
+
+def inspect_sounds(data: str) -> Inspection:
+    """Rates, lengths, formats, classes, duplicates, damage, silence and clipping of what `open_sounds` takes.
+
+    Every file is decoded once, since only that shows damage and silence.
+
+    Raises DataError where there is nothing, or no recording that can be read.
+    """
+    if data == "drums":
+        found = Inspection()
+        found.add(
+            "items", {"train": 4_000, "test": 1_000}, "4,000 to train, 1,000 to test, made when they are asked for"
+        )
+        found.add("classes", list(CLASSES), f"{len(CLASSES)}: {', '.join(CLASSES)}")
+        found.suggestions = [Suggestion("wavegan", "laptop", (), "the preset laptop was made for them")]
+        return found
+    place = locate(data, "a folder of sound files, a sound file, or the name drums")
+    parts = find_parts(place, find_files(place, SUFFIXES, "sound files") if place.is_dir() else [place])
+    paths = [*parts.train, *parts.test]
+    found, heard, silent = Inspection(), [], 0
+    for path in watched(paths, "recordings"):
+        try:
+            heard.append(_listen(path))
+        except DataError as error:
+            silent += "silence is no data" in str(error)
+            found.unreadable.append((path, str(error)))
+    if not heard:
+        raise DataError(f"{data}: none of {len(paths)} recordings can be read; {found.unreadable[0][1]}")
+    labels = find_labels(parts)
+    describe_parts(found, parts, labels, "recordings")
+    _describe(found, heard, silent)
+    describe_files(found, parts, paths)
+    _suggest(found, parts, labels, heard)
+    return found
+
+
+def _listen(path: Path) -> _Heard:
+    sound, rate = read_sound(path, mono=False)  # (C, T)
+    mono = sound.mean(0)  # (T,)
+    check_audible(path, mono)
+    return _Heard(path, read_info(path), float(sound.abs().max()), _clipped(sound), len(trimmed(mono, rate)) / rate)
+
+
+def _clipped(sound: Tensor) -> bool:
+    """Whether so many neighbouring samples of a channel (C, T) are at full scale as no wave has by chance."""
+    full = sound.abs() >= FULL
+    return full.shape[1] >= CLIPPED and bool(full.unfold(1, CLIPPED, 1).all(2).any())
+
+
+def _describe(found: Inspection, heard: Sequence[_Heard], silent: int) -> None:
+    infos = [h.info for h in heard]
+    rates = Counter(info.rate for info in infos)
+    named = {f"{rate} Hz": count for rate, count in rates.most_common()}
+    found.add("rates", {str(rate): count for rate, count in rates.most_common()}, _all(named))
+    channels = Counter(info.channels for info in infos)
+    text = _all({f"{n} channel{'s' * (n > 1)}": count for n, count in channels.most_common()})
+    found.add("channels", {str(n): count for n, count in channels.most_common()}, text)
+    kinds = Counter(info.subtype for info in infos)
+    found.add("formats", dict(kinds.most_common()), _all({_kind(name): n for name, n in kinds.most_common()}))
+    seconds = spread([info.seconds for info in infos])
+    total = sum(info.seconds for info in infos)
+    text = f"{seconds['least']:.2f} to {seconds['most']:.2f} s, half of them up to {seconds['median']:.2f} s; "
+    text += f"{total / 60:,.1f} minutes in all"
+    found.add("seconds", seconds | {"total": total}, text)
+    peaks = [20 * math.log10(h.peak) for h in heard]
+    found.add(
+        "peaks",
+        spread(peaks),
+        f"{round(min(peaks))} to {round(max(peaks))} dB of full scale, half up to {round(median(peaks))}",
+    )
+    found.add("silent", silent, f"{silent:,} (listed with the unreadable)" if silent else "none")
+    clipped = [str(h.path) for h in heard if h.clipped]
+    how = f"{CLIPPED} neighbouring samples at full scale"
+    found.add("clipped", clipped, f"{len(clipped):,}, such as {clipped[0]} ({how})" if clipped else f"none ({how})")
+    quiet = _quiet_ends(heard)
+    found.add("quiet_ends", quiet, f"--trim would leave out {quiet:.0%} of a recording (median)")
+    if len(rates) > 1:
+        found.warnings.append(
+            f"{len(rates)} rates: those of {min(rates)} Hz hold nothing above {min(rates) // 2} Hz, which D may notice; a "
+            f"--rate of {max(min(rates), RATES[0])} treats all alike"
+        )
+    if len(clipped) > len(heard) // 10:
+        found.warnings.append(
+            f"{len(clipped):,} of {len(heard):,} recordings are clipped; the generator learns that too"
+        )
+
+
+def _quiet_ends(heard: Sequence[_Heard]) -> float:
+    return median(1 - h.kept / h.info.seconds for h in heard)
+
+
+def _all(counts: dict[str, int]) -> str:
+    return f"all {next(iter(counts))}" if len(counts) == 1 else listed(counts)
+
+
+def _kind(subtype: str) -> str:
+    """PCM_16 as "16 bits"; others as libsndfile calls them."""
+    return (
+        f"{subtype.removeprefix('PCM_')} bits"
+        if subtype.startswith("PCM_") and subtype[4:].isdigit()
+        else subtype.lower()
+    )
+
+
+def _suggest(found: Inspection, parts: Parts, labels: Labels, heard: Sequence[_Heard]) -> None:
+    rate = min(max(Counter(h.info.rate for h in heard).most_common(1)[0][0], RATES[0]), RATES[1])
+    trim = _quiet_ends(heard) >= QUIET_ENDS
+    seconds = [h.kept if trim else h.info.seconds for h in heard]
+    most = quantiles(seconds, n=10)[-1] if len(seconds) > 1 else seconds[0]
+    length = min(max(1 << (math.ceil(most * rate) - 1).bit_length(), LENGTHS[0]), LENGTHS[1])
+    long = median(seconds) * rate >= 2 * length
+    bad = {path for path, _ in found.unreadable}
+    train = [h for h in heard if h.path in {*parts.train} - bad]
+    items = sum(max(1, round(h.info.seconds * rate / length)) for h in train) if long else len(train)
+    if items < (2 if parts.test else 4):
+        found.warnings.append(
+            f"{items} sounds of {length / rate:.1f} s in it, expected at least 4, two of them to test with; add recordings"
+        )
+        return
+    options = ("--rate", str(rate), "--length", str(length), *(("--cut", "random") if long else ()))
+    options += (*(("--trim",) if trim else ()), *labels.options, *(("--skip-bad",) if bad else ()))
+    conditional = ("--conditional",) if len(labels.counts) > 1 else ()
+    batch = batch_for(items * 4 // 5)
+    reason = f"{length} samples at {rate} Hz are {length / rate:.2f} s, "
+    if long:
+        reason += (
+            f"of recordings whose half is longer than {median(seconds):.1f} s: windows at random places (--cut onsets "
+        )
+        reason += "takes single notes or beats)"
+    else:
+        over = sum(s * rate > length for s in seconds)
+        reason += f"which hold {len(seconds) - over:,} of {len(seconds):,} recordings whole" + (
+            " once trimmed" if trim else ""
+        )
+    found.suggestions = [Suggestion("wavegan", "default", (*options, *conditional, *batch), reason)]
+    if labels.guess:
+        way, number = labels.guess
+        options += ("--labels", way, "--conditional", *batch)
+        why = f"the same with {number} classes by the names of the files"
+        found.suggestions.append(Suggestion("wavegan", "default", options, why))

@@ -1,0 +1,117 @@
+"""`multigen inspect DATA`: what a folder of pictures, sounds or texts holds, and how one would train on it."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from multigen.cli.kinds import NAMES, kinds_of
+from multigen.errors import DataError
+
+if TYPE_CHECKING:
+    from multigen.inspection import Inspection
+
+__all__ = ["run"]
+
+SHOWN = 10  # unreadable files that are listed, without --json
+
+
+def run(args: list[str]) -> None:
+    """Inspects data."""
+
+    def inspect(data: Annotated[str, tyro.conf.Positional], json: bool = False) -> None:
+        """Says what data hold, what is wrong with them, and how one would train on them. Nothing is changed or downloaded.
+
+        Args:
+            data: A folder of pictures, sounds or texts, a file, or a name such as digits, drums or fables.
+            json: Print one JSON object.
+        """
+        kind, why = _kind(data)
+        found = _inspect(kind, data)
+        found.warnings[:0] = why.get("warnings", [])
+        if json:
+            import json as encoder
+
+            print(encoder.dumps(_as_json(data, kind, why["files"], found), indent=2, ensure_ascii=False))
+        else:
+            _print(data, kind, why["files"], found)
+
+    tyro.cli(inspect, prog="multigen inspect", args=args)
+
+
+def _kind(data: str) -> tuple[str, dict[str, Any]]:
+    """What the data are, and why: the files by suffix, and a warning where there are several kinds."""
+    from multigen.folders import files_in
+    from multigen.places import NotFound, locate
+
+    try:
+        place = locate(data, f"a folder or file of pictures, sounds or texts, or one of the names {', '.join(NAMES)}")
+    except NotFound:
+        name = data.partition(":")[0]
+        if name in ("mnist", "cifar10") or name not in {*NAMES, "hf"}:
+            raise
+        return ("texts" if name == "hf" else NAMES[name]), {"files": {}}
+    if data in NAMES and data not in ("mnist", "cifar10"):
+        return NAMES[data], {"files": {}}
+    paths = files_in(place) if place.is_dir() else [place]
+    suffixes = dict(Counter(path.suffix.lower() or "none" for path in paths).most_common())
+    counts = kinds_of(paths)
+    others = counts.pop("other", 0)
+    if not counts:
+        raise DataError(
+            f"{place}: {others} files, neither pictures nor sounds nor .txt files among them; expected some; check the path"
+        )
+    kind = max(("pictures", "sounds", "texts"), key=lambda kind: counts[kind])  # of equally many the first
+    rest = [f"{name} {count:,}" for name, count in counts.items() if name != kind]
+    warnings = [f"mixed files; training on {kind} passes over the others: {', '.join(rest)}"] if rest else []
+    return kind, {"files": suffixes, "warnings": warnings}
+
+
+def _inspect(kind: str, data: str) -> "Inspection":
+    if kind == "pictures":
+        from multigen.image.inspection import inspect_pictures as inspect
+    elif kind == "sounds":
+        from multigen.audio.inspection import inspect_sounds as inspect
+    else:
+        from multigen.text.inspection import inspect_texts as inspect
+    return inspect(data)
+
+
+def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -> dict[str, Any]:
+    return {
+        "data": data,
+        "kind": kind,
+        "files": files,
+        **{fact.name: fact.value for fact in found.facts},
+        "unreadable": [{"path": str(path), "reason": reason} for path, reason in found.unreadable],
+        "warnings": found.warnings,
+        "suggestions": [
+            {
+                "command": choice.command(data),
+                "recipe": choice.recipe,
+                "preset": choice.preset,
+                "options": list(choice.options),
+                "reason": choice.reason,
+            }
+            for choice in found.suggestions
+        ],
+    }
+
+
+def _print(data: str, kind: str, files: dict[str, int], found: "Inspection") -> None:
+    from multigen.inspection import listed
+
+    print(f"{data}: {kind}" + (f", by its files: {listed(files)}" if files else ""))
+    for fact in found.facts:
+        print(f"  {fact.name.replace('_', ' '):<16}{fact.text}")
+    print(f"  {'unreadable':<16}{len(found.unreadable) or 'none'}")
+    for path, reason in found.unreadable[:SHOWN]:
+        print(f"    {reason if str(path) in reason else f'{path}: {reason}'}")
+    if len(found.unreadable) > SHOWN:
+        print(f"    and {len(found.unreadable) - SHOWN} more: --json lists all")
+    for warning in found.warnings:
+        print(f"warning: {warning}")
+    for i, choice in enumerate(found.suggestions):
+        print(f"\n{'or' if i else 'train'}: {choice.reason}\n  {choice.command(data)}")
+    if any(choice.preset == "default" for choice in found.suggestions):
+        print("\nThe preset default is meant for a GPU; --minutes 60 ends after an hour of training on any machine.")

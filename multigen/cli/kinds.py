@@ -1,0 +1,30 @@
+"""What data arguments of the commands mean: pictures, sounds or texts, by name or by the suffixes of files."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["NAMES", "kind_of", "kinds_of"]
+
+NAMES = {
+    **dict.fromkeys(("digits", "mnist", "cifar10", "embedded", "embedded-held-out"), "pictures"),
+    "drums": "sounds",
+    "fables": "texts",
+}
+"""Data that have names -> what they are."""
+
+
+def kind_of(path: Path) -> str:
+    """ "pictures", "sounds", "texts", or "other"."""
+    from multigen.audio.io import SUFFIXES as SOUNDS
+    from multigen.image.data import SUFFIXES as PICTURES
+
+    suffix = path.suffix.lower()
+    if suffix in (*PICTURES, ".npz") or "-ubyte" in path.name:
+        return "pictures"
+    return "sounds" if suffix in SOUNDS else "texts" if suffix == ".txt" else "other"
+
+
+def kinds_of(paths: Iterable[Path]) -> Counter[str]:
+    """How many files there are of each kind."""
+    return Counter(kind_of(path) for path in paths)

@@ -1,0 +1,259 @@
+"""What a folder or file of pictures holds, and how one would train on it."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from multigen.errors import DataError
+from multigen.image.arrays import digits, read_arrays
+from multigen.image.data import embedded_photos, find_images, open_photos, open_picture, read_image, to_picture
+from multigen.inspection import (
+    Inspection,
+    Labels,
+    Parts,
+    Suggestion,
+    batch_for,
+    describe_classes,
+    describe_files,
+    describe_parts,
+    find_labels,
+    find_parts,
+    listed,
+    spread,
+    watched,
+)
+from multigen.places import locate
+
+__all__ = ["inspect_pictures"]
+
+EMBEDDED = {"embedded": "train", "embedded-held-out": "held_out"}
+SMALL = 16  # pixels: side of the thumbnails that are compared
+ALIKE = 3.0  # of 255: root mean square difference of two thumbnails
+MOST_COMPARED = 20_000  # pictures; above that, near duplicates are not sought
+GREY = 2  # of 255: largest difference of a thumbnail's channels in a colourless picture
+
+SIZES = (16, 32, 64)  # pixels; larger ones are trained on request
+ENOUGH = 10_000  # pictures to train on: DCGAN then learns more than R3GAN in the same time (docs/results)
+FEW = 1_000  # photographs that are too few to make others from noise
+CROP = 96  # pixels: SRGAN's
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A picture file. `grey` is the file's mode, as `open_images` takes it; `colourless` what its pixels show."""
+
+    path: Path
+    height: int
+    width: int
+    grey: bool
+    colourless: bool
+    alpha: bool
+    thumbnail: np.ndarray  # float32 (SMALL * SMALL,), luma
+
+    @property
+    def short(self) -> int:
+        return min(self.height, self.width)
+
+
+def inspect_pictures(data: str) -> Inspection:
+    """Sizes, colours, classes, duplicates and damage of what `open_images` and `open_photos` take; nothing is downloaded.
+
+    Every file is decoded once, JPEGs at an eighth of their size, since only that shows damage.
+
+    Raises DataError where there is nothing, or no picture that can be read.
+    """
+    if data == "digits":
+        return _arrays(data, digits().pixels, digits().labels)
+    if data in EMBEDDED:
+        paths = [photo.path for photo in embedded_photos(EMBEDDED[data])]
+        found = _files(data, Parts(Path(), Path(), paths, [], []), Labels({}))
+        found.suggestions = [Suggestion("srgan", "laptop", (), "the preset laptop was made for them")]
+        return found
+    place = locate(
+        data, "a folder of pictures, a picture, an .npz file, digits or embedded (inspect downloads nothing)"
+    )
+    if place.is_dir() or place.suffix == ".npz":
+        arrays = read_arrays(place, "train", 0)
+        if arrays is not None:
+            return _arrays(data, arrays.pixels, arrays.labels)
+    paths = find_images(place) if place.is_dir() else [place]
+    parts = find_parts(place, paths)
+    return _files(data, parts, find_labels(parts))
+
+
+# ---------------------------------------------------------------------------------------------------- picture files
+
+
+def _files(data: str, parts: Parts, labels: Labels) -> Inspection:
+    found = Inspection()
+    photos = open_photos(data, skip_bad=True)
+    found.unreadable = list(photos.skipped)
+    looks = []
+    for photo in watched(photos, "pictures"):
+        try:
+            looks.append(_look(photo.path, photo.height, photo.width))
+        except DataError as error:
+            found.unreadable.append((photo.path, str(error)))
+    if not looks:
+        raise DataError(f"{data}: none of {len(found.unreadable)} pictures can be read; {found.unreadable[0][1]}")
+    describe_parts(found, parts, labels, "pictures")
+    sides = [look.short for look in looks]
+    _describe_sizes(found, Counter((look.width, look.height) for look in looks), sides)
+    if min(sides) == max(sides) <= max(SIZES):
+        found.warnings.append(
+            f"all have {sides[0]} pixels on the shorter side, as thumbnails have: a larger --size shows nothing more, and srgan "
+            "needs larger ones"
+        )
+    grey, colourless = sum(x.grey for x in looks), sum(x.colourless for x in looks)
+    hidden = f"; {colourless - grey:,} of those in colour show grey alone" if colourless > grey else ""
+    found.add(
+        "colour",
+        {"grey": grey, "colour": len(looks) - grey, "colourless": colourless},
+        f"{grey:,} grey, {len(looks) - grey:,} in colour{hidden}",
+    )
+    found.add("transparent", alpha := sum(x.alpha for x in looks), f"{alpha:,}, laid on white" if alpha else "none")
+    repeated = describe_files(found, parts, [photo.path for photo in photos])
+    _describe_near(found, parts, [look for look in looks if look.path not in repeated])
+    _suggest(found, parts, labels, looks)
+    return found
+
+
+def _look(path: Path, height: int, width: int) -> _Look:
+    from PIL import Image
+
+    with open_picture(path) as file:
+        grey = Image.getmodebase(file.mode) == "L"
+        file.draft(
+            None, (8 * SMALL, 8 * SMALL)
+        )  # JPEGs are then decoded at down to an eighth of their size; others whole
+        file.load()
+        alpha = file.has_transparency_data
+        plain = file.mode in ("L", "RGB") and not alpha
+        small = (
+            (file if plain else to_picture(read_image(path)))
+            .convert("RGB")
+            .resize((SMALL, SMALL), Image.Resampling.BOX)
+        )
+    pixels = np.asarray(small, np.float32)  # (SMALL, SMALL, 3)
+    colourless = grey or float(np.ptp(pixels, axis=2).max()) <= GREY
+    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+    return _Look(path, height, width, grey, colourless, alpha, luma.reshape(-1))
+
+
+def _describe_sizes(found: Inspection, sizes: Counter[tuple[int, int]], sides: Sequence[int]) -> None:
+    named = {f"{width}x{height}": count for (width, height), count in sizes.most_common()}
+    short = spread(sides)
+    text = f"all {next(iter(named))}" if len(named) == 1 else listed(named)
+    if short["least"] < short["most"]:
+        text += f"; shorter sides {short['least']} to {short['most']}, half of them up to {short['median']:g}"
+    found.add("sizes", {"widths_x_heights": named, "shorter_side": short}, f"{text} pixels (width x height)")
+
+
+def _describe_near(found: Inspection, parts: Parts, looks: Sequence[_Look]) -> None:
+    """Adds pairs that differ in encoding, size or little else; files of equal content are left out before."""
+    how = f"thumbnails of {SMALL}x{SMALL} grey pixels that differ by {ALIKE:g} of 255 levels or less"
+    if len(looks) > MOST_COMPARED:
+        found.add("near_duplicates", None, f"not sought among more than {MOST_COMPARED:,} pictures")
+        return
+    pairs = _alike(np.stack([look.thumbnail for look in looks]))
+    value = [[parts.name(looks[i].path), parts.name(looks[j].path)] for i, j in pairs]
+    text = f"{len(value):,} pictures resemble another, such as {' and '.join(value[0])}" if value else "none"
+    found.add("near_duplicates", value, f"{text} ({how})")
+    test = {*parts.test}
+    if leaked := [value[k] for k, (i, j) in enumerate(pairs) if (looks[i].path in test) != (looks[j].path in test)]:
+        found.warnings.append(
+            f"{len(leaked)} test pictures resemble training pictures ({' and '.join(leaked[0])}): look whether they are the same"
+        )
+
+
+def _alike(thumbnails: np.ndarray) -> list[tuple[int, int]]:
+    """(i, j), i < j, for each row j (N, D) that lies near an earlier one: the nearest of these."""
+    rows = torch.from_numpy(thumbnails).double()  # (N, D)
+    limit = ALIKE * math.sqrt(rows.shape[1])
+    pairs = []
+    for start in range(0, len(rows), 512):
+        distance = torch.cdist(rows[start : start + 512], rows[: start + 512])  # (512, start + 512)
+        earlier = torch.arange(distance.shape[1]) < torch.arange(start, start + len(distance))[:, None]
+        nearest, index = distance.masked_fill(~earlier, math.inf).min(1)
+        pairs += [(int(index[k]), start + k) for k in (nearest <= limit).nonzero()[:, 0].tolist()]
+    return pairs
+
+
+# ---------------------------------------------------------------------------------------------------- arrays
+
+
+def _arrays(data: str, pixels: np.ndarray, labels: np.ndarray | None) -> Inspection:
+    """Pictures uint8 (N, H, W) or (N, H, W, 3); those of the training part."""
+    found = Inspection()
+    count, (height, width) = len(pixels), pixels.shape[1:3]
+    found.add("items", {"train": count}, f"{count:,} to train")
+    counts = {} if labels is None else {str(name): n for name, n in sorted(Counter(labels.tolist()).items())}
+    describe_classes(found, counts)
+    _describe_sizes(found, Counter({(width, height): count}), [min(height, width)])
+    found.add("colour", kind := "grey" if pixels.ndim == 3 else "colour", kind)
+    repeated = count - len({picture.tobytes() for picture in pixels})
+    found.add("duplicates", repeated, f"{repeated:,} pictures equal an earlier one" if repeated else "none")
+    found.add("bytes", pixels.nbytes, f"{pixels.nbytes / 1e6:,.1f} MB in memory")
+    if data == "digits":
+        found.suggestions = [Suggestion("dcgan", "laptop", ("--conditional",), "the preset laptop was made for them")]
+    else:
+        found.suggestions = [_from_noise(count, min(height, width), len(counts) > 1, ())]
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------- what to train
+
+
+def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_Look]) -> None:
+    short = sorted(look.short for look in looks)[len(looks) // 2]
+    bad = {path for path, _ in found.unreadable}
+    usable = len([path for path in parts.train if path not in bad])
+    flags = ("--skip-bad",) if found.unreadable else ()
+    colours = ()
+    if 0 < sum(look.grey for look in looks) < len(looks):
+        colours = ("--channels", "3")
+        found.warnings.append("grey pictures among coloured ones, which training refuses without --channels 3 (or 1)")
+    elif all(look.colourless for look in looks) and not looks[0].grey:
+        colours = ("--channels", "1")
+    choices = []
+    if usable >= (2 if parts.test else 4):
+        choices.append(_from_noise(usable, short, len(labels.counts) > 1, (*labels.options, *colours, *flags)))
+    if short >= 2 * CROP:
+        small = sum(look.short < CROP for look in looks)
+        skip = ("--skip-bad",) if found.unreadable or small else ()
+        reason = (
+            f"half of them have {short} pixels or more on the shorter side: learns to enlarge such photographs 4 times"
+        )
+        reason += ", from those of both parts" if parts.test else ""
+        reason += f"; {small} smaller than the crop of {CROP} are left out" if small else ""
+        upscaling = Suggestion("srgan", "default", skip, reason)
+        choices = [upscaling, *choices] if len(looks) < FEW else [*choices, upscaling]
+    if labels.guess and usable >= 4:
+        way, number = labels.guess
+        named = _from_noise(usable, short, True, ("--labels", way, *colours, *flags))
+        choices.append(replace(named, reason=f"the same with {number} classes by the names of the files"))
+    found.suggestions = choices
+    if not choices:
+        found.warnings.append(
+            f"{usable} pictures, the half of them up to {short} pixels: too few to make others from noise (4), too small to "
+            f"learn enlarging ({2 * CROP} pixels); add pictures"
+        )
+
+
+def _from_noise(count: int, short: int, conditional: bool, options: tuple[str, ...]) -> Suggestion:
+    size = min(SIZES, key=lambda s: abs(math.log(s / short)))
+    words = ("--size", str(size), *options, *(("--conditional",) if conditional else ()), *batch_for(count * 4 // 5))
+    what = f"{size} pixels are nearest to shorter sides of {short}"
+    if short > size == SIZES[-1]:
+        what = f"{size} pixels to begin with, 128 take four times as long"
+    if count >= ENOUGH:
+        return Suggestion(
+            "dcgan", "default", words, f"{count:,} pictures are many, of which DCGAN learns fastest; {what}"
+        )
+    reason = f"{count:,} pictures are few: DiffAugment (--augment) keeps R3GAN's D from learning them by heart; {what}"
+    return Suggestion("r3gan", "default", (*words, "--augment", "color,translation,cutout"), reason)
