@@ -11,6 +11,7 @@ VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
     "evaluate": "compare generated pictures or sounds with real ones: multigen evaluate --real DIR --fake DIR",
     "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
+    "report": "write a run's report.html anew, also of one that has not ended: multigen report RUN",
     "sample": "make pictures or sounds with a trained generator: multigen sample --model RUN -n 64",
     "upscale": "enlarge pictures with a trained model: multigen upscale IN... --model RUN --out DIR",
     "write": 'write texts with a trained model: multigen write --model RUN --prompt "The old fox"',
