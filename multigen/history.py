@@ -24,19 +24,19 @@ class History(Callback):
 
     def __init__(self):
         self.trainer: Any = None
+        self._begun = False
         self._waiting: list[dict[str, Any]] = []
         self._rates: dict[str, float] = {}
 
     @property
     def folder(self) -> Path | None:
-        """Folder of the run, as soon as its training begins."""
-        return self.trainer.folder if self.trainer else None
+        """Folder of the run, once it has one."""
+        return getattr(self.trainer, "folder", None)
 
     def on_checkpoint(self, trainer: Any, folder: Path) -> None:
-        self._begin(trainer)
+        self._begin()
 
     def on_step(self, trainer: Any) -> None:
-        self._begin(trainer)
         if trainer.index % trainer.run.log_every == 0 or trainer.index == trainer.stage.steps:
             groups = {name: o.param_groups[0] for name, o in trainer.updater.optimisers.items()}
             trained = {name for update in trainer.stage.updates for name in update.trains}
@@ -46,8 +46,9 @@ class History(Callback):
                 self._write(rates=rates)
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Keeps what is said, and how it ended: by an error, or `finished`."""
+    def listening(self, trainer: Any) -> Iterator[None]:
+        """Keeps what is said while `trainer`, whose callback this is, runs; and how that ends: by an error, or `finished`."""
+        self.trainer = trainer
         listeners.append(self._said)
         try:
             yield
@@ -61,22 +62,23 @@ class History(Callback):
     def _said(self, text: str) -> None:
         self._write(said=text)
 
-    def _begin(self, trainer: Any) -> None:
-        if self.trainer is None:
-            self.trainer, waiting = trainer, self._waiting
-            found = record(Evaluation(), [trainer])
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            found = record(Evaluation(), [self.trainer])
             self._write(began={key: found[key] for key in ("command", "commit", "machine", "steps")})
-            for line in waiting:
+            for line in self._waiting:
                 self._append(line)
 
     def _write(self, **what: Any) -> None:
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        if self.trainer is None:
+        if self.folder is None:
             self._waiting.append({"time": now, "step": 0, **what})
         else:
+            self._begin()
             self._append({"time": now, "step": self.trainer.step, **what})
 
     def _append(self, line: dict[str, Any]) -> None:
-        if rank() == 0:
-            with open(self.trainer.folder / "log.jsonl", "a", encoding="utf-8") as file:
+        if self.folder is not None and rank() == 0:
+            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

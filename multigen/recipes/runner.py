@@ -116,7 +116,7 @@ def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
     history = History()
     running = trainer(config, run, [history])
     try:
-        with history.listening():
+        with history.listening(running):
             running.fit().evaluate()
     finally:
         if history.folder and rank() == 0:

@@ -45,10 +45,10 @@ def chart(
         return HEIGHT - BOTTOM - (v - a) / (b - a) * (HEIGHT - TOP - BOTTOM)
 
     parts = []
-    for tick in _decades(low, high) if log else ticks(low, high, 4):
+    for tick in _decades(low, high) if log else ticks(low, high):
         parts.append(f'<path class="grid" d="M{LEFT} {y(tick):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 3.5:.1f}" text-anchor="end">{_short(tick)}</text>')
-    for tick in ticks(first, last, 5):
+    for tick in ticks(first, last):
         anchor = "end" if x(tick) > WIDTH - 24 else "middle"
         parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - 7}" text-anchor="{anchor}">{_short(tick)}</text>')
     for i, curve in enumerate(curves.values()):
@@ -87,10 +87,14 @@ def thinned(curve: Curve, points: int = POINTS) -> Curve:
     for start in range(0, len(curve), size):
         part = curve[start : start + size]
         finite = [p for p in part if math.isfinite(p[1])]
-        ends = {min(finite, key=lambda p: p[1]), max(finite, key=lambda p: p[1])} if finite else set()
-        gap = next((p for p in part if not math.isfinite(p[1])), None)
-        kept += sorted([*ends, *([gap] if gap else [])], key=lambda p: p[0])
+        ends = {min(finite, key=_value), max(finite, key=_value)} if finite else set()
+        gap = [p for p in part if not math.isfinite(p[1])][:1]
+        kept += sorted([*ends, *gap], key=lambda p: p[0])
     return kept
+
+
+def _value(point: tuple[float, float]) -> float:
+    return point[1]
 
 
 def _range(values: list[float], log: bool) -> tuple[float, float]:
@@ -101,11 +105,10 @@ def _range(values: list[float], log: bool) -> tuple[float, float]:
     return (0.0 if 0 <= low < (high - low) * 0.3 else low - pad), high + pad
 
 
-def ticks(low: float, high: float, about: int) -> list[float]:
-    """Round numbers between two numbers, steps of 1, 2 or 5 times a power of ten."""
-    raw = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+def ticks(low: float, high: float) -> list[float]:
+    """Three to eight round numbers between two numbers, steps of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 3))
+    step = max(m * power for m in (1, 2, 5) if 3 * m * power <= (high - low) * 1.001)
     return [round(i * step, 12) for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 

@@ -20,7 +20,7 @@ POLICY = (
 FEW = 12
 """Lines of what a run said that are shown unfolded."""
 CAPTIONS = {
-    "samples": "samples of the chosen model",
+    "samples": "made at the end of training",
     "nearest": "samples, each above the training item nearest to it: a copy would show",
     "comparison": "the same items by each model",
     "curves": "quality against diversity",
@@ -34,14 +34,12 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
     name, _, about = facts.title.partition(": ")
     sections = {
         "Warnings": _warnings(facts),
-        "Seeds": _seeds(facts),
+        "What was run": _run(facts) + _seeds(facts) + _configuration(facts, presets),
         "Samples": _final(facts),
         "Samples through time": _previews(facts),
         "Evaluation": _evaluation(facts),
         "Curves": _curves(facts),
         "Using the model": usage(facts),
-        "What was run": _run(facts),
-        "Configuration": _configuration(facts, presets),
         "What the run said": _said(facts),
     }
     body = "".join(f"<section><h2>{title}</h2>{html}</section>" for title, html in sections.items() if html)
@@ -103,10 +101,11 @@ def _verdict(facts: Facts) -> str:
         metric = chosen_metric(stage)
         if stage.best is None or metric is None:
             continue
-        values = [v for _, v in stage.validation[metric]]
+        curve = stage.validation[metric]
+        after = "" if curve[-1][0] == stage.best[0] else f"; the last had {curve[-1][1]:.4g}"
         lines.append(
             f"<p>Stage {escape(stage.name)}: the model of step {stage.best[0]:,} was chosen, with {escape(metric)} "
-            f"{stage.best[1]:.4g} on validation data, the best of {len(values)}; the last had {values[-1]:.4g}.</p>"
+            f"{stage.best[1]:.4g} on validation data, the best of {len(curve)} validations{after}.</p>"
         )
     return f'<div class="verdict">{"".join(lines)}</div>' if lines else ""
 
@@ -220,9 +219,10 @@ def _final(facts: Facts) -> str:
     order = [*CAPTIONS]
     files = media.final_files(facts.folder)
     names = sorted(files, key=lambda name: order.index(name) if name in order else len(order))
-    return "".join(
+    shown = "".join(
         _group(files[n], f"<b>{escape(n)}</b> {CAPTIONS.get(n, '')}", f"{n}: {CAPTIONS.get(n, '')}") for n in names
     )
+    return f'<div class="finals">{shown}</div>' if shown else ""
 
 
 def _previews(facts: Facts) -> str:
@@ -267,7 +267,7 @@ def _stage_curves(facts: Facts, stage: Stage) -> str:
     charts = [chart(title, curves, span) for title, curves in updates.items()]
     for name, curve in stage.validation.items():
         best = stage.best if name == chosen_metric(stage) else None
-        charts.append(chart(f"{name}, validation", {"last": curve}, span, best))
+        charts.append(chart(f"validation: {name}", {"last": curve}, span, best))
     rates = {name: _within(curve, stage) for name, curve in facts.rates.items()}
     rates = {name: curve for name, curve in rates.items() if curve}
     charts += [chart("learning rate", rates, span)] if rates else []
