@@ -3,12 +3,22 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 
-__all__ = ["Progress", "say"]
+__all__ = ["Progress", "listeners", "say"]
+
+listeners: list[Callable[[str], object]] = []
+"""Who else is told what is said, such as a run's log."""
 
 
 def say(text: str) -> None:
     """A line for the user, once for all ranks; on standard error, so that results on standard output stay clean."""
+    _print(text)
+    for listener in listeners:
+        listener(text)
+
+
+def _print(text: str) -> None:
     if os.environ.get("RANK", "0") == "0":
         print(text, file=sys.stderr, flush=True)
 
@@ -40,7 +50,7 @@ class Progress:
             self.live.update(self.task, completed=index, text=text)
             return
         left = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
-        say(f"{self.stage} {index}/{self.steps}  {text}  {left // 60:.0f}:{left % 60:02.0f} left")
+        _print(f"{self.stage} {index}/{self.steps}  {text}  {left // 60:.0f}:{left % 60:02.0f} left")
 
     def close(self) -> None:
         """Gives the terminal back."""

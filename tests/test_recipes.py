@@ -135,7 +135,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_its_folder(run: Path) -> None:
     entries = {p.name for p in run.iterdir()}
     assert entries == {
-        *("config.toml", "metrics.jsonl", "previews", "checkpoints", "evaluation.json", "comparison.png", "model")
+        *("config.toml", "metrics.jsonl", "log.jsonl", "previews", "checkpoints", "evaluation.json", "comparison.png"),
+        *("model", "report.html"),
     }
     assert [p.name for p in checkpoints(run)] == ["step-000000004", "step-000000006"]
     assert sorted(p.name for p in (run / "previews").iterdir()) == ["step-000000004.png", "step-000000006.png"]

@@ -15,6 +15,7 @@ VERBS = {
     "inspect": "say what a folder of data holds and how to train on it: multigen inspect DATA",
     "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
     "ls": "methods with their presets, data and benchmark recipes, a line each: multigen ls",
+    "report": "write a run's report.html anew, also of one that has not ended: multigen report RUN",
     "sample": "make pictures or sounds with a trained generator: multigen sample --model RUN -n 64",
     "train": "train a method and say how good it became: multigen train dcgan laptop",
     "upscale": "enlarge pictures with a trained model: multigen upscale IN... --model RUN --out DIR",

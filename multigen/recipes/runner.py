@@ -14,6 +14,9 @@ from multigen.engine import Run, Trainer
 from multigen.engine.distributed import rank
 from multigen.errors import ConfigError, exit_code
 from multigen.evaluation import Evaluation, mean_and_std, record, write_json
+from multigen.history import History
+from multigen.progress import say
+from multigen.recipes.reporting import report_on
 from multigen.runs import find_run, new_folder
 
 __all__ = ["main", "parse", "train", "train_by"]
@@ -94,8 +97,7 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
-        trainers.append(trainer(config, each).fit())
-        trainers[-1].evaluate()
+        trainers.append(_trained(trainer, config, each))
         config, run = (
             trainers[0].config,
             dataclasses.replace(run, minutes=0.0),
@@ -106,8 +108,32 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     content = record(evaluation, trainers)
     if rank() == 0:
         write_json(folder / "evaluation.json", content)
+        if seeds > 1:
+            _report(folder)
         print(evaluation.table())
         for what, text in evaluation.remarks.items():
             print(f"\n{what}: {text}")
-        print(f"\n{folder}: evaluation.json, model/ and the rest; trained for {content['seconds']:.0f} s")
+        print(f"\n{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
     return evaluation, folder, content
+
+
+def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
+    """One run, trained and evaluated; with its log and, however it ends, its report."""
+    history = History()
+    running = trainer(config, run, [history])
+    try:
+        with history.listening(running):
+            running.fit().evaluate()
+    finally:
+        if history.folder and rank() == 0:
+            _report(history.folder)
+    return running
+
+
+def _report(folder: Path) -> None:
+    try:
+        report_on(folder)
+    except Exception as error:  # whatever it is, no reason to lose what was trained, or to hide why training ended
+        say(
+            f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: multigen report {folder}"
+        )

@@ -1,0 +1,28 @@
+"""`multigen report RUN`: writes a run's report.html anew, also of a run that has not ended."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> None:
+    """Writes a report."""
+
+    def report(run: Annotated[str, tyro.conf.Positional], out: Path | None = None) -> None:
+        """Writes what was run, how it went and what it gave as one HTML file, from what lies in the run's folder.
+
+        Args:
+            run: A run's folder, finished or not, or the folder above the runs of several seeds; in a folder of runs the newest
+                that has a checkpoint.
+            out: The file; by default report.html in the run's folder.
+        """
+        from multigen.recipes.reporting import report_on
+        from multigen.runs import find_run
+
+        folder = Path(run) if any(Path(run).glob("seed-*/config.toml")) else find_run(run)
+        print(f"{report_on(folder, out)} written")
+
+    tyro.cli(report, prog="multigen report", args=args)

@@ -1,0 +1,214 @@
+"""What a run's folder says. Whatever is missing or torn, as in a run that was killed, is left out."""
+
+import ast
+import datetime
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import multigen
+from multigen.config import read_toml
+from multigen.errors import ConfigError
+
+__all__ = ["Curve", "Facts", "Stage", "gather"]
+
+Curve = list[tuple[float, float]]
+"""(step, value), by step; a value that was not finite is there as NaN."""
+
+
+@dataclass
+class Stage:
+    """What metrics.jsonl has of a stage. Steps count from the beginning of the run."""
+
+    name: str
+    first: int
+    last: int
+    curves: dict[str, Curve] = field(default_factory=dict)
+    """UPDATE/TERM, or a signal's name -> means since the line before."""
+    validation: dict[str, Curve] = field(default_factory=dict)
+    best: tuple[int, float] | None = None
+    """Step and value of the checkpoint that was chosen."""
+    stopped: bool = False
+    """Whether early stopping ended it."""
+
+
+@dataclass
+class Facts:
+    """A run, or with `seeds` the folder above several."""
+
+    folder: Path
+    recipe: str
+    title: str
+    """Of the method, with its paper."""
+    config: dict[str, Any]
+    run: dict[str, Any]
+    evaluation: dict[str, Any]
+    """evaluation.json; {} where there is none."""
+    began: list[dict[str, Any]]
+    """Each start and resume: time, step, and `began` with command, commit, machine, steps by stage."""
+    said: list[dict[str, Any]]
+    """time, step, and `said` or `error`."""
+    state: str
+    """finished, error, or unfinished: killed, or still running."""
+    stages: list[Stage]
+    planned: dict[str, int]
+    """Stage -> steps."""
+    rates: dict[str, Curve]
+    controls: list[dict[str, Any]]
+    """step, control, value, reason."""
+    dropped: int
+    """Gradients that were dropped as they were not finite."""
+    step: int
+    """The last that is known of."""
+    saved: int | None
+    """Step of the newest checkpoint."""
+    seconds: float
+    written: float
+    """When the run wrote last, in seconds since 1970."""
+    seeds: list["Facts"] = field(default_factory=list)
+
+    @property
+    def has_model(self) -> bool:
+        return any((folder / "model" / "config.json").exists() for folder in (self.folder, *self._seed_folders))
+
+    @property
+    def _seed_folders(self) -> list[Path]:
+        return [seed.folder for seed in self.seeds]
+
+
+def gather(folder: Path) -> Facts:
+    """The facts of the run in `folder`, or of its runs seed-*. Raises ConfigError where there is none."""
+    seeds = sorted(p.parent for p in folder.glob("seed-*/config.toml"))
+    if not (folder / "config.toml").exists() and seeds:
+        runs = [gather(each) for each in seeds]
+        first = runs[0]
+        evaluation = _json(folder / "evaluation.json")
+        above = Facts(
+            **{**vars(first), "folder": folder, "seeds": runs, "evaluation": evaluation, "stages": [], "rates": {}}
+        )
+        above.state = next((run.state for run in runs if run.state != "finished"), "finished")
+        above.said = [line for run in runs for line in run.said]
+        above.dropped, above.controls = 0, []
+        above.seconds = sum(run.seconds for run in runs)
+        return above
+    if not (folder / "config.toml").exists():
+        raise ConfigError(f"{folder} holds no run: there is no config.toml; give a run's folder")
+    table = read_toml(folder / "config.toml")
+    log = list(_lines(folder / "log.jsonl"))
+    began = [line for line in log if isinstance(line.get("began"), dict)]
+    evaluation = _json(folder / "evaluation.json")
+    checkpoints = sorted((folder / "checkpoints").glob("step-*/run.json"))
+    checkpoint = _json(checkpoints[-1]) if checkpoints else {}
+    held = checkpoint.get("state", {})
+    metrics = list(_lines(folder / "metrics.jsonl"))
+    ends = [line for line in log if not {"began", "finished", "error"}.isdisjoint(line)]
+    state = "finished" if evaluation else "unfinished"
+    if ends:
+        state = next(s for s in ("finished", "error", "began") if s in ends[-1]).replace("began", "unfinished")
+    recipe = str(table.get("recipe", ""))
+    return Facts(
+        folder=folder,
+        recipe=recipe,
+        title=_title(recipe),
+        config=table.get("config", {}),
+        run=table.get("run", {}),
+        evaluation=evaluation,
+        began=began,
+        said=[line for line in log if "said" in line or "error" in line],
+        state=state,
+        stages=_stages(metrics, held),
+        planned=evaluation.get("steps") or (began[-1]["began"].get("steps", {}) if began else {}),
+        rates=_rates(log),
+        controls=[line for line in metrics if "control" in line],
+        dropped=int(max([0, held.get("dropped", 0), *(line.get("dropped", 0) for line in metrics)])),
+        step=int(max([0, checkpoint.get("step", 0), *(line["step"] for line in metrics)])),
+        saved=checkpoint.get("step"),
+        seconds=evaluation.get("seconds") or held.get("seconds", 0.0),
+        written=max(
+            p.stat().st_mtime for n in ("config.toml", "metrics.jsonl", "log.jsonl") if (p := folder / n).exists()
+        ),
+    )
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Records of a file of JSON lines; lines that are torn or have no step are passed over."""
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                found = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(found, dict) and isinstance(found.get("step"), int):
+                yield found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _stages(metrics: list[dict[str, Any]], held: dict[str, Any]) -> list[Stage]:
+    """Stages in their order. A validation belongs to the stage that the line before it logged."""
+    stages: list[Stage] = []
+    early: dict[str, Curve] = {}  # validations before the stage's first line
+    for line in metrics:
+        step = line["step"]
+        if isinstance(line.get("validation"), dict):
+            into = stages[-1].validation if stages else early
+            if stages:
+                stages[-1].last = max(stages[-1].last, step)
+            for name, value in _numbers(line["validation"]):
+                into.setdefault(name, []).append((step, value))
+        elif isinstance(line.get("stage"), str):
+            if not stages or stages[-1].name != line["stage"]:
+                first = stages[-1].last if stages else 0
+                stages.append(Stage(line["stage"], first, step, validation=early))
+                early = {}
+            stages[-1].last = step
+            for name, value in _numbers(line):
+                if name not in ("step", "dropped"):
+                    stages[-1].curves.setdefault(name, []).append((step, value))
+    for stage in stages:
+        stage.stopped = f"stopped/{stage.name}" in held
+        if f"best_step/{stage.name}" in held:
+            stage.best = held[f"best_step/{stage.name}"], held[f"best_value/{stage.name}"]
+    return stages
+
+
+def _numbers(line: dict[str, Any]) -> list[tuple[str, float]]:
+    return [(k, float(v)) for k, v in line.items() if isinstance(v, int | float) and not isinstance(v, bool)]
+
+
+def _rates(log: list[dict[str, Any]]) -> dict[str, Curve]:
+    """Learning rates by network; of a resumed run the newest line of a step counts."""
+    found: dict[str, dict[int, float]] = {}
+    for line in log:
+        if isinstance(line.get("rates"), dict):
+            for name, value in _numbers(line["rates"]):
+                found.setdefault(name, {})[line["step"]] = value
+    return {name: sorted((float(s), v) for s, v in values.items()) for name, values in found.items()}
+
+
+def _title(recipe: str) -> str:
+    """The first line of the method's module, which names its paper; the recipe's name for a method that is not ours."""
+    module = multigen.MODELS.get(recipe)
+    if module is None:
+        return recipe
+    path = Path(multigen.__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or recipe).splitlines()[0]
+
+
+def when(moment: str | float) -> str:
+    """A time of the log, or one in seconds, as people read it."""
+    try:
+        value = datetime.datetime.fromisoformat(moment) if isinstance(moment, str) else None
+    except ValueError:
+        return str(moment)
+    return (value or datetime.datetime.fromtimestamp(float(moment))).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,104 @@
+"""Pictures, sounds and texts of a run's folder, as HTML with everything inside: small, and safe to show."""
+
+import base64
+import io
+from html import escape
+from pathlib import Path
+
+__all__ = ["PICTURES", "SOUNDS", "TEXTS", "final_files", "preview_steps", "show"]
+
+PICTURES, SOUNDS, TEXTS = (".png", ".jpg", ".webp"), (".wav", ".flac"), (".txt",)
+SMALL = 48_000
+"""Bytes of a picture file that goes in as it is."""
+SIDE, CRISP = 1400, 640
+"""Pixels: longest side that is kept; pictures up to this side are enlarged without smoothing."""
+SECONDS, LETTERS = 60, 3000
+"""Of a sound and of a text, that are kept."""
+MOST = {"pictures": 6, "sounds": 4, "texts": 6}
+"""Previews of a kind that are shown."""
+MP3_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
+
+
+def preview_steps(folder: Path) -> dict[int, list[Path]]:
+    """Step -> the files previews/step-*: the first, the last and some evenly between."""
+    found: dict[int, list[Path]] = {}
+    for path in sorted((folder / "previews").glob("step-*")):
+        number = path.stem.removeprefix("step-")
+        if number.isdigit() and path.suffix in (*PICTURES, *SOUNDS, *TEXTS):
+            found.setdefault(int(number), []).append(path)
+    kind = "sounds" if any(p.suffix in SOUNDS for files in found.values() for p in files) else "pictures"
+    steps, most = sorted(found), MOST[kind]
+    if len(steps) > most:
+        steps = [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
+    return {step: found[step] for step in steps}
+
+
+def final_files(folder: Path) -> dict[str, list[Path]]:
+    """Name -> files of that name that the run wrote into its folder itself, such as samples.wav and samples.png."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in (*PICTURES, *SOUNDS, *TEXTS):
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def show(path: Path, label: str) -> str:
+    """One file; what cannot be read is named instead."""
+    try:
+        if path.suffix in PICTURES:
+            return _picture(path, label)
+        if path.suffix in SOUNDS:
+            return _sound(path, label)
+        return _text(path)
+    except (OSError, RuntimeError, ValueError, SyntaxError) as error:  # soundfile's are RuntimeErrors, Pillow has all
+        return f'<p class="muted">{escape(path.name)} cannot be read: {escape(str(error))}</p>'
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _picture(path: Path, label: str) -> str:
+    """A picture; a large file is shrunk to SIDE pixels and compressed as WebP where that is smaller."""
+    from PIL import Image
+
+    data, kind = path.read_bytes(), "image/png" if path.suffix == ".png" else f"image/{path.suffix[1:]}"
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()
+        width, height = picture.size
+        if len(data) > SMALL:
+            small = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+            small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+            file = io.BytesIO()
+            small.save(file, "WEBP", quality=86, method=4)
+            if file.tell() < len(data):
+                data, kind, (width, height) = file.getvalue(), "image/webp", small.size
+    crisp = ' class="crisp"' if max(width, height) <= CRISP else ""
+    return f'<img{crisp} src="{_uri(kind, data)}" width="{width}" height="{height}" alt="{escape(label)}">'
+
+
+def _sound(path: Path, label: str) -> str:
+    """A player; the sound as MP3, which all browsers play, or at unusual rates as Ogg."""
+    import soundfile
+
+    with soundfile.SoundFile(path) as source:
+        rate, frames = source.samplerate, source.frames
+        samples = source.read(SECONDS * rate, dtype="float32", always_2d=True)  # (T, channels)
+    kind, form, subtype = (
+        ("audio/mpeg", "MP3", "MPEG_LAYER_III") if rate in MP3_RATES else ("audio/ogg", "OGG", "VORBIS")
+    )
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", rate, samples.shape[1], format=form, subtype=subtype) as target:
+        for start in range(0, len(samples), rate):  # long writes of Vorbis overflow libsndfile's stack
+            target.write(samples[start : start + rate])
+    cut = f'<span class="muted">the first {SECONDS} of {frames / rate:.0f} s</span>' if frames > SECONDS * rate else ""
+    player = (
+        f'<audio controls preload="metadata" aria-label="{escape(label)}" src="{_uri(kind, file.getvalue())}"></audio>'
+    )
+    return player + cut
+
+
+def _text(path: Path) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read(LETTERS + 1)
+    return f"<pre>{escape(text[:LETTERS].rstrip())}{' …' if len(text) > LETTERS else ''}</pre>"
