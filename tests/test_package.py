@@ -27,6 +27,7 @@ FORBIDDEN = {
         for part in (
             "batchnorm",
             "cache",
+            "card",
             "collapse",
             "config",
             "device",
@@ -34,9 +35,11 @@ FORBIDDEN = {
             "files",
             "folders",
             "generation",
+            "hub",
             "judge",
             "places",
             "progress",
+            "provenance",
             "runs",
             "sampling",
             "sets",
@@ -191,7 +194,19 @@ def test_import_of_the_engine_needs_torch_only() -> None:
     assert {"multigen.engine", "torch"} <= names
     assert names.isdisjoint(HEAVY)
     others = {name for name in names if name.startswith("multigen") and not name.startswith("multigen.engine")}
-    beside = ("batchnorm", "config", "device", "errors", "evaluation", "files", "progress", "runs", "signals", "timing")
+    beside = (
+        "batchnorm",
+        "card",
+        "config",
+        "device",
+        "errors",
+        "evaluation",
+        "files",
+        "progress",
+        "runs",
+        "signals",
+        "timing",
+    )
     assert others <= {"multigen", *(f"multigen.{part}" for part in beside)}
 
 
