@@ -28,6 +28,7 @@ def run(args: list[str]) -> None:
         seed: int = 0,
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         out: Path = Path("samples"),
+        provenance: bool = True,
     ) -> None:
         """Makes pictures or sounds with a trained generator: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
         hundred; of sounds .wav files likewise.
@@ -38,9 +39,11 @@ def run(args: list[str]) -> None:
             seed: The same seed gives the same samples, and a larger number adds to them.
             label: The class, by name; if empty, a conditional model shows its classes in turn.
             out: Folder of the results.
+            provenance: Write model, seed and class into the files.
         """
         sampler = load_sampler(model)
-        print(sampler.save(sampler.sample(n, seed, label or None), out))
+        about = {**sampler.origin, "seed": seed, "class": label or None} if provenance else {}
+        print(sampler.save(sampler.sample(n, seed, label or None), out, about))
 
     tyro.cli(sample, prog="multigen sample", args=args)
 
