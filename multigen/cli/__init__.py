@@ -10,6 +10,7 @@ __all__ = ["main"]
 VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
     "evaluate": "compare generated pictures or sounds with real ones: multigen evaluate --real DIR --fake DIR",
+    "export": "write a trained generator as ONNX: multigen export RUN --out FILE.onnx",
     "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
     "sample": "make pictures or sounds with a trained generator: multigen sample --model RUN -n 64",
     "upscale": "enlarge pictures with a trained model: multigen upscale IN... --model RUN --out DIR",
