@@ -44,7 +44,7 @@ def fetch(name: str) -> Path:
             asked = {"revision": folder.name, "allow_patterns": HELD, "ignore_patterns": "*/*"}
             files = [f for f in snapshot_download(repo, dry_run=True, **asked) if f.will_download]
             if files:
-                say(f"{name}: downloading {len(files)} files, {sum(f.file_size for f in files) / 1e6:,.1f} MB")
+                say(f"{name}: downloading {len(files)} files, {sum(f.file_size or 0 for f in files) / 1e6:,.1f} MB")
         except DryRunError:  # no network
             pass
         return Path(snapshot_download(repo, **asked))

@@ -135,6 +135,7 @@ def test_what_cannot_be_exported_is_named(
         fails("onnxscript is missing; pip install 'multigen[export]'")
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -202,6 +202,7 @@ def test_import_of_the_engine_needs_torch_only() -> None:
         "errors",
         "evaluation",
         "files",
+        "hub",
         "progress",
         "runs",
         "signals",

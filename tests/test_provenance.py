@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from multigen.audio.io import write_sound
+from multigen.audio.wavegan import PRESETS
 from multigen.errors import DataError
 from multigen.provenance import gif, origin, png, read, text
 from tests import tiny
@@ -69,7 +70,7 @@ def test_samples_and_their_grid(words: list[str], asked: dict[str, str], tmp_pat
 
 
 def test_samples_of_sounds_and_what_shows_them(tmp_path: Path) -> None:
-    run, out = sound_model(tmp_path / "run"), tmp_path / "out"
+    run, out = sound_model(tmp_path / "run", PRESETS["tiny"]), tmp_path / "out"
     for words, expected in ([], {"model": "run", "method": "wavegan", "seed": 0}), (["--no-provenance"], {}):
         assert tiny.multigen(["sample", "--model", run, "-n", "2", "--out", out, *words]) == 0
         about: dict[str, Any] = {"software": "multigen 0.1.0", **expected} if expected else {}

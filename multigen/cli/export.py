@@ -166,8 +166,8 @@ def _writer(found: "Writer") -> Graph:
         return (torch.randint(vocabulary, (n, min(side, found.length - 1)), generator=draw),)
 
     says = {
-        "tokens": f"int64 (batch, tokens), 0..{vocabulary - 1}, from 1 to {found.length} of them, no start token; tokenizer.json of "
-        "the model folder gives them, if there is one",
+        "tokens": f"int64 (batch, tokens), 0..{vocabulary - 1}, from 1 to {found.length} of them, no start token; tokenizer.json "
+        "of the model folder gives them, if there is one",
         "logits": f"float32 (batch, tokens + 1, {vocabulary}); those at t are of token t, given the ones before it, the last "
         "of the token that comes next",
     }
