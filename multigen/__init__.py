@@ -13,12 +13,14 @@ def load(run: str) -> Any:
     """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for pictures or sounds from
     noise, `.generate(prompt)` for texts.
 
-    `run` is a run's folder, its `model` folder, or a folder of runs (the newest complete one is taken, and named). Neither the
-    data nor the trainer is needed. Raises CheckpointError where there is no model.
+    `run` is a run's folder, its `model` folder, a folder of runs (the newest complete one is taken, and named), or a model of
+    the Hugging Face hub, "hf:owner/name" or "hf:owner/name@revision". Neither the data nor the trainer is needed. Raises
+    CheckpointError where there is no model.
     """
     from importlib import import_module
 
     from multigen.errors import CheckpointError
+    from multigen.provenance import origin
     from multigen.runs import find_model, read_model
 
     folder = find_model(run)
@@ -27,7 +29,9 @@ def load(run: str) -> Any:
         raise CheckpointError(
             f"{folder} was made by {method!r}; expected one of {', '.join(MODELS)}: get a newer multigen"
         )
-    return import_module(MODELS[method]).load_model(config, weights, str(folder))
+    model = import_module(MODELS[method]).load_model(config, weights, str(folder))
+    model.origin = origin(run, folder, method)
+    return model
 
 
 MODELS = {method.name: method.module for method in METHODS.values()}

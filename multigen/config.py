@@ -49,6 +49,8 @@ class Run:
     """Newest checkpoints kept, besides the best and the last of each stage."""
     tensorboard: bool = False
     """Also write TensorBoard event files."""
+    data_license: str = ""
+    """Licence of the training data, for the model card, such as cc-by-4.0; empty: the card says that it is not stated."""
     resume: str = ""
     """A run folder (or a folder of runs: the newest) to go on with."""
     start: Annotated[str, tyro.conf.arg(name="from")] = ""
@@ -63,7 +65,7 @@ class Run:
         return dataclasses.replace(self, device=device, precision=precision, out="", resume="", minutes=0.0)
 
 
-FREE = {"out", "minutes", "workers", "keep", "tensorboard", "resume", "start"}
+FREE = {"out", "minutes", "workers", "keep", "tensorboard", "data_license", "resume", "start"}
 """Options of a run that a resume may change: they do not touch the numbers."""
 
 

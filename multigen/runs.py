@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multigen import hub
 from multigen.errors import CheckpointError, ConfigError
 from multigen.progress import say
 
@@ -21,7 +22,10 @@ def find_run(path: str | Path) -> Path:
 
 
 def find_model(path: str | Path) -> Path:
-    """The `model` folder at `path`: the folder itself, a run's, or the newest complete one in a folder of runs."""
+    """The `model` folder at `path`: the folder itself, a run's, the newest complete one in a folder of runs, or of the hub
+    ("hf:owner/name")."""
+    if str(path).startswith(hub.PREFIX):
+        return hub.fetch(str(path))
     path = Path(path)
     if (path / "config.json").exists():
         return path

@@ -11,6 +11,7 @@ from torch.nn.functional import cosine_similarity
 
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError
+from multigen.provenance import NOTHING, Provenance
 
 __all__ = ["Sampler", "slerp", "truncated"]
 
@@ -38,6 +39,8 @@ class Sampler:
     """Of a sample's file, e.g. ".png"."""
     sheet: ClassVar[str]
     """End of the name of the file that shows samples together, e.g. "grid.png"."""
+    origin: Provenance = NOTHING
+    """What files of its samples say of the model; filled in by `multigen.load`."""
 
     def __init__(self, network: nn.Module, latent: int, classes: tuple[str, ...] = (), batch: int = 64):
         self.network, self.latent, self.classes, self.batch = network, latent, classes, batch
@@ -53,11 +56,11 @@ class Sampler:
         """What the network gives (B, ...) -> samples (B, ...) as they are handed out and measured."""
         return x
 
-    def write(self, sample: Tensor, path: Path) -> None:
-        """Writes one sample (...) to a file. May raise OSError."""
+    def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+        """Writes one sample (...) to a file, which says where it comes from. May raise OSError."""
         raise NotImplementedError
 
-    def show(self, samples: Tensor, path: Path) -> None:
+    def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING) -> None:
         """Writes samples (N, ...) together to one file, to be taken in at once. May raise OSError."""
         raise NotImplementedError
 
@@ -124,10 +127,13 @@ class Sampler:
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
 
-    def save(self, samples: Tensor, out: Path, show: Callable[[Tensor, Path], None] | None = None) -> str:
+    def save(
+        self, samples: Tensor, out: Path, about: Provenance = NOTHING, show: Callable[..., None] | None = None
+    ) -> str:
         """Writes samples (N, ...) to OUT/0000, OUT/0001, ..., and the first of them together beside it; says so in a sentence.
 
         Args:
+            about: where they come from, for `multigen.provenance`; each file has its number besides.
             show: writes those together, in place of `self.show`.
 
         Raises:
@@ -143,8 +149,8 @@ class Sampler:
         try:
             out.mkdir(parents=True, exist_ok=True)
             for i, sample in enumerate(samples):
-                self.write(sample, out / f"{i:04d}{self.suffix}")
-            (show or self.show)(samples[:SHOWN], sheet)
+                self.write(sample, out / f"{i:04d}{self.suffix}", {**about, "index": i} if about else about)
+            (show or self.show)(samples[:SHOWN], sheet, about)
         except OSError as error:
             raise DataError(
                 f"{out} cannot be written ({error.strerror or error}); give another folder for --out"

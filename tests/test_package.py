@@ -27,6 +27,7 @@ FORBIDDEN = {
         for part in (
             "batchnorm",
             "cache",
+            "card",
             "catalogue",
             "collapse",
             "config",
@@ -35,11 +36,13 @@ FORBIDDEN = {
             "files",
             "folders",
             "generation",
-            "inspection",
             "history",
+            "hub",
+            "inspection",
             "judge",
             "places",
             "progress",
+            "provenance",
             "report",
             "runs",
             "sampling",
@@ -71,7 +74,7 @@ DISTRIBUTIONS = {
 """Module -> the package that brings it, where the names differ by more than dashes."""
 PICTURES = {"scikit-image", "scikit-learn"}
 """Packages that are needed for the photographs they carry, which are read as files."""
-EXTRAS = ("fid", "video", "hub", "sentences", "speech")
+EXTRAS = ("fid", "video", "export", "hub", "sentences", "speech")
 """Optional dependencies that the package imports where they are installed."""
 
 
@@ -198,11 +201,13 @@ def test_import_of_the_engine_needs_torch_only() -> None:
     beside = (
         "batchnorm",
         "catalogue",
+        "card",
         "config",
         "device",
         "errors",
         "evaluation",
         "files",
+        "hub",
         "progress",
         "runs",
         "signals",

@@ -76,6 +76,7 @@ class SoundTrainer(GenerationTrainer[C]):
     """Trains G to make sounds (B, 1, length) in -1..1 that D takes for real ones."""
 
     sampler = Sampler
+    noun = Sampler.noun
 
     def open_sets(self) -> Sets[SoundSet]:
         return open_sets(self.config)

@@ -12,6 +12,7 @@ from multigen import sampling
 from multigen.audio.io import write_sound
 from multigen.audio.picture import draw
 from multigen.errors import DataError, MultigenError
+from multigen.provenance import NOTHING, Provenance, png, text
 
 __all__ = ["Sampler", "joined"]
 
@@ -51,22 +52,28 @@ class Sampler(sampling.Sampler):
     def finish(self, x: Tensor) -> Tensor:
         return x.float().clamp(-1, 1)
 
-    def write(self, sample: Tensor, path: Path) -> None:
-        write_sound(path, sample, self.rate)
+    def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+        write_sound(path, sample, self.rate, comment=text(about))
 
-    def show(self, samples: Tensor, path: Path, below: Tensor | None = None) -> None:
+    def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING, below: Tensor | None = None) -> None:
         """Writes sounds (N, 1, T) one after the other into one file, and a picture (.png) of them and of those `below`."""
-        write_sound(path, joined(samples, self.rate), self.rate)
-        draw(samples, self.rate, below=below).save(path.with_suffix(".png"))
+        write_sound(path, joined(samples, self.rate), self.rate, comment=text(about))
+        draw(samples, self.rate, below=below).save(path.with_suffix(".png"), **png(about))
 
-    def save(self, samples: Tensor, out: Path, show: Callable[[Tensor, Path], None] | None = None) -> str:
+    def save(
+        self,
+        samples: Tensor,
+        out: Path,
+        about: Provenance = NOTHING,
+        show: Callable[..., None] | None = None,
+    ) -> str:
         """As the base; where the training recordings can be had, the picture has the one nearest to each sound below it."""
         below, said = None, "its picture has the nearest training recording below each"
         try:
             below = self.nearest(samples[: sampling.SHOWN])
         except MultigenError as error:  # the folder of the recordings, or the table of their labels, may not be here
             said = f"no training recordings are beside them in its picture: {error}"
-        return f"{super().save(samples, out, show or functools.partial(self.show, below=below))}; {said}"
+        return f"{super().save(samples, out, about, show or functools.partial(self.show, below=below))}; {said}"
 
     def nearest(self, samples: Tensor) -> Tensor:
         """The training recording nearest to each sound (N, 1, T), by log-mel spectra. DataError where there are none."""

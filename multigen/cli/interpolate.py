@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from multigen.errors import ConfigError, DataError
+from multigen.provenance import Provenance, gif, text
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -26,6 +27,7 @@ def run(args: list[str]) -> None:
         seed: int = 0,
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         truncation: float | None = None,
+        provenance: bool = True,
     ) -> None:
         """Makes an endless animation of pictures that turn into each other, walking between their latents.
 
@@ -37,13 +39,16 @@ def run(args: list[str]) -> None:
             seed: The same seed gives the same walk.
             label: The class, by name; if empty, a conditional model shows its classes in turn.
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
+            provenance: Write model, seed and class into the file.
         """
-        _interpolate(model, out, n, frames, seed, label, truncation)
+        _interpolate(model, out, n, frames, seed, label, truncation, provenance)
 
     tyro.cli(interpolate, prog="multigen interpolate", args=args)
 
 
-def _interpolate(model: str, out: Path, n: int, frames: int, seed: int, label: str, truncation: float | None) -> None:
+def _interpolate(
+    model: str, out: Path, n: int, frames: int, seed: int, label: str, truncation: float | None, provenance: bool
+) -> None:
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
 
@@ -56,20 +61,22 @@ def _interpolate(model: str, out: Path, n: int, frames: int, seed: int, label: s
             f"--model {model}: expected a generator of pictures, but it makes {sampler.noun}; make some: multigen sample "
             f"--model {model}"
         )
+    about = sampler.origin | {"seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
     pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        WRITERS[out.suffix.lower()](out, pictures)
+        WRITERS[out.suffix.lower()](out, pictures, about)
     except OSError as error:
         raise DataError(f"{out} cannot be written ({error.strerror or error}); give another file for --out") from error
     print(f"{n * frames} frames in {out}")
 
 
-def _write_gif(out: Path, pictures: "list[Picture]") -> None:
-    pictures[0].save(out, save_all=True, append_images=pictures[1:], duration=1000 // FRAMES_A_SECOND, loop=0)
+def _write_gif(out: Path, pictures: "list[Picture]", about: Provenance) -> None:
+    pace = 1000 // FRAMES_A_SECOND
+    pictures[0].save(out, save_all=True, append_images=pictures[1:], duration=pace, loop=0, **gif(about))
 
 
-def _write_mp4(out: Path, pictures: "list[Picture]") -> None:
+def _write_mp4(out: Path, pictures: "list[Picture]", about: Provenance) -> None:
     import subprocess
 
     try:
@@ -89,6 +96,7 @@ def _write_mp4(out: Path, pictures: "list[Picture]") -> None:
         "libx264",
         "-pix_fmt",
         "yuv420p",
+        *(["-metadata", f"comment={text(about)}"] if about else []),
         "-y",
         f"file:{out}",
     ]

@@ -29,6 +29,7 @@ def run(args: list[str]) -> None:
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         truncation: float | None = None,
         out: Path = Path("samples"),
+        provenance: bool = True,
     ) -> None:
         """Makes pictures or sounds with a trained generator: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
         hundred; of sounds .wav files likewise.
@@ -40,9 +41,11 @@ def run(args: list[str]) -> None:
             label: The class, by name; if empty, a conditional model shows its classes in turn.
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             out: Folder of the results.
+            provenance: Write model, seed and class into the files.
         """
         sampler = load_sampler(model)
-        print(sampler.save(sampler.sample(n, seed, label or None, truncation), out))
+        about = sampler.origin | {"seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
+        print(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about))
 
     tyro.cli(sample, prog="multigen sample", args=args)
 

@@ -20,6 +20,7 @@ def run(args: list[str]) -> None:
         out: Path,
         tile: int = 256,
         skip_bad: bool = False,
+        provenance: bool = True,
     ) -> None:
         """Enlarges pictures with a trained model; transparency is kept, folders keep their structure, results are PNG.
 
@@ -29,13 +30,14 @@ def run(args: list[str]) -> None:
             out: Folder of the results.
             tile: Side of the tiles that pictures are taken through the network in, pixels; smaller needs less memory.
             skip_bad: Go on without files that cannot be read, and say how many.
+            provenance: Write the model and the name of the source into the files.
         """
-        _upscale(inputs, model, out, tile, skip_bad)
+        _upscale(inputs, model, out, tile, skip_bad, provenance)
 
     tyro.cli(upscale, prog="multigen upscale", args=args)
 
 
-def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: bool) -> None:
+def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: bool, provenance: bool) -> None:
     jobs = _jobs(inputs, out)
 
     import rich.progress
@@ -43,6 +45,7 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
     from multigen import load
     from multigen.image.data import read_image_with_alpha, to_picture
     from multigen.image.upscaling import Upscaler
+    from multigen.provenance import png
 
     upscaler = load(model)
     if not isinstance(upscaler, Upscaler):
@@ -62,9 +65,10 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
                 raise
             skipped.append(str(error))
             continue
+        about = {**upscaler.origin, "source": source.name} if provenance else {}
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            to_picture(*upscaler.with_alpha(rgb, alpha)).save(target)
+            to_picture(*upscaler.with_alpha(rgb, alpha)).save(target, **png(about))
         except OSError as error:
             raise DataError(f"{target} cannot be written ({error.strerror}); give another folder for --out") from error
     print(

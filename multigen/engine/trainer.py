@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.batchnorm import reestimate_statistics
+from multigen.card import card, publish
 from multigen.config import Run, to_table, write_toml
 from multigen.device import choose_device, choose_precision
 from multigen.engine import checkpoint, distributed, saving
@@ -23,7 +24,7 @@ from multigen.engine.schedules import Schedule, value_at
 from multigen.engine.update import Stage, Step
 from multigen.engine.updater import Updater
 from multigen.errors import Interrupted, TrainingError
-from multigen.evaluation import Evaluation, record, write_json
+from multigen.evaluation import Evaluation
 from multigen.progress import say
 from multigen.runs import find_run, new_folder, start_from, write_model
 from multigen.signals import heard
@@ -45,6 +46,8 @@ class Trainer(Generic[C]):
 
     name: ClassVar[str]
     """Name of the method, as in `python -m multigen.recipes.<name>`."""
+    noun: ClassVar[str] = "items"
+    """What it is trained on and makes, in the plural, for the model card."""
     exports: ClassVar[Sequence[str]] = ("G",)
     """Networks that inference needs."""
     budget: ClassVar[Sequence[str]] = ("steps",)
@@ -88,8 +91,8 @@ class Trainer(Generic[C]):
         return Evaluation()
 
     def texts(self) -> dict[str, str]:
-        """Text files of the model folder by name: the model card, and what inference needs besides weights, as a vocabulary."""
-        return {"README.md": f"# {self.name}\n\nTrained with multigen, {self.step} steps, seed {self.run.seed}.\n"}
+        """Text files that inference needs besides weights, by name, such as a vocabulary."""
+        return {}
 
     # ---------------------------------------------------------------------------------- what a user calls
 
@@ -111,7 +114,7 @@ class Trainer(Generic[C]):
                 self._train(asked, time.monotonic() - self.state["seconds"])
             if distributed.rank() == 0:
                 weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
-                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts())
+                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts() | card(self))
             self._call("on_end")
         except BaseException as error:
             self._call("on_error", error)
@@ -122,10 +125,10 @@ class Trainer(Generic[C]):
         return self
 
     def evaluate(self) -> Evaluation:
-        """Measures the run by `score` and writes `evaluation.json`."""
+        """Measures the run by `score`, writes `evaluation.json` and completes the model card."""
         self.evaluation = self.score()
         if distributed.rank() == 0:
-            write_json(self.folder / "evaluation.json", record(self.evaluation, [self]))
+            publish(self)
         return self.evaluation
 
     def control(self, name: str) -> float:
@@ -173,8 +176,7 @@ class Trainer(Generic[C]):
         if self.run.start and not self.run.resume:
             start_from(self.run.start, self.nets)
         self.averages = {name: average_like(self.nets[name]) for name in self.averaged()}
-        batch = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
-        self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision)
+        self.updater = Updater(self.nets, self.data, self.config.batch, self.run, self.device, self.precision)  # pyright: ignore[reportAttributeAccessIssue]
         self.state: dict[str, Any] = self.updater.state
         self.state |= {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
         self.plan = [stage for stage in self.stages() if stage.steps]
@@ -313,9 +315,8 @@ class Trainer(Generic[C]):
         self._call("on_evaluate", metrics)
         if metrics:
             self.log.event(self.step, validation=metrics)
-        until, stage = self.stage.until, self.stage.name
-        tracks = until or self.stage.best
-        if tracks is None:
+        until, best, stage = self.stage.until, self.stage.best, self.stage.name
+        if (tracks := until or best) is None:
             return False
         value = metrics[tracks.metric]
         improved = tracks.better(value, self.state.get(f"best_value/{stage}"))

@@ -72,6 +72,7 @@ class PictureTrainer(GenerationTrainer[C]):
     """Trains G to make pictures (B, C, size, size) in -1..1 that D takes for real ones."""
 
     sampler = Sampler
+    noun = Sampler.noun
 
     def open_sets(self) -> Sets[ImageSet]:
         parse_policy(self.config.augment)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from multigen import sampling
 from multigen.image.data import to_picture
+from multigen.provenance import NOTHING, Provenance, png
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -26,11 +27,11 @@ class Sampler(sampling.Sampler):
     def finish(self, x: Tensor) -> Tensor:
         return to_uint8(x)
 
-    def write(self, sample: Tensor, path: Path) -> None:
-        to_pictures(sample[None])[0].save(path)
+    def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+        to_pictures(sample[None])[0].save(path, **png(about))
 
-    def show(self, samples: Tensor, path: Path) -> None:
-        grid(samples).save(path)
+    def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+        grid(samples).save(path, **png(about))
 
     def pictures(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None

@@ -236,6 +236,7 @@ class SRGANTrainer(Trainer[SRGANConfig]):
     """Trains G for least error, then G and D against each other."""
 
     name = "srgan"
+    noun = "photographs"
     budget = ("pretrain_steps", "steps")
     G: nn.Module
     D: nn.Module

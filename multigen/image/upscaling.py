@@ -16,6 +16,7 @@ from multigen.image.degrade import imresize
 from multigen.image.metrics import DEFINITIONS, ImageScores
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
+from multigen.provenance import NOTHING, Provenance
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -29,6 +30,9 @@ class Upscaler:
     Pictures are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the picture.
     """
+
+    origin: Provenance = NOTHING
+    """What files of its pictures say of the model; filled in by `multigen.load`."""
 
     def __init__(self, network: nn.Module, scale: int, tile: int = 256):
         if tile < 1:

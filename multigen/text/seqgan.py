@@ -143,6 +143,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
     """Maximum likelihood, the controls, D, and the two against each other."""
 
     name = "seqgan"
+    noun = "texts"
     budget = ("mle_steps", "discriminator_steps", "control_steps", "steps")
     G: Generator
     D: nn.Module
@@ -302,7 +303,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
         return report(self)
 
     def texts(self) -> dict[str, str]:
-        found = super().texts()
+        found = {}
         if self.corpus.tokenizer is not None:
             found["tokenizer.json"] = self.corpus.tokenizer.to_json()
         if self.config.network == "pretrained":

@@ -1,0 +1,275 @@
+"""The model card: README.md of a model folder, written from the run, with the front matter that the Hugging Face hub reads."""
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multigen import __version__
+from multigen.evaluation import Evaluation, record, write_json
+from multigen.files import write_whole
+
+if TYPE_CHECKING:
+    from multigen.engine.trainer import Trainer
+
+__all__ = ["card", "publish"]
+
+LOAD = 'import multigen\n\nmodel = multigen.load("MODEL")\n'
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is said of models that make one kind of thing."""
+
+    does: str = "Trained"
+    task: str = ""
+    """The hub's `pipeline_tag`; empty: none fits."""
+    tag: str = ""
+    command: str = ""
+    """How it is used, after `multigen`; {asked} stands for the flag of a class, if it knows any."""
+    python: str = LOAD
+    limit: str = ""
+
+
+KINDS = {
+    "pictures": Kind(
+        "Makes pictures from noise, trained",
+        "unconditional-image-generation",
+        "image-generation",
+        "sample --model MODEL -n 64 --out samples/{asked}",
+        LOAD + "images = model.sample(16, seed=0)  # uint8 (16, C, H, W)",
+        "Nothing in its pictures need exist.",
+    ),
+    "photographs": Kind(
+        "Enlarges photographs, trained",
+        "image-to-image",
+        "super-resolution",
+        "upscale photo.jpg --model MODEL --out large/",
+        f'from PIL import Image\n\n{LOAD}picture = model.upscale(Image.open("photo.jpg"))',
+        "It invents detail that the small picture does not hold: what it adds is likely, not true. Do not use it for evidence, "
+        "for measuring, or to recognise anybody.",
+    ),
+    "texts": Kind(
+        "Writes texts, trained",
+        "text-generation",
+        "text-generation",
+        "write --model MODEL -n 5",
+        LOAD + "texts = model.generate(n=5, seed=0)  # strings",
+        "It writes what is likely after its training texts, and knows nothing of what is true.",
+    ),
+    "sounds": Kind(
+        "Makes sounds from noise, trained",
+        "",
+        "audio-generation",
+        "sample --model MODEL -n 16 --out sounds/{asked}",
+        LOAD + "sounds = model.sample(16, seed=0)  # float32 (16, 1, T) in -1..1, at model.rate Hz",
+        "A sound that it makes may still resemble a recording that somebody has rights to.",
+    ),
+}
+"""By `Trainer.noun`."""
+LICENSES = re.compile(
+    r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
+    r"cdla-permissive-2\.0|odc-by|odbl|pddl|gfdl|gpl-3\.0|bsd-3-clause|unlicense"
+)
+"""Names of licences that the hub knows; any other is called `other` there, with its own name beside it."""
+NEARER, FARTHER = 0.8, 1.5
+"""Shares of the floor below and above which `memorisation` is said to be near to the training items, or far from them."""
+TAIL = "; features: "
+"""Where the definition of a figure goes on as those of the others do."""
+
+
+def card(trainer: "Trainer") -> dict[str, str]:
+    """The card as a file of the model folder: {"README.md": text}. Figures are in it once `trainer.evaluation` is there."""
+    evaluation = getattr(trainer, "evaluation", Evaluation())
+    kind, config = KINDS.get(trainer.noun, Kind()), trainer.config
+    parts = [
+        _front_matter(trainer, kind),
+        f"# {trainer.name} of {escaped(_data(config))}",
+        f"{kind.does} with multigen {__version__}. {escaped(_method(trainer))}".strip(),
+        f"## Data\n\n{_about_data(trainer)}",
+        f"## Training\n\n{_about_training(trainer, record(evaluation, [trainer]))}",
+        f"## Figures\n\n{_figures(evaluation, _row(trainer, evaluation))}",
+        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(trainer, evaluation, kind)),
+        f"## Use\n\n{_use(config, kind)}",
+    ]
+    return {"README.md": "\n\n".join(parts) + "\n"}
+
+
+def publish(trainer: "Trainer") -> None:
+    """Writes what was measured: `evaluation.json`, and the card once more, if there is a model folder."""
+    write_json(trainer.folder / "evaluation.json", record(trainer.evaluation, [trainer]))
+    folder = trainer.folder / "model"
+    for name, text in card(trainer).items() if folder.is_dir() else ():
+        write_whole(folder / name, text)
+
+
+# ---------------------------------------------------------------------------------------------------- users' words
+
+
+def plain(text: str) -> str:
+    """A user's text as one line of printable characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def escaped(text: str) -> str:
+    """A text as one line of Markdown that is shown as it is: no mark-up, link, or HTML."""
+    return re.sub(r"([\\`*_\[\]<>|~$&#!])", r"\\\1", plain(text))
+
+
+def code(name: str) -> str:
+    """A metric, a row or a class as code, which a table may hold."""
+    return "`" + plain(name).replace("`", "'").replace("|", "/") + "`"
+
+
+def sentence(text: str) -> str:
+    return escaped(text).rstrip(".") + "."
+
+
+# ---------------------------------------------------------------------------------------------------- parts
+
+
+def _front_matter(trainer: "Trainer", kind: Kind) -> str:
+    license = plain(trainer.run.data_license)
+    known = license.lower() if LICENSES.fullmatch(license.lower()) else "other" if license else "unknown"
+    conditional = getattr(trainer.config, "conditional", False)
+    fields: dict[str, Any] = {"license": known}
+    fields |= {"license_name": license} if known == "other" else {}
+    fields |= {"library_name": "multigen"}
+    fields |= {"pipeline_tag": kind.task} if kind.task and not conditional else {}
+    fields["tags"] = list(dict.fromkeys(["multigen", "gan", trainer.name, *([kind.tag] if kind.tag else [])]))
+    # JSON is YAML; in it no text can end its own line.
+    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _method(trainer: "Trainer") -> str:
+    """First line of the method's file: what it is, and the paper."""
+    doc = getattr(sys.modules.get(type(trainer).__module__), "__doc__", None)
+    return (doc or "").strip().partition("\n")[0]
+
+
+def _data(config: Any) -> str:
+    """Name of the training data, without the folders in which it lies."""
+    data = getattr(config, "data", "")
+    return data if data.startswith("hf:") and not Path(data[3:]).is_absolute() else Path(data).name or "unnamed data"
+
+
+def _count(trainer: "Trainer") -> int:
+    """Training items; photographs, where items are crops of them."""
+    return len(getattr(trainer.data, "photos", trainer.data))
+
+
+def _asked(config: Any) -> tuple[str, ...]:
+    """Classes that can be asked for."""
+    return getattr(config, "classes", ()) if getattr(config, "conditional", False) else ()
+
+
+def _about_data(trainer: "Trainer") -> str:
+    classes: tuple[str, ...] = getattr(trainer.config, "classes", ())
+    shown = ", ".join(map(code, classes[:20])) + (", ..." if len(classes) > 20 else "")
+    use = "one can be asked for" if _asked(trainer.config) else "the model was not told of them"
+    lines = [
+        f"{_count(trainer):,} training {trainer.noun}: {escaped(_data(trainer.config))}.",
+        *([f"{len(classes)} classes ({use}): {shown}."] if classes else []),
+        f"Licence of the data, as given by whoever trained the model: {escaped(trainer.run.data_license) or 'not stated'}.",
+    ]
+    return "\n".join(lines)
+
+
+def _about_training(trainer: "Trainer", facts: Mapping[str, Any]) -> str:
+    size = sum(t.numel() for name in trainer.exports for t in trainer.nets[name].parameters())
+    batch = trainer.config.batch  # pyright: ignore[reportAttributeAccessIssue]
+    rows = {
+        "method": trainer.name,
+        "parameters": f"{size:,}",
+        "steps": ", ".join(f"{stage} {steps:,}" for stage, steps in facts["steps"].items()) + f"; batches of {batch}",
+        "seed": facts["seed"],
+        "time": f"{facts['seconds']:,.0f} s",
+        "machine": escaped(facts["machine"]),
+        "commit": facts["commit"],
+        "date": facts["date"],
+    }
+    lines = [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join(["| | |", "|---|---|", *lines, "", "All settings stand in `config.json`."])
+
+
+def _row(trainer: "Trainer", evaluation: Evaluation) -> str:
+    """The row of the evaluation that has this model's figures."""
+    stage = trainer.plan[-1].name
+    return f"{stage}/best" if f"{stage}/best" in evaluation.rows else f"{stage}/last"
+
+
+def _figures(evaluation: Evaluation, this: str) -> str:
+    """A column for each row of the evaluation, but those at other temperatures; definitions and remarks below."""
+    rows = {name: row for name, row in evaluation.rows.items() if " at " not in name}
+    if not rows:
+        return "Not measured yet."
+    lines = [
+        f"This model is the column {code(this)}. The others are other moments of the run and floors, such as real data, beside "
+        "which its figures are to be read.\n",
+        "| | " + " | ".join(map(code, rows)) + " |",
+        "|---" * (len(rows) + 1) + "|",
+    ]
+    for m in dict.fromkeys(m for row in rows.values() for m in row):
+        cells = [f"{row[m]:.4g}" if m in row else "" for row in rows.values()]
+        lines.append(f"| {code(m)} | " + " | ".join(cells) + " |")
+    parted = {m: text.partition(TAIL) for m, text in evaluation.definitions.items()}
+    lines += ["", *(f"- {code(m)}: {sentence(head)}" for m, (head, _, _) in parted.items())]
+    lines += [f"- Features: {sentence(tail)}" for tail in dict.fromkeys(t for _, _, t in parted.values() if t)]
+    lines += [f"- {escaped(what.capitalize())}: {sentence(text)}" for what, text in evaluation.remarks.items()]
+    return "\n".join(lines)
+
+
+def _limits(trainer: "Trainer", evaluation: Evaluation, kind: Kind) -> list[str]:
+    """What the model cannot do, by its kind, its figures and its training."""
+    found, real = evaluation.rows.get(_row(trainer, evaluation), {}), evaluation.rows.get("real", {})
+    noun, classes = trainer.noun, len(getattr(trainer.config, "classes", ()))
+    lines = [
+        f"It has learned from the {_count(trainer):,} {noun} above and nothing else, and has their gaps and biases."
+    ]
+    lines += [kind.limit] if kind.limit else []
+    if "memorisation" in found:
+        lines.append(_nearness(found["memorisation"], real.get("memorisation", 1.0), noun))
+    if "copied" in found:
+        lines.append(f"{found['copied']:.1%} of its texts equal a training text word for word.")
+    if "coverage" in found and "coverage" in real:
+        lines.append(f"It covers {found['coverage']:.0%} of the test {noun}; real ones cover {real['coverage']:.0%}.")
+    if "classes" in found and found["classes"] < classes:
+        lines.append(f"It makes {found['classes']:.0f} of the {classes} classes.")
+    if "as_asked" in found:
+        lines.append(
+            f"Asked for a class, it makes one that is recognised as such in {found['as_asked']:.0%} of the cases."
+        )
+    if trainer.state.get("control/collapse", 0) < 0:
+        lines.append(
+            "In training the generator collapsed: its samples became alike. The run's `metrics.jsonl` says when."
+        )
+    if returns := trainer.state["attempt"]:
+        lines.append(f"In training gradients were not finite, and the run went back {returns} times.")
+    return lines
+
+
+def _nearness(memorisation: float, floor: float, noun: str) -> str:
+    share = memorisation / floor if floor else 1.0
+    where, so = f"about as near to the training {noun} as", "no copies on average, though a few would not show in it"
+    if share < NEARER:
+        where, so = f"nearer to the training {noun} than", "some may be copies"
+    elif share > FARTHER:
+        where, so = f"farther from the training {noun} than", "they are unlike real ones"
+    return f"Its samples lie {where} unseen ones (memorisation {memorisation:.2f}, of unseen ones {floor:.2f}): {so}."
+
+
+def _use(config: Any, kind: Kind) -> str:
+    classes = _asked(config)
+    asked = f" --class {shlex.quote(plain(classes[0]))}" if classes else ""
+    blocks = {
+        "bash": f"multigen {kind.command}".replace("{asked}", asked) if kind.command else "",
+        "python": kind.python,
+    }
+    # Three backticks in a class's name would end the block.
+    shown = [f"```{language}\n{text.strip().replace('```', '')}\n```" for language, text in blocks.items() if text]
+    return "\n\n".join(["MODEL is this folder, or `hf:OWNER/NAME` where it lies on the Hugging Face hub.", *shown])

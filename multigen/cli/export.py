@@ -1,0 +1,237 @@
+"""`multigen export RUN --out FILE.onnx`: a trained generator as an ONNX file, compared with torch's before it is kept."""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from multigen.errors import CheckpointError, ConfigError, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from multigen.image.upscaling import Upscaler
+    from multigen.sampling import Sampler
+    from multigen.text.writing import Writer
+
+__all__ = ["run"]
+
+TOLERANCE = 1e-4
+LARGE = 2_000_000_000  # bytes: an ONNX file that holds its weights may have 2 GiB
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What is exported.
+
+    `inputs` maps names to those of their dimensions that may have any size, by position; `example` gives inputs for a size: a
+    batch of so many, with so many pixels or tokens to a side.
+    """
+
+    network: "nn.Module"
+    inputs: Mapping[str, Mapping[int, str]]
+    example: "Callable[[int, int], tuple[Tensor, ...]]"
+    output: str
+    shape: tuple[int | str, ...]
+    """Of the output: numbers, and names of what may have any size."""
+    says: dict[str, str] = field(default_factory=dict)
+    """How to use it: for each input and the output its shape and range, and what else must be known."""
+
+
+def run(args: list[str]) -> None:
+    """Exports a generator."""
+
+    def export(model: Annotated[str, tyro.conf.Positional], out: Path) -> None:
+        """Writes a trained generator as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
+        network, such as tokenizers, Griffin-Lim, or the choice of the next token, stays outside.
+
+        Args:
+            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
+            out: The result, an .onnx file.
+        """
+        _export(model, out)
+
+    tyro.cli(export, prog="multigen export", args=args)
+
+
+def _export(model: str, out: Path) -> None:
+    if out.suffix.lower() != ".onnx":
+        raise ConfigError(f"--out {out}: expected a file ending in .onnx")
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ConfigError(f"multigen export: {error.name} is missing; pip install 'multigen[export]'") from error
+
+    from multigen import load
+
+    found = load(model)
+    graph = describe(found)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        difference = write(graph, out, {**found.origin, **graph.says})
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error.strerror or error}); give another file for --out") from error
+    print(f"{out}: compared with torch, its output differs by {difference:.1e} at most")
+    for name, what in graph.says.items():
+        print(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
+    fed = ", ".join(f'"{name}": {name}' for name in graph.inputs)
+    print(f'  in Python: onnxruntime.InferenceSession("{out.name}").run(None, {{{fed}}})[0]')
+
+
+# ---------------------------------------------------------------------------------------------------- what is exported
+
+
+def describe(found: Any) -> Graph:
+    """The graph of what `multigen.load` gave."""
+    from multigen.image.upscaling import Upscaler
+    from multigen.sampling import Sampler
+
+    if isinstance(found, Sampler):
+        return _sampler(found)
+    return _upscaler(found) if isinstance(found, Upscaler) else _writer(found)
+
+
+def _sampler(found: "Sampler") -> Graph:
+    import torch
+
+    classes = found.classes
+
+    def example(n: int, side: int) -> "tuple[Tensor, ...]":
+        z = found.latents(n)
+        return (z, torch.arange(n) % len(classes)) if classes else (z,)
+
+    network = found.network.cpu().float()
+    with torch.no_grad():
+        shape = network(*example(1, 0)).shape[1:]
+    output = {3: "image", 2: "sound"}[len(shape)]
+    says = {"z": f"float32 (batch, {found.latent}), numbers of a standard normal distribution"}
+    if classes:
+        says["label"] = f"int64 (batch,), numbers of the classes {json.dumps(classes)}"
+    spectral = hasattr(network, "deviation")
+    if spectral:
+        output = "spectrogram"
+        says[output] = (
+            f"float32 (batch, {', '.join(map(str, shape))}) in -1..1; exp(3 * deviation * spectrogram + mean) - 1e-6, by "
+            "frequency, are magnitudes of an STFT (windows of 256 samples every 128) without its highest frequency; Griffin-Lim, "
+            f"which stays outside this file, makes sound of them, {getattr(found, 'rate', 0)} samples a second"
+        )
+        says |= {name: json.dumps(getattr(network, name).flatten().tolist()) for name in ("mean", "deviation")}
+    else:
+        rate = f", {found.rate} samples a second" if hasattr(found, "rate") else ""  # pyright: ignore[reportAttributeAccessIssue]
+        says[output] = f"float32 (batch, {', '.join(map(str, shape))}), -1..1{rate}; clip what lies beyond"
+    inputs = {"z": {0: "batch"}} | ({"label": {0: "batch"}} if classes else {})
+    return Graph(network, inputs, example, output, ("batch", *shape), says)
+
+
+def _upscaler(found: "Upscaler") -> Graph:
+    import torch
+
+    def example(n: int, side: int) -> "tuple[Tensor, ...]":
+        return (torch.rand(n, 3, side + 8, side + 11, generator=torch.Generator().manual_seed(0)),)
+
+    says = {
+        "image": "float32 (batch, 3, height, width), RGB, 0..1",
+        "large": f"float32 (batch, 3, {found.scale} height, {found.scale} width), RGB, 0..1; clip what lies beyond",
+    }
+    names = {0: "batch", 2: "height", 3: "width"}
+    shape = ("batch", 3, f"{found.scale}*height", f"{found.scale}*width")
+    return Graph(found.network.cpu().float(), {"image": names}, example, "large", shape, says)
+
+
+def _writer(found: "Writer") -> Graph:
+    import torch
+
+    class NextToken(torch.nn.Module):
+        """tokens (B, T) -> logits (B, T + 1, V): those at t are of token t, the last of the token after them all."""
+
+        def __init__(self, G: "nn.Module"):
+            super().__init__()
+            self.G = G
+
+        def forward(self, tokens: "Tensor") -> "Tensor":
+            return self.G(torch.cat([tokens, torch.zeros_like(tokens[:, :1])], 1))
+
+    G = found.G.cpu().float()
+    with torch.no_grad():
+        vocabulary = G(torch.zeros(1, 1, dtype=torch.int64)).shape[2]
+
+    def example(n: int, side: int) -> "tuple[Tensor, ...]":
+        draw = torch.Generator().manual_seed(0)
+        return (torch.randint(vocabulary, (n, min(side, found.length - 1)), generator=draw),)
+
+    says = {
+        "tokens": f"int64 (batch, tokens), 0..{vocabulary - 1}, from 1 to {found.length} of them, no start token; tokenizer.json "
+        "of the model folder gives them, if there is one",
+        "logits": f"float32 (batch, tokens + 1, {vocabulary}); those at t are of token t, given the ones before it, the last "
+        "of the token that comes next",
+    }
+    shape = ("batch", "tokens + 1", vocabulary)
+    return Graph(NextToken(G).eval(), {"tokens": {0: "batch", 1: "tokens"}}, example, "logits", shape, says)
+
+
+# ---------------------------------------------------------------------------------------------------- the file
+
+
+def write(graph: Graph, out: Path, says: Mapping[str, Any]) -> float:
+    """Writes the file with metadata, runs it, and returns the largest difference from torch's output on batches of other sizes.
+
+    Raises CheckpointError where it is too large; the file is removed then.
+    """
+    import onnx
+    import torch
+
+    example = graph.example(2, 6)
+    weights = sum(t.numel() * t.element_size() for t in graph.network.state_dict().values())
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own exporter, about its own future
+        graph.network(*example)  # what networks keep from their first use must be real tensors, not the exporter's
+        program = torch.onnx.export(
+            graph.network,
+            example,
+            input_names=list(graph.inputs),
+            output_names=[graph.output],
+            dynamo=True,
+            dynamic_shapes=tuple(dict(names) for names in graph.inputs.values()),
+            verbose=False,
+        )
+        assert program is not None
+        program.save(out, external_data=weights > LARGE)
+    held = onnx.load(out, load_external_data=False)
+    for side, size in zip(held.graph.output[0].type.tensor_type.shape.dim, graph.shape, strict=True):
+        # torch writes down the example's number of tokens for what an LSTM gives.
+        side.Clear()
+        if isinstance(size, str):
+            side.dim_param = size
+        else:
+            side.dim_value = size
+    del held.graph.value_info[:]
+    onnx.helper.set_model_props(held, {name: str(value) for name, value in says.items()})
+    onnx.save(held, out)
+    difference = max(_difference(graph, out, n, side) for n, side in ((1, 1), (3, 9)))
+    if not difference <= TOLERANCE:
+        out.unlink()
+        raise CheckpointError(
+            f"{out}: its output differs from torch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model with "
+            "multigen itself"
+        )
+    return difference
+
+
+def _difference(graph: Graph, out: Path, n: int, side: int) -> float:
+    import numpy as np
+    import onnxruntime
+    import torch
+
+    given = graph.example(n, side)
+    with torch.no_grad():
+        expected = graph.network(*given).numpy()
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    fed = {name: t.numpy() for name, t in zip(graph.inputs, given, strict=True)}
+    result: Any = session.run(None, fed)[0]
+    return float(np.abs(result - expected).max()) if result.shape == expected.shape else float("inf")
