@@ -269,7 +269,7 @@ def shell(name: str, *words: str, folder: Path) -> str:
     if shutil.which(name) is None:
         pytest.skip(f"no {name} here")
     environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"} | {"HOME": str(folder), "TERM": "dumb"}
-    done = subprocess.run([name, *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run([name, *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -127,7 +127,7 @@ PRESETS = {
         rollouts=2, negatives=32, batch=16, samples=20, judge_steps=10, filters=((2, 8), (3, 8)),
     ),
     "laptop": SeqGANConfig(
-        data="fables:20000", length=49, network="transformer", width=128, layers=2, mle_steps=2_000, mle_lr=(3e-3, 1e-4),
+        data="fables:40000", length=49, network="transformer", width=128, layers=2, mle_steps=4_500, mle_lr=(3e-3, 1e-4),
         reward="dense", baseline="mean", kl=0.1, discriminator_steps=200, control_steps=40, steps=60, lr=3e-5,
     ),
     "default": SeqGANConfig(tokenizer="bpe", width=512, mle_steps=20_000, steps=500, baseline="mean", patience=5),
