@@ -6,7 +6,7 @@ from html import escape
 
 from multigen.report.facts import Curve
 
-__all__ = ["chart", "ticks"]
+__all__ = ["chart", "thinned", "ticks"]
 
 WIDTH, HEIGHT = 380, 190
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 24

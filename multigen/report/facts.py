@@ -12,7 +12,7 @@ import multigen
 from multigen.config import read_toml
 from multigen.errors import ConfigError
 
-__all__ = ["Curve", "Facts", "Stage", "gather"]
+__all__ = ["Curve", "Facts", "Stage", "gather", "when"]
 
 Curve = list[tuple[float, float]]
 """(step, value), by step; a value that was not finite is there as NaN."""

@@ -1,6 +1,5 @@
 """The page: facts in, one HTML file out. All texts pass through `escape`; the page may load nothing and runs no script."""
 
-import math
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -10,15 +9,14 @@ from multigen.report import media
 from multigen.report.charts import chart
 from multigen.report.facts import Curve, Facts, Stage, when
 from multigen.report.table import definitions, evaluation_table
-from multigen.report.usage import resume_command, usage
+from multigen.report.usage import usage
+from multigen.report.words import chosen_metric, duration, said, state, steps, verdict, warnings
 
 __all__ = ["render"]
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
 )
-FEW = 12
-"""Lines of what a run said that are shown unfolded."""
 CAPTIONS = {
     "samples": "made at the end of training",
     "nearest": "samples, each above the training item nearest to it: a copy would show",
@@ -33,14 +31,14 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
     style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
     name, _, about = facts.title.partition(": ")
     sections = {
-        "Warnings": _warnings(facts),
+        "Warnings": warnings(facts),
         "What was run": _run(facts) + _seeds(facts) + _configuration(facts, presets),
         "Samples": _final(facts),
         "Samples through time": _previews(facts),
         "Evaluation": _evaluation(facts),
         "Curves": _curves(facts),
         "Using the model": usage(facts),
-        "What the run said": _said(facts),
+        "What the run said": said(facts),
     }
     body = "".join(f"<section><h2>{title}</h2>{html}</section>" for title, html in sections.items() if html)
     return f"""<!DOCTYPE html>
@@ -60,94 +58,13 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
 <p class="path">{escape(str(facts.folder))}</p>
 <h1>{escape(name)}</h1>
 <p class="about">{escape(about)}</p>
-{_state(facts)}
-{_verdict(facts)}
+{state(facts)}
+{verdict(facts)}
 </header>
 <main>{body}</main>
 </body>
 </html>
 """
-
-
-# -- in words --------------------------------------------------------------------------------------------------------
-
-
-def _state(facts: Facts) -> str:
-    if facts.state == "finished":
-        return f'<p class="state good"><b>Finished</b> after {_steps(facts)} in {_duration(facts.seconds)}</p>'
-    where = f"step {facts.step:,}" + (f" of stage {escape(facts.stages[-1].name)}" if facts.stages else "")
-    start = (
-        f"step {facts.saved:,}, the last checkpoint" if facts.saved is not None else "the beginning; no checkpoint yet"
-    )
-    last = f"Stopped at {where}" if facts.state == "error" else f"Not finished: last heard of at {where}"
-    note = "" if facts.state == "error" else " If it is no longer running, it goes on with:"
-    return (
-        f'<p class="state bad"><b>{last}</b>, {escape(when(facts.written))}.{note}</p>'
-        f'<pre class="command">{escape(resume_command(facts))}</pre><p class="muted">It goes on from {start}.</p>'
-    )
-
-
-def _steps(facts: Facts) -> str:
-    total = sum(facts.planned.values())
-    return f"{facts.step or total:,} steps"
-
-
-def _verdict(facts: Facts) -> str:
-    """What follows from the figures: the run's own remarks, the verdict first; and which checkpoints were chosen."""
-    remarks = {str(k): str(v) for k, v in facts.evaluation.get("remarks", {}).items()}
-    order = sorted(remarks, key=lambda what: not what.startswith("verdict"))
-    lines = [f"<p><b>{escape(what.capitalize())}.</b> {escape(remarks[what])}</p>" for what in order]
-    for stage in facts.stages:
-        metric = chosen_metric(stage)
-        if stage.best is None or metric is None:
-            continue
-        curve = stage.validation[metric]
-        after = "" if curve[-1][0] == stage.best[0] else f"; the last had {curve[-1][1]:.4g}"
-        lines.append(
-            f"<p>Stage {escape(stage.name)}: the model of step {stage.best[0]:,} was chosen, with {escape(metric)} "
-            f"{stage.best[1]:.4g} on validation data, the best of {len(curve)} validations{after}.</p>"
-        )
-    return f'<div class="verdict">{"".join(lines)}</div>' if lines else ""
-
-
-def chosen_metric(stage: Stage) -> str | None:
-    """The validation metric that chose the stage's best checkpoint: the one that has its value at its step."""
-    return next((name for name, curve in stage.validation.items() if stage.best in curve), None)
-
-
-def _warnings(facts: Facts) -> str:
-    found = [str(line["error"]) for line in facts.said if "error" in line][-1:] if facts.state == "error" else []
-    if facts.dropped:
-        found.append(f"{facts.dropped} updates were dropped, as their gradients were not finite.")
-    for line in facts.controls:
-        reason = str(line.get("reason", ""))
-        if line.get("control") == "lr" or "collapsed" in reason:
-            found.append(reason if reason.startswith("step ") else f"step {line['step']}: {reason}")
-    for stage in facts.stages:
-        if stage.stopped:
-            planned = facts.planned.get(stage.name)
-            of = f" of {planned:,}" if planned else ""
-            found.append(
-                f"Stage {stage.name} ended early, after {stage.last - stage.first:,}{of} steps: it got no better."
-            )
-        gaps = sorted(name for name, curve in stage.curves.items() if any(not math.isfinite(v) for _, v in curve))
-        if gaps:
-            found.append(f"Stage {stage.name}: values that are not finite in {', '.join(gaps)}.")
-    for run in facts.seeds:
-        found += [f"{run.folder.name}: {run.dropped} updates dropped"] if run.dropped else []
-    return f'<ul class="warnings">{"".join(f"<li>{escape(text)}</li>" for text in found)}</ul>' if found else ""
-
-
-def _said(facts: Facts) -> str:
-    lines = [
-        f"<li><time>{escape(when(str(line.get('time', ''))))}</time> <span>step {line['step']:,}</span> "
-        f"{escape(str(line.get('said') or line.get('error')))}</li>"
-        for line in facts.said
-    ]
-    if not lines:
-        return ""
-    block = f'<ul class="log">{"".join(lines)}</ul>'
-    return block if len(lines) <= FEW else f"<details><summary>{len(lines)} lines</summary>{block}</details>"
 
 
 # -- what was run ----------------------------------------------------------------------------------------------------
@@ -165,18 +82,11 @@ def _run(facts: Facts) -> str:
         "Machine": escape(str(source["machine"])) if source.get("machine") else None,
         "Started": escape(str(started)) if started else None,
         "Resumed": escape(", ".join(f"{when(b.get('time', ''))} at step {b['step']:,}" for b in facts.began[1:])),
-        "Trained for": _duration(facts.seconds) if facts.seconds else None,
+        "Trained for": duration(facts.seconds) if facts.seconds else None,
         "Steps": ", ".join(f"{escape(str(n))} {int(s):,}" for n, s in facts.planned.items()),
         "Data": escape(str(facts.config["data"])) if facts.config.get("data") else None,
     }
     return '<dl class="facts">' + "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in about.items() if v) + "</dl>"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _configuration(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -201,7 +111,7 @@ def _configuration(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> st
 def _seeds(facts: Facts) -> str:
     lines = [
         f'<li><a href="{escape(run.folder.name)}/report.html">{escape(run.folder.name)}</a> {run.state}, '
-        f"{_steps(run)} in {_duration(run.seconds)}</li>"
+        f"{steps(run)} in {duration(run.seconds)}</li>"
         for run in facts.seeds
     ]
     return f'<ul class="seeds">{"".join(lines)}</ul>' if lines else ""

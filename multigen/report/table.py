@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["definitions", "evaluation_table"]
+__all__ = ["best_of", "definitions", "evaluation_table"]
 
 Rows = Mapping[str, Mapping[str, float]]
 LOWER = (
