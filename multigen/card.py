@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multigen import __version__
+from multigen import MODELS, __version__
 from multigen.evaluation import Evaluation, record, write_json
 from multigen.files import write_whole
 
@@ -94,7 +94,7 @@ def card(trainer: "Trainer") -> dict[str, str]:
         f"## Training\n\n{_about_training(trainer, record(evaluation, [trainer]))}",
         f"## Figures\n\n{_figures(evaluation, _row(trainer, evaluation))}",
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(trainer, evaluation, kind)),
-        f"## Use\n\n{_use(config, kind)}",
+        f"## Use\n\n{_use(trainer.name, config, kind)}",
     ]
     return {"README.md": "\n\n".join(parts) + "\n"}
 
@@ -263,13 +263,16 @@ def _nearness(memorisation: float, floor: float, noun: str) -> str:
     return f"Its samples lie {where} unseen ones (memorisation {memorisation:.2f}, of unseen ones {floor:.2f}): {so}."
 
 
-def _use(config: Any, kind: Kind) -> str:
+def _use(method: str, config: Any, kind: Kind) -> str:
     classes = _asked(config)
     asked = f" --class {shlex.quote(plain(classes[0]))}" if classes else ""
     blocks = {
         "bash": f"multigen {kind.command}".replace("{asked}", asked) if kind.command else "",
         "python": kind.python,
     }
+    if method not in MODELS:  # a file of the user's own made it, which loading takes
+        own = {"bash": ("--model MODEL", f" --code {method}.py"), "python": ('load("MODEL"', f', code="{method}.py"')}
+        blocks = {language: text.replace(own[language][0], "".join(own[language])) for language, text in blocks.items()}
     # Three backticks in a class's name would end the block.
     shown = [f"```{language}\n{text.strip().replace('```', '')}\n```" for language, text in blocks.items() if text]
     return "\n\n".join(["MODEL is this folder, or `hf:OWNER/NAME` where it lies on the Hugging Face hub.", *shown])

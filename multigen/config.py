@@ -12,7 +12,18 @@ import tyro
 from multigen.errors import ConfigError
 from multigen.files import write_whole
 
-__all__ = ["FREE", "Run", "check_ranges", "chosen", "differences", "from_table", "read_toml", "to_table", "write_toml"]
+__all__ = [
+    "FREE",
+    "Run",
+    "check_ranges",
+    "chosen",
+    "differences",
+    "differing",
+    "from_table",
+    "read_toml",
+    "to_table",
+    "write_toml",
+]
 
 T = TypeVar("T")
 
@@ -147,6 +158,12 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
     write_whole(path, tomli_w.dumps(table))
 
 
+def differing(*tables: Mapping[str, Any]) -> list[str]:
+    """Names, sorted, that have not the same value in all tables; one that is not there counts as None."""
+    names = sorted({name for table in tables for name in table})
+    return [name for name in names if any(table.get(name) != tables[0].get(name) for table in tables)]
+
+
 def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[str], int]:
     """Settings that differ from those saved at `path`, as "name: saved -> now", options that do not touch the numbers apart;
     and the saved `steps` where nothing differs but more of them, else 0."""
@@ -156,6 +173,6 @@ def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[st
         {"recipe": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
         for name, fields, options in (then, (recipe, to_table(config), to_table(run)))
     )
-    names = [n for n in sorted(before.keys() | now.keys()) if before.get(n) != now.get(n)]
+    names = differing(before, now)
     lines = [f"{n}: {before.get(n)!r} -> {now.get(n)!r}" for n in names]
     return lines, before["steps"] if names == ["steps"] and before["steps"] < now["steps"] else 0

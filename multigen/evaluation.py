@@ -18,7 +18,7 @@ from multigen.files import write_whole
 if TYPE_CHECKING:
     from multigen.engine.trainer import Trainer
 
-__all__ = ["Evaluation", "machine", "mean_and_std", "not_run", "record", "write_json"]
+__all__ = ["Evaluation", "machine", "mean_and_std", "not_run", "program", "record", "write_json"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def record(evaluation: Evaluation, trainers: "Sequence[Trainer]") -> dict[str, A
     return {
         "recipe": first.name,
         "status": "ok",
-        "command": " ".join(["python", "-m", _module(), *sys.argv[1:]]),
+        "command": " ".join([program(), *sys.argv[1:]]),
         "commit": _commit(),
         "seed": first.run.seed,
         "seeds": [t.run.seed for t in trainers],
@@ -104,10 +104,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
-def _module() -> str:
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    return spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
+def program() -> str:
+    """How this process was started, but for the arguments: `python -m multigen.recipes.dcgan`, or `python my_gan.py`."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec:
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    file = Path(sys.argv[0])
+    return f"python {file}" if file.suffix == ".py" else f"python -m {file.name}"
 
 
 def _commit() -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch.nn.functional import cosine_similarity
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError
 from multigen.provenance import NOTHING, Provenance
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = ["Sampler", "slerp", "truncated"]
 
@@ -24,7 +27,7 @@ class Sampler:
     Sample i of a seed depends on the seed, i and its class alone: it is the same whichever others are asked for with it. (In
     batches of another size a value may differ by a rounding, since sums are rounded in another order.)
 
-    A modality states `noun`, `suffix` and `sheet`, and overrides `finish`, `write` and `show`.
+    A modality states `noun`, `suffix` and `sheet`, and overrides `finish`, `write`, `show` and `strip`.
 
     Args:
         network: z (B, latent), and label (B,) where there are classes -> (B, ...) in -1..1; in eval mode, on its device.
@@ -62,6 +65,10 @@ class Sampler:
 
     def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING) -> None:
         """Writes samples (N, ...) together to one file, to be taken in at once. May raise OSError."""
+        raise NotImplementedError
+
+    def strip(self, samples: Tensor) -> "Picture":
+        """Samples (N, ...) side by side in one picture."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- what a user calls

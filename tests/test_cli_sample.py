@@ -167,7 +167,7 @@ def test_only_pictures_turn_into_each_other(
     class Sounds(sampling.Sampler):
         noun = "recordings"
 
-    monkeypatch.setattr(multigen, "load", lambda run: Sounds(nn.Linear(4, 8), 4))
+    monkeypatch.setattr(multigen, "load", lambda run, code: Sounds(nn.Linear(4, 8), 4))
     assert tiny.multigen(["interpolate", "--model", "run", "--out", tmp_path / "walk.gif"]) == 2
     assert "--model run: expected a generator of pictures, but it makes recordings" in capsys.readouterr().err
 

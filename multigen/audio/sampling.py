@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from multigen.audio.io import write_sound
 from multigen.audio.picture import draw
 from multigen.errors import DataError, MultigenError
 from multigen.provenance import NOTHING, Provenance, png, text
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = ["Sampler", "joined"]
 
@@ -59,6 +62,10 @@ class Sampler(sampling.Sampler):
         """Writes sounds (N, 1, T) one after the other into one file, and a picture (.png) of them and of those `below`."""
         write_sound(path, joined(samples, self.rate), self.rate, comment=text(about))
         draw(samples, self.rate, below=below).save(path.with_suffix(".png"), **png(about))
+
+    def strip(self, samples: Tensor) -> "Picture":
+        """Their waveforms and spectrograms."""
+        return draw(samples, self.rate, columns=len(samples))
 
     def save(
         self,

@@ -45,20 +45,21 @@ class Graph:
 def run(args: list[str]) -> None:
     """Exports a generator."""
 
-    def export(model: Annotated[str, tyro.conf.Positional], out: Path) -> None:
+    def export(model: Annotated[str, tyro.conf.Positional], out: Path, code: str = "") -> None:
         """Writes a trained generator as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
         network, such as tokenizers, Griffin-Lim, or the choice of the next token, stays outside.
 
         Args:
             model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             out: The result, an .onnx file.
+            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
-        _export(model, out)
+        _export(model, out, code)
 
     tyro.cli(export, prog="multigen export", args=args)
 
 
-def _export(model: str, out: Path) -> None:
+def _export(model: str, out: Path, code: str) -> None:
     if out.suffix.lower() != ".onnx":
         raise ConfigError(f"--out {out}: expected a file ending in .onnx")
     try:
@@ -70,7 +71,7 @@ def _export(model: str, out: Path) -> None:
 
     from multigen import load
 
-    found = load(model)
+    found = load(model, code)
     graph = describe(found)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ def run(args: list[str]) -> None:
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         truncation: float | None = None,
         provenance: bool = True,
+        code: str = "",
     ) -> None:
         """Makes an endless animation of pictures that turn into each other, walking between their latents.
 
@@ -40,14 +41,23 @@ def run(args: list[str]) -> None:
             label: The class, by name; if empty, a conditional model shows its classes in turn.
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             provenance: Write model, seed and class into the file.
+            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
-        _interpolate(model, out, n, frames, seed, label, truncation, provenance)
+        _interpolate(model, out, n, frames, seed, label, truncation, provenance, code)
 
     tyro.cli(interpolate, prog="multigen interpolate", args=args)
 
 
 def _interpolate(
-    model: str, out: Path, n: int, frames: int, seed: int, label: str, truncation: float | None, provenance: bool
+    model: str,
+    out: Path,
+    n: int,
+    frames: int,
+    seed: int,
+    label: str,
+    truncation: float | None,
+    provenance: bool,
+    code: str,
 ) -> None:
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
@@ -55,13 +65,13 @@ def _interpolate(
     from multigen.cli.sample import load_sampler
     from multigen.image.sampling import Sampler, to_pictures
 
-    sampler = load_sampler(model)
+    sampler = load_sampler(model, code)
     if not isinstance(sampler, Sampler):
         raise ConfigError(
             f"--model {model}: expected a generator of pictures, but it makes {sampler.noun}; make some: multigen sample "
             f"--model {model}"
         )
-    about = sampler.origin | {"seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
+    about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
     pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ def run(args: list[str]) -> None:
         truncation: float | None = None,
         out: Path = Path("samples"),
         provenance: bool = True,
+        code: str = "",
     ) -> None:
         """Makes pictures or sounds with a trained generator: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
         hundred; of sounds .wav files likewise.
@@ -42,20 +43,21 @@ def run(args: list[str]) -> None:
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             out: Folder of the results.
             provenance: Write model, seed and class into the files.
+            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
-        sampler = load_sampler(model)
-        about = sampler.origin | {"seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
+        sampler = load_sampler(model, code)
+        about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
         print(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about))
 
     tyro.cli(sample, prog="multigen sample", args=args)
 
 
-def load_sampler(model: str) -> "Sampler":
+def load_sampler(model: str, code: str = "") -> "Sampler":
     """The generator of a run. Raises ConfigError for a model that makes nothing from noise."""
     from multigen import load
     from multigen.sampling import Sampler
 
-    found = load(model)
+    found = load(model, code)
     if not isinstance(found, Sampler):
         kind = type(found).__name__
         held = OTHERS.get(kind, f"a {kind}; give another run")

@@ -21,6 +21,7 @@ def run(args: list[str]) -> None:
         tile: int = 256,
         skip_bad: bool = False,
         provenance: bool = True,
+        code: str = "",
     ) -> None:
         """Enlarges pictures with a trained model; transparency is kept, folders keep their structure, results are PNG.
 
@@ -31,13 +32,14 @@ def run(args: list[str]) -> None:
             tile: Side of the tiles that pictures are taken through the network in, pixels; smaller needs less memory.
             skip_bad: Go on without files that cannot be read, and say how many.
             provenance: Write the model and the name of the source into the files.
+            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
-        _upscale(inputs, model, out, tile, skip_bad, provenance)
+        _upscale(inputs, model, out, tile, skip_bad, provenance, code)
 
     tyro.cli(upscale, prog="multigen upscale", args=args)
 
 
-def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: bool, provenance: bool) -> None:
+def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: bool, provenance: bool, code: str) -> None:
     jobs = _jobs(inputs, out)
 
     import rich.progress
@@ -47,7 +49,7 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
     from multigen.image.upscaling import Upscaler
     from multigen.provenance import png
 
-    upscaler = load(model)
+    upscaler = load(model, code)
     if not isinstance(upscaler, Upscaler):
         raise ConfigError(
             f"--model {model}: expected a model that enlarges pictures, but it holds a {type(upscaler).__name__}; give "

@@ -23,6 +23,7 @@ def run(args: list[str]) -> None:
         seed: int = 0,
         length: int = 0,
         out: Path | None = None,
+        code: str = "",
     ) -> None:
         """Continues a prompt, or writes whole texts, with a trained model; a blank line stands between two texts.
 
@@ -36,8 +37,9 @@ def run(args: list[str]) -> None:
             seed: The same seed gives the same texts, and a larger number adds to them.
             length: Tokens of a text at most, the prompt's included; 0: as in training.
             out: A text file to write them to, instead of the terminal.
+            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
-        texts = load_writer(model).generate(prompt, n, seed, temperature, top_k, top_p, length)
+        texts = load_writer(model, code).generate(prompt, n, seed, temperature, top_k, top_p, length)
         page = "\n\n".join(texts)
         if out is None:
             print(page)
@@ -52,12 +54,12 @@ def run(args: list[str]) -> None:
     tyro.cli(write, prog="multigen write", args=args)
 
 
-def load_writer(model: str):
+def load_writer(model: str, code: str = ""):
     """The generator of a run. Raises ConfigError for a model that writes no texts."""
     from multigen import load
     from multigen.text.writing import Writer
 
-    found = load(model)
+    found = load(model, code)
     if not isinstance(found, Writer):
         raise ConfigError(
             f"--model {model}: expected a model of texts, but it holds a {type(found).__name__}; give another run"

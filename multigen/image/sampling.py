@@ -33,6 +33,9 @@ class Sampler(sampling.Sampler):
     def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING) -> None:
         grid(samples).save(path, **png(about))
 
+    def strip(self, samples: Tensor) -> "Picture":
+        return grid(samples, columns=len(samples))
+
     def pictures(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
     ) -> "list[Picture]":

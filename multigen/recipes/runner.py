@@ -13,9 +13,10 @@ from multigen.config import from_table, read_toml
 from multigen.engine import Run, Trainer
 from multigen.engine.distributed import rank
 from multigen.errors import ConfigError, exit_code
-from multigen.evaluation import Evaluation, mean_and_std, record, write_json
+from multigen.evaluation import Evaluation, mean_and_std, program, record, write_json
 from multigen.history import History
 from multigen.progress import say
+from multigen.recipes import RECIPES
 from multigen.recipes.reporting import report_on
 from multigen.runs import find_run, new_folder
 
@@ -25,7 +26,7 @@ __all__ = ["main", "parse", "train", "train_by"]
 def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
     """The command: exits with 0, or after one line that says what was wrong with 2."""
 
-    command = f"python -m multigen.recipes.{trainer.name}"
+    command = f"python -m multigen.recipes.{trainer.name}" if trainer.name in RECIPES else program()
     raise SystemExit(exit_code(lambda: train_by(sys.argv[1:], trainer, presets, command)))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["best_of", "definitions", "evaluation_table"]
+__all__ = ["best_of", "definitions", "direction", "evaluation_table"]
 
 Rows = Mapping[str, Mapping[str, float]]
 LOWER = (
@@ -19,6 +19,8 @@ LOWER = (
     "lsd",
     "mcd",
     "multi_stft",
+    "fid",
+    "kid",
 )
 HIGHER = ("psnr", "ssim", "precision", "recall", "coverage", "grammatical", "as_asked", "si_sdr", "snr", "pesq", "stoi")
 """Beginnings of metrics' names for which less, or more, is better throughout; of others, such as variety, no best is marked."""
@@ -90,13 +92,18 @@ def _digits(values: list[float]) -> int:
     return next((d for d, bound in ((1, 100), (2, 10), (3, 1), (4, 0.01)) if largest >= bound), 6 if largest else 1)
 
 
+def direction(metric: str) -> int:
+    """1 where more of a metric, also of SET/METRIC, is better throughout, -1 where less is, 0 where neither is said."""
+    short = metric.rpartition("/")[2]
+    return -1 if short.startswith(LOWER) else 1 if short.startswith(HIGHER) else 0
+
+
 def best_of(rows: Rows, metric: str, own: Sequence[str]) -> list[str]:
     """The run's models, as they sample by themselves (no " at 0.9"), with the best figure.
 
     None where they are all the same, where a baseline other than real data is better, or where it is not said whether more or
     less is better."""
-    short = metric.rpartition("/")[2]
-    sign = -1 if short.startswith(LOWER) else 1 if short.startswith(HIGHER) else 0
+    sign = direction(metric)
     found = {n: sign * row[metric] for n, row in rows.items() if metric in row}
     mine = {n: v for n, v in found.items() if n in own and " at " not in n}
     if not sign or len(set(mine.values())) < 2:

@@ -27,9 +27,16 @@ WAYS = {
 
 def program(facts: Facts) -> str:
     """The command that trains: the recipe's, or that of the user's own file."""
-    if facts.recipe in multigen.MODELS or not facts.began:
+    if facts.recipe in multigen.MODELS:
         return f"python -m multigen.recipes.{facts.recipe}"
+    if not facts.began:
+        return f"python {facts.recipe}.py"
     return " ".join(str(facts.began[0]["began"].get("command", "")).split()[:2])
+
+
+def own_file(facts: Facts) -> str:
+    """The user's own file that trained the model (`multigen cp`), which loading it takes; "" for a method of multigen."""
+    return "" if facts.recipe in multigen.MODELS else program(facts).split()[-1]
 
 
 def resume_command(facts: Facts) -> str:
@@ -45,8 +52,10 @@ def usage(facts: Facts) -> str:
         )
     folder = str(facts.folder.resolve())
     commands, lines = next((way for field, way in WAYS.items() if field in facts.config), ([], []))
-    python = ["import multigen", f"model = multigen.load({folder!r})", *lines]
-    parts = ["\n".join(command.format(run=shlex.quote(folder)) for command in commands), "\n".join(python)]
+    own = own_file(facts)
+    python = ["import multigen", f"model = multigen.load({folder!r}{f', code={own!r}' if own else ''})", *lines]
+    run = shlex.quote(folder) + (f" --code {shlex.quote(own)}" if own else "")
+    parts = ["\n".join(command.format(run=run) for command in commands), "\n".join(python)]
     tune = f"{program(facts)} --from {shlex.quote(folder)} --data ..."
     blocks = "".join(f'<pre class="command">{escape(part)}</pre>' for part in parts if part)
     return f'{blocks}<p>To train on from its weights with other data or settings:</p><pre class="command">{escape(tune)}</pre>'
