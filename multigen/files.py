@@ -1,9 +1,13 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and what tells whole ones from damaged ones."""
 
+import json
 import os
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["flush_folder", "write_flushed", "write_whole"]
+__all__ = ["flush_folder", "read_log", "sealed", "unsealed", "write_flushed", "write_whole"]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -26,3 +30,37 @@ def flush_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     os.fsync(handle)
     os.close(handle)
+
+
+def sealed(record: Mapping[str, Any]) -> bytes:
+    """JSON of a record, with its checksum."""
+    return _json({**record, "checksum": zlib.crc32(_json(record))})
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """The record that `sealed` made JSON of. Raises ValueError where the data are not as it left them."""
+    try:
+        record = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(record, dict) or record.pop("checksum", None) != zlib.crc32(_json(record)):
+        raise ValueError("not as written: its checksum is another")
+    return record
+
+
+def _json(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, indent=1).encode()
+
+
+def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Lines of a metrics.jsonl, none without a file; and the number of those left out, which a power cut or a bad disk spoilt."""
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    kept = []
+    for line in filter(None, lines[:-1]):  # behind the last line break is what a killed process was writing
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and type(record.get("step")) is int:
+            kept.append(record)
+    return kept, sum(map(bool, lines[:-1])) - len(kept)

@@ -36,6 +36,7 @@ __all__ = [
     "find_images",
     "from_picture",
     "hold_out",
+    "is_grey",
     "open_photos",
     "open_picture",
     "read_image",
@@ -141,6 +142,14 @@ def _orientation(file: "Picture") -> int:
     return number if number in range(1, 9) else 1
 
 
+def is_grey(path: str | Path) -> bool:
+    """Whether a picture file has one channel besides opacity (modes L, LA, I;16, ...), by its header. Raises DataError."""
+    from PIL import Image
+
+    with open_picture(path) as file:
+        return Image.getmodebase(file.mode) == "L"
+
+
 @contextlib.contextmanager
 def open_picture(path: str | Path) -> Iterator["Picture"]:
     """An opened picture file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
@@ -148,7 +157,7 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture, below the limit
+            warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large pictures below the limit
             with Image.open(path) as file:
                 yield file
     except FileNotFoundError as error:

@@ -23,7 +23,7 @@ __all__ = ["Corpus", "TextConfig", "open_corpus"]
 
 RANGES: dict[str, float | tuple[float, float]] = {
     **{
-        "length": 2,
+        "length": (2, 1 << 20),
         "batch": 1,
         "samples": 10,
         "judge_steps": 1,
@@ -35,7 +35,7 @@ RANGES: dict[str, float | tuple[float, float]] = {
         "width": 1,
     },
     **{
-        "layers": 1,
+        "layers": (1, 1_000),
         "heads": 1,
         "mle_steps": 1,
         "discriminator_steps": 0,
@@ -192,5 +192,8 @@ def open_tokenizer(config: Any, texts: list[str]) -> Tokenizer:
     """The configured tokenizer: made from texts, or a transformers one by name or folder."""
     kind = config.tokenizer or getattr(config, "pretrained", "") or "words"
     if kind in ("words", "characters", "bpe"):
-        return Tokenizer.train(texts, kind, config.vocabulary_size)
+        try:
+            return Tokenizer.train(texts, kind, config.vocabulary_size)
+        except DataError as error:
+            raise DataError(f"{config.data}: {error}") from error
     return Tokenizer.pretrained(kind)
