@@ -2,12 +2,16 @@
 
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["flush_folder", "read_log", "sealed", "unsealed", "write_flushed", "write_whole"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["flush_folder", "read_log", "read_npz", "sealed", "unsealed", "write_flushed", "write_whole"]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -64,3 +68,18 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
         if isinstance(record, dict) and type(record.get("step")) is int:
             kept.append(record)
     return kept, sum(map(bool, lines[:-1])) - len(kept)
+
+
+def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
+    """Arrays of an .npz file by name, never unpickled.
+
+    Of a damaged file it raises as many kinds of errors as numpy, zipfile and zlib have, so catch Exception.
+    """
+    import numpy as np
+
+    with warnings.catch_warnings(), open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+        warnings.simplefilter("ignore")  # of headers that look old
+        arrays = {name: file[name] for name in file.files}
+    if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{', '.join(strange)} hold no array")
+    return arrays

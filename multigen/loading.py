@@ -27,6 +27,8 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
         with torch.device("meta"), Uninitialised(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             planned = build().state_dict()
+        load_strict(planned, weights, where)
+        network = build()
     except MultigenError:
         raise
     except Exception as error:  # as many kinds as there are layers
@@ -34,8 +36,6 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
         raise CheckpointError(
             f"{where}: no network can be made of its settings ({reason}); copy the model folder anew"
         ) from error
-    load_strict(planned, weights, where)
-    network = build()
     load_strict(network.state_dict(), weights, where)
     return network.to(choose_device("auto"), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 

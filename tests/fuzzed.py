@@ -14,16 +14,18 @@ from PIL import Image
 from torch import nn
 
 import multigen
+from multigen import provenance
 from multigen.audio import specgan, wavegan
 from multigen.audio.data import open_sounds
 from multigen.audio.io import read_info, read_sound
 from multigen.cli import bench
-from multigen.config import to_table
+from multigen.config import Run, to_table, write_toml
 from multigen.errors import ConfigError
 from multigen.image import dcgan, srgan
 from multigen.image.data import CropSource, open_photos, read_image_with_alpha
 from multigen.image.sets import open_images
 from multigen.recipes import runner
+from multigen.recipes.reporting import report_on
 from multigen.runs import write_model
 from multigen.text import seqgan
 from multigen.text.corpus import open_corpus
@@ -68,6 +70,7 @@ def pictures(kind: str, *files: bytes, also: Any = mutate) -> Reader:
         {f"{i}{kind}": content for i, content in enumerate(files)},
         [
             lambda folder, path: read_image_with_alpha(path),
+            lambda folder, path: provenance.read(path),
             lambda folder, path: CropSource(open_photos(str(folder)), 8, 2),
             lambda folder, path: open_images(str(folder), 8, channels=3, skip_bad=True),
         ],
@@ -177,6 +180,7 @@ def sounds(kind: str, *subtypes: tuple[str, str, int]) -> Reader:
         files,
         [
             lambda folder, path: read_info(path),
+            lambda folder, path: provenance.read(path),
             part,
             lambda folder, path: open_sounds(str(folder), 4000, 256),
             lambda folder, path: open_sounds(str(folder), 8000, 256, trim=True, normalise=True, skip_bad=True),
@@ -311,14 +315,24 @@ def seqgan_model(place: Path) -> Reader:
     )
 
 
-def transformer_model(place: Path) -> Reader:
-    c = replace(
-        seqgan.PRESETS["tiny"], network="transformer", width=4, heads=2, layers=1, length=5, tokens=9, vocabulary=""
-    )
+def llama_model(place: Path) -> Reader:
+    """A pretrained model that was trained on, with its own description."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {
+        "vocab_size": 9,
+        "hidden_size": 4,
+        "intermediate_size": 4,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=8)).save_pretrained(place / "llama")
+    c = replace(seqgan.PRESETS["tiny"], network="pretrained", pretrained=str(place / "llama"), length=5, tokens=9)
     network: Any = seqgan.build_generator(c)
     described = network.model.config.to_json_string()
+    made = place / "model"
     return model(
-        place, "seqgan", c, network, lambda found: found.generate("", 2, length=5), **{"transformer.json": described}
+        made, "seqgan", c, network, lambda found: found.generate("", 2, length=5), **{"transformer.json": described}
     )
 
 
@@ -352,6 +366,34 @@ def checkpoint(place: Path) -> Reader:
 # ---------------------------------------------------------------------------------------------------- settings
 
 
+def result(_: Path) -> Reader:
+    """Of `multigen bench --check`."""
+    files = {
+        "r.toml": (ROOT / "recipes" / "digits-dcgan.toml").read_bytes(),
+        "r.json": (ROOT / "recipes" / "results" / "digits-dcgan.json").read_bytes(),
+    }
+    read = [lambda folder, path: bench._check(folder / "r.toml", folder)]
+    return Reader(files, read, ["r.json"], (), [mutate, mutate_words, mutate_words])
+
+
+def report(place: Path) -> Reader:
+    """Of `multigen report`: all that a run writes beside its weights."""
+    c = replace(dcgan.PRESETS["tiny"], width=2, steps=4, samples=20, hold=100, conditional=True)
+    run = Run(out=str(place / "run"), device="cpu", precision="fp32", log_every=1, validate_every=2)
+    runner.train(dcgan.DCGANTrainer, c, run)
+    files = {name: data for name, data in content_of(place / "run").items() if not name.endswith(".safetensors")}
+    read = [lambda folder, path: report_on(folder)]
+    del files["report.html"]
+    damaged = [name for name in files if name.endswith(("json", "jsonl", "toml", "png"))]
+    return Reader(
+        files,
+        read,
+        damaged,
+        (),
+        [mutate, lambda data, rng: (mutate if data[:4] == b"\x89PNG" else mutate_words)(data, rng)],
+    )
+
+
 def recipe(_: Path) -> Reader:
     """Of `multigen bench`, up to where training would begin."""
     text = (
@@ -364,7 +406,7 @@ def recipe(_: Path) -> Reader:
 
         runner.train, kept = trained, runner.train
         try:
-            bench._bench(path, folder / "results", "cpu", str(folder / "run"))
+            bench._bench(path, folder / "results", "cpu", str(folder / "run"), False)
         except ConfigError as error:
             if str(error) != f"{folder}: training begins":
                 raise
@@ -376,8 +418,6 @@ def recipe(_: Path) -> Reader:
 
 def settings(place: Path) -> Reader:
     """Of `--config`."""
-    from multigen.config import Run, write_toml
-
     write_toml(place / "c.toml", {"recipe": "dcgan", "config": to_table(dcgan.PRESETS["tiny"]), "run": to_table(Run())})
     files = {"c.toml": (place / "c.toml").read_bytes()}
 
@@ -390,9 +430,7 @@ def settings(place: Path) -> Reader:
 READERS: dict[str, Callable[[Path], Reader]] = {
     **{f.__name__: f for f in (png, jpeg, gif, webp, tiff, bmp, npz, idx, gzipped, labels)},
     **{kind: lambda _, kind=kind, made=made: sounds(f".{kind}", *made) for kind, made in SOUNDS.items()},  # pyright: ignore
-    **{f.__name__: f for f in (onsets, texts, tokenizer, oracle, checkpoint, recipe, settings)},
-    **{
-        f.__name__: f for f in (dcgan_model, srgan_model, seqgan_model, transformer_model, wavegan_model, specgan_model)
-    },
+    **{f.__name__: f for f in (onsets, texts, tokenizer, oracle, checkpoint, result, report, recipe, settings)},
+    **{f.__name__: f for f in (dcgan_model, srgan_model, seqgan_model, llama_model, wavegan_model, specgan_model)},
 }
 """Name -> the reader, which may be made with the help of an empty folder."""

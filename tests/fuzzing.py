@@ -126,7 +126,7 @@ def mutate_words(data: bytes, rng: random.Random) -> bytes:
         elif how == 3:
             lines = text.splitlines(keepends=True) or [""]
             i, j = rng.randrange(len(lines)), rng.randrange(len(lines))
-            lines[j:j] = [lines[i]] * rng.choice([1, 1, 1000])
+            lines[j:j] = [lines[i]] * rng.choice([1, 1, 1000 if len(lines[i]) < 1000 else 2])
             text = "".join(lines)
         elif how == 4:
             lines = text.splitlines(keepends=True) or [""]

@@ -12,7 +12,7 @@ from multigen.errors import DataError
 from tests import fuzzed, fuzzing
 from tests.fuzzing import Reader, attempt, damaged, mend_png, mutate, mutate_words, mutate_zip, trouble
 
-SLOW = {"onsets", "checkpoint", "transformer_model"}
+SLOW = {"onsets", "checkpoint", "report", "llama_model"}
 """Readers that import much or train."""
 FEW = [name for name in fuzzed.READERS if name not in SLOW]
 

@@ -40,6 +40,7 @@ FORBIDDEN = {
             "hub",
             "inspection",
             "judge",
+            "loading",
             "places",
             "progress",
             "provenance",

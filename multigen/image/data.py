@@ -59,6 +59,8 @@ EMBEDDED = {
 }
 """Split -> photographs that packages needed anyway bring with them: no download."""
 
+LONGEST = 12_288  # pixels: with longer sides the matrices that reduce a picture take gigabytes
+
 # EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the picture upright.
 TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 
@@ -221,7 +223,13 @@ def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
     for path in paths:
         try:
             name = path.relative_to(place).as_posix() if place.is_dir() else path.name
-            photos.append(Photo(name, path, *_size(path)))
+            photo = Photo(name, path, *_size(path))
+            if (side := max(photo.height, photo.width)) > LONGEST:
+                raise DataError(
+                    f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or go on without it: "
+                    "--skip-bad"
+                )
+            photos.append(photo)
         except DataError as error:
             if not skip_bad:
                 raise

@@ -146,7 +146,10 @@ def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, An
         train_texts = without([*parts.train, *parts.test], test_texts, config)
         validation_texts = without(validation_texts, test_texts, config)
     tokenizer = given or open_tokenizer(config, train_texts)
-    parts = [encode(part, tokenizer, config.length) for part in (train_texts, validation_texts, test_texts)]
+    try:
+        parts = [encode(part, tokenizer, config.length) for part in (train_texts, validation_texts, test_texts)]
+    except DataError as error:
+        raise DataError(f"{config.data}: {error}") from error
     if cut := sum(count for _, count in parts):
         say(f"{cut} of {sum(len(tokens) for tokens, _ in parts)} texts are cut at {config.length} tokens (--length)")
     about = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}

@@ -107,7 +107,7 @@ class Transformer(Generator):
         # The argument's name depends on the model and on the version of the library.
         names = inspect.signature(model.base_model.forward).parameters
         self.cache = "cache" if "cache" in names else "past_key_values"
-        if model.device.type != "meta":  # no numbers, which `multigen.runs.load_network` asks for
+        if model.device.type != "meta":  # no numbers, which `multigen.loading` asks for
             self._check()
         for module in model.modules():
             if isinstance(module, nn.Dropout):
