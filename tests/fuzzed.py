@@ -386,12 +386,12 @@ def report(place: Path) -> Reader:
     del files["report.html"]
     damaged = [name for name in files if name.endswith(("json", "jsonl", "toml", "png"))]
     return Reader(
-        files,
-        read,
-        damaged,
-        (),
-        [mutate, lambda data, rng: (mutate if data[:4] == b"\x89PNG" else mutate_words)(data, rng)],
+        files, read, damaged, (), [mutate, lambda data, rng: (mutate_words if is_text(data) else mutate)(data, rng)]
     )
+
+
+def is_text(data: bytes) -> bool:
+    return b"\0" not in data
 
 
 def recipe(_: Path) -> Reader:

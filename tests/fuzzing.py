@@ -276,7 +276,8 @@ def child(names: Sequence[str], first: int, count: int) -> None:
         print(json.dumps(what), file=sys.__stdout__, flush=True)
 
     with tempfile.TemporaryDirectory() as place:
-        readers = {name: READERS[name](Path(tempfile.mkdtemp(dir=place))) for name in names}
+        with quiet():
+            readers = {name: READERS[name](Path(tempfile.mkdtemp(dir=place))) for name in names}
         for name, reader in readers.items():
             folder = Path(place, name)
             folder.mkdir()
