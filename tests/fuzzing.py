@@ -31,9 +31,11 @@ from typing import Any
 
 __all__ = ["Reader", "mend_png", "mutate", "mutate_words", "mutate_zip", "trouble"]
 
-SECONDS = 5  # that an input may take
+SECONDS = 5  # of computing that an input may take
 ROOM = 3 << 30  # bytes of address space that a child may take beyond what it has once all is imported
-GROWTH = 1 << 30  # bytes that one input may make the child grow by
+GROWTH = (
+    2 << 30
+)  # bytes that one input may make the child grow by: a picture of the most pixels that are read takes 1.6 GB
 COMMAND = [sys.executable, "-m", "tests.fuzzing"]
 START = 120  # seconds until a child is ready
 HUGE = [
@@ -226,7 +228,7 @@ def attempt(reader: Reader, name: str, seed: int, folder: Path) -> list[str]:
         before, printed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, os.fstat(2).st_size
         with warnings.catch_warnings(record=True) as seen, quiet():
             warnings.simplefilter("always")
-            signal.alarm(SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
                 read(folder, folder / called)
             except MultigenError as error:
@@ -238,7 +240,7 @@ def attempt(reader: Reader, name: str, seed: int, folder: Path) -> list[str]:
             except BaseException:
                 found.append(traceback.format_exc())
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
         found += [f"warning: {w.category.__name__}: {w.message}" for w in seen]
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
         if not reader.noisy and (noise := os.pread(2, 1000, printed)):  # by a library, past Python
@@ -270,7 +272,7 @@ def child(names: Sequence[str], first: int, count: int) -> None:
     from tests.fuzzed import READERS
 
     faulthandler.enable()
-    signal.signal(signal.SIGALRM, _too_long)
+    signal.signal(signal.SIGPROF, _too_long)
 
     def say(*what: Any) -> None:
         print(json.dumps(what), file=sys.__stdout__, flush=True)

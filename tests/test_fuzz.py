@@ -31,7 +31,7 @@ def test_a_thousand_damaged_files(name: str) -> None:
 
 
 def answers(folder: Path, monkeypatch: pytest.MonkeyPatch, read: object) -> list[str]:
-    monkeypatch.setattr(fuzzing.signal, "alarm", lambda seconds: None)
+    monkeypatch.setattr(fuzzing.signal, "setitimer", lambda timer, seconds: None)
     folder.mkdir(exist_ok=True)
     return attempt(Reader({"a.txt": b"some text"}, [read]), "r", 0, folder)  # pyright: ignore[reportArgumentType]
 
