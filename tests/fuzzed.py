@@ -180,7 +180,7 @@ def sounds(kind: str, *subtypes: tuple[str, str, int]) -> Reader:
         files,
         [
             lambda folder, path: read_info(path),
-            lambda folder, path: provenance.read(path),
+            *([lambda folder, path: provenance.read(path)] if kind in provenance.SOUNDS else []),
             part,
             lambda folder, path: open_sounds(str(folder), 4000, 256),
             lambda folder, path: open_sounds(str(folder), 8000, 256, trim=True, normalise=True, skip_bad=True),
