@@ -119,6 +119,8 @@ def _plain(value: Any) -> Any:
 
 def from_table(default: T, table: dict[str, Any], where: str) -> T:
     """`default` with the fields of `table` replaced. Raises ConfigError for an unknown field or a value of another type."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: {table!r}; expected a table of settings")
     changes, hints = {}, get_type_hints(type(default))
     for name, value in table.items():
         if name not in vars(default):
@@ -126,28 +128,47 @@ def from_table(default: T, table: dict[str, Any], where: str) -> T:
         old = getattr(default, name)
         if dataclasses.is_dataclass(old) and isinstance(value, dict):
             value = from_table(old, value, f"{where}, {name}")
-        elif isinstance(old, tuple) and isinstance(value, list):
-            value = _tuples(value)
-        elif isinstance(old, float) and type(value) is int:
-            value = float(value)
         hint = hints[name]
         if get_origin(hint) is Literal and value not in get_args(hint):
             raise ConfigError(f"{where}: {name} = {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}")
-        if type(value) is not type(old):
-            raise ConfigError(f"{where}: {name} = {value!r}; expected {type(old).__name__}, as in {old!r}")
-        changes[name] = value
-    return dataclasses.replace(default, **changes)  # pyright: ignore[reportArgumentType]
+        try:
+            changes[name] = _typed(value, hint)
+        except (TypeError, OverflowError) as error:
+            raise ConfigError(f"{where}: {name} = {value!r}; expected {_called(hint)}, as in {old!r}") from error
+    try:
+        return dataclasses.replace(default, **changes)  # pyright: ignore[reportArgumentType]
+    except ConfigError as error:  # of a value out of its range
+        raise ConfigError(f"{where}: {error}") from error
 
 
-def _tuples(value: Any) -> Any:
-    """Lists as tuples, those within them too."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _typed(value: Any, hint: Any) -> Any:
+    """A value of TOML or JSON as a field has it: lists as tuples, whole numbers as floats where such are expected.
+
+    Raises TypeError for one of another type, OverflowError for a whole number too large for a float.
+    """
+    kind, inside = get_origin(hint) or hint, get_args(hint)
+    if kind is Literal and value in inside:
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is tuple and isinstance(value, list | tuple):
+        inside = inside[:1] * len(value) if inside[1:] == (...,) else inside
+        if len(inside) == len(value):
+            return tuple(map(_typed, value, inside))
+    elif type(value) is kind:
+        return value
+    raise TypeError(value)
+
+
+def _called(hint: Any) -> str:
+    """int, tuple[float, float], ..."""
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as TOML ({error}); give a configuration file") from error
 
 

@@ -1,9 +1,17 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and what tells whole ones from damaged ones."""
 
+import json
 import os
+import warnings
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["flush_folder", "write_flushed", "write_whole"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["flush_folder", "read_log", "read_npz", "sealed", "unsealed", "write_flushed", "write_whole"]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -26,3 +34,52 @@ def flush_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     os.fsync(handle)
     os.close(handle)
+
+
+def sealed(record: Mapping[str, Any]) -> bytes:
+    """JSON of a record, with its checksum."""
+    return _json({**record, "checksum": zlib.crc32(_json(record))})
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """The record that `sealed` made JSON of. Raises ValueError where the data are not as it left them."""
+    try:
+        record = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(record, dict) or record.pop("checksum", None) != zlib.crc32(_json(record)):
+        raise ValueError("not as written: its checksum is another")
+    return record
+
+
+def _json(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, indent=1).encode()
+
+
+def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Lines of a metrics.jsonl, none without a file; and the number of those left out, which a power cut or a bad disk spoilt."""
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    kept = []
+    for line in filter(None, lines[:-1]):  # behind the last line break is what a killed process was writing
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and type(record.get("step")) is int:
+            kept.append(record)
+    return kept, sum(map(bool, lines[:-1])) - len(kept)
+
+
+def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
+    """Arrays of an .npz file by name, never unpickled.
+
+    Of a damaged file it raises as many kinds of errors as numpy, zipfile and zlib have, so catch Exception.
+    """
+    import numpy as np
+
+    with warnings.catch_warnings(), open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+        warnings.simplefilter("ignore")  # of headers that look old
+        arrays = {name: file[name] for name in file.files}
+    if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise ValueError(f"{', '.join(strange)} hold no array")
+    return arrays

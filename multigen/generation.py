@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from multigen.collapse import diversity, watch
 from multigen.config import check_ranges, from_table
-from multigen.device import choose_device
 from multigen.engine import Batch, Best, Control, Step, TensorSource, Trainer
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import rank
@@ -25,6 +24,7 @@ from multigen.engine.schedules import Schedule
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.judge import Judge
+from multigen.loading import load_network
 from multigen.progress import say
 from multigen.sampling import Sampler
 from multigen.sets import Sets, pick
@@ -242,7 +242,4 @@ def load_sampler(
         build: the generator of a configuration.
     """
     c = from_table(default, dict(config), f"{where}, config.json")
-    network = build(c)
-    load_strict(network.state_dict(), weights.get("G", {}), f"{where}, G")
-    network.to(choose_device("auto"), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return sampler.of(network.eval(), c)
+    return sampler.of(load_network(lambda: build(c), weights.get("G", {}), f"{where}, G"), c)

@@ -58,7 +58,7 @@ def _check(folder: Path, name: str) -> None:
     """Raises CheckpointError where the configuration is none of multigen's."""
     try:
         about = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         about = None
     if not isinstance(about, dict) or not {"method", "config"} <= about.keys():
         raise CheckpointError(

@@ -9,6 +9,7 @@ It holds no time and no folder's name: the same model and seed give the same byt
 """
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -70,11 +71,11 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         said = _comment_of_sound(path) if path.suffix.lower() in SOUNDS else _comment_of_picture(path)
-    except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: Pillow, of a broken PNG
+    except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
         raise DataError(f"{path}: cannot be read as a picture or a sound ({error}); give another file") from error
     try:
         about = json.loads(said)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) and "software" in about else {}
 
@@ -95,6 +96,9 @@ def _comment_of_sound(path: Path) -> str:
 def _comment_of_picture(path: Path) -> str:
     from PIL import Image
 
-    with Image.open(path) as picture:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged metadata beside it
+        picture = Image.open(path)
+    with picture:
         said = picture.info.get(CHUNK) or picture.info.get("comment") or ""
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)

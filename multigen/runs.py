@@ -96,7 +96,9 @@ def read_model(folder: Path) -> tuple[str, dict[str, Any], dict[str, dict[str, "
     try:
         about = json.loads((folder / "config.json").read_bytes())
         method, config = about["method"], about["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(method, str) or not isinstance(config, dict):
+            raise TypeError("expected a method's name and a table of its settings")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error

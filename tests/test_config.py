@@ -188,3 +188,40 @@ def test_numbers_outside_their_ranges_are_named(ranges: Any, message: str) -> No
 def test_settings_of_srgan_are_checked(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=rf"{next(iter(change))} .*: expected"):
         replace(SRGANConfig(), **change)
+
+
+NESTED = "x = " + "[" * 50_000 + "]" * 50_000
+
+
+def test_a_value_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(NESTED)
+    with pytest.raises(ConfigError, match=r"c\.toml cannot be read as TOML"):
+        read_toml(tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"inner": {"betas": ["x", 0.9]}}, r"c, inner: betas = \['x', 0.9\]; expected tuple\[float, float\], as in"),
+        ({"inner": {"betas": [0.5]}}, r"betas = \[0.5\]; expected tuple\[float, float\]"),
+        ({"inner": {"betas": 0.5}}, r"betas = 0.5; expected tuple\[float, float\]"),
+        ({"inner": 3}, r"c: inner = 3; expected Inner"),
+        ({"sizes": [1, 2.5]}, r"sizes = \[1, 2.5\]; expected tuple\[int, \.\.\.\]"),
+        ({"flip": 1}, "flip = 1; expected bool"),
+        ({"rate": 10**400}, r"rate = 1000+; expected float"),
+        ([1], r"c: \[1\]; expected a table of settings"),
+    ],
+)
+def test_values_of_another_type_are_refused(table: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_table(Outer(), table, "c")
+
+
+def test_whole_numbers_among_others_become_floats() -> None:
+    found = from_table(Outer(), {"inner": {"betas": [0, 0.9]}, "rate": 1}, "c")
+    assert repr(found.inner.betas) == "(0.0, 0.9)" and repr(found.rate) == "1.0"
+
+
+def test_a_value_out_of_its_range_is_named_with_its_file() -> None:
+    with pytest.raises(ConfigError, match=r"^c\.toml: log_every 0: expected 1 or more"):
+        from_table(Run(), {"log_every": 0}, "c.toml")

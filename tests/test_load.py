@@ -85,3 +85,14 @@ def test_what_cannot_be_loaded_is_named(moved: tuple[Path, SRGANTrainer], tmp_pa
         with pytest.raises(MultigenError, match=message) as error:
             multigen.load(str(tmp_path / name))
         assert str(tmp_path / name) in str(error.value), message
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"method": ["srgan"], "config": {}}', '{"method": "srgan", "config": [1]}', "[" * 100_000, "[]"],
+    ids=["method", "config", "deep", "list"],
+)
+def test_a_description_of_another_form_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(MultigenError, match=r"config\.json cannot be read .*give the model folder of a finished run"):
+        multigen.load(str(tmp_path))

@@ -43,6 +43,7 @@ FORBIDDEN = {
             "hub",
             "inspection",
             "judge",
+            "loading",
             "places",
             "progress",
             "provenance",

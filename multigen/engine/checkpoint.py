@@ -1,10 +1,9 @@
 """Checkpoints: a folder of safetensors and `run.json`, written whole or not at all, read strictly, never unpickled.
 
 A folder is written under a temporary name, flushed to the disk, then renamed; `run.json` lists every file with its length and
-checksum, so a damaged checkpoint is recognised before a single weight is used.
+checksum, and has one itself, so a damaged checkpoint is recognised before a single weight is used.
 """
 
-import json
 import os
 import shutil
 import zlib
@@ -17,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from multigen.errors import CheckpointError
-from multigen.files import flush_folder, write_flushed
+from multigen.files import flush_folder, sealed, unsealed, write_flushed
 
 __all__ = ["load_strict", "prune", "read", "saved", "write"]
 
@@ -36,7 +35,7 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
             data = save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
             write_flushed(temporary / f"{name}.safetensors", data)
             contents[f"{name}.safetensors"] = [len(data), zlib.crc32(data)]
-        write_flushed(temporary / "run.json", json.dumps({**record, "files": contents}, indent=1).encode())
+        write_flushed(temporary / "run.json", sealed({**record, "files": contents}))
         if folder.exists():  # the same step again, after a return to an older checkpoint
             shutil.rmtree(folder)
         temporary.rename(folder)
@@ -65,7 +64,7 @@ def prune(folder: Path, keep: int, always: Collection[str]) -> None:
 def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
     """Files and record of one checkpoint. Raises CheckpointError when anything is missing, damaged or left over."""
     try:
-        record = json.loads((folder / "run.json").read_bytes())
+        record = unsealed((folder / "run.json").read_bytes())
         contents = record.pop("files")
         data = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
         found = {name: [len(content), zlib.crc32(content)] for name, content in data.items()}

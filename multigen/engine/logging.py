@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from multigen.engine.distributed import all_sum, rank
-from multigen.progress import Progress
+from multigen.files import read_log, write_whole
+from multigen.progress import Progress, say
 
 __all__ = ["Meter", "RunLog"]
 
@@ -53,10 +54,10 @@ class RunLog:
         self.file, self.board, self.progress = None, None, None
         if folder is not None:
             path = folder / "metrics.jsonl"
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+            lines, spoilt = read_log(path)
             # A resumed run writes the lines after its checkpoint again.
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-            path.write_text("".join(kept), encoding="utf-8")
+            write_whole(path, "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= step))
+            say(f"{path}: {spoilt} damaged lines left out") if spoilt else None
             self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115
         if folder is not None and tensorboard:
             from torch.utils.tensorboard import SummaryWriter

@@ -15,6 +15,7 @@ import numpy as np
 
 from multigen.cache import cache_folder
 from multigen.errors import DataError
+from multigen.files import read_npz
 from multigen.folders import NoTestSplit
 
 __all__ = ["Arrays", "digits", "fetch_cifar10", "fetch_mnist", "read_arrays"]
@@ -85,9 +86,8 @@ def _only_npz(folder: Path, split: str) -> Path:
 
 def _read_npz(path: Path) -> Arrays:
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            content = {key: file[key] for key in ("images", "labels") if key in file}
-    except Exception as error:  # damaged files raise ValueError, OSError, EOFError, BadZipFile, zlib.error, ...
+        content = read_npz(path)
+    except Exception as error:  # see there
         raise DataError(f"{path}: cannot be read as .npz ({error}); save it anew with numpy.savez") from error
     pixels, labels = content.get("images"), content.get("labels")
     if pixels is None:

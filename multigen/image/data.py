@@ -36,6 +36,7 @@ __all__ = [
     "find_images",
     "from_picture",
     "hold_out",
+    "is_grey",
     "open_photos",
     "open_picture",
     "read_image",
@@ -57,6 +58,8 @@ EMBEDDED = {
     "held_out": ("skimage/data/chelsea.png", "sklearn/datasets/images/china.jpg"),
 }
 """Split -> photographs that packages needed anyway bring with them: no download."""
+
+LONGEST = 12_288  # pixels: with longer sides the matrices that reduce a picture take gigabytes
 
 # EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the picture upright.
 TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
@@ -141,6 +144,14 @@ def _orientation(file: "Picture") -> int:
     return number if number in range(1, 9) else 1
 
 
+def is_grey(path: str | Path) -> bool:
+    """Whether a picture file has one channel besides opacity (modes L, LA, I;16, ...), by its header. Raises DataError."""
+    from PIL import Image
+
+    with open_picture(path) as file:
+        return Image.getmodebase(file.mode) == "L"
+
+
 @contextlib.contextmanager
 def open_picture(path: str | Path) -> Iterator["Picture"]:
     """An opened picture file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
@@ -148,7 +159,7 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large picture, below the limit
+            warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large pictures below the limit
             with Image.open(path) as file:
                 yield file
     except FileNotFoundError as error:
@@ -212,7 +223,13 @@ def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
     for path in paths:
         try:
             name = path.relative_to(place).as_posix() if place.is_dir() else path.name
-            photos.append(Photo(name, path, *_size(path)))
+            photo = Photo(name, path, *_size(path))
+            if (side := max(photo.height, photo.width)) > LONGEST:
+                raise DataError(
+                    f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or go on without it: "
+                    "--skip-bad"
+                )
+            photos.append(photo)
         except DataError as error:
             if not skip_bad:
                 raise

@@ -45,7 +45,7 @@ class PictureConfig(GenerationConfig):
     any_size: ClassVar[bool] = False
     """Whether the networks take pictures of any size; the others double 4 pixels."""
     ranges = RANGES | {
-        **{"size": 1, "most": 1, "blocks": 1, "expansion": 1, "group": 1},
+        **{"size": 1, "most": 1, "blocks": (1, 1_000), "expansion": 1, "group": 1},
         **{"half_life": 0, "augment_share": (0, 1)},
     }
 

@@ -16,7 +16,7 @@ from multigen import sets
 from multigen.errors import ConfigError, DataError
 from multigen.folders import file_classes, split_folder
 from multigen.image.arrays import Arrays, digits, fetch_cifar10, fetch_mnist, read_arrays
-from multigen.image.data import find_images, read_image, to_picture
+from multigen.image.data import find_images, is_grey, read_image, to_picture
 from multigen.places import NotFound, locate
 from multigen.sets import ItemSet, numbered, split_off
 
@@ -161,11 +161,8 @@ def _from_folder(name: str, root: Path, split: str, size: int, channels: int, la
 
 def _read_picture(path: Path) -> "Picture":
     """A file as a picture of mode L if it is grey, else RGB."""
-    from PIL import Image
-
     picture = to_picture(read_image(path))
-    with Image.open(path) as file:  # the header alone
-        return picture.convert("L") if Image.getmodebase(file.mode) == "L" else picture
+    return picture.convert("L") if is_grey(path) else picture
 
 
 def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from multigen.config import check_ranges, from_table
-from multigen.device import choose_device
 from multigen.engine import Adam, Batch, Best, Stage, Step, Terms, Trainer, Update, losses
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import rank
@@ -29,6 +28,7 @@ from multigen.evaluation import Evaluation
 from multigen.image.data import CropSource, hold_out, open_photos
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.upscaling import TestSet, Upscaler, comparison, definitions, open_test_set, score_upscalers
+from multigen.loading import load_network
 from multigen.places import locate
 from multigen.progress import say
 
@@ -88,9 +88,9 @@ class SRGANConfig:
     """Decay of the running average of the generator; 0: none, as in the paper."""
 
     def __post_init__(self):
-        least = {
+        least: dict[str, float | tuple[float, float]] = {
             "hold": 0,
-            "blocks": 1,
+            "blocks": (1, 1_000),
             "width": 1,
             "discriminator_width": 1,
             "batch": 1,
@@ -367,7 +367,4 @@ def load_model(config: Mapping[str, Any], weights: Mapping[str, Mapping[str, Ten
     Raises CheckpointError where the weights are not those of the configured network.
     """
     c = from_table(SRGANConfig(), dict(config), f"{where}, config.json")
-    network = build_generator(c)
-    load_strict(network.state_dict(), weights.get("G", {}), f"{where}, G")
-    network.to(choose_device("auto"), memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return Upscaler(network.eval(), c.scale)
+    return Upscaler(load_network(lambda: build_generator(c), weights.get("G", {}), f"{where}, G"), c.scale)

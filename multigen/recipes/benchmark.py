@@ -144,7 +144,7 @@ def read_result(path: Path) -> dict[str, Any]:
             "seeds": list(content["seeds"]),
             "seconds": float(content["seconds"]),
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read as a result ({error!r}); write it with: multigen bench RECIPE"
         ) from error

@@ -3,7 +3,6 @@
 import ast
 import datetime
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import multigen
 from multigen.config import read_toml
 from multigen.errors import ConfigError
+from multigen.files import read_log
 
 __all__ = ["Curve", "Facts", "Stage", "gather", "when"]
 
@@ -96,13 +96,13 @@ def gather(folder: Path) -> Facts:
     if not (folder / "config.toml").exists():
         raise ConfigError(f"{folder} holds no run: there is no config.toml; give a run's folder")
     table = read_toml(folder / "config.toml")
-    log = list(_lines(folder / "log.jsonl"))
+    log, _ = read_log(folder / "log.jsonl")
     began = [line for line in log if isinstance(line.get("began"), dict)]
     evaluation = _json(folder / "evaluation.json")
     checkpoints = sorted((folder / "checkpoints").glob("step-*/run.json"))
     checkpoint = _json(checkpoints[-1]) if checkpoints else {}
     held = checkpoint.get("state", {})
-    metrics = list(_lines(folder / "metrics.jsonl"))
+    metrics, _ = read_log(folder / "metrics.jsonl")
     ends = [line for line in log if not {"began", "finished", "error"}.isdisjoint(line)]
     state = "finished" if evaluation else "unfinished"
     if ends:
@@ -132,24 +132,10 @@ def gather(folder: Path) -> Facts:
     )
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Records of a file of JSON lines; lines that are torn or have no step are passed over."""
-    if not path.exists():
-        return
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(found, dict) and isinstance(found.get("step"), int):
-                yield found
-
-
 def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -23,7 +23,7 @@ __all__ = ["Corpus", "TextConfig", "open_corpus"]
 
 RANGES: dict[str, float | tuple[float, float]] = {
     **{
-        "length": 2,
+        "length": (2, 1 << 20),
         "batch": 1,
         "samples": 10,
         "judge_steps": 1,
@@ -35,7 +35,7 @@ RANGES: dict[str, float | tuple[float, float]] = {
         "width": 1,
     },
     **{
-        "layers": 1,
+        "layers": (1, 1_000),
         "heads": 1,
         "mle_steps": 1,
         "discriminator_steps": 0,
@@ -146,7 +146,10 @@ def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, An
         train_texts = without([*parts.train, *parts.test], test_texts, config)
         validation_texts = without(validation_texts, test_texts, config)
     tokenizer = given or open_tokenizer(config, train_texts)
-    parts = [encode(part, tokenizer, config.length) for part in (train_texts, validation_texts, test_texts)]
+    try:
+        parts = [encode(part, tokenizer, config.length) for part in (train_texts, validation_texts, test_texts)]
+    except DataError as error:
+        raise DataError(f"{config.data}: {error}") from error
     if cut := sum(count for _, count in parts):
         say(f"{cut} of {sum(len(tokens) for tokens, _ in parts)} texts are cut at {config.length} tokens (--length)")
     about = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
@@ -192,5 +195,8 @@ def open_tokenizer(config: Any, texts: list[str]) -> Tokenizer:
     """The configured tokenizer: made from texts, or a transformers one by name or folder."""
     kind = config.tokenizer or getattr(config, "pretrained", "") or "words"
     if kind in ("words", "characters", "bpe"):
-        return Tokenizer.train(texts, kind, config.vocabulary_size)
+        try:
+            return Tokenizer.train(texts, kind, config.vocabulary_size)
+        except DataError as error:
+            raise DataError(f"{config.data}: {error}") from error
     return Tokenizer.pretrained(kind)

@@ -6,13 +6,12 @@ nothing of how many different ones there are.
 """
 
 from pathlib import Path
-from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from multigen.errors import DataError
+from multigen.files import read_npz
 from multigen.text.decoding import log_probs, sample
 from multigen.text.generators import LSTM
 
@@ -55,8 +54,7 @@ class Oracle:
         """From an .npz file: `embeddings` (V, E); W (E, H), U (H, H), b (H,) of the gates i, f, og and c, such as `Wi`; `Wo`
         (H, V) and `bo` (V,). Raises DataError for another file."""
         try:
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                arrays = {name: torch.from_numpy(file[name]).float() for name in file.files}
+            arrays = {name: torch.from_numpy(array).float() for name, array in read_npz(path).items()}
             gates = {kind: [arrays[f"{kind}{gate}"] for gate in GATES] for kind in "WUb"}
             (vocabulary, embedding), width = arrays["embeddings"].shape, len(arrays["bi"])
             network = LSTM(vocabulary, embedding, width)
@@ -70,7 +68,7 @@ class Oracle:
                 "output.bias": arrays["bo"],
             }
             network.load_state_dict(weights)
-        except (OSError, EOFError, BadZipFile, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        except Exception as error:  # of `read_npz`, and of networks of other shapes
             reason = " ".join(str(error).split())[:200]  # torch says which shapes do not fit in several lines
             raise DataError(
                 f"{path} holds no oracle ({reason}); expected an .npz with embeddings, Wo, bo, and W, U and b of the gates i, f, "

@@ -32,6 +32,7 @@ WIDE = (
 # In the dialect of Oniguruma, where && intersects classes and \w holds the marks that many scripts write their vowels with.
 WORDS = rf"[{WIDE}]|[\w&&[^{WIDE}]]+(?:['\u2019-][\w&&[^{WIDE}]]+)*|[^\w\s]"
 OPENING, CLOSING = "([{\u201c\u2018", ".,;:!?\u2026)]}\u201d\u2019"  # \u2018, \u2019: curly single quotes
+UNHEARD = "\U000f0000"  # of no script: a vocabulary that lacks its own <unk> fails at such a character, and not before
 BPE_SIZE = 4000  # entries, where no size is given
 
 
@@ -146,7 +147,9 @@ class Tokenizer:
         try:
             about = json.loads(text)
             backend = tokenizers.Tokenizer.from_str(json.dumps(about["tokenizer"]))
-            return cls(backend, about["kind"], **about["special"])
+            made = cls(backend, about["kind"], **about["special"])
+            made.encode(UNHEARD)
+            return made
         except Exception as error:  # the tokenizers library raises bare Exceptions
             raise CheckpointError(
                 f"{where} is no tokenizer of multigen ({type(error).__name__}: {error}); give the model folder of a finished "

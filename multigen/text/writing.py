@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from multigen.config import from_table
-from multigen.device import choose_device
-from multigen.engine.checkpoint import load_strict
 from multigen.errors import CheckpointError, ConfigError
+from multigen.loading import load_network
 from multigen.runs import find_model, read_model
 from multigen.text.decoding import sample
 from multigen.text.generators import LSTM, Generator, Transformer, load_pretrained
@@ -104,9 +103,11 @@ def build_generator(c: Any, described: Path | None = None) -> Generator:
 
         try:
             about = AutoConfig.for_model(**json.loads(described.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise CheckpointError(f"{described} describes no model ({error}); copy the model folder anew") from error
-        return Transformer(AutoModelForCausalLM.from_config(about, trust_remote_code=False), c.start)
+            model = AutoModelForCausalLM.from_config(about, trust_remote_code=False)
+        except Exception as error:  # as many kinds as there are models
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{described} describes no model ({reason}); copy the model folder anew") from error
+        return Transformer(model, c.start)
     if not c.pretrained:
         raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
     G = load_pretrained(c.pretrained, c.start)
@@ -164,6 +165,6 @@ def load_writer(
             "the whole model folder anew"
         )
     described = Path(where) / "transformer.json"
-    G = build_generator(c, described if described.exists() else None)
-    load_strict(G.state_dict(), weights.get("G", {}), f"{where}, G")
-    return Writer(G.to(choose_device("auto")).eval(), tokenizer, c.length, c.last, c.pad)
+    shape = described if described.exists() else None
+    G = load_network(lambda: build_generator(c, shape), weights.get("G", {}), f"{where}, G")
+    return Writer(G, tokenizer, c.length, c.last, c.pad)

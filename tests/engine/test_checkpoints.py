@@ -268,7 +268,18 @@ def other_record(folder: Path) -> None:
     (folder / "run.json").write_text("[1, 2]")
 
 
-DAMAGES = [truncate, flip, remove, add, empty_record, cut_record, no_record, other_record]
+def another_step(folder: Path) -> None:
+    """Still whole JSON."""
+    record = (folder / "run.json").read_text()
+    assert '"index": 4' in record
+    (folder / "run.json").write_text(record.replace('"index": 4', '"index": 5'))
+
+
+def deep_record(folder: Path) -> None:
+    (folder / "run.json").write_text("[" * 100_000)
+
+
+DAMAGES = [truncate, flip, remove, add, empty_record, cut_record, no_record, other_record, another_step, deep_record]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)

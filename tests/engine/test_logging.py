@@ -26,6 +26,7 @@ from tests.engine.toys import (
     Toy,
     ToyConfig,
     Whole,
+    cut,
     lines,
     options,
     resumed,
@@ -185,6 +186,17 @@ def test_tensorboard_files_are_written_on_request(tmp_path: Path) -> None:
         "second/g/index",
     }
     assert [(event.step, event.value) for event in board.Scalars("first/d/firing")] == [(2, 5.5), (4, 25.5), (5, 40.5)]
+
+
+def test_damaged_lines_are_left_out_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = options(tmp_path / "run", log_every=2, save_every=2)
+    whole = Whole(ToyConfig(), options(tmp_path / "whole", log_every=2, save_every=2)).fit()
+    cut(run, 8)
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_bytes(b"\xff\n" + path.read_bytes() + b'{"step": 7, "los')
+    Whole(ToyConfig(), resumed(run)).fit()
+    assert f"{path}: 1 damaged lines left out" in capsys.readouterr().err
+    assert [line["step"] for line in lines(tmp_path / "run")] == [line["step"] for line in lines(whole.folder)]
 
 
 # -------------------------------------------------------------------------------------------------------------- callbacks

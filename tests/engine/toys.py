@@ -250,7 +250,7 @@ def saved_files(folder: Path | str, step: int | None = None) -> Files:
 def saved_numbers(folder: Path | str) -> dict[str, Any]:
     """What run.json of the newest checkpoint says, apart from the clock and the files' checksums."""
     record = json.loads((checkpoints(folder)[-1] / "run.json").read_text())
-    del record["state"]["seconds"], record["files"]
+    del record["state"]["seconds"], record["files"], record["checksum"]
     return record
 
 

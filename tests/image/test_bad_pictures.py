@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from multigen.errors import ConfigError
+from multigen.errors import ConfigError, DataError
 from multigen.image import R3GANConfig
+from multigen.image.data import open_photos, read_image
+from multigen.image.sets import open_images
 from multigen.recipes import dcgan
 from multigen.recipes.runner import main
 from tests import tiny
@@ -115,3 +117,27 @@ def test_widths_that_do_not_divide_into_groups_are_named() -> None:
         ConfigError, match="width 56: 56 channels do not divide into groups of 16; take a multiple of 16"
     ):
         R3GANConfig(width=56)
+
+
+def test_damaged_metadata_are_no_warning(tmp_path: Path) -> None:
+    """Pillow warns of a noted orientation that is cut off; the picture is whole."""
+    path = tmp_path / "p.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(tiny.pixels(16, 24)).save(path, exif=exif.tobytes()[:-8])
+    for i in range(2):
+        Image.fromarray(tiny.pixels(16, 24)).save(tmp_path / f"{i}.png")
+    assert read_image(path).shape[0] == 3
+    assert len(open_images(str(tmp_path), 16)) == 3 and len(open_photos(str(path))) == 1
+
+
+def test_a_picture_of_a_very_long_side_is_refused(tmp_path: Path) -> None:
+    """Its header may be damaged; reducing it takes a matrix of its side times its side."""
+    Image.new("L", (12_289, 1)).save(tmp_path / "long.png")
+    Image.new("L", (40, 40)).save(tmp_path / "p.png")
+    with pytest.raises(
+        DataError, match=r"long\.png: a side of 12,289 pixels, expected 12,288 at most; cut it into parts"
+    ):
+        open_photos(str(tmp_path))
+    found = open_photos(str(tmp_path), skip_bad=True)
+    assert [photo.name for photo in found] == ["p.png"] and len(found.skipped) == 1

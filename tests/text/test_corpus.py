@@ -181,3 +181,10 @@ def test_settings_out_of_their_range_are_refused(setting: str) -> None:
 def test_a_missing_oracle_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.npz: no such file.*expected an \.npz file"):
         open_corpus(TextConfig(data=str(tmp_path / "gone.npz")))
+
+
+def test_a_vocabulary_of_one_word_is_named_with_its_data(tmp_path: Path) -> None:
+    path = tmp_path / "same.txt"
+    path.write_text("fox\nfox fox\nfox fox fox\n")
+    with pytest.raises(DataError, match=r"same\.txt: a vocabulary of one word 'fox': expected at least 2"):
+        open_corpus(TextConfig(data=str(path)))

@@ -3,6 +3,7 @@
 import io
 import math
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,9 @@ class Pickled:
         return (pytest.fail, ("a pickle was opened",))
 
 
+HEADERS = {"huge": b"'shape': (99999999999,)", "torn": b"'shape': (7,"}
+
+
 def unfit(name: str) -> bytes:
     """Content of a file that is no oracle."""
     held: dict[str, object] = dict(arrays())
@@ -135,6 +139,10 @@ def unfit(name: str) -> bytes:
     elif name == "no matrix":
         held["embeddings"] = np.zeros(V, np.float32)
     np.savez(file, **held)  # pyright: ignore[reportArgumentType]
+    if name in HEADERS:
+        with zipfile.ZipFile(file, "a") as opened:
+            content = opened.read("bo.npy").replace(b"'shape': (7,)", HEADERS[name])
+            opened.writestr("again.npy", content)
     return file.getvalue()[: None if name != "cut short" else 900]
 
 
@@ -150,6 +158,7 @@ def unfit(name: str) -> bytes:
         "no matrix",
         "cut short",
         "empty",
+        *HEADERS,
     ],
 )
 def test_another_file_is_refused_in_one_line(name: str, tmp_path: Path) -> None:

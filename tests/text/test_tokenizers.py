@@ -335,3 +335,11 @@ def test_poems_as_characters_and_words(data_root: Path):
     for poem in poems[:2000]:
         assert characters.decode(characters.encode(poem)) == poem
         assert words.decode(words.encode(poem)) == "".join(poem.split())
+
+
+def test_a_vocabulary_without_its_unknown_word_is_refused() -> None:
+    """It would fail at the first word that it does not know."""
+    about = json.loads(Tokenizer.train(["a b", "b c"], "words").to_json())
+    about["tokenizer"]["model"]["unk_token"] = "<none>"
+    with pytest.raises(CheckpointError, match=r"t\.json is no tokenizer of multigen"):
+        Tokenizer.from_json(json.dumps(about), "t.json")

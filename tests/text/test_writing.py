@@ -1,6 +1,7 @@
 """Texts from a model folder."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -224,10 +225,13 @@ def test_another_tokenizer_than_the_models_is_refused(damage: str, tmp_path: Pat
 
 def test_a_damaged_description_is_refused(tmp_path: Path) -> None:
     path = pretrained(tmp_path) / "model" / "transformer.json"
-    for content in ("a letter", "[]", '{"model_type": "abacus"}', "{}"):
+    odd = [re.sub(r'("vocab_size": )\d+', rf"\g<1>{size}", path.read_text()) for size in ("[]", '"a"')]
+    odd.append(path.read_text().replace('"head_dim": 4', '"head_dim": -4'))
+    for content in ("a letter", "[]", '{"model_type": "abacus"}', "{}", "[" * 100_000, *odd):
         path.write_text(content)
-        with pytest.raises(CheckpointError, match=r"transformer\.json describes no model"):
+        with pytest.raises(CheckpointError, match=r"transformer\.json describes no model") as found:
             multigen.load(str(tmp_path))
+        assert "\n" not in str(found.value)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
