@@ -1,13 +1,15 @@
-"""Runs the code blocks of a Markdown file, in order, in one temporary folder.
+"""Runs the code blocks of Markdown files, in order, each file's in a temporary folder of its own.
 
-    python tests/readme_blocks.py README.md
+    python tests/readme_blocks.py README.md docs/engine.md
 
 The line above a bash or python block says what becomes of it, and must be there, so that no block is forgotten:
 
     <!-- run -->               the block is run, and must succeed
+    <!-- write: NAME -->       the block becomes the file NAME, for those after it
     <!-- not run: REASON -->   it is only printed with its reason
 
-The folder holds `photo.jpg` and three pictures in `photos/` for the blocks to work on.
+The folder holds `photo.jpg`, pictures in `photos/`, and for the tutorials a file in `texts/` and sounds in `sounds/`, a
+folder a class.
 """
 
 import os
@@ -35,6 +37,8 @@ class Block:
     code: str
     skip: str
     """Why it is not run; empty where it is."""
+    file: str = ""
+    """Name of the file it becomes instead of being run."""
 
 
 def find_blocks(text: str) -> list[Block]:
@@ -42,13 +46,15 @@ def find_blocks(text: str) -> list[Block]:
     blocks = []
     for match in BLOCK.finditer(text):
         line = text.count("\n", 0, match.start("code")) + 1
-        kind, _, reason = (match["tag"] or "").partition(": ")
-        if not (kind == "run" and not reason) and not (kind == "not run" and reason):
+        kind, _, what = (match["tag"] or "").partition(": ")
+        if not (kind == "run" and not what) and not (kind in ("not run", "write") and what):
             raise ValueError(
-                f"line {line}: block under {match['tag']!r}: expected <!-- run --> or <!-- not run: REASON --> above it"
+                f"line {line}: block under {match['tag']!r}: expected <!-- run -->, <!-- write: NAME --> or "
+                "<!-- not run: REASON --> above it"
             )
-        blocks.append(Block(line, match["language"], match["code"], reason))
-    if all(block.skip for block in blocks):
+        skip, file = ("", what) if kind == "write" else (what, "")
+        blocks.append(Block(line, match["language"], match["code"], skip, file))
+    if all(block.skip or block.file for block in blocks):
         raise ValueError("no block is to be run: expected <!-- run --> above at least one")
     return blocks
 
@@ -61,15 +67,24 @@ def run_block(block: Block, folder: Path) -> int:
     return subprocess.run([*interpreter, block.code], cwd=folder, env=environment).returncode
 
 
-def write_photos(folder: Path) -> None:
-    """Writes photo.jpg and photos/*.jpg, from the pictures that scikit-image carries."""
+def write_data(folder: Path) -> None:
+    """Writes photo.jpg and photos/*.jpg from the pictures that scikit-image carries, texts/ and sounds/ from seeds."""
     from PIL import Image
     from skimage import data
 
-    (folder / "photos").mkdir()
+    from multigen.audio.drums import drum
+    from multigen.audio.io import write_sound
+    from multigen.text import fables
+
+    for name in ("photos", "texts", "sounds/kick", "sounds/snare"):
+        (folder / name).mkdir(parents=True)
     Image.fromarray(data.chelsea()[:120, :160]).save(folder / "photo.jpg")
-    for name in ("astronaut", "coffee", "rocket"):
+    for name in ("astronaut", "coffee", "rocket", "chelsea"):
         Image.fromarray(getattr(data, name)()).save(folder / "photos" / f"{name}.jpg")
+    (folder / "texts" / "fables.txt").write_text("\n".join(fables.sample(200)) + "\n", encoding="utf-8")
+    for kind in ("kick", "snare"):
+        for i, sound in enumerate(drum(kind, 20)):
+            write_sound(folder / "sounds" / kind / f"{i}.wav", sound, 8000)
 
 
 def main(path: Path) -> int:
@@ -77,11 +92,15 @@ def main(path: Path) -> int:
     blocks = find_blocks(path.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_photos(folder)
+        write_data(folder)
         for block in blocks:
             where = f"{path}, line {block.line}"
             if block.skip:
                 print(f"-- {where}: not run: {block.skip}", flush=True)
+                continue
+            if block.file:
+                (folder / block.file).write_text(block.code, encoding="utf-8")
+                print(f"-- {where}: written to {block.file}", flush=True)
                 continue
             print(f"-- {where}: {block.language}\n{block.code}", end="", flush=True)
             start = time.perf_counter()
@@ -94,4 +113,4 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(max(main(Path(name)) for name in sys.argv[1:]))

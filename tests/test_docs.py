@@ -1,0 +1,232 @@
+"""The documentation: its links, its place in the site's table of contents, and the method that the engine's page adds."""
+
+import functools
+import importlib
+import importlib.util
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from multigen.engine import Callback, Run
+from multigen.runs import read_model
+from tests.readme_blocks import find_blocks
+from tests.tiny import photos, python
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+METHODS = sorted((ROOT / "docs" / "methods").glob("*.md"))
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+
+# ---------------------------------------------------------------------------------------------------- links
+
+
+def prose(page: Path) -> str:
+    """The page without its code blocks and code spans, which hold brackets of another kind."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return re.sub(r"`[^`\n]+`", "", "\n".join(line for line in text.splitlines() if not line.startswith("    ")))
+
+
+@functools.cache
+def anchors(page: Path) -> set[str]:
+    """The anchors that a code host, and the site, give the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", text, re.M):
+        name = re.sub(r"[^\w\- ]", "", re.sub(r"\]\([^)]*\)", "", heading).lower()).strip().replace(" ", "-")
+        while name in found:
+            name = f"{name}-1"
+        found.add(name)
+    return found
+
+
+def broken_links(page: Path, root: Path) -> list[str]:
+    """One line for each link of a page, relative to it, that leads nowhere; from docs/ none may lead out of it."""
+    faults = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        where = f"{page.relative_to(root)}: {link}"
+        if not target.exists():
+            faults.append(f"{where}: there is no {path}")
+        elif page.is_relative_to(root / "docs") and not target.is_relative_to(root / "docs"):
+            faults.append(f"{where}: leads out of docs/, which the site is built from; write the path as code")
+        elif anchor and (target.suffix != ".md" or anchor not in anchors(target)):
+            faults.append(f"{where}: {path or page.name} has no heading {anchor}")
+    return faults
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken_links(page, ROOT) == []
+
+
+def test_broken_links_are_found(tmp_path: Path) -> None:
+    root = tmp_path.resolve()
+    (root / "docs").mkdir()
+    (root / "LICENSE").write_text("free")
+    page, other = root / "docs" / "page.md", root / "docs" / "other.md"
+    other.write_text("# Other\n\n## One, two `three`\n\n## One\n\n## One\n")
+    page.write_text(
+        "# Page\n\n[a](other.md) [b](other.md#one-two-three) [c](#page) [d](other.md#one-1) [e](https://example.com/x)\n"
+        "`[f](none.md)` [g](none.md)\n    [h](none.md)\n[i](other.md#two) [j](../LICENSE) ![k](none.png)\n"
+    )
+    found = [fault.partition(": ")[2].partition(":")[0] for fault in broken_links(page, root)]
+    assert found == ["none.md", "other.md#two", "../LICENSE", "none.png"]
+
+
+def test_every_page_is_in_the_table_of_contents_once() -> None:
+    listed = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
+    there = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.name != "README.md"]
+    assert len(there) > 15
+    assert sorted(listed) == sorted(there)
+
+
+@pytest.mark.parametrize("page", METHODS, ids=lambda page: page.stem)
+def test_method_pages_have_one_outline(page: Path) -> None:
+    headings = re.findall(r"^## (.+)$", page.read_text(encoding="utf-8"), re.M)
+    assert headings == [
+        "Paper", "What it optimises", "What differs here, and why", "Our numbers beside the published", "Use",
+    ]  # fmt: skip
+
+
+def figures(name: str) -> set[str]:
+    """Every number of a result as a page may print it, and its seconds of training, in all and by run."""
+    content = json.loads((ROOT / "recipes" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    values = [v for row in content["rows"].values() for v in row.values() if v is not None]
+    seconds = [content["seconds"] / runs for runs in (1, 2, 3)]
+    return {
+        f"{abs(v):,.{digits}f}".replace(",", comma) for v in values for digits in range(5) for comma in ("", ",")
+    } | {f"{s:.0f}" for s in seconds}
+
+
+def result_rows(page: Path) -> Iterator[list[str]]:
+    """The cells behind the first of each row in the tables below "Results"."""
+    text = re.split(r"^## ", page.read_text(encoding="utf-8").split("### Results\n")[1], flags=re.M)[0]
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        for line in table.splitlines()[2:]:
+            yield line.strip("|").split("|")[1:]
+
+
+@pytest.mark.parametrize("page", METHODS, ids=lambda page: page.stem)
+def test_our_numbers_are_those_of_the_results_that_a_page_names(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:multigen bench )?(?:recipes/)?([\w*-]+)\.toml`", text))
+    names = {path.stem for pattern in named for path in (ROOT / "recipes" / "results").glob(f"{pattern}.json")}
+    assert names
+    known = set().union(*map(figures, names))
+    numbers = [n for row in result_rows(page) for cell in row for n in re.findall(r"\d[\d,]*(?:\.\d+)?", cell)]
+    assert len(numbers) > 9
+    assert [n for n in numbers if n not in known] == []
+
+
+@pytest.mark.parametrize("page", METHODS, ids=lambda page: page.stem)
+def test_tables_of_presets_have_todays_steps(page: Path) -> None:
+    recipe = importlib.import_module(f"multigen.recipes.{page.stem}")
+    table = page.read_text(encoding="utf-8").split("### Presets\n\n")[1].split("\n\n")[0].splitlines()
+    columns = list(zip(*[line.strip("|").split("|") for line in table], strict=True))[1:]
+    assert [column[0].strip() for column in columns] == [f"`{name}`" for name in recipe.PRESETS]
+    for column, preset in zip(columns, recipe.PRESETS.values(), strict=True):
+        numbers = re.findall(r"[\d,]*\d", "\n".join(column))
+        steps = [f"{getattr(preset, name):,}" for name in recipe.TRAINER.budget]
+        assert set(steps) <= set(numbers), column[0]
+
+
+@pytest.mark.parametrize("page", [ROOT / "docs" / "engine.md", *TUTORIALS], ids=lambda page: page.stem)
+def test_pages_say_of_each_block_whether_it_is_run(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert len(find_blocks(text)) == text.count("```bash\n") + text.count("```python\n")
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="needs the extra docs: pip install -e '.[docs]'")
+    pytest.importorskip("material", reason="needs the extra docs: pip install -e '.[docs]'")
+    words = ["-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
+    done = python(*words, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    assert done.returncode == 0, done.stderr
+    pages = sorted(tmp_path.rglob("*.html"))
+    assert len(pages) > len(PAGES) - 2
+    for page in pages:
+        tags = re.findall(r"<(?:link|script|img|iframe|source|audio|video)\b[^>]*>", page.read_text(encoding="utf-8"))
+        assert [tag for tag in tags if re.search(r"""(?:src|href)=["']?(?:https?:)?//""", tag)] == []
+
+
+# ---------------------------------------------------------------------------------------------------- the new method
+
+
+@pytest.fixture
+def lsgan(tmp_path: Path) -> Iterator[ModuleType]:
+    """The module that docs/engine.md has its reader type."""
+    blocks = find_blocks((ROOT / "docs" / "engine.md").read_text(encoding="utf-8"))
+    (code,) = [block.code for block in blocks if block.file == "lsgan.py"]
+    path = tmp_path / "lsgan.py"
+    path.write_text(code, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("lsgan", path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["lsgan"] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["lsgan"]
+
+
+class PowerCut(Callback):
+    def on_step(self, trainer: Any) -> None:
+        if trainer.step == 3:
+            raise KeyboardInterrupt
+
+
+def fit(lsgan: ModuleType, out: Path, *callbacks: Callback, resume: str = "", data: str = "digits") -> Any:
+    config = replace(lsgan.PRESETS["tiny"], data=data, size=16, batch=4, steps=5, samples=40, labels="none", hold=0)
+    run = Run(device="cpu", precision="fp32", save_every=2, log_every=1, out="" if resume else str(out), resume=resume)
+    return lsgan.LSGANTrainer(config, run, callbacks).fit()
+
+
+def test_the_method_of_the_engines_page_trains_resumes_and_samples(lsgan: ModuleType, tmp_path: Path) -> None:
+    whole = fit(lsgan, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(lsgan, tmp_path / "cut", PowerCut())
+    fit(lsgan, tmp_path / "cut", resume=str(tmp_path / "cut"))
+    for name in ("G", "D"):
+        weights = [
+            load_file(tmp_path / run / f"checkpoints/step-000000005/{name}.safetensors") for run in ("whole", "cut")
+        ]
+        start = load_file(tmp_path / "whole" / f"checkpoints/step-000000004/{name}.safetensors")
+        assert all(torch.equal(t, weights[1][key]) for key, t in weights[0].items())
+        assert any(not torch.equal(t, start[key]) for key, t in weights[0].items())
+    _, config, weights = read_model(tmp_path / "whole" / "model")
+    sampler = lsgan.load_model(config, weights, "model")
+    with whole.inference() as nets:
+        expected = whole.sampler_of(nets["G"]).sample(6, seed=1)
+    assert torch.equal(sampler.sample(6, seed=1), expected)
+    assert expected.shape == (6, 1, 16, 16)
+
+
+def test_the_losses_of_the_engines_page_are_the_papers(lsgan: ModuleType) -> None:
+    """1/2 E[(D(x) - b)^2], 1/2 E[(D(G(z)) - a)^2] and 1/2 E[(D(G(z)) - c)^2] at D = 3 for real pictures and 5 for samples."""
+    made = lsgan.LSGANTrainer(replace(lsgan.PRESETS["tiny"], targets=(-1.0, 1.0, 0.5)))
+    real, fake = torch.zeros(4, 1), torch.ones(4, 1)
+    made.D = lambda picture, label: 3 + 2 * picture[:, 0]
+    made.pairs, made.fakes = lambda batch, step: (real, fake, None), lambda batch, step: (fake, None)
+    found = {"d": made.discriminator_loss({}, None), "g": made.generator_loss({}, None)}
+    assert {k: {n: v.item() for n, v in terms.items()} for k, terms in found.items()} == {
+        "d": {"real": 2.0, "fake": 18.0},
+        "g": {"fake": 10.125},
+    }
+
+
+def test_the_method_of_the_engines_page_is_evaluated(lsgan: ModuleType, tmp_path: Path) -> None:
+    found = fit(lsgan, tmp_path / "run", data=str(photos(tmp_path / "photos", count=24))).evaluate()
+    assert set(found.rows) == {"real", "adversarial/last"}
+    assert found.rows["adversarial/last"]["fd_efficientnet_lite0"] > found.rows["real"]["fd_efficientnet_lite0"]
