@@ -17,8 +17,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import multigen
 from multigen.engine import Callback, Run
-from multigen.runs import read_model
 from tests.readme_blocks import find_blocks
 from tests.tiny import photos, python
 
@@ -205,8 +205,7 @@ def test_the_method_of_the_engines_page_trains_resumes_and_samples(lsgan: Module
         start = load_file(tmp_path / "whole" / f"checkpoints/step-000000004/{name}.safetensors")
         assert all(torch.equal(t, weights[1][key]) for key, t in weights[0].items())
         assert any(not torch.equal(t, start[key]) for key, t in weights[0].items())
-    _, config, weights = read_model(tmp_path / "whole" / "model")
-    sampler = lsgan.load_model(config, weights, "model")
+    sampler = multigen.load(str(tmp_path / "whole"), code=str(tmp_path / "lsgan.py"))
     with whole.inference() as nets:
         expected = whole.sampler_of(nets["G"]).sample(6, seed=1)
     assert torch.equal(sampler.sample(6, seed=1), expected)
