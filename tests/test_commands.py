@@ -269,7 +269,7 @@ def shell(name: str, *words: str, folder: Path) -> str:
     if shutil.which(name) is None:
         pytest.skip(f"no {name} here")
     environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"} | {"HOME": str(folder), "TERM": "dumb"}
-    done = subprocess.run([name, *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run([name, *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -298,7 +298,7 @@ def test_zsh_completes(scripts: Path) -> None:
         zpty shell zsh -f -i
         zpty -w shell 'PS1=; autoload -Uz compinit; compinit -u -D; source ./zsh; echo rea""dy'
         zpty -r shell seen '*ready*'
-        zpty -w -n shell $'multigen tra\\tspe\\tla\\t--dat\\tpict\\t'
+        zpty -w -n shell $'multigen tra\\tspe\\tla\\t--data pict\\t'
         zpty -r shell seen '*picture.png*'
         print -r -- $seen
     """
