@@ -13,6 +13,7 @@ import tyro
 __all__ = ["EXTRAS", "Check", "checks", "extras", "run"]
 
 EXTRAS = {
+    "export": "trained generators as ONNX: multigen export",
     "fid": "the FID of the literature, by its Inception network: --features inception",
     "hub": "data sets of the Hugging Face hub: --data hf:NAME",
     "sentences": "a Frechet distance of texts by a sentence encoder",
