@@ -12,6 +12,7 @@ from torch import nn
 import multigen
 from multigen.audio import specgan, wavegan
 from multigen.cli import bench
+from multigen.comparison import compare, read_runs
 from multigen.config import Run, to_table, write_toml
 from multigen.errors import ConfigError
 from multigen.image import dcgan, srgan
@@ -147,12 +148,17 @@ def result(_: Path) -> Reader:
 
 
 def report(place: Path) -> Reader:
-    """Of `multigen report`: all that a run writes beside its weights."""
+    """Of `multigen report` and `multigen compare`: all that a run writes beside its weights."""
     c = replace(dcgan.PRESETS["tiny"], width=2, steps=4, samples=20, hold=100, conditional=True)
     run = Run(out=str(place / "run"), device="cpu", precision="fp32", log_every=1, validate_every=2)
     runner.train(dcgan.DCGANTrainer, c, run)
     files = {name: data for name, data in content_of(place / "run").items() if not name.endswith(".safetensors")}
-    read = [lambda folder, path: report_on(folder)]
+
+    def compared(folder: Path, path: Path) -> object:
+        again = shutil.copytree(folder, folder / "again")
+        return compare(read_runs([str(folder), str(again)]))
+
+    read = [lambda folder, path: report_on(folder), compared]
     del files["report.html"]
     damaged = [name for name in files if name.endswith(("json", "jsonl", "toml", "png"))]
     return Reader(

@@ -112,8 +112,8 @@ def gather(folder: Path) -> Facts:
         folder=folder,
         recipe=recipe,
         title=_title(recipe),
-        config=table.get("config", {}),
-        run=table.get("run", {}),
+        config=config if isinstance(config := table.get("config"), dict) else {},
+        run=run if isinstance(run := table.get("run"), dict) else {},
         evaluation=evaluation,
         began=began,
         said=[line for line in log if "said" in line or "error" in line],
@@ -144,6 +144,8 @@ def _evaluation(folder: Path) -> dict[str, Any]:
     """`evaluation.json`; what is of another type than it should be is left out."""
     kinds = {"rows": dict, "definitions": dict, "remarks": dict, "steps": dict, "seeds": list, "seconds": float | int}
     found = {k: v for k, v in _json(folder / "evaluation.json").items() if isinstance(v, kinds.get(k, object))}
+    for key in {"definitions", "remarks"} & found.keys():
+        found[key] = {name: text for name, text in found[key].items() if isinstance(text, str)}
     if "rows" in found:
         found["rows"] = {row: dict(_numbers(v)) for row, v in found["rows"].items() if isinstance(v, dict)}
     return found
