@@ -264,7 +264,14 @@ def test_results_are_checked_without_training(
     assert not trained
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"status": "ok", "rows": 3}', '{"status": "ok", "rows": {}}'])
+ODD = [
+    '{"status": "ok", "seeds": [0], "seconds": 1, "rows": ROWS}'.replace("ROWS", rows)
+    for rows in ('{"a": 1}', '{"a": {"b": []}}')
+]
+ODD += ['{"status": "ok", "seeds": [0], "seconds": 1e, "rows": {}}'.replace("1e", "1" + "0" * 400), "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"status": "ok", "rows": 3}', '{"status": "ok", "rows": {}}', *ODD])
 def test_a_damaged_result_is_named(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = several(tmp_path)[2]
     (tmp_path / "results").mkdir()

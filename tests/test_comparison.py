@@ -18,6 +18,7 @@ from multigen.comparison import compare, read_runs, table
 from multigen.config import Run, to_table, write_toml
 from multigen.copies import copy_of
 from multigen.errors import CheckpointError, ConfigError
+from multigen.files import sealed
 from multigen.image import DCGANConfig, SRGANConfig, dcgan, srgan
 from multigen.runs import write_model
 from multigen.text import seqgan
@@ -120,7 +121,7 @@ def test_a_run_that_died_is_told_as_far_as_it_got(tmp_path: Path) -> None:
         file.write('{"step": 11, "sta')
     (half / "evaluation.json").write_text('{"rows": ')
     (half / "checkpoints" / "step-000000010").mkdir(parents=True)
-    (half / "checkpoints" / "step-000000010" / "run.json").write_text('{"state": {"seconds": 4.25}}')
+    (half / "checkpoints" / "step-000000010" / "run.json").write_bytes(sealed({"state": {"seconds": 4.25}}))
     began = {"time": "now", "step": 0, "began": {"commit": "c0ffee", "machine": "another"}}
     (half / "log.jsonl").write_text(f"{json.dumps(began)}\n")
     found = compare(read_runs([str(whole), str(half)]))

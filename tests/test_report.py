@@ -15,6 +15,7 @@ from PIL import Image
 
 from multigen.config import write_toml
 from multigen.errors import ConfigError, DataError
+from multigen.files import sealed
 from multigen.report import write_report
 from multigen.report.charts import chart, thinned, ticks
 from multigen.report.facts import Curve
@@ -94,7 +95,7 @@ def killed(tmp_path: Path) -> Path:
     checkpoint = run / "checkpoints" / "step-000000030"
     checkpoint.mkdir(parents=True)
     held = {"seconds": 130.0, "best_step/adversarial": 30, "best_value/adversarial": 4.0, "stopped/pretrain": 20}
-    (checkpoint / "run.json").write_text(json.dumps({"step": 30, "state": held}))
+    (checkpoint / "run.json").write_bytes(sealed({"step": 30, "state": held}))
     for step in range(5, 45, 5):
         Image.fromarray(pixels(16, 16, seed=step)).save(run / "previews" / f"step-{step:09d}.png")
     return run
@@ -243,6 +244,21 @@ def test_seeds_have_one_above_them(killed: Path, tmp_path: Path) -> None:
     assert [a["href"] for a in page.all("a")] == ["seed-1/report.html", "seed-2/report.html"]
     assert "3.500 ± 0.250" in page.text and "fd_std" not in page.text
     assert "seed-1: 3 updates dropped" in page.text
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"rows": 3, "seeds": 1, "steps": [], "definitions": "none", "seconds": "long", "date": {}},
+        {"rows": {"adversarial/last": {"fd": [], "kd": 10**400}, "real": 1}, "seeds": [0], "remarks": 2},
+    ],
+)
+def test_a_damaged_evaluation_is_shown_as_far_as_it_goes(killed: Path, record: dict[str, Any]) -> None:
+    (killed / "evaluation.json").write_text(json.dumps(record))
+    with (killed / "log.jsonl").open("ab") as log:
+        log.write(b'{"step": 1, "time": {}, "said": "x"}\n\xff\n' + b"[" * 100_000 + b"\n")
+    (killed / "checkpoints" / "step-000000030" / "run.json").write_text('{"state": 3}')
+    assert report(killed).all("h1")
 
 
 # -- parts -------------------------------------------------------------------------------------------------------

@@ -140,11 +140,11 @@ def read_result(path: Path) -> dict[str, Any]:
             raise ValueError("no table")
         return content | {
             "status": str(content["status"]),
-            "rows": dict(content["rows"]),
+            "rows": {row: {m: float(v) for m, v in found.items()} for row, found in content["rows"].items()},
             "seeds": list(content["seeds"]),
             "seconds": float(content["seconds"]),
         }
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read as a result ({error!r}); write it with: multigen bench RECIPE"
         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 import multigen
 from multigen.config import read_toml
 from multigen.errors import ConfigError
-from multigen.files import read_log
+from multigen.files import read_log, unsealed
 
 __all__ = ["Curve", "Facts", "Stage", "gather", "when"]
 
@@ -84,7 +84,7 @@ def gather(folder: Path) -> Facts:
     if not (folder / "config.toml").exists() and seeds:
         runs = [gather(each) for each in seeds]
         first = runs[0]
-        evaluation = _json(folder / "evaluation.json")
+        evaluation = _evaluation(folder)
         above = Facts(
             **{**vars(first), "folder": folder, "seeds": runs, "evaluation": evaluation, "stages": [], "rates": {}}
         )
@@ -98,9 +98,9 @@ def gather(folder: Path) -> Facts:
     table = read_toml(folder / "config.toml")
     log, _ = read_log(folder / "log.jsonl")
     began = [line for line in log if isinstance(line.get("began"), dict)]
-    evaluation = _json(folder / "evaluation.json")
+    evaluation = _evaluation(folder)
     checkpoints = sorted((folder / "checkpoints").glob("step-*/run.json"))
-    checkpoint = _json(checkpoints[-1]) if checkpoints else {}
+    checkpoint = _checkpoint(checkpoints[-1]) if checkpoints else {}
     held = checkpoint.get("state", {})
     metrics, _ = read_log(folder / "metrics.jsonl")
     ends = [line for line in log if not {"began", "finished", "error"}.isdisjoint(line)]
@@ -112,8 +112,8 @@ def gather(folder: Path) -> Facts:
         folder=folder,
         recipe=recipe,
         title=_title(recipe),
-        config=table.get("config", {}),
-        run=table.get("run", {}),
+        config=config if isinstance(config := table.get("config"), dict) else {},
+        run=run if isinstance(run := table.get("run"), dict) else {},
         evaluation=evaluation,
         began=began,
         said=[line for line in log if "said" in line or "error" in line],
@@ -130,6 +130,25 @@ def gather(folder: Path) -> Facts:
             p.stat().st_mtime for n in ("config.toml", "metrics.jsonl", "log.jsonl") if (p := folder / n).exists()
         ),
     )
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """The run.json of a checkpoint, {} for a damaged one."""
+    try:
+        return unsealed(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _evaluation(folder: Path) -> dict[str, Any]:
+    """`evaluation.json`; what is of another type than it should be is left out."""
+    kinds = {"rows": dict, "definitions": dict, "remarks": dict, "steps": dict, "seeds": list, "seconds": float | int}
+    found = {k: v for k, v in _json(folder / "evaluation.json").items() if isinstance(v, kinds.get(k, object))}
+    for key in {"definitions", "remarks"} & found.keys():
+        found[key] = {name: text for name, text in found[key].items() if isinstance(text, str)}
+    if "rows" in found:
+        found["rows"] = {row: dict(_numbers(v)) for row, v in found["rows"].items() if isinstance(v, dict)}
+    return found
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -169,7 +188,8 @@ def _stages(metrics: list[dict[str, Any]], held: dict[str, Any]) -> list[Stage]:
 
 
 def _numbers(line: dict[str, Any]) -> list[tuple[str, float]]:
-    return [(k, float(v)) for k, v in line.items() if isinstance(v, int | float) and not isinstance(v, bool)]
+    numbers = [(k, v) for k, v in line.items() if isinstance(v, float) or (type(v) is int and abs(v) < 1 << 63)]
+    return [(k, float(v)) for k, v in numbers]
 
 
 def _rates(log: list[dict[str, Any]]) -> dict[str, Curve]:
@@ -194,7 +214,8 @@ def _title(recipe: str) -> str:
 def when(moment: str | float) -> str:
     """A time of the log, or one in seconds, as people read it."""
     try:
-        value = datetime.datetime.fromisoformat(moment) if isinstance(moment, str) else None
-    except ValueError:
+        text = isinstance(moment, str)
+        value = datetime.datetime.fromisoformat(moment) if text else datetime.datetime.fromtimestamp(float(moment))
+    except (ValueError, TypeError, ArithmeticError, OSError):
         return str(moment)
-    return (value or datetime.datetime.fromtimestamp(float(moment))).strftime("%Y-%m-%d %H:%M")
+    return value.strftime("%Y-%m-%d %H:%M")
