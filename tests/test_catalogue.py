@@ -10,7 +10,8 @@ import pytest
 
 import multigen
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
-from multigen.cli.evaluate import NAMES
+from multigen.cli.evaluate import NAMES as EVALUATED
+from multigen.cli.kinds import NAMES
 from multigen.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,8 +45,9 @@ def test_data_known_by_name_are_those_of_the_readers() -> None:
 
     names = {data.name for data in DATA}
     assert len(names) == len(DATA)
-    assert {*FETCH, *NAMES} <= names
-    assert all((NAMES[d.name] == "sounds") == (d.modality == "audio") for d in DATA if d.name in NAMES)
+    assert {*FETCH, *NAMES, *EVALUATED} <= names
+    kinds = {"image": "pictures", "text": "texts", "audio": "sounds"}
+    assert all(NAMES[data.name] == kinds[data.modality] for data in DATA if data.name in NAMES)
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     assert [name for name in names if f"`{name}`" not in page and f"--data {name}`" not in page] == []
 
