@@ -24,8 +24,6 @@ from pathlib import Path
 
 import tyro
 
-from multigen.cli import VERBS
-
 __all__ = ["commands", "import_costs", "main", "rounds_of", "table"]
 
 PYTHON = "python"
@@ -38,8 +36,8 @@ Times = tuple[float, float]  # of the clock and of the processor, seconds
 
 
 def commands(model: Path, out: Path) -> dict[str, Words]:
-    """What is timed, as words after `python`; a verb that this version lacks is left out."""
-    found: dict[str, Words] = {
+    """What is timed, as words after `python`."""
+    return {
         PYTHON: ["-c", "pass"],
         "import multigen": ["-c", "import multigen"],
         "multigen --help": ["-m", "multigen", "--help"],
@@ -48,7 +46,6 @@ def commands(model: Path, out: Path) -> dict[str, Words]:
         "multigen sample": ["-m", "multigen", "sample", "--model", model, "-n", "4", "--out", out],
         "recipes.dcgan --help": ["-m", "multigen.recipes.dcgan", "--help"],
     }
-    return {name: words for name, words in found.items() if name != "multigen ls" or "ls" in VERBS}
 
 
 def timed(words: Words) -> Times:
@@ -115,8 +112,6 @@ def main(rounds: int = 10, out: Path | None = None) -> None:
         sample = [sys.executable, "-X", "importtime", *map(str, found["multigen sample"])]
         costs = import_costs(subprocess.run(sample, check=True, capture_output=True, text=True).stderr)
     print(f"{machine()}; {rounds} rounds\n\n{table(rows)}")
-    if "multigen ls" not in rows:
-        print("multigen ls            not timed: this version has no such verb")
     print("\nimports of multigen sample")
     for package, seconds, modules in costs[:SHOWN]:
         print(f"{package:<22}{seconds:9.3f} s, {modules} modules")

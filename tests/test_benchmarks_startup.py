@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import startup
-from benchmarks.startup import commands, import_costs, rounds_of, table, timed
+from benchmarks.startup import import_costs, rounds_of, table, timed
 
 SAID = """import time: self [us] | cumulative | imported package
 import time:       100 |        100 |   torch._C
@@ -39,12 +39,6 @@ def test_the_table_says_what_is_missed() -> None:
     said = table({name: {"min": a, "median": a, "cpu": a, "above": b} for name, (a, b) in rows.items()}).splitlines()
     assert "allowed" in said[0] and "at most" not in said[1]
     assert said[2].endswith("above at most 0.15: MISSED") and said[3].endswith("min at most 3: ok")
-
-
-def test_a_missing_verb_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    for verbs, there in (({"ls": ""}, True), ({}, False)):
-        monkeypatch.setattr(startup, "VERBS", verbs)
-        assert ("multigen ls" in commands(Path("m"), Path("o"))) == there
 
 
 def test_a_command_that_fails_is_no_figure() -> None:
