@@ -12,16 +12,17 @@ __all__ = ["autocast", "choose_device", "choose_precision"]
 
 def choose_device(name: str) -> torch.device:
     """ "auto": this rank's GPU if there is one, else the CPU. Any other name is torch's own: cpu, cuda, cuda:1, mps."""
-    local = int(os.environ.get("LOCAL_RANK", "0"))
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.zeros(1, device=device).item()  # read back, which meta cannot
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device {name!r} cannot be used ({reason}); give auto, cpu, cuda or cuda:N") from error
-    return torch.device("cuda", local) if device.type == "cuda" and device.index is None else device
+    return device
 
 
 def choose_precision(name: str, device: torch.device) -> str:

@@ -121,7 +121,7 @@ def test_options_that_a_resume_may_change_are_options() -> None:
 # -------------------------------------------------------------------------------------------------------- device, precision
 
 
-@pytest.mark.parametrize("device", ["toaster", "cuda:99", "cpu:x"])
+@pytest.mark.parametrize("device", ["toaster", "cuda:99", "cpu:x", "meta"])
 def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> None:
     with pytest.raises(ConfigError, match=rf"device '{device}'.*cuda:N"):
         Whole(ToyConfig(), options(tmp_path / "run", device=device)).fit()

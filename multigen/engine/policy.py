@@ -43,13 +43,12 @@ def group_scaled(values: Tensor, mask: Tensor, floor: float = 1e-6) -> Tensor:
     Shao et al. 2024 (GRPO, arXiv:2402.03300), section 4.1.2, with the batch as the group. Values that differ by less than `floor`
     become 0.
     """
-    weights = mask.to(values)
-    count, total, squares = all_sum(
-        torch.stack([weights.sum(), (values * weights).sum(), (values.square() * weights).sum()])
-    )
+    # In float64, since in float32 the difference of the squares loses deviations of a thousandth of the mean.
+    x, weights = values.double(), mask.double()
+    count, total, squares = all_sum(torch.stack([weights.sum(), (x * weights).sum(), (x.square() * weights).sum()]))
     mean = total / count.clamp(min=1)
     deviation = (squares / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
-    return torch.where(deviation > floor, (values - mean) / deviation.clamp(min=floor), 0.0) * weights
+    return (torch.where(deviation > floor, (x - mean) / deviation.clamp(min=floor), 0.0) * weights).to(values)
 
 
 def policy_gradient(log_probs: Tensor, advantages: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

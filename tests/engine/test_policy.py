@@ -35,6 +35,15 @@ def test_scaling_by_the_group():
     assert group_scaled(torch.full((2, 2), 0.3), mask).abs().sum() == 0  # equal values say nothing
 
 
+@pytest.mark.parametrize("deviation", [1e-2, 1e-4, 1e-5])
+def test_small_differences_of_large_values_are_scaled_by_the_group_too(deviation: float):
+    draw = torch.randn(64, 20, generator=torch.Generator().manual_seed(0))
+    scaled = group_scaled(0.5 + deviation * draw, torch.ones(64, 20, dtype=torch.bool))
+    assert scaled.dtype == torch.float32
+    assert scaled.std(correction=0).item() == pytest.approx(1, rel=1e-4)
+    assert torch.corrcoef(torch.stack([scaled.flatten(), draw.flatten()]))[0, 1] > 0.99
+
+
 def test_divergence_against_torch():
     rng = torch.Generator().manual_seed(0)
     p, q = torch.randn(2, 2, T, V, generator=rng).unbind()
