@@ -72,8 +72,9 @@ def restore(trainer: "Trainer", folder: Path) -> None:
     trainer.state.clear()
     trainer.state |= record["state"]
     trainer.state |= {k: v.to(trainer.device) for k, v in files["state"].items()}
-    for kind, control, name in [k.split("/", 2) for k in trainer.state if k.startswith("signal/")]:
-        trainer.updater.signals[control].held[name] = trainer.state.pop(f"{kind}/{control}/{name}")
+    # What all ranks had heard together is one rank's from here on, as after `Meter.gather`.
+    for key, control, name in [(k, *k.split("/", 2)[1:]) for k in trainer.state if k.startswith("signal/")]:
+        trainer.updater.signals[control].held[name] = trainer.state.pop(key) * (distributed.rank() == 0)
 
 
 def load_networks(trainer: "Trainer", files: Files, what: str) -> None:
