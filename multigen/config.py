@@ -13,6 +13,7 @@ from multigen.errors import ConfigError
 from multigen.files import write_whole
 
 __all__ = [
+    "BELOW_ONE",
     "FREE",
     "Run",
     "check_ranges",
@@ -78,6 +79,10 @@ class Run:
 
 FREE = {"out", "minutes", "workers", "keep", "tensorboard", "data_license", "resume", "start"}
 """Options of a run that a resume may change: they do not touch the numbers."""
+
+
+BELOW_ONE = 1 - 1e-6
+"""The most that a decay of Adam may be: of 1 it would never learn what gradients are like, and torch refuses it."""
 
 
 def check_ranges(config: Any, ranges: Mapping[str, float | tuple[float, float]]) -> None:

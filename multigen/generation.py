@@ -16,7 +16,7 @@ import tyro
 from torch import Tensor, nn
 
 from multigen.collapse import diversity, watch
-from multigen.config import check_ranges, from_table
+from multigen.config import BELOW_ONE, check_ranges, from_table
 from multigen.engine import Batch, Best, Control, Step, TensorSource, Trainer
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import rank
@@ -35,7 +35,7 @@ SHOWN = 64  # samples of a preview
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
     **{"hold": 0, "hold_classes": 0, "samples": 2, "lr": 0, "penalty": 0, "gamma": 0, "clip": 0},
-    **{"ema": (0, 1), "beta2": (0, 1), "betas": (0, 1)},
+    **{"ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
 }
 """Setting -> the least, or the least and the most that it may be, in all methods that have it."""
 

@@ -227,6 +227,8 @@ CASES = {
     "batch 0": Case(recipe_flags("--batch", "0"), "batch 0", "expected 1 or more"),
     "accumulate 0": Case(recipe_flags("--accumulate", "0"), "accumulate 0", "1"),
     "save every 0 steps": Case(recipe_flags("--save-every", "0"), "save_every 0", "1"),
+    "a decay of 1": Case(recipe_flags("--betas", "0.9", "1"), "betas 1.0", "expected 0 to 0.999999"),
+    "nothing to test on": Case(lambda *_: ["tiny", "--test"], "test: no set is named", "at least one"),
     "negative steps": Case(recipe_flags("--steps", "-3"), "steps -3", "0"),
     "device": Case(recipe_flags("--device", "abacus"), "'abacus'", "give auto, cpu, cuda"),
     "resumed with other settings": Case(other_settings, "{}/run", "batch: 2 -> 3; lr: 0.0001 -> 0.5"),

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from multigen.config import check_ranges, from_table
+from multigen.config import BELOW_ONE, check_ranges, from_table
 from multigen.engine import Adam, Batch, Best, Stage, Step, Terms, Trainer, Update, losses
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import rank
@@ -27,7 +27,7 @@ from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.image.data import CropSource, hold_out, open_photos
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
-from multigen.image.upscaling import TestSet, Upscaler, comparison, definitions, open_test_set, score_upscalers
+from multigen.image.upscaling import TestSet, Upscaler, comparison, definitions, open_test_sets, score_upscalers
 from multigen.loading import load_network
 from multigen.places import locate
 from multigen.progress import say
@@ -98,7 +98,7 @@ class SRGANConfig:
             "steps": 0,
         }
         least |= {"pretrain_lr": 0, "lr": 0, "content_weight": 0, "pixel_weight": 0, "adversarial_weight": 0}
-        check_ranges(self, least | {"ema": (0, 1), "betas": (0, 1)})
+        check_ranges(self, least | {"ema": (0, 1), "betas": (0, BELOW_ONE)})
 
 
 PRESETS = {
@@ -245,7 +245,7 @@ class SRGANTrainer(Trainer[SRGANConfig]):
         c = self.config
         factors(c.scale)  # an impossible scale is said first
         photos = open_photos(c.data, skip_bad=c.skip_bad)
-        self.tests = [open_test_set(name, c.scale) for name in c.test]
+        self.tests = open_test_sets(c.test, c.scale)
         train, held = hold_out(photos, min(c.hold, len(photos) // 10))
         source = CropSource(train, c.crop, c.scale, skip_bad=c.skip_bad)
         skipped = photos.skipped + source.skipped

@@ -21,7 +21,7 @@ from multigen.provenance import NOTHING, Provenance
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["TestSet", "Upscaler", "comparison", "open_test_set", "score_upscalers"]
+__all__ = ["TestSet", "Upscaler", "comparison", "open_test_set", "open_test_sets", "score_upscalers"]
 
 
 class Upscaler:
@@ -141,6 +141,19 @@ def open_test_set(data: str, scale: int) -> TestSet:
     found = TestSet.of(name, open_photos(data), scale)
     assert found is not None  # open_photos raises where there is no picture
     return found
+
+
+def open_test_sets(data: Sequence[str], scale: int) -> list[TestSet]:
+    """The sets of `open_test_set`. Raises ConfigError where there is none, or two have one name: it tells their figures apart."""
+    if not data:
+        raise ConfigError("test: no set is named; expected at least one, such as embedded-held-out")
+    sets = [open_test_set(each, scale) for each in data]
+    names = [test.name for test in sets]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(
+            f"test {' '.join(data)}: two sets are called {twice[0]!r}, as their folders are; rename one of the folders"
+        )
+    return sets
 
 
 def score_upscalers(

@@ -58,6 +58,8 @@ class Writer:
         """
         if n < 1:
             raise ConfigError(f"n {n}: expected 1 text or more")
+        if not -(2**63) <= seed < 2**63:
+            raise ConfigError(f"seed {seed}: expected a whole number of at most 64 bits, such as 0")
         if length < 0:
             raise ConfigError(f"length {length}: expected a number of tokens, or 0 for as many as in training")
         length = length or self.length

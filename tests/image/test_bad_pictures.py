@@ -52,6 +52,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     ),
     "negative": (lambda p: ["--data", pictures(p / "p"), "--steps", "-5"], "steps -5: expected 1 or more"),
     "no average": (lambda p: ["--data", pictures(p / "p"), "--ema", "1.5"], "ema 1.5: expected 0 to 1"),
+    "a decay of 1": (lambda p: ["--betas", "0.5", "1"], "betas 1.0: expected 0 to 0.999999"),
     "one of two": (lambda p: ["--data", pictures(p / "p"), "--lr", "1e-3", "-1"], "lr -1.0: expected 0 or more"),
     "both": (
         lambda p: ["--data", pictures(p / "p"), "--test", p / "p", "--hold-classes", "1"],

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from multigen.errors import DataError
+from multigen.errors import ConfigError, DataError
 from multigen.image.data import Photo, read_image
 from multigen.image.degrade import imresize
 from multigen.image.metrics import psnr_y, ssim_y
 from multigen.image.perceptual import open_perceptual
 from multigen.image.srgan import CompactGenerator, SRResNet
-from multigen.image.upscaling import TestSet, Upscaler, comparison, open_test_set, score_upscalers
+from multigen.image.upscaling import TestSet, Upscaler, comparison, open_test_set, open_test_sets, score_upscalers
 from tests.tiny import photos, pixels
 
 
@@ -168,6 +168,16 @@ def test_a_set_in_the_working_folder_has_a_name(tmp_path: Path, monkeypatch: pyt
     photos(tmp_path / "Set5" / "HR", count=1)
     monkeypatch.chdir(tmp_path / "Set5")
     assert open_test_set(data, 4).name
+
+
+def test_sets_that_could_not_be_told_apart_are_refused(tmp_path: Path) -> None:
+    places = [str(photos(tmp_path / name / "photos", count=1)) for name in ("a", "b")]
+    with pytest.raises(ConfigError, match="two sets are called 'photos', as their folders are; rename one"):
+        open_test_sets(places, 4)
+    assert [test.name for test in open_test_sets([*places[:1], "embedded-held-out"], 4)] == [
+        "photos",
+        "embedded-held-out",
+    ]
 
 
 def test_a_set_is_cut_to_a_multiple_of_the_scale_and_reduced(tmp_path: Path) -> None:
