@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from multigen import features
 from multigen.cache import cached
+from multigen.classifier import Classifier, train_classifier
 from multigen.errors import DataError
 from multigen.evaluation import Evaluation
 from multigen.features import Moments
+from multigen.progress import say
 from multigen.sampling import Sampler
 from multigen.sets import ItemSet, Sets, pick, split_off
 
-__all__ = ["Extractor", "Judge", "class_score", "compare", "embed", "embed_real", "measure", "moments"]
+__all__ = ["Extractor", "Judge", "by_classifier", "class_score", "compare", "embed", "embed_real", "measure", "moments"]
 
 PUBLISHED = {"fd_inception": "fid", "kd_inception": "kid", "is_inception": "inception_score"}
 """Figures that may carry the literature's names, since they are computed with its network."""
@@ -45,6 +47,42 @@ class Extractor(NamedTuple):
     """Items (B, ...), as sets hold them -> features (B, D), and class probabilities (B, K) where the network has classes."""
     key: Sequence[str | Tensor] = ()
     """What features depend on besides the items, for the cache: weights that were trained here, or a version."""
+
+
+def by_classifier(
+    kind: str,
+    train: ItemSet,
+    planes: Callable[[Tensor], Tensor],
+    to_input: Callable[[Tensor], Tensor],
+    device: torch.device,
+    key: Sequence[str] = (),
+) -> Extractor:
+    """The features of a classifier that is trained here on labelled items, once: the cache keeps its weights.
+
+    Args:
+        kind: of the file in the cache.
+        train: items with labels.
+        planes: items (B, ...), as the set holds them -> (B, C, H, W).
+        to_input: planes -> what the classifier takes, floats of the same layout.
+        key: what the planes depend on besides the items.
+    """
+    labels, classes = train.labels, len(train.classes)
+    assert labels is not None
+
+    def trained() -> dict[str, Tensor]:
+        say(f"training a classifier of {classes} classes on {train.name}, whose features samples are compared in")
+        return train_classifier(planes(train.items), labels, classes, to_input=to_input, device=device).state_dict()
+
+    network = Classifier(planes(train.items[:1]).shape[1], classes)
+    weights = cached(kind, [train.items, labels, *key], trained)
+    network.load_state_dict(weights)
+    network.to(device).eval()
+
+    def extract(items: Tensor) -> tuple[Tensor, Tensor | None]:
+        h = network.features(to_input(planes(items)))
+        return h, network.head(h).softmax(1)
+
+    return Extractor(extract, [weights[name] for name in sorted(weights)])
 
 
 @torch.no_grad()

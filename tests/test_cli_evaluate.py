@@ -56,7 +56,7 @@ def test_two_folders_are_compared_beside_the_floor(folders: Path, capsys: pytest
 def test_the_classifier_learns_the_classes_of_the_real_pictures(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from multigen.image import judge
+    from multigen import judge
 
     train = judge.train_classifier
     monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))

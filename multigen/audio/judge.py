@@ -14,12 +14,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 from multigen import judge
 from multigen.audio.data import SoundSet, open_sounds
 from multigen.audio.spectral import log_mel
-from multigen.cache import cached
-from multigen.classifier import Classifier, train_classifier
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
-from multigen.judge import Extractor, Judge
-from multigen.progress import say
+from multigen.judge import Extractor, Judge, by_classifier
 from multigen.sets import Sets
 
 __all__ = ["EXTRACTORS", "compare", "logmel", "open_extractor", "open_judge", "spectrogram"]
@@ -67,27 +64,15 @@ def open_extractor(name: str, train: SoundSet, device: torch.device) -> Extracto
 
 
 def _classifier(train: SoundSet, device: torch.device) -> Extractor:
-    rate, labels, classes = train.rate, train.labels, len(train.classes)
-    assert labels is not None
+    rate = train.rate
+
+    def planes(sounds: Tensor) -> Tensor:
+        return torch.cat([spectrogram(x, rate) for x in sounds.split(500)])
 
     def unit(spectra: Tensor) -> Tensor:
         return (spectra + 5) / 4  # about -1.6..1.6
 
-    def trained() -> dict[str, Tensor]:
-        say(f"training a classifier of {classes} classes on {train.name}, whose features samples are compared in")
-        spectra = torch.cat([spectrogram(x, rate) for x in train.items.split(500)])
-        return train_classifier(spectra, labels, classes, to_input=unit, device=device).state_dict()
-
-    network = Classifier(1, classes)
-    weights = cached("sound-classifier", [train.items, labels, f"{rate} Hz"], trained)
-    network.load_state_dict(weights)
-    network.to(device).eval()
-
-    def extract(sounds: Tensor) -> tuple[Tensor, Tensor | None]:
-        h = network.features(unit(spectrogram(sounds, rate)))
-        return h, network.head(h).softmax(1)
-
-    return Extractor(extract, [weights[name] for name in sorted(weights)])
+    return by_classifier("sound-classifier", train, planes, unit, device, [f"{rate} Hz"])
 
 
 def open_judge(

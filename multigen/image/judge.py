@@ -12,14 +12,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from multigen import features, judge
-from multigen.cache import cache_folder, cached
-from multigen.classifier import Classifier, train_classifier
+from multigen.cache import cache_folder
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.image.sampling import grid, to_unit
 from multigen.image.sets import ImageSet
-from multigen.judge import Extractor, Judge, embed
-from multigen.progress import say
+from multigen.judge import Extractor, Judge, by_classifier, embed
 from multigen.sets import Sets
 
 if TYPE_CHECKING:
@@ -46,35 +44,12 @@ def open_extractor(name: str, train: ImageSet | None, device: torch.device) -> E
     if name == "classifier":
         if train is None or train.labels is None:
             raise ConfigError("extractor classifier: the pictures have no labels; take efficientnet_lite0")
-        return _classifier(train, device)
+        return by_classifier("classifier", train, lambda image: image, lambda image: to_unit(image.float()), device)
     if name == "inception":
         return _inception(device)
     if name != "efficientnet_lite0":
         raise ConfigError(f"extractor {name!r}: expected one of {', '.join(EXTRACTORS)}")
     return _efficientnet(device)
-
-
-def _classifier(train: ImageSet, device: torch.device) -> Extractor:
-    def unit(image: Tensor) -> Tensor:
-        return to_unit(image.float())
-
-    assert train.labels is not None
-    network = Classifier(train.images.shape[1], len(train.classes))
-    images, labels, classes = train.images, train.labels, len(train.classes)
-
-    def trained() -> dict[str, Tensor]:
-        say(f"training a classifier of {classes} classes on {train.name}, whose features samples are compared in")
-        return train_classifier(images, labels, classes, to_input=unit, device=device).state_dict()
-
-    weights = cached("classifier", [images, labels], trained)
-    network.load_state_dict(weights)
-    network.to(device).eval()
-
-    def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:
-        h = network.features(unit(image))
-        return h, network.head(h).softmax(1)
-
-    return Extractor(extract, [weights[name] for name in sorted(weights)])
 
 
 def _efficientnet(device: torch.device) -> Extractor:

@@ -29,7 +29,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick_classifier(own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of a few steps: good enough to see that figures are made."""
-    from multigen.audio import judge
+    from multigen import judge
 
     train = judge.train_classifier
     monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from multigen.audio import judge
+from multigen import judge
 from multigen.audio.drums import drums
 from multigen.audio.io import Info, write_sound
 from multigen.cli.evaluate import _common, kind

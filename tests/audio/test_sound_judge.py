@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from multigen.audio import judge
+from multigen import judge
 from multigen.audio.data import SoundSet
 from multigen.audio.drums import CLASSES, drums
 from multigen.audio.judge import compare, logmel, open_extractor, open_judge, spectrogram

@@ -309,7 +309,7 @@ def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, folder: P
 @pytest.fixture
 def quick_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of a few steps: good enough to see that figures are made."""
-    from multigen.image import judge
+    from multigen import judge
 
     train = judge.train_classifier
     monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))

@@ -328,9 +328,9 @@ def test_features_of_real_pictures_are_kept_and_belong_to_their_network(monkeypa
 
 
 def test_a_classifier_trained_anew_makes_features_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train, seeds = judge.train_classifier, iter((0, 1))
+    train, seeds = figures.train_classifier, iter((0, 1))
     quick = {"steps": 5, "batch": 16}
-    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **k, **quick, seed=next(seeds)))
+    monkeypatch.setattr(figures, "train_classifier", lambda *a, **k: train(*a, **k, **quick, seed=next(seeds)))
     images, found = pictures(40, 1, 3), []
     for _ in range(2):
         extract = open_extractor("classifier", images, CPU)
@@ -345,9 +345,9 @@ def test_a_classifier_trained_anew_makes_features_anew(tmp_path: Path, monkeypat
 def test_the_same_labels_make_no_other_classifier_and_features_but_other_labels_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    train, embedded, trained, quick = judge.train_classifier, [], [], {"steps": 3, "batch": 8}
+    train, embedded, trained, quick = figures.train_classifier, [], [], {"steps": 3, "batch": 8}
     monkeypatch.setattr(figures, "embed", lambda *a: embedded.append(a) or embed(*a))
-    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: trained.append(a) or train(*a, **k, **quick))
+    monkeypatch.setattr(figures, "train_classifier", lambda *a, **k: trained.append(a) or train(*a, **k, **quick))
     images, labels = pictures(24, 1, 3), torch.arange(24) % 3
     for known, times in ((labels, 1), (labels, 1), (labels.flip(0), 2)):
         extract = open_extractor("classifier", replace(images, labels=known), CPU)
@@ -395,13 +395,13 @@ def test_nearest_shows_a_copy_above_itself(stub: None) -> None:
 
 
 def test_the_classifier_is_trained_once_and_knows_its_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    train, quick = judge.train_classifier, []
+    train, quick = figures.train_classifier, []
 
     def short(*a: Any, **k: Any) -> nn.Module:
         quick.append(1)
         return train(*a, **{**k, "steps": 30, "batch": 32})
 
-    monkeypatch.setattr(judge, "train_classifier", short)
+    monkeypatch.setattr(figures, "train_classifier", short)
     images = pictures(60, 1, 3)
     for _ in range(2):
         probabilities = open_extractor("classifier", images, CPU).run(images.images)[1]
