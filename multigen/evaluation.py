@@ -130,6 +130,7 @@ def _commit() -> str:
 
 
 def machine() -> str:
+    """The processor, threads, GPU, and versions of torch and Python, in a line."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")

@@ -1,12 +1,13 @@
-"""Where a user's data are."""
+"""Where data are: a user's, and those that packages bring."""
 
 import contextlib
+import importlib.util
 import os
 from pathlib import Path
 
 from multigen.errors import DataError
 
-__all__ = ["NotFound", "locate", "may_not_be_read"]
+__all__ = ["NotFound", "in_package", "locate", "may_not_be_read"]
 
 
 class NotFound(DataError):
@@ -34,6 +35,16 @@ def locate(data: str, expected: str) -> Path:
     if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
         raise may_not_be_read(place)
     return place
+
+
+def in_package(package: str, inside: str) -> Path | None:
+    """A file that an installed package brings, by its path in the package's folder; None where there is none.
+
+    The package is not imported for it: that may take seconds.
+    """
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    return next((path for folder in folders if (path := Path(folder, inside)).is_file()), None)
 
 
 def may_not_be_read(folder: str | Path) -> DataError:

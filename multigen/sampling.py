@@ -16,7 +16,7 @@ from multigen.provenance import NOTHING, Provenance
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Sampler", "slerp", "truncated"]
+__all__ = ["Sampler", "slerp", "tiled", "truncated"]
 
 SHOWN = 100  # samples shown together beside their files, at most
 
@@ -216,3 +216,14 @@ def slerp(start: Tensor, end: Tensor, along: Tensor) -> Tensor:
     sine = angle.sin()
     curved = (((1 - along) * angle).sin() * start + (along * angle).sin() * end) / sine
     return torch.where(sine > 1e-6, curved, start.lerp(end, along))
+
+
+def tiled(tiles: Tensor, columns: int, gap: int) -> Tensor:
+    """Tiles uint8 (N, C, H, W), row by row with white gaps of `gap` pixels, as one sheet, uint8 (C, H', W')."""
+    n, c, h, w = tiles.shape
+    rows = math.ceil(n / columns)
+    sheet = torch.full((c, rows * (h + gap) - gap, columns * (w + gap) - gap), 255, dtype=torch.uint8)
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * (h + gap), i % columns * (w + gap)
+        sheet[:, top : top + h, left : left + w] = tile
+    return sheet

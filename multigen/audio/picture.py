@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from multigen.audio.spectral import log_mel
+from multigen.sampling import tiled
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -31,12 +32,7 @@ def draw(sounds: Tensor, rate: int, columns: int = 0, below: Tensor | None = Non
     if below is not None:
         tiles = [torch.cat([a, _tile(x[0], rate)]) for a, x in zip(tiles, below.float().cpu(), strict=True)]
     columns = columns or max(1, math.ceil(math.sqrt(len(tiles) / 2)))
-    height, rows = tiles[0].shape[0], math.ceil(len(tiles) / columns)
-    sheet = torch.full((rows * (height + GAP) - GAP, columns * (WIDTH + GAP) - GAP), 255, dtype=torch.uint8)
-    for i, tile in enumerate(tiles):
-        top, left = i // columns * (height + GAP), i % columns * (WIDTH + GAP)
-        sheet[top : top + height, left : left + WIDTH] = tile
-    return Image.fromarray(sheet.numpy())
+    return Image.fromarray(tiled(torch.stack(tiles)[:, None], columns, GAP)[0].numpy())
 
 
 def _tile(sound: Tensor, rate: int) -> Tensor:

@@ -49,8 +49,9 @@ class Sampler(sampling.Sampler):
 
     @classmethod
     def of(cls, network: nn.Module, config: Any) -> Self:
-        classes = config.classes if config.conditional else ()
-        return cls(network, config.latent, classes, rate=config.rate, config=config)
+        sampler = super().of(network, config)
+        sampler.rate, sampler.config = config.rate, config
+        return sampler
 
     def finish(self, x: Tensor) -> Tensor:
         return x.float().clamp(-1, 1)

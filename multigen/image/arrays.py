@@ -4,7 +4,6 @@
 """
 
 import gzip
-import importlib.util
 import math
 import tarfile
 import zlib
@@ -17,6 +16,7 @@ from multigen.cache import cache_folder
 from multigen.errors import DataError
 from multigen.files import read_npz
 from multigen.folders import NoTestSplit
+from multigen.places import in_package
 
 __all__ = ["Arrays", "digits", "fetch_cifar10", "fetch_mnist", "read_arrays"]
 
@@ -38,12 +38,10 @@ def digits() -> Arrays:
 
     Raises DataError if the package, or its file, is missing.
     """
-    spec = importlib.util.find_spec("sklearn")  # finds the folder without importing the package
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    paths = [path for folder in folders if (path := Path(folder, "datasets/data/digits.csv.gz")).is_file()]
-    if not paths:
+    path = in_package("sklearn", "datasets/data/digits.csv.gz")
+    if path is None:
         raise DataError("digits: the file sklearn/datasets/data/digits.csv.gz is missing: install scikit-learn anew")
-    table = np.loadtxt(paths[0], delimiter=",")  # (1797, 65): the pixels, then the label
+    table = np.loadtxt(path, delimiter=",")  # (1797, 65): the pixels, then the label
     pixels = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     return Arrays("digits", pixels, table[:, 64].astype(np.int64))
 

@@ -6,7 +6,6 @@ pictures become 8-bit RGB; what cannot be decoded is named with its path, or lef
 
 import contextlib
 import hashlib
-import importlib.util
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from multigen.engine.data import Rows
 from multigen.errors import ConfigError, DataError
 from multigen.folders import find_files
 from multigen.image.degrade import imresize
-from multigen.places import locate
+from multigen.places import in_package, locate
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -250,13 +249,10 @@ def embedded_photos(split: str = "train") -> list[Photo]:
         raise ConfigError(f"no embedded photographs {split!r}; choose from {', '.join(EMBEDDED)}")
     photos = []
     for entry in EMBEDDED[split]:
-        package, inside = entry.split("/", 1)
-        spec = importlib.util.find_spec(package)  # finds the folder without importing the package
-        folders = list(spec.submodule_search_locations or ()) if spec else []
-        paths = [path for folder in folders if (path := Path(folder, inside)).is_file()]
-        if not paths:
+        path = in_package(*entry.split("/", 1))
+        if path is None:
             raise DataError(f"the embedded photograph {entry} is missing: install scikit-image and scikit-learn anew")
-        photos.append(Photo(paths[0].stem, paths[0], *_size(paths[0])))
+        photos.append(Photo(path.stem, path, *_size(path)))
     return photos
 
 

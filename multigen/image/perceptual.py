@@ -48,9 +48,6 @@ class _Normalise(nn.Module):
     mean: Tensor
     std: Tensor
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))

@@ -65,11 +65,5 @@ def grid(images: Tensor, columns: int = 0, gap: int = 2) -> "Picture":
 
     Without `columns` the sheet is about as many pictures wide as high.
     """
-    n, c, h, w = images.shape
-    columns = columns or math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    sheet = torch.full((c, rows * (h + gap) - gap, columns * (w + gap) - gap), 255, dtype=torch.uint8)
-    for i, image in enumerate(images):
-        top, left = i // columns * (h + gap), i % columns * (w + gap)
-        sheet[:, top : top + h, left : left + w] = image
-    return to_pictures(sheet[None])[0]
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    return to_pictures(sampling.tiled(images, columns, gap)[None])[0]

@@ -105,13 +105,11 @@ def open_sets(c: Any) -> sets.Sets[ImageSet]:
 def _place(data: str) -> Path:
     """Where the data lie; fetched if they must be."""
     try:
-        place = locate(data, "a folder of pictures, an .npz file, or one of the names digits, mnist and cifar10")
-    except NotFound as error:
+        place = locate(data, EXPECTED)
+    except NotFound:
         if data in FETCH:
             return FETCH[data]()
-        raise DataError(
-            f"{data}: no such file or folder here or in the folder that MULTIGEN_DATA names; expected {EXPECTED}"
-        ) from error
+        raise
     if not place.is_dir() and place.suffix != ".npz":
         raise DataError(f"{place}: this file is no set of pictures; expected {EXPECTED}")
     return place

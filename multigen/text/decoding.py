@@ -61,8 +61,8 @@ def truncated(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: f
     if top_p < 1:
         ordered, order = logits.sort(descending=True)
         p = ordered.softmax(-1)
-        outside = (p.cumsum(-1) - p >= top_p).scatter(1, order, p.cumsum(-1) - p >= top_p)
-        logits = logits.masked_fill(outside, -torch.inf)
+        outside = p.cumsum(-1) - p >= top_p  # in the order of probability
+        logits = logits.masked_fill(outside.scatter(1, order, outside), -torch.inf)
     return logits
 
 

@@ -81,7 +81,7 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
     ),
     "no test set": (
         lambda p: ["--data", pictures(p / "p"), "--test", p / "gone"],
-        "/gone: no such file or folder here",
+        "/gone: no such file or folder",
     ),
     "one test picture": (
         lambda p: ["--data", pictures(p / "p"), "--test", pictures(p / "t", 1)],
