@@ -70,8 +70,8 @@ class GenerationConfig:
     samples: int = 2_000
     """Samples that are measured, at most as many as there are training items."""
 
-    ranges: ClassVar[Mapping[str, float | tuple[float, float]]] = RANGES
-    """What settings may be; a modality adds its own."""
+    ranges: ClassVar[dict[str, float | tuple[float, float]]] = RANGES
+    """What settings may be; a modality and a method add their own."""
 
     def __post_init__(self):
         check_ranges(self, self.ranges)

@@ -43,7 +43,7 @@ class GameConfig(SoundConfig):
     betas: tuple[float, float] = (0.5, 0.9)
     """Of Adam."""
 
-    ranges = dict(SoundConfig.ranges) | {"lazy": 1}
+    ranges = SoundConfig.ranges | {"lazy": 1}
 
     def __post_init__(self):
         super().__post_init__()

@@ -61,7 +61,7 @@ class WaveGANConfig(GameConfig):
     spectral_width: int = 16
     """Channels of the first layer of such a critic."""
 
-    ranges = dict(GameConfig.ranges) | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16}
+    ranges = GameConfig.ranges | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16}
 
     def __post_init__(self):
         super().__post_init__()

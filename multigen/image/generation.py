@@ -44,10 +44,7 @@ class PictureConfig(GenerationConfig):
 
     any_size: ClassVar[bool] = False
     """Whether the networks take pictures of any size; the others double 4 pixels."""
-    ranges = RANGES | {
-        **{"size": 1, "most": 1, "blocks": (1, 1_000), "expansion": 1, "group": 1},
-        **{"half_life": 0, "augment_share": (0, 1)},
-    }
+    ranges = RANGES | {"size": 1}
 
     def __post_init__(self):
         super().__post_init__()

@@ -60,6 +60,11 @@ class R3GANConfig(PictureConfig):
     half_life: float = 0.03
     """Half-life of the running average in the end, as a share of the run; it grows from 0."""
 
+    ranges = PictureConfig.ranges | {
+        **{"most": 1, "blocks": (1, 1_000), "expansion": 1, "group": 1},
+        **{"half_life": 0, "augment_share": (0, 1)},
+    }
+
     def __post_init__(self):
         super().__post_init__()
         if self.patch not in (legal := [1 << i for i in range(doublings(self.size) + 1)]):

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import tyro
@@ -20,40 +20,6 @@ from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer
 
 __all__ = ["Corpus", "TextConfig", "open_corpus"]
-
-RANGES: dict[str, float | tuple[float, float]] = {
-    **{
-        "length": (2, 1 << 20),
-        "batch": 1,
-        "samples": 10,
-        "judge_steps": 1,
-        "prompt": 0,
-        "oracle_texts": 10,
-        "vocabulary_size": 0,
-        "embedding": 1,
-        "discriminator_embedding": 1,
-        "width": 1,
-    },
-    **{
-        "layers": (1, 1_000),
-        "heads": 1,
-        "mle_steps": 1,
-        "discriminator_steps": 0,
-        "control_steps": 0,
-        "steps": 0,
-        "patience": 0,
-    },
-    **{"critic_steps": 0, "rollouts": 1, "follow": (0, 1), "kl": 0, "negatives": 1, "refill": 1, "discount": (0, 1)},
-    **{
-        "dropout": (0, 1),
-        "mle_lr": 0,
-        "lr": 0,
-        "discriminator_lr": 0,
-        "clip_norm": 0,
-        "weight_decay": 0,
-    },
-}
-"""Setting -> the least, or the least and the most that it may be."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +61,14 @@ class TextConfig:
     prompt: int = 0
     """Tokens of held-out texts that are given, to compare what is written on with what stands there; 0: not measured."""
 
+    ranges: ClassVar[dict[str, float | tuple[float, float]]] = {
+        **{"length": (2, 1 << 20), "batch": 1, "samples": 10, "judge_steps": 1},
+        **{"prompt": 0, "oracle_texts": 10, "vocabulary_size": 0},
+    }
+    """Setting -> the least, or the least and the most that it may be; a method adds its own."""
+
     def __post_init__(self):
-        check_ranges(self, RANGES)
+        check_ranges(self, self.ranges)
 
     @property
     def last(self) -> int | None:

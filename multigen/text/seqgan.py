@@ -116,6 +116,13 @@ class SeqGANConfig(TextConfig):
     weight_decay: float = 0.2
     """Weight of half the squared norm of D's last layer."""
 
+    ranges = TextConfig.ranges | {
+        **{"embedding": 1, "width": 1, "layers": (1, 1_000), "heads": 1, "discriminator_embedding": 1},
+        **{"mle_steps": 1, "patience": 0, "discriminator_steps": 0, "control_steps": 0, "steps": 0, "critic_steps": 0},
+        **{"mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "weight_decay": 0, "dropout": (0, 1)},
+        **{"rollouts": 1, "follow": (0, 1), "discount": (0, 1), "kl": 0, "negatives": 1, "refill": 1},
+    }
+
     @property
     def policy_couples(self) -> bool:
         return self.baseline == "mean" or self.scale_rewards
