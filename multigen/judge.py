@@ -320,7 +320,6 @@ class Judge(Generic[S]):
         for i in range(0, len(items), 100):
             x = self.to_input(items.items[i : i + 100].to(self.device, dtype))
             label = items.labels[i : i + 100].to(self.device) if conditional and items.labels is not None else None
-            found.append(
-                discriminator(x, label).float().reshape(len(x), -1).mean(1).cpu()
-            )  # of several logits the mean
+            logits = discriminator(x, label).float().reshape(len(x), -1)  # (B, critics)
+            found.append(logits.mean(1).cpu())
         return torch.cat(found)

@@ -26,7 +26,7 @@ from multigen.places import locate
 from multigen.progress import say
 from multigen.sets import ItemSet, numbered, numbered_as
 
-__all__ = ["CUTS", "DRUMS", "SliceSource", "SoundSet", "check_audible", "open_sets", "open_sounds", "trimmed"]
+__all__ = ["CUTS", "DRUMS", "Silent", "SliceSource", "SoundSet", "check_audible", "open_sets", "open_sounds", "trimmed"]
 
 CUTS = ("start", "onsets", "slices", "random")
 DRUMS = {"train": (4_000, 0), "test": (1_000, 1)}
@@ -296,12 +296,21 @@ def _find(place: Path, split: str, test_files: str) -> tuple[Path, Path, list[Pa
     return place, place, tests if split == "test" else sorted({*paths} - {*tests})
 
 
+class Silent(DataError):
+    """A recording in which nothing is to be heard."""
+
+
 def check_audible(path: Path, sound: Tensor) -> None:
-    """Raises DataError for silence, which can neither be trimmed nor scaled, and for channels whose mean overflows."""
+    """Raises Silent for silence, which can neither be trimmed nor scaled, and DataError for channels whose mean overflows."""
     peak = float(sound.abs().max())
-    if not SILENCE <= peak < math.inf:
-        level = f"{20 * math.log10(peak):.0f}" if peak else "-inf"
+    if not peak < math.inf:
         raise DataError(
+            f"{path}: samples so large that their mean over the channels is {peak}; expected such about -1..1: scale them, or go "
+            "on without this file: --skip-bad"
+        )
+    if peak < SILENCE:
+        level = f"{20 * math.log10(peak):.0f}" if peak else "-inf"
+        raise Silent(
             f"{path}: a peak of {level} dB of full scale, once averaged to one channel and resampled; expected -60 or more: "
             "silence is no data; remove it, or go on without it: --skip-bad"
         )

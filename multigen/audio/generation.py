@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from multigen import features, generation, sampling
+from multigen import generation, sampling
 from multigen.audio.augment import diff_augment, parse_policy
 from multigen.audio.data import SoundSet, open_sets
 from multigen.audio.io import write_sound
-from multigen.audio.judge import WINDOW, logmel, open_judge, spectrogram
+from multigen.audio.judge import WINDOW, nearest_recordings, open_judge, spectrogram
 from multigen.audio.picture import draw
 from multigen.audio.sampling import Sampler, joined
 from multigen.engine import Batch, Step
@@ -114,7 +114,7 @@ class SoundTrainer(GenerationTrainer[C]):
         """Writes `nearest.png` and `nearest.wav`: samples and the training recording nearest to each, by log-mel spectra."""
         rate, train = self.config.rate, self.judge.sets.train.items
         fake = samples.sample(SHOWN)
-        real = train[features.nearest(logmel(fake, rate), logmel(train, rate))[1]]
+        real = nearest_recordings(fake, train, rate)
         draw(fake, rate, columns=SHOWN // 3, below=real).save(self.folder / "nearest.png")
         pairs = torch.stack([fake, real], 1).flatten(0, 1)  # (2 N, 1, T), a sample and then its recording
         write_sound(self.folder / "nearest.wav", joined(pairs, rate), rate)

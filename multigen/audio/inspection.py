@@ -9,7 +9,7 @@ from statistics import median, quantiles
 
 from torch import Tensor
 
-from multigen.audio.data import check_audible, trimmed
+from multigen.audio.data import DRUMS, Silent, check_audible, trimmed
 from multigen.audio.drums import CLASSES
 from multigen.audio.io import SUFFIXES, Info, read_info, read_sound
 from multigen.errors import DataError
@@ -58,9 +58,9 @@ def inspect_sounds(data: str) -> Inspection:
     """
     if data == "drums":
         found = Inspection()
-        found.add(
-            "items", {"train": 4_000, "test": 1_000}, "4,000 to train, 1,000 to test, made when they are asked for"
-        )
+        counts = {split: count for split, (count, _) in DRUMS.items()}
+        words = ", ".join(f"{count:,} to {split}" for split, count in counts.items())
+        found.add("items", counts, f"{words}, made when they are asked for")
         found.add("classes", list(CLASSES), f"{len(CLASSES)}: {', '.join(CLASSES)}")
         found.suggestions = [Suggestion("wavegan", "laptop", (), "the preset laptop was made for them")]
         return found
@@ -72,7 +72,7 @@ def inspect_sounds(data: str) -> Inspection:
         try:
             heard.append(_listen(path))
         except DataError as error:
-            silent += "silence is no data" in str(error)
+            silent += isinstance(error, Silent)
             found.unreadable.append((path, str(error)))
     if not heard:
         raise DataError(f"{data}: none of {len(paths)} recordings can be read; {found.unreadable[0][1]}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from multigen import judge
+from multigen import features, judge
 from multigen.audio.data import SoundSet, open_sounds
 from multigen.audio.spectral import log_mel
 from multigen.errors import ConfigError
@@ -19,7 +19,7 @@ from multigen.evaluation import Evaluation
 from multigen.judge import Extractor, Judge, by_classifier
 from multigen.sets import Sets
 
-__all__ = ["EXTRACTORS", "compare", "logmel", "open_extractor", "open_judge", "spectrogram"]
+__all__ = ["EXTRACTORS", "compare", "logmel", "nearest_recordings", "open_extractor", "open_judge", "spectrogram"]
 
 WINDOW, HOP = 0.032, 0.008  # seconds
 BANDS, PARTS = 40, 8
@@ -42,6 +42,11 @@ def logmel(sounds: Tensor, rate: int) -> Tensor:
     """Features (N, BANDS * PARTS) of sounds (N, 1, T): see `EXTRACTORS`."""
     parts = [adaptive_avg_pool2d(spectrogram(x, rate), (BANDS, PARTS)).flatten(1) for x in sounds.split(500)]
     return torch.cat(parts)
+
+
+def nearest_recordings(sounds: Tensor, train: Tensor, rate: int) -> Tensor:
+    """Of the recordings (M, 1, T) the one nearest to each sound (N, 1, T), by log-mel spectra."""
+    return train[features.nearest(logmel(sounds, rate), logmel(train, rate))[1]]
 
 
 def open_extractor(name: str, train: SoundSet, device: torch.device) -> Extractor:

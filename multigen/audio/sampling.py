@@ -85,15 +85,12 @@ class Sampler(sampling.Sampler):
 
     def nearest(self, samples: Tensor) -> Tensor:
         """The training recording nearest to each sound (N, 1, T), by log-mel spectra. DataError where there are none."""
-        from multigen import features
         from multigen.audio.data import open_sets
-        from multigen.audio.judge import logmel
+        from multigen.audio.judge import nearest_recordings
 
         if self.config is None:
             raise DataError("the generator's configuration is not known; load it from a model folder")
-        train = open_sets(self.config).train.items
-        found = features.nearest(logmel(samples, self.rate), logmel(train, self.rate))[1]
-        return train[found]
+        return nearest_recordings(samples, open_sets(self.config).train.items, self.rate)
 
 
 def joined(sounds: Tensor, rate: int) -> Tensor:

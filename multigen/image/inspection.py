@@ -128,9 +128,8 @@ def _look(path: Path, height: int, width: int) -> _Look:
 
     with open_picture(path) as file:
         grey = Image.getmodebase(file.mode) == "L"
-        file.draft(
-            None, (8 * SMALL, 8 * SMALL)
-        )  # JPEGs are then decoded at down to an eighth of their size; others whole
+        # JPEGs are then decoded at down to an eighth of their size; others whole.
+        file.draft(None, (8 * SMALL, 8 * SMALL))
         file.load()
         alpha = file.has_transparency_data
         plain = file.mode in ("L", "RGB") and not alpha

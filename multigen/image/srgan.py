@@ -163,9 +163,8 @@ class SRResNet(nn.Module):
         )
         up = [[nn.Conv2d(width, width * f * f, 3, padding=1), nn.PixelShuffle(f), nn.PReLU()] for f in factors(scale)]
         self.tail = nn.Sequential(*[layer for group in up for layer in group], nn.Conv2d(width, 3, 9, padding=4))
-        self.radius = (
-            4 + 2 * blocks + 1 + len(up) + 4
-        )  # pixels of the input, on each side, that an output may depend on
+        # Pixels of the input, on each side, that an output may depend on.
+        self.radius = 4 + 2 * blocks + 1 + len(up) + 4
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.head(image)  # (B, C, H, W)

@@ -64,7 +64,7 @@ BAD = {
     faint: "a peak of -61 dB",
     opposed: "a peak of -inf dB of full scale, once averaged",
     high: r"a peak of -\d+ dB",
-    overflowing: "a peak of (inf|nan) dB",
+    overflowing: r"so large that their mean over the channels is (inf|nan); expected such about -1\.\.1: scale them",
     broken: "it cannot be decoded",
     empty: "it cannot be decoded",
     without_samples: "its header promises 0 frames",

@@ -190,8 +190,8 @@ CASES = {
     "control steps": setting("--control-steps -1", "0 or more"),
     "discriminator steps": setting("--discriminator-steps -1", "0 or more"),
     "critic steps": setting("--critic-steps -2", "0 or more"),
-    "length": setting("--length 1", "2 or more"),
-    "length below 0": setting("--length -4", "2 or more"),
+    "length": setting("--length 1", "2 to 1048576"),
+    "length below 0": setting("--length -4", "2 to 1048576"),
     "batch": setting("--batch 0", "1 or more"),
     "samples": setting("--samples 3", "10 or more"),
     "judge steps": setting("--judge-steps 0", "1 or more"),
@@ -208,7 +208,7 @@ CASES = {
     "patience": setting("--patience -1", "0 or more"),
     "embedding": setting("--embedding 0", "1 or more"),
     "embedding of D": setting("--discriminator-embedding 0", "1 or more"),
-    "layers": setting("--layers 0", "1 or more"),
+    "layers": setting("--layers 0", "1 to 1000"),
     "another tokenizer than the model's": Case(
         flags("--from {}/run --tokenizer characters"), "tokenizer 'characters': {}/run/model", "give --tokenizer words"
     ),
