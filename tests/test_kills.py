@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,9 @@ def started(method: str, words: str, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def wait_for(process: subprocess.Popen[bytes], there: Path, glob: str = "*", step: int = 0) -> None:
-    """Until a file or checkpoint of that name, and of that step or a later one, is there."""
-    while process.poll() is None and not any(int(p.name[5:] or 0) >= step if step else True for p in there.glob(glob)):
+def wait_for(process: subprocess.Popen[bytes], there: Callable[[], bool]) -> None:
+    """Until it is there, or the process has ended."""
+    while process.poll() is None and not there():
         time.sleep(0.002)
 
 
@@ -48,7 +49,7 @@ def assert_same_ends(a: Path, b: Path) -> None:
     assert saved_numbers(a) == saved_numbers(b)
     names = sorted(p.name for p in (a / "model").iterdir())
     assert names == sorted(p.name for p in (b / "model").iterdir())
-    for name in names:
+    for name in {*names} - {"README.md"}:  # the card says how long training took
         assert (a / "model" / name).read_bytes() == (b / "model" / name).read_bytes(), name
     rows = [json.loads((run / "evaluation.json").read_text())["rows"] for run in (a, b)]
     assert rows[0] == rows[1]
@@ -63,17 +64,16 @@ def test_a_run_killed_at_five_moments_and_as_it_ends(method: str, tmp_path: Path
     steps = sorted(moments.randrange(1, 50) for _ in range(KILLS))
     process, alive = started(method, f"{words} --out cut", tmp_path), 0
     for step in steps:
-        wait_for(process, run / "checkpoints", "step-*", step)
+        wait_for(process, lambda step=step: any(int(p.name[5:]) >= step for p in checkpoints(run)))
         alive += killed(process, moments.uniform(0, 0.1))
         process = started(method, "--resume cut", tmp_path)
     # As the model folder is written, and before the figures are.
-    wait_for(process, run, "model")
+    wait_for(process, (run / "model").exists)
     alive += killed(process, 0)
     assert not (run / "evaluation.json").exists()
     process = started(method, "--resume cut", tmp_path)
-    wait_for(process, run / "model", "config.json")
+    wait_for(process, (run / "model" / "config.json").exists)
     alive += killed(process, moments.uniform(0, 0.3))
     finish(method, "cut", tmp_path)
     assert alive == KILLS + 2
-    assert len(checkpoints(run)) >= 1
     assert_same_ends(tmp_path / "whole", run)
