@@ -18,7 +18,7 @@ from torch import Tensor
 
 from multigen import sets
 from multigen.audio.drums import CLASSES, drums
-from multigen.audio.io import SUFFIXES, read_sound, resample
+from multigen.audio.io import SUFFIXES, check_rates, read_sound, resample
 from multigen.engine.data import Batch, Rows, TensorSource
 from multigen.errors import ConfigError, DataError
 from multigen.folders import NoTestSplit, file_classes, find_files, split_folder
@@ -253,6 +253,7 @@ def _from_files(
             sound, before = read_sound(path, mono=False)  # (C, T)
             mono = sound.mean(0)  # (T,)
             if before != rate:
+                check_rates(path, before, rate)
                 mono = resample(mono, before, rate)
             check_audible(path, mono)
         except DataError as error:

@@ -6,6 +6,7 @@ early, one NaN spoils a training run. Here each is a DataError that names the fi
 
 import contextlib
 import io
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from multigen.progress import say
 if TYPE_CHECKING:
     from soundfile import SoundFile
 
-__all__ = ["SUFFIXES", "Info", "read_info", "read_sound", "resample", "write_sound"]
+__all__ = ["SUFFIXES", "Info", "check_rates", "read_info", "read_sound", "resample", "write_sound"]
 
 SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".ogg", ".opus", ".wav")
 """What is taken for a sound in a folder, in upper or lower case."""
@@ -40,6 +41,8 @@ FILTER_WIDTH = 64
 """Zero crossings on each side of the resampler's windowed sinc. With torchaudio's 6 a tone at 1.05 of the new Nyquist
 frequency comes back as a third of its amplitude and one at .9 loses a quarter; with 64, under .001 both; as fast."""
 BLOCK = 1 << 16  # frames encoded at once: libsndfile's Vorbis encoder overflows the stack on minutes in one piece
+KERNEL = 1 << 27  # numbers in a resampler's filters, at most: a gigabyte
+RAISED = 64  # times that a rate is raised at most
 LONGEST = 1 << 31  # frames, 12 hours at 48 kHz: more is a damaged header
 UNKNOWN = 0x7FFF0000  # bytes: from here on, the size that programs write which do not know it yet (into a pipe)
 TAIL = 1 << 16  # bytes: the most that a page of Ogg has is 65,307
@@ -87,7 +90,7 @@ def read_sound(
 
     Raises:
         DataError: as `read_info`; data that end early or cannot be decoded, NaN or infinite samples, or a part that does
-            not lie in the file.
+            not lie in the file; a rate that cannot be brought to `rate` (`check_rates`).
     """
     import soundfile
 
@@ -114,7 +117,10 @@ def read_sound(
     sound = torch.from_numpy(np.ascontiguousarray(samples.T))  # (C, T)
     if mono:
         sound = sound.mean(0, keepdim=True)  # (1, T)
-    return (resample(sound, before, rate), rate) if rate else (sound, before)
+    if not rate:
+        return sound, before
+    check_rates(path, before, rate)
+    return resample(sound, before, rate), rate
 
 
 @contextlib.contextmanager
@@ -249,6 +255,14 @@ def _encode(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: s
 
 
 # ---------------------------------------------------------------------------------------------------- rates
+
+
+def check_rates(path: str | Path, before: int, after: int) -> None:
+    """Raises DataError for a rate of a file, in a damaged header as a rule, from which `resample` would take gigabytes."""
+    shared = math.gcd(before, after)
+    old, new = before // shared, after // shared
+    if old * new + 2 * FILTER_WIDTH * max(old, new) > KERNEL or after > RAISED * before:
+        raise _bad(path, f"its rate of {before} Hz cannot be brought to the {after} Hz that are wanted")
 
 
 def resample(sound: Tensor, before: int, after: int) -> Tensor:

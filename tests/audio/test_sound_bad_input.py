@@ -54,6 +54,14 @@ def undefined(path: Path) -> None:
     soundfile.write(path, np.array([0.1, np.nan, 0.2], np.float32), RATE, "FLOAT")
 
 
+def odd_rate(path: Path) -> None:
+    write(path, sine(1000), 999_983)
+
+
+def no_rate(path: Path) -> None:
+    write(path, sine(1000), 3)
+
+
 def cut_off(path: Path) -> None:
     write(path, sine(1000))
     path.write_bytes(path.read_bytes()[:-100])
@@ -69,6 +77,8 @@ BAD = {
     empty: "it cannot be decoded",
     without_samples: "its header promises 0 frames",
     undefined: "1 of its samples are NaN",
+    odd_rate: "its rate of 999983 Hz cannot be brought to the",
+    no_rate: "its rate of 3 Hz cannot be brought to the",
     cut_off: "it was cut off",
 }
 
