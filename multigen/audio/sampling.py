@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from multigen import sampling
+from multigen import hub, sampling
 from multigen.audio.io import write_sound
 from multigen.audio.picture import draw
 from multigen.errors import DataError, MultigenError
@@ -90,6 +90,10 @@ class Sampler(sampling.Sampler):
 
         if self.config is None:
             raise DataError("the generator's configuration is not known; load it from a model folder")
+        if str(self.origin.get("model", "")).startswith(hub.PREFIX):
+            raise DataError(
+                "its recordings are with those who trained it: folders that a model of the hub names are not read"
+            )
         return nearest_recordings(samples, open_sets(self.config).train.items, self.rate)
 
 

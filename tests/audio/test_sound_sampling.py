@@ -149,6 +149,10 @@ def test_sample_without_the_recordings_says_so(tmp_path: Path, capsys: pytest.Ca
         return said
 
     assert sampled(labelled) == sampled(run) == there
+    of_the_hub = multigen.load(str(run))
+    of_the_hub.origin = {"model": "hf:somebody/drums"}
+    with pytest.raises(DataError, match="folders that a model of the hub names are not read"):
+        of_the_hub.nearest(of_the_hub.sample(2))
     table.unlink()
     assert sampled(labelled) == gone
     shutil.rmtree(folder)
