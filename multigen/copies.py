@@ -79,8 +79,8 @@ def check_name(path: Path) -> None:
 
 
 def _is_module(name: str) -> bool:
-    """Whether `import name` finds a module, those in the present folder apart."""
-    if name in sys.stdlib_module_names:
+    """Whether `import name` finds a module, those in the present folder apart, where multigen itself may lie."""
+    if name in sys.stdlib_module_names or name == __package__:
         return True
     found = PathFinder.find_spec(name, [place for place in sys.path if place and Path(place).resolve() != Path.cwd()])
     return found is not None and bool(found.origin)  # without one it is a mere folder, which hides nothing
