@@ -27,7 +27,7 @@ from multigen.recipes.benchmark import Recipe, figures, read_recipe, read_result
 __all__ = ["merged", "run", "shortened"]
 
 QUICK_MINUTES = 0.4  # of training; with data, floors and measurements a recipe then takes about a minute
-QUICK = {"samples": 100, "judge_steps": 50, "negatives": 256}
+QUICK = {"samples": 100, "rollouts": 1, "judge_steps": 5, "negatives": 256}
 """Setting -> the most that a quick run takes: of these come measurements that would last longer than the training."""
 
 
