@@ -317,7 +317,7 @@ def test_a_quick_run_leaves_results_alone_and_checks_nothing(
 
 
 def test_a_quick_run_measures_little() -> None:
-    config = SeqGANConfig(samples=10_000, judge_steps=40, negatives=2_000)
+    config = SeqGANConfig(samples=10_000, judge_steps=4, negatives=2_000)
     short = shortened(config)
-    assert (short.samples, short.judge_steps, short.test) == (100, 40, "")
+    assert (short.samples, short.judge_steps, short.test) == (100, 4, "")
     assert short.negatives < config.negatives and short.steps == config.steps
