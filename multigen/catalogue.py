@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-__all__ = ["BENCHMARKS", "DATA", "METHODS", "Benchmark", "DataSet", "Method", "benchmarks"]
+__all__ = ["BENCHMARKS", "DATA", "METHODS", "Benchmark", "DataSet", "Method", "benchmarks", "heading"]
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,19 @@ BENCHMARKS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "r
 """Folder of the benchmark recipes: an installed package has it within, a checkout beside the package."""
 
 
+def heading(text: str) -> str:
+    """The comment that a recipe begins with, as one line."""
+    comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return " ".join(line.removeprefix("#").strip() for line in comment)
+
+
 def benchmarks() -> list[Benchmark]:
     """The benchmark recipes, by name."""
     found = []
     for path in sorted(BENCHMARKS.glob("*.toml")):
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
-        comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
-        about = " ".join(line.removeprefix("#").strip() for line in comment).partition(". ")[0].removesuffix(".")
+        about = heading(text).partition(". ")[0].removesuffix(".")
         found.append(
             Benchmark(
                 path.stem, str(path), table["recipe"], table.get("preset", "default"), table.get("needs", ""), about

@@ -66,7 +66,7 @@ class Run:
     resume: str = ""
     """A run folder (or a folder of runs: the newest) to go on with."""
     start: Annotated[str, tyro.conf.arg(name="from")] = ""
-    """A run or model folder whose weights training starts from (fine-tuning)."""
+    """A run or model folder, or hf:OWNER/NAME, whose weights training starts from (fine-tuning)."""
 
     def __post_init__(self):
         least = {"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1}

@@ -21,7 +21,7 @@ def choose_device(name: str) -> torch.device:
         torch.zeros(1, device=device).item()  # read back, which meta cannot
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {name!r} cannot be used ({reason}); give auto, cpu, cuda or cuda:N") from error
+        raise ConfigError(f"device {name!r} cannot be used ({reason}); give auto, cpu, cuda, cuda:N or mps") from error
     return device
 
 

@@ -8,6 +8,7 @@ MultigenError
 └── Interrupted       Ctrl-C or SIGTERM; what was trained is saved
 """
 
+import io
 import os
 import sys
 import traceback
@@ -62,6 +63,8 @@ def exit_code(action: Callable[[], object]) -> int:
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
     traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too."""
     global _traced
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a file's name may be no text
     _traced = TRACEBACK in sys.argv
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     try:

@@ -1,17 +1,20 @@
 """Files that are there whole or not at all, and what tells whole ones from damaged ones."""
 
+import contextlib
 import json
 import os
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from multigen.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["flush_folder", "read_log", "read_npz", "sealed", "unsealed", "write_flushed", "write_whole"]
+__all__ = ["flush_folder", "read_log", "read_npz", "sealed", "unsealed", "write_flushed", "write_whole", "writing"]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -19,6 +22,15 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+@contextlib.contextmanager
+def writing(out: Path, other: str = "another file for --out") -> Iterator[None]:
+    """Within it a command writes what the user asked for to `out`: an OSError becomes a DataError that says to give `other`."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error.strerror or error}); give {other}") from error
 
 
 def write_flushed(path: Path, data: bytes) -> None:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from multigen.engine.randomness import key
-from multigen.errors import ConfigError, DataError
+from multigen.errors import ConfigError
+from multigen.files import writing
 from multigen.provenance import NOTHING, Provenance
 
 if TYPE_CHECKING:
@@ -153,15 +154,11 @@ class Sampler:
                 f"--out {out}: {len(older)} other samples would stay in it, such as {older[0].name}; give another folder"
             )
         sheet = out.with_name(f"{out.name}-{self.sheet}") if out.name else out / self.sheet  # lest it pass for a sample
-        try:
+        with writing(out, "another folder for --out"):
             out.mkdir(parents=True, exist_ok=True)
             for i, sample in enumerate(samples):
                 self.write(sample, out / f"{i:04d}{self.suffix}", {**about, "index": i} if about else about)
             (show or self.show)(samples[:SHOWN], sheet, about)
-        except OSError as error:
-            raise DataError(
-                f"{out} cannot be written ({error.strerror or error}); give another folder for --out"
-            ) from error
         return f"{len(samples)} {self.noun} in {out}, the first of them together in {sheet}"
 
     def _labels(self, n: int, label: str | int | Tensor | None) -> Tensor | None:

@@ -241,6 +241,23 @@ def test_an_outcome_is_a_plain_table() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("words", ["--check --quick", "--results page.md --check", "--results page.md --json"])
+def test_options_that_exclude_each_other_are_named(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert multigen(["bench", tmp_path / "none.toml", *words.split()]) == 2
+    said = capsys.readouterr().err
+    assert "do not go together" in said and all(word in said for word in words.split() if word.startswith("--"))
+
+
+def test_a_result_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert bench(written(tmp_path), "--out", tmp_path / "file") == 2
+    said = capsys.readouterr().err
+    assert "mine.json cannot be written" in said and "the run's folder has evaluation.json" in said
+    assert "Traceback" not in said
+
+
 def test_without_a_recipe_one_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert multigen(["bench"]) == 2
     assert "no recipe given" in capsys.readouterr().err

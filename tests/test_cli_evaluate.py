@@ -109,7 +109,7 @@ def test_what_is_wrong_is_said_in_one_line(folders: Path, quick: None, capsys: p
         ([*two, "--out", folders / "real"], f"{folders / 'real'} cannot be written .*; give another file for --out"),
         ([*two, "--out", folders / "few" / "1.png" / "x.json"], "cannot be written .*; give another file for --out"),
         ([*two, "--size", "0"], "size 0, .*: expected a size of 1 or more"),
-        ([*two, "--device", "abacus"], "device 'abacus' cannot be used .*; give auto, cpu, cuda or cuda:N"),
+        ([*two, "--device", "abacus"], "device 'abacus' cannot be used .*; give auto, cpu, cuda, cuda:N or mps"),
         (["--real", folders / "real", "--fake", "nowhere"], "nowhere: no such file or folder"),
     ):
         assert evaluate(*words) == 2

@@ -136,7 +136,7 @@ def test_what_cannot_be_exported_is_named(
 
 
 @pytest.mark.slow
-def test_a_file_that_differs_is_not_kept(
+def test_a_file_that_differs_or_cannot_be_run_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong: Callable[..., float] = lambda *_: 0.5  # noqa: E731
@@ -144,4 +144,12 @@ def test_a_file_that_differs_is_not_kept(
     run = generator(tmp_path / "run", "gan", False)
     assert tiny.multigen(["export", run, "--out", tmp_path / "g.onnx"]) == 2
     assert "differs from torch's by 0.5, expected 0.0001 at most" in capsys.readouterr().err
+    assert not (tmp_path / "g.onnx").exists()
+
+    def broken(*_: Any) -> float:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(export, "_difference", broken)
+    with pytest.raises(RuntimeError, match="no such operator"):
+        export.write(export.describe(multigen.load(str(run))), tmp_path / "g.onnx", {})
     assert not (tmp_path / "g.onnx").exists()

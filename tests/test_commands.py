@@ -71,7 +71,9 @@ def test_the_same_thing_has_the_same_name_everywhere(helps: dict[str, list]) -> 
     for verb in ("sample", "interpolate"):
         assert {"--class", "--truncation"} <= options[verb], verb
     assert "--temperature" in options["write"]
-    for verb in ("ls", "evaluate", "bench"):
+    for verb in ("sample", "interpolate", "upscale", "write", "export"):
+        assert "--code" in options[verb] and "hf:OWNER/NAME" in helps[verb][1], verb
+    for verb in ("ls", "inspect", "doctor", "compare", "evaluate", "bench"):
         assert "--json" in options[verb], verb
 
 

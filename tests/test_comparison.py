@@ -254,7 +254,10 @@ def test_upscalers_show_the_same_crops(tmp_path: Path, capsys: pytest.CaptureFix
     assert "no crops of enlarged pictures" in capsys.readouterr().out
 
 
-def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line_and_write_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     a, b = run(tmp_path / "a", PICTURES), run(tmp_path / "b", PICTURES)
     (tmp_path / "file").touch()
     for words, message in [
@@ -268,3 +271,4 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert tiny.multigen(["compare", *words]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "comparison").exists()

@@ -9,9 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multigen.files import read_log, read_npz, sealed, unsealed
+from multigen.errors import DataError
+from multigen.files import read_log, read_npz, sealed, unsealed, writing
 
 RECORD = {"step": 6, "lr": 0.1 + 0.2, "name": "päth", "state": {"a": [1, None], "b": float("inf")}}
+
+
+def test_what_cannot_be_written_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "x.json"
+    named = r"file/x.json cannot be written \(Not a directory\); give another file for --out"
+    with pytest.raises(DataError, match=named), writing(out):
+        out.write_text("")
+    other = r"\(the encoder's words\); give another folder for --out"
+    with pytest.raises(DataError, match=other), writing(out, "another folder for --out"):
+        raise OSError("the encoder's words")
 
 
 def test_what_is_sealed_comes_back() -> None:

@@ -1,6 +1,7 @@
 """The command `multigen inspect`."""
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -28,6 +29,19 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, capsys: pytest.Capture
     assert (printed["data"], printed["kind"], printed["files"]) == (str(path), "texts", {".txt": 1})
     assert printed["texts"] == {"count": 3, "unit": "paragraph"} and printed["unreadable"] == []
     assert printed["suggestions"][0]["command"].startswith("multigen train seqgan default --data")
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_names_of_files_that_are_no_text_can_be_printed(words: list[str], tmp_path: Path) -> None:
+    root = tiny.photos(tmp_path / "photos", count=3, side=70)
+    try:
+        (root / os.fsdecode(b"a\xff.png")).write_bytes(b"none")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = tiny.python("-m", "multigen", "inspect", root, *words, cwd=tmp_path, env=strict)
+    assert done.returncode == 0, done.stderr
+    assert r"a\udcff.png" in done.stdout
 
 
 def test_mixed_folders_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

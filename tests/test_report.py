@@ -246,6 +246,37 @@ def test_seeds_have_one_above_them(killed: Path, tmp_path: Path) -> None:
     assert "seed-1: 3 updates dropped" in page.text
 
 
+def test_of_seeds_the_one_that_has_not_ended_is_named(killed: Path, tmp_path: Path) -> None:
+    above = tmp_path / "several"
+    for seed in (1, 2):
+        shutil.copytree(killed, above / f"seed-{seed}")
+    ended = {"time": "2026-01-31T12:00:00", "step": 90, "finished": True}
+    write_lines(above / "seed-1" / "log.jsonl", [ended])
+    page = report(above)
+    assert "seed-2:Not finished: last heard of at step 40 of stage adversarial" in page.text
+    assert f"--resume '{(above / 'seed-2').resolve()}'" in page.text or f"--resume {above / 'seed-2'}" in page.text
+    write_lines(above / "seed-2" / "log.jsonl", [ended])
+    assert "Finished after 80 steps in 260 s" in report(above).text.replace("4 min", "260 s")
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("python path/my_gan.py tiny", "path/my_gan.py"),
+        ("python -m my_gan tiny", "my_gan.py"),
+        ("", "my_gan.py"),
+    ],
+)
+def test_a_run_of_a_file_of_ones_own_names_it(killed: Path, command: str, file: str) -> None:
+    write_toml(killed / "config.toml", {"recipe": "my_gan", "config": {"latent": 8}, "run": {}})
+    write_lines(killed / "log.jsonl", [{"time": "", "step": 0, "began": {"command": command}}])
+    assert f"\npython {file} --resume " in "\n" + report(killed).text.replace("it goes on with:", "\n")
+    (killed / "model").mkdir()
+    (killed / "model" / "config.json").write_text("{}")
+    text = report(killed).text
+    assert f"--code {file} -n 64" in text and f"code='{file}'" in text and f"python {file} --from " in text
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -262,6 +293,20 @@ def test_a_damaged_evaluation_is_shown_as_far_as_it_goes(killed: Path, record: d
 
 
 # -- parts -------------------------------------------------------------------------------------------------------
+
+
+def test_links_are_not_followed(killed: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("my secret")
+    (killed / "samples.txt").symlink_to(tmp_path / "secret.txt")
+    (killed / "previews" / "step-000000050.txt").symlink_to(tmp_path / "secret.txt")
+    page = report(killed)
+    assert "my secret" not in page.text and "step 40" in page.text
+
+
+def test_a_picture_too_large_to_open_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(pixels(64, 64)).save(tmp_path / "p.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert show(tmp_path / "p.png", "a").startswith('<p class="muted">p.png cannot be read')
 
 
 def test_previews_are_few_with_the_first_and_the_last(killed: Path) -> None:
@@ -329,6 +374,7 @@ def test_no_best_is_claimed_where_a_baseline_is_better_or_nothing_differs() -> N
     assert marked("fd_x", 1.0, 2.0, real=0.1, noise=9.0) == ["s/best"]
     assert marked("Set5/psnr_y", 1.0, 2.0, bicubic=1.5) == ["s/last"]
     assert marked("Set5/psnr_y", 1.0, 2.0, bicubic=2.0) == []
+    assert marked("ungrammatical", 0.1, 0.2) == ["s/best"] == marked("grammatical", 0.9, 0.8)
     assert marked("fd_x", 1.0, 1.0) == marked("variety", 1.0, 2.0) == []
 
 

@@ -129,6 +129,8 @@ def test_the_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert file.read_text(encoding="utf-8") == page(RECIPES)
     assert multigen(["bench", *RECIPES, "--results", file, "--out", tmp_path]) == 2
     assert str(tmp_path / RESULTS[0].name) in capsys.readouterr().err
+    assert multigen(["bench", *RECIPES, "--results", file / "page.md"]) == 2
+    assert "give another file for --results" in capsys.readouterr().err
 
 
 def test_a_section_shows_all_there_is(tmp_path: Path) -> None:
@@ -155,7 +157,15 @@ def test_a_section_shows_all_there_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (10.0, "10"), (0.73412, "0.7341"), (-0.00741, "-0.0074"), (28.42901, "28.43"), (782682.1, "782,682")],
+    [
+        (0.0, "0"),
+        (10.0, "10"),
+        (0.73412, "0.7341"),
+        (-0.00741, "-0.0074"),
+        (28.42901, "28.43"),
+        (782682.1, "782,682"),
+        (float("nan"), "nan"),
+    ],
 )
 def test_numbers_have_four_digits(value: float, text: str) -> None:
     assert number(value) == text

@@ -1,4 +1,4 @@
-"""The `multigen` command: one small file a verb. A verb's modules are imported when it is called."""
+"""The `multigen` command: one small file a verb, and what verbs share. A verb's modules are imported when it is called."""
 
 import sys
 from importlib import import_module
@@ -31,8 +31,7 @@ CODES = """\
 
 exit codes:
   0   done
-  1   a figure that a benchmark recipe must reach was missed; the installation is broken (doctor); or a fault in multigen, with a
-      traceback
+  1   a figure of a benchmark recipe was missed; the installation is broken (doctor); or a fault in multigen, with a traceback
   2   input that cannot be used: one line says which, and what to do
   130 stopped by Ctrl-C; 143 by SIGTERM; of a training run what was trained is saved
   141 the output's reader has gone"""

@@ -14,14 +14,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from json import dumps as to_json
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from multigen.cli.output import print_json
 from multigen.config import from_table
 from multigen.errors import ConfigError, Interrupted, MultigenError, tell
+from multigen.files import writing
 from multigen.recipes.benchmark import Recipe, figures, read_recipe, read_result, summary
 
 __all__ = ["merged", "run", "shortened"]
@@ -49,7 +50,7 @@ def run(args: list[str]) -> None:
         Args:
             recipes: The recipes, TOML files.
             out: Folder of the results; by default `results` beside each recipe.
-            device: Where to train: auto, cpu, cuda, cuda:N.
+            device: Where to train: auto, cpu, cuda, cuda:N, mps.
             folder: Folder of the run (of several recipes, each in a folder in it); by default a new one under runs.
             quick: About a minute each with few samples, to see that all works: no figure is checked, and results go to a folder
                 `quick` under --out, by default under runs.
@@ -59,6 +60,12 @@ def run(args: list[str]) -> None:
         """
         if not recipes:
             raise ConfigError("no recipe given; expected TOML files, such as recipes/*.toml")
+        given = {"--quick": quick, "--check": check, "--results": results is not None}
+        if sum(given.values()) > 1 or (json and results is not None):
+            said = " ".join([*(flag for flag, on in given.items() if on), *(["--json"] if json else [])])
+            raise ConfigError(
+                f"{said}: these do not go together; give one of {', '.join(given)}, --results without --json"
+            )
         if results is not None:
             from multigen.recipes.results import write_page
 
@@ -73,7 +80,10 @@ def run(args: list[str]) -> None:
 
         with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
             outcomes = [_told(path, outcome) for path in recipes]
-        print(to_json(outcomes, indent=1) if json else f"\n{table(outcomes)}")
+        if json:
+            print_json(outcomes)
+        else:
+            print(f"\n{table(outcomes)}")
         if code := exit_code(outcomes):
             raise SystemExit(code)
 
@@ -142,7 +152,8 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool) 
         return summary(path.stem, status)
     content = {**_trained(path, recipe, device, folder, quick), "command": command}
     if rank() == 0:
-        write_json(result, content | ({"quick": True} if quick else {}))
+        with writing(result, "another folder for --out; the run's folder has evaluation.json"):
+            write_json(result, content | ({"quick": True} if quick else {}))
         print(f"{result} written")
     if quick:
         return summary(path.stem, "ok, quick: no figure was checked", content["seconds"])

@@ -1,13 +1,14 @@
 """`multigen compare RUN RUN`: runs side by side: settings that differ, curves, figures, samples under one seed."""
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from multigen.errors import DataError
+from multigen.cli.output import print_json
+from multigen.errors import ConfigError
+from multigen.files import writing
 
 __all__ = ["run"]
 
@@ -49,21 +50,23 @@ def _compare(places: list[str], n: int, seed: int, out: Path, as_json: bool, cod
     from multigen.curves import draw
     from multigen.evaluation import write_json
 
+    if n < 1:
+        raise ConfigError(f"n {n}: expected 1 sample of each run or more")
     runs = read_runs(places)
     found = compare(runs)
     if not as_json:
         print(_tables(found))
-    try:
+    with writing(out, "another folder for --out"):
         out.mkdir(parents=True, exist_ok=True)
         drawn = draw(out / "compare.png", {name: run.stages for name, run in runs.items()})
         said = [f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"]
         said += write_samples(runs, n, seed, out, code)
-        write_json(out / "compare.json", {**found, "seed": seed, "said": said})
-    except OSError as error:
-        raise DataError(
-            f"{out} cannot be written ({error.strerror or error}); give another folder for --out"
-        ) from error
-    print(json.dumps({**found, "seed": seed, "said": said}) if as_json else "\n" + "\n".join(said))
+        written = {**found, "seed": seed, "said": said}
+        write_json(out / "compare.json", written)
+    if as_json:
+        print_json(written)
+    else:
+        print("\n" + "\n".join(said))
 
 
 def _tables(found: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import tyro
 
+from multigen.cli.output import print_json
+
 __all__ = ["EXTRAS", "Check", "checks", "extras", "run"]
 
 EXTRAS = {
@@ -53,9 +55,7 @@ def run(args: list[str]) -> None:
         found = list(checks())
         problems = [check for check in found if check.problem]
         if json:
-            import json as encoder
-
-            print(encoder.dumps({"checks": [asdict(check) for check in found], "problems": len(problems)}, indent=2))
+            print_json({"checks": [asdict(check) for check in found], "problems": len(problems)})
         else:
             for check in found:
                 print(f"{check.name:<19}{check.text}{f'  PROBLEM: {check.problem}' if check.problem else ''}")
@@ -199,7 +199,7 @@ def _folders() -> Iterator[Check]:
     try:
         from multigen.cache import cache_folder
         from multigen.image.judge import INCEPTION
-    except ImportError:  # said above
+    except Exception:  # said above, of whatever kind it was
         return
     cache = cache_folder()
     files = [path for path in cache.rglob("*") if path.is_file()] if cache.is_dir() else []
@@ -227,10 +227,11 @@ def _folders() -> Iterator[Check]:
 def _sound_formats() -> Check:
     import soundfile
 
-    able = soundfile.available_formats()
-    missing = [kind for kind in ("WAV", "FLAC", "OGG", "MP3") if kind not in able]
+    able, wanted = soundfile.available_formats(), ("WAV", "FLAC", "OGG", "MP3")
+    missing = [kind for kind in wanted if kind not in able]
     wrong = f"no {', '.join(missing)}; pip install --upgrade soundfile brings a newer libsndfile" if missing else ""
-    return Check("sound files", f"{soundfile.__libsndfile_version__}, writes wav, flac, ogg and mp3", wrong)
+    writes = ", ".join(kind.lower() for kind in wanted if kind in able)
+    return Check("sound files", f"libsndfile {soundfile.__libsndfile_version__}, writes {writes}", wrong)
 
 
 def _ffmpeg() -> Check:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from multigen.cli.output import print_json
 from multigen.errors import ConfigError, DataError
+from multigen.files import writing
 
 if TYPE_CHECKING:
     from multigen.audio.io import Info
@@ -50,7 +52,7 @@ def run(args: list[str]) -> None:
             length: Sounds: samples of each that are compared, from its beginning; 0 or none: the longest power of two not above
                 either set's median, but 32 ms at least.
             out: JSON file for the figures and their definitions.
-            device: auto, cpu, cuda, cuda:N.
+            device: auto, cpu, cuda, cuda:N, mps.
             skip_bad: Go on without files that cannot be used, and say how many.
             json: Print the figures and their definitions as JSON, in place of the table.
         """
@@ -174,18 +176,15 @@ def _say_skipped(places: tuple[str, str], sets: list[Any]) -> None:
 
 def _report(evaluation: "Evaluation", out: Path | None, as_json: bool) -> None:
     import dataclasses
-    import json
 
     from multigen.evaluation import write_json
 
     if as_json:
-        print(json.dumps(dataclasses.asdict(evaluation), indent=1))
+        print_json(dataclasses.asdict(evaluation))
     else:
         print(evaluation.table())
         for metric, text in evaluation.definitions.items():
             print(f"  {metric}: {text}")
     if out is not None:
-        try:
+        with writing(out):
             write_json(out, dataclasses.asdict(evaluation))
-        except OSError as error:
-            raise DataError(f"{out} cannot be written ({error.strerror}); give another file for --out") from error

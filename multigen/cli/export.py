@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from multigen.errors import CheckpointError, ConfigError, DataError
+from multigen.errors import CheckpointError, ConfigError
+from multigen.files import writing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,11 +74,9 @@ def _export(model: str, out: Path, code: str) -> None:
 
     found = load(model, code)
     graph = describe(found)
-    try:
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         difference = write(graph, out, {**found.origin, **graph.says})
-    except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror or error}); give another file for --out") from error
     print(f"{out}: compared with torch, its output differs by {difference:.1e} at most")
     for name, what in graph.says.items():
         print(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
@@ -182,13 +181,28 @@ def _writer(found: "Writer") -> Graph:
 def write(graph: Graph, out: Path, says: Mapping[str, Any]) -> float:
     """Writes the file with metadata, runs it, and returns the largest difference from torch's output on batches of other sizes.
 
-    Raises CheckpointError where it is too large; the file is removed then.
+    Raises CheckpointError where it is too large. A file that was not compared to the end is removed.
     """
-    import onnx
+    program = _program(graph)
+    try:
+        _save(program, graph, out, says)
+        difference = max(_difference(graph, out, n, side) for n, side in ((1, 1), (3, 9)))
+        if not difference <= TOLERANCE:
+            raise CheckpointError(
+                f"{out}: its output differs from torch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model "
+                "with multigen itself"
+            )
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+    return difference
+
+
+def _program(graph: Graph) -> Any:
+    """What torch's exporter makes of the network."""
     import torch
 
     example = graph.example(2, 6)
-    weights = sum(t.numel() * t.element_size() for t in graph.network.state_dict().values())
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own exporter, about its own future
         graph.network(*example)  # what networks keep from their first use must be real tensors, not the exporter's
@@ -201,7 +215,16 @@ def write(graph: Graph, out: Path, says: Mapping[str, Any]) -> float:
             dynamic_shapes=tuple(dict(names) for names in graph.inputs.values()),
             verbose=False,
         )
-        assert program is not None
+    assert program is not None
+    return program
+
+
+def _save(program: Any, graph: Graph, out: Path, says: Mapping[str, Any]) -> None:
+    import onnx
+
+    weights = sum(t.numel() * t.element_size() for t in graph.network.state_dict().values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         program.save(out, external_data=weights > LARGE)
     held = onnx.load(out, load_external_data=False)
     for side, size in zip(held.graph.output[0].type.tensor_type.shape.dim, graph.shape, strict=True):
@@ -214,14 +237,6 @@ def write(graph: Graph, out: Path, says: Mapping[str, Any]) -> float:
     del held.graph.value_info[:]
     onnx.helper.set_model_props(held, {name: str(value) for name, value in says.items()})
     onnx.save(held, out)
-    difference = max(_difference(graph, out, n, side) for n, side in ((1, 1), (3, 9)))
-    if not difference <= TOLERANCE:
-        out.unlink()
-        raise CheckpointError(
-            f"{out}: its output differs from torch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model with "
-            "multigen itself"
-        )
-    return difference
 
 
 def _difference(graph: Graph, out: Path, n: int, side: int) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from multigen.cli.kinds import NAMES, kinds_of
+from multigen.cli.output import print_json
 from multigen.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ def run(args: list[str]) -> None:
         found = _inspect(kind, data)
         found.warnings[:0] = why.get("warnings", [])
         if json:
-            import json as encoder
-
-            print(encoder.dumps(_as_json(data, kind, why["files"], found), indent=2, ensure_ascii=False))
+            print_json(_as_json(data, kind, why["files"], found))
         else:
             _print(data, kind, why["files"], found)
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from multigen.errors import ConfigError, DataError
+from multigen.errors import ConfigError
+from multigen.files import writing
 from multigen.provenance import Provenance, gif, text
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def run(args: list[str]) -> None:
         """Makes an endless animation of pictures that turn into each other, walking between their latents.
 
         Args:
-            model: A run or its model folder, or a folder of runs: the newest is taken.
+            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             out: The result, a .gif or (extra video) an .mp4 file.
             n: How many pictures the walk passes; the last turns into the first.
             frames: Frames from one picture to the next.
@@ -73,11 +74,9 @@ def _interpolate(
         )
     about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
     pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
-    try:
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         WRITERS[out.suffix.lower()](out, pictures, about)
-    except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror or error}); give another file for --out") from error
     print(f"{n * frames} frames in {out}")
 
 

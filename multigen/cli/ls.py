@@ -1,8 +1,11 @@
 """`multigen ls`: what the toolkit has, a line each: methods, data, benchmark recipes."""
 
+from dataclasses import asdict
+
 import tyro
 
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
+from multigen.cli.output import print_json
 
 __all__ = ["run"]
 
@@ -27,15 +30,8 @@ def run(args: list[str]) -> None:
 
 
 def _print_json() -> None:
-    import dataclasses
-    import json
-
     parts = {"methods": METHODS.values(), "data": DATA, "benchmarks": benchmarks()}
-    print(
-        json.dumps(
-            {part: [dataclasses.asdict(entry) for entry in entries] for part, entries in parts.items()}, indent=1
-        )
-    )
+    print_json({part: [asdict(entry) for entry in entries] for part, entries in parts.items()})
 
 
 def _print_lines() -> None:

@@ -36,7 +36,7 @@ def run(args: list[str]) -> None:
         hundred; of sounds .wav files likewise.
 
         Args:
-            model: A run or its model folder, or a folder of runs: the newest is taken.
+            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             n: How many.
             seed: The same seed gives the same samples, and a larger number adds to them.
             label: The class, by name; if empty, a conditional model shows its classes in turn.

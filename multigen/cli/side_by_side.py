@@ -25,10 +25,8 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str])
     Args:
         code: files that trained models of their own (`multigen cp`), each for the runs of its name.
 
-    Raises ConfigError for n < 1, or a file that is of none of the runs.
+    Raises ConfigError for a file that is of none of the runs.
     """
-    if n < 1:
-        raise ConfigError(f"n {n}: expected 1 sample of each run or more")
     files = {Path(file).stem: file for file in code}
     if strangers := files.keys() - {run.recipe for run in runs.values()}:
         raise ConfigError(f"--code {files[min(strangers)]}: none of the runs was made by it; leave it out")

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from multigen.errors import ConfigError, DataError
+from multigen.files import writing
 
 __all__ = ["run"]
 
@@ -27,7 +28,7 @@ def run(args: list[str]) -> None:
 
         Args:
             inputs: Picture files, or folders of them.
-            model: A run or its model folder, or a folder of runs: the newest is taken.
+            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             out: Folder of the results.
             tile: Side of the tiles that pictures are taken through the network in, pixels; smaller needs less memory.
             skip_bad: Go on without files that cannot be read, and say how many.
@@ -68,11 +69,9 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
             skipped.append(str(error))
             continue
         about = {**upscaler.origin, "source": source.name} if provenance else {}
-        try:
+        with writing(target, "another folder for --out"):
             target.parent.mkdir(parents=True, exist_ok=True)
             to_picture(*upscaler.with_alpha(rgb, alpha)).save(target, **png(about))
-        except OSError as error:
-            raise DataError(f"{target} cannot be written ({error.strerror}); give another folder for --out") from error
     print(
         f"{len(jobs) - len(skipped)} pictures x{upscaler.scale} in {out}"
         + (f", {len(skipped)} skipped" if skipped else "")

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import tyro
 
-from multigen.errors import ConfigError, DataError
+from multigen.errors import ConfigError
+from multigen.files import writing
 
 __all__ = ["run"]
 
@@ -28,7 +29,7 @@ def run(args: list[str]) -> None:
         """Continues a prompt, or writes whole texts, with a trained model; a blank line stands between two texts.
 
         Args:
-            model: A run or its model folder, or a folder of runs: the newest is taken.
+            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             prompt: The beginning of all texts.
             n: How many.
             temperature: Below 1 more probable and less varied texts.
@@ -44,11 +45,9 @@ def run(args: list[str]) -> None:
         if out is None:
             print(page)
             return
-        try:
+        with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(page + "\n", encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"{out} cannot be written ({error.strerror}); give another file for --out") from error
         print(f"{n} texts in {out}")
 
     tyro.cli(write, prog="multigen write", args=args)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from multigen.files import write_whole
+from multigen.catalogue import METHODS, heading
+from multigen.files import write_whole, writing
 from multigen.recipes.benchmark import Figure, Recipe, figures, read_recipe, read_result
 
 __all__ = ["page", "write_page"]
@@ -37,8 +38,10 @@ def write_page(file: Path, recipes: Sequence[Path], out: Path | None = None) -> 
         recipes: TOML files.
         out: folder of their results; `results` beside each if not given.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, page(recipes, out))
+    text = page(recipes, out)
+    with writing(file, "another file for --results"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, text)
     print(f"{file} written")
 
 
@@ -48,7 +51,7 @@ def page(recipes: Sequence[Path], out: Path | None = None) -> str:
     overview = [("recipe", "status", "minutes", "expected", "reached")]
     read = [(p, read_recipe(p), read_result((out or p.parent / "results") / f"{p.stem}.json")) for p in recipes]
     for title, (path, recipe, content) in itertools.product(parts, sorted(read, key=lambda each: each[0].stem)):
-        if MODALITIES[_modality(recipe.recipe)] != title:
+        if MODALITIES[METHODS[recipe.recipe].modality] != title:
             continue
         found = figures(recipe, content, str(path))
         expected = _count([f for f in found if f.kind == "expect"])
@@ -58,11 +61,6 @@ def page(recipes: Sequence[Path], out: Path | None = None) -> str:
         parts[title].append(_section(path, recipe, content, found))
     sections = [text for title, some in parts.items() if some for text in (f"## {title}", *some)]
     return "\n\n".join([INTRODUCTION, _table(overview), *sections]) + "\n"
-
-
-def _modality(method: str) -> str:
-    package = Path(__file__).parents[1]
-    return next(name for name in MODALITIES if (package / name / f"{method}.py").exists())
 
 
 def _count(found: Sequence[Figure]) -> str:
@@ -83,18 +81,13 @@ def _section(path: Path, recipe: Recipe, content: Mapping[str, Any], found: Sequ
         ]
     files = f"recipe: `recipes/{path.name}`; result: `recipes/results/{path.stem}.json`"
     facts.append(f"{files}; method: [{recipe.recipe}](methods/{recipe.recipe}.md)")
-    parts = [f"### {path.stem}", _head(path), "\n".join(f"- {fact}" for fact in facts), *_tables(content["rows"])]
+    about = heading(path.read_text(encoding="utf-8"))
+    parts = [f"### {path.stem}", about, "\n".join(f"- {fact}" for fact in facts), *_tables(content["rows"])]
     if found:
         said = [(f"`{f.name}`", f"{f.value:.5g}", f.bound, "met" if f.met else "**missed**") for f in found]
         parts.append(_table([("held against the recipe", "measured", "the recipe says", "outcome"), *said]))
     parts += [f"*{what}*: {text}" for what, text in content.get("remarks", {}).items()]
     return "\n\n".join([*parts, *_definitions(content["definitions"])])
-
-
-def _head(path: Path) -> str:
-    """The comment that the recipe begins with."""
-    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
-    return " ".join(line.lstrip("# ") for line in lines)
 
 
 def _short(commit: str) -> str:
@@ -128,7 +121,9 @@ def _figure(row: Mapping[str, float], metric: str) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits, whole numbers as such, and no powers of ten."""
+    """Four digits, whole numbers as such, and no powers of ten; nan and inf by their names."""
+    if not math.isfinite(value):
+        return f"{value}"
     if value == round(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.{min(4, max(0, 3 - math.floor(math.log10(abs(value)))))}f}"

@@ -25,7 +25,6 @@ __all__ = ["main", "parse", "train", "train_by"]
 
 def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
     """The command: exits with 0, or after one line that says what was wrong with 2."""
-
     command = f"python -m multigen.recipes.{trainer.name}" if trainer.name in RECIPES else program()
     raise SystemExit(exit_code(lambda: train_by(sys.argv[1:], trainer, presets, command)))
 
@@ -99,10 +98,8 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     for seed in range(run.seed, run.seed + seeds):
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
         trainers.append(_trained(trainer, config, each))
-        config, run = (
-            trainers[0].config,
-            dataclasses.replace(run, minutes=0.0),
-        )  # the speed is measured once for all seeds
+        # The speed is measured once for all seeds.
+        config, run = trainers[0].config, dataclasses.replace(run, minutes=0.0)
     folder = trainers[0].folder if seeds == 1 else trainers[0].folder.parent
     evaluations = [t.evaluation for t in trainers]
     evaluation = evaluations[0] if seeds == 1 else mean_and_std(evaluations)

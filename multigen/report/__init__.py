@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from multigen.errors import DataError
-from multigen.files import write_whole
+from multigen.files import write_whole, writing
 
 __all__ = ["write_report"]
 
@@ -29,9 +28,7 @@ def write_report(folder: Path, presets: Mapping[str, Mapping[str, Any]] | None =
 
     path = out or folder / "report.html"
     text = render(gather(folder), presets or {})
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); give another file for --out") from error
     return path

@@ -3,7 +3,7 @@
 import ast
 import datetime
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,21 +80,31 @@ class Facts:
 
 def gather(folder: Path) -> Facts:
     """The facts of the run in `folder`, or of its runs seed-*. Raises ConfigError where there is none."""
-    seeds = sorted(p.parent for p in folder.glob("seed-*/config.toml"))
-    if not (folder / "config.toml").exists() and seeds:
-        runs = [gather(each) for each in seeds]
-        first = runs[0]
-        evaluation = _evaluation(folder)
-        above = Facts(
-            **{**vars(first), "folder": folder, "seeds": runs, "evaluation": evaluation, "stages": [], "rates": {}}
-        )
-        above.state = next((run.state for run in runs if run.state != "finished"), "finished")
-        above.said = [line for run in runs for line in run.said]
-        above.dropped, above.controls = 0, []
-        above.seconds = sum(run.seconds for run in runs)
-        return above
-    if not (folder / "config.toml").exists():
-        raise ConfigError(f"{folder} holds no run: there is no config.toml; give a run's folder")
+    if (folder / "config.toml").exists():
+        return _one(folder)
+    if seeds := sorted(p.parent for p in folder.glob("seed-*/config.toml")):
+        return _several(folder, [_one(each) for each in seeds])
+    raise ConfigError(f"{folder} holds no run: there is no config.toml; give a run's folder")
+
+
+def _several(folder: Path, runs: list[Facts]) -> Facts:
+    """The facts of the folder above the runs of several seeds: what they have in common, and sums."""
+    return replace(
+        runs[0],
+        folder=folder,
+        evaluation=_evaluation(folder),
+        said=[line for run in runs for line in run.said],
+        state=next((run.state for run in runs if run.state != "finished"), "finished"),
+        stages=[],
+        rates={},
+        controls=[],
+        dropped=0,
+        seconds=sum(run.seconds for run in runs),
+        seeds=runs,
+    )
+
+
+def _one(folder: Path) -> Facts:
     table = read_toml(folder / "config.toml")
     log, _ = read_log(folder / "log.jsonl")
     began = [line for line in log if isinstance(line.get("began"), dict)]

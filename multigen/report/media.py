@@ -24,7 +24,7 @@ def preview_steps(folder: Path) -> dict[int, list[Path]]:
     found: dict[int, list[Path]] = {}
     for path in sorted((folder / "previews").glob("step-*")):
         number = path.stem.removeprefix("step-")
-        if number.isdigit() and path.suffix in (*PICTURES, *SOUNDS, *TEXTS):
+        if number.isdigit() and _shown(path):
             found.setdefault(int(number), []).append(path)
     kind = "sounds" if any(p.suffix in SOUNDS for files in found.values() for p in files) else "pictures"
     steps, most = sorted(found), MOST[kind]
@@ -37,9 +37,14 @@ def final_files(folder: Path) -> dict[str, list[Path]]:
     """Name -> files of that name that the run wrote into its folder itself, such as samples.wav and samples.png."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in (*PICTURES, *SOUNDS, *TEXTS):
+        if _shown(path):
             found.setdefault(path.stem, []).append(path)
     return found
+
+
+def _shown(path: Path) -> bool:
+    """Whether a file can be shown. A link is not: a folder that somebody else sent must not bring other files into a report."""
+    return path.suffix in (*PICTURES, *SOUNDS, *TEXTS) and path.is_file() and not path.is_symlink()
 
 
 def show(path: Path, label: str) -> str:
@@ -50,7 +55,7 @@ def show(path: Path, label: str) -> str:
         if path.suffix in SOUNDS:
             return _sound(path, label)
         return _text(path)
-    except (OSError, RuntimeError, ValueError, SyntaxError) as error:  # soundfile's are RuntimeErrors, Pillow has all
+    except Exception as error:  # decoders of damaged files have as many kinds as there are formats
         return f'<p class="muted">{escape(path.name)} cannot be read: {escape(str(error))}</p>'
 
 

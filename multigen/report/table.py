@@ -11,6 +11,7 @@ LOWER = (
     "fd_",
     "kd_",
     "nll_",
+    "ungrammatical",
     "divergence_bits",
     "lm_score",
     "efficientnet",
@@ -19,8 +20,6 @@ LOWER = (
     "lsd",
     "mcd",
     "multi_stft",
-    "fid",
-    "kid",
 )
 HIGHER = ("psnr", "ssim", "precision", "recall", "coverage", "grammatical", "as_asked", "si_sdr", "snr", "pesq", "stoi")
 """Beginnings of metrics' names for which less, or more, is better throughout; of others, such as variety, no best is marked."""

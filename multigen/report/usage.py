@@ -27,16 +27,16 @@ WAYS = {
 
 def program(facts: Facts) -> str:
     """The command that trains: the recipe's, or that of the user's own file."""
-    if facts.recipe in multigen.MODELS:
-        return f"python -m multigen.recipes.{facts.recipe}"
-    if not facts.began:
-        return f"python {facts.recipe}.py"
-    return " ".join(str(facts.began[0]["began"].get("command", "")).split()[:2])
+    own = own_file(facts)
+    return f"python {shlex.quote(own)}" if own else f"python -m multigen.recipes.{facts.recipe}"
 
 
 def own_file(facts: Facts) -> str:
     """The user's own file that trained the model (`multigen cp`), which loading it takes; "" for a method of multigen."""
-    return "" if facts.recipe in multigen.MODELS else program(facts).split()[-1]
+    if facts.recipe in multigen.MODELS:
+        return ""
+    words = str(facts.began[0]["began"].get("command", "")).split() if facts.began else []
+    return next((word for word in words[1:2] if word.endswith(".py")), f"{facts.recipe}.py")
 
 
 def resume_command(facts: Facts) -> str:

@@ -13,9 +13,12 @@ FEW = 12
 
 
 def state(facts: Facts) -> str:
-    """Whether it finished; if not, where it stands and the command that goes on."""
+    """Whether it finished; if not, where it stands and the command that goes on. Of several seeds, the first that has not."""
     if facts.state == "finished":
         return f'<p class="state good"><b>Finished</b> after {steps(facts)} in {duration(facts.seconds)}</p>'
+    if facts.seeds:
+        run = next(run for run in facts.seeds if run.state != "finished")
+        return f"<p>{escape(run.folder.name)}:</p>{state(run)}"
     where = f"step {facts.step:,}" + (f" of stage {escape(facts.stages[-1].name)}" if facts.stages else "")
     start = (
         f"step {facts.saved:,}, the last checkpoint" if facts.saved is not None else "the beginning; no checkpoint yet"
@@ -29,9 +32,9 @@ def state(facts: Facts) -> str:
 
 
 def steps(facts: Facts) -> str:
-    """How many were made."""
-    total = sum(facts.planned.values())
-    return f"{facts.step or total:,} steps"
+    """How many were made, of several seeds by all of them."""
+    runs = facts.seeds or [facts]
+    return f"{sum(run.step or sum(run.planned.values()) for run in runs):,} steps"
 
 
 def verdict(facts: Facts) -> str:
