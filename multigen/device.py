@@ -1,17 +1,24 @@
 """Which device and which precision to train in."""
 
 import contextlib
+import ctypes
 import os
+import platform
 
 import torch
 
 from multigen.errors import ConfigError
 
-__all__ = ["autocast", "choose_device", "choose_precision"]
+__all__ = ["autocast", "choose_device", "choose_precision", "keep_memory"]
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto": this rank's GPU if there is one, else the CPU. Any other name is torch's own: cpu, cuda, cuda:1, mps."""
+    """ "auto": this rank's GPU if there is one, else the CPU. Any other name is torch's own: cpu, cuda, cuda:1, mps.
+
+    On the CPU the process keeps the memory it frees from then on: see `keep_memory`.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -22,7 +29,21 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device {name!r} cannot be used ({reason}); give auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cpu":
+        keep_memory()
     return device
+
+
+def keep_memory(keep: bool = True) -> None:
+    """Whether this process keeps large blocks that it frees (and the memory of its peak, until it ends), or gives each back.
+
+    glibc gives each back, and takes it anew, page by page, for the next tensor: with a vocabulary of thousands that is half the
+    time of a step (`benchmarks/allocation.py`). Nothing is done where the C library is another.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0 if keep else 65_536)  # blocks of their own, outside the heap
+        libc.mallopt(M_TRIM_THRESHOLD, -1 if keep else 128 * 1_024)  # bytes free at the heap's end that are given back
 
 
 def choose_precision(name: str, device: torch.device) -> str:

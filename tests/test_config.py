@@ -1,5 +1,7 @@
 """Configurations as TOML and back, the options of a run, devices and precisions."""
 
+import platform
+import resource
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import torch
 
 from multigen import config
 from multigen.config import check_ranges, from_table, read_toml, to_table, write_toml
-from multigen.device import choose_device, choose_precision
+from multigen.device import choose_device, choose_precision, keep_memory
 from multigen.engine import Run
 from multigen.errors import ConfigError
 from multigen.image import SRGANConfig
@@ -149,6 +151,26 @@ def test_precision_is_chosen_by_the_hardware(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
     assert choose_precision("auto", choose_device("cpu")) == precision
     assert choose_precision("fp64", choose_device("cpu")) == "fp64"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_memory_that_is_kept_is_not_asked_for_again() -> None:
+    """Ten large tensors one after the other: pages are handed out for each, or for the first one only."""
+
+    def faults(keep: bool) -> int:
+        keep_memory(keep)
+        for _ in range(5):  # 32 MiB each: until there is a place for them to keep
+            torch.ones(1 << 23)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            torch.ones(1 << 23)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    try:
+        given_back, kept = faults(False), faults(True)
+    finally:
+        keep_memory()
+    assert kept < given_back / 5, (kept, given_back)
 
 
 def test_autocast_is_around_losses_only(tmp_path: Path) -> None:
