@@ -15,6 +15,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from multigen.clusters import find_centres, nearest
 from multigen.collapse import diversity, watch
 from multigen.config import BELOW_ONE, check_ranges, from_table
 from multigen.engine import Batch, Best, Control, Step, TensorSource, Trainer
@@ -27,14 +28,23 @@ from multigen.judge import Judge
 from multigen.loading import load_network
 from multigen.progress import say
 from multigen.sampling import Sampler
-from multigen.sets import Sets, pick
+from multigen.sets import ItemSet, Sets, pick
 
 __all__ = ["RANGES", "GenerationConfig", "GenerationTrainer", "load_sampler"]
 
 SHOWN = 64  # samples of a preview
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
-    **{"hold": 0, "hold_classes": 0, "samples": 2, "lr": 0, "penalty": 0, "gamma": 0, "clip": 0},
+    **{
+        "hold": 0,
+        "hold_classes": 0,
+        "clusters": (0, 10_000),
+        "samples": 2,
+        "lr": 0,
+        "penalty": 0,
+        "gamma": 0,
+        "clip": 0,
+    },
     **{"ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
 }
 """Setting -> the least, or the least and the most that it may be, in all methods that have it."""
@@ -61,6 +71,11 @@ class GenerationConfig:
     """Go on without files that cannot be used, and say how many."""
     conditional: bool = False
     """Learn the classes, so that one can be asked for; needs labels."""
+    clusters: int = 0
+    """Where no classes are learned: clusters into which k-means divides the training items. G makes an item of one of them, and D
+    judges it as such (Sage et al. 2018, arXiv:1712.04407, section 3.2). 0: none."""
+    shares: Annotated[tuple[float, ...], tyro.conf.Suppress] = ()
+    """Of the training items in each cluster; filled in from the data."""
     latent: int = 128
     """Dimensions of z ~ N(0, I)."""
     batch: int = 64
@@ -78,8 +93,8 @@ class GenerationConfig:
 
     @property
     def number_of_classes(self) -> int:
-        """Classes that G and D are told of; 0: none."""
-        return len(self.classes) if self.conditional else 0
+        """Classes, or clusters, that G and D are told of; 0: none."""
+        return len(self.classes) if self.conditional else self.clusters
 
 
 C = TypeVar("C", bound=GenerationConfig)
@@ -90,7 +105,8 @@ class GenerationTrainer(Trainer[C]):
     """Trains G to make items from noise that D takes for real ones: G(z (B, latent), label (B,) or None) -> (B, ...) in -1..1,
     D(items, label) -> (B,), or (B, critics).
 
-    A modality states `sampler`, `open_sets`, `open_judge`, `reals` and `coarse`, and where it has augmentations `augmented`.
+    A modality states `sampler`, `open_sets`, `open_judge`, `reals`, `coarse` and `outlines`, and where it has augmentations
+    `augmented`.
     """
 
     G: nn.Module
@@ -122,6 +138,10 @@ class GenerationTrainer(Trainer[C]):
         """Items (N, ...) in -1..1 as vectors (N, D) without detail, whose distances show a collapse (`multigen.collapse`)."""
         raise NotImplementedError
 
+    def outlines(self, items: Any) -> Tensor:
+        """The items of a set as vectors (N, D) without detail, of which clusters are made."""
+        raise NotImplementedError
+
     # ---------------------------------------------------------------------------------- data and draws
 
     def open_data(self) -> TensorSource:
@@ -141,11 +161,23 @@ class GenerationTrainer(Trainer[C]):
             )
         self.config = replace(self.config, classes=train.classes)
         self.judge = self.open_judge(sets)
-        return train.to_source()
+        source = train.to_source()
+        if self.config.clusters and not self.config.conditional:
+            self.centres = find_centres(self.outlines(train), self.config.clusters)
+            source.tensors["label"] = labels = self.told(train)
+            shares = labels.bincount(minlength=self.config.clusters) / len(train)
+            self.config = replace(self.config, shares=tuple(round(share, 4) for share in shares.tolist()))
+        return source
+
+    def told(self, items: ItemSet) -> Tensor | None:
+        """What G and D are told of real items: the numbers of their classes or clusters (N,), or nothing."""
+        if self.config.conditional:
+            return items.labels
+        return nearest(self.outlines(items), self.centres) if self.config.clusters else None
 
     def fakes(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor | None]:
-        """G's items (B, ...) and their labels (B,), the classes of the real batch; None without classes."""
-        label = batch["label"] if self.config.conditional else None
+        """G's items (B, ...) and their labels (B,), the classes or clusters of the real batch; None without any."""
+        label = batch["label"] if self.config.number_of_classes else None
         return self.G(step.randn("z", self.config.latent), label), label
 
     def pairs(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -156,7 +188,7 @@ class GenerationTrainer(Trainer[C]):
 
     def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> Tensor:
         """One pass of the generator, for its batch norms."""
-        return network(step.randn("z", self.config.latent), batch["label"] if self.config.conditional else None)
+        return network(step.randn("z", self.config.latent), batch["label"] if self.config.number_of_classes else None)
 
     def averaged(self) -> Mapping[str, Schedule]:
         """The generator's running average, if one is kept."""
@@ -175,7 +207,8 @@ class GenerationTrainer(Trainer[C]):
 
         def look() -> float:
             latents = self.sampler_of(self.nets["G"]).latents(n).to(next(self.nets["G"].parameters()))
-            classes = torch.arange(n) % len(self.config.classes) if self.config.conditional else None
+            known = self.config.number_of_classes
+            classes = torch.arange(n) % known if known else None
             return diversity(self.nets["G"], latents, classes, self.judge.to_input(real.float()), self.coarse)
 
         return Control("collapse", 0.0, 50, functools.partial(watch, self, look))
@@ -187,7 +220,7 @@ class GenerationTrainer(Trainer[C]):
         if self.judge.sets.validation is None:
             return {}
         found = self.judge.validate(self.sampler_of(nets["G"]))
-        return found | self.judge.overfitting(nets["D"], self.config.conditional)
+        return found | self.judge.overfitting(nets["D"], self.told)
 
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
         """Samples of the same latents each time."""
@@ -202,7 +235,7 @@ class GenerationTrainer(Trainer[C]):
             for name, network in nets.items():
                 load_strict(network.state_dict(), self.saved(name, stage, which), f"{which} {name}")
             with torch.no_grad():
-                overfit = self.judge.overfitting(nets["D"], self.config.conditional)
+                overfit = self.judge.overfitting(nets["D"], self.told)
             rows[f"{stage}/{which}"] = self.judge.measure(samples) | overfit
         if rank() == 0:
             self.show(samples, self.folder / "samples")

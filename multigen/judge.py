@@ -226,13 +226,14 @@ class Judge(Generic[S]):
         real = self.features_of(self.sets.validation, self.chooses)
         return {self.chooses_by: features.frechet_distance(moments(h), moments(real))}
 
-    def overfitting(self, discriminator: nn.Module, conditional: bool) -> dict[str, float]:
-        """See `OVERFIT`; nothing without validation items."""
+    def overfitting(self, discriminator: nn.Module, told: Callable[[S], Tensor | None]) -> dict[str, float]:
+        """See `OVERFIT`; nothing without validation items. `told`: items -> what D is told of them, (N,) or nothing."""
         unknown = self.sets.validation
         if unknown is None:
             return {}
-        known = self._scores(discriminator, pick(self.sets.train, len(unknown)), conditional)
-        scores = self._scores(discriminator, unknown, conditional)
+        some = pick(self.sets.train, len(unknown))
+        known = self._scores(discriminator, some, told(some))
+        scores = self._scores(discriminator, unknown, told(unknown))
         middle = known.quantile(0.5)  # a score on it counts half
         return {"d_overfit": ((scores < middle).float() + 0.5 * (scores == middle)).mean().item() - 0.5}
 
@@ -314,12 +315,12 @@ class Judge(Generic[S]):
         chosen |= {_named("fd", name): features.DEFINITIONS["frechet"] for name in self.also}
         return {m: f"{text}; {what}" for m, text in chosen.items()} | {"d_overfit": OVERFIT.format(noun=noun)}
 
-    def _scores(self, discriminator: nn.Module, items: S, conditional: bool) -> Tensor:
+    def _scores(self, discriminator: nn.Module, items: S, labels: Tensor | None) -> Tensor:
         """D's scores (N,) of real items."""
         found, dtype = [], next((p.dtype for p in discriminator.parameters()), torch.float32)
         for i in range(0, len(items), 100):
             x = self.to_input(items.items[i : i + 100].to(self.device, dtype))
-            label = items.labels[i : i + 100].to(self.device) if conditional and items.labels is not None else None
+            label = None if labels is None else labels[i : i + 100].to(self.device)
             logits = discriminator(x, label).float().reshape(len(x), -1)  # (B, critics)
             found.append(logits.mean(1).cpu())
         return torch.cat(found)

@@ -35,6 +35,7 @@ class Sampler:
         latent: dimensions of z ~ N(0, I).
         classes: names of the classes that the network was trained with, by label; none for an unconditional one.
         batch: samples that are made at a time; smaller needs less memory.
+        shares: of the clusters that it was trained with in place of classes: so many of the samples are of each.
     """
 
     noun: ClassVar[str] = "samples"
@@ -46,13 +47,27 @@ class Sampler:
     origin: Provenance = NOTHING
     """What files of its samples say of the model; filled in by `multigen.load`."""
 
-    def __init__(self, network: nn.Module, latent: int, classes: tuple[str, ...] = (), batch: int = 64):
-        self.network, self.latent, self.classes, self.batch = network, latent, classes, batch
+    def __init__(
+        self,
+        network: nn.Module,
+        latent: int,
+        classes: tuple[str, ...] = (),
+        batch: int = 64,
+        shares: tuple[float, ...] = (),
+    ):
+        self.network, self.latent, self.classes, self.batch, self.shares = network, latent, classes, batch, shares
 
     @classmethod
     def of(cls, network: nn.Module, config: Any) -> Self:
         """The sampler of a generator that was trained by `config` (`multigen.generation.GenerationConfig`)."""
-        return cls(network, config.latent, config.classes if config.conditional else ())
+        if config.conditional:
+            return cls(network, config.latent, config.classes)
+        return cls(network, config.latent, shares=config.shares)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What can be asked for: classes by their names, or clusters by their numbers."""
+        return self.classes or tuple(str(i) for i in range(len(self.shares)))
 
     # ---------------------------------------------------------------------------------- what a modality states
 
@@ -98,15 +113,15 @@ class Sampler:
         """Samples 0 to n - 1 of a seed, (n, ...) on the CPU, as `finish` gives them.
 
         Args:
-            label: a class, by name or number, or the number of each sample's class (n,); without one a conditional model shows
-                its classes in turn.
+            label: a class, by name or number, or the number of each sample's class (n,), or likewise a cluster; without one
+                a conditional model shows its classes in turn, and clusters come as often as in the training data.
             truncation: above 0; the smaller, the less samples vary and the more they are like common ones. None: not at all.
 
         Raises:
             ConfigError: n < 1, a truncation that is not above 0, a class that was never trained, or any class where the model
                 knows none.
         """
-        return self._generate(self.latents(n, seed, truncation=truncation), self._labels(n, label))
+        return self._generate(self.latents(n, seed, truncation=truncation), self._labels(n, label, seed))
 
     def interpolate(
         self,
@@ -130,7 +145,7 @@ class Sampler:
             raise ConfigError(
                 f"{frames} frames are asked for from one of the {self.noun} to the next; expected 1 or more"
             )
-        ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label)
+        ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label, seed)
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
@@ -161,20 +176,27 @@ class Sampler:
             (show or self.show)(samples[:SHOWN], sheet, about)
         return f"{len(samples)} {self.noun} in {out}, the first of them together in {sheet}"
 
-    def _labels(self, n: int, label: str | int | Tensor | None) -> Tensor | None:
-        """(n,) numbers of classes, None for a model without classes."""
+    def _labels(self, n: int, label: str | int | Tensor | None, seed: int) -> Tensor | None:
+        """(n,) numbers of classes or clusters, None for a model without."""
         if isinstance(label, Tensor):
             return label
-        if not self.classes:
+        if not self.choices:
             if label is None:
                 return None
             raise ConfigError(f"class {label!r}: the model was trained without classes; ask for none")
         if label is None:
-            return torch.arange(n) % len(self.classes)
-        number = self.classes.index(label) if label in self.classes else label
-        if not isinstance(number, int) or not 0 <= number < len(self.classes):
-            raise ConfigError(f"class {label!r} was never trained; choose from {', '.join(self.classes)}")
+            return torch.arange(n) % len(self.classes) if self.classes else self._drawn(n, seed)
+        number = self.choices.index(label) if label in self.choices else label
+        if not isinstance(number, int) or not 0 <= number < len(self.choices):
+            raise ConfigError(f"class {label!r} was never trained; choose from {', '.join(self.choices)}")
         return torch.full((n,), number)
+
+    def _drawn(self, n: int, seed: int) -> Tensor:
+        """Clusters (n,), each as often as its share; of one seed more begin with the same."""
+        rows = [torch.Generator().manual_seed(key("cluster", seed, i)) for i in range(n)]
+        ends = torch.tensor(self.shares, dtype=torch.float64).cumsum(0)
+        uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row) for row in rows])
+        return torch.bucketize(uniform, ends[:-1] / ends[-1], right=True)
 
     @torch.no_grad()
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:

@@ -29,6 +29,7 @@ FORBIDDEN = {
             "cache",
             "card",
             "catalogue",
+            "clusters",
             "collapse",
             "comparison",
             "config",

@@ -72,6 +72,14 @@ class SoundConfig(GenerationConfig):
 C = TypeVar("C", bound=SoundConfig)
 
 
+TOGETHER = 500  # sounds whose spectra are taken at a time
+
+
+def outline(sounds: Tensor, rate: int) -> Tensor:
+    """Log-mel spectra in 10 bands and 8 parts: (N, 1, T) -> (N, 80)."""
+    return adaptive_avg_pool2d(spectrogram(sounds, rate), (10, 8)).flatten(1)
+
+
 class SoundTrainer(GenerationTrainer[C]):
     """Trains G to make sounds (B, 1, length) in -1..1 that D takes for real ones."""
 
@@ -95,7 +103,11 @@ class SoundTrainer(GenerationTrainer[C]):
 
     def coarse(self, items: Tensor) -> Tensor:
         """Log-mel spectra in 10 bands and 8 parts: (N, 1, T) -> (N, 80)."""
-        return adaptive_avg_pool2d(spectrogram(items, self.config.rate), (10, 8)).flatten(1)
+        return outline(items, self.config.rate)
+
+    def outlines(self, items: SoundSet) -> Tensor:
+        """Log-mel spectra in 10 bands and 8 parts: (N, 80)."""
+        return torch.cat([outline(sounds, self.config.rate) for sounds in items.items.split(TOGETHER)])
 
     def floors(self) -> dict[str, dict[str, float]]:
         """Real recordings, white noise as loud as they are, and a generator of random weights."""

@@ -43,8 +43,9 @@ class Sampler(sampling.Sampler):
         batch: int = 64,
         rate: int = 8000,
         config: Any = None,
+        shares: tuple[float, ...] = (),
     ):
-        super().__init__(network, latent, classes, batch)
+        super().__init__(network, latent, classes, batch, shares)
         self.rate, self.config = rate, config
 
     @classmethod

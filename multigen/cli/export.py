@@ -100,19 +100,20 @@ def describe(found: Any) -> Graph:
 def _sampler(found: "Sampler") -> Graph:
     import torch
 
-    classes = found.classes
+    known = found.choices
 
     def example(n: int, side: int) -> "tuple[Tensor, ...]":
         z = found.latents(n)
-        return (z, torch.arange(n) % len(classes)) if classes else (z,)
+        return (z, torch.arange(n) % len(known)) if known else (z,)
 
     network = found.network.cpu().float()
     with torch.no_grad():
         shape = network(*example(1, 0)).shape[1:]
     output = {3: "image", 2: "sound"}[len(shape)]
     says = {"z": f"float32 (batch, {found.latent}), numbers of a standard normal distribution"}
-    if classes:
-        says["label"] = f"int64 (batch,), numbers of the classes {json.dumps(classes)}"
+    if known:
+        what = f"the classes {json.dumps(known)}" if found.classes else f"clusters, whose shares are {[*found.shares]}"
+        says["label"] = f"int64 (batch,), numbers of {what}"
     spectral = hasattr(network, "deviation")
     if spectral:
         output = "spectrogram"
@@ -125,7 +126,7 @@ def _sampler(found: "Sampler") -> Graph:
     else:
         rate = f", {found.rate} samples a second" if hasattr(found, "rate") else ""  # pyright: ignore[reportAttributeAccessIssue]
         says[output] = f"float32 (batch, {', '.join(map(str, shape))}), -1..1{rate}; clip what lies beyond"
-    inputs = {"z": {0: "batch"}} | ({"label": {0: "batch"}} if classes else {})
+    inputs = {"z": {0: "batch"}} | ({"label": {0: "batch"}} if known else {})
     return Graph(network, inputs, example, output, ("batch", *shape), says)
 
 

@@ -6,7 +6,7 @@
     python -m multigen.recipes.dcgan paper --data photos/      # the paper's networks and settings
 
 Strided convolutions in place of pooling, batch norm in both networks but at the pictures, ReLU in G, leaky ReLU in D (section 3).
-With labels, G sees the class beside z and D projects it on its features (Miyato & Koyama 2018, arXiv:1802.05637).
+Told of classes, or of clusters, G sees them beside z and D projects it on its features (Miyato & Koyama 2018, arXiv:1802.05637).
 """
 
 import functools
@@ -37,7 +37,9 @@ class DCGANConfig(PictureConfig):
 
 PRESETS = {
     "tiny": DCGANConfig(width=8, batch=16, steps=20, ema=0.9, samples=100),
-    "laptop": DCGANConfig(width=32, latent=24, batch=128, steps=2_400, lr=(4e-3, 4e-4), betas=(0.5, 0.99), ema=0.998),
+    "laptop": DCGANConfig(
+        width=32, latent=24, batch=128, steps=2_400, lr=(4e-3, 4e-4), betas=(0.5, 0.99), ema=0.998, clusters=20
+    ),
     "default": DCGANConfig(size=64, steps=50_000),
     "paper": DCGANConfig(size=64, width=128, batch=128, steps=100_000, ema=0.0),
 }

@@ -7,6 +7,7 @@ import functools
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeVar
 
+import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -65,6 +66,9 @@ def doublings(size: int) -> int:
 C = TypeVar("C", bound=PictureConfig)
 
 
+TOGETHER = 1_000  # pictures that are made smaller at a time
+
+
 class PictureTrainer(GenerationTrainer[C]):
     """Trains G to make pictures (B, C, size, size) in -1..1 that D takes for real ones."""
 
@@ -97,6 +101,10 @@ class PictureTrainer(GenerationTrainer[C]):
     def coarse(self, items: Tensor) -> Tensor:
         """Pixels averaged to 16 x 16: (N, C, H, W) -> (N, 256 C)."""
         return adaptive_avg_pool2d(items, 16).flatten(1)
+
+    def outlines(self, items: ImageSet) -> Tensor:
+        """Pixels averaged to 16 x 16: (N, 256 C)."""
+        return torch.cat([self.coarse(to_unit(images.float())) for images in items.images.split(TOGETHER)])
 
     def illustrate(self, samples: sampling.Sampler) -> None:
         """Writes `nearest.png`: samples above the training pictures nearest to them."""

@@ -93,7 +93,7 @@ def _configuration(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> st
     """All settings, folded; those that differ from the nearest preset are marked."""
 
     def changed(preset: str) -> list[str]:
-        return [k for k, v in facts.config.items() if presets[preset].get(k, v) != v and k != "classes"]
+        return [k for k, v in facts.config.items() if presets[preset].get(k, v) != v and k not in ("classes", "shares")]
 
     nearest = min(presets, key=lambda name: len(changed(name)), default="")
     marked = changed(nearest) if nearest else []

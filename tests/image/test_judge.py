@@ -242,8 +242,8 @@ def test_a_discriminator_that_knows_its_pictures_is_found_out(stub: None) -> Non
         pixels = ((image + 1) * 127.5).round().to(torch.uint8).contiguous()
         return torch.tensor([float(x.numpy().tobytes() in known) for x in pixels])
 
-    assert it.overfitting(scores(knows), False) == {"d_overfit": 0.5}
-    assert open_judge(replace(sets, validation=None), 120, CPU).overfitting(scores(knows), False) == {}
+    assert it.overfitting(scores(knows), lambda items: None) == {"d_overfit": 0.5}
+    assert open_judge(replace(sets, validation=None), 120, CPU).overfitting(scores(knows), lambda items: None) == {}
 
 
 @pytest.mark.parametrize("validation", [30, 2])
@@ -252,13 +252,13 @@ def test_a_discriminator_that_cannot_tell_scores_nought(stub: None, validation: 
     draw = torch.Generator().manual_seed(0)
     for levels in (0, 1, 1000):  # one score for all, a few, all different
         d = scores(lambda image, label, n=levels: (n * torch.randn(len(image), generator=draw)).round())
-        assert abs(np.mean([it.overfitting(d, False)["d_overfit"] for _ in range(300)])) < 0.05
+        assert abs(np.mean([it.overfitting(d, lambda items: None)["d_overfit"] for _ in range(300)])) < 0.05
 
 
 def test_a_conditional_discriminator_is_told_the_classes(stub: None) -> None:
     it, seen = open_judge(sets_of(), 120, CPU), []
-    for conditional in (False, True):
-        it.overfitting(scores(lambda image, label: seen.append(label) or image[:, 0, 0, 0]), conditional)
+    for told in (lambda items: None, lambda items: items.labels):
+        it.overfitting(scores(lambda image, label: seen.append(label) or image[:, 0, 0, 0]), told)
     assert it.sets.validation is not None and it.sets.validation.labels is not None and seen[:2] == [None, None]
     assert seen[2].bincount().tolist() == [10] * 3 and torch.equal(seen[3], it.sets.validation.labels)
 
