@@ -33,9 +33,9 @@ FORBIDDEN = {
             "comparison",
             "config",
             "copies",
-            "curves",
             "device",
             "evaluation",
+            "figures",
             "files",
             "folders",
             "generation",
@@ -52,6 +52,7 @@ FORBIDDEN = {
             "sampling",
             "sets",
             "signals",
+            "tables",
         )
     },
     "classifier": {*MODALITIES, *TOP},
@@ -210,11 +211,13 @@ def test_import_of_the_engine_needs_torch_only() -> None:
         "device",
         "errors",
         "evaluation",
+        "figures",
         "files",
         "hub",
         "progress",
         "runs",
         "signals",
+        "tables",
         "timing",
     )
     assert others <= {"multigen", *(f"multigen.{part}" for part in beside)}
