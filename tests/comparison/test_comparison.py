@@ -180,12 +180,12 @@ def test_pictures_are_laid_side_by_side(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_what_differs_stands_in_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"adversarial/last": {"fd_logmel": value}} for value in (9.0, 7.25)]
-    other = replace(PICTURES, data="digits", lr=(1e-3, 1e-4), steps=12345, test="a" * 40)
+    other = replace(PICTURES, data="digits", lr=(1e-3, 1e-4), steps=12345, test="x" * 40)
     a, b = run(tmp_path / "a", replace(other, lr=(2e-4, 2e-4), steps=7), rows[0]), run(tmp_path / "bb", other, rows[1])
     c = run(tmp_path / "c", replace(other, test=""), model=False)
     assert tiny.multigen(["compare", a, b, c, "-n", "1", "--out", tmp_path / "out"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    long = f"{'a' * 33}..."
+    long = f"{'x' * 33}..."
     assert f"test                  {long}  {long}" in lines
     assert f"lr                    {'0.0002 0.0002':<36}  {'0.001 0.0001':<36}  0.001 0.0001" in lines
     assert "adversarial/last fd_logmel  9  7.25  -  -1.75 better      -" in lines
