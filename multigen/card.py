@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from multigen import MODELS, __version__
 from multigen.evaluation import Evaluation, record, write_json
+from multigen.figures import swept
 from multigen.files import write_whole
+from multigen.tables import markdown
 
 if TYPE_CHECKING:
     from multigen.engine.trainer import Trainer
@@ -193,8 +195,8 @@ def _about_training(trainer: "Trainer", facts: Mapping[str, Any]) -> str:
         "commit": facts["commit"],
         "date": facts["date"],
     }
-    lines = [f"| {name} | {value} |" for name, value in rows.items()]
-    return "\n".join(["| | |", "|---|---|", *lines, "", "All settings stand in `config.json`."])
+    table = markdown([(name, str(value)) for name, value in rows.items()], ("", ""))
+    return f"{table}\n\nAll settings stand in `config.json`."
 
 
 def _row(trainer: "Trainer", evaluation: Evaluation) -> str:
@@ -205,18 +207,16 @@ def _row(trainer: "Trainer", evaluation: Evaluation) -> str:
 
 def _figures(evaluation: Evaluation, this: str) -> str:
     """A column for each row of the evaluation, but those at other temperatures; definitions and remarks below."""
-    rows = {name: row for name, row in evaluation.rows.items() if " at " not in name}
+    rows = {name: row for name, row in evaluation.rows.items() if not swept(name)}
     if not rows:
         return "Not measured yet."
+    metrics = dict.fromkeys(m for row in rows.values() for m in row)
+    figures = [(code(m), *(f"{row[m]:.4g}" if m in row else "" for row in rows.values())) for m in metrics]
     lines = [
         f"This model is the column {code(this)}. The others are other moments of the run and floors, such as real data, beside "
         "which its figures are to be read.\n",
-        "| | " + " | ".join(map(code, rows)) + " |",
-        "|---" * (len(rows) + 1) + "|",
+        markdown(figures, ("", *map(code, rows))),
     ]
-    for m in dict.fromkeys(m for row in rows.values() for m in row):
-        cells = [f"{row[m]:.4g}" if m in row else "" for row in rows.values()]
-        lines.append(f"| {code(m)} | " + " | ".join(cells) + " |")
     parted = {m: text.partition(TAIL) for m, text in evaluation.definitions.items()}
     lines += ["", *(f"- {code(m)}: {sentence(head)}" for m, (head, _, _) in parted.items())]
     lines += [f"- Features: {sentence(tail)}" for tail in dict.fromkeys(t for _, _, t in parted.values() if t)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from multigen.files import write_whole
+from multigen.tables import plain
 
 if TYPE_CHECKING:
     from multigen.engine.trainer import Trainer
@@ -33,13 +34,8 @@ class Evaluation:
     def table(self) -> str:
         """The rows as plain text, a column a metric."""
         metrics = list(dict.fromkeys(m for row in self.rows.values() for m in row))
-        width = max((len(r) for r in self.rows), default=0)
-        head = " " * width + "".join(f"  {m:>{max(len(m), 9)}}" for m in metrics)
-        lines = [
-            f"{name:<{width}}" + "".join(f"  {f'{row[m]:.4f}' if m in row else '-':>{max(len(m), 9)}}" for m in metrics)
-            for name, row in self.rows.items()
-        ]
-        return "\n".join([head, *lines])
+        lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
+        return plain(lines, ("", *metrics))
 
 
 def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:

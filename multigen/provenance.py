@@ -10,14 +10,14 @@ It holds no time and no folder's name: the same model and seed give the same byt
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from multigen.errors import DataError
 
-__all__ = ["NOTHING", "Provenance", "gif", "origin", "png", "read", "text"]
+__all__ = ["NOTHING", "Provenance", "gif", "origin", "png", "read", "text", "together"]
 
 Provenance = Mapping[str, Any]
 NOTHING: Provenance = MappingProxyType({})
@@ -39,6 +39,12 @@ def origin(name: str, folder: Path, method: str) -> dict[str, Any]:
         place = folder.absolute()
         name = place.parent.name if place.name == "model" else place.name
     return {"software": f"multigen {__version__}", "model": name, "method": method}
+
+
+def together(origins: Sequence[Provenance], **more: Any) -> dict[str, Any]:
+    """What a file that shows several models says: of each its name and method; {} for none."""
+    lists = {name: [each[name] for each in origins] for name in ("model", "method")}
+    return {"software": origins[0]["software"], **lists, **more} if origins else {}
 
 
 def text(about: Provenance) -> str:

@@ -71,7 +71,7 @@ def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatc
     text = (trainer.folder / "model" / "README.md").read_text(encoding="utf-8")
     figures, limits = section(text, "Figures"), section(text, "Limits")
     assert "This model is the column `adversarial/last`." in figures
-    assert "| | `real` | `adversarial/last` |\n|---|---|---|\n| `memorisation` | 1 | 0.5 |" in figures
+    assert "|  | `real` | `adversarial/last` |\n| --- | ---: | ---: |\n| `memorisation` | 1 | 0.5 |" in figures
     assert (
         "- `coverage`: share.\n- `classes`: so many.\n- Features: of a network.\n- Verdict: no \\*better\\*." in figures
     )

@@ -34,9 +34,9 @@ FORBIDDEN = {
             "comparison",
             "config",
             "copies",
-            "curves",
             "device",
             "evaluation",
+            "figures",
             "files",
             "folders",
             "generation",
@@ -53,6 +53,7 @@ FORBIDDEN = {
             "sampling",
             "sets",
             "signals",
+            "tables",
         )
     },
     "classifier": {*MODALITIES, *TOP},
@@ -211,11 +212,13 @@ def test_import_of_the_engine_needs_torch_only() -> None:
         "device",
         "errors",
         "evaluation",
+        "figures",
         "files",
         "hub",
         "progress",
         "runs",
         "signals",
+        "tables",
         "timing",
     )
     assert others <= {"multigen", *(f"multigen.{part}" for part in beside)}

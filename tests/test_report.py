@@ -365,11 +365,9 @@ def test_a_gap_parts_a_line_and_leaves_lone_points_as_dots() -> None:
 
 
 def test_no_best_is_claimed_where_a_baseline_is_better_or_nothing_differs() -> None:
-    own = ["s/best", "s/last", "s/best at 0.7"]
-
     def marked(metric: str, best: float, last: float, **others: float) -> list[str]:
         rows = {"s/best": {metric: best}, "s/last": {metric: last}, "s/best at 0.7": {metric: 0.0}}
-        return best_of({**rows, **{n: {metric: v} for n, v in others.items()}}, metric, own)
+        return best_of({**rows, **{n: {metric: v} for n, v in others.items()}}, metric)
 
     assert marked("fd_x", 1.0, 2.0, real=0.1, noise=9.0) == ["s/best"]
     assert marked("Set5/psnr_y", 1.0, 2.0, bicubic=1.5) == ["s/last"]

@@ -24,6 +24,7 @@ from multigen.config import from_table
 from multigen.errors import ConfigError, Interrupted, MultigenError, tell
 from multigen.files import writing
 from multigen.recipes.benchmark import Recipe, figures, read_recipe, read_result, summary
+from multigen.tables import plain
 
 __all__ = ["merged", "run", "shortened"]
 
@@ -114,13 +115,12 @@ def exit_code(outcomes: Sequence[dict[str, Any]]) -> int:
 
 def table(outcomes: Sequence[dict[str, Any]]) -> str:
     """Outcomes as plain text, a line each."""
-    width = max(len("recipe"), *(len(outcome["recipe"]) for outcome in outcomes))
-    lines = [f"{'recipe':<{width}}  minutes  expected     reached  status"]
+    lines = []
     for o in outcomes:
         met = [o["expect"], {k: o["reach"][k] + o["budget"][k] for k in ("met", "missed")}]
         counts = [f"{c['met']} of {c['met'] + c['missed']}" if sum(c.values()) else "-" for c in met]
-        lines.append(f"{o['recipe']:<{width}}  {o['minutes']:>7.1f}  {counts[0]:>8}  {counts[1]:>10}  {o['status']}")
-    return "\n".join(lines)
+        lines.append((o["recipe"], f"{o['minutes']:.1f}", *counts, o["status"]))
+    return plain(lines, ("recipe", "minutes", "expected", "reached", "status"))
 
 
 def _check(path: Path, out: Path) -> dict[str, Any]:

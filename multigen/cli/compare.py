@@ -8,12 +8,13 @@ import tyro
 
 from multigen.cli.output import print_json
 from multigen.errors import ConfigError
+from multigen.figures import swept
 from multigen.files import writing
+from multigen.tables import plain
 
 __all__ = ["run"]
 
-SWEPT = re.compile(r" at [\d.]+$")
-"""End of the name of a row that was measured at another temperature than 1."""
+MOST = 36  # characters of a value
 
 
 def run(args: list[str]) -> None:
@@ -25,6 +26,7 @@ def run(args: list[str]) -> None:
         seed: int = 0,
         out: Path = Path("comparison"),
         json: bool = False,
+        provenance: bool = True,
         code: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE")] = (),
     ) -> None:
         """Shows runs side by side: what differs in their settings, the last values of their curves, their figures; and writes
@@ -37,49 +39,46 @@ def run(args: list[str]) -> None:
             seed: Of the samples, the same for all.
             out: Folder of the results.
             json: Print what a program can read, in place of tables.
+            provenance: Write the models and the seed into pictures and sounds.
             code: Your own files that trained models, if any did (multigen cp); they are run.
         """
-        _compare(runs, n, seed, out, json, code)
+        from multigen import comparison
+        from multigen.comparison.curves import draw
+        from multigen.comparison.samples import write_samples
+        from multigen.evaluation import write_json
+        from multigen.provenance import origin, together
+
+        if n < 1:
+            raise ConfigError(f"n {n}: expected 1 sample of each run or more")
+        held = comparison.read_runs(runs)
+        found = comparison.compare(held)
+        if not json:
+            print(_tables(found))
+        with writing(out, "another folder for --out"):
+            out.mkdir(parents=True, exist_ok=True)
+            origins = [origin(str(run.folder), run.folder, run.recipe) for run in held.values()] if provenance else []
+            drawn = draw(out / "compare.png", {name: run.stages for name, run in held.items()}, together(origins))
+            said = [f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"]
+            said += write_samples(held, n, seed, out, code, provenance)
+            written = {**found, "seed": seed, "said": said}
+            write_json(out / "compare.json", written)
+        if json:
+            print_json(written)
+        else:
+            print("\n" + "\n".join(said))
 
     tyro.cli(compare, prog="multigen compare", args=args)
 
 
-def _compare(places: list[str], n: int, seed: int, out: Path, as_json: bool, code: tuple[str, ...]) -> None:
-    from multigen.cli.side_by_side import write_samples
-    from multigen.comparison import compare, read_runs
-    from multigen.curves import draw
-    from multigen.evaluation import write_json
-
-    if n < 1:
-        raise ConfigError(f"n {n}: expected 1 sample of each run or more")
-    runs = read_runs(places)
-    found = compare(runs)
-    if not as_json:
-        print(_tables(found))
-    with writing(out, "another folder for --out"):
-        out.mkdir(parents=True, exist_ok=True)
-        drawn = draw(out / "compare.png", {name: run.stages for name, run in runs.items()})
-        said = [f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"]
-        said += write_samples(runs, n, seed, out, code)
-        written = {**found, "seed": seed, "said": said}
-        write_json(out / "compare.json", written)
-    if as_json:
-        print_json(written)
-    else:
-        print("\n" + "\n".join(said))
-
-
 def _tables(found: dict[str, Any]) -> str:
-    from multigen.comparison import table
-
     names = [about["name"] for about in found["runs"]]
-    about = [[key, *(_short(each[key]) for each in found["runs"])] for key in list(found["runs"][0])[1:]]
-    parts = [table(["", *names], about)]
+    about = [[key, *(each[key] for each in found["runs"])] for key in list(found["runs"][0])[1:]]
+    parts = [_table(about, ["", *names])]
     for what, key in (("settings", "config"), ("options of the run", "run")):
         lines = [[name, *values] for name, values in found[key].items()]
-        parts.append(table([f"{what} that differ", *names], lines) if lines else f"no {what} differ")
+        parts.append(_table(lines, [f"{what} that differ", *names]) if lines else f"no {what} differ")
     lines = [[metric, *values] for metric, values in found["last"].items()]
-    parts.append(table(["last value", *names], lines) if lines else "no metric was logged by two of the runs")
+    parts.append(_table(lines, ["last value", *names]) if lines else "no metric was logged by two of the runs")
     parts.append(_figures(found["figures"], names))
     alike: dict[tuple[str, ...], list[str]] = {}  # what differs in the definitions of these metrics
     for metric, texts in found["definitions"].items():
@@ -91,24 +90,33 @@ def _tables(found: dict[str, Any]) -> str:
 
 
 def _figures(figures: list[dict[str, Any]], names: list[str]) -> str:
-    from multigen.comparison import table
-
-    lines = []
-    for f in (f for f in figures if not SWEPT.search(f["row"])):
-        changes = [
-            "-" if d is None else f"{d:+.4g} {verdict}"
-            for d, verdict in zip(f["difference"], f["verdict"], strict=True)
-        ]
-        lines.append([f"{f['row']} {f['metric']}", *f["values"], *changes[1:]])
-    if not lines:
+    shown = [f for f in figures if not swept(f["row"])]
+    if not shown:
         return "no figure was measured of two of the runs"
-    left_out = sum(bool(SWEPT.search(f["row"])) for f in figures)
+    lines = []
+    for f in shown:
+        pairs = zip(f["difference"], f["verdict"], strict=True)
+        changes = ["-" if d is None else f"{d:+.4g} {verdict}".rstrip() for d, verdict in pairs]
+        lines.append([f"{f['row']} {f['metric']}", *map(_cell, f["values"]), *changes[1:]])
+    left_out = len(figures) - len(shown)
     ending = f"\n{left_out} figures at other temperatures: see compare.json" if left_out else ""
     if any(verdict in ("better", "worse") for f in figures for verdict in f["verdict"]):
         ending += "\nbetter and worse are those of single runs: another seed may turn small differences round"
-    return table(["figure", *names, *(f"{name} - {names[0]}" for name in names[1:])], lines, 60) + ending
+    return plain(lines, ["figure", *names, *(f"{name} - {names[0]}" for name in names[1:])]) + ending
 
 
-def _short(value: Any) -> Any:
-    """A commit by its first ten digits, changes behind it kept."""
-    return re.sub(r"^([0-9a-f]{10})[0-9a-f]{30}", r"\1", value) if isinstance(value, str) else value
+def _table(lines: list[list[Any]], head: list[str]) -> str:
+    return plain([[name, *map(_cell, values)] for name, *values in lines], head)
+
+
+def _cell(value: Any) -> str:
+    """A value in words, a commit by its first ten digits; a long one is cut."""
+    match value:
+        case None:
+            return "-"
+        case float():
+            return f"{value:.5g}"
+        case list():
+            value = " ".join(map(str, value))
+    text = re.sub(r"^([0-9a-f]{10})[0-9a-f]{30}", r"\1", str(value))
+    return text if len(text) <= MOST else f"{text[: MOST - 3]}..."

@@ -11,6 +11,7 @@ from pathlib import Path
 import tyro
 
 from multigen.cli.output import print_json
+from multigen.tables import plain
 
 __all__ = ["EXTRAS", "Check", "checks", "extras", "run"]
 
@@ -57,8 +58,7 @@ def run(args: list[str]) -> None:
         if json:
             print_json({"checks": [asdict(check) for check in found], "problems": len(problems)})
         else:
-            for check in found:
-                print(f"{check.name:<19}{check.text}{f'  PROBLEM: {check.problem}' if check.problem else ''}")
+            print(plain([(c.name, c.text + (f"  PROBLEM: {c.problem}" if c.problem else "")) for c in found]))
             noun = "problem" if len(problems) == 1 else "problems"
             print(f"\n{len(problems)} {noun}: {', '.join(c.name for c in problems)}" if problems else "\nall is well")
         if any(check.core for check in problems):

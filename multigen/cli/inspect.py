@@ -1,6 +1,7 @@
 """`multigen inspect DATA`: what a folder of pictures, sounds or texts holds, and how one would train on it."""
 
 from collections import Counter
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -8,6 +9,7 @@ import tyro
 from multigen.cli.kinds import NAMES, kinds_of
 from multigen.cli.output import print_json
 from multigen.errors import DataError
+from multigen.tables import plain
 
 if TYPE_CHECKING:
     from multigen.inspection import Inspection
@@ -101,9 +103,8 @@ def _print(data: str, kind: str, files: dict[str, int], found: "Inspection") -> 
     from multigen.inspection import listed
 
     print(f"{data}: {kind}" + (f", by its files: {listed(files)}" if files else ""))
-    for fact in found.facts:
-        print(f"  {fact.name.replace('_', ' '):<16}{fact.text}")
-    print(f"  {'unreadable':<16}{len(found.unreadable) or 'none'}")
+    facts = [(fact.name.replace("_", " "), fact.text) for fact in found.facts]
+    print(indent(plain([*facts, ("unreadable", str(len(found.unreadable) or "none"))]), "  "))
     for path, reason in found.unreadable[:SHOWN]:
         print(f"    {reason if str(path) in reason else f'{path}: {reason}'}")
     if len(found.unreadable) > SHOWN:

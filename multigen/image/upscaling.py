@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class Upscaler:
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the picture.
     """
 
+    noun: ClassVar[str] = "enlarged pictures"
+    """What it makes, in the plural, for sentences."""
     origin: Provenance = NOTHING
     """What files of its pictures say of the model; filled in by `multigen.load`."""
 
@@ -64,6 +66,10 @@ class Upscaler:
     def with_alpha(self, rgb: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """uint8 (3, H, W) through the network, and opacity (1, H, W), if any, through bicubic interpolation."""
         return self(rgb), None if alpha is None else imresize(alpha, self.scale)
+
+    def beside(self, upscalers: "Mapping[str, Upscaler]", tests: Sequence[str]) -> "Picture":
+        """Crops of the pictures of `tests` (as for `open_test_set`) by upscalers of this scale, bicubic interpolation first."""
+        return comparison({"bicubic": None, **upscalers}, *(open_test_set(test, self.scale) for test in tests))
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from multigen.catalogue import METHODS, heading
+from multigen.figures import trained
 from multigen.files import write_whole, writing
 from multigen.recipes.benchmark import Figure, Recipe, figures, read_recipe, read_result
+from multigen.tables import markdown
 
 __all__ = ["page", "write_page"]
 
+OVERVIEW = ("recipe", "status", "minutes", "expected", "reached")
 MODALITIES = {"image": "Pictures", "text": "Texts", "audio": "Sounds"}
-FLOORS = ("real", "bicubic", "noise", "untrained", "griffin_lim", "shuffled")
-"""Last parts of the names of rows that stand for no trained model; they come first."""
 WIDE = 8  # figures beside each other at most
 INTRODUCTION = """\
 # Results
@@ -48,7 +49,7 @@ def write_page(file: Path, recipes: Sequence[Path], out: Path | None = None) -> 
 def page(recipes: Sequence[Path], out: Path | None = None) -> str:
     """The page as text. Raises ConfigError and DataError for recipes and results that cannot be read."""
     parts: dict[str, list[str]] = {title: [] for title in MODALITIES.values()}
-    overview = [("recipe", "status", "minutes", "expected", "reached")]
+    overview = []
     read = [(p, read_recipe(p), read_result((out or p.parent / "results") / f"{p.stem}.json")) for p in recipes]
     for title, (path, recipe, content) in itertools.product(parts, sorted(read, key=lambda each: each[0].stem)):
         if MODALITIES[METHODS[recipe.recipe].modality] != title:
@@ -60,7 +61,7 @@ def page(recipes: Sequence[Path], out: Path | None = None) -> str:
         overview.append((f"[{path.stem}](#{path.stem})", content["status"], taken, expected, reached))
         parts[title].append(_section(path, recipe, content, found))
     sections = [text for title, some in parts.items() if some for text in (f"## {title}", *some)]
-    return "\n\n".join([INTRODUCTION, _table(overview), *sections]) + "\n"
+    return "\n\n".join([INTRODUCTION, markdown(overview, OVERVIEW), *sections]) + "\n"
 
 
 def _count(found: Sequence[Figure]) -> str:
@@ -85,7 +86,7 @@ def _section(path: Path, recipe: Recipe, content: Mapping[str, Any], found: Sequ
     parts = [f"### {path.stem}", about, "\n".join(f"- {fact}" for fact in facts), *_tables(content["rows"])]
     if found:
         said = [(f"`{f.name}`", f"{f.value:.5g}", f.bound, "met" if f.met else "**missed**") for f in found]
-        parts.append(_table([("held against the recipe", "measured", "the recipe says", "outcome"), *said]))
+        parts.append(markdown(said, ("held against the recipe", "measured", "the recipe says", "outcome")))
     parts += [f"*{what}*: {text}" for what, text in content.get("remarks", {}).items()]
     return "\n\n".join([*parts, *_definitions(content["definitions"])])
 
@@ -99,7 +100,7 @@ def _short(commit: str) -> str:
 def _tables(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Rows by metrics, floors first, in as many tables as it takes; rows with the same figures are one."""
     same: dict[tuple[tuple[str, float], ...], list[str]] = {}
-    for name in sorted(rows, key=lambda name: name.split("/")[-1] not in FLOORS):
+    for name in sorted(rows, key=trained):
         same.setdefault(tuple(rows[name].items()), []).append(f"`{name}`")
     metrics = [m for m in dict.fromkeys(m for row in rows.values() for m in row) if not m.endswith("_std")]
     each = math.ceil(len(metrics) / max(1, math.ceil(len(metrics) / WIDE)))
@@ -110,7 +111,7 @@ def _tables(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
             for row, names in same.items()
             if any(metric in dict(row) for metric in some)
         ]
-        tables.append(_table([("row", *(f"`{metric}`" for metric in some)), *lines]))
+        tables.append(markdown(lines, ("row", *(f"`{metric}`" for metric in some))))
     return tables
 
 
@@ -127,12 +128,6 @@ def number(value: float) -> str:
     if value == round(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.{min(4, max(0, 3 - math.floor(math.log10(abs(value)))))}f}"
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells as a Markdown table; the first is its head."""
-    head, *rest = (f"| {' | '.join(line)} |" for line in lines)
-    return "\n".join([head, "|" + " --- |" * len(lines[0]), *rest])
 
 
 def _definitions(definitions: Mapping[str, str]) -> list[str]:

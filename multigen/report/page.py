@@ -145,7 +145,6 @@ def _evaluation(facts: Facts) -> str:
     rows = facts.evaluation.get("rows")
     if not rows:
         return "" if facts.state == "finished" else '<p class="muted">A run is evaluated at its end.</p>'
-    stages = list(facts.planned) or [stage.name for stage in facts.stages]
     stale = "" if facts.state == "finished" else "<p>Measured before the run was taken up again.</p>"
     several = len(facts.evaluation.get("seeds", [])) > 1
     note = (
@@ -154,7 +153,7 @@ def _evaluation(facts: Facts) -> str:
         else "One run with one seed: another seed gives other figures, so small differences say little."
     )
     return (
-        f"{stale}{evaluation_table(rows, stages)}"
+        f"{stale}{evaluation_table(rows)}"
         f'<p class="muted">{note} <mark>Marked</mark>: the best of this run\'s models, where more or less is plainly better and '
         "no baseline surpasses it; that is no test of significance.</p>"
         f"<details><summary>definitions</summary>{definitions(facts.evaluation.get('definitions', {}))}</details>"

@@ -1,35 +1,21 @@
 """The evaluation as a table: this run's models apart from what they are compared with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-__all__ = ["best_of", "definitions", "direction", "evaluation_table"]
+from multigen.figures import direction, swept, trained
+
+__all__ = ["best_of", "definitions", "evaluation_table"]
 
 Rows = Mapping[str, Mapping[str, float]]
-LOWER = (
-    "fd_",
-    "kd_",
-    "nll_",
-    "ungrammatical",
-    "divergence_bits",
-    "lm_score",
-    "efficientnet",
-    "vgg",
-    "class_kl",
-    "lsd",
-    "mcd",
-    "multi_stft",
-)
-HIGHER = ("psnr", "ssim", "precision", "recall", "coverage", "grammatical", "as_asked", "si_sdr", "snr", "pesq", "stoi")
-"""Beginnings of metrics' names for which less, or more, is better throughout; of others, such as variety, no best is marked."""
 WIDE = 8
 """So many columns of models are read with ease; of more models each is a row instead."""
 
 
-def evaluation_table(rows: Rows, stages: Sequence[str]) -> str:
-    """The table. Rows of `stages` (STAGE/last, STAGE/best at 0.9) are the run's, others are floors and baselines."""
-    own = [name for name in rows if name.partition("/")[0] in stages]
+def evaluation_table(rows: Rows) -> str:
+    """The table, the run's models before floors and baselines."""
+    own = [name for name in rows if trained(name)]
     names = [*own, *(name for name in rows if name not in own)]
     metrics = [m for m in dict.fromkeys(m for row in rows.values() for m in row) if not m.endswith("_std")]
     body = _metrics_down(rows, names, own, metrics) if len(names) <= WIDE else _models_down(rows, names, own, metrics)
@@ -41,10 +27,10 @@ def _metrics_down(rows: Rows, names: list[str], own: list[str], metrics: list[st
     groups = (f'<th colspan="{len(own)}" class="group">this run</th>' if own else "") + (
         f'<th colspan="{others}" class="group floor">for comparison</th>' if others else ""
     )
-    heads = "".join(f'<th scope="col"{_kind(n, own)}>{_broken(n)}</th>' for n in names)
+    heads = "".join(f'<th scope="col"{_kind(n)}>{_broken(n)}</th>' for n in names)
     lines = [f"<thead><tr><td></td>{groups}</tr><tr><td></td>{heads}</tr></thead><tbody>"]
     for metric in metrics:
-        cells = "".join(_cell(rows, n, metric, own) for n in names)
+        cells = "".join(_cell(rows, n, metric) for n in names)
         lines.append(f'<tr><th scope="row">{_broken(metric)}</th>{cells}</tr>')
     return "".join([*lines, "</tbody>"])
 
@@ -57,14 +43,14 @@ def _models_down(rows: Rows, names: list[str], own: list[str], metrics: list[str
         head = f'<tr><th scope="rowgroup" class="group">{title}</th><td colspan="{len(metrics)}"></td></tr>'
         lines += [f"<tbody{kind}>{head}"] if group else []
         for n in group:
-            cells = "".join(_cell(rows, n, m, own) for m in metrics)
+            cells = "".join(_cell(rows, n, m) for m in metrics)
             lines.append(f'<tr><th scope="row">{escape(n)}</th>{cells}</tr>')
         lines += ["</tbody>"] if group else []
     return "".join(lines)
 
 
-def _kind(name: str, own: list[str]) -> str:
-    return "" if name in own else ' class="floor"'
+def _kind(name: str) -> str:
+    return "" if trained(name) else ' class="floor"'
 
 
 def _broken(name: str) -> str:
@@ -72,17 +58,17 @@ def _broken(name: str) -> str:
     return escape(name).replace("/", "/<wbr>").replace("_", "_<wbr>")
 
 
-def _cell(rows: Rows, name: str, metric: str, own: list[str]) -> str:
+def _cell(rows: Rows, name: str, metric: str) -> str:
     value = rows[name].get(metric)
     if value is None:
-        return f'<td{_kind(name, own)}><span class="muted">-</span></td>'
+        return f'<td{_kind(name)}><span class="muted">-</span></td>'
     digits = _digits([row[metric] for row in rows.values() if metric in row])
     text = f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
     if (deviation := rows[name].get(f"{metric}_std")) is not None:
         text += f' <span class="muted">± {deviation:.{digits}f}</span>'
-    if name in best_of(rows, metric, own):
+    if name in best_of(rows, metric):
         text = f"<mark>{text}</mark>"
-    return f"<td{_kind(name, own)}>{text}</td>"
+    return f"<td{_kind(name)}>{text}</td>"
 
 
 def _digits(values: list[float]) -> int:
@@ -91,24 +77,18 @@ def _digits(values: list[float]) -> int:
     return next((d for d, bound in ((1, 100), (2, 10), (3, 1), (4, 0.01)) if largest >= bound), 6 if largest else 1)
 
 
-def direction(metric: str) -> int:
-    """1 where more of a metric, also of SET/METRIC, is better throughout, -1 where less is, 0 where neither is said."""
-    short = metric.rpartition("/")[2]
-    return -1 if short.startswith(LOWER) else 1 if short.startswith(HIGHER) else 0
-
-
-def best_of(rows: Rows, metric: str, own: Sequence[str]) -> list[str]:
+def best_of(rows: Rows, metric: str) -> list[str]:
     """The run's models, as they sample by themselves (no " at 0.9"), with the best figure.
 
     None where they are all the same, where a baseline other than real data is better, or where it is not said whether more or
     less is better."""
     sign = direction(metric)
     found = {n: sign * row[metric] for n, row in rows.items() if metric in row}
-    mine = {n: v for n, v in found.items() if n in own and " at " not in n}
+    mine = {n: v for n, v in found.items() if trained(n) and not swept(n)}
     if not sign or len(set(mine.values())) < 2:
         return []
     top = max(mine.values())
-    beaten = any(v >= top for n, v in found.items() if n not in own and n != "real")
+    beaten = any(v >= top for n, v in found.items() if not trained(n) and n != "real")
     return [] if beaten else [n for n, v in mine.items() if v == top]
 
 

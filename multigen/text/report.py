@@ -10,6 +10,7 @@ from torch import Tensor
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import rank
 from multigen.evaluation import Evaluation
+from multigen.figures import direction
 from multigen.text import metrics
 from multigen.text.curves import Point, draw_curves, verdict
 from multigen.text.decoding import sample, valid
@@ -29,9 +30,6 @@ AXES = {
     "texts": ("lm_score", "lm_score, nats a token"),
 }
 """Kind of data -> the metric that is quality, and how it is called; diversity is nll_test throughout."""
-LOWER = {"nll_test", "nll_oracle", "lm_score", "reverse_lm_score", "divergence_bits", "copied", "longest_copied"}
-HIGHER = {"grammatical", "unique", "distinct_2", "distinct_3", "distinct_tokens"}
-"""Metrics that have a better direction."""
 
 
 def report(trainer: Any) -> Evaluation:
@@ -90,16 +88,19 @@ def models(trainer: Any) -> Iterator[tuple[list[str], Any]]:
 
 
 def change(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """What the adversarial stage gained and lost against maximum likelihood, at temperature 1."""
+    """What the adversarial stage gained and lost against maximum likelihood, at temperature 1. Where neither more nor less of a
+    metric is better, coming nearer to real texts is."""
     name = "adversarial/last" if "adversarial/last" in rows else "adversarial/best"
     if name not in rows:
         return "no adversarial stage"
-    gained, lost = [], []
-    for metric in [m for m in rows[name] if m in LOWER | HIGHER and m in rows[BASE]]:
-        now, before = rows[name][metric], rows[BASE][metric]
-        better = now < before if metric in LOWER else now > before
-        if now != before:
-            (gained if better else lost).append(f"{metric} {before:.4g} -> {now:.4g}")
+    gained, lost, real = [], [], rows.get("real", {})
+    for metric in [m for m in rows[name] if m in rows[BASE] and m != "ungrammatical"]:  # which grammatical says already
+        now, before, beside = rows[name][metric], rows[BASE][metric], ""
+        gain = direction(metric) * (now - before)
+        if not direction(metric) and metric in real:
+            gain, beside = abs(before - real[metric]) - abs(now - real[metric]), f" (real {real[metric]:.4g})"
+        if gain:
+            (gained if gain > 0 else lost).append(f"{metric} {before:.4g} -> {now:.4g}{beside}")
     return f"{name} against {BASE}: gained {', '.join(gained) or 'nothing'}; lost {', '.join(lost) or 'nothing'}"
 
 

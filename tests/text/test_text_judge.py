@@ -252,3 +252,5 @@ def test_what_changed_is_told_by_its_direction() -> None:
     said = report.change(rows)
     assert "gained grammatical 0.5 -> 0.75;" in said and said.endswith("lost nll_test 2 -> 2.5")
     assert report.change({"mle/best": base}) == "no adversarial stage"
+    rows["real"] = {"self_bleu_2": 0.5, "unique": 1.0}  # nearer to real texts is better, where neither more nor less is
+    assert report.change(rows).endswith("lost nll_test 2 -> 2.5, self_bleu_2 0.3 -> 0.9 (real 0.5)")

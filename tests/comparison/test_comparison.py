@@ -14,12 +14,13 @@ from PIL import Image
 import multigen
 from multigen.audio import WaveGANConfig, wavegan
 from multigen.audio.io import read_sound
-from multigen.comparison import compare, read_runs, table
+from multigen.comparison import compare, read_runs
 from multigen.config import Run, to_table, write_toml
 from multigen.copies import copy_of
 from multigen.errors import CheckpointError, ConfigError
 from multigen.files import sealed
 from multigen.image import DCGANConfig, SRGANConfig, dcgan, srgan
+from multigen.provenance import read
 from multigen.runs import write_model
 from multigen.text import seqgan
 from multigen.text.writing import build_generator
@@ -149,11 +150,6 @@ def test_what_is_no_pair_of_runs_is_named(tmp_path: Path) -> None:
         read_runs([a, str(tmp_path / "nowhere")])
 
 
-def test_a_table_has_columns() -> None:
-    text = table(["", "a", "b"], [["x", 1.0, None], ["y", [1, 2], "z" * 50]], most=10)
-    assert text.splitlines() == ["   a    b", "x  1    -", "y  1 2  zzzzzzz..."]
-
-
 # -- the command -------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +167,8 @@ def test_pictures_are_laid_side_by_side(tmp_path: Path, capsys: pytest.CaptureFi
     assert (
         "adversarial/last odd" in printed and "at 0.7" not in printed and "1 figures at other temperatures" in printed
     )
+    by = {"software": f"multigen {multigen.__version__}", "model": ["a", "bb"], "method": ["dcgan", "dcgan"]}
+    assert read(out / "compare.png") == by and read(out / "pictures.png") == {**by, "seed": 5}
     with Image.open(out / "pictures.png") as sheet:
         pixels = np.asarray(sheet)
     for top, zoom, folder in ((18, 4, a), (18 + 64 + 6 + 18, 2, b)):
@@ -178,6 +176,19 @@ def test_pictures_are_laid_side_by_side(tmp_path: Path, capsys: pytest.CaptureFi
         expected = np.asarray(first.resize((64, 64), Image.Resampling.NEAREST))
         assert zoom == 64 // first.height
         assert np.array_equal(pixels[top : top + 64, :64], expected)
+
+
+def test_what_differs_stands_in_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"adversarial/last": {"fd_logmel": value}} for value in (9.0, 7.25)]
+    other = replace(PICTURES, data="digits", lr=(1e-3, 1e-4), steps=12345, test="x" * 40)
+    a, b = run(tmp_path / "a", replace(other, lr=(2e-4, 2e-4), steps=7), rows[0]), run(tmp_path / "bb", other, rows[1])
+    c = run(tmp_path / "c", replace(other, test=""), model=False)
+    assert tiny.multigen(["compare", a, b, c, "-n", "1", "--out", tmp_path / "out"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    long = f"{'x' * 33}..."
+    assert f"test                  {long}  {long}" in lines
+    assert f"lr                    {'0.0002 0.0002':<36}  {'0.001 0.0001':<36}  0.001 0.0001" in lines
+    assert "adversarial/last fd_logmel  9  7.25  -  -1.75 better      -" in lines
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,7 +202,11 @@ def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_sounds_are_drawn_and_written(tmp_path: Path) -> None:
     a, b = (run(tmp_path / "x" / name, SOUNDS, method="wavegan") for name in ("a", "bb"))
     out = tmp_path / "out"
+    assert tiny.multigen(["compare", a, b, "-n", "2", "--out", out, "--no-provenance"]) == 0
+    assert [read(path) for path in sorted(out.rglob("*.[pw]*"))] == [{}] * 6
     assert tiny.multigen(["compare", a, b, "-n", "2", "--out", out]) == 0
+    by = {"software": f"multigen {multigen.__version__}", "model": "bb", "method": "wavegan", "seed": 0, "index": 1}
+    assert read(out / "sounds/bb/0001.wav") == by and read(out / "sounds.png")["model"] == ["a", "bb"]
     files = [p.relative_to(out).as_posix() for p in sorted(out.rglob("*.wav"))]
     assert files == [f"sounds/{name}/000{i}.wav" for name in ("a", "bb") for i in (0, 1)]
     sound, rate = read_sound(out / "sounds/bb/0001.wav")[:2]
@@ -247,6 +262,7 @@ def test_upscalers_show_the_same_crops(tmp_path: Path, capsys: pytest.CaptureFix
     assert tiny.multigen(["compare", *places, "--out", out]) == 0
     printed = capsys.readouterr().out
     assert f"enlarged x4 by a, b: {out / 'upscaled.png'}; two enlarges x2" in printed
+    assert read(out / "upscaled.png")["model"] == ["a", "b"]
     with Image.open(out / "upscaled.png") as sheet:
         assert sheet.width == 4 * (160 * 2 + 4)  # bicubic, a, b, the original
     shutil.rmtree(photos)

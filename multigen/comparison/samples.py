@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from multigen import load
 from multigen.comparison import Runs
 from multigen.errors import ConfigError, MultigenError
+from multigen.provenance import png, together
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -14,16 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["write_samples"]
 
 LEAST = 64  # pixels of height that small pictures are enlarged to, at least
-KINDS = {"Writer": "texts", "Upscaler": "enlarged pictures"}
-"""Class of a model -> what it makes; the others say it themselves (`multigen.sampling.Sampler.noun`)."""
 HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
 
 
-def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str]) -> list[str]:
+def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
     """Writes what the models of the runs make, those of one kind together. Says in sentences what is where, and what is missing.
 
     Args:
         code: files that trained models of their own (`multigen cp`), each for the runs of its name.
+        provenance: pictures and sounds say which models made them; a text file cannot.
 
     Raises ConfigError for a file that is of none of the runs.
     """
@@ -33,15 +33,14 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str])
     models, said = _models(runs, files)
     kinds: dict[str, dict[str, Any]] = {}
     for name, model in models.items():
-        kind = KINDS.get(type(model).__name__) or model.noun
-        kinds.setdefault(kind, {})[name] = model
+        kinds.setdefault(model.noun, {})[name] = model
     for kind, group in kinds.items():
         if kind == "texts":
             said.append(_texts(group, n, seed, out / "samples.txt"))
         elif kind == "enlarged pictures":
-            said.append(_crops(group, runs, out / "upscaled.png"))
+            said.append(_crops(group, runs, out / "upscaled.png", provenance))
         else:
-            said.append(_strips(group, n, seed, out / f"{kind}.png"))
+            said.append(_strips(group, n, seed, out / f"{kind}.png", provenance))
     if len(kinds) > 1:
         said.append(f"{', '.join(kinds)}: samples of different kinds are not laid beside each other")
     return said
@@ -63,7 +62,7 @@ def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Any], list[
     return models, said
 
 
-def _strips(samplers: Mapping[str, Any], n: int, seed: int, path: Path) -> str:
+def _strips(samplers: Mapping[str, Any], n: int, seed: int, path: Path, provenance: bool) -> str:
     """Pictures or sounds; of sounds, which are to be heard, also files."""
     rows = {}
     for name, sampler in samplers.items():
@@ -73,8 +72,10 @@ def _strips(samplers: Mapping[str, Any], n: int, seed: int, path: Path) -> str:
             folder = path.with_suffix("") / name.replace("/", "-")
             folder.mkdir(parents=True, exist_ok=True)
             for i, sample in enumerate(samples):
-                sampler.write(sample, folder / f"{i:04d}{sampler.suffix}")
-    stacked(rows).save(path)
+                about = {**sampler.origin, "seed": seed, "index": i} if provenance else {}
+                sampler.write(sample, folder / f"{i:04d}{sampler.suffix}", about)
+    about = together([sampler.origin for sampler in samplers.values()] if provenance else [], seed=seed)
+    stacked(rows).save(path, **png(about))
     return f"{n} samples of {', '.join(samplers)} under seed {seed}: {path}"
 
 
@@ -104,17 +105,16 @@ def _texts(writers: Mapping[str, Any], n: int, seed: int, path: Path) -> str:
     return f"{n} texts of {', '.join(writers)} under seed {seed}, in {path}:\n\n" + "\n\n".join(parts)
 
 
-def _crops(upscalers: Mapping[str, Any], runs: Runs, path: Path) -> str:
+def _crops(upscalers: Mapping[str, Any], runs: Runs, path: Path, provenance: bool) -> str:
     """Crops of the first run's test pictures, for all upscalers of its scale."""
-    from multigen.image.upscaling import comparison, open_test_set
-
     first, *_ = upscalers
     scale = upscalers[first].scale
     alike = {name: upscaler for name, upscaler in upscalers.items() if upscaler.scale == scale}
     apart = "".join(f"; {name} enlarges x{upscalers[name].scale}" for name in upscalers.keys() - alike.keys())
     try:
-        tests = [open_test_set(name, scale) for name in runs[first].config["test"]]
+        sheet = upscalers[first].beside(alike, runs[first].config["test"])
     except MultigenError as error:
         return f"no crops of enlarged pictures: {error}"
-    comparison({"bicubic": None, **alike}, *tests).save(path)
+    about = together([upscaler.origin for upscaler in alike.values()] if provenance else [])
+    sheet.save(path, **png(about))
     return f"crops of the test pictures of {first}, enlarged x{scale} by {', '.join(alike)}: {path}{apart}"

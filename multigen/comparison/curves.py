@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multigen.provenance import NOTHING, Provenance, png
 from multigen.report.facts import Curve, Stage
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def smooth(values: Sequence[float]) -> list[float]:
     return means
 
 
-def draw(path: Path, runs: Mapping[str, Stages]) -> bool:
+def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) -> bool:
     """A picture of the metrics that the runs share, one small multiple each, with beginnings of stages as dotted lines and the
-    name of each run at its end. False, and no picture, where they share none."""
+    name of each run at its end; the file says `about` (`multigen.provenance`). False, and no picture, where they share none."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -65,7 +66,7 @@ def draw(path: Path, runs: Mapping[str, Stages]) -> bool:
         _panel(axes, metric, runs)
     for axes in figure.axes[len(metrics) :]:
         axes.remove()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, pil_kwargs=png(about))
     return True
 
 

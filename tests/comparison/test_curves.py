@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from multigen.curves import curve, draw, shared, smooth
+from multigen.comparison.curves import curve, draw, shared, smooth
 from multigen.report.facts import Stage
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from multigen.comparison.curves import curve, shared
 from multigen.config import differing
-from multigen.curves import curve, shared
 from multigen.errors import ConfigError
+from multigen.figures import direction, trained
 from multigen.report.facts import Facts, gather
-from multigen.report.table import direction
 from multigen.runs import find_run
 
-__all__ = ["Runs", "compare", "read_runs", "table"]
+__all__ = ["Runs", "compare", "read_runs"]
 
 MEASURED_BY = ("data", "test", "labels", "size", "channels", "rate", "length", "scale", "prompt")
 """Settings that say what a run is measured against."""
@@ -93,13 +93,13 @@ def _against(first: Facts, run: Facts, row: str, metric: str) -> tuple[str, floa
     """ "better", "worse", "" where neither can be said, or why the two are not to be compared; and the difference of a figure."""
     if metric not in _rows(run).get(row, {}):
         return "", None
-    change = _rows(run)[row][metric] - _rows(first)[row][metric]
+    before, now = _rows(first)[row][metric], _rows(run)[row][metric]
+    change = now - before
     if _definition(first, metric) != _definition(run, metric):
         return "other definitions", change
     if foreign := [name for name in MEASURED_BY if first.config.get(name) != run.config.get(name)]:
         return f"other {' '.join(foreign)}", change
-    floor = row.partition("/")[0] not in {stage.name for stage in run.stages}  # it measures no model of the run
-    if floor or not direction(metric) or not change or not math.isfinite(change):
+    if not trained(row) or not direction(metric) or math.isclose(before, now) or not math.isfinite(change):
         return "", change
     return "better" if change * direction(metric) > 0 else "worse", change
 
@@ -126,23 +126,3 @@ def _definition(run: Facts, metric: str) -> str | None:
 def _number(value: float | None) -> float | None:
     """JSON has no number that is not finite."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def table(head: Sequence[str], lines: Sequence[Sequence[Any]], most: int = 36) -> str:
-    """Plain text in columns, the first of them names; values of more than `most` characters are cut."""
-    cells = [list(head), *([_cell(value, most) for value in line] for line in lines)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
-
-
-def _cell(value: Any, most: int) -> str:
-    if value is None:
-        return "-"
-    text = (
-        f"{value:.5g}"
-        if isinstance(value, float)
-        else " ".join(map(str, value))
-        if isinstance(value, list)
-        else str(value)
-    )
-    return text if len(text) <= most else f"{text[: most - 3]}..."
