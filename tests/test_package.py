@@ -52,6 +52,7 @@ FORBIDDEN = {
             "sampling",
             "sets",
             "signals",
+            "uses",
         )
     },
     "classifier": {*MODALITIES, *TOP},
@@ -216,6 +217,7 @@ def test_import_of_the_engine_needs_torch_only() -> None:
         "runs",
         "signals",
         "timing",
+        "uses",
     )
     assert others <= {"multigen", *(f"multigen.{part}" for part in beside)}
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class Upscaler:
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the picture.
     """
 
+    noun: ClassVar[str] = "photographs"
+    """What it makes, in the plural."""
     origin: Provenance = NOTHING
     """What files of its pictures say of the model; filled in by `multigen.load`."""
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,9 @@ class Writer:
         length: tokens of a text at most.
         end, pad: of `multigen.text.decoding.sample`.
     """
+
+    noun: ClassVar[str] = "texts"
+    """What it makes, in the plural."""
 
     def __init__(self, G: Generator, tokenizer: Tokenizer | None, length: int, end: int | None, pad: int):
         self.G, self.tokenizer, self.length, self.end, self.pad = G, tokenizer, length, end, pad
