@@ -16,8 +16,7 @@ class Use:
     """What follows `multigen`; {model} stands for the model."""
     python: str = ""
     """A line on `model`, which `multigen.load` gave."""
-    gives: str = ""
-    """What comes of that line."""
+    gives: str = ""  # by that line
     imports: str = "import multigen"
     task: str = ""
     """The Hugging Face hub's `pipeline_tag`; empty: none fits."""

@@ -32,7 +32,6 @@ class Upscaler:
     """
 
     noun: ClassVar[str] = "photographs"
-    """What it makes, in the plural."""
     origin: Provenance = NOTHING
     """What files of its pictures say of the model; filled in by `multigen.load`."""
 
