@@ -30,17 +30,13 @@ def load(run: str, code: str = "") -> Any:
         from multigen.copies import import_code
 
         module = import_code(code, method)
-    elif method in MODELS:
-        module = import_module(MODELS[method])
+    elif method in METHODS:
+        module = import_module(METHODS[method].module)
     else:
         raise CheckpointError(
-            f"{folder} was made by {method!r}; expected one of {', '.join(MODELS)}: get a newer multigen, or if a file of your "
+            f"{folder} was made by {method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a file of your "
             f'own trained it, name that: --code {method}.py, in Python load(..., code="{method}.py")'
         )
     model = module.load_model(config, weights, str(folder))
     model.origin = origin(run, folder, method)
     return model
-
-
-MODELS = {method.name: method.module for method in METHODS.values()}
-"""Method -> module whose `load_model(config, weights, where)` gives the ready object."""

@@ -5,74 +5,22 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multigen import MODELS, __version__
+from multigen import __version__
+from multigen.catalogue import METHODS
 from multigen.evaluation import Evaluation, record, write_json
 from multigen.figures import swept
 from multigen.files import write_whole
 from multigen.tables import markdown
+from multigen.uses import USES, Use
 
 if TYPE_CHECKING:
     from multigen.engine.trainer import Trainer
 
-__all__ = ["card", "publish"]
+__all__ = ["about", "card", "publish"]
 
-LOAD = 'import multigen\n\nmodel = multigen.load("MODEL")\n'
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What is said of models that make one kind of thing."""
-
-    does: str = "Trained"
-    task: str = ""
-    """The hub's `pipeline_tag`; empty: none fits."""
-    tag: str = ""
-    command: str = ""
-    """How it is used, after `multigen`; {asked} stands for the flag of a class, if it knows any."""
-    python: str = LOAD
-    limit: str = ""
-
-
-KINDS = {
-    "pictures": Kind(
-        "Makes pictures from noise, trained",
-        "unconditional-image-generation",
-        "image-generation",
-        "sample --model MODEL -n 64 --out samples/{asked}",
-        LOAD + "images = model.sample(16, seed=0)  # uint8 (16, C, H, W)",
-        "Nothing in its pictures need exist.",
-    ),
-    "photographs": Kind(
-        "Enlarges photographs, trained",
-        "image-to-image",
-        "super-resolution",
-        "upscale photo.jpg --model MODEL --out large/",
-        f'from PIL import Image\n\n{LOAD}picture = model.upscale(Image.open("photo.jpg"))',
-        "It invents detail that the small picture does not hold: what it adds is likely, not true. Do not use it for evidence, "
-        "for measuring, or to recognise anybody.",
-    ),
-    "texts": Kind(
-        "Writes texts, trained",
-        "text-generation",
-        "text-generation",
-        "write --model MODEL -n 5",
-        LOAD + "texts = model.generate(n=5, seed=0)  # strings",
-        "It writes what is likely after its training texts, and knows nothing of what is true.",
-    ),
-    "sounds": Kind(
-        "Makes sounds from noise, trained",
-        "",
-        "audio-generation",
-        "sample --model MODEL -n 16 --out sounds/{asked}",
-        LOAD + "sounds = model.sample(16, seed=0)  # float32 (16, 1, T) in -1..1, at model.rate Hz",
-        "A sound that it makes may still resemble a recording that somebody has rights to.",
-    ),
-}
-"""By `Trainer.noun`."""
 LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
     r"cdla-permissive-2\.0|odc-by|odbl|pddl|gfdl|gpl-3\.0|bsd-3-clause|unlicense"
@@ -84,19 +32,26 @@ TAIL = "; features: "
 """Where the definition of a figure goes on as those of the others do."""
 
 
+def about(trainer: "Trainer") -> dict[str, str]:
+    """What a run's config.toml says of the method: its name, the first line of its file, and what it makes."""
+    doc = getattr(sys.modules.get(type(trainer).__module__), "__doc__", None)
+    return {"recipe": trainer.name, "title": (doc or "").strip().partition("\n")[0], "makes": trainer.noun}
+
+
 def card(trainer: "Trainer") -> dict[str, str]:
     """The card as a file of the model folder: {"README.md": text}. Figures are in it once `trainer.evaluation` is there."""
     evaluation = getattr(trainer, "evaluation", Evaluation())
-    kind, config = KINDS.get(trainer.noun, Kind()), trainer.config
+    use, config = USES.get(trainer.noun, Use()), trainer.config
+    does = f"{use.does}, trained" if use.does else "trained"
     parts = [
-        _front_matter(trainer, kind),
+        _front_matter(trainer, use),
         f"# {trainer.name} of {escaped(_data(config))}",
-        f"{kind.does} with multigen {__version__}. {escaped(_method(trainer))}".strip(),
+        f"{does.capitalize()} with multigen {__version__}. {escaped(about(trainer)['title'])}".strip(),
         f"## Data\n\n{_about_data(trainer)}",
         f"## Training\n\n{_about_training(trainer, record(evaluation, [trainer]))}",
         f"## Figures\n\n{_figures(evaluation, _row(trainer, evaluation))}",
-        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(trainer, evaluation, kind)),
-        f"## Use\n\n{_use(trainer.name, config, kind)}",
+        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(trainer, evaluation, use)),
+        f"## Use\n\n{_use(trainer.name, config, use)}",
     ]
     return {"README.md": "\n\n".join(parts) + "\n"}
 
@@ -134,24 +89,18 @@ def sentence(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------- parts
 
 
-def _front_matter(trainer: "Trainer", kind: Kind) -> str:
+def _front_matter(trainer: "Trainer", use: Use) -> str:
     license = plain(trainer.run.data_license)
     known = license.lower() if LICENSES.fullmatch(license.lower()) else "other" if license else "unknown"
     conditional = getattr(trainer.config, "conditional", False)
     fields: dict[str, Any] = {"license": known}
     fields |= {"license_name": license} if known == "other" else {}
     fields |= {"library_name": "multigen"}
-    fields |= {"pipeline_tag": kind.task} if kind.task and not conditional else {}
-    fields["tags"] = list(dict.fromkeys(["multigen", "gan", trainer.name, *([kind.tag] if kind.tag else [])]))
+    fields |= {"pipeline_tag": use.task} if use.task and not conditional else {}
+    fields["tags"] = list(dict.fromkeys(["multigen", "gan", trainer.name, *([use.tag] if use.tag else [])]))
     # JSON is YAML; in it no text can end its own line.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
     return "\n".join(["---", *lines, "---"])
-
-
-def _method(trainer: "Trainer") -> str:
-    """First line of the method's file: what it is, and the paper."""
-    doc = getattr(sys.modules.get(type(trainer).__module__), "__doc__", None)
-    return (doc or "").strip().partition("\n")[0]
 
 
 def _data(config: Any) -> str:
@@ -224,14 +173,14 @@ def _figures(evaluation: Evaluation, this: str) -> str:
     return "\n".join(lines)
 
 
-def _limits(trainer: "Trainer", evaluation: Evaluation, kind: Kind) -> list[str]:
+def _limits(trainer: "Trainer", evaluation: Evaluation, use: Use) -> list[str]:
     """What the model cannot do, by its kind, its figures and its training."""
     found, real = evaluation.rows.get(_row(trainer, evaluation), {}), evaluation.rows.get("real", {})
     noun, classes = trainer.noun, len(getattr(trainer.config, "classes", ()))
     lines = [
         f"It has learned from the {_count(trainer):,} {noun} above and nothing else, and has their gaps and biases."
     ]
-    lines += [kind.limit] if kind.limit else []
+    lines += [use.limit] if use.limit else []
     if "memorisation" in found:
         lines.append(_nearness(found["memorisation"], real.get("memorisation", 1.0), noun))
     if "copied" in found:
@@ -263,16 +212,11 @@ def _nearness(memorisation: float, floor: float, noun: str) -> str:
     return f"Its samples lie {where} unseen ones (memorisation {memorisation:.2f}, of unseen ones {floor:.2f}): {so}."
 
 
-def _use(method: str, config: Any, kind: Kind) -> str:
-    classes = _asked(config)
-    asked = f" --class {shlex.quote(plain(classes[0]))}" if classes else ""
-    blocks = {
-        "bash": f"multigen {kind.command}".replace("{asked}", asked) if kind.command else "",
-        "python": kind.python,
-    }
-    if method not in MODELS:  # a file of the user's own made it, which loading takes
-        own = {"bash": ("--model MODEL", f" --code {method}.py"), "python": ('load("MODEL"', f', code="{method}.py"')}
-        blocks = {language: text.replace(own[language][0], "".join(own[language])) for language, text in blocks.items()}
+def _use(method: str, config: Any, use: Use) -> str:
+    code = "" if method in METHODS else f"{method}.py"  # a file of the user's own, which loading takes
+    classes, shell = _asked(config), use.shell("MODEL", code)
+    asked = f" --class {shlex.quote(plain(classes[0]))}" if classes and shell else ""
+    blocks = {"bash": f"{shell}{asked}", "python": use.lines("MODEL", code)}
     # Three backticks in a class's name would end the block.
-    shown = [f"```{language}\n{text.strip().replace('```', '')}\n```" for language, text in blocks.items() if text]
+    shown = [f"```{language}\n{text.replace('```', '')}\n```" for language, text in blocks.items() if text]
     return "\n\n".join(["MODEL is this folder, or `hf:OWNER/NAME` where it lies on the Hugging Face hub.", *shown])

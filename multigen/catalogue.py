@@ -15,6 +15,8 @@ class Method:
     name: str
     modality: str
     """image, text or audio."""
+    noun: str
+    """What it is trained on and makes, a name of `multigen.uses.USES`."""
     about: str
     """What it is, its paper and its year, in a line."""
     presets: tuple[str, ...] = ("tiny", "laptop", "default", "paper")
@@ -28,15 +30,15 @@ class Method:
 METHODS = {
     method.name: method
     for method in (
-        Method("srgan", "image", "super-resolution with fine detail, Ledig et al. 2017"),
-        Method("gan", "image", "pictures from noise on perceptrons, the first GAN, Goodfellow et al. 2014"),
-        Method("dcgan", "image", "pictures from noise by convolutions, Radford et al. 2016"),
-        Method("wgan", "image", "WGAN and WGAN-GP, Arjovsky et al. 2017, Gulrajani et al. 2017"),
-        Method("sngan", "image", "spectral normalisation, Miyato et al. 2018"),
-        Method("r3gan", "image", "a plain modern baseline, Huang et al. 2024"),
-        Method("seqgan", "text", "texts by policy gradient, Yu et al. 2017"),
-        Method("wavegan", "audio", "sounds as waveforms, Donahue et al. 2019"),
-        Method("specgan", "audio", "sounds by way of spectrograms, the same paper"),
+        Method("srgan", "image", "photographs", "super-resolution with fine detail, Ledig et al. 2017"),
+        Method("gan", "image", "pictures", "pictures from noise on perceptrons, the first GAN, Goodfellow et al. 2014"),
+        Method("dcgan", "image", "pictures", "pictures from noise by convolutions, Radford et al. 2016"),
+        Method("wgan", "image", "pictures", "WGAN and WGAN-GP, Arjovsky et al. 2017, Gulrajani et al. 2017"),
+        Method("sngan", "image", "pictures", "spectral normalisation, Miyato et al. 2018"),
+        Method("r3gan", "image", "pictures", "a plain modern baseline, Huang et al. 2024"),
+        Method("seqgan", "text", "texts", "texts by policy gradient, Yu et al. 2017"),
+        Method("wavegan", "audio", "sounds", "sounds as waveforms, Donahue et al. 2019"),
+        Method("specgan", "audio", "sounds", "sounds by way of spectrograms, the same paper"),
     )
 }
 """By name, in the order in which they are shown."""
@@ -48,19 +50,22 @@ class DataSet:
 
     name: str
     modality: str
+    noun: str
+    """That of the methods that train on it."""
     about: str
+    downloaded: bool = False
 
 
 DATA = (
-    DataSet("embedded", "image", "photographs that come with the dependencies, for super-resolution"),
-    DataSet("embedded-held-out", "image", "two more of them, which no preset trains on"),
-    DataSet("digits", "image", "scikit-learn's handwritten digits, 8 x 8 pixels"),
-    DataSet("mnist", "image", "handwritten digits, 28 x 28 pixels; downloaded"),
-    DataSet("cifar10", "image", "photographs of ten kinds of things, 32 x 32 pixels; downloaded"),
-    DataSet("fables", "text", "stories of a grammar, whose likelihood is known; fables:N for N of them"),
-    DataSet("oracle", "text", "sequences of a random network, whose likelihood is known"),
-    DataSet("hf:NAME", "text", "a data set of the Hugging Face hub; downloaded"),
-    DataSet("drums", "audio", "a drum machine of eight classes"),
+    DataSet("embedded", "image", "photographs", "photographs that come with the dependencies, for super-resolution"),
+    DataSet("embedded-held-out", "image", "photographs", "two more of them, which no preset trains on"),
+    DataSet("digits", "image", "pictures", "scikit-learn's handwritten digits, 8 x 8 pixels"),
+    DataSet("mnist", "image", "pictures", "handwritten digits, 28 x 28 pixels", True),
+    DataSet("cifar10", "image", "pictures", "photographs of ten kinds of things, 32 x 32 pixels", True),
+    DataSet("fables", "text", "texts", "stories of a grammar, whose likelihood is known; fables:N for N of them"),
+    DataSet("oracle", "text", "texts", "sequences of a random network, whose likelihood is known"),
+    DataSet("hf:NAME", "text", "texts", "a data set of the Hugging Face hub", True),
+    DataSet("drums", "audio", "sounds", "a drum machine of eight classes"),
 )
 
 

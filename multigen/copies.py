@@ -7,18 +7,14 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from multigen import MODELS, __version__
+from multigen import __version__
+from multigen.catalogue import METHODS
 from multigen.errors import CheckpointError, ConfigError
+from multigen.uses import USES, loading
 
 __all__ = ["check_name", "copy_of", "import_code"]
 
 RUNNER = "from multigen.recipes.runner import main"
-USES = {
-    "sample": ("multigen sample --model runs/{stem} --code {file} -n 64", ".sample(64)"),
-    "upscale": ("multigen upscale photo.jpg --model runs/{stem} --code {file} --out up/", ".upscale(picture)"),
-    "write": ("multigen write --model runs/{stem} --code {file}", ".generate()"),
-}
-"""Verb -> how what was trained is used, on the command line and in Python."""
 
 
 def copy_of(method: str, file: str) -> str:
@@ -27,11 +23,10 @@ def copy_of(method: str, file: str) -> str:
     Both texts stay as they are, comments and all, but for the trainer's name, the commands in the docstring, and the import of
     the recipe's runner. Raises ConfigError for an unknown method.
     """
-    if method not in MODELS:
-        raise ConfigError(f"no method {method!r}; expected one of {', '.join(MODELS)}")
+    if method not in METHODS:
+        raise ConfigError(f"no method {method!r}; expected one of {', '.join(METHODS)}")
     package, stem = Path(__file__).parent, Path(file).stem
-    module = MODELS[method].removeprefix("multigen.").replace(".", "/")
-    source = (package / f"{module}.py").read_text(encoding="utf-8")
+    source = (package / METHODS[method].modality / f"{method}.py").read_text(encoding="utf-8")
     recipe = (package / "recipes" / f"{method}.py").read_text(encoding="utf-8")
     source = source.replace(f"python -m multigen.recipes.{method} ", f"python {file} ")
     source = source.replace(f'    name = "{method}"\n', f'    name = "{stem}"\n')
@@ -40,15 +35,14 @@ def copy_of(method: str, file: str) -> str:
 
 
 def _header(method: str, file: str) -> str:
-    stem = Path(file).stem
-    verb = "upscale" if method == "srgan" else "write" if MODELS[method].startswith("multigen.text.") else "sample"
-    shell, python = USES[verb]
+    stem, use = Path(file).stem, USES[METHODS[method].noun]
     lines = {
         f"python {file} tiny --out runs/{stem}": "train; other presets and all flags: --help",
         f"torchrun --nproc-per-node 2 {file} tiny": "the same in two processes",
         f"python {file} --resume runs/{stem}": "go on where it was stopped",
-        shell.format(stem=stem, file=file): "use what was trained",
-        f'multigen.load("runs/{stem}", code="{file}"){python}': "the same in Python",
+        use.shell(f"runs/{stem}", file): "use what was trained",
+        loading(f"runs/{stem}", file): "the same in Python",
+        use.python: use.gives,
     }
     width = max(map(len, lines))
     said = "".join(f"#   {command:<{width}}   # {what}\n" for command, what in lines.items())
@@ -69,7 +63,7 @@ def check_name(path: Path) -> None:
     stem = path.stem
     if path.suffix != ".py" or not stem.isidentifier() or keyword.iskeyword(stem):
         why = "is no name of a module"
-    elif stem in MODELS:
+    elif stem in METHODS:
         why = "has the name of a method of multigen, and what it trains would be taken for that"
     elif _is_module(stem):
         why = f"would hide the module {stem} from Python when it is run"

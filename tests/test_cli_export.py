@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import multigen
+from multigen.catalogue import METHODS
 from multigen.cli import export
 from multigen.config import to_table
 from multigen.runs import write_model
@@ -37,7 +38,7 @@ CASES = [(method, conditional) for method in SMALL for conditional in (False, Tr
 
 def generator(folder: Path, method: str, conditional: bool) -> Path:
     """A model folder of a method that makes items from noise, of untrained weights."""
-    module = import_module(multigen.MODELS[method])
+    module = import_module(METHODS[method].module)
     audio = "audio" in module.__name__
     settings: dict[str, Any] = {"latent": 6, "classes": ("cat", "dog"), "conditional": conditional, **SMALL[method]}
     settings |= {} if audio else {"size": 32, "channels": 3}

@@ -144,8 +144,14 @@ def test_what_cannot_be_made_is_named_in_one_line(tmp_path: Path, capsys: pytest
             ["interpolate", "--model", grey, "--class", "cat", "--out", gif],
             "class 'cat': the model was trained without",
         ),
-        (["sample", "--model", upscaler, "--out", out], "holds an Upscaler, which makes none of its own; it enlarges"),
-        (["interpolate", "--model", upscaler, "--out", gif], "multigen upscale IN... --model RUN --out DIR"),
+        (
+            ["sample", "--model", upscaler, "--out", out],
+            f"but it enlarges photographs: multigen upscale photo.jpg --model {upscaler} --out large/",
+        ),
+        (
+            ["interpolate", "--model", upscaler, "--out", gif],
+            "expected a model that makes pictures from noise, but it enlarges photographs: multigen upscale",
+        ),
         (["sample", "--model", tmp_path / "none", "--out", out], "is not a folder; give a run's folder"),
         (
             ["interpolate", "--model", grey, "--out", tmp_path / "walk.avi"],
@@ -165,11 +171,20 @@ def test_only_pictures_turn_into_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Sounds(sampling.Sampler):
-        noun = "recordings"
+        noun = "sounds"
 
-    monkeypatch.setattr(multigen, "load", lambda run, code: Sounds(nn.Linear(4, 8), 4))
-    assert tiny.multigen(["interpolate", "--model", "run", "--out", tmp_path / "walk.gif"]) == 2
-    assert "--model run: expected a generator of pictures, but it makes recordings" in capsys.readouterr().err
+    class Odours(sampling.Sampler):
+        noun = "odours"
+
+    for kind, words in (
+        (Sounds, "makes sounds from noise: multigen sample --model 'a run' --code my_gan.py -n 16 --out sounds/"),
+        (Odours, "is a Odours; give another run"),
+    ):
+        monkeypatch.setattr(multigen, "load", lambda run, code, kind=kind: kind(nn.Linear(4, 8), 4))
+        given = ["--model", "a run", "--code", "my_gan.py"]
+        assert tiny.multigen(["interpolate", *given, "--out", tmp_path / "walk.gif"]) == 2
+        error = f"error: --model a run: expected a model that makes pictures from noise, but it {words}\n"
+        assert capsys.readouterr().err == error
 
 
 def test_truncation_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +208,4 @@ def test_truncation_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_what_has_no_latents_cannot_be_truncated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = model(tmp_path / "run", srgan.PRESETS["tiny"])
     assert tiny.multigen(["sample", "--model", run, "--truncation", "0.5", "--out", tmp_path / "out"]) == 2
-    assert (
-        "expected a generator of samples, but it holds an Upscaler, which makes none of its own"
-        in capsys.readouterr().err
-    )
+    assert "that makes pictures or sounds from noise, but it enlarges photographs: multigen" in capsys.readouterr().err

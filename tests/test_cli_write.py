@@ -54,18 +54,27 @@ def test_what_cannot_be_written_is_named_in_one_line(tmp_path: Path, capsys: pyt
         (["write", "--model", tmp_path / "none"], "is not a folder; give a run's folder"),
         (["write", "--model", run, "--out", tmp_path / "file" / "x"], "cannot be written"),
         (["write", "--model", run, "--out", tmp_path], "give another file for --out"),
-        (["write", "--model", gan_run], "expected a model of texts, but it holds a Sampler; give another run"),
-        (["write", "--model", upscaler], "expected a model of texts, but it holds a"),
+        (
+            ["write", "--model", gan_run],
+            f"that writes texts, but it makes pictures from noise: multigen sample --model {gan_run} -n",
+        ),
+        (
+            ["write", "--model", upscaler],
+            "expected a model that writes texts, but it enlarges photographs: multigen upscale",
+        ),
         (
             ["sample", "--model", run, "--out", out],
-            "a Writer, which makes none; it writes texts: multigen write --model",
+            f"expected a model that makes pictures or sounds from noise, but it writes texts: multigen write --model {run} -n 5",
         ),
-        (["interpolate", "--model", run, "--out", tmp_path / "out.gif"], "it writes texts: multigen write --model RUN"),
+        (
+            ["interpolate", "--model", run, "--out", tmp_path / "out.gif"],
+            f"it writes texts: multigen write --model {run} -n 5",
+        ),
         (
             ["upscale", photo, "--model", run, "--out", out],
-            "expected a model that enlarges pictures, but it holds a Writer",
+            "expected a model that enlarges pictures, but it writes texts: multigen write --model",
         ),
-        (["upscale", photo, "--model", gan_run, "--out", out], "but it holds a Sampler; give another run"),
+        (["upscale", photo, "--model", gan_run, "--out", out], "but it makes pictures from noise: multigen sample"),
     ]:
         assert tiny.multigen(words) == 2, words
         printed = capsys.readouterr()

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import multigen
+from multigen.catalogue import METHODS
 from multigen.config import to_table, write_toml
 from multigen.copies import copy_of, import_code
 from multigen.errors import CheckpointError, ConfigError
@@ -50,7 +51,7 @@ def test_a_copy_is_the_methods_source_and_its_recipe(method: str, tmp_path: Path
     file = copied(method, tmp_path / "my_own.py")
     text = file.read_text(encoding="utf-8")
     module = import_code(str(file))
-    original = sys.modules[multigen.MODELS[method]]
+    original = sys.modules[METHODS[method].module]
     assert module.TRAINER.name == "my_own" and module.TRAINER.__module__ == module.__name__
     assert to_table(module.PRESETS["tiny"]) == to_table(original.PRESETS["tiny"])
     assert callable(module.load_model) and (module.__doc__ or "").startswith(str(original.__doc__).splitlines()[0])
@@ -67,7 +68,7 @@ def test_a_copy_is_the_methods_source_and_its_recipe(method: str, tmp_path: Path
 
 def test_an_unknown_method_is_named_with_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.multigen(["cp", "stylegan9", tmp_path / "a.py"]) == 2
-    assert capsys.readouterr().err == f"error: no method 'stylegan9'; expected one of {', '.join(multigen.MODELS)}\n"
+    assert capsys.readouterr().err == f"error: no method 'stylegan9'; expected one of {', '.join(METHODS)}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,17 +126,19 @@ def test_a_model_of_ones_own_is_used_by_naming_the_file(tmp_path: Path, capsys: 
         ["upscale", tmp_path / "a.gif", "--out", out],
     ):  # these take the flag too, and say what it is
         assert tiny.multigen([*words, "--model", run, "--code", file]) == 2
-        assert "but it holds a Sampler" in capsys.readouterr().err
+        assert (
+            f"but it makes pictures from noise: multigen sample --model {run} --code {file}" in capsys.readouterr().err
+        )
 
 
 def test_the_report_of_a_run_names_the_file(tmp_path: Path) -> None:
     for method, code in (("my_gan", "mine/my_gan.py"), ("dcgan", "")):
         run = model(tmp_path / method, method)
-        write_toml(run / "config.toml", {"recipe": method, "config": to_table(SMALL), "run": {}})
+        write_toml(run / "config.toml", {"recipe": method, "makes": "pictures", "config": to_table(SMALL), "run": {}})
         began = {"time": "now", "step": 0, "began": {"command": f"python {code or '-m multigen.recipes.dcgan'} tiny"}}
         (run / "log.jsonl").write_text(f"{json.dumps(began)}\n")
         text = usage(gather(run))
-        assert (f"--code {code} -n 64" in text) == (f"code=&#x27;{code}&#x27;)" in text) == bool(code)
+        assert (f"--code {code} -n 64" in text) == (f"code=&quot;{code}&quot;)" in text) == bool(code)
         assert ("--code" in text) == bool(code)
         if code:
             (run / "log.jsonl").unlink()

@@ -4,12 +4,17 @@ import json
 import os
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from multigen import inspection
+from multigen.catalogue import DATA, METHODS, DataSet
+from multigen.text.inspection import inspect_texts
+from multigen.text.seqgan import PRESETS as SEQGAN
 from tests import tiny
+from tests.suggestions import configured
 
 
 def test_says_the_kind_the_facts_and_a_line_to_paste(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +35,25 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, capsys: pytest.Capture
     assert (printed["data"], printed["kind"], printed["files"]) == (str(path), "texts", {".txt": 1})
     assert printed["texts"] == {"count": 3, "unit": "paragraph"} and printed["unreadable"] == []
     assert printed["suggestions"][0]["command"].startswith("multigen train seqgan default --data")
+
+
+@pytest.mark.parametrize("data", [data for data in DATA if not data.downloaded], ids=lambda data: data.name)
+def test_data_known_by_name_can_be_inspected_and_trained_on(data: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "fables:90" if data.name == "fables" else data.name  # all of them take seconds
+    assert tiny.multigen(["inspect", name, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    kind = {"photographs": "pictures"}.get(data.noun, data.noun)
+    assert (printed["data"], printed["kind"], printed["files"]) == (name, kind, {})
+    suggested = {METHODS[choice["recipe"]].noun for choice in printed["suggestions"]}
+    assert data.noun in suggested or data.name == "embedded-held-out"
+
+
+def test_the_oracle_is_inspected_as_it_would_be_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.multigen(["inspect", "oracle"]) == 0
+    printed = capsys.readouterr().out
+    assert "vocabulary      5,000 different tokens" in printed and "length          20 tokens" in printed
+    config = configured(inspect_texts("oracle").suggestions[0], "oracle")
+    assert config == replace(SEQGAN["paper"], data="oracle") and config.length == 20
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])

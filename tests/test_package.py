@@ -54,6 +54,7 @@ FORBIDDEN = {
             "sets",
             "signals",
             "tables",
+            "uses",
         )
     },
     "classifier": {*MODALITIES, *TOP},
@@ -220,6 +221,7 @@ def test_import_of_the_engine_needs_torch_only() -> None:
         "signals",
         "tables",
         "timing",
+        "uses",
     )
     assert others <= {"multigen", *(f"multigen.{part}" for part in beside)}
 

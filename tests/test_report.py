@@ -81,7 +81,9 @@ def killed(tmp_path: Path) -> Path:
     run = tmp_path / "a run"
     (run / "previews").mkdir(parents=True)
     config = {"data": HOSTILE, "latent": 8, "lr": [1e-3, 1e-4], "steps": 90}
-    write_toml(run / "config.toml", {"recipe": "dcgan", "config": config, "run": {"seed": 7}})
+    title = "DCGAN: pictures by convolutions. Radford et al. 2016"
+    table = {"recipe": "dcgan", "title": title, "makes": "pictures", "config": config, "run": {"seed": 7}}
+    write_toml(run / "config.toml", table)
     lines: list[dict[str, Any]] = [
         {"step": s, "stage": "pretrain", "generator/pixel": 1 / s, "items_per_second": 50.0} for s in range(1, 21)
     ]
@@ -268,13 +270,19 @@ def test_of_seeds_the_one_that_has_not_ended_is_named(killed: Path, tmp_path: Pa
     ],
 )
 def test_a_run_of_a_file_of_ones_own_names_it(killed: Path, command: str, file: str) -> None:
-    write_toml(killed / "config.toml", {"recipe": "my_gan", "config": {"latent": 8}, "run": {}})
+    table = {"recipe": "my_gan", "title": "DCGAN: changed", "makes": "sounds", "config": {"latent": 8}, "run": {}}
+    write_toml(killed / "config.toml", table)
     write_lines(killed / "log.jsonl", [{"time": "", "step": 0, "began": {"command": command}}])
     assert f"\npython {file} --resume " in "\n" + report(killed).text.replace("it goes on with:", "\n")
     (killed / "model").mkdir()
     (killed / "model" / "config.json").write_text("{}")
-    text = report(killed).text
-    assert f"--code {file} -n 64" in text and f"code='{file}'" in text and f"python {file} --from " in text
+    page = report(killed)
+    assert (
+        f"--code {file} -n 16" in page.text and f'code="{file}"' in page.text and f"python {file} --from " in page.text
+    )
+    assert (
+        "<h1>my_gan</h1>" in page.source and "DCGAN: changed" in page.text
+    )  # its own name, though copied from another's
 
 
 @pytest.mark.parametrize(

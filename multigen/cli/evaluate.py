@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from multigen.catalogue import DATA
 from multigen.cli.output import print_json
 from multigen.errors import ConfigError, DataError
 from multigen.files import writing
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["kind", "run"]
 
 FEATURES = {"pictures": ("efficientnet_lite0", "classifier", "inception"), "sounds": ("logmel", "drums", "classifier")}
-NAMES = ("digits", "mnist", "cifar10", "drums")
+NAMES = {data.name: data.noun for data in DATA if data.noun in FEATURES}
 SIZE = 64  # pixels
 RATE, LENGTH = 8000, 4096  # of sounds where no file says more: the drum machine beside itself
 SHORTEST = 0.032  # seconds: the window of the spectra
@@ -89,15 +90,15 @@ def kind(data: str) -> str:
     Raises DataError for what is not there, holds neither, or holds both.
     """
     from multigen.audio.io import SUFFIXES as SOUNDS
-    from multigen.cli import kinds
+    from multigen.cli.kinds import kinds_of
     from multigen.folders import files_in
     from multigen.image.data import SUFFIXES as PICTURES
     from multigen.places import locate
 
     if data in NAMES:
-        return kinds.NAMES[data]
+        return NAMES[data]
     place = locate(data, f"a folder of pictures or of sounds, a file, or one of the names {', '.join(NAMES)}")
-    counts = kinds.kinds_of(files_in(place) if place.is_dir() else [place])
+    counts = kinds_of(files_in(place) if place.is_dir() else [place])
     pictures, sounds = counts["pictures"], counts["sounds"]
     if not pictures and not sounds:
         raise DataError(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from multigen.cli.kinds import NAMES, kinds_of
+from multigen.catalogue import DATA
+from multigen.cli.kinds import kinds_of
 from multigen.cli.output import print_json
 from multigen.errors import DataError
 from multigen.tables import plain
@@ -45,15 +46,17 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
     from multigen.folders import files_in
     from multigen.places import NotFound, locate
 
+    known = next((d for d in DATA if d.name.split(":")[0] == data.split(":")[0]), None)  # of fables:N and hf:NAME too
+    kind = known.noun.replace("photographs", "pictures") if known else ""
+    if known and data == known.name and not known.downloaded:
+        return kind, {"files": {}}
     try:
-        place = locate(data, f"a folder or file of pictures, sounds or texts, or one of the names {', '.join(NAMES)}")
+        names = ", ".join(d.name for d in DATA)
+        place = locate(data, f"a folder or file of pictures, sounds or texts, or one of the names {names}")
     except NotFound:
-        name = data.partition(":")[0]
-        if name in ("mnist", "cifar10") or name not in {*NAMES, "hf"}:
+        if known is None or data == known.name:  # known, but not downloaded yet
             raise
-        return ("texts" if name == "hf" else NAMES[name]), {"files": {}}
-    if data in NAMES and data not in ("mnist", "cifar10"):
-        return NAMES[data], {"files": {}}
+        return kind, {"files": {}}
     paths = files_in(place) if place.is_dir() else [place]
     suffixes = dict(Counter(path.suffix.lower() or "none" for path in paths).most_common())
     counts = kinds_of(paths)

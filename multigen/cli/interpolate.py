@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from multigen.cli.loaded import load_as
 from multigen.errors import ConfigError
 from multigen.files import writing
 from multigen.provenance import Provenance, gif, text
@@ -63,15 +64,9 @@ def _interpolate(
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
 
-    from multigen.cli.sample import load_sampler
     from multigen.image.sampling import Sampler, to_pictures
 
-    sampler = load_sampler(model, code)
-    if not isinstance(sampler, Sampler):
-        raise ConfigError(
-            f"--model {model}: expected a generator of pictures, but it makes {sampler.noun}; make some: multigen sample "
-            f"--model {model}"
-        )
+    sampler = load_as(Sampler, "makes pictures from noise", model, code)
     about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
     pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
     with writing(out):

@@ -1,17 +1,10 @@
-"""What data arguments of the commands mean: pictures, sounds or texts, by name or by the suffixes of files."""
+"""What data arguments of the commands mean: pictures, sounds or texts, by the suffixes of files."""
 
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["NAMES", "kind_of", "kinds_of"]
-
-NAMES = {
-    **dict.fromkeys(("digits", "mnist", "cifar10", "embedded", "embedded-held-out"), "pictures"),
-    "drums": "sounds",
-    "fables": "texts",
-}
-"""Data that have names -> what they are."""
+__all__ = ["kind_of", "kinds_of"]
 
 
 def kind_of(path: Path) -> str:

@@ -45,7 +45,9 @@ def _print_lines() -> None:
         "methods: multigen train METHOD [PRESET]": [
             (m.name, m.modality, m.about, " ".join(m.presets)) for m in METHODS.values()
         ],
-        "data: --data NAME, or a folder or file of your own": [(d.name, d.modality, d.about) for d in DATA],
+        "data: --data NAME, or a folder or file of your own": [
+            (d.name, d.modality, d.about + ("; downloaded" if d.downloaded else "")) for d in DATA
+        ],
         f"benchmarks: multigen bench {BENCHMARKS}/NAME.toml": [
             (b.name, f"{b.recipe} {b.preset}", b.about + (f"; needs a {b.needs.upper()}" if b.needs else ""))
             for b in benchmarks()

@@ -1,22 +1,13 @@
 """`multigen sample --model RUN -n 64`: makes pictures or sounds with a trained generator."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
-from multigen.errors import ConfigError
+from multigen.cli.loaded import load_as
 
-if TYPE_CHECKING:
-    from multigen.sampling import Sampler
-
-__all__ = ["load_sampler", "run"]
-
-OTHERS = {
-    "Upscaler": "an Upscaler, which makes none of its own; it enlarges pictures: multigen upscale IN... --model RUN --out DIR",
-    "Writer": "a Writer, which makes none; it writes texts: multigen write --model RUN, with --temperature for --truncation",
-}
-"""What is said of models of other kinds."""
+__all__ = ["run"]
 
 
 def run(args: list[str]) -> None:
@@ -45,21 +36,10 @@ def run(args: list[str]) -> None:
             provenance: Write model, seed and class into the files.
             code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
-        sampler = load_sampler(model, code)
+        from multigen.sampling import Sampler
+
+        sampler = load_as(Sampler, "makes pictures or sounds from noise", model, code)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
         print(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about))
 
     tyro.cli(sample, prog="multigen sample", args=args)
-
-
-def load_sampler(model: str, code: str = "") -> "Sampler":
-    """The generator of a run. Raises ConfigError for a model that makes nothing from noise."""
-    from multigen import load
-    from multigen.sampling import Sampler
-
-    found = load(model, code)
-    if not isinstance(found, Sampler):
-        kind = type(found).__name__
-        held = OTHERS.get(kind, f"a {kind}; give another run")
-        raise ConfigError(f"--model {model}: expected a generator of samples, but it holds {held}")
-    return found

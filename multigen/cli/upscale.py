@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from multigen.cli.loaded import load_as
 from multigen.errors import ConfigError, DataError
 from multigen.files import writing
 
@@ -45,17 +46,11 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
 
     import rich.progress
 
-    from multigen import load
     from multigen.image.data import read_image_with_alpha, to_picture
     from multigen.image.upscaling import Upscaler
     from multigen.provenance import png
 
-    upscaler = load(model, code)
-    if not isinstance(upscaler, Upscaler):
-        raise ConfigError(
-            f"--model {model}: expected a model that enlarges pictures, but it holds a {type(upscaler).__name__}; give "
-            "another run"
-        )
+    upscaler = load_as(Upscaler, "enlarges pictures", model, code)
     if tile < 1:
         raise ConfigError(f"--tile {tile}: expected 1 pixel or more, 256 is usual")
     upscaler.tile = tile

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from multigen.errors import ConfigError
+from multigen.cli.loaded import load_as
 from multigen.files import writing
 
 __all__ = ["run"]
@@ -40,7 +40,10 @@ def run(args: list[str]) -> None:
             out: A text file to write them to, instead of the terminal.
             code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
-        texts = load_writer(model, code).generate(prompt, n, seed, temperature, top_k, top_p, length)
+        from multigen.text.writing import Writer
+
+        writer = load_as(Writer, "writes texts", model, code)
+        texts = writer.generate(prompt, n, seed, temperature, top_k, top_p, length)
         page = "\n\n".join(texts)
         if out is None:
             print(page)
@@ -51,16 +54,3 @@ def run(args: list[str]) -> None:
         print(f"{n} texts in {out}")
 
     tyro.cli(write, prog="multigen write", args=args)
-
-
-def load_writer(model: str, code: str = ""):
-    """The generator of a run. Raises ConfigError for a model that writes no texts."""
-    from multigen import load
-    from multigen.text.writing import Writer
-
-    found = load(model, code)
-    if not isinstance(found, Writer):
-        raise ConfigError(
-            f"--model {model}: expected a model of texts, but it holds a {type(found).__name__}; give another run"
-        )
-    return found

@@ -37,7 +37,7 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str],
     for kind, group in kinds.items():
         if kind == "texts":
             said.append(_texts(group, n, seed, out / "samples.txt"))
-        elif kind == "enlarged pictures":
+        elif kind == "photographs":
             said.append(_crops(group, runs, out / "upscaled.png", provenance))
         else:
             said.append(_strips(group, n, seed, out / f"{kind}.png", provenance))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.batchnorm import reestimate_statistics
-from multigen.card import card, publish
+from multigen.card import about, card, publish
 from multigen.config import Run, to_table, write_toml
 from multigen.device import choose_device, choose_precision
 from multigen.engine import checkpoint, distributed, saving
@@ -47,7 +47,7 @@ class Trainer(Generic[C]):
     name: ClassVar[str]
     """Name of the method, as in `python -m multigen.recipes.<name>`."""
     noun: ClassVar[str] = "items"
-    """What it is trained on and makes, in the plural, for the model card."""
+    """What it is trained on and makes, in the plural; `multigen.uses.USES` says how models are used that do."""
     exports: ClassVar[Sequence[str]] = ("G",)
     """Networks that inference needs."""
     budget: ClassVar[Sequence[str]] = ("steps",)
@@ -198,7 +198,7 @@ class Trainer(Generic[C]):
         distributed.barrier()
         if distributed.rank() == 0:
             (folder / "previews").mkdir(parents=True, exist_ok=True)
-            table = {"recipe": self.name, "config": to_table(self.config), "run": to_table(fixed)}
+            table = {**about(self), "config": to_table(self.config), "run": to_table(fixed)}
             write_toml(folder / "config.toml", table)
         return folder
 

@@ -235,7 +235,7 @@ class SRGANTrainer(Trainer[SRGANConfig]):
     """Trains G for least error, then G and D against each other."""
 
     name = "srgan"
-    noun = "photographs"
+    noun = Upscaler.noun
     budget = ("pretrain_steps", "steps")
     G: nn.Module
     D: nn.Module

@@ -31,8 +31,7 @@ class Upscaler:
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the picture.
     """
 
-    noun: ClassVar[str] = "enlarged pictures"
-    """What it makes, in the plural, for sentences."""
+    noun: ClassVar[str] = "photographs"
     origin: Provenance = NOTHING
     """What files of its pictures say of the model; filled in by `multigen.load`."""
 

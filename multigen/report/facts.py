@@ -1,13 +1,12 @@
 """What a run's folder says. Whatever is missing or torn, as in a run that was killed, is left out."""
 
-import ast
 import datetime
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import multigen
+from multigen.catalogue import METHODS
 from multigen.config import read_toml
 from multigen.errors import ConfigError
 from multigen.files import read_log, unsealed
@@ -42,6 +41,8 @@ class Facts:
     recipe: str
     title: str
     """Of the method, with its paper."""
+    makes: str
+    """In the plural, as `multigen.uses.USES` has it."""
     config: dict[str, Any]
     run: dict[str, Any]
     evaluation: dict[str, Any]
@@ -121,7 +122,8 @@ def _one(folder: Path) -> Facts:
     return Facts(
         folder=folder,
         recipe=recipe,
-        title=_title(recipe),
+        title=_title(recipe, str(table.get("title", ""))),
+        makes=str(table.get("makes", "")),
         config=config if isinstance(config := table.get("config"), dict) else {},
         run=run if isinstance(run := table.get("run"), dict) else {},
         evaluation=evaluation,
@@ -212,13 +214,9 @@ def _rates(log: list[dict[str, Any]]) -> dict[str, Curve]:
     return {name: sorted((float(s), v) for s, v in values.items()) for name, values in found.items()}
 
 
-def _title(recipe: str) -> str:
-    """The first line of the method's module, which names its paper; the recipe's name for a method that is not ours."""
-    module = multigen.MODELS.get(recipe)
-    if module is None:
-        return recipe
-    path = Path(multigen.__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or recipe).splitlines()[0]
+def _title(recipe: str, title: str) -> str:
+    """With its own name before it for a method that is not ours, which may be a changed copy of one."""
+    return title if title and recipe in METHODS else f"{recipe}: {title}".removesuffix(": ")
 
 
 def when(moment: str | float) -> str:

@@ -1,28 +1,13 @@
-"""How to use what a run trained: commands and lines of Python, by what its configuration says it makes."""
+"""How to use what a run trained: commands and lines of Python."""
 
 import shlex
 from html import escape
 
-import multigen
+from multigen.catalogue import METHODS
 from multigen.report.facts import Facts
+from multigen.uses import USES, Use
 
 __all__ = ["resume_command", "usage"]
-
-WAYS = {
-    "scale": (
-        ["multigen upscale photo.jpg --model {run} --out enlarged"],
-        ["from PIL import Image", 'model.upscale(Image.open("photo.jpg"))  # a larger picture'],
-    ),
-    "latent": (
-        ["multigen sample --model {run} -n 64 --out samples"],
-        ["model.sample(16, seed=1)  # a tensor of 16 samples"],
-    ),
-    "vocabulary": (
-        ["multigen write --model {run} -n 5", 'multigen write --model {run} --prompt "..."'],
-        ['model.generate(n=5, seed=1)  # a list of texts; generate("...") goes on with a beginning'],
-    ),
-}
-"""A field of the configuration that tells what the model does -> commands, and lines of Python."""
 
 
 def program(facts: Facts) -> str:
@@ -33,7 +18,7 @@ def program(facts: Facts) -> str:
 
 def own_file(facts: Facts) -> str:
     """The user's own file that trained the model (`multigen cp`), which loading it takes; "" for a method of multigen."""
-    if facts.recipe in multigen.MODELS:
+    if facts.recipe in METHODS:
         return ""
     words = str(facts.began[0]["began"].get("command", "")).split() if facts.began else []
     return next((word for word in words[1:2] if word.endswith(".py")), f"{facts.recipe}.py")
@@ -50,12 +35,8 @@ def usage(facts: Facts) -> str:
         return (
             '<p class="muted">There is no model yet: the folder <code>model/</code> is written when training ends.</p>'
         )
-    folder = str(facts.folder.resolve())
-    commands, lines = next((way for field, way in WAYS.items() if field in facts.config), ([], []))
-    own = own_file(facts)
-    python = ["import multigen", f"model = multigen.load({folder!r}{f', code={own!r}' if own else ''})", *lines]
-    run = shlex.quote(folder) + (f" --code {shlex.quote(own)}" if own else "")
-    parts = ["\n".join(command.format(run=run) for command in commands), "\n".join(python)]
+    folder, code, use = str(facts.folder.resolve()), own_file(facts), USES.get(facts.makes, Use())
+    parts = [use.shell(folder, code), use.lines(folder, code)]
     tune = f"{program(facts)} --from {shlex.quote(folder)} --data ..."
     blocks = "".join(f'<pre class="command">{escape(part)}</pre>' for part in parts if part)
     return f'{blocks}<p>To train on from its weights with other data or settings:</p><pre class="command">{escape(tune)}</pre>'

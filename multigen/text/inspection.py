@@ -10,6 +10,7 @@ from statistics import median
 from multigen.errors import ConfigError, DataError
 from multigen.inspection import Inspection, Suggestion, batch_for, listed, spread
 from multigen.text.data import BLANK_LINES, UNDECODED, count_words, normal, open_documents, open_texts
+from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import WIDE, Tokenizer
 
 __all__ = ["inspect_texts"]
@@ -21,12 +22,15 @@ FEW = 1_000  # texts
 
 
 def inspect_texts(data: str) -> Inspection:
-    """Units, lengths, scripts, vocabulary, duplicates and encoding faults of what `open_texts` takes; nothing is downloaded.
+    """Units, lengths, scripts, vocabulary, duplicates and encoding faults of what `open_texts` takes, or what `oracle` is;
+    nothing is downloaded.
 
     Raises ConfigError for the name of a data set on the hub, and DataError where there is nothing to read.
     """
     if data.startswith("hf:") and not Path(data[3:]).expanduser().exists():
         raise ConfigError(f"{data}: inspect downloads nothing; expected a folder or file that is here, or fables")
+    if data == "oracle":
+        return _oracle()
     documents, unit = open_documents(data)
     found = Inspection()
     whole = "".join(text for _, text in documents)
@@ -51,6 +55,15 @@ def inspect_texts(data: str) -> Inspection:
         found.suggestions = [Suggestion("seqgan", "laptop", (), "the preset laptop was made for them")]
     else:
         _suggest(found, texts, unit)
+    return found
+
+
+def _oracle() -> Inspection:
+    """The network of seed 0, which writes the training data as training begins."""
+    oracle, found = Oracle.seeded(0), Inspection()
+    found.add("length", oracle.length, f"{oracle.length} tokens, in all sequences, unless --length says another")
+    found.add("vocabulary", oracle.vocabulary, f"{oracle.vocabulary:,} different tokens, which have no meaning")
+    found.suggestions = [Suggestion("seqgan", "paper", (), "the preset paper was made for it")]
     return found
 
 

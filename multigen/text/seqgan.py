@@ -48,7 +48,7 @@ from multigen.text.generators import Generator
 from multigen.text.judge import Judge
 from multigen.text.report import report
 from multigen.text.rollout import rewards
-from multigen.text.writing import build_generator, given_tokenizer, load_writer
+from multigen.text.writing import Writer, build_generator, given_tokenizer, load_writer
 
 __all__ = ["PRESETS", "SeqGANConfig", "SeqGANTrainer", "load_model"]
 
@@ -150,7 +150,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
     """Maximum likelihood, the controls, D, and the two against each other."""
 
     name = "seqgan"
-    noun = "texts"
+    noun = Writer.noun
     budget = ("mle_steps", "discriminator_steps", "control_steps", "steps")
     G: Generator
     D: nn.Module

@@ -32,7 +32,6 @@ class Writer:
     """
 
     noun: ClassVar[str] = "texts"
-    """What it makes, in the plural, for sentences."""
 
     def __init__(self, G: Generator, tokenizer: Tokenizer | None, length: int, end: int | None, pad: int):
         self.G, self.tokenizer, self.length, self.end, self.pad = G, tokenizer, length, end, pad

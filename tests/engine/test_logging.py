@@ -280,7 +280,7 @@ def test_a_run_leaves_a_folder_with_everything(tmp_path: Path) -> None:
     about = json.loads((trainer.folder / "model" / "config.json").read_text())
     assert about == {"method": "toy", "config": {"batch": 4, "steps": 6, "lr": 0.01, "betas": [0.5, 0.9]}}
     table = read_toml(trainer.folder / "config.toml")
-    assert table["recipe"] == "toy"
+    assert (table["recipe"], table["makes"]) == ("toy", "items") and table["title"].endswith(".")
     assert table["config"] == about["config"]
     assert (table["run"]["seed"], table["run"]["device"], table["run"]["precision"]) == (0, "cpu", "fp32")
 
