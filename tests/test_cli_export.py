@@ -51,7 +51,7 @@ def generator(folder: Path, method: str, conditional: bool) -> Path:
 def exported(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, dict[str, str], str]:
     """The session of what the command wrote, the file's metadata, and what the command said."""
     out = run / "g.onnx"
-    assert tiny.multigen(["export", run, "--out", out]) == 0
+    assert tiny.multigen(["export", "--model", run, "--out", out]) == 0
     assert sorted(path.name for path in run.iterdir()) == ["g.onnx", "model"]
     onnx.checker.check_model(out)
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
@@ -124,7 +124,7 @@ def test_what_cannot_be_exported_is_named(
     run = generator(tmp_path / "run", "gan", False)
 
     def fails(message: str, out: str = "g.onnx") -> None:
-        assert tiny.multigen(["export", run, "--out", tmp_path / out]) == 2
+        assert tiny.multigen(["export", "--model", run, "--out", tmp_path / out]) == 2
         assert message in capsys.readouterr().err
 
     fails("expected a file ending in .onnx", "g.pt")
@@ -142,7 +142,7 @@ def test_a_file_that_differs_or_cannot_be_run_is_not_kept(
     wrong: Callable[..., float] = lambda *_: 0.5  # noqa: E731
     monkeypatch.setattr(export, "_difference", wrong)
     run = generator(tmp_path / "run", "gan", False)
-    assert tiny.multigen(["export", run, "--out", tmp_path / "g.onnx"]) == 2
+    assert tiny.multigen(["export", "--model", run, "--out", tmp_path / "g.onnx"]) == 2
     assert "differs from torch's by 0.5, expected 0.0001 at most" in capsys.readouterr().err
     assert not (tmp_path / "g.onnx").exists()
 

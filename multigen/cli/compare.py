@@ -9,6 +9,7 @@ import tyro
 from multigen.cli.output import print_json
 from multigen.errors import ConfigError
 from multigen.files import writing
+from multigen.options import cli
 
 __all__ = ["run"]
 
@@ -20,12 +21,12 @@ def run(args: list[str]) -> None:
     """Compares runs."""
 
     def compare(
-        runs: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
+        runs: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN ...")],
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8,
         seed: int = 0,
         out: Path = Path("comparison"),
         json: bool = False,
-        code: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE")] = (),
+        code: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE.py ...")] = (),
     ) -> None:
         """Shows runs side by side: what differs in their settings, the last values of their curves, their figures; and writes
         OUT/compare.png, the curves, OUT/compare.json, all of it, and samples. A run that was never finished is compared as far
@@ -41,7 +42,7 @@ def run(args: list[str]) -> None:
         """
         _compare(runs, n, seed, out, json, code)
 
-    tyro.cli(compare, prog="multigen compare", args=args)
+    cli(compare, "multigen compare", args)
 
 
 def _compare(places: list[str], n: int, seed: int, out: Path, as_json: bool, code: tuple[str, ...]) -> None:
@@ -50,6 +51,8 @@ def _compare(places: list[str], n: int, seed: int, out: Path, as_json: bool, cod
     from multigen.curves import draw
     from multigen.evaluation import write_json
 
+    if not places:
+        raise ConfigError("no run given; expected two or more: multigen compare RUN RUN")
     if n < 1:
         raise ConfigError(f"n {n}: expected 1 sample of each run or more")
     runs = read_runs(places)

@@ -1,4 +1,4 @@
-"""`multigen export RUN --out FILE.onnx`: a trained generator as an ONNX file, compared with torch's before it is kept."""
+"""`multigen export --model RUN --out FILE.onnx`: a trained generator as an ONNX file, compared with torch's before it is kept."""
 
 import json
 import warnings
@@ -11,6 +11,7 @@ import tyro
 
 from multigen.errors import CheckpointError, ConfigError
 from multigen.files import writing
+from multigen.options import Code, Model, cli
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,18 +47,16 @@ class Graph:
 def run(args: list[str]) -> None:
     """Exports a generator."""
 
-    def export(model: Annotated[str, tyro.conf.Positional], out: Path, code: str = "") -> None:
+    def export(model: Model, out: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")], code: Code = "") -> None:
         """Writes a trained generator as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
         network, such as tokenizers, Griffin-Lim, or the choice of the next token, stays outside.
 
         Args:
-            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             out: The result, an .onnx file.
-            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
         _export(model, out, code)
 
-    tyro.cli(export, prog="multigen export", args=args)
+    cli(export, "multigen export", args)
 
 
 def _export(model: str, out: Path, code: str) -> None:
