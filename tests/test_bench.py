@@ -26,7 +26,7 @@ def written(folder: Path, **changes: Any) -> Path:
 
 
 def bench(path: Path, *words: str | Path) -> int:
-    return multigen(["bench", path, "--device", "cpu", "--folder", path.parent / "run", *words])
+    return multigen(["bench", path, "--device", "cpu", "--runs", path.parent / "runs", *words])
 
 
 def reach(row: str, metric: str, **bound: float) -> dict[str, Any]:
@@ -47,9 +47,9 @@ def test_a_recipe_is_run_and_its_result_written(tmp_path: Path, capsys: pytest.C
     assert list(content) == KEYS
     assert content["command"] == f"multigen bench {path}"
     assert (content["recipe"], content["status"], content["seeds"]) == ("srgan", "ok", [3])
-    own = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    own = json.loads((tmp_path / "runs" / "mine" / "evaluation.json").read_text())
     assert content["rows"] == own["rows"]
-    saved = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+    saved = tomllib.loads((tmp_path / "runs" / "mine" / "config.toml").read_text())
     assert saved["config"]["pretrain_steps"] == SETTINGS["pretrain_steps"] and saved["run"]["seed"] == 3
     printed = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("ok ") for line in printed) == 4
@@ -86,7 +86,7 @@ def test_without_a_gpu_the_result_says_so(
     assert list(content) == KEYS
     assert content["status"].startswith("not run: ") and "GPU" in content["status"]
     assert (content["rows"], content["seeds"], content["command"]) == ({}, [], f"multigen bench {path}")
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "runs").exists()
     assert "not run" in capsys.readouterr().out
 
 
@@ -130,7 +130,7 @@ def test_a_recipe_is_checked(
     assert bench(path) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1 and message in said[0] and str(path) in said[0]
-    assert not (tmp_path / "run").exists() and not (tmp_path / "results").exists()
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "results").exists()
 
 
 def test_a_recipe_that_is_no_toml_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,12 +146,14 @@ def test_variants_are_trained_in_turn_and_their_rows_named(tmp_path: Path, capsy
     path = written(tmp_path, variants=variants, reach=[reach("deeper/pretrain/last", "psnr_y", at_least=1)])
     assert bench(path) == 0
     content = json.loads((tmp_path / "results" / "mine.json").read_text())
-    own = {name: json.loads((tmp_path / "run" / name / "evaluation.json").read_text()) for name in variants}
+    own = {name: json.loads((tmp_path / "runs" / "mine" / name / "evaluation.json").read_text()) for name in variants}
     assert content["rows"]["plain/adversarial/last"] == own["plain"]["rows"]["adversarial/last"]
     assert content["rows"]["deeper/adversarial/last"] == own["deeper"]["rows"]["adversarial/last"]
     assert content["rows"]["deeper/pretrain/last"] != content["rows"]["plain/pretrain/last"]
     assert content["seconds"] == pytest.approx(sum(each["seconds"] for each in own.values()))
-    configs = [tomllib.loads((tmp_path / "run" / name / "config.toml").read_text())["config"] for name in variants]
+    configs = [
+        tomllib.loads((tmp_path / "runs" / "mine" / name / "config.toml").read_text())["config"] for name in variants
+    ]
     assert [config["blocks"] for config in configs] == [1, 2]
 
 
@@ -211,7 +213,7 @@ def test_what_fails_or_misses_does_not_stop_the_others(
     tmp_path: Path, trained: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = several(tmp_path)
-    assert multigen(["bench", *paths, "--folder", "runs"]) == 2
+    assert multigen(["bench", *paths, "--runs", "runs"]) == 2
     assert trained == [(f"runs/{name}", False) for name in "abc"]
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [f"error: {paths[1]}: absent: no such file or folder"]
@@ -241,7 +243,7 @@ def test_an_outcome_is_a_plain_table() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("words", ["--check --quick", "--results page.md --check", "--results page.md --json"])
+@pytest.mark.parametrize("words", ["--check --quick", "--page page.md --check", "--page page.md --json"])
 def test_options_that_exclude_each_other_are_named(
     words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -329,7 +331,7 @@ def test_a_quick_run_leaves_results_alone_and_checks_nothing(
     assert content["seeds"] == [0 + 3] and list(content["rows"]) == ["bicubic", "pretrain/last", "adversarial/last"]
     printed = capsys.readouterr().out
     assert "MISSED" not in printed and "quick: no figure was checked" in printed
-    assert bench(path, "--quick", "--out", tmp_path / "results", "--folder", tmp_path / "again") == 0
+    assert bench(path, "--quick", "--out", tmp_path / "results", "--runs", tmp_path / "again") == 0
     assert [p.name for p in (tmp_path / "results").iterdir()] == ["quick"]
 
 

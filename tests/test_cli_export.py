@@ -52,7 +52,7 @@ def generator(folder: Path, method: str, conditional: bool) -> Path:
 def exported(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, dict[str, str], str]:
     """The session of what the command wrote, the file's metadata, and what the command said."""
     out = run / "g.onnx"
-    assert tiny.multigen(["export", run, "--out", out]) == 0
+    assert tiny.multigen(["export", "--model", run, "--out", out]) == 0
     assert sorted(path.name for path in run.iterdir()) == ["g.onnx", "model"]
     onnx.checker.check_model(out)
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
@@ -125,7 +125,7 @@ def test_what_cannot_be_exported_is_named(
     run = generator(tmp_path / "run", "gan", False)
 
     def fails(message: str, out: str = "g.onnx") -> None:
-        assert tiny.multigen(["export", run, "--out", tmp_path / out]) == 2
+        assert tiny.multigen(["export", "--model", run, "--out", tmp_path / out]) == 2
         assert message in capsys.readouterr().err
 
     fails("expected a file ending in .onnx", "g.pt")
@@ -143,7 +143,7 @@ def test_a_file_that_differs_or_cannot_be_run_is_not_kept(
     wrong: Callable[..., float] = lambda *_: 0.5  # noqa: E731
     monkeypatch.setattr(export, "_difference", wrong)
     run = generator(tmp_path / "run", "gan", False)
-    assert tiny.multigen(["export", run, "--out", tmp_path / "g.onnx"]) == 2
+    assert tiny.multigen(["export", "--model", run, "--out", tmp_path / "g.onnx"]) == 2
     assert "differs from torch's by 0.5, expected 0.0001 at most" in capsys.readouterr().err
     assert not (tmp_path / "g.onnx").exists()
 
@@ -153,4 +153,37 @@ def test_a_file_that_differs_or_cannot_be_run_is_not_kept(
     monkeypatch.setattr(export, "_difference", broken)
     with pytest.raises(RuntimeError, match="no such operator"):
         export.write(export.describe(multigen.load(str(run))), tmp_path / "g.onnx", {})
+    assert not (tmp_path / "g.onnx").exists()
+
+
+OWN = {
+    "a branch on values": ("x * 2 if x.sum() > 0 else x", "data-dependent"),
+    "an operator that ONNX has not": ("torch.special.bessel_j0(x)", "bessel_j0"),
+    "a batch of one size": ("x + torch.zeros(2, 1, 1, 1)", "user-specified"),
+    "neither a picture nor a sound": ("x.flatten(1)", "it gives (3072,) an item"),
+}
+"""What the network of a user's own file gives -> what is named."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OWN)
+def test_a_network_of_ones_own_that_cannot_be_exported_is_named(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gives, named = OWN[name]
+    file, run = tmp_path / "my_gan.py", generator(tmp_path / "run", "gan", False)
+    assert tiny.multigen(["cp", "gan", file]) == 0
+    about = run / "model" / "config.json"
+    about.write_text(about.read_text().replace('"method": "gan"', '"method": "my_gan"'))
+    line = "return self.layers(with_class(z, label, self.classes))"
+    text = file.read_text()
+    assert line in text
+    file.write_text(
+        "import torch\n" + text.replace(line, f"x = {line.removeprefix('return ')}\n        return {gives}")
+    )
+    capfd.readouterr()
+    assert tiny.multigen(["export", "--model", run, "--code", file, "--out", tmp_path / "g.onnx"]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith(f"error: --model {run}: its network cannot be written as ONNX (") and said.count("\n") == 1
+    assert named in said and "use it with multigen itself" in said
     assert not (tmp_path / "g.onnx").exists()

@@ -51,7 +51,7 @@ def test_data_known_by_name_can_be_inspected_and_trained_on(data: DataSet, capsy
 def test_the_oracle_is_inspected_as_it_would_be_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.multigen(["inspect", "oracle"]) == 0
     printed = capsys.readouterr().out
-    assert "vocabulary      5,000 different tokens" in printed and "length          20 tokens" in printed
+    assert "vocabulary  5,000 different tokens" in printed and "length      20 tokens" in printed
     config = configured(inspect_texts("oracle").suggestions[0], "oracle")
     assert config == replace(SEQGAN["paper"], data="oracle") and config.length == 20
 

@@ -45,6 +45,7 @@ FORBIDDEN = {
             "inspection",
             "judge",
             "loading",
+            "options",
             "places",
             "progress",
             "provenance",

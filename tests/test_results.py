@@ -111,7 +111,7 @@ def test_results_are_what_recipes_expect(path: Path) -> None:
 
 def test_the_page_of_results_is_not_stale() -> None:
     kept = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert kept == page(RECIPES), "write it again: multigen bench recipes/*.toml --results docs/results.md"
+    assert kept == page(RECIPES), "write it again: multigen bench recipes/*.toml --page docs/results.md"
 
 
 def test_every_recipe_and_every_miss_is_on_the_page() -> None:
@@ -124,12 +124,12 @@ def test_every_recipe_and_every_miss_is_on_the_page() -> None:
 
 def test_the_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "docs" / "results.md"
-    assert multigen(["bench", *reversed(RECIPES), "--results", file]) == 0
+    assert multigen(["bench", *reversed(RECIPES), "--page", file]) == 0
     assert file.read_text(encoding="utf-8") == page(RECIPES)
-    assert multigen(["bench", *RECIPES, "--results", file, "--out", tmp_path]) == 2
+    assert multigen(["bench", *RECIPES, "--page", file, "--out", tmp_path]) == 2
     assert str(tmp_path / RESULTS[0].name) in capsys.readouterr().err
-    assert multigen(["bench", *RECIPES, "--results", file / "page.md"]) == 2
-    assert "give another file for --results" in capsys.readouterr().err
+    assert multigen(["bench", *RECIPES, "--page", file / "page.md"]) == 2
+    assert "give another file for --page" in capsys.readouterr().err
 
 
 def test_a_section_shows_all_there_is(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ VERBS = {
     "cp": "a method and its recipe as one file of your own: multigen cp dcgan my_gan.py",
     "doctor": "say which versions, devices and folders there are, and what is missing: multigen doctor",
     "evaluate": "compare generated pictures or sounds with real ones: multigen evaluate --real DIR --fake DIR",
-    "export": "write a trained generator as ONNX: multigen export RUN --out FILE.onnx",
+    "export": "write a trained generator as ONNX: multigen export --model RUN --out FILE.onnx",
     "inspect": "say what a folder of data holds and how to train on it: multigen inspect DATA",
     "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
     "ls": "methods with their presets, data and benchmark recipes, a line each: multigen ls",

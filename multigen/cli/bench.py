@@ -3,7 +3,7 @@
     multigen bench recipes/digits-dcgan.toml
     multigen bench recipes/*.toml --quick                          # about a minute each: does the whole path work?
     multigen bench recipes/*.toml --check                          # trains nothing: do the results keep to the recipes?
-    multigen bench recipes/*.toml --results docs/results.md        # trains nothing: writes the results as a page
+    multigen bench recipes/*.toml --page docs/results.md           # trains nothing: writes the results as a page
 
 `multigen.recipes.benchmark` says what a recipe holds. Exit code 1: a figure was missed; 2: a recipe could not be run.
 """
@@ -23,6 +23,7 @@ from multigen.cli.output import print_json
 from multigen.config import from_table
 from multigen.errors import ConfigError, Interrupted, MultigenError, tell
 from multigen.files import writing
+from multigen.options import cli
 from multigen.recipes.benchmark import Recipe, figures, read_recipe, read_result, summary
 from multigen.tables import plain
 
@@ -37,13 +38,13 @@ def run(args: list[str]) -> None:
     """Runs recipe files; ends with 1 where a figure is missed, with 2 where a recipe could not be run."""
 
     def bench(
-        recipes: Annotated[tuple[Path, ...], tyro.conf.Positional],
+        recipes: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE.toml ...")],
         out: Path | None = None,
         device: str = "auto",
-        folder: str = "",
+        runs: str = "",
         quick: bool = False,
         check: bool = False,
-        results: Path | None = None,
+        page: Annotated[Path | None, tyro.conf.arg(metavar="FILE.md")] = None,
         json: bool = False,
     ) -> None:
         """Runs benchmark recipes, writes results/NAME.json, and checks their figures.
@@ -52,32 +53,31 @@ def run(args: list[str]) -> None:
             recipes: The recipes, TOML files.
             out: Folder of the results; by default `results` beside each recipe.
             device: Where to train: auto, cpu, cuda, cuda:N, mps.
-            folder: Folder of the run (of several recipes, each in a folder in it); by default a new one under runs.
+            runs: Folder of the runs, RUNS/NAME for each recipe; by default a new one for each under runs.
             quick: About a minute each with few samples, to see that all works: no figure is checked, and results go to a folder
                 `quick` under --out, by default under runs.
             check: Train nothing; hold the results that are there against the recipes.
-            results: Train nothing; write the results that are there as a Markdown page to this file.
+            page: Train nothing; write the results that are there as a Markdown page to this file.
             json: Print the outcomes, a table each, as JSON; all else that would be printed goes to standard error.
         """
         if not recipes:
             raise ConfigError("no recipe given; expected TOML files, such as recipes/*.toml")
-        given = {"--quick": quick, "--check": check, "--results": results is not None}
-        if sum(given.values()) > 1 or (json and results is not None):
+        given = {"--quick": quick, "--check": check, "--page": page is not None}
+        if sum(given.values()) > 1 or (json and page is not None):
             said = " ".join([*(flag for flag, on in given.items() if on), *(["--json"] if json else [])])
             raise ConfigError(
-                f"{said}: these do not go together; give one of {', '.join(given)}, --results without --json"
+                f"{said}: these do not go together; give one of {', '.join(given)}, --page without --json"
             )
-        if results is not None:
+        if page is not None:
             from multigen.recipes.results import write_page
 
-            write_page(results, recipes, out)
+            write_page(page, recipes, out)
             return
 
         def outcome(path: Path) -> dict[str, Any]:
             if check:
                 return _check(path, out or path.parent / "results")
-            own = f"{folder}/{path.stem}" if folder and len(recipes) > 1 else folder
-            return _bench(path, out, device, own, quick)
+            return _bench(path, out, device, f"{runs}/{path.stem}" if runs else "", quick)
 
         with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
             outcomes = [_told(path, outcome) for path in recipes]
@@ -88,7 +88,7 @@ def run(args: list[str]) -> None:
         if code := exit_code(outcomes):
             raise SystemExit(code)
 
-    tyro.cli(bench, prog="multigen bench", args=args)
+    cli(bench, "multigen bench", args)
 
 
 def _told(path: Path, outcome) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from multigen.cli.output import print_json
 from multigen.errors import ConfigError
 from multigen.figures import swept
 from multigen.files import writing
+from multigen.options import cli
 from multigen.tables import plain
 
 __all__ = ["run"]
@@ -21,13 +22,13 @@ def run(args: list[str]) -> None:
     """Compares runs."""
 
     def compare(
-        runs: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
+        runs: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="RUN RUN ...")],
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8,
         seed: int = 0,
         out: Path = Path("comparison"),
         json: bool = False,
         provenance: bool = True,
-        code: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE")] = (),
+        code: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE.py ...")] = (),
     ) -> None:
         """Shows runs side by side: what differs in their settings, the last values of their curves, their figures; and writes
         OUT/compare.png, the curves, OUT/compare.json, all of it, and samples. A run that was never finished is compared as far
@@ -48,6 +49,8 @@ def run(args: list[str]) -> None:
         from multigen.evaluation import write_json
         from multigen.provenance import origin, together
 
+        if not runs:
+            raise ConfigError("no run given; expected two or more: multigen compare RUN RUN")
         if n < 1:
             raise ConfigError(f"n {n}: expected 1 sample of each run or more")
         held = comparison.read_runs(runs)
@@ -67,7 +70,7 @@ def run(args: list[str]) -> None:
         else:
             print("\n" + "\n".join(said))
 
-    tyro.cli(compare, prog="multigen compare", args=args)
+    cli(compare, "multigen compare", args)
 
 
 def _tables(found: dict[str, Any]) -> str:

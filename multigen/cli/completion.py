@@ -3,10 +3,7 @@
 The script is static: it holds what the verbs' help says as it is printed, and no completion starts Python.
 """
 
-import contextlib
-import io
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Annotated, Literal
 
@@ -15,6 +12,7 @@ import tyro
 from multigen.catalogue import METHODS
 from multigen.cli import VERBS
 from multigen.config import Run
+from multigen.options import cli, flags_in, help_of
 
 __all__ = ["run"]
 
@@ -55,7 +53,9 @@ autoload -Uz bashcompinit && bashcompinit
 def run(args: list[str]) -> None:
     """Prints a script."""
 
-    def completion(shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional]) -> None:
+    def completion(
+        shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional, tyro.conf.arg(metavar="SHELL")],
+    ) -> None:
         """Prints the script that completes `multigen` in a shell.
 
         For bash: multigen completion bash > ~/.local/share/bash-completion/completions/multigen. For zsh: multigen completion zsh
@@ -67,22 +67,14 @@ def run(args: list[str]) -> None:
         """
         print(_fish() if shell == "fish" else ("" if shell == "bash" else ZSH) + _bash(), end="")
 
-    tyro.cli(completion, prog="multigen completion", args=args)
+    cli(completion, "multigen completion", args)
 
 
 def options_of(verb: str) -> list[str]:
     """The options of a verb, by its help; of `train` those that all methods have."""
     if verb == "train":
-        return [*_flags(lambda: tyro.cli(Run, args=["--help"])), *TRAIN]
-    return [*_flags(lambda: import_module(f"multigen.cli.{verb}").run(["--help"])), "--traceback"]
-
-
-def _flags(show_help: Callable[[], object]) -> list[str]:
-    """Names of options in a help text, where each option begins a line behind its frame: "| -n INT, --n INT  How many."."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
-        show_help()
-    lines = re.findall(r"^..(-.*?)(?:  |$)", printed.getvalue(), re.MULTILINE)
-    return [flag for line in lines for flag in re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", line)]
+        return [*flags_in(help_of(lambda: cli(Run, "multigen train", ["--help"]))), *TRAIN]
+    return [*flags_in(help_of(lambda: import_module(f"multigen.cli.{verb}").run(["--help"]))), "--traceback"]
 
 
 def _bash() -> str:

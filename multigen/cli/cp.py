@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from multigen.errors import ConfigError
+from multigen.options import cli
 
 __all__ = ["run"]
 
@@ -38,4 +39,4 @@ def run(args: list[str]) -> None:
             raise ConfigError(f"{file} cannot be written ({error.strerror}); give a file elsewhere") from error
         print(f"{file}: {method} and its recipe, yours to change; train it: python {file} tiny")
 
-    tyro.cli(cp, prog="multigen cp", args=args)
+    cli(cp, "multigen cp", args)

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 
-import tyro
-
 from multigen.cli.output import print_json
+from multigen.options import cli
 from multigen.tables import plain
 
 __all__ = ["EXTRAS", "Check", "checks", "extras", "run"]
@@ -64,7 +63,7 @@ def run(args: list[str]) -> None:
         if any(check.core for check in problems):
             raise SystemExit(1)
 
-    tyro.cli(doctor, prog="multigen doctor", args=args)
+    cli(doctor, "multigen doctor", args)
 
 
 def checks() -> Iterator[Check]:

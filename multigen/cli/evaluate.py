@@ -10,6 +10,7 @@ from multigen.catalogue import DATA
 from multigen.cli.output import print_json
 from multigen.errors import ConfigError, DataError
 from multigen.files import writing
+from multigen.options import cli
 
 if TYPE_CHECKING:
     from multigen.audio.io import Info
@@ -28,8 +29,8 @@ def run(args: list[str]) -> None:
     """Compares two sets of pictures or of sounds."""
 
     def evaluate(
-        real: str,
-        fake: str,
+        real: Annotated[str, tyro.conf.arg(metavar="DATA")],
+        fake: Annotated[str, tyro.conf.arg(metavar="DATA")],
         features: Literal["", "efficientnet_lite0", "classifier", "inception", "logmel", "drums"] = "",
         size: int | None = None,
         rate: int | None = None,
@@ -81,7 +82,7 @@ def run(args: list[str]) -> None:
             found = _sounds(real, fake, rate or 0, length or 0, name, device, skip_bad)
         _report(found, out, json)
 
-    tyro.cli(evaluate, prog="multigen evaluate", args=args)
+    cli(evaluate, "multigen evaluate", args)
 
 
 def kind(data: str) -> str:

@@ -1,16 +1,20 @@
-"""`multigen export RUN --out FILE.onnx`: a trained generator as an ONNX file, compared with torch's before it is kept."""
+"""`multigen export --model RUN --out FILE.onnx`: a trained generator as an ONNX file, compared with torch's before it is kept."""
 
+import contextlib
+import io
 import json
+import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from multigen.errors import CheckpointError, ConfigError
+from multigen.errors import CheckpointError, ConfigError, MultigenError
 from multigen.files import writing
+from multigen.options import Code, Model, cli
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,18 +50,16 @@ class Graph:
 def run(args: list[str]) -> None:
     """Exports a generator."""
 
-    def export(model: Annotated[str, tyro.conf.Positional], out: Path, code: str = "") -> None:
+    def export(model: Model, out: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")], code: Code = "") -> None:
         """Writes a trained generator as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
         network, such as tokenizers, Griffin-Lim, or the choice of the next token, stays outside.
 
         Args:
-            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             out: The result, an .onnx file.
-            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
         _export(model, out, code)
 
-    tyro.cli(export, prog="multigen export", args=args)
+    cli(export, "multigen export", args)
 
 
 def _export(model: str, out: Path, code: str) -> None:
@@ -73,8 +75,8 @@ def _export(model: str, out: Path, code: str) -> None:
     from multigen import load
 
     found = load(model, code)
-    graph = describe(found)
-    with writing(out):
+    with writing(out), _exporting(model, own=bool(code)):
+        graph = describe(found)
         out.parent.mkdir(parents=True, exist_ok=True)
         difference = write(graph, out, {**found.origin, **graph.says})
     print(f"{out}: compared with torch, its output differs by {difference:.1e} at most")
@@ -82,6 +84,28 @@ def _export(model: str, out: Path, code: str) -> None:
         print(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
     fed = ", ".join(f'"{name}": {name}' for name in graph.inputs)
     print(f'  in Python: onnxruntime.InferenceSession("{out.name}").run(None, {{{fed}}})[0]')
+
+
+@contextlib.contextmanager
+def _exporting(model: str, own: bool) -> Iterator[None]:
+    """Within it a network that cannot be exported, with `own` for whatever reason, becomes a CheckpointError."""
+    from torch.onnx import OnnxExporterError
+
+    try:
+        yield
+    except (MultigenError, OSError):
+        raise
+    except Exception as error:
+        if not own and not isinstance(error, OnnxExporterError):
+            raise
+        cause: BaseException = error
+        while cause.__cause__:
+            cause = cause.__cause__
+        reason = " ".join(f"{type(cause).__name__}: {cause}".split())[:200]
+        raise CheckpointError(
+            f"--model {model}: its network cannot be written as ONNX ({reason}); use it with multigen itself, or change what "
+            "is named there"
+        ) from error
 
 
 # ---------------------------------------------------------------------------------------------------- what is exported
@@ -109,7 +133,9 @@ def _sampler(found: "Sampler") -> Graph:
     network = found.network.cpu().float()
     with torch.no_grad():
         shape = network(*example(1, 0)).shape[1:]
-    output = {3: "image", 2: "sound"}[len(shape)]
+    output = {3: "image", 2: "sound"}.get(len(shape), "")
+    if not output:
+        raise ValueError(f"it gives {tuple(shape)} an item, expected (channels, height, width) or (channels, samples)")
     says = {"z": f"float32 (batch, {found.latent}), numbers of a standard normal distribution"}
     if known:
         what = f"the classes {json.dumps(known)}" if found.classes else f"clusters, whose shares are {[*found.shares]}"
@@ -204,8 +230,7 @@ def _program(graph: Graph) -> Any:
     import torch
 
     example = graph.example(2, 6)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own exporter, about its own future
+    with torch.no_grad(), _silence():
         graph.network(*example)  # what networks keep from their first use must be real tensors, not the exporter's
         program = torch.onnx.export(
             graph.network,
@@ -220,12 +245,24 @@ def _program(graph: Graph) -> Any:
     return program
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps quiet what torch's exporter says: warnings about its own future, and graphs that it could not make."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 def _save(program: Any, graph: Graph, out: Path, says: Mapping[str, Any]) -> None:
     import onnx
 
     weights = sum(t.numel() * t.element_size() for t in graph.network.state_dict().values())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _silence():
         program.save(out, external_data=weights > LARGE)
     held = onnx.load(out, load_external_data=False)
     for side, size in zip(held.graph.output[0].type.tensor_type.shape.dim, graph.shape, strict=True):

@@ -10,6 +10,7 @@ from multigen.catalogue import DATA
 from multigen.cli.kinds import kinds_of
 from multigen.cli.output import print_json
 from multigen.errors import DataError
+from multigen.options import cli
 from multigen.tables import plain
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SHOWN = 10  # unreadable files that are listed, without --json
 def run(args: list[str]) -> None:
     """Inspects data."""
 
-    def inspect(data: Annotated[str, tyro.conf.Positional], json: bool = False) -> None:
+    def inspect(data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")], json: bool = False) -> None:
         """Says what data hold, what is wrong with them, and how one would train on them. Nothing is changed or downloaded.
 
         Args:
@@ -38,7 +39,7 @@ def run(args: list[str]) -> None:
         else:
             _print(data, kind, why["files"], found)
 
-    tyro.cli(inspect, prog="multigen inspect", args=args)
+    cli(inspect, "multigen inspect", args)
 
 
 def _kind(data: str) -> tuple[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ import tyro
 from multigen.cli.loaded import load_as
 from multigen.errors import ConfigError
 from multigen.files import writing
+from multigen.options import Code, Model, cli
 from multigen.provenance import Provenance, gif, text
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def run(args: list[str]) -> None:
     """Makes an animation."""
 
     def interpolate(
-        model: str,
+        model: Model,
         out: Path,
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8,
         frames: int = 16,
@@ -30,12 +31,11 @@ def run(args: list[str]) -> None:
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         truncation: float | None = None,
         provenance: bool = True,
-        code: str = "",
+        code: Code = "",
     ) -> None:
         """Makes an endless animation of pictures that turn into each other, walking between their latents.
 
         Args:
-            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             out: The result, a .gif or (extra video) an .mp4 file.
             n: How many pictures the walk passes; the last turns into the first.
             frames: Frames from one picture to the next.
@@ -43,11 +43,10 @@ def run(args: list[str]) -> None:
             label: The class, by name; if empty, a conditional model shows its classes in turn.
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             provenance: Write model, seed and class into the file.
-            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
         _interpolate(model, out, n, frames, seed, label, truncation, provenance, code)
 
-    tyro.cli(interpolate, prog="multigen interpolate", args=args)
+    cli(interpolate, "multigen interpolate", args)
 
 
 def _interpolate(

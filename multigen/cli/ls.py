@@ -2,10 +2,9 @@
 
 from dataclasses import asdict
 
-import tyro
-
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
 from multigen.cli.output import print_json
+from multigen.options import cli
 
 __all__ = ["run"]
 
@@ -26,7 +25,7 @@ def run(args: list[str]) -> None:
         else:
             _print_lines()
 
-    tyro.cli(ls, prog="multigen ls", args=args)
+    cli(ls, "multigen ls", args)
 
 
 def _print_json() -> None:

@@ -5,13 +5,18 @@ from typing import Annotated
 
 import tyro
 
+from multigen.options import cli
+
 __all__ = ["run"]
 
 
 def run(args: list[str]) -> None:
     """Writes a report."""
 
-    def report(run: Annotated[str, tyro.conf.Positional], out: Path | None = None) -> None:
+    def report(
+        run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
+        out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    ) -> None:
         """Writes what was run, how it went and what it gave as one HTML file, from what lies in the run's folder.
 
         Args:
@@ -25,4 +30,4 @@ def run(args: list[str]) -> None:
         folder = Path(run) if any(Path(run).glob("seed-*/config.toml")) else find_run(run)
         print(f"{report_on(folder, out)} written")
 
-    tyro.cli(report, prog="multigen report", args=args)
+    cli(report, "multigen report", args)

@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_as
+from multigen.options import Code, Model, cli
 
 __all__ = ["run"]
 
@@ -14,27 +15,25 @@ def run(args: list[str]) -> None:
     """Makes samples."""
 
     def sample(
-        model: str,
+        model: Model,
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
         seed: int = 0,
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         truncation: float | None = None,
         out: Path = Path("samples"),
         provenance: bool = True,
-        code: str = "",
+        code: Code = "",
     ) -> None:
         """Makes pictures or sounds with a trained generator: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
         hundred; of sounds .wav files likewise.
 
         Args:
-            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             n: How many.
             seed: The same seed gives the same samples, and a larger number adds to them.
             label: The class, by name; if empty, a conditional model shows its classes in turn.
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             out: Folder of the results.
             provenance: Write model, seed and class into the files.
-            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
         from multigen.sampling import Sampler
 
@@ -42,4 +41,4 @@ def run(args: list[str]) -> None:
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
         print(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about))
 
-    tyro.cli(sample, prog="multigen sample", args=args)
+    cli(sample, "multigen sample", args)

@@ -9,6 +9,7 @@ import tyro
 from multigen.cli.loaded import load_as
 from multigen.errors import ConfigError, DataError
 from multigen.files import writing
+from multigen.options import Code, Model, cli
 
 __all__ = ["run"]
 
@@ -17,28 +18,26 @@ def run(args: list[str]) -> None:
     """Upscales pictures."""
 
     def upscale(
-        inputs: Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(name="in")],
-        model: str,
+        inputs: Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="IN")],
+        model: Model,
         out: Path,
         tile: int = 256,
         skip_bad: bool = False,
         provenance: bool = True,
-        code: str = "",
+        code: Code = "",
     ) -> None:
         """Enlarges pictures with a trained model; transparency is kept, folders keep their structure, results are PNG.
 
         Args:
             inputs: Picture files, or folders of them.
-            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             out: Folder of the results.
             tile: Side of the tiles that pictures are taken through the network in, pixels; smaller needs less memory.
             skip_bad: Go on without files that cannot be read, and say how many.
             provenance: Write the model and the name of the source into the files.
-            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
         _upscale(inputs, model, out, tile, skip_bad, provenance, code)
 
-    tyro.cli(upscale, prog="multigen upscale", args=args)
+    cli(upscale, "multigen upscale", args)
 
 
 def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: bool, provenance: bool, code: str) -> None:

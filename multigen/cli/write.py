@@ -7,6 +7,7 @@ import tyro
 
 from multigen.cli.loaded import load_as
 from multigen.files import writing
+from multigen.options import Code, Model, cli
 
 __all__ = ["run"]
 
@@ -15,7 +16,7 @@ def run(args: list[str]) -> None:
     """Writes texts."""
 
     def write(
-        model: str,
+        model: Model,
         prompt: str = "",
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
         temperature: float = 1.0,
@@ -24,12 +25,11 @@ def run(args: list[str]) -> None:
         seed: int = 0,
         length: int = 0,
         out: Path | None = None,
-        code: str = "",
+        code: Code = "",
     ) -> None:
         """Continues a prompt, or writes whole texts, with a trained model; a blank line stands between two texts.
 
         Args:
-            model: A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.
             prompt: The beginning of all texts.
             n: How many.
             temperature: Below 1 more probable and less varied texts.
@@ -38,7 +38,6 @@ def run(args: list[str]) -> None:
             seed: The same seed gives the same texts, and a larger number adds to them.
             length: Tokens of a text at most, the prompt's included; 0: as in training.
             out: A text file to write them to, instead of the terminal.
-            code: Your own file that trained the model, if one did (multigen cp); it is run.
         """
         from multigen.text.writing import Writer
 
@@ -53,4 +52,4 @@ def run(args: list[str]) -> None:
             out.write_text(page + "\n", encoding="utf-8")
         print(f"{n} texts in {out}")
 
-    tyro.cli(write, prog="multigen write", args=args)
+    cli(write, "multigen write", args)

@@ -1,4 +1,4 @@
-"""The results of benchmark recipes as one Markdown page: `multigen bench recipes/*.toml --results docs/results.md`."""
+"""The results of benchmark recipes as one Markdown page: `multigen bench recipes/*.toml --page docs/results.md`."""
 
 import html
 import itertools
@@ -24,7 +24,7 @@ INTRODUCTION = """\
 What the benchmark recipes gave: every figure that was measured, beside its floors, and whether it keeps to its recipe. Written
 from `recipes/results/*.json` by
 
-    multigen bench recipes/*.toml --results docs/results.md
+    multigen bench recipes/*.toml --page docs/results.md
 
 so change nothing here by hand. `multigen bench recipes/NAME.toml` measures one again. *Expected* figures are those that must
 come out again, within a tolerance that the recipe gives; *reached* ones must be good enough, and the training time must keep
@@ -40,7 +40,7 @@ def write_page(file: Path, recipes: Sequence[Path], out: Path | None = None) -> 
         out: folder of their results; `results` beside each if not given.
     """
     text = page(recipes, out)
-    with writing(file, "another file for --results"):
+    with writing(file, "another file for --page"):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, text)
     print(f"{file} written")

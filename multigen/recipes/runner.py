@@ -15,6 +15,7 @@ from multigen.engine.distributed import rank
 from multigen.errors import ConfigError, exit_code
 from multigen.evaluation import Evaluation, mean_and_std, program, record, write_json
 from multigen.history import History
+from multigen.options import cli
 from multigen.progress import say
 from multigen.recipes import RECIPES
 from multigen.recipes.reporting import report_on
@@ -68,11 +69,12 @@ def parse(
             ("config", Annotated[str, tyro.conf.arg(help="A configuration file (TOML), overridden by flags.")], ""),
         ],
     )
-    parsed = tyro.cli(
+    parsed = cli(
         flags,
+        command,
+        args,
         prog=f"{command} [{'|'.join(presets)}]",
         description=f"Presets: {', '.join(presets)}. Without one: default where --data is given, else laptop.",
-        args=args,
     )
     return parsed.method, parsed.run, parsed.seeds
 

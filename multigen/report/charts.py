@@ -35,7 +35,7 @@ def chart(
         return f'<figure class="chart">{head}<p>no finite value</p></figure>'
     log = min(values) > 0 and max(values) / min(values) >= DECADES
     low, high = _range(values, log)
-    first, last = span if span[1] > span[0] else (span[0] - 1, span[1] + 1)
+    first, last = (min(span), max(span)) if span[1] != span[0] else (span[0] - 1, span[1] + 1)
 
     def x(step: float) -> float:
         return LEFT + (step - first) / (last - first) * (WIDTH - LEFT - RIGHT)

@@ -17,6 +17,10 @@ Curve = list[tuple[float, float]]
 """(step, value), by step; a value that was not finite is there as NaN."""
 
 
+MOST = 1 << 52
+"""More steps or seconds than a run can have; below it every whole number is a float too."""
+
+
 @dataclass
 class Stage:
     """What metrics.jsonl has of a stage. Steps count from the beginning of the run."""
@@ -107,13 +111,13 @@ def _several(folder: Path, runs: list[Facts]) -> Facts:
 
 def _one(folder: Path) -> Facts:
     table = read_toml(folder / "config.toml")
-    log, _ = read_log(folder / "log.jsonl")
+    log = _lines(folder / "log.jsonl")
     began = [line for line in log if isinstance(line.get("began"), dict)]
     evaluation = _evaluation(folder)
     checkpoints = sorted((folder / "checkpoints").glob("step-*/run.json"))
     checkpoint = _checkpoint(checkpoints[-1]) if checkpoints else {}
-    held = checkpoint.get("state", {})
-    metrics, _ = read_log(folder / "metrics.jsonl")
+    held = _table(checkpoint.get("state"))
+    metrics = _lines(folder / "metrics.jsonl")
     ends = [line for line in log if not {"began", "finished", "error"}.isdisjoint(line)]
     state = "finished" if evaluation else "unfinished"
     if ends:
@@ -124,20 +128,20 @@ def _one(folder: Path) -> Facts:
         recipe=recipe,
         title=_title(recipe, str(table.get("title", ""))),
         makes=str(table.get("makes", "")),
-        config=config if isinstance(config := table.get("config"), dict) else {},
-        run=run if isinstance(run := table.get("run"), dict) else {},
+        config=_table(table.get("config")),
+        run=_table(table.get("run")),
         evaluation=evaluation,
         began=began,
         said=[line for line in log if "said" in line or "error" in line],
         state=state,
         stages=_stages(metrics, held),
-        planned=evaluation.get("steps") or (began[-1]["began"].get("steps", {}) if began else {}),
+        planned=evaluation.get("steps") or (_counts(began[-1]["began"].get("steps")) if began else {}),
         rates=_rates(log),
         controls=[line for line in metrics if "control" in line],
-        dropped=int(max([0, held.get("dropped", 0), *(line.get("dropped", 0) for line in metrics)])),
-        step=int(max([0, checkpoint.get("step", 0), *(line["step"] for line in metrics)])),
-        saved=checkpoint.get("step"),
-        seconds=evaluation.get("seconds") or held.get("seconds", 0.0),
+        dropped=int(max(_amount(line.get("dropped")) for line in (held, *metrics))),
+        step=max([int(_amount(checkpoint.get("step"))), *(line["step"] for line in metrics)]),
+        saved=int(_amount(checkpoint["step"])) if "step" in checkpoint else None,
+        seconds=evaluation.get("seconds") or _amount(held.get("seconds")),
         written=max(
             p.stat().st_mtime for n in ("config.toml", "metrics.jsonl", "log.jsonl") if (p := folder / n).exists()
         ),
@@ -154,13 +158,34 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 
 def _evaluation(folder: Path) -> dict[str, Any]:
     """`evaluation.json`; what is of another type than it should be is left out."""
-    kinds = {"rows": dict, "definitions": dict, "remarks": dict, "steps": dict, "seeds": list, "seconds": float | int}
+    kinds = {"rows": dict, "definitions": dict, "remarks": dict, "seeds": list}
     found = {k: v for k, v in _json(folder / "evaluation.json").items() if isinstance(v, kinds.get(k, object))}
     for key in {"definitions", "remarks"} & found.keys():
         found[key] = {name: text for name, text in found[key].items() if isinstance(text, str)}
+    found |= {"steps": _counts(found.get("steps")), "seconds": _amount(found.get("seconds"))} if found else {}
     if "rows" in found:
         found["rows"] = {row: dict(_numbers(v)) for row, v in found["rows"].items() if isinstance(v, dict)}
     return found
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Lines of a log, without those of a step that cannot be."""
+    return [line for line in read_log(path)[0] if 0 <= line["step"] < MOST]
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """The value where it is a table, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def _counts(value: Any) -> dict[str, int]:
+    """Stage -> steps, of what a file says of them."""
+    return {name: int(_amount(steps)) for name, steps in _table(value).items()}
+
+
+def _amount(value: Any) -> float:
+    """A number of steps or seconds, 0 for what cannot be one."""
+    return value if isinstance(value, int | float) and 0 <= value < MOST else 0
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -168,7 +193,7 @@ def _json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return _table(found)
 
 
 def _stages(metrics: list[dict[str, Any]], held: dict[str, Any]) -> list[Stage]:
@@ -194,8 +219,9 @@ def _stages(metrics: list[dict[str, Any]], held: dict[str, Any]) -> list[Stage]:
                     stages[-1].curves.setdefault(name, []).append((step, value))
     for stage in stages:
         stage.stopped = f"stopped/{stage.name}" in held
-        if f"best_step/{stage.name}" in held:
-            stage.best = held[f"best_step/{stage.name}"], held[f"best_value/{stage.name}"]
+        step, value = (dict(_numbers(held)).get(f"best_{what}/{stage.name}") for what in ("step", "value"))
+        if step is not None and value is not None:
+            stage.best = int(_amount(step)), value
     return stages
 
 
