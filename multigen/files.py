@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,19 @@ from multigen.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["flush_folder", "read_log", "read_npz", "sealed", "unsealed", "write_flushed", "write_whole", "writing"]
+__all__ = [
+    "aside",
+    "flush_folder",
+    "read_log",
+    "read_npz",
+    "sealed",
+    "standing",
+    "unsealed",
+    "write_flushed",
+    "write_whole",
+    "writing",
+    "writing_whole",
+]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -22,6 +35,38 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+@contextlib.contextmanager
+def writing_whole(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `folder` as the block ends; of one that fails nothing remains.
+
+    What `folder` was stands under another name for the instant between two renamings: see `standing`.
+    """
+    new, old = folder.with_name(f".{folder.name}.new"), aside(folder)
+    shutil.rmtree(new, ignore_errors=True)  # of a killed process
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        new.rename(folder)
+        flush_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def aside(folder: Path) -> Path:
+    """Where a folder stands while a new one takes its place."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def standing(folder: Path) -> Path:
+    """`folder`; or where it was put aside, if the process that was about to replace it got no further."""
+    return aside(folder) if aside(folder).exists() and not folder.exists() else folder
 
 
 @contextlib.contextmanager
