@@ -118,8 +118,8 @@ class Sampler:
             truncation: above 0; the smaller, the less samples vary and the more they are like common ones. None: not at all.
 
         Raises:
-            ConfigError: n < 1, a truncation that is not above 0, a class that was never trained, or any class where the model
-                knows none.
+            ConfigError: n < 1, a truncation that is not above 0, a class that was never trained, numbers of classes that are
+                not int64 (n,), or any class where the model knows none.
         """
         return self._generate(self.latents(n, seed, truncation=truncation), self._labels(n, label, seed))
 
@@ -178,12 +178,13 @@ class Sampler:
 
     def _labels(self, n: int, label: str | int | Tensor | None, seed: int) -> Tensor | None:
         """(n,) numbers of classes or clusters, None for a model without."""
-        if isinstance(label, Tensor):
-            return label
         if not self.choices:
             if label is None:
                 return None
-            raise ConfigError(f"class {label!r}: the model was trained without classes; ask for none")
+            asked = "labels" if isinstance(label, Tensor) else f"class {label!r}"
+            raise ConfigError(f"{asked}: the model was trained without classes; ask for none")
+        if isinstance(label, Tensor):
+            return self._checked(n, label)
         if label is None:
             return torch.arange(n) % len(self.classes) if self.classes else self._drawn(n, seed)
         number = self.choices.index(label) if label in self.choices else label
@@ -197,6 +198,19 @@ class Sampler:
         ends = torch.tensor(self.shares, dtype=torch.float64).cumsum(0)
         uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row) for row in rows])
         return torch.bucketize(uniform, ends[:-1] / ends[-1], right=True)
+
+    def _checked(self, n: int, labels: Tensor) -> Tensor:
+        """Numbers of classes as they were given."""
+        if labels.dtype != torch.int64 or labels.shape != (n,):
+            raise ConfigError(
+                f"labels {labels.dtype} {tuple(labels.shape)} of {n} {self.noun}: expected int64 ({n},); give each its class"
+            )
+        if not 0 <= labels.min() <= labels.max() < len(self.choices):
+            raise ConfigError(
+                f"labels from {labels.min()} to {labels.max()}: expected 0 to {len(self.choices) - 1}; give classes that were "
+                f"trained: {', '.join(self.choices)}"
+            )
+        return labels
 
     @torch.no_grad()
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:

@@ -88,6 +88,24 @@ def test_classes_that_cannot_be_had() -> None:
         Sampler(Network(), 8).sample(2, label="cat")
 
 
+def test_numbers_of_classes_one_by_one() -> None:
+    network = Network(classes=2)
+    sampler = Sampler(network, 8, ("cat", "dog"))
+    cats, dogs = sampler.sample(3, label="cat"), sampler.sample(3, label="dog")
+    assert torch.equal(sampler.sample(3, label=torch.tensor([1, 0, 1])), torch.stack([dogs[0], cats[1], dogs[2]]))
+    for labels, named in (
+        (torch.tensor([0, 2, 1]), r"labels from 0 to 2: expected 0 to 1; .* cat, dog"),
+        (torch.tensor([0, -1, 1]), r"labels from -1 to 1: expected 0 to 1"),
+        (torch.tensor([0, 1]), r"labels torch.int64 \(2,\) of 3 pictures: expected int64 \(3,\)"),
+        (torch.tensor([[0, 1, 1]]), r"labels torch.int64 \(1, 3\) of 3"),
+        (torch.tensor([0.0, 1.0, 1.0]), r"labels torch.float32 \(3,\)"),
+    ):
+        with pytest.raises(ConfigError, match=named):
+            sampler.sample(3, label=labels)
+    with pytest.raises(ConfigError, match="trained without classes"):
+        Sampler(Network(), 8).sample(3, label=torch.tensor([0, 0, 0]))
+
+
 def test_numbers_that_make_no_sense() -> None:
     sampler = Sampler(Network(), 8)
     for act in (sampler.latents, sampler.sample, sampler.pictures, sampler.interpolate):
