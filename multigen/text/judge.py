@@ -17,6 +17,7 @@ from torch import Tensor
 from multigen.text import fables, metrics
 from multigen.text.bleu import References, self_bleu, words
 from multigen.text.corpus import Corpus
+from multigen.text.data import is_fables
 from multigen.text.decoding import log_probs, sample, valid
 from multigen.text.scorer import train_scorer
 
@@ -50,7 +51,7 @@ class Judge:
 
     def __init__(self, corpus: Corpus, config: Any, seed: int):
         self.corpus, self.config, self.seed = corpus, config, seed
-        self.kind = "oracle" if corpus.oracle else "fables" if config.data.partition(":")[0] == "fables" else "texts"
+        self.kind = "oracle" if corpus.oracle else "fables" if is_fables(config.data) else "texts"
         self.test = corpus.test[: min(TESTED, config.samples)]
         rng = torch.Generator().manual_seed(SEED)
         self.uniform = torch.rand(config.samples, config.length, generator=rng)
