@@ -109,8 +109,9 @@ class Sampler:
         seed: int = 0,
         label: str | int | Tensor | None = None,
         truncation: float | None = None,
+        first: int = 0,
     ) -> Tensor:
-        """Samples 0 to n - 1 of a seed, (n, ...) on the CPU, as `finish` gives them.
+        """Samples `first` to `first` + n - 1 of a seed, (n, ...) on the CPU, as `finish` gives them.
 
         Args:
             label: a class, by name or number, or the number of each sample's class (n,), or likewise a cluster; without one
@@ -121,7 +122,7 @@ class Sampler:
             ConfigError: n < 1, a truncation that is not above 0, a class that was never trained, numbers of classes that are
                 not int64 (n,), or any class where the model knows none.
         """
-        return self._generate(self.latents(n, seed, truncation=truncation), self._labels(n, label, seed))
+        return self._generate(self.latents(n, seed, first, truncation), self._labels(n, label, seed, first))
 
     def interpolate(
         self,
@@ -176,7 +177,7 @@ class Sampler:
             (show or self.show)(samples[:SHOWN], sheet, about)
         return f"{len(samples)} {self.noun} in {out}, the first of them together in {sheet}"
 
-    def _labels(self, n: int, label: str | int | Tensor | None, seed: int) -> Tensor | None:
+    def _labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
         """(n,) numbers of classes or clusters, None for a model without."""
         if not self.choices:
             if label is None:
@@ -186,15 +187,15 @@ class Sampler:
         if isinstance(label, Tensor):
             return self._checked(n, label)
         if label is None:
-            return torch.arange(n) % len(self.classes) if self.classes else self._drawn(n, seed)
+            return torch.arange(first, first + n) % len(self.classes) if self.classes else self._drawn(n, seed, first)
         number = self.choices.index(label) if label in self.choices else label
         if not isinstance(number, int) or not 0 <= number < len(self.choices):
             raise ConfigError(f"class {label!r} was never trained; choose from {', '.join(self.choices)}")
         return torch.full((n,), number)
 
-    def _drawn(self, n: int, seed: int) -> Tensor:
+    def _drawn(self, n: int, seed: int, first: int) -> Tensor:
         """Clusters (n,), each as often as its share; of one seed more begin with the same."""
-        rows = [torch.Generator().manual_seed(key("cluster", seed, i)) for i in range(n)]
+        rows = [torch.Generator().manual_seed(key("cluster", seed, i)) for i in range(first, first + n)]
         ends = torch.tensor(self.shares, dtype=torch.float64).cumsum(0)
         uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row) for row in rows])
         return torch.bucketize(uniform, ends[:-1] / ends[-1], right=True)

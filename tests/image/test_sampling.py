@@ -55,6 +55,12 @@ def test_a_picture_is_the_same_whatever_is_made_with_it(dtype: torch.dtype) -> N
         assert levels(sampler.sample(5, seed=2), whole[:5]) <= 1
 
 
+def test_samples_from_the_middle_are_those_of_the_whole() -> None:
+    sampler = Sampler(Network(classes=3), 8, ("cat", "dog", "fox"))
+    whole = sampler.sample(7, seed=2)
+    assert torch.equal(sampler.sample(4, seed=2, first=3), whole[3:])
+
+
 def test_sampling_leaves_the_random_state_alone_and_makes_no_graph() -> None:
     state = torch.get_rng_state()
     network = Network()
