@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import warnings
@@ -18,16 +19,46 @@ if TYPE_CHECKING:
 __all__ = [
     "aside",
     "flush_folder",
+    "from_json",
     "read_log",
     "read_npz",
     "sealed",
     "standing",
+    "to_json",
     "unsealed",
     "write_flushed",
     "write_whole",
     "writing",
     "writing_whole",
 ]
+
+
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON of a value. Numbers that are not finite, of which JSON has none, become the strings NaN, Infinity and -Infinity."""
+    return json.dumps(_named(value), indent=indent, allow_nan=False)
+
+
+def _named(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case Mapping():
+            return {key: _named(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_named(each) for each in value]
+    return value
+
+
+def from_json(text: str | bytes) -> Any:
+    """What `to_json` made JSON of; numbers that are not finite come back in tables. Raises ValueError or RecursionError."""
+
+    def numbers(table: dict[str, Any]) -> dict[str, Any]:
+        return {key: NOT_FINITE.get(value, value) if isinstance(value, str) else value for key, value in table.items()}
+
+    return json.loads(text, object_hook=numbers)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -119,7 +150,7 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
     kept = []
     for line in filter(None, lines[:-1]):  # behind the last line break is what a killed process was writing
         try:
-            record = json.loads(line)
+            record = from_json(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict) and type(record.get("step")) is int:
