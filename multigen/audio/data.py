@@ -236,9 +236,9 @@ def _from_drums(rate: int, length: int, split: str, labels: str, test_files: str
             f"labels {labels!r}, test_files {test_files!r}: drums holds no files; leave both empty, or say labels none"
         )
     count, seed = DRUMS[split]
-    sounds, labels = drums(count, length, rate, seed)
+    sounds, numbers = drums(count, length, rate, seed)
     prefix = "drums" if split == "train" else f"drums/{split}"
-    return [_Recording(f"{prefix}/{i}", CLASSES[k], sounds[i, 0]) for i, k in enumerate(labels.tolist())]
+    return [_Recording(f"{prefix}/{i}", CLASSES[k], sounds[i, 0]) for i, k in enumerate(numbers.tolist())]
 
 
 def _from_files(
