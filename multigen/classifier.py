@@ -17,7 +17,7 @@ from multigen.engine.data import Stream, TensorSource
 from multigen.engine.randomness import key, seed_everything
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["Classifier", "accuracy", "embed", "train_classifier"]
+__all__ = ["Classifier", "train_classifier"]
 
 ToInput = Callable[[Tensor], Tensor]
 """What items are held as (B, C, H, W), e.g. uint8 -> what the classifier takes, e.g. floats in -1..1; same layout."""
@@ -126,26 +126,6 @@ def _shifted(items: Tensor, down: Tensor, right: Tensor) -> Tensor:
     which = torch.arange(count, device=items.device)[:, None, None, None]
     planes = torch.arange(channels, device=items.device)[:, None, None]
     return items[which, planes, rows[:, None, :, None], columns[:, None, None, :]]
-
-
-@torch.no_grad()
-def embed(classifier: Classifier, inputs: Tensor, *, to_input: ToInput, batch: int = 500) -> tuple[Tensor, Tensor]:
-    """Features (N, D) and class probabilities (N, K) of items (N, C, H, W), float32 on the CPU, `batch` at a time.
-
-    Computed in float32 in eval mode (which the classifier is left in), so rows do not depend on each other.
-    """
-    classifier.eval()
-    device = classifier.head.weight.device
-    found = [classifier.features(to_input(part.to(device))) for part in inputs.split(batch)]
-    features = torch.cat(found)
-    return features.cpu(), classifier.head(features).softmax(1).cpu()
-
-
-def accuracy(classifier: Classifier, inputs: Tensor, labels: Tensor, *, to_input: ToInput, batch: int = 500) -> float:
-    """Share of items (N, C, H, W) taken for the class of their label, int64 (N,). Raises DataError as `train_classifier`."""
-    _check(inputs, labels, classifier.head.out_features)
-    _, probabilities = embed(classifier, inputs, to_input=to_input, batch=batch)
-    return (probabilities.argmax(1) == labels.cpu()).double().mean().item()
 
 
 def _check(inputs: Tensor, labels: Tensor, classes: int) -> None:

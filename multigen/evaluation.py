@@ -1,7 +1,6 @@
 """`evaluation.json`: what was measured, of which rows, by which definitions, and how it can be had again."""
 
 import datetime
-import json
 import platform
 import statistics
 import subprocess
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from multigen.files import write_whole
+from multigen.files import to_json, write_whole
 from multigen.tables import plain
 
 if TYPE_CHECKING:
@@ -95,9 +94,9 @@ def not_run(recipe: str, command: str, why: str) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes whole or not at all."""
+    """Writes whole or not at all; `multigen.files.from_json` reads it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(content, indent=1) + "\n")
+    write_whole(path, to_json(content, indent=1) + "\n")
 
 
 def program() -> str:

@@ -12,7 +12,6 @@ number (k, subset, splits, ...) that cannot be used.
 import torch
 from torch import Tensor
 
-from multigen.engine.distributed import all_sum
 from multigen.engine.randomness import order
 from multigen.errors import ConfigError, DataError
 
@@ -59,17 +58,17 @@ CHUNK = 256  # rows of a distance matrix held at a time: 120 MB of float64 again
 
 
 class Moments:
-    """Mean and covariance of features, gathered batch by batch and rank by rank.
+    """Mean and covariance of features, gathered batch by batch.
 
         moments = Moments(128)
         moments.add(features)                               # (N, 128), as often as there are features
-        moments.reduce().covariance                         # of all ranks together
+        moments.covariance
 
     Batches are merged by their means and centred products (Chan et al. 1979), so a mean far from zero costs no digits.
 
     Args:
         dimension: D.
-        device: where the totals lie; with NCCL they must lie on the rank's GPU.
+        device: where the totals lie.
     """
 
     def __init__(self, dimension: int, device: torch.device | str = "cpu"):
@@ -103,15 +102,6 @@ class Moments:
         if self.count < 2:
             raise DataError(f"a covariance of {self.count} items: expected at least 2; make or measure more")
         return self._scatter / (self.count - 1)
-
-    def reduce(self) -> "Moments":
-        """The moments of all ranks' items together, the same on every rank; every rank must call it."""
-        whole = Moments(len(self._mean), self._mean.device)
-        whole.count = int(all_sum(torch.tensor(self.count, device=self._mean.device)))
-        whole._mean = all_sum(self._mean * self.count) / max(whole.count, 1)
-        gap = self._mean - whole._mean
-        whole._scatter = all_sum(self._scatter + torch.outer(gap, gap) * self.count)
-        return whole
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import math
 import os
+import shutil
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,49 @@ from multigen.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["flush_folder", "read_log", "read_npz", "sealed", "unsealed", "write_flushed", "write_whole", "writing"]
+__all__ = [
+    "aside",
+    "flush_folder",
+    "from_json",
+    "read_log",
+    "read_npz",
+    "sealed",
+    "standing",
+    "to_json",
+    "unsealed",
+    "write_flushed",
+    "write_whole",
+    "writing",
+    "writing_whole",
+]
+
+
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON of a value. Numbers that are not finite, of which JSON has none, become the strings NaN, Infinity and -Infinity."""
+    return json.dumps(_named(value), indent=indent, allow_nan=False)
+
+
+def _named(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case Mapping():
+            return {key: _named(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_named(each) for each in value]
+    return value
+
+
+def from_json(text: str | bytes) -> Any:
+    """What `to_json` made JSON of; numbers that are not finite come back in tables. Raises ValueError or RecursionError."""
+
+    def numbers(table: dict[str, Any]) -> dict[str, Any]:
+        return {key: NOT_FINITE.get(value, value) if isinstance(value, str) else value for key, value in table.items()}
+
+    return json.loads(text, object_hook=numbers)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -22,6 +66,38 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+@contextlib.contextmanager
+def writing_whole(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `folder` as the block ends; of one that fails nothing remains.
+
+    What `folder` was stands under another name for the instant between two renamings: see `standing`.
+    """
+    new, old = folder.with_name(f".{folder.name}.new"), aside(folder)
+    shutil.rmtree(new, ignore_errors=True)  # of a killed process
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        new.rename(folder)
+        flush_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def aside(folder: Path) -> Path:
+    """Where a folder stands while a new one takes its place."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def standing(folder: Path) -> Path:
+    """`folder`; or where it was put aside, if the process that was about to replace it got no further."""
+    return aside(folder) if aside(folder).exists() and not folder.exists() else folder
 
 
 @contextlib.contextmanager
@@ -74,7 +150,7 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
     kept = []
     for line in filter(None, lines[:-1]):  # behind the last line break is what a killed process was writing
         try:
-            record = json.loads(line)
+            record = from_json(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(record, dict) and type(record.get("step")) is int:

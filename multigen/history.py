@@ -6,7 +6,6 @@ Each line has `time` and `step`, and one of `began` (command, commit, machine, s
 
 import contextlib
 import datetime
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from multigen.engine import Callback
 from multigen.engine.distributed import rank
 from multigen.evaluation import Evaluation, record
+from multigen.files import to_json
 from multigen.progress import listeners
 
 __all__ = ["History"]
@@ -81,4 +81,4 @@ class History(Callback):
     def _append(self, line: dict[str, Any]) -> None:
         if self.folder is not None and rank() == 0:
             with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(to_json(line) + "\n")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from multigen import features
 from multigen.cache import cached
 from multigen.classifier import Classifier, train_classifier
+from multigen.engine.distributed import all_sum, rank, share, world
 from multigen.errors import DataError
 from multigen.evaluation import Evaluation
 from multigen.features import Moments
@@ -20,7 +21,18 @@ from multigen.progress import say
 from multigen.sampling import Sampler
 from multigen.sets import ItemSet, Sets, pick, split_off
 
-__all__ = ["Extractor", "Judge", "by_classifier", "class_score", "compare", "embed", "embed_real", "measure", "moments"]
+__all__ = [
+    "Extractor",
+    "Judge",
+    "by_classifier",
+    "class_score",
+    "compare",
+    "embed",
+    "embed_real",
+    "measure",
+    "moments",
+    "shared_rows",
+]
 
 PUBLISHED = {"fd_inception": "fid", "kd_inception": "kid", "is_inception": "inception_score"}
 """Figures that may carry the literature's names, since they are computed with its network."""
@@ -97,6 +109,27 @@ def embed_real(name: str, extract: Extractor, items: Tensor, device: torch.devic
     """Features (N, D) of real items, kept in the cache."""
     key = [items, *extract.key]
     return cached(f"features-{name}", key, lambda: {"features": embed(extract, items, device)[0]})["features"]
+
+
+def shared_rows(
+    n: int, make: Callable[[slice], Sequence[Tensor]], device: torch.device | str = "cpu"
+) -> Sequence[Tensor]:
+    """Rows 0 to n - 1 of tensors (n, ...), of which each rank makes a part: all get the whole, so all must ask for it.
+
+    What only some ranks may compute, since it may be in the cache of the others, is not for it.
+
+    Args:
+        make: gives the rows of a slice, without a word to other ranks.
+        device: where the ranks can exchange them: with NCCL, the rank's GPU.
+    """
+    if n < world() or world() == 1:
+        return make(slice(0, n))
+    mine, found = share(n, rank(), world()), []
+    for part in make(mine):
+        whole = torch.zeros(n, *part.shape[1:], dtype=part.dtype, device=device)
+        whole[mine] = part.to(device)
+        found.append(all_sum(whole).to(part.device))
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------- measures
@@ -222,7 +255,7 @@ class Judge(Generic[S]):
         """Frechet distance of as many samples as are measured in the end to the validation items."""
         assert self.sets.validation is not None
         extract = self.also.get(self.chooses, self.extract)
-        h = embed(extract, sampler.sample(self.samples, SEED + 1, self._asked(sampler)), self.device)[0]
+        h = self._embed(extract, self._sample(sampler, SEED + 1))[0]
         real = self.features_of(self.sets.validation, self.chooses)
         return {self.chooses_by: features.frechet_distance(moments(h), moments(real))}
 
@@ -257,18 +290,37 @@ class Judge(Generic[S]):
 
     def measure(self, sampler: Sampler) -> dict[str, float]:
         """All figures of a generator, on the test items."""
-        asked = self._asked(sampler)
-        return self.figures(sampler.sample(self.samples, SEED, asked), asked)
+        return self.figures(self._sample(sampler, SEED), self._asked(sampler))
 
     def figures(self, items: Tensor, asked: Tensor | None) -> dict[str, float]:
-        """All figures of items (N, ...) that pass for samples, whose classes should be `asked` (N,)."""
-        h, probabilities = embed(self.extract, items, self.device)
-        others = {name: embed(extract, items, self.device)[0] for name, extract in self.also.items()}
+        """All figures of items (N, ...) that pass for samples, whose classes should be `asked` (N,). Ranks share the work, so
+        all must call it."""
+        h, probabilities = self._embed(self.extract, items)
+        others = {name: self._embed(extract, items)[0] for name, extract in self.also.items()}
         return self._distances(h, others) | self._memorisation(h) | self._classes(probabilities, asked)
 
     def _asked(self, sampler: Sampler) -> Tensor | None:
         """Classes (N,) that a conditional generator is asked for: in the shares of the training items."""
         return self.known.labels if sampler.classes else None
+
+    def _sample(self, sampler: Sampler, seed: int) -> Tensor:
+        """Samples of a seed, (samples, ...), shared by the ranks."""
+        asked = self._asked(sampler)
+
+        def some(rows: slice) -> list[Tensor]:
+            labels = None if asked is None else asked[rows]
+            return [sampler.sample(rows.stop - rows.start, seed, labels, first=rows.start)]
+
+        return shared_rows(self.samples, some, self.device)[0]
+
+    def _embed(self, extract: Extractor, items: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As `embed`, shared by the ranks."""
+
+        def some(rows: slice) -> list[Tensor]:
+            return [t for t in embed(extract, items[rows], self.device) if t is not None]
+
+        found = shared_rows(len(items), some, self.device)
+        return found[0], found[1] if len(found) > 1 else None
 
     def _distances(self, h: Tensor, others: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of features (N, D), and Frechet distances of those of other extractors by their names."""

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from multigen.errors import DataError
+from multigen.files import aside
 
 __all__ = ["NOTHING", "Provenance", "gif", "origin", "png", "read", "text", "together"]
 
@@ -37,7 +38,7 @@ def origin(name: str, folder: Path, method: str) -> dict[str, Any]:
 
     if not name.startswith("hf:"):
         place = folder.absolute()
-        name = place.parent.name if place.name == "model" else place.name
+        name = place.parent.name if place.name in ("model", aside(Path("model")).name) else place.name
     return {"software": f"multigen {__version__}", "model": name, "method": method}
 
 

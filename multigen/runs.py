@@ -2,23 +2,36 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multigen import hub
 from multigen.errors import CheckpointError, ConfigError
+from multigen.files import aside, standing, write_flushed, writing_whole
 from multigen.progress import say
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["find_model", "find_run", "load_tensors", "new_folder", "read_model", "start_from", "write_model"]
+__all__ = [
+    "find_model",
+    "find_run",
+    "load_tensors",
+    "new_folder",
+    "read_model",
+    "start_from",
+    "to_bytes",
+    "write_model",
+]
+
+MODELS = [f"{folder}/config.json" for folder in ("model", aside(Path("model")))]
+"""A run with a model has one of these."""
 
 
 def find_run(path: str | Path) -> Path:
     """The run at `path`; in a folder of runs the newest one that has a checkpoint, which is named aloud."""
-    return _find(Path(path), "config.toml", "checkpoints")
+    return _find(Path(path), ["config.toml"], "checkpoints")
 
 
 def find_model(path: str | Path) -> Path:
@@ -26,26 +39,29 @@ def find_model(path: str | Path) -> Path:
     ("hf:owner/name")."""
     if str(path).startswith(hub.PREFIX):
         return hub.fetch(str(path))
-    path = Path(path)
+    path = standing(Path(path))
     if (path / "config.json").exists():
         return path
-    return _find(path, "model/config.json", "model") / "model"
+    return standing(_find(path, MODELS, "model") / "model")
 
 
-def _find(path: Path, mark: str, what: str) -> Path:
+def _find(path: Path, marks: Sequence[str], what: str) -> Path:
+    """The run at `path`, or the newest in it, that has one of the files `marks`, all as deep in it, and the folder `what`."""
     if not path.is_dir():
         raise CheckpointError(f"{path} is not a folder; give a run's folder, or a folder of runs")
-    if (path / mark).exists():
+    if any((path / mark).exists() for mark in marks):
         return path
+    depth = marks[0].count("/")
     found = [
         f
-        for depth in ("*", "*/*")
-        for f in path.glob(f"{depth}/{mark}")
-        if (f.parents[mark.count("/")] / what).exists()
+        for above in ("*", "*/*")
+        for mark in marks
+        for f in path.glob(f"{above}/{mark}")
+        if standing(f.parents[depth] / what).exists()
     ]
     if not found:
         raise CheckpointError(f"{path} holds no run with {what}; give a run's folder, or a folder of runs")
-    newest = max(found, key=lambda f: f.stat().st_mtime).parents[mark.count("/")]
+    newest = max(found, key=lambda f: f.stat().st_mtime).parents[depth]
     say(f"taking the newest run there: {newest}")
     return newest
 
@@ -71,20 +87,15 @@ def write_model(
     weights: Mapping[str, Mapping[str, "Tensor"]],
     texts: Mapping[str, str],
 ):
-    """Writes a model folder: NAME.safetensors for each network, config.json, and text files, such as the model card."""
-    import torch
-    from safetensors.torch import save
-
+    """Writes a model folder, whole or not at all, in place of the one that is there: NAME.safetensors for each network,
+    config.json, and text files, such as the model card."""
+    about = json.dumps({"method": method, "config": config}, indent=1) + "\n"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, tensors in weights.items():
-            data = save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
-            (folder / f"{name}.safetensors").write_bytes(data)
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        (folder / "config.json").write_text(
-            json.dumps({"method": method, "config": config}, indent=1) + "\n", encoding="utf-8"
-        )
+        with writing_whole(folder) as new:
+            for name, tensors in weights.items():
+                write_flushed(new / f"{name}.safetensors", to_bytes(tensors))
+            for name, text in {**texts, "config.json": about}.items():
+                write_flushed(new / name, text.encode())
     except OSError as error:
         raise CheckpointError(
             f"{folder} cannot be written: {error.strerror}; make room, then go on with --resume"
@@ -120,6 +131,14 @@ def start_from(path: str, nets: "Mapping[str, nn.Module]") -> None:
         checkpoint.load_strict(nets[name].state_dict(), found[name], f"{model}, {name}")
     new = sorted(nets.keys() - found.keys())
     say(f"starting from {model}" + (f"; untrained: {', '.join(new)}" if new else ""))
+
+
+def to_bytes(tensors: "Mapping[str, Tensor]") -> bytes:
+    """A safetensors file. Weights that two layers share are in it twice."""
+    import torch
+    from safetensors.torch import save
+
+    return save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
 
 
 def load_tensors(path: Path) -> dict[str, "Tensor"]:

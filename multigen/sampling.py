@@ -109,8 +109,9 @@ class Sampler:
         seed: int = 0,
         label: str | int | Tensor | None = None,
         truncation: float | None = None,
+        first: int = 0,
     ) -> Tensor:
-        """Samples 0 to n - 1 of a seed, (n, ...) on the CPU, as `finish` gives them.
+        """Samples `first` to `first` + n - 1 of a seed, (n, ...) on the CPU, as `finish` gives them.
 
         Args:
             label: a class, by name or number, or the number of each sample's class (n,), or likewise a cluster; without one
@@ -118,10 +119,10 @@ class Sampler:
             truncation: above 0; the smaller, the less samples vary and the more they are like common ones. None: not at all.
 
         Raises:
-            ConfigError: n < 1, a truncation that is not above 0, a class that was never trained, or any class where the model
-                knows none.
+            ConfigError: n < 1, a truncation that is not above 0, a class that was never trained, numbers of classes that are
+                not int64 (n,), or any class where the model knows none.
         """
-        return self._generate(self.latents(n, seed, truncation=truncation), self._labels(n, label, seed))
+        return self._generate(self.latents(n, seed, first, truncation), self._labels(n, label, seed, first))
 
     def interpolate(
         self,
@@ -176,27 +177,41 @@ class Sampler:
             (show or self.show)(samples[:SHOWN], sheet, about)
         return f"{len(samples)} {self.noun} in {out}, the first of them together in {sheet}"
 
-    def _labels(self, n: int, label: str | int | Tensor | None, seed: int) -> Tensor | None:
+    def _labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
         """(n,) numbers of classes or clusters, None for a model without."""
-        if isinstance(label, Tensor):
-            return label
         if not self.choices:
             if label is None:
                 return None
-            raise ConfigError(f"class {label!r}: the model was trained without classes; ask for none")
+            asked = "labels" if isinstance(label, Tensor) else f"class {label!r}"
+            raise ConfigError(f"{asked}: the model was trained without classes; ask for none")
+        if isinstance(label, Tensor):
+            return self._checked(n, label)
         if label is None:
-            return torch.arange(n) % len(self.classes) if self.classes else self._drawn(n, seed)
+            return torch.arange(first, first + n) % len(self.classes) if self.classes else self._drawn(n, seed, first)
         number = self.choices.index(label) if label in self.choices else label
         if not isinstance(number, int) or not 0 <= number < len(self.choices):
             raise ConfigError(f"class {label!r} was never trained; choose from {', '.join(self.choices)}")
         return torch.full((n,), number)
 
-    def _drawn(self, n: int, seed: int) -> Tensor:
+    def _drawn(self, n: int, seed: int, first: int) -> Tensor:
         """Clusters (n,), each as often as its share; of one seed more begin with the same."""
-        rows = [torch.Generator().manual_seed(key("cluster", seed, i)) for i in range(n)]
+        rows = [torch.Generator().manual_seed(key("cluster", seed, i)) for i in range(first, first + n)]
         ends = torch.tensor(self.shares, dtype=torch.float64).cumsum(0)
         uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row) for row in rows])
         return torch.bucketize(uniform, ends[:-1] / ends[-1], right=True)
+
+    def _checked(self, n: int, labels: Tensor) -> Tensor:
+        """Numbers of classes as they were given."""
+        if labels.dtype != torch.int64 or labels.shape != (n,):
+            raise ConfigError(
+                f"labels {labels.dtype} {tuple(labels.shape)} of {n} {self.noun}: expected int64 ({n},); give each its class"
+            )
+        if not 0 <= labels.min() <= labels.max() < len(self.choices):
+            raise ConfigError(
+                f"labels from {labels.min()} to {labels.max()}: expected 0 to {len(self.choices) - 1}; give classes that were "
+                f"trained: {', '.join(self.choices)}"
+            )
+        return labels
 
     @torch.no_grad()
     def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:

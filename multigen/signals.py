@@ -11,7 +11,8 @@ __all__ = ["heard"]
 def heard() -> Iterator[list[int]]:
     """A list that is empty until SIGINT or SIGTERM comes and then holds its number. The second one acts as if not heard.
 
-    Off the main thread, where signals do not arrive, nothing is changed.
+    Off the main thread, where signals do not arrive, nothing is changed; nor of a signal that a library in C has taken, whose
+    handler Python could not put back.
     """
     numbers: list[int] = []
     old = {}
@@ -26,7 +27,8 @@ def heard() -> Iterator[list[int]]:
 
     with contextlib.suppress(ValueError):
         for number in (signal.SIGINT, signal.SIGTERM):
-            old[number] = signal.signal(number, hear)
+            if signal.getsignal(number) is not None:
+                old[number] = signal.signal(number, hear)
     try:
         yield numbers
     finally:

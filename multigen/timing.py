@@ -56,7 +56,11 @@ def _seconds(trainer: "Trainer[Any]", index: int) -> float:
 
 def may_grow(trainer: "Trainer[Any]", steps: int) -> bool:
     """Whether a run that was planned with `steps` may go on to the trainer's, its past unchanged: the stages before the last are
-    as long as they were, and no schedule of the last depends on its length."""
+    as long as they were, and no schedule of the last depends on its length.
+
+    Schedules are those of `Trainer.optimisers`, `Stage.optim` and `Trainer.averaged`. What a loss makes of `step.progress` is not
+    seen: a method with such a loss refuses to grow only if one of those is no plain number too, as R3GAN's learning rate.
+    """
     from multigen.engine.optimisers import Optimiser
     from multigen.engine.schedules import is_constant
 

@@ -1,12 +1,16 @@
 """evaluation.json: means over seeds, the table, writing whole or not at all, results that say why there are none."""
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from multigen.evaluation import Evaluation, mean_and_std, not_run, write_json
+from multigen.files import from_json
+from multigen.recipes.benchmark import read_result
 from tests.tiny import KEYS
 
 
@@ -43,6 +47,29 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_json(path, {"rows": object()})
     assert json.loads(path.read_text()) == {"rows": {}}
     assert [p.name for p in path.parent.iterdir()] == ["a.json"]
+
+
+def strictly(text: str) -> Any:
+    """What other programs' readers take: Python's own is lax."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_figures_that_are_not_finite_are_json_and_come_back(tmp_path: Path) -> None:
+    """Of equal pictures the signal-to-noise ratio is infinite."""
+    rows = {"same": {"psnr_y": math.inf, "error": math.nan, "ssim": 1.0}, "low": {"log": -math.inf, "n": 3}}
+    write_json(tmp_path / "a.json", {"rows": rows, "status": "ok", "seeds": [0], "seconds": 1.0})
+    text = (tmp_path / "a.json").read_text()
+    assert strictly(text)["rows"] == {
+        "same": {"psnr_y": "Infinity", "error": "NaN", "ssim": 1.0},
+        "low": {"log": "-Infinity", "n": 3},
+    }
+    for found in (from_json(text)["rows"], read_result(tmp_path / "a.json")["rows"]):
+        assert math.isnan(found["same"].pop("error"))
+        assert found == {"same": {"psnr_y": math.inf, "ssim": 1.0}, "low": {"log": -math.inf, "n": 3}}
 
 
 def test_a_result_that_is_none_has_the_shape_of_one() -> None:

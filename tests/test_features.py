@@ -1,7 +1,5 @@
 """Metrics in feature space, against closed forms, scipy, and plain loops over items."""
 
-import threading
-
 import numpy as np
 import pytest
 import torch
@@ -62,39 +60,8 @@ def test_moments_depend_on_neither_batches_nor_order_also_far_from_zero():
         np.testing.assert_allclose(found.covariance, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_moments_are_gathered_over_ranks_even_if_one_has_nothing(monkeypatch: pytest.MonkeyPatch):
-    """Threads stand for the ranks."""
-    x = draw(40, 3) + 100
-    ranks = [moments(x[:7]), moments(x[7:]), Moments(3)]
-    slots, barrier, found = [torch.zeros(0)] * 3, threading.Barrier(3, timeout=20), [Moments(3)] * 3
-    mine = threading.local()
-
-    def all_sum(value: Tensor) -> Tensor:
-        slots[mine.rank] = value
-        barrier.wait()
-        total = torch.stack(slots).sum(0)
-        barrier.wait()
-        return total
-
-    def reduce(rank: int) -> None:
-        mine.rank = rank
-        found[rank] = ranks[rank].reduce()
-
-    monkeypatch.setattr(multigen.features, "all_sum", all_sum)
-    threads = [threading.Thread(target=reduce, args=(rank,)) for rank in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for whole in found:
-        assert whole.count == 40
-        np.testing.assert_allclose(whole.mean, x.mean(0), rtol=1e-13)
-        np.testing.assert_allclose(whole.covariance, np.cov(x.numpy().T), rtol=1e-11)
-    assert ranks[0].count == 7
-
-
-def test_moments_of_nothing_can_be_gathered_but_have_no_covariance():
-    assert Moments(3).reduce().mean.tolist() == [0, 0, 0]
+def test_moments_of_nothing_have_no_covariance():
+    assert Moments(3).mean.tolist() == [0, 0, 0]
     for found in (Moments(3), moments(torch.ones(1, 3))):
         with pytest.raises(DataError, match=r"covariance of [01] items: expected at least 2; make"):
             _ = found.covariance

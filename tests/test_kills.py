@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from multigen.runs import find_model, read_model
 from tests.engine.toys import assert_same, checkpoints, saved_files, saved_numbers
 
 QUIET = "--device cpu --precision fp32 --log-every 5 --save-every 5 --validate-every 20"
@@ -77,3 +78,30 @@ def test_a_run_killed_at_five_moments_and_as_it_ends(method: str, tmp_path: Path
     finish(method, "cut", tmp_path)
     assert alive == KILLS + 2
     assert_same_ends(tmp_path / "whole", run)
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+import torch
+from multigen.runs import write_model
+for number in itertools.count():
+    weights = {name: {"w": torch.full((20_000,), float(number))} for name in "ABC"}
+    write_model(Path(sys.argv[1]) / "model", "toy", {"number": number}, weights, {"README.md": str(number)})
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_model_folder_is_whole_whenever_its_writer_is_killed(tmp_path: Path) -> None:
+    moments = random.Random(0)
+    for _ in range(KILLS):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"0\n"
+        assert killed(process, moments.uniform(0, 0.3))
+        process.stdout.close()
+        _, config, weights = read_model(find_model(tmp_path))
+        assert weights.keys() == set("ABC")
+        assert all((tensors["w"] == config["number"]).all() for tensors in weights.values())
+        assert (find_model(tmp_path) / "README.md").read_text() == str(config["number"])

@@ -1,13 +1,17 @@
 """Folders of runs: finding them, claiming them, and the model that inference takes from them."""
 
 import os
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from multigen import files, runs
 from multigen.errors import CheckpointError, ConfigError
+from multigen.provenance import origin
 from multigen.runs import find_model, find_run, new_folder, read_model, write_model
 
 
@@ -48,6 +52,56 @@ def test_the_newest_complete_model_is_taken(tmp_path: Path) -> None:
     (tmp_path / "c" / "model" / "G.safetensors").write_bytes(b"half")
     assert find_model(tmp_path) == complete / "model"
     assert find_run(tmp_path) == tmp_path / "b"
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill_at(patch: pytest.MonkeyPatch, moment: int) -> None:
+    """The process "dies" as it would call the moment-th function that changes the disk; none works any more after that."""
+    calls = iter(range(10**6))
+
+    def mortal(function: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if next(calls) >= moment:
+                raise Killed
+            return function(*arguments, **named)
+
+        return call
+
+    for owner, name in ((Path, "mkdir"), (Path, "rename"), (files.shutil, "rmtree"), (runs, "write_flushed")):
+        patch.setattr(owner, name, mortal(getattr(owner, name)))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_process_killed_as_it_writes_a_model_leaves_the_old_one_or_the_new_one(tmp_path: Path, there: bool) -> None:
+    survived, found = False, set[float]()
+    for moment in range(100):
+        run = tmp_path / "runs" / str(moment)
+        if there:
+            write_model(run / "model", "old", {"a": 1}, {"G": {"w": torch.ones(3)}, "E": {"w": torch.ones(1)}}, {})
+        with pytest.MonkeyPatch.context() as patch:
+            kill_at(patch, moment)
+            try:
+                write_model(run / "model", "new", {"a": 2}, {"G": {"w": torch.full((3,), 2.0)}}, {"words": "w"})
+                survived = True
+            except Killed:
+                pass
+        if there or survived:
+            for place in (run, run / "model", tmp_path / "runs"):
+                method, config, weights = read_model(find_model(place))
+                assert (method, config["a"]) in (("old", 1), ("new", 2))
+                assert weights.keys() == ({"G", "E"} if method == "old" else {"G"})
+                assert (weights["G"]["w"] == config["a"]).all()
+                assert origin("", find_model(place), method)["model"] == str(moment)
+                found.add(config["a"])
+        write_model(run / "model", "new", {"a": 2}, {"G": {"w": torch.full((3,), 2.0)}}, {})
+        assert [path.name for path in run.iterdir()] == ["model"]
+        if survived:
+            break
+        shutil.rmtree(run)
+    assert survived and moment > 5 and found == ({1, 2} if there else {2})
 
 
 def test_where_there_is_no_run_it_is_said(tmp_path: Path) -> None:

@@ -180,11 +180,7 @@ def open_sounds(
         )
     skipped: list[tuple[Path, str]] = []
     if data == "drums":
-        if labels not in ("", "none") or test_files:
-            raise ConfigError(
-                f"labels {labels!r}, test_files {test_files!r}: {data} holds no files; leave both empty, or say labels none"
-            )
-        name, recordings = data, _from_drums(rate, length, split)
+        name, recordings = data, _from_drums(rate, length, split, labels, test_files)
     else:
         place = locate(data, "a folder of sound files, a sound file, or the name drums")
         name = place.resolve().name if place.is_dir() else place.stem
@@ -194,13 +190,7 @@ def open_sounds(
     if normalise:
         recordings = [replace(r, sound=_normalised(r.sound, rate)) for r in recordings]
     sounds = replace(_assembled(name, recordings, rate, length, cut), skipped=tuple(skipped))
-    if len(sounds) < 2:
-        bad = f", {len(skipped)} damaged or silent" if skipped else ""
-        raise DataError(
-            f"{data}{bad}: {len(sounds)} recordings, expected at least 2; add recordings, or cut long ones: --cut slices"
-        )
-    if labels not in ("", "none") and sounds.labels is None:
-        raise DataError(f"{data}: labels {labels!r} give one class only; expected two or more, or say --labels none")
+    _check_enough(data, sounds, labels)
     if labels == "none":
         return replace(sounds, labels=None, classes=())
     return numbered_as(sounds, CLASSES) if data == "drums" else sounds
@@ -230,11 +220,25 @@ def open_sets(c: Any) -> sets.Sets[SoundSet]:
     return sets.open_sets(c, read)
 
 
-def _from_drums(rate: int, length: int, split: str) -> list[_Recording]:
+def _check_enough(data: str, sounds: SoundSet, labels: str) -> None:
+    if len(sounds) < 2:
+        bad = f", {len(sounds.skipped)} damaged or silent" if sounds.skipped else ""
+        raise DataError(
+            f"{data}{bad}: {len(sounds)} recordings, expected at least 2; add recordings, or cut long ones: --cut slices"
+        )
+    if labels not in ("", "none") and sounds.labels is None:
+        raise DataError(f"{data}: labels {labels!r} give one class only; expected two or more, or say --labels none")
+
+
+def _from_drums(rate: int, length: int, split: str, labels: str, test_files: str) -> list[_Recording]:
+    if labels not in ("", "none") or test_files:
+        raise ConfigError(
+            f"labels {labels!r}, test_files {test_files!r}: drums holds no files; leave both empty, or say labels none"
+        )
     count, seed = DRUMS[split]
-    sounds, labels = drums(count, length, rate, seed)
+    sounds, numbers = drums(count, length, rate, seed)
     prefix = "drums" if split == "train" else f"drums/{split}"
-    return [_Recording(f"{prefix}/{i}", CLASSES[k], sounds[i, 0]) for i, k in enumerate(labels.tolist())]
+    return [_Recording(f"{prefix}/{i}", CLASSES[k], sounds[i, 0]) for i, k in enumerate(numbers.tolist())]
 
 
 def _from_files(

@@ -4,19 +4,18 @@ A folder is written under a temporary name, flushed to the disk, then renamed; `
 checksum, and has one itself, so a damaged checkpoint is recognised before a single weight is used.
 """
 
-import os
 import shutil
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from multigen.errors import CheckpointError
-from multigen.files import flush_folder, sealed, unsealed, write_flushed
+from multigen.files import sealed, unsealed, write_flushed, writing_whole
+from multigen.runs import to_bytes
 
 __all__ = ["load_strict", "prune", "read", "saved", "write"]
 
@@ -25,25 +24,15 @@ Tensors = dict[str, Tensor]
 
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
     """Writes each entry of `files` to NAME.safetensors and `record` to run.json. On failure nothing of it remains."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a killed process of the same number
     try:
-        temporary.mkdir(parents=True)
-        contents = {}
-        for name, tensors in files.items():
-            # Cloned: weights that two layers share are written twice.
-            data = save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
-            write_flushed(temporary / f"{name}.safetensors", data)
-            contents[f"{name}.safetensors"] = [len(data), zlib.crc32(data)]
-        write_flushed(temporary / "run.json", sealed({**record, "files": contents}))
-        if folder.exists():  # the same step again, after a return to an older checkpoint
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-        flush_folder(folder.parent)
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not isinstance(error, OSError):
-            raise
+        with writing_whole(folder) as new:  # it may be there: the same step, after a return to an older checkpoint
+            contents = {}
+            for name, tensors in files.items():
+                data = to_bytes(tensors)
+                write_flushed(new / f"{name}.safetensors", data)
+                contents[f"{name}.safetensors"] = [len(data), zlib.crc32(data)]
+            write_flushed(new / "run.json", sealed({**record, "files": contents}))
+    except OSError as error:
         kept = "".join(path.name for path in saved(folder.parent)[-1:])
         remedy = f"then go on from {kept} with --resume {folder.parents[1]}" if kept else "or give another --out"
         raise CheckpointError(f"cannot save {folder}: {error.strerror}; make room, {remedy}") from error

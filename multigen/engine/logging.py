@@ -1,6 +1,5 @@
 """What a run says while it trains: `metrics.jsonl`, the terminal, TensorBoard on request."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from multigen.engine.distributed import all_sum, rank
-from multigen.files import read_log, write_whole
+from multigen.files import read_log, to_json, write_whole
 from multigen.progress import Progress, say
 
 __all__ = ["Meter", "RunLog"]
@@ -56,7 +55,7 @@ class RunLog:
             path = folder / "metrics.jsonl"
             lines, spoilt = read_log(path)
             # A resumed run writes the lines after its checkpoint again.
-            write_whole(path, "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= step))
+            write_whole(path, "".join(to_json(line) + "\n" for line in lines if line["step"] <= step))
             say(f"{path}: {spoilt} damaged lines left out") if spoilt else None
             self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115
         if folder is not None and tensorboard:
@@ -82,7 +81,7 @@ class RunLog:
     def event(self, step: int, **what: Any) -> None:
         """A line of metrics.jsonl: also what happened once, as a validation, a control's new value, a rollback."""
         if self.file is not None:
-            self.file.write(json.dumps({"step": step, **what}) + "\n")
+            self.file.write(to_json({"step": step, **what}) + "\n")
             self.file.flush()
 
     def close(self, *sinks: Any) -> None:

@@ -318,7 +318,7 @@ class Trainer(Generic[C]):
         until, best, stage = self.stage.until, self.stage.best, self.stage.name
         if (tracks := until or best) is None:
             return False
-        value = metrics[tracks.metric]
+        value = tracks.of(metrics, stage)
         improved = tracks.better(value, self.state.get(f"best_value/{stage}"))
         if improved:
             self.state |= {f"best_value/{stage}": value, f"best_step/{stage}": self.step}

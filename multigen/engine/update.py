@@ -14,6 +14,7 @@ from torch import Tensor
 from multigen.engine.data import Batch, Source
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.randomness import key
+from multigen.errors import ConfigError
 
 __all__ = ["Best", "Control", "Copy", "EarlyStop", "Pool", "Stage", "Step", "Terms", "Update"]
 
@@ -97,6 +98,13 @@ class Best:
 
     metric: str
     mode: Literal["min", "max"] = "min"
+
+    def of(self, metrics: Mapping[str, float], stage: str) -> float:
+        """The metric among those of a validation. Raises ConfigError where it is none of them."""
+        if self.metric not in metrics:
+            there, remedy = ", ".join(sorted(metrics)) or "no figure", "return it, or name another in Best or EarlyStop"
+            raise ConfigError(f"stage {stage!r} goes by {self.metric!r}, but validate gives {there}; {remedy}")
+        return metrics[self.metric]
 
     def better(self, new: float, old: float | None) -> bool:
         """Whether `new` is an improvement; what is not a number never is."""

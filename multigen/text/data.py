@@ -29,6 +29,7 @@ __all__ = [
     "Unit",
     "count_words",
     "encode",
+    "is_fables",
     "normal",
     "open_documents",
     "open_texts",
@@ -100,7 +101,7 @@ def open_documents(data: str) -> tuple[list[tuple[str, str]], str]:
 
     Bytes that are no UTF-8 become what `UNDECODED` matches. Errors as of `open_texts`, but those of the contents.
     """
-    if data == "fables" or data.startswith("fables:"):
+    if is_fables(data):
         return _fables(data), "file"
     if data.startswith("hf:"):
         return _hub(data), "file"
@@ -123,6 +124,11 @@ def _files(data: str) -> list[tuple[str, str]]:
         return [(str(p), p.read_text(encoding="utf-8-sig", errors="surrogateescape")) for p in paths]
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def is_fables(data: str) -> bool:
+    """Whether a data argument means the made-up stories: "fables", or "fables:N"."""
+    return data.partition(":")[0] == "fables"
 
 
 def _fables(data: str) -> list[tuple[str, str]]:

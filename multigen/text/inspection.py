@@ -9,7 +9,7 @@ from statistics import median
 
 from multigen.errors import ConfigError, DataError
 from multigen.inspection import Inspection, Suggestion, batch_for, listed, spread
-from multigen.text.data import BLANK_LINES, UNDECODED, count_words, normal, open_documents, open_texts
+from multigen.text.data import BLANK_LINES, UNDECODED, count_words, is_fables, normal, open_documents, open_texts
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import WIDE, Tokenizer
 
@@ -39,7 +39,7 @@ def inspect_texts(data: str) -> Inspection:
     blocks = sum(len(BLANK_LINES.split(text.strip())) for _, text in documents)
     value = {"files": len(documents), "lines": len(lines), "blank_lines": blank, "blocks": blocks}
     text = f"files {len(documents):,}, lines {len(lines):,} (blank {blank:,}), blocks between blank lines {blocks:,}"
-    if data.startswith(("fables", "hf:")):
+    if is_fables(data) or data.startswith("hf:"):
         value, text = {"entries": len(documents)}, f"{len(documents):,} entries"
     found.add("layout", value, text)
     _describe_faults(found, documents, unit)
@@ -51,7 +51,7 @@ def inspect_texts(data: str) -> Inspection:
         found.warnings.append(str(error))
         return found
     _describe_texts(found, texts, unit)
-    if data.startswith("fables"):
+    if is_fables(data):
         found.suggestions = [Suggestion("seqgan", "laptop", (), "the preset laptop was made for them")]
     else:
         _suggest(found, texts, unit)

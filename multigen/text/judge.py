@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multigen.judge import shared_rows
 from multigen.text import fables, metrics
 from multigen.text.bleu import References, self_bleu, words
 from multigen.text.corpus import Corpus
+from multigen.text.data import is_fables
 from multigen.text.decoding import log_probs, sample, valid
 from multigen.text.scorer import train_scorer
 
@@ -50,7 +52,7 @@ class Judge:
 
     def __init__(self, corpus: Corpus, config: Any, seed: int):
         self.corpus, self.config, self.seed = corpus, config, seed
-        self.kind = "oracle" if corpus.oracle else "fables" if config.data.partition(":")[0] == "fables" else "texts"
+        self.kind = "oracle" if corpus.oracle else "fables" if is_fables(config.data) else "texts"
         self.test = corpus.test[: min(TESTED, config.samples)]
         rng = torch.Generator().manual_seed(SEED)
         self.uniform = torch.rand(config.samples, config.length, generator=rng)
@@ -59,18 +61,27 @@ class Judge:
 
     def sample(self, G: Any, n: int, temperature: float = 1.0) -> Tensor:
         """The first n of the samples, (n, T), on the CPU."""
+        return self._drawn(G, self.uniform[:n], temperature)
+
+    def _drawn(self, G: Any, uniform: Tensor, temperature: float) -> Tensor:
         c, device = self.config, next(G.parameters()).device
-        parts = [part.to(device) for part in self.uniform[:n].split(TOGETHER)]
+        parts = [part.to(device) for part in uniform.split(TOGETHER)]
         return torch.cat([sample(G, part, c.last, c.pad, temperature=temperature).cpu() for part in parts])
 
     @torch.no_grad()
     def log_likelihood(self, G: Any, tokens: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """log p of each text (n, T), nats, and its number of tokens: (n,) each, on the CPU."""
-        found, device = [], next(G.parameters()).device
-        for part in tokens.split(TOGETHER):
-            mask = valid(part, self.config.last)
-            found.append(((log_probs(G, part.to(device), temperature).cpu() * mask).sum(1), mask.sum(1)))
-        totals, counts = (torch.cat(parts) for parts in zip(*found, strict=True))
+        """log p of each text (n, T), nats, and its number of tokens: (n,) each, on the CPU. Ranks share the work, so all must
+        call it."""
+        device = next(G.parameters()).device
+
+        def some(rows: slice) -> list[Tensor]:
+            found = []
+            for part in tokens[rows].split(TOGETHER):
+                mask = valid(part, self.config.last)
+                found.append(((log_probs(G, part.to(device), temperature).cpu() * mask).sum(1), mask.sum(1)))
+            return [torch.cat(parts) for parts in zip(*found, strict=True)]
+
+        totals, counts = shared_rows(len(tokens), some, device)
         return totals, counts
 
     def validation_nll(self, G: Any) -> float:
@@ -102,8 +113,10 @@ class Judge:
         return train_scorer(tokens, c.tokens, c.last, c.start, steps=c.judge_steps, seed=self.seed + 1)
 
     def measure(self, G: Any, temperature: float, whole: bool) -> dict[str, float]:
-        """Figures of a model at a temperature: all of them, or those of the curves only."""
-        tokens = self.sample(G, self.config.samples, temperature)
+        """Figures of a model at a temperature: all of them, or those of the curves only. Ranks share the work, so all must call
+        it."""
+        n, device = self.config.samples, next(G.parameters()).device
+        (tokens,) = shared_rows(n, lambda rows: [self._drawn(G, self.uniform[rows], temperature)], device)
         totals, counts = self.log_likelihood(G, self.test, temperature)
         found = {"nll_test": -totals.sum().item() / counts.sum().item()}
         if self.kind == "fables" and self.true_bits.isfinite().all():

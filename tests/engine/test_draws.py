@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from multigen.engine import Batch, Rows, Source, Stage, Step, TensorSource, Update
+from multigen.engine.randomness import seed_everything
 from multigen.errors import DataError
 from tests.engine.toys import AtStep, Numbers, ToyConfig, options, points
 
@@ -279,3 +280,13 @@ def test_a_batch_is_moved_to_the_precision_of_the_run(tmp_path: Path) -> None:
 def test_tensors_of_a_source_have_one_length() -> None:
     with pytest.raises(ValueError, match=r"'x': 3, 'y': 4"):
         TensorSource({"x": torch.zeros(3), "y": torch.zeros(4)})
+
+
+def test_each_kind_of_device_is_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apple's GPU through a stand-in: it has a generator of its own, which the CPU's does not seed."""
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.mps, "manual_seed", seeds.append)
+    for device in ("cpu", "mps"):
+        seed_everything(7, torch.device(device))
+        assert torch.default_generator.initial_seed() == 7
+    assert seeds == [7]

@@ -18,6 +18,7 @@ from multigen.config import read_toml
 from multigen.engine import Batch, Callback, Stage, Step, Trainer, Update
 from multigen.errors import TrainingError
 from multigen.evaluation import Evaluation
+from multigen.files import read_log
 from tests.engine.toys import (
     AtStep,
     Crash,
@@ -266,6 +267,9 @@ def test_callbacks_hear_of_errors_and_never_of_an_end_then(tmp_path: Path) -> No
         Sick(ToyConfig(), options(tmp_path / "1", log_every=5), [noting]).fit()
     assert noting.calls[-1] == ("error", TrainingError)
     assert not any(call[0] == "end" for call in noting.calls)
+    log = tmp_path / "1" / "metrics.jsonl"
+    assert '"g/w": "NaN"' in log.read_text()  # JSON has no such number
+    assert math.isnan(read_log(log)[0][0]["g/w"])
 
 
 # ---------------------------------------------------------------------------------------------------- the run's folder, time

@@ -12,6 +12,7 @@ import pytest
 
 from multigen.engine import Callback, Stage, Trainer
 from multigen.errors import Interrupted
+from multigen.signals import heard
 from tests.engine.toys import (
     AtStep,
     ToyConfig,
@@ -56,6 +57,17 @@ def test_signals_are_heard_while_training_only(tmp_path: Path) -> None:
     Whole(ToyConfig(), options(tmp_path), [AtStep(lambda trainer: during.append(handlers()))]).fit()
     assert before == handlers()
     assert before not in during
+
+
+def test_a_signal_that_a_library_in_c_has_taken_stays_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of such a handler Python knows only that it is there: None."""
+    known, handlers = signal.getsignal, [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else known(number))
+    with heard() as numbers:
+        assert known(signal.SIGTERM) == handlers[1] and known(signal.SIGINT) != handlers[0]
+        signal.raise_signal(signal.SIGINT)
+        assert numbers == [signal.SIGINT]
+    assert [known(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_a_second_interrupt_is_heeded_at_once(tmp_path: Path) -> None:

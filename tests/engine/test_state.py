@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from multigen.engine import SGD, Batch, Best, Control, Copy, EarlyStop, Pool, Stage, Step, Update
 from multigen.engine.schedules import Linear
+from multigen.errors import ConfigError
 from tests.engine.toys import (
     ToyConfig,
     Walk,
@@ -260,6 +261,15 @@ def test_a_figure_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None
 
     trainer = walked(Broken, tmp_path, steps=3, validate_every=1)
     assert trainer.saved("G", "a", "best")["w"] == 1 - 2
+
+
+@pytest.mark.parametrize("goes_by", [{"best": Best("fid")}, {"until": EarlyStop("fid")}])
+def test_a_metric_that_validate_does_not_give_is_named_with_those_it_gives(tmp_path: Path, goes_by: Any) -> None:
+    Unknown = type("Unknown", (Judged,), goes_by)
+    with pytest.raises(ConfigError, match=r"stage 'a' goes by 'fid', but validate gives loss; .*Best or EarlyStop"):
+        walked(Unknown, tmp_path, steps=6, validate_every=2)
+    with pytest.raises(ConfigError, match="validate gives no figure"):
+        walked(type("Silent", (Unknown,), {"validate": lambda self, nets: {}}), tmp_path / "silent", steps=6)
 
 
 def test_a_stage_of_no_steps_is_passed_over(tmp_path: Path) -> None:

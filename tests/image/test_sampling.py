@@ -55,6 +55,12 @@ def test_a_picture_is_the_same_whatever_is_made_with_it(dtype: torch.dtype) -> N
         assert levels(sampler.sample(5, seed=2), whole[:5]) <= 1
 
 
+def test_samples_from_the_middle_are_those_of_the_whole() -> None:
+    sampler = Sampler(Network(classes=3), 8, ("cat", "dog", "fox"))
+    whole = sampler.sample(7, seed=2)
+    assert torch.equal(sampler.sample(4, seed=2, first=3), whole[3:])
+
+
 def test_sampling_leaves_the_random_state_alone_and_makes_no_graph() -> None:
     state = torch.get_rng_state()
     network = Network()
@@ -86,6 +92,24 @@ def test_classes_that_cannot_be_had() -> None:
                 act(2, label=label)
     with pytest.raises(ConfigError, match="class 'cat': the model was trained without classes"):
         Sampler(Network(), 8).sample(2, label="cat")
+
+
+def test_numbers_of_classes_one_by_one() -> None:
+    network = Network(classes=2)
+    sampler = Sampler(network, 8, ("cat", "dog"))
+    cats, dogs = sampler.sample(3, label="cat"), sampler.sample(3, label="dog")
+    assert torch.equal(sampler.sample(3, label=torch.tensor([1, 0, 1])), torch.stack([dogs[0], cats[1], dogs[2]]))
+    for labels, named in (
+        (torch.tensor([0, 2, 1]), r"labels from 0 to 2: expected 0 to 1; .* cat, dog"),
+        (torch.tensor([0, -1, 1]), r"labels from -1 to 1: expected 0 to 1"),
+        (torch.tensor([0, 1]), r"labels torch.int64 \(2,\) of 3 pictures: expected int64 \(3,\)"),
+        (torch.tensor([[0, 1, 1]]), r"labels torch.int64 \(1, 3\) of 3"),
+        (torch.tensor([0.0, 1.0, 1.0]), r"labels torch.float32 \(3,\)"),
+    ):
+        with pytest.raises(ConfigError, match=named):
+            sampler.sample(3, label=labels)
+    with pytest.raises(ConfigError, match="trained without classes"):
+        Sampler(Network(), 8).sample(3, label=torch.tensor([0, 0, 0]))
 
 
 def test_numbers_that_make_no_sense() -> None:

@@ -94,6 +94,16 @@ def test_scripts_without_spaces(tmp_path: Path) -> None:
     open_corpus(configured(found.suggestions[0], path))
 
 
+def test_a_file_whose_name_begins_like_the_made_up_stories_is_one_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fables.txt").write_text("\n".join(LINES), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = inspect_texts("fables.txt")
+    assert facts(found)["layout"].value["lines"] == len(LINES)
+    assert [suggestion.reason for suggestion in found.suggestions] != ["the preset laptop was made for them"]
+
+
 def test_fables_have_their_preset() -> None:
     found = inspect_texts("fables:300")
     assert facts(found)["texts"].value == {"count": 300, "unit": "file"}
