@@ -54,6 +54,7 @@ class Told(nn.Module):
 
 def test_samples_are_of_the_clusters_in_their_shares() -> None:
     sampler = Sampler(Told(), 2, shares=(0.5, 0.0, 0.3, 0.2))
+    assert torch.equal(sampler.sample(4, first=3), sampler.sample(7)[3:])
     drawn = sampler.sample(2_000, seed=1)
     counts = drawn.long().bincount(minlength=4) / 2_000
     torch.testing.assert_close(counts, torch.tensor([0.5, 0.0, 0.3, 0.2]), atol=0.04, rtol=0)
