@@ -1,11 +1,12 @@
 """What verbs print for programs."""
 
-import json
 from typing import Any
+
+from multigen.files import to_json
 
 __all__ = ["print_json"]
 
 
 def print_json(value: Any) -> None:
     """Prints a value as JSON, in ASCII, which every terminal and every pipe can take."""
-    print(json.dumps(value, indent=1))
+    print(to_json(value, indent=1))

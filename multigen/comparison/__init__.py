@@ -64,7 +64,7 @@ def _differences(tables: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 def _last(run: Facts, metric: str) -> float | None:
     points = [value for stage in run.stages for _, value in curve(stage, metric)]
-    return _number(points[-1]) if points else None
+    return points[-1] if points else None
 
 
 def _rows(run: Facts) -> Mapping[str, Mapping[str, float]]:
@@ -84,8 +84,8 @@ def _figures(runs: Sequence[Facts]) -> Iterator[dict[str, Any]]:
             ]
             verdicts, differences = zip(*others, strict=True)
             yield {
-                **{"row": row, "metric": metric, "values": [_number(v) for v in values]},
-                **{"difference": [_number(d) for d in differences], "verdict": list(verdicts)},
+                **{"row": row, "metric": metric, "values": values},
+                **{"difference": list(differences), "verdict": list(verdicts)},
             }
 
 
@@ -121,8 +121,3 @@ def _definition(run: Facts, metric: str) -> str | None:
     """A metric on a named set, SET/METRIC, has the definition of the metric."""
     known = run.evaluation.get("definitions", {})
     return known.get(metric, known.get(metric.rpartition("/")[2]))
-
-
-def _number(value: float | None) -> float | None:
-    """JSON has no number that is not finite."""
-    return value if value is not None and math.isfinite(value) else None

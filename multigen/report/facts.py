@@ -1,7 +1,6 @@
 """What a run's folder says. Whatever is missing or torn, as in a run that was killed, is left out."""
 
 import datetime
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from multigen.catalogue import METHODS
 from multigen.config import read_toml
 from multigen.errors import ConfigError
-from multigen.files import read_log, unsealed
+from multigen.files import from_json, read_log, unsealed
 
 __all__ = ["Curve", "Facts", "Stage", "gather", "when"]
 
@@ -190,7 +189,7 @@ def _amount(value: Any) -> float:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        found = from_json(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
     return _table(found)
