@@ -340,9 +340,10 @@ def test_a_quick_run_leaves_results_alone_and_checks_nothing(
 
 
 def test_a_quick_run_measures_little() -> None:
-    config = SeqGANConfig(samples=10_000, judge_steps=4, negatives=2_000)
+    config = SeqGANConfig(samples=10_000, judge_steps=4, negatives=2_000, length=96, prompt=24)
     short = quick.shortened(config)
     assert (short.samples, short.judge_steps, short.test) == (50, 4, "")
+    assert short.prompt + 2 < short.length == quick.TOKENS
     assert short.negatives < config.negatives and short.steps == config.steps
     short = quick.shortened(SRGANConfig(test=("a", "b"), hold=0))
     assert (short.test, short.hold, short.batch) == (("a",), 0, 8)

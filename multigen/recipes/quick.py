@@ -10,13 +10,19 @@ from multigen.config import Run
 from multigen.engine import Trainer
 from multigen.generation import GenerationTrainer
 from multigen.sets import Sets, pick
+from multigen.text.corpus import TextConfig
 
-__all__ = ["MINUTES", "MOST", "TEST", "TRAIN", "hurried", "shortened", "small"]
+__all__ = ["MINUTES", "MOST", "TEST", "TOKENS", "TRAIN", "hurried", "shortened", "small"]
 
 MINUTES = 0.4
 """Of training, all variants together. Timing the steps before it takes up to a quarter more."""
-MOST = {"samples": 50, "hold": 20, "batch": 8, "rollouts": 1, "negatives": 256, "judge_steps": 5, "oracle_texts": 1_000}
+MOST = {
+    **{"samples": 50, "hold": 20, "batch": 8, "rollouts": 1, "negatives": 256},
+    **{"judge_steps": 5, "oracle_texts": 1_000, "prompt": 16},
+}
 """Setting -> the most that it may be."""
+TOKENS = 32
+"""Of a text, at most."""
 TRAIN, TEST = 2_000, 200
 """Items that a generator is trained on and measured against, at most."""
 CLASSIFIER_STEPS = 50
@@ -28,6 +34,8 @@ def shortened(config: Any) -> Any:
     changes = {field: min(getattr(config, field), most) for field, most in MOST.items() if hasattr(config, field)}
     if isinstance(test := getattr(config, "test", ""), tuple):
         changes["test"] = test[:1]
+    if isinstance(config, TextConfig):
+        changes["length"] = min(config.length, TOKENS)
     return dataclasses.replace(config, **changes)
 
 
