@@ -23,9 +23,10 @@ import torch
 import tyro
 from torch import Tensor
 
+from multigen.device import choose_device
 from multigen.evaluation import machine
 from multigen.text.decoding import draw, sample
-from multigen.text.generators import LSTM, Generator, State, Transformer
+from multigen.text.generators import LSTM, Generator, Transformer
 from multigen.text.rollout import continued
 
 __all__ = ["Uncached", "literal", "main", "measure"]
@@ -48,7 +49,7 @@ def literal(G: Generator, tokens: Tensor, rollouts: int, drawn: Draw) -> Tensor:
     out = torch.empty(length - 1, rollouts, rows, length, dtype=torch.int64)
     for given in range(1, length):
         for n in range(rollouts):
-            previous, state = torch.full((rows,), G.start), G.begin(rows)
+            previous, state = torch.full((rows,), G.start), G.begin(rows, length)
             for t in range(length):
                 h, state = G.step(previous, state)
                 previous = tokens[:, t] if t < given else drawn(G.logits(h))
@@ -63,12 +64,18 @@ class Uncached(Generator):
         super().__init__()
         self.G, self.start = G, G.start
 
-    def begin(self, n: int) -> State:
-        return (torch.zeros(n, 0, dtype=torch.int64),)
+    def begin(self, n: int, length: int, room: int = 0) -> Tensor:
+        return torch.zeros(n, 0, dtype=torch.int64)
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        read = torch.cat([state[0], tokens[:, None]], 1)
-        return self.G.model.base_model(input_ids=read, use_cache=False).last_hidden_state[:, -1], (read,)
+    def step(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        read = torch.cat([state, tokens[:, None]], 1)
+        return self.G.model.base_model(input_ids=read, use_cache=False).last_hidden_state[:, -1], read
+
+    def branch(self, state: Tensor, first: int, times: int) -> Tensor:
+        return torch.cat([state, state[:first].repeat(times, 1)])
+
+    def size(self, state: Tensor) -> int:
+        return state.nbytes
 
     def logits(self, features: Tensor) -> Tensor:
         return self.G.logits(features)
@@ -114,6 +121,7 @@ def main(batch: int = 64, length: int = 20, vocabulary: int = 5_000, rollouts: i
         rollouts: N, continuations of each beginning.
         rounds: of all cases in turn.
     """
+    choose_device("cpu")  # as training does: freed memory is kept
     torch.manual_seed(0)
     G = LSTM(vocabulary, 32, 32).requires_grad_(False)
     T = Transformer.gpt2(vocabulary, 64, 2, 4, length, 0).requires_grad_(False)

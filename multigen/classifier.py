@@ -17,7 +17,10 @@ from multigen.engine.data import Stream, TensorSource
 from multigen.engine.randomness import key, seed_everything
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["Classifier", "train_classifier"]
+__all__ = ["STEPS", "Classifier", "train_classifier"]
+
+STEPS = 600
+"""Of training, by default."""
 
 ToInput = Callable[[Tensor], Tensor]
 """What items are held as (B, C, H, W), e.g. uint8 -> what the classifier takes, e.g. floats in -1..1; same layout."""
@@ -60,7 +63,7 @@ def train_classifier(
     classes: int,
     *,
     to_input: ToInput,
-    steps: int = 600,
+    steps: int = STEPS,
     batch: int = 128,
     seed: int = 0,
     device: torch.device | str = "cpu",

@@ -15,6 +15,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from multigen.classifier import STEPS
 from multigen.clusters import find_centres, nearest
 from multigen.collapse import diversity, watch
 from multigen.config import BELOW_ONE, check_ranges, from_table
@@ -115,6 +116,8 @@ class GenerationTrainer(Trainer[C]):
 
     sampler: ClassVar[type[Sampler]]
     """What a trained generator is handed out as."""
+    classifier_steps: ClassVar[int] = STEPS
+    """Of the training of the classifier that judges, where one does."""
 
     # ---------------------------------------------------------------------------------- what a modality states
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from multigen import features
 from multigen.cache import cached
-from multigen.classifier import Classifier, train_classifier
+from multigen.classifier import STEPS, Classifier, train_classifier
 from multigen.engine.distributed import all_sum, rank, share, world
 from multigen.errors import DataError
 from multigen.evaluation import Evaluation
@@ -68,6 +68,7 @@ def by_classifier(
     to_input: Callable[[Tensor], Tensor],
     device: torch.device,
     key: Sequence[str] = (),
+    steps: int = STEPS,
 ) -> Extractor:
     """The features of a classifier that is trained here on labelled items, once: the cache keeps its weights.
 
@@ -77,16 +78,18 @@ def by_classifier(
         planes: items (B, ...), as the set holds them -> (B, C, H, W).
         to_input: planes -> what the classifier takes, floats of the same layout.
         key: what the planes depend on besides the items.
+        steps: of its training.
     """
     labels, classes = train.labels, len(train.classes)
     assert labels is not None
 
     def trained() -> dict[str, Tensor]:
         say(f"training a classifier of {classes} classes on {train.name}, whose features samples are compared in")
-        return train_classifier(planes(train.items), labels, classes, to_input=to_input, device=device).state_dict()
+        inputs = planes(train.items)
+        return train_classifier(inputs, labels, classes, to_input=to_input, steps=steps, device=device).state_dict()
 
     network = Classifier(planes(train.items[:1]).shape[1], classes)
-    weights = cached(kind, [train.items, labels, *key], trained)
+    weights = cached(kind, [train.items, labels, *key, steps], trained)
     network.load_state_dict(weights)
     network.to(device).eval()
 

@@ -10,7 +10,11 @@ import tomli_w
 import torch
 
 from multigen.cli import bench as command
-from multigen.cli.bench import merged, shortened
+from multigen.cli.bench import merged
+from multigen.engine import Run
+from multigen.image.gan import PRESETS, GANTrainer
+from multigen.image.srgan import SRGANConfig, SRGANTrainer
+from multigen.recipes import quick
 from multigen.recipes.benchmark import summary
 from multigen.text.seqgan import SeqGANConfig
 from tests.tiny import KEYS, SETTINGS, multigen, photos
@@ -320,7 +324,7 @@ def test_an_error_of_a_recipe_can_be_traced(tmp_path: Path, capsys: pytest.Captu
 def test_a_quick_run_leaves_results_alone_and_checks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "QUICK_MINUTES", 0.01)
+    monkeypatch.setattr(quick, "MINUTES", 0.01)
     monkeypatch.chdir(tmp_path)
     path = written(tmp_path, seeds=3, reach=[reach("bicubic", "psnr_y", at_least=99)])
     assert bench(path, "--quick") == 0
@@ -336,7 +340,30 @@ def test_a_quick_run_leaves_results_alone_and_checks_nothing(
 
 
 def test_a_quick_run_measures_little() -> None:
-    config = SeqGANConfig(samples=10_000, judge_steps=4, negatives=2_000)
-    short = shortened(config)
-    assert (short.samples, short.judge_steps, short.test) == (100, 4, "")
+    config = SeqGANConfig(samples=10_000, judge_steps=4, negatives=2_000, length=96, prompt=24)
+    short = quick.shortened(config)
+    assert (short.samples, short.judge_steps, short.test) == (50, 4, "")
+    assert short.prompt + 2 < short.length == quick.TOKENS
     assert short.negatives < config.negatives and short.steps == config.steps
+    short = quick.shortened(SRGANConfig(test=("a", "b"), hold=0))
+    assert (short.test, short.hold, short.batch) == (("a",), 0, 8)
+
+
+def test_variants_share_the_minutes_of_a_quick_run_and_stages_are_validated_at_their_ends() -> None:
+    run = quick.hurried(Run(seed=3, validate_every=5), variants=2)
+    assert (run.seed, run.minutes) == (3, quick.MINUTES / 2)
+    assert min(run.validate_every, run.preview_every, run.save_every) > 10**6
+
+
+def test_a_quick_run_takes_few_of_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = GANTrainer(PRESETS["tiny"]).open_sets()
+    monkeypatch.setattr(quick, "TRAIN", 100)
+    monkeypatch.setattr(quick, "TEST", 40)
+    trainer: Any = quick.small(GANTrainer)
+    sets = trainer(PRESETS["tiny"]).open_sets()
+    assert (len(sets.train), len(sets.test)) == (100, 40)
+    assert set(sets.train.names) <= set(whole.train.names) and set(sets.test.names) <= set(whole.test.names)
+    assert sets.train.classes == whole.train.classes
+    assert sets.validation is not None and whole.validation is not None
+    assert sets.validation.names == whole.validation.names
+    assert quick.small(SRGANTrainer) is SRGANTrainer

@@ -90,7 +90,7 @@ class SoundTrainer(GenerationTrainer[C]):
         return open_sets(self.config)
 
     def open_judge(self, sets: Sets[SoundSet]) -> Judge[SoundSet]:
-        return open_judge(sets, self.config.samples, self.device, self.config.features)
+        return open_judge(sets, self.config.samples, self.device, self.config.features, steps=self.classifier_steps)
 
     def reals(self, batch: Batch, step: Step) -> Tensor:
         """Real sounds (B, 1, length) in -1..1."""

@@ -14,6 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from multigen import features, judge
 from multigen.audio.data import SoundSet, open_sounds
 from multigen.audio.spectral import log_mel
+from multigen.classifier import STEPS
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.judge import Extractor, Judge, by_classifier
@@ -49,8 +50,9 @@ def nearest_recordings(sounds: Tensor, train: Tensor, rate: int) -> Tensor:
     return train[features.nearest(logmel(sounds, rate), logmel(train, rate))[1]]
 
 
-def open_extractor(name: str, train: SoundSet, device: torch.device) -> Extractor:
-    """An extractor by its name in `EXTRACTORS`; the recordings give the rate, and for `classifier` the labels.
+def open_extractor(name: str, train: SoundSet, device: torch.device, steps: int = STEPS) -> Extractor:
+    """An extractor by its name in `EXTRACTORS`; the recordings give the rate, and for `classifier` the labels. `steps`: of a
+    classifier's training.
 
     Raises ConfigError for another name, or a classifier without labels.
     """
@@ -58,17 +60,17 @@ def open_extractor(name: str, train: SoundSet, device: torch.device) -> Extracto
         rate = train.rate
         return Extractor(lambda x: (logmel(x, rate), None), [f"{rate} Hz"])
     if name == "drums":
-        return _classifier(open_sounds("drums", train.rate, train.items.shape[2]), device)
+        return _classifier(open_sounds("drums", train.rate, train.items.shape[2]), device, steps)
     if name != "classifier":
         raise ConfigError(f"extractor {name!r}: expected one of {', '.join(EXTRACTORS)}")
     if train.labels is None:
         raise ConfigError(
             f"extractor classifier: {train.name} has no labels; take logmel, or give --labels or a folder a class"
         )
-    return _classifier(train, device)
+    return _classifier(train, device, steps)
 
 
-def _classifier(train: SoundSet, device: torch.device) -> Extractor:
+def _classifier(train: SoundSet, device: torch.device, steps: int) -> Extractor:
     rate = train.rate
 
     def planes(sounds: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ def _classifier(train: SoundSet, device: torch.device) -> Extractor:
     def unit(spectra: Tensor) -> Tensor:
         return (spectra + 5) / 4  # about -1.6..1.6
 
-    return by_classifier("sound-classifier", train, planes, unit, device, [f"{rate} Hz"])
+    return by_classifier("sound-classifier", train, planes, unit, device, [f"{rate} Hz"], steps)
 
 
 def open_judge(
@@ -86,6 +88,7 @@ def open_judge(
     device: torch.device,
     names: Sequence[str] = (),
     to_input: Callable[[Tensor], Tensor] = torch.clone,
+    steps: int = STEPS,
 ) -> Judge[SoundSet]:
     """Judges by several extractors. The best checkpoint is chosen by log-mel spectra, where they are among them: they know
     nothing of the classes by which samples are counted in the end, and waver less.
@@ -93,10 +96,11 @@ def open_judge(
     Args:
         names: of `EXTRACTORS`; by default the classifier, where there are labels, and log-mel spectra.
         to_input: sounds (N, 1, T) as D takes them.
+        steps: of a classifier's training.
     """
     train = sets.train
     names = names or (["logmel"] if train.labels is None else ["classifier", "logmel"])
-    extractors = {name: open_extractor(name, train, device) for name in names}
+    extractors = {name: open_extractor(name, train, device, steps) for name in names}
     first = names[0]
     about = f"features: {_about(names)}; {_form(train)}"
     others = {name: extractors[name] for name in names[1:]}

@@ -179,7 +179,8 @@ class SpecGANTrainer(GameTrainer[SpecGANConfig]):
         def to_input(sound: Tensor) -> Tensor:
             return self.nets["G"].spectrogram(sound)  # pyright: ignore[reportCallIssue]
 
-        return open_judge(sets, self.config.samples, self.device, self.config.features, to_input)
+        c = self.config
+        return open_judge(sets, c.samples, self.device, c.features, to_input, self.classifier_steps)
 
     def reals(self, batch: Batch, step: Step) -> Tensor:
         """Spectrograms (B, 1, 128, frames) of real sounds."""

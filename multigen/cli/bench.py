@@ -27,11 +27,7 @@ from multigen.options import cli
 from multigen.recipes.benchmark import Recipe, figures, read_recipe, read_result, summary
 from multigen.tables import plain
 
-__all__ = ["merged", "run", "shortened"]
-
-QUICK_MINUTES = 0.4  # of training; with data, floors and measurements a recipe then takes about a minute
-QUICK = {"samples": 100, "rollouts": 1, "judge_steps": 5, "negatives": 256}
-"""Setting -> the most that a quick run takes: of these come measurements that would last longer than the training."""
+__all__ = ["merged", "run"]
 
 
 def run(args: list[str]) -> None:
@@ -177,23 +173,18 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
     )
     configs = {name: from_table(base, v, f"{path}, variants.{name}") for name, v in recipe.variants.items()}
     configs = configs or {"": base}
+    trainer, seeds = module.TRAINER, recipe.seeds
     if quick:
+        from multigen.recipes.quick import hurried, shortened, small
+
         configs = {name: shortened(config) for name, config in configs.items()}
-        options = dataclasses.replace(options, minutes=QUICK_MINUTES / len(configs))
+        options, trainer, seeds = hurried(options, len(configs)), small(trainer), 1
     contents = {}
     for name, config in configs.items():
         variant = dataclasses.replace(options, out=f"{options.out}/{name}" if options.out and name else options.out)
         print(f"variant {name}" if name else path.stem)
-        contents[name] = train(module.TRAINER, config, variant, 1 if quick else recipe.seeds)[2]
+        contents[name] = train(trainer, config, variant, seeds)[2]
     return merged(contents)
-
-
-def shortened(config: Any) -> Any:
-    """A configuration whose measurements take seconds: few samples, the first of several test sets."""
-    changes = {field: min(getattr(config, field), most) for field, most in QUICK.items() if hasattr(config, field)}
-    if isinstance(test := getattr(config, "test", ""), tuple):
-        changes["test"] = test[:1]
-    return dataclasses.replace(config, **changes)
 
 
 def merged(contents: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class PictureTrainer(GenerationTrainer[C]):
         return sets
 
     def open_judge(self, sets: Sets[ImageSet]) -> Judge[ImageSet]:
-        return open_judge(sets, self.config.samples, self.device, self.config.features)
+        return open_judge(sets, self.config.samples, self.device, self.config.features, self.classifier_steps)
 
     def reals(self, batch: Batch, step: Step) -> Tensor:
         """Real pictures (B, C, H, W) in -1..1, some of them mirrored if so configured."""

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from multigen import features, judge
 from multigen.cache import cache_folder
+from multigen.classifier import STEPS
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
 from multigen.image.sampling import grid, to_unit
@@ -39,12 +40,14 @@ INCEPTION = (
 # ---------------------------------------------------------------------------------------------------- extractors
 
 
-def open_extractor(name: str, train: ImageSet | None, device: torch.device) -> Extractor:
-    """An extractor by its name in `EXTRACTORS`; `train` has the labelled pictures for `classifier`."""
+def open_extractor(name: str, train: ImageSet | None, device: torch.device, steps: int = STEPS) -> Extractor:
+    """An extractor by its name in `EXTRACTORS`; `train` has the labelled pictures for `classifier`, trained for `steps`."""
     if name == "classifier":
         if train is None or train.labels is None:
             raise ConfigError("extractor classifier: the pictures have no labels; take efficientnet_lite0")
-        return by_classifier("classifier", train, lambda image: image, lambda image: to_unit(image.float()), device)
+        return by_classifier(
+            "classifier", train, lambda image: image, lambda image: to_unit(image.float()), device, steps=steps
+        )
     if name == "inception":
         return _inception(device)
     if name != "efficientnet_lite0":
@@ -99,13 +102,16 @@ def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> 
     return judge.compare(name, real, fake, device, open_extractor, _about(name, real))
 
 
-def open_judge(sets: Sets[ImageSet], samples: int, device: torch.device, name: str = "") -> Judge[ImageSet]:
+def open_judge(
+    sets: Sets[ImageSet], samples: int, device: torch.device, name: str = "", steps: int = STEPS
+) -> Judge[ImageSet]:
     """Measures generators on the pictures of one run (see `multigen.judge.Judge`).
 
-    `name` is of `EXTRACTORS`; empty: `classifier` where there are labels, else `efficientnet_lite0`.
+    `name` is of `EXTRACTORS`; empty: `classifier` where there are labels, else `efficientnet_lite0`. `steps`: of the
+    classifier's training.
     """
     name = name or ("efficientnet_lite0" if sets.train.labels is None else "classifier")
-    extract = open_extractor(name, sets.train, device)
+    extract = open_extractor(name, sets.train, device, steps)
     return Judge(sets, samples, device, name, extract, _about(name, sets.test), _to_input)
 
 

@@ -97,7 +97,7 @@ def sample(
     given = torch.zeros(rows, 0, dtype=torch.int64, device=uniform.device) if prompt is None else prompt
     given = given.expand(rows, -1)  # (B, P)
     tokens = torch.full((rows, length), pad, dtype=torch.int64, device=uniform.device)
-    previous, state = torch.full_like(tokens[:, 0], G.start), G.begin(rows)
+    previous, state = torch.full_like(tokens[:, 0], G.start), G.begin(rows, length)
     ended = torch.zeros_like(previous, dtype=torch.bool)
     for t in range(length):
         features, state = G.step(previous, state)

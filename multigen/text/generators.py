@@ -1,13 +1,13 @@
 """Generators of token sequences. All have one interface, so that sampling, scoring and roll-outs are written once.
 
-    state = G.begin(8)                       # before the first token
+    state = G.begin(8, length=20, room=14)   # 8 rows before their first token; 14 in the end, of up to 20 tokens
     h, state = G.step(tokens, state)         # tokens (8,) -> features (8, H)
     G.logits(h)                              # (8, V), of the tokens after them
-    rows = torch.tensor([0, 0, 5])
-    state = branch(state, rows)              # go on from the states of rows 0, 0 and 5
+    state = G.branch(state, first=3, times=2)  # behind the 8 rows, the first 3 again, twice
 
-A state is a tuple of tensors whose first dimension is the row. `start` is the token that stands before the first one. Logits are
-asked for apart, since those of thousands of rows at once do not fit into a processor's cache.
+A state is the generator's own affair, and gone once it was given to `step` or `branch`: what they return may take its place in
+memory. `start` is the token that stands before the first one. Logits are asked for apart, since those of thousands of rows at
+once do not fit into a processor's cache.
 """
 
 import inspect
@@ -18,9 +18,7 @@ from torch import Tensor, nn
 
 from multigen.errors import ConfigError
 
-__all__ = ["LSTM", "Generator", "State", "Transformer", "branch", "join", "load_pretrained", "shifted"]
-
-State = tuple[Tensor, ...]
+__all__ = ["LSTM", "Generator", "Transformer", "load_pretrained", "shifted"]
 
 
 class Generator(nn.Module):
@@ -28,12 +26,21 @@ class Generator(nn.Module):
 
     start: int
 
-    def begin(self, n: int) -> State:
-        """The state of n rows in which nothing was read."""
+    def begin(self, n: int, length: int, room: int = 0) -> Any:
+        """The state of n rows in which nothing was read. They will read `length` tokens at most, and become `room` rows, if that
+        is more."""
         raise NotImplementedError
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Reads one token a row, (B,): features (B, H) that `logits` takes, and the state after it."""
+        raise NotImplementedError
+
+    def branch(self, state: Any, first: int, times: int) -> Any:
+        """The state's rows, and behind them the first ones again, `times` times."""
+        raise NotImplementedError
+
+    def size(self, state: Any) -> int:
+        """Bytes of a state."""
         raise NotImplementedError
 
     def logits(self, features: Tensor) -> Tensor:
@@ -43,16 +50,6 @@ class Generator(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, T) -> logits (B, T, V); those at t are of token t, given the tokens before it."""
         raise NotImplementedError
-
-
-def branch(state: State, rows: Tensor) -> State:
-    """The state of `rows` (n,), each as often as it is named."""
-    return tuple(part.index_select(0, rows) for part in state)
-
-
-def join(a: State, b: State) -> State:
-    """The rows of both, those of `a` first."""
-    return tuple(torch.cat(parts) for parts in zip(a, b, strict=True))
 
 
 def shifted(tokens: Tensor, start: int) -> Tensor:
@@ -71,11 +68,18 @@ class LSTM(Generator):
         self.output = nn.Linear(width, vocabulary)
         nn.init.normal_(self.embedding.weight, 0.0, 0.1)
 
-    def begin(self, n: int) -> State:
+    def begin(self, n: int, length: int, room: int = 0) -> tuple[Tensor, Tensor]:
         zero = self.output.weight.new_zeros(n, self.layers, self.width)
         return zero, zero
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def branch(self, state: tuple[Tensor, Tensor], first: int, times: int) -> tuple[Tensor, Tensor]:
+        h, c = (torch.cat([part, part[:first].repeat(times, 1, 1)]) for part in state)
+        return h, c
+
+    def size(self, state: tuple[Tensor, Tensor]) -> int:
+        return sum(part.nbytes for part in state)
+
+    def step(self, tokens: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         h, c = (part.transpose(0, 1).contiguous() for part in state)  # (layers, B, width)
         x, (h, c) = self.lstm(self.embedding(tokens[:, None]), (h, c))  # (B, 1, width)
         return x[:, 0], (h.transpose(0, 1), c.transpose(0, 1))
@@ -89,7 +93,7 @@ class LSTM(Generator):
 
 
 class Transformer(Generator):
-    """A causal language model of the transformers library; its state is the cache of keys and values.
+    """A causal language model of the transformers library; its state is the cache of keys and values (`multigen.text.room`).
 
     Dropout is off: sampling and scoring must see one policy.
 
@@ -145,19 +149,21 @@ class Transformer(Generator):
         model.set_attn_implementation("eager")
         return cls(model, start)
 
-    def begin(self, n: int) -> State:
-        """An empty state has no tensors but one that counts its rows, for layers have different shapes."""
-        return (torch.zeros(n, 0, device=next(self.parameters()).device),)
+    def begin(self, n: int, length: int, room: int = 0) -> Any:
+        from multigen.text.room import Room
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        from transformers import DynamicCache
+        return Room(max(n, room), length)
 
-        pairs = zip(state[1::2], state[2::2], strict=True)  # (B, heads, t, size) each
-        cache = DynamicCache(list(pairs)) if len(state) > 1 else DynamicCache()
-        out = self.model.base_model(input_ids=tokens[:, None], use_cache=True, **{self.cache: cache})
-        layers: Any = cache.layers
-        kept = [part for layer in layers for part in (layer.keys, layer.values)]
-        return out.last_hidden_state[:, -1], (*state[:1], *kept)
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        out = self.model.base_model(input_ids=tokens[:, None], use_cache=True, **{self.cache: state})
+        return out.last_hidden_state[:, -1], state
+
+    def branch(self, state: Any, first: int, times: int) -> Any:
+        state.branch(first, times)
+        return state
+
+    def size(self, state: Any) -> int:
+        return state.nbytes
 
     def logits(self, features: Tensor) -> Tensor:
         return self.model.get_output_embeddings()(features)

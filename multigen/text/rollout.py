@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from multigen.text.decoding import draw_next, valid
-from multigen.text.generators import Generator, branch, join
+from multigen.text.generators import Generator
 
 __all__ = ["LIMIT", "continued", "rewards"]
 
@@ -74,12 +74,9 @@ def continued(
 
 
 def _state_bytes(G: Generator, length: int) -> int:
-    """Of one row that has read `length` tokens: an LSTM's state has one size, a transformer's grows evenly."""
+    """Of one row that will read `length` tokens."""
     token = torch.tensor([G.start], device=next(G.parameters()).device)
-    _, one = G.step(token, G.begin(1))
-    _, two = G.step(token, one)
-    first, second = (sum(part.numel() * part.element_size() for part in state) for state in (one, two))
-    return first + (length - 1) * (second - first)
+    return G.size(G.step(token, G.begin(1, length))[1])
 
 
 def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pad: int) -> Tensor:
@@ -90,8 +87,7 @@ def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pa
     uniform = uniform.permute(2, 1, 0, 3).to(device)  # (T - 1, N, B, T)
     inside = valid(tokens, end)
     over = ~inside[:, 1:].T[:, None].expand(T - 1, n, B).clone()  # continuations to which nothing is added any more
-    previous, state = torch.full((B,), G.start, device=device), G.begin(B)
-    main = torch.arange(B, device=device)
+    previous, state = torch.full((B,), G.start, device=device), G.begin(B, T, room=B + (T - 1) * n * B)
     for t in range(T):
         h, state = G.step(previous, state)
         if t:
@@ -101,7 +97,7 @@ def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pa
             out[:t, :, :, t] = drawn
             if end is not None:
                 over[:t] |= drawn == end
-            state = join(state, branch(state, main.repeat(n)))
+            state = G.branch(state, B, n)
         if over.all():
             break
         previous = torch.cat([tokens[:, t], out[:t, :, :, t].flatten()])

@@ -330,7 +330,7 @@ def test_features_of_real_pictures_are_kept_and_belong_to_their_network(monkeypa
 def test_a_classifier_trained_anew_makes_features_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, seeds = figures.train_classifier, iter((0, 1))
     quick = {"steps": 5, "batch": 16}
-    monkeypatch.setattr(figures, "train_classifier", lambda *a, **k: train(*a, **k, **quick, seed=next(seeds)))
+    monkeypatch.setattr(figures, "train_classifier", lambda *a, **k: train(*a, **{**k, **quick}, seed=next(seeds)))
     images, found = pictures(40, 1, 3), []
     for _ in range(2):
         extract = open_extractor("classifier", images, CPU)
@@ -347,7 +347,7 @@ def test_the_same_labels_make_no_other_classifier_and_features_but_other_labels_
 ) -> None:
     train, embedded, trained, quick = figures.train_classifier, [], [], {"steps": 3, "batch": 8}
     monkeypatch.setattr(figures, "embed", lambda *a: embedded.append(a) or embed(*a))
-    monkeypatch.setattr(figures, "train_classifier", lambda *a, **k: trained.append(a) or train(*a, **k, **quick))
+    monkeypatch.setattr(figures, "train_classifier", lambda *a, **k: trained.append(a) or train(*a, **{**k, **quick}))
     images, labels = pictures(24, 1, 3), torch.arange(24) % 3
     for known, times in ((labels, 1), (labels, 1), (labels.flip(0), 2)):
         extract = open_extractor("classifier", replace(images, labels=known), CPU)

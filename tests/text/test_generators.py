@@ -7,7 +7,7 @@ import torch
 
 from multigen.errors import ConfigError
 from multigen.text.decoding import draw, log_probs, sample, truncated, valid
-from multigen.text.generators import LSTM, Generator, Transformer, branch, join, load_pretrained
+from multigen.text.generators import LSTM, Generator, Transformer, load_pretrained
 
 V, T = 9, 6
 
@@ -26,7 +26,7 @@ def test_step_by_step_gives_the_logits_of_all_at_once(generator: Generator):
     tokens = torch.randint(V, (4, T), generator=torch.Generator().manual_seed(0))
     whole = generator(tokens)
     assert whole.shape == (4, T, V)
-    previous, state = torch.full((4,), generator.start), generator.begin(4)
+    previous, state = torch.full((4,), generator.start), generator.begin(4, T)
     for t in range(T):
         h, state = generator.step(previous, state)
         torch.testing.assert_close(generator.logits(h), whole[:, t], rtol=1e-9, atol=1e-10)
@@ -34,19 +34,19 @@ def test_step_by_step_gives_the_logits_of_all_at_once(generator: Generator):
 
 
 @torch.no_grad()
-def test_branches_go_on_from_the_rows_they_name(generator: Generator):
+def test_branches_go_on_from_the_first_rows(generator: Generator):
     tokens = torch.randint(V, (3, T), generator=torch.Generator().manual_seed(1))
     whole = generator(tokens)
-    previous, state = torch.full((3,), generator.start), generator.begin(3)
+    previous, state = torch.full((3,), generator.start), generator.begin(3, T, room=7)
     for t in range(3):
         _, state = generator.step(previous, state)
         previous = tokens[:, t]
-    rows = torch.tensor([2, 0, 2])
-    h, _ = generator.step(previous[rows], branch(state, rows))
-    torch.testing.assert_close(generator.logits(h), whole[rows, 3], rtol=1e-9, atol=1e-10)
-    both = torch.cat([previous, previous[rows]])
-    h, _ = generator.step(both, join(state, branch(state, rows)))
-    torch.testing.assert_close(generator.logits(h), whole[[0, 1, 2, 2, 0, 2], 3], rtol=1e-9, atol=1e-10)
+    rows = [0, 1, 2, 0, 1, 0, 1]
+    state = generator.branch(state, first=2, times=2)
+    for t in (3, 4):
+        h, state = generator.step(previous[rows], state)
+        torch.testing.assert_close(generator.logits(h), whole[rows, t], rtol=1e-9, atol=1e-10)
+        previous = tokens[:, t]
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from multigen.text import fables, judge, report
 from multigen.text.corpus import Corpus, TextConfig, open_corpus
 from multigen.text.data import encode
 from multigen.text.decoding import sample
-from multigen.text.generators import LSTM, Generator, State
+from multigen.text.generators import LSTM, Generator
 from multigen.text.judge import DEFINITIONS, Judge, split_words
 from multigen.text.oracle import Oracle
 
@@ -30,11 +30,11 @@ class Recites(Generator):
         self.start, self.sequences, self.vocabulary, self.e = 0, sequences, vocabulary, e
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def begin(self, n: int) -> State:
+    def begin(self, n: int, length: int, room: int = 0) -> tuple[Tensor, ...]:
         rows = torch.arange(n) % len(self.sequences)
         return torch.stack([rows, torch.zeros_like(rows)], 1).unbind(1)
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, tokens: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         row, t = state
         return self.sequences[row, t], (row, t + 1)
 
