@@ -166,8 +166,9 @@ class GenerationTrainer(Trainer[C]):
         self.judge = self.open_judge(sets)
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
-            self.centres = find_centres(self.outlines(train), self.config.clusters)
-            source.tensors["label"] = labels = self.told(train)
+            outlines = self.outlines(train)
+            self.centres = find_centres(outlines, self.config.clusters)
+            source.tensors["label"] = labels = nearest(outlines, self.centres)
             shares = labels.bincount(minlength=self.config.clusters) / len(train)
             self.config = replace(self.config, shares=tuple(round(share, 4) for share in shares.tolist()))
         return source
