@@ -218,7 +218,9 @@ CASES = {
     "a changed tokenizer to start from": Case(changed_tokenizer_to_start_from, "{}/run/model", "expected"),
     "a changed tokenizer": Case(changed_tokenizer, "{}/run/model: tokenizer ", "copy the whole model folder anew"),
     "a damaged tokenizer": Case(no_tokenizer, "{}/run/model/tokenizer.json", "copy the model folder anew"),
-    "a model of pictures": Case(picture_model_written_with, "--model {}/gan: expected a model that writes texts", "multigen sample --model"),
+    "a model of pictures": Case(
+        picture_model_written_with, "--model {}/gan: expected a model that writes texts", "multigen sample --model"
+    ),
     "resumed after the data were changed": Case(data_changed, "{}/run has other settings", "vocabulary: '"),
     "resumed after the data were turned round": Case(
         data_in_another_order, "{}/run has other settings", "trained_on: '"
