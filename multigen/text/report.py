@@ -99,7 +99,7 @@ def change(rows: Mapping[str, Mapping[str, float]]) -> str:
         gain = direction(metric) * (now - before)
         if not direction(metric) and metric in real:
             gain, beside = abs(before - real[metric]) - abs(now - real[metric]), f" (real {real[metric]:.4g})"
-        if gain:
+        if gain and f"{before:.4g}" != f"{now:.4g}":
             (gained if gain > 0 else lost).append(f"{metric} {before:.4g} -> {now:.4g}{beside}")
     return f"{name} against {BASE}: gained {', '.join(gained) or 'nothing'}; lost {', '.join(lost) or 'nothing'}"
 
