@@ -21,7 +21,7 @@ from multigen.collapse import diversity, watch
 from multigen.config import BELOW_ONE, check_ranges, from_table
 from multigen.engine import Batch, Best, Control, Step, TensorSource, Trainer
 from multigen.engine.checkpoint import load_strict
-from multigen.engine.distributed import rank
+from multigen.engine.distributed import from_first, rank
 from multigen.engine.schedules import Schedule
 from multigen.errors import ConfigError
 from multigen.evaluation import Evaluation
@@ -162,16 +162,20 @@ class GenerationTrainer(Trainer[C]):
                 f"{len(train)} {train.noun} to train on, fewer than a batch of {self.config.batch}, which holds them more than "
                 f"once; add {train.noun}, or lower --batch"
             )
-        self.config = replace(self.config, classes=train.classes)
+        self.config = replace(self.config, classes=train.classes, shares=())  # those of a file may be of other data
         self.judge = self.open_judge(sets)
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
             outlines = self.outlines(train)
-            self.centres = find_centres(outlines, self.config.clusters)
+            self.centres = self._same(find_centres(outlines, self.config.clusters))
             source.tensors["label"] = labels = nearest(outlines, self.centres)
             shares = labels.bincount(minlength=self.config.clusters) / len(train)
             self.config = replace(self.config, shares=tuple(round(share, 4) for share in shares.tolist()))
         return source
+
+    def _same(self, centres: Tensor) -> Tensor:
+        """Rank 0's centres on every rank: on unlike machines rounding may lead k-means elsewhere."""
+        return torch.tensor(from_first(centres.flatten().tolist(), self.device), dtype=centres.dtype).view_as(centres)
 
     def told(self, items: ItemSet) -> Tensor | None:
         """What G and D are told of real items: the numbers of their classes or clusters (N,), or nothing."""
@@ -271,7 +275,8 @@ def load_sampler(
     weights: Mapping[str, Mapping[str, Tensor]],
     where: str,
 ) -> S:
-    """The ready object of the model folder `where`, on the GPU if there is one. CheckpointError where weights do not fit.
+    """The ready object of the model folder `where`, on the GPU if there is one. CheckpointError where weights do not fit,
+    ConfigError for a configuration that none was trained with.
 
     Args:
         sampler: the modality's `Sampler`.
@@ -279,4 +284,9 @@ def load_sampler(
         build: the generator of a configuration.
     """
     c = from_table(default, dict(config), f"{where}, config.json")
+    if not c.conditional and (len(c.shares) != c.clusters or not all(0 <= share <= 1 for share in c.shares)):
+        raise ConfigError(
+            f"{where}, config.json: shares {c.shares} of {c.clusters} clusters; expected one of 0 to 1 for each; copy the folder "
+            "anew, or train again"
+        )
     return sampler.of(load_network(lambda: build(c), weights.get("G", {}), f"{where}, G"), c)

@@ -128,7 +128,10 @@ def start_from(path: str, nets: "Mapping[str, nn.Module]") -> None:
     for folder in checkpoint.saved(model.parent / "checkpoints")[-1:]:
         found = checkpoint.read(folder)[0] | found
     for name in nets.keys() & found.keys():
-        checkpoint.load_strict(nets[name].state_dict(), found[name], f"{model}, {name}")
+        try:
+            checkpoint.load_strict(nets[name].state_dict(), found[name], f"{model}, {name}")
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; train with the settings of its run: --config RUN/config.toml") from error
     new = sorted(nets.keys() - found.keys())
     say(f"starting from {model}" + (f"; untrained: {', '.join(new)}" if new else ""))
 

@@ -9,6 +9,7 @@ import pytest
 import tomli_w
 import torch
 
+from multigen.card import about
 from multigen.cli import bench as command
 from multigen.cli.bench import merged
 from multigen.engine import Run
@@ -360,6 +361,7 @@ def test_a_quick_run_takes_few_of_many_items(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(quick, "TRAIN", 100)
     monkeypatch.setattr(quick, "TEST", 40)
     trainer: Any = quick.small(GANTrainer)
+    assert about(trainer(PRESETS["tiny"])) == about(GANTrainer(PRESETS["tiny"]))
     sets = trainer(PRESETS["tiny"]).open_sets()
     assert (len(sets.train), len(sets.test)) == (100, 40)
     assert set(sets.train.names) <= set(whole.train.names) and set(sets.test.names) <= set(whole.test.names)

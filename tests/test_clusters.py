@@ -111,3 +111,17 @@ def test_a_run_with_clusters_resumes_as_it_was(tmp_path: Path) -> None:
 def test_classes_come_before_clusters() -> None:
     config = replace(dcgan.PRESETS["tiny"], clusters=3, classes=("cat", "dog"))
     assert config.number_of_classes == 3 and replace(config, conditional=True).number_of_classes == 2
+
+
+def test_shares_of_a_file_are_those_of_other_data(tmp_path: Path) -> None:
+    made = shaded(tmp_path, clusters=0, shares=(0.5, 0.5))
+    made.prepare()
+    assert made.config.shares == () and made.sampler_of(made.G).choices == ()
+
+
+@pytest.mark.parametrize("shares", [[], [0.5, 0.5], [0.5, 0.7, -0.2], [float("nan"), 0.5, 0.5]])
+def test_a_model_folder_whose_shares_are_not_those_of_its_clusters_is_refused(shares: list[float]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"run, config.json: shares .* of 3 clusters; expected one of 0 to 1 for each"
+    ):
+        dcgan.load_model({"clusters": 3, "shares": shares}, {}, "run")

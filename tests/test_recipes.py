@@ -215,6 +215,15 @@ def test_fine_tuning_of_a_model_alone_says_what_is_untrained(
     assert "untrained: D" in capsys.readouterr().err
 
 
+def test_fine_tuning_of_another_network_says_which_settings_to_take(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = run.parent / "photos"
+    words = ["tiny", *WORDS, "--data", data, "--test", data, "--width", "12", "--from", run, "--out", tmp_path / "run"]
+    assert recipe(words) == 2
+    assert "; train with the settings of its run: --config RUN/config.toml" in capsys.readouterr().err
+
+
 # -- seeds and minutes -------------------------------------------------------------------------------------------
 
 

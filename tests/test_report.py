@@ -277,12 +277,20 @@ def test_a_run_of_a_file_of_ones_own_names_it(killed: Path, command: str, file: 
     (killed / "model").mkdir()
     (killed / "model" / "config.json").write_text("{}")
     page = report(killed)
-    assert (
-        f"--code {file} -n 16" in page.text and f'code="{file}"' in page.text and f"python {file} --from " in page.text
-    )
+    assert f"--code {file} -n 16" in page.text and f'code="{file}"' in page.text
+    folder = killed.resolve()
+    assert f"python {file} --config '{folder / 'config.toml'}' --from '{folder}' --data" in page.text
     assert (
         "<h1>my_gan</h1>" in page.source and "DCGAN: changed" in page.text
     )  # its own name, though copied from another's
+
+
+def test_a_run_of_an_older_version_says_how_its_model_is_used_wherever_that_stands(killed: Path) -> None:
+    write_toml(killed / "config.toml", {"recipe": "wavegan", "config": {"latent": 8}, "run": {}})
+    (killed / ".model.old").mkdir()  # put aside by a process that was about to replace it
+    (killed / ".model.old" / "config.json").write_text("{}")
+    page = report(killed)
+    assert "multigen sample --model" in page.text and "at model.rate Hz" in page.text
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def run(args: list[str]) -> None:
             n: How many pictures the walk passes; the last turns into the first.
             frames: Frames from one picture to the next.
             seed: The same seed gives the same walk.
-            label: The class, by name; if empty, a conditional model shows its classes in turn.
+            label: A class by name, or a cluster by number; if empty, classes come in turn, clusters as often as in the data.
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             provenance: Write model, seed and class into the file.
         """

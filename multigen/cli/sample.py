@@ -30,7 +30,7 @@ def run(args: list[str]) -> None:
         Args:
             n: How many.
             seed: The same seed gives the same samples, and a larger number adds to them.
-            label: The class, by name; if empty, a conditional model shows its classes in turn.
+            label: A class by name, or a cluster by number; if empty, classes come in turn, clusters as often as in the data.
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             out: Folder of the results.
             provenance: Write model, seed and class into the files.

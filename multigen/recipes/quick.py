@@ -58,4 +58,5 @@ def small(trainer: type[Trainer[Any]]) -> type[Trainer[Any]]:
             sets = super().open_sets()
             return Sets(pick(sets.train, TRAIN), sets.validation, pick(sets.test, TEST))
 
+    Small.__module__ = trainer.__module__  # whose first line is the title of the method
     return Small

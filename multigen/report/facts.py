@@ -8,7 +8,7 @@ from typing import Any
 from multigen.catalogue import METHODS
 from multigen.config import read_toml
 from multigen.errors import ConfigError
-from multigen.files import from_json, read_log, unsealed
+from multigen.files import from_json, read_log, standing, unsealed
 
 __all__ = ["Curve", "Facts", "Stage", "gather", "when"]
 
@@ -75,11 +75,8 @@ class Facts:
 
     @property
     def has_model(self) -> bool:
-        return any((folder / "model" / "config.json").exists() for folder in (self.folder, *self._seed_folders))
-
-    @property
-    def _seed_folders(self) -> list[Path]:
-        return [seed.folder for seed in self.seeds]
+        folders = [self.folder, *(seed.folder for seed in self.seeds)]
+        return any((standing(folder / "model") / "config.json").exists() for folder in folders)
 
 
 def gather(folder: Path) -> Facts:
@@ -126,7 +123,7 @@ def _one(folder: Path) -> Facts:
         folder=folder,
         recipe=recipe,
         title=_title(recipe, str(table.get("title", ""))),
-        makes=str(table.get("makes", "")),
+        makes=str(table.get("makes") or (METHODS[recipe].noun if recipe in METHODS else "")),
         config=_table(table.get("config")),
         run=_table(table.get("run")),
         evaluation=evaluation,

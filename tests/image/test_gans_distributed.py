@@ -12,7 +12,8 @@ from tests import tiny
 
 WORDS = ["tiny", "--size", "16", "--width", "8", "--group", "4", "--batch", "5", "--steps", "4", "--samples", "30"]
 WORDS += ["--augment", "color,translation,cutout", "--augment-share", "0.5", "0.5", "--mirror"]
-WORDS += ["--device", "cpu", "--precision", "fp64", "--validate-every", "2", "--features", "efficientnet_lite0"]
+WORDS += ["--device", "cpu", "--precision", "fp64", "--validate-every", "2", "--clusters", "3"]
+WORDS += ["--features", "efficientnet_lite0"]
 
 
 @pytest.mark.dist
