@@ -27,7 +27,7 @@ def locate(data: str, expected: str) -> Path:
             if data and place.exists():
                 break
     else:
-        sought = " nor ".join(str(place) for place in places)
+        sought = " and ".join(str(place) for place in places)
         raise NotFound(
             f"{data}: no such file or folder (sought {sought}); expected {expected}; relative paths may also lie in the folder "
             "named by MULTIGEN_DATA"

@@ -22,11 +22,11 @@ from multigen.folders import NoTestSplit
 __all__ = [
     "ItemSet",
     "Sets",
+    "hash_of",
     "numbered",
     "numbered_as",
     "open_sets",
     "pick",
-    "rank_of",
     "split_off",
     "split_off_classes",
 ]
@@ -190,7 +190,7 @@ def split_off_classes(items: S, count: int) -> tuple[S, S]:
             f"{count} of {len(items.classes)} classes are to be held out, expected 0 to {len(items.classes) - 1}; hold out "
             "fewer"
         )
-    ranked = sorted(range(len(items.classes)), key=lambda k: rank_of(items.classes[k], 0))
+    ranked = sorted(range(len(items.classes)), key=lambda k: hash_of(items.classes[k], 0))
     kept = len(ranked) - count
     return _only(items, sorted(ranked[:kept])), _only(items, sorted(ranked[kept:]))
 
@@ -218,7 +218,7 @@ def _in_turn(items: ItemSet, origins: Sequence[str], seed: int) -> list[list[int
     for i, origin in enumerate(origins):
         members.setdefault(origin, []).append(i)
     sizes, seen, share = Counter(labels), Counter[int](), {}
-    ranked = sorted(members, key=lambda origin: rank_of(origin, seed))
+    ranked = sorted(members, key=lambda origin: hash_of(origin, seed))
     for origin in ranked:
         label, count = labels[members[origin][0]], len(members[origin])
         share[origin] = (seen[label] + count / 2) / sizes[label]  # of its class that is held out with half of this one
@@ -226,7 +226,7 @@ def _in_turn(items: ItemSet, origins: Sequence[str], seed: int) -> list[list[int
     return [members[origin] for origin in sorted(ranked, key=share.__getitem__)]
 
 
-def rank_of(name: str, seed: int) -> bytes:
+def hash_of(name: str, seed: int) -> bytes:
     """The hash of a name: what is held out are the items whose is smallest."""
     return hashlib.blake2b(f"{seed}/{name}".encode()).digest()
 

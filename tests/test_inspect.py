@@ -83,7 +83,7 @@ def test_mixed_folders_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixt
     ("data", "message"),
     [
         ("nowhere", "nowhere: no such file or folder"),
-        ("mnist", "mnist: no such file or folder"),  # not fetched
+        ("mnist", "digits or embedded (inspect downloads nothing)"),
         ("empty", "0 files, neither pictures nor sounds nor .txt files"),
         ("code", "1 files, neither pictures nor sounds nor .txt files"),
     ],

@@ -55,7 +55,7 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
         names = ", ".join(d.name for d in DATA)
         place = locate(data, f"a folder or file of pictures, sounds or texts, or one of the names {names}")
     except NotFound:
-        if known is None or data == known.name:  # known, but not downloaded yet
+        if known is None:
             raise
         return kind, {"files": {}}
     paths = files_in(place) if place.is_dir() else [place]

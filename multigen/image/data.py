@@ -20,7 +20,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.folders import find_files
 from multigen.image.degrade import imresize
 from multigen.places import in_package, locate
-from multigen.sets import rank_of
+from multigen.sets import hash_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -270,7 +270,7 @@ def hold_out(photos: Sequence[Photo], count: int, seed: int = 0) -> tuple[list[P
             f"{count} of {len(photos)} pictures are to be held out, expected 0 to {len(photos) - 1}; hold out fewer, "
             "or add pictures"
         )
-    ranked = sorted(photos, key=lambda photo: rank_of(photo.name, seed))
+    ranked = sorted(photos, key=lambda photo: hash_of(photo.name, seed))
     held = {photo.name for photo in ranked[:count]}
     return [p for p in photos if p.name not in held], [p for p in photos if p.name in held]
 

@@ -237,7 +237,7 @@ def test_relative_paths_are_sought_here_then_in_multigen_data(tmp_path: Path, mo
     monkeypatch.setenv("MULTIGEN_DATA", str(data))
     assert [photo.name for photo in open_photos("there")] == ["c.png"]
     assert [photo.name for photo in open_photos("both")] == ["a.png"]
-    with pytest.raises(DataError, match=rf"nowhere.*sought nowhere nor {data / 'nowhere'}"):
+    with pytest.raises(DataError, match=rf"nowhere.*sought nowhere and {data / 'nowhere'}"):
         open_photos("nowhere")
     with pytest.raises(DataError, match=f"sought {tmp_path / 'nowhere'}\\)"):
         open_photos(str(tmp_path / "nowhere"))
