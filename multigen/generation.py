@@ -166,7 +166,8 @@ class GenerationTrainer(Trainer[C]):
         self.judge = self.open_judge(sets)
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
-            say(f"dividing {len(train):,} {train.noun} into {self.config.clusters} clusters")  # a minute for tens of thousands
+            # It takes a minute for tens of thousands.
+            say(f"dividing {len(train):,} {train.noun} into {self.config.clusters} clusters")
             outlines = self.outlines(train)
             self.centres = self._same(find_centres(outlines, self.config.clusters))
             source.tensors["label"] = labels = nearest(outlines, self.centres)
