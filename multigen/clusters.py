@@ -22,8 +22,9 @@ def find_centres(x: Tensor, count: int) -> Tensor:
     if count > different:
         raise ConfigError(f"clusters {count}: there are {different} different training items; give fewer clusters")
     with threadpool_limits(1):  # several threads add in any order
-        found = KMeans(count, n_init=STARTS, random_state=0).fit(x.double().numpy())
-    return torch.from_numpy(found.cluster_centers_)
+        found = KMeans(count, n_init=STARTS, random_state=0)  # pyright: ignore[reportArgumentType]
+        centres = found.fit(x.double().numpy()).cluster_centers_
+    return torch.from_numpy(centres)
 
 
 def nearest(x: Tensor, centres: Tensor) -> Tensor:
