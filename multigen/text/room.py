@@ -3,7 +3,7 @@
 from typing import Any
 
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
 __all__ = ["Room"]
@@ -47,7 +47,7 @@ class Layer(DynamicLayer):
         self.rows += times * first
 
 
-class Room(DynamicCache):
+class Room(Cache):
     """The cache of one network, of as many layers as it turns out to have.
 
     Args:
@@ -57,8 +57,7 @@ class Room(DynamicCache):
     layers: list[Layer]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, room: int, length: int):
-        super().__init__()
-        self.layer_class_to_replicate = lambda: Layer(room, length)  # pyright: ignore[reportAttributeAccessIssue]
+        super().__init__(layer_class_to_replicate=lambda: Layer(room, length))  # pyright: ignore[reportArgumentType]
 
     @property
     def nbytes(self) -> int:
