@@ -36,16 +36,8 @@ __all__ = ["RANGES", "GenerationConfig", "GenerationTrainer", "load_sampler"]
 SHOWN = 64  # samples of a preview
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
-    **{
-        "hold": 0,
-        "hold_classes": 0,
-        "clusters": (0, 10_000),
-        "samples": 2,
-        "lr": 0,
-        "penalty": 0,
-        "gamma": 0,
-        "clip": 0,
-    },
+    **{"hold": 0, "hold_classes": 0, "clusters": (0, 10_000), "samples": 2},
+    **{"lr": 0, "penalty": 0, "gamma": 0, "clip": 0},
     **{"ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
 }
 """Setting -> the least, or the least and the most that it may be, in all methods that have it."""
