@@ -52,7 +52,7 @@ def test_directions() -> None:
 
 def test_every_row_that_was_measured_is_a_model_or_a_floor() -> None:
     rows = {row for path in RESULTS for row in json.loads(path.read_text())["rows"]}
-    floors = {"real", "bicubic", "noise", "untrained", "griffin_lim"}
+    floors = {"real", "bicubic", "noise", "untrained", "griffin_lim", "shuffled"}
     assert {row for row in rows if not trained(row)} == floors
     assert {row for row in rows if swept(row)} == {row for row in rows if " at " in row} != set()
     assert trained("plain/adversarial/best") and not trained("plain/noise") and not trained("shuffled")
