@@ -201,4 +201,5 @@ def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[st
     )
     names = differing(before, now)
     lines = [f"{n}: {before.get(n)!r} -> {now.get(n)!r}" for n in names]
-    return lines, before["steps"] if names == ["steps"] and before["steps"] < now["steps"] else 0
+    steps = before.get("steps")  # of a damaged file anything, or nothing
+    return lines, steps if names == ["steps"] and isinstance(steps, int) and steps < now["steps"] else 0

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from multigen import config
-from multigen.config import check_ranges, from_table, read_toml, to_table, write_toml
+from multigen.config import check_ranges, differences, from_table, read_toml, to_table, write_toml
 from multigen.device import choose_device, choose_precision
 from multigen.engine import Run
 from multigen.errors import ConfigError
@@ -152,6 +152,16 @@ def test_precision_is_chosen_by_the_hardware(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
     assert choose_precision("auto", choose_device("cpu")) == precision
     assert choose_precision("fp64", choose_device("cpu")) == "fp64"
+
+
+def test_a_saved_file_that_lacks_its_steps_differs(tmp_path: Path) -> None:
+    """As of a damaged file; only fewer steps than now would let the run go on."""
+    path, saved, run = tmp_path / "config.toml", to_table(Outer()), Run()
+    del saved["steps"]
+    write_toml(path, {"recipe": "toy", "config": saved, "run": to_table(run)})
+    assert differences(path, "toy", Outer(), run) == (["steps: None -> 100"], 0)
+    write_toml(path, {"recipe": "toy", "config": {**saved, "steps": 40}, "run": to_table(run)})
+    assert differences(path, "toy", Outer(), run) == (["steps: 40 -> 100"], 40)
 
 
 PAGES = """
