@@ -37,9 +37,8 @@ def usage(facts: Facts) -> str:
         )
     folder, code, use = str(facts.folder.resolve()), own_file(facts), USES.get(facts.makes, Use())
     parts = [use.shell(folder, code), use.lines(folder, code)]
-    settings = (
-        facts.seeds[0] if facts.seeds else facts
-    ).folder.resolve() / "config.toml"  # other networks would not fit
+    one = facts.seeds[0] if facts.seeds else facts
+    settings = one.folder.resolve() / "config.toml"  # by other settings the networks would not fit
     tune = f"{program(facts)} --config {shlex.quote(str(settings))} --from {shlex.quote(folder)} --data ..."
     blocks = "".join(f'<pre class="command">{escape(part)}</pre>' for part in parts if part)
     return f'{blocks}<p>To train on from its weights with other data or settings:</p><pre class="command">{escape(tune)}</pre>'
