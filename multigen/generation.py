@@ -134,7 +134,7 @@ class GenerationTrainer(Trainer[C]):
         raise NotImplementedError
 
     def outlines(self, items: Any) -> Tensor:
-        """The items of a set as vectors (N, D) without detail, of which clusters are made."""
+        """The items of a set as vectors (N, D) without detail, of which clusters are made, before there are networks."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- data and draws
