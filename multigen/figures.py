@@ -7,7 +7,7 @@ metric on a named set is SET/METRIC. What each metric is: docs/metrics.md.
 
 import re
 
-__all__ = ["direction", "swept", "trained"]
+__all__ = ["direction", "real", "swept", "trained"]
 
 AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
@@ -34,6 +34,11 @@ def direction(metric: str) -> int:
 def trained(row: str) -> bool:
     """Whether a row has the figures of a trained model, at whatever temperature; else it is a floor or a baseline."""
     return AT.sub("", row).endswith(("/last", "/best"))
+
+
+def real(row: str) -> bool:
+    """Whether a row is of real data, which no model is expected to beat."""
+    return row in ("real", "real_training")
 
 
 def swept(row: str) -> bool:

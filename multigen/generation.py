@@ -247,7 +247,7 @@ class GenerationTrainer(Trainer[C]):
 
     def floors(self) -> dict[str, dict[str, float]]:
         """Rows that the generator's stand beside."""
-        return {"real": self.judge.floor()}
+        return self.judge.floors()
 
     def show(self, samples: Sampler, path: Path) -> None:
         """Writes samples together to one file; `path` is its name without the suffix."""

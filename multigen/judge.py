@@ -108,10 +108,15 @@ def embed(extract: Extractor, items: Tensor, device: torch.device, batch: int = 
     return h, torch.cat([p.float().cpu() for _, p in found if p is not None]) if found[0][1] is not None else None
 
 
-def embed_real(name: str, extract: Extractor, items: Tensor, device: torch.device) -> Tensor:
-    """Features (N, D) of real items, kept in the cache."""
-    key = [items, *extract.key]
-    return cached(f"features-{name}", key, lambda: {"features": embed(extract, items, device)[0]})["features"]
+def embed_real(name: str, extract: Extractor, items: Tensor, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """As `embed`, of real items: kept in the cache."""
+
+    def found() -> dict[str, Tensor]:
+        h, probabilities = embed(extract, items, device)
+        return {"features": h} if probabilities is None else {"features": h, "probabilities": probabilities}
+
+    kept = cached(f"embedded-{name}", [items, *extract.key], found)
+    return kept["features"], kept.get("probabilities")
 
 
 def shared_rows(
@@ -201,7 +206,7 @@ def compare(
     extract = open_extractor(name, real, device)
     half, other = split_off(real, len(real) // 2)
     samples = split_off(fake, max(0, len(fake) - len(half)))[0]
-    target = embed_real(name, extract, other.items, device)
+    target = embed_real(name, extract, other.items, device)[0]
     rows = {}
     for row, part in (("real", half), ("fake", samples)):
         h, probabilities = embed(extract, part.items, device)
@@ -252,6 +257,9 @@ class Judge(Generic[S]):
 
     def features_of(self, items: S, name: str = "") -> Tensor:
         """Features (N, D) of real items, from the cache where they were computed before, by the extractor or one of `also`."""
+        return self._embed_real(items, name)[0]
+
+    def _embed_real(self, items: S, name: str = "") -> tuple[Tensor, Tensor | None]:
         return embed_real(name or self.extractor_name, self.also.get(name, self.extract), items.items, self.device)
 
     def validate(self, sampler: Sampler) -> dict[str, float]:
@@ -273,23 +281,25 @@ class Judge(Generic[S]):
         middle = known.quantile(0.5)  # a score on it counts half
         return {"d_overfit": ((scores < middle).float() + 0.5 * (scores == middle)).mean().item() - 0.5}
 
-    def floor(self) -> dict[str, float]:
+    def floors(self) -> dict[str, dict[str, float]]:
         """Real items in place of samples: what no generator is expected to beat.
 
-        Distances are of training items, the memorisation score of validation items, classes of the test items, since the
-        classifier knows the training items. For the same reason the distance in its own features is no strict bound: those of
-        items it was trained on differ a little from those of new ones.
+        Distances of `real` are of training items, the memorisation score of validation items, classes of the test items, since
+        the classifier knows the training items. For the same reason the distance in its own features is no strict bound: those
+        of items it was trained on differ a little from those of new ones. `real_training` has the inception score of the
+        training items, which the network may know, but of as many as there are samples.
         """
-        others = {name: self.features_of(self.known, name) for name in self.also}
-        found = self._distances(self.features_of(self.known), others)
+        h, known = self._embed_real(self.known)
+        found = self._distances(h, {name: self.features_of(self.known, name) for name in self.also})
         if self.sets.validation is not None:
             found |= self._memorisation(self.features_of(self.sets.validation))
-        if embed(self.extract, self.sets.test.items[:1], self.device)[1] is None:  # a network without classes
-            return found
-        probabilities = embed(self.extract, self.sets.test.items, self.device)[1]
+        probabilities = self._embed_real(self.sets.test)[1]
         if self.sets.test.labels is None:  # the test items are of other classes, or nobody knows of which
-            return found | class_score(self.extractor_name, probabilities)
-        return found | self._classes(probabilities, self.sets.test.labels)
+            found |= class_score(self.extractor_name, probabilities)
+        else:
+            found |= self._classes(probabilities, self.sets.test.labels)
+        score = class_score(self.extractor_name, known)
+        return {"real": found, "real_training": score} if score else {"real": found}
 
     def measure(self, sampler: Sampler) -> dict[str, float]:
         """All figures of a generator, on the test items."""

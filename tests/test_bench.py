@@ -164,11 +164,16 @@ def test_variants_are_trained_in_turn_and_their_rows_named(tmp_path: Path, capsy
 
 def test_of_real_data_one_row_is_kept() -> None:
     contents = {
-        name: {"seconds": 1.0, "definitions": {"fd": name}, "rows": {"real": {"fd": 0.1}, "last": {"fd": fd}}}
+        name: {
+            "seconds": 1.0,
+            "definitions": {"fd": name},
+            "rows": {"real": {"fd": 0.1}, "real_training": {"is": 9.0}, "last": {"fd": fd}},
+        }
         for name, fd in (("a", 2.0), ("b", 3.0))
     }
     rows = merged(contents)["rows"]
-    assert rows == {"real": {"fd": 0.1}, "a/last": {"fd": 2.0}, "b/last": {"fd": 3.0}}
+    assert [*rows] == ["real", "real_training", "a/last", "b/last"]
+    assert rows["real"] == {"fd": 0.1} and rows["b/last"] == {"fd": 3.0}
 
 
 def test_a_figure_that_there_is_not_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

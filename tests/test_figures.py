@@ -7,7 +7,7 @@ import pytest
 
 from multigen import features, judge
 from multigen.audio.metrics import DEFINITIONS as SOUNDS
-from multigen.figures import direction, swept, trained
+from multigen.figures import direction, real, swept, trained
 from multigen.image.metrics import DEFINITIONS as PICTURES
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.text.judge import DEFINITIONS as TEXTS
@@ -52,8 +52,9 @@ def test_directions() -> None:
 
 def test_every_row_that_was_measured_is_a_model_or_a_floor() -> None:
     rows = {row for path in RESULTS for row in json.loads(path.read_text())["rows"]}
-    floors = {"real", "bicubic", "noise", "untrained", "griffin_lim", "shuffled"}
+    floors = {"real", "real_training", "bicubic", "noise", "untrained", "griffin_lim", "shuffled"}
     assert {row for row in rows if not trained(row)} == floors
+    assert {row for row in rows if real(row)} == {"real", "real_training"}
     assert {row for row in rows if swept(row)} == {row for row in rows if " at " in row} != set()
     assert trained("plain/adversarial/best") and not trained("plain/noise") and not trained("shuffled")
 

@@ -386,6 +386,7 @@ def test_no_best_is_claimed_where_a_baseline_is_better_or_nothing_differs() -> N
         return best_of({**rows, **{n: {metric: v} for n, v in others.items()}}, metric)
 
     assert marked("fd_x", 1.0, 2.0, real=0.1, noise=9.0) == ["s/best"]
+    assert marked("is_x", 2.0, 1.0, real=1.5, real_training=9.0) == ["s/best"]
     assert marked("Set5/psnr_y", 1.0, 2.0, bicubic=1.5) == ["s/last"]
     assert marked("Set5/psnr_y", 1.0, 2.0, bicubic=2.0) == []
     assert marked("ungrammatical", 0.1, 0.2) == ["s/best"] == marked("grammatical", 0.9, 0.8)

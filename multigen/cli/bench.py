@@ -22,6 +22,7 @@ import tyro
 from multigen.cli.output import print_json
 from multigen.config import from_table
 from multigen.errors import ConfigError, Interrupted, MultigenError, tell
+from multigen.figures import real
 from multigen.files import writing
 from multigen.options import cli
 from multigen.recipes.benchmark import Recipe, figures, read_recipe, read_result, summary
@@ -191,7 +192,7 @@ def merged(contents: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One result of those of several variants: their rows under NAME/ROW, but those of real data once."""
     rows: dict[str, dict[str, float]] = {}
     for name, content in contents.items():
-        rows |= {f"{name}/{row}" if name and row != "real" else row: v for row, v in content["rows"].items()}
+        rows |= {f"{name}/{row}" if name and not real(row) else row: v for row, v in content["rows"].items()}
     first = next(iter(contents.values()))
     definitions = {metric: text for content in contents.values() for metric, text in content["definitions"].items()}
     seconds = round(sum(content["seconds"] for content in contents.values()), 1)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from multigen.figures import direction, swept, trained
+from multigen.figures import direction, real, swept, trained
 
 __all__ = ["best_of", "definitions", "evaluation_table"]
 
@@ -88,7 +88,7 @@ def best_of(rows: Rows, metric: str) -> list[str]:
     if not sign or len(set(mine.values())) < 2:
         return []
     top = max(mine.values())
-    beaten = any(v >= top for n, v in found.items() if not trained(n) and n != "real")
+    beaten = any(v >= top for n, v in found.items() if not trained(n) and not real(n))
     return [] if beaten else [n for n, v in mine.items() if v == top]
 
 

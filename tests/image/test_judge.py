@@ -164,7 +164,7 @@ def test_figures_bear_the_name_of_their_network(stub: None, name: str, first: li
 def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_floor(stub: None) -> None:
     sets = sets_of()
     it = open_judge(sets, 120, CPU)
-    floor = it.floor()
+    floor = it.floors()["real"]
     copies = it.measure(Sampler(Copies(sets.train.images), 2))
     new = it.measure(Sampler(Copies(pictures(120, 9, 3).images), 2))
     noise = it.measure(Sampler(Copies(torch.full((1, 1, 16, 16), 250, dtype=torch.uint8)), 2))
@@ -175,13 +175,13 @@ def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_flo
     named = it.definitions()
     assert {*floor, *copies} <= named.keys()
     it = open_judge(replace(sets, test=sets.train), 120, CPU)  # without new pictures there is nothing to compare with
-    assert "memorisation" not in it.floor().keys() | it.measure(Sampler(Copies(sets.train.images), 2)).keys()
+    assert "memorisation" not in it.floors()["real"].keys() | it.measure(Sampler(Copies(sets.train.images), 2)).keys()
 
 
 def test_variety_stands_beside_that_of_the_data(stub: None) -> None:
     sets = sets_of()
     it = open_judge(sets, 120, CPU)
-    assert 0.7 < it.floor()["variety"] < 1.4
+    assert 0.7 < it.floors()["real"]["variety"] < 1.4
     assert it.measure(Sampler(Copies(sets.train.images[:1]), 2))["variety"] == 0
     assert 0.7 < it.measure(Sampler(Copies(sets.test.images), 2))["variety"] < 1.4
     alike = replace(sets, test=sets.test.subset([0] * 30 + [1] * 30))  # there is nothing to compare with
@@ -200,7 +200,9 @@ def test_more_extractors_give_a_distance_each(stub: None) -> None:
     )
     assert found == before
     assert (
-        it.floor().keys() - plain.floor().keys() == {"fd_mean"} == it.definitions().keys() - plain.definitions().keys()
+        it.floors()["real"].keys() - plain.floors()["real"].keys()
+        == {"fd_mean"}
+        == it.definitions().keys() - plain.definitions().keys()
     )
     assert it.chooses_by == "fd_classifier"
 
@@ -306,7 +308,7 @@ def test_the_floor_has_the_inception_score_without_labels_too(stub: None) -> Non
     it = open_judge(Sets(pictures(60, 1), None, pictures(60, 2)), 60, CPU, "inception")
     found = it.measure(Sampler(Copies(it.sets.test.images), 2)).keys()
     assert {"fid", "kid", "inception_score"} <= found <= it.definitions().keys()
-    assert it.floor().keys() == found - {"memorisation"}
+    assert it.floors()["real"].keys() == found - {"memorisation"}
 
 
 def test_features_do_not_depend_on_the_batch() -> None:
@@ -334,9 +336,12 @@ def test_a_classifier_trained_anew_makes_features_anew(tmp_path: Path, monkeypat
     images, found = pictures(40, 1, 3), []
     for _ in range(2):
         extract = open_extractor("classifier", images, CPU)
-        kept = embed_real("classifier", extract, images.images, CPU)
+        kept, probabilities = embed_real("classifier", extract, images.images, CPU)
         found.append(kept)
-        assert torch.equal(kept, embed(extract, images.images, CPU)[0])
+        again = embed_real("classifier", extract, images.images, CPU)
+        for first, later, plain in zip((kept, probabilities), again, embed(extract, images.images, CPU), strict=True):
+            assert first is not None and later is not None and plain is not None
+            assert torch.equal(first, later) and torch.equal(first, plain)
         for path in (tmp_path / "cache").glob("classifier-*"):
             path.unlink()
     assert not torch.equal(*found)
@@ -359,11 +364,29 @@ def test_the_floor_counts_classes_by_name_and_not_those_that_were_never_trained(
     sets = sets_of()
     assert sets.test.labels is not None
     backwards = replace(sets.test, labels=2 - sets.test.labels, classes=("c2", "c1", "c0"))
-    floor = open_judge(replace(sets, test=numbered_as(backwards, sets.train.classes)), 120, CPU).floor()
+    floor = open_judge(replace(sets, test=numbered_as(backwards, sets.train.classes)), 120, CPU).floors()["real"]
     assert floor["as_asked"] == 1 and floor["classes"] == 3
     others = replace(sets.test, classes=("x", "y", "z"))
-    floor = open_judge(replace(sets, test=numbered_as(others, sets.train.classes)), 120, CPU).floor()
+    floor = open_judge(replace(sets, test=numbered_as(others, sets.train.classes)), 120, CPU).floors()["real"]
     assert not {"as_asked", "classes", "class_kl", "recognised"} & floor.keys() and "fd_classifier" in floor
+
+
+def test_the_score_of_training_pictures_is_of_as_many_as_there_are_samples(
+    stub: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = sets_of()
+    one = sets.test.subset([i for i, label in enumerate(sets.test.labels.tolist()) if label == 0])  # pyright: ignore
+    it = open_judge(replace(sets, test=one), 60, CPU)
+    floors = it.floors()
+    probabilities = embed(it.extract, pick(sets.train, 60).images, CPU)[1]
+    assert floors["real_training"] == figures.class_score("classifier", probabilities) and it.samples == 60
+    assert (
+        floors["real"]["is_classifier"] == pytest.approx(1, abs=1e-3) and floors["real_training"]["is_classifier"] > 2.5
+    )
+    monkeypatch.setattr(
+        judge, "open_extractor", lambda *a: Extractor(lambda x: (features_by_brightness(x)[0], None), ["none"])
+    )
+    assert open_judge(sets, 60, CPU).floors().keys() == {"real"}  # a network without classes
 
 
 def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None) -> None:
