@@ -1,4 +1,7 @@
-"""Pictures of sounds: the waveform, and below it the log-mel spectrogram, low frequencies at the bottom."""
+"""Pictures of sounds: the waveform, and below it the log-mel spectrogram, low frequencies at the bottom.
+
+The waveform shows how loud a sound is; the spectrogram is as bright for quiet ones, so that one sees what they are.
+"""
 
 import math
 from typing import TYPE_CHECKING
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 WIDTH, WAVE, BANDS, GAP = 160, 32, 64, 6  # pixels
-FLOOR, TOP = -10.0, 1.0  # natural logarithms of the mel power that are black and white
+RANGE = 1e5  # 50 dB of power from black to white, which is the loudest of each sound
+QUIET = (
+    1e-3  # mel power, of a tone at -50 dB: where the loudest is less, it is no white, lest near silence look like noise
+)
 
 
 def draw(sounds: Tensor, rate: int, columns: int = 0, below: Tensor | None = None) -> "Picture":
@@ -45,7 +51,8 @@ def _tile(sound: Tensor, rate: int) -> Tensor:
             low, high = (round(middle - middle * v.item()) for v in (part.max(), part.min()))
             wave[low : high + 1, x] = 0
     n_fft = 1 << max(5, round(math.log2(rate * 0.032)))
-    spectrum = log_mel(sound, rate, n_fft, n_fft // 4, BANDS)  # (BANDS, frames)
-    grey = ((spectrum - FLOOR) / (TOP - FLOOR)).clamp(0, 1) * 255
+    spectrum = log_mel(sound, rate, n_fft, n_fft // 4, BANDS, floor=QUIET / RANGE)  # (BANDS, frames)
+    top = spectrum.max().clamp(min=math.log(QUIET))
+    grey = (1 + (spectrum - top) / math.log(RANGE)).clamp(0, 1) * 255
     grey = interpolate(grey[None, None], (BANDS, WIDTH), mode="bilinear")[0, 0].flip(0)  # (BANDS, WIDTH)
     return torch.cat([wave, grey.round().to(torch.uint8)])

@@ -90,6 +90,15 @@ def test_a_picture_shows_the_waveform_above_the_spectrogram() -> None:
     assert np.array_equal(pairs[96:192], sheet[:, 166:326]) and np.array_equal(pairs[:96], sheet[:, :160])
 
 
+def test_a_quiet_sound_has_as_bright_a_spectrogram_and_near_silence_a_dark_one() -> None:
+    sound = drum("snare", 1).reshape(1, -1)
+    noise = torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+    loud, quiet = (np.asarray(draw((x * sound)[None], 8000))[32:].astype(int) for x in (1.0, 0.05))
+    assert loud.max() > 250 and np.abs(loud - quiet).max() <= 1
+    for level, least, most in ((0.1, 250, 255), (1e-4, 20, 130), (1e-6, 0, 0), (0.0, 0, 0)):
+        assert least <= np.asarray(draw((level * noise)[None], 8000))[32:].max() <= most
+
+
 def test_the_nearest_recording_is_the_one_copied(drum_folder: Path) -> None:
     sampler = Sampler(nn.Identity(), 4)
     with pytest.raises(DataError, match="configuration is not known; load it from a model folder"):
