@@ -101,9 +101,9 @@ PRESETS = {
         spectra=(256,),
         **SMALL_GAME,
         gamma=0.01,
-        batch=32,
+        batch=16,
         hold=0,  # the rate falls to a tenth, and the last is better than what few recordings choose
-        steps=4_000,
+        steps=6_000,
         lr=(1e-3, 1e-4),
         ema=0.995,
         samples=1_000,
