@@ -60,6 +60,8 @@ class WaveGANConfig(GameConfig):
     """Window lengths, samples, of critics that hear log spectrograms; none in the paper."""
     spectral_width: int = 16
     """Channels of the first layer of such a critic."""
+    shift_frames: bool = True
+    """Whether its windows lie elsewhere over each sound at each look; else G learns where they lie, and pulses with them."""
 
     ranges = GameConfig.ranges | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16}
 
@@ -182,11 +184,15 @@ class WaveformCritic(nn.Module):
 
 
 class SpectrogramCritic(nn.Module):
-    """sound (B, 1, length), label (B,) -> logit (B,), by three convolutions over its log spectrogram."""
+    """sound (B, 1, length), label (B,) -> logit (B,), by three convolutions over its log spectrogram.
+
+    In training each sound is moved by up to half a hop, so that no place in it is always the middle of a window.
+    """
 
     def __init__(self, c: WaveGANConfig, n_fft: int):
         super().__init__()
         self.n_fft = n_fft
+        self.shift = n_fft // 4 if c.shift_frames else 0  # samples
         widths = [1, *(c.spectral_width << i for i in range(3))]
         self.convs = nn.Sequential()
         for a, b in pairwise(widths):
@@ -195,6 +201,7 @@ class SpectrogramCritic(nn.Module):
         self.head = ProjectionHead(widths[-1] * positions, c.number_of_classes)
 
     def forward(self, sound: Tensor, label: Tensor | None = None) -> Tensor:
+        sound = phase_shuffle(sound, self.shift if self.training else 0)
         spectrum = stft(sound, self.n_fft, self.n_fft // 2)[..., :-1, :-1]  # (B, 1, n_fft / 2, 2 length / n_fft)
         # A sine of amplitude 1 has a power of n_fft / 8 here. The floor bounds the gradient; what lies below it D does not hear,
         # and G leaves noise there: with one of 1e-4 tones ended in a hiss, and half of the drums were none.

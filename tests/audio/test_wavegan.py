@@ -126,7 +126,7 @@ def test_phases_are_shuffled_in_training_only_and_not_of_the_waveform() -> None:
 
 
 def test_a_spectrogram_critic_hears_a_sine_at_its_level() -> None:
-    critic = method.SpectrogramCritic(WaveGANConfig(length=1024, spectra=(64,)), 64)
+    critic = method.SpectrogramCritic(WaveGANConfig(length=1024, spectra=(64,)), 64).eval()
     seen: list[Tensor] = []
     critic.convs.register_forward_hook(lambda module, before, after: seen.append(before[0]))
     time = torch.arange(1024) / 1024
@@ -134,6 +134,23 @@ def test_a_spectrogram_critic_hears_a_sine_at_its_level() -> None:
     assert seen[0].shape == (2, 1, 32, 32)
     torch.testing.assert_close(seen[0][0, 0, 8, 2:-2], torch.full((28,), (math.log(64 / 8 + 1e-6) + 6) / 5))
     torch.testing.assert_close(seen[0][1], torch.full((1, 32, 32), (math.log(1e-6) + 6) / 5))
+
+
+def test_windows_lie_elsewhere_at_each_look_in_training_only() -> None:
+    torch.manual_seed(0)
+    c = WaveGANConfig(length=1024, spectra=(64,))
+    critic, click = method.SpectrogramCritic(c, 64), torch.zeros(200, 1, 1024)
+    click[:, :, 512] = 1  # in the middle of one window, at the border of the next
+    seen: list[Tensor] = []
+    critic.convs.register_forward_hook(lambda module, before, after: seen.append(before[0]))
+    critic(click)
+    loudest = seen[0].mean((1, 2)).argmax(1)  # (200,) frames of 32 samples
+    assert {*loudest.tolist()} == {15, 16}
+    assert seen[0].mean(2).amax((1, 2)).unique().numel() > 10  # more or less in the middle
+    assert torch.equal(critic.eval()(click), critic(click)) and seen[1].unique(dim=0).shape[0] == 1
+    still = method.SpectrogramCritic(replace(c, shift_frames=False), 64)
+    still.load_state_dict(critic.state_dict())
+    assert torch.equal(still(click), critic(click))
 
 
 # ---------------------------------------------------------------------------------------------------- settings
@@ -184,7 +201,7 @@ def test_settings_that_cannot_be_are_named(settings: dict[str, Any], message: st
 
 
 def prepared(tmp_path: Path, data: Path, **settings: Any) -> tuple[Any, dict[str, Tensor], Any]:
-    made = wavegan(tmp_path, data, shuffle=0, spectra=(64,), **settings)
+    made = wavegan(tmp_path, data, shuffle=0, shift_frames=False, spectra=(64,), **settings)
     made.prepare()
     return made, {"sound": made.judge.sets.train.items[:4]}, Draws()
 
