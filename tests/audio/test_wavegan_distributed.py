@@ -24,7 +24,8 @@ WORDS = [
     "--labels",
     "none",
 ]
-WORDS += ["--augment", "gain,shift,polarity"]  # shuffled phases and mixed sounds are each rank's own
+WORDS += ["--no-shift-frames"]  # shuffled phases, shifted frames and mixed sounds are each rank's own
+WORDS += ["--augment", "gain,shift,polarity"]
 WORDS += ["--device", "cpu", "--precision", "fp64", "--validate-every", "2"]
 GAMES = [[], ["--loss", "relativistic_pairing", "--gamma", "1", "--lazy", "2"]]
 
