@@ -260,6 +260,7 @@ class Judge(Generic[S]):
         return self._embed_real(items, name)[0]
 
     def _embed_real(self, items: S, name: str = "") -> tuple[Tensor, Tensor | None]:
+        """`features_of`, with class probabilities (N, K) where the extractor has them."""
         return embed_real(name or self.extractor_name, self.also.get(name, self.extract), items.items, self.device)
 
     def validate(self, sampler: Sampler) -> dict[str, float]:

@@ -375,7 +375,8 @@ def test_the_score_of_training_pictures_is_of_as_many_as_there_are_samples(
     stub: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sets = sets_of()
-    one = sets.test.subset([i for i, label in enumerate(sets.test.labels.tolist()) if label == 0])  # pyright: ignore
+    assert sets.test.labels is not None
+    one = sets.test.subset((sets.test.labels == 0).nonzero().flatten().tolist())
     it = open_judge(replace(sets, test=one), 60, CPU)
     floors = it.floors()
     probabilities = embed(it.extract, pick(sets.train, 60).images, CPU)[1]
