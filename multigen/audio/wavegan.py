@@ -48,6 +48,9 @@ class WaveGANConfig(GameConfig):
     """Dimensions of z ~ N(0, I) (uniform in the paper)."""
     width: int = 64
     """d: channels of the layers next to the waveform; they double with each layer."""
+    positions: int = 16
+    """Steps of time before G's first layer, a power of two; a length that strides of 4 do not reach has twice as many. The more,
+    the fewer layers: of few positions each makes a pulse of its own."""
     upsample: Literal["transposed", "nearest"] = "transposed"
     """How G stretches time: by transposed convolutions, or by repeating samples and convolving (appendix A)."""
     post_filter: int = 0
@@ -63,12 +66,16 @@ class WaveGANConfig(GameConfig):
     shift_frames: bool = True
     """Whether its windows lie elsewhere over each sound at each look; else G learns where they lie, and pulses with them."""
 
-    ranges = GameConfig.ranges | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16}
+    ranges = GameConfig.ranges | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16, "positions": 1}
 
     def __post_init__(self):
         super().__post_init__()
         if self.length & (self.length - 1) or self.length < 1024:
             raise ConfigError(f"length {self.length}: expected a power of two of at least 1024, such as 16384")
+        if self.positions & (self.positions - 1) or self.positions > self.length // STRIDE:
+            raise ConfigError(
+                f"positions {self.positions}: expected a power of two of at most a quarter of the length {self.length}; the paper's is 16"
+            )
         if not self.waveform and not self.spectra:
             raise ConfigError("waveform False and no spectra: D would hear nothing; expected at least one critic")
         if any(n_fft > self.length // 4 or n_fft % 16 for n_fft in self.spectra):
@@ -83,11 +90,12 @@ class WaveGANConfig(GameConfig):
 
     @property
     def layers(self) -> int:
-        """Layers of G and of the waveform's critic: the sound is 16 or 32 numbers long before them."""
-        return (self.length.bit_length() - 5) // 2
+        """Layers of G and of the waveform's critic."""
+        return ((self.length // self.positions).bit_length() - 1) // 2
 
     @property
     def start(self) -> int:
+        """Steps of time before G's first layer: `positions` or twice as many."""
         return self.length // STRIDE**self.layers
 
 
@@ -99,6 +107,7 @@ PRESETS = {
         conditional=True,
         latent=64,
         width=16,
+        positions=64,
         waveform=False,
         spectra=(256,),
         **SMALL_GAME,

@@ -38,6 +38,18 @@ def test_networks_fit_each_other_at_every_length(length: int, start: int, layers
     assert Discriminator(c)(sound).shape == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("length", "positions", "start", "layers"),
+    [(4096, 64, 64, 3), (8192, 64, 128, 3), (4096, 1024, 1024, 1), (16_384, 1, 1, 7), (1024, 2, 4, 4)],
+)
+def test_more_positions_leave_fewer_layers(length: int, positions: int, start: int, layers: int) -> None:
+    c = WaveGANConfig(length=length, positions=positions, latent=4, width=2, shuffle=0, spectra=(64,), spectral_width=1)
+    assert (c.start, c.layers) == (start, layers)
+    sound = Generator(c)(torch.randn(2, 4))
+    assert sound.shape == (2, 1, length)
+    assert Discriminator(c)(sound).shape == (2, 2)
+
+
 @pytest.mark.parametrize("upsample", ["transposed", "nearest"])
 def test_classes_make_a_difference_to_both_networks(upsample: Any) -> None:
     torch.manual_seed(0)
@@ -172,6 +184,9 @@ def test_presets_are_the_paper_s_and_ours() -> None:
     [
         ({"length": 3000}, "length 3000: expected a power of two of at least 1024"),
         ({"length": 512}, "length 512: expected a power of two of at least 1024"),
+        ({"positions": 48}, "positions 48: expected a power of two of at most a quarter of"),
+        ({"length": 1024, "positions": 512}, "positions 512: expected a power of two of at most a quarter of the length 1024"),
+        ({"positions": 0}, "positions 0"),
         ({"length": 1024, "rate": 48_000}, "length 1024: expected 1536 or more at 48000 Hz, since spectra .* 32 ms"),
         ({"rate": 3000}, "rate 3000: expected 4000 or more"),
         ({"waveform": False}, "waveform False and no spectra: D would hear nothing"),
