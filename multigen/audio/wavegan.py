@@ -74,7 +74,8 @@ class WaveGANConfig(GameConfig):
             raise ConfigError(f"length {self.length}: expected a power of two of at least 1024, such as 16384")
         if self.positions & (self.positions - 1) or self.positions > self.length // STRIDE:
             raise ConfigError(
-                f"positions {self.positions}: expected a power of two of at most a quarter of the length {self.length}; the paper's is 16"
+                f"positions {self.positions}: expected a power of two of at most a quarter of the length {self.length}; "
+                "the paper's is 16"
             )
         if not self.waveform and not self.spectra:
             raise ConfigError("waveform False and no spectra: D would hear nothing; expected at least one critic")

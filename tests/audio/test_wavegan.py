@@ -185,7 +185,10 @@ def test_presets_are_the_paper_s_and_ours() -> None:
         ({"length": 3000}, "length 3000: expected a power of two of at least 1024"),
         ({"length": 512}, "length 512: expected a power of two of at least 1024"),
         ({"positions": 48}, "positions 48: expected a power of two of at most a quarter of"),
-        ({"length": 1024, "positions": 512}, "positions 512: expected a power of two of at most a quarter of the length 1024"),
+        (
+            {"length": 1024, "positions": 512},
+            "positions 512: expected a power of two of at most a quarter of the length 1024",
+        ),
         ({"positions": 0}, "positions 0"),
         ({"length": 1024, "rate": 48_000}, "length 1024: expected 1536 or more at 48000 Hz, since spectra .* 32 ms"),
         ({"rate": 3000}, "rate 3000: expected 4000 or more"),
