@@ -192,13 +192,9 @@ def differing(*tables: Mapping[str, Any]) -> list[str]:
 
 def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[str], int]:
     """Settings that differ from those saved at `path`, as "name: saved -> now", options that do not touch the numbers apart;
-    and the saved `steps` where nothing differs but more of them, else 0.
-
-    A setting that the run does not know, as it is older, had what is its default now.
-    """
+    and the saved `steps` where nothing differs but more of them, else 0."""
     table = read_toml(path)
-    saved = (to_table(type(part)()) | table.get(name, {}) for name, part in (("config", config), ("run", run)))
-    then = (table.get("recipe"), *saved)
+    then = (table.get("recipe"), table.get("config", {}), table.get("run", {}))
     before, now = (
         {"recipe": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
         for name, fields, options in (then, (recipe, to_table(config), to_table(run)))
