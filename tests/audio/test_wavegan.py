@@ -400,7 +400,7 @@ def test_a_collapse_is_watched_for_in_log_mel_spectra(tmp_path: Path, drum_folde
 def test_a_few_steps_of_the_laptop_preset_leave_the_untrained_generator_behind(tmp_path: Path) -> None:
     words = ["-m", "multigen.recipes.wavegan", "--steps", "500", "--samples", "200", "--validate-every", "1000"]
     words += ["--no-conditional", "--labels", "none", "--device", "cpu"]  # without the half minute of a classifier
-    # In half as many steps the distance hangs on rounding: a third of the untrained on one machine, four fifths on another.
+    # In half as many steps the distance hangs on rounding: with one thread two fifths of the untrained one, with two four fifths.
     done = tiny.python(*words, "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "run" / "evaluation.json").read_text())["rows"]
