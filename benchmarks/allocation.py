@@ -1,4 +1,4 @@
-"""What a training step on the CPU gains where freed memory is kept: `multigen.device.keep_memory`.
+"""What a training step on the CPU gains where freed memory is kept: `multigen.engine.device.keep_memory`.
 
     python -m benchmarks.allocation
     python -m benchmarks.allocation --blocks 20 --out allocation.json
@@ -16,12 +16,15 @@ from pathlib import Path
 import tyro
 
 from benchmarks.engine_overhead import interleaved, spread
-from multigen.audio import wavegan
-from multigen.device import keep_memory
+from multigen.audio.synthesis import wavegan
 from multigen.engine import Run, Trainer
-from multigen.evaluation import Evaluation, record, write_json
-from multigen.image import dcgan, r3gan, srgan
-from multigen.text import seqgan
+from multigen.engine.device import keep_memory
+from multigen.engine.evaluation import Evaluation
+from multigen.image.restoration import srgan
+from multigen.image.synthesis import dcgan, r3gan
+from multigen.runs.record import record
+from multigen.storage.files import write_json
+from multigen.text.synthesis import seqgan
 
 __all__ = ["METHODS", "main", "measure"]
 

@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch.utils.data import DataLoader, TensorDataset
 
-from multigen.audio.io import write_sound
-from multigen.audio.wavegan import (
+from multigen.audio.files import write_sound
+from multigen.audio.synthesis.wavegan import (
     PRESETS,
     SLOPE,
     Generator,
@@ -42,9 +42,11 @@ from multigen.audio.wavegan import (
     WaveGANTrainer,
     phase_shuffle,
 )
-from multigen.device import autocast
 from multigen.engine import Run, TensorSource
-from multigen.evaluation import Evaluation, record, write_json
+from multigen.engine.device import autocast
+from multigen.engine.evaluation import Evaluation
+from multigen.runs.record import record
+from multigen.storage.files import write_json
 
 __all__ = ["PlainLoop", "layers", "main", "measure", "noise", "prepared", "profile", "rounds_of"]
 

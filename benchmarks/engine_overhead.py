@@ -21,10 +21,13 @@ import tyro
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from multigen.device import autocast
-from multigen.engine import Adam, Batch, Run, Stage, Step, TensorSource, Terms, Trainer, Update, losses
+from multigen import losses
+from multigen.engine import Adam, Batch, Run, Stage, Step, TensorSource, Terms, Trainer, Update
+from multigen.engine.device import autocast
+from multigen.engine.evaluation import Evaluation
 from multigen.engine.optimisers import Optimiser
-from multigen.evaluation import Evaluation, record, write_json
+from multigen.runs.record import record
+from multigen.storage.files import write_json
 
 __all__ = ["DCGAN", "PERCEPTRON", "GANConfig", "GANTrainer", "HandWritten", "interleaved", "main", "measure"]
 

@@ -29,8 +29,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.engine_overhead import interleaved
 from multigen.engine import Run, TensorSource
-from multigen.evaluation import Evaluation, record, write_json
-from multigen.image.dcgan import DCGANConfig, DCGANTrainer
+from multigen.engine.evaluation import Evaluation
+from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
+from multigen.runs.record import record
+from multigen.storage.files import write_json
 
 __all__ = ["PlainLoop", "main", "measure", "noise", "prepared", "profile"]
 

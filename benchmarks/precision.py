@@ -15,11 +15,14 @@ import torch
 import tyro
 
 from benchmarks.engine_overhead import interleaved
-from multigen.device import choose_device, choose_precision
 from multigen.engine import Run
-from multigen.evaluation import Evaluation, record, write_json
-from multigen.image.srgan import PRESETS, SRGANConfig, SRGANTrainer
-from multigen.image.upscaling import Upscaler, score_upscalers
+from multigen.engine.device import choose_device, choose_precision
+from multigen.engine.evaluation import Evaluation
+from multigen.image.restoration.evaluator import score_upscalers
+from multigen.image.restoration.srgan import PRESETS, SRGANConfig, SRGANTrainer
+from multigen.image.restoration.upscaler import Upscaler
+from multigen.runs.record import record
+from multigen.storage.files import write_json
 
 __all__ = ["NETWORKS", "compare", "main"]
 

@@ -7,7 +7,7 @@ Sampling only: no discriminator. In one process, in turn, round after round; rat
 - literal: for each of the T - 1 beginnings and each of the N roll-outs the LSTM reads the beginning token by token from its zero
   state and draws the rest with torch.multinomial, a batch of B texts at a time: N (T - 1) T steps in sequence.
 - literal, our sampler: the same with `multigen.text.decoding.draw`.
-- ours: `multigen.text.rollout.continued`, T steps in sequence.
+- ours: `multigen.text.synthesis.rollout.continued`, T steps in sequence.
 - transformer, with its cache of keys and values, and the same when every token is read again at every step.
 
 Peak memory is what a process's resident set grows by, at most, during a pass (Linux). Allowed: ours at least 5 times as fast as
@@ -23,11 +23,11 @@ import torch
 import tyro
 from torch import Tensor
 
-from multigen.device import choose_device
-from multigen.evaluation import machine
+from multigen.engine.device import choose_device
+from multigen.runs.record import machine
 from multigen.text.decoding import draw, sample
-from multigen.text.generators import LSTM, Generator, Transformer
-from multigen.text.rollout import continued
+from multigen.text.networks.generators import LSTM, Generator, Transformer
+from multigen.text.synthesis.rollout import continued
 
 __all__ = ["Uncached", "literal", "main", "measure"]
 

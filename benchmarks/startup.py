@@ -101,7 +101,7 @@ def main(rounds: int = 10, out: Path | None = None) -> None:
         rounds: of all commands.
         out: JSON file for the figures.
     """
-    from multigen.evaluation import machine
+    from multigen.runs.record import machine
 
     with tempfile.TemporaryDirectory() as place:
         model, samples = Path(place, "run"), Path(place, "samples")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import tyro
 
 from multigen.errors import ConfigError
-from multigen.files import write_whole
+from multigen.storage.files import write_whole
 
 __all__ = [
     "BELOW_ONE",

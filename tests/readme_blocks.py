@@ -73,7 +73,7 @@ def write_data(folder: Path) -> None:
     from skimage import data
 
     from multigen.audio.drums import drum
-    from multigen.audio.io import write_sound
+    from multigen.audio.files import write_sound
     from multigen.text import fables
 
     for name in ("photos", "texts", "sounds/kick", "sounds/snare"):

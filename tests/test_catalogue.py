@@ -10,7 +10,6 @@ import pytest
 
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
 from multigen.cli.evaluate import NAMES as EVALUATED
-from multigen.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
 MODALITIES = ("image", "text", "audio")
@@ -31,16 +30,17 @@ def test_a_method_is_where_the_catalogue_says(name: str) -> None:
 
 
 def test_every_file_with_a_trainer_is_a_method() -> None:
-    files = [file for part in MODALITIES for file in (ROOT / "multigen" / part).glob("*.py")]
-    trainers = {f"multigen.{file.parent.name}.{file.stem}" for file in files if "\nPRESETS = {" in file.read_text()}
+    files = [file for part in MODALITIES for file in (ROOT / "multigen" / part).rglob("*.py")]
+    trainers = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if "\nPRESETS = {" in file.read_text()
+    }
     assert trainers == {method.module for method in METHODS.values()}
     pages = {file.stem for file in (ROOT / "docs" / "methods").glob("*.md")}
     assert set(METHODS) <= pages
-    assert tuple(METHODS) == RECIPES
 
 
 def test_data_known_by_name_are_those_of_the_readers() -> None:
-    from multigen.image.sets import FETCH
+    from multigen.image.datasets import FETCH
 
     names = {data.name for data in DATA}
     assert len(names) == len(DATA)
@@ -62,25 +62,25 @@ def test_data_without_a_download_can_be_opened(data, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MULTIGEN_DATA", raising=False)
     if data.name.startswith("embedded"):
-        from multigen.image.data import open_photos
+        from multigen.image.files import open_photos
 
         assert len(open_photos(data.name)) >= 2
     elif data.name == "digits":
-        from multigen.image.sets import open_images
+        from multigen.image.datasets import open_images
 
         assert len(open_images(data.name, 8)) > 1000
     elif data.name == "drums":
-        from multigen.audio.data import open_sounds
+        from multigen.audio.datasets import open_sounds
 
-        monkeypatch.setattr("multigen.audio.data.DRUMS", {"train": (8, 0)})
+        monkeypatch.setattr("multigen.audio.datasets.DRUMS", {"train": (8, 0)})
         assert open_sounds(data.name, 8000, 256).classes != ()
     elif data.name == "fables":
-        from multigen.text.data import open_texts
+        from multigen.text.files import open_texts
 
         assert len(open_texts("fables:3")) == 3
     else:
-        from multigen.text.corpus import open_oracle
-        from multigen.text.seqgan import PRESETS
+        from multigen.text.datasets import open_oracle
+        from multigen.text.synthesis.seqgan import PRESETS
 
         assert data.name == "oracle" and open_oracle(PRESETS["paper"]).vocabulary > 0
 

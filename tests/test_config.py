@@ -12,8 +12,8 @@ import torch
 
 from multigen import config
 from multigen.config import check_ranges, differences, from_table, read_toml, to_table, write_toml
-from multigen.device import choose_device, choose_precision
 from multigen.engine import Run
+from multigen.engine.device import choose_device, choose_precision
 from multigen.errors import ConfigError
 from multigen.image import SRGANConfig
 from tests.engine.toys import ToyConfig, Whole, options
@@ -167,7 +167,7 @@ def test_a_saved_file_that_lacks_its_steps_differs(tmp_path: Path) -> None:
 PAGES = """
 import resource
 import torch
-from multigen.device import keep_memory
+from multigen.engine.device import keep_memory
 
 for keep in (False, True):
     keep_memory(keep)

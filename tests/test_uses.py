@@ -7,13 +7,12 @@ import sys
 
 import pytest
 
-from multigen.audio.sampling import Sampler as SoundSampler
-from multigen.catalogue import METHODS
+from multigen.audio.synthesis.sampler import Sampler as SoundSampler
+from multigen.catalogue import METHODS, USES, Use
 from multigen.cli import VERBS
-from multigen.image.sampling import Sampler as PictureSampler
-from multigen.image.upscaling import Upscaler
-from multigen.text.writing import Writer
-from multigen.uses import USES, Use
+from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.synthesis.sampler import Sampler as PictureSampler
+from multigen.text.synthesis.writer import Writer
 
 MODELS = {"pictures": PictureSampler, "photographs": Upscaler, "texts": Writer, "sounds": SoundSampler}
 """Noun -> class of what `multigen.load` gives."""
@@ -50,6 +49,6 @@ def test_of_an_unknown_kind_loading_alone_is_known() -> None:
 
 
 def test_the_table_needs_no_torch() -> None:
-    code = "import sys, multigen.uses; print(*sys.modules)"
+    code = "import sys, multigen.catalogue; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"torch", "numpy", "tyro", "rich"}.isdisjoint(done.stdout.split())

@@ -11,7 +11,7 @@ import pytest
 
 from multigen.cli import main as multigen_main
 from multigen.recipes import srgan
-from multigen.recipes.runner import main as recipe_main
+from multigen.runs.runner import main as recipe_main
 
 SETTINGS: dict[str, Any] = {
     "crop": 32,

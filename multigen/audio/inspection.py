@@ -9,12 +9,11 @@ from statistics import median, quantiles
 
 from torch import Tensor
 
-from multigen.audio.data import DRUMS, Silent, check_audible, trimmed
+from multigen.audio.datasets import DRUMS, Silent, check_audible, trimmed
 from multigen.audio.drums import CLASSES
-from multigen.audio.io import SUFFIXES, Info, read_info, read_sound
-from multigen.errors import DataError
-from multigen.folders import find_files
-from multigen.inspection import (
+from multigen.audio.files import SUFFIXES, Info, read_info, read_sound
+from multigen.data.folders import find_files
+from multigen.data.inspection import (
     Inspection,
     Labels,
     Parts,
@@ -28,7 +27,8 @@ from multigen.inspection import (
     spread,
     watched,
 )
-from multigen.places import locate
+from multigen.data.locate import locate
+from multigen.errors import DataError
 
 __all__ = ["inspect_sounds"]
 

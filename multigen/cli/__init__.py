@@ -3,7 +3,8 @@
 import sys
 from importlib import import_module
 
-from multigen.errors import ConfigError, exit_code
+from multigen.console import exit_code
+from multigen.errors import ConfigError
 
 __all__ = ["main"]
 
@@ -43,7 +44,7 @@ def main() -> None:
 
 
 def _run(args: list[str]) -> None:
-    from multigen import __version__
+    from multigen.version import __version__
 
     if not args or args[0] in ("-h", "--help"):
         print("usage: multigen VERB ...    (multigen VERB --help says more)\n")

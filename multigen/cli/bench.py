@@ -5,7 +5,7 @@
     multigen bench recipes/*.toml --check                          # trains nothing: do the results keep to the recipes?
     multigen bench recipes/*.toml --page docs/results.md           # trains nothing: writes the results as a page
 
-`multigen.recipes.benchmark` says what a recipe holds. Exit code 1: a figure was missed; 2: a recipe could not be run.
+`multigen.bench.recipe` says what a recipe holds. Exit code 1: a figure was missed; 2: a recipe could not be run.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from typing import Annotated, Any
 
 import tyro
 
+from multigen.bench.recipe import Recipe, figures, read_recipe, read_result, summary
 from multigen.cli.output import print_json
 from multigen.config import from_table
-from multigen.errors import ConfigError, Interrupted, MultigenError, tell
-from multigen.figures import real
-from multigen.files import writing
-from multigen.options import cli
-from multigen.recipes.benchmark import Recipe, figures, read_recipe, read_result, summary
-from multigen.tables import plain
+from multigen.console import plain, tell
+from multigen.errors import ConfigError, Interrupted, MultigenError
+from multigen.metrics.names import real
+from multigen.runs.options import cli
+from multigen.storage.files import writing
 
 __all__ = ["merged", "run"]
 
@@ -66,7 +66,7 @@ def run(args: list[str]) -> None:
                 f"{said}: these do not go together; give one of {', '.join(given)}, --page without --json"
             )
         if page is not None:
-            from multigen.recipes.results import write_page
+            from multigen.bench.results import write_page
 
             write_page(page, recipes, out)
             return
@@ -134,7 +134,8 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool) 
     import torch
 
     from multigen.engine.distributed import rank
-    from multigen.evaluation import not_run, write_json
+    from multigen.runs.record import not_run
+    from multigen.storage.files import write_json
 
     result = (out or Path("runs")) / "quick" if quick else out or path.parent / "results"
     result /= f"{path.stem}.json"
@@ -162,7 +163,7 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool) 
 def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) -> dict[str, Any]:
     """Trains all variants and seeds of a recipe; their results as one."""
     from multigen.engine import Run
-    from multigen.recipes.runner import train
+    from multigen.runs.runner import train
 
     module = import_module(f"multigen.recipes.{recipe.recipe}")
     if recipe.preset not in module.PRESETS:
@@ -176,7 +177,7 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
     configs = configs or {"": base}
     trainer, seeds = module.TRAINER, recipe.seeds
     if quick:
-        from multigen.recipes.quick import hurried, shortened, small
+        from multigen.bench.quick import hurried, shortened, small
 
         configs = {name: shortened(config) for name, config in configs.items()}
         options, trainer, seeds = hurried(options, len(configs)), small(trainer), 1

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import tyro
 
 from multigen.cli.output import print_json
+from multigen.console import plain
 from multigen.errors import ConfigError
-from multigen.figures import swept
-from multigen.files import writing
-from multigen.options import cli
-from multigen.tables import plain
+from multigen.metrics.names import swept
+from multigen.runs.options import cli
+from multigen.storage.files import writing
 
 __all__ = ["run"]
 
@@ -43,11 +43,11 @@ def run(args: list[str]) -> None:
             provenance: Write the models and the seed into pictures and sounds.
             code: Your own files that trained models, if any did (multigen cp); they are run.
         """
-        from multigen import comparison
-        from multigen.comparison.curves import draw
-        from multigen.comparison.samples import write_samples
-        from multigen.evaluation import write_json
-        from multigen.provenance import origin, together
+        from multigen.runs import comparison
+        from multigen.runs.comparison.curves import draw
+        from multigen.runs.comparison.samples import write_samples
+        from multigen.storage.files import write_json
+        from multigen.storage.provenance import origin, together
 
         if not runs:
             raise ConfigError("no run given; expected two or more: multigen compare RUN RUN")

@@ -12,7 +12,7 @@ import tyro
 from multigen.catalogue import METHODS
 from multigen.cli import VERBS
 from multigen.config import Run
-from multigen.options import cli, flags_in, help_of
+from multigen.runs.options import cli, flags_in, help_of
 
 __all__ = ["run"]
 

@@ -9,8 +9,8 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from multigen.cli.output import print_json
-from multigen.options import cli
-from multigen.tables import plain
+from multigen.console import plain
+from multigen.runs.options import cli
 
 __all__ = ["EXTRAS", "Check", "checks", "extras", "run"]
 
@@ -68,7 +68,7 @@ def run(args: list[str]) -> None:
 
 def checks() -> Iterator[Check]:
     """All findings in their order."""
-    from multigen import __version__
+    from multigen.version import __version__
 
     yield Check("multigen", f"{__version__}, {Path(__file__).resolve().parents[1]}")
     yield Check("python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
@@ -158,7 +158,7 @@ def _packages(required: list[str]) -> Iterator[Check]:
 def _devices() -> Iterator[Check]:
     import torch
 
-    from multigen.device import choose_device, choose_precision
+    from multigen.engine.device import choose_device, choose_precision
 
     able = getattr(torch.cpu, "get_capabilities", dict)()
     units = [label for key, label in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16")) if able.get(key)]
@@ -196,8 +196,8 @@ def _folders() -> Iterator[Check]:
     wrong = "no such folder; set it to one, or unset it" if data and not Path(data).is_dir() else ""
     yield Check("MULTIGEN_DATA", data or "not set: relative data are sought here alone", wrong)
     try:
-        from multigen.cache import cache_folder
-        from multigen.image.judge import INCEPTION
+        from multigen.image.synthesis.evaluator import INCEPTION
+        from multigen.storage.cache import cache_folder
     except Exception:  # said above, of whatever kind it was
         return
     cache = cache_folder()

@@ -9,12 +9,12 @@ import tyro
 from multigen.catalogue import DATA
 from multigen.cli.output import print_json
 from multigen.errors import ConfigError, DataError
-from multigen.files import writing
-from multigen.options import cli
+from multigen.runs.options import cli
+from multigen.storage.files import writing
 
 if TYPE_CHECKING:
-    from multigen.audio.io import Info
-    from multigen.evaluation import Evaluation
+    from multigen.audio.files import Info
+    from multigen.engine.evaluation import Evaluation
 
 __all__ = ["kind", "run"]
 
@@ -90,11 +90,11 @@ def kind(data: str) -> str:
 
     Raises DataError for what is not there, holds neither, or holds both.
     """
-    from multigen.audio.io import SUFFIXES as SOUNDS
+    from multigen.audio.files import SUFFIXES as SOUNDS
     from multigen.cli.kinds import kinds_of
-    from multigen.folders import files_in
-    from multigen.image.data import SUFFIXES as PICTURES
-    from multigen.places import locate
+    from multigen.data.folders import files_in
+    from multigen.data.locate import locate
+    from multigen.image.files import SUFFIXES as PICTURES
 
     if data in NAMES:
         return NAMES[data]
@@ -113,9 +113,9 @@ def kind(data: str) -> str:
 
 
 def _pictures(real: str, fake: str, size: int, name: str, device: str, skip_bad: bool) -> "Evaluation":
-    from multigen.device import choose_device
-    from multigen.image.judge import compare
-    from multigen.image.sets import open_images
+    from multigen.engine.device import choose_device
+    from multigen.image.datasets import open_images
+    from multigen.image.synthesis.evaluator import compare
 
     asked = ((real, "" if name == "classifier" else "none"), (fake, "none"))
     sets = [open_images(data, size, channels=3, labels=labels, skip_bad=skip_bad) for data, labels in asked]
@@ -124,10 +124,10 @@ def _pictures(real: str, fake: str, size: int, name: str, device: str, skip_bad:
 
 
 def _sounds(real: str, fake: str, rate: int, length: int, name: str, device: str, skip_bad: bool) -> "Evaluation":
-    from multigen.audio.data import open_sounds
-    from multigen.audio.judge import compare
-    from multigen.device import choose_device
-    from multigen.progress import say
+    from multigen.audio.datasets import open_sounds
+    from multigen.audio.synthesis.evaluator import compare
+    from multigen.console import say
+    from multigen.engine.device import choose_device
 
     if not rate or not length:
         rate, length = _common(rate, length, [info for data in (real, fake) if (info := _headers(data))])
@@ -144,9 +144,9 @@ def _headers(data: str) -> "list[Info]":
     """What the headers say of the files that `open_sounds` takes; nothing for the drum machine, or where none can be read."""
     import contextlib
 
-    from multigen.audio.io import SUFFIXES, read_info
-    from multigen.folders import find_files, split_folder
-    from multigen.places import locate
+    from multigen.audio.files import SUFFIXES, read_info
+    from multigen.data.folders import find_files, split_folder
+    from multigen.data.locate import locate
 
     if data in NAMES:
         return []
@@ -169,7 +169,7 @@ def _common(rate: int, length: int, sets: "list[list[Info]]") -> tuple[int, int]
 
 
 def _say_skipped(places: tuple[str, str], sets: list[Any]) -> None:
-    from multigen.progress import say
+    from multigen.console import say
 
     for data, items in zip(places, sets, strict=True):
         if items.skipped:
@@ -179,7 +179,7 @@ def _say_skipped(places: tuple[str, str], sets: list[Any]) -> None:
 def _report(evaluation: "Evaluation", out: Path | None, as_json: bool) -> None:
     import dataclasses
 
-    from multigen.evaluation import write_json
+    from multigen.storage.files import write_json
 
     if as_json:
         print_json(dataclasses.asdict(evaluation))

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from multigen.errors import CheckpointError, ConfigError, MultigenError
-from multigen.files import writing
-from multigen.options import Code, Model, cli
+from multigen.runs.options import Code, Model, cli
+from multigen.storage.files import writing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from multigen.image.upscaling import Upscaler
-    from multigen.sampling import Sampler
-    from multigen.text.writing import Writer
+    from multigen.image.restoration.upscaler import Upscaler
+    from multigen.tasks.synthesis.sampler import Sampler
+    from multigen.text.synthesis.writer import Writer
 
 __all__ = ["run"]
 
@@ -113,8 +113,8 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
 
 def describe(found: Any) -> Graph:
     """The graph of what `multigen.load` gave."""
-    from multigen.image.upscaling import Upscaler
-    from multigen.sampling import Sampler
+    from multigen.image.restoration.upscaler import Upscaler
+    from multigen.tasks.synthesis.sampler import Sampler
 
     if isinstance(found, Sampler):
         return _sampler(found)

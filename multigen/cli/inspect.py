@@ -9,12 +9,12 @@ import tyro
 from multigen.catalogue import DATA
 from multigen.cli.kinds import kinds_of
 from multigen.cli.output import print_json
+from multigen.console import plain
 from multigen.errors import DataError
-from multigen.options import cli
-from multigen.tables import plain
+from multigen.runs.options import cli
 
 if TYPE_CHECKING:
-    from multigen.inspection import Inspection
+    from multigen.data.inspection import Inspection
 
 __all__ = ["run"]
 
@@ -44,8 +44,8 @@ def run(args: list[str]) -> None:
 
 def _kind(data: str) -> tuple[str, dict[str, Any]]:
     """What the data are, and why: the files by suffix, and a warning where there are several kinds."""
-    from multigen.folders import files_in
-    from multigen.places import NotFound, locate
+    from multigen.data.folders import files_in
+    from multigen.data.locate import NotFound, locate
 
     known = next((d for d in DATA if d.name.split(":")[0] == data.split(":")[0]), None)  # of fables:N and hf:NAME too
     kind = known.noun.replace("photographs", "pictures") if known else ""
@@ -104,7 +104,7 @@ def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -
 
 
 def _print(data: str, kind: str, files: dict[str, int], found: "Inspection") -> None:
-    from multigen.inspection import listed
+    from multigen.data.inspection import listed
 
     print(f"{data}: {kind}" + (f", by its files: {listed(files)}" if files else ""))
     facts = [(fact.name.replace("_", " "), fact.text) for fact in found.facts]

@@ -7,9 +7,9 @@ import tyro
 
 from multigen.cli.loaded import load_as
 from multigen.errors import ConfigError
-from multigen.files import writing
-from multigen.options import Code, Model, cli
-from multigen.provenance import Provenance, gif, text
+from multigen.runs.options import Code, Model, cli
+from multigen.storage.files import writing
+from multigen.storage.provenance import Provenance, gif, text
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -63,7 +63,7 @@ def _interpolate(
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
 
-    from multigen.image.sampling import Sampler, to_pictures
+    from multigen.image.synthesis.sampler import Sampler, to_pictures
 
     sampler = load_as(Sampler, "makes pictures from noise", model, code)
     about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}

@@ -9,8 +9,8 @@ __all__ = ["kind_of", "kinds_of"]
 
 def kind_of(path: Path) -> str:
     """ "pictures", "sounds", "texts", or "other"."""
-    from multigen.audio.io import SUFFIXES as SOUNDS
-    from multigen.image.data import SUFFIXES as PICTURES
+    from multigen.audio.files import SUFFIXES as SOUNDS
+    from multigen.image.files import SUFFIXES as PICTURES
 
     suffix = path.suffix.lower()
     if suffix in (*PICTURES, ".npz") or "-ubyte" in path.name:

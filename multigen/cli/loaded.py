@@ -2,8 +2,8 @@
 
 from typing import TypeVar
 
+from multigen.catalogue import USES
 from multigen.errors import ConfigError
-from multigen.uses import USES
 
 __all__ = ["load_as"]
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
 from multigen.cli.output import print_json
-from multigen.options import cli
+from multigen.runs.options import cli
 
 __all__ = ["run"]
 

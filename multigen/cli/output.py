@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from multigen.files import to_json
+from multigen.storage.files import to_json
 
 __all__ = ["print_json"]
 

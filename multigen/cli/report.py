@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from multigen.options import cli
+from multigen.runs.options import cli
 
 __all__ = ["run"]
 
@@ -24,8 +24,8 @@ def run(args: list[str]) -> None:
                 that has a checkpoint.
             out: The file; by default report.html in the run's folder.
         """
-        from multigen.recipes.reporting import report_on
-        from multigen.runs import find_run
+        from multigen.runs.runner import report_on
+        from multigen.storage.run_folder import find_run
 
         folder = Path(run) if any(Path(run).glob("seed-*/config.toml")) else find_run(run)
         print(f"{report_on(folder, out)} written")

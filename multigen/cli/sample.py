@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_as
-from multigen.options import Code, Model, cli
+from multigen.runs.options import Code, Model, cli
 
 __all__ = ["run"]
 
@@ -35,7 +35,7 @@ def run(args: list[str]) -> None:
             out: Folder of the results.
             provenance: Write model, seed and class into the files.
         """
-        from multigen.sampling import Sampler
+        from multigen.tasks.synthesis.sampler import Sampler
 
         sampler = load_as(Sampler, "makes pictures or sounds from noise", model, code)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}

@@ -22,7 +22,7 @@ def run(args: list[str]) -> None:
     if name not in METHODS:
         raise ConfigError(f"no method {name!r}; expected one of {', '.join(METHODS)}")
 
-    from multigen.recipes.runner import train_by
+    from multigen.runs.runner import train_by
 
     recipe = import_module(f"multigen.recipes.{name}")
     train_by(rest, recipe.TRAINER, recipe.PRESETS, f"multigen train {name}")

@@ -8,8 +8,8 @@ import tyro
 
 from multigen.cli.loaded import load_as
 from multigen.errors import ConfigError, DataError
-from multigen.files import writing
-from multigen.options import Code, Model, cli
+from multigen.runs.options import Code, Model, cli
+from multigen.storage.files import writing
 
 __all__ = ["run"]
 
@@ -45,9 +45,9 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
 
     import rich.progress
 
-    from multigen.image.data import read_image_with_alpha, to_picture
-    from multigen.image.upscaling import Upscaler
-    from multigen.provenance import png
+    from multigen.image.files import read_image_with_alpha, to_picture
+    from multigen.image.restoration.upscaler import Upscaler
+    from multigen.storage.provenance import png
 
     upscaler = load_as(Upscaler, "enlarges pictures", model, code)
     if tile < 1:
@@ -74,7 +74,7 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
 
 def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
     """Source -> target. Raises DataError where two pictures would be written to one file."""
-    from multigen.image.data import find_images
+    from multigen.image.files import find_images
 
     if not inputs:
         raise DataError("no picture to upscale: give files or folders")

@@ -1,14 +1,14 @@
 """The adversarial engine: alternating updates in stages, saved and resumed bit for bit. It knows no modality."""
 
 from multigen.config import Run
-from multigen.engine import losses, penalties, schedules
+from multigen.engine import schedules
+from multigen.engine.batches import Batch, Rows, Source, TensorSource
 from multigen.engine.callbacks import Callback
-from multigen.engine.data import Batch, Rows, Source, TensorSource
 from multigen.engine.optimisers import SGD, Adam, AdamW, RMSprop
+from multigen.engine.plan import Best, Control, Copy, EarlyStop, Pool, Stage, Step, Terms, Update
 from multigen.engine.trainer import Trainer
-from multigen.engine.update import Best, Control, Copy, EarlyStop, Pool, Stage, Step, Terms, Update
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Batch", "Best", "Callback", "Control", "Copy", "EarlyStop", "Pool", "RMSprop", "Rows", "Run",
-    "Source", "Stage", "Step", "TensorSource", "Terms", "Trainer", "Update", "losses", "penalties", "schedules",
+    "Source", "Stage", "Step", "TensorSource", "Terms", "Trainer", "Update", "schedules",
 ]  # fmt: skip

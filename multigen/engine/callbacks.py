@@ -1,8 +1,10 @@
-"""Hooks for what a run should do besides: five, each called on every rank."""
+"""Hooks into a run: six, each called on every rank."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from multigen.engine.evaluation import Evaluation
 
 __all__ = ["Callback"]
 
@@ -23,4 +25,7 @@ class Callback:
         """When training ends by an error or an interrupt, before it is raised."""
 
     def on_end(self, trainer: Any) -> None:
-        """When training has ended as planned."""
+        """When training has ended as planned, and the model folder is written."""
+
+    def on_evaluation(self, trainer: Any, evaluation: Evaluation) -> None:
+        """When what was trained has been measured on test data."""

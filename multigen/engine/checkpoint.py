@@ -14,8 +14,8 @@ from safetensors.torch import load
 from torch import Tensor
 
 from multigen.errors import CheckpointError
-from multigen.files import sealed, unsealed, write_flushed, writing_whole
-from multigen.runs import to_bytes
+from multigen.storage.files import sealed, unsealed, write_flushed, writing_whole
+from multigen.storage.tensors import to_bytes
 
 __all__ = ["load_strict", "prune", "read", "saved", "write"]
 

@@ -5,15 +5,25 @@ call any method of a network, and a penalty without gradient for some parameter 
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 __all__ = [
-    "all_sum", "any_rank", "barrier", "broadcast_buffers", "from_first", "join", "rank", "reduce_gradients", "share", "world",
-]  # fmt: skip
+    "all_sum",
+    "any_rank",
+    "barrier",
+    "broadcast_buffers",
+    "from_first",
+    "join",
+    "rank",
+    "reduce_gradients",
+    "share",
+    "shared_rows",
+    "world",
+]
 
 
 def join(device: torch.device) -> None:
@@ -94,3 +104,24 @@ def broadcast_buffers(networks: Iterable[nn.Module]) -> None:
     """Gives every rank rank 0's buffers: batch statistics are each rank's own until a checkpoint."""
     for buffer in [b for network in networks for b in network.buffers()] if world() > 1 else []:
         dist.broadcast(buffer, src=0)
+
+
+def shared_rows(
+    n: int, make: Callable[[slice], Sequence[Tensor]], device: torch.device | str = "cpu"
+) -> Sequence[Tensor]:
+    """Rows 0 to n - 1 of tensors (n, ...), of which each rank makes a part: all get the whole, so all must ask for it.
+
+    What only some ranks may compute, since it may be in the cache of the others, is not for it.
+
+    Args:
+        make: gives the rows of a slice, without a word to other ranks.
+        device: where the ranks can exchange them: with NCCL, the rank's GPU.
+    """
+    if n < world() or world() == 1:
+        return make(slice(0, n))
+    mine, found = share(n, rank(), world()), []
+    for part in make(mine):
+        whole = torch.zeros(n, *part.shape[1:], dtype=part.dtype, device=device)
+        whole[mine] = part.to(device)
+        found.append(all_sum(whole).to(part.device))
+    return found

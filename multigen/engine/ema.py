@@ -1,11 +1,13 @@
 """Running averages of weights: sampling, validation and export use them; losses never do."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
-__all__ = ["Follower", "average_like"]
+__all__ = ["Follower", "average_like", "reestimate_statistics"]
 
 
 def average_like(network: nn.Module) -> nn.Module:
@@ -27,3 +29,22 @@ class Follower:
         torch._foreach_lerp_(*self.parameters, share)  # pyright: ignore[reportPrivateImportUsage]
         if self.buffers[0]:
             torch._foreach_copy_(*self.buffers)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def reestimate_statistics(network: nn.Module, forward: Callable[[nn.Module, int], object], passes: int = 20) -> None:
+    """Sets BatchNorm's running statistics to those of `network`'s own weights: copied ones belong to other weights.
+
+    `forward(network, i)` runs the network once on the i-th batch. Networks without BatchNorm are left alone.
+    """
+    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
+        update_bn(range(passes), _Passes(network, forward))
+
+
+class _Passes(nn.Module):
+    def __init__(self, network: nn.Module, run: Callable[[nn.Module, int], object]):
+        super().__init__()
+        self.network, self.run = network, run
+        self.eval()  # the mode that update_bn puts back
+
+    def forward(self, i: int) -> object:
+        return self.run(self.network, i)

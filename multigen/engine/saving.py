@@ -5,19 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from multigen.config import Run, differences, to_table
+from multigen.console import say
 from multigen.engine import checkpoint, distributed
+from multigen.engine.budget import may_grow
 from multigen.errors import CheckpointError, ConfigError
-from multigen.progress import say
-from multigen.timing import may_grow
+from multigen.storage.model_folder import find_model, read_model
 
 if TYPE_CHECKING:
+    from multigen.engine.plan import Stage
     from multigen.engine.trainer import Trainer
-    from multigen.engine.update import Stage
 
-__all__ = ["check_same", "checkpoint_of", "load_networks", "restore", "resume", "save", "start"]
+__all__ = ["check_same", "checkpoint_of", "load_networks", "restore", "resume", "save", "start", "start_from"]
 
 Files = dict[str, dict[str, Tensor]]
 
@@ -140,3 +141,23 @@ def checkpoint_of(trainer: "Trainer", stage: str, which: str) -> Files:
     """Files of the "last" or the "best" checkpoint of a stage; the last where no best is chosen."""
     step: Any = trainer.state.get(f"{which}_step/{stage}", trainer.state.get(f"last_step/{stage}"))
     return checkpoint.read(trainer.folder / "checkpoints" / f"step-{step:09d}")[0]
+
+
+def start_from(path: str, nets: "Mapping[str, nn.Module]") -> None:
+    """Loads trained weights to start from: the model's, and other networks' from its run's newest checkpoint.
+
+    Says which networks have none. Raises CheckpointError where weights do not fit.
+    """
+    from multigen.engine import checkpoint
+
+    model = find_model(path)
+    found = read_model(model)[2]
+    for folder in checkpoint.saved(model.parent / "checkpoints")[-1:]:
+        found = checkpoint.read(folder)[0] | found
+    for name in nets.keys() & found.keys():
+        try:
+            checkpoint.load_strict(nets[name].state_dict(), found[name], f"{model}, {name}")
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; train with the settings of its run: --config RUN/config.toml") from error
+    new = sorted(nets.keys() - found.keys())
+    say(f"starting from {model}" + (f"; untrained: {', '.join(new)}" if new else ""))

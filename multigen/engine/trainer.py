@@ -1,6 +1,7 @@
 """The trainer: a method states its networks, data and stages; the loop, saving, logging and recovery are here, once."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,26 +10,26 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from multigen.batchnorm import reestimate_statistics
-from multigen.card import about, card, publish
 from multigen.config import Run, to_table, write_toml
-from multigen.device import choose_device, choose_precision
+from multigen.console import say
 from multigen.engine import checkpoint, distributed, saving
+from multigen.engine.batches import Batch, Source, Stream
+from multigen.engine.budget import scaled_to
 from multigen.engine.callbacks import Callback
-from multigen.engine.data import Batch, Source, Stream
-from multigen.engine.ema import Follower, average_like
-from multigen.engine.logging import RunLog
+from multigen.engine.device import choose_device, choose_precision
+from multigen.engine.ema import Follower, average_like, reestimate_statistics
+from multigen.engine.evaluation import Evaluation
+from multigen.engine.interrupts import heard
+from multigen.engine.log import RunLog
 from multigen.engine.optimisers import Adam, Optimiser
+from multigen.engine.plan import Stage, Step
 from multigen.engine.randomness import key, seed_everything
+from multigen.engine.saving import start_from
 from multigen.engine.schedules import Schedule, value_at
-from multigen.engine.update import Stage, Step
 from multigen.engine.updater import Updater
 from multigen.errors import Interrupted, TrainingError
-from multigen.evaluation import Evaluation
-from multigen.progress import say
-from multigen.runs import find_run, new_folder, start_from, write_model
-from multigen.signals import heard
-from multigen.timing import scaled_to
+from multigen.storage.model_folder import write_model
+from multigen.storage.run_folder import find_run, new_folder
 
 __all__ = ["Trainer"]
 
@@ -47,7 +48,7 @@ class Trainer(Generic[C]):
     name: ClassVar[str]
     """Name of the method, as in `python -m multigen.recipes.<name>`."""
     noun: ClassVar[str] = "items"
-    """What it is trained on and makes, in the plural; `multigen.uses.USES` says how models are used that do."""
+    """What it is trained on and makes, in the plural; `multigen.catalogue.USES` says how models are used that do."""
     exports: ClassVar[Sequence[str]] = ("G",)
     """Networks that inference needs."""
     budget: ClassVar[Sequence[str]] = ("steps",)
@@ -94,10 +95,15 @@ class Trainer(Generic[C]):
         """Text files that inference needs besides weights, by name, such as a vocabulary."""
         return {}
 
+    def default_callbacks(self) -> Sequence[Callback]:
+        """Callbacks of every run of this trainer, besides those it is given."""
+        return ()
+
     # ---------------------------------------------------------------------------------- what a user calls
 
     def __init__(self, config: C, run: Run | None = None, callbacks: Sequence[Callback] = ()):
-        self.config, self.run, self.callbacks = config, run or Run(), callbacks
+        self.config, self.run = config, run or Run()
+        self.callbacks = [*callbacks, *self.default_callbacks()]
         self.number = self.index = self.step = 0  # stage, steps within it, steps in all
         self.ended = self._entered = False
 
@@ -114,7 +120,7 @@ class Trainer(Generic[C]):
                 self._train(asked, time.monotonic() - self.state["seconds"])
             if distributed.rank() == 0:
                 weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
-                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts() | card(self))
+                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts())
             self._call("on_end")
         except BaseException as error:
             self._call("on_error", error)
@@ -125,10 +131,9 @@ class Trainer(Generic[C]):
         return self
 
     def evaluate(self) -> Evaluation:
-        """Measures the run by `score`, writes `evaluation.json` and completes the model card."""
+        """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
         self.evaluation = self.score()
-        if distributed.rank() == 0:
-            publish(self)
+        self._call("on_evaluation", self.evaluation)
         return self.evaluation
 
     def control(self, name: str) -> float:
@@ -198,7 +203,7 @@ class Trainer(Generic[C]):
         distributed.barrier()
         if distributed.rank() == 0:
             (folder / "previews").mkdir(parents=True, exist_ok=True)
-            table = {**about(self), "config": to_table(self.config), "run": to_table(fixed)}
+            table = {**self.about(), "config": to_table(self.config), "run": to_table(fixed)}
             write_toml(folder / "config.toml", table)
         return folder
 
@@ -331,6 +336,11 @@ class Trainer(Generic[C]):
         return improved
 
     # ---------------------------------------------------------------------------------- smaller things
+
+    def about(self) -> dict[str, str]:
+        """What config.toml says of the method: its name, the first line of its file, and what it makes."""
+        doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None)
+        return {"recipe": self.name, "title": (doc or "").strip().partition("\n")[0], "makes": self.noun}
 
     def _forward(self, name: str, network: nn.Module, i: int) -> object:
         """One forward pass on batch `i` of a stream that serves nothing but batch statistics."""

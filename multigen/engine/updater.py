@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import Run
-from multigen.device import autocast
 from multigen.engine import distributed
-from multigen.engine.data import Batch, Source, Stream, TensorSource
-from multigen.engine.logging import Meter
+from multigen.engine.batches import Batch, Source, Stream, TensorSource
+from multigen.engine.device import autocast
+from multigen.engine.log import Meter
 from multigen.engine.optimisers import Optimiser
+from multigen.engine.plan import Place, Pool, Stage, Step, Terms, Update
 from multigen.engine.randomness import key, seed_everything
-from multigen.engine.update import Place, Pool, Stage, Step, Terms, Update
 from multigen.errors import ConfigError
 
 __all__ = ["Updater"]

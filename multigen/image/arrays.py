@@ -1,6 +1,6 @@
 """Small pictures that files hold as arrays: scikit-learn's digits, the IDX files of MNIST, CIFAR-10, and .npz.
 
-`multigen.image.sets.open_images` says what each is and makes a set of it.
+`multigen.image.datasets.open_images` says what each is and makes a set of it.
 """
 
 import gzip
@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from multigen.cache import cache_folder
+from multigen.data.folders import NoTestSplit
+from multigen.data.locate import in_package
 from multigen.errors import DataError
-from multigen.files import read_npz
-from multigen.folders import NoTestSplit
-from multigen.places import in_package
+from multigen.storage.cache import cache_folder
+from multigen.storage.files import read_npz
 
 __all__ = ["Arrays", "digits", "fetch_cifar10", "fetch_mnist", "read_arrays"]
 

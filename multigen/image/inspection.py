@@ -9,10 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from multigen.errors import DataError
-from multigen.image.arrays import digits, read_arrays
-from multigen.image.data import embedded_photos, find_images, open_photos, open_picture, read_image, to_picture
-from multigen.inspection import (
+from multigen.data.inspection import (
     Inspection,
     Labels,
     Parts,
@@ -27,7 +24,10 @@ from multigen.inspection import (
     spread,
     watched,
 )
-from multigen.places import locate
+from multigen.data.locate import locate
+from multigen.errors import DataError
+from multigen.image.arrays import digits, read_arrays
+from multigen.image.files import embedded_photos, find_images, open_photos, open_picture, read_image, to_picture
 
 __all__ = ["inspect_pictures"]
 

@@ -1,8 +1,3 @@
-"""Recipes: `python -m multigen.recipes.<method> [preset] [flags]` trains, evaluates and reports."""
+"""`python -m multigen.recipes.METHOD [PRESET] [FLAGS]` trains a method, evaluates it and writes a report."""
 
-from multigen.catalogue import METHODS
-
-__all__ = ["RECIPES"]
-
-RECIPES = tuple(METHODS)
-"""Methods that have a recipe; each is a module here with TRAINER and PRESETS."""
+__all__: list[str] = []

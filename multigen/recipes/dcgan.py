@@ -5,8 +5,8 @@ python -m multigen.recipes.dcgan --conditional             # learns the classes 
 python -m multigen.recipes.dcgan default --data photos/    # your own pictures
 """
 
-from multigen.image.dcgan import PRESETS, DCGANTrainer
-from multigen.recipes.runner import main
+from multigen.image.synthesis.dcgan import PRESETS, DCGANTrainer
+from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "TRAINER"]
 

@@ -4,8 +4,8 @@ python -m multigen.recipes.gan                           # embedded digits, minu
 python -m multigen.recipes.gan default --data photos/    # your own pictures
 """
 
-from multigen.image.gan import PRESETS, GANTrainer
-from multigen.recipes.runner import main
+from multigen.image.synthesis.gan import PRESETS, GANTrainer
+from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "TRAINER"]
 

@@ -4,8 +4,8 @@ python -m multigen.recipes.r3gan                           # embedded digits, mi
 python -m multigen.recipes.r3gan default --data photos/    # your own pictures
 """
 
-from multigen.image.r3gan import PRESETS, R3GANTrainer
-from multigen.recipes.runner import main
+from multigen.image.synthesis.r3gan import PRESETS, R3GANTrainer
+from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "TRAINER"]
 

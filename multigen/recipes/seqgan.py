@@ -5,8 +5,8 @@ python -m multigen.recipes.seqgan default --data texts/      # your own texts
 python -m multigen.recipes.seqgan paper --data oracle        # the synthetic oracle of the paper
 """
 
-from multigen.recipes.runner import main
-from multigen.text.seqgan import PRESETS, SeqGANTrainer
+from multigen.runs.runner import main
+from multigen.text.synthesis.seqgan import PRESETS, SeqGANTrainer
 
 __all__ = ["PRESETS", "TRAINER"]
 

@@ -4,8 +4,8 @@ python -m multigen.recipes.sngan                           # embedded digits, mi
 python -m multigen.recipes.sngan default --data photos/    # your own pictures
 """
 
-from multigen.image.sngan import PRESETS, SNGANTrainer
-from multigen.recipes.runner import main
+from multigen.image.synthesis.sngan import PRESETS, SNGANTrainer
+from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "TRAINER"]
 

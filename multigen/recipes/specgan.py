@@ -4,8 +4,8 @@ python -m multigen.recipes.specgan                           # embedded drum mac
 python -m multigen.recipes.specgan default --data sounds/    # your own recordings
 """
 
-from multigen.audio.specgan import PRESETS, SpecGANTrainer
-from multigen.recipes.runner import main
+from multigen.audio.synthesis.specgan import PRESETS, SpecGANTrainer
+from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "TRAINER"]
 

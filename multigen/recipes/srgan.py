@@ -5,8 +5,8 @@ python -m multigen.recipes.srgan default --data photos/    # your own photograph
 multigen upscale photo.jpg --model runs/srgan --out up/    # use what was trained
 """
 
-from multigen.image.srgan import PRESETS, SRGANTrainer
-from multigen.recipes.runner import main
+from multigen.image.restoration.srgan import PRESETS, SRGANTrainer
+from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "TRAINER"]
 

@@ -4,8 +4,8 @@ python -m multigen.recipes.wavegan                           # embedded drum mac
 python -m multigen.recipes.wavegan default --data sounds/    # your own recordings
 """
 
-from multigen.audio.wavegan import PRESETS, WaveGANTrainer
-from multigen.recipes.runner import main
+from multigen.audio.synthesis.wavegan import PRESETS, WaveGANTrainer
+from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "TRAINER"]
 

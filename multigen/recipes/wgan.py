@@ -4,8 +4,8 @@ python -m multigen.recipes.wgan                           # embedded digits, min
 python -m multigen.recipes.wgan default --data photos/    # your own pictures
 """
 
-from multigen.image.wgan import PRESETS, WGANTrainer
-from multigen.recipes.runner import main
+from multigen.image.synthesis.wgan import PRESETS, WGANTrainer
+from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "TRAINER"]
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from multigen.engine.losses import at_least_float32
 from multigen.errors import ConfigError
-from multigen.text.generators import Generator
+from multigen.losses.adversarial import at_least_float32
+from multigen.text.networks.generators import Generator
 
 __all__ = ["chosen", "draw", "draw_next", "log_probs", "sample", "truncated", "valid"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from multigen.data.inspection import Inspection, Suggestion, batch_for, listed, spread
 from multigen.errors import ConfigError, DataError
-from multigen.inspection import Inspection, Suggestion, batch_for, listed, spread
-from multigen.text.data import BLANK_LINES, UNDECODED, count_words, is_fables, normal, open_documents, open_texts
+from multigen.text.files import BLANK_LINES, UNDECODED, count_words, is_fables, normal, open_documents, open_texts
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import WIDE, Tokenizer
 

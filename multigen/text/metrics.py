@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from multigen.errors import ConfigError, DataError
-from multigen.features import Moments, frechet_distance
+from multigen.metrics.distances import Moments, frechet_distance
 from multigen.text.bleu import ORDERS, Texts, Tokens, as_lists
 
 __all__ = [

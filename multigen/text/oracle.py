@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from multigen.errors import DataError
-from multigen.files import read_npz
+from multigen.storage.files import read_npz
 from multigen.text.decoding import log_probs, sample
-from multigen.text.generators import LSTM
+from multigen.text.networks.generators import LSTM
 
 __all__ = ["Oracle"]
 

@@ -260,3 +260,12 @@ def _join(pieces: Iterable[str]) -> str:
         text += piece if attach or closes or wide or same_sign else " " + piece
         before, attach = piece, opens or wide
     return text
+
+
+def read_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer of a model folder; None where there is none."""
+    path = folder / "tokenizer.json"
+    try:
+        return Tokenizer.from_json(path.read_text(encoding="utf-8"), str(path)) if path.exists() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); copy the model folder anew") from error

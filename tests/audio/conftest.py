@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from multigen.audio.drums import drum
-from multigen.audio.io import write_sound
+from multigen.audio.files import write_sound
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick_classifier(own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of a few steps: good enough to see that figures are made."""
-    from multigen import judge
+    from multigen.tasks.synthesis import evaluator as judge
 
     train = judge.train_classifier
     monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))

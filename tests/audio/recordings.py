@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multigen.audio.io import write_sound
-from multigen.generation import GenerationConfig
+from multigen.audio.files import write_sound
+from multigen.tasks.synthesis.base import GenerationConfig
 
 RATE = 8000
 SCALE = 2**12  # so that samples are exact

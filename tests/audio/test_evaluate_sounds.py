@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from multigen import judge
 from multigen.audio.drums import drums
-from multigen.audio.io import Info, write_sound
+from multigen.audio.files import Info, write_sound
 from multigen.cli.evaluate import _common, kind
+from multigen.tasks.synthesis import evaluator as judge
 from tests import tiny
 
 LABELS = ("high", "low")
@@ -96,7 +96,7 @@ def test_the_classifier_learns_the_classes_of_the_real_recordings(
 def test_the_drum_machine_s_classifier_needs_no_labels(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from multigen.audio import data
+    from multigen.audio import datasets as data
 
     train = judge.train_classifier
     monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 5, "batch": 16}))
@@ -111,7 +111,7 @@ def test_the_drum_machine_s_classifier_needs_no_labels(
 def test_the_drum_machine_stands_for_real_recordings(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from multigen.audio import data
+    from multigen.audio import datasets as data
 
     monkeypatch.setattr(data, "DRUMS", {"train": (16, 0), "test": (8, 1)})
     (place / "fake").mkdir()

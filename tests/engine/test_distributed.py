@@ -17,21 +17,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from multigen.engine import (
-    Batch,
-    Callback,
-    Control,
-    Pool,
-    Rows,
-    Source,
-    Stage,
-    Step,
-    Trainer,
-    Update,
-    losses,
-    penalties,
-)
+from multigen import losses
+from multigen.engine import Batch, Callback, Control, Pool, Rows, Source, Stage, Step, Trainer, Update
 from multigen.errors import Interrupted
+from multigen.losses import penalties
 from tests.engine.toys import (
     Constant,
     Crash,

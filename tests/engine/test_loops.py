@@ -6,20 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from multigen.engine import (
-    Adam,
-    AdamW,
-    Batch,
-    Source,
-    Stage,
-    Step,
-    TensorSource,
-    Trainer,
-    Update,
-    losses,
-    penalties,
-)
+from multigen import losses
+from multigen.engine import Adam, AdamW, Batch, Source, Stage, Step, TensorSource, Trainer, Update
 from multigen.engine.schedules import Schedule, Steps
+from multigen.losses import penalties
 from tests.engine.toys import Toy, ToyConfig, options, perceptron, points
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from multigen.engine import Batch, Source, Stage, Step, TensorSource, Update, losses
+from multigen import losses
+from multigen.engine import Batch, Source, Stage, Step, TensorSource, Update
 from multigen.errors import ConfigError
 from tests.engine.toys import Toy, ToyConfig, options, perceptron, points, trained
 

@@ -8,19 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from multigen.engine import (
-    Adam,
-    Batch,
-    Copy,
-    Pool,
-    Source,
-    Stage,
-    Step,
-    TensorSource,
-    Trainer,
-    Update,
-    losses,
-)
+from multigen import losses
+from multigen.engine import Adam, Batch, Copy, Pool, Source, Stage, Step, TensorSource, Trainer, Update
 from tests.engine.toys import Toy, ToyConfig, lines, options, perceptron, points
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from multigen.engine import SGD, Adam, AdamW, Batch, RMSprop, Stage, Step, Update, losses
+from multigen import losses
+from multigen.engine import SGD, Adam, AdamW, Batch, RMSprop, Stage, Step, Update
 from multigen.engine.schedules import Linear
 from tests.engine.toys import Constant, Numbers, Toy, ToyConfig, options, perceptron, saved_files, trained
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import multigen.engine
 from multigen.engine import Run
 from multigen.errors import CheckpointError
-from multigen.runs import load_tensors
+from multigen.storage.tensors import load_tensors
 from tests.engine.toys import (
     Crash,
     PowerCut,

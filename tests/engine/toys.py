@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from multigen import losses
 from multigen.engine import (
     SGD,
     Adam,
@@ -27,9 +28,8 @@ from multigen.engine import (
     TensorSource,
     Trainer,
     Update,
-    losses,
-    penalties,
 )
+from multigen.losses import penalties
 
 Files = dict[str, dict[str, Tensor]]
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from multigen.data.folders import NoTestSplit
 from multigen.errors import DataError
-from multigen.folders import NoTestSplit
 from multigen.image import arrays
-from multigen.image.sets import open_images
+from multigen.image.datasets import open_images
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (6, 28, 28), dtype=np.uint8)

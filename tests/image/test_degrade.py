@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from multigen.errors import ConfigError, DataError
-from multigen.image.data import find_images, read_image
 from multigen.image.degrade import imresize
+from multigen.image.files import find_images, read_image
 
 
 def cubic(x: float) -> float:

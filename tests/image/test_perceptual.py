@@ -8,14 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, ConfigError
-from multigen.image.perceptual import (
-    DEFINITIONS,
-    VGG19,
-    EfficientNetLite0,
-    PerceptualDistance,
-    efficientnet_lite0,
-    open_perceptual,
-)
+from multigen.image.backbones import EfficientNetLite0, efficientnet_lite0
+from multigen.image.perceptual import DEFINITIONS, VGG19, PerceptualDistance, open_perceptual
 
 OXFORD_MEAN = (123.68, 116.779, 103.939)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from tests.text.test_corpus import oracle_file
+from tests.text.test_datasets import oracle_file
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def data(tmp_path: Path) -> str:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, Tensor]]:
     """(log p, advantages, mask) of each policy gradient."""
-    from multigen.text import seqgan
+    from multigen.text.synthesis import seqgan
 
     calls: list[tuple[Tensor, Tensor, Tensor]] = []
     true = seqgan.policy_gradient

@@ -1,0 +1,3 @@
+"""Sounds from noise: one file per method."""
+
+__all__: list[str] = []

@@ -1,0 +1,122 @@
+"""What generated sounds are worth: distances to real ones in the features of a log-mel spectrum or of a classifier.
+
+The networks by which the literature measures sounds (VGGish, CLAP, the classifier of WaveGAN's authors) cannot be had without
+a download, or at all. So figures carry other names: `logmel`, a fixed summary of the spectrum, and `classifier`, trained here on
+the labelled training recordings; compare them within one set of data.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from multigen.audio.datasets import SoundSet, open_sounds
+from multigen.audio.spectral import log_mel
+from multigen.data.datasets import Sets
+from multigen.engine.evaluation import Evaluation
+from multigen.errors import ConfigError
+from multigen.metrics import distances as features
+from multigen.metrics.classifier import STEPS
+from multigen.tasks.synthesis import evaluator as judge
+from multigen.tasks.synthesis.evaluator import Extractor, Judge, by_classifier
+
+__all__ = ["EXTRACTORS", "compare", "logmel", "nearest_recordings", "open_extractor", "open_judge", "spectrogram"]
+
+WINDOW, HOP = 0.032, 0.008  # seconds
+BANDS, PARTS = 40, 8
+EXTRACTORS = {
+    "logmel": f"natural logarithm of the power in {BANDS} mel bands (32 ms windows every 8 ms, at least 1e-5), its means in "
+    f"{PARTS} parts of the sound, {BANDS * PARTS} features",
+    "classifier": "a small convolutional network trained here on the log-mel spectrograms of the labelled training recordings, "
+    "128 features",
+    "drums": "the same network trained here on the embedded drum machine, whatever the training recordings",
+}
+
+
+def spectrogram(sounds: Tensor, rate: int) -> Tensor:
+    """Log-mel spectrograms (B, 1, BANDS, frames) of sounds (B, 1, T); frames of 32 ms every 8 ms."""
+    n_fft = round(WINDOW * rate)
+    return log_mel(sounds, rate, n_fft, round(HOP * rate), BANDS)
+
+
+def logmel(sounds: Tensor, rate: int) -> Tensor:
+    """Features (N, BANDS * PARTS) of sounds (N, 1, T): see `EXTRACTORS`."""
+    parts = [adaptive_avg_pool2d(spectrogram(x, rate), (BANDS, PARTS)).flatten(1) for x in sounds.split(500)]
+    return torch.cat(parts)
+
+
+def nearest_recordings(sounds: Tensor, train: Tensor, rate: int) -> Tensor:
+    """Of the recordings (M, 1, T) the one nearest to each sound (N, 1, T), by log-mel spectra."""
+    return train[features.nearest(logmel(sounds, rate), logmel(train, rate))[1]]
+
+
+def open_extractor(name: str, train: SoundSet, device: torch.device, steps: int = STEPS) -> Extractor:
+    """An extractor by its name in `EXTRACTORS`; the recordings give the rate, and for `classifier` the labels. `steps`: of a
+    classifier's training.
+
+    Raises ConfigError for another name, or a classifier without labels.
+    """
+    if name == "logmel":
+        rate = train.rate
+        return Extractor(lambda x: (logmel(x, rate), None), [f"{rate} Hz"])
+    if name == "drums":
+        return _classifier(open_sounds("drums", train.rate, train.items.shape[2]), device, steps)
+    if name != "classifier":
+        raise ConfigError(f"extractor {name!r}: expected one of {', '.join(EXTRACTORS)}")
+    if train.labels is None:
+        raise ConfigError(
+            f"extractor classifier: {train.name} has no labels; take logmel, or give --labels or a folder a class"
+        )
+    return _classifier(train, device, steps)
+
+
+def _classifier(train: SoundSet, device: torch.device, steps: int) -> Extractor:
+    rate = train.rate
+
+    def planes(sounds: Tensor) -> Tensor:
+        return torch.cat([spectrogram(x, rate) for x in sounds.split(500)])
+
+    def unit(spectra: Tensor) -> Tensor:
+        return (spectra + 5) / 4  # about -1.6..1.6
+
+    return by_classifier("sound-classifier", train, planes, unit, device, [f"{rate} Hz"], steps)
+
+
+def open_judge(
+    sets: Sets[SoundSet],
+    samples: int,
+    device: torch.device,
+    names: Sequence[str] = (),
+    to_input: Callable[[Tensor], Tensor] = torch.clone,
+    steps: int = STEPS,
+) -> Judge[SoundSet]:
+    """Judges by several extractors. The best checkpoint is chosen by log-mel spectra, where they are among them: they know
+    nothing of the classes by which samples are counted in the end, and waver less.
+
+    Args:
+        names: of `EXTRACTORS`; by default the classifier, where there are labels, and log-mel spectra.
+        to_input: sounds (N, 1, T) as D takes them.
+        steps: of a classifier's training.
+    """
+    train = sets.train
+    names = names or (["logmel"] if train.labels is None else ["classifier", "logmel"])
+    extractors = {name: open_extractor(name, train, device, steps) for name in names}
+    first = names[0]
+    about = f"features: {_about(names)}; {_form(train)}"
+    others = {name: extractors[name] for name in names[1:]}
+    chooses = "logmel" if "logmel" in names else first
+    return Judge(sets, samples, device, first, extractors[first], about, to_input, others, chooses)
+
+
+def _about(names: Sequence[str]) -> str:
+    return "; ".join(f"{name}, {EXTRACTORS[name]}" for name in names)
+
+
+def _form(sounds: SoundSet) -> str:
+    return f"sounds of {sounds.items.shape[2]} samples at {sounds.rate} Hz"
+
+
+def compare(name: str, real: SoundSet, fake: SoundSet, device: torch.device) -> Evaluation:
+    """Two sets of sounds, as `multigen.tasks.synthesis.evaluator.compare`."""
+    return judge.compare(name, real, fake, device, open_extractor, f"features: {_about([name])}; {_form(real)}")

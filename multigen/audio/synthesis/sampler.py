@@ -1,0 +1,105 @@
+"""Using a trained generator of sounds: samples by seed and class, as tensors or files, to be heard and seen."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from multigen.audio.files import write_sound
+from multigen.audio.plots import draw
+from multigen.errors import DataError, MultigenError
+from multigen.storage import hub
+from multigen.storage.provenance import NOTHING, Provenance, png, text
+from multigen.tasks.synthesis import sampler as sampling
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["Sampler", "joined"]
+
+PAUSE = 0.1  # seconds of silence between sounds that are joined
+
+
+class Sampler(sampling.Sampler):
+    """A trained generator as a source of sounds, float32 (N, 1, length) in -1..1; its network gives (B, 1, length).
+
+    Args:
+        rate: samples a second, Hz.
+        config: what the generator was trained by, a `multigen.audio.synthesis.base.SoundConfig`, which tells where the training
+            recordings were; None: unknown.
+    """
+
+    noun = "sounds"
+    suffix = ".wav"
+    sheet = "preview.wav"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        latent: int,
+        classes: tuple[str, ...] = (),
+        batch: int = 64,
+        rate: int = 8000,
+        config: Any = None,
+        shares: tuple[float, ...] = (),
+    ):
+        super().__init__(network, latent, classes, batch, shares)
+        self.rate, self.config = rate, config
+
+    @classmethod
+    def of(cls, network: nn.Module, config: Any) -> Self:
+        sampler = super().of(network, config)
+        sampler.rate, sampler.config = config.rate, config
+        return sampler
+
+    def finish(self, x: Tensor) -> Tensor:
+        return x.float().clamp(-1, 1)
+
+    def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+        write_sound(path, sample, self.rate, comment=text(about))
+
+    def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING, below: Tensor | None = None) -> None:
+        """Writes sounds (N, 1, T) one after the other into one file, and a picture (.png) of them and of those `below`."""
+        write_sound(path, joined(samples, self.rate), self.rate, comment=text(about))
+        draw(samples, self.rate, below=below).save(path.with_suffix(".png"), **png(about))
+
+    def strip(self, samples: Tensor) -> "Picture":
+        """Their waveforms and spectrograms."""
+        return draw(samples, self.rate, columns=len(samples))
+
+    def save(
+        self,
+        samples: Tensor,
+        out: Path,
+        about: Provenance = NOTHING,
+        show: Callable[..., None] | None = None,
+    ) -> str:
+        """As the base; where the training recordings can be had, the picture has the one nearest to each sound below it."""
+        below, said = None, "its picture has the nearest training recording below each"
+        try:
+            below = self.nearest(samples[: sampling.SHOWN])
+        except MultigenError as error:  # the folder of the recordings, or the table of their labels, may not be here
+            said = f"no training recordings are beside them in its picture: {error}"
+        return f"{super().save(samples, out, about, show or functools.partial(self.show, below=below))}; {said}"
+
+    def nearest(self, samples: Tensor) -> Tensor:
+        """The training recording nearest to each sound (N, 1, T), by log-mel spectra. DataError where there are none."""
+        from multigen.audio.datasets import open_sets
+        from multigen.audio.synthesis.evaluator import nearest_recordings
+
+        if self.config is None:
+            raise DataError("the generator's configuration is not known; load it from a model folder")
+        if str(self.origin.get("model", "")).startswith(hub.PREFIX):
+            raise DataError(
+                "its recordings are with those who trained it: folders that a model of the hub names are not read"
+            )
+        return nearest_recordings(samples, open_sets(self.config).train.items, self.rate)
+
+
+def joined(sounds: Tensor, rate: int) -> Tensor:
+    """Sounds (N, C, T), a tenth of a second of silence after each: (C, N * (T + pause))."""
+    pause = sounds.new_zeros(*sounds.shape[:2], int(PAUSE * rate))
+    return torch.cat([sounds, pause], 2).transpose(0, 1).flatten(1)  # (C, N * (T + pause))

@@ -1,0 +1,196 @@
+"""Benchmark recipes: what their TOML files hold, and which figures of a result keep to it.
+
+recipe = "srgan"                # python -m multigen.recipes.srgan
+preset = "default"
+seeds = 1
+needs = "gpu"                   # optional: without one the result says "not run" and why
+[config]                        # fields of the method's configuration
+data = "photos/bsds500"         # a relative path is sought here and in MULTIGEN_DATA
+[variants.clip]                 # optional: trained once for each variant, whose fields differ; rows are clip/ROW
+constraint = "clip"
+[run]                           # options of the run
+seed = 0
+[[reach]]                       # a figure that must be good enough
+row = "pretrain/best"
+metric = "Set5/psnr_y"
+at_least = 31.3                 # or at_most
+[[expect]]                      # a figure that must come out again as it was measured
+row = "bicubic"
+metric = "Set5/psnr_y"
+value = 28.429
+tolerance = 0.001               # absolute
+[budget]
+minutes = 40                    # training time that must not be exceeded on the machine it is meant for
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from multigen.config import from_table, read_toml
+from multigen.errors import ConfigError, DataError
+
+__all__ = [
+    "Budget",
+    "Expect",
+    "Figure",
+    "Reach",
+    "Recipe",
+    "figures",
+    "minutes",
+    "read_recipe",
+    "read_result",
+    "summary",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """One figure that must be reached."""
+
+    row: str = ""
+    metric: str = ""
+    at_least: float = float("-inf")
+    at_most: float = float("inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Expect:
+    """One figure that must come out again."""
+
+    row: str = ""
+    metric: str = ""
+    value: float = float("nan")
+    tolerance: float = 0.0
+    """Largest difference from `value`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    minutes: float = 0.0
+    """Training time, of one variant and one seed; 0: not limited."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A benchmark recipe as read from its file."""
+
+    recipe: str = ""
+    preset: str = "default"
+    seeds: int = 1
+    needs: str = ""
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    variants: dict[str, Any] = dataclasses.field(default_factory=dict)
+    run: dict[str, Any] = dataclasses.field(default_factory=dict)
+    reach: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    expect: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    budget: Budget = Budget()
+
+    def targets(self, where: str) -> list[Reach]:
+        return [from_table(Reach(), entry, f"{where}, reach") for entry in self.reach]
+
+    def expected(self, where: str) -> list[Expect]:
+        return [from_table(Expect(), entry, f"{where}, expect") for entry in self.expect]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A figure of a result beside what the recipe says of it."""
+
+    kind: str
+    """expect, reach or budget."""
+    name: str
+    """ROW METRIC, or what the budget limits."""
+    value: float
+    bound: str
+    """What the recipe says, in words."""
+    met: bool
+
+    def __str__(self) -> str:
+        return f"{'ok    ' if self.met else 'MISSED'}  {self.name} {self.value:.4f}, {self.bound}"
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Raises ConfigError for a file that is no recipe, naming what is wrong."""
+    from multigen.catalogue import METHODS
+
+    recipe = from_table(Recipe(), read_toml(path), str(path))
+    if recipe.recipe not in METHODS:
+        raise ConfigError(f"{path}: recipe {recipe.recipe!r}; expected one of {', '.join(METHODS)}")
+    if recipe.needs not in ("", "gpu"):
+        raise ConfigError(f"{path}: needs {recipe.needs!r}; expected gpu, or nothing")
+    recipe.targets(str(path))  # so that a mistake in them is told before hours of training
+    for expect in recipe.expected(str(path)):
+        if not (math.isfinite(expect.value) and expect.tolerance >= 0):
+            raise ConfigError(
+                f"{path}, expect: value {expect.value}, tolerance {expect.tolerance}; expected a number and how far from it a "
+                "figure may be, 0 or more"
+            )
+    return recipe
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Raises DataError for a result that is not there or cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("no table")
+        return content | {
+            "status": str(content["status"]),
+            "rows": {row: {m: float(v) for m, v in found.items()} for row, found in content["rows"].items()},
+            "seeds": list(content["seeds"]),
+            "seconds": float(content["seconds"]),
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise DataError(
+            f"{path} cannot be read as a result ({error!r}); write it with: multigen bench RECIPE"
+        ) from error
+
+
+def minutes(recipe: Recipe, content: dict[str, Any]) -> float:
+    """Training time of one variant and one seed."""
+    return content["seconds"] / 60 / max(1, len(content["seeds"])) / max(1, len(recipe.variants))
+
+
+def figures(recipe: Recipe, content: dict[str, Any], where: str) -> list[Figure]:
+    """What the recipe says of figures, held against the result `content`; nothing of one that was not run.
+
+    Raises ConfigError for a figure that the result does not have.
+    """
+    if content["status"] != "ok":
+        return []
+    found = []
+    for target in recipe.targets(where):
+        value = _value(target, content["rows"], where)
+        bounds = [f"at least {target.at_least:g}"] if target.at_least > float("-inf") else []
+        bounds += [f"at most {target.at_most:g}"] if target.at_most < float("inf") else []
+        met = target.at_least <= value <= target.at_most
+        found.append(Figure("reach", f"{target.row} {target.metric}", value, ", ".join(bounds), met))
+    for expect in recipe.expected(where):
+        value = _value(expect, content["rows"], where)
+        bound = f"expected {expect.value:.7g} ± {expect.tolerance:g}"
+        met = abs(value - expect.value) <= expect.tolerance
+        found.append(Figure("expect", f"{expect.row} {expect.metric}", value, bound, met))
+    if most := recipe.budget.minutes:
+        taken = minutes(recipe, content)
+        found.append(Figure("budget", "minutes of training", taken, f"at most {most:g}", taken <= most))
+    return found
+
+
+def _value(wanted: Reach | Expect, rows: dict[str, dict[str, float]], where: str) -> float:
+    if wanted.metric not in rows.get(wanted.row, {}):
+        raise ConfigError(f"{where}: no figure {wanted.metric!r} in row {wanted.row!r}; the rows are {', '.join(rows)}")
+    return rows[wanted.row][wanted.metric]
+
+
+def summary(name: str, status: str, seconds: float = 0.0, found: Sequence[Figure] = ()) -> dict[str, Any]:
+    """A recipe's outcome in one plain table: training time of all variants and seeds, how many figures were met and missed."""
+    counts = {
+        kind: {"met": sum(f.met for f in some), "missed": sum(not f.met for f in some)}
+        for kind in ("expect", "reach", "budget")
+        for some in [[f for f in found if f.kind == kind]]
+    }
+    return {"recipe": name, "status": status, "minutes": round(seconds / 60, 1), **counts}

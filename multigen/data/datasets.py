@@ -1,0 +1,240 @@
+"""Sets of items held whole in memory, with labels or without: the parts held out for choosing and for testing.
+
+Nothing here knows what the items are: pictures and recordings are divided alike. Which are held out depends on their names
+alone, neither on where the data lie nor on the order of the items.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from multigen.data.folders import NoTestSplit
+from multigen.engine.batches import TensorSource
+from multigen.errors import ConfigError, DataError
+
+__all__ = [
+    "ItemSet",
+    "Sets",
+    "hash_of",
+    "numbered",
+    "numbered_as",
+    "open_sets",
+    "pick",
+    "split_off",
+    "split_off_classes",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class ItemSet:
+    """Items of one shape, in memory. A modality derives its own, with a noun and a key.
+
+    Args:
+        name: of the whole set, e.g. "digits" or "flowers64".
+        items: (N, ...).
+        labels: int64 (N,), or None.
+        classes: names by label; () without labels.
+        names: N names that do not depend on where the data lie: a file's path inside the folder, or "digits/17".
+        skipped: (path, reason) of each damaged file that was left out.
+    """
+
+    noun: ClassVar[str] = "items"
+    """What the items are, in the plural, for sentences."""
+    key: ClassVar[str] = "item"
+    """Their name in batches."""
+
+    name: str
+    items: Tensor
+    labels: Tensor | None
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    skipped: tuple[tuple[Path, str], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def subset(self, indices: Iterable[int] | Tensor) -> Self:
+        """The items of these indices, in this order; classes stay numbered as they are."""
+        chosen = torch.as_tensor(indices if isinstance(indices, Tensor) else list(indices), dtype=torch.int64)
+        return replace(
+            self,
+            items=self.items[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            names=tuple(self.names[i] for i in chosen.tolist()),
+        )
+
+    def origins(self) -> tuple[str, ...]:
+        """N names of what each item was cut from; items of one origin are held out together. Here each is its own."""
+        return self.names
+
+    def to_source(self) -> TensorSource:
+        """Batches of `key` (B, ...), and where there are labels "label" (B,) int64."""
+        labels = {} if self.labels is None else {"label": self.labels}
+        return TensorSource({self.key: self.items, **labels})
+
+
+S = TypeVar("S", bound=ItemSet)
+
+
+@dataclass(frozen=True)
+class Sets(Generic[S]):
+    """Items by their use. `validation` chooses the best checkpoint; `test` serves nothing but the final measurement."""
+
+    train: S
+    validation: S | None
+    test: S
+
+
+def open_sets(c: Any, read: Callable[[str, str, str, S | None], S]) -> Sets[S]:
+    """The three sets of a configuration (`GenerationConfig`): test items as given, brought by the data, or
+    split off.
+
+    Args:
+        read: gives the set of (data, split, labels, like), with `split` and `labels` as in `multigen.data.folders`; `like` is
+            None, or the training set, whose shape the test items must have. Raises NoTestSplit where there is no such split.
+
+    Raises ConfigError and DataError for parts that cannot be had.
+    """
+    if c.hold_classes and c.test:
+        raise ConfigError(
+            f"test {c.test!r} and hold_classes {c.hold_classes}: both name the test data; give one of them"
+        )
+    train = read(c.data, "train", c.labels, None)
+    noun = train.noun
+    if c.hold_classes:
+        train, test = split_off_classes(train, c.hold_classes)
+        if len(train.classes) < 2:
+            train = replace(train, labels=None, classes=())
+    else:
+        table = c.test and c.labels not in ("", "none", "name", "first")  # a table names the files of one folder only
+        labels = "none" if table or train.labels is None else c.labels
+        try:
+            test = read(c.test or c.data, "test", labels, train)
+        except NoTestSplit:  # so a set named for it is the test set as a whole, and data that bring none give a tenth
+            if c.test:
+                test = read(c.test, "train", labels, train)
+            elif len(train) < 4:
+                raise DataError(
+                    f"{c.data}: {len(train)} {noun}, expected at least 4, two of them for testing; add {noun}, or name a test "
+                    "set: --test FOLDER"
+                ) from None
+            else:
+                train, test = split_off(train, max(2, len(train) // 10))
+    if len(test) < 2 or len(train) < 2:
+        raise DataError(
+            f"{c.data}: {len(train)} {noun} for training and {len(test)} for testing, expected at least 2 of each; add {noun}, "
+            "or hold out others"
+        )
+    test = numbered_as(test, train.classes)
+    hold = min(c.hold, len(train) // 10)
+    if hold < 2:
+        return Sets(train, None, test)
+    train, validation = split_off(train, hold)
+    return Sets(train, validation, test)
+
+
+def split_off(items: S, count: int, seed: int = 0) -> tuple[S, S]:
+    """Splits a set into (the rest, `count` items held out) by a hash of the names; the order of each part stays.
+
+    Where there are labels, each class gives its share, rounded so that the total is `count`. A greater count holds out the
+    same items and more. Items cut from one recording are held out together, so `count` is then the least that are; but if
+    all are of one recording, they are divided singly.
+
+    Raises ConfigError if count is below 0, or none would remain.
+    """
+    if not 0 <= count < len(items):
+        raise ConfigError(
+            f"{count} of {len(items)} {items.noun} are to be held out, expected 0 to {len(items) - 1}; hold out fewer, or add "
+            f"{items.noun}"
+        )
+    origins = items.origins()
+    held: set[int] = set()
+    for members in _in_turn(items, items.names if len(set(origins)) == 1 else origins, seed):
+        if len(held) >= count or len(held) + len(members) == len(items):
+            break
+        held.update(members)
+    return items.subset(i for i in range(len(items)) if i not in held), items.subset(sorted(held))
+
+
+def pick(items: S, count: int) -> S:
+    """`count` items that stand for the set, each class giving its share (see `split_off`); all, where there are no more.
+
+    Several may be cut from one recording.
+    """
+    if count >= len(items):
+        return items
+    in_turn = [i for members in _in_turn(items, items.names, 0) for i in members]
+    return items.subset(sorted(in_turn[:count]))
+
+
+def split_off_classes(items: S, count: int) -> tuple[S, S]:
+    """Splits a set into (the rest, `count` whole classes held out), such as people never seen in training.
+
+    Those held out are the last by a hash of the class names. Classes of each part are numbered anew, in their old order.
+
+    Raises ConfigError if there are no labels, count is below 0, or no class would remain.
+    """
+    if items.labels is None:
+        raise ConfigError(
+            f"{count} classes are to be held out, but {items.name} has no labels; give --labels, or hold out none"
+        )
+    if not 0 <= count < len(items.classes):
+        raise ConfigError(
+            f"{count} of {len(items.classes)} classes are to be held out, expected 0 to {len(items.classes) - 1}; hold out "
+            "fewer"
+        )
+    ranked = sorted(range(len(items.classes)), key=lambda k: hash_of(items.classes[k], 0))
+    kept = len(ranked) - count
+    return _only(items, sorted(ranked[:kept])), _only(items, sorted(ranked[kept:]))
+
+
+def numbered(labels: np.ndarray | Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Numbers of the classes, int64 (N,), and their names; (None, ()) if all items are of one class."""
+    classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    if len(classes) < 2:
+        return None, ()
+    return torch.from_numpy(numbers.astype(np.int64)), tuple(str(name) for name in classes)
+
+
+def numbered_as(items: S, classes: tuple[str, ...]) -> S:
+    """The set with its labels numbered as `classes` are; without labels if it has others, or none are given."""
+    if items.labels is None or not set(items.classes) <= set(classes):
+        return replace(items, labels=None, classes=())
+    numbers = torch.tensor([classes.index(name) for name in items.classes])
+    return replace(items, labels=numbers[items.labels], classes=classes)
+
+
+def _in_turn(items: ItemSet, origins: Sequence[str], seed: int) -> list[list[int]]:
+    """The items of each origin, in the order in which they are held out."""
+    labels = [0] * len(items) if items.labels is None else items.labels.tolist()
+    members: dict[str, list[int]] = {}
+    for i, origin in enumerate(origins):
+        members.setdefault(origin, []).append(i)
+    sizes, seen, share = Counter(labels), Counter[int](), {}
+    ranked = sorted(members, key=lambda origin: hash_of(origin, seed))
+    for origin in ranked:
+        label, count = labels[members[origin][0]], len(members[origin])
+        share[origin] = (seen[label] + count / 2) / sizes[label]  # of its class that is held out with half of this one
+        seen[label] += count
+    return [members[origin] for origin in sorted(ranked, key=share.__getitem__)]
+
+
+def hash_of(name: str, seed: int) -> bytes:
+    """The hash of a name: what is held out are the items whose is smallest."""
+    return hashlib.blake2b(f"{seed}/{name}".encode()).digest()
+
+
+def _only(items: S, classes: list[int]) -> S:
+    """The items of these classes, numbered anew."""
+    assert items.labels is not None
+    wanted = torch.tensor(classes, dtype=torch.int64)
+    chosen = torch.isin(items.labels, wanted).nonzero()[:, 0]
+    labels = torch.searchsorted(wanted, items.labels[chosen])
+    return replace(items.subset(chosen), labels=labels, classes=tuple(items.classes[k] for k in classes))

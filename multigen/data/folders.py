@@ -1,0 +1,135 @@
+"""Folders of files, whatever these hold: finding them, the splits train and test, classes by folder, file name or table."""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from multigen.data.locate import NotFound, locate, may_not_be_read
+from multigen.errors import ConfigError, DataError
+
+__all__ = ["NoTestSplit", "file_classes", "files_in", "find_files", "split_folder"]
+
+
+class NoTestSplit(DataError):
+    """The data can be read, but bring no test items of their own."""
+
+
+def find_files(folder: str | Path, suffixes: Sequence[str], noun: str) -> list[Path]:
+    """Files with one of the suffixes, in upper or lower case, in a folder and the folders in it, sorted.
+
+    Hidden files and folders are passed over.
+
+    Args:
+        suffixes: in lower case, with the dot.
+        noun: what such files are in the plural, e.g. "pictures".
+
+    Raises DataError if there is no such folder, one that may not be read, or no such file in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected a folder of {noun}, check the path")
+    found = [path for path in files_in(folder) if path.suffix.lower() in suffixes]
+    if not found:
+        raise DataError(f"{folder}: no {noun} in this folder; expected files ending in {' '.join(suffixes)}")
+    return found
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files in a folder and the folders in it, sorted, but hidden ones and those in hidden folders.
+
+    Raises DataError if the folder, or one in it, may not be read.
+    """
+    found = []
+    try:
+        for place, inside, names in os.walk(folder, onerror=_refused):
+            inside[:] = [name for name in inside if not name.startswith(".")]
+            found += [path for name in names if not name.startswith(".") and (path := Path(place, name)).is_file()]
+    except PermissionError as error:  # the names in the folder may be read, but not what they are
+        _refused(error)
+    return sorted(found)
+
+
+def _refused(error: OSError) -> None:
+    raise may_not_be_read(error.filename) from error
+
+
+def split_folder(root: Path, split: str) -> Path:
+    """The folder in `root` that holds a split ("train" or "test").
+
+    With folders train and test, or else val, in it, these are its splits; other folders have only "train", themselves.
+    Raises NoTestSplit where there is no test split.
+    """
+    inside = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    tests = [part for part in ("test", "val") if part in inside]
+    divided = "train" in inside and (tests or inside == {"train"})
+    if split == "train":
+        return root / "train" if divided else root
+    if not divided or not tests:
+        raise NoTestSplit(f"{root}: no folders train and test (or val) in it; name a test set: --test FOLDER")
+    return root / tests[0]
+
+
+def file_classes(root: Path, folder: Path, paths: Sequence[Path], labels: str) -> list[str] | None:
+    """The name of each file's class; None without classes.
+
+    Args:
+        root: the folder of the whole data; a table names files relative to it.
+        folder: that of the split (see `split_folder`), in which the first folder names the class.
+        paths: files in `folder`.
+        labels: "" for the folders, if each file lies in one, "none", "name" (the file name before the last _), "first" (the
+            file name before the first _), or a CSV file with the columns `file`, relative to the root, and `label`.
+
+    Raises:
+        ConfigError: no such table.
+        DataError: the table cannot be read or does not fit the files, or a file's name gives no class.
+    """
+    if labels == "none":
+        return None
+    if labels in ("name", "first"):
+        find = str.rfind if labels == "name" else str.find
+        stems = [path.stem[: max(find(path.stem, "_"), 0)] for path in paths]
+        if "" in stems:
+            raise DataError(
+                f"{paths[stems.index('')]}: expected CLASS_NAME in the file's name; rename it, or --labels none"
+            )
+        return stems
+    if labels:
+        table = _read_csv(labels, root)
+        listed = [table.get(path.relative_to(root).as_posix()) for path in paths]
+        if None in listed:
+            raise DataError(f"{paths[listed.index(None)]}: {labels} has no label for this file; add it to the table")
+        return [label for label in listed if label is not None]
+    parts = [path.relative_to(folder).parts for path in paths]
+    return [part[0] for part in parts] if all(len(part) > 1 for part in parts) else None
+
+
+def _read_csv(labels: str, root: Path) -> dict[str, str]:
+    """File, relative to the root -> label."""
+    try:
+        path = locate(labels, "a CSV file")
+    except NotFound as error:
+        raise ConfigError(
+            f"labels {labels!r}: expected none, name, first, or the path of a CSV file; there is no such file"
+        ) from error
+    table: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            if not {"file", "label"} <= set(rows.fieldnames or ()):
+                raise DataError(
+                    f"{path}: columns {rows.fieldnames}, expected file and label; name them in the first line"
+                )
+            for row in rows:
+                name = Path(row["file"] or "")
+                where = f"{path}, line {rows.line_num}: file {row['file']!r}, label {row['label']!r}"
+                if not row["file"] or not row["label"] or name.as_posix() in table:
+                    raise DataError(f"{where}; expected each file once with its label; mend this line")
+                if name.is_absolute() or ".." in name.parts:
+                    raise DataError(f"{where}; expected a path inside {root}, relative to it; mend this line")
+                if not (root / name).is_file():
+                    raise DataError(f"{where}; there is no such file in {root}; remove this line, or add the file")
+                table[name.as_posix()] = row["label"]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error}); save it as UTF-8 text with commas") from error
+    return table

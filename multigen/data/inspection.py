@@ -1,0 +1,256 @@
+"""What is to be known of data before anything is trained on them: one record, whatever the data are.
+
+A modality fills it, by the readers that training uses; here is what all three need for that.
+"""
+
+import contextlib
+import hashlib
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+
+from multigen.console import Progress
+from multigen.data.folders import NoTestSplit, file_classes, split_folder
+from multigen.errors import DataError
+
+__all__ = [
+    "Fact",
+    "Inspection",
+    "Labels",
+    "Parts",
+    "Suggestion",
+    "batch_for",
+    "equal_files",
+    "find_labels",
+    "find_parts",
+    "listed",
+    "spread",
+    "total_bytes",
+    "watched",
+]
+
+T = TypeVar("T")
+
+MANY = 3_000  # items from which on reading them shows its progress
+NAMED = 12  # classes that are named
+FEW_IN_CLASS = 20
+PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"}
+NO_CLASSES = "look like parts of the data, but training takes only train with test or val as such; rename the others"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A finding: its value as JSON has it, and in words."""
+
+    name: str
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A way to train: `options` are words of the command line behind --data."""
+
+    recipe: str
+    preset: str
+    options: tuple[str, ...]
+    reason: str
+
+    def command(self, data: str) -> str:
+        """The line to paste into a shell."""
+        return shlex.join(["multigen", "train", self.recipe, self.preset, "--data", data, *self.options])
+
+
+@dataclass
+class Inspection:
+    """What data hold. The first suggestion is what would be chosen; the others are alternatives. There are none for data that
+    cannot be trained on as they are; `warnings` then say why."""
+
+    facts: list[Fact] = field(default_factory=list)
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    """(path, reason) of what training would refuse, or leave out with --skip-bad."""
+    warnings: list[str] = field(default_factory=list)
+    suggestions: list[Suggestion] = field(default_factory=list)
+
+    def add(self, name: str, value: Any, text: str) -> None:
+        self.facts.append(Fact(name, value, text))
+
+
+# ---------------------------------------------------------------------------------------------------- parts and classes
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The files of a folder by their use, as training divides them; `test` is empty where a folder has no such part."""
+
+    root: Path
+    folder: Path
+    train: list[Path]
+    test: list[Path]
+    left: list[Path]
+    """Files in neither part."""
+
+    def name(self, path: Path) -> str:
+        """A file's path in the folder, for people."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+
+def find_parts(place: Path, paths: Sequence[Path]) -> Parts:
+    """The parts of `paths`, files in the folder `place` (or `place` itself)."""
+    if not place.is_dir():
+        return Parts(place.parent, place.parent, list(paths), [], [])
+    folder = split_folder(place, "train")
+    try:
+        tests = split_folder(place, "test")
+        test = [path for path in paths if path.is_relative_to(tests)]
+    except NoTestSplit:
+        test = []
+    train = [path for path in paths if path.is_relative_to(folder)]
+    return Parts(place, folder, train, test, sorted({*paths} - {*train} - {*test}))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Classes of files. `options` are the flags that training needs to see them."""
+
+    counts: dict[str, int]
+    options: tuple[str, ...] = ()
+    guess: tuple[str, int] | None = None
+    """Where there are no classes: a --labels that the files' names seem to allow, and the number of classes by it."""
+    faults: tuple[str, ...] = ()
+    """Tables in the folder that give no labels, each with the reason."""
+
+
+def find_labels(parts: Parts) -> Labels:
+    """Classes by folders, or else by a CSV table in the folder, or else a guess by the names."""
+    if len(counts := _counted(parts, "")) > 1:
+        if {name.lower() for name in counts} <= PARTS:
+            return Labels({}, ("--labels", "none"), faults=(f"folders: {', '.join(counts)} {NO_CLASSES}",))
+        return Labels(counts)
+    faults = []
+    for table in sorted(parts.root.glob("*.csv")):
+        try:
+            counts = _counted(parts, str(table))
+        except DataError as error:
+            faults.append(str(error))
+            continue
+        if len(counts) > 1:
+            return Labels(counts, ("--labels", str(table)))
+    numbers = {}
+    for way in ("first", "name"):
+        with contextlib.suppress(DataError):
+            if 1 < (number := len(_counted(parts, way))) <= len(parts.train) // 5:
+                numbers[way] = number
+    guess = min(numbers.items(), key=lambda item: item[1], default=None)
+    return Labels({}, (), guess, tuple(faults))
+
+
+def _counted(parts: Parts, labels: str) -> dict[str, int]:
+    return dict(sorted(Counter(file_classes(parts.root, parts.folder, parts.train, labels) or ()).items()))
+
+
+def describe_parts(found: Inspection, parts: Parts, labels: Labels, noun: str) -> None:
+    """Adds the numbers of items and classes, and what is to be warned of in them."""
+    train, test, left = len(parts.train), len(parts.test), len(parts.left)
+    text = f"{train:,} to train, {test:,} to test" if test else f"{train:,}"
+    found.add("items", {"train": train, "test": test, "left": left}, text + (f", {left:,} in neither" if left else ""))
+    if left:
+        found.warnings.append(
+            f"{left:,} {noun} lie beside the folders of the parts and are not used, such as {parts.name(parts.left[0])}"
+        )
+    describe_classes(found, labels.counts, f" by {labels.options[-1] if labels.options else 'folders'}")
+    if labels.guess:
+        way, number = labels.guess
+        found.facts[-1] = Fact("classes", {}, f"none by folders; by the names of the files {number}: --labels {way}")
+    found.warnings += [f"no labels by {fault}" for fault in labels.faults]
+
+
+def describe_classes(found: Inspection, counts: Mapping[str, int], how: str = "") -> None:
+    """Adds the numbers of items by class."""
+    shown = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:NAMED])
+    more = f", and {len(counts) - NAMED} more" if len(counts) > NAMED else ""
+    found.add("classes", dict(counts), f"{len(counts)}{how}: {shown}{more}" if len(counts) > 1 else "none")
+    if small := {name: n for name, n in counts.items() if n < FEW_IN_CLASS and len(counts) > 1}:
+        name = min(small, key=lambda key: small[key])
+        found.warnings.append(
+            f"{len(small)} of {len(counts)} classes have fewer than {FEW_IN_CLASS} items ({name!r} {small[name]}): they will "
+            "hardly be learned; join them to others, or train without --conditional"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- files and figures
+
+
+def describe_files(found: Inspection, parts: Parts, paths: Sequence[Path]) -> set[Path]:
+    """Adds bytes and files of equal content; returns those that repeat an earlier one."""
+    groups = equal_files(paths)
+    repeated = {path for group in groups for path in group[1:]}
+    value = [[parts.name(path) for path in group] for group in groups]
+    example = f", such as {value[0][1]} that of {value[0][0]}" if groups else ""
+    found.add(
+        "duplicates", value, f"{len(repeated):,} files have the content of another{example}" if groups else "none"
+    )
+    found.add("bytes", total := total_bytes(paths), f"{total / 1e6:,.1f} MB in {len(paths):,} files")
+    train, test = {*parts.train}, {*parts.test}
+    leaked = [group[0] for group in groups if train.intersection(group) and test.intersection(group)]
+    if leaked:
+        found.warnings.append(
+            f"{len(leaked)} files are both in the training and in the test part ({parts.name(leaked[0])}): test results will "
+            "flatter; remove them from one"
+        )
+    elif groups and not test:
+        found.warnings.append(
+            f"{len(repeated):,} files repeat others: some may be trained on and held out at once; remove {value[0][1]} and such"
+        )
+    return repeated
+
+
+def equal_files(paths: Sequence[Path]) -> list[list[Path]]:
+    """Groups of files with the same content, by hash; only files of equal size are read."""
+    by_size: dict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        by_size[path.stat().st_size].append(path)
+    groups: dict[bytes, list[Path]] = defaultdict(list)
+    for same in by_size.values():
+        for path in same if len(same) > 1 else ():
+            with contextlib.suppress(OSError), path.open("rb") as file:  # those that may not be read are listed apart
+                groups[hashlib.file_digest(file, hashlib.blake2b).digest()].append(path)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def total_bytes(paths: Sequence[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Least, median and greatest."""
+    return {"least": min(values), "median": median(values), "most": max(values)}
+
+
+def listed(counts: Mapping[Any, int], most: int = 5) -> str:
+    """The commonest first, as "480x320 (210), 320x480 (190)"."""
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} ({count:,})" for name, count in ranked[:most])
+    return shown + (f" and {len(ranked) - most:,} others" if len(ranked) > most else "")
+
+
+def batch_for(items: int, batch: int = 64) -> tuple[str, ...]:
+    """The flag that lowers the batch to what so many items fill; none where they fill a batch."""
+    return () if items >= batch else ("--batch", str(1 << (max(items, 2).bit_length() - 1)))
+
+
+def watched(items: Sequence[T], noun: str) -> Iterator[T]:
+    """The items one after another, with a line that tells the progress where there are many."""
+    progress = Progress(f"reading {noun}", len(items), 0) if len(items) > MANY else None
+    try:
+        for i, item in enumerate(items, 1):
+            yield item
+            if progress and i % 1_000 == 0:
+                progress.show(i, "")
+    finally:
+        if progress:
+            progress.close()

@@ -1,0 +1,43 @@
+"""What `Trainer.score` returns: values by row and metric, with their definitions."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from multigen.console import plain
+
+__all__ = ["Evaluation", "mean_and_std"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures by row (a model or a baseline) and metric, and what each metric means."""
+
+    rows: dict[str, dict[str, float]] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
+    """What follows from the figures, in words."""
+
+    def table(self) -> str:
+        """The rows as plain text, a column a metric."""
+        metrics = list(dict.fromkeys(m for row in self.rows.values() for m in row))
+        lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
+        return plain(lines, ("", *metrics))
+
+
+def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Means over seeds, with `METRIC_std` (sample deviation) beside each."""
+    first = evaluations[0]
+    rows: dict[str, dict[str, float]] = {}
+    for name, row in first.rows.items():
+        rows[name] = {}
+        for metric in [m for m in row if all(m in e.rows.get(name, {}) for e in evaluations)]:
+            values = [e.rows[name][metric] for e in evaluations]
+            rows[name][metric] = statistics.fmean(values)
+            rows[name][f"{metric}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+    remarks = {
+        f"{what}, seed {i + 1} of {len(evaluations)}": e.remarks[what]
+        for what in first.remarks
+        for i, e in enumerate(evaluations)
+    }
+    return Evaluation(rows, first.definitions, remarks if len(evaluations) > 1 else first.remarks)

@@ -1,0 +1,91 @@
+"""What a run says while it trains: `metrics.jsonl`, the terminal, TensorBoard on request."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from multigen.console import Progress, say
+from multigen.engine.distributed import all_sum, rank
+from multigen.storage.files import read_log, to_json, write_whole
+
+__all__ = ["Meter", "RunLog"]
+
+
+class Meter:
+    """Weighted means by name, summed on the device: nothing is read from it until a logging step."""
+
+    def __init__(self):
+        self.held: dict[str, Any] = {}  # name -> (sum, weight)
+
+    def add(self, name: str, value: Tensor, weight: Tensor | float) -> None:
+        """Adds `value`, a mean over `weight` rows (or tokens)."""
+        total, weights = self.held.get(name, (0.0, 0.0))
+        # A CPU's numbers are at hand, and cheaper to add than tensors.
+        number = value.item() if value.device.type == "cpu" else value.double()
+        self.held[name] = (total + number * weight, weights + weight)
+
+    def gather(self) -> dict[str, Tensor]:
+        """Name -> (sum, weight) float64 (2,), over all ranks; one reduction. From then on rank 0 holds it all."""
+        if not self.held:
+            return {}
+        names = sorted(self.held)
+        device = next((total.device for total, _ in self.held.values() if isinstance(total, Tensor)), "cpu")
+        pairs = [[torch.as_tensor(x, dtype=torch.float64, device=device) for x in self.held[name]] for name in names]
+        gathered = dict(zip(names, all_sum(torch.stack([torch.stack(pair) for pair in pairs])), strict=True))
+        self.held = {name: pair if rank() == 0 else pair * 0 for name, pair in gathered.items()}
+        return gathered
+
+    def read(self) -> dict[str, float]:
+        """Means since the last read, over all ranks; one transfer from the device. Empties the meter."""
+        gathered = self.gather()
+        self.held = {}
+        values = torch.stack([*gathered.values()]).tolist() if gathered else []
+        return {name: s / w if w else 0.0 for name, (s, w) in zip(gathered, values, strict=True)}
+
+
+class RunLog:
+    """Writes for one rank; with `folder` None (the other ranks) nothing."""
+
+    def __init__(self, folder: Path | None, tensorboard: bool = False, step: int = 0):
+        self.file, self.board, self.progress = None, None, None
+        if folder is not None:
+            path = folder / "metrics.jsonl"
+            lines, spoilt = read_log(path)
+            # A resumed run writes the lines after its checkpoint again.
+            write_whole(path, "".join(to_json(line) + "\n" for line in lines if line["step"] <= step))
+            say(f"{path}: {spoilt} damaged lines left out") if spoilt else None
+            self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        if folder is not None and tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(str(folder), purge_step=step)
+
+    def begin(self, stage: str, steps: int, done: int) -> None:
+        """Starts the progress of a stage."""
+        self.close(self.progress)
+        self.stage, self.progress = stage, Progress(stage, steps, done)
+
+    def metrics(self, step: int, index: int, values: Mapping[str, float], speed: float) -> None:
+        """Means since the last logging step; `speed` in items/s."""
+        self.event(step, stage=self.stage, **values, items_per_second=round(speed, 2))
+        for name, value in values.items():
+            if self.board is not None:
+                self.board.add_scalar(f"{self.stage}/{name}", value, step)
+        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        assert self.progress is not None
+        self.progress.show(index, f"{text}  {speed:.0f} items/s")
+
+    def event(self, step: int, **what: Any) -> None:
+        """A line of metrics.jsonl: also what happened once, as a validation, a control's new value, a rollback."""
+        if self.file is not None:
+            self.file.write(to_json({"step": step, **what}) + "\n")
+            self.file.flush()
+
+    def close(self, *sinks: Any) -> None:
+        """Ends everything, or what is given."""
+        for sink in sinks or (self.progress, self.file, self.board):
+            if sink is not None:
+                sink.close()

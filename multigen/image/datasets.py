@@ -1,0 +1,183 @@
+"""Sets of small pictures for training generators, each held whole as one uint8 tensor.
+
+They come from scikit-learn's digits, the IDX files of MNIST, CIFAR-10, .npz files, or folders of picture files, with labels or
+without. All pictures of a set are cut to the square in their middle and resized, antialiased (Pillow's LANCZOS), to one size.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from multigen.data import datasets as sets
+from multigen.data.datasets import ItemSet, numbered, split_off
+from multigen.data.folders import file_classes, split_folder
+from multigen.data.locate import NotFound, locate
+from multigen.errors import ConfigError, DataError
+from multigen.image.arrays import Arrays, digits, fetch_cifar10, fetch_mnist, read_arrays
+from multigen.image.files import find_images, is_grey, read_image, to_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["ImageSet", "open_images", "open_sets"]
+
+DIGITS_TEST = 359  # of scikit-learn's 1,797 digits: a fifth
+FETCH = {"mnist": fetch_mnist, "cifar10": fetch_cifar10}
+EXPECTED = "a folder of pictures, an .npz file, or digits, mnist or cifar10"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet(ItemSet):
+    """Pictures of one size, uint8 (N, C, size, size), C being 1 (grey) or 3 (RGB)."""
+
+    noun: ClassVar[str] = "pictures"
+    key: ClassVar[str] = "image"
+
+    @property
+    def images(self) -> Tensor:
+        return self.items
+
+
+def open_images(
+    data: str, size: int, *, split: str = "train", channels: int = 0, labels: str = "", skip_bad: bool = False
+) -> ImageSet:
+    """The pictures meant by a data argument.
+
+    - "digits": the 1,797 handwritten digits that come with scikit-learn; the test split is a fixed fifth of them.
+    - "mnist", "cifar10": a folder of that name, of the kinds below, or else downloaded into multigen's cache folder.
+    - a folder with MNIST's IDX files, gzipped or not. Its 28x28 pictures are padded with zeros, not resized, to a size of 32.
+    - an .npz file: `images` (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8 or floats in 0..1, perhaps `labels` (N,). It has no
+      test split. A folder with train*.npz and test*.npz has.
+    - a folder of picture files at any depth, read by `read_image`. With train/ and test/ or else val/ in it, these are its
+      splits.
+
+    A relative path that does not exist here is sought in the folder that the environment variable MULTIGEN_DATA names.
+
+    Args:
+        size: height and width of the result, pixels.
+        split: "train" or "test"; where the data have no splits, all are "train".
+        channels: 1 for grey (luma of BT.601), 3 for RGB, 0 for what the data are; a file is grey by its mode (L, I;16, ...).
+        labels: "" for those that the data bring (of files: the folder, if each lies in one; a single class is none), "none",
+            "name" (the file name before the last _), "first" (before the first _), or a CSV file with the columns `file`,
+            relative to the folder, and `label`.
+        skip_bad: leave out files that cannot be decoded, and list them in `.skipped`.
+
+    Raises:
+        ConfigError: a setting is none of those above, or labels are asked for of data that have no file names.
+        NoTestSplit: the test split is asked for of data that have none.
+        DataError: nothing there, no network, fewer than two pictures, damaged or inconsistent files, grey pictures among
+            coloured ones with `channels` 0, or one class only although labels are asked for.
+    """
+    if size < 1 or channels not in (0, 1, 3) or split not in ("train", "test"):
+        raise ConfigError(
+            f"size {size}, channels {channels}, split {split!r}: expected a size of 1 or more, 0, 1 or 3 channels, and train "
+            "or test; correct what is not"
+        )
+    if data == "digits":
+        # Split while all labels are there, so that the test pictures are the same with labels and without.
+        images = split_off(_from_arrays(data, data, digits(), size, channels), DIGITS_TEST)[split == "test"]
+    else:
+        place = _place(data)
+        name = data if data in FETCH else place.resolve().name.removesuffix(".npz")
+        arrays = read_arrays(place, split, size)
+        if arrays is None:
+            return _from_folder(name, place, split, size, channels, labels, skip_bad)
+        images = _from_arrays(name, str(place), arrays, size, channels)
+    if labels not in ("", "none"):
+        raise ConfigError(f"labels {labels!r}: {data} holds no picture files; leave labels empty, or say none")
+    return replace(images, labels=None, classes=()) if labels == "none" else images
+
+
+def open_sets(c: Any) -> sets.Sets[ImageSet]:
+    """The pictures of a configuration (`multigen.image.synthesis.base.PictureConfig`) by their use."""
+
+    def read(data: str, split: str, labels: str, like: ImageSet | None) -> ImageSet:
+        channels = c.channels if like is None else like.images.shape[1]
+        return open_images(data, c.size, split=split, channels=channels, labels=labels, skip_bad=c.skip_bad)
+
+    return sets.open_sets(c, read)
+
+
+def _place(data: str) -> Path:
+    """Where the data lie; fetched if they must be."""
+    try:
+        place = locate(data, EXPECTED)
+    except NotFound:
+        if data in FETCH:
+            return FETCH[data]()
+        raise
+    if not place.is_dir() and place.suffix != ".npz":
+        raise DataError(f"{place}: this file is no set of pictures; expected {EXPECTED}")
+    return place
+
+
+def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int) -> ImageSet:
+    from PIL import Image
+
+    _expect_two(len(arrays.pixels), where)
+    images = np.stack([_fit(Image.fromarray(x), size, channels) for x in arrays.pixels])  # (N, C, size, size)
+    numbers, classes = (None, ()) if arrays.labels is None else numbered(arrays.labels)
+    names = tuple(f"{arrays.prefix}/{i}" for i in range(len(images)))
+    return ImageSet(name, torch.from_numpy(images), numbers, classes, names)
+
+
+# ---------------------------------------------------------------------------------------------------- picture files
+
+
+def _from_folder(name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool) -> ImageSet:
+    folder = split_folder(root, split)
+    paths = find_images(folder)
+    names = [path.relative_to(root).as_posix() for path in paths]
+    class_of = file_classes(root, folder, paths, labels)
+    rows: list[np.ndarray] = []
+    kept: list[int] = []
+    skipped: list[tuple[Path, str]] = []
+    for i, path in enumerate(paths):
+        try:
+            rows.append(_fit(_read_picture(path), size, channels))  # (C, size, size)
+            kept.append(i)
+        except DataError as error:
+            if not skip_bad:
+                raise
+            skipped.append((path, str(error)))
+    _expect_two(len(rows), f"{root}{f', {len(skipped)} damaged' if skipped else ''}")
+    example = {len(row): paths[i] for row, i in zip(rows, kept, strict=True)}  # channels -> a picture that has them
+    if len(example) > 1:
+        raise DataError(
+            f"{root}: {example[1]} is grey, {example[3]} is not; expected pictures of one kind, make them so: --channels 3 or 1"
+        )
+    numbers, classes = (None, ()) if class_of is None else numbered([class_of[i] for i in kept])
+    if labels not in ("", "none") and numbers is None:
+        raise DataError(f"{root}: labels {labels!r} give one class only; expected two or more, or say --labels none")
+    images = torch.from_numpy(np.stack(rows))  # (N, C, size, size)
+    return ImageSet(name, images, numbers, classes, tuple(names[i] for i in kept), tuple(skipped))
+
+
+def _read_picture(path: Path) -> "Picture":
+    """A file as a picture of mode L if it is grey, else RGB."""
+    picture = to_picture(read_image(path))
+    return picture.convert("L") if is_grey(path) else picture
+
+
+def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
+    """A picture of mode L or RGB, cut to the square in its middle and resized: uint8 (C, size, size)."""
+    from PIL import Image
+
+    if channels:
+        picture = picture.convert("L" if channels == 1 else "RGB")
+    if picture.size != (size, size):
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        square = picture.crop((left, top, left + side, top + side))
+        picture = square.resize((size, size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(picture)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _expect_two(count: int, what: str) -> None:
+    if count < 2:
+        raise DataError(f"{what}: {count} pictures, expected at least 2; add pictures")

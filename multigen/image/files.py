@@ -1,0 +1,250 @@
+"""Pictures: reading any kind of file, finding them, the embedded photographs, and crops for super-resolution.
+
+Reading treats what folders of photographs really hold: grey, palette, transparent, 16-bit, CMYK and camera-turned
+pictures become 8-bit RGB; what cannot be decoded is named with its path, or left out and counted (`skip_bad`).
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from multigen.data.folders import find_files
+from multigen.data.locate import in_package, locate
+from multigen.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = [
+    "EMBEDDED",
+    "SUFFIXES",
+    "Photo",
+    "Photos",
+    "embedded_photos",
+    "find_images",
+    "from_picture",
+    "is_grey",
+    "open_photos",
+    "open_picture",
+    "read_image",
+    "read_image_with_alpha",
+    "to_picture",
+]
+
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""What `find_images` takes for a picture, in upper or lower case."""
+
+EMBEDDED = {
+    "train": (
+        "skimage/data/astronaut.png",
+        "skimage/data/coffee.png",
+        "skimage/data/motorcycle_left.png",
+        "skimage/data/rocket.jpg",
+        "sklearn/datasets/images/flower.jpg",
+    ),
+    "held_out": ("skimage/data/chelsea.png", "sklearn/datasets/images/china.jpg"),
+}
+"""Split -> photographs that packages needed anyway bring with them: no download."""
+
+# EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the picture upright.
+TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+LONGEST = 12_288  # pixels: with longer sides the matrices that reduce a picture take gigabytes
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def read_image(path: str | Path) -> Tensor:
+    """A picture file as uint8 RGB (3, H, W); transparent ones lie on white. Errors as for `read_image_with_alpha`."""
+    rgb, alpha = read_image_with_alpha(path)
+    if alpha is None:
+        return rgb
+    a = alpha.int()
+    return ((rgb.int() * a + 255 * (255 - a) + 127) // 255).to(torch.uint8)
+
+
+def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
+    """A picture file as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none.
+
+    Grey becomes RGB; 16-bit grey is divided by 257; the orientation a camera noted is applied; of an animation the
+    first frame is read. Colour profiles are not applied.
+
+    Raises:
+        DataError: no such file, or not a picture, damaged, of 32 bits a channel, or of more pixels than Pillow allows
+            (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million).
+    """
+    from PIL import Image
+
+    with open_picture(path) as file:
+        file.load()
+        turn = _orientation(file)
+        return from_picture(file if turn == 1 else file.transpose(Image.Transpose[TURNS[turn - 2]]))
+
+
+def from_picture(picture: "Picture") -> tuple[Tensor, Tensor | None]:
+    """A PIL picture of any mode as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none."""
+    from PIL import Image
+
+    if picture.mode.startswith(("I", "F")):
+        picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
+    clear = picture.has_transparency_data
+    pixels = np.array(picture.convert("RGBA" if clear else "RGB"))  # (H, W, 4 or 3)
+    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (4 or 3, H, W)
+    return planes[:3], planes[3:] if clear else None
+
+
+def to_picture(rgb: Tensor, alpha: Tensor | None = None) -> "Picture":
+    """uint8 (3, H, W), and opacity (1, H, W) if any, as a PIL picture of mode RGB or RGBA."""
+    from PIL import Image
+
+    planes = rgb if alpha is None else torch.cat([rgb, alpha])  # (3 or 4, H, W)
+    return Image.fromarray(planes.permute(1, 2, 0).contiguous().numpy())
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    """Grey of 16 bits, of any integer type, to the nearest of 0..255."""
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
+        raise DataError(f"{values.dtype} values from {values.min()} to {values.max()}; 8 or 16 bits are read")
+    return ((values.astype(np.int32) + 128) // 257).astype(np.uint8)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Height and width as `read_image` will give them, from the header alone.
+
+    (A PNG that notes its orientation behind the pixels passes for upright here; its sides are then swapped.)
+    """
+    with open_picture(path) as file:
+        return (file.width, file.height) if _orientation(file) >= 5 else (file.height, file.width)
+
+
+def _orientation(file: "Picture") -> int:
+    """The EXIF number, 1 (upright) to 8, of how a camera was held. Pillow turns TIFF files itself."""
+    from PIL import ExifTags, Image
+
+    if file.format == "TIFF":
+        return 1
+    try:
+        number = Image.Image.getexif(file).get(ExifTags.Base.Orientation, 1)  # PNG's own getexif decodes the picture
+    except Exception:  # damaged metadata raises as many kinds of errors as damaged pictures, but does no harm
+        return 1
+    return number if number in range(1, 9) else 1
+
+
+def is_grey(path: str | Path) -> bool:
+    """Whether a picture file has one channel besides opacity (modes L, LA, I;16, ...), by its header. Raises DataError."""
+    from PIL import Image
+
+    with open_picture(path) as file:
+        return Image.getmodebase(file.mode) == "L"
+
+
+@contextlib.contextmanager
+def open_picture(path: str | Path) -> Iterator["Picture"]:
+    """An opened picture file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large pictures below the limit
+            with Image.open(path) as file:
+                yield file
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; check the path") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: {error}; shrink the picture, or go on without it: --skip-bad") from error
+    except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
+        reason = str(error).replace(str(path), "file")
+        raise DataError(
+            f"{path}: expected a picture, but it cannot be decoded ({reason}); mend or remove it, or go on without it: "
+            "--skip-bad"
+        ) from error
+
+
+# ---------------------------------------------------------------------------------------------------- finding
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture file. `name` is short and stays the same when the folder is moved; the size is in pixels."""
+
+    name: str
+    path: Path
+    height: int
+    width: int
+
+
+class Photos(list[Photo]):
+    """Photographs, and in `skipped` the (path, reason) of each file left out."""
+
+    def __init__(self, photos: Iterable[Photo] = (), skipped: Iterable[tuple[Path, str]] = ()):
+        super().__init__(photos)
+        self.skipped = list(skipped)
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """Picture files (`SUFFIXES`) in a folder and the folders in it, sorted; hidden files and folders are passed over.
+
+    Raises:
+        DataError: no such folder, or no picture in it.
+    """
+    return find_files(folder, SUFFIXES, "pictures")
+
+
+def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
+    """The photographs meant by a data argument. Only their headers are read.
+
+    Args:
+        data: "embedded" or "embedded-held-out" (see `EMBEDDED`), a folder, or a picture file. A relative path that does
+            not exist here is sought in the folder named by the environment variable MULTIGEN_DATA.
+        skip_bad: leave out files whose header cannot be read, and list them in `.skipped`.
+
+    Raises:
+        DataError: nothing there, no picture, or (without skip_bad) one that is no picture.
+    """
+    if data in ("embedded", "embedded-held-out"):
+        return Photos(embedded_photos("train" if data == "embedded" else "held_out"))
+    place = locate(data, "a folder of pictures, a picture, or one of the names embedded and embedded-held-out")
+    paths = find_images(place) if place.is_dir() else [place]
+    photos = Photos()
+    for path in paths:
+        try:
+            name = path.relative_to(place).as_posix() if place.is_dir() else path.name
+            photo = Photo(name, path, *_size(path))
+            if (side := max(photo.height, photo.width)) > LONGEST:
+                raise DataError(
+                    f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or go on without it: "
+                    "--skip-bad"
+                )
+            photos.append(photo)
+        except DataError as error:
+            if not skip_bad:
+                raise
+            photos.skipped.append((path, str(error)))
+    if not photos:
+        raise DataError(f"{place}: none of {len(paths)} pictures can be read; {photos.skipped[0][1]}")
+    return photos
+
+
+def embedded_photos(split: str = "train") -> list[Photo]:
+    """The embedded photographs of a split of `EMBEDDED`, read straight from the packages' folders.
+
+    Raises:
+        ConfigError: no such split.
+        DataError: a package, or a file of it, is missing.
+    """
+    if split not in EMBEDDED:
+        raise ConfigError(f"no embedded photographs {split!r}; choose from {', '.join(EMBEDDED)}")
+    photos = []
+    for entry in EMBEDDED[split]:
+        path = in_package(*entry.split("/", 1))
+        if path is None:
+            raise DataError(f"the embedded photograph {entry} is missing: install scikit-image and scikit-learn anew")
+        photos.append(Photo(path.stem, path, *_size(path)))
+    return photos

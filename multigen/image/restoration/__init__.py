@@ -1,0 +1,3 @@
+"""Better images from worse ones: one file per method."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Images from noise: one file per method."""
+
+__all__: list[str] = []

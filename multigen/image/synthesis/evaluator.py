@@ -1,0 +1,130 @@
+"""What generated pictures are worth: distances to real ones in the features of a network, coverage, copies of training data.
+
+Three networks give features, and each distance carries its network's name: `efficientnet_lite0` (ImageNet, installed with the
+package), `classifier` (trained here on the labelled training pictures), `inception` (of the FID of the literature, by
+torch-fidelity: extra `fid`).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from multigen.data.datasets import Sets
+from multigen.engine.evaluation import Evaluation
+from multigen.errors import ConfigError
+from multigen.image.datasets import ImageSet
+from multigen.image.synthesis.sampler import grid, to_unit
+from multigen.metrics import distances as features
+from multigen.metrics.classifier import STEPS
+from multigen.storage.cache import cache_folder
+from multigen.tasks.synthesis import evaluator as judge
+from multigen.tasks.synthesis.evaluator import Extractor, Judge, by_classifier, embed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["EXTRACTORS", "compare", "nearest_picture", "open_extractor", "open_judge"]
+
+EXTRACTORS = {
+    "efficientnet_lite0": "EfficientNet-lite0 (ImageNet), 1,280 pooled features of pictures resized to 96 x 96",
+    "classifier": "a small convolutional network trained here on the labelled training pictures, 128 features",
+    "inception": "Inception v3 of the FID of Heusel et al. 2017, 2,048 features, through torch-fidelity",
+}
+INCEPTION = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    "6726825d",  # its SHA-256 begins so
+)
+
+
+# ---------------------------------------------------------------------------------------------------- extractors
+
+
+def open_extractor(name: str, train: ImageSet | None, device: torch.device, steps: int = STEPS) -> Extractor:
+    """An extractor by its name in `EXTRACTORS`; `train` has the labelled pictures for `classifier`, trained for `steps`."""
+    if name == "classifier":
+        if train is None or train.labels is None:
+            raise ConfigError("extractor classifier: the pictures have no labels; take efficientnet_lite0")
+        return by_classifier(
+            "classifier", train, lambda image: image, lambda image: to_unit(image.float()), device, steps=steps
+        )
+    if name == "inception":
+        return _inception(device)
+    if name != "efficientnet_lite0":
+        raise ConfigError(f"extractor {name!r}: expected one of {', '.join(EXTRACTORS)}")
+    return _efficientnet(device)
+
+
+def _efficientnet(device: torch.device) -> Extractor:
+    from multigen.image.backbones import efficientnet_lite0
+
+    network: Any = efficientnet_lite0()
+    network.to(device, memory_format=torch.channels_last)
+
+    def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:
+        x = image.float().expand(-1, 3, -1, -1)
+        x = interpolate(x, size=(96, 96), mode="bilinear", antialias=True)  # (B, 3, 96, 96)
+        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
+        return network.extract_features(x).mean((2, 3)), None  # (B, 1280)
+
+    return Extractor(extract, ["96 pixels"])
+
+
+def _inception(device: torch.device) -> Extractor:
+    weights = cache_folder() / INCEPTION[0].rpartition("/")[2]
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import (  # pyright: ignore[reportMissingImports]
+            FeatureExtractorInceptionV3,
+        )
+
+        if not weights.exists():
+            weights.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(INCEPTION[0], str(weights), hash_prefix=INCEPTION[1])
+        network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(weights)).to(device)
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"extractor inception: it cannot be had ({error}); pip install 'multigen[fid]' and connect to a network, once, or "
+            "take efficientnet_lite0"
+        ) from error
+
+    def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:
+        h, logits = network(image.expand(-1, 3, -1, -1))
+        return h, logits.softmax(1)
+
+    return Extractor(extract, ["torch-fidelity's resizing"])
+
+
+# ---------------------------------------------------------------------------------------------------- measures
+
+
+def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> Evaluation:
+    """Two sets of pictures of one size in the features of the extractor `name` (see `evaluator.compare` of the task)."""
+    return judge.compare(name, real, fake, device, open_extractor, _about(name, real))
+
+
+def open_judge(
+    sets: Sets[ImageSet], samples: int, device: torch.device, name: str = "", steps: int = STEPS
+) -> Judge[ImageSet]:
+    """Measures generators on the pictures of one run (see `multigen.tasks.synthesis.evaluator.Judge`).
+
+    `name` is of `EXTRACTORS`; empty: `classifier` where there are labels, else `efficientnet_lite0`. `steps`: of the
+    classifier's training.
+    """
+    name = name or ("efficientnet_lite0" if sets.train.labels is None else "classifier")
+    extract = open_extractor(name, sets.train, device, steps)
+    return Judge(sets, samples, device, name, extract, _about(name, sets.test), _to_input)
+
+
+def nearest_picture(images: Tensor, by: Judge[ImageSet]) -> "Picture":
+    """Samples (N, C, H, W) uint8 in the upper row, the training picture nearest to each, in features, below it."""
+    found = features.nearest(embed(by.extract, images, by.device)[0], by.features_of(by.sets.train))[1]
+    return grid(torch.cat([images, by.sets.train.images[found]]), columns=len(images))
+
+
+def _about(name: str, images: ImageSet) -> str:
+    return f"features: {EXTRACTORS.get(name, name)}; cut to squares of {images.images.shape[2]} pixels"
+
+
+def _to_input(image: Tensor) -> Tensor:
+    return to_unit(image).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,139 @@
+"""GAN: the first one, on perceptrons. Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1.
+
+    python -m multigen.recipes.gan                             # embedded digits, minutes on a laptop
+    python -m multigen.recipes.gan --loss minimax              # G's loss of equation 1
+    python -m multigen.recipes.gan paper --data mnist          # maxout, dropout, momentum
+
+G is a perceptron of rectifiers; D is one of leaky rectifiers or, as in the paper, of maxout with dropout (Goodfellow et al. 2013,
+arXiv:1302.4389). Both take pictures as vectors: 784 numbers at 28 x 28.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from multigen import losses
+from multigen.engine import SGD, Adam, Batch, Stage, Step, Terms, Update
+from multigen.engine.optimisers import Optimiser
+from multigen.image.synthesis.base import PictureConfig, PictureTrainer, load_sampler
+from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
+
+__all__ = ["PRESETS", "Discriminator", "GANConfig", "GANTrainer", "Generator", "Maxout", "load_model"]
+
+
+@dataclass(frozen=True)
+class GANConfig(PictureConfig):
+    any_size: ClassVar[bool] = True
+    size: int = 28
+    """Height and width of a picture, pixels; any."""
+    latent: int = 100
+    width: int = 512
+    """Units of the hidden layers (1,200 in the paper)."""
+    loss: Literal["non_saturating", "minimax"] = "non_saturating"
+    """What G minimises: -log D(G(z)) (end of section 3), or log(1 - D(G(z))) (equation 1)."""
+    maxout: bool = False
+    """Maxout and dropout in D, momentum in place of Adam, as in the paper."""
+    lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Of Adam; with `maxout` the first is the momentum."""
+
+
+PRESETS = {
+    "tiny": GANConfig(width=32, batch=16, steps=20, ema=0.9, samples=100),
+    "laptop": GANConfig(steps=12_000, ema=0.998),
+    "default": GANConfig(steps=100_000),
+    "paper": GANConfig(width=1200, maxout=True, batch=100, steps=300_000, lr=0.1, ema=0.0),
+}
+
+
+class Generator(nn.Module):
+    """z (B, latent), label (B,) -> picture (B, channels, size, size) in -1..1."""
+
+    def __init__(self, latent: int, width: int, size: int, channels: int, classes: int = 0):
+        super().__init__()
+        self.classes = classes
+        self.layers = nn.Sequential(
+            nn.Linear(latent + classes, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, channels * size * size),
+            nn.Tanh(),
+            nn.Unflatten(1, (channels, size, size)),
+        )
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.layers(with_class(z, label, self.classes))
+
+
+class Maxout(nn.Module):
+    """(B, D) -> (B, units): each unit is the largest of `pieces` linear functions."""
+
+    def __init__(self, inputs: int, units: int, pieces: int = 5):
+        super().__init__()
+        self.linear = nn.Linear(inputs, units * pieces)
+        self.units = units
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).unflatten(1, (self.units, -1)).amax(2)  # (B, units, pieces) -> (B, units)
+
+
+class Discriminator(nn.Module):
+    """picture (B, channels, size, size) in -1..1, label (B,) -> logit (B,)."""
+
+    def __init__(self, width: int, size: int, channels: int, classes: int = 0, maxout: bool = False):
+        super().__init__()
+        inputs = channels * size * size
+        if maxout:  # 240 units of 5 pieces, dropout of half of them, and of a fifth of the picture
+            layers: list[nn.Module] = [nn.Dropout(0.2), Maxout(inputs, 240), nn.Dropout(0.5), Maxout(240, 240)]
+            layers.append(nn.Dropout(0.5))
+            width = 240
+        else:
+            layers = [nn.Linear(inputs, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(nn.Flatten(), *layers)
+        self.head = ProjectionHead(width, classes)
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.head(self.layers(image), label)
+
+
+class GANTrainer(PictureTrainer[GANConfig]):
+    """Trains G to make pictures that D takes for real ones."""
+
+    name = "gan"
+
+    def networks(self) -> dict[str, nn.Module]:
+        c = self.config
+        return {"G": build_generator(c), "D": Discriminator(c.width, c.size, c.channels, c.number_of_classes, c.maxout)}
+
+    def optimisers(self) -> Optimiser:
+        c = self.config
+        return SGD(c.lr, c.betas[0]) if c.maxout else Adam(c.lr, c.betas)
+
+    def stages(self) -> list[Stage]:
+        return [
+            Stage("adversarial", self.config.steps, [
+                Update("discriminator", trains=["D"], loss=self.discriminator_loss),
+                Update("generator",     trains=["G"], loss=self.generator_loss),
+            ], best=self.best(), controls=[self.collapse()]),
+        ]  # fmt: skip
+
+    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Minus equation 1."""
+        real, fake, label = self.pairs(batch, step)
+        return {"adversarial": losses.LOSSES[self.config.loss].discriminator(self.D(real, label), self.D(fake, label))}
+
+    def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        fake, label = self.fakes(batch, step)
+        fake = self.augmented(fake, step, "fake")
+        return {"adversarial": losses.LOSSES[self.config.loss].generator(self.D(fake, label))}
+
+
+def build_generator(config: GANConfig) -> Generator:
+    return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
+
+
+load_model = functools.partial(load_sampler, GANConfig(), build_generator)
+"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

@@ -1,0 +1,69 @@
+"""Using a trained generator of pictures: samples by seed and class, and walks between latents."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from multigen.image.files import to_picture
+from multigen.storage.provenance import NOTHING, Provenance, png
+from multigen.tasks.synthesis import sampler as sampling
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["Sampler", "grid", "to_pictures", "to_uint8", "to_unit"]
+
+
+class Sampler(sampling.Sampler):
+    """A trained generator as a source of pictures, uint8 (N, C, H, W); its network gives (B, C, H, W) in -1..1."""
+
+    noun = "pictures"
+    suffix = ".png"
+    sheet = "grid.png"
+
+    def finish(self, x: Tensor) -> Tensor:
+        return to_uint8(x)
+
+    def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+        to_pictures(sample[None])[0].save(path, **png(about))
+
+    def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+        grid(samples).save(path, **png(about))
+
+    def strip(self, samples: Tensor) -> "Picture":
+        return grid(samples, columns=len(samples))
+
+    def pictures(
+        self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
+    ) -> "list[Picture]":
+        """The same as `sample`, as PIL pictures of mode L or RGB."""
+        return to_pictures(self.sample(n, seed, label, truncation))
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """-1..1 to the nearest of 0..255, uint8; what lies beyond is clamped."""
+    return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_unit(image: Tensor) -> Tensor:
+    """0..255, of a float type, to -1..1: the way back from `to_uint8`."""
+    return image / 127.5 - 1
+
+
+def to_pictures(images: Tensor) -> "list[Picture]":
+    """uint8 (N, C, H, W) as PIL pictures: mode L for one channel, RGB for three."""
+    from PIL import Image
+
+    return [Image.fromarray(x[0].numpy()) if len(x) == 1 else to_picture(x) for x in images]
+
+
+def grid(images: Tensor, columns: int = 0, gap: int = 2) -> "Picture":
+    """Pictures uint8 (N, C, H, W), row by row with white gaps of `gap` pixels, as one PIL picture of mode L or RGB.
+
+    Without `columns` the sheet is about as many pictures wide as high.
+    """
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    return to_pictures(sampling.tiled(images, columns, gap)[None])[0]

@@ -1,0 +1,25 @@
+"""Loss formulas: adversarial losses by name; `penalties` of the discriminator, and `policy_gradient` for discrete data."""
+
+from multigen.losses.adversarial import (
+    LOSSES,
+    AdversarialLoss,
+    hinge,
+    least_squares,
+    minimax,
+    non_saturating,
+    relativistic_average,
+    relativistic_pairing,
+    wasserstein,
+)
+
+__all__ = [
+    "LOSSES",
+    "AdversarialLoss",
+    "hinge",
+    "least_squares",
+    "minimax",
+    "non_saturating",
+    "relativistic_average",
+    "relativistic_pairing",
+    "wasserstein",
+]

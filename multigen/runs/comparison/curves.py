@@ -1,0 +1,111 @@
+"""Curves of several runs drawn over each other, smoothed a little."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multigen.runs.facts import Curve, Stage
+from multigen.storage.provenance import NOTHING, Provenance, png
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["curve", "draw", "shared", "smooth"]
+
+COLOURS = ("#1f5fbf", "#d2691e", "#2e8b57", "#8b3a8b", "#b22222", "#5f6a72")
+RAW = 0.25  # opacity of what was measured behind its smoothed line
+COLUMNS = 3
+
+Stages = Sequence[Stage]
+"""What a run logged (`multigen.runs.facts`)."""
+
+
+def curve(stage: Stage, metric: str) -> Curve:
+    """The points of a metric in a stage, of validations under the name validation/METRIC; none where it was not logged."""
+    if metric.startswith("validation/"):
+        return stage.validation.get(metric.removeprefix("validation/"), [])
+    return stage.curves.get(metric, [])
+
+
+def shared(runs: Sequence[Stages]) -> list[str]:
+    """Metrics that at least two of the runs logged, in the order of the runs; speed apart, which is the machine's."""
+    logged = [
+        {name: None for stage in run for name in (*stage.curves, *(f"validation/{v}" for v in stage.validation))}
+        for run in runs
+    ]
+    names = dict.fromkeys(name for names in logged for name in names if name != "items_per_second")
+    return [name for name in names if sum(name in names for names in logged) > 1]
+
+
+def smooth(values: Sequence[float]) -> list[float]:
+    """Centred means over about a fifteenth of the values, and near the ends over fewer; what is not finite stays alone."""
+    reach = len(values) // 30
+    means = []
+    for i, value in enumerate(values):
+        near = min(reach, i, len(values) - 1 - i)
+        window = [v for v in values[i - near : i + near + 1] if math.isfinite(v)]
+        means.append(sum(window) / len(window) if math.isfinite(value) else value)
+    return means
+
+
+def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) -> bool:
+    """A picture of the metrics that the runs share, one small multiple each, with beginnings of stages as dotted lines and the
+    name of each run at its end; the file says `about`. False, and no picture, where they share none."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    metrics = shared([*runs.values()])
+    if not metrics:
+        return False
+    columns = min(COLUMNS, len(metrics))
+    rows = math.ceil(len(metrics) / columns)
+    figure = Figure(figsize=(5 * columns, 2.8 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, metric in zip(figure.subplots(rows, columns, squeeze=False).flat, metrics, strict=False):
+        _panel(axes, metric, runs)
+    for axes in figure.axes[len(metrics) :]:
+        axes.remove()
+    figure.savefig(path, dpi=110, pil_kwargs=png(about))
+    return True
+
+
+def _panel(axes: "Axes", metric: str, runs: Mapping[str, Stages]) -> None:
+    having = {name: run for name, run in runs.items() if any(curve(stage, metric) for stage in run)}
+    axes.set_xlim(0, 1.02 * max(run[-1].last for run in having.values()))
+    ends: list[tuple[float, str, str]] = []  # last value, run, colour
+    for name, run in having.items():
+        colour = COLOURS[[*runs].index(name) % len(COLOURS)]
+        for points in (curve(stage, metric) for stage in run):  # means never reach into another stage
+            steps, values = [step for step, _ in points], [value for _, value in points]
+            axes.plot(steps, values, color=colour, alpha=RAW, linewidth=0.8)
+            axes.plot(steps, smooth(values), color=colour, linewidth=1.6, marker="o" if len(points) == 1 else "")
+        _mark_stages(axes, run, colour)
+        ends.append(([value for stage in run for _, value in curve(stage, metric)][-1], name, colour))
+    axes.set_title(metric, fontsize=9, loc="left")
+    axes.set_xlabel("step", fontsize=7)
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    _label_ends(axes, ends)
+
+
+def _mark_stages(axes: "Axes", run: Stages, colour: str) -> None:
+    """A line and a name at the beginning of each stage; no name where it would cover the one before it."""
+    named = -math.inf
+    for stage in run:
+        if stage.first:
+            axes.axvline(stage.first, color=colour, linewidth=0.8, linestyle=":")
+        if len(run) > 1 and stage.first - named > axes.get_xlim()[1] / 30:
+            where: Any = axes.get_xaxis_transform()  # steps along, a share of the height up
+            axes.text(stage.first, 0.99, stage.name, fontsize=6, color=colour, rotation=90, va="top", transform=where)
+            named = stage.first
+
+
+def _label_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
+    """Names right of the curves at the height of their ends, moved apart where they would cover each other."""
+    low, high = axes.get_ylim()
+    height = -1.0
+    for value, name, colour in sorted(ends, key=lambda end: end[0] if math.isfinite(end[0]) else high):
+        share = (value - low) / (high - low) if math.isfinite(value) else 1.0
+        height = max(share, height + 0.09)
+        axes.text(1.01, height, name, fontsize=8, color=colour, va="center", transform=axes.transAxes)

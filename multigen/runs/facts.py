@@ -1,0 +1,251 @@
+"""What a run's folder says. Whatever is missing or torn, as in a run that was killed, is left out."""
+
+import datetime
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from multigen.catalogue import METHODS
+from multigen.config import read_toml
+from multigen.errors import ConfigError
+from multigen.storage.files import from_json, read_log, standing, unsealed
+
+__all__ = ["Curve", "Facts", "Stage", "gather", "when"]
+
+Curve = list[tuple[float, float]]
+"""(step, value), by step; a value that was not finite is there as NaN."""
+
+
+MOST = 1 << 52
+"""More steps or seconds than a run can have; below it every whole number is a float too."""
+
+
+@dataclass
+class Stage:
+    """What metrics.jsonl has of a stage. Steps count from the beginning of the run."""
+
+    name: str
+    first: int
+    last: int
+    curves: dict[str, Curve] = field(default_factory=dict)
+    """UPDATE/TERM, or a signal's name -> means since the line before."""
+    validation: dict[str, Curve] = field(default_factory=dict)
+    best: tuple[int, float] | None = None
+    """Step and value of the checkpoint that was chosen."""
+    stopped: bool = False
+    """Whether early stopping ended it."""
+
+
+@dataclass
+class Facts:
+    """A run, or with `seeds` the folder above several."""
+
+    folder: Path
+    recipe: str
+    title: str
+    """Of the method, with its paper."""
+    makes: str
+    """In the plural, as `multigen.catalogue.USES` has it."""
+    config: dict[str, Any]
+    run: dict[str, Any]
+    evaluation: dict[str, Any]
+    """evaluation.json; {} where there is none."""
+    began: list[dict[str, Any]]
+    """Each start and resume: time, step, and `began` with command, commit, machine, steps by stage."""
+    said: list[dict[str, Any]]
+    """time, step, and `said` or `error`."""
+    state: str
+    """finished, error, or unfinished: killed, or still running."""
+    stages: list[Stage]
+    planned: dict[str, int]
+    """Stage -> steps."""
+    rates: dict[str, Curve]
+    controls: list[dict[str, Any]]
+    """step, control, value, reason."""
+    dropped: int
+    """Gradients that were dropped as they were not finite."""
+    step: int
+    """The last that is known of."""
+    saved: int | None
+    """Step of the newest checkpoint."""
+    seconds: float
+    written: float
+    """When the run wrote last, in seconds since 1970."""
+    seeds: list["Facts"] = field(default_factory=list)
+
+    @property
+    def has_model(self) -> bool:
+        folders = [self.folder, *(seed.folder for seed in self.seeds)]
+        return any((standing(folder / "model") / "config.json").exists() for folder in folders)
+
+
+def gather(folder: Path) -> Facts:
+    """The facts of the run in `folder`, or of its runs seed-*. Raises ConfigError where there is none."""
+    if (folder / "config.toml").exists():
+        return _one(folder)
+    if seeds := sorted(p.parent for p in folder.glob("seed-*/config.toml")):
+        return _several(folder, [_one(each) for each in seeds])
+    raise ConfigError(f"{folder} holds no run: there is no config.toml; give a run's folder")
+
+
+def _several(folder: Path, runs: list[Facts]) -> Facts:
+    """The facts of the folder above the runs of several seeds: what they have in common, and sums."""
+    return replace(
+        runs[0],
+        folder=folder,
+        evaluation=_evaluation(folder),
+        said=[line for run in runs for line in run.said],
+        state=next((run.state for run in runs if run.state != "finished"), "finished"),
+        stages=[],
+        rates={},
+        controls=[],
+        dropped=0,
+        seconds=sum(run.seconds for run in runs),
+        seeds=runs,
+    )
+
+
+def _one(folder: Path) -> Facts:
+    table = read_toml(folder / "config.toml")
+    log = _lines(folder / "log.jsonl")
+    began = [line for line in log if isinstance(line.get("began"), dict)]
+    evaluation = _evaluation(folder)
+    checkpoints = sorted((folder / "checkpoints").glob("step-*/run.json"))
+    checkpoint = _checkpoint(checkpoints[-1]) if checkpoints else {}
+    held = _table(checkpoint.get("state"))
+    metrics = _lines(folder / "metrics.jsonl")
+    ends = [line for line in log if not {"began", "finished", "error"}.isdisjoint(line)]
+    state = "finished" if evaluation else "unfinished"
+    if ends:
+        state = next(s for s in ("finished", "error", "began") if s in ends[-1]).replace("began", "unfinished")
+    recipe = str(table.get("recipe", ""))
+    return Facts(
+        folder=folder,
+        recipe=recipe,
+        title=_title(recipe, str(table.get("title", ""))),
+        makes=str(table.get("makes") or (METHODS[recipe].noun if recipe in METHODS else "")),
+        config=_table(table.get("config")),
+        run=_table(table.get("run")),
+        evaluation=evaluation,
+        began=began,
+        said=[line for line in log if "said" in line or "error" in line],
+        state=state,
+        stages=_stages(metrics, held),
+        planned=evaluation.get("steps") or (_counts(began[-1]["began"].get("steps")) if began else {}),
+        rates=_rates(log),
+        controls=[line for line in metrics if "control" in line],
+        dropped=int(max(_amount(line.get("dropped")) for line in (held, *metrics))),
+        step=max([int(_amount(checkpoint.get("step"))), *(line["step"] for line in metrics)]),
+        saved=int(_amount(checkpoint["step"])) if "step" in checkpoint else None,
+        seconds=evaluation.get("seconds") or _amount(held.get("seconds")),
+        written=max(
+            p.stat().st_mtime for n in ("config.toml", "metrics.jsonl", "log.jsonl") if (p := folder / n).exists()
+        ),
+    )
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """The run.json of a checkpoint, {} for a damaged one."""
+    try:
+        return unsealed(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _evaluation(folder: Path) -> dict[str, Any]:
+    """`evaluation.json`; what is of another type than it should be is left out."""
+    kinds = {"rows": dict, "definitions": dict, "remarks": dict, "seeds": list}
+    found = {k: v for k, v in _json(folder / "evaluation.json").items() if isinstance(v, kinds.get(k, object))}
+    for key in {"definitions", "remarks"} & found.keys():
+        found[key] = {name: text for name, text in found[key].items() if isinstance(text, str)}
+    found |= {"steps": _counts(found.get("steps")), "seconds": _amount(found.get("seconds"))} if found else {}
+    if "rows" in found:
+        found["rows"] = {row: dict(_numbers(v)) for row, v in found["rows"].items() if isinstance(v, dict)}
+    return found
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Lines of a log, without those of a step that cannot be."""
+    return [line for line in read_log(path)[0] if 0 <= line["step"] < MOST]
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """The value where it is a table, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def _counts(value: Any) -> dict[str, int]:
+    """Stage -> steps, of what a file says of them."""
+    return {name: int(_amount(steps)) for name, steps in _table(value).items()}
+
+
+def _amount(value: Any) -> float:
+    """A number of steps or seconds, 0 for what cannot be one."""
+    return value if isinstance(value, int | float) and 0 <= value < MOST else 0
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = from_json(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return _table(found)
+
+
+def _stages(metrics: list[dict[str, Any]], held: dict[str, Any]) -> list[Stage]:
+    """Stages in their order. A validation belongs to the stage that the line before it logged."""
+    stages: list[Stage] = []
+    early: dict[str, Curve] = {}  # validations before the stage's first line
+    for line in metrics:
+        step = line["step"]
+        if isinstance(line.get("validation"), dict):
+            into = stages[-1].validation if stages else early
+            if stages:
+                stages[-1].last = max(stages[-1].last, step)
+            for name, value in _numbers(line["validation"]):
+                into.setdefault(name, []).append((step, value))
+        elif isinstance(line.get("stage"), str):
+            if not stages or stages[-1].name != line["stage"]:
+                first = stages[-1].last if stages else 0
+                stages.append(Stage(line["stage"], first, step, validation=early))
+                early = {}
+            stages[-1].last = step
+            for name, value in _numbers(line):
+                if name not in ("step", "dropped"):
+                    stages[-1].curves.setdefault(name, []).append((step, value))
+    for stage in stages:
+        stage.stopped = f"stopped/{stage.name}" in held
+        step, value = (dict(_numbers(held)).get(f"best_{what}/{stage.name}") for what in ("step", "value"))
+        if step is not None and value is not None:
+            stage.best = int(_amount(step)), value
+    return stages
+
+
+def _numbers(line: dict[str, Any]) -> list[tuple[str, float]]:
+    numbers = [(k, v) for k, v in line.items() if isinstance(v, float) or (type(v) is int and abs(v) < 1 << 63)]
+    return [(k, float(v)) for k, v in numbers]
+
+
+def _rates(log: list[dict[str, Any]]) -> dict[str, Curve]:
+    """Learning rates by network; of a resumed run the newest line of a step counts."""
+    found: dict[str, dict[int, float]] = {}
+    for line in log:
+        if isinstance(line.get("rates"), dict):
+            for name, value in _numbers(line["rates"]):
+                found.setdefault(name, {})[line["step"]] = value
+    return {name: sorted((float(s), v) for s, v in values.items()) for name, values in found.items()}
+
+
+def _title(recipe: str, title: str) -> str:
+    """With its own name before it for a method that is not ours, which may be a changed copy of one."""
+    return title if title and recipe in METHODS else f"{recipe}: {title}".removesuffix(": ")
+
+
+def when(moment: str | float) -> str:
+    """A time of the log, or one in seconds, as people read it."""
+    try:
+        text = isinstance(moment, str)
+        value = datetime.datetime.fromisoformat(moment) if text else datetime.datetime.fromtimestamp(float(moment))
+    except (ValueError, TypeError, ArithmeticError, OSError):
+        return str(moment)
+    return value.strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,85 @@
+"""`log.jsonl` of a run: when and where it began, what it said in the terminal, its learning rates, how it ended.
+
+Each line has `time` and `step`, and one of `began` (command, commit, machine, steps by stage), `said` (a line of text), `rates`
+(network -> learning rate, when one has changed), `error` (a line of text) and `finished`. A resumed run adds to it.
+"""
+
+import contextlib
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from multigen.console import listeners
+from multigen.engine import Callback
+from multigen.engine.distributed import rank
+from multigen.engine.evaluation import Evaluation
+from multigen.runs.record import record
+from multigen.storage.files import to_json
+
+__all__ = ["History"]
+
+
+class History(Callback):
+    """Writes `log.jsonl`, on the first rank. What is said before the run has a folder is written when it has one."""
+
+    def __init__(self):
+        self.trainer: Any = None
+        self._begun = False
+        self._waiting: list[dict[str, Any]] = []
+        self._rates: dict[str, float] = {}
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of the run, once it has one."""
+        return getattr(self.trainer, "folder", None)
+
+    def on_checkpoint(self, trainer: Any, folder: Path) -> None:
+        self._begin()
+
+    def on_step(self, trainer: Any) -> None:
+        if trainer.index % trainer.run.log_every == 0 or trainer.index == trainer.stage.steps:
+            groups = {name: o.param_groups[0] for name, o in trainer.updater.optimisers.items()}
+            trained = {name for update in trainer.stage.updates for name in update.trains}
+            rates = {name: float(f"{group['lr']:.4g}") for name, group in groups.items() if name in trained}
+            if rates != self._rates:
+                self._rates = rates
+                self._write(rates=rates)
+
+    @contextlib.contextmanager
+    def listening(self, trainer: Any) -> Iterator[None]:
+        """Keeps what is said while `trainer`, whose callback this is, runs; and how that ends: by an error, or `finished`."""
+        self.trainer = trainer
+        listeners.append(self._said)
+        try:
+            yield
+            self._write(finished=True)
+        except BaseException as error:
+            self._write(error=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            listeners.remove(self._said)
+
+    def _said(self, text: str) -> None:
+        self._write(said=text)
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            found = record(Evaluation(), [self.trainer])
+            self._write(began={key: found[key] for key in ("command", "commit", "machine", "steps")})
+            for line in self._waiting:
+                self._append(line)
+
+    def _write(self, **what: Any) -> None:
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        if self.folder is None:
+            self._waiting.append({"time": now, "step": 0, **what})
+        else:
+            self._begin()
+            self._append({"time": now, "step": self.trainer.step, **what})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        if self.folder is not None and rank() == 0:
+            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
+                file.write(to_json(line) + "\n")

@@ -1,0 +1,109 @@
+"""The evaluation as a table: this run's models apart from what they are compared with."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from multigen.metrics.names import direction, real, swept, trained
+
+__all__ = ["best_of", "definitions", "evaluation_table"]
+
+Rows = Mapping[str, Mapping[str, float]]
+WIDE = 8
+"""So many columns of models are read with ease; of more models each is a row instead."""
+
+
+def evaluation_table(rows: Rows) -> str:
+    """The table, the run's models before floors and baselines."""
+    own = [name for name in rows if trained(name)]
+    names = [*own, *(name for name in rows if name not in own)]
+    metrics = [m for m in dict.fromkeys(m for row in rows.values() for m in row) if not m.endswith("_std")]
+    body = _metrics_down(rows, names, own, metrics) if len(names) <= WIDE else _models_down(rows, names, own, metrics)
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="evaluation"><table>{body}</table></div>'
+
+
+def _metrics_down(rows: Rows, names: list[str], own: list[str], metrics: list[str]) -> str:
+    others = len(names) - len(own)
+    groups = (f'<th colspan="{len(own)}" class="group">this run</th>' if own else "") + (
+        f'<th colspan="{others}" class="group floor">for comparison</th>' if others else ""
+    )
+    heads = "".join(f'<th scope="col"{_kind(n)}>{_broken(n)}</th>' for n in names)
+    lines = [f"<thead><tr><td></td>{groups}</tr><tr><td></td>{heads}</tr></thead><tbody>"]
+    for metric in metrics:
+        cells = "".join(_cell(rows, n, metric) for n in names)
+        lines.append(f'<tr><th scope="row">{_broken(metric)}</th>{cells}</tr>')
+    return "".join([*lines, "</tbody>"])
+
+
+def _models_down(rows: Rows, names: list[str], own: list[str], metrics: list[str]) -> str:
+    heads = "".join(f'<th scope="col">{_broken(m)}</th>' for m in metrics)
+    lines = [f"<thead><tr><td></td>{heads}</tr></thead>"]
+    for title, group in (("this run", own), ("for comparison", [n for n in names if n not in own])):
+        kind = "" if group is own else ' class="floor"'
+        head = f'<tr><th scope="rowgroup" class="group">{title}</th><td colspan="{len(metrics)}"></td></tr>'
+        lines += [f"<tbody{kind}>{head}"] if group else []
+        for n in group:
+            cells = "".join(_cell(rows, n, m) for m in metrics)
+            lines.append(f'<tr><th scope="row">{escape(n)}</th>{cells}</tr>')
+        lines += ["</tbody>"] if group else []
+    return "".join(lines)
+
+
+def _kind(name: str) -> str:
+    return "" if trained(name) else ' class="floor"'
+
+
+def _broken(name: str) -> str:
+    """A long name may be broken after a slash and between words."""
+    return escape(name).replace("/", "/<wbr>").replace("_", "_<wbr>")
+
+
+def _cell(rows: Rows, name: str, metric: str) -> str:
+    value = rows[name].get(metric)
+    if value is None:
+        return f'<td{_kind(name)}><span class="muted">-</span></td>'
+    digits = _digits([row[metric] for row in rows.values() if metric in row])
+    text = f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    if (deviation := rows[name].get(f"{metric}_std")) is not None:
+        text += f' <span class="muted">± {deviation:.{digits}f}</span>'
+    if name in best_of(rows, metric):
+        text = f"<mark>{text}</mark>"
+    return f"<td{_kind(name)}>{text}</td>"
+
+
+def _digits(values: list[float]) -> int:
+    """Decimals that give about four digits of the largest."""
+    largest = max((abs(v) for v in values if v == v and abs(v) != float("inf")), default=0.0)
+    return next((d for d, bound in ((1, 100), (2, 10), (3, 1), (4, 0.01)) if largest >= bound), 6 if largest else 1)
+
+
+def best_of(rows: Rows, metric: str) -> list[str]:
+    """The run's models, as they sample by themselves (no " at 0.9"), with the best figure.
+
+    None where they are all the same, where a baseline other than real data is better, or where it is not said whether more or
+    less is better."""
+    sign = direction(metric)
+    found = {n: sign * row[metric] for n, row in rows.items() if metric in row}
+    mine = {n: v for n, v in found.items() if trained(n) and not swept(n)}
+    if not sign or len(set(mine.values())) < 2:
+        return []
+    top = max(mine.values())
+    beaten = any(v >= top for n, v in found.items() if not trained(n) and not real(n))
+    return [] if beaten else [n for n, v in mine.items() if v == top]
+
+
+def definitions(texts: Mapping[str, Any]) -> str:
+    """What each metric means; a clause that most of them share stands once, below."""
+    parts = {name: str(text).split("; ") for name, text in texts.items()}
+    counts: dict[str, int] = {}
+    for clauses in parts.values():
+        for clause in clauses[1:]:
+            counts[clause] = counts.get(clause, 0) + 1
+    shared = [clause for clause, n in counts.items() if n > max(2, len(parts) / 2)]
+    lines = []
+    for name, clauses in parts.items():
+        kept = [c for c in clauses if c not in shared]
+        star = " *" if len(kept) < len(clauses) else ""
+        lines.append(f"<dt>{_broken(name)}</dt><dd>{escape('; '.join(kept))}{star}</dd>")
+    below = f'<p class="muted">* {escape("; ".join(shared))}</p>' if shared else ""
+    return f"<dl>{''.join(lines)}</dl>{below}"

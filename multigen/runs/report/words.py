@@ -1,0 +1,105 @@
+"""What the report says in words: how the run stands, what follows from its figures, what went wrong."""
+
+import math
+from html import escape
+
+from multigen.runs.facts import Facts, Stage, when
+from multigen.runs.report.usage import resume_command
+
+__all__ = ["chosen_metric", "duration", "said", "state", "steps", "verdict", "warnings"]
+
+FEW = 12
+"""Lines of what a run said that are shown unfolded."""
+
+
+def state(facts: Facts) -> str:
+    """Whether it finished; if not, where it stands and the command that goes on. Of several seeds, the first that has not."""
+    if facts.state == "finished":
+        return f'<p class="state good"><b>Finished</b> after {steps(facts)} in {duration(facts.seconds)}</p>'
+    if facts.seeds:
+        run = next(run for run in facts.seeds if run.state != "finished")
+        return f"<p>{escape(run.folder.name)}:</p>{state(run)}"
+    where = f"step {facts.step:,}" + (f" of stage {escape(facts.stages[-1].name)}" if facts.stages else "")
+    start = (
+        f"step {facts.saved:,}, the last checkpoint" if facts.saved is not None else "the beginning; no checkpoint yet"
+    )
+    last = f"Stopped at {where}" if facts.state == "error" else f"Not finished: last heard of at {where}"
+    note = "" if facts.state == "error" else " If it is no longer running, it goes on with:"
+    return (
+        f'<p class="state bad"><b>{last}</b>, {escape(when(facts.written))}.{note}</p>'
+        f'<pre class="command">{escape(resume_command(facts))}</pre><p class="muted">It goes on from {start}.</p>'
+    )
+
+
+def steps(facts: Facts) -> str:
+    """How many were made, of several seeds by all of them."""
+    runs = facts.seeds or [facts]
+    return f"{sum(run.step or sum(run.planned.values()) for run in runs):,} steps"
+
+
+def verdict(facts: Facts) -> str:
+    """What follows from the figures: the run's own remarks, the verdict first; and which checkpoints were chosen."""
+    remarks = {str(k): str(v) for k, v in facts.evaluation.get("remarks", {}).items()}
+    order = sorted(remarks, key=lambda what: not what.startswith("verdict"))
+    lines = [f"<p><b>{escape(what.capitalize())}.</b> {escape(remarks[what])}</p>" for what in order]
+    for stage in facts.stages:
+        metric = chosen_metric(stage)
+        if stage.best is None or metric is None:
+            continue
+        curve = stage.validation[metric]
+        after = "" if curve[-1][0] == stage.best[0] else f"; the last had {curve[-1][1]:.4g}"
+        lines.append(
+            f"<p>Stage {escape(stage.name)}: the model of step {stage.best[0]:,} was chosen, with {escape(metric)} "
+            f"{stage.best[1]:.4g} on validation data, the best of {len(curve)} validations{after}.</p>"
+        )
+    return f'<div class="verdict">{"".join(lines)}</div>' if lines else ""
+
+
+def chosen_metric(stage: Stage) -> str | None:
+    """The validation metric that chose the stage's best checkpoint: the one that has its value at its step."""
+    return next((name for name, curve in stage.validation.items() if stage.best in curve), None)
+
+
+def warnings(facts: Facts) -> str:
+    """Errors, dropped updates, returns to a checkpoint, collapse, early stops, values that are not finite."""
+    found = [str(line["error"]) for line in facts.said if "error" in line][-1:] if facts.state == "error" else []
+    if facts.dropped:
+        found.append(f"{facts.dropped} updates were dropped, as their gradients were not finite.")
+    for line in facts.controls:
+        reason = str(line.get("reason", ""))
+        if line.get("control") == "lr" or "collapsed" in reason:
+            found.append(reason if reason.startswith("step ") else f"step {line['step']}: {reason}")
+    for stage in facts.stages:
+        if stage.stopped:
+            planned = facts.planned.get(stage.name)
+            of = f" of {planned:,}" if planned else ""
+            found.append(
+                f"Stage {stage.name} ended early, after {stage.last - stage.first:,}{of} steps: it got no better."
+            )
+        gaps = sorted(name for name, curve in stage.curves.items() if any(not math.isfinite(v) for _, v in curve))
+        if gaps:
+            found.append(f"Stage {stage.name}: values that are not finite in {', '.join(gaps)}.")
+    for run in facts.seeds:
+        found += [f"{run.folder.name}: {run.dropped} updates dropped"] if run.dropped else []
+    return f'<ul class="warnings">{"".join(f"<li>{escape(text)}</li>" for text in found)}</ul>' if found else ""
+
+
+def said(facts: Facts) -> str:
+    """The lines of the terminal that the run kept."""
+    lines = [
+        f"<li><time>{escape(when(str(line.get('time', ''))))}</time> <span>step {line['step']:,}</span> "
+        f"{escape(str(line.get('said') or line.get('error')))}</li>"
+        for line in facts.said
+    ]
+    if not lines:
+        return ""
+    block = f'<ul class="log">{"".join(lines)}</ul>'
+    return block if len(lines) <= FEW else f"<details><summary>{len(lines)} lines</summary>{block}</details>"
+
+
+def duration(seconds: float) -> str:
+    """40 s, 12 min, 3 h 05 min."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

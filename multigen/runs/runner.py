@@ -1,0 +1,150 @@
+"""What all recipes share: flags from a configuration, the run, the report."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from multigen.catalogue import METHODS
+from multigen.config import from_table, read_toml, to_table
+from multigen.console import exit_code, say
+from multigen.engine import Run, Trainer
+from multigen.engine.distributed import rank
+from multigen.engine.evaluation import Evaluation, mean_and_std
+from multigen.errors import ConfigError
+from multigen.runs.log import History
+from multigen.runs.options import cli
+from multigen.runs.record import program, record
+from multigen.runs.report import write_report
+from multigen.storage.files import write_json
+from multigen.storage.run_folder import find_run, new_folder
+
+__all__ = ["main", "parse", "report_on", "train", "train_by"]
+
+
+def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
+    """The command: exits with 0, or after one line that says what was wrong with 2."""
+    command = f"python -m multigen.recipes.{trainer.name}" if trainer.name in METHODS else program()
+    raise SystemExit(exit_code(lambda: train_by(sys.argv[1:], trainer, presets, command)))
+
+
+def train_by(args: Sequence[str], trainer: type[Trainer], presets: Mapping[str, Any], command: str) -> None:
+    """Trains as the words of a command line say, those behind `command`."""
+    config, run, seeds = parse(args, trainer.name, presets, command)
+    train(trainer, config, run, seeds)
+
+
+def parse(
+    args: Sequence[str], name: str, presets: Mapping[str, Any], command: str = "python -m multigen.recipes"
+) -> tuple[Any, Run, int]:
+    """Configuration, options and number of seeds from the words of a command line.
+
+    The base is the preset named first, else `default` where --data is given and `laptop` where not; the file of --config
+    overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
+    The usage text names `command`.
+    """
+    args = list(args)
+    preset = args.pop(0) if args and not args[0].startswith("-") else ""
+    if preset and preset not in presets:
+        raise ConfigError(f"preset {preset!r}: expected one of {', '.join(presets)}")
+    config = presets[preset or ("default" if _value(args, "--data") else "laptop")]
+    run = Run()
+    file = _value(args, "--config")
+    if resume := _value(args, "--resume"):
+        file = file or str(find_run(resume) / "config.toml")
+    if file:
+        table = read_toml(Path(file))
+        if table.get("recipe", name) != name:
+            raise ConfigError(f"{file} is a configuration of {table['recipe']!r}, this is {name!r}; give another file")
+        config = config if preset and resume else from_table(config, table.get("config", {}), file)
+        run = from_table(run, table.get("run", {}), file)
+    flags = dataclasses.make_dataclass(
+        "Flags",
+        [
+            ("method", Annotated[type(config), tyro.conf.arg(name="")], dataclasses.field(default=config)),
+            ("run", Annotated[Run, tyro.conf.arg(name="")], dataclasses.field(default=run)),
+            ("seeds", Annotated[int, tyro.conf.arg(help="Train with this many seeds, report mean and deviation.")], 1),
+            ("config", Annotated[str, tyro.conf.arg(help="A configuration file (TOML), overridden by flags.")], ""),
+        ],
+    )
+    parsed = cli(
+        flags,
+        command,
+        args,
+        prog=f"{command} [{'|'.join(presets)}]",
+        description=f"Presets: {', '.join(presets)}. Without one: default where --data is given, else laptop.",
+    )
+    return parsed.method, parsed.run, parsed.seeds
+
+
+def _value(args: Sequence[str], flag: str) -> str:
+    """Value of a flag that must be known before the others are read."""
+    for i, word in enumerate(args):
+        if word == flag and i + 1 < len(args):
+            return args[i + 1]
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2]
+    return ""
+
+
+def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tuple[Evaluation, Path, dict[str, Any]]:
+    """Trains and evaluates with `seeds` seeds, prints the table. Returns it, the run's folder and the content of its JSON."""
+    if seeds < 1:
+        raise ConfigError(f"seeds {seeds}: expected 1 or more")
+    if seeds > 1 and run.resume:
+        raise ConfigError(f"--seeds {seeds} with --resume: resume the runs of the seeds one by one")
+    out = run.out if seeds == 1 else new_folder(run.out, trainer.name, time.time())
+    trainers: list[Trainer] = []
+    for seed in range(run.seed, run.seed + seeds):
+        each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
+        trainers.append(_trained(trainer, config, each))
+        # The speed is measured once for all seeds.
+        config, run = trainers[0].config, dataclasses.replace(run, minutes=0.0)
+    folder = trainers[0].folder if seeds == 1 else trainers[0].folder.parent
+    evaluations = [t.evaluation for t in trainers]
+    evaluation = evaluations[0] if seeds == 1 else mean_and_std(evaluations)
+    content = record(evaluation, trainers)
+    if rank() == 0:
+        write_json(folder / "evaluation.json", content)
+        if seeds > 1:
+            _report(folder)
+        print(evaluation.table())
+        for what, text in evaluation.remarks.items():
+            print(f"\n{what}: {text}")
+        print(f"\n{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
+    return evaluation, folder, content
+
+
+def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
+    """One run, trained and evaluated; with its log and, however it ends, its report."""
+    history = History()
+    running = trainer(config, run, [history])
+    try:
+        with history.listening(running):
+            running.fit().evaluate()
+    finally:
+        if history.folder and rank() == 0:
+            _report(history.folder)
+    return running
+
+
+def _report(folder: Path) -> None:
+    try:
+        report_on(folder)
+    except Exception as error:  # whatever it is, no reason to lose what was trained, or to hide why training ended
+        say(
+            f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: multigen report {folder}"
+        )
+
+
+def report_on(folder: Path, out: Path | None = None) -> Path:
+    """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
+    files = [*folder.glob("config.toml"), *sorted(folder.glob("seed-*/config.toml"))]
+    recipe = read_toml(files[0]).get("recipe") if files else ""  # without one `write_report` says so
+    presets = import_module(f"multigen.recipes.{recipe}").PRESETS if recipe in METHODS else {}
+    return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)

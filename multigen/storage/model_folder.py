@@ -1,0 +1,68 @@
+"""`model/` of a run: what inference needs and nothing else: weights as safetensors, configuration, model card."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multigen.errors import CheckpointError
+from multigen.storage import hub
+from multigen.storage.files import aside, standing, write_flushed, writing_whole
+from multigen.storage.run_folder import find_newest
+from multigen.storage.tensors import load_tensors, to_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["find_model", "read_model", "write_model"]
+
+
+MODELS = [f"{folder}/config.json" for folder in ("model", aside(Path("model")))]
+"""A run with a model has one of these."""
+
+
+def find_model(path: str | Path) -> Path:
+    """The `model` folder at `path`: the folder itself, a run's, the newest complete one in a folder of runs, or of the hub
+    ("hf:owner/name")."""
+    if str(path).startswith(hub.PREFIX):
+        return hub.fetch(str(path))
+    path = standing(Path(path))
+    if (path / "config.json").exists():
+        return path
+    return standing(find_newest(path, MODELS, "model") / "model")
+
+
+def write_model(
+    folder: Path,
+    method: str,
+    config: Mapping[str, Any],
+    weights: Mapping[str, Mapping[str, "Tensor"]],
+    texts: Mapping[str, str],
+):
+    """Writes a model folder, whole or not at all, in place of the one that is there: NAME.safetensors for each network,
+    config.json, and text files, such as the model card."""
+    about = json.dumps({"method": method, "config": config}, indent=1) + "\n"
+    try:
+        with writing_whole(folder) as new:
+            for name, tensors in weights.items():
+                write_flushed(new / f"{name}.safetensors", to_bytes(tensors))
+            for name, text in {**texts, "config.json": about}.items():
+                write_flushed(new / name, text.encode())
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} cannot be written: {error.strerror}; make room, then go on with --resume"
+        ) from error
+
+
+def read_model(folder: Path) -> tuple[str, dict[str, Any], dict[str, dict[str, "Tensor"]]]:
+    """Method, configuration and weights by network of a model folder. Raises CheckpointError where they cannot be read."""
+    try:
+        about = json.loads((folder / "config.json").read_bytes())
+        method, config = about["method"], about["config"]
+        if not isinstance(method, str) or not isinstance(config, dict):
+            raise TypeError("expected a method's name and a table of its settings")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
+        ) from error
+    return method, config, {p.stem: load_tensors(p) for p in folder.glob("*.safetensors")}

@@ -1,0 +1,3 @@
+"""Networks for texts: generators and discriminators."""
+
+__all__: list[str] = []

@@ -1,0 +1,78 @@
+"""Discriminators of token sequences: one that reads whole sequences, one that judges at every token."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, pad, relu
+
+from multigen.errors import ConfigError
+from multigen.losses.adversarial import at_least_float32
+from multigen.text.networks.generators import shifted
+
+__all__ = ["PUBLISHED", "Convolutional", "Recurrent"]
+
+PUBLISHED = (
+    *((1, 100), (2, 200), (3, 200), (4, 200), (5, 200), (6, 100), (7, 100), (8, 100), (9, 100), (10, 100)),
+    *((15, 160), (20, 160)),
+)
+"""Width of a filter in tokens, and how many of it: SeqGAN's for sequences of 20 tokens, 1,720 in all."""
+
+
+class Convolutional(nn.Module):
+    """tokens (B, T) -> logit (B,): filters over time, their greatest answers, a highway layer. SeqGAN, section 3 (Kim 2014).
+
+    Args:
+        filters: pairs (tokens, how many).
+        dropout: share of the features dropped before the last layer while D is trained.
+    """
+
+    def __init__(self, vocabulary: int, embedding: int, filters: tuple[tuple[int, int], ...], dropout: float = 0.25):
+        super().__init__()
+        if not filters or min(itertools.chain(*filters)) < 1:
+            raise ConfigError(f"filters {filters}: expected pairs (tokens, how many) of 1 or more, such as 3 100 4 100")
+        self.drop, self.widest = dropout, max(width for width, _ in filters)
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.filters = nn.ModuleList(nn.Conv1d(embedding, count, width) for width, count in filters)
+        features = sum(count for _, count in filters)
+        self.gate, self.highway = nn.Linear(features, features), nn.Linear(features, features)
+        self.output = nn.Linear(features, 1)
+        nn.init.constant_(self.gate.bias, -2.0)  # at first most is carried through (Srivastava et al. 2015)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self._judge(tokens, self.drop if self.training else 0.0)
+
+    def score(self, tokens: Tensor) -> Tensor:
+        """P(real) of sequences (B, T), nothing dropped: (B,), in float32 at least."""
+        return torch.sigmoid(at_least_float32(self._judge(tokens, 0.0)))
+
+    def _judge(self, tokens: Tensor, drop: float) -> Tensor:
+        x = self.embedding(tokens).transpose(1, 2)  # (B, embedding, T)
+        x = pad(x, (0, max(0, self.widest - x.shape[2])))  # every filter fits at least once
+        h = torch.cat([relu(conv(x)).amax(2) for conv in self.filters], 1)  # (B, features)
+        g = torch.sigmoid(self.gate(h))
+        h = g * relu(self.highway(h)) + (1 - g) * h
+        return self.output(dropout(h, drop)).squeeze(1)  # (B,)
+
+    def penalty(self) -> Tensor:
+        """Half the squared norm of the last layer, which the paper's L2 regularisation keeps small."""
+        return (self.output.weight.square().sum() + self.output.bias.square().sum()) / 2
+
+
+class Recurrent(nn.Module):
+    """tokens (B, T) -> a number at each token (B, T), from the tokens up to it: an embedding, an LSTM, a linear layer.
+
+    As a discriminator (de Masson d'Autume et al. 2019, ScratchGAN, arXiv:1905.09922, section 3.1) it gives a logit at each token;
+    as a critic, `before=True`, it says what is to come before it has seen the token.
+    """
+
+    def __init__(self, vocabulary: int, embedding: int, width: int, before: bool = False):
+        super().__init__()
+        self.before = before
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.lstm = nn.LSTM(embedding, width, batch_first=True)
+        self.output = nn.Linear(width, 1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x, _ = self.lstm(self.embedding(shifted(tokens, 0) if self.before else tokens))  # (B, T, width)
+        return self.output(x).squeeze(2)  # (B, T)

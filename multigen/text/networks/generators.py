@@ -1,0 +1,229 @@
+"""Generators of token sequences. All have one interface, so that sampling, scoring and roll-outs are written once.
+
+    state = G.begin(8, length=20, room=14)   # 8 rows before their first token; 14 in the end, of up to 20 tokens
+    h, state = G.step(tokens, state)         # tokens (8,) -> features (8, H)
+    G.logits(h)                              # (8, V), of the tokens after them
+    state = G.branch(state, first=3, times=2)  # behind the 8 rows, the first 3 again, twice
+
+A state is the generator's own affair, and gone once it was given to `step` or `branch`: what they return may take its place in
+memory. `start` is the token that stands before the first one. Logits are asked for apart, since those of thousands of rows at
+once do not fit into a processor's cache.
+"""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multigen.errors import CheckpointError, ConfigError
+
+__all__ = ["LSTM", "Generator", "Transformer", "build_generator", "load_pretrained", "shifted"]
+
+
+class Generator(nn.Module):
+    """p(token | tokens before it)."""
+
+    start: int
+
+    def begin(self, n: int, length: int, room: int = 0) -> Any:
+        """The state of n rows in which nothing was read. They will read `length` tokens at most, and become `room` rows, if that
+        is more."""
+        raise NotImplementedError
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Reads one token a row, (B,): features (B, H) that `logits` takes, and the state after it."""
+        raise NotImplementedError
+
+    def branch(self, state: Any, first: int, times: int) -> Any:
+        """The state's rows, and behind them the first ones again, `times` times."""
+        raise NotImplementedError
+
+    def size(self, state: Any) -> int:
+        """Bytes of a state."""
+        raise NotImplementedError
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(..., H) -> logits of the next token, (..., V)."""
+        raise NotImplementedError
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, T) -> logits (B, T, V); those at t are of token t, given the tokens before it."""
+        raise NotImplementedError
+
+
+def shifted(tokens: Tensor, start: int) -> Tensor:
+    """tokens (B, T) -> what is read to predict them: the start token and all but the last, (B, T)."""
+    return torch.cat([torch.full_like(tokens[:, :1], start), tokens[:, :-1]], 1)
+
+
+class LSTM(Generator):
+    """Embedding, LSTM, linear layer; Yu et al. 2017 (SeqGAN), section 3, with one layer of 32 units."""
+
+    def __init__(self, vocabulary: int, embedding: int, width: int, layers: int = 1, start: int = 0):
+        super().__init__()
+        self.start, self.layers, self.width = start, layers, width
+        self.embedding = nn.Embedding(vocabulary, embedding)
+        self.lstm = nn.LSTM(embedding, width, layers, batch_first=True)
+        self.output = nn.Linear(width, vocabulary)
+        nn.init.normal_(self.embedding.weight, 0.0, 0.1)
+
+    def begin(self, n: int, length: int, room: int = 0) -> tuple[Tensor, Tensor]:
+        zero = self.output.weight.new_zeros(n, self.layers, self.width)
+        return zero, zero
+
+    def branch(self, state: tuple[Tensor, Tensor], first: int, times: int) -> tuple[Tensor, Tensor]:
+        h, c = (torch.cat([part, part[:first].repeat(times, 1, 1)]) for part in state)
+        return h, c
+
+    def size(self, state: tuple[Tensor, Tensor]) -> int:
+        return sum(part.nbytes for part in state)
+
+    def step(self, tokens: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        h, c = (part.transpose(0, 1).contiguous() for part in state)  # (layers, B, width)
+        x, (h, c) = self.lstm(self.embedding(tokens[:, None]), (h, c))  # (B, 1, width)
+        return x[:, 0], (h.transpose(0, 1), c.transpose(0, 1))
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.output(features)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x, _ = self.lstm(self.embedding(shifted(tokens, self.start)))  # (B, T, width)
+        return self.output(x)
+
+
+class Transformer(Generator):
+    """A causal language model of the transformers library; its state is the cache of keys and values (`kv_cache`).
+
+    Dropout is off: sampling and scoring must see one policy.
+
+    Args:
+        model: any whose logits are one layer on its last hidden states, such as GPT2LMHeadModel.
+        start: the token that stands before the first one.
+
+    Raises:
+        ConfigError: the model's logits are not that.
+    """
+
+    def __init__(self, model: Any, start: int):
+        super().__init__()
+        self.model, self.start = model, start
+        # The argument's name depends on the model and on the version of the library.
+        names = inspect.signature(model.base_model.forward).parameters
+        self.cache = "cache" if "cache" in names else "past_key_values"
+        if model.device.type != "meta":  # no numbers, which `multigen.tasks.loading` asks for
+            self._check()
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+            elif isinstance(getattr(module, "attention_dropout", None), float):
+                module.attention_dropout = 0.0
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        """Raises ConfigError where the model's logits are not those of `forward`."""
+        token = torch.tensor([[self.start]], device=self.model.device)
+        plain, ours = self.model.eval()(input_ids=token, use_cache=False).logits, self(token)
+        if not torch.allclose(plain, ours, atol=1e-4):
+            raise ConfigError(
+                f"{type(self.model).__name__}: its logits are more than one layer on its last hidden states; give another model"
+            )
+
+    @classmethod
+    def gpt2(cls, vocabulary: int, width: int, layers: int, heads: int, length: int, start: int) -> "Transformer":
+        """GPT-2's network in any size, untrained. ConfigError where `width` does not divide into `heads`.
+
+        Attention of short texts is faster unfused (the fused kernel's gradient takes 40 % of a step on a CPU), and
+        gelu_pytorch_tanh is GPT-2's own function in one pass over memory: together half the time of a step.
+        """
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        if width % heads:
+            raise ConfigError(f"width {width}: it does not divide into {heads} heads; take a multiple of {heads}")
+        config = GPT2Config(
+            vocab_size=vocabulary, n_embd=width, n_layer=layers, n_head=heads, n_positions=length + 1,
+            bos_token_id=start, eos_token_id=start, attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0,
+            activation_function="gelu_pytorch_tanh",
+        )  # fmt: skip
+        model = GPT2LMHeadModel(config)
+        model.set_attn_implementation("eager")
+        return cls(model, start)
+
+    def begin(self, n: int, length: int, room: int = 0) -> Any:
+        from multigen.text.networks.kv_cache import Room
+
+        return Room(max(n, room), length)
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        out = self.model.base_model(input_ids=tokens[:, None], use_cache=True, **{self.cache: state})
+        return out.last_hidden_state[:, -1], state
+
+    def branch(self, state: Any, first: int, times: int) -> Any:
+        state.branch(first, times)
+        return state
+
+    def size(self, state: Any) -> int:
+        return state.nbytes
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.model.get_output_embeddings()(features)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        out = self.model.base_model(input_ids=shifted(tokens, self.start), use_cache=False)
+        return self.logits(out.last_hidden_state)
+
+
+def load_pretrained(name: str, start: int) -> Transformer:
+    """A causal model of the transformers library, by name or folder; safetensors only, and no code of the model's own.
+
+    Raises ConfigError where it cannot be had.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"pretrained {name!r}: no causal model there ({reason}); give a folder with config.json and model.safetensors, or a "
+            "name that can be downloaded"
+        ) from error
+    return Transformer(model.float(), start)
+
+
+def build_generator(c: Any, described: Path | None = None) -> Generator:
+    """G of a configuration; a pretrained one that was trained on from `described`, the file of its model folder on its shape."""
+    if c.network == "lstm":
+        return LSTM(c.tokens, c.embedding, c.width, c.layers, c.start)
+    if c.network == "transformer":
+        return Transformer.gpt2(c.tokens, c.width, c.layers, c.heads, c.length, c.start)
+    if described is not None:
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        try:
+            about = AutoConfig.for_model(**json.loads(described.read_text(encoding="utf-8")))
+            model = AutoModelForCausalLM.from_config(about, trust_remote_code=False)
+        except Exception as error:  # as many kinds as there are models
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{described} describes no model ({reason}); copy the model folder anew") from error
+        return Transformer(model, c.start)
+    if not c.pretrained:
+        raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
+    G = load_pretrained(c.pretrained, c.start)
+    if (most := G.model.get_input_embeddings().num_embeddings) < c.tokens:
+        raise ConfigError(
+            f"tokenizer of {c.tokens} tokens: {c.pretrained} has {most}; give the tokenizer that it was trained with"
+        )
+    if most > c.tokens:  # entries that no token has, which must not be drawn
+        G.model.resize_token_embeddings(c.tokens)
+    check_length(G, c.length)
+    return G
+
+
+def check_length(G: Generator, length: int) -> None:
+    """Raises ConfigError where texts of so many tokens are longer than a transformer can read."""
+    most = getattr(G.model.config, "max_position_embeddings", length) if isinstance(G, Transformer) else length
+    if length > most:
+        raise ConfigError(f"length {length}: the model reads {most} tokens at most; give a --length up to that")

@@ -1,0 +1,3 @@
+"""Texts: one file per method."""
+
+__all__: list[str] = []

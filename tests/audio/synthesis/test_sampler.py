@@ -1,0 +1,209 @@
+"""Using a trained generator of sounds: tensors, files, what is shown; `multigen sample`."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import multigen
+from multigen.audio import WaveGANConfig
+from multigen.audio.drums import drum
+from multigen.audio.files import read_sound, write_sound
+from multigen.audio.plots import draw
+from multigen.audio.synthesis import wavegan
+from multigen.audio.synthesis.sampler import Sampler, joined
+from multigen.config import to_table
+from multigen.errors import DataError
+from multigen.storage.model_folder import write_model
+from tests import tiny
+
+PLAIN = WaveGANConfig(length=1024, latent=4, width=2, labels="none")
+CLASSES = replace(PLAIN, labels="", classes=("kick", "snare"), conditional=True)
+
+
+def model(folder: Path, config: WaveGANConfig) -> Path:
+    """A run's folder that holds a model of untrained weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = wavegan.Generator(config)
+    write_model(folder / "model", "wavegan", to_table(config), {"G": network.state_dict()}, {"README.md": "a card"})
+    return folder
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        assert picture.mode == "L"
+        return np.asarray(picture)
+
+
+class Echo(nn.Module):
+    """z (B, 64) as a sound (B, 1, 64), some of it beyond -1..1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        return z[:, None]
+
+
+# ---------------------------------------------------------------------------------------------------- tensors
+
+
+def test_samples_are_clamped_and_begin_with_those_of_a_smaller_number() -> None:
+    sampler = Sampler(Echo(), 64, batch=4)
+    found = sampler.sample(9, seed=2)
+    assert found.shape == (9, 1, 64) and found.dtype == torch.float32
+    assert found.abs().max() == 1
+    assert torch.equal(found, sampler.latents(9, seed=2)[:, None].clamp(-1, 1))
+    assert torch.equal(sampler.sample(3, seed=2), found[:3])
+
+
+def test_sounds_are_joined_with_a_tenth_of_a_second_between() -> None:
+    sounds = torch.rand(3, 2, 50) + 1
+    found = joined(sounds, 100)
+    assert found.shape == (2, 3 * 60)
+    for i, sound in enumerate(sounds):
+        assert torch.equal(found[:, 60 * i : 60 * i + 50], sound)
+        assert found[:, 60 * i + 50 : 60 * i + 60].abs().max() == 0
+
+
+def test_a_picture_shows_the_waveform_above_the_spectrogram() -> None:
+    time = torch.arange(4000) / 8000
+    low, high = ((2 * np.pi * f * time).sin()[None] for f in (200.0, 3000.0))
+    half = torch.cat([torch.zeros(2000), torch.ones(2000) / 2])[None]
+    sheet = np.asarray(draw(torch.stack([low, high, half]), 8000, columns=3))
+    assert sheet.shape == (96, 3 * 166 - 6) and (sheet[:, 160:166] == 255).all()
+    spectra = [sheet[32:, 166 * i : 166 * i + 160].astype(int) for i in range(2)]
+    brightest = [np.bincount(s.argmax(0)).argmax() for s in spectra]
+    assert brightest[0] > 50 and brightest[1] < 20  # low frequencies at the bottom
+    wave = sheet[:32, 332:492]
+    lines = [np.flatnonzero(wave[:, x] == 0).mean() for x in (40, 120)]
+    assert lines == [16, 8]  # silence in the middle, .5 a quarter of the height above
+    pairs = np.asarray(draw(torch.stack([low, high]), 8000, below=torch.stack([high, low])))
+    assert pairs.shape == (2 * (192 + 6) - 6, 160)
+    assert np.array_equal(pairs[96:192], sheet[:, 166:326]) and np.array_equal(pairs[:96], sheet[:, :160])
+
+
+def test_a_quiet_sound_has_as_bright_a_spectrogram_and_near_silence_a_dark_one() -> None:
+    sound = drum("snare", 1).reshape(1, -1)
+    noise = torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+    loud, quiet = (np.asarray(draw((x * sound)[None], 8000))[32:].astype(int) for x in (1.0, 0.05))
+    assert loud.max() > 250 and np.abs(loud - quiet).max() <= 1
+    for level, least, most in ((0.1, 250, 255), (1e-4, 20, 130), (1e-6, 0, 0), (0.0, 0, 0)):
+        assert least <= np.asarray(draw((level * noise)[None], 8000))[32:].max() <= most
+
+
+def test_the_nearest_recording_is_the_one_copied(drum_folder: Path) -> None:
+    sampler = Sampler(nn.Identity(), 4)
+    with pytest.raises(DataError, match="configuration is not known; load it from a model folder"):
+        sampler.nearest(torch.zeros(1, 1, 1024))
+    sampler.config = replace(PLAIN, data=str(drum_folder), hold=0)
+    from multigen.audio.datasets import open_sets
+
+    train = open_sets(sampler.config).train.items
+    assert torch.equal(sampler.nearest(0.9 * train[[5, 40, 2]]), train[[5, 40, 2]])
+
+
+# ---------------------------------------------------------------------------------------------------- multigen sample
+
+
+def test_sample_writes_sounds_and_shows_them_above_the_nearest_recordings(
+    tmp_path: Path, drum_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = model(tmp_path / "run", replace(CLASSES, data=str(drum_folder)))
+    out = tmp_path / "new" / "out"
+    words = ["sample", "--model", run, "-n", "6", "--seed", "3", "--class", "snare", "--out", out]
+    assert tiny.multigen(words) == 0
+    sheet = tmp_path / "new" / "out-preview.wav"
+    said = f"6 sounds in {out}, the first of them together in {sheet}; its picture has the nearest training recording"
+    assert capsys.readouterr().out == f"{said} below each\n"
+    assert sorted(p.name for p in out.iterdir()) == [f"{i:04d}.wav" for i in range(6)]
+    expected = multigen.load(str(run)).sample(6, seed=3, label="snare")
+    for i, sound in enumerate(expected):
+        found, rate = read_sound(out / f"{i:04d}.wav")
+        assert rate == 8000 and found.shape == (1, 1024)
+        torch.testing.assert_close(found, sound, rtol=0, atol=1 / 32768)
+    together, _ = read_sound(sheet)
+    torch.testing.assert_close(together, joined(expected, 8000), rtol=0, atol=1 / 32768)
+    picture = pixels(sheet.with_suffix(".png"))
+    assert picture.shape == (3 * (192 + 6) - 6, 2 * 166 - 6)
+    tile = np.asarray(draw(expected[:1], 8000))
+    nearest = np.asarray(draw(multigen.load(str(run)).nearest(expected[:1]), 8000))
+    assert np.array_equal(picture[:96, :160], tile) and np.array_equal(picture[96:192, :160], nearest)
+
+
+def test_sample_without_the_recordings_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, table = tmp_path / "sounds", tmp_path / "table.csv"
+    folder.mkdir()
+    for i, sound in enumerate(drum("tom", 8)):
+        write_sound(folder / f"{i}.wav", sound, 8000)
+    table.write_text("file,label\n" + "".join(f"{i}.wav,{'ab'[i % 2]}\n" for i in range(8)))
+    there = "its picture has the nearest training recording below each"
+    gone = "no training recordings are beside them in its picture: "
+    config = replace(PLAIN, data=str(folder))
+    run, labelled = model(tmp_path / "run", config), model(tmp_path / "other", replace(config, labels=str(table)))
+    rows = {there: 192, gone: 96}
+
+    def sampled(run: Path) -> str:
+        assert tiny.multigen(["sample", "--model", run, "-n", "2", "--out", tmp_path / "out"]) == 0
+        printed = capsys.readouterr()
+        (said,) = [text for text in rows if f"; {text}" in printed.out]
+        assert pixels(tmp_path / "out-preview.png").shape[0] == 2 * (rows[said] + 6) - 6 and printed.err == ""
+        return said
+
+    assert sampled(labelled) == sampled(run) == there
+    of_the_hub = multigen.load(str(run))
+    of_the_hub.origin = {"model": "hf:somebody/drums"}
+    with pytest.raises(DataError, match="folders that a model of the hub names are not read"):
+        of_the_hub.nearest(of_the_hub.sample(2))
+    table.unlink()
+    assert sampled(labelled) == gone
+    shutil.rmtree(folder)
+    assert sampled(run) == gone
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "message"),
+    [
+        (CLASSES, ["--class", "tom"], "class 'tom' was never trained; choose from kick, snare"),
+        (PLAIN, ["--class", "kick"], "class 'kick': the model was trained without classes"),
+        (PLAIN, ["-n", "0"], "0 sounds are asked for; expected 1 or more"),
+        (PLAIN, ["--out", "file"], "cannot be written"),
+        (
+            PLAIN,
+            ["-n", "1", "--out", "older"],
+            "1 other samples would stay in it, such as 0007.wav; give another folder",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_named_in_one_line(
+    config: WaveGANConfig,
+    words: list[Any],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = model(Path("run"), config)
+    Path("file").touch()
+    Path("older").mkdir()
+    Path("older/0007.wav").touch()
+    assert tiny.multigen(["sample", "--model", run, *words]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1 and printed.out == ""
+    assert message in printed.err
+    assert not [*tmp_path.glob("*-preview.*")] and not Path("samples").exists()
+
+
+def test_sounds_do_not_turn_into_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = model(tmp_path / "run", PLAIN)
+    assert tiny.multigen(["interpolate", "--model", run, "--out", tmp_path / "walk.gif"]) == 2
+    assert "expected a model that makes pictures from noise, but it makes sounds" in capsys.readouterr().err

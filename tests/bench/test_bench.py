@@ -1,0 +1,375 @@
+"""The command `bench`: the schema of recipes, figures that are met and missed, several recipes, quick runs."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+import torch
+
+from multigen.bench import quick
+from multigen.bench.recipe import summary
+from multigen.cli import bench as command
+from multigen.cli.bench import merged
+from multigen.engine import Run
+from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
+from multigen.image.synthesis.gan import PRESETS, GANTrainer
+from multigen.text.synthesis.seqgan import SeqGANConfig
+from tests.tiny import KEYS, SETTINGS, multigen, photos
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    """A recipe that trains in a second, in `folder`/mine.toml."""
+    folder.mkdir(exist_ok=True)
+    data = str(folder / "photos" if (folder / "photos").exists() else photos(folder / "photos"))
+    table = {"recipe": "srgan", "preset": "tiny", "config": {"data": data, "test": [data], **SETTINGS}}
+    (folder / "mine.toml").write_text(tomli_w.dumps({**table, "run": {"seed": 3, "precision": "fp32"}, **changes}))
+    return folder / "mine.toml"
+
+
+def bench(path: Path, *words: str | Path) -> int:
+    return multigen(["bench", path, "--device", "cpu", "--runs", path.parent / "runs", *words])
+
+
+def reach(row: str, metric: str, **bound: float) -> dict[str, Any]:
+    """Of a target or of an expected figure."""
+    return {"row": row, "metric": f"photos/{metric}", **bound}
+
+
+def lines(capsys: pytest.CaptureFixture[str], beginning: str) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith(beginning)]
+
+
+def test_a_recipe_is_run_and_its_result_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    targets = [reach("bicubic", "psnr_y", at_least=5), reach("adversarial/last", "efficientnet_lite0", at_most=9)]
+    expect = [reach("bicubic", "psnr_y", value=20, tolerance=15)]
+    path = written(tmp_path, reach=targets, expect=expect, budget={"minutes": 5})
+    assert bench(path) == 0
+    content = json.loads((tmp_path / "results" / "mine.json").read_text())
+    assert list(content) == KEYS
+    assert content["command"] == f"multigen bench {path}"
+    assert (content["recipe"], content["status"], content["seeds"]) == ("srgan", "ok", [3])
+    own = json.loads((tmp_path / "runs" / "mine" / "evaluation.json").read_text())
+    assert content["rows"] == own["rows"]
+    saved = tomllib.loads((tmp_path / "runs" / "mine" / "config.toml").read_text())
+    assert saved["config"]["pretrain_steps"] == SETTINGS["pretrain_steps"] and saved["run"]["seed"] == 3
+    printed = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("ok ") for line in printed) == 4
+    assert not any(line.startswith("MISSED") for line in printed)
+    assert printed[-1].split()[0] == "mine" and printed[-1].split()[-1] == "ok"
+    assert "1 of 1" in printed[-1] and "3 of 3" in printed[-1]
+
+
+@pytest.mark.parametrize(
+    ("missed", "line"),
+    [
+        ({"reach": [reach("bicubic", "psnr_y", at_least=99)]}, "at least 99"),
+        ({"reach": [reach("pretrain/last", "ssim_y", at_most=-1)]}, "at most -1"),
+        ({"expect": [reach("bicubic", "psnr_y", value=99, tolerance=0.5)]}, "expected 99 ± 0.5"),
+        ({"budget": {"minutes": 1e-9}}, "at most 1e-09"),
+    ],
+)
+def test_what_is_missed_ends_with_1(
+    tmp_path: Path, missed: dict[str, Any], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(written(tmp_path, **missed), "--out", tmp_path / "there") == 1
+    found = lines(capsys, "MISSED")
+    assert len(found) == 1 and line in found[0]
+    assert json.loads((tmp_path / "there" / "mine.json").read_text())["status"] == "ok"  # measured all the same
+
+
+def test_without_a_gpu_the_result_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    path = written(tmp_path, needs="gpu")
+    assert bench(path) == 0
+    content = json.loads((tmp_path / "results" / "mine.json").read_text())
+    assert list(content) == KEYS
+    assert content["status"].startswith("not run: ") and "GPU" in content["status"]
+    assert (content["rows"], content["seeds"], content["command"]) == ({}, [], f"multigen bench {path}")
+    assert not (tmp_path / "runs").exists()
+    assert "not run" in capsys.readouterr().out
+
+
+def test_what_was_measured_on_a_gpu_is_not_overwritten_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    path = written(tmp_path, needs="gpu")
+    (tmp_path / "results").mkdir()
+    measured = {"status": "ok", "seeds": [0], "seconds": 9.0, "rows": {"bicubic": {"psnr_y": 28.4}}}
+    (tmp_path / "results" / "mine.json").write_text(json.dumps(measured))
+    assert bench(path) == 0
+    assert json.loads((tmp_path / "results" / "mine.json").read_text()) == measured
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"novel": 1}, "unknown field 'novel'"),
+        ({"recipe": "stylegan9"}, "recipe 'stylegan9'; expected one of srgan"),
+        ({"preset": "huge"}, "preset 'huge'; expected one of tiny, laptop, default, paper"),
+        ({"needs": "tpu"}, "needs 'tpu'; expected gpu"),
+        ({"seeds": "3"}, "seeds = '3'; expected int"),
+        ({"config": {"stepz": 1}}, "unknown field 'stepz'"),
+        ({"variants": {"a": {"stepz": 1}}}, "variants.a: unknown field 'stepz'"),
+        ({"config": {"content": "vgg99"}}, "vgg99"),
+        ({"run": {"speed": 1}}, "unknown field 'speed'"),
+        ({"reach": [{"row": "bicubic", "at_lest": 1}]}, "unknown field 'at_lest'"),
+        ({"reach": [{"row": "bicubic", "at_least": "much"}]}, "at_least = 'much'; expected float"),
+        ({"expect": [{"row": "bicubic", "about": 1}]}, "unknown field 'about'"),
+        ({"expect": [{"row": "bicubic", "tolerance": "some"}]}, "tolerance = 'some'; expected float"),
+        ({"expect": [{"row": "bicubic", "metric": "photos/psnr_y", "tolerance": 0.1}]}, "value nan, tolerance 0.1"),
+        ({"expect": [{"value": 1, "tolerance": -0.1}]}, "value 1.0, tolerance -0.1"),
+        ({"budget": {"hours": 1}}, "unknown field 'hours'"),
+    ],
+)
+def test_a_recipe_is_checked(
+    tmp_path: Path, change: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, **change)
+    assert bench(path) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and message in said[0] and str(path) in said[0]
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "results").exists()
+
+
+def test_a_recipe_that_is_no_toml_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.toml").write_text("recipe = ")
+    for name in ("a.toml", "absent.toml"):
+        assert bench(tmp_path / name) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 1 and str(tmp_path / name) in said[0]
+
+
+def test_variants_are_trained_in_turn_and_their_rows_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    variants = {"plain": {}, "deeper": {"blocks": 2}}
+    path = written(tmp_path, variants=variants, reach=[reach("deeper/pretrain/last", "psnr_y", at_least=1)])
+    assert bench(path) == 0
+    content = json.loads((tmp_path / "results" / "mine.json").read_text())
+    own = {name: json.loads((tmp_path / "runs" / "mine" / name / "evaluation.json").read_text()) for name in variants}
+    assert content["rows"]["plain/adversarial/last"] == own["plain"]["rows"]["adversarial/last"]
+    assert content["rows"]["deeper/adversarial/last"] == own["deeper"]["rows"]["adversarial/last"]
+    assert content["rows"]["deeper/pretrain/last"] != content["rows"]["plain/pretrain/last"]
+    assert content["seconds"] == pytest.approx(sum(each["seconds"] for each in own.values()))
+    configs = [
+        tomllib.loads((tmp_path / "runs" / "mine" / name / "config.toml").read_text())["config"] for name in variants
+    ]
+    assert [config["blocks"] for config in configs] == [1, 2]
+
+
+def test_of_real_data_one_row_is_kept() -> None:
+    contents = {
+        name: {
+            "seconds": 1.0,
+            "definitions": {"fd": name},
+            "rows": {"real": {"fd": 0.1}, "real_training": {"is": 9.0}, "last": {"fd": fd}},
+        }
+        for name, fd in (("a", 2.0), ("b", 3.0))
+    }
+    rows = merged(contents)["rows"]
+    assert [*rows] == ["real", "real_training", "a/last", "b/last"]
+    assert rows["real"] == {"fd": 0.1} and rows["b/last"] == {"fd": 3.0}
+
+
+def test_a_figure_that_there_is_not_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, reach=[{"row": "pretrain/best", "metric": "psnr"}])
+    assert bench(path) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "'psnr'" in said and "bicubic" in said
+
+
+# -- several recipes ---------------------------------------------------------------------------------------------
+
+
+def several(folder: Path) -> list[Path]:
+    """Three recipes in `folder`: without a reachable figure, of data that are not there, and good."""
+    good = written(folder, config={"data": str(photos(folder / "photos")), **SETTINGS}).read_text()
+    names = ("a.toml", "b.toml", "c.toml")
+    texts = (
+        good + "\n[[reach]]\nrow = 'bicubic'\nmetric = 'embedded-held-out/psnr_y'\nat_least = 99.0\n",
+        good.replace(str(folder / "photos"), "absent"),
+        good,
+    )
+    for name, text in zip(names, texts, strict=True):
+        (folder / name).write_text(text)
+    return [folder / name for name in names]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """Stands in for the training of a recipe: what was asked to be trained, by folder and whether quickly."""
+    asked: list[tuple[str, bool]] = []
+
+    def train(path: Path, recipe: Any, device: str, folder: str, quick: bool) -> dict[str, Any]:
+        asked.append((folder, quick))
+        if recipe.config["data"] == "absent":
+            raise command.ConfigError("absent: no such file or folder")
+        if recipe.config["data"] == "a mistake":
+            raise ZeroDivisionError
+        content = {key: {} if key in ("steps", "definitions") else "" for key in KEYS}
+        rows = {"bicubic": {"embedded-held-out/psnr_y": 25.0}}
+        return {**content, "status": "ok", "seeds": [0], "seconds": 90.0, "rows": rows}
+
+    monkeypatch.setattr(command, "_trained", train)
+    return asked
+
+
+def test_what_fails_or_misses_does_not_stop_the_others(
+    tmp_path: Path, trained: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = several(tmp_path)
+    assert multigen(["bench", *paths, "--runs", "runs"]) == 2
+    assert trained == [(f"runs/{name}", False) for name in "abc"]
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [f"error: {paths[1]}: absent: no such file or folder"]
+    table = printed.out.splitlines()[-3:]
+    assert [line.split()[0] for line in table] == ["a", "b", "c"]
+    assert "0 of 1" in table[0] and "error: absent" in table[1] and table[2].split() == ["c", "1.5", "-", "-", "ok"]
+    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["a.json", "c.json"]
+    assert multigen(["bench", paths[0], paths[2]]) == 1
+    assert multigen(["bench", paths[2]]) == 0
+
+
+def test_a_mistake_of_ours_ends_one_recipe(
+    tmp_path: Path, trained: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = several(tmp_path)
+    paths[0].write_text(paths[2].read_text().replace(str(tmp_path / "photos"), "a mistake"))
+    assert multigen(["bench", paths[0], paths[2]]) == 2
+    printed = capsys.readouterr()
+    assert "Traceback" in printed.err and "ZeroDivisionError" in printed.err
+    assert printed.out.splitlines()[-1].split()[-1] == "ok"
+
+
+def test_an_outcome_is_a_plain_table() -> None:
+    nothing = {"met": 0, "missed": 0}
+    assert json.loads(json.dumps(summary("a", "ok", 90.0))) == {
+        "recipe": "a", "status": "ok", "minutes": 1.5, "expect": nothing, "reach": nothing, "budget": nothing,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["--check --quick", "--page page.md --check", "--page page.md --json"])
+def test_options_that_exclude_each_other_are_named(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert multigen(["bench", tmp_path / "none.toml", *words.split()]) == 2
+    said = capsys.readouterr().err
+    assert "do not go together" in said and all(word in said for word in words.split() if word.startswith("--"))
+
+
+def test_a_result_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert bench(written(tmp_path), "--out", tmp_path / "file") == 2
+    said = capsys.readouterr().err
+    assert "mine.json cannot be written" in said and "the run's folder has evaluation.json" in said
+    assert "Traceback" not in said
+
+
+def test_without_a_recipe_one_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert multigen(["bench"]) == 2
+    assert "no recipe given" in capsys.readouterr().err
+
+
+# -- results that are there --------------------------------------------------------------------------------------
+
+
+def test_results_are_checked_without_training(
+    tmp_path: Path, trained: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = several(tmp_path)
+    multigen(["bench", paths[0], paths[2]])
+    trained.clear()
+    capsys.readouterr()
+    assert multigen(["bench", paths[2], "--check"]) == 0
+    assert multigen(["bench", paths[0], "--check"]) == 1
+    assert lines(capsys, "MISSED") == ["MISSED  bicubic embedded-held-out/psnr_y 25.0000, at least 99"]
+    assert multigen(["bench", paths[0], paths[2], "--check", "--out", tmp_path / "nowhere"]) == 2
+    assert f"{tmp_path / 'nowhere' / 'c.json'} cannot be read as a result" in capsys.readouterr().err
+    assert not trained
+
+
+ODD = [
+    '{"status": "ok", "seeds": [0], "seconds": 1, "rows": ROWS}'.replace("ROWS", rows)
+    for rows in ('{"a": 1}', '{"a": {"b": []}}')
+]
+ODD += ['{"status": "ok", "seeds": [0], "seconds": 1e, "rows": {}}'.replace("1e", "1" + "0" * 400), "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"status": "ok", "rows": 3}', '{"status": "ok", "rows": {}}', *ODD])
+def test_a_damaged_result_is_named(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = several(tmp_path)[2]
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "c.json").write_text(text)
+    assert multigen(["bench", path, "--check"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and str(tmp_path / "results" / "c.json") in said[0]
+
+
+def test_outcomes_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, reach=[reach("bicubic", "psnr_y", at_least=99)])
+    assert bench(path, "--json") == 1
+    printed = capsys.readouterr()
+    (outcome,) = json.loads(printed.out)
+    assert (outcome["recipe"], outcome["status"], outcome["reach"]) == ("mine", "ok", {"met": 0, "missed": 1})
+    assert "MISSED" in printed.err and "bicubic" in printed.err
+
+
+def test_an_error_of_a_recipe_can_be_traced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(tmp_path / "absent.toml", "--traceback") == 2
+    assert "\nTraceback (most recent call last):\n" in capsys.readouterr().err
+
+
+# -- quick runs --------------------------------------------------------------------------------------------------
+
+
+def test_a_quick_run_leaves_results_alone_and_checks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quick, "MINUTES", 0.01)
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path, seeds=3, reach=[reach("bicubic", "psnr_y", at_least=99)])
+    assert bench(path, "--quick") == 0
+    assert not (tmp_path / "results").exists()
+    content = json.loads((tmp_path / "runs" / "quick" / "mine.json").read_text())
+    assert list(content) == [*KEYS, "quick"] and content["quick"] is True
+    assert content["command"] == f"multigen bench {path} --quick"
+    assert content["seeds"] == [0 + 3] and list(content["rows"]) == ["bicubic", "pretrain/last", "adversarial/last"]
+    printed = capsys.readouterr().out
+    assert "MISSED" not in printed and "quick: no figure was checked" in printed
+    assert bench(path, "--quick", "--out", tmp_path / "results", "--runs", tmp_path / "again") == 0
+    assert [p.name for p in (tmp_path / "results").iterdir()] == ["quick"]
+
+
+def test_a_quick_run_measures_little() -> None:
+    config = SeqGANConfig(samples=10_000, judge_steps=4, negatives=2_000, length=96, prompt=24)
+    short = quick.shortened(config)
+    assert (short.samples, short.judge_steps, short.test) == (50, 4, "")
+    assert short.prompt + 2 < short.length == quick.TOKENS
+    assert short.negatives < config.negatives and short.steps == config.steps
+    short = quick.shortened(SRGANConfig(test=("a", "b"), hold=0))
+    assert (short.test, short.hold, short.batch) == (("a",), 0, 8)
+
+
+def test_variants_share_the_minutes_of_a_quick_run_and_stages_are_validated_at_their_ends() -> None:
+    run = quick.hurried(Run(seed=3, validate_every=5), variants=2)
+    assert (run.seed, run.minutes) == (3, quick.MINUTES / 2)
+    assert min(run.validate_every, run.preview_every, run.save_every) > 10**6
+
+
+def test_a_quick_run_takes_few_of_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = GANTrainer(PRESETS["tiny"]).open_sets()
+    monkeypatch.setattr(quick, "TRAIN", 100)
+    monkeypatch.setattr(quick, "TEST", 40)
+    trainer: Any = quick.small(GANTrainer)
+    assert trainer(PRESETS["tiny"]).about() == GANTrainer(PRESETS["tiny"]).about()
+    sets = trainer(PRESETS["tiny"]).open_sets()
+    assert (len(sets.train), len(sets.test)) == (100, 40)
+    assert set(sets.train.names) <= set(whole.train.names) and set(sets.test.names) <= set(whole.test.names)
+    assert sets.train.classes == whole.train.classes
+    assert sets.validation is not None and whole.validation is not None
+    assert sets.validation.names == whole.validation.names
+    assert quick.small(SRGANTrainer) is SRGANTrainer

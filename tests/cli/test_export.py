@@ -1,0 +1,192 @@
+"""`multigen export`: what onnxruntime makes of the file is what torch makes of the model."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import multigen
+from multigen.catalogue import METHODS
+from multigen.cli import export
+from multigen.config import to_table
+from multigen.storage.model_folder import write_model
+from multigen.version import __version__
+from tests import tiny
+from tests.text.synthesis.test_writer import model as text_model
+
+onnx = pytest.importorskip("onnx", reason="the extra export is missing")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is missing")
+pytest.importorskip("onnxscript", reason="the extra export is missing")
+
+SMALL: dict[str, dict[str, Any]] = {
+    "gan": {"width": 8},
+    "dcgan": {"width": 2},
+    "wgan": {"width": 2},
+    "sngan": {"width": 4},
+    "r3gan": {"width": 8, "most": 8},
+    "wavegan": {"width": 2},
+    "specgan": {"width": 2},
+}
+CASES = [(method, conditional) for method in SMALL for conditional in (False, True)]
+
+
+def generator(folder: Path, method: str, conditional: bool) -> Path:
+    """A model folder of a method that makes items from noise, of untrained weights."""
+    module = import_module(METHODS[method].module)
+    audio = "audio" in module.__name__
+    settings: dict[str, Any] = {"latent": 6, "classes": ("cat", "dog"), "conditional": conditional, **SMALL[method]}
+    settings |= {} if audio else {"size": 32, "channels": 3}
+    config = replace(module.PRESETS["tiny"], **settings)
+    torch.manual_seed(0)
+    network = module.build_generator(config) if hasattr(module, "build_generator") else module.Generator(config)
+    write_model(folder / "model", method, to_table(config), {"G": network.state_dict()}, {})
+    return folder
+
+
+def exported(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, dict[str, str], str]:
+    """The session of what the command wrote, the file's metadata, and what the command said."""
+    out = run / "g.onnx"
+    assert tiny.multigen(["export", "--model", run, "--out", out]) == 0
+    assert sorted(path.name for path in run.iterdir()) == ["g.onnx", "model"]
+    onnx.checker.check_model(out)
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    return session, session.get_modelmeta().custom_metadata_map, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("method", "conditional"),
+    [pytest.param(m, c, marks=[] if (m, c) == ("gan", True) else pytest.mark.slow) for m, c in CASES],
+)
+def test_generators(method: str, conditional: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    session, says, printed = exported(generator(tmp_path / "run", method, conditional), capsys)
+    model = multigen.load(str(tmp_path / "run"))
+    for n in (1, 5):
+        given = {"z": model.latents(n)} | ({"label": torch.arange(n) % 2} if conditional else {})
+        with torch.no_grad():
+            expected = model.network(*given.values()).numpy()
+        assert [i.name for i in session.get_inputs()] == list(given)
+        found = session.run(None, {name: t.numpy() for name, t in given.items()})[0]
+        assert found.shape == expected.shape and np.abs(found - expected).max() <= 1e-4
+    assert (
+        says["method"] == method
+        and says["software"] == f"multigen {__version__}"
+        and says["z"].startswith("float32 (batch, 6)")
+    )
+    output = session.get_outputs()[0]
+    assert output.shape[0] == "batch" and output.name in says and f"{output.name}: " in printed
+    assert ('["cat", "dog"]' in says.get("label", "")) == conditional
+    if method == "specgan":
+        assert "Griffin-Lim, which stays outside" in printed and len(json.loads(says["mean"])) == 128
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["compact", "srresnet"])
+def test_upscalers(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from multigen.image.restoration import srgan
+
+    config = srgan.SRGANConfig(generator=kind, blocks=1, width=4)  # pyright: ignore[reportArgumentType]
+    weights = {"G": srgan.build_generator(config).state_dict()}
+    write_model(tmp_path / "run" / "model", "srgan", to_table(config), weights, {})
+    session, _, _ = exported(tmp_path / "run", capsys)
+    model = multigen.load(str(tmp_path / "run"))
+    for shape in ((1, 3, 5, 12), (3, 3, 17, 6)):
+        image = torch.rand(shape)
+        with torch.no_grad():
+            expected = model.network(image).numpy()
+        found = session.run(None, {"image": image.numpy()})[0]
+        assert found.shape == expected.shape and np.abs(found - expected).max() <= 1e-4
+    assert session.get_outputs()[0].shape == ["batch", 3, "4*height", "4*width"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["lstm", "transformer"])
+def test_next_tokens(network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    session, says, _ = exported(text_model(tmp_path / "run", network=network), capsys)
+    writer = multigen.load(str(tmp_path / "run"))
+    size = session.get_outputs()[0].shape
+    assert size[:2] == ["batch", "tokens + 1"] and "the token that comes next" in says["logits"]
+    for n, length in ((1, 1), (4, 13)):
+        tokens = torch.randint(size[2], (n, length))
+        found = session.run(None, {"tokens": tokens.numpy()})[0]
+        with torch.no_grad():  # those of the tokens themselves, and of the one after them
+            expected = writer.G(tokens).numpy()
+            features = torch.cat([tokens, tokens[:, :1]], 1)
+            following = writer.G(features)[:, -1].numpy()
+        assert np.abs(found[:, :-1] - expected).max() <= 1e-4 and np.abs(found[:, -1] - following).max() <= 1e-4
+
+
+def test_what_cannot_be_exported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = generator(tmp_path / "run", "gan", False)
+
+    def fails(message: str, out: str = "g.onnx") -> None:
+        assert tiny.multigen(["export", "--model", run, "--out", tmp_path / out]) == 2
+        assert message in capsys.readouterr().err
+
+    fails("expected a file ending in .onnx", "g.pt")
+    (tmp_path / "file").touch()
+    fails("cannot be written", "file/g.onnx")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "onnxscript", None)
+        fails("onnxscript is missing; pip install 'multigen[export]'")
+
+
+@pytest.mark.slow
+def test_a_file_that_differs_or_cannot_be_run_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong: Callable[..., float] = lambda *_: 0.5  # noqa: E731
+    monkeypatch.setattr(export, "_difference", wrong)
+    run = generator(tmp_path / "run", "gan", False)
+    assert tiny.multigen(["export", "--model", run, "--out", tmp_path / "g.onnx"]) == 2
+    assert "differs from torch's by 0.5, expected 0.0001 at most" in capsys.readouterr().err
+    assert not (tmp_path / "g.onnx").exists()
+
+    def broken(*_: Any) -> float:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(export, "_difference", broken)
+    with pytest.raises(RuntimeError, match="no such operator"):
+        export.write(export.describe(multigen.load(str(run))), tmp_path / "g.onnx", {})
+    assert not (tmp_path / "g.onnx").exists()
+
+
+OWN = {
+    "a branch on values": ("x * 2 if x.sum() > 0 else x", "data-dependent"),
+    "an operator that ONNX has not": ("torch.special.bessel_j0(x)", "bessel_j0"),
+    "a batch of one size": ("x + torch.zeros(2, 1, 1, 1)", "user-specified"),
+    "neither a picture nor a sound": ("x.flatten(1)", "it gives (3072,) an item"),
+}
+"""What the network of a user's own file gives -> what is named."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OWN)
+def test_a_network_of_ones_own_that_cannot_be_exported_is_named(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gives, named = OWN[name]
+    file, run = tmp_path / "my_gan.py", generator(tmp_path / "run", "gan", False)
+    assert tiny.multigen(["cp", "gan", file]) == 0
+    about = run / "model" / "config.json"
+    about.write_text(about.read_text().replace('"method": "gan"', '"method": "my_gan"'))
+    line = "return self.layers(with_class(z, label, self.classes))"
+    text = file.read_text()
+    assert line in text
+    file.write_text(
+        "import torch\n" + text.replace(line, f"x = {line.removeprefix('return ')}\n        return {gives}")
+    )
+    capfd.readouterr()
+    assert tiny.multigen(["export", "--model", run, "--code", file, "--out", tmp_path / "g.onnx"]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith(f"error: --model {run}: its network cannot be written as ONNX (") and said.count("\n") == 1
+    assert named in said and "use it with multigen itself" in said
+    assert not (tmp_path / "g.onnx").exists()

@@ -1,0 +1,66 @@
+"""What names of rows and metrics say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from multigen.audio.metrics import DEFINITIONS as SOUNDS
+from multigen.image.metrics import DEFINITIONS as PICTURES
+from multigen.image.perceptual import DEFINITIONS as DISTANCES
+from multigen.metrics import distances as features
+from multigen.metrics.names import direction, real, swept, trained
+from multigen.tasks.synthesis import evaluator as judge
+from multigen.text.synthesis.evaluator import DEFINITIONS as TEXTS
+
+RESULTS = sorted((Path(__file__).resolve().parents[2] / "recipes" / "results").glob("*.json"))
+NEITHER = {
+    *("memorisation", "variety", "density", "d_overfit", "recognised"),
+    *("unique", "distinct_1", "distinct_2", "distinct_3", "distinct_tokens", "grammar_bits"),
+    *("self_bleu_2", "self_bleu_3", "self_bleu_4", "self_bleu_5"),
+}
+
+
+def test_of_every_metric_it_is_decided() -> None:
+    """One that is new is entered in NEITHER here, or in `multigen.metrics.names`."""
+    measured = {name for path in RESULTS for name in json.loads(path.read_text())["definitions"]}
+    generated = {*features.DEFINITIONS, *judge.LABELLED} - {"frechet", "kernel", "inception_score"}
+    defined = measured | generated | {*SOUNDS, *PICTURES, *DISTANCES, *TEXTS}
+    assert len(measured) > 40 and {"pesq", "psnr_y", "vgg22", "nll_oracle", "coverage"} <= defined
+    assert {name for name in defined if not direction(name)} == NEITHER
+
+
+@pytest.mark.parametrize("name", sorted(NEITHER))
+def test_neither_more_nor_less_is_better(name: str) -> None:
+    assert direction(name) == direction(f"set/{name}") == 0
+
+
+def test_directions() -> None:
+    for name in (
+        "fd_classifier",
+        "fid",
+        "kid",
+        "class_kl",
+        "Set5/vgg54",
+        "ungrammatical",
+        "reverse_lm_score",
+        "mcd_dtw",
+    ):
+        assert direction(name) == -1, name
+    for name in ("is_drums", "recall", "classes", "Set5/psnr_y", "grammatical", "bleu_5", "rouge_l", "si_sdr"):
+        assert direction(name) == 1, name
+
+
+def test_every_row_that_was_measured_is_a_model_or_a_floor() -> None:
+    rows = {row for path in RESULTS for row in json.loads(path.read_text())["rows"]}
+    floors = {"real", "real_training", "bicubic", "noise", "untrained", "griffin_lim", "shuffled"}
+    assert {row for row in rows if not trained(row)} == floors
+    assert {row for row in rows if real(row)} == {"real", "real_training"}
+    assert {row for row in rows if swept(row)} == {row for row in rows if " at " in row} != set()
+    assert trained("plain/adversarial/best") and not trained("plain/noise") and not trained("shuffled")
+
+
+def test_a_row_at_a_temperature() -> None:
+    for row in ("mle/best at 0.7", "mle/best at 1.1", "clip/mle/last at 2"):
+        assert swept(row) and trained(row)
+    assert not swept("mle/best") and not swept("look at me") and not trained("real at 0.7")

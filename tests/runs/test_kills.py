@@ -1,0 +1,107 @@
+"""Runs of one method of each modality, killed at random moments and gone on with, end as one that was never killed."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from multigen.storage.model_folder import find_model, read_model
+from tests.engine.toys import assert_same, checkpoints, saved_files, saved_numbers
+
+QUIET = "--device cpu --precision fp32 --log-every 5 --save-every 5 --validate-every 20"
+METHODS = {
+    "dcgan": "tiny --steps 60 --width 4 --hold 100 --samples 100",
+    "wavegan": "tiny --steps 60 --width 2 --samples 40 --shuffle 2",
+    "seqgan": "tiny --data fables:200 --mle-steps 30 --control-steps 0 --discriminator-steps 10 --steps 20 --samples 40",
+}
+KILLS = 5
+
+
+def started(method: str, words: str, folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", f"multigen.recipes.{method}", *words.split()]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for(process: subprocess.Popen[bytes], there: Callable[[], bool]) -> None:
+    """Until it is there, or the process has ended."""
+    while process.poll() is None and not there():
+        time.sleep(0.002)
+
+
+def killed(process: subprocess.Popen[bytes], later: float) -> bool:
+    """Kills it after so many seconds; whether it was alive until then."""
+    time.sleep(later)
+    process.kill()
+    return process.wait() == -9
+
+
+def finish(method: str, run: str, folder: Path) -> None:
+    assert started(method, f"--resume {run}", folder).wait() == 0
+
+
+def assert_same_ends(a: Path, b: Path) -> None:
+    """Weights, averages, optimisers, model and figures, bit for bit."""
+    assert_same(saved_files(a), saved_files(b))
+    assert saved_numbers(a) == saved_numbers(b)
+    names = sorted(p.name for p in (a / "model").iterdir())
+    assert names == sorted(p.name for p in (b / "model").iterdir())
+    for name in {*names} - {"README.md"}:  # the card says how long training took
+        assert (a / "model" / name).read_bytes() == (b / "model" / name).read_bytes(), name
+    rows = [json.loads((run / "evaluation.json").read_text())["rows"] for run in (a, b)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_killed_at_five_moments_and_as_it_ends(method: str, tmp_path: Path) -> None:
+    words = f"{METHODS[method]} {QUIET}"
+    assert started(method, f"{words} --out whole", tmp_path).wait() == 0
+    moments, run = random.Random(method), tmp_path / "cut"
+    steps = sorted(moments.randrange(1, 50) for _ in range(KILLS))
+    process, alive = started(method, f"{words} --out cut", tmp_path), 0
+    for step in steps:
+        wait_for(process, lambda step=step: any(int(p.name[5:]) >= step for p in checkpoints(run)))
+        alive += killed(process, moments.uniform(0, 0.1))
+        process = started(method, "--resume cut", tmp_path)
+    # As the model folder is written, and before the figures are.
+    wait_for(process, (run / "model").exists)
+    alive += killed(process, 0)
+    assert not (run / "evaluation.json").exists()
+    process = started(method, "--resume cut", tmp_path)
+    wait_for(process, (run / "model" / "config.json").exists)
+    alive += killed(process, moments.uniform(0, 0.3))
+    finish(method, "cut", tmp_path)
+    assert alive == KILLS + 2
+    assert_same_ends(tmp_path / "whole", run)
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+import torch
+from multigen.storage.run_folder import write_model
+for number in itertools.count():
+    weights = {name: {"w": torch.full((20_000,), float(number))} for name in "ABC"}
+    write_model(Path(sys.argv[1]) / "model", "toy", {"number": number}, weights, {"README.md": str(number)})
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_model_folder_is_whole_whenever_its_writer_is_killed(tmp_path: Path) -> None:
+    moments = random.Random(0)
+    for _ in range(KILLS):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"0\n"
+        assert killed(process, moments.uniform(0, 0.3))
+        process.stdout.close()
+        _, config, weights = read_model(find_model(tmp_path))
+        assert weights.keys() == set("ABC")
+        assert all((tensors["w"] == config["number"]).all() for tensors in weights.values())
+        assert (find_model(tmp_path) / "README.md").read_text() == str(config["number"])

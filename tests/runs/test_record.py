@@ -1,0 +1,80 @@
+"""evaluation.json: means over seeds, the table, writing whole or not at all, results that say why there are none."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from multigen.bench.recipe import read_result
+from multigen.engine.evaluation import Evaluation, mean_and_std
+from multigen.runs.record import not_run
+from multigen.storage.files import from_json, write_json
+from tests.tiny import KEYS
+
+
+def test_means_and_sample_deviations_over_seeds() -> None:
+    values = np.array([30.0, 31.5, 30.6])
+    several = [
+        Evaluation({"bicubic": {"psnr": 28.0}, "ours": {"psnr": v, "ssim": v / 40}}, {"psnr": "dB"}) for v in values
+    ]
+    found = mean_and_std(several)
+    assert found.definitions == {"psnr": "dB"}
+    assert found.rows["bicubic"] == {"psnr": 28.0, "psnr_std": 0.0}
+    expected = {"psnr": values.mean(), "psnr_std": values.std(ddof=1)}
+    expected |= {"ssim": values.mean() / 40, "ssim_std": values.std(ddof=1) / 40}
+    assert found.rows["ours"] == pytest.approx(expected)
+
+
+def test_one_seed_has_no_deviation() -> None:
+    assert mean_and_std([Evaluation({"ours": {"psnr": 30.0}})]).rows == {"ours": {"psnr": 30.0, "psnr_std": 0.0}}
+
+
+def test_the_table_has_a_line_a_row_and_a_column_a_metric() -> None:
+    rows = {"bicubic": {"Set5/psnr_y": 28.43}, "adversarial/best": {"Set5/psnr_y": 30.12346, "vgg22": 0.5}}
+    head, first, second = Evaluation(rows).table().splitlines()
+    assert head.split() == ["Set5/psnr_y", "vgg22"]
+    assert first.split() == ["bicubic", "28.4300", "-"]
+    assert second.split() == ["adversarial/best", "30.1235", "0.5000"]
+    assert len(head) == len(first) == len(second)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "a.json"
+    write_json(path, {"rows": {}})
+    with pytest.raises(TypeError):
+        write_json(path, {"rows": object()})
+    assert json.loads(path.read_text()) == {"rows": {}}
+    assert [p.name for p in path.parent.iterdir()] == ["a.json"]
+
+
+def strictly(text: str) -> Any:
+    """What other programs' readers take: Python's own is lax."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_figures_that_are_not_finite_are_json_and_come_back(tmp_path: Path) -> None:
+    """Of equal pictures the signal-to-noise ratio is infinite."""
+    rows = {"same": {"psnr_y": math.inf, "error": math.nan, "ssim": 1.0}, "low": {"log": -math.inf, "n": 3}}
+    write_json(tmp_path / "a.json", {"rows": rows, "status": "ok", "seeds": [0], "seconds": 1.0})
+    text = (tmp_path / "a.json").read_text()
+    assert strictly(text)["rows"] == {
+        "same": {"psnr_y": "Infinity", "error": "NaN", "ssim": 1.0},
+        "low": {"log": "-Infinity", "n": 3},
+    }
+    for found in (from_json(text)["rows"], read_result(tmp_path / "a.json")["rows"]):
+        assert math.isnan(found["same"].pop("error"))
+        assert found == {"same": {"psnr_y": math.inf, "ssim": 1.0}, "low": {"log": -math.inf, "n": 3}}
+
+
+def test_a_result_that_is_none_has_the_shape_of_one() -> None:
+    content = not_run("srgan", "multigen bench a.toml", "it needs a GPU")
+    assert list(content) == KEYS
+    assert content["status"] == "not run: it needs a GPU"
+    assert content["rows"] == {} and content["machine"] and content["commit"]

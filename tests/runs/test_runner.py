@@ -1,0 +1,392 @@
+"""The recipes' command: its flags, what it leaves on the disk, several seeds, minutes, kills; and that `laptop` learns."""
+
+import dataclasses
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from multigen.catalogue import METHODS
+from multigen.engine import Run
+from multigen.engine import budget as timing
+from multigen.errors import ConfigError
+from multigen.image.restoration.srgan import PRESETS, SRGANConfig, SRGANTrainer
+from multigen.runs.runner import parse, train
+from tests.engine.toys import assert_same, checkpoints, lines, saved_files, saved_numbers
+from tests.tiny import KEYS, SETTINGS, WORDS, photos, python, recipe, trained
+
+FLAGS = {"--data", "--out", "--seed", "--seeds", "--steps", "--minutes", "--device", "--precision", "--skip-bad"}
+FLAGS |= {"--config", "--resume", "--from"}
+
+
+def parsed(*words: str | Path) -> tuple[SRGANConfig, Run, int]:
+    return parse([str(w) for w in words], "srgan", PRESETS)
+
+
+# -- flags -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_the_first_word_is_a_preset(name: str) -> None:
+    assert parsed(name) == (PRESETS[name], Run(), 1)
+
+
+def test_without_a_preset_data_decides() -> None:
+    assert parsed()[0] == PRESETS["laptop"]
+    for words in (["--data", "photos"], ["--data=photos"]):
+        assert parsed(*words)[0] == dataclasses.replace(PRESETS["default"], data="photos")
+    assert parsed("tiny", "--data", "photos")[0] == dataclasses.replace(PRESETS["tiny"], data="photos")
+
+
+def test_flags_override_the_preset() -> None:
+    words = "tiny --steps 7 --lr 1e-5 --test a b --betas 0.5 0.9 --no-discriminator-norm --skip-bad --content vgg22"
+    words += " --seeds 2 --seed 3 --out o --minutes 1.5 --device cpu --precision fp32 --from r --keep 5"
+    changes: dict[str, Any] = {"steps": 7, "lr": 1e-5, "test": ("a", "b"), "betas": (0.5, 0.9), "skip_bad": True}
+    changes |= {"discriminator_norm": False, "content": "vgg22"}
+    run = Run(seed=3, out="o", minutes=1.5, device="cpu", precision="fp32", start="r", keep=5)
+    assert parsed(*words.split()) == (dataclasses.replace(PRESETS["tiny"], **changes), run, 2)
+
+
+def test_an_unknown_preset_is_named() -> None:
+    with pytest.raises(ConfigError, match="preset 'huge': expected one of tiny, laptop, default, paper"):
+        parsed("huge")
+
+
+@pytest.mark.parametrize("words", [["--stepz", "3"], ["--steps", "many"], ["--content", "vgg99"], ["--seeds"]])
+def test_flags_that_are_none_are_named(words: list[str]) -> None:
+    with pytest.raises(ConfigError, match=f"{words[0]}.*--help lists all"):
+        parsed("tiny", *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[config]\nstepz = 3\n", "unknown field 'stepz'"),
+        ("[config]\nsteps = 'many'\n", "steps = 'many'; expected int"),
+        ("[config]\ncontent = 'vgg99'\n", "vgg99"),
+        ("[run]\nprecision = 'bf61'\n", "bf61"),
+        ("[run]\nspeed = 3\n", "unknown field 'speed'"),
+        ("recipe = 'stylegan9'\n", "'stylegan9', this is 'srgan'"),
+        ("no toml", "cannot be read as TOML"),
+    ],
+)
+def test_a_configuration_file_is_checked(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        parsed("--config", file)
+    assert str(file) in str(error.value)
+
+
+def test_a_configuration_file_may_say_little_and_flags_override_it(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("[config]\nsteps = 9\nlr = 1\nbetas = [0.5, 0.6]\n[run]\nseed = 4\n")
+    config, run, _ = parsed("--config", file, "--steps", "8")
+    assert config == dataclasses.replace(PRESETS["laptop"], steps=8, lr=1.0, betas=(0.5, 0.6))
+    assert run == Run(seed=4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("srgan", "seqgan", "wavegan") else pytest.param(name, marks=pytest.mark.slow)
+        for name in METHODS
+    ],
+)
+def test_help_mentions_every_flag(tmp_path: Path, name: str) -> None:
+    done = python("-m", f"multigen.recipes.{name}", "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(re.findall(r"--[a-z-]+", done.stdout)) >= FLAGS
+    assert all(preset in done.stdout for preset in ("tiny", "laptop", "default", "paper"))
+
+
+@pytest.mark.slow
+def test_help_answers_within_two_seconds(tmp_path: Path) -> None:
+    seconds = [float("inf")]
+    while min(seconds) >= 2 and len(seconds) <= 10:  # a busy machine gets more attempts
+        began = time.monotonic()
+        assert python("-m", "multigen.recipes.srgan", "--help", cwd=tmp_path).returncode == 0
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 2
+
+
+# -- a run -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("recipes"))
+
+
+def test_a_run_leaves_its_folder(run: Path) -> None:
+    entries = {p.name for p in run.iterdir()}
+    assert entries == {
+        *("config.toml", "metrics.jsonl", "log.jsonl", "previews", "checkpoints", "evaluation.json", "comparison.png"),
+        *("model", "report.html"),
+    }
+    assert [p.name for p in checkpoints(run)] == ["step-000000004", "step-000000006"]
+    assert sorted(p.name for p in (run / "previews").iterdir()) == ["step-000000004.png", "step-000000006.png"]
+    for path in [*(run / "previews").iterdir(), run / "comparison.png"]:
+        with Image.open(path) as picture:
+            assert len(np.unique(np.asarray(picture))) > 20
+    stages = [line["stage"] for line in lines(run)]
+    assert stages == ["pretrain", "adversarial"]
+
+
+def test_the_evaluation_has_the_shape_of_all_evaluations(run: Path) -> None:
+    content = json.loads((run / "evaluation.json").read_text())
+    assert list(content) == KEYS
+    assert content["recipe"] == "srgan" and content["status"] == "ok"
+    assert (content["seed"], content["seeds"]) == (0, [0])
+    assert content["steps"] == {"pretrain": 4, "adversarial": 2}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", content["date"])
+    assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?|version .*", content["commit"])
+    assert content["command"].startswith("python -m ") and " tiny --crop 32 " in content["command"]
+    assert "fp32" in content["machine"] and f"torch {torch.__version__}" in content["machine"]
+    assert 0 <= content["seconds"] < 100
+    metrics = ["psnr_y", "ssim_y", "efficientnet_lite0"]
+    assert list(content["definitions"]) == metrics and all(content["definitions"].values())
+    assert list(content["rows"]) == ["bicubic", "pretrain/last", "adversarial/last"]
+    for row in content["rows"].values():
+        assert list(row) == [f"photos/{metric}" for metric in metrics]
+        assert all(type(value) is float and np.isfinite(value) for value in row.values())
+
+
+def test_the_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = trained(tmp_path, "--steps", "0", "--pretrain-steps", "1")
+    printed = capsys.readouterr()
+    rows = json.loads((folder / "evaluation.json").read_text())["rows"]
+    assert f"{rows['pretrain/last']['photos/psnr_y']:.4f}" in printed.out
+    assert str(folder) in printed.out
+    assert "pretrain 1/1" in printed.err
+
+
+def test_the_configuration_of_a_run_can_be_given_back(run: Path, tmp_path: Path) -> None:
+    data = str(run.parent / "photos")
+    config, options, _ = parsed("--config", run / "config.toml")
+    assert config == dataclasses.replace(PRESETS["tiny"], data=data, test=(data,), **SETTINGS)
+    assert options == Run(device="cpu", precision="fp32")
+    assert recipe(["--config", run / "config.toml", "--out", tmp_path / "again"]) == 0
+    again = tomllib.loads((tmp_path / "again" / "config.toml").read_text())
+    assert again == tomllib.loads((run / "config.toml").read_text())
+    assert_same(saved_files(run), saved_files(tmp_path / "again"))
+
+
+def test_a_run_is_resumed_by_its_folder_alone(run: Path, tmp_path: Path) -> None:
+    """With its last checkpoint gone it goes on from the one before, with the settings that it had."""
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-000000006")
+    assert recipe(["--resume", tmp_path / "run"]) == 0
+    assert_same(saved_files(run), saved_files(tmp_path / "run"))
+
+
+def test_fine_tuning_begins_with_trained_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in (run, run / "model", run.parent):
+        data = str(run.parent / "photos")
+        config = SRGANConfig(data=data, test=(data,), **SETTINGS)
+        trainer = SRGANTrainer(config, Run(start=str(place), seed=5, device="cpu"))
+        trainer.prepare()
+        expected = {"G": load_file(run / "model" / "G.safetensors"), "D": saved_files(run)["D"]}
+        for name, network in trainer.nets.items():
+            for key, value in network.state_dict().items():
+                assert torch.equal(value, expected[name][key]), f"{name}, {key}"
+        assert f"starting from {run / 'model'}" in capsys.readouterr().err
+
+
+def test_fine_tuning_of_a_model_alone_says_what_is_untrained(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run / "model", tmp_path / "model")
+    data = run.parent / "photos"
+    words = ["tiny", *WORDS, "--data", data, "--test", data, "--steps", "1", "--pretrain-steps", "0"]
+    assert recipe([*words, "--from", tmp_path / "model", "--out", tmp_path / "run"]) == 0
+    assert "untrained: D" in capsys.readouterr().err
+
+
+def test_fine_tuning_of_another_network_says_which_settings_to_take(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = run.parent / "photos"
+    words = ["tiny", *WORDS, "--data", data, "--test", data, "--width", "12", "--from", run, "--out", tmp_path / "run"]
+    assert recipe(words) == 2
+    assert "; train with the settings of its run: --config RUN/config.toml" in capsys.readouterr().err
+
+
+# -- seeds and minutes -------------------------------------------------------------------------------------------
+
+
+def test_several_seeds_give_means_and_deviations(tmp_path: Path) -> None:
+    out = trained(tmp_path, "--seeds", "2", "--seed", "7")
+    content = json.loads((out / "evaluation.json").read_text())
+    each = [json.loads((out / f"seed-{seed}" / "evaluation.json").read_text()) for seed in (7, 8)]
+    assert list(content) == KEYS
+    assert (content["seed"], content["seeds"]) == (7, [7, 8])
+    assert content["seconds"] == pytest.approx(sum(e["seconds"] for e in each), abs=0.2)
+    assert each[0]["rows"]["adversarial/last"] != each[1]["rows"]["adversarial/last"]
+    for name, row in content["rows"].items():
+        assert list(row) == [m for metric in each[0]["rows"][name] for m in (metric, f"{metric}_std")]
+        for metric in each[0]["rows"][name]:
+            values = [e["rows"][name][metric] for e in each]
+            assert row[metric] == pytest.approx(np.mean(values))
+            assert row[f"{metric}_std"] == pytest.approx(np.std(values, ddof=1))
+    assert content["rows"]["bicubic"]["photos/psnr_y_std"] == 0
+    assert (out / "seed-8" / "model" / "G.safetensors").exists()
+
+
+def test_seeds_without_a_folder_may_be_trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time in a new folder, as single runs."""
+    monkeypatch.chdir(tmp_path)
+    data = str(photos(tmp_path / "photos"))
+    config = SRGANConfig(data=data, test=(data,), **{**SETTINGS, "steps": 0, "pretrain_steps": 1})
+    monkeypatch.setattr(time, "strftime", lambda *_: "now")
+    train(SRGANTrainer, config, Run(device="cpu"), seeds=2)
+    monkeypatch.setattr(time, "strftime", lambda *_: "later")
+    _, folder, _ = train(SRGANTrainer, config, Run(device="cpu"), seeds=2)
+    assert (folder / "evaluation.json").exists()
+
+
+def test_minutes_fix_the_steps_and_record_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = trained(tmp_path, "--minutes", "0.02", "--pretrain-steps", "20", "--steps", "4")
+    said = re.search(r"0.02 minutes are pretrain_steps (\d+), steps (\d+) here", capsys.readouterr().err)
+    assert said
+    pretrain, steps = int(said[1]), int(said[2])
+    assert pretrain / 20 == pytest.approx(steps / 4, abs=0.3)  # of both stages the same share, whole steps
+    table = tomllib.loads((out / "config.toml").read_text())
+    assert (table["config"]["pretrain_steps"], table["config"]["steps"], table["run"]["minutes"]) == (
+        pretrain,
+        steps,
+        0,
+    )
+    content = json.loads((out / "evaluation.json").read_text())
+    assert content["steps"] == {"pretrain": pretrain, "adversarial": steps}
+    assert checkpoints(out)[-1].name == f"step-{pretrain + steps:09d}"
+
+
+def test_slow_steps_are_timed_for_a_part_of_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter for both stages, and at least two steps of each."""
+    timed: list[str] = []
+
+    def seconds(trainer: SRGANTrainer, index: int) -> float:
+        timed.append(trainer.stage.name)
+        return 1.0 if trainer.stage.name == "pretrain" else 100.0
+
+    monkeypatch.setattr(timing, "_seconds", seconds)
+    run = Run(out=str(tmp_path / "run"), device="cpu")
+    data = str(photos(tmp_path / "photos"))
+    config = SRGANConfig(data=data, test=(data,), **{**SETTINGS, "pretrain_steps": 1000, "steps": 10})
+    found = timing.scaled_to(SRGANTrainer(config, run), 0.5)
+    assert [timed.count(stage) for stage in ("pretrain", "adversarial")] == [4, 2]
+    assert (found.pretrain_steps, found.steps) == (15, 1)  # of 1000 * 1 + 10 * 100 s
+
+
+def test_minutes_leave_out_what_was_left_out(tmp_path: Path) -> None:
+    out = trained(tmp_path, "--minutes", "0.005", "--steps", "0")
+    assert list(json.loads((out / "evaluation.json").read_text())["steps"]) == ["pretrain"]
+
+
+def test_all_seeds_of_minutes_make_the_same_steps(tmp_path: Path) -> None:
+    out = trained(tmp_path, "--minutes", "0.01", "--seeds", "2")
+    each = [json.loads((out / f"seed-{seed}" / "evaluation.json").read_text())["steps"] for seed in (0, 1)]
+    assert each[0] == each[1]
+
+
+# -- a run that is killed ----------------------------------------------------------------------------------------
+
+
+def started(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "multigen.recipes.srgan", *words]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def killed_at(process: subprocess.Popen[bytes], run: Path, step: int, later: float) -> bool:
+    """Kills a training `later` seconds after its checkpoint at `step` or a later one; whether it was alive until then."""
+    while process.poll() is None and not any(int(p.name[5:]) >= step for p in checkpoints(run)):
+        time.sleep(0.002)
+    time.sleep(later)
+    process.kill()
+    return process.wait() == -9
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) -> None:
+    """The command itself, with batch norm and a running average: weights, averages, optimisers, model, figures."""
+    photos(tmp_path / "photos", count=10, side=64)
+    words = [
+        "tiny",
+        "--data",
+        "photos",
+        "--test",
+        "photos",
+        "--device",
+        "cpu",
+        "--hold",
+        "1",
+        "--generator",
+        "srresnet",
+    ]
+    words += ["--pretrain-steps", "60", "--steps", "30"]
+    words += ["--save-every", "5", "--validate-every", "20", "--log-every", "5"]
+    assert started([*words, "--out", "whole"], tmp_path).wait() == 0
+
+    moments = random.Random(0)
+    process, killed = started([*words, "--out", "cut"], tmp_path), 0
+    for step in sorted(moments.randrange(0, 85) for _ in range(10)):
+        killed += killed_at(process, tmp_path / "cut", step, moments.uniform(0, 0.1))
+        process = started(["--resume", "cut"], tmp_path)
+    assert process.wait() == 0
+    assert killed == 10
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    files = saved_files(whole)
+    assert set(files) == {"G", "D", "G.ema", "G.optim", "D.optim", "state"}
+    assert_same(files, saved_files(cut))
+    assert saved_numbers(whole) == saved_numbers(cut)
+    assert (whole / "model" / "G.safetensors").read_bytes() == (cut / "model" / "G.safetensors").read_bytes()
+    rows = [json.loads((folder / "evaluation.json").read_text())["rows"] for folder in (whole, cut)]
+    assert rows[0] == rows[1]
+    command = json.loads((whole / "evaluation.json").read_text())["command"]
+    assert command.startswith("python -m multigen.recipes.srgan tiny --data photos")
+    logs = [[{k: v for k, v in line.items() if k != "items_per_second"} for line in lines(f)] for f in (whole, cut)]
+    assert logs[0] == logs[1]
+
+
+# -- what is learned ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def laptop(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+    """Rows of the recipe as it runs when nothing is said, measured with VGG19 too; the metrics without their set."""
+    place = tmp_path_factory.mktemp("laptop")
+    weights = data_root / "weights" / "vgg19_to_conv3_4.safetensors"
+    done = python("-m", "multigen.recipes.srgan", "--perceptual-weights", weights, "--out", "run", cwd=place)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((place / "run" / "evaluation.json").read_text())
+    print(done.stdout)  # shown where an assertion fails
+    assert content["steps"] == {"pretrain": PRESETS["laptop"].pretrain_steps, "adversarial": PRESETS["laptop"].steps}
+    return {row: {m.rpartition("/")[2]: v for m, v in found.items()} for row, found in content["rows"].items()}
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_laptop_pretraining_beats_bicubic(laptop: dict[str, dict[str, float]]) -> None:
+    assert laptop["pretrain/last"]["psnr_y"] - laptop["bicubic"]["psnr_y"] >= 0.45
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize("distance", ["efficientnet_lite0", "vgg22"])
+def test_laptop_adversarial_training_is_nearest_in_features(laptop: dict[str, dict[str, float]], distance: str) -> None:
+    """By the extractor that it was trained on, and by another one."""
+    assert list(laptop) == ["bicubic", "pretrain/last", "adversarial/last"]
+    assert min(laptop, key=lambda row: laptop[row][distance]) == "adversarial/last"

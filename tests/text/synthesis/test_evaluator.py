@@ -1,0 +1,258 @@
+"""Figures of text models, against direct computation."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from multigen.text import fables
+from multigen.text.datasets import Corpus, TextConfig, open_corpus
+from multigen.text.decoding import sample
+from multigen.text.files import encode
+from multigen.text.networks.generators import LSTM, Generator
+from multigen.text.oracle import Oracle
+from multigen.text.synthesis import evaluation as report
+from multigen.text.synthesis import evaluator as judge
+from multigen.text.synthesis.evaluator import DEFINITIONS, Judge, split_words
+
+FABLES = TextConfig(data="fables:90", tokenizer="characters", length=330, samples=10)
+LINES = [
+    f"{who} {what} {where}" for who in ("the fox", "a hen") for what in ("sat", "ran") for where in ("by", "in", "on")
+]
+
+
+class Recites(Generator):
+    """Writes given sequences (n, T), one a draw's first number; each token has probability 1 - e."""
+
+    def __init__(self, sequences: Tensor, vocabulary: int, e: float = 1e-4):
+        super().__init__()
+        self.start, self.sequences, self.vocabulary, self.e = 0, sequences, vocabulary, e
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def begin(self, n: int, length: int, room: int = 0) -> tuple[Tensor, ...]:
+        rows = torch.arange(n) % len(self.sequences)
+        return torch.stack([rows, torch.zeros_like(rows)], 1).unbind(1)
+
+    def step(self, tokens: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        row, t = state
+        return self.sequences[row, t], (row, t + 1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        p = torch.full((*features.shape, self.vocabulary), self.e / (self.vocabulary - 1))
+        return p.scatter(-1, features[..., None], 1 - self.e).log()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.logits(tokens)  # of whatever is read, the next token is known
+
+
+def fable_judge(**settings: Any) -> tuple[Corpus, Any, Judge]:
+    corpus, config = open_corpus(replace(FABLES, **settings))
+    return corpus, config, Judge(corpus, config, seed=0)
+
+
+def encoded(corpus: Corpus, config: Any, texts: list[str]) -> Tensor:
+    assert corpus.tokenizer is not None
+    return encode(texts, corpus.tokenizer, config.length)[0]
+
+
+# ---------------------------------------------------------------------------------------------------- fables
+
+
+def test_the_grammatical_share_is_counted_by_the_grammar() -> None:
+    corpus, config, found = fable_judge()
+    texts = fables.sample(3, seed=5)
+    spoilt = [texts[0].replace("The moral", "A moral"), texts[1] + " The end", "fox"]
+    figures = found.quality(encoded(corpus, config, [*texts, *spoilt, texts[0]]))
+    assert figures["grammatical"] == pytest.approx(4 / 7) and figures["ungrammatical"] == pytest.approx(3 / 7)
+    bits = [-fables.log_prob(text) / math.log(2) for text in (*texts, texts[0])]
+    assert figures["grammar_bits"] == pytest.approx(sum(bits) / 4)
+    assert figures["quality_error"] == pytest.approx((4 / 7 * 3 / 7 / 6) ** 0.5)
+
+
+def test_samples_of_which_none_is_grammatical_have_no_bits() -> None:
+    corpus, config, found = fable_judge()
+    assert "grammar_bits" not in found.quality(encoded(corpus, config, ["fox", "hen"]))
+
+
+def test_the_divergence_is_that_of_the_model_from_the_grammar() -> None:
+    corpus, config, found = fable_judge()
+    G = LSTM(config.tokens, 4, 5, start=config.start)
+    figures = found.measure(G, 1.0, whole=False)
+    total = tokens = truth = 0.0
+    for row, text in zip(corpus.test, corpus.test_texts, strict=True):
+        length = row.tolist().index(config.end) + 1
+        logits = G(row[None]).detach()[0, :length].log_softmax(-1)
+        total += float(logits[torch.arange(length), row[:length]].sum())
+        tokens += length
+        truth += fables.log_prob(text)
+    assert figures["nll_test"] == pytest.approx(-total / tokens, rel=1e-5)
+    assert figures["divergence_bits"] == pytest.approx((truth - total) / math.log(2) / len(corpus.test), rel=1e-5)
+    real = found.real()
+    assert real["nll_test"] == pytest.approx(-truth / tokens) and real["divergence_bits"] == 0
+    assert real["grammatical"] == 1
+
+
+def test_of_stories_that_were_cut_nothing_is_said_that_is_not_finite() -> None:
+    """The grammar cannot write them."""
+    _, config, found = fable_judge(length=40)
+    figures = [found.measure(LSTM(config.tokens, 4, 5), 1.0, whole=True), found.real()]
+    for row in figures:
+        assert all(math.isfinite(v) for v in row.values()) and "divergence_bits" not in row
+    assert "nll_test" not in figures[1]
+
+
+def test_copies_are_known_and_held_out_stories_are_none() -> None:
+    corpus, config, found = fable_judge()
+    copied = found.measure(Recites(corpus.train[:10], config.tokens), 1.0, whole=True)
+    assert copied["copied"] == copied["unique"] == copied["grammatical"] == 1
+    own = found.measure(Recites(corpus.test[:1].expand(10, -1), config.tokens), 1.0, whole=True)
+    assert own["copied"] == 0 and own["unique"] == pytest.approx(0.1) and own["grammatical"] == 1
+    assert own["self_bleu_4"] == pytest.approx(1)
+    assert 1 <= own["longest_copied"] < int((corpus.test[0] != config.pad).sum())
+    assert "copied" not in found.real()
+
+
+def test_figures_of_one_held_out_story() -> None:
+    """Nothing can be compared with another."""
+    corpus, _, found = fable_judge(data="fables:12")
+    assert len(corpus.test) == 1
+    row = found.real()
+    assert not any(name.startswith("self_bleu") for name in row) and row["unique"] == 1
+
+
+# ---------------------------------------------------------------------------------------------------- an oracle
+
+
+@pytest.fixture(scope="module")
+def oracle() -> tuple[Corpus, Any, Judge]:
+    made = Oracle.seeded(1, vocabulary=25, width=6, length=7)
+    parts = [made.sample(n, seed) for n, seed in ((50, 0), (20, 1), (900, 2))]
+    config = TextConfig(data="oracle", length=7, samples=900, tokens=25)
+    return (corpus := Corpus(parts[0], parts[1], parts[2], oracle=made)), config, Judge(corpus, config, seed=0)
+
+
+def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple[Corpus, Any, Judge]) -> None:
+    corpus, _, found = oracle
+    assert corpus.oracle is not None
+    figures = found.measure(corpus.oracle.network, 1.0, whole=True)
+    real = found.real()
+    error = 4 * (figures["quality_error"] ** 2 + real["quality_error"] ** 2) ** 0.5
+    assert abs(figures["nll_oracle"] - figures["nll_test"]) < error
+    assert figures["nll_test"] == pytest.approx(real["nll_test"], rel=1e-5)
+    assert real["nll_test"] == real["nll_oracle"]
+    assert figures["unique"] > 0.99 and figures["distinct_tokens"] <= 25
+    cold, warm = (found.measure(corpus.oracle.network, t, whole=False) for t in (0.7, 1.2))
+    assert cold["nll_oracle"] < figures["nll_oracle"] < warm["nll_oracle"]  # better,
+    assert min(cold["nll_test"], warm["nll_test"]) > figures["nll_test"]  # less like the whole
+
+
+def test_neither_the_batches_nor_a_second_look_change_a_figure(
+    oracle: tuple[Corpus, Any, Judge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, config, found = oracle
+    torch.manual_seed(0)
+    G = LSTM(25, 4, 5).double()
+    first = found.measure(G, 0.9, whole=True)
+    assert found.measure(G, 0.9, whole=True) == first
+    monkeypatch.setattr(judge, "TOGETHER", 101)
+    again = Judge(corpus, config, seed=3)
+    assert torch.equal(again.sample(G, 300), found.sample(G, 900)[:300])
+    other = again.measure(G, 0.9, whole=True)
+    assert other == pytest.approx(first, rel=1e-12)
+    assert found.validation_nll(G) == pytest.approx(-found.log_likelihood(G, corpus.validation)[0].mean().item() / 7)
+
+
+# ---------------------------------------------------------------------------------------------------- texts
+
+
+@pytest.fixture
+def texts(tmp_path: Any) -> tuple[Corpus, Any, Judge]:
+    (tmp_path / "a.txt").write_text("\n".join(LINES * 4))
+    config = TextConfig(data=str(tmp_path / "a.txt"), length=7, samples=12, judge_steps=5)
+    corpus, config = open_corpus(config)
+    return corpus, config, Judge(corpus, config, seed=0)
+
+
+def test_texts_are_scored_by_language_models_of_their_own(texts: tuple[Corpus, Any, Judge]) -> None:
+    corpus, config, found = texts
+    G = Recites(corpus.train[:12], config.tokens)
+    torch.manual_seed(1)
+    figures = found.measure(G, 1.0, whole=True)
+    torch.manual_seed(2)
+    again = Judge(corpus, config, seed=0).measure(G, 1.0, whole=True)
+    assert again == figures
+    totals, counts = found.log_likelihood(found.scorer, corpus.train[:12])
+    assert figures["lm_score"] == pytest.approx(-(totals.sum() / counts.sum()).item())
+    scorer = found.train_scorer(corpus.train[:12])
+    totals, counts = found.log_likelihood(scorer, corpus.test)
+    assert figures["reverse_lm_score"] == pytest.approx(-(totals.sum() / counts.sum()).item())
+    assert Judge(corpus, config, seed=1).measure(G, 1.0, whole=True)["lm_score"] != figures["lm_score"]
+    real = found.real()
+    assert (
+        real.keys() - {"quality_error"} <= DEFINITIONS.keys()
+        and {"bleu_2", "self_bleu_5", "distinct_3", "lm_score"} <= real.keys()
+    )
+    assert "nll_test" not in real
+
+
+def test_texts_of_one_word_have_no_pairs(tmp_path: Any) -> None:
+    """Names by their characters, say."""
+    (tmp_path / "a.txt").write_text("\n".join(["Anna", "Bruno", "Clara", "Dora", "Emil", "Felix", "Hugo", "Ida"]))
+    corpus, config = open_corpus(
+        TextConfig(data=str(tmp_path / "a.txt"), tokenizer="characters", length=8, samples=10, judge_steps=2)
+    )
+    found = Judge(corpus, config, seed=0)
+    assert not any(name.startswith("distinct") for name in found.real())
+    texts = ["", *found.corpus.texts(corpus.train)]  # a model may also write nothing
+    figures = found.variety(torch.cat([torch.full((1, 8), config.end), corpus.train]), texts)
+    assert figures["unique"] == 1 and all(math.isfinite(v) for v in figures.values())
+
+
+def test_words_of_chinese_and_japanese_are_characters() -> None:
+    assert split_words("The old fox's 老狐狸 ran.") == ["The", "old", "fox", "'s", "老", "狐", "狸", "ran", "."]
+    assert split_words("かな") == ["か", "な"]
+
+
+# ---------------------------------------------------------------------------------------------------- prompts
+
+
+def test_a_model_that_knows_what_follows_is_above_the_floor_of_shuffled_words() -> None:
+    corpus, config, found = fable_judge(prompt=40)
+    true = report.continuations(found, Recites(corpus.test, config.tokens, e=1e-6))
+    floor = report.continuations(found, None)
+    assert true["rouge_l"] > 0.99 and true["corpus_bleu"] > 99
+    assert report.continuations(found, None) == floor
+    assert 0.02 < floor["rouge_l"] < 0.5 and floor["corpus_bleu"] < 20
+    assert floor["rouge_1"] > floor["rouge_2"]
+    assert floor.keys() == true.keys() <= DEFINITIONS.keys()
+
+
+def test_prompts_are_given_and_their_numbers_not_used() -> None:
+    corpus, config, found = fable_judge(prompt=40)
+    G = LSTM(config.tokens, 4, 5)
+    figures = report.continuations(found, G)
+    assert figures["corpus_bleu"] < 1
+    uniform = torch.rand(2, config.length, generator=torch.Generator().manual_seed(0))
+    written = sample(G, uniform, config.last, config.pad, corpus.test[:2, :40])
+    assert torch.equal(written[:, :40], corpus.test[:2, :40])
+
+
+def test_a_model_that_ends_each_text_at_once_is_measured_too() -> None:
+    _, config, found = fable_judge(prompt=40)
+    ends = torch.full((10, config.length), config.end)
+    assert report.continuations(found, Recites(ends, config.tokens, e=1e-9))["corpus_bleu"] == 0
+    figures = found.measure(Recites(ends, config.tokens, e=1e-9), 1.0, whole=True)
+    assert figures["grammatical"] == 0 and figures["unique"] == pytest.approx(0.1)
+
+
+def test_what_changed_is_told_by_its_direction() -> None:
+    base = {"nll_test": 2.0, "grammatical": 0.5, "unique": 0.9, "self_bleu_2": 0.3}
+    rows = {"mle/best": base, "adversarial/last": {**base, "nll_test": 2.5, "grammatical": 0.75, "self_bleu_2": 0.9}}
+    said = report.change(rows)
+    assert "gained grammatical 0.5 -> 0.75;" in said and said.endswith("lost nll_test 2 -> 2.5")
+    assert report.change({"mle/best": base}) == "no adversarial stage"
+    rows["real"] = {"self_bleu_2": 0.5, "unique": 1.0}  # nearer to real texts is better, where neither more nor less is
+    assert report.change(rows).endswith("lost nll_test 2 -> 2.5, self_bleu_2 0.3 -> 0.9 (real 0.5)")
