@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from multigen.audio.synthesis.sampler import Sampler as SoundSampler
+from multigen.audio.synthesis.sampler import ImageSampler as SoundSampler
 from multigen.catalogue import METHODS, USES, Use
 from multigen.cli import VERBS
 from multigen.image.restoration.upscaler import Upscaler
-from multigen.image.synthesis.sampler import Sampler as PictureSampler
+from multigen.image.synthesis.sampler import ImageSampler as PictureSampler
 from multigen.text.synthesis.writer import Writer
 
 MODELS = {"pictures": PictureSampler, "photographs": Upscaler, "texts": Writer, "sounds": SoundSampler}

@@ -7,9 +7,9 @@ import dataclasses
 from typing import Any
 
 from multigen.config import Run
-from multigen.data.datasets import Sets, pick
+from multigen.data.datasets import Splits, pick
 from multigen.engine import Trainer
-from multigen.tasks.synthesis.base import GenerationTrainer
+from multigen.tasks.synthesis.base import SynthesisTrainer
 from multigen.text.datasets import TextConfig
 
 __all__ = ["MINUTES", "MOST", "TEST", "TOKENS", "TRAIN", "hurried", "shortened", "small"]
@@ -48,15 +48,15 @@ def hurried(run: Run, variants: int) -> Run:
 
 def small(trainer: type[Trainer[Any]]) -> type[Trainer[Any]]:
     """The trainer, but one that makes items from noise takes few of those that its data have, and a classifier hardly trained."""
-    if not issubclass(trainer, GenerationTrainer):
+    if not issubclass(trainer, SynthesisTrainer):
         return trainer
 
     class Small(trainer):
         classifier_steps = CLASSIFIER_STEPS
 
-        def open_sets(self) -> Sets[Any]:
-            sets = super().open_sets()
-            return Sets(pick(sets.train, TRAIN), sets.validation, pick(sets.test, TEST))
+        def open_splits(self) -> Splits[Any]:
+            sets = super().open_splits()
+            return Splits(pick(sets.train, TRAIN), sets.validation, pick(sets.test, TEST))
 
     Small.__module__ = trainer.__module__  # whose first line is the title of the method
     return Small

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from multigen.catalogue import METHODS, USES, loading
+from multigen.catalogue import METHODS, TASKS, loading
 from multigen.errors import ConfigError
 from multigen.runs.options import cli
 from multigen.version import __version__
@@ -66,7 +66,7 @@ def copy_of(method: str, file: str) -> str:
 
 
 def _header(method: str, file: str) -> str:
-    stem, use = Path(file).stem, USES[METHODS[method].noun]
+    stem, use = Path(file).stem, TASKS[METHODS[method].task]
     lines = {
         f"python {file} tiny --out runs/{stem}": "train; other presets and all flags: --help",
         f"torchrun --nproc-per-node 2 {file} tiny": "the same in two processes",

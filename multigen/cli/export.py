@@ -72,7 +72,7 @@ def _export(model: str, out: Path, code: str) -> None:
     except ImportError as error:
         raise ConfigError(f"multigen export: {error.name} is missing; pip install 'multigen[export]'") from error
 
-    from multigen import load
+    from multigen.tasks.loading import load
 
     found = load(model, code)
     with writing(out), _exporting(model, own=bool(code)):

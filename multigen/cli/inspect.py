@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from multigen.catalogue import DATA
+from multigen.catalogue import DATA, MODALITIES, imported
 from multigen.cli.kinds import kinds_of
 from multigen.cli.output import print_json
 from multigen.console import plain
@@ -32,7 +32,7 @@ def run(args: list[str]) -> None:
             json: Print one JSON object.
         """
         kind, why = _kind(data)
-        found = _inspect(kind, data)
+        found = imported(MODALITIES[kind].inspect)(data)
         found.warnings[:0] = why.get("warnings", [])
         if json:
             print_json(_as_json(data, kind, why["files"], found))
@@ -48,7 +48,7 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
     from multigen.data.locate import NotFound, locate
 
     known = next((d for d in DATA if d.name.split(":")[0] == data.split(":")[0]), None)  # of fables:N and hf:NAME too
-    kind = known.noun.replace("photographs", "pictures") if known else ""
+    kind = known.modality if known else ""
     if known and data == known.name and not known.downloaded:
         return kind, {"files": {}}
     try:
@@ -66,20 +66,12 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
         raise DataError(
             f"{place}: {others} files, neither pictures nor sounds nor .txt files among them; expected some; check the path"
         )
-    kind = max(("pictures", "sounds", "texts"), key=lambda kind: counts[kind])  # of equally many the first
-    rest = [f"{name} {count:,}" for name, count in counts.items() if name != kind]
-    warnings = [f"mixed files; training on {kind} passes over the others: {', '.join(rest)}"] if rest else []
+    kind = max(MODALITIES, key=lambda kind: counts[kind])  # of equally many the first
+    rest = [f"{MODALITIES[name].items} {count:,}" for name, count in counts.items() if name != kind]
+    warnings = (
+        [f"mixed files; training on {MODALITIES[kind].items} skips the others: {', '.join(rest)}"] if rest else []
+    )
     return kind, {"files": suffixes, "warnings": warnings}
-
-
-def _inspect(kind: str, data: str) -> "Inspection":
-    if kind == "pictures":
-        from multigen.image.inspection import inspect_pictures as inspect
-    elif kind == "sounds":
-        from multigen.audio.inspection import inspect_sounds as inspect
-    else:
-        from multigen.text.inspection import inspect_texts as inspect
-    return inspect(data)
 
 
 def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -> dict[str, Any]:
@@ -106,7 +98,7 @@ def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -
 def _print(data: str, kind: str, files: dict[str, int], found: "Inspection") -> None:
     from multigen.data.inspection import listed
 
-    print(f"{data}: {kind}" + (f", by its files: {listed(files)}" if files else ""))
+    print(f"{data}: {MODALITIES[kind].items}" + (f", by its files: {listed(files)}" if files else ""))
     facts = [(fact.name.replace("_", " "), fact.text) for fact in found.facts]
     print(indent(plain([*facts, ("unreadable", str(len(found.unreadable) or "none"))]), "  "))
     for path, reason in found.unreadable[:SHOWN]:

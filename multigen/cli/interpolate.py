@@ -63,9 +63,9 @@ def _interpolate(
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
 
-    from multigen.image.synthesis.sampler import Sampler, to_pictures
+    from multigen.image.synthesis.sampler import ImageSampler, to_pictures
 
-    sampler = load_as(Sampler, "makes pictures from noise", model, code)
+    sampler = load_as(ImageSampler, "makes pictures from noise", model, code)
     about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
     pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
     with writing(out):

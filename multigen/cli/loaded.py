@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from multigen.catalogue import USES
+from multigen.catalogue import TASKS
 from multigen.errors import ConfigError
 
 __all__ = ["load_as"]
@@ -12,11 +12,10 @@ M = TypeVar("M")
 
 def load_as(kind: type[M], does: str, model: str, code: str) -> M:
     """The model of a run; `does` says what one of this kind does. Raises ConfigError for another, and says how that is used."""
-    from multigen import load
+    from multigen.tasks.loading import load
 
-    found = load(model, code)
-    if isinstance(found, kind):
-        return found
-    use = USES.get(getattr(found, "noun", ""))
-    other = f"it {use.does}: {use.shell(model, code)}" if use else f"it is a {type(found).__name__}; give another run"
-    raise ConfigError(f"--model {model}: expected a model that {does}, but {other}")
+    ready = load(model, code)
+    if isinstance(ready, kind):
+        return ready
+    task = TASKS[ready.task]
+    raise ConfigError(f"--model {model}: expected a model that {does}, but it {task.does}: {task.shell(model, code)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from multigen.config import Run, differences, to_table
+from multigen.config import Run, differences, differing, read_toml, to_table
 from multigen.console import say
 from multigen.engine import checkpoint, distributed
 from multigen.engine.budget import may_grow
@@ -132,9 +132,20 @@ def check_same(trainer: "Trainer", folder: Path, fixed: Run) -> None:
 
     Only a last stage whose schedules are constant may grow longer.
     """
+    table = read_toml(folder / "config.toml")
+    if "version" not in table:
+        raise CheckpointError(
+            f"{folder} was trained by multigen 0.1.0, and this version cannot resume its checkpoints; start a new run from its "
+            f"weights: --from {folder} --config {folder / 'config.toml'}"
+        )
     changed, steps = differences(folder / "config.toml", trainer.name, trainer.config, fixed)
     if changed and not (steps and may_grow(trainer, steps)):
         raise ConfigError(f"{folder} has other settings; resume with the same or start a new run: {'; '.join(changed)}")
+    if other := differing(table.get("data", {}), to_table(trainer.data_info)):
+        raise ConfigError(
+            f"{folder} was trained on other data, which differ in {', '.join(other)}; resume with the data it was trained on, or "
+            "start a new run"
+        )
 
 
 def checkpoint_of(trainer: "Trainer", stage: str, which: str) -> Files:
@@ -151,7 +162,7 @@ def start_from(path: str, nets: "Mapping[str, nn.Module]") -> None:
     from multigen.engine import checkpoint
 
     model = find_model(path)
-    found = read_model(model)[2]
+    found = read_model(model).weights
     for folder in checkpoint.saved(model.parent / "checkpoints")[-1:]:
         found = checkpoint.read(folder)[0] | found
     for name in nets.keys() & found.keys():

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from multigen.config import Run, to_table, write_toml
 from multigen.console import say
 from multigen.engine import checkpoint, distributed, saving
-from multigen.engine.batches import Batch, Source, Stream
+from multigen.engine.batches import Batch, DataInfo, Source, Stream
 from multigen.engine.budget import scaled_to
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision
@@ -30,6 +30,7 @@ from multigen.engine.updater import Updater
 from multigen.errors import Interrupted, TrainingError
 from multigen.storage.model_folder import write_model
 from multigen.storage.run_folder import find_run, new_folder
+from multigen.version import __version__
 
 __all__ = ["Trainer"]
 
@@ -47,12 +48,22 @@ class Trainer(Generic[C]):
 
     name: ClassVar[str]
     """Name of the method, as in `python -m multigen.recipes.<name>`."""
-    noun: ClassVar[str] = "items"
-    """What it is trained on and makes, in the plural; `multigen.catalogue.USES` says how models are used that do."""
+    task: ClassVar[str] = ""
+    """What its models do: a name of `multigen.catalogue.TASKS`."""
+    config_type: ClassVar[type]
+    """Class of its configuration: C."""
     exports: ClassVar[Sequence[str]] = ("G",)
     """Networks that inference needs."""
     budget: ClassVar[Sequence[str]] = ("steps",)
     """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
+    data_info: DataInfo = DataInfo()
+    """What `open_data` found out."""
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            if arguments := [a for a in get_args(base) if isinstance(a, type)]:
+                cls.config_type = arguments[0]
 
     # ---------------------------------------------------------------------------------- what a method states
 
@@ -61,7 +72,7 @@ class Trainer(Generic[C]):
         raise NotImplementedError
 
     def open_data(self) -> Source:
-        """Training data. Raises DataError with path and remedy."""
+        """Training data; sets `data_info` where there is more to know of them. Raises DataError with path and remedy."""
         raise NotImplementedError
 
     def stages(self) -> list[Stage]:
@@ -119,8 +130,9 @@ class Trainer(Generic[C]):
             with heard() as asked:
                 self._train(asked, time.monotonic() - self.state["seconds"])
             if distributed.rank() == 0:
+                data = to_table(self.data_info)
                 weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
-                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts())
+                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
         except BaseException as error:
             self._call("on_error", error)
@@ -203,7 +215,8 @@ class Trainer(Generic[C]):
         distributed.barrier()
         if distributed.rank() == 0:
             (folder / "previews").mkdir(parents=True, exist_ok=True)
-            table = {**self.about(), "config": to_table(self.config), "run": to_table(fixed)}
+            table = {**self.about(), "config": to_table(self.config), "data": to_table(self.data_info)}
+            table["run"] = to_table(fixed)
             write_toml(folder / "config.toml", table)
         return folder
 
@@ -338,9 +351,14 @@ class Trainer(Generic[C]):
     # ---------------------------------------------------------------------------------- smaller things
 
     def about(self) -> dict[str, str]:
-        """What config.toml says of the method: its name, the first line of its file, and what it makes."""
+        """What config.toml says of the method: its name, the first line of its file, and its task."""
         doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None)
-        return {"recipe": self.name, "title": (doc or "").strip().partition("\n")[0], "makes": self.noun}
+        return {
+            "version": __version__,
+            "recipe": self.name,
+            "title": (doc or "").strip().partition("\n")[0],
+            "task": self.task,
+        }
 
     def _forward(self, name: str, network: nn.Module, i: int) -> object:
         """One forward pass on batch `i` of a stream that serves nothing but batch statistics."""

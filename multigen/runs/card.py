@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multigen.catalogue import METHODS, USES, Use
+from multigen.catalogue import METHODS, TASKS, Task, usage
 from multigen.console import markdown
 from multigen.engine.callbacks import Callback
 from multigen.engine.distributed import rank
@@ -36,8 +36,8 @@ TAIL = "; features: "
 def card(trainer: "Trainer") -> dict[str, str]:
     """The card as a file of the model folder: {"README.md": text}. Figures are in it once `trainer.evaluation` is there."""
     evaluation = getattr(trainer, "evaluation", Evaluation())
-    use, config = USES.get(trainer.noun, Use()), trainer.config
-    does = f"{use.does}, trained" if use.does else "trained"
+    use, config = TASKS.get(trainer.task), trainer.config
+    does = f"{use.does}, trained" if use else "trained"
     parts = [
         _front_matter(trainer, use),
         f"# {trainer.name} of {escaped(_data(config))}",
@@ -46,7 +46,7 @@ def card(trainer: "Trainer") -> dict[str, str]:
         f"## Training\n\n{_about_training(trainer, record(evaluation, [trainer]))}",
         f"## Figures\n\n{_figures(evaluation, _row(trainer, evaluation))}",
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(trainer, evaluation, use)),
-        f"## Use\n\n{_use(trainer.name, config, use)}",
+        f"## Use\n\n{_use(trainer.name, config, trainer.data_info, use)}",
     ]
     return {"README.md": "\n\n".join(parts) + "\n"}
 
@@ -90,15 +90,15 @@ def sentence(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------- parts
 
 
-def _front_matter(trainer: "Trainer", use: Use) -> str:
+def _front_matter(trainer: "Trainer", use: Task | None) -> str:
     license = plain(trainer.run.data_license)
     known = license.lower() if LICENSES.fullmatch(license.lower()) else "other" if license else "unknown"
     conditional = getattr(trainer.config, "conditional", False)
     fields: dict[str, Any] = {"license": known}
     fields |= {"license_name": license} if known == "other" else {}
     fields |= {"library_name": "multigen"}
-    fields |= {"pipeline_tag": use.task} if use.task and not conditional else {}
-    fields["tags"] = list(dict.fromkeys(["multigen", "gan", trainer.name, *([use.tag] if use.tag else [])]))
+    fields |= {"pipeline_tag": use.pipeline} if use and use.pipeline and not conditional else {}
+    fields["tags"] = list(dict.fromkeys(["multigen", "gan", trainer.name, *([use.tag] if use else [])]))
     # JSON is YAML; in it no text can end its own line.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
     return "\n".join(["---", *lines, "---"])
@@ -115,17 +115,21 @@ def _count(trainer: "Trainer") -> int:
     return len(getattr(trainer.data, "photos", trainer.data))
 
 
-def _asked(config: Any) -> tuple[str, ...]:
+def _items(trainer: "Trainer") -> str:
+    return TASKS[trainer.task].items if trainer.task else "items"
+
+
+def _asked(config: Any, info: Any) -> tuple[str, ...]:
     """Classes that can be asked for."""
-    return getattr(config, "classes", ()) if getattr(config, "conditional", False) else ()
+    return getattr(info, "classes", ()) if getattr(config, "conditional", False) else ()
 
 
 def _about_data(trainer: "Trainer") -> str:
-    classes: tuple[str, ...] = getattr(trainer.config, "classes", ())
+    classes: tuple[str, ...] = getattr(trainer.data_info, "classes", ())
     shown = ", ".join(map(code, classes[:20])) + (", ..." if len(classes) > 20 else "")
-    use = "one can be asked for" if _asked(trainer.config) else "the model was not told of them"
+    use = "one can be asked for" if _asked(trainer.config, trainer.data_info) else "the model was not told of them"
     lines = [
-        f"{_count(trainer):,} training {trainer.noun}: {escaped(_data(trainer.config))}.",
+        f"{_count(trainer):,} training {_items(trainer)}: {escaped(_data(trainer.config))}.",
         *([f"{len(classes)} classes ({use}): {shown}."] if classes else []),
         f"Licence of the data, as given by whoever trained the model: {escaped(trainer.run.data_license) or 'not stated'}.",
     ]
@@ -174,14 +178,14 @@ def _figures(evaluation: Evaluation, this: str) -> str:
     return "\n".join(lines)
 
 
-def _limits(trainer: "Trainer", evaluation: Evaluation, use: Use) -> list[str]:
+def _limits(trainer: "Trainer", evaluation: Evaluation, use: Task | None) -> list[str]:
     """What the model cannot do, by its kind, its figures and its training."""
     found, real = evaluation.rows.get(_row(trainer, evaluation), {}), evaluation.rows.get("real", {})
-    noun, classes = trainer.noun, len(getattr(trainer.config, "classes", ()))
+    noun, classes = _items(trainer), len(getattr(trainer.data_info, "classes", ()))
     lines = [
         f"It has learned from the {_count(trainer):,} {noun} above and nothing else, and has their gaps and biases."
     ]
-    lines += [use.limit] if use.limit else []
+    lines += [use.limit] if use else []
     if "memorisation" in found:
         lines.append(_nearness(found["memorisation"], real.get("memorisation", 1.0), noun))
     if "copied" in found:
@@ -213,11 +217,12 @@ def _nearness(memorisation: float, floor: float, noun: str) -> str:
     return f"Its samples lie {where} unseen ones (memorisation {memorisation:.2f}, of unseen ones {floor:.2f}): {so}."
 
 
-def _use(method: str, config: Any, use: Use) -> str:
+def _use(method: str, config: Any, info: Any, use: Task | None) -> str:
     code = "" if method in METHODS else f"{method}.py"  # a file of the user's own, which loading takes
-    classes, shell = _asked(config), use.shell("MODEL", code)
+    shell, lines = usage(use.name if use else "", "MODEL", code)
+    classes = _asked(config, info)
     asked = f" --class {shlex.quote(plain(classes[0]))}" if classes and shell else ""
-    blocks = {"bash": f"{shell}{asked}", "python": use.lines("MODEL", code)}
+    blocks = {"bash": f"{shell}{asked}", "python": lines}
     # Three backticks in a class's name would end the block.
     shown = [f"```{language}\n{text.replace('```', '')}\n```" for language, text in blocks.items() if text]
     return "\n\n".join(["MODEL is this folder, or `hf:OWNER/NAME` where it lies on the Hugging Face hub.", *shown])

@@ -44,8 +44,8 @@ class Facts:
     recipe: str
     title: str
     """Of the method, with its paper."""
-    makes: str
-    """In the plural, as `multigen.catalogue.USES` has it."""
+    task: str
+    """A name of `multigen.catalogue.TASKS`; "" of a method that names none."""
     config: dict[str, Any]
     run: dict[str, Any]
     evaluation: dict[str, Any]
@@ -123,7 +123,7 @@ def _one(folder: Path) -> Facts:
         folder=folder,
         recipe=recipe,
         title=_title(recipe, str(table.get("title", ""))),
-        makes=str(table.get("makes") or (METHODS[recipe].noun if recipe in METHODS else "")),
+        task=str(table.get("task") or (METHODS[recipe].task if recipe in METHODS else "")),
         config=_table(table.get("config")),
         run=_table(table.get("run")),
         evaluation=evaluation,

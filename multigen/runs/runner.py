@@ -8,8 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_toml, to_table
 from multigen.console import exit_code, say
@@ -18,7 +16,6 @@ from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.errors import ConfigError
 from multigen.runs.log import History
-from multigen.runs.options import cli
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
 from multigen.storage.files import write_json
@@ -48,6 +45,10 @@ def parse(
     overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
     The usage text names `command`.
     """
+    import tyro
+
+    from multigen.runs.options import cli
+
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
     if preset and preset not in presets:

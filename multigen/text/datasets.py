@@ -180,7 +180,7 @@ def given_tokenizer(c: Any, start: str) -> Tokenizer | None:
     if not start:
         return None
     folder = find_model(start)
-    tokenizer, trained = read_tokenizer(folder), read_model(folder)[1]
+    tokenizer, trained = read_tokenizer(folder), read_model(folder).config
     theirs = trained.get("tokenizer") or trained.get("pretrained") or "words"
     if (c.tokenizer or theirs) != theirs:
         raise ConfigError(

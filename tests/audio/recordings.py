@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from multigen.audio.files import write_sound
-from multigen.tasks.synthesis.base import GenerationConfig
+from multigen.tasks.synthesis.base import SynthesisConfig
 
 RATE = 8000
 SCALE = 2**12  # so that samples are exact
@@ -40,7 +40,7 @@ def ramps(root: Path, counts: list[int]) -> str:
 
 
 @dataclass(frozen=True)
-class Config(GenerationConfig):
+class Config(SynthesisConfig):
     rate: int = RATE
     length: int = 10
     cut: str = "start"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from multigen.audio.files import write_sound
-from multigen.audio.synthesis import evaluator as judge
+from multigen.audio.synthesis import evaluator as evaluator
 from multigen.audio.synthesis.wavegan import WaveformCritic
 from multigen.recipes import specgan, wavegan
 from multigen.runs.runner import main
@@ -27,7 +27,7 @@ WORDS += ["--device", "cpu", "--precision", "fp32"]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, to work in; features cost nothing."""
     quick = Extractor(lambda sound: (sound.abs().unflatten(2, (4, -1)).mean(3).flatten(1), None))
-    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: quick)
+    monkeypatch.setattr(evaluator, "open_extractor", lambda *arguments: quick)
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MULTIGEN_DATA", raising=False)
     monkeypatch.chdir(tmp_path)

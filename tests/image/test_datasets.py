@@ -1,4 +1,4 @@
-"""Sets of small pictures: folders, labels, splits."""
+"""Splits of small pictures: folders, labels, splits."""
 
 import hashlib
 from dataclasses import replace

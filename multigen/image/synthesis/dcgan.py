@@ -9,23 +9,23 @@ Strided convolutions in place of pooling, batch norm in both networks but at the
 Told of classes, or of clusters, G sees them beside z and D projects it on its features (Miyato & Koyama 2018, arXiv:1802.05637).
 """
 
-import functools
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from multigen import losses
-from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
+from multigen.engine import Adam, Batch, Step, Terms
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Linear
-from multigen.image.synthesis.base import PictureConfig, PictureTrainer, doublings, load_sampler
+from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer, doublings
+from multigen.runs.runner import main
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 
-__all__ = ["PRESETS", "DCGANConfig", "DCGANTrainer", "Discriminator", "Generator", "load_model"]
+__all__ = ["PRESETS", "DCGANConfig", "DCGANTrainer", "Discriminator", "Generator"]
 
 
 @dataclass(frozen=True)
-class DCGANConfig(PictureConfig):
+class DCGANConfig(ImageSynthesisConfig):
     latent: int = 100
     """Dimensions of z ~ N(0, I) (uniform in the paper)."""
     width: int = 64
@@ -95,26 +95,21 @@ def initialise_(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-class DCGANTrainer(PictureTrainer[DCGANConfig]):
-    """Trains G to make pictures that D takes for real ones."""
+class DCGANTrainer(ImageSynthesisTrainer[DCGANConfig]):
+    """Trains G to generate images that D takes for real ones."""
 
     name = "dcgan"
 
-    def networks(self) -> dict[str, nn.Module]:
+    def generator(self) -> Generator:
         c = self.config
-        return {"G": build_generator(c), "D": Discriminator(c.width, c.size, c.channels, c.number_of_classes)}
+        return Generator(c.latent, c.width, c.size, self.data_info.channels, self.conditions)
+
+    def discriminator(self) -> Discriminator:
+        c = self.config
+        return Discriminator(c.width, c.size, self.data_info.channels, self.conditions)
 
     def optimisers(self) -> Optimiser:
-        start, end = self.config.lr
-        return Adam(start if start == end else Linear(start, end), self.config.betas)
-
-    def stages(self) -> list[Stage]:
-        return [
-            Stage("adversarial", self.config.steps, [
-                Update("discriminator", trains=["D"], loss=self.discriminator_loss),
-                Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=self.best(), controls=[self.collapse()]),
-        ]  # fmt: skip
+        return Adam(Linear(*self.config.lr), self.config.betas)
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         real, fake, label = self.pairs(batch, step)
@@ -122,13 +117,8 @@ class DCGANTrainer(PictureTrainer[DCGANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        fake = self.augmented(fake, step, "fake")
         return {"adversarial": losses.non_saturating.generator(self.D(fake, label))}
 
 
-def build_generator(config: DCGANConfig) -> Generator:
-    return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
-
-
-load_model = functools.partial(load_sampler, DCGANConfig(), build_generator)
-"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""
+if __name__ == "__main__":
+    main(DCGANTrainer, PRESETS)

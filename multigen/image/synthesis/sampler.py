@@ -14,13 +14,13 @@ from multigen.tasks.synthesis import sampler as sampling
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Sampler", "grid", "to_pictures", "to_uint8", "to_unit"]
+__all__ = ["ImageSampler", "grid", "to_pictures", "to_uint8", "to_unit"]
 
 
-class Sampler(sampling.Sampler):
+class ImageSampler(sampling.Sampler):
     """A trained generator as a source of pictures, uint8 (N, C, H, W); its network gives (B, C, H, W) in -1..1."""
 
-    noun = "pictures"
+    task = "image-synthesis"
     suffix = ".png"
     sheet = "grid.png"
 

@@ -8,7 +8,6 @@ Residual blocks in both networks (appendix B.4), hinge loss, five discriminator 
 a shift for each class, and D projects the class on its features.
 """
 
-import functools
 from dataclasses import dataclass
 
 import torch
@@ -17,17 +16,18 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
 from multigen import losses
-from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
+from multigen.engine import Adam, Batch, Step, Terms
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Linear
-from multigen.image.synthesis.base import PictureConfig, PictureTrainer, doublings, load_sampler
+from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer, doublings
+from multigen.runs.runner import main
 from multigen.tasks.synthesis.conditioning import ProjectionHead
 
-__all__ = ["PRESETS", "Discriminator", "Generator", "SNGANConfig", "SNGANTrainer", "load_model"]
+__all__ = ["PRESETS", "Discriminator", "Generator", "SNGANConfig", "SNGANTrainer"]
 
 
 @dataclass(frozen=True)
-class SNGANConfig(PictureConfig):
+class SNGANConfig(ImageSynthesisConfig):
     latent: int = 128
     width: int = 128
     """Channels of D's blocks, and of G's at the highest resolution (D 128, G 256 in the paper, at 32 pixels)."""
@@ -139,26 +139,21 @@ def initialise_(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
 
 
-class SNGANTrainer(PictureTrainer[SNGANConfig]):
-    """Trains G to make pictures that D takes for real ones, by the hinge loss."""
+class SNGANTrainer(ImageSynthesisTrainer[SNGANConfig]):
+    """Trains G to generate images that D takes for real ones, by the hinge loss."""
 
     name = "sngan"
 
-    def networks(self) -> dict[str, nn.Module]:
+    def generator(self) -> Generator:
         c = self.config
-        return {"G": build_generator(c), "D": Discriminator(c.width, c.size, c.channels, c.number_of_classes)}
+        return Generator(c.latent, c.width, c.size, self.data_info.channels, self.conditions)
+
+    def discriminator(self) -> Discriminator:
+        c = self.config
+        return Discriminator(c.width, c.size, self.data_info.channels, self.conditions)
 
     def optimisers(self) -> Optimiser:
         return Adam(Linear(self.config.lr, 0.0), self.config.betas)
-
-    def stages(self) -> list[Stage]:
-        c = self.config
-        return [
-            Stage("adversarial", c.steps, [
-                Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps),
-                Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=self.best(), controls=[self.collapse()]),
-        ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Equation 16 of the paper."""
@@ -168,13 +163,8 @@ class SNGANTrainer(PictureTrainer[SNGANConfig]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         """Equation 17 of the paper."""
         fake, label = self.fakes(batch, step)
-        fake = self.augmented(fake, step, "fake")
         return {"hinge": losses.hinge.generator(self.D(fake, label))}
 
 
-def build_generator(config: SNGANConfig) -> Generator:
-    return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
-
-
-load_model = functools.partial(load_sampler, SNGANConfig(), build_generator)
-"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""
+if __name__ == "__main__":
+    main(SNGANTrainer, PRESETS)

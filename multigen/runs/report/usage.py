@@ -3,7 +3,8 @@
 import shlex
 from html import escape
 
-from multigen.catalogue import METHODS, USES, Use
+from multigen import catalogue
+from multigen.catalogue import METHODS
 from multigen.runs.facts import Facts
 
 __all__ = ["resume_command", "usage"]
@@ -34,8 +35,8 @@ def usage(facts: Facts) -> str:
         return (
             '<p class="muted">There is no model yet: the folder <code>model/</code> is written when training ends.</p>'
         )
-    folder, code, use = str(facts.folder.resolve()), own_file(facts), USES.get(facts.makes, Use())
-    parts = [use.shell(folder, code), use.lines(folder, code)]
+    folder, code = str(facts.folder.resolve()), own_file(facts)
+    parts = catalogue.usage(facts.task, folder, code)
     one = facts.seeds[0] if facts.seeds else facts
     settings = one.folder.resolve() / "config.toml"  # by other settings the networks would not fit
     tune = f"{program(facts)} --config {shlex.quote(str(settings))} --from {shlex.quote(folder)} --data ..."

@@ -22,7 +22,7 @@ from multigen.text.decoding import log_probs, sample, valid
 from multigen.text.files import is_fables
 from multigen.text.synthesis.language_model import train_scorer
 
-__all__ = ["DEFINITIONS", "Judge", "split_words"]
+__all__ = ["DEFINITIONS", "Evaluator", "split_words"]
 
 LN2 = math.log(2)
 SEED = 20_000  # of the samples that are measured
@@ -41,7 +41,7 @@ DEFINITIONS = metrics.DEFINITIONS | {
 }
 
 
-class Judge:
+class Evaluator:
     """Measures models on one corpus. The random numbers behind all samples are the same, so that models differ, not draws.
 
     Args:

@@ -17,7 +17,7 @@ from multigen.audio.drums import drum
 from multigen.audio.files import read_sound, write_sound
 from multigen.audio.plots import draw
 from multigen.audio.synthesis import wavegan
-from multigen.audio.synthesis.sampler import Sampler, joined
+from multigen.audio.synthesis.sampler import AudioSampler, joined
 from multigen.config import to_table
 from multigen.errors import DataError
 from multigen.storage.model_folder import write_model
@@ -57,7 +57,7 @@ class Echo(nn.Module):
 
 
 def test_samples_are_clamped_and_begin_with_those_of_a_smaller_number() -> None:
-    sampler = Sampler(Echo(), 64, batch=4)
+    sampler = AudioSampler(Echo(), 64, batch=4)
     found = sampler.sample(9, seed=2)
     assert found.shape == (9, 1, 64) and found.dtype == torch.float32
     assert found.abs().max() == 1
@@ -101,13 +101,13 @@ def test_a_quiet_sound_has_as_bright_a_spectrogram_and_near_silence_a_dark_one()
 
 
 def test_the_nearest_recording_is_the_one_copied(drum_folder: Path) -> None:
-    sampler = Sampler(nn.Identity(), 4)
+    sampler = AudioSampler(nn.Identity(), 4)
     with pytest.raises(DataError, match="configuration is not known; load it from a model folder"):
         sampler.nearest(torch.zeros(1, 1, 1024))
     sampler.config = replace(PLAIN, data=str(drum_folder), hold=0)
-    from multigen.audio.datasets import open_sets
+    from multigen.audio.synthesis.base import AudioSynthesisTrainer
 
-    train = open_sets(sampler.config).train.items
+    train = AudioSynthesisTrainer(sampler.config).open_splits().train.items
     assert torch.equal(sampler.nearest(0.9 * train[[5, 40, 2]]), train[[5, 40, 2]])
 
 

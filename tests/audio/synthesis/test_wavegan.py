@@ -212,7 +212,7 @@ def test_settings_that_cannot_be_are_named(settings: dict[str, Any], message: st
 def prepared(tmp_path: Path, data: Path, **settings: Any) -> tuple[Any, dict[str, Tensor], Any]:
     made = wavegan(tmp_path, data, shuffle=0, shift_frames=False, spectra=(64,), **settings)
     made.prepare()
-    return made, {"sound": made.judge.sets.train.items[:4]}, Draws()
+    return made, {"sound": made.evaluator.splits.train.items[:4]}, Draws()
 
 
 class Linear(nn.Module):
@@ -357,13 +357,13 @@ def test_floors_are_noise_as_loud_as_the_recordings_and_the_generator_untrained(
     made = wavegan(tmp_path, drum_folder)
     made.prepare()
     heard: list[Tensor] = []
-    figures = made.judge.figures
-    made.judge.figures = lambda items, asked: heard.append(items) or figures(items, asked)  # pyright: ignore
+    figures = made.evaluator.figures
+    made.evaluator.figures = lambda items, asked: heard.append(items) or figures(items, asked)  # pyright: ignore
     state = torch.get_rng_state()
-    rows = made.floors()
-    assert torch.equal(torch.get_rng_state(), state) and made.floors() == rows
+    rows = made.baselines()
+    assert torch.equal(torch.get_rng_state(), state) and made.baselines() == rows
     noise, untrained = heard[:2]
-    real = made.judge.sets.test.items
+    real = made.evaluator.splits.test.items
     assert noise.shape == untrained.shape == (40, 1, 1024) and noise.abs().max() <= 1
     loudness = [x.square().mean().sqrt().item() for x in (noise, real)]
     assert loudness[0] == pytest.approx(loudness[1], rel=0.05)
@@ -382,9 +382,9 @@ def test_a_collapse_is_watched_for_in_log_mel_spectra(tmp_path: Path, drum_folde
     (control,) = made.plan[0].controls
     made.step = made.index = 1000
     assert control.rule(0.0, {})[1].startswith("diversity")
-    real = made.judge.sets.train.items[:3]
-    coarse = made.coarse(real)
-    torch.testing.assert_close(coarse, logmel(real, 8000).view(3, 10, 4, 8).mean(2).flatten(1))
+    real = made.evaluator.splits.train.items[:3]
+    collapse_features = made.collapse_features(real)
+    torch.testing.assert_close(collapse_features, logmel(real, 8000).view(3, 10, 4, 8).mean(2).flatten(1))
 
 
 @pytest.mark.slow

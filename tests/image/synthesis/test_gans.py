@@ -19,7 +19,7 @@ from multigen import losses
 from multigen.engine import Run
 from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.image.synthesis import dcgan, gan, r3gan, sngan, wgan
-from multigen.image.synthesis.base import PictureConfig, doublings
+from multigen.image.synthesis.base import ImageSynthesisConfig, doublings
 from multigen.losses import penalties
 from multigen.tasks.synthesis.collapse import diversity, watch
 from multigen.tasks.synthesis.conditioning import ProjectionHead
@@ -311,10 +311,10 @@ def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, folder: P
 @pytest.fixture
 def quick_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of a few steps: good enough to see that figures are made."""
-    from multigen.tasks.synthesis import evaluator as judge
+    from multigen.tasks.synthesis import evaluator as evaluator
 
-    train = judge.train_classifier
-    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
+    train = evaluator.train_classifier
+    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
 
 
 def test_classes_need_labels(tmp_path: Path, folder: Path) -> None:
@@ -347,7 +347,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, folder: Path) ->
 # ---------------------------------------------------------------------------------------------------- collapse
 
 
-coarse = gan.GANTrainer(gan.GANConfig()).coarse
+collapse_features = gan.GANTrainer(gan.GANConfig()).collapse_features
 
 
 class Constant(nn.Module):
@@ -367,14 +367,16 @@ def test_diversity_is_nought_for_one_picture_and_one_for_the_data() -> None:
     real = torch.rand(30, 1, 16, 16) * 2 - 1
     z = torch.randn(30, 256)
     same = Constant(0.0)
-    assert diversity(same, z, None, real, coarse) < 1e-6
+    assert diversity(same, z, None, real, collapse_features) < 1e-6
     assert same.norm.running_mean is not None and same.norm.running_mean.abs().max() == 0
-    assert abs(diversity(Constant(1.0), real.flatten(1), None, real, coarse) - 1) < 1e-5
+    assert abs(diversity(Constant(1.0), real.flatten(1), None, real, collapse_features) - 1) < 1e-5
 
 
 def test_pictures_are_compared_without_their_noise() -> None:
     image = torch.rand(2, 3, 32, 32)
-    assert torch.equal(coarse(image)[:, 0], image[:, 0, :2, :2].mean((1, 2))) and coarse(image).shape == (
+    assert torch.equal(collapse_features(image)[:, 0], image[:, 0, :2, :2].mean((1, 2))) and collapse_features(
+        image
+    ).shape == (
         2,
         3 * 16 * 16,
     )
@@ -430,4 +432,4 @@ def test_every_method_watches_for_collapse(method: str, folder: Path) -> None:
 
 def test_shared_settings_are_documented_once() -> None:
     for method in (gan.GANConfig, dcgan.DCGANConfig, wgan.WGANConfig, sngan.SNGANConfig, r3gan.R3GANConfig):
-        assert issubclass(method, PictureConfig)
+        assert issubclass(method, ImageSynthesisConfig)

@@ -82,8 +82,8 @@ def shaded(tmp_path: Path, **settings: Any) -> dcgan.DCGANTrainer:
 
 def test_both_networks_are_told_of_clusters(tmp_path: Path) -> None:
     made = shaded(tmp_path).fit()
-    train = made.judge.sets.train
-    told = made.told(train)
+    train = made.evaluator.splits.train
+    told = made.condition_of(train)
     assert told is not None and isinstance(made.data, TensorSource)
     assert made.data.tensors["label"].tolist() == told.tolist()
     shade = train.items.float().mean((1, 2, 3)) // 80  # dark, middling, light
