@@ -298,7 +298,7 @@ def test_settings_reach_the_recordings(tmp_path: Path) -> None:
     for i in range(8):
         write(tmp_path / f"{i}.wav", torch.cat([torch.zeros(400), sine(800, level=0.01)]))
     settings: tuple[Settings, Settings] = ({}, {"trim": True, "normalise": True})
-    plain, shaped = (AudioSynthesisTrainer(Config(str(tmp_path), length=400, **how)) for how in settings)
+    plain, shaped = (AudioSynthesisTrainer(Config(str(tmp_path), length=400, **how)).open_splits() for how in settings)
     assert not plain.train.items.any()
     assert shaped.test.items[0, 0, 40:].square().mean().sqrt().item() == pytest.approx(0.1, rel=0.05)
 

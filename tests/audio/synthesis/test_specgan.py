@@ -27,8 +27,8 @@ from tests.audio.toys import SPECGAN, Draws, Stop, specgan
 @pytest.mark.parametrize("classes", [(), ("a", "b", "c")])
 def test_networks_fit_each_other_at_every_length(length: int, classes: tuple[str, ...]) -> None:
     torch.manual_seed(0)
-    c = SpecGANConfig(length=length, latent=4, width=8, classes=classes, conditional=bool(classes))
-    made, taken = Generator(c), Discriminator(c)
+    c = SpecGANConfig(length=length, latent=4, width=8, conditional=bool(classes))
+    made, taken = Generator(c, len(classes)), Discriminator(c, len(classes))
     z, label = torch.randn(2, 4), torch.tensor([0, 2]) if classes else None
     spectrogram = made(z, label)
     assert spectrogram.shape == (2, 1, 128, length // 128) and spectrogram.abs().max() < 1

@@ -102,7 +102,7 @@ def test_numbers_of_classes_one_by_one() -> None:
     for labels, named in (
         (torch.tensor([0, 2, 1]), r"labels from 0 to 2: expected 0 to 1; .* cat, dog"),
         (torch.tensor([0, -1, 1]), r"labels from -1 to 1: expected 0 to 1"),
-        (torch.tensor([0, 1]), r"labels torch.int64 \(2,\) of 3 pictures: expected int64 \(3,\)"),
+        (torch.tensor([0, 1]), r"labels torch.int64 \(2,\) of 3 images: expected int64 \(3,\)"),
         (torch.tensor([[0, 1, 1]]), r"labels torch.int64 \(1, 3\) of 3"),
         (torch.tensor([0.0, 1.0, 1.0]), r"labels torch.float32 \(3,\)"),
     ):
@@ -115,7 +115,7 @@ def test_numbers_of_classes_one_by_one() -> None:
 def test_numbers_that_make_no_sense() -> None:
     sampler = ImageSampler(Network(), 8)
     for act in (sampler.latents, sampler.sample, sampler.pictures, sampler.interpolate):
-        with pytest.raises(ConfigError, match=r"-1 pictures are asked for; expected 1 or more"):
+        with pytest.raises(ConfigError, match=r"-1 images are asked for; expected 1 or more"):
             act(-1)
     with pytest.raises(ConfigError, match=r"0 frames .* expected 1 or more"):
         sampler.interpolate(2, frames=0)
