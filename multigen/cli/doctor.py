@@ -9,7 +9,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from multigen.cli.output import print_json
-from multigen.console import plain
+from multigen.console import text_table
 from multigen.runs.options import cli
 
 __all__ = ["EXTRAS", "Check", "checks", "extras", "run"]
@@ -57,7 +57,7 @@ def run(args: list[str]) -> None:
         if json:
             print_json({"checks": [asdict(check) for check in found], "problems": len(problems)})
         else:
-            print(plain([(c.name, c.text + (f"  PROBLEM: {c.problem}" if c.problem else "")) for c in found]))
+            print(text_table([(c.name, c.text + (f"  PROBLEM: {c.problem}" if c.problem else "")) for c in found]))
             noun = "problem" if len(problems) == 1 else "problems"
             print(f"\n{len(problems)} {noun}: {', '.join(c.name for c in problems)}" if problems else "\nall is well")
         if any(check.core for check in problems):
