@@ -33,7 +33,7 @@ CODES = """\
 exit codes:
   0   done
   1   a figure of a benchmark recipe was missed; the installation is broken (doctor); or a fault in multigen, with a traceback
-  2   input that cannot be used: one line says which, and what to do
+  2   input that cannot be used: the message says which, and what to do
   130 stopped by Ctrl-C; 143 by SIGTERM; of a training run what was trained is saved
   141 the output's reader has gone"""
 
