@@ -12,7 +12,7 @@ VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
     "compare": "runs side by side, settings, curves, figures and samples: multigen compare RUN RUN",
     "completion": "a script by which a shell completes these: multigen completion bash",
-    "cp": "a method and its recipe as one file of your own: multigen cp dcgan my_gan.py",
+    "cp": "a method as a file of your own: multigen cp dcgan my_gan.py",
     "doctor": "say which versions, devices and folders there are, and what is missing: multigen doctor",
     "evaluate": "compare generated pictures or sounds with real ones: multigen evaluate --real DIR --fake DIR",
     "export": "write a trained generator as ONNX: multigen export --model RUN --out FILE.onnx",

@@ -1,6 +1,7 @@
 """Networks for use, from the settings and weights of a model folder, which may be damaged or somebody else's."""
 
 import importlib.util
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError, ConfigError, MultigenError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.provenance import origin
+from multigen.version import __version__
 
 __all__ = ["import_code", "load", "load_network"]
 
@@ -94,6 +96,7 @@ def import_code(path: str, method: str = "") -> ModuleType:
     """
     module = _imported(Path(path).resolve(), path)
     if not hasattr(module, "load_model"):
+        _check_version(Path(path), path, "it has no load_model")
         raise ConfigError(f"{path} has no load_model; give the file that trained the model, made by multigen cp")
     name = getattr(getattr(module, "TRAINER", None), "name", method)
     if method and name != method:
@@ -114,8 +117,20 @@ def _imported(path: Path, called: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        told = " ".join(str(error).split())
-        raise ConfigError(f"{called} cannot be imported ({type(error).__name__}: {told}); mend it") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        _check_version(path, called, reason)
+        raise ConfigError(f"{called} cannot be imported ({reason}); fix it") from error
     finally:
         sys.path.remove(str(path.parent))
     return module
+
+
+def _check_version(path: Path, called: str, reason: str) -> None:
+    """Raises ConfigError for a file whose first line says that another version of multigen copied it (`multigen cp`)."""
+    first = path.read_bytes().partition(b"\n")[0].decode(errors="replace")
+    copied = re.match(r"# Copied from (\w+) of multigen (\d+(?:\.\w+)*)", first)
+    if copied and copied[2] != __version__:
+        raise ConfigError(
+            f"{called} was copied by multigen {copied[2]} and does not work with {__version__} ({reason}); copy the method again "
+            f"to a new file, multigen cp {copied[1]} FILE.py, and make your changes there"
+        )
