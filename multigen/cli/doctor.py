@@ -20,8 +20,9 @@ EXTRAS = {
     "fid": "the FID of the literature, by its Inception network: --features inception",
     "hub": "data sets of the Hugging Face hub: --data hf:NAME",
     "sentences": "a Frechet distance of texts by a sentence encoder",
-    "speech": "PESQ and STOI of speech",
+    "speech": "SI-SDR, SNR, PESQ and STOI of recordings",
     "tensorboard": "curves in TensorBoard: --tensorboard",
+    "text-metrics": "ROUGE and BLEU of continuations: --prompt of text methods",
     "video": "multigen interpolate as MP4",
 }
 """Extra -> what it is for."""
