@@ -22,7 +22,7 @@ import tyro
 from multigen.bench.recipe import Recipe, figures, read_recipe, read_result, summary
 from multigen.cli.output import print_json
 from multigen.config import from_table
-from multigen.console import plain, tell
+from multigen.console import tell, text_table
 from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.metrics.names import real
 from multigen.runs.options import cli
@@ -117,7 +117,7 @@ def table(outcomes: Sequence[dict[str, Any]]) -> str:
         met = [o["expect"], {k: o["reach"][k] + o["budget"][k] for k in ("met", "missed")}]
         counts = [f"{c['met']} of {c['met'] + c['missed']}" if sum(c.values()) else "-" for c in met]
         lines.append((o["recipe"], f"{o['minutes']:.1f}", *counts, o["status"]))
-    return plain(lines, ("recipe", "minutes", "expected", "reached", "status"))
+    return text_table(lines, ("recipe", "minutes", "expected", "reached", "status"))
 
 
 def _check(path: Path, out: Path) -> dict[str, Any]:

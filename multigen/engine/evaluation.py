@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from multigen.console import plain
+from multigen.console import text_table
 
 __all__ = ["Evaluation", "mean_and_std"]
 
@@ -22,7 +22,7 @@ class Evaluation:
         """The rows as plain text, a column a metric."""
         metrics = list(dict.fromkeys(m for row in self.rows.values() for m in row))
         lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
-        return plain(lines, ("", *metrics))
+        return text_table(lines, ("", *metrics))
 
 
 def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:
