@@ -18,7 +18,7 @@ from multigen.errors import ConfigError
 
 __all__ = ["Best", "Control", "Copy", "EarlyStop", "Pool", "Stage", "Step", "Terms", "Update"]
 
-Place = tuple[int, int, str, str, int, int]
+DrawKey = tuple[int, int, str, str, int, int]
 """(seed, attempt, stage, update, index, repeat): what a draw depends on besides its stream."""
 Terms = Mapping[str, Tensor | tuple[Tensor, Tensor | int]]
 
@@ -33,14 +33,14 @@ class Step:
     which of `Update.repeat` firings this is, `batch` the rows of the global batch.
     """
 
-    def __init__(self, place: Place, progress: float, rows: slice, batch: int, device, dtype, signals):
-        self.place, self.progress, self.rows, self.batch = place, progress, rows, batch
+    def __init__(self, draw_key: DrawKey, progress: float, rows: slice, batch: int, device, dtype, signals):
+        self.draw_key, self.progress, self.rows, self.batch = draw_key, progress, rows, batch
         self.device, self.dtype, self._signals = device, dtype, signals
-        self.stage, self.index, self.repeat = place[2], place[4], place[5]
+        self.stage, self.index, self.repeat = draw_key[2], draw_key[4], draw_key[5]
 
     def rng(self, stream: str) -> torch.Generator:
         """A fresh CPU generator for `stream`; the same on all ranks and micro-batches."""
-        return torch.Generator().manual_seed(key(*self.place, stream))
+        return torch.Generator().manual_seed(key(*self.draw_key, stream))
 
     def rand(self, stream: str, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1), (rows, *shape)."""
@@ -78,8 +78,6 @@ class Update:
     """The terms couple the rows of a batch (batch averages): micro-batches are refused."""
     clip_norm: float = 0.0
     """Largest norm of the whole gradient; 0: no limit."""
-    clip_value: float = 0.0
-    """Largest magnitude of a gradient's element; 0: no limit."""
     after: Callable[[], None] | None = None
     """Called after the optimiser's step, to project weights (clipping)."""
 
@@ -160,5 +158,3 @@ class Stage:
     """Keeps the best checkpoint of the stage by a metric of `Trainer.validate`."""
     until: EarlyStop | None = None
     controls: Sequence[Control] = ()
-    keep_ema: bool = False
-    """Goes on with the running averages of the stage before instead of restarting them."""

@@ -1,11 +1,13 @@
 """The trainer: a method states its networks, data and stages; the loop, saving, logging and recovery are here, once."""
 
 import contextlib
+import copy
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +16,18 @@ from multigen.config import Run, to_table, write_toml
 from multigen.console import say
 from multigen.engine import checkpoint, distributed, saving
 from multigen.engine.batches import Batch, Source, Stream
-from multigen.engine.budget import scaled_to
+from multigen.engine.budget import may_grow, scaled_to
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision
-from multigen.engine.ema import Follower, average_like, reestimate_statistics
+from multigen.engine.ema import EMAUpdater, average_like, reestimate_statistics
 from multigen.engine.evaluation import Evaluation
-from multigen.engine.interrupts import heard
+from multigen.engine.interrupts import deferred_interrupts
 from multigen.engine.log import RunLog
 from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.plan import Stage, Step
 from multigen.engine.randomness import key, seed_everything
-from multigen.engine.saving import start_from
 from multigen.engine.schedules import Schedule, value_at
+from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
 from multigen.errors import Interrupted, TrainingError
 from multigen.storage.model_folder import write_model
@@ -34,8 +36,9 @@ from multigen.storage.run_folder import find_run, new_folder
 __all__ = ["Trainer"]
 
 C = TypeVar("C")
-# Dropped gradients of one update in a row that send a run back to its last checkpoint, and returns before it is given up.
-IN_A_ROW, RETURNS = 5, 3
+# Dropped gradients of one update in a row that send a run back to its last checkpoint, and how often it is sent back before it
+# ends with an error.
+MAX_NONFINITE_STREAK, MAX_ROLLBACKS = 5, 3
 
 
 class Trainer(Generic[C]):
@@ -104,8 +107,7 @@ class Trainer(Generic[C]):
     def __init__(self, config: C, run: Run | None = None, callbacks: Sequence[Callback] = ()):
         self.config, self.run = config, run or Run()
         self.callbacks = [*callbacks, *self.default_callbacks()]
-        self.number = self.index = self.step = 0  # stage, steps within it, steps in all
-        self.ended = self._entered = False
+        self._entered = False
 
     def fit(self) -> Self:
         """Trains to the end, or goes on with `run.resume`. Writes the run's folder, with the model in it.
@@ -116,8 +118,8 @@ class Trainer(Generic[C]):
         self.folder = self._claim_folder()
         self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
         try:
-            with heard() as asked:
-                self._train(asked, time.monotonic() - self.state["seconds"])
+            with deferred_interrupts() as asked:
+                self._train(asked, time.monotonic() - self.state.scalars["seconds"])
             if distributed.rank() == 0:
                 weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts())
@@ -138,17 +140,33 @@ class Trainer(Generic[C]):
 
     def control(self, name: str) -> float:
         """Present value of a control."""
-        return self.state[f"control/{name}"]
+        return self.state.scalars[f"control/{name}"]
 
     def saved(self, network: str, stage: str, which: str) -> dict[str, Tensor]:
         """Weights of `network` (its running average, if kept) at the "last" or the "best" step of a stage; the last where
         no best is chosen."""
-        files = saving.checkpoint_of(self, stage, which)
+        files = saving.checkpoint_of(self.state, self.folder, stage, which)
         return files.get(f"{network}.ema", files[network])
 
     @property
     def stage(self) -> Stage:
-        return self.plan[self.number]
+        """The present stage."""
+        return self.plan[self.state.number]
+
+    @property
+    def index(self) -> int:
+        """Steps of the present stage that are done."""
+        return self.state.index
+
+    @property
+    def step(self) -> int:
+        """Steps of all stages that are done."""
+        return self.state.step
+
+    @property
+    def copies(self) -> dict[str, nn.Module]:
+        """Copies of networks that the present stage has taken, by name."""
+        return self.state.copies
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[dict[str, nn.Module]]:
@@ -166,7 +184,7 @@ class Trainer(Generic[C]):
 
     def prepare(self) -> None:
         """Opens the data and builds everything; `fit` does it itself."""
-        if hasattr(self, "plan"):
+        if hasattr(self, "state"):
             return
         self.device = choose_device(self.run.device)
         self.precision = choose_precision(self.run.precision, self.device)
@@ -179,11 +197,12 @@ class Trainer(Generic[C]):
             net.train().to(self.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             setattr(self, name, torch.compile(net) if self.run.compile else net)
         if self.run.start and not self.run.resume:
-            start_from(self.run.start, self.nets)
+            saving.start_from(self.run.start, self.nets)
+        scalars = {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
+        batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
+        self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision, scalars)
         self.averages = {name: average_like(self.nets[name]) for name in self.averaged()}
-        self.updater = Updater(self.nets, self.data, self.config.batch, self.run, self.device, self.precision)  # pyright: ignore[reportAttributeAccessIssue]
-        self.state: dict[str, Any] = self.updater.state
-        self.state |= {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
+        self.state = TrainingState(self.nets, self.averages, self.updater, scalars)
         self.plan = [stage for stage in self.stages() if stage.steps]
 
     # ---------------------------------------------------------------------------------- the loop
@@ -193,12 +212,12 @@ class Trainer(Generic[C]):
         fixed = self.run.resolved(self.device.type, self.precision)
         if self.run.resume:
             folder = find_run(self.run.resume)
-            saving.check_same(self, folder, fixed)
-            saving.resume(self, folder)
+            saving.check_same(folder, self.name, self.config, fixed, self._may_grow)
+            saving.resume(self.state, folder, self.plan, self.enter)
         else:
             folder = new_folder(self.run.out, self.name, distributed.from_first([time.time()], self.device)[0])
             if self.run.minutes:
-                self.config = scaled_to(self, self.run.minutes)
+                self.config = scaled_to(type(self)(self.config, replace(self.run, workers=0)), self.run.minutes)
                 self.plan = [stage for stage in self.stages() if stage.steps]
         distributed.barrier()
         if distributed.rank() == 0:
@@ -209,16 +228,17 @@ class Trainer(Generic[C]):
 
     def enter(self, stage: Stage) -> None:
         """Begins a stage: copies, optimisers, running averages, controls."""
-        self.updater.enter(stage, {name: self.spec(stage, name) for name in self.nets})
-        self.copies = {name: average_like(self.nets[c.source]).train() for name, c in stage.copies.items()}
-        vars(self).update(self.copies)
-        copies = [(self.copies[name], self.nets[c.source], c.follow) for name, c in stage.copies.items() if c.follow]
-        self._followed = [(Follower(copy, network), share) for copy, network, share in copies]
-        self._averaged = [(Follower(self.averages[n], self.nets[n]), decay) for n, decay in self.averaged().items()]
-        for follower, _ in [] if stage.keep_ema else self._averaged:
-            self.state["averaged"] = 0
-            follower.move(1.0)
-        self.state |= {f"control/{control.name}": control.start for control in stage.controls} | {"waited": 0}
+        state = self.state
+        state.updater.enter(stage, {name: self.spec(stage, name) for name in state.nets})
+        state.copies = {name: average_like(state.nets[c.source]).train() for name, c in stage.copies.items()}
+        vars(self).update(state.copies)
+        followed = {name: c for name, c in stage.copies.items() if c.follow}
+        self._followed = [(EMAUpdater(state.copies[n], state.nets[c.source]), c.follow) for n, c in followed.items()]
+        self._averaged = [(EMAUpdater(state.averages[n], state.nets[n]), decay) for n, decay in self.averaged().items()]
+        for average, _ in self._averaged:
+            average.move(1.0)
+        state.scalars |= {"averaged": 0, "waited": 0}
+        state.scalars |= {f"control/{control.name}": control.start for control in stage.controls}
         self._entered = True
 
     def spec(self, stage: Stage, network: str) -> Optimiser:
@@ -226,43 +246,56 @@ class Trainer(Generic[C]):
         given = (s if isinstance(s, Optimiser) else (s or {}).get(network) for s in (stage.optim, self.optimisers()))
         return next((spec for spec in given if spec is not None), Adam())
 
+    def _may_grow(self, steps: int) -> bool:
+        """Whether a run that was planned with `steps` may be resumed with those of the configuration."""
+
+        def plan_of(config: C) -> list[Stage]:
+            other = copy.copy(self)
+            other.config = config
+            return other.stages()
+
+        return may_grow(self.config, steps, plan_of, self.spec, self.averaged())
+
     def _train(self, asked: Sequence[int], began: float) -> None:
-        while self.number < len(self.plan):
+        state = self.state
+        while state.number < len(self.plan):
             if not self._entered:
-                saving.start(self, self.stage)
+                for name, (earlier, which) in self.stage.starts.items():
+                    checkpoint.load_strict(state.nets[name].state_dict(), self.saved(name, earlier, which), name)
                 self.enter(self.stage)
-                if self.step == 0:
+                if state.step == 0:
                     self._save()
-            self.log.begin(self.stage.name, self.stage.steps, self.index)
-            self._since = (time.monotonic(), self.step)
-            while not self.ended:
-                self.advance(self.index)
-                self.index, self.step = self.index + 1, self.step + 1
+            self.log.begin(self.stage.name, self.stage.steps, state.index)
+            self._since = (time.monotonic(), state.step)
+            while not state.ended:
+                self.advance(state.index)
+                state.index, state.step = state.index + 1, state.step + 1
                 self._call("on_step")
-                self.state["seconds"] = time.monotonic() - began
+                state.scalars["seconds"] = time.monotonic() - began
                 self._between_steps()
                 # Ranks are signalled at different moments; they agree every few steps.
-                if (distributed.world() == 1 or self.step % 10 == 0) and distributed.any_rank(bool(asked), self.device):
+                agreed = distributed.world() == 1 or state.step % 10 == 0
+                if agreed and distributed.any_rank(bool(asked), self.device):
                     self._save()
-                    raise Interrupted(f"stopped at step {self.step}; go on with: --resume {self.folder}", *asked[:1])
-            self.number, self.index, self.ended, self._entered = self.number + 1, 0, False, False
+                    raise Interrupted(f"stopped at step {state.step}; go on with: --resume {self.folder}", *asked[:1])
+            state.number, state.index, state.ended, self._entered = state.number + 1, 0, False, False
 
     def advance(self, index: int) -> None:
         """One step: a pass over the stage's updates."""
         stage = self.stage
         progress = index / stage.steps
-        self.updater.set_hyperparameters(progress, self.state["control/lr"])
+        self.updater.set_hyperparameters(progress, self.state.scalars["control/lr"])
         for update in stage.updates:
             self.updater.fire(stage, update, index, progress)
-        n = self.state["averaged"] = self.state.get("averaged", 0) + 1
-        for follower, decay in self._averaged:
+        n = self.state.scalars["averaged"] = self.state.scalars["averaged"] + 1
+        for average, decay in self._averaged:
             # The first steps weigh more: a short run is not held back by its initial weights.
-            follower.move(1 - min(value_at(decay, progress), n / (9 + n)))
-        for follower, share in self._followed:
-            follower.move(share)
+            average.move(1 - min(value_at(decay, progress), n / (9 + n)))
+        for lagged, share in self._followed:
+            lagged.move(share)
 
     def _between_steps(self) -> None:
-        self.ended = self.index >= self.stage.steps
+        self.state.ended = self.index >= self.stage.steps
         self._adjust_controls()
         if self._due(self.run.log_every) and self._log_and_recover():
             return
@@ -271,34 +304,39 @@ class Trainer(Generic[C]):
             with self.inference() as nets:
                 if distributed.rank() == 0:
                     self.preview(nets, self.folder / "previews")
-        if self.ended:
-            self.state[f"last_step/{self.stage.name}"] = self.step
+        if self.state.ended:
+            self.state.scalars[f"last_step/{self.stage.name}"] = self.step
         if improved or self._due(self.run.save_every):
             self._save()
 
     def _due(self, every: int) -> bool:
-        return self.ended or self.index % every == 0
+        return self.state.ended or self.index % every == 0
 
     def _save(self) -> None:
-        self._call("on_checkpoint", saving.save(self))
+        self._call("on_checkpoint", saving.save(self.state, self.folder, to_table(self.config), self.run.keep))
 
     def _log_and_recover(self) -> bool:
         """Logs; True when too many gradients in a row were not finite and the run went back to its last checkpoint."""
         now = time.monotonic()
         speed = (self.step - self._since[1]) * self.updater.batch / max(now - self._since[0], 1e-9)
         self._since = (now, self.step)
-        dropped = {"dropped": float(self.state["dropped"])} if self.state.get("dropped") else {}
+        dropped = {"dropped": float(self.state.scalars["dropped"])} if self.state.scalars.get("dropped") else {}
         self.log.metrics(self.step, self.index, self.updater.meter.read() | dropped, speed)
-        bad = [u.name for u in self.stage.updates if self.state.get(f"nonfinite/{u.name}", 0) >= IN_A_ROW]
+        streaks = {u.name: self.state.scalars.get(f"nonfinite/{u.name}", 0) for u in self.stage.updates}
+        bad = [name for name, streak in streaks.items() if streak >= MAX_NONFINITE_STREAK]
         if not bad:
             return False
-        change = {"attempt": self.state["attempt"] + 1, "control/lr": self.state["control/lr"] / 2}
-        what = f"update {bad[0]!r}: {IN_A_ROW} or more gradients in a row were not finite at step {self.step}"
-        if change["attempt"] > RETURNS:
-            raise TrainingError(f"{what}, after {RETURNS} returns; lower the learning rate or try --precision fp32")
+        change = {"attempt": self.state.scalars["attempt"] + 1, "control/lr": self.state.scalars["control/lr"] / 2}
+        what = (
+            f"update {bad[0]!r}: {MAX_NONFINITE_STREAK} or more gradients in a row were not finite at step {self.step}"
+        )
+        if change["attempt"] > MAX_ROLLBACKS:
+            raise TrainingError(
+                f"{what}, after {MAX_ROLLBACKS} rollbacks; lower the learning rate or try --precision fp32"
+            )
         folder = checkpoint.saved(self.folder / "checkpoints")[-1]  # one is saved before the first step
-        saving.restore(self, folder)
-        self.state |= change | {k: 0 for k in self.state if k.startswith("nonfinite/")}
+        saving.restore(self.state, folder, self.plan, self.enter)
+        self.state.scalars |= change | {k: 0 for k in self.state.scalars if k.startswith("nonfinite/")}
         self._since = (now, self.step)
         say(f"{what}; going back to {folder.name} with {change['control/lr']:g} of the learning rate")
         self.log.event(self.step, control="lr", value=change["control/lr"], reason=what)
@@ -308,7 +346,7 @@ class Trainer(Generic[C]):
         for control in [c for c in self.stage.controls if self.index % c.every == 0]:
             old = self.control(control.name)
             value, reason = control.rule(old, self.updater.signals[control.name].read())
-            self.state[f"control/{control.name}"] = value
+            self.state.scalars[f"control/{control.name}"] = value
             if value != old:
                 self.log.event(self.step, control=control.name, value=value, reason=reason)
 
@@ -324,15 +362,16 @@ class Trainer(Generic[C]):
         if (tracks := until or best) is None:
             return False
         value = tracks.of(metrics, stage)
-        improved = tracks.better(value, self.state.get(f"best_value/{stage}"))
+        improved = tracks.better(value, self.state.scalars.get(f"best_value/{stage}"))
         if improved:
-            self.state |= {f"best_value/{stage}": value, f"best_step/{stage}": self.step}
-        waited = self.state["waited"] = 0 if improved else self.state.get("waited", 0) + 1
+            self.state.scalars |= {f"best_value/{stage}": value, f"best_step/{stage}": self.step}
+        waited = self.state.scalars["waited"] = 0 if improved else self.state.scalars.get("waited", 0) + 1
         if until is not None and waited >= until.patience:
-            self.ended, self.state[f"stopped/{stage}"] = True, self.step
+            self.state.ended, self.state.scalars[f"stopped/{stage}"] = True, self.step
             say(f"{stage}: no better {until.metric} in {waited} validations")
             if until.restore:
-                saving.load_networks(self, saving.checkpoint_of(self, stage, "best"), f"best of {stage}")
+                best_files = saving.checkpoint_of(self.state, self.folder, stage, "best")
+                saving.load_networks(self.state, best_files, f"best of {stage}")
         return improved
 
     # ---------------------------------------------------------------------------------- smaller things
@@ -346,7 +385,7 @@ class Trainer(Generic[C]):
         """One forward pass on batch `i` of a stream that serves nothing but batch statistics."""
         stream = Stream(self.data, self.updater.batch, self.updater.rows, (self.run.seed, "statistics"))
         step = self.updater.step_at((self.run.seed, 0, "statistics", name, i, 0), 0.0, self.updater.rows)
-        seed_everything(key(*step.place, distributed.rank()), self.device)
+        seed_everything(key(*step.draw_key, distributed.rank()), self.device)
         return self.forward(name, network, self.updater.move(stream.at(i)), step)
 
     def _call(self, hook: str, *arguments: object) -> None:

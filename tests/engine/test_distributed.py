@@ -136,9 +136,9 @@ class Relativistic(Watched):
 
     def d(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         real, fake = self.D(batch["x"]), self.D(self.fakes(step))
-        penalties.update_lecam(self.state, real, fake)
+        penalties.update_lecam(self.state.scalars, real, fake)
         loss = losses.relativistic_average.discriminator(real, fake)
-        return {"relativistic": loss, "lecam": penalties.lecam(real, fake, self.state)}
+        return {"relativistic": loss, "lecam": penalties.lecam(real, fake, self.state.scalars)}
 
     def g(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         return {"relativistic": losses.relativistic_average.generator(self.D(self.fakes(step)), self.D(batch["x"]))}
@@ -220,7 +220,7 @@ def train(folder: Path, case: str) -> dict[str, Tensor]:
     found = {f"gradient/{name}": gradient for name, gradient in trainer.first.items()}
     for kind_of, nets in (("weight", trainer.nets), ("average", trainer.averages)):
         found |= {f"{kind_of}/{n}.{k}": p.detach() for n, net in nets.items() for k, p in net.named_parameters()}
-    numbers = {k: v for k, v in trainer.state.items() if k != "seconds"}
+    numbers = {k: v for k, v in trainer.state.scalars.items() if k != "seconds"}
     return found | {f"state/{k}": torch.as_tensor(v, dtype=torch.float64) for k, v in numbers.items()}
 
 

@@ -319,7 +319,7 @@ def test_minutes_fix_the_steps_and_record_them(tmp_path: Path, capsys: pytest.Ca
     run = options(tmp_path / "run", minutes=seconds / 60)
     trainer = Timed(ToyConfig(steps=10), run).fit()
     assert trainer.config.steps == trainer.step > 10
-    assert 0.1 * seconds < trainer.state["seconds"] < 4 * seconds
+    assert 0.1 * seconds < trainer.state.scalars["seconds"] < 4 * seconds
     table = read_toml(tmp_path / "run" / "config.toml")
     assert table["config"]["steps"] == trainer.step
     assert table["run"]["minutes"] == 0
@@ -354,7 +354,7 @@ def test_a_run_of_minutes_is_resumed_by_its_recorded_steps(tmp_path: Path) -> No
 
 def test_the_time_of_a_run_adds_up_over_its_resumes(tmp_path: Path) -> None:
     seconds: list[float] = []
-    note = AtStep(lambda trainer: seconds.append(trainer.state["seconds"]))
+    note = AtStep(lambda trainer: seconds.append(trainer.state.scalars["seconds"]))
     run = options(tmp_path, save_every=2)
     with pytest.raises(PowerCut):
         Timed(ToyConfig(), run, [note, Crash(5)]).fit()

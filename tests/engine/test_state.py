@@ -148,15 +148,15 @@ def test_the_state_holds_tensors_and_numbers_and_is_resumed(tmp_path: Path) -> N
             return [Update("g", ["G"], self.loss)]
 
         def loss(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-            self.state["sum"] = self.state.get("sum", torch.zeros(2)) + step.index
-            self.state["text"] = self.state.get("text", "") + str(step.index)
+            self.state.scalars["sum"] = self.state.scalars.get("sum", torch.zeros(2)) + step.index
+            self.state.scalars["text"] = self.state.scalars.get("text", "") + str(step.index)
             return {"w": self.G().sum()}
 
     run = options(tmp_path, precision="fp64", save_every=4)
     Remembering(ToyConfig(steps=4), run).fit()
     trainer = Remembering(ToyConfig(steps=7), resumed(run)).fit()
-    assert trainer.state["text"] == "0123456"
-    assert trainer.state["sum"].tolist() == [21, 21]
+    assert trainer.state.scalars["text"] == "0123456"
+    assert trainer.state.scalars["sum"].tolist() == [21, 21]
 
 
 def test_a_pool_is_filled_when_due_and_kept_between(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_stage_may_start_from_the_best_of_an_earlier_one(tmp_path: Path, at: i
 
     class Apart(Judged):
         def stages(self) -> list[Stage]:
-            self.told = iter((5, 3, 4, 6, 6)) if self.number == 0 else iter(())
+            self.told = iter((5, 3, 4, 6, 6)) if self.state.number == 0 else iter(())
             a = Stage("a", 8, self.updates(), best=Best("loss"))
             return [a, Stage("b", 2, self.updates()), Stage("c", 3, self.updates(), starts={"G": ("a", "best")})]
 

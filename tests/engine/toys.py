@@ -148,8 +148,8 @@ class Whole(Toy):
     def critic(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         real, fake = self.D(batch["x"]), self.D(self.fakes(step))
         step.log("score", real)
-        penalties.update_lecam(self.state, real, fake, decay=0.9)
-        lecam = penalties.lecam(real, fake, self.state) * self.control("p")
+        penalties.update_lecam(self.state.scalars, real, fake, decay=0.9)
+        lecam = penalties.lecam(real, fake, self.state.scalars) * self.control("p")
         return {"hinge": losses.hinge.discriminator(real, fake), "lecam": lecam}
 
     def r1(self, batch: Batch, step: Step) -> dict[str, Tensor]:

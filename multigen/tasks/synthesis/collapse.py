@@ -48,9 +48,9 @@ def watch(trainer: Any, look: Callable[[], float], lows: float, signals: Mapping
         return lows, ""
     found = look()
     if found >= LOW:
-        trainer.state["collapse/diverse"] = 1
+        trainer.state.scalars["collapse/diverse"] = 1
         return 0.0, f"diversity {found:.2f}"
-    if not trainer.state.get("collapse/diverse") and trainer.index < YOUNG * trainer.stage.steps:
+    if not trainer.state.scalars.get("collapse/diverse") and trainer.index < YOUNG * trainer.stage.steps:
         return 0.0, f"diversity {found:.2f}, but young"
     if lows + 1 < IN_A_ROW:
         return lows + 1, f"diversity {found:.2f}, below {LOW}"

@@ -380,7 +380,7 @@ def test_a_collapse_is_watched_for_in_log_mel_spectra(tmp_path: Path, drum_folde
     made: Any = wavegan(tmp_path, drum_folder)
     made.prepare()
     (control,) = made.plan[0].controls
-    made.step = made.index = 1000
+    made.state.step = made.state.index = 1000
     assert control.rule(0.0, {})[1].startswith("diversity")
     real = made.judge.sets.train.items[:3]
     coarse = made.coarse(real)

@@ -382,7 +382,8 @@ def test_pictures_are_compared_without_their_noise() -> None:
 
 def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
     """A run of `steps` steps in which each check finds the next diversity, and the control after each check."""
-    run, lows, values = SimpleNamespace(step=0, index=0, state={}, stage=SimpleNamespace(steps=steps)), 0.0, []
+    state, stage = SimpleNamespace(scalars={}), SimpleNamespace(steps=steps)
+    run, lows, values = SimpleNamespace(step=0, index=0, state=state, stage=stage), 0.0, []
     looks = iter(found)
     for run.step in range(50, 200 + 50 * len(found), 50):
         run.index = run.step
@@ -424,7 +425,7 @@ def test_every_method_watches_for_collapse(method: str, folder: Path) -> None:
     made.prepare()
     (control,) = made.plan[0].controls
     assert control.name == "collapse"
-    made.step = made.index = 1000
+    made.state.step = made.state.index = 1000
     assert control.rule(0.0, {})[1].startswith("diversity")
 
 
