@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from multigen.config import Run, to_table
 from multigen.console import say
-from multigen.engine import checkpoint, distributed, saving
+from multigen.engine import checkpoint, controls, distributed, saving
 from multigen.engine.batches import Batch, Source, Stream
 from multigen.engine.callbacks import Callback
 from multigen.engine.ema import EMAUpdater, average_like, reestimate_statistics
@@ -130,7 +130,7 @@ class Loop:
         for average, _ in self._averaged:
             average.move(1.0)
         state.scalars |= {"averaged": 0, "waited": 0}
-        state.scalars |= {f"control/{control.name}": control.start for control in stage.controls}
+        controls.begin(stage, state.scalars, state.nets)
         self._entered = True
 
     def spec(self, stage: Stage, network: str) -> Optimiser:
@@ -166,7 +166,7 @@ class Loop:
         """One step: a pass over the stage's updates."""
         stage = self.stage
         progress = index / stage.steps
-        self.updater.set_hyperparameters(progress, self.state.scalars["control/lr"])
+        self.updater.set_hyperparameters(progress)
         for update in stage.updates:
             self.updater.fire(stage, update, index, progress)
         n = self.state.scalars["averaged"] = self.state.scalars["averaged"] + 1
@@ -180,9 +180,8 @@ class Loop:
 
     def _between_steps(self) -> None:
         self.state.ended = self.index >= self.stage.steps
-        self._adjust_controls()
-        if self._due(self.run.log_every) and self._log_and_recover():
-            return
+        if self._adjust_controls() or (self._due(self.run.log_every) and self._log_and_recover()):
+            return  # an earlier checkpoint is restored
         improved = self._due(self.run.validate_every) and self._validate()
         if self._due(self.run.preview_every):
             with self.inference() as nets:
@@ -210,35 +209,64 @@ class Loop:
         bad = [name for name, streak in streaks.items() if streak >= MAX_NONFINITE_STREAK]
         if not bad:
             return False
-        change = {"attempt": self.state.scalars["attempt"] + 1, "control/lr": self.state.scalars["control/lr"] / 2}
+        lr = self.state.scalars["control/lr"] / 2
         what = (
             f"update {bad[0]!r}: {MAX_NONFINITE_STREAK} or more gradients in a row were not finite at step {self.step}"
         )
-        if change["attempt"] > MAX_ROLLBACKS:
-            raise TrainingError(
-                f"{what}, after {MAX_ROLLBACKS} rollbacks; lower the learning rate or try --precision fp32"
-            )
         folder = checkpoint.saved(self.folder / "checkpoints")[-1]  # one is saved before the first step
-        saving.restore(self.state, folder, self.plan, self.enter)
-        self.state.scalars |= change | {k: 0 for k in self.state.scalars if k.startswith("nonfinite/")}
-        self._since = (now, self.step)
-        say(f"{what}; going back to {folder.name} with {change['control/lr']:g} of the learning rate")
-        self.log.event(self.step, control="lr", value=change["control/lr"], reason=what)
+        line = {"control": "lr", "value": lr, "reason": what}
+        self._go_back(
+            folder, {"control/lr": lr}, line, f"{what}, now {lr:g} of the learning rate", "try --precision fp32"
+        )
         return True
 
-    def _adjust_controls(self) -> None:
-        for control in [c for c in self.stage.controls if self.index % c.every == 0]:
-            old = self.control(control.name)
-            value, reason = control.rule(old, self.updater.signals[control.name].read())
-            self.state.scalars[f"control/{control.name}"] = value
-            if value != old:
-                self.log.event(self.step, control=control.name, value=value, reason=reason)
+    def _adjust_controls(self) -> bool:
+        """Lets the rules that are due decide; True when one of them sent the run back to an earlier checkpoint."""
+        scalars, stage = self.state.scalars, self.stage
+        for control in [c for c in stage.controls if self.index % c.every == 0]:
+            decision = controls.decide(control, stage, self.state)
+            settings = controls.settings_of(decision, control)
+            line = controls.changes_of(decision, control, stage, scalars)
+            if decision.rollback:
+                best = scalars.get(f"best_step/{stage.name}")
+                newest = checkpoint.saved(self.folder / "checkpoints")[-1]
+                folder = newest if best is None else newest.with_name(f"step-{best:09d}")
+                what = f"control {control.name!r} at step {self.step}: {decision.reason}"
+                self._go_back(folder, settings, line, what, "let the rule ask for fewer rollbacks")
+                return True
+            if line:
+                self.log.event(self.step, **line)
+            scalars |= settings
+        return False
+
+    def _go_back(self, folder: Path, settings: dict[str, Any], line: dict[str, Any], what: str, remedy: str) -> None:
+        """Restores a checkpoint of this run for another attempt, with other draws and with `settings` among the scalars.
+
+        Logs `line` and says `what` happened. Saves the result, so that attempts count however often a run is resumed. Raises
+        TrainingError, with the remedy, after the last rollback that is allowed.
+        """
+        state, step, number = self.state, self.step, self.state.number
+        kept = {"attempt": state.scalars["attempt"] + 1, "seconds": state.scalars["seconds"]}
+        if kept["attempt"] > MAX_ROLLBACKS:
+            raise TrainingError(f"{what}, after {MAX_ROLLBACKS} rollbacks; lower the learning rate or {remedy}")
+        saving.restore(state, folder, self.plan, self.enter)
+        state.scalars |= kept | {name: 0 for name in state.scalars if name.startswith("nonfinite/")}
+        # A stage of which nothing was saved yet begins again, and then sets its own scalars.
+        state.scalars |= settings if state.number == number else {controls.LATER: settings}
+        if distributed.rank() == 0:
+            checkpoint.drop_newer(folder)
+        self.updater.meter.held.clear()
+        self._since = (time.monotonic(), state.step)
+        say(f"{what}; going back to {folder.name}")
+        self.log.event(state.step, **line, rollback=step)
+        self._save()
 
     def _validate(self) -> bool:
         """Validates; True when this is the best of the stage so far. May end the stage."""
         with self.inference() as nets:
             found = self.validate(nets)
         metrics = dict(zip(found, distributed.from_first(list(found.values()), self.device), strict=True))
+        self.state.scalars |= {f"validation/{name}": value for name, value in metrics.items()}
         self._call("on_evaluate", metrics)
         if metrics:
             self.log.event(self.step, validation=metrics)

@@ -53,17 +53,22 @@ class Updater:
         lazy = {u.name: u.every / (u.every + 1) if u.lazy else 1.0 for u in stage.updates}
         self.lazy = {n: math.prod(lazy[u.name] for u in stage.updates if n in u.trains) for n in self.optimisers}
         self.signals, self.streams = {c.name: Meter() for c in stage.controls}, {}
+        self._readers: dict[str, list[Meter]] = {}  # signal -> the meters of the controls that read it
+        for control in stage.controls:
+            for name in control.reads:
+                self._readers.setdefault(name, []).append(self.signals[control.name])
         self._trained: tuple[str, ...] | None = None
-        self._constant, self._control = {n: self.specs[n].constant() for n in self.optimisers}, float("nan")
+        self._constant, self._factors = {n: self.specs[n].constant() for n in self.optimisers}, dict[str, float]()
 
-    def set_hyperparameters(self, progress: float, control: float) -> None:
-        """Schedules, times the learning-rate control, into the optimisers."""
-        changed, self._control = control != self._control, control
+    def set_hyperparameters(self, progress: float) -> None:
+        """Schedules, times the learning-rate controls of the run and of each network, into the optimisers."""
         for name, optimiser in self.optimisers.items():
-            if self._constant[name] and not changed:
+            factor = self.scalars["control/lr"] * self.scalars[f"rate/{name}"]
+            if self._constant[name] and factor == self._factors.get(name):
                 continue
+            self._factors[name] = factor
             settings = self.specs[name].settings(progress, self.lazy[name])
-            settings["lr"] *= control
+            settings["lr"] *= factor
             optimiser.param_groups[0].update(settings)
 
     def fire(self, stage: Stage, update: Update, index: int, progress: float) -> None:
@@ -75,17 +80,19 @@ class Updater:
             for name, parameters in self.parameters.items():
                 for p in parameters:
                     p.requires_grad_(name in trained)
-        for repeat in range(update.repeat):
+        fired = f"fired/{update.name}"  # counted, as a control may change the repeats: batches follow each other all the same
+        for repeat in range(self.scalars.get(f"repeat/{update.name}", update.repeat)):
             draw_key = (self.run.seed, self.scalars["attempt"], stage.name, update.name, index, repeat)
-            number = index // update.every * update.repeat + repeat
+            number = self.scalars.get(fired, 0)
             if update.name not in self.streams or isinstance(update.data, Pool):
                 self._open_stream(stage, update, number, self.step_at(draw_key, progress, slice(0, self.batch)))
             parameters = [p for name in update.trains for p in self.parameters[name]]
             batch = self.move(self.streams[update.name].at(number))
             self._apply(update, parameters, self._gradients(update, batch, parameters, draw_key, progress))
+            self.scalars[fired] = number + 1
 
     def step_at(self, draw_key: DrawKey, progress: float, rows: slice) -> Step:
-        return Step(draw_key, progress, rows, self.batch, self.device, self.dtype, self._signal)
+        return Step(draw_key, progress, rows, self.batch, self.device, self.dtype, self._log)
 
     def move(self, batch: Batch) -> Batch:
         """A batch as networks take it: on the device, pictures channels-last."""
@@ -96,9 +103,16 @@ class Updater:
             moved[name] = t.to(self.device, dtype, non_blocking=True, memory_format=layout)
         return moved
 
-    def _signal(self, name: str, value: Tensor, rows: int) -> None:
-        for meter in (self.meter, *self.signals.values()):
-            meter.add(name, value, rows)
+    def _log(self, name: str, value: Tensor, weight: Tensor | int) -> None:
+        """Adds a mean over `weight` rows (or tokens) to the log, and to the signals of the controls that read it."""
+        self.meter.add(name, value, weight)
+        self._signal(name, value, weight)
+
+    def _signal(self, name: str, value: Tensor, weight: Tensor | int) -> None:
+        """Adds a value to the signals of the controls that read it; one that is not finite has no weight."""
+        for meter in self._readers.get(name, ()):
+            finite = value.isfinite()
+            meter.add(name, torch.where(finite, value, torch.zeros_like(value)), weight * finite.double())
 
     def _open_stream(self, stage: Stage, update: Update, number: int, step: Step) -> None:
         """Opens an update's batches. A pool is filled when due, whole on every rank, from the same draws; it is state."""
@@ -145,7 +159,7 @@ class Updater:
         for name, term in terms.items():
             if isinstance(term, tuple):
                 value, count = term[0], torch.as_tensor(term[1], device=self.device, dtype=self.dtype)
-                self.meter.add(f"{update.name}/{name}", value.detach() / count.clamp(min=1), count)
+                self._log(f"{update.name}/{name}", value.detach() / count.clamp(min=1), count)
                 if self.run.accumulate > 1:  # the count is known after the last micro-batch only
                     new = torch.autograd.grad(value * factor, parameters, retain_graph=True, materialize_grads=True)
                     counted, held = pending.get(name, (0.0, [0.0] * len(new)))
@@ -153,7 +167,7 @@ class Updater:
                     continue
                 term = value / distributed.all_sum(count).clamp(min=1)
             else:
-                self.meter.add(f"{update.name}/{name}", term.detach(), rows)
+                self._log(f"{update.name}/{name}", term.detach(), rows)
                 term = term if rows == self.batch else term * (rows / self.batch)
             total = term if total is None else total + term
         if total is not None and total.requires_grad:
@@ -164,6 +178,7 @@ class Updater:
         if self.precision == "fp16":
             torch._foreach_div_(gradients, self.scalars[f"scale/{update.name}"])  # pyright: ignore[reportPrivateImportUsage]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
+        self._signal(f"{update.name}/gradient_norm", norm, 1)
         # A CPU knows at once; elsewhere the answer stays on the device until a logging step.
         bad = not math.isfinite(norm.item()) if self.device.type == "cpu" else ~torch.isfinite(norm)
         self.scalars[f"nonfinite/{update.name}"] = (self.scalars.get(f"nonfinite/{update.name}", 0) + bad) * bad

@@ -199,7 +199,9 @@ def _limits(trainer: "Trainer", evaluation: Evaluation, use: Use) -> list[str]:
             "In training the generator collapsed: its samples became alike. The run's `metrics.jsonl` says when."
         )
     if returns := trainer.state.scalars["attempt"]:
-        lines.append(f"In training gradients were not finite, and the run went back {returns} times.")
+        lines.append(
+            f"In training the run went back {returns} times to an earlier checkpoint. The run's `metrics.jsonl` says why."
+        )
     return lines
 
 

@@ -220,7 +220,7 @@ def test_a_collapse_is_watched_for(device: str, tmp_path: Path, drum_folder: Pat
     made.prepare()
     (control,) = made.plan[0].controls
     made.state.step = made.state.index = 1000
-    assert control.rule(0.0, {})[1].startswith("diversity")
+    assert control.rule(0.0, {}).reason.startswith("diversity")
     real = made.judge.to_input(made.judge.sets.train.items[:3])  # recordings lie on the CPU
     assert real.shape == (3, 1, 128, 32) and made.coarse(real).shape == (3, 64)
 

@@ -381,7 +381,7 @@ def test_a_collapse_is_watched_for_in_log_mel_spectra(tmp_path: Path, drum_folde
     made.prepare()
     (control,) = made.plan[0].controls
     made.state.step = made.state.index = 1000
-    assert control.rule(0.0, {})[1].startswith("diversity")
+    assert control.rule(0.0, {}).reason.startswith("diversity")
     real = made.judge.sets.train.items[:3]
     coarse = made.coarse(real)
     torch.testing.assert_close(coarse, logmel(real, 8000).view(3, 10, 4, 8).mean(2).flatten(1))

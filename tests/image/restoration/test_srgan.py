@@ -272,7 +272,7 @@ def test_an_update_trains_its_own_network_only(data: Path, update: int, trained:
     trainer = prepared(data, lr=1e-2)
     trainer.state.number = 1
     trainer.enter(trainer.stage)
-    trainer.updater.set_hyperparameters(0.0, 1.0)
+    trainer.updater.set_hyperparameters(0.0)
     before = {name: weights_of(net) for name, net in trainer.nets.items()}
     trainer.updater.fire(trainer.stage, trainer.stage.updates[update], 0, 0.0)
     moved = {

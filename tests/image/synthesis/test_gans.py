@@ -387,7 +387,7 @@ def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
     looks = iter(found)
     for run.step in range(50, 200 + 50 * len(found), 50):
         run.index = run.step
-        lows = watch(run, lambda: next(looks), lows, {})[0]
+        lows = watch(run, lambda: next(looks), lows, {}).value
         values.append(lows)
     assert next(looks, None) is None or lows == -1
     return run, values[3:]  # from step 200 on
@@ -426,7 +426,7 @@ def test_every_method_watches_for_collapse(method: str, folder: Path) -> None:
     (control,) = made.plan[0].controls
     assert control.name == "collapse"
     made.state.step = made.state.index = 1000
-    assert control.rule(0.0, {})[1].startswith("diversity")
+    assert control.rule(0.0, {}).reason.startswith("diversity")
 
 
 def test_shared_settings_are_documented_once() -> None:
