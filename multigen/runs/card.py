@@ -198,12 +198,14 @@ def _limits(trainer: "Trainer", evaluation: Evaluation, use: Task | None) -> lis
         lines.append(
             f"Asked for a class, it makes one that is recognised as such in {found['as_asked']:.0%} of the cases."
         )
-    if trainer.state.get("control/collapse", 0) < 0:
+    if trainer.state.scalars.get("control/collapse", 0) < 0:
         lines.append(
             "In training the generator collapsed: its samples became alike. The run's `metrics.jsonl` says when."
         )
-    if returns := trainer.state["attempt"]:
-        lines.append(f"In training gradients were not finite, and the run went back {returns} times.")
+    if returns := trainer.state.scalars["attempt"]:
+        lines.append(
+            f"In training the run went back {returns} times to an earlier checkpoint. The run's `metrics.jsonl` says why."
+        )
     return lines
 
 

@@ -31,7 +31,7 @@ def record(evaluation: Evaluation, trainers: "Sequence[Trainer]") -> dict[str, A
         "steps": {stage.name: stage.steps for stage in first.plan},
         "date": datetime.date.today().isoformat(),
         "machine": f"{machine()}, {first.precision}",
-        "seconds": round(sum(t.state["seconds"] for t in trainers), 1),
+        "seconds": round(sum(t.state.scalars["seconds"] for t in trainers), 1),
         "definitions": evaluation.definitions,
         "rows": evaluation.rows,
         **({"remarks": evaluation.remarks} if evaluation.remarks else {}),

@@ -211,7 +211,7 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_save_that_fails_in_any_way_leaves_nothing_behind(run: Run) -> None:
     class Unwritable(Small):
         def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
-            self.state["what"] = object()
+            self.state.scalars["what"] = object()
             return {}
 
     with pytest.raises(Exception, match="object"):

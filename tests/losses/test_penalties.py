@@ -84,12 +84,12 @@ def test_the_norm_is_of_a_sample_not_of_a_pixel() -> None:
 def test_a_critic_is_given_its_condition() -> None:
     """With label k the gradient is k everywhere: R1 and R2 are half its squared norm, WGAN-GP's norm is k * sqrt(48)."""
     real, fake, mix = batches(3, 4, 4)
-    label = torch.arange(1, len(real) + 1)
+    label = torch.arange(1, len(real) + 1, dtype=real.dtype)
 
     def critic(x: Tensor, label: Tensor) -> Tensor:
         return x.flatten(1).sum(1) * label
 
-    half = (48 * label.float() ** 2).mean() / 2
+    half = (48 * label**2).mean() / 2
     torch.testing.assert_close(penalties.r1(critic, real, label), half)
     torch.testing.assert_close(penalties.r2(critic, fake, label), half)
     expected = ((label * 48**0.5 - 1) ** 2).mean()

@@ -65,8 +65,8 @@ def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatc
         "classes": "so many.",
     }
     monkeypatch.setattr(trainer, "score", lambda: Evaluation(rows, meant, {"verdict": "no *better*."}))
-    monkeypatch.setitem(trainer.state, "control/collapse", -1.0)
-    monkeypatch.setitem(trainer.state, "attempt", 2)
+    monkeypatch.setitem(trainer.state.scalars, "control/collapse", -1.0)
+    monkeypatch.setitem(trainer.state.scalars, "attempt", 2)
     trainer.evaluate()
     text = (trainer.folder / "model" / "README.md").read_text(encoding="utf-8")
     figures, limits = section(text, "Figures"), section(text, "Limits")

@@ -219,8 +219,8 @@ def test_a_collapse_is_watched_for(device: str, tmp_path: Path, drum_folder: Pat
     made.run = replace(made.run, device=device)
     made.prepare()
     (control,) = made.plan[0].controls
-    made.step = made.index = 1000
-    assert control.rule(0.0, {})[1].startswith("diversity")
+    made.state.step = made.state.index = 1000
+    assert control.rule(0.0, {}).reason.startswith("diversity")
     real = made.evaluator.to_input(made.evaluator.splits.train.items[:3])  # recordings lie on the CPU
     assert real.shape == (3, 1, 128, 32) and made.collapse_features(real).shape == (3, 64)
 

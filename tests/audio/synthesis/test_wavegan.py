@@ -377,8 +377,8 @@ def test_a_collapse_is_watched_for_in_log_mel_spectra(tmp_path: Path, drum_folde
     made: Any = wavegan(tmp_path, drum_folder)
     made.prepare()
     (control,) = made.plan[0].controls
-    made.step = made.index = 1000
-    assert control.rule(0.0, {})[1].startswith("diversity")
+    made.state.step = made.state.index = 1000
+    assert control.rule(0.0, {}).reason.startswith("diversity")
     real = made.evaluator.splits.train.items[:3]
     collapse_features = made.collapse_features(real)
     torch.testing.assert_close(collapse_features, logmel(real, 8000).view(3, 10, 4, 8).mean(2).flatten(1))

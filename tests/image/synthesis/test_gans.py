@@ -386,11 +386,12 @@ def test_pictures_are_compared_without_their_noise() -> None:
 
 def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
     """A run of `steps` steps in which each check finds the next diversity, and the control after each check."""
-    run, lows, values = SimpleNamespace(step=0, index=0, state={}, stage=SimpleNamespace(steps=steps)), 0.0, []
+    state, stage = SimpleNamespace(scalars={}), SimpleNamespace(steps=steps)
+    run, lows, values = SimpleNamespace(step=0, index=0, state=state, stage=stage), 0.0, []
     looks = iter(found)
     for run.step in range(50, 200 + 50 * len(found), 50):
         run.index = run.step
-        lows = watch(run, lambda: next(looks), lows, {})[0]
+        lows = watch(run, lambda: next(looks), lows, {}).value
         values.append(lows)
     assert next(looks, None) is None or lows == -1
     return run, values[3:]  # from step 200 on
@@ -428,8 +429,8 @@ def test_every_method_watches_for_collapse(method: str, folder: Path) -> None:
     made.prepare()
     (control,) = made.plan[0].controls
     assert control.name == "collapse"
-    made.step = made.index = 1000
-    assert control.rule(0.0, {})[1].startswith("diversity")
+    made.state.step = made.state.index = 1000
+    assert control.rule(0.0, {}).reason.startswith("diversity")
 
 
 def test_shared_settings_are_documented_once() -> None:
