@@ -18,7 +18,7 @@ from multigen.engine.budget import scaled_to
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision
 from multigen.engine.ema import Follower, average_like, reestimate_statistics
-from multigen.engine.evaluation import Evaluation
+from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import heard
 from multigen.engine.log import RunLog
 from multigen.engine.optimisers import Adam, Optimiser
@@ -341,6 +341,11 @@ class Trainer(Generic[C]):
         """What config.toml says of the method: its name, the first line of its file, and what it makes."""
         doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None)
         return {"recipe": self.name, "title": (doc or "").strip().partition("\n")[0], "makes": self.noun}
+
+    def run_info(self) -> RunInfo:
+        """What records state of this run."""
+        steps = {stage.name: stage.steps for stage in self.plan}
+        return RunInfo(self.name, self.run.seed, steps, self.precision, self.state["seconds"])
 
     def _forward(self, name: str, network: nn.Module, i: int) -> object:
         """One forward pass on batch `i` of a stream that serves nothing but batch statistics."""

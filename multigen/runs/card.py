@@ -43,7 +43,7 @@ def card(trainer: "Trainer") -> dict[str, str]:
         f"# {trainer.name} of {escaped(_data(config))}",
         f"{does.capitalize()} with multigen {__version__}. {escaped(trainer.about()['title'])}".strip(),
         f"## Data\n\n{_about_data(trainer)}",
-        f"## Training\n\n{_about_training(trainer, record(evaluation, [trainer]))}",
+        f"## Training\n\n{_about_training(trainer, record(evaluation, [trainer.run_info()]))}",
         f"## Figures\n\n{_figures(evaluation, _row(trainer, evaluation))}",
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(trainer, evaluation, use)),
         f"## Use\n\n{_use(trainer.name, config, use)}",
@@ -61,7 +61,7 @@ class Card(Callback):
 
     def on_evaluation(self, trainer: Any, evaluation: Evaluation) -> None:
         if rank() == 0:
-            write_json(trainer.folder / "evaluation.json", record(evaluation, [trainer]))
+            write_json(trainer.folder / "evaluation.json", record(evaluation, [trainer.run_info()]))
         self.on_end(trainer)
 
 
