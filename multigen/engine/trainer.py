@@ -30,6 +30,7 @@ from multigen.engine.updater import Updater
 from multigen.errors import Interrupted, TrainingError
 from multigen.storage.model_folder import write_model
 from multigen.storage.run_folder import find_run, new_folder
+from multigen.version import __version__
 
 __all__ = ["Trainer"]
 
@@ -337,10 +338,21 @@ class Trainer(Generic[C]):
 
     # ---------------------------------------------------------------------------------- smaller things
 
-    def about(self) -> dict[str, str]:
-        """What config.toml says of the method: its name, the first line of its file, and what it makes."""
+    def items(self) -> int:
+        """Number of training items, as people count them."""
+        return len(self.data)
+
+    def about(self) -> dict[str, Any]:
+        """What config.toml says of the run besides its settings; `title` is the first line of the method's file."""
         doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None)
-        return {"recipe": self.name, "title": (doc or "").strip().partition("\n")[0], "makes": self.noun}
+        return {
+            "version": __version__,
+            "recipe": self.name,
+            "title": (doc or "").strip().partition("\n")[0],
+            "makes": self.noun,
+            "items": self.items(),
+            "parameters": sum(p.numel() for name in self.exports for p in self.nets[name].parameters()),
+        }
 
     def run_info(self) -> RunInfo:
         """What records state of this run."""
