@@ -13,6 +13,8 @@ __all__ = ["add_curve", "axis_ranges", "drawable", "short"]
 
 DECADES = 100.0
 """The vertical axis is logarithmic where the largest value is so many times the smallest."""
+LETTERS = 6
+"""Of a small number in decimals, at most; a longer one has a power of ten."""
 LARGEST = 1e300
 """Of larger values an axis cannot be made: they are left out, as those that are not finite."""
 
@@ -57,8 +59,12 @@ def axis_ranges(axes: "Axes", span: tuple[float, float], values: Iterable[float]
 
 
 def short(value: float) -> str:
-    """A number in few letters: 0.0002, 1.39, 12k, 3M."""
+    """A number in few letters: 1.9e-4, 0.0002, 1.39, 12k, 3M."""
     for size, divisor, letter in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(value) >= size:
             return f"{value / divisor:.3g}{letter}"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if len(text.lstrip("-")) <= LETTERS or abs(value) >= 1:
+        return text
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{float(digits):g}e{int(power)}"

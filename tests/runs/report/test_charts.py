@@ -3,7 +3,10 @@
 import math
 import re
 
+import pytest
+
 from multigen.runs.facts import Curve
+from multigen.runs.plots import short
 from multigen.runs.report.charts import chart, thinned
 
 HOSTILE = '"><script>alert(1)</script><img src=http://example.org/x onerror=alert(2)>'
@@ -53,3 +56,21 @@ def test_a_chart_is_small_and_has_nothing_that_a_page_may_hold_once() -> None:
     assert not re.search(r"\b(id|style|href|xlink:href|xmlns)=|url\(|<defs|<style|<use", drawn)
     labels = re.findall(r"<text [^>]*>([^<]*)</text>", drawn)
     assert {"0", "10k", "20k"} <= set(labels)  # as text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.0002, "0.0002"),
+        (0.00019, "1.9e-4"),
+        (-0.0123, "-0.0123"),
+        (-1.394, "-1.39"),
+        (1500, "1500"),
+        (12_340, "12.3k"),
+        (3e6, "3M"),
+        (1e-9, "1e-09"),
+    ],
+)
+def test_numbers_on_axes_are_short(value: float, text: str) -> None:
+    assert short(value) == text
