@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from multigen.bench.quick import quick_config
 from multigen.bench.recipe import Recipe, figures, read_recipe, read_result, summary
 from multigen.cli.output import print_json
 from multigen.config import from_table
@@ -177,10 +178,8 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
     configs = configs or {"": base}
     trainer, seeds = module.TRAINER, recipe.seeds
     if quick:
-        from multigen.bench.quick import hurried, shortened, small
-
-        configs = {name: shortened(config) for name, config in configs.items()}
-        options, trainer, seeds = hurried(options, len(configs)), small(trainer), 1
+        configs = {name: quick_config(config, module.PRESETS["tiny"]) for name, config in configs.items()}
+        seeds = 1
     contents = {}
     for name, config in configs.items():
         variant = dataclasses.replace(options, out=f"{options.out}/{name}" if options.out and name else options.out)

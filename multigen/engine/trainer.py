@@ -19,7 +19,7 @@ from multigen.engine.budget import may_grow, scaled_to
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision
 from multigen.engine.ema import average_like
-from multigen.engine.evaluation import Evaluation
+from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import deferred_interrupts
 from multigen.engine.log import RunLog
 from multigen.engine.loop import Loop
@@ -215,12 +215,23 @@ class Trainer(Loop, Generic[C]):
 
         return may_grow(self.config, steps, plan_of, self.spec, self.averaged())
 
-    def about(self) -> dict[str, str]:
-        """What config.toml says of the method: its name, the first line of its file, and its task."""
+    def items(self) -> int:
+        """Number of training items, as people count them."""
+        return len(self.data)
+
+    def about(self) -> dict[str, Any]:
+        """What config.toml says of the run besides its settings; `title` is the first line of the method's file."""
         doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None)
         return {
             "version": __version__,
             "recipe": self.name,
             "title": (doc or "").strip().partition("\n")[0],
             "task": self.task,
+            "items": self.items(),
+            "parameters": sum(p.numel() for name in self.exports for p in self.nets[name].parameters()),
         }
+
+    def run_info(self) -> RunInfo:
+        """What records state of this run."""
+        steps = {stage.name: stage.steps for stage in self.plan}
+        return RunInfo(self.name, self.run.seed, steps, self.precision, self.state.scalars["seconds"])

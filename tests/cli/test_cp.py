@@ -19,7 +19,7 @@ from multigen.image import DCGANConfig
 from multigen.image.synthesis import dcgan
 from multigen.runs.facts import gather
 from multigen.runs.record import program
-from multigen.runs.report.usage import usage
+from multigen.runs.report.words import usage
 from multigen.storage.model_folder import write_model
 from multigen.tasks.loading import import_code
 from tests import tiny

@@ -243,6 +243,10 @@ class SRGANTrainer(Trainer[SRGANConfig]):
     name = "srgan"
     task = "super-resolution"
 
+    def items(self) -> int:
+        """Number of photographs; the items of `data` are crops of them."""
+        return len(self.data.photos)
+
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
 
