@@ -165,7 +165,7 @@ def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
         folder=folder,
         recipe=recipe,
         title=str(table.get("title", "")),
-        task=str(table.get("task") or task_of_0_1(table)),
+        task=str(table.get("task") or task_of_0_1(table) or (METHODS[recipe].task if recipe in METHODS else "")),
         version=str(table.get("version", "")),
         items=_whole(table.get("items")),
         parameters=_whole(table.get("parameters")),

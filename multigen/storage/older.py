@@ -29,4 +29,4 @@ def model_of_0_1(about: dict[str, Any]) -> dict[str, Any]:
 
 def task_of_0_1(table: dict[str, Any]) -> str:
     """The task of a run whose config.toml, written by 0.1.0, says what it makes; "" where it does not."""
-    return TASKS.get(table.get("makes", ""), "")
+    return TASKS.get(str(table.get("makes")), "")

@@ -47,7 +47,7 @@ def test_a_card_says_what_was_trained(trainer: DCGANTrainer) -> None:
     assert "Radford et al. 2016, arXiv:1511.06434" in text
     data = section(text, "Data")
     assert (
-        f"{len(trainer.data):,} training pictures: digits." in data
+        f"{len(trainer.data):,} training images: digits." in data
         and "10 classes (one can be asked for): `0`, `1`" in data
     )
     assert "as given by whoever trained the model: CC-BY-4.0." in data
@@ -86,8 +86,8 @@ def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatc
         "- `coverage`: share.\n- `classes`: so many.\n- Features: of a network.\n- Verdict: no \\*better\\*." in figures
     )
     for part in (
-        "nearer to the training pictures than unseen ones (memorisation 0.50, of unseen ones 1.00): some may be copies.",
-        "It covers 25% of the test pictures; real ones cover 90%.",
+        "nearer to the training images than unseen ones (memorisation 0.50, of unseen ones 1.00): some may be copies.",
+        "It covers 25% of the test images; real ones cover 90%.",
         "It makes 3 of the 10 classes.",
         "recognised as such in 40% of the cases",
         "the generator collapsed",
@@ -129,7 +129,7 @@ def test_a_resume_may_give_the_licence(tmp_path: Path) -> None:
     run = tiny.trained(tmp_path, "--data-license", "mit")
     text = (run / "model" / "README.md").read_text(encoding="utf-8")
     assert front(text)["license"] == "mit" and front(text)["pipeline_tag"] == "image-to-image"
-    assert "3 training photographs: photos." in text and str(tmp_path) not in text
+    assert "3 training images: photos." in text and str(tmp_path) not in text
     assert "`photos/psnr_y`" in section(text, "Figures") and "`bicubic`" in section(text, "Figures")
     assert tiny.recipe(["--resume", run, "--data-license", "cc0-1.0"]) == 0
     assert front((run / "model" / "README.md").read_text(encoding="utf-8"))["license"] == "cc0-1.0"
@@ -148,7 +148,7 @@ def test_the_card_of_an_older_run_says_what_its_folder_says(tmp_path: Path) -> N
     config = {"data": "drums", "classes": ["kick"], "conditional": True, "batch": 3}
     write_toml(tmp_path / "config.toml", {"recipe": "wavegan", "makes": "sounds", "config": config, "run": {"seed": 5}})
     text = card(gather(tmp_path))
-    assert "Makes sounds from noise, trained with multigen." in text and "Training sounds: drums." in text
+    assert "Generates sounds from noise, trained with multigen." in text and "Training sounds: drums." in text
     assert "1 classes (one can be asked for): `kick`." in text and "| parameters |" not in text
     assert "learned from the sounds above" in text and "--class kick" in text
 
