@@ -124,6 +124,8 @@ class Task:
     """Of the model card."""
     limit: str
     """What a user should know of all such models."""
+    more_verbs: tuple[str, ...] = ()
+    """That take its models too."""
     imports: str = "import multigen"
     pipeline: str = ""
     """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
@@ -165,6 +167,7 @@ TASKS = {
             "synthesis",
             "image",
             verb="sample",
+            more_verbs=("interpolate",),
             does="generates images from noise",
             arguments="--model {model} -n 64 --out samples/",
             python="images = model.sample(16, seed=0)",
