@@ -1,4 +1,4 @@
-"""`multigen export --model RUN --out FILE.onnx`: a trained generator as an ONNX file, compared with torch's before it is kept."""
+"""`multigen export --model RUN --out FILE.onnx`: a trained network as an ONNX file, which is kept if its output is PyTorch's."""
 
 import contextlib
 import io
@@ -28,10 +28,10 @@ LARGE = 2_000_000_000  # bytes: an ONNX file that holds its weights may have 2 G
 
 
 def run(args: list[str]) -> None:
-    """Exports a generator."""
+    """Exports a network."""
 
     def export(model: Model, out: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")], code: Code = "") -> None:
-        """Writes a trained generator as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
+        """Writes a trained network as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
         network, such as tokenizers, Griffin-Lim, or the choice of the next token, stays outside.
 
         Args:
@@ -59,7 +59,7 @@ def _export(model: str, out: Path, code: str) -> None:
         graph = describe(found)
         out.parent.mkdir(parents=True, exist_ok=True)
         difference = write(graph, out, {**found.origin, **graph.says})
-    print(f"{out}: compared with torch, its output differs by {difference:.1e} at most")
+    print(f"{out}: verified against PyTorch, largest difference of the output {difference:.1e}")
     for name, what in graph.says.items():
         print(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
     fed = ", ".join(f'"{name}": {name}' for name in graph.inputs)
@@ -152,9 +152,9 @@ def _writer(found: "Writer") -> "Graph":
 
 
 def write(graph: "Graph", out: Path, says: Mapping[str, Any]) -> float:
-    """Writes the file with metadata, runs it, and returns the largest difference from torch's output on batches of other sizes.
+    """Writes the file with metadata, runs it, and returns the largest difference from PyTorch's output on batches of other sizes.
 
-    Raises CheckpointError where it is too large. A file that was not compared to the end is removed.
+    Raises CheckpointError where it is too large. A file that was not verified is removed.
     """
     program = _program(graph)
     try:
@@ -162,7 +162,7 @@ def write(graph: "Graph", out: Path, says: Mapping[str, Any]) -> float:
         difference = max(_difference(graph, out, n, side) for n, side in ((1, 1), (3, 9)))
         if not difference <= TOLERANCE:
             raise CheckpointError(
-                f"{out}: its output differs from torch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model "
+                f"{out}: its output differs from PyTorch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model "
                 "with multigen itself"
             )
     except BaseException:
@@ -193,7 +193,7 @@ def _program(graph: "Graph") -> Any:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keeps quiet what torch's exporter says: warnings about its own future, and graphs that it could not make."""
+    """Suppresses what torch's exporter prints: warnings about its own future, and graphs that it could not make."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
