@@ -24,7 +24,7 @@ from tests.tiny import photos, python
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-METHODS = sorted((ROOT / "docs" / "methods").glob("*.md"))
+METHODS = sorted((ROOT / "docs" / "methods").rglob("*.md"))
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 # ---------------------------------------------------------------------------------------------------- links
