@@ -282,6 +282,7 @@ METHODS = {
         Method("srgan", "super-resolution"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
+        Method("lsgan", "image-synthesis"),
         Method("wgan", "image-synthesis"),
         Method("sngan", "image-synthesis"),
         Method("r3gan", "image-synthesis"),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
     from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
     from multigen.image.synthesis.gan import GANConfig, GANTrainer
+    from multigen.image.synthesis.lsgan import LSGANConfig, LSGANTrainer
     from multigen.image.synthesis.r3gan import R3GANConfig, R3GANTrainer
     from multigen.image.synthesis.sngan import SNGANConfig, SNGANTrainer
     from multigen.image.synthesis.wgan import WGANConfig, WGANTrainer
@@ -18,6 +19,8 @@ __all__ = [
     "DCGANTrainer",
     "GANConfig",
     "GANTrainer",
+    "LSGANConfig",
+    "LSGANTrainer",
     "R3GANConfig",
     "R3GANTrainer",
     "SNGANConfig",
