@@ -2,10 +2,18 @@
 
 from typing import Any
 
-__all__ = ["model_of_0_1"]
+__all__ = ["model_of_0_1", "task_of_0_1"]
 
 DATA = ("classes", "shares", "tokens", "start", "end", "pad", "vocabulary")
 """Settings of 0.1.0 that were filled in from the data: they are a record of their own now."""
+
+TASKS = {
+    "pictures": "image-synthesis",
+    "photographs": "super-resolution",
+    "texts": "text-synthesis",
+    "sounds": "audio-synthesis",
+}
+"""What models of 0.1.0 make -> their task."""
 
 
 def model_of_0_1(about: dict[str, Any]) -> dict[str, Any]:
@@ -17,3 +25,8 @@ def model_of_0_1(about: dict[str, Any]) -> dict[str, Any]:
     if "channels" in config:
         data["channels"] = config["channels"]
     return {**about, "config": config, "data": data}
+
+
+def task_of_0_1(table: dict[str, Any]) -> str:
+    """The task of a run whose config.toml, written by 0.1.0, says what it makes; "" where it does not."""
+    return TASKS.get(str(table.get("makes")), "")

@@ -41,12 +41,6 @@ class ImageSampler(sampling.Sampler):
             raise ValueError(f"it gives {shape} an item, expected (channels, height, width)")
         return {"image": f"float32 (batch, {', '.join(map(str, shape))}), -1..1; clip what lies beyond"}
 
-    def pictures(
-        self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
-    ) -> "list[Picture]":
-        """The same as `sample`, as PIL pictures of mode L or RGB."""
-        return to_pictures(self.sample(n, seed, label, truncation))
-
 
 def to_uint8(image: Tensor) -> Tensor:
     """-1..1 to the nearest of 0..255, uint8; what lies beyond is clamped."""

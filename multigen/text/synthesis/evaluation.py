@@ -78,7 +78,7 @@ def models(trainer: Any) -> Iterator[tuple[list[str], Any]]:
     kept = {name: t.clone() for name, t in G.state_dict().items()}
     G.eval()
     for stage in [s for s in trainer.plan if any("G" in u.trains for u in s.updates)]:
-        steps = {which: trainer.state.get(f"{which}_step/{stage.name}") for which in ("best", "last")}
+        steps = {which: trainer.state.scalars.get(f"{which}_step/{stage.name}") for which in ("best", "last")}
         for step in dict.fromkeys(s for s in steps.values() if s is not None):
             names = [which for which, at in steps.items() if at == step]
             load_strict(G.state_dict(), trainer.saved("G", stage.name, names[0]), f"G, {names[0]} of {stage.name}")

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from multigen.engine.distributed import shared_rows
 from multigen.text import fables, metrics
-from multigen.text.bleu import References, self_bleu, words
+from multigen.text.bleu import References, self_bleu
 from multigen.text.datasets import Corpus
 from multigen.text.decoding import log_probs, sample, valid
 from multigen.text.files import is_fables
 from multigen.text.synthesis.language_model import train_scorer
+from multigen.text.words import words
 
 __all__ = ["DEFINITIONS", "Evaluator", "split_words"]
 

@@ -43,7 +43,6 @@ from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.losses.policy_gradient import group_scaled, kl_divergence, leave_one_out, policy_gradient, returns
 from multigen.runs.card import Card
-from multigen.runs.runner import main
 from multigen.storage.model_folder import ModelFolder
 from multigen.text.datasets import TextConfig, given_tokenizer, open_corpus
 from multigen.text.decoding import chosen, log_probs, sample, valid
@@ -331,7 +330,3 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
         """The trained generator of a model folder, on the GPU if there is one. CheckpointError where its parts do not fit."""
         data = {name: value for name, value in folder.data.items() if name != "fingerprint"}
         return load_writer(cls.config_type(), folder.config | data, folder.weights, str(folder.path))
-
-
-if __name__ == "__main__":
-    main(SeqGANTrainer, PRESETS)
