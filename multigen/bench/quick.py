@@ -10,7 +10,7 @@ from multigen.config import Run
 from multigen.data.datasets import Splits, pick
 from multigen.engine import Trainer
 from multigen.tasks.synthesis.base import SynthesisTrainer
-from multigen.text.datasets import TextConfig
+from multigen.text.synthesis.config import TextSynthesisConfig
 
 __all__ = ["MINUTES", "MOST", "TEST", "TOKENS", "TRAIN", "hurried", "shortened", "small"]
 
@@ -34,7 +34,7 @@ def shortened(config: Any) -> Any:
     changes = {field: min(getattr(config, field), most) for field, most in MOST.items() if hasattr(config, field)}
     if isinstance(test := getattr(config, "test", ""), tuple):
         changes["test"] = test[:1]
-    if isinstance(config, TextConfig):
+    if isinstance(config, TextSynthesisConfig):
         changes["length"] = min(config.length, TOKENS)
     return dataclasses.replace(config, **changes)
 

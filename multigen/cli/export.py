@@ -5,8 +5,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,34 +16,16 @@ from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from multigen.image.restoration.upscaler import Upscaler
+    from multigen.tasks.graph import Graph
     from multigen.tasks.synthesis.sampler import Sampler
-    from multigen.text.synthesis.writer import Writer
 
 __all__ = ["run"]
 
 TOLERANCE = 1e-4
 LARGE = 2_000_000_000  # bytes: an ONNX file that holds its weights may have 2 GiB
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What is exported.
-
-    `inputs` maps names to those of their dimensions that may have any size, by position; `example` gives inputs for a size: a
-    batch of so many, with so many pixels or tokens to a side.
-    """
-
-    network: "nn.Module"
-    inputs: Mapping[str, Mapping[int, str]]
-    example: "Callable[[int, int], tuple[Tensor, ...]]"
-    output: str
-    shape: tuple[int | str, ...]
-    """Of the output: numbers, and names of what may have any size."""
-    says: dict[str, str] = field(default_factory=dict)
-    """How to use it: for each input and the output its shape and range, and what else must be known."""
 
 
 def run(args: list[str]) -> None:
@@ -111,18 +92,20 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------- what is exported
 
 
-def describe(found: Any) -> Graph:
+def describe(found: Any) -> "Graph":
     """The graph of what `multigen.load` gave."""
     from multigen.image.restoration.upscaler import Upscaler
     from multigen.tasks.synthesis.sampler import Sampler
 
     if isinstance(found, Sampler):
         return _sampler(found)
-    return _upscaler(found) if isinstance(found, Upscaler) else _writer(found)
+    return _upscaler(found) if isinstance(found, Upscaler) else found.graph()
 
 
-def _sampler(found: "Sampler") -> Graph:
+def _sampler(found: "Sampler") -> "Graph":
     import torch
+
+    from multigen.tasks.graph import Graph
 
     known = found.choices
 
@@ -156,8 +139,10 @@ def _sampler(found: "Sampler") -> Graph:
     return Graph(network, inputs, example, output, ("batch", *shape), says)
 
 
-def _upscaler(found: "Upscaler") -> Graph:
+def _upscaler(found: "Upscaler") -> "Graph":
     import torch
+
+    from multigen.tasks.graph import Graph
 
     def example(n: int, side: int) -> "tuple[Tensor, ...]":
         return (torch.rand(n, 3, side + 8, side + 11, generator=torch.Generator().manual_seed(0)),)
@@ -171,41 +156,10 @@ def _upscaler(found: "Upscaler") -> Graph:
     return Graph(found.network.cpu().float(), {"image": names}, example, "large", shape, says)
 
 
-def _writer(found: "Writer") -> Graph:
-    import torch
-
-    class NextToken(torch.nn.Module):
-        """tokens (B, T) -> logits (B, T + 1, V): those at t are of token t, the last of the token after them all."""
-
-        def __init__(self, G: "nn.Module"):
-            super().__init__()
-            self.G = G
-
-        def forward(self, tokens: "Tensor") -> "Tensor":
-            return self.G(torch.cat([tokens, torch.zeros_like(tokens[:, :1])], 1))
-
-    G = found.G.cpu().float()
-    with torch.no_grad():
-        vocabulary = G(torch.zeros(1, 1, dtype=torch.int64)).shape[2]
-
-    def example(n: int, side: int) -> "tuple[Tensor, ...]":
-        draw = torch.Generator().manual_seed(0)
-        return (torch.randint(vocabulary, (n, min(side, found.length - 1)), generator=draw),)
-
-    says = {
-        "tokens": f"int64 (batch, tokens), 0..{vocabulary - 1}, from 1 to {found.length} of them, no start token; tokenizer.json "
-        "of the model folder gives them, if there is one",
-        "logits": f"float32 (batch, tokens + 1, {vocabulary}); those at t are of token t, given the ones before it, the last "
-        "of the token that comes next",
-    }
-    shape = ("batch", "tokens + 1", vocabulary)
-    return Graph(NextToken(G).eval(), {"tokens": {0: "batch", 1: "tokens"}}, example, "logits", shape, says)
-
-
 # ---------------------------------------------------------------------------------------------------- the file
 
 
-def write(graph: Graph, out: Path, says: Mapping[str, Any]) -> float:
+def write(graph: "Graph", out: Path, says: Mapping[str, Any]) -> float:
     """Writes the file with metadata, runs it, and returns the largest difference from torch's output on batches of other sizes.
 
     Raises CheckpointError where it is too large. A file that was not compared to the end is removed.
@@ -225,7 +179,7 @@ def write(graph: Graph, out: Path, says: Mapping[str, Any]) -> float:
     return difference
 
 
-def _program(graph: Graph) -> Any:
+def _program(graph: "Graph") -> Any:
     """What torch's exporter makes of the network."""
     import torch
 
@@ -258,7 +212,7 @@ def _silence() -> Iterator[None]:
         logging.disable(before)
 
 
-def _save(program: Any, graph: Graph, out: Path, says: Mapping[str, Any]) -> None:
+def _save(program: Any, graph: "Graph", out: Path, says: Mapping[str, Any]) -> None:
     import onnx
 
     weights = sum(t.numel() * t.element_size() for t in graph.network.state_dict().values())
@@ -277,7 +231,7 @@ def _save(program: Any, graph: Graph, out: Path, says: Mapping[str, Any]) -> Non
     onnx.save(held, out)
 
 
-def _difference(graph: Graph, out: Path, n: int, side: int) -> float:
+def _difference(graph: "Graph", out: Path, n: int, side: int) -> float:
     import numpy as np
     import onnxruntime
     import torch
