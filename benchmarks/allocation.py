@@ -53,7 +53,7 @@ def measure(trainer: Trainer, blocks: int, steps: int) -> Evaluation:
 
     pairs = interleaved(advance(True), advance(False), blocks + 1, steps, trainer.device)
     trainer.updater.streams.clear()  # ends their workers
-    trainer.state["seconds"] = sum(map(sum, pairs)) * steps
+    trainer.state.scalars["seconds"] = sum(map(sum, pairs)) * steps
     rows = {
         "kept": spread([kept * 1e3 for kept, _ in pairs]),
         "given back": spread([given * 1e3 for _, given in pairs]),

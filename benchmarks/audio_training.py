@@ -163,7 +163,7 @@ def measure(published: WaveGANTrainer, small: WaveGANTrainer, rounds: int) -> Ev
     plain, lazy = PlainLoop(published), small.config.lazy
     loops = {"plain loop": (plain.step, 1), "published": (published.advance, 1), "small budget": (small.advance, lazy)}
     found = rounds_of(loops, rounds, published.device)
-    published.state["seconds"] = sum(each["published"] for each in found)
+    published.state.scalars["seconds"] = sum(each["published"] for each in found)
     rows = {name: {"seconds": statistics.median(each[name] for each in found)} for name in loops}
     for name, base, key in (("published", "plain loop", "to_plain"), ("small budget", "published", "to_published")):
         ratios = [each[name] / each[base] for each in found]

@@ -212,7 +212,7 @@ def measure(config: GANConfig, run: Run, blocks: int, steps: int) -> tuple[Evalu
     trainer.enter(trainer.stage)
     by_hand = HandWritten(trainer)
     pairs = interleaved(by_hand.step, trainer.advance, blocks + 1, steps, trainer.device)
-    trainer.state["seconds"] = sum(engine for _, engine in pairs) * steps
+    trainer.state.scalars["seconds"] = sum(engine for _, engine in pairs) * steps
     micro = 1e6 / UPDATES
     rows = {
         "by hand": spread([hand * micro for hand, _ in pairs]),

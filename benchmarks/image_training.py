@@ -106,7 +106,7 @@ def measure(trainer: DCGANTrainer, blocks: int, steps: int) -> Evaluation:
     """Times the plain loop and ours in `blocks` pairs of blocks after a first pair that warms up."""
     plain, batch = PlainLoop(trainer), trainer.config.batch
     pairs = interleaved(plain.step, trainer.advance, blocks + 1, steps, trainer.device)
-    trainer.state["seconds"] = sum(ours for _, ours in pairs) * steps
+    trainer.state.scalars["seconds"] = sum(ours for _, ours in pairs) * steps
     ratios = [plain / ours for plain, ours in pairs]
     rows = {
         "plain fp32": {"images_per_second": batch / statistics.median(plain for plain, _ in pairs)},

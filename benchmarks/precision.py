@@ -55,7 +55,7 @@ def compare(name: str, config: SRGANConfig, run: Run, block: int) -> list[dict]:
     pairs = interleaved(fp32.advance, bf16.advance, config.pretrain_steps // block, block, fp32.device)
     records = []
     for column, trainer in enumerate(trainers):
-        trainer.state["seconds"] = sum(pair[column] for pair in pairs) * block
+        trainer.state.scalars["seconds"] = sum(pair[column] for pair in pairs) * block
         ratios = [pair[0] / pair[column] for pair in pairs]
         figures = {
             "steps_per_second": 1 / statistics.median(pair[column] for pair in pairs),

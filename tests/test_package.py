@@ -35,7 +35,7 @@ DISTRIBUTIONS = {
 """Module -> the package that brings it, where the names differ by more than dashes."""
 PICTURES = {"scikit-image", "scikit-learn"}
 """Packages that are needed for the photographs they carry, which are read as files."""
-EXTRAS = ("fid", "video", "export", "hub", "sentences", "speech")
+EXTRAS = ("fid", "video", "export", "hub", "sentences", "speech", "text-metrics")
 """Optional dependencies that the package imports where they are installed."""
 
 
@@ -110,6 +110,70 @@ def modules_after(statement: str) -> set[str]:
 def test_layers() -> None:
     assert {part_of(file, PACKAGE) for file in sources(PACKAGE)} >= {"errors", "engine", "image", "cli", "recipes"}
     assert layering_faults(PACKAGE) == []
+
+
+TIED = [["multigen.image.restoration.evaluator", "multigen.image.restoration.upscaler"]]
+"""Modules that still import each other."""
+
+
+def dependences(package: Path) -> dict[str, set[str]]:
+    """Module -> the modules of the package that it imports, at its top, inside functions, or for types alone.
+
+    A package counts as imported where a name of its own `__init__` is: Python runs it for each of its modules, but then whatever
+    re-exports anything would be in a circle with what it re-exports.
+    """
+    names = {".".join(f.relative_to(package.parent).with_suffix("").parts): f for f in sources(package)}
+    names = {name.removesuffix(".__init__"): file for name, file in names.items()}
+    found = {}
+    for module, file in names.items():
+        heads = {name if name in names else name.rpartition(".")[0] for name in imported(file, package)}
+        found[module] = (heads & names.keys()) - {module}
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other, directly or through others."""
+    reach = {module: set(imports) for module, imports in graph.items()}
+    for through in graph:
+        for seen in reach.values():
+            if through in seen:
+                seen |= reach[through]
+    tied = {
+        module: frozenset(m for m in seen if module in reach[m]) for module, seen in reach.items() if module in seen
+    }
+    return sorted(sorted(group) for group in set(tied.values()))
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = dependences(PACKAGE)
+    assert {"multigen.engine.plan", "multigen.engine.state"} <= graph["multigen.engine.loop"]
+    assert [circle for circle in circles(graph) if circle not in TIED] == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from multigen.engine.trainer import Trainer",
+        "def f():\n    from .trainer import Trainer",
+        "if TYPE_CHECKING:\n    from multigen.engine import trainer",
+        "import multigen.engine.trainer",
+        "from multigen.engine import Trainer",
+    ],
+)
+def test_a_planted_circle_is_found(tmp_path: Path, code: str) -> None:
+    package = tmp_path / "multigen"
+    for path, text in {
+        "__init__.py": "",
+        "errors.py": "",
+        "engine/__init__.py": "from multigen.engine.trainer import Trainer",
+        "engine/trainer.py": "from multigen.engine import saving\nfrom multigen.errors import TrainingError",
+        "engine/saving.py": "from multigen.engine.plan import Stage\nfrom multigen.errors import ConfigError",
+        "engine/plan.py": code,
+    }.items():
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / path).write_text(text)
+    (circle,) = circles(dependences(package))
+    assert {"multigen.engine.plan", "multigen.engine.saving", "multigen.engine.trainer"} <= set(circle)
 
 
 def test_few_files_lie_at_the_root() -> None:
@@ -208,6 +272,7 @@ def test_dependencies_are_what_is_imported() -> None:
     modules -= {"multigen", *sys.stdlib_module_names}
     needed = {DISTRIBUTIONS.get(module, module.replace("_", "-")) for module in modules}
     assert "torch" in needed
+    assert len(declared) <= 21
     assert needed - declared - optional == set(), "imported but not declared"
     assert declared - needed - PICTURES == set(), "declared but not imported"
     listed = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")

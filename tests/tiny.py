@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from multigen.cli import main as multigen_main
+from multigen.config import to_table
 from multigen.recipes import srgan
 from multigen.runs.runner import main as recipe_main
+from multigen.storage.model_folder import write_model
 
 SETTINGS: dict[str, Any] = {
     "crop": 32,
@@ -40,6 +42,20 @@ def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
     waves = np.sin(x * rng.uniform(0.5, 2, 3) + rng.uniform(0, 6, 3)) * np.cos(y * rng.uniform(0.5, 2, 3))
     rough = rng.normal(0, 25, (height, width, 1)) * (x > width / 18)
     return (128 + 80 * waves + rough).clip(0, 255).astype(np.uint8)
+
+
+def untrained(folder: Path, trainer: Any, info: Any = None, texts: Mapping[str, str] | None = None) -> Path:
+    """The folder of a run whose model has the random weights of seed 0. `info`: what the data would have been."""
+    import torch
+
+    if info is not None:
+        trainer.data_info = info
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        weights = {"G": trainer.generator().state_dict()}
+    data = to_table(trainer.data_info)
+    write_model(folder / "model", trainer.name, to_table(trainer.config), weights, texts or {}, data)
+    return folder
 
 
 def photos(folder: Path, count: int = 3, side: int = 48) -> Path:

@@ -12,7 +12,7 @@ VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
     "compare": "runs side by side, settings, curves, figures and samples: multigen compare RUN RUN",
     "completion": "a script by which a shell completes these: multigen completion bash",
-    "cp": "a method and its recipe as one file of your own: multigen cp dcgan my_gan.py",
+    "cp": "a method as a file of your own: multigen cp dcgan my_gan.py",
     "doctor": "say which versions, devices and folders there are, and what is missing: multigen doctor",
     "evaluate": "compare generated pictures or sounds with real ones: multigen evaluate --real DIR --fake DIR",
     "export": "write a trained generator as ONNX: multigen export --model RUN --out FILE.onnx",
@@ -33,7 +33,7 @@ CODES = """\
 exit codes:
   0   done
   1   a figure of a benchmark recipe was missed; the installation is broken (doctor); or a fault in multigen, with a traceback
-  2   input that cannot be used: one line says which, and what to do
+  2   input that cannot be used: the message says which, and what to do
   130 stopped by Ctrl-C; 143 by SIGTERM; of a training run what was trained is saved
   141 the output's reader has gone"""
 

@@ -1,7 +1,6 @@
 """`multigen inspect DATA`: what a folder of pictures, sounds or texts holds, and how one would train on it."""
 
 from collections import Counter
-from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -9,7 +8,7 @@ import tyro
 from multigen.catalogue import DATA, MODALITIES, imported
 from multigen.cli.kinds import kinds_of
 from multigen.cli.output import print_json
-from multigen.console import plain
+from multigen.console import text_table
 from multigen.errors import DataError
 from multigen.runs.options import cli
 
@@ -99,8 +98,8 @@ def _print(data: str, kind: str, files: dict[str, int], found: "Inspection") -> 
     from multigen.data.inspection import listed
 
     print(f"{data}: {MODALITIES[kind].items}" + (f", by its files: {listed(files)}" if files else ""))
-    facts = [(fact.name.replace("_", " "), fact.text) for fact in found.facts]
-    print(indent(plain([*facts, ("unreadable", str(len(found.unreadable) or "none"))]), "  "))
+    facts = [("", fact.name.replace("_", " "), fact.text) for fact in found.facts]
+    print(text_table([*facts, ("", "unreadable", str(len(found.unreadable) or "none"))]))
     for path, reason in found.unreadable[:SHOWN]:
         print(f"    {reason if str(path) in reason else f'{path}: {reason}'}")
     if len(found.unreadable) > SHOWN:

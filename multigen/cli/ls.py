@@ -4,11 +4,10 @@ from dataclasses import asdict
 
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
 from multigen.cli.output import print_json
+from multigen.console import text_table
 from multigen.runs.options import cli
 
 __all__ = ["run"]
-
-WHOLE = 10_000  # columns where the output is no terminal: a line is never broken
 
 
 def run(args: list[str]) -> None:
@@ -34,13 +33,7 @@ def _print_json() -> None:
 
 
 def _print_lines() -> None:
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WHOLE)
-    for title, rows in {
+    for title, lines in {
         "methods: multigen train METHOD [PRESET]": [
             (m.name, m.modality, m.about, " ".join(m.presets)) for m in METHODS.values()
         ],
@@ -52,9 +45,4 @@ def _print_lines() -> None:
             for b in benchmarks()
         ],
     }.items():
-        table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-        for row in rows:
-            table.add_row("", *row)
-        console.print(title)
-        console.print(table)
-        console.print()
+        print(f"{title}\n{text_table([('', *line) for line in lines])}\n")

@@ -17,7 +17,7 @@ from multigen.errors import CheckpointError
 from multigen.storage.files import sealed, unsealed, write_flushed, writing_whole
 from multigen.storage.tensors import to_bytes
 
-__all__ = ["load_strict", "prune", "read", "saved", "write"]
+__all__ = ["drop_newer", "load_strict", "prune", "read", "saved", "write"]
 
 Tensors = dict[str, Tensor]
 
@@ -48,6 +48,12 @@ def prune(folder: Path, keep: int, always: Collection[str]) -> None:
     old = [path for path in saved(folder)[: -max(keep, 1)] if path.name not in always]
     for path in [*old, *folder.glob(".step-*")]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def drop_newer(folder: Path) -> None:
+    """Removes the checkpoints of the same run that are newer than `folder`; each is gone whole, or still there."""
+    for path in [path for path in saved(folder.parent) if path.name > folder.name]:
+        shutil.rmtree(path.rename(path.with_name(f".{path.name}.dropped")), ignore_errors=True)
 
 
 def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:

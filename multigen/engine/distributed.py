@@ -6,6 +6,7 @@ call any method of a network, and a penalty without gradient for some parameter 
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -18,12 +19,15 @@ __all__ = [
     "broadcast_buffers",
     "from_first",
     "join",
+    "object_from_first",
     "rank",
     "reduce_gradients",
     "share",
     "shared_rows",
     "world",
 ]
+
+T = TypeVar("T")
 
 
 def join(device: torch.device) -> None:
@@ -85,6 +89,15 @@ def from_first(values: Sequence[float], device: torch.device) -> list[float]:
     shared = torch.tensor(values, dtype=torch.float64, device=device)
     dist.broadcast(shared, src=0)
     return shared.tolist()
+
+
+def object_from_first(value: T, device: torch.device) -> T:
+    """Rank 0's object, which can be pickled, on every rank; `value` itself in a single process."""
+    if world() == 1:
+        return value
+    shared = [value]
+    dist.broadcast_object_list(shared, src=0, device=device)
+    return shared[0]
 
 
 def reduce_gradients(parameters: Sequence[Tensor]) -> list[Tensor]:

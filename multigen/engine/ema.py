@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-__all__ = ["Follower", "average_like", "reestimate_statistics"]
+__all__ = ["EMAUpdater", "average_like", "reestimate_statistics"]
 
 
 def average_like(network: nn.Module) -> nn.Module:
@@ -15,9 +15,9 @@ def average_like(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network).requires_grad_(False).eval()
 
 
-class Follower:
-    """Moves `average` towards `network`, a module of the same kind. The tensors are listed once: on a small network that
-    takes longer than the arithmetic."""
+class EMAUpdater:
+    """Moves `average` towards `network`, a module of the same kind. The tensors are listed once, since listing those of a small
+    network takes longer than the arithmetic."""
 
     def __init__(self, average: nn.Module, network: nn.Module):
         self.parameters = list[Tensor](average.parameters()), list[Tensor](network.parameters())

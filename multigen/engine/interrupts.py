@@ -1,35 +1,35 @@
-"""Ctrl-C and SIGTERM, heard without breaking off what is being done."""
+"""Ctrl-C and SIGTERM, deferred until the current step has finished."""
 
 import contextlib
 import signal
 from collections.abc import Iterator
 
-__all__ = ["heard"]
+__all__ = ["deferred_interrupts"]
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[list[int]]:
-    """A list that is empty until SIGINT or SIGTERM comes and then holds its number. The second one acts as if not heard.
+def deferred_interrupts() -> Iterator[list[int]]:
+    """A list that is empty until SIGINT or SIGTERM arrives, and then holds its number. A second one acts at once, as usual.
 
-    Off the main thread, where signals do not arrive, nothing is changed; nor of a signal that a library in C has taken, whose
-    handler Python could not put back.
+    Nothing changes off the main thread, where signals do not arrive, nor for a signal that a library in C handles, whose handler
+    Python could not restore.
     """
     numbers: list[int] = []
     old = {}
 
-    def put_back() -> None:
+    def restore() -> None:
         for number, handler in old.items():
             signal.signal(number, handler)
 
-    def hear(number: int, _frame: object) -> None:
+    def defer(number: int, _frame: object) -> None:
         numbers.append(number)
-        put_back()
+        restore()
 
     with contextlib.suppress(ValueError):
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not None:
-                old[number] = signal.signal(number, hear)
+                old[number] = signal.signal(number, defer)
     try:
         yield numbers
     finally:
-        put_back()
+        restore()

@@ -39,11 +39,11 @@ class Meter:
         return gathered
 
     def read(self) -> dict[str, float]:
-        """Means since the last read, over all ranks; one transfer from the device. Empties the meter."""
+        """Means since the last read, over all ranks, of what had any rows; one transfer from the device. Empties the meter."""
         gathered = self.gather()
         self.held = {}
         values = torch.stack([*gathered.values()]).tolist() if gathered else []
-        return {name: s / w if w else 0.0 for name, (s, w) in zip(gathered, values, strict=True)}
+        return {name: s / w for name, (s, w) in zip(gathered, values, strict=True) if w}
 
 
 class RunLog:

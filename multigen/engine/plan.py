@@ -16,9 +16,9 @@ from multigen.engine.optimisers import Optimiser
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError
 
-__all__ = ["Best", "Control", "Copy", "EarlyStop", "Pool", "Stage", "Step", "Terms", "Update"]
+__all__ = ["Best", "Control", "Copy", "Decision", "EarlyStop", "Pool", "Stage", "Step", "Terms", "Update"]
 
-Place = tuple[int, int, str, str, int, int]
+DrawKey = tuple[int, int, str, str, int, int]
 """(seed, attempt, stage, update, index, repeat): what a draw depends on besides its stream."""
 Terms = Mapping[str, Tensor | tuple[Tensor, Tensor | int]]
 
@@ -33,14 +33,14 @@ class Step:
     which of `Update.repeat` firings this is, `batch` the rows of the global batch.
     """
 
-    def __init__(self, place: Place, progress: float, rows: slice, batch: int, device, dtype, signals):
-        self.place, self.progress, self.rows, self.batch = place, progress, rows, batch
+    def __init__(self, draw_key: DrawKey, progress: float, rows: slice, batch: int, device, dtype, signals):
+        self.draw_key, self.progress, self.rows, self.batch = draw_key, progress, rows, batch
         self.device, self.dtype, self._signals = device, dtype, signals
-        self.stage, self.index, self.repeat = place[2], place[4], place[5]
+        self.stage, self.index, self.repeat = draw_key[2], draw_key[4], draw_key[5]
 
     def rng(self, stream: str) -> torch.Generator:
         """A fresh CPU generator for `stream`; the same on all ranks and micro-batches."""
-        return torch.Generator().manual_seed(key(*self.place, stream))
+        return torch.Generator().manual_seed(key(*self.draw_key, stream))
 
     def rand(self, stream: str, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1), (rows, *shape)."""
@@ -54,7 +54,7 @@ class Step:
         return draw[self.rows].to(self.device, self.dtype, non_blocking=True)
 
     def log(self, name: str, value: Tensor) -> None:
-        """Logs the mean of `value` over the batch without adding it to the loss. Controls see it as a signal."""
+        """Logs the mean of `value` over the batch without adding it to the loss. Controls may read it as a signal."""
         self._signals(name, value.detach().double().mean(), self.rows.stop - self.rows.start)
 
 
@@ -78,8 +78,6 @@ class Update:
     """The terms couple the rows of a batch (batch averages): micro-batches are refused."""
     clip_norm: float = 0.0
     """Largest norm of the whole gradient; 0: no limit."""
-    clip_value: float = 0.0
-    """Largest magnitude of a gradient's element; 0: no limit."""
     after: Callable[[], None] | None = None
     """Called after the optimiser's step, to project weights (clipping)."""
 
@@ -129,17 +127,40 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What a rule wants from now on. What it does not name stays as it is."""
+
+    value: float
+    """New value of its control."""
+    reason: str
+    """Why; logged when anything changes."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Network -> factor of its learning rate, beside its schedule; 1 when a stage begins."""
+    rollback: bool = False
+    """Return to the best checkpoint of the stage, or to the newest where no best is chosen, and continue from there with other
+    draws; the rest of the decision applies there. Rules and non-finite gradients together may send a run back three times; then
+    it ends with an error."""
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """Update -> its firings in each step in which it is due, in place of `Update.repeat`; 0 skips it. Its batches follow each
+    other all the same: after having been skipped it continues with the next one."""
+
+
+@dataclass(frozen=True)
 class Control:
     """A number that training itself adjusts, e.g. an augmentation probability; read by `trainer.control(name)`.
 
-    Every `every` steps `rule(value, signals)` gets the mean of what was logged since, over all ranks, and returns the new value
-    and the reason, which is logged.
+    Every `every` steps `rule(value, signals)` decides, on every rank from the same signals. Where a rule measures something
+    itself, the first rank's decision counts. The rules of a stage decide in the order of its controls.
     """
 
     name: str
     start: float
     every: int
-    rule: Callable[[float, Mapping[str, float]], tuple[float, str]]
+    rule: Callable[[float, Mapping[str, float]], Decision]
+    reads: Sequence[str] = ()
+    """Signals that are kept for the rule, as means since its last look over all rows and ranks: loss terms "UPDATE/TERM",
+    "UPDATE/gradient_norm" (before clipping), and what losses log by `step.log`. Values that are not finite do not count, and a
+    signal without any value is missing. "validation/METRIC" of the stage's last validation is there in any case."""
 
 
 @dataclass(frozen=True)
@@ -160,5 +181,3 @@ class Stage:
     """Keeps the best checkpoint of the stage by a metric of `Trainer.validate`."""
     until: EarlyStop | None = None
     controls: Sequence[Control] = ()
-    keep_ema: bool = False
-    """Goes on with the running averages of the stage before instead of restarting them."""

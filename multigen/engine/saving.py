@@ -1,8 +1,8 @@
-"""What a trainer saves and restores: everything that its future depends on, by name."""
+"""Saves and restores the whole state of a run, and loads the weights that a run or a stage starts from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,157 +10,157 @@ from torch import Tensor, nn
 from multigen.config import Run, differences, differing, read_toml, to_table
 from multigen.console import say
 from multigen.engine import checkpoint, distributed
-from multigen.engine.budget import may_grow
+from multigen.engine.plan import Stage
+from multigen.engine.state import TrainingState
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.model_folder import find_model, read_model
 
-if TYPE_CHECKING:
-    from multigen.engine.plan import Stage
-    from multigen.engine.trainer import Trainer
-
-__all__ = ["check_same", "checkpoint_of", "load_networks", "restore", "resume", "save", "start", "start_from"]
+__all__ = ["check_same", "checkpoint_of", "load_networks", "restore", "resume", "save", "start_from"]
 
 Files = dict[str, dict[str, Tensor]]
 
 
-def save(trainer: "Trainer") -> Path:
-    """Writes a checkpoint between two steps, and removes the old ones that nothing refers to."""
-    distributed.broadcast_buffers([*trainer.nets.values(), *trainer.averages.values()])
-    folder = trainer.folder / "checkpoints" / f"step-{trainer.step:09d}"
-    meters = trainer.updater.signals.items()
+def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep: int) -> Path:
+    """Writes a checkpoint between two steps, and removes old ones that nothing refers to. Returns its folder.
+
+    Args:
+        config: the configuration as a table, which is recorded.
+        keep: newest checkpoints that stay, besides the best and the last of each stage.
+    """
+    distributed.broadcast_buffers([*state.nets.values(), *state.averages.values()])
+    folder = run_folder / "checkpoints" / f"step-{state.step:09d}"
+    meters = state.updater.signals.items()
     signals = {f"signal/{control}/{name}": pair for control, m in meters for name, pair in m.gather().items()}
     if distributed.rank() == 0:
-        files = _networks(trainer) | {f"{n}.optim": _optimiser(trainer, n) for n in trainer.updater.optimisers}
-        state = trainer.state | signals
-        files["state"] = {k: v for k, v in state.items() if isinstance(v, Tensor)}
-        record = {"step": trainer.step, "stage": trainer.number, "index": trainer.index, "ended": trainer.ended}
-        record |= {"config": to_table(trainer.config), "versions": {"torch": torch.__version__}}
-        record["state"] = {k: v for k, v in state.items() if not isinstance(v, Tensor)}
+        files = _networks(state) | {f"{n}.optim": _optimiser(state, n) for n in state.updater.optimisers}
+        scalars = state.scalars | signals
+        files["state"] = {k: v for k, v in scalars.items() if isinstance(v, Tensor)}
+        record = {"step": state.step, "stage": state.number, "index": state.index, "ended": state.ended}
+        record |= {"config": dict(config), "versions": {"torch": torch.__version__}}
+        record["state"] = {k: v for k, v in scalars.items() if not isinstance(v, Tensor)}
         checkpoint.write(folder, files, record)
-        always = {f"step-{v:09d}" for k, v in trainer.state.items() if k.startswith(("best_step/", "last_step/"))}
-        checkpoint.prune(folder.parent, trainer.run.keep, always)
+        always = {f"step-{v:09d}" for k, v in state.scalars.items() if k.startswith(("best_step/", "last_step/"))}
+        checkpoint.prune(folder.parent, keep, always)
     distributed.barrier()
     return folder
 
 
-def _networks(trainer: "Trainer") -> Files:
-    kinds = {"": trainer.nets, ".ema": trainer.averages, ".copy": trainer.copies}
+def _networks(state: TrainingState) -> Files:
+    kinds = {"": state.nets, ".ema": state.averages, ".copy": state.copies}
     return {name + kind: net.state_dict() for kind, nets in kinds.items() for name, net in nets.items()}
 
 
-def _optimiser(trainer: "Trainer", name: str) -> dict[str, Tensor]:
+def _optimiser(state: TrainingState, name: str) -> dict[str, Tensor]:
     """State of a network's optimiser as PARAMETER/KEY: by the names of the parameters, never by position."""
-    named, state = trainer.updater.named[name].items(), trainer.updater.optimisers[name].state
-    return {f"{n}/{k}": v for n, p in named for k, v in state.get(p, {}).items() if isinstance(v, Tensor)}
+    named, saved = state.updater.named[name].items(), state.updater.optimisers[name].state
+    return {f"{n}/{k}": v for n, p in named for k, v in saved.get(p, {}).items() if isinstance(v, Tensor)}
 
 
-def restore(trainer: "Trainer", folder: Path) -> None:
-    """Sets everything to what `folder` holds. Raises CheckpointError for a damaged or foreign checkpoint."""
+def restore(state: TrainingState, folder: Path, plan: Sequence[Stage], enter: Callable[[Stage], None]) -> None:
+    """Sets everything to what the checkpoint `folder` holds. Raises CheckpointError for a damaged or foreign one.
+
+    `enter` begins a stage: it makes the copies, optimisers and controls whose values are then set.
+    """
     files, record = checkpoint.read(folder)
-    if not 0 <= record["stage"] < len(trainer.plan):
-        raise CheckpointError(f"{folder} belongs to a method with other stages; give a run of {trainer.name}")
-    trainer.step, trainer.number = record["step"], record["stage"]
-    trainer.index, trainer.ended = record["index"], record["ended"]
-    trainer.updater.optimisers.clear()
-    for stage in trainer.plan[: trainer.number + 1]:
-        trainer.enter(stage)
-    optimisers = {f"{name}.optim": name for name in trainer.updater.optimisers}
-    if wrong := sorted((_networks(trainer).keys() | optimisers.keys() | {"state"}) ^ files.keys()):
+    if not 0 <= record["stage"] < len(plan):
+        raise CheckpointError(f"{folder} belongs to a method with other stages; resume a run of the same method")
+    state.step, state.number = record["step"], record["stage"]
+    state.index, state.ended = record["index"], record["ended"]
+    state.updater.optimisers.clear()
+    for stage in plan[: state.number + 1]:
+        enter(stage)
+    optimisers = {f"{name}.optim": name for name in state.updater.optimisers}
+    if wrong := sorted((_networks(state).keys() | optimisers.keys() | {"state"}) ^ files.keys()):
         raise CheckpointError(f"{folder} belongs to other networks: {', '.join(wrong)} missing or left over")
-    load_networks(trainer, files, str(folder))
+    load_networks(state, files, str(folder))
     for file, name in optimisers.items():
-        _load_optimiser(trainer, name, files[file])
-    trainer.state.clear()
-    trainer.state |= record["state"]
-    trainer.state |= {k: v.to(trainer.device) for k, v in files["state"].items()}
-    # What all ranks had heard together is one rank's from here on, as after `Meter.gather`.
-    for key, control, name in [(k, *k.split("/", 2)[1:]) for k in trainer.state if k.startswith("signal/")]:
-        trainer.updater.signals[control].held[name] = trainer.state.pop(key) * (distributed.rank() == 0)
+        _load_optimiser(state, name, files[file])
+    state.scalars.clear()
+    state.scalars |= record["state"]
+    state.scalars |= {k: v.to(state.updater.device) for k, v in files["state"].items()}
+    # What all ranks had seen together is the first rank's from here on, as after `Meter.gather`.
+    for key, control, name in [(k, *k.split("/", 2)[1:]) for k in state.scalars if k.startswith("signal/")]:
+        state.updater.signals[control].held[name] = state.scalars.pop(key) * (distributed.rank() == 0)
 
 
-def load_networks(trainer: "Trainer", files: Files, what: str) -> None:
+def load_networks(state: TrainingState, files: Files, what: str) -> None:
     """Sets networks, running averages and copies; the names must be those of `files`."""
-    for name, tensors in _networks(trainer).items():
+    for name, tensors in _networks(state).items():
         checkpoint.load_strict(tensors, files[name], f"{what}, {name}")
 
 
-def start(trainer: "Trainer", stage: "Stage") -> None:
-    """Sets the networks that begin a stage as an earlier one had them."""
-    for name, (earlier, which) in stage.starts.items():
-        checkpoint.load_strict(trainer.nets[name].state_dict(), trainer.saved(name, earlier, which), name)
-
-
-def _load_optimiser(trainer: "Trainer", name: str, tensors: Mapping[str, Tensor]) -> None:
-    named, state = trainer.updater.named[name], trainer.updater.optimisers[name].state
+def _load_optimiser(state: TrainingState, name: str, tensors: Mapping[str, Tensor]) -> None:
+    named, slots = state.updater.named[name], state.updater.optimisers[name].state
     fields = {key.rpartition("/")[2] for key in tensors}
     if wrong := sorted({f"{n}/{field}" for n in named for field in fields} ^ tensors.keys()):
         raise CheckpointError(f"{name}.optim does not fit the parameters of {name}: {wrong[:5]} missing or left over")
-    state.clear()
+    slots.clear()
     for key, value in tensors.items():
         of, _, field = key.rpartition("/")
         # In the memory layout of the parameter: fused optimisers take the two element by element.
         like = named[of] if value.dim() else value
         if value.shape != like.shape:
             raise CheckpointError(f"{name}.optim: {key} has shape {tuple(value.shape)}, expected {tuple(like.shape)}")
-        state[named[of]][field] = torch.empty_like(like, dtype=value.dtype, device=trainer.device).copy_(value)
+        slots[named[of]][field] = torch.empty_like(like, dtype=value.dtype, device=state.updater.device).copy_(value)
 
 
-def resume(trainer: "Trainer", folder: Path) -> None:
-    """Goes on from the newest whole checkpoint of a run; a damaged one is passed over aloud."""
-    paths = checkpoint.saved(folder / "checkpoints")
+def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter: Callable[[Stage], None]) -> None:
+    """Restores the newest intact checkpoint of a run; a damaged one is skipped with a warning."""
+    paths = checkpoint.saved(run_folder / "checkpoints")
     for path in reversed(paths):
         try:
             checkpoint.read(path)
         except CheckpointError as error:
             say(f"{error}; going back to the checkpoint before it")
             continue
-        restore(trainer, path)
+        restore(state, path, plan, enter)
         for damaged in paths[paths.index(path) + 1 :] if distributed.rank() == 0 else ():  # no longer among the newest
             damaged.rename(damaged.with_name(f"damaged-{damaged.name}"))
-        last = trainer.number == len(trainer.plan) - 1
-        if last and trainer.index < trainer.stage.steps and f"stopped/{trainer.stage.name}" not in trainer.state:
-            trainer.ended = False  # the last stage was made longer
+        stage, last = plan[state.number], state.number == len(plan) - 1
+        if last and state.index < stage.steps and f"stopped/{stage.name}" not in state.scalars:
+            state.ended = False  # the last stage was made longer
         say(f"going on from {path}")
         return
     if paths:
-        raise CheckpointError(f"{folder} holds no whole checkpoint; start again with another --out")
-    say(f"{folder} has no checkpoint yet; starting at its beginning")
+        raise CheckpointError(f"{run_folder} holds no whole checkpoint; start again with another --out")
+    say(f"{run_folder} has no checkpoint yet; starting at its beginning")
 
 
-def check_same(trainer: "Trainer", folder: Path, fixed: Run) -> None:
+def check_same(
+    run_folder: Path, method: str, config: Any, data: Any, run: Run, may_grow: Callable[[int], bool]
+) -> None:
     """Raises ConfigError that lists every setting of a resume that differs from the run's.
 
-    Only a last stage whose schedules are constant may grow longer.
+    `may_grow(steps)` says whether a run that was planned with so many steps may have more.
     """
-    table = read_toml(folder / "config.toml")
+    table = read_toml(run_folder / "config.toml")
     if "version" not in table:
         raise CheckpointError(
-            f"{folder} was trained by multigen 0.1.0, and this version cannot resume its checkpoints; start a new run from its "
-            f"weights: --from {folder} --config {folder / 'config.toml'}"
+            f"{run_folder} was trained by multigen 0.1.0, and this version cannot resume its checkpoints; start a new run from "
+            f"its weights: --from {run_folder} --config {run_folder / 'config.toml'}"
         )
-    changed, steps = differences(folder / "config.toml", trainer.name, trainer.config, fixed)
-    if changed and not (steps and may_grow(trainer, steps)):
-        raise ConfigError(f"{folder} has other settings; resume with the same or start a new run: {'; '.join(changed)}")
-    if other := differing(table.get("data", {}), to_table(trainer.data_info)):
+    changed, steps = differences(run_folder / "config.toml", method, config, run)
+    if changed and not (steps and may_grow(steps)):
+        settings = "; ".join(changed)
+        raise ConfigError(f"{run_folder} has other settings; resume with the same or start a new run: {settings}")
+    if other := differing(table.get("data", {}), to_table(data)):
         raise ConfigError(
-            f"{folder} was trained on other data, which differ in {', '.join(other)}; resume with the data it was trained on, or "
-            "start a new run"
+            f"{run_folder} was trained on other data, which differ in {', '.join(other)}; resume with the data it was "
+            "trained on, or start a new run"
         )
 
 
-def checkpoint_of(trainer: "Trainer", stage: str, which: str) -> Files:
+def checkpoint_of(state: TrainingState, run_folder: Path, stage: str, which: str) -> Files:
     """Files of the "last" or the "best" checkpoint of a stage; the last where no best is chosen."""
-    step: Any = trainer.state.get(f"{which}_step/{stage}", trainer.state.get(f"last_step/{stage}"))
-    return checkpoint.read(trainer.folder / "checkpoints" / f"step-{step:09d}")[0]
+    step: Any = state.scalars.get(f"{which}_step/{stage}", state.scalars.get(f"last_step/{stage}"))
+    return checkpoint.read(run_folder / "checkpoints" / f"step-{step:09d}")[0]
 
 
-def start_from(path: str, nets: "Mapping[str, nn.Module]") -> None:
+def start_from(path: str, nets: Mapping[str, nn.Module]) -> None:
     """Loads trained weights to start from: the model's, and other networks' from its run's newest checkpoint.
 
     Says which networks have none. Raises CheckpointError where weights do not fit.
     """
-    from multigen.engine import checkpoint
-
     model = find_model(path)
     found = read_model(model).weights
     for folder in checkpoint.saved(model.parent / "checkpoints")[-1:]:

@@ -16,19 +16,9 @@ from typing import overload
 
 from multigen.errors import ConfigError
 
-__all__ = ["Constant", "Cosine", "Linear", "Schedule", "Steps", "WarmUp", "is_constant", "value_at"]
+__all__ = ["Cosine", "Linear", "Schedule", "Steps", "WarmUp", "is_constant", "value_at"]
 
 Schedule = float | Callable[[float], float]
-
-
-@dataclass(frozen=True)
-class Constant:
-    """`value` throughout."""
-
-    value: float
-
-    def __call__(self, progress: float) -> float:
-        return self.value
 
 
 @dataclass(frozen=True)
@@ -113,8 +103,10 @@ def value_at(schedule: Schedule | tuple[Schedule, ...], progress: float) -> floa
 
 
 def is_constant(schedule: Schedule | tuple[Schedule, ...]) -> bool:
-    """Whether the schedule, or each of several, is a plain number or a `Constant`. Any other counts as changing, whatever
-    its values."""
+    """Whether the schedule, or each of several, is a plain number, or a line or cosine that ends where it starts. Any other
+    counts as changing, whatever its values."""
     if isinstance(schedule, tuple):
         return all(map(is_constant, schedule))
-    return isinstance(schedule, int | float | Constant)
+    if isinstance(schedule, Linear | Cosine):
+        return schedule.start == schedule.end
+    return isinstance(schedule, int | float)

@@ -1,4 +1,4 @@
-"""Regularisers of the discriminator: gradient penalties, LeCam, weight clipping. Their weights belong to the caller.
+"""Regularisers of the discriminator: gradient penalties and weight clipping. Their weights belong to the caller.
 
 Gradient penalties always compute in float32 (float64 stays float64) with autocast off. They differentiate the critic
 twice: one compiled by `torch.compile` is taken in its raw form, for compiled graphs have no second derivative. A
@@ -13,12 +13,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 from multigen.errors import ConfigError
-from multigen.losses.adversarial import at_least_float32, global_means
+from multigen.losses.adversarial import at_least_float32
 
-__all__ = ["clip_weights_", "lecam", "r1", "r2", "scores_and_r1", "update_lecam", "wgan_gp"]
+__all__ = ["clip_weights_", "r1", "r2", "scores_and_r1", "wgan_gp"]
 
 Critic = Callable[..., Tensor]
 """samples (B, ...), and labels (B,) if any -> scores (B, ...)."""
@@ -79,35 +78,6 @@ def _scores_and_gradient(critic: Critic, x: Tensor, label: Tensor | None) -> tup
         scores = critic(x) if label is None else critic(x, label)
         (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
     return scores, gradient.flatten(1)
-
-
-def lecam(real_logits: Tensor, fake_logits: Tensor, state: dict[str, Tensor]) -> Tensor:
-    """E[max(0, D(x) - a_fake)^2] + E[max(0, a_real - D(G(z)))^2]; LeCam, Tseng et al. 2021, arXiv:2104.03310.
-
-    The averages a_real, a_fake come from `update_lecam`. Each side is penalised only where it lies beyond the average
-    of the other, as in the authors' code; the paper's equation has no max. Logits have any shape (B, ...).
-
-    Raises:
-        ValueError: `state` holds no averages yet.
-    """
-    if "lecam_real" not in state or "lecam_fake" not in state:
-        raise ValueError(f"lecam_real and lecam_fake are not in state {sorted(state)}: call update_lecam before lecam")
-    real_excess = relu(at_least_float32(real_logits) - state["lecam_fake"])
-    fake_excess = relu(state["lecam_real"] - at_least_float32(fake_logits))
-    return real_excess.square().mean() + fake_excess.square().mean()
-
-
-@torch.no_grad()
-def update_lecam(state: dict[str, Tensor], real_logits: Tensor, fake_logits: Tensor, decay: float = 0.99) -> None:
-    """Moves state["lecam_real"] and state["lecam_fake"] (0-d) by a share 1 - decay towards the means over all ranks.
-
-    The first call creates them as the means themselves. A mean that is not finite is passed over: the engine drops the
-    step it comes from, but an average would remember it for ever.
-    """
-    means = global_means(at_least_float32(real_logits), at_least_float32(fake_logits))
-    for name, mean in zip(("lecam_real", "lecam_fake"), means, strict=True):
-        average = state.get(name, mean)
-        state[name] = torch.where(mean.isfinite(), average.lerp(mean, 1 - decay), average)
 
 
 @torch.no_grad()

@@ -12,13 +12,14 @@ from multigen.catalogue import METHODS
 from multigen.config import from_table, read_toml, to_table
 from multigen.console import exit_code, say
 from multigen.engine import Run, Trainer
-from multigen.engine.distributed import rank
+from multigen.engine.distributed import barrier, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.errors import ConfigError
+from multigen.runs.card import Card
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
-from multigen.storage.files import write_json
+from multigen.storage.files import from_json, write_json
 from multigen.storage.run_folder import find_run, new_folder
 
 __all__ = ["main", "parse", "report_on", "train", "train_by"]
@@ -106,14 +107,15 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
         trainers.append(_trained(trainer, config, each))
         # The speed is measured once for all seeds.
         config, run = trainers[0].config, dataclasses.replace(run, minutes=0.0)
-    folder = trainers[0].folder if seeds == 1 else trainers[0].folder.parent
-    evaluations = [t.evaluation for t in trainers]
-    evaluation = evaluations[0] if seeds == 1 else mean_and_std(evaluations)
-    content = record(evaluation, trainers)
-    if rank() == 0:
-        write_json(folder / "evaluation.json", content)
-        if seeds > 1:
+    folder, evaluation = trainers[0].folder, trainers[0].evaluation
+    if seeds > 1:  # of a single run its callback has written evaluation.json
+        folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
+        if rank() == 0:
+            write_json(folder / "evaluation.json", record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
+    barrier()
+    content = from_json((folder / "evaluation.json").read_bytes())
+    if rank() == 0:
         print(evaluation.table())
         for what, text in evaluation.remarks.items():
             print(f"\n{what}: {text}")
@@ -125,6 +127,8 @@ def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
     """One run, trained and evaluated; with its log and, however it ends, its report."""
     history = History()
     running = trainer(config, run, [history])
+    if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks
+        running.callbacks.append(Card())
     try:
         with history.listening(running):
             running.fit().evaluate()

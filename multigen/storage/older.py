@@ -2,13 +2,21 @@
 
 from typing import Any
 
-__all__ = ["model_of_0_1"]
+__all__ = ["model_of_0_1", "task_of_0_1"]
 
 DATA = ("classes", "shares", "tokens", "start", "end", "pad", "vocabulary")
 """Settings of 0.1.0 that were filled in from the data: they are a record of their own now."""
 ROLLOUT = ("rollouts", "follow", "filters", "dropout", "weight_decay")
 DENSE = ("discount",)
-"""Settings of 0.1.0's seqgan of which each kind of reward has its own; its dense rewards are the method scratchgan now."""
+"""Settings of 0.1.0's seqgan that one kind of reward has and the other has not; with dense rewards it is scratchgan now."""
+
+TASKS = {
+    "pictures": "image-synthesis",
+    "photographs": "super-resolution",
+    "texts": "text-synthesis",
+    "sounds": "audio-synthesis",
+}
+"""What models of 0.1.0 make -> their task."""
 
 
 def model_of_0_1(about: dict[str, Any]) -> dict[str, Any]:
@@ -23,9 +31,14 @@ def model_of_0_1(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _method_of_0_1(method: str, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A method and its settings under the names that they have now."""
+    """A method and its settings, under this version's names."""
     if method != "seqgan" or "reward" not in config:
         return method, dict(config)
     dense = config["reward"] == "dense"
     others = ("reward", *(ROLLOUT if dense else DENSE))
     return "scratchgan" if dense else method, {name: value for name, value in config.items() if name not in others}
+
+
+def task_of_0_1(table: dict[str, Any]) -> str:
+    """The task of a run whose config.toml, written by 0.1.0, says what it makes; "" where it does not."""
+    return TASKS.get(str(table.get("makes")), "")

@@ -1,6 +1,7 @@
 """Trained models, ready to use, from model folders, which may be damaged or somebody else's."""
 
 import importlib.util
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError, ConfigError, MultigenError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.provenance import Provenance, origin
+from multigen.version import __version__
 
 __all__ = ["Model", "import_code", "load", "load_network", "trainer_in"]
 
@@ -123,8 +125,20 @@ def import_code(path: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} cannot be imported ({type(error).__name__}: {reason}); fix the error") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        _check_version(file, path, reason)
+        raise ConfigError(f"{path} cannot be imported ({reason}); fix the error") from error
     finally:
         sys.path.remove(str(file.parent))
     return module
+
+
+def _check_version(path: Path, called: str, reason: str) -> None:
+    """Raises ConfigError for a file whose first line says that another version of multigen copied it (`multigen cp`)."""
+    first = path.read_bytes().partition(b"\n")[0].decode(errors="replace")
+    copied = re.match(r"# Copied from (\w+) of multigen (\d+(?:\.\w+)*)", first)
+    if copied and copied[2] != __version__:
+        raise ConfigError(
+            f"{called} was copied by multigen {copied[2]} and does not work with {__version__} ({reason}); copy the method again "
+            f"to a new file, multigen cp {copied[1]} FILE.py, and make your changes there"
+        )

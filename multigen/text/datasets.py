@@ -16,6 +16,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.text.decoding import token_mask
 from multigen.text.files import Unit, encode, is_fables, normal, open_texts, split
+from multigen.text.metrics import require_pair_metrics
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
 
@@ -143,13 +144,17 @@ def _without(texts: list[str], tested: list[str], data: str, test: str) -> list[
 
 
 def check_prompt(corpus: Corpus, prompt: int, where: str) -> None:
-    """Raises DataError where no test text is long enough to be continued after `prompt` tokens. `where` names their data."""
+    """Before training: raises DataError where no test text is long enough to be continued after `prompt` tokens, ConfigError where
+    the metrics of continuations are not installed. 0 tokens: none are made. `where` names the data of the test texts."""
+    if not prompt:
+        return
     longest = int(token_mask(corpus.test, corpus.info.last).sum(1).max())
-    if prompt and prompt + 1 >= longest:
+    if prompt + 1 >= longest:
         raise DataError(
             f"prompt {prompt}: the longest text held out of {where} has {longest} tokens; expected {max(longest - 2, 0)} or "
             "fewer, so that something is left to write; give a smaller --prompt, or 0 for none"
         )
+    require_pair_metrics()
 
 
 def open_oracle(data: str, length: int) -> Oracle:

@@ -8,7 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multigen.audio.datasets import SoundSet
 from multigen.audio.files import write_sound
+from multigen.audio.synthesis.base import AudioSynthesisTrainer
+from multigen.data.datasets import Splits
 from multigen.tasks.synthesis.base import SynthesisConfig
 
 RATE = 8000
@@ -47,3 +50,8 @@ class Config(SynthesisConfig):
     trim: bool = False
     normalise: bool = False
     test_files: str = ""
+
+
+def open_splits(config: Any) -> Splits[SoundSet]:
+    """The recordings of a `Config` by their use; sounds may be shorter than a method would take."""
+    return AudioSynthesisTrainer(config).open_splits()

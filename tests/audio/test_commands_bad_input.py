@@ -147,7 +147,8 @@ def test_what_is_made_to_fit_is_said(place: Path, capsys: pytest.CaptureFixture[
     assert "1 recordings of 8 channels averaged to one\n" in said
     assert "1 recordings with peaks beyond -1..1 made less loud to fit\n" in said
     assert (
-        "12 recordings to train on, fewer than a batch of 16, which holds them more than once; add recordings" in said
+        "12 recordings to train on, fewer than a batch of 16, which contains some more than once; add recordings"
+        in said
     )
     assert "adversarial 1/1" in said
 
@@ -201,7 +202,10 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
         lambda p: ["--data", recordings(p / "p", 2) / "00.wav"],
         r"/00\.wav: 1 recordings, expected at least 2; add recordings, or cut long ones: --cut slices",
     ),
-    "no classes": (given(recordings, "--conditional"), "/p has no labels; sort the recordings into a folder a class"),
+    "no classes": (
+        given(recordings, "--conditional"),
+        "/p has no labels; sort the recordings into one folder per class",
+    ),
     "no class names": (given(recordings, "--labels", "name"), r"/00\.wav: expected CLASS_NAME in the file's name"),
     "all classes held out": (given(classes, "--hold-classes", "2"), "2 of 2 classes are to be held out, expected 0 to"),
     "test twice": (

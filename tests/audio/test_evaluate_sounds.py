@@ -144,33 +144,33 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
     for words, message in (
         (
             ["--real", real, "--fake", pictures],
-            "--real .*/real holds sounds, --fake .*/pictures pictures; .* give another",
+            "--real .*/real holds sounds, --fake .*/pictures images; .* give another",
         ),
         (
             ["--real", "digits", "--fake", real],
-            "--real digits holds pictures, --fake .*/real sounds; .* give another folder",
+            "--real digits holds images, --fake .*/real sounds; .* give another folder",
         ),
         (
             ["--real", pictures, "--fake", "drums"],
-            "--real .*/pictures holds pictures, --fake drums sounds; .* give another",
+            "--real .*/pictures holds images, --fake drums sounds; .* give another",
         ),
-        (["--real", both, "--fake", real], "/both: 1 pictures and 4 sounds; expected files of one kind; give a folder"),
+        (["--real", both, "--fake", real], "/both: 1 images and 4 sounds; expected files of one kind; give a folder"),
         (
             ["--real", real, "--fake", nothing],
-            "/nothing: neither pictures nor sounds in it; expected files ending in .*wav",
+            "/nothing: neither images nor sounds in it; expected files ending in .*wav",
         ),
-        (["--real", real, "--fake", empty], "/empty: neither pictures nor sounds in it"),
+        (["--real", real, "--fake", empty], "/empty: neither images nor sounds in it"),
         (
             ["--real", real, "--fake", "gone"],
-            "gone: no such file or folder .*; expected a folder of pictures or of sounds",
+            "gone: no such file or folder .*; expected a folder of images or of sounds",
         ),
         ([*two, "--size", "32"], "--size: not for sounds, .*; expected --rate and --length, .*; leave out what is not"),
         (
             [*two, "--features", "inception"],
             "--features inception: not for sounds, .*--features logmel or drums or classifier",
         ),
-        (["--real", pictures, "--fake", pictures, "--rate", "1", "--length", "9"], "--rate --length: not for pictures"),
-        (["--real", pictures, "--fake", pictures, "--features", "logmel"], "--features logmel: not for pictures"),
+        (["--real", pictures, "--fake", pictures, "--rate", "1", "--length", "9"], "--rate --length: not for images"),
+        (["--real", pictures, "--fake", pictures, "--features", "logmel"], "--features logmel: not for images"),
         (
             [*two, "--rate", "-1", "--length", "9"],
             "rate -1 Hz, length 9, .*: expected a rate and a length of 1 or more",
@@ -187,9 +187,9 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
 def test_names_and_files_say_what_data_are(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     assert {name: kind(name) for name in ("digits", "mnist", "cifar10", "drums")} == {
-        "digits": "pictures", "mnist": "pictures", "cifar10": "pictures", "drums": "sounds",
+        "digits": "image", "mnist": "image", "cifar10": "image", "drums": "audio",
     }  # fmt: skip
-    for name, expected in (("a.npz", "pictures"), ("train-images-idx3-ubyte.gz", "pictures"), ("b.OGG", "sounds")):
+    for name, expected in (("a.npz", "image"), ("train-images-idx3-ubyte.gz", "image"), ("b.OGG", "audio")):
         (place / name).mkdir()
         (place / name / name).touch()
         (place / name / ".DS_Store.png").touch()

@@ -90,7 +90,7 @@ def test_ratios_are_those_of_the_rounds(data: Path, monkeypatch: pytest.MonkeyPa
     assert rows["plain loop"] == {"seconds": 3.0}
     assert rows["published"] == {"seconds": 3.5, "to_plain": 1.25, "to_plain_min": 1.0, "to_plain_max": 1.5}
     assert rows["small budget"]["to_published"] == 0.375
-    assert published.state["seconds"] == 7.0
+    assert published.state.scalars["seconds"] == 7.0
 
 
 @pytest.mark.parametrize("network", [Generator, WaveformCritic])

@@ -45,20 +45,18 @@ def test_the_decay_may_follow_a_schedule(tmp_path: Path) -> None:
         assert found[index] == pytest.approx(decay * found[index - 1] + (1 - decay) * number)
 
 
-@pytest.mark.parametrize("keep", [False, True])
-def test_a_running_average_restarts_at_each_stage_unless_kept(tmp_path: Path, keep: bool) -> None:
+def test_a_running_average_restarts_at_each_stage(tmp_path: Path) -> None:
     class Two(Averaged):
         decay = 0.5
 
         def stages(self) -> list[Stage]:
-            return [Stage("a", 10, self.updates()), Stage("b", 10, self.updates(), keep_ema=keep)]
+            return [Stage("a", 10, self.updates()), Stage("b", 10, self.updates())]
 
     found: list[tuple[float, float]] = []
     walked(Two, tmp_path, see=lambda t: found.append((t.G().item(), t.averages["G"]().item())))
-    (before, old), (number, new) = found[9:11]
+    (before, _), (number, new) = found[9:11]
     assert (before, number) == pytest.approx((-9, -10))
-    # Restarted from G as it was (-9), and nine tenths of the way to -10; or on its way as if no stage had ended.
-    assert new == pytest.approx((old + number) / 2 if keep else -9.9)
+    assert new == pytest.approx(-9.9)  # restarted from G as it was (-9), and nine tenths of the way to -10
 
 
 class Normed(Toy):

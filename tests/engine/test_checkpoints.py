@@ -55,7 +55,7 @@ def test_a_checkpoint_is_safetensors_by_name_and_a_record(tmp_path: Path) -> Non
         assert files[f"{name}.optim"].keys() == {
             f"{w}/{kind}" for w in weights for kind in ("exp_avg", "exp_avg_sq", "step")
         }
-    assert {"lecam_real", "lecam_fake", "pool/replay/fake"} <= files["state"].keys()
+    assert {"mean", "pool/replay/fake"} <= files["state"].keys()
     record = json.loads((checkpoints(tmp_path)[-1] / "run.json").read_text())
     assert (record["step"], record["stage"], record["index"], record["ended"]) == (13, 1, 6, True)
     assert record["config"]["batch"] == 4
@@ -211,7 +211,7 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_save_that_fails_in_any_way_leaves_nothing_behind(run: Run) -> None:
     class Unwritable(Small):
         def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
-            self.state["what"] = object()
+            self.state.scalars["what"] = object()
             return {}
 
     with pytest.raises(Exception, match="object"):

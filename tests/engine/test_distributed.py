@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from multigen import losses
-from multigen.engine import Batch, Callback, Control, Pool, Rows, Source, Stage, Step, Trainer, Update
+from multigen.engine import (
+    Batch,
+    Callback,
+    Control,
+    Decision,
+    Pool,
+    Rows,
+    Source,
+    Stage,
+    Step,
+    Trainer,
+    Update,
+    distributed,
+)
 from multigen.errors import Interrupted
 from multigen.losses import penalties
 from tests.engine.toys import (
@@ -30,6 +44,7 @@ from tests.engine.toys import (
     ToyConfig,
     Whole,
     assert_same,
+    follow_mean,
     lines,
     options,
     perceptron,
@@ -82,7 +97,7 @@ class WGAN(Watched):
                 "only",
                 self.config.steps,
                 updates,
-                controls=[Control("p", 0.0, 5, lambda p, seen: (seen["score"], "mean"))],
+                controls=[Control("p", 0.0, 5, lambda p, seen: Decision(seen["score"], "mean"), ["score"])],
             )
         ]
 
@@ -136,9 +151,8 @@ class Relativistic(Watched):
 
     def d(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         real, fake = self.D(batch["x"]), self.D(self.fakes(step))
-        penalties.update_lecam(self.state, real, fake)
         loss = losses.relativistic_average.discriminator(real, fake)
-        return {"relativistic": loss, "lecam": penalties.lecam(real, fake, self.state)}
+        return {"relativistic": loss, "excess": (fake - follow_mean(self.state.scalars, real, fake)).square().mean()}
 
     def g(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         return {"relativistic": losses.relativistic_average.generator(self.D(self.fakes(step)), self.D(batch["x"]))}
@@ -197,6 +211,23 @@ class Spoilt(Watched):
         return {"mean": self.D(batch["x"]).square().mean() * (torch.nan if bad else 1)}
 
 
+class Controlled(WGAN):
+    """Rules that read signals decide on values, rates, repeats and a rollback; another one finds something else on each rank."""
+
+    def stages(self) -> list[Stage]:
+        (stage,) = super().stages()
+        reads = ["score", "critic/wasserstein", "r1/r1", "critic/gradient_norm"]
+        own = Control("own", 0.0, 2, lambda value, seen: Decision(value + distributed.rank(), "measured"))
+        return [replace(stage, controls=[Control("p", 0.0, 5, self.rule, reads), own])]
+
+    def rule(self, value: float, seen: Mapping[str, float]) -> Decision:
+        value += sum(seen.values())
+        if self.index == 5:
+            return Decision(value, "other game", rates={"D": 0.5}, repeats={"critic": 3, "generator": 0})
+        back = self.index == 10 and self.state.scalars["attempt"] == 0
+        return Decision(value, "back", rollback=back, repeats={"generator": 2})
+
+
 CASES: dict[str, tuple[type[Watched], dict[str, Any]]] = {
     "wgan": (WGAN, {}),
     "wgan, accumulated": (WGAN, {"accumulate": 2}),
@@ -208,6 +239,8 @@ CASES: dict[str, tuple[type[Watched], dict[str, Any]]] = {
     "branches": (Branches, {}),
     "branches, accumulated": (Branches, {"accumulate": 2}),
     "spoilt": (Spoilt, {}),
+    "controlled": (Controlled, {}),
+    "controlled, accumulated": (Controlled, {"accumulate": 2}),
 }
 
 
@@ -220,7 +253,7 @@ def train(folder: Path, case: str) -> dict[str, Tensor]:
     found = {f"gradient/{name}": gradient for name, gradient in trainer.first.items()}
     for kind_of, nets in (("weight", trainer.nets), ("average", trainer.averages)):
         found |= {f"{kind_of}/{n}.{k}": p.detach() for n, net in nets.items() for k, p in net.named_parameters()}
-    numbers = {k: v for k, v in trainer.state.items() if k != "seconds"}
+    numbers = {k: v for k, v in trainer.state.scalars.items() if k != "seconds"}
     return found | {f"state/{k}": torch.as_tensor(v, dtype=torch.float64) for k, v in numbers.items()}
 
 
@@ -254,7 +287,7 @@ def main(folder: Path) -> None:
     found = {f"{case}/{name}": t for case in CASES for name, t in train(folder, case).items()}
 
     config, made = ToyConfig(batch=8, steps=15), dict[str, Trainer]()
-    for kind, added in ((Whole, ""), (WGAN, ", with signals")):
+    for kind, added in ((Whole, ""), (WGAN, ", with signals"), (Controlled, ", with decisions")):
         whole, cut = (options(folder / f"{name}{added}", save_every=4) for name in ("whole", "cut"))
         made[f"whole{added}"] = kind(config, whole).fit()
         try:
@@ -323,7 +356,7 @@ def test_both_ranks_have_the_same_bit_for_bit(two: Path, case: str) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("case", ["wgan", "wgan, accumulated", "tokens", "relativistic", "branches"])
+@pytest.mark.parametrize("case", ["wgan", "wgan, accumulated", "tokens", "relativistic", "branches", "controlled"])
 def test_both_ranks_log_what_one_process_logs(two: Path, tmp_path: Path, case: str) -> None:
     """Once, by the first rank."""
     train(tmp_path, case)
@@ -342,7 +375,7 @@ def test_a_gradient_that_is_spoilt_on_one_rank_is_dropped_on_both(two: Path) -> 
         assert of_rank(two, rank, "spoilt/state/")["dropped"] == 1
 
 
-@pytest.mark.parametrize(("added", "steps"), [("", 22), (", with signals", 15)])
+@pytest.mark.parametrize(("added", "steps"), [("", 22), (", with signals", 15), (", with decisions", 15)])
 def test_two_ranks_resume_bit_for_bit(two: Path, added: str, steps: int) -> None:
     """With batch norm, whose statistics are a rank's own between checkpoints, and dropout; with a control's signals, which the
     checkpoint holds for all ranks."""

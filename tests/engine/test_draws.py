@@ -65,7 +65,7 @@ def watch(
 ) -> Watched:
     trainer = kind(ToyConfig(batch, steps), options(folder, **run))
     trainer.prepare()
-    trainer.state["attempt"] = attempt
+    trainer.state.scalars["attempt"] = attempt
     return trainer.fit()
 
 
@@ -184,7 +184,7 @@ def test_a_dropped_update_has_used_its_batch(tmp_path: Path) -> None:
             return {"w": super().u(batch, step)["w"] * (torch.inf if step.index == 1 else 1)}
 
     overflowing = watch(tmp_path / "1", Overflowing)
-    assert overflowing.state["dropped"] == 2  # one in each stage
+    assert overflowing.state.scalars["dropped"] == 2  # one in each stage
     assert same(watch(tmp_path / "0"), overflowing, "id")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from multigen.engine import Callback, Stage, Trainer
-from multigen.engine.interrupts import heard
+from multigen.engine.interrupts import deferred_interrupts
 from multigen.errors import Interrupted
 from tests.engine.toys import (
     AtStep,
@@ -63,7 +63,7 @@ def test_a_signal_that_a_library_in_c_has_taken_stays_with_it(monkeypatch: pytes
     """Of such a handler Python knows only that it is there: None."""
     known, handlers = signal.getsignal, [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGTERM else known(number))
-    with heard() as numbers:
+    with deferred_interrupts() as numbers:
         assert known(signal.SIGTERM) == handlers[1] and known(signal.SIGINT) != handlers[0]
         signal.raise_signal(signal.SIGINT)
         assert numbers == [signal.SIGINT]

@@ -20,19 +20,17 @@ from multigen.engine.evaluation import Evaluation
 from multigen.errors import TrainingError
 from multigen.runs.card import Card
 from multigen.storage.files import read_log
+from multigen.version import __version__
 from tests.engine.toys import (
-    AtStep,
     Crash,
     Numbers,
     PowerCut,
-    Toy,
     ToyConfig,
     Whole,
     cut,
     lines,
     options,
     resumed,
-    saved_numbers,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -287,7 +285,8 @@ def test_a_run_leaves_a_folder_with_everything(tmp_path: Path) -> None:
     assert found == {"config.toml", "metrics.jsonl", "previews", "checkpoints", "model", "evaluation.json"}
     assert {path.name for path in (trainer.folder / "model").iterdir()} == {"G.safetensors", "README.md", "config.json"}
     about = json.loads((trainer.folder / "model" / "config.json").read_text())
-    assert about == {"method": "toy", "config": {"batch": 4, "steps": 6, "lr": 0.01, "betas": [0.5, 0.9]}}
+    settings = {"batch": 4, "steps": 6, "lr": 0.01, "betas": [0.5, 0.9]}
+    assert about == {"version": __version__, "method": "toy", "config": settings, "data": {"fingerprint": ""}}
     table = read_toml(trainer.folder / "config.toml")
     assert (table["recipe"], table["makes"]) == ("toy", "items") and table["title"].endswith(".")
     assert table["config"] == about["config"]
@@ -306,60 +305,3 @@ def test_what_was_measured_is_written(tmp_path: Path) -> None:
     assert content["definitions"] == {"w": "the one weight"}
     assert (content["recipe"], content["status"], content["seed"], content["steps"]) == ("toy", "ok", 4, {"only": 6})
     assert content.keys() >= {"command", "commit", "seeds", "date", "machine", "seconds"}
-
-
-class Timed(Toy):
-    def stages(self) -> list[Stage]:
-        g = Update("g", ["G"], lambda batch, step: {"mse": (self.fakes(step) - batch["x"]).square().mean()})
-        return [Stage("only", self.config.steps, [g])]
-
-
-def test_minutes_fix_the_steps_and_record_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seconds = 0.6
-    run = options(tmp_path / "run", minutes=seconds / 60)
-    trainer = Timed(ToyConfig(steps=10), run).fit()
-    assert trainer.config.steps == trainer.step > 10
-    assert 0.1 * seconds < trainer.state["seconds"] < 4 * seconds
-    table = read_toml(tmp_path / "run" / "config.toml")
-    assert table["config"]["steps"] == trainer.step
-    assert table["run"]["minutes"] == 0
-    assert f"steps {trainer.step}" in capsys.readouterr().err
-    # The same again by its recorded configuration: measuring has left no trace in the numbers.
-    again = Timed(ToyConfig(steps=trainer.step), options(tmp_path / "again")).fit()
-    for a, b in zip(trainer.G.parameters(), again.G.parameters(), strict=True):
-        assert torch.equal(a, b)
-
-
-def test_minutes_scale_all_stages_alike(tmp_path: Path) -> None:
-    class Several(Timed):
-        def stages(self) -> list[Stage]:
-            (stage,) = super().stages()
-            half = Stage("half", self.config.steps // 2, stage.updates)
-            return [stage, half]
-
-    trainer = Several(ToyConfig(steps=40), options(tmp_path, minutes=0.3 / 60)).fit()
-    assert [stage.steps for stage in trainer.plan] == [trainer.config.steps, trainer.config.steps // 2]
-    assert trainer.step == trainer.config.steps + trainer.config.steps // 2
-
-
-def test_a_run_of_minutes_is_resumed_by_its_recorded_steps(tmp_path: Path) -> None:
-    run = options(tmp_path, minutes=0.3 / 60)
-    with pytest.raises(PowerCut):
-        Timed(ToyConfig(steps=10), run, [Crash(3)]).fit()
-    steps = read_toml(tmp_path / "config.toml")["config"]["steps"]
-    trainer = Timed(ToyConfig(steps=steps), resumed(run)).fit()
-    assert trainer.step == saved_numbers(tmp_path)["step"] == steps
-    assert read_toml(tmp_path / "config.toml")["config"]["steps"] == steps
-
-
-def test_the_time_of_a_run_adds_up_over_its_resumes(tmp_path: Path) -> None:
-    seconds: list[float] = []
-    note = AtStep(lambda trainer: seconds.append(trainer.state["seconds"]))
-    run = options(tmp_path, save_every=2)
-    with pytest.raises(PowerCut):
-        Timed(ToyConfig(), run, [note, Crash(5)]).fit()
-    Timed(ToyConfig(), resumed(run), [note]).fit()
-    before, after = seconds[:5], seconds[5:]
-    assert before == sorted(before)
-    assert after[0] >= before[4 - 1] * 0.999  # from step 4 on
-    assert after == sorted(after)

@@ -137,7 +137,7 @@ class SRGAN(Toy):
                 "adversarial",
                 self.config.steps,
                 [
-                    Update("discriminator", ["D"], self.discriminator, clip_value=0.1),
+                    Update("discriminator", ["D"], self.discriminator),
                     Update("generator", ["G"], self.generator, clip_norm=0.05),
                 ],
                 optim=AdamW(Steps((1e-3, 1e-4), at=(0.5,)), (0.9, 0.999), weight_decay=0.1),
@@ -182,7 +182,6 @@ def test_srgan_is_the_loop_one_would_write(tmp_path: Path) -> None:
         real, fake = D(batch["hr"]), D(G(batch["lr"]).detach())
         loss = nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean()
         loss.backward()
-        nn.utils.clip_grad_value_(D.parameters(), 0.1)
         optimisers[1].step()
         batch = next(batches)
         G.zero_grad()

@@ -7,13 +7,12 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler
 
-from multigen.engine.schedules import Constant, Cosine, Linear, Schedule, Steps, WarmUp, is_constant, value_at
+from multigen.engine.schedules import Cosine, Linear, Schedule, Steps, WarmUp, is_constant, value_at
 from multigen.errors import ConfigError
 
 ENDS: list[tuple[Schedule, float, float]] = [
     (3, 3.0, 3.0),
     (0.1, 0.1, 0.1),
-    (Constant(0.1), 0.1, 0.1),
     (Linear(0.7, 1e-5), 0.7, 1e-5),
     (Cosine(2e-4, 5e-5), 2e-4, 5e-5),
     (WarmUp(0.3, 0.7), 0.0, 0.7),
@@ -63,7 +62,7 @@ def test_steps_change_at_the_stated_progress() -> None:
 
 
 def test_only_numbers_and_constant_are_constant() -> None:
-    assert [is_constant(s) for s in (2, 0.1, Constant(0.1))] == [True] * 3
+    assert [is_constant(s) for s in (2, 0.1)] == [True] * 2
     varying = [Linear(1, 2), Cosine(1, 2), WarmUp(0.1, 1), Steps((1, 2), at=(0.5,)), lambda progress: 1.0]
     assert [is_constant(s) for s in varying] == [False] * 5
 

@@ -1,4 +1,4 @@
-"""What lasts from step to step besides weights: copies, controls, the state, best checkpoints."""
+"""What lasts from step to step besides weights: copies, the state, best checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,14 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from multigen.engine import SGD, Batch, Best, Control, Copy, EarlyStop, Pool, Stage, Step, Update
-from multigen.engine.schedules import Linear
+from multigen.engine import Batch, Best, Copy, EarlyStop, Pool, Stage, Step, Update
 from multigen.errors import ConfigError
 from tests.engine.toys import (
     ToyConfig,
     Walk,
     cut,
-    lines,
     options,
     resumed,
     saved_files,
@@ -59,86 +57,6 @@ def test_losses_may_use_copies(tmp_path: Path) -> None:
     assert walked(Held, tmp_path, steps=3).G().item() == pytest.approx(0)  # drawn back to 1 and pushed to 0
 
 
-# ---------------------------------------------------------------------------------------------------------------- controls
-
-
-class Signalled(Walk):
-    """Logs its step as a signal, from a loss that is fired twice a step."""
-
-    controls: Sequence[Control] = ()
-
-    def updates(self) -> list[Update]:
-        return [Update("g", ["G"], self.loss, repeat=2)]
-
-    def loss(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        step.log("index", torch.full((len(batch["x"]), 3), float(step.index), requires_grad=True))
-        return {"w": self.G().sum() / 2}
-
-    def stages(self) -> list[Stage]:
-        return [Stage("only", self.config.steps, self.updates(), controls=self.controls)]
-
-
-Call = tuple[float, dict[str, float]]
-"""Value and signals that a rule was given."""
-
-
-def noting(name: str, every: int, calls: list[Call]) -> Control:
-    def rule(value: float, signals: Mapping[str, float]) -> tuple[float, str]:
-        calls.append((value, dict(signals)))
-        return value + 1, f"call {len(calls)}"
-
-    return Control(name, 10.0, every, rule)
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_control_is_adjusted_by_the_mean_of_its_signals(tmp_path: Path, accumulate: int) -> None:
-    calls: list[Call] = []
-
-    class Controlled(Signalled):
-        controls = (noting("p", 3, calls),)
-
-    values: list[float] = []
-    walked(Controlled, tmp_path, 7, lambda t: values.append(t.control("p")), accumulate=accumulate)
-    assert calls == [(10, {"index": 1}), (11, {"index": 4})]  # means over steps 0 to 2 and 3 to 5
-    assert values == [10, 10, 10, 11, 11, 11, 12]
-    changes = [line for line in lines(tmp_path) if "control" in line]
-    assert changes == [
-        {"step": 3, "control": "p", "value": 11, "reason": "call 1"},
-        {"step": 6, "control": "p", "value": 12, "reason": "call 2"},
-    ]
-
-
-def test_controls_of_different_intervals_each_see_all_of_theirs(tmp_path: Path) -> None:
-    fast: list[Call] = []
-    slow: list[Call] = []
-
-    class Controlled(Signalled):
-        controls = (noting("fast", 2, fast), noting("slow", 6, slow))
-
-    walked(Controlled, tmp_path, 6)
-    assert [signals for _, signals in fast] == [{"index": 0.5}, {"index": 2.5}, {"index": 4.5}]
-    assert [signals for _, signals in slow] == [{"index": 2.5}]
-
-
-def test_a_control_that_stays_is_not_logged(tmp_path: Path) -> None:
-    class Controlled(Signalled):
-        controls = (Control("p", 0.5, 1, lambda value, signals: (value, "as it was")),)
-
-    assert walked(Controlled, tmp_path).control("p") == 0.5
-    assert not [line for line in lines(tmp_path) if "control" in line]
-
-
-def test_hyperparameters_are_a_schedule_times_a_control(tmp_path: Path) -> None:
-    class Controlled(Signalled):
-        controls = (Control("lr", 1.0, 2, lambda value, signals: (value / 2, "slower")),)
-
-        def optimisers(self) -> Any:
-            return SGD(lr=Linear(0.1, 0.0))
-
-    rates = [0.1 * (1 - index / 6) * 0.5 ** (index // 2) for index in range(6)]
-    assert walked(Controlled, tmp_path).G().item() == pytest.approx(1 - sum(rates))
-
-
 # ------------------------------------------------------------------------------------------------------------------- state
 
 
@@ -148,15 +66,15 @@ def test_the_state_holds_tensors_and_numbers_and_is_resumed(tmp_path: Path) -> N
             return [Update("g", ["G"], self.loss)]
 
         def loss(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-            self.state["sum"] = self.state.get("sum", torch.zeros(2)) + step.index
-            self.state["text"] = self.state.get("text", "") + str(step.index)
+            self.state.scalars["sum"] = self.state.scalars.get("sum", torch.zeros(2)) + step.index
+            self.state.scalars["text"] = self.state.scalars.get("text", "") + str(step.index)
             return {"w": self.G().sum()}
 
     run = options(tmp_path, precision="fp64", save_every=4)
     Remembering(ToyConfig(steps=4), run).fit()
     trainer = Remembering(ToyConfig(steps=7), resumed(run)).fit()
-    assert trainer.state["text"] == "0123456"
-    assert trainer.state["sum"].tolist() == [21, 21]
+    assert trainer.state.scalars["text"] == "0123456"
+    assert trainer.state.scalars["sum"].tolist() == [21, 21]
 
 
 def test_a_pool_is_filled_when_due_and_kept_between(tmp_path: Path) -> None:
@@ -217,7 +135,7 @@ def test_a_stage_may_start_from_the_best_of_an_earlier_one(tmp_path: Path, at: i
 
     class Apart(Judged):
         def stages(self) -> list[Stage]:
-            self.told = iter((5, 3, 4, 6, 6)) if self.number == 0 else iter(())
+            self.told = iter((5, 3, 4, 6, 6)) if self.state.number == 0 else iter(())
             a = Stage("a", 8, self.updates(), best=Best("loss"))
             return [a, Stage("b", 2, self.updates()), Stage("c", 3, self.updates(), starts={"G": ("a", "best")})]
 

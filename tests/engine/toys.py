@@ -20,6 +20,7 @@ from multigen.engine import (
     Callback,
     Control,
     Copy,
+    Decision,
     Pool,
     Run,
     Source,
@@ -30,8 +31,10 @@ from multigen.engine import (
     Update,
 )
 from multigen.losses import penalties
+from multigen.losses.adversarial import global_means
 
 Files = dict[str, dict[str, Tensor]]
+Signals = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,33 @@ class Walk(Numbers):
         return [Stage("only", self.config.steps, self.updates())]
 
 
+class Ruled(Walk):
+    """G and D lose their learning rate, 1 at first, at each firing; the script says what is decided after which step."""
+
+    script: Mapping[int, Decision] = {}
+    best: Best | None = None
+
+    def updates(self) -> list[Update]:
+        return [Update("g", ["G"], self.g), Update("d", ["D"], self.d)]
+
+    def g(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        self.drawn.append((self.state.scalars["attempt"], step.index, step.repeat, float(step.rand("z")[0])))
+        self.batches.append(batch["id"].tolist())
+        return {"w": self.G().sum()}
+
+    def d(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"w": self.D().sum()}
+
+    def stages(self) -> list[Stage]:
+        self.drawn: list[tuple[int, int, int, float]] = []
+        self.batches: list[list[int]] = []
+        control = Control("rule", 0.0, 1, self.rule)
+        return [Stage("only", self.config.steps, self.updates(), controls=[control], best=self.best)]
+
+    def rule(self, value: float, signals: Signals) -> Decision:
+        return self.script.get(self.index, Decision(value, "as it was"))
+
+
 class Small(Toy):
     """G and D, trained apart; G has a running average."""
 
@@ -108,6 +138,14 @@ class Small(Toy):
 class Wider(Small):
     def networks(self) -> dict[str, nn.Module]:
         return {"G": perceptron(3, 2, width=9), "D": perceptron(2, 1)}
+
+
+@torch.no_grad()
+def follow_mean(state: dict[str, Any], real: Tensor, fake: Tensor) -> Tensor:
+    """Moves state["mean"] by a tenth towards the mean of the real scores over all ranks, and returns it."""
+    mean = global_means(real, fake)[0]
+    state["mean"] = state.get("mean", mean).lerp(mean, 0.1)
+    return state["mean"]
 
 
 class Whole(Toy):
@@ -137,7 +175,9 @@ class Whole(Toy):
                 self.config.steps,
                 updates,
                 copies={"lagged": Copy("G", follow=0.3)},
-                controls=[Control("p", 0.0, 4, lambda p, seen: (p + 0.1 * abs(seen["score"]), "scores"))],
+                controls=[
+                    Control("p", 0.0, 4, lambda p, seen: Decision(p + 0.1 * abs(seen["score"]), "scores"), ["score"])
+                ],
                 best=Best("size"),
             ),
         ]
@@ -148,9 +188,8 @@ class Whole(Toy):
     def critic(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         real, fake = self.D(batch["x"]), self.D(self.fakes(step))
         step.log("score", real)
-        penalties.update_lecam(self.state, real, fake, decay=0.9)
-        lecam = penalties.lecam(real, fake, self.state) * self.control("p")
-        return {"hinge": losses.hinge.discriminator(real, fake), "lecam": lecam}
+        excess = (fake - follow_mean(self.state.scalars, real, fake)).square().mean() * self.control("p")
+        return {"hinge": losses.hinge.discriminator(real, fake), "excess": excess}
 
     def r1(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         return {"r1": penalties.r1(self.D, batch["x"])}
@@ -182,6 +221,19 @@ class Crash(Callback):
     def on_step(self, trainer: Trainer) -> None:
         if trainer.step == self.step:
             raise PowerCut
+
+
+class Attempted(Callback):
+    """Cuts the power one step after a rollback."""
+
+    def __init__(self) -> None:
+        self.attempt: int | None = None
+
+    def on_step(self, trainer: Any) -> None:
+        attempt = trainer.state.scalars["attempt"]
+        if self.attempt is not None and attempt > self.attempt:
+            raise PowerCut
+        self.attempt = attempt
 
 
 class PowerCut(Exception):
@@ -239,6 +291,15 @@ def walked(toy: type[Toy], folder: Path, steps: int = 6, see: Any = None, **run:
     """Trains; `see(trainer)` is called after each step."""
     callbacks = [AtStep(see)] if see else []
     return toy(ToyConfig(4, steps), options(folder, precision="fp64", **run), callbacks).fit()
+
+
+def ruled(folder: Path, script: Mapping[int, Decision], steps: int = 8, base: type[Ruled] = Ruled, **more: Any) -> Any:
+    settings = {name: more.pop(name) for name in ("best", "validate") if name in more}
+    return walked(type("Scripted", (base,), {"script": script, **settings}), folder, steps, **more)
+
+
+def numbers(trainer: Any) -> tuple[float, float]:
+    return trainer.G().item(), trainer.D().item()
 
 
 def saved_files(folder: Path | str, step: int | None = None) -> Files:

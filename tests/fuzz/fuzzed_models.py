@@ -1,7 +1,7 @@
 """Readers of what trained models and runs leave, and of settings, for `tests.fuzz.fuzzed`."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from multigen.config import Run, to_table, write_toml
 from multigen.errors import ConfigError
 from multigen.image.restoration import srgan
 from multigen.image.synthesis import dcgan
+from multigen.image.synthesis.base import ImageInfo
 from multigen.runs import runner
 from multigen.runs.comparison import compare, read_runs
 from multigen.runs.runner import report_on
 from multigen.storage.model_folder import write_model
+from multigen.text.datasets import TextInfo
 from multigen.text.synthesis import seqgan
 from multigen.text.tokenizers import Tokenizer
 from tests.engine.toys import Small, ToyConfig, options, resumed
@@ -54,16 +56,25 @@ def either(data: bytes, rng: Any) -> bytes:
 
 
 def model(
-    folder: Path, method: str, config: Any, network: nn.Module, use: Callable[[Any], object], **texts: str
+    folder: Path,
+    method: str,
+    config: Any,
+    network: nn.Module,
+    use: Callable[[Any], object],
+    data: Mapping[str, Any] | None = None,
+    **texts: str,
 ) -> Reader:
-    write_model(folder, method, to_table(config), {"G": network.state_dict()}, texts)
+    write_model(folder, method, to_table(config), {"G": network.state_dict()}, texts, data)
     files = content_of(folder)
     return Reader(files, [lambda folder, path: use(multigen.load(str(folder)))], (), (), [mutate, either, either])
 
 
 def dcgan_model(place: Path) -> Reader:
-    c = replace(dcgan.PRESETS["tiny"], size=16, width=2, latent=3, channels=1, classes=("a", "b"), conditional=True)
-    return model(place, "dcgan", c, dcgan.build_generator(c), lambda found: found.sample(2))
+    c = replace(dcgan.PRESETS["tiny"], size=16, width=2, latent=3, conditional=True)
+    trainer = dcgan.DCGANTrainer(c)
+    trainer.data_info = ImageInfo(classes=("a", "b"), channels=1)
+    data = to_table(trainer.data_info)
+    return model(place, "dcgan", c, trainer.generator(), lambda found: found.sample(2), data)
 
 
 def srgan_model(place: Path) -> Reader:
@@ -74,15 +85,15 @@ def srgan_model(place: Path) -> Reader:
 
 def seqgan_model(place: Path) -> Reader:
     made = Tokenizer.train(LINES, "words")
-    c = replace(seqgan.PRESETS["tiny"], network="lstm", embedding=2, width=3, length=5, tokens=len(made))
-    c = replace(c, vocabulary=made.fingerprint, start=made.start, end=made.end, pad=made.pad)
-    network = seqgan.build_generator(c)
+    trainer = seqgan.SeqGANTrainer(replace(seqgan.PRESETS["tiny"], network="lstm", embedding=2, width=3, length=5))
+    trainer.data_info = TextInfo("", len(made), made.start, made.end, made.pad, made.fingerprint)
     return model(
         place,
         "seqgan",
-        c,
-        network,
+        trainer.config,
+        trainer.generator(),
         lambda found: found.generate("the", 2, length=5),
+        to_table(trainer.data_info),
         **{"tokenizer.json": made.to_json()},
     )
 
@@ -99,13 +110,13 @@ def llama_model(place: Path) -> Reader:
         "num_attention_heads": 2,
     }
     LlamaForCausalLM(LlamaConfig(**sizes)).save_pretrained(place / "llama")
-    c = replace(seqgan.PRESETS["tiny"], network="pretrained", pretrained=str(place / "llama"), length=5, tokens=9)
-    network: Any = seqgan.build_generator(c)
-    described = network.model.config.to_json_string()
-    made = place / "model"
-    return model(
-        made, "seqgan", c, network, lambda found: found.generate("", 2, length=5), **{"transformer.json": described}
-    )
+    c = replace(seqgan.PRESETS["tiny"], network="pretrained", pretrained=str(place / "llama"), length=5)
+    trainer = seqgan.SeqGANTrainer(c)
+    trainer.data_info = TextInfo(tokens=9)
+    network: Any = trainer.generator()
+    texts = {"transformer.json": network.model.config.to_json_string()}
+    data = to_table(trainer.data_info)
+    return model(place / "model", "seqgan", c, network, lambda found: found.generate("", 2, length=5), data, **texts)
 
 
 def wavegan_model(place: Path) -> Reader:

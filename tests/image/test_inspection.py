@@ -231,7 +231,7 @@ def test_a_suggestion_with_tiny_steps_trains(tmp_path: Path) -> None:
     ]
     config, run, _ = parse([*words, "--device", "cpu", "--precision", "fp32", "--samples", "4"], "r3gan", PRESETS)
     trainer = R3GANTrainer(config, run).fit()
-    assert trainer.config.classes == ("cats", "dogs")
+    assert trainer.data_info.classes == ("cats", "dogs")
 
 
 @pytest.mark.data

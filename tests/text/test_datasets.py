@@ -1,12 +1,13 @@
 """Corpora: texts of all kinds and an oracle as token sequences, in three parts."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from multigen.errors import DataError
+from multigen.errors import ConfigError, DataError
 from multigen.text import fables
 from multigen.text.datasets import Corpus, TextInfo, check_prompt, open_corpus
 from multigen.text.decoding import token_mask
@@ -164,6 +165,16 @@ def test_a_prompt_longer_than_all_held_out_texts_is_refused(data: str) -> None:
     check_prompt(corpus, 0, data)
     with pytest.raises(DataError, match=rf"prompt {longest - 1}: .*{data} has {longest} tokens; .*--prompt"):
         check_prompt(corpus, longest - 1, data)
+
+
+def test_a_prompt_without_its_metrics_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rouge_score", None)
+    corpus = open_corpus("oracle", 8, oracle_texts=10)
+    check_prompt(corpus, 0, "oracle")
+    with pytest.raises(
+        ConfigError, match=r"rouge_score: pip install 'multigen\[text-metrics\]', or leave --prompt out"
+    ):
+        check_prompt(corpus, 2, "oracle")
 
 
 def test_a_missing_oracle_is_named(tmp_path: Path) -> None:

@@ -1,17 +1,24 @@
 """What is said of texts, and whether training accepts what is suggested."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from multigen.errors import ConfigError
-from multigen.text.datasets import open_corpus
+from multigen.text.datasets import Corpus, open_corpus
 from multigen.text.files import open_texts
 from multigen.text.inspection import inspect_texts
 from tests.data.suggestions import configured, facts
 
 ANIMALS, VERBS = ("fox", "hen", "owl", "cat", "crow", "mouse"), ("saw", "met", "fed", "fooled")
 LINES = [f"the {a} {v} a {b}." for a in ANIMALS for v in VERBS for b in ANIMALS if a != b]
+
+
+def opened(config: Any) -> Corpus:
+    """What training opens."""
+    given = {name: getattr(config, name) for name in ("unit", "tokenizer", "vocabulary_size", "skip_bad")}
+    return open_corpus(config.data, config.length, **given)
 
 
 def test_lines(tmp_path: Path) -> None:

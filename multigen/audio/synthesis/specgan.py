@@ -28,7 +28,6 @@ from multigen.engine.schedules import Cosine
 from multigen.errors import ConfigError
 from multigen.losses import objective
 from multigen.metrics.distances import Moments
-from multigen.runs.runner import main
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 from multigen.tasks.synthesis.evaluator import Evaluator
 
@@ -248,7 +247,3 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
     def collapse_features(self, items: Tensor) -> Tensor:
         """Means of 8 x 8 parts of spectrograms (N, 1, 128, frames): (N, 64)."""
         return adaptive_avg_pool2d(items, 8).flatten(1)
-
-
-if __name__ == "__main__":
-    main(SpecGANTrainer, PRESETS)

@@ -26,7 +26,6 @@ from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine
 from multigen.errors import ConfigError
 from multigen.losses import objective
-from multigen.runs.runner import main
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 
 __all__ = [
@@ -290,7 +289,3 @@ class WaveGANTrainer(AudioSynthesisTrainer[WaveGANConfig]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
         return objective.generator_terms(self.config.loss, self.D, fake, label, lambda: self.reals(batch, step))
-
-
-if __name__ == "__main__":
-    main(WaveGANTrainer, PRESETS)

@@ -35,7 +35,6 @@ from multigen.image.restoration.evaluator import comparison, definitions, score_
 from multigen.image.restoration.test_sets import TestSet, open_test_sets
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.card import Card
-from multigen.runs.runner import main
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 
@@ -244,6 +243,10 @@ class SRGANTrainer(Trainer[SRGANConfig]):
     name = "srgan"
     task = "super-resolution"
 
+    def items(self) -> int:
+        """Number of photographs; the items of `data` are crops of them."""
+        return len(self.data.photos)
+
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
 
@@ -376,7 +379,3 @@ class SRGANTrainer(Trainer[SRGANConfig]):
 def unit(image: Tensor, step: Step) -> Tensor:
     """uint8 pixels to 0..1."""
     return image.to(step.dtype) / 255
-
-
-if __name__ == "__main__":
-    main(SRGANTrainer, PRESETS)

@@ -96,6 +96,11 @@ class ImageSynthesisTrainer(SynthesisTrainer[C]):
         train = self.splits.train
         return ImageInfo(train.fingerprint(), train.classes, channels=train.images.shape[1])
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """What networks are built for: pixels of a side, channels, and number of classes or clusters."""
+        return self.config.size, self.data_info.channels, self.conditions
+
     def open_evaluator(self) -> Evaluator[ImageSet]:
         c = self.config
         return open_evaluator(self.splits, c.samples, self.device, c.features, self.classifier_steps)

@@ -17,7 +17,6 @@ from multigen import losses
 from multigen.engine import SGD, Adam, Batch, Step, Terms
 from multigen.engine.optimisers import Optimiser
 from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
-from multigen.runs.runner import main
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 
 __all__ = ["PRESETS", "Discriminator", "GANConfig", "GANTrainer", "Generator", "Maxout"]
@@ -105,12 +104,10 @@ class GANTrainer(ImageSynthesisTrainer[GANConfig]):
     name = "gan"
 
     def generator(self) -> Generator:
-        c = self.config
-        return Generator(c.latent, c.width, c.size, self.data_info.channels, self.conditions)
+        return Generator(self.config.latent, self.config.width, *self.shape)
 
     def discriminator(self) -> Discriminator:
-        c = self.config
-        return Discriminator(c.width, c.size, self.data_info.channels, self.conditions, c.maxout)
+        return Discriminator(self.config.width, *self.shape, self.config.maxout)
 
     def optimisers(self) -> Optimiser:
         c = self.config
@@ -124,7 +121,3 @@ class GANTrainer(ImageSynthesisTrainer[GANConfig]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
         return {"adversarial": losses.LOSSES[self.config.loss].generator(self.D(fake, label))}
-
-
-if __name__ == "__main__":
-    main(GANTrainer, PRESETS)

@@ -25,7 +25,6 @@ from multigen.errors import ConfigError
 from multigen.image.resample import Downsample, Pointwise, Upsample
 from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer, doublings
 from multigen.losses import penalties
-from multigen.runs.runner import main
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 
 __all__ = ["PRESETS", "Discriminator", "Generator", "R3GANConfig", "R3GANTrainer"]
@@ -237,7 +236,3 @@ class R3GANTrainer(ImageSynthesisTrainer[R3GANConfig]):
 
     def augment_share(self, step: Step) -> float:
         return value_at(Cosine(*self.config.augment_share), step.progress)
-
-
-if __name__ == "__main__":
-    main(R3GANTrainer, PRESETS)

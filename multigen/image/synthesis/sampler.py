@@ -36,12 +36,6 @@ class ImageSampler(sampling.Sampler):
     def strip(self, samples: Tensor) -> "Picture":
         return grid(samples, columns=len(samples))
 
-    def pictures(
-        self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
-    ) -> "list[Picture]":
-        """The same as `sample`, as PIL pictures of mode L or RGB."""
-        return to_pictures(self.sample(n, seed, label, truncation))
-
 
 def to_uint8(image: Tensor) -> Tensor:
     """-1..1 to the nearest of 0..255, uint8; what lies beyond is clamped."""

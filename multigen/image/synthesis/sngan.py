@@ -20,7 +20,6 @@ from multigen.engine import Adam, Batch, Step, Terms
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Linear
 from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer, doublings
-from multigen.runs.runner import main
 from multigen.tasks.synthesis.conditioning import ProjectionHead
 
 __all__ = ["PRESETS", "Discriminator", "Generator", "SNGANConfig", "SNGANTrainer"]
@@ -145,12 +144,10 @@ class SNGANTrainer(ImageSynthesisTrainer[SNGANConfig]):
     name = "sngan"
 
     def generator(self) -> Generator:
-        c = self.config
-        return Generator(c.latent, c.width, c.size, self.data_info.channels, self.conditions)
+        return Generator(self.config.latent, self.config.width, *self.shape)
 
     def discriminator(self) -> Discriminator:
-        c = self.config
-        return Discriminator(c.width, c.size, self.data_info.channels, self.conditions)
+        return Discriminator(self.config.width, *self.shape)
 
     def optimisers(self) -> Optimiser:
         return Adam(Linear(self.config.lr, 0.0), self.config.betas)
@@ -164,7 +161,3 @@ class SNGANTrainer(ImageSynthesisTrainer[SNGANConfig]):
         """Equation 17 of the paper."""
         fake, label = self.fakes(batch, step)
         return {"hinge": losses.hinge.generator(self.D(fake, label))}
-
-
-if __name__ == "__main__":
-    main(SNGANTrainer, PRESETS)

@@ -20,7 +20,6 @@ from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTr
 from multigen.image.synthesis.dcgan import Discriminator as Critic
 from multigen.image.synthesis.dcgan import Generator
 from multigen.losses import penalties
-from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "WGANConfig", "WGANTrainer"]
 
@@ -58,12 +57,10 @@ class WGANTrainer(ImageSynthesisTrainer[WGANConfig]):
     name = "wgan"
 
     def generator(self) -> Generator:
-        c = self.config
-        return Generator(c.latent, c.width, c.size, self.data_info.channels, self.conditions)
+        return Generator(self.config.latent, self.config.width, *self.shape)
 
     def discriminator(self) -> Critic:
-        c = self.config
-        return Critic(c.width, c.size, self.data_info.channels, self.conditions, norm=c.constraint == "clip")
+        return Critic(self.config.width, *self.shape, norm=self.config.constraint == "clip")
 
     def optimisers(self) -> Optimiser:
         c = self.config
@@ -88,7 +85,3 @@ class WGANTrainer(ImageSynthesisTrainer[WGANConfig]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
         return {"wasserstein": losses.wasserstein.generator(self.D(fake, label))}
-
-
-if __name__ == "__main__":
-    main(WGANTrainer, PRESETS)

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from multigen.catalogue import TASKS
 from multigen.config import BELOW_ONE, check_ranges, from_table
 from multigen.console import say
 from multigen.data.clusters import find_centres, nearest
@@ -357,8 +356,3 @@ class SynthesisTrainer(Trainer[C]):
                 "again, or train again"
             )
         return trainer.sampler_of(load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G"))
-
-    @property
-    def items(self) -> str:
-        """What it is trained on and makes, in the plural."""
-        return TASKS[self.task].items

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from multigen.console import say
+from multigen.engine import Decision
 
 __all__ = ["LOW", "diversity", "watch"]
 
@@ -46,21 +47,21 @@ def _spread(flat: Tensor) -> float:
     return distance.min(1).values.mean().item()
 
 
-def watch(trainer: Any, look: Callable[[], float], lows: float, signals: Mapping[str, float]) -> tuple[float, str]:
+def watch(trainer: Any, look: Callable[[], float], lows: float, signals: Mapping[str, float]) -> Decision:
     """A control's rule: `lows` counts the checks in a row that found low diversity; says it once, then rests at -1."""
     if lows < 0 or trainer.index < WARM_UP:
-        return lows, ""
+        return Decision(lows, "")
     found = look()
     if found >= LOW:
-        trainer.state["collapse/diverse"] = 1
-        return 0.0, f"diversity {found:.2f}"
-    if not trainer.state.get("collapse/diverse") and trainer.index < YOUNG * trainer.stage.steps:
-        return 0.0, f"diversity {found:.2f}, but young"
+        trainer.state.scalars["collapse/diverse"] = 1
+        return Decision(0.0, f"diversity {found:.2f}")
+    if not trainer.state.scalars.get("collapse/diverse") and trainer.index < YOUNG * trainer.stage.steps:
+        return Decision(0.0, f"diversity {found:.2f}, but young")
     if lows + 1 < IN_A_ROW:
-        return lows + 1, f"diversity {found:.2f}, below {LOW}"
+        return Decision(lows + 1, f"diversity {found:.2f}, below {LOW}")
     said = (
         f"step {trainer.step}: the generator has collapsed: samples differ {found:.0%} as much as real ones do; lower "
         "its learning rate, or try R1, augmentation or another method"
     )
     say(said)
-    return -1.0, said
+    return Decision(-1.0, said)

@@ -18,7 +18,9 @@ from multigen.engine import (
     Best,
     Callback,
     Copy,
+    Cosine,
     EarlyStop,
+    Optimiser,
     Pool,
     Stage,
     Step,
@@ -26,11 +28,10 @@ from multigen.engine import (
     Terms,
     Trainer,
     Update,
+    WarmUp,
 )
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.evaluation import Evaluation
-from multigen.engine.optimisers import Optimiser
-from multigen.engine.schedules import Cosine, WarmUp
 from multigen.errors import CheckpointError, ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.losses.policy_gradient import group_scaled, kl_divergence, leave_one_out, policy_gradient
@@ -269,7 +270,7 @@ class TextSynthesisTrainer(Trainer[C]):
         kept = {name: t.clone() for name, t in G.state_dict().items()}
         G.eval()
         for stage in [s for s in self.plan if any("G" in u.trains for u in s.updates)]:
-            steps = {which: self.state.get(f"{which}_step/{stage.name}") for which in ("best", "last")}
+            steps = {which: self.state.scalars.get(f"{which}_step/{stage.name}") for which in ("best", "last")}
             for step in dict.fromkeys(s for s in steps.values() if s is not None):
                 names = [which for which, at in steps.items() if at == step]
                 load_strict(G.state_dict(), self.saved("G", stage.name, names[0]), f"G, {names[0]} of {stage.name}")

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from multigen.engine.distributed import shared_rows
 from multigen.text import fables, metrics
-from multigen.text.bleu import References, self_bleu, words
+from multigen.text.bleu import References, self_bleu
 from multigen.text.datasets import Corpus
 from multigen.text.decoding import log_probs, sample, token_mask
 from multigen.text.networks.generators import LSTM, Generator
 from multigen.text.synthesis.language_model import train_scorer
+from multigen.text.words import words
 
 __all__ = ["DEFINITIONS", "Evaluator", "split_words"]
 
@@ -182,7 +183,7 @@ class Evaluator:
 
 
 def split_words(text: str) -> list[str]:
-    """Words as BLEU counts them: by NLTK's tokenizer; each Chinese or Japanese character is a word."""
+    """Words as BLEU counts them: those of `multigen.text.words`; each Chinese or Japanese character is a word."""
     return words(re.sub(r"([\u3040-\u30ff\u3400-\u9fff])", r" \1 ", text))
 
 

@@ -18,12 +18,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from multigen.config import BELOW_ONE
-from multigen.engine import Adam, Batch, Step, Terms
-from multigen.engine.optimisers import Optimiser
+from multigen.engine import Adam, Batch, Optimiser, Step, Terms
 from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.losses.policy_gradient import returns
-from multigen.runs.runner import main
 from multigen.text.decoding import token_mask
 from multigen.text.networks.discriminators import Recurrent
 from multigen.text.synthesis.base import TextSynthesisTrainer
@@ -104,7 +102,3 @@ class ScratchGANTrainer(TextSynthesisTrainer[ScratchGANConfig]):
 
     def policy_optimiser(self) -> Optimiser:
         return Adam(self.config.lr, self.config.betas)
-
-
-if __name__ == "__main__":
-    main(ScratchGANTrainer, PRESETS)

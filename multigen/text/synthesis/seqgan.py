@@ -17,7 +17,6 @@ from torch import Tensor
 
 from multigen import losses
 from multigen.engine import Batch, Copy, Stage, Step, Terms
-from multigen.runs.runner import main
 from multigen.text.networks.discriminators import SEQGAN_FILTERS, Convolutional
 from multigen.text.synthesis.base import TextSynthesisTrainer
 from multigen.text.synthesis.config import TextSynthesisConfig
@@ -96,7 +95,3 @@ class SeqGANTrainer(TextSynthesisTrainer[SeqGANConfig]):
         stage, follow = super().adversarial_stage(), self.config.follow
         lagged = {"lagged": Copy("G", follow)} if follow < 1 else {}
         return replace(stage, copies={**stage.copies, **lagged})
-
-
-if __name__ == "__main__":
-    main(SeqGANTrainer, PRESETS)

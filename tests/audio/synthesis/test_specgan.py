@@ -27,8 +27,8 @@ from tests.audio.toys import SPECGAN, Draws, Stop, specgan
 @pytest.mark.parametrize("classes", [(), ("a", "b", "c")])
 def test_networks_fit_each_other_at_every_length(length: int, classes: tuple[str, ...]) -> None:
     torch.manual_seed(0)
-    c = SpecGANConfig(length=length, latent=4, width=8, classes=classes, conditional=bool(classes))
-    made, taken = Generator(c), Discriminator(c)
+    c = SpecGANConfig(length=length, latent=4, width=8, conditional=bool(classes))
+    made, taken = Generator(c, len(classes)), Discriminator(c, len(classes))
     z, label = torch.randn(2, 4), torch.tensor([0, 2]) if classes else None
     spectrogram = made(z, label)
     assert spectrogram.shape == (2, 1, 128, length // 128) and spectrogram.abs().max() < 1
@@ -219,8 +219,8 @@ def test_a_collapse_is_watched_for(device: str, tmp_path: Path, drum_folder: Pat
     made.run = replace(made.run, device=device)
     made.prepare()
     (control,) = made.plan[0].controls
-    made.step = made.index = 1000
-    assert control.rule(0.0, {})[1].startswith("diversity")
+    made.state.step = made.state.index = 1000
+    assert control.rule(0.0, {}).reason.startswith("diversity")
     real = made.evaluator.to_input(made.evaluator.splits.train.items[:3])  # recordings lie on the CPU
     assert real.shape == (3, 1, 128, 32) and made.collapse_features(real).shape == (3, 64)
 

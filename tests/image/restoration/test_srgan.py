@@ -270,9 +270,9 @@ def weights_of(network: nn.Module) -> list[Tensor]:
 def test_an_update_trains_its_own_network_only(data: Path, update: int, trained: str, left: str) -> None:
     """In the engine: every parameter of the one has a gradient and moves, the other has none and stays."""
     trainer = prepared(data, lr=1e-2)
-    trainer.number = 1
+    trainer.state.number = 1
     trainer.enter(trainer.stage)
-    trainer.updater.set_hyperparameters(0.0, 1.0)
+    trainer.updater.set_hyperparameters(0.0)
     before = {name: weights_of(net) for name, net in trainer.nets.items()}
     trainer.updater.fire(trainer.stage, trainer.stage.updates[update], 0, 0.0)
     moved = {
@@ -345,7 +345,7 @@ def test_tiny_trains_in_seconds_on_the_embedded_photographs(tmp_path: Path) -> N
     assert list(rows) == ["bicubic", "pretrain/last", "adversarial/last"]
     names = [f"embedded-held-out/{m}" for m in ("psnr_y", "ssim_y", "efficientnet_lite0")]
     assert all(list(row) == names for row in rows.values())
-    assert trainer.step == 24 and trainer.state["seconds"] < 30
+    assert trainer.step == 24 and trainer.state.scalars["seconds"] < 30
 
 
 # -- the best ----------------------------------------------------------------------------------------------------
@@ -376,9 +376,9 @@ def test_the_best_of_each_stage_is_chosen_on_photographs_held_out(
     seen = {line["step"]: line["validation"] for line in lines if "validation" in line}
     assert list(seen) == [2, 4, 6, 8, 10, 12]
     best = max((2, 4, 6), key=lambda step: seen[step]["psnr_y"])
-    assert trainer.state["best_step/pretrain"] == best
+    assert trainer.state.scalars["best_step/pretrain"] == best
     best = min((8, 10, 12), key=lambda step: seen[step]["efficientnet_lite0"])
-    assert trainer.state["best_step/adversarial"] == best
+    assert trainer.state.scalars["best_step/adversarial"] == best
     assert kind is SRGANTrainer or best < 12
     model = load_file(tmp_path / "run" / "model" / "G.safetensors")
     there = load_file(tmp_path / "run" / "checkpoints" / f"step-{best:09d}" / "G.safetensors")

@@ -89,7 +89,7 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
     c = ImageSynthesisConfig(data=str(tmp_path / "all.npz"), size=16)
     sizes = {
         "split off": ImageSynthesisTrainer(c).open_splits(),
-        "given": ImageSynthesisTrainer(replace(c, test=str(tmp_path / "other.npz"))),
+        "given": ImageSynthesisTrainer(replace(c, test=str(tmp_path / "other.npz"))).open_splits(),
         "classes": ImageSynthesisTrainer(replace(c, hold_classes=2)).open_splits(),
         "held out": ImageSynthesisTrainer(replace(c, hold=3)).open_splits(),
         "none held out": ImageSynthesisTrainer(replace(c, hold=0)).open_splits(),
@@ -120,7 +120,9 @@ def test_labels_that_would_say_nothing_are_not_used(tmp_path: Path) -> None:
     one = ImageSynthesisTrainer(replace(c, hold_classes=1)).open_splits()  # one class is left, which is none
     assert one.train.labels is None and one.train.classes == () and one.test.labels is None
     assert one.validation is None and len(one.train) == len(one.test) == 12  # a tenth of 12 is no set
-    other = ImageSynthesisTrainer(replace(c, test=str(tmp_path / "grey.npz")))  # class 7 was never trained
+    other = ImageSynthesisTrainer(
+        replace(c, test=str(tmp_path / "grey.npz"))
+    ).open_splits()  # class 7 was never trained
     assert other.test.labels is None and other.train.labels is not None
     assert other.test.images.shape == (4, 3, 16, 16)  # the channels are those of the training pictures
 
@@ -239,7 +241,7 @@ def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
 def test_without_labels_no_classes_are_counted() -> None:
     it = open_evaluator(sets_of(12, 0), 12, CPU)
     assert it.extractor_name == "efficientnet_lite0" and it.chooses_by == "fd_efficientnet_lite0"
-    found = it.measure(ImageSampler(Copies(it.sets.train.images), 2))
+    found = it.measure(ImageSampler(Copies(it.splits.train.images), 2))
     assert not {"recognised", "classes", "is_efficientnet_lite0"} & found.keys() and "fd_efficientnet_lite0" in found
 
 
@@ -269,8 +271,8 @@ def test_a_conditional_discriminator_is_told_the_classes(stub: None) -> None:
     it, seen = open_evaluator(sets_of(), 120, CPU), []
     for condition_of in (lambda items: None, lambda items: items.labels):
         it.overfitting(scores(lambda image, label: seen.append(label) or image[:, 0, 0, 0]), condition_of)
-    assert it.sets.validation is not None and it.sets.validation.labels is not None and seen[:2] == [None, None]
-    assert seen[2].bincount().tolist() == [10] * 3 and torch.equal(seen[3], it.sets.validation.labels)
+    assert it.splits.validation is not None and it.splits.validation.labels is not None and seen[:2] == [None, None]
+    assert seen[2].bincount().tolist() == [10] * 3 and torch.equal(seen[3], it.splits.validation.labels)
 
 
 def test_validation_prefers_what_is_nearer_to_the_validation_pictures(stub: None) -> None:
@@ -314,7 +316,7 @@ def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.M
 
 def test_the_floor_has_the_inception_score_without_labels_too(stub: None) -> None:
     it = open_evaluator(Splits(pictures(60, 1), None, pictures(60, 2)), 60, CPU, "inception")
-    found = it.measure(ImageSampler(Copies(it.sets.test.images), 2)).keys()
+    found = it.measure(ImageSampler(Copies(it.splits.test.images), 2)).keys()
     assert {"fid", "kid", "inception_score"} <= found <= it.definitions().keys()
     assert it.baselines()["real"].keys() == found - {"memorisation"}
 
@@ -419,7 +421,7 @@ def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None)
 
 def test_nearest_shows_a_copy_above_itself(stub: None) -> None:
     it = open_evaluator(sets_of(), 120, CPU)
-    chosen = it.sets.train.images[[7, 5, 100]]
+    chosen = it.splits.train.images[[7, 5, 100]]
     sheet = np.asarray(nearest_picture(chosen, it))
     assert np.array_equal(sheet[:16], sheet[-16:]) and np.array_equal(sheet[:16, 18:34], chosen[1, 0])
 

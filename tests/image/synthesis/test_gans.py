@@ -18,9 +18,11 @@ import multigen
 from multigen import losses
 from multigen.engine import Run
 from multigen.errors import CheckpointError, ConfigError, DataError
+from multigen.image import resample
 from multigen.image.synthesis import dcgan, gan, r3gan, sngan, wgan
-from multigen.image.synthesis.base import ImageSynthesisConfig, doublings
+from multigen.image.synthesis.base import ImageInfo, ImageSynthesisConfig, doublings
 from multigen.losses import penalties
+from multigen.tasks.loading import trainer_in
 from multigen.tasks.synthesis.collapse import diversity, watch
 from multigen.tasks.synthesis.conditioning import ProjectionHead
 from tests.tiny import pixels
@@ -57,9 +59,9 @@ def trainer(method: str, tmp_path: Path, data: Path, **settings: Any) -> Any:
 def test_networks_fit_each_other_at_every_size(method: str, classes: tuple[str, ...], size: int) -> None:
     module = import_module(f"multigen.image.synthesis.{method}")
     preset = module.PRESETS["tiny"]
-    made = module.__dict__[f"{method.upper()}Trainer"](
-        replace(preset, size=size, channels=3, classes=classes, conditional=bool(classes))
-    ).networks()
+    built = trainer_in(module)(replace(preset, size=size, conditional=bool(classes)))
+    built.data_info = ImageInfo(classes=classes, channels=3)
+    made = built.networks()
     with torch.no_grad():
         for parameter in [p for network in made.values() for p in network.parameters()]:
             parameter.add_(0.1 * torch.randn_like(parameter))  # those of classes may begin alike
@@ -126,9 +128,9 @@ def test_an_r3gan_block_begins_as_the_identity() -> None:
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
 def test_r3gan_makes_and_takes_patches_of_pixels(patch: int) -> None:
-    c = r3gan.R3GANConfig(size=16, width=16, most=32, channels=3, patch=patch)
+    c = r3gan.R3GANConfig(size=16, width=16, most=32, patch=patch)
     assert len(c.widths) == {1: 3, 2: 2, 4: 1}[patch]
-    made, taken = r3gan.Generator(c), r3gan.Discriminator(c)
+    made, taken = r3gan.Generator(c, 3), r3gan.Discriminator(c, 3)
     folded: list[Any] = []
     made.layers.register_forward_hook(lambda module, before, after: folded.append(after))
     taken.layers.register_forward_hook(lambda module, before, after: folded.append(before[0]))
@@ -162,8 +164,8 @@ def test_resampling_keeps_a_constant_inside_and_the_mean_of_noise(up: bool) -> N
 
 def test_resampling_has_both_derivatives_and_its_two_ways_are_transposes() -> None:
     x, y = (torch.randn(2, 3, side, side, dtype=torch.float64, requires_grad=True) for side in (8, 4))
-    torch.testing.assert_close((r3gan.Smaller.apply(x) * y).sum(), (x * r3gan.Spread.apply(y)).sum())
-    for function, at in ((r3gan.Smaller, x), (r3gan.Spread, y)):
+    torch.testing.assert_close((resample.Downsample.apply(x) * y).sum(), (x * resample.Upsample.apply(y)).sum())
+    for function, at in ((resample.Downsample, x), (resample.Upsample, y)):
         assert torch.autograd.gradcheck(function.apply, at) and torch.autograd.gradgradcheck(function.apply, at)
 
 
@@ -210,8 +212,8 @@ def test_r3gan_penalises_what_the_discriminator_sees(folder: Path) -> None:
 def test_r3gan_penalties_go_through_the_augmentation(folder: Path) -> None:
     made, batch, step = prepared("r3gan", folder, augment="cutout", augment_share=(1.0, 1.0), gamma=(1.0, 1.0))
     gradients: list[Tensor] = []
-    real = made.reals(batch, step).requires_grad_()
-    seen = made.augmented(real, step, "real")
+    real = made.to_network(batch, step).requires_grad_()
+    seen = made.augment(real, step, "real")
     (gradient,) = torch.autograd.grad(made.D(seen).sum(), real)
     gradients.append(gradient)
     assert (gradient == 0).float().mean() > 0.1  # nothing comes through the holes
@@ -222,7 +224,7 @@ def test_r3gan_penalties_go_through_the_augmentation(folder: Path) -> None:
 def test_wgan_penalises_the_gradient_between_real_and_fake(folder: Path) -> None:
     made, batch, step = prepared("wgan", folder, penalty=7.0)
     real, fake = batch["image"].float() / 127.5 - 1, made.G(step.randn("z", made.config.latent)).detach()
-    terms = made.critic_loss(batch, step)
+    terms = made.discriminator_loss(batch, step)
     expected = penalties.wgan_gp(made.D, real, fake, step.rand("mix", 1, 1, 1)) * 7
     torch.testing.assert_close(terms["penalty"], expected)
     torch.testing.assert_close(terms["wasserstein"], made.D(fake).mean() - made.D(real).mean())
@@ -300,7 +302,7 @@ def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, folder: P
     made = trainer("dcgan", tmp_path, folder, labels="", conditional=True, hold=4).fit()
     rows = made.evaluate().rows
     assert {"as_asked", "recognised", "classes", "class_kl", "fd_classifier"} <= rows["adversarial/last"].keys()
-    assert made.config.classes == ("cat", "dog")
+    assert made.data_info.classes == ("cat", "dog")
     model = multigen.load(str(tmp_path / "run"))
     assert model.classes == ("cat", "dog")
     assert not torch.equal(model.sample(1, label="cat"), model.sample(1, label="dog"))
@@ -384,11 +386,12 @@ def test_pictures_are_compared_without_their_noise() -> None:
 
 def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
     """A run of `steps` steps in which each check finds the next diversity, and the control after each check."""
-    run, lows, values = SimpleNamespace(step=0, index=0, state={}, stage=SimpleNamespace(steps=steps)), 0.0, []
+    state, stage = SimpleNamespace(scalars={}), SimpleNamespace(steps=steps)
+    run, lows, values = SimpleNamespace(step=0, index=0, state=state, stage=stage), 0.0, []
     looks = iter(found)
     for run.step in range(50, 200 + 50 * len(found), 50):
         run.index = run.step
-        lows = watch(run, lambda: next(looks), lows, {})[0]
+        lows = watch(run, lambda: next(looks), lows, {}).value
         values.append(lows)
     assert next(looks, None) is None or lows == -1
     return run, values[3:]  # from step 200 on
@@ -426,8 +429,8 @@ def test_every_method_watches_for_collapse(method: str, folder: Path) -> None:
     made.prepare()
     (control,) = made.plan[0].controls
     assert control.name == "collapse"
-    made.step = made.index = 1000
-    assert control.rule(0.0, {})[1].startswith("diversity")
+    made.state.step = made.state.index = 1000
+    assert control.rule(0.0, {}).reason.startswith("diversity")
 
 
 def test_shared_settings_are_documented_once() -> None:

@@ -87,7 +87,7 @@ def test_classes_by_name_by_number_and_in_turn() -> None:
 def test_classes_that_cannot_be_had() -> None:
     sampler = ImageSampler(Network(classes=2), 8, ("cat", "dog"))
     for label in ("bird", "0", 2, -1):
-        for act in (sampler.sample, sampler.pictures, sampler.interpolate):
+        for act in (sampler.sample, sampler.interpolate):
             with pytest.raises(ConfigError, match=f"class {label!r} was never trained; choose from cat, dog"):
                 act(2, label=label)
     with pytest.raises(ConfigError, match="class 'cat': the model was trained without classes"):
@@ -102,7 +102,7 @@ def test_numbers_of_classes_one_by_one() -> None:
     for labels, named in (
         (torch.tensor([0, 2, 1]), r"labels from 0 to 2: expected 0 to 1; .* cat, dog"),
         (torch.tensor([0, -1, 1]), r"labels from -1 to 1: expected 0 to 1"),
-        (torch.tensor([0, 1]), r"labels torch.int64 \(2,\) of 3 pictures: expected int64 \(3,\)"),
+        (torch.tensor([0, 1]), r"labels torch.int64 \(2,\) of 3 images: expected int64 \(3,\)"),
         (torch.tensor([[0, 1, 1]]), r"labels torch.int64 \(1, 3\) of 3"),
         (torch.tensor([0.0, 1.0, 1.0]), r"labels torch.float32 \(3,\)"),
     ):
@@ -114,8 +114,8 @@ def test_numbers_of_classes_one_by_one() -> None:
 
 def test_numbers_that_make_no_sense() -> None:
     sampler = ImageSampler(Network(), 8)
-    for act in (sampler.latents, sampler.sample, sampler.pictures, sampler.interpolate):
-        with pytest.raises(ConfigError, match=r"-1 pictures are asked for; expected 1 or more"):
+    for act in (sampler.latents, sampler.sample, sampler.interpolate):
+        with pytest.raises(ConfigError, match=r"-1 images are asked for; expected 1 or more"):
             act(-1)
     with pytest.raises(ConfigError, match=r"0 frames .* expected 1 or more"):
         sampler.interpolate(2, frames=0)
@@ -124,9 +124,10 @@ def test_numbers_that_make_no_sense() -> None:
 def test_pictures_are_grey_or_colour() -> None:
     for channels, mode in ((1, "L"), (3, "RGB")):
         sampler = ImageSampler(Network(channels), 8)
-        found = sampler.pictures(2, seed=4)
+        images = sampler.sample(2, seed=4)
+        found = to_pictures(images)
         assert [(p.mode, p.size) for p in found] == [(mode, (8, 8))] * 2
-        for picture, image in zip(found, sampler.sample(2, seed=4), strict=True):
+        for picture, image in zip(found, images, strict=True):
             assert list(picture.tobytes()) == image.permute(1, 2, 0).flatten().tolist()
     (wide,) = to_pictures(torch.arange(6, dtype=torch.uint8).view(1, 1, 2, 3))
     assert wide.size == (3, 2)

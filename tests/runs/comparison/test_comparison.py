@@ -22,6 +22,7 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.image import DCGANConfig, SRGANConfig
 from multigen.image.restoration import srgan
 from multigen.image.synthesis import dcgan
+from multigen.image.synthesis.sampler import to_pictures
 from multigen.runs.comparison import compare, read_runs
 from multigen.storage.files import sealed
 from multigen.storage.model_folder import write_model
@@ -176,7 +177,7 @@ def test_pictures_are_laid_side_by_side(tmp_path: Path, capsys: pytest.CaptureFi
     with Image.open(out / "pictures.png") as sheet:
         pixels = np.asarray(sheet)
     for top, zoom, folder in ((18, 4, a), (18 + 64 + 6 + 18, 2, b)):
-        first = multigen.load(str(folder)).pictures(1, seed=5)[0].convert("RGB")
+        first = to_pictures(multigen.load(str(folder)).sample(1, seed=5))[0].convert("RGB")
         expected = np.asarray(first.resize((64, 64), Image.Resampling.NEAREST))
         assert zoom == 64 // first.height
         assert np.array_equal(pixels[top : top + 64, :64], expected)

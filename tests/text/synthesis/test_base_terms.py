@@ -49,7 +49,7 @@ def test_what_is_subtracted_from_values(baseline: Any, scaled: bool, seen: list[
 
 def test_the_divergence_from_maximum_likelihood_is_nothing_at_first_and_pulls_back(data: str) -> None:
     trainer = prepared(data, kl=2.0)
-    trainer.copies = {"reference": copy.deepcopy(trainer.G)}
+    trainer.copies["reference"] = copy.deepcopy(trainer.G)
 
     def divergence() -> Tensor:
         total, count = trainer.policy_loss(lambda tokens, step: torch.zeros(6, 6), {}, Draws())["kl"]
@@ -71,7 +71,7 @@ def test_the_divergence_from_maximum_likelihood_is_nothing_at_first_and_pulls_ba
 @pytest.mark.parametrize("method", METHODS)
 def test_values_are_exact_where_networks_compute_in_bfloat16(method: str, data: str, seen: list[Any]) -> None:
     trainer = prepared(data, method, baseline="critic", kl=1.0)
-    trainer.copies = {"reference": copy.deepcopy(trainer.G)}
+    trainer.copies["reference"] = copy.deepcopy(trainer.G)
     with torch.autocast("cpu", torch.bfloat16):
         assert trainer.G(torch.zeros(1, 6, dtype=torch.int64)).dtype == torch.bfloat16
         terms = trainer.policy_loss(trainer.reward, {}, Draws())

@@ -43,7 +43,6 @@ def made(
 def prepared(data: str, method: str = "seqgan", **settings: Any) -> Any:
     trainer = made(data, Path("none"), method=method, **settings)
     trainer.prepare()
-    trainer.copies = {}
     return trainer
 
 

@@ -1,0 +1,291 @@
+"""The loop of training: stages, steps, and what happens between two steps. Controls, recovery, validation and saving are here."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multigen.config import Run, to_table
+from multigen.console import say
+from multigen.engine import checkpoint, controls, distributed, saving
+from multigen.engine.batches import Batch, Source, Stream
+from multigen.engine.callbacks import Callback
+from multigen.engine.ema import EMAUpdater, average_like, reestimate_statistics
+from multigen.engine.log import RunLog
+from multigen.engine.optimisers import Adam, Optimiser
+from multigen.engine.plan import Stage, Step
+from multigen.engine.randomness import key, seed_everything
+from multigen.engine.schedules import Schedule, value_at
+from multigen.engine.state import TrainingState
+from multigen.engine.updater import Updater
+from multigen.errors import Interrupted, TrainingError
+
+__all__ = ["Loop"]
+
+# Dropped gradients of one update in a row that send a run back to its last checkpoint, and how often it is sent back before it
+# ends with an error.
+MAX_NONFINITE_STREAK, MAX_ROLLBACKS = 5, 3
+
+
+class Loop:
+    """Trains one stage after the other. `Trainer` derives from it, builds what is declared here, and documents the methods."""
+
+    config: Any
+    run: Run
+    callbacks: list[Callback]
+    device: torch.device
+    data: Source
+    nets: dict[str, nn.Module]
+    averages: dict[str, nn.Module]
+    updater: Updater
+    state: TrainingState
+    plan: list[Stage]
+    folder: Path
+    log: RunLog
+    _entered = False
+
+    def optimisers(self) -> Optimiser | Mapping[str, Optimiser]:
+        raise NotImplementedError
+
+    def averaged(self) -> Mapping[str, Schedule]:
+        raise NotImplementedError
+
+    def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> object:
+        raise NotImplementedError
+
+    def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
+        raise NotImplementedError
+
+    def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------------------------- where training stands
+
+    @property
+    def stage(self) -> Stage:
+        """The present stage."""
+        return self.plan[self.state.number]
+
+    @property
+    def index(self) -> int:
+        """Steps of the present stage that are done."""
+        return self.state.index
+
+    @property
+    def step(self) -> int:
+        """Steps of all stages that are done."""
+        return self.state.step
+
+    @property
+    def copies(self) -> dict[str, nn.Module]:
+        """Copies of networks that the present stage has taken, by name."""
+        return self.state.copies
+
+    def control(self, name: str) -> float:
+        """Present value of a control."""
+        return self.state.scalars[f"control/{name}"]
+
+    def saved(self, network: str, stage: str, which: str) -> dict[str, Tensor]:
+        """Weights of `network` (its running average, if kept) at the "last" or the "best" step of a stage; the last where
+        no best is chosen."""
+        files = saving.checkpoint_of(self.state, self.folder, stage, which)
+        return files.get(f"{network}.ema", files[network])
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[dict[str, nn.Module]]:
+        """Networks as they are sampled and validated: running averages where kept, evaluation mode, no gradients."""
+        for name, average in self.averages.items():
+            reestimate_statistics(average, lambda network, i, name=name: self._forward(name, network, i))
+        distributed.broadcast_buffers([*self.nets.values(), *self.averages.values()])
+        nets = {name: self.averages.get(name, net).eval() for name, net in self.nets.items()}
+        try:
+            with torch.no_grad():
+                yield nets
+        finally:
+            for net in self.nets.values():
+                net.train()
+
+    def _forward(self, name: str, network: nn.Module, i: int) -> object:
+        """One forward pass on batch `i` of a stream that serves nothing but batch statistics."""
+        stream = Stream(self.data, self.updater.batch, self.updater.rows, (self.run.seed, "statistics"))
+        step = self.updater.step_at((self.run.seed, 0, "statistics", name, i, 0), 0.0, self.updater.rows)
+        seed_everything(key(*step.draw_key, distributed.rank()), self.device)
+        return self.forward(name, network, self.updater.move(stream.at(i)), step)
+
+    # ---------------------------------------------------------------------------------- stages and steps
+
+    def enter(self, stage: Stage) -> None:
+        """Begins a stage: copies, optimisers, running averages, controls."""
+        state = self.state
+        state.updater.enter(stage, {name: self.spec(stage, name) for name in state.nets})
+        state.copies = {name: average_like(state.nets[c.source]).train() for name, c in stage.copies.items()}
+        vars(self).update(state.copies)
+        followed = {name: c for name, c in stage.copies.items() if c.follow}
+        self._followed = [(EMAUpdater(state.copies[n], state.nets[c.source]), c.follow) for n, c in followed.items()]
+        self._averaged = [(EMAUpdater(state.averages[n], state.nets[n]), decay) for n, decay in self.averaged().items()]
+        for average, _ in self._averaged:
+            average.move(1.0)
+        state.scalars |= {"averaged": 0, "waited": 0}
+        controls.begin(stage, state.scalars, state.nets)
+        self._entered = True
+
+    def spec(self, stage: Stage, network: str) -> Optimiser:
+        """Description of a network's optimiser in a stage."""
+        given = (s if isinstance(s, Optimiser) else (s or {}).get(network) for s in (stage.optim, self.optimisers()))
+        return next((spec for spec in given if spec is not None), Adam())
+
+    def _train(self, asked: Sequence[int], began: float) -> None:
+        state = self.state
+        while state.number < len(self.plan):
+            if not self._entered:
+                for name, (earlier, which) in self.stage.starts.items():
+                    checkpoint.load_strict(state.nets[name].state_dict(), self.saved(name, earlier, which), name)
+                self.enter(self.stage)
+                if state.step == 0:
+                    self._save()
+            self.log.begin(self.stage.name, self.stage.steps, state.index)
+            self._since = (time.monotonic(), state.step)
+            while not state.ended:
+                self.advance(state.index)
+                state.index, state.step = state.index + 1, state.step + 1
+                self._call("on_step")
+                state.scalars["seconds"] = time.monotonic() - began
+                self._between_steps()
+                # Ranks are signalled at different moments; they agree every few steps.
+                agreed = distributed.world() == 1 or state.step % 10 == 0
+                if agreed and distributed.any_rank(bool(asked), self.device):
+                    self._save()
+                    raise Interrupted(f"stopped at step {state.step}; go on with: --resume {self.folder}", *asked[:1])
+            state.number, state.index, state.ended, self._entered = state.number + 1, 0, False, False
+
+    def advance(self, index: int) -> None:
+        """One step: a pass over the stage's updates."""
+        stage = self.stage
+        progress = index / stage.steps
+        self.updater.set_hyperparameters(progress)
+        for update in stage.updates:
+            self.updater.fire(stage, update, index, progress)
+        n = self.state.scalars["averaged"] = self.state.scalars["averaged"] + 1
+        for average, decay in self._averaged:
+            # The first steps weigh more: a short run is not held back by its initial weights.
+            average.move(1 - min(value_at(decay, progress), n / (9 + n)))
+        for lagged, share in self._followed:
+            lagged.move(share)
+
+    # ---------------------------------------------------------------------------------- between two steps
+
+    def _between_steps(self) -> None:
+        self.state.ended = self.index >= self.stage.steps
+        if self._adjust_controls() or (self._due(self.run.log_every) and self._log_and_recover()):
+            return  # an earlier checkpoint is restored
+        improved = self._due(self.run.validate_every) and self._validate()
+        if self._due(self.run.preview_every):
+            with self.inference() as nets:
+                if distributed.rank() == 0:
+                    self.preview(nets, self.folder / "previews")
+        if self.state.ended:
+            self.state.scalars[f"last_step/{self.stage.name}"] = self.step
+        if improved or self._due(self.run.save_every):
+            self._save()
+
+    def _due(self, every: int) -> bool:
+        return self.state.ended or self.index % every == 0
+
+    def _save(self) -> None:
+        self._call("on_checkpoint", saving.save(self.state, self.folder, to_table(self.config), self.run.keep))
+
+    def _log_and_recover(self) -> bool:
+        """Logs; True when too many gradients in a row were not finite and the run went back to its last checkpoint."""
+        now = time.monotonic()
+        speed = (self.step - self._since[1]) * self.updater.batch / max(now - self._since[0], 1e-9)
+        self._since = (now, self.step)
+        dropped = {"dropped": float(self.state.scalars["dropped"])} if self.state.scalars.get("dropped") else {}
+        self.log.metrics(self.step, self.index, self.updater.meter.read() | dropped, speed)
+        streaks = {u.name: self.state.scalars.get(f"nonfinite/{u.name}", 0) for u in self.stage.updates}
+        bad = [name for name, streak in streaks.items() if streak >= MAX_NONFINITE_STREAK]
+        if not bad:
+            return False
+        lr = self.state.scalars["control/lr"] / 2
+        what = (
+            f"update {bad[0]!r}: {MAX_NONFINITE_STREAK} or more gradients in a row were not finite at step {self.step}"
+        )
+        folder = checkpoint.saved(self.folder / "checkpoints")[-1]  # one is saved before the first step
+        line = {"control": "lr", "value": lr, "reason": what}
+        self._go_back(
+            folder, {"control/lr": lr}, line, f"{what}, now {lr:g} of the learning rate", "try --precision fp32"
+        )
+        return True
+
+    def _adjust_controls(self) -> bool:
+        """Lets the rules that are due decide; True when one of them sent the run back to an earlier checkpoint."""
+        scalars, stage = self.state.scalars, self.stage
+        for control in [c for c in stage.controls if self.index % c.every == 0]:
+            decision = controls.decide(control, stage, self.state)
+            settings = controls.settings_of(decision, control)
+            line = controls.changes_of(decision, control, stage, scalars)
+            if decision.rollback:
+                best = scalars.get(f"best_step/{stage.name}")
+                newest = checkpoint.saved(self.folder / "checkpoints")[-1]
+                folder = newest if best is None else newest.with_name(f"step-{best:09d}")
+                what = f"control {control.name!r} at step {self.step}: {decision.reason}"
+                self._go_back(folder, settings, line, what, "let the rule ask for fewer rollbacks")
+                return True
+            if line:
+                self.log.event(self.step, **line)
+            scalars |= settings
+        return False
+
+    def _go_back(self, folder: Path, settings: dict[str, Any], line: dict[str, Any], what: str, remedy: str) -> None:
+        """Restores a checkpoint of this run for another attempt, with other draws and with `settings` among the scalars.
+
+        Logs `line` and says `what` happened. Saves the result, so that attempts count however often a run is resumed. Raises
+        TrainingError, with the remedy, after the last rollback that is allowed.
+        """
+        state, step, number = self.state, self.step, self.state.number
+        kept = {"attempt": state.scalars["attempt"] + 1, "seconds": state.scalars["seconds"]}
+        if kept["attempt"] > MAX_ROLLBACKS:
+            raise TrainingError(f"{what}, after {MAX_ROLLBACKS} rollbacks; lower the learning rate or {remedy}")
+        saving.restore(state, folder, self.plan, self.enter)
+        state.scalars |= kept | {name: 0 for name in state.scalars if name.startswith("nonfinite/")}
+        # A stage of which nothing was saved yet begins again, and then sets its own scalars.
+        state.scalars |= settings if state.number == number else {controls.LATER: settings}
+        if distributed.rank() == 0:
+            checkpoint.drop_newer(folder)
+        self.updater.meter.held.clear()
+        self._since = (time.monotonic(), state.step)
+        say(f"{what}; going back to {folder.name}")
+        self.log.event(state.step, **line, rollback=step)
+        self._save()
+
+    def _validate(self) -> bool:
+        """Validates; True when this is the best of the stage so far. May end the stage."""
+        with self.inference() as nets:
+            found = self.validate(nets)
+        metrics = dict(zip(found, distributed.from_first(list(found.values()), self.device), strict=True))
+        self.state.scalars |= {f"validation/{name}": value for name, value in metrics.items()}
+        self._call("on_evaluate", metrics)
+        if metrics:
+            self.log.event(self.step, validation=metrics)
+        until, best, stage = self.stage.until, self.stage.best, self.stage.name
+        if (tracks := until or best) is None:
+            return False
+        value = tracks.of(metrics, stage)
+        improved = tracks.better(value, self.state.scalars.get(f"best_value/{stage}"))
+        if improved:
+            self.state.scalars |= {f"best_value/{stage}": value, f"best_step/{stage}": self.step}
+        waited = self.state.scalars["waited"] = 0 if improved else self.state.scalars.get("waited", 0) + 1
+        if until is not None and waited >= until.patience:
+            self.state.ended, self.state.scalars[f"stopped/{stage}"] = True, self.step
+            say(f"{stage}: no better {until.metric} in {waited} validations")
+            if until.restore:
+                best_files = saving.checkpoint_of(self.state, self.folder, stage, "best")
+                saving.load_networks(self.state, best_files, f"best of {stage}")
+        return improved
+
+    def _call(self, hook: str, *arguments: object) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *arguments)
