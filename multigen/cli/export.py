@@ -15,11 +15,10 @@ from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from multigen.image.restoration.upscaler import Upscaler
     from multigen.tasks.graph import Graph
-    from multigen.text.synthesis.writer import Writer
 
 __all__ = ["run"]
 
@@ -93,9 +92,7 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
 
 def describe(found: Any) -> "Graph":
     """The graph of what `multigen.load` gave."""
-    if hasattr(found, "graph"):
-        return found.graph()
-    return _upscaler(found) if hasattr(found, "upscale") else _writer(found)
+    return found.graph() if hasattr(found, "graph") else _upscaler(found)
 
 
 def _upscaler(found: "Upscaler") -> "Graph":
@@ -113,39 +110,6 @@ def _upscaler(found: "Upscaler") -> "Graph":
     names = {0: "batch", 2: "height", 3: "width"}
     shape = ("batch", 3, f"{found.scale}*height", f"{found.scale}*width")
     return Graph(found.network.cpu().float(), {"image": names}, example, "large", shape, says)
-
-
-def _writer(found: "Writer") -> "Graph":
-    import torch
-
-    from multigen.tasks.graph import Graph
-
-    class NextToken(torch.nn.Module):
-        """tokens (B, T) -> logits (B, T + 1, V): those at t are of token t, the last of the token after them all."""
-
-        def __init__(self, G: "nn.Module"):
-            super().__init__()
-            self.G = G
-
-        def forward(self, tokens: "Tensor") -> "Tensor":
-            return self.G(torch.cat([tokens, torch.zeros_like(tokens[:, :1])], 1))
-
-    G = found.G.cpu().float()
-    with torch.no_grad():
-        vocabulary = G(torch.zeros(1, 1, dtype=torch.int64)).shape[2]
-
-    def example(n: int, side: int) -> "tuple[Tensor, ...]":
-        draw = torch.Generator().manual_seed(0)
-        return (torch.randint(vocabulary, (n, min(side, found.length - 1)), generator=draw),)
-
-    says = {
-        "tokens": f"int64 (batch, tokens), 0..{vocabulary - 1}, from 1 to {found.length} of them, no start token; tokenizer.json "
-        "of the model folder gives them, if there is one",
-        "logits": f"float32 (batch, tokens + 1, {vocabulary}); those at t are of token t, given the ones before it, the last "
-        "of the token that comes next",
-    }
-    shape = ("batch", "tokens + 1", vocabulary)
-    return Graph(NextToken(G).eval(), {"tokens": {0: "batch", 1: "tokens"}}, example, "logits", shape, says)
 
 
 # ---------------------------------------------------------------------------------------------------- the file

@@ -18,7 +18,6 @@ from multigen.image.restoration.crops import CropSource
 from multigen.storage import provenance
 from multigen.text.datasets import open_corpus
 from multigen.text.oracle import Oracle
-from multigen.text.synthesis import seqgan
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from tests import tiny
 from tests.fuzz.fuzzed_models import LINES, MODELS
@@ -199,7 +198,7 @@ SOUNDS: dict[str, list[tuple[str, str, int]]] = {
 
 
 def corpus(path: Path, **changes: Any) -> Any:
-    return open_corpus(replace(seqgan.SeqGANConfig(data=str(path), length=6, oracle_texts=10), **changes))
+    return open_corpus(str(path), 6, oracle_texts=10, **changes)
 
 
 def texts(_: Path) -> Reader:
@@ -224,7 +223,7 @@ def tokenizer(_: Path) -> Reader:
         found = read_tokenizer(path.parent)
         assert found is not None
         (folder / "lines.txt").write_text("\n".join(LINES))
-        held = open_corpus(seqgan.SeqGANConfig(data=str(folder / "lines.txt"), length=6), found)[0]
+        held = open_corpus(str(folder / "lines.txt"), 6, given=found)
         held.texts(held.train)
 
     return Reader(files, [read], (), (), [mutate, mutate_words, mutate_words])
