@@ -7,13 +7,17 @@ image processing", with a = -1/2.
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["imresize", "reduced"]
+__all__ = ["Degrade", "imresize", "reduced"]
+
+Degrade = Callable[[Tensor, str], Tensor]
+"""(whole image, uint8 (3, H, W); its name) -> what is restored from it, uint8 (C, H / scale, W / scale). The same each time."""
 
 
 def imresize(image: Tensor, scale: float | tuple[int, int]) -> Tensor:

@@ -1,6 +1,6 @@
 """Crops of photographs, with what is to be restored: training data of image restoration."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from multigen.engine.batches import Rows
 from multigen.errors import ConfigError, DataError
+from multigen.image.degrade import Degrade
 from multigen.image.files import Photo, read_image
 
 __all__ = ["CropSource"]
@@ -31,7 +32,7 @@ class CropSource:
         photos: as from `open_photos`.
         crop: side of the targets, pixels; a multiple of the scale.
         scale: factor between the sides of a target and its input.
-        degrade: (uint8 (3, H, W), the photograph's name) -> uint8 (C, H / scale, W / scale); None: batches have no inputs.
+        degrade: gives the input of a whole target; None: batches have no inputs.
         skip_bad: leave out photographs that are damaged or smaller than the crop.
         cache_bytes: memory for decoded photographs, bytes (one takes 3 * H * W * (1 + 1 / scale^2), without inputs 3 * H * W).
 
@@ -45,7 +46,7 @@ class CropSource:
         photos: Sequence[Photo],
         crop: int,
         scale: int = 1,
-        degrade: Callable[[Tensor, str], Tensor] | None = None,
+        degrade: Degrade | None = None,
         *,
         skip_bad: bool = False,
         cache_bytes: int = 2 << 30,

@@ -1,7 +1,7 @@
 """Metrics of image restoration, and images that show models side by side."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,14 +15,13 @@ from multigen.image.metrics import DEFINITIONS, ImageScores
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
 from multigen.image.restoration.test_sets import TestSet
+from multigen.tasks.restoration.base import Restore
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 __all__ = ["comparison", "definitions", "score", "strip"]
 
-Restore = Callable[[Tensor], Tensor]
-"""uint8 (C, H, W) -> uint8 (3, scale H, scale W), on the CPU."""
 SIDE = 160  # pixels of a crop that is shown
 STRIDE = 8  # pixels between the windows that are considered for it
 MARGIN = 24  # pixels at the lower and right border that some scale may cut off
@@ -31,7 +30,10 @@ MARGIN = 24  # pixels at the lower and right border that some scale may cut off
 def score(
     restorers: Mapping[str, Restore], sets: Sequence[TestSet], distances: Sequence[PerceptualDistance], device
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> figure, of models and baselines. Ranks share the images; all get the result."""
+    """Row -> "SET/metric" -> figure, of models and baselines, which make uint8 (3, scale H, scale W) of uint8 (C, H, W).
+
+    Ranks share the images; all get the result.
+    """
     rows: dict[str, dict[str, float]] = {name: {} for name in restorers}
     for test in sets:
         scores = {name: ImageScores(test.scale, device=device) for name in restorers}
@@ -86,8 +88,8 @@ def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SID
 
 
 def strip(restore: Restore, scale: int, n: int, side: int = SIDE) -> "Picture":
-    """n crops of `side` pixels in one row: windows with the most detail of the embedded held-out photographs, which `restore`
-    enlarged from their bicubic reductions. Fewer where no more fit beside each other; the same windows for every scale.
+    """n crops of `side` pixels in one row: windows with the most detail, of each of the embedded held-out photographs by turns,
+    which `restore` enlarged from bicubic reductions. Fewer where more would overlap; the same windows for every scale.
 
     Raises ConfigError for n < 1, DataError where the photographs are missing.
     """
@@ -95,16 +97,16 @@ def strip(restore: Restore, scale: int, n: int, side: int = SIDE) -> "Picture":
 
     if n < 1:
         raise ConfigError(f"n {n}: expected 1 crop or more")
-    photos, crops = embedded_photos("held_out"), []
-    for number, photo in enumerate(photos):
+    crops: list[list[Picture]] = []  # of each photograph
+    for photo in embedded_photos("held_out"):
         image = read_image(photo.path)
         height, width = (length - length % scale for length in image.shape[1:])
         large = restore(reduced(image[:, :height, :width], scale))
-        windows = _busiest(image[:, :-MARGIN, :-MARGIN], side)
-        share = n // len(photos) + (number < n % len(photos))
-        crops += [to_picture(large[:, rows, columns]) for rows, columns in islice(windows, share)]
-    sheet = Image.new("RGB", (len(crops) * (side + 2) - 2, side), "white")
-    for i, crop in enumerate(crops):
+        windows = islice(_busiest(image[:, :-MARGIN, :-MARGIN], side), n)
+        crops.append([to_picture(large[:, rows, columns]) for rows, columns in windows])
+    shown = [crop for turn in zip_longest(*crops) for crop in turn if crop][:n]
+    sheet = Image.new("RGB", (len(shown) * (side + 2) - 2, side), "white")
+    for i, crop in enumerate(shown):
         sheet.paste(crop, (i * (side + 2), 0))
     return sheet
 

@@ -1,18 +1,16 @@
 """Test sets of image restoration: photographs, and what is restored from each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from multigen.errors import ConfigError, DataError
+from multigen.image.degrade import Degrade
 from multigen.image.files import Photo, open_photos, read_image
 
 __all__ = ["TestSet", "open_test_set", "open_test_sets"]
-
-Degrade = Callable[[Tensor, str], Tensor]
-"""(uint8 (3, H, W), the photograph's name) -> uint8 (C, H / scale, W / scale)."""
 
 
 @dataclass(frozen=True)
