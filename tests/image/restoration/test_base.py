@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from multigen.engine import Adam, Batch, Run, Stage, Step, Terms, Update
 from multigen.engine.batches import Stream
+from multigen.engine.optimisers import Optimiser
 from multigen.engine.randomness import key
 from multigen.engine.schedules import Cosine
 from multigen.errors import CheckpointError, ConfigError
@@ -64,7 +65,7 @@ class Denoising(ImageRestorationTrainer[DenoisingConfig]):
     def generator(self) -> Affine:
         return Affine()
 
-    def optimisers(self) -> Adam:
+    def optimisers(self) -> Optimiser:
         return Adam(Cosine(self.config.lr, 0.0), self.config.betas)
 
     def stages(self) -> list[Stage]:
