@@ -183,5 +183,6 @@ def test_distances_are_opened_with_the_data(data: Path, tmp_path: Path) -> None:
     assert trainer.distance.name == "efficientnet_lite0"
     assert next(trainer.distance.parameters()).dtype == torch.float64
     before = set(vars(trainer))
-    trainer.networks(), trainer.stages()
+    trainer.networks()
+    trainer.stages()
     assert set(vars(trainer)) == before
