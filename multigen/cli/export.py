@@ -15,9 +15,6 @@ from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from multigen.image.restoration.upscaler import Upscaler
     from multigen.tasks.graph import Graph
 
 __all__ = ["run"]
@@ -55,7 +52,7 @@ def _export(model: str, out: Path, code: str) -> None:
 
     found = load(model, code)
     with writing(out), _exporting(model, own=bool(code)):
-        graph = describe(found)
+        graph = found.graph()
         out.parent.mkdir(parents=True, exist_ok=True)
         difference = write(graph, out, {**found.origin, **graph.says})
     print(f"{out}: verified against PyTorch, largest difference of the output {difference:.1e}")
@@ -85,31 +82,6 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
             f"--model {model}: its network cannot be written as ONNX ({reason}); use it with multigen itself, or change what "
             "is named there"
         ) from error
-
-
-# ---------------------------------------------------------------------------------------------------- what is exported
-
-
-def describe(found: Any) -> "Graph":
-    """The graph of what `multigen.load` gave."""
-    return found.graph() if hasattr(found, "graph") else _upscaler(found)
-
-
-def _upscaler(found: "Upscaler") -> "Graph":
-    import torch
-
-    from multigen.tasks.graph import Graph
-
-    def example(n: int, side: int) -> "tuple[Tensor, ...]":
-        return (torch.rand(n, 3, side + 8, side + 11, generator=torch.Generator().manual_seed(0)),)
-
-    says = {
-        "image": "float32 (batch, 3, height, width), RGB, 0..1",
-        "large": f"float32 (batch, 3, {found.scale} height, {found.scale} width), RGB, 0..1; clip what lies beyond",
-    }
-    names = {0: "batch", 2: "height", 3: "width"}
-    shape = ("batch", 3, f"{found.scale}*height", f"{found.scale}*width")
-    return Graph(found.network.cpu().float(), {"image": names}, example, "large", shape, says)
 
 
 # ---------------------------------------------------------------------------------------------------- the file
