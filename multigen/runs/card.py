@@ -13,7 +13,7 @@ from multigen.console import markdown
 from multigen.engine.callbacks import Callback
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
-from multigen.metrics.names import swept
+from multigen.metrics.names import features_of, swept, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
@@ -28,8 +28,6 @@ LICENSES = re.compile(
 """Names of licences that the hub knows; any other is called `other` there, with its own name beside it."""
 NEARER, FARTHER = 0.8, 1.5
 """Shares of the baseline below and above which `memorisation` is said to be near to the training items, or far from them."""
-TAIL = "; features: "
-"""Where the definition of a metric continues as those of the others do."""
 
 Rows = Mapping[str, Mapping[str, float]]
 
@@ -176,9 +174,9 @@ def _figures(facts: Facts) -> str:
         "beside which its figures are to be read.\n",
         markdown(figures, ("", *map(code, rows))),
     ]
-    parted = {m: text.partition(TAIL) for m, text in facts.evaluation.get("definitions", {}).items()}
-    lines += ["", *(f"- {code(m)}: {sentence(head)}" for m, (head, _, _) in parted.items())]
-    lines += [f"- Features: {sentence(tail)}" for tail in dict.fromkeys(t for _, _, t in parted.values() if t)]
+    definitions = facts.evaluation.get("definitions", {})
+    lines += ["", *(f"- {code(m)}: {sentence(without_features(text))}" for m, text in definitions.items())]
+    lines += [f"- Features: {sentence(text)}" for text in features_of(definitions)]
     remarks = facts.evaluation.get("remarks", {})
     lines += [f"- {escaped(what.capitalize())}: {sentence(text)}" for what, text in remarks.items()]
     return "\n".join(lines)

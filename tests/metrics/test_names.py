@@ -9,7 +9,7 @@ from multigen.audio.metrics import DEFINITIONS as SOUNDS
 from multigen.image.metrics import DEFINITIONS as PICTURES
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.metrics import distances as features
-from multigen.metrics.names import direction, real, swept, trained
+from multigen.metrics.names import direction, features_of, headlines, real, swept, trained, without_features
 from multigen.tasks.synthesis import evaluator as judge
 from multigen.text.synthesis.evaluator import DEFINITIONS as TEXTS
 
@@ -64,3 +64,31 @@ def test_a_row_at_a_temperature() -> None:
     for row in ("mle/best at 0.7", "mle/best at 1.1", "clip/mle/last at 2"):
         assert swept(row) and trained(row)
     assert not swept("mle/best") and not swept("look at me") and not trained("real at 0.7")
+
+
+def test_headlines_are_few_and_say_most() -> None:
+    pictures = [
+        "kd_classifier",
+        "fd_classifier",
+        "fd_classifier_std",
+        "fd_logmel",
+        "precision",
+        "recall",
+        "coverage",
+        "recognised",
+    ]
+    assert headlines(pictures) == ["fd_x", "coverage", "recognised", "precision"]
+    photographs = [
+        f"{name}/{metric}" for name in ("Set5", "B") for metric in ("psnr_y", "ssim_y", "efficientnet_lite0")
+    ]
+    assert headlines(photographs) == ["Set5/psnr_y", "B/psnr_y", "Set5/efficientnet_lite0", "B/efficientnet_lite0"]
+    assert headlines(["nll_test", "lm_score", "unique"]) == ["lm_score", "nll_test", "unique"]
+    assert headlines(["a", "a_std", "b", "c", "d", "e"]) == ["a", "b", "c", "d"]
+
+
+def test_the_part_that_definitions_share_is_parted() -> None:
+    definitions = {"fd": "a distance; biased; features: of a network; 9 samples", "d_overfit": "a share"}
+    assert [without_features(text) for text in definitions.values()] == ["a distance; biased", "a share"]
+    assert features_of({**definitions, "kd": "another; features: of a network; 9 samples"}) == [
+        "of a network; 9 samples"
+    ]
