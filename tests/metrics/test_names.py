@@ -37,7 +37,7 @@ def test_neither_more_nor_less_is_better(name: str) -> None:
 
 def test_directions() -> None:
     for name in (
-        "fd_classifier",
+        "fd_x",
         "fid",
         "kid",
         "class_kl",
@@ -68,10 +68,10 @@ def test_a_row_at_a_temperature() -> None:
 
 def test_headlines_are_few_and_say_most() -> None:
     pictures = [
-        "kd_classifier",
-        "fd_classifier",
-        "fd_classifier_std",
-        "fd_logmel",
+        "kd_x",
+        "fd_x",
+        "fd_x_std",
+        "fd_y",
         "precision",
         "recall",
         "coverage",
