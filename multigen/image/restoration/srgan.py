@@ -241,10 +241,6 @@ class SRGANTrainer(Trainer[SRGANConfig]):
 
     name = "srgan"
 
-    def items(self) -> int:
-        """Number of photographs; the items of `data` are crops of them."""
-        return len(self.data.photos)
-
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
 
@@ -252,6 +248,11 @@ class SRGANTrainer(Trainer[SRGANConfig]):
     budget = ("pretrain_steps", "steps")
     G: nn.Module
     D: nn.Module
+    data: CropSource
+
+    def items(self) -> int:
+        """Number of photographs; the items of `data` are crops of them."""
+        return len(self.data.photos)
 
     def open_data(self) -> CropSource:
         c = self.config
