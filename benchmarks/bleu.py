@@ -19,7 +19,8 @@ from typing import Any
 
 import tyro
 
-from multigen.text.bleu import ORDERS, References, words
+from multigen.text.bleu import ORDERS, References
+from multigen.text.words import words
 
 __all__ = ["compare", "main", "sentences"]
 

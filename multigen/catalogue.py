@@ -1,25 +1,228 @@
-"""What the toolkit has: its methods, the data that it knows by name, its benchmark recipes. Needs no torch."""
+"""What the toolkit has: modalities, tasks, methods, data sets known by name, benchmark recipes. Needs no torch.
 
+python -m multigen.catalogue --write    # in a checkout: writes what follows from it (`multigen.cli.derived`)
+"""
+
+import ast
+import functools
 import json
 import shlex
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "BENCHMARKS",
     "DATA",
     "METHODS",
-    "USES",
+    "MODALITIES",
+    "TASKS",
     "Benchmark",
     "DataSet",
     "Method",
-    "Use",
+    "Modality",
+    "Task",
     "benchmarks",
     "heading",
+    "imported",
+    "lazy",
     "loading",
+    "usage",
 ]
+
+PACKAGE = Path(__file__).parent
+
+
+def imported(name: str) -> Callable[..., Any]:
+    """What "package.module:function" names, imported now."""
+    module, _, function = name.partition(":")
+    return getattr(import_module(module), function)
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A kind of data. Functions are named as "module:function" and imported when they are used."""
+
+    name: str
+    items: str
+    """What its items are called in sentences, in the plural."""
+    title: str
+    suffixes: tuple[str, ...]
+    """Of its files, in lower case."""
+    inspect: str
+    """(data) -> `multigen.data.inspection.Inspection`."""
+    compare: str = ""
+    """(real, fake, features, device, skip_bad, **options) -> `multigen.engine.evaluation.Evaluation`; "": not compared."""
+    features: tuple[str, ...] = ()
+    """What `compare` can compare, the default first."""
+    options: tuple[str, ...] = ()
+    """Of `compare`."""
+    archives: tuple[str, ...] = ()
+    """Suffixes of files that hold many items each."""
+    names: str = ""
+    """A part of the names of files that have no suffix, such as MNIST's."""
+
+
+MODALITIES = {
+    modality.name: modality
+    for modality in (
+        Modality(
+            "image",
+            items="images",
+            title="Images",
+            suffixes=(
+                *(".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"),
+                *(".tif", ".tiff", ".webp"),
+            ),
+            inspect="multigen.image.inspection:inspect_images",
+            compare="multigen.image.synthesis.evaluator:compare_data",
+            features=("efficientnet_lite0", "classifier", "inception"),
+            options=("size",),
+            archives=(".npz",),
+            names="-ubyte",
+        ),
+        Modality(
+            "text",
+            items="texts",
+            title="Texts",
+            suffixes=(".txt",),
+            inspect="multigen.text.inspection:inspect_texts",
+        ),
+        Modality(
+            "audio",
+            items="sounds",
+            title="Sounds",
+            suffixes=(".aif", ".aiff", ".flac", ".mp3", ".ogg", ".opus", ".wav"),
+            inspect="multigen.audio.inspection:inspect_sounds",
+            compare="multigen.audio.synthesis.evaluator:compare_data",
+            features=("logmel", "drums", "classifier"),
+            options=("rate", "length"),
+        ),
+    )
+}
+"""By name, in the order in which they are shown."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model does and how it is used: for the model card, the report, `multigen cp`, and errors."""
+
+    name: str
+    kind: str
+    """synthesis, restoration or translation: the folder of its methods."""
+    modality: str
+    verb: str
+    """Of the command line."""
+    does: str
+    """ "generates images from noise"."""
+    arguments: str
+    """What follows the verb; {model} stands for the model."""
+    python: str
+    """A line on `model`, which `multigen.load` gave."""
+    gives: str  # by that line
+    tag: str
+    """Of the model card."""
+    limit: str
+    """What a user should know of all such models."""
+    more_verbs: tuple[str, ...] = ()
+    """That take its models too."""
+    imports: str = "import multigen"
+    pipeline: str = ""
+    """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
+
+    @property
+    def items(self) -> str:
+        """What it is trained on and makes, in the plural."""
+        return MODALITIES[self.modality].items
+
+    def shell(self, model: str, code: str = "") -> str:
+        """The command line. `code` is the user's own file that trained the model (`multigen cp`), if one did."""
+        place = shlex.quote(model) + (f" --code {shlex.quote(code)}" if code else "")
+        return f"multigen {self.verb} {self.arguments.format(model=place)}"
+
+    def lines(self, model: str, code: str = "") -> str:
+        """The lines of Python."""
+        return f"{self.imports}\n\n{loading(model, code)}\n{self.python}  # {self.gives}"
+
+
+def loading(model: str, code: str = "") -> str:
+    """The line of Python that loads a model."""
+    words = [json.dumps(model, ensure_ascii=False)]
+    words += [f"code={json.dumps(code, ensure_ascii=False)}"] if code else []
+    return f"model = multigen.load({', '.join(words)})"
+
+
+def usage(task: str, model: str, code: str = "") -> tuple[str, str]:
+    """The command line and the lines of Python that use a model of a task; of an unknown one how it is loaded, and no command."""
+    if task in TASKS:
+        return TASKS[task].shell(model, code), TASKS[task].lines(model, code)
+    return "", f"import multigen\n\n{loading(model, code)}"
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            "image-synthesis",
+            "synthesis",
+            "image",
+            verb="sample",
+            more_verbs=("interpolate",),
+            does="generates images from noise",
+            arguments="--model {model} -n 64 --out samples/",
+            python="images = model.sample(16, seed=0)",
+            gives="uint8 (16, C, H, W)",
+            pipeline="unconditional-image-generation",
+            tag="image-generation",
+            limit="Nothing in its images need exist.",
+        ),
+        Task(
+            "super-resolution",
+            "restoration",
+            "image",
+            verb="upscale",
+            does="enlarges photographs",
+            arguments="photo.jpg --model {model} --out large/",
+            python='image = model.upscale(Image.open("photo.jpg"))',
+            gives="a larger image",
+            imports="from PIL import Image\n\nimport multigen",
+            pipeline="image-to-image",
+            tag="super-resolution",
+            limit="It invents detail that the small image does not hold: what it adds is likely, not true. Do not use it for "
+            "evidence, for measuring, or to recognise anybody.",
+        ),
+        Task(
+            "text-synthesis",
+            "synthesis",
+            "text",
+            verb="write",
+            does="writes texts",
+            arguments="--model {model} -n 5",
+            python="texts = model.generate(n=5, seed=0)",
+            gives='strings; generate("...") continues a beginning, as --prompt does',
+            pipeline="text-generation",
+            tag="text-generation",
+            limit="It writes what is likely after its training texts, and knows nothing of what is true.",
+        ),
+        Task(
+            "audio-synthesis",
+            "synthesis",
+            "audio",
+            verb="sample",
+            does="generates sounds from noise",
+            arguments="--model {model} -n 16 --out sounds/",
+            python="sounds = model.sample(16, seed=0)",
+            gives="float32 (16, 1, T) in -1..1, at model.rate Hz",
+            tag="audio-generation",
+            limit="A sound that it makes may still resemble a recording that somebody has rights to.",
+        ),
+    )
+}
+"""By the name that trainers and ready objects have as `task`, and that a run's config.toml keeps."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +230,17 @@ class Method:
     """A method that can be trained."""
 
     name: str
-    modality: str
-    """image, text or audio."""
-    noun: str
-    """What it is trained on and makes, a name of `multigen.catalogue.USES`."""
-    about: str
-    """What it is, its paper and its year, in a line."""
-    presets: tuple[str, ...] = ("tiny", "laptop", "default", "paper")
+    task: str
+    """A name of `TASKS`."""
+
+    @property
+    def modality(self) -> str:
+        return TASKS[self.task].modality
 
     @property
     def module(self) -> str:
-        """Where its trainer, its PRESETS and its `load_model(config, weights, where)` are."""
-        return f"multigen.{self.modality}.{self.task}.{self.name}"
+        """Where its trainer and its PRESETS are."""
+        return f"multigen.{self.modality}.{TASKS[self.task].kind}.{self.name}"
 
     @property
     def file(self) -> str:
@@ -46,25 +248,60 @@ class Method:
         return self.module.removeprefix("multigen.").replace(".", "/") + ".py"
 
     @property
-    def task(self) -> str:
-        return "restoration" if self.noun == "photographs" else "synthesis"
+    def page(self) -> str:
+        """Its page, from the folder docs."""
+        return f"methods/{self.modality}/{TASKS[self.task].kind}/{self.name}.md"
+
+    @functools.cached_property
+    def source(self) -> ast.Module:
+        """Its file, read but not imported."""
+        return ast.parse((PACKAGE / self.file).read_text(encoding="utf-8"))
+
+    @property
+    def about(self) -> str:
+        """The first line of its file: "TITLE: what it is. Its paper and year"."""
+        return (ast.get_docstring(self.source) or "").partition("\n")[0]
+
+    @property
+    def title(self) -> str:
+        return self.about.partition(": ")[0]
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """The keys of its PRESETS, a dictionary written out."""
+        for node in self.source.body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id="PRESETS")], value=ast.Dict(keys=keys)):
+                    return tuple(str(ast.literal_eval(key)) for key in keys if key is not None)
+        return ()
 
 
 METHODS = {
     method.name: method
     for method in (
-        Method("srgan", "image", "photographs", "super-resolution with fine detail, Ledig et al. 2017"),
-        Method("gan", "image", "pictures", "pictures from noise on perceptrons, the first GAN, Goodfellow et al. 2014"),
-        Method("dcgan", "image", "pictures", "pictures from noise by convolutions, Radford et al. 2016"),
-        Method("wgan", "image", "pictures", "WGAN and WGAN-GP, Arjovsky et al. 2017, Gulrajani et al. 2017"),
-        Method("sngan", "image", "pictures", "spectral normalisation, Miyato et al. 2018"),
-        Method("r3gan", "image", "pictures", "a plain modern baseline, Huang et al. 2024"),
-        Method("seqgan", "text", "texts", "texts by policy gradient, Yu et al. 2017"),
-        Method("wavegan", "audio", "sounds", "sounds as waveforms, Donahue et al. 2019"),
-        Method("specgan", "audio", "sounds", "sounds by way of spectrograms, the same paper"),
+        Method("srgan", "super-resolution"),
+        Method("gan", "image-synthesis"),
+        Method("dcgan", "image-synthesis"),
+        Method("lsgan", "image-synthesis"),
+        Method("wgan", "image-synthesis"),
+        Method("sngan", "image-synthesis"),
+        Method("r3gan", "image-synthesis"),
+        Method("seqgan", "text-synthesis"),
+        Method("wavegan", "audio-synthesis"),
+        Method("specgan", "audio-synthesis"),
     )
 }
 """By name, in the order in which they are shown."""
+
+
+def lazy(package: str, name: str) -> Any:
+    """The attribute `name` of a modality's package: a method's configuration or trainer, such as DCGANTrainer, whose module is
+    imported now. For `__getattr__` of modules (PEP 562); raises AttributeError for any other name."""
+    stem = name.removesuffix("Config").removesuffix("Trainer")
+    method = METHODS.get(stem.lower())
+    if method is None or stem == name or not method.module.startswith(f"{package}."):
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return getattr(import_module(method.module), name)
 
 
 @dataclass(frozen=True)
@@ -72,23 +309,26 @@ class DataSet:
     """Data that --data takes by name (docs/data.md says more of each)."""
 
     name: str
-    modality: str
-    noun: str
-    """That of the methods that train on it."""
+    task: str
+    """Of the methods that train on it."""
     about: str
     downloaded: bool = False
 
+    @property
+    def modality(self) -> str:
+        return TASKS[self.task].modality
+
 
 DATA = (
-    DataSet("embedded", "image", "photographs", "photographs that come with the dependencies, for super-resolution"),
-    DataSet("embedded-held-out", "image", "photographs", "two more of them, which no preset trains on"),
-    DataSet("digits", "image", "pictures", "scikit-learn's handwritten digits, 8 x 8 pixels"),
-    DataSet("mnist", "image", "pictures", "handwritten digits, 28 x 28 pixels", True),
-    DataSet("cifar10", "image", "pictures", "photographs of ten kinds of things, 32 x 32 pixels", True),
-    DataSet("fables", "text", "texts", "stories of a grammar, whose likelihood is known; fables:N for N of them"),
-    DataSet("oracle", "text", "texts", "sequences of a random network, whose likelihood is known"),
-    DataSet("hf:NAME", "text", "texts", "a data set of the Hugging Face hub", True),
-    DataSet("drums", "audio", "sounds", "a drum machine of eight classes"),
+    DataSet("embedded", "super-resolution", "photographs that come with the dependencies"),
+    DataSet("embedded-held-out", "super-resolution", "two more of them, which no preset trains on"),
+    DataSet("digits", "image-synthesis", "scikit-learn's handwritten digits, 8 x 8 pixels"),
+    DataSet("mnist", "image-synthesis", "handwritten digits, 28 x 28 pixels", True),
+    DataSet("cifar10", "image-synthesis", "photographs of ten kinds of things, 32 x 32 pixels", True),
+    DataSet("fables", "text-synthesis", "stories of a grammar, whose likelihood is known; fables:N for N of them"),
+    DataSet("oracle", "text-synthesis", "sequences of a random network, whose likelihood is known"),
+    DataSet("hf:NAME", "text-synthesis", "a data set of the Hugging Face hub", True),
+    DataSet("drums", "audio-synthesis", "a drum machine of eight classes"),
 )
 
 
@@ -106,8 +346,8 @@ class Benchmark:
     """The first sentence of its comment."""
 
 
-_PACKAGED = Path(__file__).parent / "recipes" / "toml"
-BENCHMARKS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "recipes"
+_PACKAGED = PACKAGE / "recipes" / "toml"
+BENCHMARKS = _PACKAGED if _PACKAGED.is_dir() else PACKAGE.parent / "recipes"
 """Folder of the benchmark recipes: an installed package has it within, a checkout beside the package."""
 
 
@@ -119,91 +359,17 @@ def heading(text: str) -> str:
 
 def benchmarks() -> list[Benchmark]:
     """The benchmark recipes, by name."""
-    found = []
+    rows = []
     for path in sorted(BENCHMARKS.glob("*.toml")):
         text = path.read_text(encoding="utf-8")
         table = tomllib.loads(text)
         about = heading(text).partition(". ")[0].removesuffix(".")
-        found.append(
-            Benchmark(
-                path.stem, str(path), table["recipe"], table.get("preset", "default"), table.get("needs", ""), about
-            )
-        )
-    return found
+        preset, needs = table.get("preset", "default"), table.get("needs", "")
+        rows.append(Benchmark(path.stem, str(path), table["recipe"], preset, needs, about))
+    return rows
 
 
-@dataclass(frozen=True)
-class Use:
-    """How models are used that make one kind of thing. Of a thing that is not in `USES` nothing but loading is known."""
+if __name__ == "__main__":
+    from multigen.cli import derived
 
-    does: str = ""
-    command: str = ""
-    """What follows `multigen`; {model} stands for the model."""
-    python: str = ""
-    """A line on `model`, which `multigen.load` gave."""
-    gives: str = ""  # by that line
-    imports: str = "import multigen"
-    task: str = ""
-    """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
-    tag: str = ""
-    limit: str = ""
-    """What a user should know of all such models."""
-
-    def shell(self, model: str, code: str = "") -> str:
-        """The command line. `code` is the user's own file that trained the model (`multigen cp`), if one did."""
-        place = shlex.quote(model) + (f" --code {shlex.quote(code)}" if code else "")
-        return f"multigen {self.command.format(model=place)}" if self.command else ""
-
-    def lines(self, model: str, code: str = "") -> str:
-        """The lines of Python."""
-        line = f"{self.python}  # {self.gives}" if self.python else ""
-        return f"{self.imports}\n\n{loading(model, code)}\n{line}".rstrip()
-
-
-def loading(model: str, code: str = "") -> str:
-    """The line of Python that loads a model."""
-    words = [json.dumps(model, ensure_ascii=False)]
-    words += [f"code={json.dumps(code, ensure_ascii=False)}"] if code else []
-    return f"model = multigen.load({', '.join(words)})"
-
-
-USES = {
-    "pictures": Use(
-        does="makes pictures from noise",
-        command="sample --model {model} -n 64 --out samples/",
-        python="images = model.sample(16, seed=0)",
-        gives="uint8 (16, C, H, W)",
-        task="unconditional-image-generation",
-        tag="image-generation",
-        limit="Nothing in its pictures need exist.",
-    ),
-    "photographs": Use(
-        does="enlarges photographs",
-        command="upscale photo.jpg --model {model} --out large/",
-        python='picture = model.upscale(Image.open("photo.jpg"))',
-        gives="a larger picture",
-        imports="from PIL import Image\n\nimport multigen",
-        task="image-to-image",
-        tag="super-resolution",
-        limit="It invents detail that the small picture does not hold: what it adds is likely, not true. Do not use it for "
-        "evidence, for measuring, or to recognise anybody.",
-    ),
-    "texts": Use(
-        does="writes texts",
-        command="write --model {model} -n 5",
-        python="texts = model.generate(n=5, seed=0)",
-        gives='strings; generate("...") goes on with a beginning, as --prompt does',
-        task="text-generation",
-        tag="text-generation",
-        limit="It writes what is likely after its training texts, and knows nothing of what is true.",
-    ),
-    "sounds": Use(
-        does="makes sounds from noise",
-        command="sample --model {model} -n 16 --out sounds/",
-        python="sounds = model.sample(16, seed=0)",
-        gives="float32 (16, 1, T) in -1..1, at model.rate Hz",
-        tag="audio-generation",
-        limit="A sound that it makes may still resemble a recording that somebody has rights to.",
-    ),
-}
-"""By `noun`, which trainers and what `multigen.load` gives have, `catalogue.Method` too, and which a run's config.toml keeps."""
+    derived.main()

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from multigen.errors import Interrupted, MultigenError
 
-__all__ = ["Progress", "exit_code", "listeners", "markdown", "plain", "say", "tell"]
+__all__ = ["Progress", "exit_code", "listeners", "markdown", "say", "tell", "text_table"]
 
 listeners: list[Callable[[str], object]] = []
 """Who else is told what is said, such as a run's log."""
@@ -67,19 +67,35 @@ class Progress:
 Line = Sequence[str]
 
 
+UNLIMITED = 1 << 20  # columns
 NUMBER = re.compile(r"[-+]?(\d[\d,.]*(e[-+]?\d+)?|nan|inf)( (of|±) \d[\d,.]*)?|-?")
 """A number, perhaps with its deviation or out of how many; - or nothing where there is none."""
 
 
-def plain(lines: Sequence[Line], head: Line = ()) -> str:
-    """Lines of equally many cells in columns two spaces apart, under a head if one is given."""
-    right = _numbers(lines, head)
-    cells = [head, *lines] if head else lines
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(f"{c:>{w}}" if r else f"{c:<{w}}" for c, w, r in zip(line, widths, right, strict=True)).rstrip()
-        for line in cells
-    )
+def text_table(lines: Sequence[Line], head: Line = ()) -> str:
+    """Lines of equally many cells in columns two spaces apart, under a head if one is given; numbers stand to the right.
+
+    On a terminal, texts are wrapped to its width. Elsewhere, and where the table does not fit even so, lines are as long as they
+    must be. Cells are plain text: rich's markup and emoji codes are not interpreted, and no colours are set.
+    """
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[Text(cell) for cell in line] for line in ([head, *lines] if head else lines)]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for number, column in zip(_numbers(lines, head), zip(*cells, strict=True), strict=True):
+        widest = max(cell.cell_len for cell in column)
+        table.add_column(justify="right" if number else "left", min_width=widest if number else None)
+    for line in cells:
+        table.add_row(*line)
+    terminal = Console().width if sys.stdout.isatty() else 0
+    console = Console(file=(written := io.StringIO()), width=UNLIMITED, force_jupyter=False)
+    if Measurement.get(console, console.options, table).minimum <= terminal:
+        console.width = terminal
+    console.print(table)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
 
 def markdown(lines: Sequence[Line], head: Line) -> str:

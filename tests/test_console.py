@@ -1,6 +1,10 @@
-"""Tables: columns as wide as they must be, numbers right, names left."""
+"""Tables: columns as wide as they must be, numbers right, names left, on a terminal wrapped to its width."""
 
-from multigen.console import markdown, plain
+import sys
+
+import pytest
+
+from multigen.console import markdown, text_table
 
 LINES = [
     ("a", "1.5", "1 of 20", "x", "-"),
@@ -10,8 +14,8 @@ LINES = [
 HEAD = ("", "f", "met", "word", "g")
 
 
-def test_plain() -> None:
-    assert plain(LINES, HEAD).splitlines() == [
+def test_text_table() -> None:
+    assert text_table(LINES, HEAD).splitlines() == [
         "           f      met  word          g",
         "a        1.5  1 of 20  x             -",
         "bcd  -12,000        -  2     3.1 ± 0.2",
@@ -20,8 +24,8 @@ def test_plain() -> None:
 
 
 def test_without_a_head_or_without_lines() -> None:
-    assert plain([("a", "text"), ("bcd", "")]) == "a    text\nbcd"
-    assert plain([], ("a", "b")) == "a  b" and plain([]) == ""
+    assert text_table([("a", "text"), ("bcd", "")]) == "a    text\nbcd"
+    assert text_table([], ("a", "b")) == "a  b" and text_table([]) == ""
     assert markdown([], ("a", "b")) == "| a | b |\n| --- | --- |"
 
 
@@ -32,3 +36,26 @@ def test_markdown() -> None:
         "| a | 1.5 | 1 of 20 | x | - |",
         "| bcd | -12,000 | - | 2 | 3.1 ± 0.2 |",
     ]
+
+
+def test_cells_are_plain_text() -> None:
+    cells = ("[red]a[/red]", "[/]", ":smile:", "\udc80.png", "x" * 20_000)
+    assert text_table([cells]) == "  ".join(cells)
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "COLUMNS"])
+def test_a_pipe_gets_whole_lines_without_colours(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "20")
+    assert text_table([("a word " * 10, "1.5")], ("a", "b")) == f"{'a':70}    b\n{'a word ' * 10}  1.5"
+
+
+def test_a_terminal_gets_wrapped_texts_and_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "20")
+    assert text_table([("one two three", "1 of 20"), ("", "-")]).splitlines() == [
+        "one two      1 of 20",
+        "three",
+        "                   -",
+    ]
+    numbers = ("123456", "123456", "123456")
+    assert text_table([numbers]) == "123456  123456  123456"

@@ -1,8 +1,9 @@
 """What tests of the commands share: small pictures, a run of seconds, commands run within this process or as users run them."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from multigen.cli import main as multigen_main
+from multigen.config import to_table
 from multigen.recipes import srgan
 from multigen.runs.runner import main as recipe_main
+from multigen.storage.model_folder import write_model
 
 SETTINGS: dict[str, Any] = {
     "crop": 32,
@@ -40,6 +43,20 @@ def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
     waves = np.sin(x * rng.uniform(0.5, 2, 3) + rng.uniform(0, 6, 3)) * np.cos(y * rng.uniform(0.5, 2, 3))
     rough = rng.normal(0, 25, (height, width, 1)) * (x > width / 18)
     return (128 + 80 * waves + rough).clip(0, 255).astype(np.uint8)
+
+
+def untrained(folder: Path, trainer: Any, info: Any = None, texts: Mapping[str, str] | None = None) -> Path:
+    """The folder of a run whose model has the random weights of seed 0. `info`: what the data would have been."""
+    import torch
+
+    if info is not None:
+        trainer.data_info = info
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        weights = {"G": trainer.generator().state_dict()}
+    data = to_table(trainer.data_info)
+    write_model(folder / "model", trainer.name, to_table(trainer.config), weights, texts or {}, data)
+    return folder
 
 
 def photos(folder: Path, count: int = 3, side: int = 48) -> Path:
@@ -73,6 +90,11 @@ def _run(main: Any, words: Sequence[str | Path]) -> int:
 def python(*words: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """`python WORDS` as a process of its own, in the folder `cwd`; its warnings are not errors."""
     return subprocess.run([sys.executable, *map(str, words)], cwd=cwd, capture_output=True, text=True, **options)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """That of this process, with more variables: for `python(..., env=...)`."""
+    return {**os.environ, **more}
 
 
 def trained(folder: Path, *words: str | Path) -> Path:

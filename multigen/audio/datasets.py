@@ -1,4 +1,4 @@
-"""Sets of short recordings for training generators, each held whole as one float32 tensor of one rate and length.
+"""Splits of short recordings for training generators, each held whole as one float32 tensor of one rate and length.
 
 They come from the embedded drum machine, or from sound files of any rate, number of channels and length: these are averaged
 to one channel, resampled, and cut or padded. What was changed is said once for a whole set, never done in silence.
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,14 +19,13 @@ from torch import Tensor
 from multigen.audio.drums import CLASSES, drums
 from multigen.audio.files import SUFFIXES, check_rates, read_sound, resample
 from multigen.console import say
-from multigen.data import datasets as sets
 from multigen.data.datasets import ItemSet, numbered, numbered_as
 from multigen.data.folders import NoTestSplit, file_classes, find_files, split_folder
 from multigen.data.locate import locate
 from multigen.engine.batches import Batch, Rows, TensorSource
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["CUTS", "DRUMS", "Silent", "SliceSource", "SoundSet", "check_audible", "open_sets", "open_sounds", "trimmed"]
+__all__ = ["CUTS", "DRUMS", "Silent", "SliceSource", "SoundSet", "check_audible", "open_sounds", "trimmed"]
 
 CUTS = ("start", "onsets", "slices", "random")
 DRUMS = {"train": (4_000, 0), "test": (1_000, 1)}
@@ -194,30 +193,6 @@ def open_sounds(
     if labels == "none":
         return replace(sounds, labels=None, classes=())
     return numbered_as(sounds, CLASSES) if data == "drums" else sounds
-
-
-def open_sets(c: Any) -> sets.Sets[SoundSet]:
-    """The recordings of a configuration by their use.
-
-    Args:
-        c: a `GenerationConfig` with `rate`, `length`, `cut`, `trim`, `normalise` and `test_files` too, as
-            in `open_sounds`.
-
-    Raises ConfigError and DataError as that and `multigen.data.datasets.open_sets`.
-    """
-    if c.test_files and (c.test or c.hold_classes):
-        raise ConfigError(
-            f"test_files {c.test_files!r}, test {c.test!r} and hold_classes {c.hold_classes}: each names the test data; give "
-            "one of them"
-        )
-
-    def read(data: str, split: str, labels: str, like: SoundSet | None) -> SoundSet:
-        return open_sounds(
-            data, c.rate, c.length, split=split, labels=labels, test_files=c.test_files,
-            cut=c.cut, trim=c.trim, normalise=c.normalise, skip_bad=c.skip_bad,
-        )  # fmt: skip
-
-    return sets.open_sets(c, read)
 
 
 def _check_enough(data: str, sounds: SoundSet, labels: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from multigen.catalogue import MODALITIES
 from multigen.console import say
 from multigen.errors import ConfigError, DataError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUFFIXES", "Info", "check_rates", "read_info", "read_sound", "resample", "write_sound"]
 
-SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".ogg", ".opus", ".wav")
+SUFFIXES = MODALITIES["audio"].suffixes
 """What is taken for a sound in a folder, in upper or lower case."""
 
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}

@@ -126,8 +126,9 @@ def mel_cepstral_distortion(prediction: Tensor, target: Tensor, rate: int, dtw: 
 def si_sdr(prediction: Tensor, target: Tensor) -> Tensor:
     """Scale-invariant signal-to-distortion ratio, dB. Le Roux et al. 2019, "SDR - half-baked or well done?".
 
-    Raises a DataError as above, and if either recording is silent.
+    Raises a DataError as above, and if either recording is silent; a ConfigError without the extra `speech`.
     """
+    _require(*PACKAGES["si_sdr"])
     from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
     x, reference = _checked(prediction, target, 1)
@@ -137,7 +138,11 @@ def si_sdr(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def snr(prediction: Tensor, target: Tensor) -> Tensor:
-    """Signal-to-noise ratio, dB. Raises a DataError as above, and for a silent target."""
+    """Signal-to-noise ratio, dB.
+
+    Raises a DataError as above, and for a silent target; a ConfigError without the extra `speech`.
+    """
+    _require(*PACKAGES["snr"])
     from torchmetrics.functional.audio import signal_noise_ratio
 
     x, reference = _checked(prediction, target, 1)
@@ -153,7 +158,7 @@ def pesq(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
         DataError: as above, a quarter of a second or less, a silent recording, or one without an utterance.
     """
     mode = _pesq_mode(rate)
-    _require("pesq")
+    _require(*PACKAGES["pesq"])
     from torchmetrics.functional.audio.pesq import perceptual_evaluation_speech_quality
 
     x, reference = _checked(prediction, target, rate // 4 + 1)
@@ -174,7 +179,7 @@ def stoi(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
         ConfigError: the package `pystoi` (extra `speech`) is not installed.
         DataError: as above, a silent target, or one with less than .41 seconds that are no pause.
     """
-    _require("pystoi")
+    _require(*PACKAGES["stoi"])
     from torchmetrics.functional.audio.stoi import short_time_objective_intelligibility
 
     x, reference = _checked(prediction, target, math.ceil(0.41 * rate))
@@ -200,6 +205,14 @@ METRICS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
 }
 """Metric name -> function of prediction, target and rate."""
 
+PACKAGES = {
+    "si_sdr": ("torchmetrics",),
+    "snr": ("torchmetrics",),
+    "pesq": ("pesq", "torchmetrics"),
+    "stoi": ("pystoi", "torchmetrics"),
+}
+"""Metric name -> the packages of the extra `speech` that it needs."""
+
 
 class SoundScores:
     """Means over recordings, gathered batch by batch and rank by rank; each recording counts the same.
@@ -214,21 +227,18 @@ class SoundScores:
         device: where the totals lie; with NCCL they must lie on the rank's GPU.
 
     Raises:
-        ConfigError: an unknown metric, or one that cannot be had at this rate or without a package: now, not when a
+        ConfigError: an unknown metric, or one that is not available at this rate or without a package: now, not when
             training is over.
     """
 
-    def __init__(
-        self, rate: int, metrics: Sequence[str] = ("lsd", "multi_stft", "si_sdr"), device: torch.device | str = "cpu"
-    ):
+    def __init__(self, rate: int, metrics: Sequence[str] = ("lsd", "multi_stft"), device: torch.device | str = "cpu"):
         unknown = sorted(set(metrics) - set(METRICS))
         if unknown:
             raise ConfigError(f"unknown sound metrics {', '.join(unknown)}; choose from {', '.join(METRICS)}")
         if "pesq" in metrics:
             _pesq_mode(rate)
-            _require("pesq")
-        if "stoi" in metrics:
-            _require("pystoi")
+        for metric in metrics:
+            _require(*PACKAGES.get(metric, ()))
         self.rate, self.metrics = rate, tuple(metrics)
         self.totals = torch.zeros(len(self.metrics) + 1, dtype=torch.float64, device=device)  # sums, recordings
 
@@ -285,11 +295,12 @@ def _pesq_mode(rate: int) -> str:
     return PESQ_MODES[rate]
 
 
-def _require(package: str) -> None:
-    try:
-        importlib.import_module(package)
-    except ImportError as error:
-        raise ConfigError(f"the package {package} is not installed; pip install 'multigen[speech]'") from error
+def _require(*packages: str) -> None:
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise ConfigError(f"the package {package} is not installed; pip install 'multigen[speech]'") from error
 
 
 # ----------------------------------------------------------------------------------------------------- analysis

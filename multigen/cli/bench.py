@@ -19,10 +19,11 @@ from typing import Annotated, Any
 
 import tyro
 
+from multigen.bench.quick import quick_config
 from multigen.bench.recipe import Recipe, figures, read_recipe, read_result, summary
 from multigen.cli.output import print_json
 from multigen.config import from_table
-from multigen.console import plain, tell
+from multigen.console import tell, text_table
 from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.metrics.names import real
 from multigen.runs.options import cli
@@ -117,7 +118,7 @@ def table(outcomes: Sequence[dict[str, Any]]) -> str:
         met = [o["expect"], {k: o["reach"][k] + o["budget"][k] for k in ("met", "missed")}]
         counts = [f"{c['met']} of {c['met'] + c['missed']}" if sum(c.values()) else "-" for c in met]
         lines.append((o["recipe"], f"{o['minutes']:.1f}", *counts, o["status"]))
-    return plain(lines, ("recipe", "minutes", "expected", "reached", "status"))
+    return text_table(lines, ("recipe", "minutes", "expected", "reached", "status"))
 
 
 def _check(path: Path, out: Path) -> dict[str, Any]:
@@ -177,10 +178,8 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
     configs = configs or {"": base}
     trainer, seeds = module.TRAINER, recipe.seeds
     if quick:
-        from multigen.bench.quick import hurried, shortened, small
-
-        configs = {name: shortened(config) for name, config in configs.items()}
-        options, trainer, seeds = hurried(options, len(configs)), small(trainer), 1
+        configs = {name: quick_config(config, module.PRESETS["tiny"]) for name, config in configs.items()}
+        seeds = 1
     contents = {}
     for name, config in configs.items():
         variant = dataclasses.replace(options, out=f"{options.out}/{name}" if options.out and name else options.out)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from multigen.cli.output import print_json
-from multigen.console import plain
+from multigen.console import text_table
 from multigen.errors import ConfigError
 from multigen.metrics.names import swept
 from multigen.runs.options import cli
@@ -40,7 +40,7 @@ def run(args: list[str]) -> None:
             seed: Of the samples, the same for all.
             out: Folder of the results.
             json: Print what a program can read, in place of tables.
-            provenance: Write the models and the seed into pictures and sounds.
+            provenance: Write the models and the seed into images and sounds.
             code: Your own files that trained models, if any did (multigen cp); they are run.
         """
         from multigen.runs import comparison
@@ -105,11 +105,11 @@ def _figures(figures: list[dict[str, Any]], names: list[str]) -> str:
     ending = f"\n{left_out} figures at other temperatures: see compare.json" if left_out else ""
     if any(verdict in ("better", "worse") for f in figures for verdict in f["verdict"]):
         ending += "\nbetter and worse are those of single runs: another seed may turn small differences round"
-    return plain(lines, ["figure", *names, *(f"{name} - {names[0]}" for name in names[1:])]) + ending
+    return text_table(lines, ["figure", *names, *(f"{name} - {names[0]}" for name in names[1:])]) + ending
 
 
 def _table(lines: list[list[Any]], head: list[str]) -> str:
-    return plain([[name, *map(_cell, values)] for name, *values in lines], head)
+    return text_table([[name, *map(_cell, values)] for name, *values in lines], head)
 
 
 def _cell(value: Any) -> str:

@@ -1,53 +1,31 @@
 """`multigen completion SHELL`: a script by which a shell completes verbs, their options, methods and presets.
 
-The script is static: it holds what the verbs' help says as it is printed, and no completion starts Python.
+tyro writes the script from the verbs' functions. The script holds all words, so completing imports neither multigen nor torch.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, make_dataclass
 from importlib import import_module
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union
 
 import tyro
+from tyro.extras import SubcommandApp
 
 from multigen.catalogue import METHODS
 from multigen.cli import VERBS
-from multigen.config import Run
-from multigen.runs.options import cli, flags_in, help_of
+from multigen.runs.options import cli, function_of
 
 __all__ = ["run"]
 
-TRAIN = ("--data", "--steps", "--seeds", "--config", "--skip-bad", "--traceback")
-"""Options that all methods have, besides those of `multigen.config.Run`; a method's own would take torch to be known."""
-
-BASH = """\
-_multigen() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} words=
-    COMPREPLY=()
-    if ((COMP_CWORD == 1)); then
-        words="{verbs}"
-    elif [[ $word == -* ]]; then
-        case ${{COMP_WORDS[1]}} in
-{options}
-        esac
-    elif [[ ${{COMP_WORDS[1]}} == train ]] && ((COMP_CWORD == 2)); then
-        words="{methods}"
-    elif [[ ${{COMP_WORDS[1]}} == train ]] && ((COMP_CWORD == 3)); then
-        case ${{COMP_WORDS[2]}} in
-{presets}
-        esac
-    elif [[ ${{COMP_WORDS[1]}} == completion ]]; then
-        words="bash zsh fish"
-    fi
-    COMPREPLY=($(compgen -W "$words" -- "$word"))
-}}
+FILES = {
+    "bash": """
+_multigen() { _tyro_multigen; [[ -n ${COMPREPLY[*]} ]] || COMPREPLY=(); }
 complete -o default -F _multigen multigen
-"""
-
-ZSH = """\
-(( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit; }}
-autoload -Uz bashcompinit && bashcompinit
-"""
-"""What zsh needs to use the script of bash."""
+""",
+    "zsh": "\n(( compstate[nmatches] )) || _files\n",
+    "fish": "\ncomplete --command multigen --condition 'test (count (commandline -opc)) -gt 1' --force-files\n",
+}
+"""What each script lacks: where it has no word to offer, names of files complete (pictures to upscale, a run to report on)."""
 
 
 def run(args: list[str]) -> None:
@@ -59,54 +37,64 @@ def run(args: list[str]) -> None:
         """Prints the script that completes `multigen` in a shell.
 
         For bash: multigen completion bash > ~/.local/share/bash-completion/completions/multigen. For zsh: multigen completion zsh
-        > ~/.multigen.zsh, and `source ~/.multigen.zsh` in .zshrc. For fish: multigen completion fish >
-        ~/.config/fish/completions/multigen.fish. Print it anew after an update.
+        > _multigen, a file in $fpath. For fish: multigen completion fish > ~/.config/fish/completions/multigen.fish. Print it
+        again after an update.
 
         Args:
             shell: bash, zsh or fish.
         """
-        print(_fish() if shell == "fish" else ("" if shell == "bash" else ZSH) + _bash(), end="")
+        try:
+            _verbs().cli(
+                prog="multigen",
+                args=["--tyro-write-completion", shell, "-"],
+                config=[tyro.conf.OmitArgPrefixes],
+            )
+        except SystemExit as end:  # how tyro ends after it has printed the script
+            if end.code:
+                raise
+        print(FILES[shell], end="")
 
     cli(completion, "multigen completion", args)
 
 
-def options_of(verb: str) -> list[str]:
-    """The options of a verb, by its help; of `train` those that all methods have."""
-    if verb == "train":
-        return [*flags_in(help_of(lambda: cli(Run, "multigen train", ["--help"]))), *TRAIN]
-    return [*flags_in(help_of(lambda: import_module(f"multigen.cli.{verb}").run(["--help"]))), "--traceback"]
+@dataclass(kw_only=True)
+class Training:
+    """Options of every method, those most used. All options of all methods would make a script of a megabyte."""
+
+    data: str = ""
+    out: str = ""
+    config: str = ""
+    resume: str = ""
+    start: Annotated[str, tyro.conf.arg(name="from")] = ""
+    steps: int = 0
+    minutes: float = 0
+    seed: int = 0
+    seeds: int = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    skip_bad: bool = False
 
 
-def _bash() -> str:
-    def cases(words: Mapping[str, Iterable[str]]) -> str:
-        return "\n".join(f'            {name}) words="{" ".join(each)}" ;;' for name, each in words.items())
-
-    return BASH.format(
-        verbs=" ".join(VERBS),
-        methods=" ".join(METHODS),
-        options=cases({verb: options_of(verb) for verb in VERBS}),
-        presets=cases({method.name: method.presets for method in METHODS.values()}),
-    )
+@dataclass
+class Nothing:
+    """No options."""
 
 
-def _fish() -> str:
-    lines = []
-
-    def offer(position: str, words: str, rest: str = "") -> None:
-        lines.append(f"complete -c multigen -n '{position}' {words}{rest}")
-
-    for verb, what in VERBS.items():
-        about = what.partition(":")[0].replace("'", "\\'")
-        offer("__fish_is_nth_token 1", f"-f -a {verb}", f" -d '{about}'")
-        names = [f"{'-l' if option.startswith('--') else '-s'} {option.lstrip('-')}" for option in options_of(verb)]
-        offer(f"__fish_seen_subcommand_from {verb}", " ".join(names))
+def _verbs() -> SubcommandApp:
+    """What `multigen` takes, as tyro's subcommands; for tyro, a preset and the name of a shell are subcommands too."""
+    verbs, train = SubcommandApp(), SubcommandApp()
     for method in METHODS.values():
-        offer(
-            "__fish_is_nth_token 2; and __fish_seen_subcommand_from train",
-            f"-f -a {method.name}",
-            f" -d '{method.about}'",
-        )
-        position = f"__fish_is_nth_token 3; and __fish_seen_subcommand_from {method.name}"
-        offer(position, f"-f -a '{' '.join(method.presets)}'")
-    offer("__fish_is_nth_token 2; and __fish_seen_subcommand_from completion", "-f -a 'bash zsh fish'")
-    return "\n".join(lines) + "\n"
+        train.command(name=method.name)(_with_choices(Training, method.presets))
+    for verb in VERBS:
+        if verb == "train":
+            verbs.command(train, name=verb)
+        elif verb == "completion":
+            verbs.command(name=verb)(_with_choices(Nothing, tuple(FILES)))
+        else:
+            verbs.command(name=verb)(function_of(import_module(f"multigen.cli.{verb}").run))
+    return verbs
+
+
+def _with_choices(options: type, words: Sequence[str]) -> type:
+    """Options and, after one of the words if it is given, the same options."""
+    choices = tuple(Annotated[options, tyro.conf.subcommand(word)] for word in words)
+    return make_dataclass("Choices", [("choice", Union[choices])], bases=(options,), kw_only=True)  # noqa: UP007

@@ -1,12 +1,10 @@
-"""`multigen export --model RUN --out FILE.onnx`: a trained generator as an ONNX file, compared with torch's before it is kept."""
+"""`multigen export --model RUN --out FILE.onnx`: a trained network as an ONNX file, which is kept if its output is PyTorch's."""
 
 import contextlib
 import io
-import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from multigen.image.restoration.upscaler import Upscaler
-    from multigen.tasks.synthesis.sampler import Sampler
+    from multigen.tasks.graph import Graph
     from multigen.text.synthesis.writer import Writer
 
 __all__ = ["run"]
@@ -29,29 +27,11 @@ TOLERANCE = 1e-4
 LARGE = 2_000_000_000  # bytes: an ONNX file that holds its weights may have 2 GiB
 
 
-@dataclass(frozen=True)
-class Graph:
-    """What is exported.
-
-    `inputs` maps names to those of their dimensions that may have any size, by position; `example` gives inputs for a size: a
-    batch of so many, with so many pixels or tokens to a side.
-    """
-
-    network: "nn.Module"
-    inputs: Mapping[str, Mapping[int, str]]
-    example: "Callable[[int, int], tuple[Tensor, ...]]"
-    output: str
-    shape: tuple[int | str, ...]
-    """Of the output: numbers, and names of what may have any size."""
-    says: dict[str, str] = field(default_factory=dict)
-    """How to use it: for each input and the output its shape and range, and what else must be known."""
-
-
 def run(args: list[str]) -> None:
-    """Exports a generator."""
+    """Exports a network."""
 
     def export(model: Model, out: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")], code: Code = "") -> None:
-        """Writes a trained generator as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
+        """Writes a trained network as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
         network, such as tokenizers, Griffin-Lim, or the choice of the next token, stays outside.
 
         Args:
@@ -72,14 +52,14 @@ def _export(model: str, out: Path, code: str) -> None:
     except ImportError as error:
         raise ConfigError(f"multigen export: {error.name} is missing; pip install 'multigen[export]'") from error
 
-    from multigen import load
+    from multigen.tasks.loading import load
 
     found = load(model, code)
     with writing(out), _exporting(model, own=bool(code)):
         graph = describe(found)
         out.parent.mkdir(parents=True, exist_ok=True)
         difference = write(graph, out, {**found.origin, **graph.says})
-    print(f"{out}: compared with torch, its output differs by {difference:.1e} at most")
+    print(f"{out}: verified against PyTorch, largest difference of the output {difference:.1e}")
     for name, what in graph.says.items():
         print(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
     fed = ", ".join(f'"{name}": {name}' for name in graph.inputs)
@@ -111,53 +91,17 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------- what is exported
 
 
-def describe(found: Any) -> Graph:
+def describe(found: Any) -> "Graph":
     """The graph of what `multigen.load` gave."""
-    from multigen.image.restoration.upscaler import Upscaler
-    from multigen.tasks.synthesis.sampler import Sampler
-
-    if isinstance(found, Sampler):
-        return _sampler(found)
-    return _upscaler(found) if isinstance(found, Upscaler) else _writer(found)
+    if hasattr(found, "graph"):
+        return found.graph()
+    return _upscaler(found) if hasattr(found, "upscale") else _writer(found)
 
 
-def _sampler(found: "Sampler") -> Graph:
+def _upscaler(found: "Upscaler") -> "Graph":
     import torch
 
-    known = found.choices
-
-    def example(n: int, side: int) -> "tuple[Tensor, ...]":
-        z = found.latents(n)
-        return (z, torch.arange(n) % len(known)) if known else (z,)
-
-    network = found.network.cpu().float()
-    with torch.no_grad():
-        shape = network(*example(1, 0)).shape[1:]
-    output = {3: "image", 2: "sound"}.get(len(shape), "")
-    if not output:
-        raise ValueError(f"it gives {tuple(shape)} an item, expected (channels, height, width) or (channels, samples)")
-    says = {"z": f"float32 (batch, {found.latent}), numbers of a standard normal distribution"}
-    if known:
-        what = f"the classes {json.dumps(known)}" if found.classes else f"clusters, whose shares are {[*found.shares]}"
-        says["label"] = f"int64 (batch,), numbers of {what}"
-    spectral = hasattr(network, "deviation")
-    if spectral:
-        output = "spectrogram"
-        says[output] = (
-            f"float32 (batch, {', '.join(map(str, shape))}) in -1..1; exp(3 * deviation * spectrogram + mean) - 1e-6, by "
-            "frequency, are magnitudes of an STFT (windows of 256 samples every 128) without its highest frequency; Griffin-Lim, "
-            f"which stays outside this file, makes sound of them, {getattr(found, 'rate', 0)} samples a second"
-        )
-        says |= {name: json.dumps(getattr(network, name).flatten().tolist()) for name in ("mean", "deviation")}
-    else:
-        rate = f", {found.rate} samples a second" if hasattr(found, "rate") else ""  # pyright: ignore[reportAttributeAccessIssue]
-        says[output] = f"float32 (batch, {', '.join(map(str, shape))}), -1..1{rate}; clip what lies beyond"
-    inputs = {"z": {0: "batch"}} | ({"label": {0: "batch"}} if known else {})
-    return Graph(network, inputs, example, output, ("batch", *shape), says)
-
-
-def _upscaler(found: "Upscaler") -> Graph:
-    import torch
+    from multigen.tasks.graph import Graph
 
     def example(n: int, side: int) -> "tuple[Tensor, ...]":
         return (torch.rand(n, 3, side + 8, side + 11, generator=torch.Generator().manual_seed(0)),)
@@ -171,8 +115,10 @@ def _upscaler(found: "Upscaler") -> Graph:
     return Graph(found.network.cpu().float(), {"image": names}, example, "large", shape, says)
 
 
-def _writer(found: "Writer") -> Graph:
+def _writer(found: "Writer") -> "Graph":
     import torch
+
+    from multigen.tasks.graph import Graph
 
     class NextToken(torch.nn.Module):
         """tokens (B, T) -> logits (B, T + 1, V): those at t are of token t, the last of the token after them all."""
@@ -205,10 +151,10 @@ def _writer(found: "Writer") -> Graph:
 # ---------------------------------------------------------------------------------------------------- the file
 
 
-def write(graph: Graph, out: Path, says: Mapping[str, Any]) -> float:
-    """Writes the file with metadata, runs it, and returns the largest difference from torch's output on batches of other sizes.
+def write(graph: "Graph", out: Path, says: Mapping[str, Any]) -> float:
+    """Writes the file with metadata, runs it, and returns the largest difference from PyTorch's output on batches of other sizes.
 
-    Raises CheckpointError where it is too large. A file that was not compared to the end is removed.
+    Raises CheckpointError where it is too large. A file that was not verified is removed.
     """
     program = _program(graph)
     try:
@@ -216,7 +162,7 @@ def write(graph: Graph, out: Path, says: Mapping[str, Any]) -> float:
         difference = max(_difference(graph, out, n, side) for n, side in ((1, 1), (3, 9)))
         if not difference <= TOLERANCE:
             raise CheckpointError(
-                f"{out}: its output differs from torch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model "
+                f"{out}: its output differs from PyTorch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model "
                 "with multigen itself"
             )
     except BaseException:
@@ -225,7 +171,7 @@ def write(graph: Graph, out: Path, says: Mapping[str, Any]) -> float:
     return difference
 
 
-def _program(graph: Graph) -> Any:
+def _program(graph: "Graph") -> Any:
     """What torch's exporter makes of the network."""
     import torch
 
@@ -247,7 +193,7 @@ def _program(graph: Graph) -> Any:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keeps quiet what torch's exporter says: warnings about its own future, and graphs that it could not make."""
+    """Suppresses what torch's exporter prints: warnings about its own future, and graphs that it could not make."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -258,7 +204,7 @@ def _silence() -> Iterator[None]:
         logging.disable(before)
 
 
-def _save(program: Any, graph: Graph, out: Path, says: Mapping[str, Any]) -> None:
+def _save(program: Any, graph: "Graph", out: Path, says: Mapping[str, Any]) -> None:
     import onnx
 
     weights = sum(t.numel() * t.element_size() for t in graph.network.state_dict().values())
@@ -277,7 +223,7 @@ def _save(program: Any, graph: Graph, out: Path, says: Mapping[str, Any]) -> Non
     onnx.save(held, out)
 
 
-def _difference(graph: Graph, out: Path, n: int, side: int) -> float:
+def _difference(graph: "Graph", out: Path, n: int, side: int) -> float:
     import numpy as np
     import onnxruntime
     import torch

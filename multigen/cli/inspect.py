@@ -1,15 +1,14 @@
-"""`multigen inspect DATA`: what a folder of pictures, sounds or texts holds, and how one would train on it."""
+"""`multigen inspect DATA`: what a folder of images, sounds or texts holds, and how to train on it."""
 
 from collections import Counter
-from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from multigen.catalogue import DATA
+from multigen.catalogue import DATA, MODALITIES, imported
 from multigen.cli.kinds import kinds_of
 from multigen.cli.output import print_json
-from multigen.console import plain
+from multigen.console import text_table
 from multigen.errors import DataError
 from multigen.runs.options import cli
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+ITEMS = [modality.items for modality in MODALITIES.values()]
 SHOWN = 10  # unreadable files that are listed, without --json
 
 
@@ -25,14 +25,14 @@ def run(args: list[str]) -> None:
     """Inspects data."""
 
     def inspect(data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")], json: bool = False) -> None:
-        """Says what data hold, what is wrong with them, and how one would train on them. Nothing is changed or downloaded.
+        """Describes data: what they hold, what is wrong with them, and how to train on them. Nothing is changed or downloaded.
 
         Args:
-            data: A folder of pictures, sounds or texts, a file, or a name such as digits, drums or fables.
+            data: A folder of images, texts or sounds, a file, or a name such as digits, drums or fables.
             json: Print one JSON object.
         """
         kind, why = _kind(data)
-        found = _inspect(kind, data)
+        found = imported(MODALITIES[kind].inspect)(data)
         found.warnings[:0] = why.get("warnings", [])
         if json:
             print_json(_as_json(data, kind, why["files"], found))
@@ -48,12 +48,12 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
     from multigen.data.locate import NotFound, locate
 
     known = next((d for d in DATA if d.name.split(":")[0] == data.split(":")[0]), None)  # of fables:N and hf:NAME too
-    kind = known.noun.replace("photographs", "pictures") if known else ""
+    kind = known.modality if known else ""
     if known and data == known.name and not known.downloaded:
         return kind, {"files": {}}
     try:
         names = ", ".join(d.name for d in DATA)
-        place = locate(data, f"a folder or file of pictures, sounds or texts, or one of the names {names}")
+        place = locate(data, f"a folder or file of {' or '.join(ITEMS)}, or one of the names {names}")
     except NotFound:
         if known is None:
             raise
@@ -64,22 +64,14 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
     others = counts.pop("other", 0)
     if not counts:
         raise DataError(
-            f"{place}: {others} files, neither pictures nor sounds nor .txt files among them; expected some; check the path"
+            f"{place}: {others} files, none of {' or '.join(ITEMS)} among them; expected some; check the path"
         )
-    kind = max(("pictures", "sounds", "texts"), key=lambda kind: counts[kind])  # of equally many the first
-    rest = [f"{name} {count:,}" for name, count in counts.items() if name != kind]
-    warnings = [f"mixed files; training on {kind} passes over the others: {', '.join(rest)}"] if rest else []
+    kind = max(MODALITIES, key=lambda kind: counts[kind])  # of equally many the first
+    rest = [f"{MODALITIES[name].items} {count:,}" for name, count in counts.items() if name != kind]
+    warnings = (
+        [f"mixed files; training on {MODALITIES[kind].items} skips the others: {', '.join(rest)}"] if rest else []
+    )
     return kind, {"files": suffixes, "warnings": warnings}
-
-
-def _inspect(kind: str, data: str) -> "Inspection":
-    if kind == "pictures":
-        from multigen.image.inspection import inspect_pictures as inspect
-    elif kind == "sounds":
-        from multigen.audio.inspection import inspect_sounds as inspect
-    else:
-        from multigen.text.inspection import inspect_texts as inspect
-    return inspect(data)
 
 
 def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -> dict[str, Any]:
@@ -106,9 +98,9 @@ def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -
 def _print(data: str, kind: str, files: dict[str, int], found: "Inspection") -> None:
     from multigen.data.inspection import listed
 
-    print(f"{data}: {kind}" + (f", by its files: {listed(files)}" if files else ""))
-    facts = [(fact.name.replace("_", " "), fact.text) for fact in found.facts]
-    print(indent(plain([*facts, ("unreadable", str(len(found.unreadable) or "none"))]), "  "))
+    print(f"{data}: {MODALITIES[kind].items}" + (f", by its files: {listed(files)}" if files else ""))
+    facts = [("", fact.name.replace("_", " "), fact.text) for fact in found.facts]
+    print(text_table([*facts, ("", "unreadable", str(len(found.unreadable) or "none"))]))
     for path, reason in found.unreadable[:SHOWN]:
         print(f"    {reason if str(path) in reason else f'{path}: {reason}'}")
     if len(found.unreadable) > SHOWN:

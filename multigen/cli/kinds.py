@@ -1,23 +1,23 @@
-"""What data arguments of the commands mean: pictures, sounds or texts, by the suffixes of files."""
+"""What data arguments of the commands mean: images, sounds or texts, by the suffixes of files."""
 
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from multigen.catalogue import MODALITIES
+
 __all__ = ["kind_of", "kinds_of"]
 
 
 def kind_of(path: Path) -> str:
-    """ "pictures", "sounds", "texts", or "other"."""
-    from multigen.audio.files import SUFFIXES as SOUNDS
-    from multigen.image.files import SUFFIXES as PICTURES
-
+    """The modality of a file, or "other"."""
     suffix = path.suffix.lower()
-    if suffix in (*PICTURES, ".npz") or "-ubyte" in path.name:
-        return "pictures"
-    return "sounds" if suffix in SOUNDS else "texts" if suffix == ".txt" else "other"
+    for modality in MODALITIES.values():
+        if suffix in (*modality.suffixes, *modality.archives) or (modality.names and modality.names in path.name):
+            return modality.name
+    return "other"
 
 
 def kinds_of(paths: Iterable[Path]) -> Counter[str]:
-    """How many files there are of each kind."""
+    """How many files there are of each modality."""
     return Counter(kind_of(path) for path in paths)

@@ -4,11 +4,10 @@ from dataclasses import asdict
 
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
 from multigen.cli.output import print_json
+from multigen.console import text_table
 from multigen.runs.options import cli
 
 __all__ = ["run"]
-
-WHOLE = 10_000  # columns where the output is no terminal: a line is never broken
 
 
 def run(args: list[str]) -> None:
@@ -29,18 +28,14 @@ def run(args: list[str]) -> None:
 
 
 def _print_json() -> None:
-    parts = {"methods": METHODS.values(), "data": DATA, "benchmarks": benchmarks()}
-    print_json({part: [asdict(entry) for entry in entries] for part, entries in parts.items()})
+    shown = ("name", "modality", "task", "about", "presets")
+    methods = [{name: getattr(method, name) for name in shown} for method in METHODS.values()]
+    data = [{"modality": entry.modality, **asdict(entry)} for entry in DATA]
+    print_json({"methods": methods, "data": data, "benchmarks": [asdict(entry) for entry in benchmarks()]})
 
 
 def _print_lines() -> None:
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WHOLE)
-    for title, rows in {
+    for title, lines in {
         "methods: multigen train METHOD [PRESET]": [
             (m.name, m.modality, m.about, " ".join(m.presets)) for m in METHODS.values()
         ],
@@ -52,9 +47,4 @@ def _print_lines() -> None:
             for b in benchmarks()
         ],
     }.items():
-        table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
-        for row in rows:
-            table.add_row("", *row)
-        console.print(title)
-        console.print(table)
-        console.print()
+        print(f"{title}\n{text_table([('', *line) for line in lines])}\n")

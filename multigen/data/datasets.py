@@ -1,4 +1,4 @@
-"""Sets of items held whole in memory, with labels or without: the parts held out for choosing and for testing.
+"""Splits of items held whole in memory, with labels or without: the parts held out for choosing and for testing.
 
 Nothing here knows what the items are: pictures and recordings are divided alike. Which are held out depends on their names
 alone, neither on where the data lie nor on the order of the items.
@@ -15,18 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multigen.console import say
 from multigen.data.folders import NoTestSplit
 from multigen.engine.batches import TensorSource
 from multigen.errors import ConfigError, DataError
 
 __all__ = [
     "ItemSet",
-    "Sets",
+    "Splits",
     "hash_of",
     "numbered",
     "numbered_as",
-    "open_sets",
+    "open_splits",
     "pick",
+    "report_skipped",
     "split_off",
     "split_off_classes",
 ]
@@ -74,17 +76,31 @@ class ItemSet:
         """N names of what each item was cut from; items of one origin are held out together. Here each is its own."""
         return self.names
 
+    def fingerprint(self) -> str:
+        """Hash of the items and their labels."""
+        digest = hashlib.blake2b(digest_size=8)
+        for tensor in (self.items, self.labels):
+            if tensor is not None:
+                digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+
     def to_source(self) -> TensorSource:
         """Batches of `key` (B, ...), and where there are labels "label" (B,) int64."""
         labels = {} if self.labels is None else {"label": self.labels}
         return TensorSource({self.key: self.items, **labels})
 
 
+def report_skipped(data: str, items: ItemSet) -> None:
+    """Says how many files of `data` were skipped, and why the first."""
+    if items.skipped:
+        say(f"{data}: {len(items.skipped)} {items.noun} skipped, the first: {items.skipped[0][1]}")
+
+
 S = TypeVar("S", bound=ItemSet)
 
 
 @dataclass(frozen=True)
-class Sets(Generic[S]):
+class Splits(Generic[S]):
     """Items by their use. `validation` chooses the best checkpoint; `test` serves nothing but the final measurement."""
 
     train: S
@@ -92,8 +108,8 @@ class Sets(Generic[S]):
     test: S
 
 
-def open_sets(c: Any, read: Callable[[str, str, str, S | None], S]) -> Sets[S]:
-    """The three sets of a configuration (`GenerationConfig`): test items as given, brought by the data, or
+def open_splits(c: Any, read: Callable[[str, str, str, S | None], S]) -> Splits[S]:
+    """The three sets of a configuration (`SynthesisConfig`): test items as given, brought by the data, or
     split off.
 
     Args:
@@ -135,9 +151,9 @@ def open_sets(c: Any, read: Callable[[str, str, str, S | None], S]) -> Sets[S]:
     test = numbered_as(test, train.classes)
     hold = min(c.hold, len(train) // 10)
     if hold < 2:
-        return Sets(train, None, test)
+        return Splits(train, None, test)
     train, validation = split_off(train, hold)
-    return Sets(train, validation, test)
+    return Splits(train, validation, test)
 
 
 def split_off(items: S, count: int, seed: int = 0) -> tuple[S, S]:

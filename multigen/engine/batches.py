@@ -7,6 +7,7 @@ made again without those before it.
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from multigen.engine.randomness import key, order, row_generator
 
-__all__ = ["Batch", "Rows", "Source", "Stream", "TensorSource"]
+__all__ = ["Batch", "DataInfo", "Rows", "Source", "Stream", "TensorSource"]
 
 Batch = dict[str, Tensor]
 
@@ -44,6 +45,14 @@ class Source(Protocol):
     def batch(self, rows: Rows) -> Batch:
         """Named tensors whose first dimension is len(rows), on the CPU (or wherever the data lies)."""
         ...
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What opening the training data found out, saved beside the configuration: inference needs it, and a resume compares it."""
+
+    fingerprint: str = ""
+    """Hash of the training data; empty: not compared."""
 
 
 class TensorSource:

@@ -1,12 +1,12 @@
-"""What `Trainer.score` returns: values by row and metric, with their definitions."""
+"""What `Trainer.score` returns, values by row and metric with their definitions; and the run that they are of."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from multigen.console import plain
+from multigen.console import text_table
 
-__all__ = ["Evaluation", "mean_and_std"]
+__all__ = ["Evaluation", "RunInfo", "mean_and_std"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,21 @@ class Evaluation:
         """The rows as plain text, a column a metric."""
         metrics = list(dict.fromkeys(m for row in self.rows.values() for m in row))
         lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
-        return plain(lines, ("", *metrics))
+        return text_table(lines, ("", *metrics))
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run, as the records of it state it."""
+
+    method: str
+    seed: int
+    steps: Mapping[str, int]
+    """Stage -> steps planned."""
+    precision: str
+    """fp32, bf16, ..."""
+    seconds: float
+    """Training time so far, resumes included."""
 
 
 def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from multigen.config import Run, differences
+from multigen.config import Run, differences, differing, read_toml, to_table
 from multigen.console import say
 from multigen.engine import checkpoint, distributed
 from multigen.engine.plan import Stage
@@ -126,15 +126,28 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
     say(f"{run_folder} has no checkpoint yet; starting at its beginning")
 
 
-def check_same(run_folder: Path, method: str, config: Any, run: Run, may_grow: Callable[[int], bool]) -> None:
+def check_same(
+    run_folder: Path, method: str, config: Any, data: Any, run: Run, may_grow: Callable[[int], bool]
+) -> None:
     """Raises ConfigError that lists every setting of a resume that differs from the run's.
 
     `may_grow(steps)` says whether a run that was planned with so many steps may have more.
     """
+    table = read_toml(run_folder / "config.toml")
+    if "version" not in table:
+        raise CheckpointError(
+            f"{run_folder} was trained by multigen 0.1.0, and this version cannot resume its checkpoints; start a new run from "
+            f"its weights: --from {run_folder} --config {run_folder / 'config.toml'}"
+        )
     changed, steps = differences(run_folder / "config.toml", method, config, run)
     if changed and not (steps and may_grow(steps)):
         settings = "; ".join(changed)
         raise ConfigError(f"{run_folder} has other settings; resume with the same or start a new run: {settings}")
+    if other := differing(table.get("data", {}), to_table(data)):
+        raise ConfigError(
+            f"{run_folder} was trained on other data, which differ in {', '.join(other)}; resume with the data it was "
+            "trained on, or start a new run"
+        )
 
 
 def checkpoint_of(state: TrainingState, run_folder: Path, stage: str, which: str) -> Files:
@@ -149,7 +162,7 @@ def start_from(path: str, nets: Mapping[str, nn.Module]) -> None:
     Says which networks have none. Raises CheckpointError where weights do not fit.
     """
     model = find_model(path)
-    found = read_model(model)[2]
+    found = read_model(model).weights
     for folder in checkpoint.saved(model.parent / "checkpoints")[-1:]:
         found = checkpoint.read(folder)[0] | found
     for name in nets.keys() & found.keys():

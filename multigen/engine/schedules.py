@@ -103,7 +103,10 @@ def value_at(schedule: Schedule | tuple[Schedule, ...], progress: float) -> floa
 
 
 def is_constant(schedule: Schedule | tuple[Schedule, ...]) -> bool:
-    """Whether the schedule, or each of several, is a plain number. A function counts as changing, whatever its values."""
+    """Whether the schedule, or each of several, is a plain number, or a line or cosine that ends where it starts. Any other
+    counts as changing, whatever its values."""
     if isinstance(schedule, tuple):
         return all(map(is_constant, schedule))
+    if isinstance(schedule, Linear | Cosine):
+        return schedule.start == schedule.end
     return isinstance(schedule, int | float)

@@ -7,19 +7,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import torch
 from torch import nn
 
 from multigen.config import Run, to_table, write_toml
 from multigen.engine import distributed, saving
-from multigen.engine.batches import Batch, Source
+from multigen.engine.batches import Batch, DataInfo, Source
 from multigen.engine.budget import may_grow, scaled_to
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision
 from multigen.engine.ema import average_like
-from multigen.engine.evaluation import Evaluation
+from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import deferred_interrupts
 from multigen.engine.log import RunLog
 from multigen.engine.loop import Loop
@@ -31,6 +31,7 @@ from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
 from multigen.storage.model_folder import write_model
 from multigen.storage.run_folder import find_run, new_folder
+from multigen.version import __version__
 
 __all__ = ["Trainer"]
 
@@ -46,12 +47,22 @@ class Trainer(Loop, Generic[C]):
 
     name: ClassVar[str]
     """Name of the method, as in `python -m multigen.recipes.<name>`."""
-    noun: ClassVar[str] = "items"
-    """What it is trained on and makes, in the plural; `multigen.catalogue.USES` says how models are used that do."""
+    task: ClassVar[str] = ""
+    """What its models do: a name of `multigen.catalogue.TASKS`."""
+    config_type: ClassVar[type]
+    """Class of its configuration: C."""
     exports: ClassVar[Sequence[str]] = ("G",)
     """Networks that inference needs."""
     budget: ClassVar[Sequence[str]] = ("steps",)
     """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
+    data_info: DataInfo = DataInfo()
+    """What `open_data` found out."""
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            if arguments := [a for a in get_args(base) if isinstance(a, type)]:
+                cls.config_type = arguments[0]
 
     # ---------------------------------------------------------------------------------- what a method states
 
@@ -60,7 +71,7 @@ class Trainer(Loop, Generic[C]):
         raise NotImplementedError
 
     def open_data(self) -> Source:
-        """Training data. Raises DataError with path and remedy."""
+        """Training data; sets `data_info` where there is more to know of them. Raises DataError with path and remedy."""
         raise NotImplementedError
 
     def stages(self) -> list[Stage]:
@@ -123,8 +134,9 @@ class Trainer(Loop, Generic[C]):
             with deferred_interrupts() as asked:
                 self._train(asked, time.monotonic() - self.state.scalars["seconds"])
             if distributed.rank() == 0:
+                data = to_table(self.data_info)
                 weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
-                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts())
+                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
         except BaseException as error:
             self._call("on_error", error)
@@ -183,12 +195,13 @@ class Trainer(Loop, Generic[C]):
         """Restores the run to resume; writes the configuration, resolved, into the folder."""
         fixed = self.run.resolved(self.device.type, self.precision)
         if self.run.resume:
-            saving.check_same(folder, self.name, self.config, fixed, self._may_grow)
+            saving.check_same(folder, self.name, self.config, self.data_info, fixed, self._may_grow)
             saving.resume(self.state, folder, self.plan, self.enter)
         distributed.barrier()
         if distributed.rank() == 0:
             (folder / "previews").mkdir(parents=True, exist_ok=True)
-            table = {**self.about(), "config": to_table(self.config), "run": to_table(fixed)}
+            table = {**self.about(), "config": to_table(self.config), "data": to_table(self.data_info)}
+            table["run"] = to_table(fixed)
             write_toml(folder / "config.toml", table)
         return folder
 
@@ -202,7 +215,23 @@ class Trainer(Loop, Generic[C]):
 
         return may_grow(self.config, steps, plan_of, self.spec, self.averaged())
 
-    def about(self) -> dict[str, str]:
-        """What config.toml says of the method: its name, the first line of its file, and what it makes."""
+    def items(self) -> int:
+        """Number of training items, as people count them."""
+        return len(self.data)
+
+    def about(self) -> dict[str, Any]:
+        """What config.toml says of the run besides its settings; `title` is the first line of the method's file."""
         doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None)
-        return {"recipe": self.name, "title": (doc or "").strip().partition("\n")[0], "makes": self.noun}
+        return {
+            "version": __version__,
+            "recipe": self.name,
+            "title": (doc or "").strip().partition("\n")[0],
+            "task": self.task,
+            "items": self.items(),
+            "parameters": sum(p.numel() for name in self.exports for p in self.nets[name].parameters()),
+        }
+
+    def run_info(self) -> RunInfo:
+        """What records state of this run."""
+        steps = {stage.name: stage.steps for stage in self.plan}
+        return RunInfo(self.name, self.run.seed, steps, self.precision, self.state.scalars["seconds"])

@@ -1,4 +1,4 @@
-"""Sets of small pictures for training generators, each held whole as one uint8 tensor.
+"""Splits of small pictures for training generators, each held whole as one uint8 tensor.
 
 They come from scikit-learn's digits, the IDX files of MNIST, CIFAR-10, .npz files, or folders of picture files, with labels or
 without. All pictures of a set are cut to the square in their middle and resized, antialiased (Pillow's LANCZOS), to one size.
@@ -6,13 +6,12 @@ without. All pictures of a set are cut to the square in their middle and resized
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from multigen.data import datasets as sets
 from multigen.data.datasets import ItemSet, numbered, split_off
 from multigen.data.folders import file_classes, split_folder
 from multigen.data.locate import NotFound, locate
@@ -23,7 +22,7 @@ from multigen.image.files import find_images, is_grey, read_image, to_picture
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["ImageSet", "open_images", "open_sets"]
+__all__ = ["ImageSet", "open_images"]
 
 DIGITS_TEST = 359  # of scikit-learn's 1,797 digits: a fifth
 FETCH = {"mnist": fetch_mnist, "cifar10": fetch_cifar10}
@@ -34,7 +33,7 @@ EXPECTED = "a folder of pictures, an .npz file, or digits, mnist or cifar10"
 class ImageSet(ItemSet):
     """Pictures of one size, uint8 (N, C, size, size), C being 1 (grey) or 3 (RGB)."""
 
-    noun: ClassVar[str] = "pictures"
+    noun: ClassVar[str] = "images"
     key: ClassVar[str] = "image"
 
     @property
@@ -90,16 +89,6 @@ def open_images(
     if labels not in ("", "none"):
         raise ConfigError(f"labels {labels!r}: {data} holds no picture files; leave labels empty, or say none")
     return replace(images, labels=None, classes=()) if labels == "none" else images
-
-
-def open_sets(c: Any) -> sets.Sets[ImageSet]:
-    """The pictures of a configuration (`multigen.image.synthesis.base.PictureConfig`) by their use."""
-
-    def read(data: str, split: str, labels: str, like: ImageSet | None) -> ImageSet:
-        channels = c.channels if like is None else like.images.shape[1]
-        return open_images(data, c.size, split=split, channels=channels, labels=labels, skip_bad=c.skip_bad)
-
-    return sets.open_sets(c, read)
 
 
 def _place(data: str) -> Path:

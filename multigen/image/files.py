@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multigen.catalogue import MODALITIES
 from multigen.data.folders import find_files
 from multigen.data.locate import in_package, locate
 from multigen.errors import ConfigError, DataError
@@ -38,7 +39,7 @@ __all__ = [
     "to_picture",
 ]
 
-SUFFIXES = (".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = MODALITIES["image"].suffixes
 """What `find_images` takes for a picture, in upper or lower case."""
 
 EMBEDDED = {

@@ -29,7 +29,7 @@ from multigen.errors import DataError
 from multigen.image.arrays import digits, read_arrays
 from multigen.image.files import embedded_photos, find_images, open_photos, open_picture, read_image, to_picture
 
-__all__ = ["inspect_pictures"]
+__all__ = ["inspect_images"]
 
 EMBEDDED = {"embedded": "train", "embedded-held-out": "held_out"}
 SMALL = 16  # pixels: side of the thumbnails that are compared
@@ -60,7 +60,7 @@ class _Look:
         return min(self.height, self.width)
 
 
-def inspect_pictures(data: str) -> Inspection:
+def inspect_images(data: str) -> Inspection:
     """Sizes, colours, classes, duplicates and damage of what `open_images` and `open_photos` take; nothing is downloaded.
 
     Every file is decoded once, JPEGs at an eighth of their size, since only that shows damage.

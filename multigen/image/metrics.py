@@ -13,7 +13,7 @@ from torch import Tensor
 from multigen.engine.distributed import all_sum
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["DEFINITIONS", "ImageScores", "psnr_rgb", "psnr_y", "rgb_to_y", "ssim_rgb", "ssim_y"]
+__all__ = ["DEFINITIONS", "ImageScores", "psnr_y", "rgb_to_y", "ssim_y"]
 
 WINDOW, SIGMA = 11, 1.5  # SSIM's Gaussian: width and standard deviation, pixels
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -23,10 +23,6 @@ DEFINITIONS = {
     "borders as wide as the scale left out; mean over pictures.",
     "ssim_y": "SSIM (Gaussian window 11x11, sigma 1.5, whole windows only, data range 255) between the luma channels "
     "(BT.601, 16..235, unrounded) of 8-bit RGB pictures, borders as wide as the scale left out; mean over pictures.",
-    "psnr_rgb": "PSNR in dB (peak 255) of the mean squared error over R, G and B of 8-bit pictures, borders as wide as "
-    "the scale left out; mean over pictures.",
-    "ssim_rgb": "SSIM (Gaussian window 11x11, sigma 1.5, whole windows only, data range 255), mean of R, G and B of "
-    "8-bit pictures, borders as wide as the scale left out; mean over pictures.",
 }
 """Metric name -> what exactly it measures, for reports (with `border` equal to the scale, as is customary)."""
 
@@ -45,7 +41,7 @@ def psnr_y(prediction: Tensor, target: Tensor, border: int) -> Tensor:
         border: pixels left out at each side; the customary value is the scale.
 
     Returns:
-        float64, (B,) or () for a single picture. (So do the three functions below.)
+        float64, (B,) or () for a single picture. (So does `ssim_y`.)
 
     Raises:
         DataError: the pictures differ in size, are not 8-bit RGB, or are too small for the border (and SSIM's window).
@@ -58,21 +54,9 @@ def ssim_y(prediction: Tensor, target: Tensor, border: int) -> Tensor:
     return _ssim(*(rgb_to_y(x) for x in _cropped(prediction, target, border, least=WINDOW)))
 
 
-def psnr_rgb(prediction: Tensor, target: Tensor, border: int) -> Tensor:
-    """Peak signal-to-noise ratio over the three channels together, dB; arguments and result as for `psnr_y`."""
-    return _psnr(*(x.double() for x in _cropped(prediction, target, border)))
-
-
-def ssim_rgb(prediction: Tensor, target: Tensor, border: int) -> Tensor:
-    """Mean structural similarity of the three channels, at most 1; arguments and result as for `psnr_y`."""
-    return _ssim(*(x.double() for x in _cropped(prediction, target, border, least=WINDOW)))
-
-
 METRICS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
     "psnr_y": psnr_y,
     "ssim_y": ssim_y,
-    "psnr_rgb": psnr_rgb,
-    "ssim_rgb": ssim_rgb,
 }
 
 

@@ -1,35 +1,36 @@
-"""Regularisers of the discriminator: gradient penalties, LeCam, weight clipping. Their weights belong to the caller.
+"""Regularisers of the discriminator: gradient penalties and weight clipping. Their weights belong to the caller.
 
 Gradient penalties always compute in float32 (float64 stays float64) with autocast off. They differentiate the critic
 twice: one compiled by `torch.compile` is taken in its raw form, for compiled graphs have no second derivative. A
-function that only *calls* a compiled module cannot be seen through; let it call the raw one.
+function that only *calls* a compiled module cannot be seen through; let it call the raw one. A conditional critic is
+called with its labels.
 
 The gradient of a sample is taken as that of the sum of all outputs, so the critic must not mix samples (no batch
-normalisation), and a critic of patches counts as the sum over its patches. Like all terms, a penalty is the mean over
-this rank's samples.
+normalisation). Like all terms, a penalty is the mean over this rank's samples.
 """
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 from multigen.errors import ConfigError
-from multigen.losses.adversarial import at_least_float32, global_means
+from multigen.losses.adversarial import at_least_float32
 
-__all__ = ["clip_weights_", "lecam", "r1", "r2", "scores_and_r1", "update_lecam", "wgan_gp"]
+__all__ = ["clip_weights_", "r1", "r2", "scores_and_r1", "wgan_gp"]
 
-Critic = Callable[[Tensor], Tensor]
+Critic = Callable[..., Tensor]
+"""samples (B, ...), and labels (B,) if any -> scores (B, ...)."""
 
 
-def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, label: Tensor | None = None) -> Tensor:
     """E[(|grad D(x^)| - 1)^2] at x^ = mix * real + (1 - mix) * fake; Gulrajani et al. 2017, arXiv:1704.00028, eq. 3.
 
-    The norm is that of a whole sample, over all its dimensions. Without the weight lambda (10 in the paper).
+    The norm is that of a whole sample, over all its dimensions. Several scores of a sample count as their mean, as in the
+    loss. Without the weight lambda (10 in the paper).
 
     Args:
-        critic: (B, ...) -> scores of any shape (B, ...); a module or any function.
+        critic: (B, ...), and `label` if given -> scores of any shape (B, ...); a module or any function.
         real, fake: samples (B, ...) of one shape; detached here.
         mix: uniform in 0..1, one number a sample: (B, 1, ..., 1), with as many dimensions as `real`.
 
@@ -42,69 +43,41 @@ def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
             "expected real and fake of one shape (B, ...) and mix (B, 1, ..., 1) with as many dimensions"
         )
     real, fake, mix = (at_least_float32(x) for x in (real, fake, mix))
-    norm = _scores_and_gradient(critic, mix * real + (1 - mix) * fake)[1].norm(dim=1)  # (B,)
+    scores, gradient = _scores_and_gradient(critic, mix * real + (1 - mix) * fake, label)
+    norm = gradient.norm(dim=1) * (len(scores) / scores.numel())  # (B,)
     return (norm - 1).square().mean()
 
 
-def r1(critic: Critic, real: Tensor) -> Tensor:
+def r1(critic: Critic, real: Tensor, label: Tensor | None = None) -> Tensor:
     """1/2 E[|grad D(x)|^2] on real samples (B, ...); Mescheder et al. 2018, arXiv:1801.04406, section 4.1.
 
-    The 1/2 is included and gamma is not: multiply by gamma as papers state it.
+    Several scores of a sample count as their sum. The 1/2 is included and gamma is not: multiply by gamma as papers state it.
     """
-    return scores_and_r1(critic, real)[1]
+    return scores_and_r1(critic, real, label)[1]
 
 
-def scores_and_r1(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+def scores_and_r1(critic: Critic, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The critic's scores of samples (B, ...), and `r1` at them, of one and the same pass.
 
     For losses that need both at each step: a pass less than on their own, and the scores are in float32 too.
     """
-    scores, gradient = _scores_and_gradient(critic, x)
+    scores, gradient = _scores_and_gradient(critic, x, label)
     return scores, gradient.square().sum(dim=1).mean() / 2
 
 
-def r2(critic: Critic, fake: Tensor) -> Tensor:
+def r2(critic: Critic, fake: Tensor, label: Tensor | None = None) -> Tensor:
     """1/2 E[|grad D(G(z))|^2] on generated samples (B, ...), detached here; as `r1`, from the same section."""
-    return r1(critic, fake)
+    return r1(critic, fake, label)
 
 
-def _scores_and_gradient(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+def _scores_and_gradient(critic: Critic, x: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
     """Scores, and the gradient of the critic at each sample, flat (B, N), itself differentiable in the critic's parameters."""
     critic = getattr(critic, "_orig_mod", critic)  # the raw module within a compiled one
     x = at_least_float32(x.detach()).requires_grad_()
     with torch.autocast(x.device.type, enabled=False):
-        scores = critic(x)
+        scores = critic(x) if label is None else critic(x, label)
         (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
     return scores, gradient.flatten(1)
-
-
-def lecam(real_logits: Tensor, fake_logits: Tensor, state: dict[str, Tensor]) -> Tensor:
-    """E[max(0, D(x) - a_fake)^2] + E[max(0, a_real - D(G(z)))^2]; LeCam, Tseng et al. 2021, arXiv:2104.03310.
-
-    The averages a_real, a_fake come from `update_lecam`. Each side is penalised only where it lies beyond the average
-    of the other, as in the authors' code; the paper's equation has no max. Logits have any shape (B, ...).
-
-    Raises:
-        ValueError: `state` holds no averages yet.
-    """
-    if "lecam_real" not in state or "lecam_fake" not in state:
-        raise ValueError(f"lecam_real and lecam_fake are not in state {sorted(state)}: call update_lecam before lecam")
-    real_excess = relu(at_least_float32(real_logits) - state["lecam_fake"])
-    fake_excess = relu(state["lecam_real"] - at_least_float32(fake_logits))
-    return real_excess.square().mean() + fake_excess.square().mean()
-
-
-@torch.no_grad()
-def update_lecam(state: dict[str, Tensor], real_logits: Tensor, fake_logits: Tensor, decay: float = 0.99) -> None:
-    """Moves state["lecam_real"] and state["lecam_fake"] (0-d) by a share 1 - decay towards the means over all ranks.
-
-    The first call creates them as the means themselves. A mean that is not finite is passed over: the engine drops the
-    step it comes from, but an average would remember it for ever.
-    """
-    means = global_means(at_least_float32(real_logits), at_least_float32(fake_logits))
-    for name, mean in zip(("lecam_real", "lecam_fake"), means, strict=True):
-        average = state.get(name, mean)
-        state[name] = torch.where(mean.isfinite(), average.lerp(mean, 1 - decay), average)
 
 
 @torch.no_grad()

@@ -1,9 +1,4 @@
-"""Pictures from noise: trains DCGAN and says how its samples compare with real pictures.
-
-python -m multigen.recipes.dcgan                           # embedded digits, minutes on a laptop
-python -m multigen.recipes.dcgan --conditional             # learns the classes too
-python -m multigen.recipes.dcgan default --data photos/    # your own pictures
-"""
+"""`python -m multigen.recipes.dcgan [PRESET] [FLAGS]`: trains multigen.image.synthesis.dcgan."""
 
 from multigen.image.synthesis.dcgan import PRESETS, DCGANTrainer
 from multigen.runs.runner import main

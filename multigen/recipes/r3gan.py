@@ -1,8 +1,4 @@
-"""Pictures from noise: trains R3GAN and says how its samples compare with real pictures.
-
-python -m multigen.recipes.r3gan                           # embedded digits, minutes on a laptop
-python -m multigen.recipes.r3gan default --data photos/    # your own pictures
-"""
+"""`python -m multigen.recipes.r3gan [PRESET] [FLAGS]`: trains multigen.image.synthesis.r3gan."""
 
 from multigen.image.synthesis.r3gan import PRESETS, R3GANTrainer
 from multigen.runs.runner import main

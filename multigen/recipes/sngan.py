@@ -1,8 +1,4 @@
-"""Pictures from noise: trains SNGAN and says how its samples compare with real pictures.
-
-python -m multigen.recipes.sngan                           # embedded digits, minutes on a laptop
-python -m multigen.recipes.sngan default --data photos/    # your own pictures
-"""
+"""`python -m multigen.recipes.sngan [PRESET] [FLAGS]`: trains multigen.image.synthesis.sngan."""
 
 from multigen.image.synthesis.sngan import PRESETS, SNGANTrainer
 from multigen.runs.runner import main

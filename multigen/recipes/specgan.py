@@ -1,8 +1,4 @@
-"""Sounds from noise: trains SpecGAN and says how its samples compare with real recordings.
-
-python -m multigen.recipes.specgan                           # embedded drum machine, minutes on a laptop
-python -m multigen.recipes.specgan default --data sounds/    # your own recordings
-"""
+"""`python -m multigen.recipes.specgan [PRESET] [FLAGS]`: trains multigen.audio.synthesis.specgan."""
 
 from multigen.audio.synthesis.specgan import PRESETS, SpecGANTrainer
 from multigen.runs.runner import main

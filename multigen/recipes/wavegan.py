@@ -1,8 +1,4 @@
-"""Sounds from noise: trains WaveGAN and says how its samples compare with real recordings.
-
-python -m multigen.recipes.wavegan                           # embedded drum machine, minutes on a laptop
-python -m multigen.recipes.wavegan default --data sounds/    # your own recordings
-"""
+"""`python -m multigen.recipes.wavegan [PRESET] [FLAGS]`: trains multigen.audio.synthesis.wavegan."""
 
 from multigen.audio.synthesis.wavegan import PRESETS, WaveGANTrainer
 from multigen.runs.runner import main

@@ -1,8 +1,4 @@
-"""Pictures from noise: trains a Wasserstein GAN and says how its samples compare with real pictures.
-
-python -m multigen.recipes.wgan                           # embedded digits, minutes on a laptop
-python -m multigen.recipes.wgan default --data photos/    # your own pictures
-"""
+"""`python -m multigen.recipes.wgan [PRESET] [FLAGS]`: trains multigen.image.synthesis.wgan."""
 
 from multigen.image.synthesis.wgan import PRESETS, WGANTrainer
 from multigen.runs.runner import main

@@ -1,24 +1,23 @@
-"""The model card: README.md of a model folder, written from the run, with the front matter that the Hugging Face hub reads."""
+"""The model card: README.md of a model folder, written from the run's folder, with the front matter that the hub reads."""
 
+import datetime
 import json
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from multigen.catalogue import METHODS, USES, Use
 from multigen.console import markdown
 from multigen.engine.callbacks import Callback
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
 from multigen.metrics.names import swept
-from multigen.runs.record import record
+from multigen.runs.facts import Facts, gather
+from multigen.runs.record import beginning, record
+from multigen.runs.usage import own_file, python_lines, shell_line
 from multigen.storage.files import write_json, write_whole
-from multigen.version import __version__
-
-if TYPE_CHECKING:
-    from multigen.engine.trainer import Trainer
 
 __all__ = ["Card", "card"]
 
@@ -28,41 +27,49 @@ LICENSES = re.compile(
 )
 """Names of licences that the hub knows; any other is called `other` there, with its own name beside it."""
 NEARER, FARTHER = 0.8, 1.5
-"""Shares of the floor below and above which `memorisation` is said to be near to the training items, or far from them."""
+"""Shares of the baseline below and above which `memorisation` is said to be near to the training items, or far from them."""
 TAIL = "; features: "
-"""Where the definition of a figure goes on as those of the others do."""
+"""Where the definition of a metric continues as those of the others do."""
 
-
-def card(trainer: "Trainer") -> dict[str, str]:
-    """The card as a file of the model folder: {"README.md": text}. Figures are in it once `trainer.evaluation` is there."""
-    evaluation = getattr(trainer, "evaluation", Evaluation())
-    use, config = USES.get(trainer.noun, Use()), trainer.config
-    does = f"{use.does}, trained" if use.does else "trained"
-    parts = [
-        _front_matter(trainer, use),
-        f"# {trainer.name} of {escaped(_data(config))}",
-        f"{does.capitalize()} with multigen {__version__}. {escaped(trainer.about()['title'])}".strip(),
-        f"## Data\n\n{_about_data(trainer)}",
-        f"## Training\n\n{_about_training(trainer, record(evaluation, [trainer]))}",
-        f"## Figures\n\n{_figures(evaluation, _row(trainer, evaluation))}",
-        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(trainer, evaluation, use)),
-        f"## Use\n\n{_use(trainer.name, config, use)}",
-    ]
-    return {"README.md": "\n\n".join(parts) + "\n"}
+Rows = Mapping[str, Mapping[str, float]]
 
 
 class Card(Callback):
-    """Writes the card into the model folder, `evaluation.json` beside it, and completes the card by what was measured."""
+    """Writes the model card when training has ended; `evaluation.json` and the card again when the model was measured."""
 
     def on_end(self, trainer: Any) -> None:
-        folder = trainer.folder / "model"
-        for name, text in card(trainer).items() if rank() == 0 and folder.is_dir() else ():
-            write_whole(folder / name, text)
+        if rank() == 0:
+            facts = gather(trainer.folder, measured=False)
+            if not facts.began:  # trained from Python: the folder has no log of when and where
+                facts = replace(facts, began=[{"step": 0, "began": beginning(trainer.run_info())}])
+            _write(facts)
 
     def on_evaluation(self, trainer: Any, evaluation: Evaluation) -> None:
         if rank() == 0:
-            write_json(trainer.folder / "evaluation.json", record(evaluation, [trainer]))
-        self.on_end(trainer)
+            write_json(trainer.folder / "evaluation.json", record(evaluation, [trainer.run_info()]))
+            _write(gather(trainer.folder))
+
+
+def _write(facts: Facts) -> None:
+    if (folder := facts.folder / "model").is_dir():
+        write_whole(folder / "README.md", card(facts))
+
+
+def card(facts: Facts) -> str:
+    """The card of a run, as Markdown; with its metrics once it was measured."""
+    does = f"{facts.use.does}, trained" if facts.use else "trained"
+    by = f"multigen {facts.version}".strip()
+    parts = [
+        _front_matter(facts),
+        f"# {facts.recipe} of {escaped(_data(facts))}",
+        f"{does.capitalize()} with {by}. {escaped(facts.title)}".strip(),
+        f"## Data\n\n{_about_data(facts)}",
+        f"## Training\n\n{_about_training(facts)}",
+        f"## Figures\n\n{_figures(facts)}",
+        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(facts)),
+        f"## Use\n\n{_use(facts)}",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 # ---------------------------------------------------------------------------------------------------- users' words
@@ -90,98 +97,104 @@ def sentence(text: str) -> str:
 # ---------------------------------------------------------------------------------------------------- parts
 
 
-def _front_matter(trainer: "Trainer", use: Use) -> str:
-    license = plain(trainer.run.data_license)
+def _front_matter(facts: Facts) -> str:
+    license = plain(_license(facts))
     known = license.lower() if LICENSES.fullmatch(license.lower()) else "other" if license else "unknown"
-    conditional = getattr(trainer.config, "conditional", False)
     fields: dict[str, Any] = {"license": known}
     fields |= {"license_name": license} if known == "other" else {}
     fields |= {"library_name": "multigen"}
-    fields |= {"pipeline_tag": use.task} if use.task and not conditional else {}
-    fields["tags"] = list(dict.fromkeys(["multigen", "gan", trainer.name, *([use.tag] if use.tag else [])]))
+    fields |= (
+        {"pipeline_tag": facts.use.pipeline}
+        if facts.use and facts.use.pipeline and not facts.setting("conditional", False)
+        else {}
+    )
+    fields["tags"] = list(dict.fromkeys(["multigen", "gan", facts.recipe, *([facts.use.tag] if facts.use else [])]))
     # JSON is YAML; in it no text can end its own line.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
     return "\n".join(["---", *lines, "---"])
 
 
-def _data(config: Any) -> str:
+def _license(facts: Facts) -> str:
+    return str(facts.run.get("data_license", ""))
+
+
+def _data(facts: Facts) -> str:
     """Name of the training data, without the folders in which it lies."""
-    data = getattr(config, "data", "")
+    data = facts.setting("data", "")
     return data if data.startswith("hf:") and not Path(data[3:]).is_absolute() else Path(data).name or "unnamed data"
 
 
-def _count(trainer: "Trainer") -> int:
-    """Training items; photographs, where items are crops of them."""
-    return len(getattr(trainer.data, "photos", trainer.data))
+def _classes(facts: Facts) -> list[str]:
+    return [str(name) for name in facts.setting("classes", [])]
 
 
-def _asked(config: Any) -> tuple[str, ...]:
-    """Classes that can be asked for."""
-    return getattr(config, "classes", ()) if getattr(config, "conditional", False) else ()
-
-
-def _about_data(trainer: "Trainer") -> str:
-    classes: tuple[str, ...] = getattr(trainer.config, "classes", ())
+def _about_data(facts: Facts) -> str:
+    classes, noun = _classes(facts), facts.items_name
     shown = ", ".join(map(code, classes[:20])) + (", ..." if len(classes) > 20 else "")
-    use = "one can be asked for" if _asked(trainer.config) else "the model was not told of them"
+    use = "one can be asked for" if facts.setting("conditional", False) else "the model was not told of them"
+    trained_on = f"Training {noun}" if facts.items is None else f"{facts.items:,} training {noun}"
     lines = [
-        f"{_count(trainer):,} training {trainer.noun}: {escaped(_data(trainer.config))}.",
+        f"{trained_on}: {escaped(_data(facts))}.",
         *([f"{len(classes)} classes ({use}): {shown}."] if classes else []),
-        f"Licence of the data, as given by whoever trained the model: {escaped(trainer.run.data_license) or 'not stated'}.",
+        f"Licence of the data, as given by whoever trained the model: {escaped(_license(facts)) or 'not stated'}.",
     ]
     return "\n".join(lines)
 
 
-def _about_training(trainer: "Trainer", facts: Mapping[str, Any]) -> str:
-    size = sum(t.numel() for name in trainer.exports for t in trainer.nets[name].parameters())
-    batch = trainer.config.batch  # pyright: ignore[reportAttributeAccessIssue]
+def _about_training(facts: Facts) -> str:
+    known = (facts.began[-1]["began"] if facts.began else {}) | facts.evaluation
+    steps, batch = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
     rows = {
-        "method": trainer.name,
-        "parameters": f"{size:,}",
-        "steps": ", ".join(f"{stage} {steps:,}" for stage, steps in facts["steps"].items()) + f"; batches of {batch}",
-        "seed": facts["seed"],
-        "time": f"{facts['seconds']:,.0f} s",
-        "machine": escaped(facts["machine"]),
-        "commit": facts["commit"],
-        "date": facts["date"],
+        "method": facts.recipe,
+        "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
+        "steps": "; ".join([steps, *([f"batches of {batch}"] if batch else [])]),
+        "seed": facts.run.get("seed"),
+        "time": f"{facts.seconds:,.0f} s",
+        "machine": escaped(str(known["machine"])) if "machine" in known else None,
+        "commit": known.get("commit"),
+        "date": known.get("date") or datetime.date.fromtimestamp(facts.written).isoformat(),
     }
-    table = markdown([(name, str(value)) for name, value in rows.items()], ("", ""))
+    table = markdown([(name, str(value)) for name, value in rows.items() if value is not None], ("", ""))
     return f"{table}\n\nAll settings stand in `config.json`."
 
 
-def _row(trainer: "Trainer", evaluation: Evaluation) -> str:
-    """The row of the evaluation that has this model's figures."""
-    stage = trainer.plan[-1].name
-    return f"{stage}/best" if f"{stage}/best" in evaluation.rows else f"{stage}/last"
+def _row(facts: Facts) -> str:
+    """The row of the evaluation that is of this model."""
+    stage = next(reversed(facts.planned), "")
+    return f"{stage}/best" if f"{stage}/best" in _rows(facts) else f"{stage}/last"
 
 
-def _figures(evaluation: Evaluation, this: str) -> str:
+def _rows(facts: Facts) -> Rows:
+    return facts.evaluation.get("rows", {})
+
+
+def _figures(facts: Facts) -> str:
     """A column for each row of the evaluation, but those at other temperatures; definitions and remarks below."""
-    rows = {name: row for name, row in evaluation.rows.items() if not swept(name)}
+    rows = {name: row for name, row in _rows(facts).items() if not swept(name)}
     if not rows:
         return "Not measured yet."
     metrics = dict.fromkeys(m for row in rows.values() for m in row)
     figures = [(code(m), *(f"{row[m]:.4g}" if m in row else "" for row in rows.values())) for m in metrics]
     lines = [
-        f"This model is the column {code(this)}. The others are other moments of the run and floors, such as real data, beside "
-        "which its figures are to be read.\n",
+        f"This model is the column {code(_row(facts))}. The others are other moments of the run and floors, such as real data, "
+        "beside which its figures are to be read.\n",
         markdown(figures, ("", *map(code, rows))),
     ]
-    parted = {m: text.partition(TAIL) for m, text in evaluation.definitions.items()}
+    parted = {m: text.partition(TAIL) for m, text in facts.evaluation.get("definitions", {}).items()}
     lines += ["", *(f"- {code(m)}: {sentence(head)}" for m, (head, _, _) in parted.items())]
     lines += [f"- Features: {sentence(tail)}" for tail in dict.fromkeys(t for _, _, t in parted.values() if t)]
-    lines += [f"- {escaped(what.capitalize())}: {sentence(text)}" for what, text in evaluation.remarks.items()]
+    remarks = facts.evaluation.get("remarks", {})
+    lines += [f"- {escaped(what.capitalize())}: {sentence(text)}" for what, text in remarks.items()]
     return "\n".join(lines)
 
 
-def _limits(trainer: "Trainer", evaluation: Evaluation, use: Use) -> list[str]:
-    """What the model cannot do, by its kind, its figures and its training."""
-    found, real = evaluation.rows.get(_row(trainer, evaluation), {}), evaluation.rows.get("real", {})
-    noun, classes = trainer.noun, len(getattr(trainer.config, "classes", ()))
-    lines = [
-        f"It has learned from the {_count(trainer):,} {noun} above and nothing else, and has their gaps and biases."
-    ]
-    lines += [use.limit] if use.limit else []
+def _limits(facts: Facts) -> list[str]:
+    """What the model cannot do, by its task, its metrics and its training."""
+    found, real = _rows(facts).get(_row(facts), {}), _rows(facts).get("real", {})
+    noun, classes = facts.items_name, len(_classes(facts))
+    count = noun if facts.items is None else f"{facts.items:,} {noun}"
+    lines = [f"It has learned from the {count} above and nothing else, and has their gaps and biases."]
+    lines += [facts.use.limit] if facts.use else []
     if "memorisation" in found:
         lines.append(_nearness(found["memorisation"], real.get("memorisation", 1.0), noun))
     if "copied" in found:
@@ -194,14 +207,12 @@ def _limits(trainer: "Trainer", evaluation: Evaluation, use: Use) -> list[str]:
         lines.append(
             f"Asked for a class, it makes one that is recognised as such in {found['as_asked']:.0%} of the cases."
         )
-    if trainer.state.scalars.get("control/collapse", 0) < 0:
+    if facts.collapsed:
         lines.append(
             "In training the generator collapsed: its samples became alike. The run's `metrics.jsonl` says when."
         )
-    if returns := trainer.state.scalars["attempt"]:
-        lines.append(
-            f"In training the run went back {returns} times to an earlier checkpoint. The run's `metrics.jsonl` says why."
-        )
+    if facts.rollbacks:
+        lines.append(f"In training gradients were not finite, and the run went back {facts.rollbacks} times.")
     return lines
 
 
@@ -215,11 +226,11 @@ def _nearness(memorisation: float, floor: float, noun: str) -> str:
     return f"Its samples lie {where} unseen ones (memorisation {memorisation:.2f}, of unseen ones {floor:.2f}): {so}."
 
 
-def _use(method: str, config: Any, use: Use) -> str:
-    code = "" if method in METHODS else f"{method}.py"  # a file of the user's own, which loading takes
-    classes, shell = _asked(config), use.shell("MODEL", code)
+def _use(facts: Facts) -> str:
+    file = Path(own_file(facts)).name
+    shell, classes = shell_line(facts, "MODEL", file), _classes(facts) if facts.setting("conditional", False) else []
     asked = f" --class {shlex.quote(plain(classes[0]))}" if classes and shell else ""
-    blocks = {"bash": f"{shell}{asked}", "python": use.lines("MODEL", code)}
+    blocks = {"bash": f"{shell}{asked}", "python": python_lines(facts, "MODEL", file)}
     # Three backticks in a class's name would end the block.
     shown = [f"```{language}\n{text.replace('```', '')}\n```" for language, text in blocks.items() if text]
     return "\n\n".join(["MODEL is this folder, or `hf:OWNER/NAME` where it lies on the Hugging Face hub.", *shown])

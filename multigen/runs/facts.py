@@ -1,14 +1,15 @@
-"""What a run's folder says. Whatever is missing or torn, as in a run that was killed, is left out."""
+"""What a run's folder says. Whatever is missing or damaged, as in a run that was killed, is left out."""
 
 import datetime
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from multigen.catalogue import METHODS
+from multigen.catalogue import METHODS, TASKS, Task
 from multigen.config import read_toml
 from multigen.errors import ConfigError
 from multigen.storage.files import from_json, read_log, standing, unsealed
+from multigen.storage.older import task_of_0_1
 
 __all__ = ["Curve", "Facts", "Stage", "gather", "when"]
 
@@ -16,6 +17,7 @@ Curve = list[tuple[float, float]]
 """(step, value), by step; a value that was not finite is there as NaN."""
 
 
+T = TypeVar("T")
 MOST = 1 << 52
 """More steps or seconds than a run can have; below it every whole number is a float too."""
 
@@ -43,10 +45,18 @@ class Facts:
     folder: Path
     recipe: str
     title: str
-    """Of the method, with its paper."""
-    makes: str
-    """In the plural, as `multigen.catalogue.USES` has it."""
+    """Of the method, with its paper; as its file has it."""
+    task: str
+    """A name of `multigen.catalogue.TASKS`; "" of a method that names none."""
+    version: str
+    """Of multigen; "" where an older one did not say."""
+    items: int | None
+    """Number of training items."""
+    parameters: int | None
+    """Of the networks that inference needs."""
     config: dict[str, Any]
+    data: dict[str, Any]
+    """What opening the data found out."""
     run: dict[str, Any]
     evaluation: dict[str, Any]
     """evaluation.json; {} where there is none."""
@@ -57,13 +67,15 @@ class Facts:
     state: str
     """finished, error, or unfinished: killed, or still running."""
     stages: list[Stage]
-    planned: dict[str, int]
-    """Stage -> steps."""
     rates: dict[str, Curve]
     controls: list[dict[str, Any]]
     """step, control, value, reason."""
     dropped: int
     """Gradients that were dropped as they were not finite."""
+    rollbacks: int
+    """Returns to an earlier checkpoint, of those that lead to the newest."""
+    collapsed: bool
+    """Whether the last stage ended with a generator whose samples are alike."""
     step: int
     """The last that is known of."""
     saved: int | None
@@ -74,17 +86,48 @@ class Facts:
     seeds: list["Facts"] = field(default_factory=list)
 
     @property
+    def planned(self) -> dict[str, int]:
+        """Stage -> steps."""
+        began = self.began[-1]["began"] if self.began else {}
+        return self.evaluation.get("steps") or _counts(began.get("steps"))
+
+    @property
+    def heading(self) -> str:
+        """The title, after its own name for a method that is not ours, which may be a changed copy of one."""
+        ours = self.title and self.recipe in METHODS
+        return self.title if ours else f"{self.recipe}: {self.title}".removesuffix(": ")
+
+    @property
+    def use(self) -> Task | None:
+        """How such models are used; None of an unknown task."""
+        return TASKS.get(self.task)
+
+    @property
+    def items_name(self) -> str:
+        """What it was trained on, in the plural."""
+        return self.use.items if self.use else "items"
+
+    def setting(self, name: str, default: T) -> T:
+        """What opening the data found out, or else a setting; `default` where there is neither, or one of another type."""
+        value = self.data.get(name, self.config.get(name, default))
+        return value if isinstance(value, type(default)) else default
+
+    @property
     def has_model(self) -> bool:
         folders = [self.folder, *(seed.folder for seed in self.seeds)]
         return any((standing(folder / "model") / "config.json").exists() for folder in folders)
 
 
-def gather(folder: Path) -> Facts:
-    """The facts of the run in `folder`, or of its runs seed-*. Raises ConfigError where there is none."""
+def gather(folder: Path, measured: bool = True) -> Facts:
+    """The facts of the run in `folder`, or of its runs seed-*. Raises ConfigError where there is none.
+
+    Args:
+        measured: whether evaluation.json is of the model that is there, and not of one before training was resumed.
+    """
     if (folder / "config.toml").exists():
-        return _one(folder)
+        return _one(folder, _evaluation(folder) if measured else {})
     if seeds := sorted(p.parent for p in folder.glob("seed-*/config.toml")):
-        return _several(folder, [_one(each) for each in seeds])
+        return _several(folder, [_one(each, _evaluation(each)) for each in seeds])
     raise ConfigError(f"{folder} holds no run: there is no config.toml; give a run's folder")
 
 
@@ -105,11 +148,10 @@ def _several(folder: Path, runs: list[Facts]) -> Facts:
     )
 
 
-def _one(folder: Path) -> Facts:
+def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
     table = read_toml(folder / "config.toml")
     log = _lines(folder / "log.jsonl")
     began = [line for line in log if isinstance(line.get("began"), dict)]
-    evaluation = _evaluation(folder)
     checkpoints = sorted((folder / "checkpoints").glob("step-*/run.json"))
     checkpoint = _checkpoint(checkpoints[-1]) if checkpoints else {}
     held = _table(checkpoint.get("state"))
@@ -122,19 +164,24 @@ def _one(folder: Path) -> Facts:
     return Facts(
         folder=folder,
         recipe=recipe,
-        title=_title(recipe, str(table.get("title", ""))),
-        makes=str(table.get("makes") or (METHODS[recipe].noun if recipe in METHODS else "")),
+        title=str(table.get("title", "")),
+        task=str(table.get("task") or task_of_0_1(table) or (METHODS[recipe].task if recipe in METHODS else "")),
+        version=str(table.get("version", "")),
+        items=_whole(table.get("items")),
+        parameters=_whole(table.get("parameters")),
         config=_table(table.get("config")),
+        data=_table(table.get("data")),
         run=_table(table.get("run")),
         evaluation=evaluation,
         began=began,
         said=[line for line in log if "said" in line or "error" in line],
         state=state,
         stages=_stages(metrics, held),
-        planned=evaluation.get("steps") or (_counts(began[-1]["began"].get("steps")) if began else {}),
         rates=_rates(log),
         controls=[line for line in metrics if "control" in line],
         dropped=int(max(_amount(line.get("dropped")) for line in (held, *metrics))),
+        rollbacks=int(_amount(held.get("attempt"))),
+        collapsed=dict(_numbers(held)).get("control/collapse", 0.0) < 0,
         step=max([int(_amount(checkpoint.get("step"))), *(line["step"] for line in metrics)]),
         saved=int(_amount(checkpoint["step"])) if "step" in checkpoint else None,
         seconds=evaluation.get("seconds") or _amount(held.get("seconds")),
@@ -182,6 +229,11 @@ def _counts(value: Any) -> dict[str, int]:
 def _amount(value: Any) -> float:
     """A number of steps or seconds, 0 for what cannot be one."""
     return value if isinstance(value, int | float) and 0 <= value < MOST else 0
+
+
+def _whole(value: Any) -> int | None:
+    """A count, None for what cannot be one."""
+    return value if type(value) is int and value >= 0 else None
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -234,11 +286,6 @@ def _rates(log: list[dict[str, Any]]) -> dict[str, Curve]:
             for name, value in _numbers(line["rates"]):
                 found.setdefault(name, {})[line["step"]] = value
     return {name: sorted((float(s), v) for s, v in values.items()) for name, values in found.items()}
-
-
-def _title(recipe: str, title: str) -> str:
-    """With its own name before it for a method that is not ours, which may be a changed copy of one."""
-    return title if title and recipe in METHODS else f"{recipe}: {title}".removesuffix(": ")
 
 
 def when(moment: str | float) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 from multigen.console import listeners
 from multigen.engine import Callback
 from multigen.engine.distributed import rank
-from multigen.engine.evaluation import Evaluation
-from multigen.runs.record import record
+from multigen.runs.record import beginning
 from multigen.storage.files import to_json
 
 __all__ = ["History"]
@@ -66,8 +65,7 @@ class History(Callback):
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
-            found = record(Evaluation(), [self.trainer])
-            self._write(began={key: found[key] for key in ("command", "commit", "machine", "steps")})
+            self._write(began=beginning(self.trainer.run_info()))
             for line in self._waiting:
                 self._append(line)
 

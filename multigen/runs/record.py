@@ -1,50 +1,63 @@
-"""`evaluation.json`: what was measured, of which rows, by which definitions, and how it can be had again."""
+"""`evaluation.json`: what was measured, of which rows, by which definitions, and how to measure it again.
+
+`evaluation.schema.json` beside this file is its shape, and that of every result of a benchmark recipe.
+"""
 
 import datetime
+import functools
 import platform
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from multigen.engine.evaluation import Evaluation
+from multigen.engine.evaluation import Evaluation, RunInfo
+from multigen.version import __version__
 
-if TYPE_CHECKING:
-    from multigen.engine.trainer import Trainer
-
-__all__ = ["machine", "not_run", "program", "record"]
+__all__ = ["beginning", "not_run", "program", "record"]
 
 
-def record(evaluation: Evaluation, trainers: "Sequence[Trainer]") -> dict[str, Any]:
-    """The shape of every evaluation and result: what was measured on the runs of one configuration, a trainer a seed."""
-    first = trainers[0]
+def record(evaluation: Evaluation, runs: Sequence[RunInfo]) -> dict[str, Any]:
+    """The content of evaluation.json: what was measured on the runs of one configuration, one run per seed."""
+    first = runs[0]
+    began = beginning(first)
     return {
-        "recipe": first.name,
+        "recipe": first.method,
         "status": "ok",
-        "command": " ".join([program(), *sys.argv[1:]]),
-        "commit": _commit(),
-        "seed": first.run.seed,
-        "seeds": [t.run.seed for t in trainers],
-        "steps": {stage.name: stage.steps for stage in first.plan},
+        "command": began["command"],
+        "commit": began["commit"],
+        "seed": first.seed,
+        "seeds": [run.seed for run in runs],
+        "steps": began["steps"],
         "date": datetime.date.today().isoformat(),
-        "machine": f"{machine()}, {first.precision}",
-        "seconds": round(sum(t.state.scalars["seconds"] for t in trainers), 1),
+        "machine": began["machine"],
+        "seconds": round(sum(run.seconds for run in runs), 1),
         "definitions": evaluation.definitions,
         "rows": evaluation.rows,
         **({"remarks": evaluation.remarks} if evaluation.remarks else {}),
     }
 
 
+def beginning(run: RunInfo) -> dict[str, Any]:
+    """What is known of a run when it begins: its command, commit, machine and steps by stage."""
+    return {
+        "command": " ".join([program(), *sys.argv[1:]]),
+        "commit": commit(),
+        "machine": f"{machine()}, {run.precision}",
+        "steps": dict(run.steps),
+    }
+
+
 def not_run(recipe: str, command: str, why: str) -> dict[str, Any]:
-    """A result that says that there is none, and why."""
+    """The result of a benchmark that could not be run, and why."""
     return {
         "recipe": recipe,
         "status": f"not run: {why}",
         "command": command,
-        "commit": _commit(),
+        "commit": commit(),
         "seed": 0,
         "seeds": [],
         "steps": {},
@@ -57,7 +70,7 @@ def not_run(recipe: str, command: str, why: str) -> dict[str, Any]:
 
 
 def program() -> str:
-    """How this process was started, but for the arguments: `python -m multigen.recipes.dcgan`, or `python my_gan.py`."""
+    """How this process was started, without the arguments: `python -m multigen.recipes.dcgan`, or `python my_gan.py`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec:
         return f"python -m {spec.name.removesuffix('.__main__')}"
@@ -65,9 +78,9 @@ def program() -> str:
     return f"python {file}" if file.suffix == ".py" else f"python -m {file.name}"
 
 
-def _commit() -> str:
-    """The checkout's commit, marked when files were changed since; the version where there is no checkout."""
-    from multigen.version import __version__
+@functools.cache
+def commit() -> str:
+    """The checkout's commit, marked if files were changed since; the version where there is no checkout."""
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
@@ -81,8 +94,9 @@ def _commit() -> str:
         return f"version {__version__}"
 
 
+@functools.cache
 def machine() -> str:
-    """The processor, threads, GPU, and versions of torch and Python, in a line."""
+    """Processor, threads, GPU, and versions of torch and Python, in one line."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")

@@ -6,22 +6,20 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_toml, to_table
 from multigen.console import exit_code, say
 from multigen.engine import Run, Trainer
-from multigen.engine.distributed import rank
+from multigen.engine.distributed import barrier, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.errors import ConfigError
+from multigen.runs.card import Card
 from multigen.runs.log import History
-from multigen.runs.options import cli
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
-from multigen.storage.files import write_json
+from multigen.storage.files import from_json, write_json
 from multigen.storage.run_folder import find_run, new_folder
 
 __all__ = ["main", "parse", "report_on", "train", "train_by"]
@@ -48,6 +46,8 @@ def parse(
     overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
     The usage text names `command`.
     """
+    from multigen.runs.flags import read_flags
+
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
     if preset and preset not in presets:
@@ -63,23 +63,7 @@ def parse(
             raise ConfigError(f"{file} is a configuration of {table['recipe']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
         run = from_table(run, table.get("run", {}), file)
-    flags = dataclasses.make_dataclass(
-        "Flags",
-        [
-            ("method", Annotated[type(config), tyro.conf.arg(name="")], dataclasses.field(default=config)),
-            ("run", Annotated[Run, tyro.conf.arg(name="")], dataclasses.field(default=run)),
-            ("seeds", Annotated[int, tyro.conf.arg(help="Train with this many seeds, report mean and deviation.")], 1),
-            ("config", Annotated[str, tyro.conf.arg(help="A configuration file (TOML), overridden by flags.")], ""),
-        ],
-    )
-    parsed = cli(
-        flags,
-        command,
-        args,
-        prog=f"{command} [{'|'.join(presets)}]",
-        description=f"Presets: {', '.join(presets)}. Without one: default where --data is given, else laptop.",
-    )
-    return parsed.method, parsed.run, parsed.seeds
+    return read_flags(config, run, command, args, list(presets))
 
 
 def _value(args: Sequence[str], flag: str) -> str:
@@ -105,14 +89,15 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
         trainers.append(_trained(trainer, config, each))
         # The speed is measured once for all seeds.
         config, run = trainers[0].config, dataclasses.replace(run, minutes=0.0)
-    folder = trainers[0].folder if seeds == 1 else trainers[0].folder.parent
-    evaluations = [t.evaluation for t in trainers]
-    evaluation = evaluations[0] if seeds == 1 else mean_and_std(evaluations)
-    content = record(evaluation, trainers)
-    if rank() == 0:
-        write_json(folder / "evaluation.json", content)
-        if seeds > 1:
+    folder, evaluation = trainers[0].folder, trainers[0].evaluation
+    if seeds > 1:  # of a single run its callback has written evaluation.json
+        folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
+        if rank() == 0:
+            write_json(folder / "evaluation.json", record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
+    barrier()
+    content = from_json((folder / "evaluation.json").read_bytes())
+    if rank() == 0:
         print(evaluation.table())
         for what, text in evaluation.remarks.items():
             print(f"\n{what}: {text}")
@@ -124,6 +109,8 @@ def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
     """One run, trained and evaluated; with its log and, however it ends, its report."""
     history = History()
     running = trainer(config, run, [history])
+    if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks
+        running.callbacks.append(Card())
     try:
         with history.listening(running):
             running.fit().evaluate()

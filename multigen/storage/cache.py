@@ -9,11 +9,11 @@ import functools
 import hashlib
 import os
 import re
-import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -26,19 +26,10 @@ __all__ = ["cache_folder", "cached"]
 
 
 def cache_folder() -> Path:
-    """The folder that MULTIGEN_CACHE names, else `multigen` in the user's cache folder of this platform.
-
-    That is XDG_CACHE_HOME or ~/.cache, on macOS ~/Library/Caches, on Windows LOCALAPPDATA.
-    """
+    """The folder that MULTIGEN_CACHE names, else `multigen` in the user's cache folder of this platform (~/.cache on Linux)."""
     if own := os.environ.get("MULTIGEN_CACHE"):
         return Path(own).expanduser()
-    home = Path(os.path.expanduser("~"))
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "multigen" / "Cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "multigen"
-    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (xdg if xdg.is_absolute() else home / ".cache") / "multigen"  # the XDG standard passes over relative ones
+    return platformdirs.user_cache_path("multigen", appauthor=False)
 
 
 def cached(

@@ -2,19 +2,22 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multigen.errors import CheckpointError
 from multigen.storage import hub
 from multigen.storage.files import aside, standing, write_flushed, writing_whole
+from multigen.storage.older import model_of_0_1
 from multigen.storage.run_folder import find_newest
 from multigen.storage.tensors import load_tensors, to_bytes
+from multigen.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["find_model", "read_model", "write_model"]
+__all__ = ["ModelFolder", "find_model", "read_model", "write_model"]
 
 
 MODELS = [f"{folder}/config.json" for folder in ("model", aside(Path("model")))]
@@ -38,15 +41,16 @@ def write_model(
     config: Mapping[str, Any],
     weights: Mapping[str, Mapping[str, "Tensor"]],
     texts: Mapping[str, str],
-):
+    data: Mapping[str, Any] | None = None,
+) -> None:
     """Writes a model folder, whole or not at all, in place of the one that is there: NAME.safetensors for each network,
-    config.json, and text files, such as the model card."""
-    about = json.dumps({"method": method, "config": config}, indent=1) + "\n"
+    config.json, and text files, such as a vocabulary. `data`: what the training data were found to be."""
+    about = {"version": __version__, "method": method, "config": config, "data": data or {}}
     try:
         with writing_whole(folder) as new:
             for name, tensors in weights.items():
                 write_flushed(new / f"{name}.safetensors", to_bytes(tensors))
-            for name, text in {**texts, "config.json": about}.items():
+            for name, text in {**texts, "config.json": json.dumps(about, indent=1) + "\n"}.items():
                 write_flushed(new / name, text.encode())
     except OSError as error:
         raise CheckpointError(
@@ -54,15 +58,31 @@ def write_model(
         ) from error
 
 
-def read_model(folder: Path) -> tuple[str, dict[str, Any], dict[str, dict[str, "Tensor"]]]:
-    """Method, configuration and weights by network of a model folder. Raises CheckpointError where they cannot be read."""
+@dataclass(frozen=True)
+class ModelFolder:
+    """What a model folder holds."""
+
+    path: Path
+    method: str
+    config: dict[str, Any]
+    data: dict[str, Any]
+    """What the training data were found to be."""
+    weights: dict[str, dict[str, "Tensor"]]
+    """By network."""
+
+
+def read_model(folder: Path) -> ModelFolder:
+    """Raises CheckpointError for a folder whose files cannot be read."""
     try:
         about = json.loads((folder / "config.json").read_bytes())
-        method, config = about["method"], about["config"]
-        if not isinstance(method, str) or not isinstance(config, dict):
+        if not isinstance(about["method"], str) or not isinstance(about["config"], dict):
             raise TypeError("expected a method's name and a table of its settings")
+        about = about if "version" in about else model_of_0_1(about)
+        if not isinstance(about["data"], dict):
+            raise TypeError("expected a table of what the data are")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error
-    return method, config, {p.stem: load_tensors(p) for p in folder.glob("*.safetensors")}
+    weights = {path.stem: load_tensors(path) for path in folder.glob("*.safetensors")}
+    return ModelFolder(folder, about["method"], about["config"], about["data"], weights)

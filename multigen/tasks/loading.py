@@ -1,53 +1,92 @@
-"""Networks for use, from the settings and weights of a model folder, which may be damaged or somebody else's."""
+"""Trained models, ready to use, from model folders, which may be damaged or somebody else's."""
 
 import importlib.util
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from multigen.catalogue import METHODS
+from multigen.engine import Trainer
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError, ConfigError, MultigenError
 from multigen.storage.model_folder import find_model, read_model
-from multigen.storage.provenance import origin
+from multigen.storage.provenance import Provenance, origin
+from multigen.tasks.graph import Graph
+from multigen.version import __version__
 
-__all__ = ["import_code", "load", "load_network"]
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["Model", "import_code", "load", "load_network", "trainer_in"]
 
 N = TypeVar("N", bound=nn.Module)
 
 
+class Model(Protocol):
+    """A ready object: what a trained model is handed out as. What else it can do is its task's."""
+
+    @property
+    def task(self) -> str:
+        """A name of `multigen.catalogue.TASKS`."""
+        ...
+
+    origin: Provenance
+    """Metadata of all files that it makes; `load` sets it."""
+
+    def sheet(self, n: int, seed: int = 0) -> "Picture | list[str]":
+        """n results to look at: side by side in one image, or as texts. The same seed gives the same."""
+        ...
+
+    def graph(self) -> Graph:
+        """Its network, for `multigen export`."""
+        ...
+
+
 def load(run: str, code: str = "") -> Any:
-    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for pictures or sounds from
-    noise, `.generate(prompt)` for texts.
+    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for images or sounds from noise,
+    `.generate(prompt)` for texts.
 
     `run` is a run's folder, its `model` folder, a folder of runs (the newest complete one is taken, and named), or a model of
     the Hugging Face hub, "hf:owner/name" or "hf:owner/name@revision". Neither the data nor the trainer is needed. `code` is your
     own file that trained it (`multigen cp`), whose code is then run; a model folder never causes any to be. Raises
     CheckpointError where there is no model, ConfigError for a file that is of no use.
     """
-    folder = find_model(run)
-    method, config, weights = read_model(folder)
+    folder = read_model(find_model(run))
     if code:
-        module = import_code(code, method)
-    elif method in METHODS:
-        module = import_module(METHODS[method].module)
+        trainer = trainer_in(import_code(code), code)
+        if trainer.name != folder.method:
+            raise CheckpointError(
+                f"{code} trains {trainer.name!r}, but the model was made by {folder.method!r}; give the file of that"
+            )
+    elif folder.method in METHODS:
+        trainer = trainer_in(import_module(METHODS[folder.method].module))
     else:
         raise CheckpointError(
-            f"{folder} was made by {method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a file of your "
-            f'own trained it, name that: --code {method}.py, in Python load(..., code="{method}.py")'
+            f"{folder.path} was made by {folder.method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a "
+            f'file of your own trained it, name that: --code {folder.method}.py, in Python load(..., code="{folder.method}.py")'
         )
-    model = module.load_model(config, weights, str(folder))
-    model.origin = origin(run, folder, method)
+    model = trainer.load(folder)
+    model.origin = origin(run, folder.path, folder.method)
     return model
+
+
+def trainer_in(module: ModuleType, called: str = "") -> Any:
+    """The trainer of a method's module: the class that is defined there. Raises ConfigError where there is none."""
+    own = [v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module.__name__]
+    trainers = [v for v in own if issubclass(v, Trainer) and "name" in vars(v)]
+    if not trainers:
+        raise ConfigError(f"{called or module.__name__} has no trainer; give the file that trained the model")
+    return trainers[-1]
 
 
 def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:
@@ -67,7 +106,7 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
     except Exception as error:  # as many kinds as there are layers
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{where}: no network can be made of its settings ({reason}); copy the model folder anew"
+            f"{where}: no network can be made of its settings ({reason}); copy the model folder again"
         ) from error
     load_strict(network.state_dict(), weights, where)
     return network.to(choose_device("auto"), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
@@ -83,39 +122,38 @@ class Uninitialised(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def import_code(path: str, method: str = "") -> ModuleType:
-    """The module of a file that trained a model, and that has its `load_model`. Running the file's code is what this does: it is
-    for files that the user names, never for what a model folder names.
+def import_code(path: str) -> ModuleType:
+    """The module of a file that trained a model. Running the file's code is what this does: it is for files that the user names,
+    never for what a model folder names. Meanwhile the file's folder is searched for other modules, as when it is run.
 
-    Args:
-        method: the name of the trainer that made the model; "": any.
-
-    Raises ConfigError for a file that cannot be imported or lacks `load_model`, CheckpointError for another trainer's.
+    Raises ConfigError for a file that cannot be imported.
     """
-    module = _imported(Path(path).resolve(), path)
-    if not hasattr(module, "load_model"):
-        raise ConfigError(f"{path} has no load_model; give the file that trained the model, made by multigen cp")
-    name = getattr(getattr(module, "TRAINER", None), "name", method)
-    if method and name != method:
-        raise CheckpointError(f"{path} trains {name!r}, but the model was made by {method!r}; give the file of that")
-    return module
-
-
-def _imported(path: Path, called: str) -> ModuleType:
-    """Meanwhile the file's folder is searched for other modules, as when it is run."""
-    if not path.is_file() or path.suffix != ".py":
-        raise ConfigError(f"{called}: no such Python file; expected the one that trained the model, e.g. my_gan.py")
-    spec = importlib.util.spec_from_file_location(f"multigen_code_{path.stem}", path)
+    file = Path(path).resolve()
+    if not file.is_file() or file.suffix != ".py":
+        raise ConfigError(f"{path}: no such Python file; expected the one that trained the model, e.g. my_gan.py")
+    spec = importlib.util.spec_from_file_location(f"multigen_code_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for the names of annotations
-    sys.path.insert(0, str(path.parent))
+    sys.path.insert(0, str(file.parent))
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        told = " ".join(str(error).split())
-        raise ConfigError(f"{called} cannot be imported ({type(error).__name__}: {told}); mend it") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        _check_version(file, path, reason)
+        raise ConfigError(f"{path} cannot be imported ({reason}); fix the error") from error
     finally:
-        sys.path.remove(str(path.parent))
+        sys.path.remove(str(file.parent))
     return module
+
+
+def _check_version(path: Path, called: str, reason: str) -> None:
+    """Raises ConfigError for a file whose first line says that another version of multigen copied it (`multigen cp`)."""
+    first = path.read_bytes().partition(b"\n")[0].decode(errors="replace")
+    copied = re.match(r"# Copied from (\w+) of multigen (\d+(?:\.\w+)*)", first)
+    if copied and copied[2] != __version__:
+        raise ConfigError(
+            f"{called} was copied by multigen {copied[2]} and does not work with {__version__} ({reason}); copy the method again "
+            f"to a new file, multigen cp {copied[1]} FILE.py, and make your changes there"
+        )

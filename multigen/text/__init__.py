@@ -1,5 +1,19 @@
-"""Text: generators of sequences, trained by likelihood and by policy gradient, and what their texts are worth."""
+"""Texts: methods, and the files, datasets, tokenizers, decoding and metrics that they share."""
 
-from multigen.text.synthesis.seqgan import SeqGANConfig, SeqGANTrainer
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["SeqGANConfig", "SeqGANTrainer"]
+from multigen.catalogue import lazy
+
+# catalogue: methods
+if TYPE_CHECKING:
+    from multigen.text.synthesis.seqgan import SeqGANConfig, SeqGANTrainer
+
+__all__ = [
+    "SeqGANConfig",
+    "SeqGANTrainer",
+]
+# end
+
+
+def __getattr__(name: str) -> Any:
+    return lazy(__name__, name)

@@ -7,12 +7,11 @@ the mean over samples for n = 2 to 5. It rises with the number of references (se
 An n-gram is a number here: that of its first n - 1 tokens and its last token, looked up in a sorted list. The most often that
 any reference has each n-gram is found once, after which a sample costs microseconds.
 
-Texts are sequences of tokens: words (`words` splits a string into them), characters or ids, also arrays and tensors of ids.
+Texts are sequences of tokens: words (by `multigen.text.words`), characters or ids, also arrays and tensors of ids.
 Padding counts as any token does, so cut it off first.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
-from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -20,24 +19,12 @@ import numpy as np
 
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["ORDERS", "References", "Texts", "Tokens", "as_lists", "self_bleu", "words"]
+__all__ = ["ORDERS", "References", "Texts", "Tokens", "as_lists", "self_bleu"]
 
 ORDERS = (2, 3, 4, 5)
 SMOOTHING = 0.1  # method 1's matches where there is none
 
 Texts = Iterable[Iterable[Hashable]]
-
-
-def words(text: str) -> list[str]:
-    """The text's words by NLTK's tokenizer (Penn Treebank's rules, punctuation apart), as in the published tables."""
-    return _tokenizer().tokenize(text)
-
-
-@cache
-def _tokenizer() -> Any:
-    from nltk.tokenize.destructive import NLTKWordTokenizer
-
-    return NLTKWordTokenizer()
 
 
 def as_lists(texts: Texts, name: str) -> list[list[Hashable]]:

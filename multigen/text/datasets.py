@@ -17,6 +17,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.text.decoding import valid
 from multigen.text.files import encode, normal, open_texts, split
+from multigen.text.metrics import require_pair_metrics
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
 
@@ -145,13 +146,16 @@ def without(texts: list[str], test: list[str], config: Any) -> list[str]:
 
 
 def checked(corpus: Corpus, config: Any) -> tuple[Corpus, Any]:
-    """Both, with the fingerprint of the training texts. Raises DataError where no held-out text is long enough for a prompt."""
+    """Both, with the fingerprint of the training texts. Raises DataError where no held-out text is long enough for a prompt,
+    ConfigError where the metrics of continuations are not installed: now, not after the training."""
     longest = int(valid(corpus.test, config.last).sum(1).max())
     if config.prompt and config.prompt + 1 >= longest:
         raise DataError(
             f"prompt {config.prompt}: the longest text held out of {config.test or config.data} has {longest} tokens; expected "
             f"{max(longest - 2, 0)} or fewer, so that something is left to write; give a smaller --prompt, or 0 for none"
         )
+    if config.prompt:
+        require_pair_metrics()
     # An oracle is drawn from anew on each machine, and need not round alike on all.
     fingerprint = "" if corpus.oracle else hashlib.sha256(corpus.train.numpy().tobytes()).hexdigest()[:16]
     return corpus, replace(config, trained_on=fingerprint)
@@ -180,7 +184,7 @@ def given_tokenizer(c: Any, start: str) -> Tokenizer | None:
     if not start:
         return None
     folder = find_model(start)
-    tokenizer, trained = read_tokenizer(folder), read_model(folder)[1]
+    tokenizer, trained = read_tokenizer(folder), read_model(folder).config
     theirs = trained.get("tokenizer") or trained.get("pretrained") or "words"
     if (c.tokenizer or theirs) != theirs:
         raise ConfigError(

@@ -24,12 +24,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
-from statistics import fmean, stdev
 
 from multigen.errors import ConfigError, DataError
 
 __all__ = [
-    "continuations", "entropy_bits", "first_offence", "join", "log_prob", "prefix_log_prob", "sample", "words",
+    "continuations", "first_offence", "join", "log_prob", "prefix_log_prob", "sample", "words",
 ]  # fmt: skip
 
 
@@ -382,11 +381,3 @@ def continuations(words: Sequence[str]) -> dict[str, float]:
             shares[word] += p * q
     total = sum(states.values())
     return {word: share / total for word, share in shares.items()}
-
-
-def entropy_bits(samples: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """The grammar's entropy, bits a story: mean and standard error of -log2 p over samples, at least 2 (else ConfigError)."""
-    if samples < 2:
-        raise ConfigError(f"{samples} samples: expected at least 2; draw more")
-    bits = [-log_prob(story) / math.log(2) for story in sample(samples, seed)]
-    return fmean(bits), stdev(bits) / samples**0.5

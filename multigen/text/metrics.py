@@ -4,6 +4,7 @@ A text is a string where words are the metric's own affair (`rouge`, `corpus_ble
 tokens: words, characters or ids, also arrays and tensors of ids. Padding counts as any token does, so cut it off first.
 """
 
+import importlib.util
 import re
 from collections.abc import Sequence
 from statistics import fmean
@@ -23,6 +24,7 @@ __all__ = [
     "corpus_bleu",
     "distinct",
     "longest_copied",
+    "require_pair_metrics",
     "rouge",
     "sentence_distance",
     "sentence_features",
@@ -94,6 +96,16 @@ class Words:
         return self._pattern.findall(text.lower())
 
 
+def require_pair_metrics() -> None:
+    """Raises ConfigError where the packages of `rouge` and `corpus_bleu` are not installed."""
+    missing = [name for name in ("rouge_score", "sacrebleu") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"ROUGE and BLEU of continuations need what is not installed, {' and '.join(missing)}: pip install "
+            "'multigen[text-metrics]', or leave --prompt out"
+        )
+
+
 def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """ROUGE-1, -2 and -L: Lin 2004, "ROUGE: a package for automatic evaluation of summaries". No stemmer.
 
@@ -107,8 +119,10 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
         {"rouge_1", "rouge_2", "rouge_l"} -> F-measure, mean over pairs, 0..1; a pair without common words counts as 0.
 
     Raises:
+        ConfigError: the extra `text-metrics` is not installed.
         DataError: no pair, or unequal numbers.
     """
+    require_pair_metrics()
     from rouge_score.rouge_scorer import RougeScorer
 
     _paired(predictions, references)
@@ -121,8 +135,9 @@ def corpus_bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
     """BLEU-4 of all predictions together, each against its reference, 0..100: Papineni et al. 2002, as sacrebleu has it.
 
     Strings as they are: sacrebleu's tokenizer 13a splits them, case counts. Text without spaces between words needs some, for
-    example between all characters. Raises DataError for no pair or unequal numbers.
+    example between all characters. Raises ConfigError without the extra `text-metrics`, DataError for no pair or unequal numbers.
     """
+    require_pair_metrics()
     from sacrebleu import corpus_bleu
 
     _paired(predictions, references)

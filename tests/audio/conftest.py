@@ -29,10 +29,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick_classifier(own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of a few steps: good enough to see that figures are made."""
-    from multigen.tasks.synthesis import evaluator as judge
+    from multigen.tasks.synthesis import evaluator as evaluator
 
-    train = judge.train_classifier
-    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
+    train = evaluator.train_classifier
+    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
 
 
 @pytest.fixture

@@ -8,8 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multigen.audio.datasets import SoundSet
 from multigen.audio.files import write_sound
-from multigen.tasks.synthesis.base import GenerationConfig
+from multigen.audio.synthesis.base import AudioSynthesisTrainer
+from multigen.data.datasets import Splits
+from multigen.tasks.synthesis.base import SynthesisConfig
 
 RATE = 8000
 SCALE = 2**12  # so that samples are exact
@@ -40,10 +43,15 @@ def ramps(root: Path, counts: list[int]) -> str:
 
 
 @dataclass(frozen=True)
-class Config(GenerationConfig):
+class Config(SynthesisConfig):
     rate: int = RATE
     length: int = 10
     cut: str = "start"
     trim: bool = False
     normalise: bool = False
     test_files: str = ""
+
+
+def open_splits(config: Any) -> Splits[SoundSet]:
+    """The recordings of a `Config` by their use; sounds may be shorter than a method would take."""
+    return AudioSynthesisTrainer(config).open_splits()

@@ -9,12 +9,13 @@ import pytest
 import soundfile
 import torch
 
-from multigen.audio.datasets import open_sets, open_sounds
+from multigen.audio.datasets import open_sounds
 from multigen.audio.files import write_sound
+from multigen.audio.synthesis.base import AudioSynthesisConfig
 from multigen.data.datasets import split_off
 from multigen.data.folders import NoTestSplit
 from multigen.errors import ConfigError, DataError
-from tests.audio.recordings import RATE, Config, Settings, ramps, sine, write
+from tests.audio.recordings import RATE, Settings, ramps, sine, write
 
 
 def silent(path: Path) -> None:
@@ -180,7 +181,7 @@ def test_labels_of_one_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", [{"test": "elsewhere"}, {"hold_classes": 1}])
 def test_test_data_named_twice(tmp_path: Path, other: Settings) -> None:
     with pytest.raises(ConfigError, match=r"test_files '\*1\*', .*give one of them"):
-        open_sets(Config(str(tmp_path), test_files="*1*", **other))
+        AudioSynthesisConfig(data=str(tmp_path), test_files="*1*", **other)
 
 
 def test_more_slices_than_there_are_cannot_be_held_out(tmp_path: Path) -> None:

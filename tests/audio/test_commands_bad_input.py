@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from multigen.audio.files import write_sound
-from multigen.audio.synthesis import evaluator as judge
+from multigen.audio.synthesis import evaluator as evaluator
 from multigen.audio.synthesis.wavegan import WaveformCritic
 from multigen.recipes import specgan, wavegan
 from multigen.runs.runner import main
@@ -27,7 +27,7 @@ WORDS += ["--device", "cpu", "--precision", "fp32"]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, to work in; features cost nothing."""
     quick = Extractor(lambda sound: (sound.abs().unflatten(2, (4, -1)).mean(3).flatten(1), None))
-    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: quick)
+    monkeypatch.setattr(evaluator, "open_extractor", lambda *arguments: quick)
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MULTIGEN_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -147,7 +147,8 @@ def test_what_is_made_to_fit_is_said(place: Path, capsys: pytest.CaptureFixture[
     assert "1 recordings of 8 channels averaged to one\n" in said
     assert "1 recordings with peaks beyond -1..1 made less loud to fit\n" in said
     assert (
-        "12 recordings to train on, fewer than a batch of 16, which holds them more than once; add recordings" in said
+        "12 recordings to train on, fewer than a batch of 16, which contains some more than once; add recordings"
+        in said
     )
     assert "adversarial 1/1" in said
 
@@ -201,7 +202,10 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
         lambda p: ["--data", recordings(p / "p", 2) / "00.wav"],
         r"/00\.wav: 1 recordings, expected at least 2; add recordings, or cut long ones: --cut slices",
     ),
-    "no classes": (given(recordings, "--conditional"), "/p has no labels; sort the recordings into a folder a class"),
+    "no classes": (
+        given(recordings, "--conditional"),
+        "/p has no labels; sort the recordings into one folder per class",
+    ),
     "no class names": (given(recordings, "--labels", "name"), r"/00\.wav: expected CLASS_NAME in the file's name"),
     "all classes held out": (given(classes, "--hold-classes", "2"), "2 of 2 classes are to be held out, expected 0 to"),
     "test twice": (

@@ -1,4 +1,4 @@
-"""Sets of recordings: the drum machine, folders, cutting, random windows, what is held out."""
+"""Splits of recordings: the drum machine, folders, cutting, random windows, what is held out."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from multigen.audio.datasets import CUTS, DRUMS, SliceSource, SoundSet, open_sets, open_sounds
+from multigen.audio.datasets import CUTS, DRUMS, SliceSource, SoundSet, open_sounds
 from multigen.audio.drums import CLASSES, drums
 from multigen.audio.files import read_sound, resample
 from multigen.data.datasets import pick, split_off, split_off_classes
 from multigen.engine import Rows, TensorSource
-from tests.audio.recordings import RATE, SCALE, Config, Settings, ramp, ramps, sine, write
+from tests.audio.recordings import RATE, SCALE, Config, Settings, open_splits, ramp, ramps, sine, write
 
 
 def rows(indices: list[int], name: int = 0) -> Rows:
@@ -283,21 +283,21 @@ def test_a_name_with_a_hash_is_no_slice() -> None:
 
 def test_a_configuration_has_three_sets(tmp_path: Path) -> None:
     data = ramps(tmp_path, [20] * 30)
-    sets = open_sets(Config(data, test_files="[0-4].wav", hold=2))
+    sets = open_splits(Config(data, test_files="[0-4].wav", hold=2))
     assert sets.validation is not None and (len(sets.train), len(sets.validation), len(sets.test)) == (23, 2, 5)
-    cut = open_sets(Config(data, cut="random", hold=4))
+    cut = open_splits(Config(data, cut="random", hold=4))
     assert cut.validation is not None and (len(cut.train), len(cut.validation), len(cut.test)) == (50, 4, 6)
     heard = unpadded(drawn(cut.train.to_source(), 20))
     assert len(heard) == 500 and not heard & unpadded(torch.cat([cut.validation.items, cut.test.items]))
     ramps(tmp_path / "other", [20, 20])
-    assert open_sets(Config(data, test=f"{data}/other")).test.names == ("0.wav", "1.wav")
+    assert open_splits(Config(data, test=f"{data}/other")).test.names == ("0.wav", "1.wav")
 
 
 def test_settings_reach_the_recordings(tmp_path: Path) -> None:
     for i in range(8):
         write(tmp_path / f"{i}.wav", torch.cat([torch.zeros(400), sine(800, level=0.01)]))
     settings: tuple[Settings, Settings] = ({}, {"trim": True, "normalise": True})
-    plain, shaped = (open_sets(Config(str(tmp_path), length=400, **how)) for how in settings)
+    plain, shaped = (open_splits(Config(str(tmp_path), length=400, **how)) for how in settings)
     assert not plain.train.items.any()
     assert shaped.test.items[0, 0, 40:].square().mean().sqrt().item() == pytest.approx(0.1, rel=0.05)
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from multigen.audio.drums import drums
 from multigen.audio.files import Info, write_sound
-from multigen.cli.evaluate import _common, kind
-from multigen.tasks.synthesis import evaluator as judge
+from multigen.audio.synthesis.evaluator import _common
+from multigen.cli.evaluate import kind
+from multigen.tasks.synthesis import evaluator as evaluator
 from tests import tiny
 
 LABELS = ("high", "low")
@@ -84,8 +85,8 @@ def test_rate_and_length_follow_the_headers() -> None:
 def test_the_classifier_learns_the_classes_of_the_real_recordings(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = judge.train_classifier
-    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
+    train = evaluator.train_classifier
+    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
     real, fake = recordings(place / "real"), recordings(place / "fake", 50)
     assert evaluate("--real", real, "--fake", fake, "--features", "classifier") == 0
     assert "is_classifier" in capsys.readouterr().out
@@ -98,8 +99,8 @@ def test_the_drum_machine_s_classifier_needs_no_labels(
 ) -> None:
     from multigen.audio import datasets as data
 
-    train = judge.train_classifier
-    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 5, "batch": 16}))
+    train = evaluator.train_classifier
+    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 5, "batch": 16}))
     monkeypatch.setattr(data, "DRUMS", {"train": (16, 0), "test": (8, 1)})
     real = recordings(place / "real", count=8)
     assert evaluate("--real", real / "low", "--fake", real / "high", "--features", "drums") == 0
@@ -143,33 +144,33 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
     for words, message in (
         (
             ["--real", real, "--fake", pictures],
-            "--real .*/real holds sounds, --fake .*/pictures pictures; .* give another",
+            "--real .*/real holds sounds, --fake .*/pictures images; .* give another",
         ),
         (
             ["--real", "digits", "--fake", real],
-            "--real digits holds pictures, --fake .*/real sounds; .* give another folder",
+            "--real digits holds images, --fake .*/real sounds; .* give another folder",
         ),
         (
             ["--real", pictures, "--fake", "drums"],
-            "--real .*/pictures holds pictures, --fake drums sounds; .* give another",
+            "--real .*/pictures holds images, --fake drums sounds; .* give another",
         ),
-        (["--real", both, "--fake", real], "/both: 1 pictures and 4 sounds; expected files of one kind; give a folder"),
+        (["--real", both, "--fake", real], "/both: 1 images and 4 sounds; expected files of one kind; give a folder"),
         (
             ["--real", real, "--fake", nothing],
-            "/nothing: neither pictures nor sounds in it; expected files ending in .*wav",
+            "/nothing: neither images nor sounds in it; expected files ending in .*wav",
         ),
-        (["--real", real, "--fake", empty], "/empty: neither pictures nor sounds in it"),
+        (["--real", real, "--fake", empty], "/empty: neither images nor sounds in it"),
         (
             ["--real", real, "--fake", "gone"],
-            "gone: no such file or folder .*; expected a folder of pictures or of sounds",
+            "gone: no such file or folder .*; expected a folder of images or of sounds",
         ),
         ([*two, "--size", "32"], "--size: not for sounds, .*; expected --rate and --length, .*; leave out what is not"),
         (
             [*two, "--features", "inception"],
             "--features inception: not for sounds, .*--features logmel or drums or classifier",
         ),
-        (["--real", pictures, "--fake", pictures, "--rate", "1", "--length", "9"], "--rate --length: not for pictures"),
-        (["--real", pictures, "--fake", pictures, "--features", "logmel"], "--features logmel: not for pictures"),
+        (["--real", pictures, "--fake", pictures, "--rate", "1", "--length", "9"], "--rate --length: not for images"),
+        (["--real", pictures, "--fake", pictures, "--features", "logmel"], "--features logmel: not for images"),
         (
             [*two, "--rate", "-1", "--length", "9"],
             "rate -1 Hz, length 9, .*: expected a rate and a length of 1 or more",
@@ -186,9 +187,9 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
 def test_names_and_files_say_what_data_are(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     assert {name: kind(name) for name in ("digits", "mnist", "cifar10", "drums")} == {
-        "digits": "pictures", "mnist": "pictures", "cifar10": "pictures", "drums": "sounds",
+        "digits": "image", "mnist": "image", "cifar10": "image", "drums": "audio",
     }  # fmt: skip
-    for name, expected in (("a.npz", "pictures"), ("train-images-idx3-ubyte.gz", "pictures"), ("b.OGG", "sounds")):
+    for name, expected in (("a.npz", "image"), ("train-images-idx3-ubyte.gz", "image"), ("b.OGG", "audio")):
         (place / name).mkdir()
         (place / name / name).touch()
         (place / name / ".DS_Store.png").touch()

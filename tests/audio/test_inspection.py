@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from multigen.audio.datasets import open_sets, open_sounds
+from multigen.audio.datasets import open_sounds
 from multigen.audio.files import write_sound
 from multigen.audio.inspection import inspect_sounds
+from multigen.audio.synthesis.base import AudioSynthesisTrainer
 from multigen.data.inspection import Suggestion
 from multigen.errors import DataError
 from tests.data.suggestions import configured, facts
@@ -30,7 +31,7 @@ def tones(root: Path, count: int = 8, **options) -> Path:
 
 def opened(choice: Suggestion, data: Path):
     assert choice.recipe == "wavegan"
-    return open_sets(configured(choice, data))
+    return AudioSynthesisTrainer(configured(choice, data)).open_splits()
 
 
 def test_rates_lengths_and_formats_are_told(tmp_path: Path) -> None:

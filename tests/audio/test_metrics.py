@@ -204,7 +204,9 @@ def test_pesq_knows_two_rates():
             act()
 
 
-@pytest.mark.parametrize(("metric", "package"), [("pesq", "pesq"), ("stoi", "pystoi")])
+@pytest.mark.parametrize(
+    ("metric", "package"), [("pesq", "pesq"), ("stoi", "pystoi"), ("si_sdr", "torchmetrics"), ("snr", "torchmetrics")]
+)
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, metric: str, package: str):
     monkeypatch.setitem(sys.modules, package, None)
     message = rf"package {package} is not installed; pip install 'multigen\[speech\]'"

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,20 @@ import pytest
 import tomli_w
 import torch
 
-from multigen.bench import quick
-from multigen.bench.recipe import summary
+from multigen.audio.synthesis.wavegan import PRESETS as WAVEGAN
+from multigen.audio.synthesis.wavegan import WaveGANConfig
+from multigen.bench.quick import quick_config
+from multigen.bench.recipe import read_recipe, summary
 from multigen.cli import bench as command
 from multigen.cli.bench import merged
-from multigen.engine import Run
-from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
-from multigen.image.synthesis.gan import PRESETS, GANTrainer
+from multigen.config import from_table
+from multigen.image.restoration.srgan import PRESETS as SRGAN
+from multigen.image.restoration.srgan import SRGANConfig
+from multigen.text.synthesis.seqgan import PRESETS as SEQGAN
 from multigen.text.synthesis.seqgan import SeqGANConfig
 from tests.tiny import KEYS, SETTINGS, multigen, photos
+
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -329,7 +335,6 @@ def test_an_error_of_a_recipe_can_be_traced(tmp_path: Path, capsys: pytest.Captu
 def test_a_quick_run_leaves_results_alone_and_checks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(quick, "MINUTES", 0.01)
     monkeypatch.chdir(tmp_path)
     path = written(tmp_path, seeds=3, reach=[reach("bicubic", "psnr_y", at_least=99)])
     assert bench(path, "--quick") == 0
@@ -344,32 +349,31 @@ def test_a_quick_run_leaves_results_alone_and_checks_nothing(
     assert [p.name for p in (tmp_path / "results").iterdir()] == ["quick"]
 
 
-def test_a_quick_run_measures_little() -> None:
-    config = SeqGANConfig(samples=10_000, judge_steps=4, negatives=2_000, length=96, prompt=24)
-    short = quick.shortened(config)
-    assert (short.samples, short.judge_steps, short.test) == (50, 4, "")
-    assert short.prompt + 2 < short.length == quick.TOKENS
-    assert short.negatives < config.negatives and short.steps == config.steps
-    short = quick.shortened(SRGANConfig(test=("a", "b"), hold=0))
-    assert (short.test, short.hold, short.batch) == (("a",), 0, 8)
+def test_a_quick_run_is_as_small_as_the_preset_tiny() -> None:
+    config = SeqGANConfig(samples=10_000, judge_steps=4, heads=6, network="transformer", reward="dense", kl=0.1)
+    tiny = SEQGAN["tiny"]
+    short = quick_config(config, tiny)
+    assert (short.samples, short.judge_steps, short.heads) == (tiny.samples, 4, tiny.heads)
+    assert (short.network, short.reward, short.kl) == ("transformer", "dense", 0.1)
+    short = quick_config(SRGANConfig(data="photos", test=("a", "b"), hold=20), SRGAN["tiny"])
+    assert (short.data, short.test, short.hold, short.steps) == ("photos", ("a",), 20, SRGAN["tiny"].steps)
+    assert quick_config(tiny, tiny) == tiny
+    config = WaveGANConfig(length=16_384, spectra=(512,), steps=500)  # too long for the length of tiny
+    assert (quick_config(config, WAVEGAN["tiny"]).length, quick_config(config, WAVEGAN["tiny"]).steps) == (16_384, 20)
 
 
-def test_variants_share_the_minutes_of_a_quick_run_and_stages_are_validated_at_their_ends() -> None:
-    run = quick.hurried(Run(seed=3, validate_every=5), variants=2)
-    assert (run.seed, run.minutes) == (3, quick.MINUTES / 2)
-    assert min(run.validate_every, run.preview_every, run.save_every) > 10**6
-
-
-def test_a_quick_run_takes_few_of_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = GANTrainer(PRESETS["tiny"]).open_sets()
-    monkeypatch.setattr(quick, "TRAIN", 100)
-    monkeypatch.setattr(quick, "TEST", 40)
-    trainer: Any = quick.small(GANTrainer)
-    assert trainer(PRESETS["tiny"]).about() == GANTrainer(PRESETS["tiny"]).about()
-    sets = trainer(PRESETS["tiny"]).open_sets()
-    assert (len(sets.train), len(sets.test)) == (100, 40)
-    assert set(sets.train.names) <= set(whole.train.names) and set(sets.test.names) <= set(whole.test.names)
-    assert sets.train.classes == whole.train.classes
-    assert sets.validation is not None and whole.validation is not None
-    assert sets.validation.names == whole.validation.names
-    assert quick.small(SRGANTrainer) is SRGANTrainer
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_variant_of_every_recipe_can_be_run_quickly(path: Path) -> None:
+    recipe = read_recipe(path)
+    presets = import_module(f"multigen.recipes.{recipe.recipe}").PRESETS
+    base = from_table(presets[recipe.preset], recipe.config, str(path))
+    for changes in recipe.variants.values() or [{}]:
+        config = from_table(base, changes, str(path))
+        short = quick_config(config, presets["tiny"])
+        assert all(
+            getattr(short, name) <= getattr(presets["tiny"], name)
+            for name in ("samples", "steps")
+            if hasattr(short, name)
+        )
+        names = [name for name, value in vars(config).items() if isinstance(value, str | bool)]
+        assert [getattr(short, name) for name in names] == [getattr(config, name) for name in names]

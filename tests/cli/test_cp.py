@@ -19,7 +19,7 @@ from multigen.image import DCGANConfig
 from multigen.image.synthesis import dcgan
 from multigen.runs.facts import gather
 from multigen.runs.record import program
-from multigen.runs.report.usage import usage
+from multigen.runs.report.words import usage
 from multigen.storage.model_folder import write_model
 from multigen.tasks.loading import import_code
 from tests import tiny
@@ -62,9 +62,9 @@ def test_a_copy_is_the_methods_source_and_its_recipe(method: str, tmp_path: Path
     gone = [line[2:] for line in lines if line.startswith("- ")]
     assert all(line == f'    name = "{method}"' or f"python -m multigen.recipes.{method} " in line for line in gone)
     assert len(gone) > 2
-    assert f"Copied from {method} of multigen {multigen.__version__}" in text.splitlines()[0]
-    assert "multigen.runs.runner import main" in text and 'if __name__ == "__main__":\n    main(' in text
-    assert f"recipes.{method}" not in text and text.count("python my_own.py") >= 4
+    first = f"# Copied from {method} of multigen {multigen.__version__}; yours to change."
+    assert text.splitlines()[:2] == [first, ""] and text.count('if __name__ == "__main__":\n') == 1
+    assert f"recipes.{method}" not in text and text.count("python my_own.py") >= 3
 
 
 def test_an_unknown_method_is_named_with_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,10 +76,10 @@ def test_an_unknown_method_is_named_with_those_there_are(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("my-gan.py", "is no name of a module"),
-        ("class.py", "is no name of a module"),
-        ("3d.py", "is no name of a module"),
-        ("mine", "is no name of a module"),
+        ("my-gan.py", "cannot be the name of a module"),
+        ("class.py", "cannot be the name of a module"),
+        ("3d.py", "cannot be the name of a module"),
+        ("mine", "cannot be the name of a module"),
         ("wgan.py", "has the name of a method of multigen"),
         ("torch.py", "would hide the module torch"),
         ("json.py", "would hide the module json"),
@@ -100,7 +100,7 @@ def test_a_name_that_would_harm_is_refused(
 def test_nothing_is_overwritten_and_a_bad_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text("x = 1\n")
     assert tiny.multigen(["cp", "dcgan", tmp_path / "mine.py"]) == 2
-    assert "exists, and is not overwritten" in capsys.readouterr().err
+    assert "exists and is not overwritten" in capsys.readouterr().err
     assert (tmp_path / "mine.py").read_text() == "x = 1\n"
     for place in (tmp_path / "nowhere", tmp_path / "mine.py"):
         assert tiny.multigen(["cp", "dcgan", place / "other.py"]) == 2
@@ -165,7 +165,7 @@ def test_a_folder_runs_no_code_by_itself(tmp_path: Path) -> None:
     [
         (None, "no such Python file"),
         ("def f(:\n", r"cannot be imported \(SyntaxError"),
-        ("1 / 0\n", r"cannot be imported \(ZeroDivisionError: division by zero\); mend it"),
+        ("1 / 0\n", r"cannot be imported \(ZeroDivisionError: division by zero\); fix it"),
         ("raise SystemExit(3)\n", r"cannot be imported \(SystemExit: 3\)"),
         ("import no_such_module\n", "No module named 'no_such_module'"),
         ("x = 1\n", "has no load_model"),
@@ -179,6 +179,21 @@ def test_a_file_of_no_use_is_named(text: str | None, message: str, tmp_path: Pat
         import_code(str(file))
     assert str(error.value).startswith(str(file)) and "\n" not in str(error.value)
     assert sys.path == path
+
+
+OLD = "# Copied from dcgan of multigen 0.1.0 with its recipe; yours to change.\n"
+
+
+@pytest.mark.parametrize("text", ["from multigen.image.generation import PictureConfig\n", "x = 1\n"])
+def test_a_file_copied_by_an_older_version_is_to_be_copied_again(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, run = tmp_path / "my_gan.py", model(tmp_path / "run", "my_gan")
+    file.write_text(OLD + text)
+    assert tiny.multigen(["sample", "--model", run, "--code", file, "--out", tmp_path / "out"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file} was copied by multigen 0.1.0 ") and error.count("\n") == 1
+    assert "multigen cp dcgan FILE.py" in error
 
 
 def test_the_file_must_be_that_of_the_trainer(tmp_path: Path) -> None:

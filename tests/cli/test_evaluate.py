@@ -56,10 +56,10 @@ def test_two_folders_are_compared_beside_the_floor(folders: Path, capsys: pytest
 def test_the_classifier_learns_the_classes_of_the_real_pictures(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from multigen.tasks.synthesis import evaluator as judge
+    from multigen.tasks.synthesis import evaluator as evaluator
 
-    train = judge.train_classifier
-    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
+    train = evaluator.train_classifier
+    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
     assert evaluate("--real", folders / "real", "--fake", folders / "like", "--features", "classifier") == 0
     assert "is_classifier" in capsys.readouterr().out
     flat = folders / "real" / "dark"
@@ -70,11 +70,11 @@ def test_the_classifier_learns_the_classes_of_the_real_pictures(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Features that cost nothing: the means of all columns."""
-    from multigen.image.synthesis import evaluator as judge
+    from multigen.image.synthesis import evaluator as evaluator
     from multigen.tasks.synthesis.evaluator import Extractor
 
     stand_in = Extractor(lambda image: (image.float().mean(2).flatten(1) / 255, None))
-    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: stand_in)
+    monkeypatch.setattr(evaluator, "open_extractor", lambda *arguments: stand_in)
 
 
 def figures(folders: Path, real: str, fake: str) -> dict[str, dict[str, float]]:
@@ -124,7 +124,7 @@ def test_too_few_real_pictures_to_halve_are_named_with_their_folder(
         path.unlink()
     assert evaluate("--real", folders / "real", "--fake", folders / "like") == 2
     printed = capsys.readouterr().err
-    assert re.fullmatch(r"error: .*real\b.*3 pictures, expected at least 4.*\n", printed), printed
+    assert re.fullmatch(r"error: .*real\b.*3 images, expected at least 4.*\n", printed), printed
 
 
 def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +134,7 @@ def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFix
     bad.write_bytes(b"no picture")
     for words, message in (
         (["--real", folders / "gone", "--fake", folders / "like"], "gone: no such file or folder"),
-        (["--real", folders / "real", "--fake", one], "1 pictures, expected at least 2"),
+        (["--real", folders / "real", "--fake", one], "1 images, expected at least 2"),
         (["--real", folders / "real", "--fake", folders / "like"], f"{bad}: expected a picture"),
         (["--real", folders / "real", "--fake", folders / "noise", "--features", "vgg"], ""),
     ):
@@ -143,4 +143,4 @@ def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFix
         assert message in printed.err and "Traceback" not in printed.err
     assert evaluate("--real", folders / "real", "--fake", folders / "like", "--skip-bad") == 0
     printed = capsys.readouterr()
-    assert "1 pictures skipped" in printed.out + printed.err
+    assert "1 images skipped" in printed.out + printed.err

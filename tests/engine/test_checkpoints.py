@@ -55,7 +55,7 @@ def test_a_checkpoint_is_safetensors_by_name_and_a_record(tmp_path: Path) -> Non
         assert files[f"{name}.optim"].keys() == {
             f"{w}/{kind}" for w in weights for kind in ("exp_avg", "exp_avg_sq", "step")
         }
-    assert {"lecam_real", "lecam_fake", "pool/replay/fake"} <= files["state"].keys()
+    assert {"mean", "pool/replay/fake"} <= files["state"].keys()
     record = json.loads((checkpoints(tmp_path)[-1] / "run.json").read_text())
     assert (record["step"], record["stage"], record["index"], record["ended"]) == (13, 1, 6, True)
     assert record["config"]["batch"] == 4

@@ -44,6 +44,7 @@ from tests.engine.toys import (
     ToyConfig,
     Whole,
     assert_same,
+    follow_mean,
     lines,
     options,
     perceptron,
@@ -150,9 +151,8 @@ class Relativistic(Watched):
 
     def d(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         real, fake = self.D(batch["x"]), self.D(self.fakes(step))
-        penalties.update_lecam(self.state.scalars, real, fake)
         loss = losses.relativistic_average.discriminator(real, fake)
-        return {"relativistic": loss, "lecam": penalties.lecam(real, fake, self.state.scalars)}
+        return {"relativistic": loss, "excess": (fake - follow_mean(self.state.scalars, real, fake)).square().mean()}
 
     def g(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         return {"relativistic": losses.relativistic_average.generator(self.D(self.fakes(step)), self.D(batch["x"]))}

@@ -20,6 +20,7 @@ from multigen.engine.evaluation import Evaluation
 from multigen.errors import TrainingError
 from multigen.runs.card import Card
 from multigen.storage.files import read_log
+from multigen.version import __version__
 from tests.engine.toys import (
     Crash,
     Numbers,
@@ -284,7 +285,8 @@ def test_a_run_leaves_a_folder_with_everything(tmp_path: Path) -> None:
     assert found == {"config.toml", "metrics.jsonl", "previews", "checkpoints", "model", "evaluation.json"}
     assert {path.name for path in (trainer.folder / "model").iterdir()} == {"G.safetensors", "README.md", "config.json"}
     about = json.loads((trainer.folder / "model" / "config.json").read_text())
-    assert about == {"method": "toy", "config": {"batch": 4, "steps": 6, "lr": 0.01, "betas": [0.5, 0.9]}}
+    settings = {"batch": 4, "steps": 6, "lr": 0.01, "betas": [0.5, 0.9]}
+    assert about == {"version": __version__, "method": "toy", "config": settings, "data": {"fingerprint": ""}}
     table = read_toml(trainer.folder / "config.toml")
     assert (table["recipe"], table["makes"]) == ("toy", "items") and table["title"].endswith(".")
     assert table["config"] == about["config"]

@@ -258,7 +258,7 @@ class Scheduled(Toy):
     [
         {"lr": Cosine(1e-2, 1e-3)},
         {"decay": Linear(0.5, 0.9)},
-        {"optim": Adam(Linear(1e-2, 1e-2))},
+        {"optim": Adam(Linear(1e-2, 2e-2))},
         {"optim": {"G": Adam(Cosine(1e-2, 0.0))}},
         {"optim": Adam(1e-2, betas=(Linear(0.5, 0.9), 0.999))},
         {"earlier": Adam(Cosine(1e-2, 1e-3))},  # the last stage goes on with it
@@ -277,8 +277,8 @@ def test_a_stage_whose_schedules_depend_on_its_length_keeps_its_length(
 
 @pytest.mark.parametrize(
     "constant",
-    [{}, {"earlier": Adam(Cosine(1e-2, 1e-3)), "optim": Adam(1e-2)}],
-    ids=["", "stage before"],
+    [{}, {"optim": Adam(Linear(1e-2, 1e-2))}, {"earlier": Adam(Cosine(1e-2, 1e-3)), "optim": Adam(1e-2)}],
+    ids=["", "level line", "stage before"],
 )
 def test_schedules_that_are_over_do_not_matter(tmp_path: Path, constant: dict[str, Any]) -> None:
     Ended = type("Ended", (Scheduled,), constant)

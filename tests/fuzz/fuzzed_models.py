@@ -1,7 +1,7 @@
 """Readers of what trained models and runs leave, and of settings, for `tests.fuzz.fuzzed`."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from multigen.config import Run, to_table, write_toml
 from multigen.errors import ConfigError
 from multigen.image.restoration import srgan
 from multigen.image.synthesis import dcgan
+from multigen.image.synthesis.base import ImageInfo
 from multigen.runs import runner
 from multigen.runs.comparison import compare, read_runs
 from multigen.runs.runner import report_on
@@ -54,16 +55,25 @@ def either(data: bytes, rng: Any) -> bytes:
 
 
 def model(
-    folder: Path, method: str, config: Any, network: nn.Module, use: Callable[[Any], object], **texts: str
+    folder: Path,
+    method: str,
+    config: Any,
+    network: nn.Module,
+    use: Callable[[Any], object],
+    data: Mapping[str, Any] | None = None,
+    **texts: str,
 ) -> Reader:
-    write_model(folder, method, to_table(config), {"G": network.state_dict()}, texts)
+    write_model(folder, method, to_table(config), {"G": network.state_dict()}, texts, data)
     files = content_of(folder)
     return Reader(files, [lambda folder, path: use(multigen.load(str(folder)))], (), (), [mutate, either, either])
 
 
 def dcgan_model(place: Path) -> Reader:
-    c = replace(dcgan.PRESETS["tiny"], size=16, width=2, latent=3, channels=1, classes=("a", "b"), conditional=True)
-    return model(place, "dcgan", c, dcgan.build_generator(c), lambda found: found.sample(2))
+    c = replace(dcgan.PRESETS["tiny"], size=16, width=2, latent=3, conditional=True)
+    trainer = dcgan.DCGANTrainer(c)
+    trainer.data_info = ImageInfo(classes=("a", "b"), channels=1)
+    data = to_table(trainer.data_info)
+    return model(place, "dcgan", c, trainer.generator(), lambda found: found.sample(2), data)
 
 
 def srgan_model(place: Path) -> Reader:

@@ -1,4 +1,4 @@
-"""Sets of pictures that files hold as arrays."""
+"""Splits of pictures that files hold as arrays."""
 
 import gzip
 import importlib.util

@@ -42,9 +42,9 @@ def not_a_number(place: Path) -> list[str | Path]:
 
 
 CASES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
-    "no labels": (lambda p: ["--data", pictures(p / "p"), "--conditional"], "/p has no labels; sort the pictures"),
+    "no labels": (lambda p: ["--data", pictures(p / "p"), "--conditional"], "/p has no labels; sort the images"),
     "one picture": (lambda p: ["--data", pictures(p / "p", 1)], "/p: 1 pictures, expected at least 2; add pictures"),
-    "three pictures": (lambda p: ["--data", pictures(p / "p", 3)], "/p: 3 pictures, expected at least 4, two of them"),
+    "three pictures": (lambda p: ["--data", pictures(p / "p", 3)], "/p: 3 images, expected at least 4, two of them"),
     "mixed": (mixed, "make them so: --channels 3 or 1"),
     "size": (
         lambda p: ["--data", pictures(p / "p"), "--size", "48"],

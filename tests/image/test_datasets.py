@@ -1,4 +1,4 @@
-"""Sets of small pictures: folders, labels, splits."""
+"""Splits of small pictures: folders, labels, splits."""
 
 import hashlib
 from dataclasses import replace
@@ -289,7 +289,7 @@ def test_held_out_pictures_are_a_stable_share_of_each_class() -> None:
     shuffled = images.subset(torch.randperm(40, generator=torch.Generator().manual_seed(0)))
     assert {*split_off(shuffled, 8)[1].names} == {*held.names}
     assert {*split_off(images, 8, seed=1)[1].names} != {*held.names}
-    with pytest.raises(ConfigError, match="40 of 40 pictures are to be held out, expected 0 to 39"):
+    with pytest.raises(ConfigError, match="40 of 40 images are to be held out, expected 0 to 39"):
         split_off(images, 40)
 
 
@@ -302,7 +302,7 @@ def test_those_held_out_are_the_first_by_the_hash_of_their_names() -> None:
         for part in (rest, held):
             assert list(part.names) == sorted(part.names)  # in the old order, each with its picture
             assert [f"made/{int(x)}" for x in part.images[:, 0, 0, 0]] == list(part.names)
-    with pytest.raises(ConfigError, match="-1 of 9 pictures"):
+    with pytest.raises(ConfigError, match="-1 of 9 images"):
         split_off(images, -1)
 
 

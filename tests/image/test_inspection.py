@@ -9,10 +9,11 @@ from PIL import Image
 
 from multigen.data.inspection import Inspection, Suggestion
 from multigen.errors import DataError
-from multigen.image.datasets import open_images, open_sets
+from multigen.image.datasets import open_images
 from multigen.image.files import open_photos
-from multigen.image.inspection import inspect_pictures
+from multigen.image.inspection import inspect_images
 from multigen.image.restoration.crops import CropSource
+from multigen.image.synthesis.base import ImageSynthesisTrainer
 from multigen.runs.runner import parse
 from tests.data.suggestions import configured, facts
 from tests.tiny import photos, pixels
@@ -32,13 +33,13 @@ def classes(root: Path, count: int = 6, side: int = 40) -> Path:
 
 
 def opened(choice: Suggestion, data: Path):
-    return open_sets(configured(choice, data))
+    return ImageSynthesisTrainer(configured(choice, data)).open_splits()
 
 
 def test_classes_sizes_and_colours_are_told(tmp_path: Path) -> None:
     root = classes(tmp_path / "data")
     save(root / "dogs" / "wide.png", pixels(48, 90, seed=50))
-    found = inspect_pictures(str(root))
+    found = inspect_images(str(root))
     said = facts(found)
     assert said["items"].value == {"train": 13, "test": 0, "left": 0}
     assert said["classes"].value == {"cats": 6, "dogs": 7} and "cats (6), dogs (7)" in said["classes"].text
@@ -53,7 +54,7 @@ def test_classes_sizes_and_colours_are_told(tmp_path: Path) -> None:
 
 def test_few_pictures_with_classes_are_for_r3gan_with_diffaugment(tmp_path: Path) -> None:
     root = classes(tmp_path / "two words")
-    choice = inspect_pictures(str(root)).suggestions[0]
+    choice = inspect_images(str(root)).suggestions[0]
     assert (choice.recipe, choice.preset) == ("r3gan", "default")
     config = configured(choice, root)
     assert config.conditional and config.augment == "color,translation,cutout" and config.size == 32
@@ -69,7 +70,7 @@ def test_damaged_files_are_listed_with_the_reason_that_training_gives(tmp_path: 
     (root / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (root / "cut.png").write_bytes((root / "0.png").read_bytes()[:900])
     save(root / "fine.png", pixels(40, 40))
-    found = inspect_pictures(str(root))
+    found = inspect_images(str(root))
     by_training = open_images(str(root), 16, skip_bad=True).skipped
     assert {path.name for path, _ in found.unreadable} == {path.name for path, _ in by_training}
     assert {path.name for path, _ in found.unreadable} == {"empty.jpg", "cut.jpg", "cut.png"}
@@ -82,14 +83,14 @@ def test_damaged_files_are_listed_with_the_reason_that_training_gives(tmp_path: 
 def test_a_file_twice_in_one_set_or_in_both_parts(tmp_path: Path) -> None:
     one = photos(tmp_path / "one", count=5)
     shutil.copy(one / "1.png", one / "copy.png")
-    found = inspect_pictures(str(one))
+    found = inspect_images(str(one))
     assert facts(found)["duplicates"].value == [["1.png", "copy.png"]]
     assert any("some may be trained on and held out at once" in warning for warning in found.warnings)
     both = tmp_path / "both"
     photos(both / "train" / "a", count=4)
     photos(both / "test" / "a", count=2)  # the first two again
     save(both / "notes.png", pixels(40, 40, seed=9))
-    found = inspect_pictures(str(both))
+    found = inspect_images(str(both))
     assert facts(found)["items"].value == {"train": 4, "test": 2, "left": 1}
     assert any("2 files are both in the training and in the test part" in warning for warning in found.warnings)
     assert any("notes.png" in warning and "not used" in warning for warning in found.warnings)
@@ -103,7 +104,7 @@ def test_pictures_that_differ_in_encoding_or_size_are_near_duplicates(tmp_path: 
     picture.resize((picture.width * 3, picture.height * 3), Image.Resampling.LANCZOS).save(root / "large.png")
     brighter = np.clip(pixels(64, 72, seed=2).astype(int) + 20, 0, 255).astype(np.uint8)
     save(root / "other.png", brighter)
-    said = facts(inspect_pictures(str(root)))
+    said = facts(inspect_images(str(root)))
     assert sorted(map(sorted, said["near_duplicates"].value)) == [["0.png", "again.jpg"], ["1.png", "large.png"]]
     assert said["duplicates"].value == []
 
@@ -122,7 +123,7 @@ def test_colours(tmp_path: Path, kinds: str, flags: tuple[str, ...], channels: i
         if kind in "Lr":
             picture = picture.convert("L").convert("RGB" if kind == "r" else "L")
         picture.save(tmp_path / f"{i}.png")
-    found = inspect_pictures(str(tmp_path))
+    found = inspect_images(str(tmp_path))
     choice = found.suggestions[0]
     assert [w for w in choice.options if w == "--channels"] == list(flags[:1])
     assert opened(choice, tmp_path).train.images.shape[1] == channels
@@ -133,7 +134,7 @@ def test_photographs_are_for_srgan_first(tmp_path: Path) -> None:
     for i in range(5):
         save(tmp_path / f"{i}.jpg", pixels(200, 260, seed=i))
     save(tmp_path / "small.jpg", pixels(60, 60))
-    found = inspect_pictures(str(tmp_path))
+    found = inspect_images(str(tmp_path))
     assert [choice.recipe for choice in found.suggestions] == ["srgan", "r3gan"]
     config = configured(found.suggestions[0], tmp_path)
     assert (
@@ -145,13 +146,13 @@ def test_photographs_are_for_srgan_first(tmp_path: Path) -> None:
 
 def test_one_photograph_is_enough_for_srgan_alone(tmp_path: Path) -> None:
     path = save(tmp_path / "one.jpg", pixels(200, 260))
-    found = inspect_pictures(str(path))
+    found = inspect_images(str(path))
     assert [choice.recipe for choice in found.suggestions] == ["srgan"]
     assert configured(found.suggestions[0], path).data == str(path)
 
 
 def test_too_few_and_too_small_gives_no_suggestion_but_says_why(tmp_path: Path) -> None:
-    found = inspect_pictures(str(photos(tmp_path / "data", count=2)))
+    found = inspect_images(str(photos(tmp_path / "data", count=2)))
     assert found.suggestions == [] and any("too few" in warning for warning in found.warnings)
 
 
@@ -159,24 +160,24 @@ def test_labels_by_a_table_and_by_names(tmp_path: Path) -> None:
     named = tmp_path / "named"
     for i in range(20):
         save(named / f"{'ab'[i % 2]}_{i}.png", pixels(32, 32, seed=i))
-    found = inspect_pictures(str(named))
+    found = inspect_images(str(named))
     assert facts(found)["classes"].value == {} and "by the names of the files 2" in facts(found)["classes"].text
     assert not configured(found.suggestions[0], named).conditional
     assert opened(found.suggestions[1], named).train.classes == ("a", "b")
     (named / "labels.csv").write_text(
         "file,label\n" + "".join(f"{p.name},{p.name[0] * 2}\n" for p in named.glob("*.png"))
     )
-    found = inspect_pictures(str(named))
+    found = inspect_images(str(named))
     assert facts(found)["classes"].value == {"aa": 10, "bb": 10}
     assert opened(found.suggestions[0], named).train.classes == ("aa", "bb")
     (named / "labels.csv").write_text("name,kind\n")
-    assert any("expected file and label" in warning for warning in inspect_pictures(str(named)).warnings)
+    assert any("expected file and label" in warning for warning in inspect_images(str(named)).warnings)
 
 
 def test_folders_that_are_parts_are_no_classes(tmp_path: Path) -> None:
     for name in ("train", "eval"):
         photos(tmp_path / name, count=4)
-    found = inspect_pictures(str(tmp_path))
+    found = inspect_images(str(tmp_path))
     assert facts(found)["classes"].value == {}
     assert any("look like parts of the data" in warning for warning in found.warnings)
     assert opened(found.suggestions[0], tmp_path).train.labels is None
@@ -187,7 +188,7 @@ def test_arrays(tmp_path: Path) -> None:
     images = np.stack([pixels(20, 24, seed=i) for i in range(12)])
     images[3] = images[1]
     np.savez(path, images=images, labels=np.arange(12) % 3)
-    found = inspect_pictures(str(path))
+    found = inspect_images(str(path))
     said = facts(found)
     assert said["items"].value == {"train": 12} and said["duplicates"].value == 1
     assert said["classes"].value == {"0": 4, "1": 4, "2": 4}
@@ -198,13 +199,13 @@ def test_arrays(tmp_path: Path) -> None:
 def test_many_are_for_dcgan(tmp_path: Path) -> None:
     path = tmp_path / "many.npz"
     np.savez(path, images=np.random.default_rng(0).integers(0, 256, (10_000, 28, 28), np.uint8))
-    choice = inspect_pictures(str(path)).suggestions[0]
+    choice = inspect_images(str(path)).suggestions[0]
     assert choice.recipe == "dcgan" and configured(choice, path).size == 32
 
 
 @pytest.mark.parametrize(("name", "recipe"), [("digits", "dcgan"), ("embedded", "srgan")])
 def test_what_is_embedded_has_its_preset(name: str, recipe: str) -> None:
-    choice = inspect_pictures(name).suggestions[0]
+    choice = inspect_images(name).suggestions[0]
     assert (choice.recipe, choice.preset) == (recipe, "laptop")
     assert configured(choice, name).data == name
 
@@ -215,7 +216,7 @@ def test_a_suggestion_with_tiny_steps_trains(tmp_path: Path) -> None:
     from multigen.recipes.r3gan import PRESETS
 
     root = classes(tmp_path / "data", side=32)
-    choice = inspect_pictures(str(root)).suggestions[0]
+    choice = inspect_images(str(root)).suggestions[0]
     words = [
         "tiny",
         "--data",
@@ -230,12 +231,12 @@ def test_a_suggestion_with_tiny_steps_trains(tmp_path: Path) -> None:
     ]
     config, run, _ = parse([*words, "--device", "cpu", "--precision", "fp32", "--samples", "4"], "r3gan", PRESETS)
     trainer = R3GANTrainer(config, run).fit()
-    assert trainer.config.classes == ("cats", "dogs")
+    assert trainer.data_info.classes == ("cats", "dogs")
 
 
 @pytest.mark.data
 def test_flowers(data_root: Path) -> None:
-    found: Inspection = inspect_pictures("flowers64")
+    found: Inspection = inspect_images("flowers64")
     said = facts(found)
     assert said["items"].value == {"train": 2934, "test": 736, "left": 0}
     assert len(said["duplicates"].value) == 3 and found.unreadable == []

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from multigen.errors import ConfigError
-from multigen.losses import adversarial, penalties
+from multigen.losses import penalties
 
 SHAPES = [(5,), (2, 7), (3, 4, 4)]  # vectors, sounds, pictures
 
@@ -77,8 +77,23 @@ def test_the_norm_is_of_a_sample_not_of_a_pixel() -> None:
     real, fake, mix = batches(3, 4, 4)
     value = penalties.wgan_gp(lambda x: x.flatten(1).sum(1), real, fake, mix)
     torch.testing.assert_close(value.item(), (48**0.5 - 1) ** 2)
-    patches = penalties.wgan_gp(lambda x: x.sum(1, keepdim=True), real, fake, mix)  # (B, 1, H, W): summed over patches
+    patches = penalties.wgan_gp(lambda x: 16 * x.sum(1, keepdim=True), real, fake, mix)  # (B, 1, 4, 4): their mean
     torch.testing.assert_close(patches, value)
+
+
+def test_a_critic_is_given_its_condition() -> None:
+    """With label k the gradient is k everywhere: R1 and R2 are half its squared norm, WGAN-GP's norm is k * sqrt(48)."""
+    real, fake, mix = batches(3, 4, 4)
+    label = torch.arange(1, len(real) + 1, dtype=real.dtype)
+
+    def critic(x: Tensor, label: Tensor) -> Tensor:
+        return x.flatten(1).sum(1) * label
+
+    half = (48 * label**2).mean() / 2
+    torch.testing.assert_close(penalties.r1(critic, real, label), half)
+    torch.testing.assert_close(penalties.r2(critic, fake, label), half)
+    expected = ((label * 48**0.5 - 1) ** 2).mean()
+    torch.testing.assert_close(penalties.wgan_gp(critic, real, fake, mix, label), expected)
 
 
 PENALTIES: dict[str, Callable[..., Tensor]] = {
@@ -145,47 +160,6 @@ def test_wgan_gp_of_a_flat_critic() -> None:
 def test_wgan_gp_refuses_shapes_that_would_broadcast(fake: tuple[int, ...], mix: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"real \(6, 3, 4\).*expected real and fake of one shape"):
         penalties.wgan_gp(torch.sum, torch.zeros(6, 3, 4), torch.zeros(fake), torch.zeros(mix))
-
-
-def test_lecam() -> None:
-    state = {"lecam_real": torch.tensor(1.0), "lecam_fake": torch.tensor(-1.0)}
-    real = torch.tensor([[2.0], [-0.5], [-3.0]], requires_grad=True)  # beyond a_fake by 3, .5, none
-    fake = torch.tensor([[-2.0], [0.5], [4.0]], requires_grad=True)  # below a_real by 3, .5, none
-    value = penalties.lecam(real, fake, state)
-    assert value.item() == pytest.approx(2 * (9 + 0.25) / 3)
-    real_gradient, fake_gradient = torch.autograd.grad(value, [real, fake])
-    torch.testing.assert_close(real_gradient, torch.tensor([[6.0], [1.0], [0.0]]) / 3)
-    torch.testing.assert_close(fake_gradient, -torch.tensor([[6.0], [1.0], [0.0]]) / 3)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert penalties.lecam(real.bfloat16(), fake.bfloat16(), state).dtype == torch.float32
-
-
-def test_lecam_averages() -> None:
-    state: dict[str, Tensor] = {"other": torch.tensor(7.0)}
-    with pytest.raises(ValueError, match=r"not in state \['other'\]: call update_lecam"):
-        penalties.lecam(torch.zeros(2), torch.zeros(2), state)
-    penalties.update_lecam(state, torch.tensor([1.0, 3.0], requires_grad=True), torch.tensor([[-4.0]]))
-    assert state == {"other": 7, "lecam_real": 2, "lecam_fake": -4}
-    penalties.update_lecam(state, torch.tensor([4.0]).bfloat16(), torch.tensor([0.0]), decay=0.75)
-    assert state == {"other": 7, "lecam_real": 2.5, "lecam_fake": -3}
-    penalties.update_lecam(state, torch.tensor([12.5]), torch.tensor([7.0]))
-    assert state["lecam_real"].item() == pytest.approx(2.6) and state["lecam_fake"].item() == pytest.approx(-2.9)
-    assert all(x.shape == () and x.dtype == torch.float32 and not x.requires_grad for x in state.values())
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_lecam_averages_pass_over_what_is_not_finite(bad: float) -> None:
-    state = {"lecam_real": torch.tensor(1.0), "lecam_fake": torch.tensor(-1.0)}
-    penalties.update_lecam(state, torch.tensor([0.0, bad]), torch.tensor([3.0]), decay=0.5)
-    assert state == {"lecam_real": 1, "lecam_fake": 1}
-
-
-def test_lecam_averages_are_of_all_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = torch.tensor([10.0, 1.0, 20.0, 3.0])  # another rank's sum and count of real logits, and of fake
-    monkeypatch.setattr(adversarial, "all_sum", lambda parts: parts + other)
-    state: dict[str, Tensor] = {}
-    penalties.update_lecam(state, torch.tensor([1.0, 4.0]), torch.tensor([4.0]))
-    assert state == {"lecam_real": 5, "lecam_fake": 6}
 
 
 def test_clip_weights() -> None:

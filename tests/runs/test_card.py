@@ -1,16 +1,21 @@
 """The model card: written from the run, completed after its evaluation, safe whatever a user gave."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from multigen.config import write_toml
 from multigen.engine import Run
 from multigen.engine.evaluation import Evaluation
 from multigen.image.synthesis.dcgan import PRESETS, DCGANTrainer
 from multigen.runs.card import card, escaped, plain
+from multigen.runs.facts import Facts, gather
+from multigen.storage.files import sealed, unsealed, write_json
+from multigen.version import __version__
 from tests import tiny
 
 HOSTILE = "mine\n---\n# <script>x</script> | [a](b) `c` *d* \u2028 \x1b[0m"
@@ -42,7 +47,7 @@ def test_a_card_says_what_was_trained(trainer: DCGANTrainer) -> None:
     assert "Radford et al. 2016, arXiv:1511.06434" in text
     data = section(text, "Data")
     assert (
-        f"{len(trainer.data):,} training pictures: digits." in data
+        f"{len(trainer.data):,} training images: digits." in data
         and "10 classes (one can be asked for): `0`, `1`" in data
     )
     assert "as given by whoever trained the model: CC-BY-4.0." in data
@@ -50,6 +55,8 @@ def test_a_card_says_what_was_trained(trainer: DCGANTrainer) -> None:
     assert "| seed | 7 |" in training and "| steps | adversarial 2; batches of 16 |" in training
     for name in ("time", "machine", "commit", "date", "parameters"):
         assert f"| {name} | " in training
+    size = sum(p.numel() for p in trainer.nets["G"].parameters())
+    assert f"| parameters | {size:,} |" in training and f"trained with multigen {__version__}. DCGAN" in text
     assert section(text, "Figures") == "Not measured yet."
     assert "--class 0" in section(text, "Use") and "model.sample(16" in section(text, "Use")
 
@@ -65,9 +72,12 @@ def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatc
         "classes": "so many.",
     }
     monkeypatch.setattr(trainer, "score", lambda: Evaluation(rows, meant, {"verdict": "no *better*."}))
-    monkeypatch.setitem(trainer.state.scalars, "control/collapse", -1.0)
-    monkeypatch.setitem(trainer.state.scalars, "attempt", 2)
+    newest = sorted((trainer.folder / "checkpoints").glob("step-*/run.json"))[-1]
+    saved, whole = unsealed(newest.read_bytes()), newest.read_bytes()
+    state = {**saved["state"], "control/collapse": -1.0, "attempt": 2}
+    newest.write_bytes(sealed({**saved, "state": state}))
     trainer.evaluate()
+    newest.write_bytes(whole)
     text = (trainer.folder / "model" / "README.md").read_text(encoding="utf-8")
     figures, limits = section(text, "Figures"), section(text, "Limits")
     assert "This model is the column `adversarial/last`." in figures
@@ -76,8 +86,8 @@ def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatc
         "- `coverage`: share.\n- `classes`: so many.\n- Features: of a network.\n- Verdict: no \\*better\\*." in figures
     )
     for part in (
-        "nearer to the training pictures than unseen ones (memorisation 0.50, of unseen ones 1.00): some may be copies.",
-        "It covers 25% of the test pictures; real ones cover 90%.",
+        "nearer to the training images than unseen ones (memorisation 0.50, of unseen ones 1.00): some may be copies.",
+        "It covers 25% of the test images; real ones cover 90%.",
         "It makes 3 of the 10 classes.",
         "recognised as such in 40% of the cases",
         "the generator collapsed",
@@ -86,20 +96,20 @@ def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatc
         assert part in limits, part
 
 
-def test_the_chosen_checkpoint_is_this_model(trainer: DCGANTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+def facts_of(trainer: DCGANTrainer, **changes: Any) -> Facts:
+    return dataclasses.replace(gather(trainer.folder), **changes)
+
+
+def test_the_chosen_checkpoint_is_this_model(trainer: DCGANTrainer) -> None:
     rows = {name: {"fd": 1.0} for name in ("real", "adversarial/last", "adversarial/best", "adversarial/last at 0.7")}
-    monkeypatch.setattr(trainer, "evaluation", Evaluation(rows, {}), raising=False)
-    figures = section(card(trainer)["README.md"], "Figures")
+    facts = facts_of(trainer, evaluation={"rows": rows, "steps": {"adversarial": 2}})
+    figures = section(card(facts), "Figures")
     assert "the column `adversarial/best`" in figures and " at 0.7" not in figures
 
 
-def test_what_a_user_gave_stays_text(trainer: DCGANTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = dataclasses.replace(
-        trainer.config, data=f"/home/me/{HOSTILE.replace('/', '')}", classes=("a`|\n```\n# b", "c")
-    )
-    monkeypatch.setattr(trainer, "config", config)
-    monkeypatch.setattr(trainer, "run", dataclasses.replace(trainer.run, data_license=HOSTILE))
-    text = card(trainer)["README.md"]
+def test_what_a_user_gave_stays_text(trainer: DCGANTrainer) -> None:
+    config = {"data": f"/home/me/{HOSTILE.replace('/', '')}", "classes": ["a`|\n```\n# b", "c"], "conditional": True}
+    text = card(facts_of(trainer, config=config, run={"data_license": HOSTILE}))
     found = front(text)
     assert (found["license"], found["license_name"]) == ("other", plain(HOSTILE))
     body = text.split("\n---\n", 1)[1]
@@ -110,9 +120,8 @@ def test_what_a_user_gave_stays_text(trainer: DCGANTrainer, monkeypatch: pytest.
     assert body.count("```") == 4
 
 
-def test_no_licence_is_said_to_be_unknown(trainer: DCGANTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "run", dataclasses.replace(trainer.run, data_license=""))
-    text = card(trainer)["README.md"]
+def test_no_licence_is_said_to_be_unknown(trainer: DCGANTrainer) -> None:
+    text = card(facts_of(trainer, run={}))
     assert front(text)["license"] == "unknown" and "not stated." in section(text, "Data")
 
 
@@ -120,7 +129,36 @@ def test_a_resume_may_give_the_licence(tmp_path: Path) -> None:
     run = tiny.trained(tmp_path, "--data-license", "mit")
     text = (run / "model" / "README.md").read_text(encoding="utf-8")
     assert front(text)["license"] == "mit" and front(text)["pipeline_tag"] == "image-to-image"
-    assert "3 training photographs: photos." in text and str(tmp_path) not in text
+    assert "3 training images: photos." in text and str(tmp_path) not in text
     assert "`photos/psnr_y`" in section(text, "Figures") and "`bicubic`" in section(text, "Figures")
     assert tiny.recipe(["--resume", run, "--data-license", "cc0-1.0"]) == 0
     assert front((run / "model" / "README.md").read_text(encoding="utf-8"))["license"] == "cc0-1.0"
+
+
+def test_a_resumed_run_is_not_measured_by_its_old_evaluation(trainer: DCGANTrainer, tmp_path: Path) -> None:
+    copy = shutil.copytree(trainer.folder, tmp_path / "run")
+    write_json(copy / "evaluation.json", {"rows": {"adversarial/last": {"fd": 1.0}}, "steps": {"adversarial": 1}})
+    DCGANTrainer(trainer.config, dataclasses.replace(trainer.run, resume=str(copy))).fit()
+    text = (copy / "model" / "README.md").read_text(encoding="utf-8")
+    assert section(text, "Figures") == "Not measured yet." and "| steps | adversarial 2; " in section(text, "Training")
+
+
+def test_the_card_of_an_older_run_says_what_its_folder_says(tmp_path: Path) -> None:
+    """Version 0.1.0 wrote neither the version nor the numbers of items and parameters, and had no table of the data."""
+    config = {"data": "drums", "classes": ["kick"], "conditional": True, "batch": 3}
+    write_toml(tmp_path / "config.toml", {"recipe": "wavegan", "makes": "sounds", "config": config, "run": {"seed": 5}})
+    text = card(gather(tmp_path))
+    assert "Generates sounds from noise, trained with multigen." in text and "Training sounds: drums." in text
+    assert "1 classes (one can be asked for): `kick`." in text and "| parameters |" not in text
+    assert "learned from the sounds above" in text and "--class kick" in text
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "text", [], {}])
+def test_a_damaged_configuration_has_a_card_too(tmp_path: Path, wrong: Any) -> None:
+    names = ("recipe", "title", "makes", "items", "parameters", "version", "config", "data", "run")
+    for name in names if wrong is not None else ():
+        write_toml(tmp_path / "config.toml", {"recipe": "dcgan", "config": {}, name: wrong})
+        assert "\n## Use\n" in card(gather(tmp_path))
+    for name in ("data", "classes", "conditional", "batch"):
+        write_toml(tmp_path / "config.toml", {"recipe": "dcgan", "config": {} if wrong is None else {name: wrong}})
+        assert "\n## Use\n" in card(gather(tmp_path))

@@ -84,7 +84,7 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 import torch
-from multigen.storage.run_folder import write_model
+from multigen.storage.model_folder import write_model
 for number in itertools.count():
     weights = {name: {"w": torch.full((20_000,), float(number))} for name in "ABC"}
     write_model(Path(sys.argv[1]) / "model", "toy", {"number": number}, weights, {"README.md": str(number)})
@@ -101,7 +101,8 @@ def test_a_model_folder_is_whole_whenever_its_writer_is_killed(tmp_path: Path) -
         assert process.stdout.readline() == b"0\n"
         assert killed(process, moments.uniform(0, 0.3))
         process.stdout.close()
-        _, config, weights = read_model(find_model(tmp_path))
+        folder = read_model(find_model(tmp_path))
+        config, weights = folder.config, folder.weights
         assert weights.keys() == set("ABC")
         assert all((tensors["w"] == config["number"]).all() for tensors in weights.values())
         assert (find_model(tmp_path) / "README.md").read_text() == str(config["number"])

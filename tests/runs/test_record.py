@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from multigen.bench.recipe import read_result
-from multigen.engine.evaluation import Evaluation, mean_and_std
-from multigen.runs.record import not_run
+from multigen.engine import Run, Stage, Update
+from multigen.engine.evaluation import Evaluation, RunInfo, mean_and_std
+from multigen.runs import card, runner
+from multigen.runs import record as records
+from multigen.runs.record import not_run, record
 from multigen.storage.files import from_json, write_json
+from tests.engine.toys import Numbers, ToyConfig
 from tests.tiny import KEYS
 
 
@@ -78,3 +82,53 @@ def test_a_result_that_is_none_has_the_shape_of_one() -> None:
     assert list(content) == KEYS
     assert content["status"] == "not run: it needs a GPU"
     assert content["rows"] == {} and content["machine"] and content["commit"]
+
+
+def test_a_record_states_the_runs_of_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["my_gan.py", "tiny"])
+    runs = [RunInfo("my_gan", seed, {"adversarial": 9}, "fp32", seconds) for seed, seconds in ((3, 1.04), (4, 2.0))]
+    content = record(Evaluation({"real": {"fd": 0.5}}, {"fd": "a distance"}), runs)
+    assert list(content) == KEYS
+    assert (content["recipe"], content["seed"], content["seeds"]) == ("my_gan", 3, [3, 4])
+    assert (content["steps"], content["seconds"]) == ({"adversarial": 9}, 3.0)
+    assert content["command"].endswith(" tiny") and content["machine"].endswith(", fp32")
+    remarked = record(Evaluation(remarks={"verdict": "none"}), runs)
+    assert list(remarked) == [*KEYS, "remarks"] and remarked["remarks"] == {"verdict": "none"}
+
+
+def test_git_is_asked_once_per_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = record(Evaluation(), [RunInfo("gan", 0, {}, "fp32", 0.0)])["commit"]
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a second process")
+
+    monkeypatch.setattr(records.subprocess, "run", refuse)
+    assert not_run("gan", "multigen bench a.toml", "it needs a GPU")["commit"] == first
+
+
+class Bare(Numbers):
+    """A trainer of no task, to which nothing attaches callbacks."""
+
+    def stages(self) -> list[Stage]:
+        return [
+            Stage("only", self.config.steps, [Update("g", ["G"], lambda batch, step: {"w": self.G().square().sum()})])
+        ]
+
+    def score(self) -> Evaluation:
+        return Evaluation({"only/last": {"w": math.inf}}, {"w": "a weight"})
+
+
+def test_evaluation_json_is_written_once_and_is_what_the_runner_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def noting(path: Path, content: Any) -> None:
+        written.append(path)
+        write_json(path, content)
+
+    for module in (card, runner):
+        monkeypatch.setattr(module, "write_json", noting)
+    content = runner.train(Bare, ToyConfig(), Run(out=str(tmp_path / "run"), device="cpu", precision="fp32"))[2]
+    assert written == [tmp_path / "run" / "evaluation.json"]
+    assert content == from_json(written[0].read_bytes()) and content["rows"] == {"only/last": {"w": math.inf}}

@@ -38,12 +38,16 @@ def test_pictures_carry_it(tmp_path: Path) -> None:
 
 
 def test_of_a_model_only_its_name_is_told(tmp_path: Path) -> None:
-    for name, folder, told in [
+    for name, folder, called in [
         (str(tmp_path), tmp_path / "secret" / "mine" / "model", "mine"),
         (str(tmp_path), tmp_path / "secret" / "mine", "mine"),
         ("hf:owner/name@v1", tmp_path / "snapshots" / "abc", "hf:owner/name@v1"),
     ]:
-        assert origin(name, folder, "gan") == {"software": f"multigen {__version__}", "model": told, "method": "gan"}
+        assert origin(name, folder, "gan") == {
+            "software": f"multigen {__version__}",
+            "model": called,
+            "method": "gan",
+        }
 
 
 def test_what_says_nothing_of_this_kind_and_what_is_no_file_of_it(tmp_path: Path) -> None:

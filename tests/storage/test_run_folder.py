@@ -91,7 +91,8 @@ def test_a_process_killed_as_it_writes_a_model_leaves_the_old_one_or_the_new_one
                 pass
         if there or survived:
             for place in (run, run / "model", tmp_path / "runs"):
-                method, config, weights = read_model(find_model(place))
+                folder = read_model(find_model(place))
+                method, config, weights = folder.method, folder.config, folder.weights
                 assert (method, config["a"]) in (("old", 1), ("new", 2))
                 assert weights.keys() == ({"G", "E"} if method == "old" else {"G"})
                 assert (weights["G"]["w"] == config["a"]).all()
@@ -133,7 +134,8 @@ def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_model(
         tmp_path, "toy", {"batch": 4, "betas": [0.5, 0.9]}, weights, {"README.md": "# toy\n", "words.json": "{}"}
     )
-    method, config, found = read_model(tmp_path)
+    folder = read_model(tmp_path)
+    method, config, found = folder.method, folder.config, folder.weights
     assert (method, config) == ("toy", {"batch": 4, "betas": [0.5, 0.9]})
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[n][k], t) for n, tensors in weights.items() for k, t in tensors.items())

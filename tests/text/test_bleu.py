@@ -10,7 +10,8 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from benchmarks import bleu as benchmark
 from multigen.errors import ConfigError, DataError
-from multigen.text.bleu import References, self_bleu, words
+from multigen.text.bleu import References, self_bleu
+from multigen.text.words import words
 
 ORDERS = (1, 2, 3, 4, 5)
 LINES = """a man riding a wave on top of a surfboard.

@@ -1,5 +1,6 @@
 """Corpora: texts of all kinds and an oracle as token sequences, in three parts."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,6 +167,16 @@ def test_a_prompt_longer_than_all_held_out_texts_is_refused(data: str) -> None:
     open_corpus(replace(config, prompt=longest - 2))
     with pytest.raises(DataError, match=rf"prompt {longest - 1}: .*{data} has {longest} tokens; .*--prompt"):
         open_corpus(replace(config, prompt=longest - 1))
+
+
+def test_a_prompt_without_its_metrics_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rouge_score", None)
+    config = TextConfig(data="oracle", length=8, oracle_texts=10)
+    open_corpus(config)
+    with pytest.raises(
+        ConfigError, match=r"rouge_score: pip install 'multigen\[text-metrics\]', or leave --prompt out"
+    ):
+        open_corpus(replace(config, prompt=2))
 
 
 @pytest.mark.parametrize(

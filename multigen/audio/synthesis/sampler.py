@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +18,22 @@ from multigen.tasks.synthesis import sampler as sampling
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Sampler", "joined"]
+__all__ = ["AudioSampler", "joined"]
 
 PAUSE = 0.1  # seconds of silence between sounds that are joined
 
 
-class Sampler(sampling.Sampler):
+class AudioSampler(sampling.Sampler):
     """A trained generator as a source of sounds, float32 (N, 1, length) in -1..1; its network gives (B, 1, length).
 
     Args:
         rate: samples a second, Hz.
-        config: what the generator was trained by, a `multigen.audio.synthesis.base.SoundConfig`, which tells where the training
-            recordings were; None: unknown.
+        recordings: gives the training recordings (M, 1, T), where they are known.
     """
 
-    noun = "sounds"
+    task = "audio-synthesis"
     suffix = ".wav"
-    sheet = "preview.wav"
+    overview = "preview.wav"
 
     def __init__(
         self,
@@ -43,17 +42,11 @@ class Sampler(sampling.Sampler):
         classes: tuple[str, ...] = (),
         batch: int = 64,
         rate: int = 8000,
-        config: Any = None,
         shares: tuple[float, ...] = (),
+        recordings: Callable[[], Tensor] | None = None,
     ):
         super().__init__(network, latent, classes, batch, shares)
-        self.rate, self.config = rate, config
-
-    @classmethod
-    def of(cls, network: nn.Module, config: Any) -> Self:
-        sampler = super().of(network, config)
-        sampler.rate, sampler.config = config.rate, config
-        return sampler
+        self.rate, self.recordings = rate, recordings
 
     def finish(self, x: Tensor) -> Tensor:
         return x.float().clamp(-1, 1)
@@ -70,6 +63,14 @@ class Sampler(sampling.Sampler):
         """Their waveforms and spectrograms."""
         return draw(samples, self.rate, columns=len(samples))
 
+    def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
+        if len(shape) != 2:
+            raise ValueError(f"it gives {shape} an item, expected (channels, samples)")
+        what = (
+            f"float32 (batch, {', '.join(map(str, shape))}), -1..1, {self.rate} samples a second; clip what lies beyond"
+        )
+        return {"sound": what}
+
     def save(
         self,
         samples: Tensor,
@@ -77,7 +78,7 @@ class Sampler(sampling.Sampler):
         about: Provenance = NOTHING,
         show: Callable[..., None] | None = None,
     ) -> str:
-        """As the base; where the training recordings can be had, the picture has the one nearest to each sound below it."""
+        """As the base; where the training recordings are available, the picture has the one nearest to each sound below it."""
         below, said = None, "its picture has the nearest training recording below each"
         try:
             below = self.nearest(samples[: sampling.SHOWN])
@@ -87,16 +88,15 @@ class Sampler(sampling.Sampler):
 
     def nearest(self, samples: Tensor) -> Tensor:
         """The training recording nearest to each sound (N, 1, T), by log-mel spectra. DataError where there are none."""
-        from multigen.audio.datasets import open_sets
         from multigen.audio.synthesis.evaluator import nearest_recordings
 
-        if self.config is None:
-            raise DataError("the generator's configuration is not known; load it from a model folder")
+        if self.recordings is None:
+            raise DataError("its training recordings are not known; load the generator from a model folder")
         if str(self.origin.get("model", "")).startswith(hub.PREFIX):
             raise DataError(
                 "its recordings are with those who trained it: folders that a model of the hub names are not read"
             )
-        return nearest_recordings(samples, open_sets(self.config).train.items, self.rate)
+        return nearest_recordings(samples, self.recordings(), self.rate)
 
 
 def joined(sounds: Tensor, rate: int) -> Tensor:

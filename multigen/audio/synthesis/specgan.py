@@ -9,9 +9,10 @@ the training data and clipped at three deviations, are pictures in -1..1. DCGAN'
 pictures; Griffin-Lim finds a sound for each.
 """
 
-import functools
+import json
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,18 +20,19 @@ from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, pad
 
 from multigen.audio.datasets import SoundSet
 from multigen.audio.spectral import griffin_lim, magnitude
-from multigen.audio.synthesis.evaluator import open_judge
-from multigen.audio.synthesis.game import SMALL_GAME, GameConfig, GameTrainer
-from multigen.audio.synthesis.sampler import Sampler
-from multigen.data.datasets import Sets
-from multigen.engine import Batch, Step
+from multigen.audio.synthesis.base import AudioSynthesisConfig, AudioSynthesisTrainer
+from multigen.audio.synthesis.evaluator import open_evaluator
+from multigen.audio.synthesis.sampler import AudioSampler
+from multigen.engine import Adam, Batch, Step, Terms, Update
+from multigen.engine.optimisers import Optimiser
+from multigen.engine.schedules import Cosine
 from multigen.errors import ConfigError
+from multigen.losses import objective
 from multigen.metrics.distances import Moments
-from multigen.tasks.synthesis.base import load_sampler
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
-from multigen.tasks.synthesis.evaluator import Judge
+from multigen.tasks.synthesis.evaluator import Evaluator
 
-__all__ = ["PRESETS", "Discriminator", "Generator", "SpecGANConfig", "SpecGANTrainer", "SpectrumSampler", "load_model"]
+__all__ = ["PRESETS", "Discriminator", "Generator", "SpecGANConfig", "SpecGANTrainer", "SpectrumSampler"]
 
 N_FFT, HOP, BINS = 256, 128, 128  # samples; the bin of half the sampling rate is left out
 LAYERS = 5  # each doubles or halves the picture
@@ -41,14 +43,35 @@ SLOPE = 0.2  # of the leaky rectifier
 
 
 @dataclass(frozen=True)
-class SpecGANConfig(GameConfig):
+class SpecGANConfig(AudioSynthesisConfig):
     latent: int = 100
     """Dimensions of z ~ N(0, I) (uniform in the paper)."""
     width: int = 64
     """d: channels of the layers next to the spectrogram; they double with each layer."""
+    loss: Literal["wasserstein", "relativistic_pairing", "non_saturating"] = "wasserstein"
+    """wasserstein: WGAN-GP, as in the paper."""
+    critic_steps: int = 5
+    """Critic updates per generator update."""
+    penalty: float = 10.0
+    """lambda: weight of WGAN-GP's penalty, at each critic update."""
+    gamma: float = 0.0
+    """Weight of R1 and R2, with the other losses."""
+    lazy: int = 8
+    """Steps per update by R1 and R2, however many critic updates are in them."""
+    lr: tuple[float, float] = (1e-4, 1e-4)
+    """Learning rate at the beginning and at the end, in between a cosine."""
+    betas: tuple[float, float] = (0.5, 0.9)
+    """Of Adam."""
+
+    ranges = AudioSynthesisConfig.ranges | {"lazy": 1}
 
     def __post_init__(self):
         super().__post_init__()
+        if self.loss == "wasserstein" and self.gamma:
+            raise ConfigError(
+                f"gamma {self.gamma} with loss wasserstein, which has a penalty of its own; expected gamma 0, or another loss: "
+                "--loss relativistic_pairing"
+            )
         if self.augment:
             raise ConfigError(f"augment {self.augment!r}: D sees spectrograms here, no sounds to alter; leave it empty")
         if self.length % (HOP << LAYERS):
@@ -63,14 +86,16 @@ class SpecGANConfig(GameConfig):
         return BINS >> LAYERS, (self.length // HOP) >> LAYERS
 
 
+LOW_BUDGET: dict[str, Any] = {"loss": "relativistic_pairing", "critic_steps": 1, "betas": (0.0, 0.99), "gamma": 0.1}
+"""A loss that learns more from few steps than the paper's."""
+
 PRESETS = {
     "tiny": SpecGANConfig(latent=16, width=2, batch=8, steps=20, critic_steps=2, ema=0.9, samples=100),
     "laptop": SpecGANConfig(
         conditional=True,
         latent=64,
         width=8,
-        **SMALL_GAME,
-        gamma=0.1,
+        **LOW_BUDGET,
         batch=32,
         steps=2_000,
         lr=(1e-3, 1e-4),
@@ -81,8 +106,7 @@ PRESETS = {
         rate=16_000,
         length=16_384,
         width=32,
-        **SMALL_GAME,
-        gamma=0.1,
+        **LOW_BUDGET,
         steps=50_000,
         lr=(3e-4, 3e-5),
     ),
@@ -99,9 +123,9 @@ class Generator(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, c: SpecGANConfig):
+    def __init__(self, c: SpecGANConfig, classes: int = 0):
         super().__init__()
-        self.classes = c.number_of_classes
+        self.classes = classes
         widths = [c.width << i for i in reversed(range(LAYERS))]
         first = (widths[0], *c.start)
         layers: list[nn.Module] = [
@@ -140,11 +164,11 @@ def log_magnitude(sound: Tensor) -> Tensor:
 class Discriminator(nn.Module):
     """spectrogram (B, 1, 128, frames), label (B,) -> logit (B,): the generator's mirror image."""
 
-    def __init__(self, c: SpecGANConfig):
+    def __init__(self, c: SpecGANConfig, classes: int = 0):
         super().__init__()
         widths = [1, *(c.width << i for i in range(LAYERS))]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 5, 2, padding=2) for a, b in pairwise(widths))
-        self.head = ProjectionHead(widths[-1] * c.start[0] * c.start[1], c.number_of_classes)
+        self.head = ProjectionHead(widths[-1] * c.start[0] * c.start[1], classes)
 
     def forward(self, spectrogram: Tensor, label: Tensor | None = None) -> Tensor:
         h = spectrogram
@@ -153,49 +177,85 @@ class Discriminator(nn.Module):
         return self.head(h.flatten(1), label)
 
 
-class SpectrumSampler(Sampler):
+class SpectrumSampler(AudioSampler):
     """A trained SpecGAN as a source of sounds."""
 
     def finish(self, x: Tensor) -> Tensor:
         return super().finish(self.network.sound(x))  # pyright: ignore[reportCallIssue]
 
+    def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
+        """Of the network alone, which gives spectrograms: `finish` does the rest."""
+        scale = {name: getattr(self.network, name).flatten().tolist() for name in ("mean", "deviation")}
+        sizes = ", ".join(map(str, shape))
+        what = (
+            f"float32 (batch, {sizes}) in -1..1; exp({DEVIATIONS:g} * deviation * spectrogram + mean) - {FLOOR:g}, by frequency, "
+            f"are magnitudes of an STFT (windows of {N_FFT} samples every {HOP}) without its highest frequency; Griffin-Lim, "
+            f"which stays outside this file, makes sound of them, {self.rate} samples a second"
+        )
+        return {"spectrogram": what, **{name: json.dumps(values) for name, values in scale.items()}}
 
-class SpecGANTrainer(GameTrainer[SpecGANConfig]):
+
+class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
     """Trains G and D on spectrograms."""
 
     name = "specgan"
     sampler = SpectrumSampler
 
-    def networks(self) -> dict[str, nn.Module]:
-        G = Generator(self.config)
-        levels = Moments(BINS)
-        for sounds in self.judge.sets.train.items.split(500):  # all spectrograms are as large as all sounds
-            levels.add(log_magnitude(sounds)[:, 0].transpose(1, 2).flatten(0, 1))  # (n frames, 128)
-        G.mean.copy_(levels.mean[:, None])
-        G.deviation.copy_(levels.covariance.diagonal().sqrt()[:, None].clamp(min=1e-3))
-        return {"G": G, "D": Discriminator(self.config)}
+    def generator(self) -> Generator:
+        return Generator(self.config, self.conditions)
 
-    def open_judge(self, sets: Sets[SoundSet]) -> Judge[SoundSet]:
+    def discriminator(self) -> Discriminator:
+        return Discriminator(self.config, self.conditions)
+
+    def networks(self) -> dict[str, nn.Module]:
+        nets = super().networks()
+        levels = Moments(BINS)
+        for sounds in self.splits.train.items.split(500):  # all spectrograms are as large as all sounds
+            levels.add(log_magnitude(sounds)[:, 0].transpose(1, 2).flatten(0, 1))  # (n frames, 128)
+        nets["G"].mean.copy_(levels.mean[:, None])  # pyright: ignore[reportCallIssue]
+        nets["G"].deviation.copy_(levels.covariance.diagonal().sqrt()[:, None].clamp(min=1e-3))  # pyright: ignore[reportCallIssue]
+        return nets
+
+    def open_evaluator(self) -> Evaluator[SoundSet]:
         def to_input(sound: Tensor) -> Tensor:
             return self.nets["G"].spectrogram(sound)  # pyright: ignore[reportCallIssue]
 
         c = self.config
-        return open_judge(sets, c.samples, self.device, c.features, to_input, self.classifier_steps)
+        return open_evaluator(self.splits, c.samples, self.device, c.features, to_input, self.classifier_steps)
 
-    def reals(self, batch: Batch, step: Step) -> Tensor:
+    def to_network(self, batch: Batch, step: Step) -> Tensor:
         """Spectrograms (B, 1, 128, frames) of real sounds."""
         return self.nets["G"].spectrogram(batch["sound"].to(step.dtype))  # pyright: ignore[reportCallIssue]
 
-    def floors(self) -> dict[str, dict[str, float]]:
-        """With what Griffin-Lim loses of real recordings alone."""
-        G, test = self.nets["G"], self.judge.sets.test
-        sound = torch.cat([G.sound(G.spectrogram(x.to(self.device))).cpu() for x in test.items.split(100)])  # pyright: ignore[reportCallIssue]
-        return super().floors() | {"griffin_lim": self.judge.figures(sound.clamp(-1, 1), test.labels)}
+    def optimisers(self) -> Optimiser:
+        return Adam(Cosine(*self.config.lr), self.config.betas)
 
-    def coarse(self, items: Tensor) -> Tensor:
+    def updates(self) -> list[Update]:
+        c = self.config
+        r1 = Update("r1", trains=["D"], loss=self.r1, every=c.lazy, lazy=True)
+        return [
+            Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps),
+            *([r1] if c.gamma else []),
+            Update("generator",     trains=["G"], loss=self.generator_loss),
+        ]  # fmt: skip
+
+    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        c, mix = self.config, step.rand("mix", 1, 1, 1)
+        return objective.discriminator_terms(c.loss, self.D, *self.pairs(batch, step), mix, c.penalty)
+
+    def r1(self, batch: Batch, step: Step) -> Terms:
+        return objective.r1_r2_terms(self.D, *self.pairs(batch, step), self.config.gamma)
+
+    def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        fake, label = self.fakes(batch, step)
+        return objective.generator_terms(self.config.loss, self.D, fake, label, lambda: self.reals(batch, step))
+
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """With what Griffin-Lim loses of real recordings alone."""
+        G, test = self.nets["G"], self.splits.test
+        sound = torch.cat([G.sound(G.spectrogram(x.to(self.device))).cpu() for x in test.items.split(100)])  # pyright: ignore[reportCallIssue]
+        return super().baselines() | {"griffin_lim": self.evaluator.figures(sound.clamp(-1, 1), test.labels)}
+
+    def collapse_features(self, items: Tensor) -> Tensor:
         """Means of 8 x 8 parts of spectrograms (N, 1, 128, frames): (N, 64)."""
         return adaptive_avg_pool2d(items, 8).flatten(1)
-
-
-load_model = functools.partial(load_sampler, SpectrumSampler, SpecGANConfig(), Generator)
-"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

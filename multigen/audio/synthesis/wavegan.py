@@ -10,19 +10,22 @@ faster by pairing each sample with a real sound, with gradients penalised now an
 spectrogram in place of the one that hears the waveform.
 """
 
-import functools
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from multigen.audio.spectral import stft
-from multigen.audio.synthesis.base import load_sampler
-from multigen.audio.synthesis.game import SMALL_GAME, GameConfig, GameTrainer
+from multigen.audio.synthesis.augment import parse_policy
+from multigen.audio.synthesis.base import AudioSynthesisConfig, AudioSynthesisTrainer
+from multigen.engine import Adam, Batch, Step, Terms, Update
+from multigen.engine.optimisers import Optimiser
+from multigen.engine.schedules import Cosine
 from multigen.errors import ConfigError
+from multigen.losses import objective
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 
 __all__ = [
@@ -33,7 +36,6 @@ __all__ = [
     "WaveGANConfig",
     "WaveGANTrainer",
     "WaveformCritic",
-    "load_model",
     "phase_shuffle",
 ]
 
@@ -43,7 +45,7 @@ FLOOR = 1e-6  # of power in a spectrogram
 
 
 @dataclass(frozen=True)
-class WaveGANConfig(GameConfig):
+class WaveGANConfig(AudioSynthesisConfig):
     latent: int = 100
     """Dimensions of z ~ N(0, I) (uniform in the paper)."""
     width: int = 64
@@ -64,12 +66,33 @@ class WaveGANConfig(GameConfig):
     spectral_width: int = 16
     """Channels of the first layer of such a critic."""
     shift_frames: bool = True
-    """Whether its windows lie elsewhere over each sound at each look; else G learns where they lie, and pulses with them."""
+    """Whether its windows are placed elsewhere at each pass; else G learns their places, and its tones pulse."""
+    loss: Literal["wasserstein", "relativistic_pairing", "non_saturating"] = "wasserstein"
+    """wasserstein: WGAN-GP, as in the paper."""
+    critic_steps: int = 5
+    """Critic updates per generator update."""
+    penalty: float = 10.0
+    """lambda: weight of WGAN-GP's penalty, at each critic update."""
+    gamma: float = 0.0
+    """Weight of R1 and R2, with the other losses."""
+    lazy: int = 8
+    """Steps per update by R1 and R2, however many critic updates are in them."""
+    lr: tuple[float, float] = (1e-4, 1e-4)
+    """Learning rate at the beginning and at the end, in between a cosine."""
+    betas: tuple[float, float] = (0.5, 0.9)
+    """Of Adam."""
 
-    ranges = GameConfig.ranges | {"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16, "positions": 1}
+    ranges = AudioSynthesisConfig.ranges | {
+        **{"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16, "positions": 1, "lazy": 1},
+    }
 
     def __post_init__(self):
         super().__post_init__()
+        if self.loss == "wasserstein" and self.gamma:
+            raise ConfigError(
+                f"gamma {self.gamma} with loss wasserstein, which has a penalty of its own; expected gamma 0, or another loss: "
+                "--loss relativistic_pairing"
+            )
         if self.length & (self.length - 1) or self.length < 1024:
             raise ConfigError(f"length {self.length}: expected a power of two of at least 1024, such as 16384")
         if self.positions & (self.positions - 1) or self.positions > self.length // STRIDE:
@@ -100,6 +123,9 @@ class WaveGANConfig(GameConfig):
         return self.length // STRIDE**self.layers
 
 
+LOW_BUDGET: dict[str, Any] = {"loss": "relativistic_pairing", "critic_steps": 1, "betas": (0.0, 0.99), "gamma": 0.01}
+"""A loss that learns more from few steps than the paper's."""
+
 PRESETS = {
     "tiny": WaveGANConfig(
         length=1024, latent=16, width=4, batch=16, steps=20, critic_steps=2, ema=0.9, samples=100, spectra=(64,)
@@ -111,8 +137,7 @@ PRESETS = {
         positions=64,
         waveform=False,
         spectra=(256,),
-        **SMALL_GAME,
-        gamma=0.01,
+        **LOW_BUDGET,
         batch=16,
         hold=0,  # the rate falls to a tenth, and the last is better than what few recordings choose
         steps=6_000,
@@ -126,8 +151,7 @@ PRESETS = {
         width=32,
         waveform=False,
         spectra=(512,),
-        **SMALL_GAME,
-        gamma=0.01,
+        **LOW_BUDGET,
         steps=50_000,
         lr=(3e-4, 3e-5),
     ),
@@ -138,9 +162,9 @@ PRESETS = {
 class Generator(nn.Module):
     """z (B, latent), label (B,) -> sound (B, 1, length) in -1..1."""
 
-    def __init__(self, c: WaveGANConfig):
+    def __init__(self, c: WaveGANConfig, classes: int = 0):
         super().__init__()
-        self.classes = c.number_of_classes
+        self.classes = classes
         widths = [c.width << i for i in reversed(range(c.layers))]
         layers: list[nn.Module] = [
             nn.Linear(c.latent + self.classes, widths[0] * c.start),
@@ -179,12 +203,12 @@ def phase_shuffle(x: Tensor, n: int) -> Tensor:
 class WaveformCritic(nn.Module):
     """sound (B, 1, length), label (B,) -> logit (B,): the generator's mirror image; phases are shuffled in training only."""
 
-    def __init__(self, c: WaveGANConfig):
+    def __init__(self, c: WaveGANConfig, classes: int = 0):
         super().__init__()
         self.shuffle = c.shuffle
         widths = [1, *(c.width << i for i in range(c.layers))]
         self.convs = nn.ModuleList(nn.Conv1d(a, b, TAPS, STRIDE, padding=11) for a, b in pairwise(widths))
-        self.head = ProjectionHead(widths[-1] * c.start, c.number_of_classes)
+        self.head = ProjectionHead(widths[-1] * c.start, classes)
 
     def forward(self, sound: Tensor, label: Tensor | None = None) -> Tensor:
         h = leaky_relu(self.convs[0](sound), SLOPE)
@@ -199,7 +223,7 @@ class SpectrogramCritic(nn.Module):
     In training each sound is moved by up to half a hop, so that no place in it is always the middle of a window.
     """
 
-    def __init__(self, c: WaveGANConfig, n_fft: int):
+    def __init__(self, c: WaveGANConfig, n_fft: int, classes: int = 0):
         super().__init__()
         self.n_fft = n_fft
         self.shift = n_fft // 4 if c.shift_frames else 0  # samples
@@ -208,7 +232,7 @@ class SpectrogramCritic(nn.Module):
         for a, b in pairwise(widths):
             self.convs.extend([nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(SLOPE)])
         positions = (n_fft // 2 // 8) * (c.length // (n_fft // 2) // 8)
-        self.head = ProjectionHead(widths[-1] * positions, c.number_of_classes)
+        self.head = ProjectionHead(widths[-1] * positions, classes)
 
     def forward(self, sound: Tensor, label: Tensor | None = None) -> Tensor:
         sound = phase_shuffle(sound, self.shift if self.training else 0)
@@ -223,23 +247,45 @@ class SpectrogramCritic(nn.Module):
 class Discriminator(nn.Module):
     """sound (B, 1, length), label (B,) -> logits (B, critics): one for the waveform, one for each spectrogram."""
 
-    def __init__(self, c: WaveGANConfig):
+    def __init__(self, c: WaveGANConfig, classes: int = 0):
         super().__init__()
-        critics: list[nn.Module] = [WaveformCritic(c)] if c.waveform else []
-        self.critics = nn.ModuleList([*critics, *(SpectrogramCritic(c, n_fft) for n_fft in c.spectra)])
+        critics: list[nn.Module] = [WaveformCritic(c, classes)] if c.waveform else []
+        self.critics = nn.ModuleList([*critics, *(SpectrogramCritic(c, n_fft, classes) for n_fft in c.spectra)])
 
     def forward(self, sound: Tensor, label: Tensor | None = None) -> Tensor:
         return torch.stack([critic(sound, label) for critic in self.critics], 1)
 
 
-class WaveGANTrainer(GameTrainer[WaveGANConfig]):
+class WaveGANTrainer(AudioSynthesisTrainer[WaveGANConfig]):
     """Trains G and D on waveforms."""
 
     name = "wavegan"
 
-    def networks(self) -> dict[str, nn.Module]:
-        return {"G": Generator(self.config), "D": Discriminator(self.config)}
+    def generator(self) -> Generator:
+        return Generator(self.config, self.conditions)
 
+    def discriminator(self) -> Discriminator:
+        return Discriminator(self.config, self.conditions)
 
-load_model = functools.partial(load_sampler, WaveGANConfig(), Generator)
-"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""
+    def optimisers(self) -> Optimiser:
+        return Adam(Cosine(*self.config.lr), self.config.betas)
+
+    def updates(self) -> list[Update]:
+        c, couples = self.config, "mix" in parse_policy(self.config.augment)
+        r1 = Update("r1", trains=["D"], loss=self.r1, every=c.lazy, lazy=True, couples=couples)
+        return [
+            Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps, couples=couples),
+            *([r1] if c.gamma else []),
+            Update("generator",     trains=["G"], loss=self.generator_loss, couples=couples),
+        ]  # fmt: skip
+
+    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        c, mix = self.config, step.rand("mix", 1, 1)
+        return objective.discriminator_terms(c.loss, self.D, *self.pairs(batch, step), mix, c.penalty)
+
+    def r1(self, batch: Batch, step: Step) -> Terms:
+        return objective.r1_r2_terms(self.D, *self.pairs(batch, step), self.config.gamma)
+
+    def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        fake, label = self.fakes(batch, step)
+        return objective.generator_terms(self.config.loss, self.D, fake, label, lambda: self.reals(batch, step))

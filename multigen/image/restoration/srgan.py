@@ -11,7 +11,7 @@ loss on the features of a pretrained network. Pictures are RGB in 0..1; low reso
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +35,10 @@ from multigen.image.restoration.evaluator import comparison, definitions, score_
 from multigen.image.restoration.test_sets import TestSet, open_test_sets
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.card import Card
+from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 
-__all__ = ["PRESETS", "CompactGenerator", "Discriminator", "SRGANConfig", "SRGANTrainer", "SRResNet", "load_model"]
+__all__ = ["PRESETS", "CompactGenerator", "Discriminator", "SRGANConfig", "SRGANTrainer", "SRResNet"]
 
 
 @dataclass(frozen=True)
@@ -240,11 +241,15 @@ class SRGANTrainer(Trainer[SRGANConfig]):
     """Trains G for least error, then G and D against each other."""
 
     name = "srgan"
+    task = "super-resolution"
+
+    def items(self) -> int:
+        """Number of photographs; the items of `data` are crops of them."""
+        return len(self.data.photos)
 
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
 
-    noun = Upscaler.noun
     budget = ("pretrain_steps", "steps")
     G: nn.Module
     D: nn.Module
@@ -363,16 +368,14 @@ class SRGANTrainer(Trainer[SRGANConfig]):
         load_strict(network.state_dict(), self.saved("G", stage, which), f"{stage}/{which}")
         return Upscaler(network.eval(), self.config.scale)
 
+    @classmethod
+    def load(cls, folder: ModelFolder) -> Upscaler:
+        """The trained generator of a model folder, on the GPU if there is one. CheckpointError where weights do not fit."""
+        c = from_table(cls.config_type(), folder.config, f"{folder.path}, config.json")
+        weights = folder.weights.get("G", {})
+        return Upscaler(load_network(lambda: build_generator(c), weights, f"{folder.path}, G"), c.scale)
+
 
 def unit(image: Tensor, step: Step) -> Tensor:
     """uint8 pixels to 0..1."""
     return image.to(step.dtype) / 255
-
-
-def load_model(config: Mapping[str, Any], weights: Mapping[str, Mapping[str, Tensor]], where: str) -> Upscaler:
-    """The trained upscaler, from the configuration and weights of the model folder `where`, on the GPU if there is one.
-
-    Raises CheckpointError where the weights are not those of the configured network.
-    """
-    c = from_table(SRGANConfig(), dict(config), f"{where}, config.json")
-    return Upscaler(load_network(lambda: build_generator(c), weights.get("G", {}), f"{where}, G"), c.scale)

@@ -25,7 +25,7 @@ class Upscaler:
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the picture.
     """
 
-    noun: ClassVar[str] = "photographs"
+    task: ClassVar[str] = "super-resolution"
     origin: Provenance = NOTHING
     """What files of its pictures say of the model; filled in by `multigen.load`."""
 

@@ -1,45 +1,44 @@
-"""What all methods that make pictures from noise share: settings, data, augmentation, what is looked at.
+"""Base trainer of image synthesis: settings, data, augmentation, evaluation.
 
-A method derives from `PictureTrainer`, and states only what differs: networks, losses, stages.
+A method derives from `ImageSynthesisTrainer`, and states only what differs: networks, losses, optimisers.
 """
 
-import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from multigen.data.datasets import Sets
 from multigen.engine import Batch, Callback, Step
 from multigen.errors import ConfigError
-from multigen.image.datasets import ImageSet, open_sets
+from multigen.image.datasets import ImageSet, open_images
 from multigen.image.synthesis.augment import diff_augment, mirror, parse_policy
-from multigen.image.synthesis.evaluator import nearest_picture, open_judge
-from multigen.image.synthesis.sampler import Sampler, to_unit
+from multigen.image.synthesis.evaluator import nearest_picture, open_evaluator
+from multigen.image.synthesis.sampler import ImageSampler, to_unit
 from multigen.runs.card import Card
-from multigen.tasks.synthesis import base as generation
-from multigen.tasks.synthesis import sampler as sampling
-from multigen.tasks.synthesis.base import RANGES, GenerationConfig, GenerationTrainer
-from multigen.tasks.synthesis.evaluator import Judge
+from multigen.tasks.synthesis.base import RANGES, SynthesisConfig, SynthesisInfo, SynthesisTrainer
+from multigen.tasks.synthesis.evaluator import Evaluator
+from multigen.tasks.synthesis.sampler import Sampler
 
-__all__ = ["PictureConfig", "PictureTrainer", "doublings", "load_sampler"]
+__all__ = ["ImageInfo", "ImageSynthesisConfig", "ImageSynthesisTrainer", "doublings"]
+
+TOGETHER = 1_000  # images that are made smaller at a time
 
 
 @dataclass(frozen=True)
-class PictureConfig(GenerationConfig):
+class ImageSynthesisConfig(SynthesisConfig):
     """Settings that all methods have."""
 
     data: str = "digits"
-    """Training pictures: digits, mnist, cifar10, a folder (of folders, one a class), or an .npz file."""
+    """Training images: digits, mnist, cifar10, a folder (of folders, one per class), or an .npz file."""
     size: int = 32
-    """Height and width of a picture, pixels."""
+    """Height and width of an image, pixels."""
     channels: int = 0
-    """1: grey, 3: colour, 0: as the pictures are."""
+    """1: grey, 3: colour, 0: as the images are."""
     mirror: bool = False
-    """Show half of the pictures mirrored."""
+    """Mirror half of the real images."""
     augment: str = ""
     """DiffAugment (arXiv:2006.10738) of what D sees: color, translation, cutout, joined by commas."""
     features: Literal["", "classifier", "efficientnet_lite0", "inception"] = ""
@@ -47,11 +46,12 @@ class PictureConfig(GenerationConfig):
     fid). Empty: the classifier where there are labels, else EfficientNet-lite0."""
 
     any_size: ClassVar[bool] = False
-    """Whether the networks take pictures of any size; the others double 4 pixels."""
+    """Whether the networks take images of any size; the others double 4 pixels."""
     ranges = RANGES | {"size": 1}
 
     def __post_init__(self):
         super().__post_init__()
+        parse_policy(self.augment)
         if not self.any_size:
             doublings(self.size)
 
@@ -66,37 +66,52 @@ def doublings(size: int) -> int:
     return size.bit_length() - 3
 
 
-C = TypeVar("C", bound=PictureConfig)
+@dataclass(frozen=True)
+class ImageInfo(SynthesisInfo):
+    """What opening the images found out."""
+
+    channels: int = 0
+    """1: grey, 3: colour."""
 
 
-TOGETHER = 1_000  # pictures that are made smaller at a time
+C = TypeVar("C", bound=ImageSynthesisConfig)
 
 
-class PictureTrainer(GenerationTrainer[C]):
-    """Trains G to make pictures (B, C, size, size) in -1..1 that D takes for real ones."""
+class ImageSynthesisTrainer(SynthesisTrainer[C]):
+    """Trains G to generate images (B, C, size, size) in -1..1 that D takes for real ones."""
 
-    sampler = Sampler
-    noun = Sampler.noun
+    task = "image-synthesis"
+    sampler = ImageSampler
+    data_info: ImageInfo = ImageInfo()
 
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
 
-    def open_sets(self) -> Sets[ImageSet]:
-        parse_policy(self.config.augment)
-        sets = open_sets(self.config)
-        self.config = replace(self.config, channels=sets.train.images.shape[1])
-        return sets
+    def open_items(self, data: str, split: str, labels: str, like: ImageSet | None) -> ImageSet:
+        c = self.config
+        channels = c.channels if like is None else like.images.shape[1]
+        return open_images(data, c.size, split=split, channels=channels, labels=labels, skip_bad=c.skip_bad)
 
-    def open_judge(self, sets: Sets[ImageSet]) -> Judge[ImageSet]:
-        return open_judge(sets, self.config.samples, self.device, self.config.features, self.classifier_steps)
+    def describe_data(self) -> ImageInfo:
+        train = self.splits.train
+        return ImageInfo(train.fingerprint(), train.classes, channels=train.images.shape[1])
 
-    def reals(self, batch: Batch, step: Step) -> Tensor:
-        """Real pictures (B, C, H, W) in -1..1, some of them mirrored if so configured."""
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """What networks are built for: pixels of a side, channels, and number of classes or clusters."""
+        return self.config.size, self.data_info.channels, self.conditions
+
+    def open_evaluator(self) -> Evaluator[ImageSet]:
+        c = self.config
+        return open_evaluator(self.splits, c.samples, self.device, c.features, self.classifier_steps)
+
+    def to_network(self, batch: Batch, step: Step) -> Tensor:
+        """Real images (B, C, H, W) in -1..1, some of them mirrored if so configured."""
         image = to_unit(batch["image"].to(step.dtype))
         return mirror(image, step.rand("mirror", 1, 1, 1)) if self.config.mirror else image
 
-    def augmented(self, items: Tensor, step: Step, stream: str) -> Tensor:
-        """Pictures (B, C, H, W) through the configured DiffAugment."""
+    def augment(self, items: Tensor, step: Step, stream: str) -> Tensor:
+        """Images (B, C, H, W) through the configured DiffAugment."""
         policy = parse_policy(self.config.augment)
         return diff_augment(items, policy, step.rand, stream, self.augment_share(step)) if policy else items
 
@@ -104,18 +119,15 @@ class PictureTrainer(GenerationTrainer[C]):
         """Probability of each transformation of DiffAugment."""
         return 1.0
 
-    def coarse(self, items: Tensor) -> Tensor:
+    def collapse_features(self, items: Tensor) -> Tensor:
         """Pixels averaged to 16 x 16: (N, C, H, W) -> (N, 256 C)."""
         return adaptive_avg_pool2d(items, 16).flatten(1)
 
-    def outlines(self, items: ImageSet) -> Tensor:
+    def cluster_features(self, items: ImageSet) -> Tensor:
         """Pixels averaged to 16 x 16: (N, 256 C)."""
-        return torch.cat([self.coarse(to_unit(images.float())) for images in items.images.split(TOGETHER)])
+        parts = items.images.split(TOGETHER)
+        return torch.cat([self.collapse_features(to_unit(images.float())) for images in parts])
 
-    def illustrate(self, samples: sampling.Sampler) -> None:
-        """Writes `nearest.png`: samples above the training pictures nearest to them."""
-        nearest_picture(samples.sample(16), self.judge).save(self.folder / "nearest.png")
-
-
-load_sampler = functools.partial(generation.load_sampler, Sampler)
-"""`multigen.tasks.synthesis.base.load_sampler` of pictures."""
+    def save_figures(self, samples: Sampler) -> None:
+        """Writes `nearest.png`: samples above the training images nearest to them."""
+        nearest_picture(samples.sample(16), self.evaluator).save(self.folder / "nearest.png")

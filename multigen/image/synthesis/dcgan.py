@@ -1,31 +1,27 @@
 """DCGAN: convolutional networks that train against each other stably. Radford et al. 2016, arXiv:1511.06434.
 
     python -m multigen.recipes.dcgan                           # embedded digits, minutes on a laptop
-    python -m multigen.recipes.dcgan --conditional             # one asks for a class: needs labels
-    python -m multigen.recipes.dcgan default --data photos/    # your own pictures, cut to squares
     python -m multigen.recipes.dcgan paper --data photos/      # the paper's networks and settings
 
-Strided convolutions in place of pooling, batch norm in both networks but at the pictures, ReLU in G, leaky ReLU in D (section 3).
-Told of classes, or of clusters, G sees them beside z and D projects it on its features (Miyato & Koyama 2018, arXiv:1802.05637).
+Strided convolutions in place of pooling, batch norm in both networks but at the images, ReLU in G, leaky ReLU in D (section 3).
+Conditioned on classes or clusters, G takes them beside z, and D projects them on its features (arXiv:1802.05637).
 """
 
-import functools
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor, nn
 
 from multigen import losses
-from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
-from multigen.engine.optimisers import Optimiser
-from multigen.engine.schedules import Linear
-from multigen.image.synthesis.base import PictureConfig, PictureTrainer, doublings, load_sampler
+from multigen.engine import Adam, Batch, Linear, Optimiser, Step, Terms
+from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer, doublings
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 
-__all__ = ["PRESETS", "DCGANConfig", "DCGANTrainer", "Discriminator", "Generator", "load_model"]
+__all__ = ["PRESETS", "DCGANConfig", "DCGANTrainer", "Discriminator", "Generator"]
 
 
 @dataclass(frozen=True)
-class DCGANConfig(PictureConfig):
+class DCGANConfig(ImageSynthesisConfig):
     latent: int = 100
     """Dimensions of z ~ N(0, I) (uniform in the paper)."""
     width: int = 64
@@ -36,31 +32,26 @@ class DCGANConfig(PictureConfig):
     """Of Adam (section 4)."""
 
 
+LAPTOP = {"lr": (4e-3, 4e-4), "betas": (0.5, 0.99), "ema": 0.998, "clusters": 20}
 PRESETS = {
     "tiny": DCGANConfig(width=8, batch=16, steps=20, ema=0.9, samples=100),
-    "laptop": DCGANConfig(
-        width=32, latent=24, batch=128, steps=2_400, lr=(4e-3, 4e-4), betas=(0.5, 0.99), ema=0.998, clusters=20
-    ),
+    "laptop": DCGANConfig(width=32, latent=24, batch=128, steps=2_400, **LAPTOP),
     "default": DCGANConfig(size=64, steps=50_000),
     "paper": DCGANConfig(size=64, width=128, batch=128, steps=100_000, ema=0.0),
 }
 
 
 class Generator(nn.Module):
-    """z (B, latent), label (B,) -> picture (B, channels, size, size) in -1..1."""
+    """z (B, latent), label (B,) -> image (B, channels, size, size) in -1..1."""
 
     def __init__(self, latent: int, width: int, size: int, channels: int, classes: int = 0):
         super().__init__()
         self.classes = classes
-        levels = doublings(size)
-        top = width << (levels - 1)
-        layers: list[nn.Module] = [
-            nn.Unflatten(1, (latent + classes, 1, 1)),
-            nn.ConvTranspose2d(latent + classes, top, 4, bias=False),  # (B, top, 4, 4)
-        ]
-        for before in [top >> i for i in range(levels - 1)]:  # (B, top, 4, 4) -> (B, width, size / 2, size / 2)
-            layers += [nn.BatchNorm2d(before), nn.ReLU(True)]
-            layers.append(nn.ConvTranspose2d(before, before // 2, 4, 2, 1, bias=False))
+        widths = [width << i for i in reversed(range(doublings(size)))]
+        first = nn.ConvTranspose2d(latent + classes, widths[0], 4, bias=False)
+        layers: list[nn.Module] = [nn.Unflatten(1, (latent + classes, 1, 1)), first]  # (B, top, 4, 4)
+        for before, after in pairwise(widths):  # -> (B, width, size / 2, size / 2)
+            layers += [nn.BatchNorm2d(before), nn.ReLU(True), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
         layers += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers).apply(initialise_)
 
@@ -69,19 +60,17 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """picture (B, channels, size, size) in -1..1, label (B,) -> logit (B,)."""
+    """image (B, channels, size, size) in -1..1, label (B,) -> logit (B,)."""
 
     def __init__(self, width: int, size: int, channels: int, classes: int = 0, norm: bool = True):
         super().__init__()
-        halvings = doublings(size)
+        widths = [width << i for i in range(doublings(size))]
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
-        for before in [width << i for i in range(halvings - 1)]:  # (B, width, size / 2, size / 2) -> (B, top, 4, 4)
-            layers.append(nn.Conv2d(before, 2 * before, 4, 2, 1, bias=not norm))
-            layers += [nn.BatchNorm2d(2 * before)] if norm else []
-            layers.append(nn.LeakyReLU(0.2, True))
-        top = width << (halvings - 1)
+        for before, after in pairwise(widths):  # (B, width, size / 2, size / 2) -> (B, top, 4, 4)
+            layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=not norm))
+            layers += [*([nn.BatchNorm2d(after)] if norm else []), nn.LeakyReLU(0.2, True)]
         self.layers = nn.Sequential(*layers, nn.Flatten()).apply(initialise_)  # (B, 16 top)
-        self.head = ProjectionHead(16 * top, classes).apply(initialise_)
+        self.head = ProjectionHead(16 * widths[-1], classes).apply(initialise_)
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         return self.head(self.layers(image), label)
@@ -89,32 +78,23 @@ class Discriminator(nn.Module):
 
 def initialise_(module: nn.Module) -> None:
     """Weights from N(0, .02^2), those of batch norm from N(1, .02^2) (section 4)."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-    if isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding | nn.BatchNorm2d):
+        nn.init.normal_(module.weight, float(isinstance(module, nn.BatchNorm2d)), 0.02)
 
 
-class DCGANTrainer(PictureTrainer[DCGANConfig]):
-    """Trains G to make pictures that D takes for real ones."""
+class DCGANTrainer(ImageSynthesisTrainer[DCGANConfig]):
+    """Trains G to generate images that D takes for real ones."""
 
     name = "dcgan"
 
-    def networks(self) -> dict[str, nn.Module]:
-        c = self.config
-        return {"G": build_generator(c), "D": Discriminator(c.width, c.size, c.channels, c.number_of_classes)}
+    def generator(self) -> Generator:
+        return Generator(self.config.latent, self.config.width, *self.shape)
+
+    def discriminator(self) -> Discriminator:
+        return Discriminator(self.config.width, *self.shape)
 
     def optimisers(self) -> Optimiser:
-        start, end = self.config.lr
-        return Adam(start if start == end else Linear(start, end), self.config.betas)
-
-    def stages(self) -> list[Stage]:
-        return [
-            Stage("adversarial", self.config.steps, [
-                Update("discriminator", trains=["D"], loss=self.discriminator_loss),
-                Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=self.best(), controls=[self.collapse()]),
-        ]  # fmt: skip
+        return Adam(Linear(*self.config.lr), self.config.betas)
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         real, fake, label = self.pairs(batch, step)
@@ -122,13 +102,4 @@ class DCGANTrainer(PictureTrainer[DCGANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        fake = self.augmented(fake, step, "fake")
         return {"adversarial": losses.non_saturating.generator(self.D(fake, label))}
-
-
-def build_generator(config: DCGANConfig) -> Generator:
-    return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
-
-
-load_model = functools.partial(load_sampler, DCGANConfig(), build_generator)
-"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

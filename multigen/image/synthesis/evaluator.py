@@ -11,27 +11,29 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from multigen.data.datasets import Sets
+from multigen.data.datasets import Splits, report_skipped
+from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError
-from multigen.image.datasets import ImageSet
+from multigen.image.datasets import ImageSet, open_images
 from multigen.image.synthesis.sampler import grid, to_unit
 from multigen.metrics import distances as features
 from multigen.metrics.classifier import STEPS
 from multigen.storage.cache import cache_folder
-from multigen.tasks.synthesis import evaluator as judge
-from multigen.tasks.synthesis.evaluator import Extractor, Judge, by_classifier, embed
+from multigen.tasks.synthesis import evaluator as evaluator
+from multigen.tasks.synthesis.evaluator import Evaluator, Extractor, by_classifier, embed
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["EXTRACTORS", "compare", "nearest_picture", "open_extractor", "open_judge"]
+__all__ = ["EXTRACTORS", "compare", "compare_data", "nearest_picture", "open_evaluator", "open_extractor"]
 
 EXTRACTORS = {
     "efficientnet_lite0": "EfficientNet-lite0 (ImageNet), 1,280 pooled features of pictures resized to 96 x 96",
     "classifier": "a small convolutional network trained here on the labelled training pictures, 128 features",
     "inception": "Inception v3 of the FID of Heusel et al. 2017, 2,048 features, through torch-fidelity",
 }
+SIZE = 64  # pixels, where no size is given
 INCEPTION = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
     "6726825d",  # its SHA-256 begins so
@@ -100,26 +102,38 @@ def _inception(device: torch.device) -> Extractor:
 
 def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> Evaluation:
     """Two sets of pictures of one size in the features of the extractor `name` (see `evaluator.compare` of the task)."""
-    return judge.compare(name, real, fake, device, open_extractor, _about(name, real))
+    return evaluator.compare(name, real, fake, device, open_extractor, _about(name, real))
 
 
-def open_judge(
-    sets: Sets[ImageSet], samples: int, device: torch.device, name: str = "", steps: int = STEPS
-) -> Judge[ImageSet]:
-    """Measures generators on the pictures of one run (see `multigen.tasks.synthesis.evaluator.Judge`).
+def compare_data(real: str, fake: str, name: str, device: str, skip_bad: bool, size: int = SIZE) -> Evaluation:
+    """As `compare`, of two data arguments, whose images are cut and resized to squares of `size` pixels first."""
+    labels = ("" if name == "classifier" else "none", "none")
+    sets = [
+        open_images(data, size, channels=3, labels=which, skip_bad=skip_bad)
+        for data, which in zip((real, fake), labels, strict=True)
+    ]
+    for data, images in zip((real, fake), sets, strict=True):
+        report_skipped(data, images)
+    return compare(name, sets[0], sets[1], choose_device(device))
+
+
+def open_evaluator(
+    sets: Splits[ImageSet], samples: int, device: torch.device, name: str = "", steps: int = STEPS
+) -> Evaluator[ImageSet]:
+    """Measures generators on the pictures of one run (see `multigen.tasks.synthesis.evaluator.Evaluator`).
 
     `name` is of `EXTRACTORS`; empty: `classifier` where there are labels, else `efficientnet_lite0`. `steps`: of the
     classifier's training.
     """
     name = name or ("efficientnet_lite0" if sets.train.labels is None else "classifier")
     extract = open_extractor(name, sets.train, device, steps)
-    return Judge(sets, samples, device, name, extract, _about(name, sets.test), _to_input)
+    return Evaluator(sets, samples, device, name, extract, _about(name, sets.test), _to_input)
 
 
-def nearest_picture(images: Tensor, by: Judge[ImageSet]) -> "Picture":
+def nearest_picture(images: Tensor, by: Evaluator[ImageSet]) -> "Picture":
     """Samples (N, C, H, W) uint8 in the upper row, the training picture nearest to each, in features, below it."""
-    found = features.nearest(embed(by.extract, images, by.device)[0], by.features_of(by.sets.train))[1]
-    return grid(torch.cat([images, by.sets.train.images[found]]), columns=len(images))
+    found = features.nearest(embed(by.extract, images, by.device)[0], by.features_of(by.splits.train))[1]
+    return grid(torch.cat([images, by.splits.train.images[found]]), columns=len(images))
 
 
 def _about(name: str, images: ImageSet) -> str:

@@ -8,23 +8,22 @@ G is a perceptron of rectifiers; D is one of leaky rectifiers or, as in the pape
 arXiv:1302.4389). Both take pictures as vectors: 784 numbers at 28 x 28.
 """
 
-import functools
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from multigen import losses
-from multigen.engine import SGD, Adam, Batch, Stage, Step, Terms, Update
+from multigen.engine import SGD, Adam, Batch, Step, Terms
 from multigen.engine.optimisers import Optimiser
-from multigen.image.synthesis.base import PictureConfig, PictureTrainer, load_sampler
+from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 
-__all__ = ["PRESETS", "Discriminator", "GANConfig", "GANTrainer", "Generator", "Maxout", "load_model"]
+__all__ = ["PRESETS", "Discriminator", "GANConfig", "GANTrainer", "Generator", "Maxout"]
 
 
 @dataclass(frozen=True)
-class GANConfig(PictureConfig):
+class GANConfig(ImageSynthesisConfig):
     any_size: ClassVar[bool] = True
     size: int = 28
     """Height and width of a picture, pixels; any."""
@@ -99,26 +98,20 @@ class Discriminator(nn.Module):
         return self.head(self.layers(image), label)
 
 
-class GANTrainer(PictureTrainer[GANConfig]):
-    """Trains G to make pictures that D takes for real ones."""
+class GANTrainer(ImageSynthesisTrainer[GANConfig]):
+    """Trains G to generate images that D takes for real ones."""
 
     name = "gan"
 
-    def networks(self) -> dict[str, nn.Module]:
-        c = self.config
-        return {"G": build_generator(c), "D": Discriminator(c.width, c.size, c.channels, c.number_of_classes, c.maxout)}
+    def generator(self) -> Generator:
+        return Generator(self.config.latent, self.config.width, *self.shape)
+
+    def discriminator(self) -> Discriminator:
+        return Discriminator(self.config.width, *self.shape, self.config.maxout)
 
     def optimisers(self) -> Optimiser:
         c = self.config
         return SGD(c.lr, c.betas[0]) if c.maxout else Adam(c.lr, c.betas)
-
-    def stages(self) -> list[Stage]:
-        return [
-            Stage("adversarial", self.config.steps, [
-                Update("discriminator", trains=["D"], loss=self.discriminator_loss),
-                Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=self.best(), controls=[self.collapse()]),
-        ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Minus equation 1."""
@@ -127,13 +120,4 @@ class GANTrainer(PictureTrainer[GANConfig]):
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        fake = self.augmented(fake, step, "fake")
         return {"adversarial": losses.LOSSES[self.config.loss].generator(self.D(fake, label))}
-
-
-def build_generator(config: GANConfig) -> Generator:
-    return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
-
-
-load_model = functools.partial(load_sampler, GANConfig(), build_generator)
-"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

@@ -14,15 +14,15 @@ from multigen.tasks.synthesis import sampler as sampling
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Sampler", "grid", "to_pictures", "to_uint8", "to_unit"]
+__all__ = ["ImageSampler", "grid", "to_pictures", "to_uint8", "to_unit"]
 
 
-class Sampler(sampling.Sampler):
+class ImageSampler(sampling.Sampler):
     """A trained generator as a source of pictures, uint8 (N, C, H, W); its network gives (B, C, H, W) in -1..1."""
 
-    noun = "pictures"
+    task = "image-synthesis"
     suffix = ".png"
-    sheet = "grid.png"
+    overview = "grid.png"
 
     def finish(self, x: Tensor) -> Tensor:
         return to_uint8(x)
@@ -36,11 +36,10 @@ class Sampler(sampling.Sampler):
     def strip(self, samples: Tensor) -> "Picture":
         return grid(samples, columns=len(samples))
 
-    def pictures(
-        self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
-    ) -> "list[Picture]":
-        """The same as `sample`, as PIL pictures of mode L or RGB."""
-        return to_pictures(self.sample(n, seed, label, truncation))
+    def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
+        if len(shape) != 3:
+            raise ValueError(f"it gives {shape} an item, expected (channels, height, width)")
+        return {"image": f"float32 (batch, {', '.join(map(str, shape))}), -1..1; clip what lies beyond"}
 
 
 def to_uint8(image: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ Residual blocks in both networks (appendix B.4), hinge loss, five discriminator 
 a shift for each class, and D projects the class on its features.
 """
 
-import functools
 from dataclasses import dataclass
 
 import torch
@@ -17,17 +16,17 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
 from multigen import losses
-from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
+from multigen.engine import Adam, Batch, Step, Terms
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Linear
-from multigen.image.synthesis.base import PictureConfig, PictureTrainer, doublings, load_sampler
+from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer, doublings
 from multigen.tasks.synthesis.conditioning import ProjectionHead
 
-__all__ = ["PRESETS", "Discriminator", "Generator", "SNGANConfig", "SNGANTrainer", "load_model"]
+__all__ = ["PRESETS", "Discriminator", "Generator", "SNGANConfig", "SNGANTrainer"]
 
 
 @dataclass(frozen=True)
-class SNGANConfig(PictureConfig):
+class SNGANConfig(ImageSynthesisConfig):
     latent: int = 128
     width: int = 128
     """Channels of D's blocks, and of G's at the highest resolution (D 128, G 256 in the paper, at 32 pixels)."""
@@ -139,26 +138,19 @@ def initialise_(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
 
 
-class SNGANTrainer(PictureTrainer[SNGANConfig]):
-    """Trains G to make pictures that D takes for real ones, by the hinge loss."""
+class SNGANTrainer(ImageSynthesisTrainer[SNGANConfig]):
+    """Trains G to generate images that D takes for real ones, by the hinge loss."""
 
     name = "sngan"
 
-    def networks(self) -> dict[str, nn.Module]:
-        c = self.config
-        return {"G": build_generator(c), "D": Discriminator(c.width, c.size, c.channels, c.number_of_classes)}
+    def generator(self) -> Generator:
+        return Generator(self.config.latent, self.config.width, *self.shape)
+
+    def discriminator(self) -> Discriminator:
+        return Discriminator(self.config.width, *self.shape)
 
     def optimisers(self) -> Optimiser:
         return Adam(Linear(self.config.lr, 0.0), self.config.betas)
-
-    def stages(self) -> list[Stage]:
-        c = self.config
-        return [
-            Stage("adversarial", c.steps, [
-                Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps),
-                Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=self.best(), controls=[self.collapse()]),
-        ]  # fmt: skip
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Equation 16 of the paper."""
@@ -168,13 +160,4 @@ class SNGANTrainer(PictureTrainer[SNGANConfig]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         """Equation 17 of the paper."""
         fake, label = self.fakes(batch, step)
-        fake = self.augmented(fake, step, "fake")
         return {"hinge": losses.hinge.generator(self.D(fake, label))}
-
-
-def build_generator(config: SNGANConfig) -> Generator:
-    return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
-
-
-load_model = functools.partial(load_sampler, SNGANConfig(), build_generator)
-"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

@@ -10,25 +10,22 @@ The critic approximates the Wasserstein distance if it is 1-Lipschitz. WGAN clip
 gradients whose norm is not 1. The networks are DCGAN's; with the penalty the critic has no batch norm (section 4 of WGAN-GP).
 """
 
-import functools
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
-
 from multigen import losses
-from multigen.engine import Adam, Batch, RMSprop, Stage, Step, Terms, Update
+from multigen.engine import Adam, Batch, RMSprop, Step, Terms, Update
 from multigen.engine.optimisers import Optimiser
-from multigen.image.synthesis.base import PictureConfig, PictureTrainer, load_sampler
+from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
 from multigen.image.synthesis.dcgan import Discriminator as Critic
 from multigen.image.synthesis.dcgan import Generator
 from multigen.losses import penalties
 
-__all__ = ["PRESETS", "WGANConfig", "WGANTrainer", "load_model"]
+__all__ = ["PRESETS", "WGANConfig", "WGANTrainer"]
 
 
 @dataclass(frozen=True)
-class WGANConfig(PictureConfig):
+class WGANConfig(ImageSynthesisConfig):
     latent: int = 128
     width: int = 64
     """Channels of the layers at the highest resolution; they double with each halving."""
@@ -54,49 +51,37 @@ PRESETS = {
 }
 
 
-class WGANTrainer(PictureTrainer[WGANConfig]):
-    """Trains G to lessen the distance that D, the critic, finds."""
+class WGANTrainer(ImageSynthesisTrainer[WGANConfig]):
+    """Trains G to lessen the distance that D, the critic, measures."""
 
     name = "wgan"
 
-    def networks(self) -> dict[str, nn.Module]:
-        c = self.config
-        return {
-            "G": build_generator(c),
-            "D": Critic(c.width, c.size, c.channels, c.number_of_classes, norm=c.constraint == "clip"),
-        }
+    def generator(self) -> Generator:
+        return Generator(self.config.latent, self.config.width, *self.shape)
+
+    def discriminator(self) -> Critic:
+        return Critic(self.config.width, *self.shape, norm=self.config.constraint == "clip")
 
     def optimisers(self) -> Optimiser:
         c = self.config
         return Adam(c.lr, c.betas) if c.constraint == "gp" else RMSprop(c.lr)
 
-    def stages(self) -> list[Stage]:
+    def updates(self) -> list[Update]:
         c = self.config
         clip = (lambda: penalties.clip_weights_(self.D, c.clip)) if c.constraint == "clip" else None
         return [
-            Stage("adversarial", c.steps, [
-                Update("critic",    trains=["D"], loss=self.critic_loss, repeat=c.critic_steps, after=clip),
-                Update("generator", trains=["G"], loss=self.generator_loss),
-            ], best=self.best(), controls=[self.collapse()]),
+            Update("critic",    trains=["D"], loss=self.discriminator_loss, repeat=c.critic_steps, after=clip),
+            Update("generator", trains=["G"], loss=self.generator_loss),
         ]  # fmt: skip
 
-    def critic_loss(self, batch: Batch, step: Step) -> Terms:
+    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         real, fake, label = self.pairs(batch, step)
         terms = {"wasserstein": losses.wasserstein.discriminator(self.D(real, label), self.D(fake, label))}
         if self.config.constraint == "gp":
-            D, mix = self.nets["D"], step.rand("mix", 1, 1, 1)  # raw, if compiled: it is differentiated twice
-            terms["penalty"] = penalties.wgan_gp(lambda x: D(x, label), real, fake, mix) * self.config.penalty
+            mix = step.rand("mix", 1, 1, 1)
+            terms["penalty"] = penalties.wgan_gp(self.D, real, fake, mix, label) * self.config.penalty
         return terms
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
-        fake = self.augmented(fake, step, "fake")
         return {"wasserstein": losses.wasserstein.generator(self.D(fake, label))}
-
-
-def build_generator(config: WGANConfig) -> Generator:
-    return Generator(config.latent, config.width, config.size, config.channels, config.number_of_classes)
-
-
-load_model = functools.partial(load_sampler, WGANConfig(), build_generator)
-"""(configuration, weights, where) of a model folder -> the trained generator as a `Sampler`."""

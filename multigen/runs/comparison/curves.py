@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multigen.runs.facts import Curve, Stage
+from multigen.runs.plots import add_curve, axis_ranges, drawable
 from multigen.storage.provenance import NOTHING, Provenance, png
 
 if TYPE_CHECKING:
@@ -72,14 +73,15 @@ def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) ->
 
 def _panel(axes: "Axes", metric: str, runs: Mapping[str, Stages]) -> None:
     having = {name: run for name, run in runs.items() if any(curve(stage, metric) for stage in run)}
-    axes.set_xlim(0, 1.02 * max(run[-1].last for run in having.values()))
+    values = [v for run in having.values() for stage in run for _, v in curve(stage, metric) if drawable(v)]
+    axis_ranges(axes, (0, 1.02 * max(run[-1].last for run in having.values())), values or [0.0])
     ends: list[tuple[float, str, str]] = []  # last value, run, colour
     for name, run in having.items():
         colour = COLOURS[[*runs].index(name) % len(COLOURS)]
         for points in (curve(stage, metric) for stage in run):  # means never reach into another stage
-            steps, values = [step for step, _ in points], [value for _, value in points]
-            axes.plot(steps, values, color=colour, alpha=RAW, linewidth=0.8)
-            axes.plot(steps, smooth(values), color=colour, linewidth=1.6, marker="o" if len(points) == 1 else "")
+            means = smooth([value for _, value in points])
+            add_curve(axes, points, color=colour, alpha=RAW, linewidth=0.8)
+            add_curve(axes, [(step, mean) for (step, _), mean in zip(points, means, strict=True)], color=colour)
         _mark_stages(axes, run, colour)
         ends.append(([value for stage in run for _, value in curve(stage, metric)][-1], name, colour))
     axes.set_title(metric, fontsize=9, loc="left")
@@ -103,9 +105,8 @@ def _mark_stages(axes: "Axes", run: Stages, colour: str) -> None:
 
 def _label_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
     """Names right of the curves at the height of their ends, moved apart where they would cover each other."""
-    low, high = axes.get_ylim()
-    height = -1.0
-    for value, name, colour in sorted(ends, key=lambda end: end[0] if math.isfinite(end[0]) else high):
-        share = (value - low) / (high - low) if math.isfinite(value) else 1.0
+    up, height = axes.transScale + axes.transLimits, -1.0
+    for value, name, colour in sorted(ends, key=lambda end: end[0] if drawable(end[0]) else math.inf):
+        share = up.transform((0.0, value))[1] if drawable(value) else 1.0
         height = max(share, height + 0.09)
         axes.text(1.01, height, name, fontsize=8, color=colour, va="center", transform=axes.transAxes)

@@ -1,18 +1,22 @@
-"""Curves as inline SVG: thin lines, few ticks, colours from the page's style sheet, so that light and dark both fit."""
+"""Curves as inline SVG: matplotlib makes axes and lines; colours are of the page's style sheet, so that light and dark fit."""
 
+import io
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from html import escape
+from xml.etree import ElementTree
 
 from multigen.runs.facts import Curve
+from multigen.runs.plots import add_curve, axis_ranges, drawable, short
 
-__all__ = ["chart", "thinned", "ticks"]
+__all__ = ["chart", "thinned"]
 
 WIDTH, HEIGHT = 380, 190
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 24
 POINTS = 500
-DECADES = 100.0
-"""A logarithmic axis is taken where the largest value is so many times the smallest."""
+COLOURS = 6
+"""Of the style sheet: c0 to c5."""
 
 
 def chart(
@@ -25,57 +29,75 @@ def chart(
         span: first and last step of the axis.
         best: a point to mark as chosen.
     """
-    values = [v for curve in curves.values() for _, v in curve if math.isfinite(v)]
-    legend = "".join(
-        f'<li><i class="c{i % 6}"></i>{escape(label)} <b>{_last(curve)}</b></li>'
+    values = [v for curve in curves.values() for _, v in curve if drawable(v)]
+    marks = [
+        f'<li><i class="c{i % COLOURS}"></i>{escape(label)} <b>{_last(curve)}</b></li>'
         for i, (label, curve) in enumerate(curves.items())
-    )
-    head = f"<figcaption><strong>{escape(title)}</strong><ul>{legend}</ul></figcaption>"
+    ]
+    best = best if best is not None and values and min(values) <= best[1] <= max(values) else None
+    marks += [f'<li><i class="ring"></i>chosen, step {best[0]:,} <b>{short(best[1])}</b></li>'] if best else []
+    head = f"<figcaption><strong>{escape(title)}</strong><ul>{''.join(marks)}</ul></figcaption>"
     if not values:
         return f'<figure class="chart">{head}<p>no finite value</p></figure>'
-    log = min(values) > 0 and max(values) / min(values) >= DECADES
-    low, high = _range(values, log)
-    first, last = (min(span), max(span)) if span[1] != span[0] else (span[0] - 1, span[1] + 1)
-
-    def x(step: float) -> float:
-        return LEFT + (step - first) / (last - first) * (WIDTH - LEFT - RIGHT)
-
-    def y(value: float) -> float:
-        a, b, v = (math.log10(n) for n in (low, high, value)) if log else (low, high, value)
-        return HEIGHT - BOTTOM - (v - a) / (b - a) * (HEIGHT - TOP - BOTTOM)
-
-    parts = []
-    for tick in _decades(low, high) if log else ticks(low, high):
-        parts.append(f'<path class="grid" d="M{LEFT} {y(tick):.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 3.5:.1f}" text-anchor="end">{_short(tick)}</text>')
-    for tick in ticks(first, last):
-        anchor = "end" if x(tick) > WIDTH - 24 else "middle"
-        parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - 7}" text-anchor="{anchor}">{_short(tick)}</text>')
-    for i, curve in enumerate(curves.values()):
-        parts.append(_line(curve, x, y, f"c{i % 6}"))
-    if best is not None and math.isfinite(best[1]) and low <= best[1] <= high:
-        parts.append(f'<circle class="best" cx="{x(best[0]):.1f}" cy="{y(best[1]):.1f}" r="4.5"/>')
-        head = head.replace(
-            "</ul>", f'<li><i class="ring"></i>chosen, step {best[0]:,} <b>{_short(best[1])}</b></li></ul>'
-        )
+    parts, log = _drawn([thinned(curve) for curve in curves.values()], span, values, best)
     label = f"{title} over steps" + (", logarithmic" if log else "")
-    drawing = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    drawing = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{parts}</svg>'
     return f'<figure class="chart">{head}{drawing}</figure>'
 
 
-def _line(curve: Curve, x, y, kind: str) -> str:
-    """The curve as a path with gaps; a point with gaps on both sides is a dot."""
-    path, dots, run = [], [], Curve()
-    for point in [*thinned(curve), (0.0, math.nan)]:
-        if math.isfinite(point[1]):
-            run.append(point)
-            continue
-        if len(run) > 1:
-            path.append("M" + "L".join(f"{x(s):.1f} {y(v):.1f}" for s, v in run))
-        elif run:
-            dots.append(f'<circle class="dot {kind}" cx="{x(run[0][0]):.1f}" cy="{y(run[0][1]):.1f}" r="2.5"/>')
-        run = Curve()
-    return (f'<path class="line {kind}" d="{"".join(path)}"/>' if path else "") + "".join(dots)
+def _drawn(
+    curves: list[Curve], span: tuple[float, float], values: list[float], best: tuple[int, float] | None
+) -> tuple[str, bool]:
+    """The parts of the SVG, and whether its vertical axis is logarithmic."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))  # a point of it is a pixel of the page
+    FigureCanvasSVG(figure)
+    size = (WIDTH - LEFT - RIGHT) / WIDTH, (HEIGHT - TOP - BOTTOM) / HEIGHT
+    axes = figure.add_axes((LEFT / WIDTH, BOTTOM / HEIGHT, *size), frame_on=False)
+    log = axis_ranges(axes, span, values)
+    axes.tick_params(length=0, pad=6)
+    axes.grid(axis="y")
+    for line in axes.get_ygridlines():
+        line.set(gid="grid", clip_on=False)
+    for i, curve in enumerate(curves):
+        add_curve(axes, curve, gid=f"c{i % COLOURS}", clip_on=False)
+    if best:
+        axes.plot(*best, marker="o", linestyle="none", gid="best", clip_on=False)
+    figure.patch.set_visible(False)
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(file, format="svg")
+    return "".join(_parts(ElementTree.fromstring(file.getvalue()))), log
+
+
+def _parts(element: ElementTree.Element, name: str = "") -> Iterator[str]:
+    """matplotlib's paths, markers and texts, with the classes of the style sheet in place of ids and styles of their own.
+
+    `name` is the `gid` of what they belong to, which matplotlib writes as the id of a group.
+    """
+    tag = element.tag.rpartition("}")[2]
+    if tag == "path" and name:
+        steps = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}", element.get("d", ""))
+        kind = name if name == "grid" else f"line {name}"
+        yield f'<path class="{kind}" d="{" ".join(steps.split())}"/>'
+    elif tag == "use":
+        kind, radius = ("best", 4.5) if name == "best" else (f"dot {name}", 2.5)
+        yield f'<circle class="{kind}" cx="{_rounded(element, "x")}" cy="{_rounded(element, "y")}" r="{radius}"/>'
+    elif tag == "text":
+        anchor = re.search(r"text-anchor: (\w+)", element.get("style", ""))
+        where = "end" if float(element.get("x", 0)) > WIDTH - 24 else anchor[1] if anchor else "start"
+        place = f'x="{_rounded(element, "x")}" y="{_rounded(element, "y")}" text-anchor="{where}"'
+        yield f"<text {place}>{escape(element.text or '')}</text>"
+    own = element.get("id", "")
+    for inner in element if tag != "defs" else ():
+        yield from _parts(inner, own if re.fullmatch(r"c\d|grid|best", own) else name if tag == "g" else "")
+
+
+def _rounded(element: ElementTree.Element, name: str) -> str:
+    return f"{float(element.get(name, 0)):.1f}"
 
 
 def thinned(curve: Curve, points: int = POINTS) -> Curve:
@@ -97,34 +119,5 @@ def _value(point: tuple[float, float]) -> float:
     return point[1]
 
 
-def _range(values: list[float], log: bool) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    if log:
-        return low / 1.2, high * 1.2
-    pad = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
-    return (0.0 if 0 <= low < (high - low) * 0.3 else low - pad), high + pad
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """Three to eight round numbers between two numbers, steps of 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10((high - low) / 3))
-    step = max(m * power for m in (1, 2, 5) if 3 * m * power <= (high - low) * 1.001)
-    return [round(i * step, 12) for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-
-
-def _decades(low: float, high: float) -> list[float]:
-    """Powers of ten in a range, at most about five of them."""
-    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-    return [10.0**e for e in range(first, last + 1, max(1, (last - first) // 4))]
-
-
-def _short(value: float) -> str:
-    """A number in few letters: 0.0002, 1.39, 12k, 3M."""
-    for size, letter in ((1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            return f"{value / (1e6 if letter == 'M' else 1e3):.3g}{letter}"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
 def _last(curve: Curve) -> str:
-    return next((_short(v) for _, v in reversed(curve) if math.isfinite(v)), "-")
+    return next((short(v) for _, v in reversed(curve) if math.isfinite(v)), "-")

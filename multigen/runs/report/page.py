@@ -9,8 +9,7 @@ from multigen.runs.facts import Curve, Facts, Stage, when
 from multigen.runs.report import media
 from multigen.runs.report.charts import chart
 from multigen.runs.report.table import definitions, evaluation_table
-from multigen.runs.report.usage import usage
-from multigen.runs.report.words import chosen_metric, duration, said, state, steps, verdict, warnings
+from multigen.runs.report.words import chosen_metric, duration, said, state, steps, usage, verdict, warnings
 
 __all__ = ["render"]
 
@@ -29,7 +28,7 @@ CAPTIONS = {
 def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
     """The report as HTML."""
     style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-    name, _, about = facts.title.partition(": ")
+    name, _, about = facts.heading.partition(": ")
     sections = {
         "Warnings": warnings(facts),
         "What was run": _run(facts) + _seeds(facts) + _configuration(facts, presets),
@@ -98,7 +97,7 @@ def _configuration(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> st
     nearest = min(presets, key=lambda name: len(changed(name)), default="")
     marked = changed(nearest) if nearest else []
     lines = []
-    for part, table in (("config", facts.config), ("run", facts.run)):
+    for part, table in (("config", facts.config), ("data", facts.data), ("run", facts.run)):
         for name, value in table.items():
             text = f"<code>{escape(repr(value))}</code>"
             if part == "config" and name in marked:

@@ -4,9 +4,9 @@ import math
 from html import escape
 
 from multigen.runs.facts import Facts, Stage, when
-from multigen.runs.report.usage import resume_command
+from multigen.runs.usage import python_lines, resume_command, shell_line, tune_command
 
-__all__ = ["chosen_metric", "duration", "said", "state", "steps", "verdict", "warnings"]
+__all__ = ["chosen_metric", "duration", "said", "state", "steps", "usage", "verdict", "warnings"]
 
 FEW = 12
 """Lines of what a run said that are shown unfolded."""
@@ -27,7 +27,7 @@ def state(facts: Facts) -> str:
     note = "" if facts.state == "error" else " If it is no longer running, it goes on with:"
     return (
         f'<p class="state bad"><b>{last}</b>, {escape(when(facts.written))}.{note}</p>'
-        f'<pre class="command">{escape(resume_command(facts))}</pre><p class="muted">It goes on from {start}.</p>'
+        f'{_command(resume_command(facts))}<p class="muted">It goes on from {start}.</p>'
     )
 
 
@@ -82,6 +82,24 @@ def warnings(facts: Facts) -> str:
     for run in facts.seeds:
         found += [f"{run.folder.name}: {run.dropped} updates dropped"] if run.dropped else []
     return f'<ul class="warnings">{"".join(f"<li>{escape(text)}</li>" for text in found)}</ul>' if found else ""
+
+
+def usage(facts: Facts) -> str:
+    """Commands and Python for the trained model."""
+    if not facts.has_model:
+        return (
+            '<p class="muted">There is no model yet: the folder <code>model/</code> is written when training ends.</p>'
+        )
+    folder = str(facts.folder.resolve())
+    blocks = [block for block in (shell_line(facts, folder), python_lines(facts, folder)) if block]
+    return (
+        f"{''.join(map(_command, blocks))}<p>To train on from its weights with other data or settings:</p>"
+        f"{_command(tune_command(facts))}"
+    )
+
+
+def _command(text: str) -> str:
+    return f'<pre class="command">{escape(text)}</pre>'
 
 
 def said(facts: Facts) -> str:

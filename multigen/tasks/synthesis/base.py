@@ -1,7 +1,7 @@
-"""What all methods that make items from noise share: their settings, their draws, their measurements.
+"""Base trainer for synthesis from a latent: settings, data, random draws, the usual stage, evaluation.
 
 A modality derives its own trainer, which knows what the items are; a method derives from that, and states only what differs:
-networks, losses, stages.
+networks, losses, optimisers.
 """
 
 import copy
@@ -9,29 +9,29 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
-import tyro
 from torch import Tensor, nn
 
 from multigen.config import BELOW_ONE, check_ranges, from_table
 from multigen.console import say
 from multigen.data.clusters import find_centres, nearest
-from multigen.data.datasets import ItemSet, Sets, pick
-from multigen.engine import Batch, Best, Control, Step, TensorSource, Trainer
+from multigen.data.datasets import ItemSet, Splits, open_splits, pick
+from multigen.engine import Batch, Best, Control, DataInfo, Stage, Step, TensorSource, Terms, Trainer, Update
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import from_first, rank
 from multigen.engine.evaluation import Evaluation
 from multigen.engine.schedules import Schedule
 from multigen.errors import ConfigError
 from multigen.metrics.classifier import STEPS
+from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 from multigen.tasks.synthesis.collapse import diversity, watch
-from multigen.tasks.synthesis.evaluator import Judge
+from multigen.tasks.synthesis.evaluator import Evaluator
 from multigen.tasks.synthesis.sampler import Sampler
 
-__all__ = ["RANGES", "GenerationConfig", "GenerationTrainer", "load_sampler"]
+__all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
 RANGES: dict[str, float | tuple[float, float]] = {
@@ -44,39 +44,40 @@ RANGES: dict[str, float | tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class GenerationConfig:
-    """Settings that all methods have, whatever they make."""
+class SynthesisConfig:
+    """Settings that all methods have, in every modality."""
 
     data: str
-    """Training data: a name, a folder (of folders, one a class), or a file."""
+    """Training data: a name, a folder (of folders, one per class), or a file."""
     test: str = ""
-    """Data that are measured against in the end; empty: those the data bring for it, else a tenth of them."""
+    """Test data, used for the final evaluation only; empty: those the data bring for it, else a tenth of them."""
     labels: str = ""
     """Classes of a folder's files: empty, its folders; name, the file name before the last _; first, before the first _; none; or
     a CSV file."""
-    classes: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
-    """Names of the classes; filled in from the data."""
     hold: int = 500
-    """Training items set aside to choose the best checkpoint, at most a tenth of them; 0: the last is taken."""
+    """Size of the validation split used for checkpoint selection, at most a tenth of the training items; 0: the last checkpoint
+    is taken."""
     hold_classes: int = 0
     """Whole classes set aside as test data, such as people whose faces or voices are never trained on."""
     skip_bad: bool = False
-    """Go on without files that cannot be used, and say how many."""
+    """Skip files that cannot be used, and say how many."""
     conditional: bool = False
     """Learn the classes, so that one can be asked for; needs labels."""
     clusters: int = 0
-    """Where no classes are learned: clusters into which k-means divides the training items. G makes an item of one of them, and D
-    judges it as such (Sage et al. 2018, arXiv:1712.04407, section 3.2). 0: none."""
-    shares: Annotated[tuple[float, ...], tyro.conf.Suppress] = ()
-    """Of the training items in each cluster; filled in from the data."""
+    """Without classes: number of clusters into which k-means divides the training items. G and D are conditioned on them (Sage et
+    al. 2018, arXiv:1712.04407, section 3.2). 0: none."""
     latent: int = 128
     """Dimensions of z ~ N(0, I)."""
     batch: int = 64
+    """Items per step, over all processes."""
     steps: int = 10_000
+    """Training steps."""
+    critic_steps: int = 1
+    """Discriminator updates per generator update."""
     ema: float = 0.999
     """Decay of the running average of the generator; 0: none."""
     samples: int = 2_000
-    """Samples that are measured, at most as many as there are training items."""
+    """Samples that are evaluated, at most as many as there are training items."""
 
     ranges: ClassVar[dict[str, float | tuple[float, float]]] = RANGES
     """What settings may be; a modality and a method add their own."""
@@ -84,203 +85,274 @@ class GenerationConfig:
     def __post_init__(self):
         check_ranges(self, self.ranges)
 
-    @property
-    def number_of_classes(self) -> int:
-        """Classes, or clusters, that G and D are told of; 0: none."""
-        return len(self.classes) if self.conditional else self.clusters
+
+@dataclass(frozen=True)
+class SynthesisInfo(DataInfo):
+    """What opening the data found out."""
+
+    classes: tuple[str, ...] = ()
+    """Names of the classes, by label."""
+    shares: tuple[float, ...] = ()
+    """Of the training items in each cluster."""
 
 
-C = TypeVar("C", bound=GenerationConfig)
-S = TypeVar("S", bound=Sampler)
+C = TypeVar("C", bound=SynthesisConfig)
 
 
-class GenerationTrainer(Trainer[C]):
-    """Trains G to make items from noise that D takes for real ones: G(z (B, latent), label (B,) or None) -> (B, ...) in -1..1,
+class SynthesisTrainer(Trainer[C]):
+    """Trains G to generate items that D takes for real ones: G(z (B, latent), label (B,) or None) -> (B, ...) in -1..1,
     D(items, label) -> (B,), or (B, critics).
 
-    A modality states `sampler`, `open_sets`, `open_judge`, `reals`, `coarse` and `outlines`, and where it has augmentations
-    `augmented`.
+    A method states `generator`, `discriminator`, `discriminator_loss` and `generator_loss`, and what differs of `optimisers`,
+    `updates` and `stages`. A modality states `open_items`, `open_evaluator`, `to_network`, `collapse_features` and
+    `cluster_features`, and where it has augmentations `augment`.
     """
 
     G: nn.Module
     D: nn.Module
-    judge: Judge[Any]
+    splits: Splits[Any]
+    evaluator: Evaluator[Any]
+    data_info: SynthesisInfo = SynthesisInfo()
 
     sampler: ClassVar[type[Sampler]]
     """What a trained generator is handed out as."""
     classifier_steps: ClassVar[int] = STEPS
-    """Of the training of the classifier that judges, where one does."""
+    """Training steps of the classifier whose features are compared, where one is used."""
+
+    # ---------------------------------------------------------------------------------- what a method states
+
+    def generator(self) -> nn.Module:
+        """An untrained G, by `config` and `data_info`."""
+        raise NotImplementedError
+
+    def discriminator(self) -> nn.Module:
+        """An untrained D."""
+        raise NotImplementedError
+
+    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        raise NotImplementedError
+
+    def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- what a modality states
 
-    def open_sets(self) -> Sets[Any]:
-        """Training, validation and test items. May complete the configuration by what they are."""
+    def open_items(self, data: str, split: str, labels: str, like: Any) -> Any:
+        """The `ItemSet` of a data argument, as `multigen.data.datasets.open_splits` asks for it."""
         raise NotImplementedError
 
-    def open_judge(self, sets: Sets[Any]) -> Judge[Any]:
-        """What measures the generator."""
+    def open_evaluator(self) -> Evaluator[Any]:
+        """What measures the generator on `splits`."""
         raise NotImplementedError
 
-    def reals(self, batch: Batch, step: Step) -> Tensor:
-        """Real items (B, ...) in -1..1."""
+    def to_network(self, batch: Batch, step: Step) -> Tensor:
+        """The real items (B, ...) of a batch in -1..1, not augmented."""
         raise NotImplementedError
 
-    def augmented(self, items: Tensor, step: Step, stream: str) -> Tensor:
-        """Items (B, ...) as D sees them; reals and fakes of one update take different streams."""
+    def augment(self, items: Tensor, step: Step, stream: str) -> Tensor:
+        """Augmented items (B, ...); reals and fakes of one update take different streams."""
         return items
 
-    def coarse(self, items: Tensor) -> Tensor:
-        """Items (N, ...) in -1..1 as vectors (N, D) without detail, whose distances show a collapse."""
+    def collapse_features(self, items: Tensor) -> Tensor:
+        """Items (N, ...) in -1..1 as low-resolution feature vectors (N, D), used for mode-collapse detection."""
         raise NotImplementedError
 
-    def outlines(self, items: Any) -> Tensor:
-        """The items of a set as vectors (N, D) without detail, of which clusters are made, before there are networks."""
+    def cluster_features(self, items: Any) -> Tensor:
+        """An `ItemSet` as low-resolution feature vectors (N, D), which are clustered before there are networks."""
         raise NotImplementedError
 
-    # ---------------------------------------------------------------------------------- data and draws
+    # ---------------------------------------------------------------------------------- data
 
     def open_data(self) -> TensorSource:
-        """Opens the sets; completes the configuration by their classes."""
-        sets = self.open_sets()
-        train = sets.train
-        if self.config.conditional and train.labels is None:
-            raise ConfigError(
-                f"conditional: {self.config.data} has no labels; sort the {train.noun} into a folder a class, or give --labels"
-            )
-        if skipped := dict([*train.skipped, *sets.test.skipped]):  # both may be parts of one folder
-            say(f"{len(skipped)} {train.noun} skipped, the first: {next(iter(skipped.values()))}")
-        if len(train) < self.config.batch:
-            say(
-                f"{len(train)} {train.noun} to train on, fewer than a batch of {self.config.batch}, which holds them more than "
-                f"once; add {train.noun}, or lower --batch"
-            )
-        self.config = replace(self.config, classes=train.classes, shares=())  # those of a file may be of other data
-        self.judge = self.open_judge(sets)
+        """Opens the splits and the evaluator, and finds the clusters, if any."""
+        self.splits = self.open_splits()
+        self._check_data()
+        train = self.splits.train
+        self.data_info = self.describe_data()
+        self.evaluator = self.open_evaluator()
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
             # It takes a minute for tens of thousands.
             say(f"dividing {len(train):,} {train.noun} into {self.config.clusters} clusters")
-            outlines = self.outlines(train)
-            self.centres = self._same(find_centres(outlines, self.config.clusters))
-            source.tensors["label"] = labels = nearest(outlines, self.centres)
-            shares = labels.bincount(minlength=self.config.clusters) / len(train)
-            self.config = replace(self.config, shares=tuple(round(share, 4) for share in shares.tolist()))
+            features = self.cluster_features(train)
+            self.centres = self._same(find_centres(features, self.config.clusters))
+            source.tensors["label"] = labels = nearest(features, self.centres)
+            shares = (labels.bincount(minlength=self.config.clusters) / len(train)).tolist()
+            self.data_info = replace(self.data_info, shares=tuple(round(share, 4) for share in shares))
         return source
+
+    def open_splits(self) -> Splits[Any]:
+        """Training, validation and test items."""
+        return open_splits(self.config, self.open_items)
+
+    def describe_data(self) -> SynthesisInfo:
+        """What `splits` are."""
+        train = self.splits.train
+        return SynthesisInfo(train.fingerprint(), train.classes)
+
+    def _check_data(self) -> None:
+        train, test = self.splits.train, self.splits.test
+        if self.config.conditional and train.labels is None:
+            raise ConfigError(
+                f"conditional: {self.config.data} has no labels; sort the {train.noun} into one folder per class, or "
+                "give --labels"
+            )
+        if skipped := dict([*train.skipped, *test.skipped]):  # both may be parts of one folder
+            say(f"{len(skipped)} {train.noun} skipped, the first: {next(iter(skipped.values()))}")
+        if len(train) < self.config.batch:
+            say(
+                f"{len(train)} {train.noun} to train on, fewer than a batch of {self.config.batch}, which contains some more "
+                f"than once; add {train.noun}, or lower --batch"
+            )
 
     def _same(self, centres: Tensor) -> Tensor:
         """Rank 0's centres on every rank: on unlike machines rounding may lead k-means elsewhere."""
         return torch.tensor(from_first(centres.flatten().tolist(), self.device), dtype=centres.dtype).view_as(centres)
 
-    def told(self, items: ItemSet) -> Tensor | None:
-        """What G and D are told of real items: the numbers of their classes or clusters (N,), or nothing."""
+    @property
+    def conditions(self) -> int:
+        """Number of classes or clusters that G and D are conditioned on; 0: none."""
+        return len(self.data_info.classes) if self.config.conditional else self.config.clusters
+
+    def condition_of(self, items: ItemSet) -> Tensor | None:
+        """Conditioning labels (N,) of real items: classes or cluster ids; None without."""
         if self.config.conditional:
             return items.labels
-        return nearest(self.outlines(items), self.centres) if self.config.clusters else None
+        return nearest(self.cluster_features(items), self.centres) if self.config.clusters else None
+
+    # ---------------------------------------------------------------------------------- draws
 
     def fakes(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor | None]:
-        """G's items (B, ...) and their labels (B,), the classes or clusters of the real batch; None without any."""
-        label = batch["label"] if self.config.number_of_classes else None
-        return self.G(step.randn("z", self.config.latent), label), label
+        """G's items (B, ...), augmented as D sees them, and their labels (B,), those of the real batch; None without any."""
+        fake, label = self._generated(batch, step)
+        return self.augment(fake, step, "fake"), label
+
+    def reals(self, batch: Batch, step: Step) -> Tensor:
+        """Real items (B, ...), augmented as D sees them."""
+        return self.augment(self.to_network(batch, step), step, "real")
 
     def pairs(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What D is trained on: real and generated items (B, ...), augmented, and the labels (B,) of both."""
+        """What D is trained on: real and generated items (B, ...), augmented alike, and the labels (B,) of both."""
         with torch.no_grad():
             fake, label = self.fakes(batch, step)
-        return self.augmented(self.reals(batch, step), step, "real"), self.augmented(fake, step, "fake"), label
+        return self.reals(batch, step), fake, label
+
+    def bare_pairs(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As `pairs`, but not augmented: for penalties at the items themselves, which take `augmented_critic` for D."""
+        with torch.no_grad():
+            fake, label = self._generated(batch, step)
+        return self.to_network(batch, step), fake, label
+
+    def augmented_critic(self, step: Step, stream: str) -> Callable[..., Tensor]:
+        """D behind the augmentation: (items (B, ...), label) -> scores. `stream`: "real" or "fake"."""
+        D = self.nets["D"]  # not the compiled one: compiled graphs have no second derivative
+        return lambda items, label=None: D(self.augment(items, step, stream), label)
+
+    def _generated(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor | None]:
+        label = batch["label"] if self.conditions else None
+        return self.G(step.randn("z", self.config.latent), label), label
 
     def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> Tensor:
         """One pass of the generator, for its batch norms."""
-        return network(step.randn("z", self.config.latent), batch["label"] if self.config.number_of_classes else None)
+        return network(step.randn("z", self.config.latent), batch["label"] if self.conditions else None)
+
+    # ---------------------------------------------------------------------------------- networks and stages
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"G": self.generator(), "D": self.discriminator()}
 
     def averaged(self) -> Mapping[str, Schedule]:
         """The generator's running average, if one is kept."""
         return {"G": self.config.ema} if self.config.ema else {}
 
-    # ---------------------------------------------------------------------------------- for stages
+    def updates(self) -> list[Update]:
+        """What a step does: D `critic_steps` times, then G."""
+        return [
+            Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=self.config.critic_steps),
+            Update("generator", trains=["G"], loss=self.generator_loss),
+        ]
 
-    def best(self) -> Best | None:
-        """The best checkpoint has the lowest Frechet distance to the validation items."""
-        return Best(self.judge.chooses_by) if self.judge.sets.validation is not None else None
+    def stages(self) -> list[Stage]:
+        """One stage, whose best checkpoint has the lowest Frechet distance to the validation items, watched for collapse."""
+        best = Best(self.evaluator.chooses_by) if self.splits.validation is not None else None
+        return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=[self.collapse()])]
 
     def collapse(self) -> Control:
         """Watches whether samples of fixed latents stay as different from each other as real items are."""
-        real = pick(self.judge.sets.train, SHOWN).items
+        real = pick(self.splits.train, SHOWN).items
         n = len(real)
 
         def look() -> float:
             latents = self.sampler_of(self.nets["G"]).latents(n).to(next(self.nets["G"].parameters()))
-            known = self.config.number_of_classes
-            classes = torch.arange(n) % known if known else None
-            return diversity(self.nets["G"], latents, classes, self.judge.to_input(real.float()), self.coarse)
+            classes = torch.arange(n) % self.conditions if self.conditions else None
+            reals = self.evaluator.to_input(real.float())
+            return diversity(self.nets["G"], latents, classes, reals, self.collapse_features)
 
         return Control("collapse", 0.0, 50, functools.partial(watch, self, look))
 
-    # ---------------------------------------------------------------------------------- measurements
+    # ---------------------------------------------------------------------------------- evaluation
 
     def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
         """Frechet distance to the validation items, and how D tells training from validation items."""
-        if self.judge.sets.validation is None:
+        if self.splits.validation is None:
             return {}
-        found = self.judge.validate(self.sampler_of(nets["G"]))
-        return found | self.judge.overfitting(nets["D"], self.told)
+        figures = self.evaluator.validate(self.sampler_of(nets["G"]))
+        return figures | self.evaluator.overfitting(nets["D"], self.condition_of)
 
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
         """Samples of the same latents each time."""
         self.show(self.sampler_of(nets["G"]), folder / f"step-{self.step:09d}")
 
     def score(self) -> Evaluation:
-        """The last and the best generator beside real items; writes `samples` beside it, and what `illustrate` adds."""
-        rows, stage = self.floors(), self.plan[-1].name
+        """The last and the best generator beside real items; writes `samples` beside it, and what `save_figures` adds."""
+        rows, stage = self.baselines(), self.plan[-1].name
         nets = {name: copy.deepcopy(self.nets[name]).eval() for name in ("G", "D")}
         samples = self.sampler_of(nets["G"])
-        for which in ("last", "best") if self.judge.sets.validation is not None else ("last",):
+        for which in ("last", "best") if self.splits.validation is not None else ("last",):
             for name, network in nets.items():
                 load_strict(network.state_dict(), self.saved(name, stage, which), f"{which} {name}")
             with torch.no_grad():
-                overfit = self.judge.overfitting(nets["D"], self.told)
-            rows[f"{stage}/{which}"] = self.judge.measure(samples) | overfit
+                overfit = self.evaluator.overfitting(nets["D"], self.condition_of)
+            rows[f"{stage}/{which}"] = self.evaluator.measure(samples) | overfit
         if rank() == 0:
             self.show(samples, self.folder / "samples")
-            self.illustrate(samples)
-        found = {metric for row in rows.values() for metric in row}
-        return Evaluation(rows, {m: text for m, text in self.judge.definitions().items() if m in found})
+            self.save_figures(samples)
+        metrics = {metric for row in rows.values() for metric in row}
+        return Evaluation(rows, {m: text for m, text in self.evaluator.definitions().items() if m in metrics})
 
-    def floors(self) -> dict[str, dict[str, float]]:
-        """Rows that the generator's stand beside."""
-        return self.judge.floors()
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """Rows reported next to the generator's."""
+        return self.evaluator.baselines()
 
     def show(self, samples: Sampler, path: Path) -> None:
         """Writes samples together to one file; `path` is its name without the suffix."""
-        samples.show(samples.sample(SHOWN), path.with_name(path.name + Path(samples.sheet).suffix))
+        samples.show(samples.sample(SHOWN), path.with_name(path.name + Path(samples.overview).suffix))
 
-    def illustrate(self, samples: Sampler) -> None:
-        """Writes what else shows the generator at its end, into `self.folder`."""
+    def save_figures(self, samples: Sampler) -> None:
+        """Saves more pictures of the final generator, into `self.folder`."""
+
+    # ---------------------------------------------------------------------------------- use
 
     def sampler_of(self, network: nn.Module) -> Sampler:
-        """A generator in use."""
-        return self.sampler.of(network, self.config)
-
-
-def load_sampler(
-    sampler: type[S],
-    default: Any,
-    build: Callable[[Any], nn.Module],
-    config: Mapping[str, Any],
-    weights: Mapping[str, Mapping[str, Tensor]],
-    where: str,
-) -> S:
-    """The ready object of the model folder `where`, on the GPU if there is one. CheckpointError where weights do not fit,
-    ConfigError for a configuration that none was trained with.
-
-    Args:
-        sampler: the modality's `Sampler`.
-        default: a configuration, whose values stand for what `config` lacks.
-        build: the generator of a configuration.
-    """
-    c = from_table(default, dict(config), f"{where}, config.json")
-    if not c.conditional and (len(c.shares) != c.clusters or not all(0 <= share <= 1 for share in c.shares)):
-        raise ConfigError(
-            f"{where}, config.json: shares {c.shares} of {c.clusters} clusters; expected one of 0 to 1 for each; copy the folder "
-            "anew, or train again"
+        """A generator, ready to use."""
+        info = self.data_info
+        return self.sampler(
+            network, self.config.latent, info.classes if self.config.conditional else (), shares=info.shares
         )
-    return sampler.of(load_network(lambda: build(c), weights.get("G", {}), f"{where}, G"), c)
+
+    @classmethod
+    def load(cls, folder: ModelFolder) -> Sampler:
+        """The trained generator of a model folder, on the GPU if there is one.
+
+        Raises CheckpointError where weights do not fit, ConfigError for settings that none was trained with.
+        """
+        where = f"{folder.path}, config.json"
+        trainer = cls(from_table(cls.config_type(), folder.config, where))
+        trainer.data_info = from_table(cls.data_info, folder.data, where)
+        c, info = trainer.config, trainer.data_info
+        if not c.conditional and (len(info.shares) != c.clusters or not all(0 <= share <= 1 for share in info.shares)):
+            raise ConfigError(
+                f"{where}: shares {info.shares} of {c.clusters} clusters; expected one of 0 to 1 for each; copy the folder "
+                "again, or train again"
+            )
+        return trainer.sampler_of(load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G"))

@@ -19,7 +19,11 @@ alone (the perceptron begins with a single grey digit, and needs 1,500 of 12,000
 
 @torch.no_grad()
 def diversity(
-    generator: nn.Module, latents: Tensor, labels: Tensor | None, real: Tensor, coarse: Callable[[Tensor], Tensor]
+    generator: nn.Module,
+    latents: Tensor,
+    labels: Tensor | None,
+    real: Tensor,
+    collapse_features: Callable[[Tensor], Tensor],
 ) -> float:
     """How far samples lie from their nearest neighbour among each other, over the same of as many real items.
 
@@ -29,12 +33,12 @@ def diversity(
     Args:
         latents: (N, latent); `labels` (N,) or None.
         real: (N, ...), float32 on the CPU, as the generator makes them.
-        coarse: items (N, ...) -> vectors (N, D) between which distances are taken: without detail, so that noise does not pass
-            for variety.
+        collapse_features: items (N, ...) -> vectors (N, D) between which distances are taken: low-resolution, so that
+            noise does not pass for variety.
     """
     state = {k: v for k, v in generator.named_parameters()} | {k: v.clone() for k, v in generator.named_buffers()}
     fake = functional_call(generator, state, (latents, labels if labels is None else labels.to(latents.device)))
-    return _spread(coarse(fake.float().cpu())) / max(_spread(coarse(real)), 1e-8)
+    return _spread(collapse_features(fake.float().cpu())) / max(_spread(collapse_features(real)), 1e-8)
 
 
 def _spread(flat: Tensor) -> float:

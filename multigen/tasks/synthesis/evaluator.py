@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.console import say
-from multigen.data.datasets import ItemSet, Sets, pick, split_off
+from multigen.data.datasets import ItemSet, Splits, pick, split_off
 from multigen.engine.distributed import shared_rows
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import DataError
@@ -21,7 +21,17 @@ from multigen.metrics.distances import Moments
 from multigen.storage.cache import cached
 from multigen.tasks.synthesis.sampler import Sampler
 
-__all__ = ["Extractor", "Judge", "by_classifier", "class_score", "compare", "embed", "embed_real", "measure", "moments"]
+__all__ = [
+    "Evaluator",
+    "Extractor",
+    "by_classifier",
+    "class_score",
+    "compare",
+    "embed",
+    "embed_real",
+    "measure",
+    "moments",
+]
 
 PUBLISHED = {"fd_inception": "fid", "kd_inception": "kid", "is_inception": "inception_score"}
 """Figures that may carry the literature's names, since they are computed with its network."""
@@ -190,11 +200,11 @@ def _definitions(name: str) -> dict[str, str]:
     return named | {m: features.DEFINITIONS[m] for m in ("precision", "recall", "density", "coverage")}
 
 
-class Judge(Generic[S]):
+class Evaluator(Generic[S]):
     """Measures generators on the data of one run, in the features of one extractor.
 
     Args:
-        sets: items by their use.
+        splits: items by their use.
         samples: how many are measured, at most as many as there are training items.
         name: of the extractor; one called "classifier" is trained on the labels of the training items, and knows them.
         extract: the extractor.
@@ -206,7 +216,7 @@ class Judge(Generic[S]):
 
     def __init__(
         self,
-        sets: Sets[S],
+        splits: Splits[S],
         samples: int,
         device: torch.device,
         name: str,
@@ -216,10 +226,10 @@ class Judge(Generic[S]):
         also: Mapping[str, Extractor] | None = None,
         chooses: str = "",
     ):
-        self.sets, self.device, self.extractor_name, self.extract = sets, device, name, extract
+        self.splits, self.device, self.extractor_name, self.extract = splits, device, name, extract
         self.about, self.to_input, self.also = about, to_input, also or {}
-        self.samples = min(samples, len(sets.train))
-        self.known = pick(sets.train, self.samples)  # training items in place of samples
+        self.samples = min(samples, len(splits.train))
+        self.known = pick(splits.train, self.samples)  # training items in place of samples
         self.chooses = chooses or name
         self.chooses_by = _named("fd", self.chooses)
 
@@ -233,24 +243,24 @@ class Judge(Generic[S]):
 
     def validate(self, sampler: Sampler) -> dict[str, float]:
         """Frechet distance of as many samples as are measured in the end to the validation items."""
-        assert self.sets.validation is not None
+        assert self.splits.validation is not None
         extract = self.also.get(self.chooses, self.extract)
         h = self._embed(extract, self._sample(sampler, SEED + 1))[0]
-        real = self.features_of(self.sets.validation, self.chooses)
+        real = self.features_of(self.splits.validation, self.chooses)
         return {self.chooses_by: features.frechet_distance(moments(h), moments(real))}
 
-    def overfitting(self, discriminator: nn.Module, told: Callable[[S], Tensor | None]) -> dict[str, float]:
+    def overfitting(self, discriminator: nn.Module, condition_of: Callable[[S], Tensor | None]) -> dict[str, float]:
         """See `OVERFIT`; nothing without validation items. `told`: items -> what D is told of them, (N,) or nothing."""
-        unknown = self.sets.validation
+        unknown = self.splits.validation
         if unknown is None:
             return {}
-        some = pick(self.sets.train, len(unknown))
-        known = self._scores(discriminator, some, told(some))
-        scores = self._scores(discriminator, unknown, told(unknown))
+        some = pick(self.splits.train, len(unknown))
+        known = self._scores(discriminator, some, condition_of(some))
+        scores = self._scores(discriminator, unknown, condition_of(unknown))
         middle = known.quantile(0.5)  # a score on it counts half
         return {"d_overfit": ((scores < middle).float() + 0.5 * (scores == middle)).mean().item() - 0.5}
 
-    def floors(self) -> dict[str, dict[str, float]]:
+    def baselines(self) -> dict[str, dict[str, float]]:
         """Real items in place of samples: what no generator is expected to beat.
 
         Distances of `real` are of training items, the memorisation score of validation items, classes of the test items, since
@@ -260,13 +270,13 @@ class Judge(Generic[S]):
         """
         h, known = self._embed_real(self.known)
         found = self._distances(h, {name: self.features_of(self.known, name) for name in self.also})
-        if self.sets.validation is not None:
-            found |= self._memorisation(self.features_of(self.sets.validation))
-        probabilities = self._embed_real(self.sets.test)[1]
-        if self.sets.test.labels is None:  # the test items are of other classes, or nobody knows of which
+        if self.splits.validation is not None:
+            found |= self._memorisation(self.features_of(self.splits.validation))
+        probabilities = self._embed_real(self.splits.test)[1]
+        if self.splits.test.labels is None:  # the test items are of other classes, or nobody knows of which
             found |= class_score(self.extractor_name, probabilities)
         else:
-            found |= self._classes(probabilities, self.sets.test.labels)
+            found |= self._classes(probabilities, self.splits.test.labels)
         score = class_score(self.extractor_name, known)
         return {"real": found, "real_training": score} if score else {"real": found}
 
@@ -306,10 +316,10 @@ class Judge(Generic[S]):
 
     def _distances(self, h: Tensor, others: Mapping[str, Tensor]) -> dict[str, float]:
         """Figures of features (N, D), and Frechet distances of those of other extractors by their names."""
-        real = self.features_of(self.sets.test)
+        real = self.features_of(self.splits.test)
         found = measure(self.extractor_name, h, real)
         for name, other in others.items():
-            target = self.features_of(self.sets.test, name)
+            target = self.features_of(self.splits.test, name)
             found[_named("fd", name)] = features.frechet_distance(moments(other), moments(target))
         try:
             return found | {"variety": features.variety(h, real)}
@@ -317,7 +327,7 @@ class Judge(Generic[S]):
             return found
 
     def _memorisation(self, h: Tensor) -> dict[str, float]:
-        train, test = (self.features_of(items) for items in (self.sets.train, self.sets.test))
+        train, test = (self.features_of(items) for items in (self.splits.train, self.splits.test))
         try:
             return {"memorisation": features.memorisation(h, train, test)}
         except DataError:  # every test item is a copy of a training item: there is no ratio
@@ -326,10 +336,10 @@ class Judge(Generic[S]):
     def _classes(self, probabilities: Tensor | None, asked: Tensor | None) -> dict[str, float]:
         """What class probabilities (N, K) say of samples whose classes should be `asked` (N,); empty without any."""
         found = class_score(self.extractor_name, probabilities)
-        if probabilities is None or self.extractor_name != "classifier" or self.sets.train.labels is None:
+        if probabilities is None or self.extractor_name != "classifier" or self.splits.train.labels is None:
             return found
         confidence, predicted = probabilities.max(1)
-        real = self.sets.train.labels.bincount(minlength=len(self.sets.train.classes))
+        real = self.splits.train.labels.bincount(minlength=len(self.splits.train.classes))
         covered, kl = features.class_balance(predicted, len(real), real)
         found["recognised"] = (confidence >= CONFIDENT).float().mean().item()
         found |= {"classes": float(covered), "class_kl": kl}
@@ -342,8 +352,8 @@ class Judge(Generic[S]):
 
     def definitions(self) -> dict[str, str]:
         """What each figure is."""
-        noun = self.sets.train.noun
-        what = f"{self.about}; {self.samples} samples, {len(self.sets.test)} test {noun}"
+        noun = self.splits.train.noun
+        what = f"{self.about}; {self.samples} samples, {len(self.splits.test)} test {noun}"
         chosen = _definitions(self.extractor_name) | {"memorisation": features.DEFINITIONS["memorisation"]}
         chosen |= {m: features.DEFINITIONS[m] for m in ("variety", "classes", "class_kl")} | LABELLED
         chosen |= {_named("fd", name): features.DEFINITIONS["frechet"] for name in self.also}

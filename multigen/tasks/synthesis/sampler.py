@@ -1,18 +1,22 @@
 """Using a trained generator: samples by seed and class, walks between latents, files of them. A modality derives its own."""
 
+import copy
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
+from multigen.catalogue import TASKS
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError
 from multigen.storage.files import writing
 from multigen.storage.provenance import NOTHING, Provenance
+from multigen.tasks.graph import Graph
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -28,7 +32,7 @@ class Sampler:
     Sample i of a seed depends on the seed, i and its class alone: it is the same whichever others are asked for with it. (In
     batches of another size a value may differ by a rounding, since sums are rounded in another order.)
 
-    A modality states `noun`, `suffix` and `sheet`, and overrides `finish`, `write`, `show` and `strip`.
+    A modality states `task`, `suffix` and `overview`, and overrides `finish`, `write`, `show`, `strip` and `describe_output`.
 
     Args:
         network: z (B, latent), and label (B,) where there are classes -> (B, ...) in -1..1; in eval mode, on its device.
@@ -38,11 +42,11 @@ class Sampler:
         shares: of the clusters that it was trained with in place of classes: so many of the samples are of each.
     """
 
-    noun: ClassVar[str] = "samples"
-    """What the samples are, in the plural, for sentences."""
+    task: ClassVar[str]
+    """A name of `multigen.catalogue.TASKS`."""
     suffix: ClassVar[str]
     """Of a sample's file, e.g. ".png"."""
-    sheet: ClassVar[str]
+    overview: ClassVar[str]
     """End of the name of the file that shows samples together, e.g. "grid.png"."""
     origin: Provenance = NOTHING
     """What files of its samples say of the model; filled in by `multigen.load`."""
@@ -57,17 +61,15 @@ class Sampler:
     ):
         self.network, self.latent, self.classes, self.batch, self.shares = network, latent, classes, batch, shares
 
-    @classmethod
-    def of(cls, network: nn.Module, config: Any) -> Self:
-        """The sampler of a generator that was trained by `config` (`multigen.tasks.synthesis.base.GenerationConfig`)."""
-        if config.conditional:
-            return cls(network, config.latent, config.classes)
-        return cls(network, config.latent, shares=config.shares)
-
     @property
     def choices(self) -> tuple[str, ...]:
         """What can be asked for: classes by their names, or clusters by their numbers."""
         return self.classes or tuple(str(i) for i in range(len(self.shares)))
+
+    @property
+    def items(self) -> str:
+        """What the samples are, in the plural, for sentences."""
+        return TASKS[self.task].items
 
     # ---------------------------------------------------------------------------------- what a modality states
 
@@ -84,7 +86,14 @@ class Sampler:
         raise NotImplementedError
 
     def strip(self, samples: Tensor) -> "Picture":
-        """Samples (N, ...) side by side in one picture."""
+        """Samples (N, ...) side by side in one image."""
+        raise NotImplementedError
+
+    def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
+        """What the network gives, for `graph`: its name -> its shape and range, then whatever else must be known to use it.
+
+        `shape` is that of one item, (...). Raises ValueError for one that a sample of the modality cannot have.
+        """
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- what a user calls
@@ -98,7 +107,7 @@ class Sampler:
         Raises ConfigError for n < 1 and for a truncation that is not above 0.
         """
         if n < 1:
-            raise ConfigError(f"{n} {self.noun} are asked for; expected 1 or more")
+            raise ConfigError(f"{n} {self.items} are asked for; expected 1 or more")
         rows = [torch.Generator().manual_seed(key("latent", seed, i)) for i in range(first, first + n)]
         z = torch.stack([torch.randn(self.latent, generator=row) for row in rows])
         return z if truncation is None else truncated(z, truncation)
@@ -144,7 +153,7 @@ class Sampler:
         """
         if frames < 1:
             raise ConfigError(
-                f"{frames} frames are asked for from one of the {self.noun} to the next; expected 1 or more"
+                f"{frames} frames are asked for from one of the {self.items} to the next; expected 1 or more"
             )
         ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label, seed)
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
@@ -169,13 +178,41 @@ class Sampler:
             raise ConfigError(
                 f"--out {out}: {len(older)} other samples would stay in it, such as {older[0].name}; give another folder"
             )
-        sheet = out.with_name(f"{out.name}-{self.sheet}") if out.name else out / self.sheet  # lest it pass for a sample
+        # Beside the folder, so that it is not mistaken for a sample.
+        sheet = out.with_name(f"{out.name}-{self.overview}") if out.name else out / self.overview
         with writing(out, "another folder for --out"):
             out.mkdir(parents=True, exist_ok=True)
             for i, sample in enumerate(samples):
                 self.write(sample, out / f"{i:04d}{self.suffix}", {**about, "index": i} if about else about)
             (show or self.show)(samples[:SHOWN], sheet, about)
-        return f"{len(samples)} {self.noun} in {out}, the first of them together in {sheet}"
+        return f"{len(samples)} {self.items} in {out}, the first of them together in {sheet}"
+
+    def sheet(self, n: int, seed: int = 0) -> "Picture":
+        """Samples 0 to n - 1 of a seed side by side in one image. Raises ConfigError as `sample`."""
+        return self.strip(self.sample(n, seed))
+
+    def graph(self) -> Graph:
+        """A copy of the network for `multigen export`: z (batch, latent), and label (batch,) where there are classes or clusters.
+
+        Raises ValueError where what it gives is no sample of the modality.
+        """
+        network, known = copy.deepcopy(self.network).cpu().float(), self.choices
+
+        def example(n: int, side: int) -> tuple[Tensor, ...]:
+            z = self.latents(n)
+            return (z, torch.arange(n) % len(known)) if known else (z,)
+
+        with torch.no_grad():
+            shape = tuple(network(*example(1, 0)).shape[1:])
+        says = {"z": f"float32 (batch, {self.latent}), numbers of a standard normal distribution"}
+        if known:
+            what = (
+                f"the classes {json.dumps(known)}" if self.classes else f"clusters, whose shares are {[*self.shares]}"
+            )
+            says["label"] = f"int64 (batch,), numbers of {what}"
+        output = self.describe_output(shape)
+        inputs = {name: {0: "batch"} for name in says}
+        return Graph(network, inputs, example, next(iter(output)), ("batch", *shape), says | output)
 
     def _labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
         """(n,) numbers of classes or clusters, None for a model without."""
@@ -204,7 +241,7 @@ class Sampler:
         """Numbers of classes as they were given."""
         if labels.dtype != torch.int64 or labels.shape != (n,):
             raise ConfigError(
-                f"labels {labels.dtype} {tuple(labels.shape)} of {n} {self.noun}: expected int64 ({n},); give each its class"
+                f"labels {labels.dtype} {tuple(labels.shape)} of {n} {self.items}: expected int64 ({n},); give each its class"
             )
         if not 0 <= labels.min() <= labels.max() < len(self.choices):
             raise ConfigError(

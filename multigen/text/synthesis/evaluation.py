@@ -13,7 +13,7 @@ from multigen.engine.evaluation import Evaluation
 from multigen.metrics.names import direction
 from multigen.text import metrics
 from multigen.text.decoding import sample, valid
-from multigen.text.synthesis.evaluator import DEFINITIONS, Judge
+from multigen.text.synthesis.evaluator import DEFINITIONS, Evaluator
 from multigen.text.synthesis.quality_diversity import Point, draw_curves, verdict
 
 __all__ = ["report"]
@@ -37,27 +37,27 @@ def report(trainer: Any) -> Evaluation:
 
     Rows are `STAGE/last` and `STAGE/best`, with ` at T` behind them where the temperature is not 1, and `real`.
     """
-    judge: Judge = trainer.judge
-    quality, called = AXES[judge.kind]
-    rows = {"real": judge.real()}
+    evaluator: Evaluator = trainer.evaluator
+    quality, called = AXES[evaluator.kind]
+    rows = {"real": evaluator.real()}
     curves: dict[str, list[Point]] = {}
     shown: list[str] = []
     for names, G in models(trainer):
         name = names[0]
         for temperature in TEMPERATURES if name.startswith(SWEPT) else (1.0,):
-            found = judge.measure(G, temperature, whole=temperature == 1 or judge.kind != "texts")
+            found = evaluator.measure(G, temperature, whole=temperature == 1 or evaluator.kind != "texts")
             point = Point(temperature, found["nll_test"], found[quality], found.pop("quality_error"))
             curves.setdefault(name, []).append(point)
             for each in names if temperature == 1 else names[:1]:
                 rows[each if temperature == 1 else f"{each} at {temperature:g}"] = dict(found)
-        shown += [f"{' = '.join(names)}\n", *(f"  {text}" for text in judge.texts(G, SHOWN)), ""]
+        shown += [f"{' = '.join(names)}\n", *(f"  {text}" for text in evaluator.texts(G, SHOWN)), ""]
         if trainer.config.prompt:
-            continued = continuations(judge, G)
+            continued = continuations(evaluator, G)
             for each in names:
                 rows[each] |= continued
     error = rows["real"].pop("quality_error")
     if trainer.config.prompt:
-        rows["shuffled"] = continuations(judge, None)
+        rows["shuffled"] = continuations(evaluator, None)
     others = {name: points for name, points in curves.items() if not name.startswith("mle/")}
     remarks = {"chosen": "the best model of a stage has the lowest nll of the validation texts; last is its last step"}
     if others:
@@ -104,13 +104,13 @@ def change(rows: Mapping[str, Mapping[str, float]]) -> str:
     return f"{name} against {BASE}: gained {', '.join(gained) or 'nothing'}; lost {', '.join(lost) or 'nothing'}"
 
 
-def continuations(judge: Judge, G: Any) -> dict[str, float]:
+def continuations(evaluator: Evaluator, G: Any) -> dict[str, float]:
     """ROUGE and BLEU of what G writes after the beginnings of held-out texts, against what stands there; without G, of shuffled
     words of other held-out texts: the floor."""
-    c, P = judge.config, judge.config.prompt
-    test = judge.corpus.test
+    c, P = evaluator.config, evaluator.config.prompt
+    test = evaluator.corpus.test
     test = test[valid(test, c.last).sum(1) > P + 1][:PROMPTED]
-    truth = judge.corpus.texts(test[:, P:])
+    truth = evaluator.corpus.texts(test[:, P:])
     if G is None:
         rng, written = random.Random(0), []
         for text in truth[1:] + truth[:1]:
@@ -123,5 +123,5 @@ def continuations(judge: Judge, G: Any) -> dict[str, float]:
         )
         prompts: Tensor = test[:, :P].to(uniform.device)
         tokens = sample(G, uniform, c.last, c.pad, prompts)
-        written = judge.corpus.texts(tokens[:, P:].cpu())
+        written = evaluator.corpus.texts(tokens[:, P:].cpu())
     return metrics.rouge(written, truth) | {"corpus_bleu": metrics.corpus_bleu(written, truth)}

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from multigen.engine.distributed import shared_rows
 from multigen.text import fables, metrics
-from multigen.text.bleu import References, self_bleu, words
+from multigen.text.bleu import References, self_bleu
 from multigen.text.datasets import Corpus
 from multigen.text.decoding import log_probs, sample, valid
 from multigen.text.files import is_fables
 from multigen.text.synthesis.language_model import train_scorer
+from multigen.text.words import words
 
-__all__ = ["DEFINITIONS", "Judge", "split_words"]
+__all__ = ["DEFINITIONS", "Evaluator", "split_words"]
 
 LN2 = math.log(2)
 SEED = 20_000  # of the samples that are measured
@@ -41,7 +42,7 @@ DEFINITIONS = metrics.DEFINITIONS | {
 }
 
 
-class Judge:
+class Evaluator:
     """Measures models on one corpus. The random numbers behind all samples are the same, so that models differ, not draws.
 
     Args:

@@ -43,16 +43,17 @@ from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.losses.policy_gradient import group_scaled, kl_divergence, leave_one_out, policy_gradient, returns
 from multigen.runs.card import Card
+from multigen.storage.model_folder import ModelFolder
 from multigen.text.datasets import TextConfig, given_tokenizer, open_corpus
 from multigen.text.decoding import chosen, log_probs, sample, valid
 from multigen.text.networks.discriminators import PUBLISHED, Convolutional, Recurrent
 from multigen.text.networks.generators import Generator, build_generator
 from multigen.text.synthesis.evaluation import report
-from multigen.text.synthesis.evaluator import Judge
+from multigen.text.synthesis.evaluator import Evaluator
 from multigen.text.synthesis.rollout import rewards
 from multigen.text.synthesis.writer import Writer, load_writer
 
-__all__ = ["PRESETS", "SeqGANConfig", "SeqGANTrainer", "load_model"]
+__all__ = ["PRESETS", "SeqGANConfig", "SeqGANTrainer"]
 
 TOGETHER = 512  # texts that are drawn or judged at a time
 
@@ -152,7 +153,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
     """Maximum likelihood, the controls, D, and the two against each other."""
 
     name = "seqgan"
-    noun = Writer.noun
+    task = Writer.task
 
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
@@ -171,7 +172,7 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
             )
         given = given_tokenizer(self.config, self.run.start)
         self.corpus, self.config = open_corpus(self.config, given)
-        self.judge = Judge(self.corpus, self.config, self.run.seed)
+        self.evaluator = Evaluator(self.corpus, self.config, self.run.seed)
         return TensorSource({"tokens": self.corpus.train})
 
     def networks(self) -> dict[str, nn.Module]:
@@ -306,10 +307,10 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
     # ------------------------------------------------------------------------------------------ measurements
 
     def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
-        return {"nll_validation": self.judge.validation_nll(nets["G"])}
+        return {"nll_validation": self.evaluator.validation_nll(nets["G"])}
 
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
-        text = "\n\n".join(self.judge.texts(nets["G"], 8))
+        text = "\n\n".join(self.evaluator.texts(nets["G"], 8))
         (folder / f"step-{self.step:09d}.txt").write_text(text + "\n", encoding="utf-8")
 
     def score(self) -> Evaluation:
@@ -324,6 +325,8 @@ class SeqGANTrainer(Trainer[SeqGANConfig]):
             found["transformer.json"] = G.model.config.to_json_string()
         return found
 
-
-load_model = functools.partial(load_writer, SeqGANConfig())
-"""(configuration, weights, where) of a model folder -> the trained generator as a `Writer`."""
+    @classmethod
+    def load(cls, folder: ModelFolder) -> Writer:
+        """The trained generator of a model folder, on the GPU if there is one. CheckpointError where its parts do not fit."""
+        data = {name: value for name, value in folder.data.items() if name != "fingerprint"}
+        return load_writer(cls.config_type(), folder.config | data, folder.weights, str(folder.path))

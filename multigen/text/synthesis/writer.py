@@ -29,7 +29,7 @@ class Writer:
         end, pad: of `multigen.text.decoding.sample`.
     """
 
-    noun: ClassVar[str] = "texts"
+    task: ClassVar[str] = "text-synthesis"
 
     def __init__(self, G: Generator, tokenizer: Tokenizer | None, length: int, end: int | None, pad: int):
         self.G, self.tokenizer, self.length, self.end, self.pad = G, tokenizer, length, end, pad

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from multigen.audio.datasets import SoundSet
 from multigen.audio.drums import CLASSES, drums
-from multigen.audio.synthesis.evaluator import compare, logmel, open_extractor, open_judge, spectrogram
-from multigen.audio.synthesis.sampler import Sampler
-from multigen.data.datasets import Sets
+from multigen.audio.synthesis.evaluator import compare, logmel, open_evaluator, open_extractor, spectrogram
+from multigen.audio.synthesis.sampler import AudioSampler
+from multigen.data.datasets import Splits
 from multigen.errors import ConfigError, DataError
-from multigen.tasks.synthesis import evaluator as judge
+from multigen.tasks.synthesis import evaluator as evaluator
 from multigen.tasks.synthesis.evaluator import embed
 
 CPU = torch.device("cpu")
@@ -28,8 +28,8 @@ def recordings(n: int, seed: int, labelled: bool = True) -> SoundSet:
 
 
 @pytest.fixture(scope="module")
-def sets() -> Sets[SoundSet]:
-    return Sets(recordings(96, 1), recordings(16, 2), recordings(64, 3))
+def sets() -> Splits[SoundSet]:
+    return Splits(recordings(96, 1), recordings(16, 2), recordings(64, 3))
 
 
 class Copies(nn.Module):
@@ -71,13 +71,13 @@ def test_features_of_a_tone_lie_in_its_band_and_grow_with_its_level() -> None:
     torch.testing.assert_close(quieter, torch.full_like(quieter, 2 * math.log(2)), rtol=0, atol=0.02)
 
 
-def test_features_do_not_depend_on_the_batch(sets: Sets[SoundSet]) -> None:
+def test_features_do_not_depend_on_the_batch(sets: Splits[SoundSet]) -> None:
     sounds = sets.test.items[:20]
     torch.testing.assert_close(torch.cat([logmel(x[None], 8000) for x in sounds]), logmel(sounds, 8000))
     assert spectrogram(sounds, 8000).shape == (20, 1, 40, 2048 // 64 + 1)  # every 8 ms
 
 
-def test_extractors_by_name(sets: Sets[SoundSet]) -> None:
+def test_extractors_by_name(sets: Splits[SoundSet]) -> None:
     h, p = open_extractor("logmel", sets.train, CPU).run(sets.test.items)
     assert torch.equal(h, logmel(sets.test.items, 8000)) and p is None
     with pytest.raises(ConfigError, match="extractor 'vggish': expected one of logmel, classifier"):
@@ -87,15 +87,15 @@ def test_extractors_by_name(sets: Sets[SoundSet]) -> None:
 
 
 def test_the_classifier_is_trained_once_and_learns_the_drums(
-    sets: Sets[SoundSet], monkeypatch: pytest.MonkeyPatch
+    sets: Splits[SoundSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, trained = judge.train_classifier, []
+    train, trained = evaluator.train_classifier, []
 
     def short(*a: Any, **k: Any) -> nn.Module:
         trained.append(a)
         return train(*a, **{**k, "steps": 30, "batch": 32})
 
-    monkeypatch.setattr(judge, "train_classifier", short)
+    monkeypatch.setattr(evaluator, "train_classifier", short)
     for _ in range(2):
         h, p = embed(open_extractor("classifier", sets.train, CPU), sets.test.items, CPU)
     assert len(trained) == 1 and h.shape == (64, 128) and p is not None and sets.test.labels is not None
@@ -107,13 +107,13 @@ def test_the_classifier_is_trained_once_and_learns_the_drums(
 # ---------------------------------------------------------------------------------------------------- figures
 
 
-def test_copies_are_called_so_and_noise_and_one_sound_lie_farther_than_recordings(sets: Sets[SoundSet]) -> None:
-    plain = Sets(*(replace(s, labels=None, classes=()) for s in (sets.train, sets.validation, sets.test) if s))
-    it = open_judge(plain, 60, CPU)
+def test_copies_are_called_so_and_noise_and_one_sound_lie_farther_than_recordings(sets: Splits[SoundSet]) -> None:
+    plain = Splits(*(replace(s, labels=None, classes=()) for s in (sets.train, sets.validation, sets.test) if s))
+    it = open_evaluator(plain, 60, CPU)
     assert (it.extractor_name, it.chooses_by, it.also) == ("logmel", "fd_logmel", {})
-    floor = it.floors()["real"]
-    copies = it.measure(Sampler(Copies(plain.train.items), 2))
-    one = it.measure(Sampler(Copies(plain.test.items[:1]), 2))
+    floor = it.baselines()["real"]
+    copies = it.measure(AudioSampler(Copies(plain.train.items), 2))
+    one = it.measure(AudioSampler(Copies(plain.test.items[:1]), 2))
     noise = it.figures(0.1 * torch.randn(60, 1, 2048, generator=torch.Generator().manual_seed(0)), None)
     assert copies["memorisation"] == 0 and 0.7 < floor["memorisation"] < 1.4
     assert 0.7 < floor["variety"] < 1.4 and one["variety"] == 0 and 0.7 < copies["variety"] < 1.4
@@ -129,28 +129,28 @@ def test_copies_are_called_so_and_noise_and_one_sound_lie_farther_than_recording
 
 
 def test_with_labels_the_classifier_judges_and_log_mel_distances_stand_beside(
-    sets: Sets[SoundSet], quick_classifier: None
+    sets: Splits[SoundSet], quick_classifier: None
 ) -> None:
-    it = open_judge(sets, 64, CPU)
+    it = open_evaluator(sets, 64, CPU)
     assert it.extractor_name == "classifier" and it.chooses_by == "fd_logmel" and [*it.also] == ["logmel"]
-    found, floor = it.measure(Sampler(Copies(sets.test.items), 2, CLASSES)), it.floors()["real"]
+    found, floor = it.measure(AudioSampler(Copies(sets.test.items), 2, CLASSES)), it.baselines()["real"]
     for row in (found, floor):
         assert {"fd_classifier", "fd_logmel", "kd_classifier", "as_asked", "classes_as_asked", "variety"} <= row.keys()
         assert "kd_logmel" not in row and row.keys() <= it.definitions().keys()
     assert found["fd_logmel"] == pytest.approx(0, abs=1e-6) and floor["fd_logmel"] > 1
-    assert it.validate(Sampler(Copies(sets.test.items), 2, CLASSES)).keys() == {"fd_logmel"}
+    assert it.validate(AudioSampler(Copies(sets.test.items), 2, CLASSES)).keys() == {"fd_logmel"}
 
 
-def test_d_is_given_sounds_as_it_takes_them(sets: Sets[SoundSet], quick_classifier: None) -> None:
+def test_d_is_given_sounds_as_it_takes_them(sets: Splits[SoundSet], quick_classifier: None) -> None:
     seen: list[Tensor] = []
     d = nn.Module()
     d.forward = lambda x, label: seen.append(x) or x.flatten(1)[:, :3]  # three critics
-    it = open_judge(sets, 64, CPU, to_input=lambda sound: 10 * sound)
+    it = open_evaluator(sets, 64, CPU, to_input=lambda sound: 10 * sound)
     found = it.overfitting(d, lambda items: None)["d_overfit"]
     assert sets.validation is not None and torch.equal(seen[1], 10 * sets.validation.items) and -0.5 <= found <= 0.5
 
 
-def test_two_sets_are_compared(sets: Sets[SoundSet]) -> None:
+def test_two_sets_are_compared(sets: Splits[SoundSet]) -> None:
     found = compare("logmel", sets.train, sets.test, CPU)
     assert [*found.rows] == ["real", "fake"] and found.definitions.keys() == found.rows["fake"].keys()
     assert found.rows["fake"]["fd_logmel"] < 3 * found.rows["real"]["fd_logmel"]

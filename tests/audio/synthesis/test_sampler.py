@@ -17,23 +17,20 @@ from multigen.audio.drums import drum
 from multigen.audio.files import read_sound, write_sound
 from multigen.audio.plots import draw
 from multigen.audio.synthesis import wavegan
-from multigen.audio.synthesis.sampler import Sampler, joined
-from multigen.config import to_table
+from multigen.audio.synthesis.base import AudioSynthesisTrainer
+from multigen.audio.synthesis.sampler import AudioSampler, joined
 from multigen.errors import DataError
-from multigen.storage.model_folder import write_model
+from multigen.tasks.synthesis.base import SynthesisInfo
 from tests import tiny
 
 PLAIN = WaveGANConfig(length=1024, latent=4, width=2, labels="none")
-CLASSES = replace(PLAIN, labels="", classes=("kick", "snare"), conditional=True)
+CLASSES = replace(PLAIN, labels="", conditional=True)
 
 
 def model(folder: Path, config: WaveGANConfig) -> Path:
     """A run's folder that holds a model of untrained weights."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = wavegan.Generator(config)
-    write_model(folder / "model", "wavegan", to_table(config), {"G": network.state_dict()}, {"README.md": "a card"})
-    return folder
+    info = SynthesisInfo(classes=("kick", "snare") if config.conditional else ())
+    return tiny.untrained(folder, wavegan.WaveGANTrainer(config), info, {"README.md": "a card"})
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -57,7 +54,7 @@ class Echo(nn.Module):
 
 
 def test_samples_are_clamped_and_begin_with_those_of_a_smaller_number() -> None:
-    sampler = Sampler(Echo(), 64, batch=4)
+    sampler = AudioSampler(Echo(), 64, batch=4)
     found = sampler.sample(9, seed=2)
     assert found.shape == (9, 1, 64) and found.dtype == torch.float32
     assert found.abs().max() == 1
@@ -101,13 +98,12 @@ def test_a_quiet_sound_has_as_bright_a_spectrogram_and_near_silence_a_dark_one()
 
 
 def test_the_nearest_recording_is_the_one_copied(drum_folder: Path) -> None:
-    sampler = Sampler(nn.Identity(), 4)
-    with pytest.raises(DataError, match="configuration is not known; load it from a model folder"):
+    sampler = AudioSampler(nn.Identity(), 4)
+    with pytest.raises(DataError, match="training recordings are not known; load the generator from a model folder"):
         sampler.nearest(torch.zeros(1, 1, 1024))
-    sampler.config = replace(PLAIN, data=str(drum_folder), hold=0)
-    from multigen.audio.datasets import open_sets
-
-    train = open_sets(sampler.config).train.items
+    config = replace(PLAIN, data=str(drum_folder), hold=0)
+    sampler.recordings = lambda: AudioSynthesisTrainer(config).open_splits().train.items
+    train = AudioSynthesisTrainer(config).open_splits().train.items
     assert torch.equal(sampler.nearest(0.9 * train[[5, 40, 2]]), train[[5, 40, 2]])
 
 
@@ -206,4 +202,4 @@ def test_what_cannot_be_made_is_named_in_one_line(
 def test_sounds_do_not_turn_into_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = model(tmp_path / "run", PLAIN)
     assert tiny.multigen(["interpolate", "--model", run, "--out", tmp_path / "walk.gif"]) == 2
-    assert "expected a model that makes pictures from noise, but it makes sounds" in capsys.readouterr().err
+    assert "expected a model that makes pictures from noise, but it generates sounds" in capsys.readouterr().err

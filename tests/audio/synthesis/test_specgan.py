@@ -27,8 +27,8 @@ from tests.audio.toys import SPECGAN, Draws, Stop, specgan
 @pytest.mark.parametrize("classes", [(), ("a", "b", "c")])
 def test_networks_fit_each_other_at_every_length(length: int, classes: tuple[str, ...]) -> None:
     torch.manual_seed(0)
-    c = SpecGANConfig(length=length, latent=4, width=8, classes=classes, conditional=bool(classes))
-    made, taken = Generator(c), Discriminator(c)
+    c = SpecGANConfig(length=length, latent=4, width=8, conditional=bool(classes))
+    made, taken = Generator(c, len(classes)), Discriminator(c, len(classes))
     z, label = torch.randn(2, 4), torch.tensor([0, 2]) if classes else None
     spectrogram = made(z, label)
     assert spectrogram.shape == (2, 1, 128, length // 128) and spectrogram.abs().max() < 1
@@ -102,7 +102,7 @@ def test_spectrograms_are_those_of_the_paper() -> None:
 def test_the_scale_is_that_of_the_training_recordings_alone(tmp_path: Path, drum_folder: Path) -> None:
     made = specgan(tmp_path, drum_folder)
     made.prepare()
-    deviation, mean = torch.std_mean(method.log_magnitude(made.judge.sets.train.items), (0, 1, 3))  # (128,)
+    deviation, mean = torch.std_mean(method.log_magnitude(made.evaluator.splits.train.items), (0, 1, 3))  # (128,)
     for network in (made.nets["G"], made.averages["G"]):
         torch.testing.assert_close(network.get_buffer("mean")[:, 0], mean, rtol=0, atol=1e-4)
         torch.testing.assert_close(network.get_buffer("deviation")[:, 0], deviation, rtol=1e-4, atol=0)
@@ -155,7 +155,7 @@ def test_a_sound_does_not_depend_on_those_beside_it() -> None:
 def test_the_loss_is_of_spectrograms(tmp_path: Path, drum_folder: Path) -> None:
     made: Any = specgan(tmp_path, drum_folder)
     made.prepare()
-    batch, step = {"sound": made.judge.sets.train.items[:4]}, Draws()
+    batch, step = {"sound": made.evaluator.splits.train.items[:4]}, Draws()
     real, fake = made.G.spectrogram(batch["sound"]), made.G(step.randn("z", 8)).detach()
     terms = made.discriminator_loss(batch, step)
     torch.testing.assert_close(terms["wasserstein"], made.D(fake).mean() - made.D(real).mean())
@@ -180,7 +180,7 @@ def test_a_run_trains_reports_resumes_and_samples(tmp_path: Path, drum_folder: P
     for name in ("samples.wav", "samples.png", "nearest.wav", "nearest.png"):
         assert (run / name).stat().st_size > 1000
 
-    train = made.judge.sets.train.items
+    train = made.evaluator.splits.train.items
     kept = load_file(run / "model" / "G.safetensors")
     level = method.log_magnitude(train)
     torch.testing.assert_close(kept["mean"][:, 0], level.mean((0, 1, 3)), rtol=1e-4, atol=1e-4)
@@ -221,8 +221,8 @@ def test_a_collapse_is_watched_for(device: str, tmp_path: Path, drum_folder: Pat
     (control,) = made.plan[0].controls
     made.state.step = made.state.index = 1000
     assert control.rule(0.0, {}).reason.startswith("diversity")
-    real = made.judge.to_input(made.judge.sets.train.items[:3])  # recordings lie on the CPU
-    assert real.shape == (3, 1, 128, 32) and made.coarse(real).shape == (3, 64)
+    real = made.evaluator.to_input(made.evaluator.splits.train.items[:3])  # recordings lie on the CPU
+    assert real.shape == (3, 1, 128, 32) and made.collapse_features(real).shape == (3, 64)
 
 
 def test_a_frequency_that_never_changes_has_a_deviation_all_the_same(tmp_path: Path) -> None:

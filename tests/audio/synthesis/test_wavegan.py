@@ -44,10 +44,8 @@ def test_networks_fit_each_other_at_every_length(length: int, positions: int, st
 @pytest.mark.parametrize("upsample", ["transposed", "nearest"])
 def test_classes_make_a_difference_to_both_networks(upsample: Any) -> None:
     torch.manual_seed(0)
-    c = WaveGANConfig(
-        length=1024, latent=4, width=2, classes=KINDS, conditional=True, upsample=upsample, spectra=(64, 128)
-    )
-    made, taken = Generator(c), Discriminator(c)
+    c = WaveGANConfig(length=1024, latent=4, width=2, conditional=True, upsample=upsample, spectra=(64, 128))
+    made, taken = Generator(c, len(KINDS)), Discriminator(c, len(KINDS))
     z, label, other = torch.randn(2, 4), torch.tensor([0, 2]), torch.tensor([1, 1])
     sound = made(z, label)
     assert sound.shape == (2, 1, 1024) and sound.abs().max() < 1
@@ -212,7 +210,7 @@ def test_settings_that_cannot_be_are_named(settings: dict[str, Any], message: st
 def prepared(tmp_path: Path, data: Path, **settings: Any) -> tuple[Any, dict[str, Tensor], Any]:
     made = wavegan(tmp_path, data, shuffle=0, shift_frames=False, spectra=(64,), **settings)
     made.prepare()
-    return made, {"sound": made.judge.sets.train.items[:4]}, Draws()
+    return made, {"sound": made.evaluator.splits.train.items[:4]}, Draws()
 
 
 class Linear(nn.Module):
@@ -278,12 +276,11 @@ def test_the_third_loss_and_no_penalty(tmp_path: Path, drum_folder: Path) -> Non
 def test_reals_and_fakes_are_altered_by_draws_of_their_own(tmp_path: Path, drum_folder: Path) -> None:
     made, batch, step = prepared(tmp_path, drum_folder, augment="gain,polarity")
     real, fake, label = made.pairs(batch, step)
-    factors = [
-        (a / b).flatten(1).nanmedian(1).values for a, b in ((real, batch["sound"]), (fake, made.fakes(batch, step)[0]))
-    ]
+    bare = made.bare_pairs(batch, step)
+    factors = [(a / b).flatten(1).nanmedian(1).values for a, b in zip((real, fake), bare[:2], strict=True)]
     assert label is None and len(torch.cat(factors).unique()) == 8
     torch.testing.assert_close(real, batch["sound"] * factors[0][:, None, None])
-    torch.testing.assert_close(fake, made.fakes(batch, step)[0] * factors[1][:, None, None])
+    torch.testing.assert_close(fake, bare[1] * factors[1][:, None, None])
 
 
 # ---------------------------------------------------------------------------------------------------- runs
@@ -357,13 +354,13 @@ def test_floors_are_noise_as_loud_as_the_recordings_and_the_generator_untrained(
     made = wavegan(tmp_path, drum_folder)
     made.prepare()
     heard: list[Tensor] = []
-    figures = made.judge.figures
-    made.judge.figures = lambda items, asked: heard.append(items) or figures(items, asked)  # pyright: ignore
+    figures = made.evaluator.figures
+    made.evaluator.figures = lambda items, asked: heard.append(items) or figures(items, asked)  # pyright: ignore
     state = torch.get_rng_state()
-    rows = made.floors()
-    assert torch.equal(torch.get_rng_state(), state) and made.floors() == rows
+    rows = made.baselines()
+    assert torch.equal(torch.get_rng_state(), state) and made.baselines() == rows
     noise, untrained = heard[:2]
-    real = made.judge.sets.test.items
+    real = made.evaluator.splits.test.items
     assert noise.shape == untrained.shape == (40, 1, 1024) and noise.abs().max() <= 1
     loudness = [x.square().mean().sqrt().item() for x in (noise, real)]
     assert loudness[0] == pytest.approx(loudness[1], rel=0.05)
@@ -382,9 +379,9 @@ def test_a_collapse_is_watched_for_in_log_mel_spectra(tmp_path: Path, drum_folde
     (control,) = made.plan[0].controls
     made.state.step = made.state.index = 1000
     assert control.rule(0.0, {}).reason.startswith("diversity")
-    real = made.judge.sets.train.items[:3]
-    coarse = made.coarse(real)
-    torch.testing.assert_close(coarse, logmel(real, 8000).view(3, 10, 4, 8).mean(2).flatten(1))
+    real = made.evaluator.splits.train.items[:3]
+    collapse_features = made.collapse_features(real)
+    torch.testing.assert_close(collapse_features, logmel(real, 8000).view(3, 10, 4, 8).mean(2).flatten(1))
 
 
 @pytest.mark.slow

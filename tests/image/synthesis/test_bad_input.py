@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from multigen.image.synthesis import evaluator as judge
+from multigen.image.synthesis import evaluator as evaluator
 from multigen.recipes import dcgan
 from multigen.runs.runner import main
 from multigen.tasks.synthesis.evaluator import Extractor
@@ -130,11 +130,11 @@ def test_damaged_pictures_that_are_skipped_are_counted_and_the_first_is_named(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quick = Extractor(lambda image: (image.float().mean((2, 3)), None))
-    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: quick)
+    monkeypatch.setattr(evaluator, "open_extractor", lambda *arguments: quick)
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
     other = "--test" if where == "--data" else "--data"
     words = [where, spoilt(tmp_path / "bad"), other, pictures(tmp_path / "good"), "--skip-bad", "--hold", "0"]
     assert recipe(tmp_path, *words) == 0
     printed = capsys.readouterr()
     said = printed.out + printed.err
-    assert "1 pictures skipped" in said and str(tmp_path / "bad" / "bad.png") in said
+    assert "1 images skipped" in said and str(tmp_path / "bad" / "bad.png") in said

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from multigen.data.datasets import Sets, numbered_as, pick
+from multigen.data.datasets import Splits, numbered_as, pick
 from multigen.errors import ConfigError
-from multigen.image.datasets import ImageSet, open_sets
-from multigen.image.synthesis import evaluator as judge
-from multigen.image.synthesis.base import PictureConfig
-from multigen.image.synthesis.evaluator import compare, nearest_picture, open_extractor, open_judge
-from multigen.image.synthesis.sampler import Sampler
+from multigen.image.datasets import ImageSet
+from multigen.image.synthesis import evaluator as evaluator
+from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer
+from multigen.image.synthesis.evaluator import compare, nearest_picture, open_evaluator, open_extractor
+from multigen.image.synthesis.sampler import ImageSampler
 from multigen.metrics.distances import frechet_distance
 from multigen.tasks.synthesis import evaluator as figures
 from multigen.tasks.synthesis.evaluator import Extractor, embed, embed_real, measure
@@ -52,7 +52,7 @@ def features_by_brightness(image: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: Extractor(features_by_brightness))
+    monkeypatch.setattr(evaluator, "open_extractor", lambda *arguments: Extractor(features_by_brightness))
 
 
 class Copies(nn.Module):
@@ -75,8 +75,8 @@ def scores(of: Callable[[Tensor, Tensor | None], Tensor]) -> nn.Module:
     return network
 
 
-def sets_of(n: int = 120, classes: int = 3) -> Sets[ImageSet]:
-    return Sets(pictures(n, 1, classes), pictures(n // 4, 2, classes), pictures(n, 3, classes))
+def sets_of(n: int = 120, classes: int = 3) -> Splits[ImageSet]:
+    return Splits(pictures(n, 1, classes), pictures(n // 4, 2, classes), pictures(n, 3, classes))
 
 
 # ---------------------------------------------------------------------------------------------------- which pictures
@@ -86,13 +86,13 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
     images = np.stack([np.full((4, 4), i, np.uint8) for i in range(60)])
     for name, part in (("all", images), ("other", images[:5])):
         np.savez(tmp_path / f"{name}.npz", images=part, labels=np.arange(len(part)) % 6)
-    c = PictureConfig(data=str(tmp_path / "all.npz"), size=16)
+    c = ImageSynthesisConfig(data=str(tmp_path / "all.npz"), size=16)
     sizes = {
-        "split off": open_sets(c),
-        "given": open_sets(replace(c, test=str(tmp_path / "other.npz"))),
-        "classes": open_sets(replace(c, hold_classes=2)),
-        "held out": open_sets(replace(c, hold=3)),
-        "none held out": open_sets(replace(c, hold=0)),
+        "split off": ImageSynthesisTrainer(c).open_splits(),
+        "given": ImageSynthesisTrainer(replace(c, test=str(tmp_path / "other.npz"))).open_splits(),
+        "classes": ImageSynthesisTrainer(replace(c, hold_classes=2)).open_splits(),
+        "held out": ImageSynthesisTrainer(replace(c, hold=3)).open_splits(),
+        "none held out": ImageSynthesisTrainer(replace(c, hold=0)).open_splits(),
     }
     found = {
         k: (len(s.train), None if s.validation is None else len(s.validation), len(s.test)) for k, s in sizes.items()
@@ -108,7 +108,7 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
     assert held.validation is not None
     values = [{int(x) for x in s.images[:, 0, 0, 0]} for s in (held.train, held.validation, held.test)]
     assert sum(map(len, values)) == 60 == len(set.union(*values))
-    brought = open_sets(PictureConfig(size=16))
+    brought = ImageSynthesisTrainer(ImageSynthesisConfig(size=16)).open_splits()
     assert len(brought.test) == 359
 
 
@@ -116,11 +116,13 @@ def test_labels_that_would_say_nothing_are_not_used(tmp_path: Path) -> None:
     images = np.stack([np.full((4, 4, 3), i, np.uint8) for i in range(24)])
     np.savez(tmp_path / "two.npz", images=images, labels=np.arange(24) % 2)
     np.savez(tmp_path / "grey.npz", images=images[:4, ..., 0], labels=np.array([1, 1, 7, 7]))
-    c = PictureConfig(data=str(tmp_path / "two.npz"), size=16)
-    one = open_sets(replace(c, hold_classes=1))  # one class is left, which is none
+    c = ImageSynthesisConfig(data=str(tmp_path / "two.npz"), size=16)
+    one = ImageSynthesisTrainer(replace(c, hold_classes=1)).open_splits()  # one class is left, which is none
     assert one.train.labels is None and one.train.classes == () and one.test.labels is None
     assert one.validation is None and len(one.train) == len(one.test) == 12  # a tenth of 12 is no set
-    other = open_sets(replace(c, test=str(tmp_path / "grey.npz")))  # class 7 was never trained
+    other = ImageSynthesisTrainer(
+        replace(c, test=str(tmp_path / "grey.npz"))
+    ).open_splits()  # class 7 was never trained
     assert other.test.labels is None and other.train.labels is not None
     assert other.test.images.shape == (4, 3, 16, 16)  # the channels are those of the training pictures
 
@@ -132,8 +134,11 @@ def test_a_table_of_labels_is_of_one_folder_only(tmp_path: Path) -> None:
         Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / name)
     table = tmp_path / "t.csv"
     table.write_text("file,label\n" + "".join(f"{name},{'ab'[i % 2]}\n" for i, name in enumerate(names)))
-    c = PictureConfig(data=str(tmp_path), labels=str(table), size=16)
-    own, elsewhere = open_sets(c).test, open_sets(replace(c, test=str(tmp_path / "test"))).test
+    c = ImageSynthesisConfig(data=str(tmp_path), labels=str(table), size=16)
+    own, elsewhere = (
+        ImageSynthesisTrainer(c).open_splits().test,
+        ImageSynthesisTrainer(replace(c, test=str(tmp_path / "test"))).open_splits().test,
+    )
     assert own.labels is not None and own.labels.tolist() == [0, 1, 0, 1] and own.classes == ("a", "b")
     assert len(elsewhere) == 4 and elsewhere.labels is None
 
@@ -163,44 +168,49 @@ def test_figures_bear_the_name_of_their_network(stub: None, name: str, first: li
 
 def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_floor(stub: None) -> None:
     sets = sets_of()
-    it = open_judge(sets, 120, CPU)
-    floor = it.floors()["real"]
-    copies = it.measure(Sampler(Copies(sets.train.images), 2))
-    new = it.measure(Sampler(Copies(pictures(120, 9, 3).images), 2))
-    noise = it.measure(Sampler(Copies(torch.full((1, 1, 16, 16), 250, dtype=torch.uint8)), 2))
+    it = open_evaluator(sets, 120, CPU)
+    floor = it.baselines()["real"]
+    copies = it.measure(ImageSampler(Copies(sets.train.images), 2))
+    new = it.measure(ImageSampler(Copies(pictures(120, 9, 3).images), 2))
+    noise = it.measure(ImageSampler(Copies(torch.full((1, 1, 16, 16), 250, dtype=torch.uint8)), 2))
     assert copies["memorisation"] == 0
     assert 0.8 < new["memorisation"] < 1.25 and 0.8 < floor["memorisation"] < 1.25
     assert new["fd_classifier"] < 20 * floor["fd_classifier"] + 5 < noise["fd_classifier"]
     assert copies["coverage"] > 0.9 and noise["coverage"] == 0
     named = it.definitions()
     assert {*floor, *copies} <= named.keys()
-    it = open_judge(replace(sets, test=sets.train), 120, CPU)  # without new pictures there is nothing to compare with
-    assert "memorisation" not in it.floors()["real"].keys() | it.measure(Sampler(Copies(sets.train.images), 2)).keys()
+    it = open_evaluator(
+        replace(sets, test=sets.train), 120, CPU
+    )  # without new pictures there is nothing to compare with
+    assert (
+        "memorisation"
+        not in it.baselines()["real"].keys() | it.measure(ImageSampler(Copies(sets.train.images), 2)).keys()
+    )
 
 
 def test_variety_stands_beside_that_of_the_data(stub: None) -> None:
     sets = sets_of()
-    it = open_judge(sets, 120, CPU)
-    assert 0.7 < it.floors()["real"]["variety"] < 1.4
-    assert it.measure(Sampler(Copies(sets.train.images[:1]), 2))["variety"] == 0
-    assert 0.7 < it.measure(Sampler(Copies(sets.test.images), 2))["variety"] < 1.4
+    it = open_evaluator(sets, 120, CPU)
+    assert 0.7 < it.baselines()["real"]["variety"] < 1.4
+    assert it.measure(ImageSampler(Copies(sets.train.images[:1]), 2))["variety"] == 0
+    assert 0.7 < it.measure(ImageSampler(Copies(sets.test.images), 2))["variety"] < 1.4
     alike = replace(sets, test=sets.test.subset([0] * 30 + [1] * 30))  # there is nothing to compare with
-    assert "variety" not in open_judge(alike, 120, CPU).measure(Sampler(Copies(sets.test.images), 2))
+    assert "variety" not in open_evaluator(alike, 120, CPU).measure(ImageSampler(Copies(sets.test.images), 2))
 
 
 def test_more_extractors_give_a_distance_each(stub: None) -> None:
     sets = sets_of()
-    plain = open_judge(sets, 120, CPU)
+    plain = open_evaluator(sets, 120, CPU)
     darker = Extractor(lambda image: (image.float().mean((2, 3)) / 2, None), ["half"])
-    it = figures.Judge(sets, 120, CPU, "classifier", plain.extract, "", plain.to_input, {"mean": darker})
+    it = figures.Evaluator(sets, 120, CPU, "classifier", plain.extract, "", plain.to_input, {"mean": darker})
     samples = pictures(120, 9, 3).images
-    found, before = (each.measure(Sampler(Copies(samples), 2)) for each in (it, plain))
+    found, before = (each.measure(ImageSampler(Copies(samples), 2)) for each in (it, plain))
     assert found.pop("fd_mean") == pytest.approx(
         frechet_distance(*(figures.moments(x.float().mean((2, 3)) / 2) for x in (samples, sets.test.images)))
     )
     assert found == before
     assert (
-        it.floors()["real"].keys() - plain.floors()["real"].keys()
+        it.baselines()["real"].keys() - plain.baselines()["real"].keys()
         == {"fd_mean"}
         == it.definitions().keys() - plain.definitions().keys()
     )
@@ -209,35 +219,35 @@ def test_more_extractors_give_a_distance_each(stub: None) -> None:
 
 def test_figures_are_those_of_items_that_pass_for_samples(stub: None) -> None:
     sets = sets_of()
-    it = open_judge(sets, 120, CPU)
+    it = open_evaluator(sets, 120, CPU)
     asked = pick(sets.train, 120).labels
-    expected = it.measure(Sampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
+    expected = it.measure(ImageSampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
     assert it.figures(sets.test.images, asked) == expected
     assert expected.keys() - it.figures(sets.test.images, None).keys() == {"as_asked", "classes_as_asked"}
 
 
 def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
     sets = sets_of()
-    it = open_judge(sets, 120, CPU)
-    right = it.measure(Sampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
+    it = open_evaluator(sets, 120, CPU)
+    right = it.measure(ImageSampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
     assert right["as_asked"] == right["recognised"] == 1 and right["classes"] == 3 and right["class_kl"] < 1e-9
-    shifted = it.measure(Sampler(Copies(sets.test.images.roll(1, 0)), 2, ("c0", "c1", "c2")))
+    shifted = it.measure(ImageSampler(Copies(sets.test.images.roll(1, 0)), 2, ("c0", "c1", "c2")))
     assert shifted["as_asked"] == 0 and shifted["recognised"] == 1
-    one = it.measure(Sampler(Copies(sets.test.images[::3]), 2))
+    one = it.measure(ImageSampler(Copies(sets.test.images[::3]), 2))
     assert one["classes"] == 1 and one["class_kl"] == pytest.approx(np.log(3)) and "as_asked" not in one
     assert one["is_classifier"] < 1.01 < 2.5 < right["is_classifier"] <= 3
 
 
 def test_without_labels_no_classes_are_counted() -> None:
-    it = open_judge(sets_of(12, 0), 12, CPU)
+    it = open_evaluator(sets_of(12, 0), 12, CPU)
     assert it.extractor_name == "efficientnet_lite0" and it.chooses_by == "fd_efficientnet_lite0"
-    found = it.measure(Sampler(Copies(it.sets.train.images), 2))
+    found = it.measure(ImageSampler(Copies(it.splits.train.images), 2))
     assert not {"recognised", "classes", "is_efficientnet_lite0"} & found.keys() and "fd_efficientnet_lite0" in found
 
 
 def test_a_discriminator_that_knows_its_pictures_is_found_out(stub: None) -> None:
     sets = sets_of()
-    it = open_judge(sets, 120, CPU)
+    it = open_evaluator(sets, 120, CPU)
     known = {x.numpy().tobytes() for x in sets.train.images}
 
     def knows(image: Tensor, label: Tensor | None) -> Tensor:
@@ -245,12 +255,12 @@ def test_a_discriminator_that_knows_its_pictures_is_found_out(stub: None) -> Non
         return torch.tensor([float(x.numpy().tobytes() in known) for x in pixels])
 
     assert it.overfitting(scores(knows), lambda items: None) == {"d_overfit": 0.5}
-    assert open_judge(replace(sets, validation=None), 120, CPU).overfitting(scores(knows), lambda items: None) == {}
+    assert open_evaluator(replace(sets, validation=None), 120, CPU).overfitting(scores(knows), lambda items: None) == {}
 
 
 @pytest.mark.parametrize("validation", [30, 2])
 def test_a_discriminator_that_cannot_tell_scores_nought(stub: None, validation: int) -> None:
-    it = open_judge(replace(sets_of(), validation=pictures(validation, 2, 3)), 120, CPU)
+    it = open_evaluator(replace(sets_of(), validation=pictures(validation, 2, 3)), 120, CPU)
     draw = torch.Generator().manual_seed(0)
     for levels in (0, 1, 1000):  # one score for all, a few, all different
         d = scores(lambda image, label, n=levels: (n * torch.randn(len(image), generator=draw)).round())
@@ -258,19 +268,19 @@ def test_a_discriminator_that_cannot_tell_scores_nought(stub: None, validation: 
 
 
 def test_a_conditional_discriminator_is_told_the_classes(stub: None) -> None:
-    it, seen = open_judge(sets_of(), 120, CPU), []
-    for told in (lambda items: None, lambda items: items.labels):
-        it.overfitting(scores(lambda image, label: seen.append(label) or image[:, 0, 0, 0]), told)
-    assert it.sets.validation is not None and it.sets.validation.labels is not None and seen[:2] == [None, None]
-    assert seen[2].bincount().tolist() == [10] * 3 and torch.equal(seen[3], it.sets.validation.labels)
+    it, seen = open_evaluator(sets_of(), 120, CPU), []
+    for condition_of in (lambda items: None, lambda items: items.labels):
+        it.overfitting(scores(lambda image, label: seen.append(label) or image[:, 0, 0, 0]), condition_of)
+    assert it.splits.validation is not None and it.splits.validation.labels is not None and seen[:2] == [None, None]
+    assert seen[2].bincount().tolist() == [10] * 3 and torch.equal(seen[3], it.splits.validation.labels)
 
 
 def test_validation_prefers_what_is_nearer_to_the_validation_pictures(stub: None) -> None:
     sets = sets_of()
-    it = open_judge(sets, 1000, CPU)
+    it = open_evaluator(sets, 1000, CPU)
     assert it.samples == 120 and sets.validation is not None  # no more than there are training pictures
     made = (sets.validation.images, sets.test.images, sets.test.images // 2)
-    found = [it.validate(Sampler(Copies(images), 2, ("c0", "c1", "c2"))) for images in made]
+    found = [it.validate(ImageSampler(Copies(images), 2, ("c0", "c1", "c2"))) for images in made]
     assert [[*figures] for figures in found] == [[it.chooses_by]] * 3 == [["fd_classifier"]] * 3
     same, like, other = (figures["fd_classifier"] for figures in found)
     assert 3 * same < like < 0.01 * other
@@ -282,20 +292,20 @@ def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.M
     def look(image: Tensor) -> tuple[Tensor, Tensor]:
         return image[:, 0, :2, 0].float(), table[image[:, 0, 0, 0].long() % 4]
 
-    monkeypatch.setattr(judge, "open_extractor", lambda *arguments: Extractor(look))
+    monkeypatch.setattr(evaluator, "open_extractor", lambda *arguments: Extractor(look))
     train = replace(pictures(12, 1, 3), labels=torch.tensor([0] * 6 + [1] * 3 + [2] * 3))
-    it = open_judge(Sets(train, None, pictures(12, 2, 3)), 12, CPU)
+    it = open_evaluator(Splits(train, None, pictures(12, 2, 3)), 12, CPU)
     made = torch.arange(12, dtype=torch.uint8).view(12, 1, 1, 1).repeat(1, 1, 16, 16)
-    found = it.measure(Sampler(Copies(made), 2, ("c0", "c1", "c2")))
+    found = it.measure(ImageSampler(Copies(made), 2, ("c0", "c1", "c2")))
     assert found["recognised"] == 0.5 and found["classes"] == 3
     assert found["as_asked"] == 6 / 12  # seen as 002100 210 021, asked for as 000000 111 222
     assert found["classes_as_asked"] == 3  # by 4 / 6, 1 / 3 and 1 / 3
     assert found["class_kl"] == pytest.approx(0, abs=1e-12)  # both have halves and quarters
     swapped = made[[0, 1, 3, 0, 2, 2, 2, 0, 1, 0, 1, 3]]
-    found = it.measure(Sampler(Copies(swapped), 2, ("c0", "c1", "c2")))
+    found = it.measure(ImageSampler(Copies(swapped), 2, ("c0", "c1", "c2")))
     assert found["as_asked"] == 3 / 12  # seen as 001022 200 001, asked for as 000000 111 222
     assert found["classes_as_asked"] == 1
-    found = it.measure(Sampler(Copies(made[:2]), 2))
+    found = it.measure(ImageSampler(Copies(made[:2]), 2))
     assert (
         "classes_as_asked" not in found
         and found["classes"] == 1
@@ -305,10 +315,10 @@ def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.M
 
 
 def test_the_floor_has_the_inception_score_without_labels_too(stub: None) -> None:
-    it = open_judge(Sets(pictures(60, 1), None, pictures(60, 2)), 60, CPU, "inception")
-    found = it.measure(Sampler(Copies(it.sets.test.images), 2)).keys()
+    it = open_evaluator(Splits(pictures(60, 1), None, pictures(60, 2)), 60, CPU, "inception")
+    found = it.measure(ImageSampler(Copies(it.splits.test.images), 2)).keys()
     assert {"fid", "kid", "inception_score"} <= found <= it.definitions().keys()
-    assert it.floors()["real"].keys() == found - {"memorisation"}
+    assert it.baselines()["real"].keys() == found - {"memorisation"}
 
 
 def test_features_do_not_depend_on_the_batch() -> None:
@@ -324,8 +334,8 @@ def test_features_of_real_pictures_are_kept_and_belong_to_their_network(monkeypa
     monkeypatch.setattr(figures, "embed", lambda *a: calls.append(a) or embed(*a))
     for weight, expected in ((1.0, 1), (1.0, 1), (2.0, 2)):
         extract = Extractor(features_by_brightness, [torch.tensor(weight)])
-        monkeypatch.setattr(judge, "open_extractor", lambda *a, extract=extract: extract)
-        open_judge(sets, 120, CPU).features_of(sets.test)
+        monkeypatch.setattr(evaluator, "open_extractor", lambda *a, extract=extract: extract)
+        open_evaluator(sets, 120, CPU).features_of(sets.test)
         assert len(calls) == expected  # other weights give other features
 
 
@@ -364,10 +374,10 @@ def test_the_floor_counts_classes_by_name_and_not_those_that_were_never_trained(
     sets = sets_of()
     assert sets.test.labels is not None
     backwards = replace(sets.test, labels=2 - sets.test.labels, classes=("c2", "c1", "c0"))
-    floor = open_judge(replace(sets, test=numbered_as(backwards, sets.train.classes)), 120, CPU).floors()["real"]
+    floor = open_evaluator(replace(sets, test=numbered_as(backwards, sets.train.classes)), 120, CPU).baselines()["real"]
     assert floor["as_asked"] == 1 and floor["classes"] == 3
     others = replace(sets.test, classes=("x", "y", "z"))
-    floor = open_judge(replace(sets, test=numbered_as(others, sets.train.classes)), 120, CPU).floors()["real"]
+    floor = open_evaluator(replace(sets, test=numbered_as(others, sets.train.classes)), 120, CPU).baselines()["real"]
     assert not {"as_asked", "classes", "class_kl", "recognised"} & floor.keys() and "fd_classifier" in floor
 
 
@@ -377,23 +387,24 @@ def test_the_score_of_training_pictures_is_of_as_many_as_there_are_samples(
     sets = sets_of()
     assert sets.test.labels is not None
     one = sets.test.subset((sets.test.labels == 0).nonzero().flatten().tolist())
-    it = open_judge(replace(sets, test=one), 60, CPU)
-    floors = it.floors()
+    it = open_evaluator(replace(sets, test=one), 60, CPU)
+    baselines = it.baselines()
     probabilities = embed(it.extract, pick(sets.train, 60).images, CPU)[1]
-    assert floors["real_training"] == figures.class_score("classifier", probabilities) and it.samples == 60
+    assert baselines["real_training"] == figures.class_score("classifier", probabilities) and it.samples == 60
     assert (
-        floors["real"]["is_classifier"] == pytest.approx(1, abs=1e-3) and floors["real_training"]["is_classifier"] > 2.5
+        baselines["real"]["is_classifier"] == pytest.approx(1, abs=1e-3)
+        and baselines["real_training"]["is_classifier"] > 2.5
     )
     monkeypatch.setattr(
-        judge, "open_extractor", lambda *a: Extractor(lambda x: (features_by_brightness(x)[0], None), ["none"])
+        evaluator, "open_extractor", lambda *a: Extractor(lambda x: (features_by_brightness(x)[0], None), ["none"])
     )
-    assert open_judge(sets, 60, CPU).floors().keys() == {"real"}  # a network without classes
+    assert open_evaluator(sets, 60, CPU).baselines().keys() == {"real"}  # a network without classes
 
 
 def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None) -> None:
     sets = sets_of()
     rare = pictures(120, 1, 3).subset([*range(0, 120, 3), *range(0, 120, 3), *range(1, 120, 6), *range(2, 120, 6)])
-    it = open_judge(replace(sets, train=rare), 60, CPU)
+    it = open_evaluator(replace(sets, train=rare), 60, CPU)
     asked: list[Tensor] = []
 
     class Obeys(Copies):
@@ -403,14 +414,14 @@ def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None)
             chosen = torch.stack([sets.test.images[k] for k in label.tolist()])
             return chosen.float() / 127.5 - 1
 
-    found = it.measure(Sampler(Obeys(sets.test.images), 2, ("c0", "c1", "c2")))
+    found = it.measure(ImageSampler(Obeys(sets.test.images), 2, ("c0", "c1", "c2")))
     counts = torch.cat(asked).bincount().tolist()
     assert counts == [40, 10, 10] and found["as_asked"] == 1 and found["class_kl"] < 1e-6
 
 
 def test_nearest_shows_a_copy_above_itself(stub: None) -> None:
-    it = open_judge(sets_of(), 120, CPU)
-    chosen = it.sets.train.images[[7, 5, 100]]
+    it = open_evaluator(sets_of(), 120, CPU)
+    chosen = it.splits.train.images[[7, 5, 100]]
     sheet = np.asarray(nearest_picture(chosen, it))
     assert np.array_equal(sheet[:16], sheet[-16:]) and np.array_equal(sheet[:16, 18:34], chosen[1, 0])
 

@@ -15,17 +15,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import multigen
-from multigen import losses
+from multigen import catalogue, losses
 from multigen.engine import Run
 from multigen.errors import CheckpointError, ConfigError, DataError
+from multigen.image import resample
 from multigen.image.synthesis import dcgan, gan, r3gan, sngan, wgan
-from multigen.image.synthesis.base import PictureConfig, doublings
+from multigen.image.synthesis.base import ImageInfo, ImageSynthesisConfig, doublings
 from multigen.losses import penalties
+from multigen.tasks.loading import trainer_in
 from multigen.tasks.synthesis.collapse import diversity, watch
 from multigen.tasks.synthesis.conditioning import ProjectionHead
 from tests.tiny import pixels
 
-METHODS = ("gan", "dcgan", "wgan", "sngan", "r3gan")
+METHODS = [method.name for method in catalogue.METHODS.values() if method.task == "image-synthesis"]
 SMALL: dict[str, Any] = {"size": 16, "batch": 4, "steps": 4, "samples": 40, "hold": 0}
 RUN = Run(device="cpu", precision="fp32", log_every=2)
 
@@ -57,9 +59,9 @@ def trainer(method: str, tmp_path: Path, data: Path, **settings: Any) -> Any:
 def test_networks_fit_each_other_at_every_size(method: str, classes: tuple[str, ...], size: int) -> None:
     module = import_module(f"multigen.image.synthesis.{method}")
     preset = module.PRESETS["tiny"]
-    made = module.__dict__[f"{method.upper()}Trainer"](
-        replace(preset, size=size, channels=3, classes=classes, conditional=bool(classes))
-    ).networks()
+    built = trainer_in(module)(replace(preset, size=size, conditional=bool(classes)))
+    built.data_info = ImageInfo(classes=classes, channels=3)
+    made = built.networks()
     with torch.no_grad():
         for parameter in [p for network in made.values() for p in network.parameters()]:
             parameter.add_(0.1 * torch.randn_like(parameter))  # those of classes may begin alike
@@ -126,9 +128,9 @@ def test_an_r3gan_block_begins_as_the_identity() -> None:
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
 def test_r3gan_makes_and_takes_patches_of_pixels(patch: int) -> None:
-    c = r3gan.R3GANConfig(size=16, width=16, most=32, channels=3, patch=patch)
+    c = r3gan.R3GANConfig(size=16, width=16, most=32, patch=patch)
     assert len(c.widths) == {1: 3, 2: 2, 4: 1}[patch]
-    made, taken = r3gan.Generator(c), r3gan.Discriminator(c)
+    made, taken = r3gan.Generator(c, 3), r3gan.Discriminator(c, 3)
     folded: list[Any] = []
     made.layers.register_forward_hook(lambda module, before, after: folded.append(after))
     taken.layers.register_forward_hook(lambda module, before, after: folded.append(before[0]))
@@ -162,8 +164,8 @@ def test_resampling_keeps_a_constant_inside_and_the_mean_of_noise(up: bool) -> N
 
 def test_resampling_has_both_derivatives_and_its_two_ways_are_transposes() -> None:
     x, y = (torch.randn(2, 3, side, side, dtype=torch.float64, requires_grad=True) for side in (8, 4))
-    torch.testing.assert_close((r3gan.Smaller.apply(x) * y).sum(), (x * r3gan.Spread.apply(y)).sum())
-    for function, at in ((r3gan.Smaller, x), (r3gan.Spread, y)):
+    torch.testing.assert_close((resample.Downsample.apply(x) * y).sum(), (x * resample.Upsample.apply(y)).sum())
+    for function, at in ((resample.Downsample, x), (resample.Upsample, y)):
         assert torch.autograd.gradcheck(function.apply, at) and torch.autograd.gradgradcheck(function.apply, at)
 
 
@@ -210,8 +212,8 @@ def test_r3gan_penalises_what_the_discriminator_sees(folder: Path) -> None:
 def test_r3gan_penalties_go_through_the_augmentation(folder: Path) -> None:
     made, batch, step = prepared("r3gan", folder, augment="cutout", augment_share=(1.0, 1.0), gamma=(1.0, 1.0))
     gradients: list[Tensor] = []
-    real = made.reals(batch, step).requires_grad_()
-    seen = made.augmented(real, step, "real")
+    real = made.to_network(batch, step).requires_grad_()
+    seen = made.augment(real, step, "real")
     (gradient,) = torch.autograd.grad(made.D(seen).sum(), real)
     gradients.append(gradient)
     assert (gradient == 0).float().mean() > 0.1  # nothing comes through the holes
@@ -222,7 +224,7 @@ def test_r3gan_penalties_go_through_the_augmentation(folder: Path) -> None:
 def test_wgan_penalises_the_gradient_between_real_and_fake(folder: Path) -> None:
     made, batch, step = prepared("wgan", folder, penalty=7.0)
     real, fake = batch["image"].float() / 127.5 - 1, made.G(step.randn("z", made.config.latent)).detach()
-    terms = made.critic_loss(batch, step)
+    terms = made.discriminator_loss(batch, step)
     expected = penalties.wgan_gp(made.D, real, fake, step.rand("mix", 1, 1, 1)) * 7
     torch.testing.assert_close(terms["penalty"], expected)
     torch.testing.assert_close(terms["wasserstein"], made.D(fake).mean() - made.D(real).mean())
@@ -300,7 +302,7 @@ def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, folder: P
     made = trainer("dcgan", tmp_path, folder, labels="", conditional=True, hold=4).fit()
     rows = made.evaluate().rows
     assert {"as_asked", "recognised", "classes", "class_kl", "fd_classifier"} <= rows["adversarial/last"].keys()
-    assert made.config.classes == ("cat", "dog")
+    assert made.data_info.classes == ("cat", "dog")
     model = multigen.load(str(tmp_path / "run"))
     assert model.classes == ("cat", "dog")
     assert not torch.equal(model.sample(1, label="cat"), model.sample(1, label="dog"))
@@ -311,10 +313,10 @@ def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, folder: P
 @pytest.fixture
 def quick_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of a few steps: good enough to see that figures are made."""
-    from multigen.tasks.synthesis import evaluator as judge
+    from multigen.tasks.synthesis import evaluator as evaluator
 
-    train = judge.train_classifier
-    monkeypatch.setattr(judge, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
+    train = evaluator.train_classifier
+    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
 
 
 def test_classes_need_labels(tmp_path: Path, folder: Path) -> None:
@@ -347,7 +349,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, folder: Path) ->
 # ---------------------------------------------------------------------------------------------------- collapse
 
 
-coarse = gan.GANTrainer(gan.GANConfig()).coarse
+collapse_features = gan.GANTrainer(gan.GANConfig()).collapse_features
 
 
 class Constant(nn.Module):
@@ -367,14 +369,16 @@ def test_diversity_is_nought_for_one_picture_and_one_for_the_data() -> None:
     real = torch.rand(30, 1, 16, 16) * 2 - 1
     z = torch.randn(30, 256)
     same = Constant(0.0)
-    assert diversity(same, z, None, real, coarse) < 1e-6
+    assert diversity(same, z, None, real, collapse_features) < 1e-6
     assert same.norm.running_mean is not None and same.norm.running_mean.abs().max() == 0
-    assert abs(diversity(Constant(1.0), real.flatten(1), None, real, coarse) - 1) < 1e-5
+    assert abs(diversity(Constant(1.0), real.flatten(1), None, real, collapse_features) - 1) < 1e-5
 
 
 def test_pictures_are_compared_without_their_noise() -> None:
     image = torch.rand(2, 3, 32, 32)
-    assert torch.equal(coarse(image)[:, 0], image[:, 0, :2, :2].mean((1, 2))) and coarse(image).shape == (
+    assert torch.equal(collapse_features(image)[:, 0], image[:, 0, :2, :2].mean((1, 2))) and collapse_features(
+        image
+    ).shape == (
         2,
         3 * 16 * 16,
     )
@@ -431,4 +435,4 @@ def test_every_method_watches_for_collapse(method: str, folder: Path) -> None:
 
 def test_shared_settings_are_documented_once() -> None:
     for method in (gan.GANConfig, dcgan.DCGANConfig, wgan.WGANConfig, sngan.SNGANConfig, r3gan.R3GANConfig):
-        assert issubclass(method, PictureConfig)
+        assert issubclass(method, ImageSynthesisConfig)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError
-from multigen.image.synthesis.sampler import Sampler, to_pictures, to_uint8
+from multigen.image.synthesis.sampler import ImageSampler, to_pictures, to_uint8
 from multigen.tasks.synthesis.sampler import slerp
 
 
@@ -33,7 +33,7 @@ def levels(a: Tensor, b: Tensor) -> int:
 
 
 def test_latents_are_normal_and_depend_on_seed_and_number_alone() -> None:
-    sampler = Sampler(Network(), 8)
+    sampler = ImageSampler(Network(), 8)
     latents = sampler.latents(2000, seed=3)
     assert latents.shape == (2000, 8) and latents.dtype == torch.float32
     assert latents.mean().abs() < 4 / math.sqrt(16000)
@@ -46,17 +46,17 @@ def test_latents_are_normal_and_depend_on_seed_and_number_alone() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_picture_is_the_same_whatever_is_made_with_it(dtype: torch.dtype) -> None:
     network = Network(classes=3).to(dtype)
-    whole = Sampler(network, 8, ("a", "b", "c"), batch=64).sample(11, seed=2)
+    whole = ImageSampler(network, 8, ("a", "b", "c"), batch=64).sample(11, seed=2)
     assert whole.dtype == torch.uint8 and whole.shape == (11, 3, 8, 8)
     assert len(whole.unique(dim=0)) == 11
     for batch in (1, 4, 11):
-        sampler = Sampler(network, 8, ("a", "b", "c"), batch)
+        sampler = ImageSampler(network, 8, ("a", "b", "c"), batch)
         assert levels(sampler.sample(11, seed=2), whole) <= 1
         assert levels(sampler.sample(5, seed=2), whole[:5]) <= 1
 
 
 def test_samples_from_the_middle_are_those_of_the_whole() -> None:
-    sampler = Sampler(Network(classes=3), 8, ("cat", "dog", "fox"))
+    sampler = ImageSampler(Network(classes=3), 8, ("cat", "dog", "fox"))
     whole = sampler.sample(7, seed=2)
     assert torch.equal(sampler.sample(4, seed=2, first=3), whole[3:])
 
@@ -64,17 +64,17 @@ def test_samples_from_the_middle_are_those_of_the_whole() -> None:
 def test_sampling_leaves_the_random_state_alone_and_makes_no_graph() -> None:
     state = torch.get_rng_state()
     network = Network()
-    Sampler(network, 8).sample(3)
+    ImageSampler(network, 8).sample(3)
     assert torch.equal(torch.get_rng_state(), state)
     seen = []
     network.register_forward_hook(lambda *seen_: seen.append(seen_[2].requires_grad))
-    Sampler(network, 8).sample(3)
+    ImageSampler(network, 8).sample(3)
     assert seen == [False]
 
 
 def test_classes_by_name_by_number_and_in_turn() -> None:
     network = Network(classes=3)
-    sampler = Sampler(network, 8, ("2", "cat", "dog"))
+    sampler = ImageSampler(network, 8, ("2", "cat", "dog"))
     z = sampler.latents(7, seed=1)
     with torch.no_grad():
         by_class = [to_uint8(network(z, torch.full((7,), c))) for c in range(3)]
@@ -85,37 +85,37 @@ def test_classes_by_name_by_number_and_in_turn() -> None:
 
 
 def test_classes_that_cannot_be_had() -> None:
-    sampler = Sampler(Network(classes=2), 8, ("cat", "dog"))
+    sampler = ImageSampler(Network(classes=2), 8, ("cat", "dog"))
     for label in ("bird", "0", 2, -1):
-        for act in (sampler.sample, sampler.pictures, sampler.interpolate):
+        for act in (sampler.sample, sampler.interpolate):
             with pytest.raises(ConfigError, match=f"class {label!r} was never trained; choose from cat, dog"):
                 act(2, label=label)
     with pytest.raises(ConfigError, match="class 'cat': the model was trained without classes"):
-        Sampler(Network(), 8).sample(2, label="cat")
+        ImageSampler(Network(), 8).sample(2, label="cat")
 
 
 def test_numbers_of_classes_one_by_one() -> None:
     network = Network(classes=2)
-    sampler = Sampler(network, 8, ("cat", "dog"))
+    sampler = ImageSampler(network, 8, ("cat", "dog"))
     cats, dogs = sampler.sample(3, label="cat"), sampler.sample(3, label="dog")
     assert torch.equal(sampler.sample(3, label=torch.tensor([1, 0, 1])), torch.stack([dogs[0], cats[1], dogs[2]]))
     for labels, named in (
         (torch.tensor([0, 2, 1]), r"labels from 0 to 2: expected 0 to 1; .* cat, dog"),
         (torch.tensor([0, -1, 1]), r"labels from -1 to 1: expected 0 to 1"),
-        (torch.tensor([0, 1]), r"labels torch.int64 \(2,\) of 3 pictures: expected int64 \(3,\)"),
+        (torch.tensor([0, 1]), r"labels torch.int64 \(2,\) of 3 images: expected int64 \(3,\)"),
         (torch.tensor([[0, 1, 1]]), r"labels torch.int64 \(1, 3\) of 3"),
         (torch.tensor([0.0, 1.0, 1.0]), r"labels torch.float32 \(3,\)"),
     ):
         with pytest.raises(ConfigError, match=named):
             sampler.sample(3, label=labels)
     with pytest.raises(ConfigError, match="trained without classes"):
-        Sampler(Network(), 8).sample(3, label=torch.tensor([0, 0, 0]))
+        ImageSampler(Network(), 8).sample(3, label=torch.tensor([0, 0, 0]))
 
 
 def test_numbers_that_make_no_sense() -> None:
-    sampler = Sampler(Network(), 8)
-    for act in (sampler.latents, sampler.sample, sampler.pictures, sampler.interpolate):
-        with pytest.raises(ConfigError, match=r"-1 pictures are asked for; expected 1 or more"):
+    sampler = ImageSampler(Network(), 8)
+    for act in (sampler.latents, sampler.sample, sampler.interpolate):
+        with pytest.raises(ConfigError, match=r"-1 images are asked for; expected 1 or more"):
             act(-1)
     with pytest.raises(ConfigError, match=r"0 frames .* expected 1 or more"):
         sampler.interpolate(2, frames=0)
@@ -123,10 +123,11 @@ def test_numbers_that_make_no_sense() -> None:
 
 def test_pictures_are_grey_or_colour() -> None:
     for channels, mode in ((1, "L"), (3, "RGB")):
-        sampler = Sampler(Network(channels), 8)
-        found = sampler.pictures(2, seed=4)
+        sampler = ImageSampler(Network(channels), 8)
+        images = sampler.sample(2, seed=4)
+        found = to_pictures(images)
         assert [(p.mode, p.size) for p in found] == [(mode, (8, 8))] * 2
-        for picture, image in zip(found, sampler.sample(2, seed=4), strict=True):
+        for picture, image in zip(found, images, strict=True):
             assert list(picture.tobytes()) == image.permute(1, 2, 0).flatten().tolist()
     (wide,) = to_pictures(torch.arange(6, dtype=torch.uint8).view(1, 1, 2, 3))
     assert wide.size == (3, 2)
@@ -157,7 +158,7 @@ def test_slerp_of_parallel_vectors_is_linear() -> None:
 
 
 def test_a_walk_passes_every_picture_and_returns() -> None:
-    sampler = Sampler(Network().double(), 8)
+    sampler = ImageSampler(Network().double(), 8)
     walk, stops = sampler.interpolate(4, frames=20, seed=5), sampler.sample(4, seed=5)
     assert walk.shape == (80, 3, 8, 8) and walk.dtype == torch.uint8
     assert levels(walk[::20], stops) <= 1
@@ -174,7 +175,7 @@ def test_lengths_along_a_walk_are_those_of_latents() -> None:
             return super().forward(z, label)
 
     lengths: list[Tensor] = []
-    Sampler(Recorder(), 8).interpolate(6, frames=9)
+    ImageSampler(Recorder(), 8).interpolate(6, frames=9)
     found = torch.cat(lengths).view(6, 9)
     for i, stretch in enumerate(found):
         ends = found[[i, (i + 1) % 6], 0]
@@ -183,7 +184,7 @@ def test_lengths_along_a_walk_are_those_of_latents() -> None:
 
 def test_classes_along_a_walk() -> None:
     network = Network(classes=2)
-    sampler = Sampler(network, 8, ("cat", "dog"))
+    sampler = ImageSampler(network, 8, ("cat", "dog"))
     turns, cats = sampler.interpolate(3, 4, seed=6), sampler.interpolate(3, 4, seed=6, label="cat")
     dogs = sampler.interpolate(3, 4, seed=6, label=1)
     assert levels(turns, torch.cat([cats[:4], dogs[4:8], cats[8:]])) <= 1

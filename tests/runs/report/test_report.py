@@ -15,9 +15,7 @@ from PIL import Image
 
 from multigen.config import write_toml
 from multigen.errors import ConfigError, DataError
-from multigen.runs.facts import Curve
 from multigen.runs.report import write_report
-from multigen.runs.report.charts import chart, thinned, ticks
 from multigen.runs.report.media import preview_steps, show
 from multigen.runs.report.table import best_of, definitions
 from multigen.storage.files import sealed
@@ -349,35 +347,6 @@ def test_large_pictures_are_made_small_and_tiny_ones_stay_crisp(tmp_path: Path) 
     Image.fromarray(pixels(16, 16)).save(tmp_path / "small.png")
     small = show(tmp_path / "small.png", "a")
     assert 'class="crisp"' in small and "image/png" in small
-
-
-def test_thinning_keeps_spikes_and_gaps() -> None:
-    curve = [(float(i), math.sin(i / 500)) for i in range(20_000)]
-    curve[7777] = (7777.0, 50.0)
-    curve[12345] = (12345.0, math.nan)
-    found = thinned(curve)
-    assert len(found) <= 502
-    assert (7777.0, 50.0) in found and any(math.isnan(v) for _, v in found)
-    assert found == sorted(found, key=lambda p: p[0])
-
-
-def test_axes() -> None:
-    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
-    assert ticks(-0.05, 0.08) == [-0.04, -0.02, 0.0, 0.02, 0.04, 0.06, 0.08]
-    for low, high in ((0, 1), (3, 3.7), (-1e5, 2e6), (1e-9, 4e-9)):
-        assert 3 <= len(ticks(low, high)) <= 8
-    decades = chart("t", {"a": [(0, 1e-4), (1, 1.0)]}, (0, 1))
-    assert "logarithmic" in decades and ">0.01<" in decades
-    assert "logarithmic" not in chart("t", {"a": [(0, -1e-4), (1, 1.0)]}, (0, 1))
-
-
-def test_a_gap_parts_a_line_and_leaves_lone_points_as_dots() -> None:
-    curve: Curve = [(0, 1.0), (1, 2.0), (2, math.nan), (3, 1.0), (4, math.inf), (5, 1.0), (6, 2.0)]
-    drawn = chart("t", {"a": curve}, (0, 6))
-    line = re.search(r'<path class="line c0" d="([^"]*)"', drawn)
-    assert line is not None and line[1].count("M") == 2
-    assert drawn.count('class="dot c0"') == 1
-    assert "no finite value" in chart("t", {"a": [(0, math.nan)]}, (0, 6))
 
 
 def test_no_best_is_claimed_where_a_baseline_is_better_or_nothing_differs() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from multigen.config import write_toml
 from multigen.runs.facts import gather
-from multigen.runs.report import write_report
+from multigen.runs.report import charts, write_report
 from multigen.runs.report.page import render
 from multigen.storage.files import sealed
 from tests.tiny import multigen
@@ -79,8 +79,22 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts of the same curves are drawn once: most of the pages differ elsewhere."""
+    draw, known = charts._drawn, {}
+
+    def drawn(*arguments: Any) -> Any:
+        key = repr(arguments)
+        if key not in known:
+            known[key] = draw(*arguments)
+        return known[key]
+
+    monkeypatch.setattr(charts, "_drawn", drawn)
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_a_value_of_another_type_is_passed_over(name: str, run: Path) -> None:
+def test_a_value_of_another_type_is_passed_over(name: str, run: Path, drawn_once: None) -> None:
     whole = write_report(run).read_text(encoding="utf-8")
     assert "Stage adversarial: the model of step 5 was chosen" in whole
     for at in places(FILES[name]):

@@ -14,6 +14,8 @@ from multigen.data.clusters import find_centres, nearest
 from multigen.engine import Run, TensorSource
 from multigen.errors import ConfigError
 from multigen.image.synthesis import dcgan
+from multigen.image.synthesis.base import ImageInfo
+from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.synthesis.sampler import Sampler
 from tests.image.synthesis.test_gans import Stop
 
@@ -82,18 +84,18 @@ def shaded(tmp_path: Path, **settings: Any) -> dcgan.DCGANTrainer:
 
 def test_both_networks_are_told_of_clusters(tmp_path: Path) -> None:
     made = shaded(tmp_path).fit()
-    train = made.judge.sets.train
-    told = made.told(train)
+    train = made.evaluator.splits.train
+    told = made.condition_of(train)
     assert told is not None and isinstance(made.data, TensorSource)
     assert made.data.tensors["label"].tolist() == told.tolist()
     shade = train.items.float().mean((1, 2, 3)) // 80  # dark, middling, light
     assert all(len(told[shade == i].unique()) == 1 for i in range(3))
     shares = [(told == i).float().mean().item() for i in range(3)]
-    assert made.config.shares == pytest.approx(shares, abs=1e-4) and made.config.number_of_classes == 3
+    assert made.data_info.shares == pytest.approx(shares, abs=1e-4) and made.conditions == 3
     rows = made.evaluate().rows
     assert "as_asked" not in rows["adversarial/last"] and "d_overfit" in rows["adversarial/last"]
     model = multigen.load(str(tmp_path / "run"))
-    assert model.shares == made.config.shares and not torch.equal(model.sample(2, label=0), model.sample(2, label=1))
+    assert model.shares == made.data_info.shares and not torch.equal(model.sample(2, label=0), model.sample(2, label=1))
 
 
 def test_a_run_with_clusters_resumes_as_it_was(tmp_path: Path) -> None:
@@ -109,14 +111,10 @@ def test_a_run_with_clusters_resumes_as_it_was(tmp_path: Path) -> None:
 
 
 def test_classes_come_before_clusters() -> None:
-    config = replace(dcgan.PRESETS["tiny"], clusters=3, classes=("cat", "dog"))
-    assert config.number_of_classes == 3 and replace(config, conditional=True).number_of_classes == 2
-
-
-def test_shares_of_a_file_are_those_of_other_data(tmp_path: Path) -> None:
-    made = shaded(tmp_path, clusters=0, shares=(0.5, 0.5))
-    made.prepare()
-    assert made.config.shares == () and made.sampler_of(made.G).choices == ()
+    for conditional, conditions in ((False, 3), (True, 2)):
+        trainer = dcgan.DCGANTrainer(replace(dcgan.PRESETS["tiny"], clusters=3, conditional=conditional))
+        trainer.data_info = ImageInfo(classes=("cat", "dog"))
+        assert trainer.conditions == conditions
 
 
 @pytest.mark.parametrize("shares", [[], [0.5, 0.5], [0.5, 0.7, -0.2], [float("nan"), 0.5, 0.5]])
@@ -124,4 +122,4 @@ def test_a_model_folder_whose_shares_are_not_those_of_its_clusters_is_refused(sh
     with pytest.raises(
         ConfigError, match=r"run, config.json: shares .* of 3 clusters; expected one of 0 to 1 for each"
     ):
-        dcgan.load_model({"clusters": 3, "shares": shares}, {}, "run")
+        dcgan.DCGANTrainer.load(ModelFolder(Path("run"), "dcgan", {"clusters": 3}, {"shares": shares}, {}))

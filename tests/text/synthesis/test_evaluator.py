@@ -15,8 +15,8 @@ from multigen.text.files import encode
 from multigen.text.networks.generators import LSTM, Generator
 from multigen.text.oracle import Oracle
 from multigen.text.synthesis import evaluation as report
-from multigen.text.synthesis import evaluator as judge
-from multigen.text.synthesis.evaluator import DEFINITIONS, Judge, split_words
+from multigen.text.synthesis import evaluator as evaluator
+from multigen.text.synthesis.evaluator import DEFINITIONS, Evaluator, split_words
 
 FABLES = TextConfig(data="fables:90", tokenizer="characters", length=330, samples=10)
 LINES = [
@@ -48,9 +48,9 @@ class Recites(Generator):
         return self.logits(tokens)  # of whatever is read, the next token is known
 
 
-def fable_judge(**settings: Any) -> tuple[Corpus, Any, Judge]:
+def fable_judge(**settings: Any) -> tuple[Corpus, Any, Evaluator]:
     corpus, config = open_corpus(replace(FABLES, **settings))
-    return corpus, config, Judge(corpus, config, seed=0)
+    return corpus, config, Evaluator(corpus, config, seed=0)
 
 
 def encoded(corpus: Corpus, config: Any, texts: list[str]) -> Tensor:
@@ -127,14 +127,14 @@ def test_figures_of_one_held_out_story() -> None:
 
 
 @pytest.fixture(scope="module")
-def oracle() -> tuple[Corpus, Any, Judge]:
+def oracle() -> tuple[Corpus, Any, Evaluator]:
     made = Oracle.seeded(1, vocabulary=25, width=6, length=7)
     parts = [made.sample(n, seed) for n, seed in ((50, 0), (20, 1), (900, 2))]
     config = TextConfig(data="oracle", length=7, samples=900, tokens=25)
-    return (corpus := Corpus(parts[0], parts[1], parts[2], oracle=made)), config, Judge(corpus, config, seed=0)
+    return (corpus := Corpus(parts[0], parts[1], parts[2], oracle=made)), config, Evaluator(corpus, config, seed=0)
 
 
-def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple[Corpus, Any, Judge]) -> None:
+def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple[Corpus, Any, Evaluator]) -> None:
     corpus, _, found = oracle
     assert corpus.oracle is not None
     figures = found.measure(corpus.oracle.network, 1.0, whole=True)
@@ -150,15 +150,15 @@ def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple
 
 
 def test_neither_the_batches_nor_a_second_look_change_a_figure(
-    oracle: tuple[Corpus, Any, Judge], monkeypatch: pytest.MonkeyPatch
+    oracle: tuple[Corpus, Any, Evaluator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     corpus, config, found = oracle
     torch.manual_seed(0)
     G = LSTM(25, 4, 5).double()
     first = found.measure(G, 0.9, whole=True)
     assert found.measure(G, 0.9, whole=True) == first
-    monkeypatch.setattr(judge, "TOGETHER", 101)
-    again = Judge(corpus, config, seed=3)
+    monkeypatch.setattr(evaluator, "TOGETHER", 101)
+    again = Evaluator(corpus, config, seed=3)
     assert torch.equal(again.sample(G, 300), found.sample(G, 900)[:300])
     other = again.measure(G, 0.9, whole=True)
     assert other == pytest.approx(first, rel=1e-12)
@@ -169,27 +169,27 @@ def test_neither_the_batches_nor_a_second_look_change_a_figure(
 
 
 @pytest.fixture
-def texts(tmp_path: Any) -> tuple[Corpus, Any, Judge]:
+def texts(tmp_path: Any) -> tuple[Corpus, Any, Evaluator]:
     (tmp_path / "a.txt").write_text("\n".join(LINES * 4))
     config = TextConfig(data=str(tmp_path / "a.txt"), length=7, samples=12, judge_steps=5)
     corpus, config = open_corpus(config)
-    return corpus, config, Judge(corpus, config, seed=0)
+    return corpus, config, Evaluator(corpus, config, seed=0)
 
 
-def test_texts_are_scored_by_language_models_of_their_own(texts: tuple[Corpus, Any, Judge]) -> None:
+def test_texts_are_scored_by_language_models_of_their_own(texts: tuple[Corpus, Any, Evaluator]) -> None:
     corpus, config, found = texts
     G = Recites(corpus.train[:12], config.tokens)
     torch.manual_seed(1)
     figures = found.measure(G, 1.0, whole=True)
     torch.manual_seed(2)
-    again = Judge(corpus, config, seed=0).measure(G, 1.0, whole=True)
+    again = Evaluator(corpus, config, seed=0).measure(G, 1.0, whole=True)
     assert again == figures
     totals, counts = found.log_likelihood(found.scorer, corpus.train[:12])
     assert figures["lm_score"] == pytest.approx(-(totals.sum() / counts.sum()).item())
     scorer = found.train_scorer(corpus.train[:12])
     totals, counts = found.log_likelihood(scorer, corpus.test)
     assert figures["reverse_lm_score"] == pytest.approx(-(totals.sum() / counts.sum()).item())
-    assert Judge(corpus, config, seed=1).measure(G, 1.0, whole=True)["lm_score"] != figures["lm_score"]
+    assert Evaluator(corpus, config, seed=1).measure(G, 1.0, whole=True)["lm_score"] != figures["lm_score"]
     real = found.real()
     assert (
         real.keys() - {"quality_error"} <= DEFINITIONS.keys()
@@ -204,7 +204,7 @@ def test_texts_of_one_word_have_no_pairs(tmp_path: Any) -> None:
     corpus, config = open_corpus(
         TextConfig(data=str(tmp_path / "a.txt"), tokenizer="characters", length=8, samples=10, judge_steps=2)
     )
-    found = Judge(corpus, config, seed=0)
+    found = Evaluator(corpus, config, seed=0)
     assert not any(name.startswith("distinct") for name in found.real())
     texts = ["", *found.corpus.texts(corpus.train)]  # a model may also write nothing
     figures = found.variety(torch.cat([torch.full((1, 8), config.end), corpus.train]), texts)

@@ -18,7 +18,7 @@ from multigen.errors import ConfigError
 from multigen.text.decoding import sample
 from multigen.text.synthesis import evaluation as report
 from multigen.text.synthesis import seqgan
-from multigen.text.synthesis.evaluator import Judge
+from multigen.text.synthesis.evaluator import Evaluator
 from multigen.text.synthesis.seqgan import PRESETS, SeqGANTrainer
 from tests.engine.toys import AtStep, assert_same_runs, cut, options, resumed, saved_numbers
 from tests.text.test_datasets import oracle_file
@@ -163,7 +163,9 @@ def test_controls_and_the_adversarial_stage_start_from_maximum_likelihood(
     begin_from: Any, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worse = iter(range(99))
-    monkeypatch.setattr(Judge, "validation_nll", lambda self, G: float(next(worse)))  # the first validated is the best
+    monkeypatch.setattr(
+        Evaluator, "validation_nll", lambda self, G: float(next(worse))
+    )  # the first validated is the best
     starts: dict[str, dict[str, Tensor]] = {}
     true = SeqGANTrainer.advance
 

@@ -1,0 +1,70 @@
+"""Curves of a run on matplotlib's axes, for reports and comparisons: gaps where values are not finite, few ticks, thin lines."""
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from multigen.runs.facts import Curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["add_curve", "axis_ranges", "drawable", "short"]
+
+DECADES = 100.0
+"""The vertical axis is logarithmic where the largest value is so many times the smallest."""
+LETTERS = 6
+"""Of a small number in decimals, at most; a longer one has a power of ten."""
+LARGEST = 1e300
+"""Of larger values an axis cannot be made: they are left out, as those that are not finite."""
+
+
+def drawable(value: float) -> bool:
+    return math.isfinite(value) and abs(value) <= LARGEST
+
+
+def add_curve(axes: "Axes", curve: Curve, **style: Any) -> None:
+    """Draws a curve; a point with gaps on both sides is a dot. `style` is that of `Axes.plot`, for the line and its dots."""
+    steps, values = [step for step, _ in curve], [value if drawable(value) else math.nan for _, value in curve]
+    gaps = [True, *map(math.isnan, values), True]
+    lone = [before and not gap and after for before, gap, after in zip(gaps, gaps[1:], gaps[2:], strict=False)]
+    dots = [value if alone else math.nan for value, alone in zip(values, lone, strict=True)]
+    line = [math.nan if alone else value for value, alone in zip(values, lone, strict=True)]
+    if not all(lone):
+        axes.plot(steps, line, **style)
+    if any(lone):
+        axes.plot(steps, dots, **style | {"marker": "o", "markersize": 4, "linestyle": "none"})
+
+
+def axis_ranges(axes: "Axes", span: tuple[float, float], values: Iterable[float]) -> bool:
+    """Sets both axes, with few ticks: `span` along, all `values` up. Returns whether the vertical axis is logarithmic."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    finite = [value for value in values if drawable(value)]
+    low, high = min(finite), max(finite)
+    axes.set_xlim(min(span), max(span) if span[0] != span[1] else span[0] + 1)
+    log = low > 0 and high / low >= DECADES
+    if log:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.2, high * 1.2)
+    else:
+        pad = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+        axes.set_ylim(0.0 if 0 <= low < (high - low) * 0.3 else low - pad, high + pad)
+    along, up = (MaxNLocator(6, steps=[1, 2, 5, 10]) for _ in range(2))
+    for axis, locator in ((axes.xaxis, along), (axes.yaxis, LogLocator(numticks=5) if log else up)):
+        axis.set_major_locator(locator)
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    return log
+
+
+def short(value: float) -> str:
+    """A number in few letters: 1.9e-4, 0.0002, 1.39, 12k, 3M."""
+    for size, divisor, letter in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / divisor:.3g}{letter}"
+    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if len(text.lstrip("-")) <= LETTERS or abs(value) >= 1:
+        return text
+    digits, _, power = f"{value:.2e}".partition("e")
+    return f"{float(digits):g}e{int(power)}"

@@ -1,0 +1,49 @@
+"""How to use what a run trained: command lines and lines of Python, for its report and its model card."""
+
+import shlex
+
+from multigen.catalogue import METHODS, usage
+from multigen.runs.facts import Facts
+
+__all__ = ["own_file", "python_lines", "resume_command", "shell_line", "tune_command"]
+
+
+def shell_line(facts: Facts, model: str, code: str | None = None) -> str:
+    """The command that uses the model; "" where none is known.
+
+    Args:
+        model: how the command names it.
+        code: the user's own file that trained the model; as the run's own command names it if not given.
+    """
+    return usage(facts.task, model, own_file(facts) if code is None else code)[0]
+
+
+def python_lines(facts: Facts, model: str, code: str | None = None) -> str:
+    """The same in Python."""
+    return usage(facts.task, model, own_file(facts) if code is None else code)[1]
+
+
+def tune_command(facts: Facts) -> str:
+    """The command that trains on from the model's weights; with the run's settings, by others its networks would not fit."""
+    one = facts.seeds[0] if facts.seeds else facts
+    settings = shlex.quote(str(one.folder.resolve() / "config.toml"))
+    return f"{_program(facts)} --config {settings} --from {shlex.quote(str(facts.folder.resolve()))} --data ..."
+
+
+def resume_command(facts: Facts) -> str:
+    """The command that resumes a run that has not ended."""
+    return f"{_program(facts)} --resume {shlex.quote(str(facts.folder.resolve()))}"
+
+
+def own_file(facts: Facts) -> str:
+    """The user's own file that trained the model (`multigen cp`), which loading it takes; "" for a method of multigen."""
+    if facts.recipe in METHODS:
+        return ""
+    words = str(facts.began[0]["began"].get("command", "")).split() if facts.began else []
+    return next((word for word in words[1:2] if word.endswith(".py")), f"{facts.recipe}.py")
+
+
+def _program(facts: Facts) -> str:
+    """The command that trains: the recipe's, or that of the user's own file."""
+    own = own_file(facts)
+    return f"python {shlex.quote(own)}" if own else f"python -m multigen.recipes.{facts.recipe}"
