@@ -287,6 +287,7 @@ METHODS = {
         Method("sngan", "image-synthesis"),
         Method("r3gan", "image-synthesis"),
         Method("seqgan", "text-synthesis"),
+        Method("scratchgan", "text-synthesis"),
         Method("wavegan", "audio-synthesis"),
         Method("specgan", "audio-synthesis"),
     )

@@ -15,11 +15,7 @@ from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from multigen.image.restoration.upscaler import Upscaler
     from multigen.tasks.graph import Graph
-    from multigen.text.synthesis.writer import Writer
 
 __all__ = ["run"]
 
@@ -56,7 +52,7 @@ def _export(model: str, out: Path, code: str) -> None:
 
     found = load(model, code)
     with writing(out), _exporting(model, own=bool(code)):
-        graph = describe(found)
+        graph = found.graph()
         out.parent.mkdir(parents=True, exist_ok=True)
         difference = write(graph, out, {**found.origin, **graph.says})
     print(f"{out}: verified against PyTorch, largest difference of the output {difference:.1e}")
@@ -86,66 +82,6 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
             f"--model {model}: its network cannot be written as ONNX ({reason}); use it with multigen itself, or change what "
             "is named there"
         ) from error
-
-
-# ---------------------------------------------------------------------------------------------------- what is exported
-
-
-def describe(found: Any) -> "Graph":
-    """The graph of what `multigen.load` gave."""
-    if hasattr(found, "graph"):
-        return found.graph()
-    return _upscaler(found) if hasattr(found, "upscale") else _writer(found)
-
-
-def _upscaler(found: "Upscaler") -> "Graph":
-    import torch
-
-    from multigen.tasks.graph import Graph
-
-    def example(n: int, side: int) -> "tuple[Tensor, ...]":
-        return (torch.rand(n, 3, side + 8, side + 11, generator=torch.Generator().manual_seed(0)),)
-
-    says = {
-        "image": "float32 (batch, 3, height, width), RGB, 0..1",
-        "large": f"float32 (batch, 3, {found.scale} height, {found.scale} width), RGB, 0..1; clip what lies beyond",
-    }
-    names = {0: "batch", 2: "height", 3: "width"}
-    shape = ("batch", 3, f"{found.scale}*height", f"{found.scale}*width")
-    return Graph(found.network.cpu().float(), {"image": names}, example, "large", shape, says)
-
-
-def _writer(found: "Writer") -> "Graph":
-    import torch
-
-    from multigen.tasks.graph import Graph
-
-    class NextToken(torch.nn.Module):
-        """tokens (B, T) -> logits (B, T + 1, V): those at t are of token t, the last of the token after them all."""
-
-        def __init__(self, G: "nn.Module"):
-            super().__init__()
-            self.G = G
-
-        def forward(self, tokens: "Tensor") -> "Tensor":
-            return self.G(torch.cat([tokens, torch.zeros_like(tokens[:, :1])], 1))
-
-    G = found.G.cpu().float()
-    with torch.no_grad():
-        vocabulary = G(torch.zeros(1, 1, dtype=torch.int64)).shape[2]
-
-    def example(n: int, side: int) -> "tuple[Tensor, ...]":
-        draw = torch.Generator().manual_seed(0)
-        return (torch.randint(vocabulary, (n, min(side, found.length - 1)), generator=draw),)
-
-    says = {
-        "tokens": f"int64 (batch, tokens), 0..{vocabulary - 1}, from 1 to {found.length} of them, no start token; tokenizer.json "
-        "of the model folder gives them, if there is one",
-        "logits": f"float32 (batch, tokens + 1, {vocabulary}); those at t are of token t, given the ones before it, the last "
-        "of the token that comes next",
-    }
-    shape = ("batch", "tokens + 1", vocabulary)
-    return Graph(NextToken(G).eval(), {"tokens": {0: "batch", 1: "tokens"}}, example, "logits", shape, says)
 
 
 # ---------------------------------------------------------------------------------------------------- the file

@@ -81,12 +81,17 @@ def load(run: str, code: str = "") -> Any:
 
 
 def trainer_in(module: ModuleType, called: str = "") -> Any:
-    """The trainer of a method's module: the class that is defined there. Raises ConfigError where there is none."""
-    own = [v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module.__name__]
-    trainers = [v for v in own if issubclass(v, Trainer) and "name" in vars(v)]
-    if not trainers:
+    """The trainer of a method's module: the class that is defined there, or imported from another file of the user's.
+
+    Raises ConfigError where there is none.
+    """
+    kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Trainer) and "name" in vars(v)]
+    kinds = [v for v in kinds if v.__module__ == module.__name__ or not v.__module__.startswith("multigen.")]
+    if not kinds:
+        if module.__file__:
+            _check_version(Path(module.__file__), called, "it has no trainer")
         raise ConfigError(f"{called or module.__name__} has no trainer; give the file that trained the model")
-    return trainers[-1]
+    return kinds[-1]
 
 
 def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:

@@ -6,9 +6,12 @@ from multigen.catalogue import lazy
 
 # catalogue: methods
 if TYPE_CHECKING:
+    from multigen.text.synthesis.scratchgan import ScratchGANConfig, ScratchGANTrainer
     from multigen.text.synthesis.seqgan import SeqGANConfig, SeqGANTrainer
 
 __all__ = [
+    "ScratchGANConfig",
+    "ScratchGANTrainer",
     "SeqGANConfig",
     "SeqGANTrainer",
 ]

@@ -1,80 +1,47 @@
-"""What a text model is trained on: token sequences from texts or from an oracle, in three parts, with what they mean."""
+"""Corpora: texts, or sequences of an oracle, as token sequences for training, validation and test."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Literal
 
 import torch
-import tyro
 from torch import Tensor
 
-from multigen.config import check_ranges
 from multigen.console import say
 from multigen.data.locate import locate
+from multigen.engine import DataInfo
 from multigen.errors import ConfigError, DataError
 from multigen.storage.model_folder import find_model, read_model
-from multigen.text.decoding import valid
-from multigen.text.files import encode, normal, open_texts, split
+from multigen.text.decoding import token_mask
+from multigen.text.files import Unit, encode, is_fables, normal, open_texts, split
 from multigen.text.metrics import require_pair_metrics
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
 
-__all__ = ["Corpus", "TextConfig", "given_tokenizer", "open_corpus"]
+__all__ = ["Corpus", "TextInfo", "check_prompt", "given_tokenizer", "open_corpus", "open_oracle"]
 
 
 @dataclass(frozen=True)
-class TextConfig:
-    """Settings of the data, the same for all methods."""
+class TextInfo(DataInfo):
+    """What opening a corpus found out. The fingerprint is that of the training texts; an oracle has none, since its sequences
+    are drawn again on each machine, and need not be rounded alike on all."""
 
-    data: str = "fables"
-    """fables, fables:N (so many), oracle, an oracle's .npz, a text file, a folder of them, or hf:NAME."""
-    test: str = ""
-    """Texts that are measured against in the end; empty: a twentieth of the data."""
-    unit: Literal["auto", "line", "file", "paragraph"] = "auto"
-    """What is one text."""
-    tokenizer: str = ""
-    """words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty: words, or
-    what a pretrained model brings."""
-    vocabulary_size: int = 0
-    """Tokens at most, the rarest are left out; 0: all words or characters, 4,000 of bpe."""
-    vocabulary: Annotated[str, tyro.conf.Suppress] = ""
-    """Fingerprint of the tokenizer; filled in from the data."""
-    trained_on: Annotated[str, tyro.conf.Suppress] = ""
-    """Fingerprint of the training texts, so that no run goes on with others; filled in from the data. Empty for an oracle."""
-    tokens: Annotated[int, tyro.conf.Suppress] = 0
-    """Number of different tokens; filled in from the data."""
-    start: Annotated[int, tyro.conf.Suppress] = 0
-    end: Annotated[int, tyro.conf.Suppress] = -1
-    pad: Annotated[int, tyro.conf.Suppress] = 0
-    """Tokens before the first, after the last (-1: none, all texts have one length), and behind that; filled in from the data."""
-    length: int = 52
-    """Tokens of a text at most, its end included; longer ones are cut. An oracle's all have it."""
-    oracle_texts: int = 10_000
-    """Sequences drawn from an oracle to train on, and as many to test on."""
-    skip_bad: bool = False
-    """Go on without lines or files that cannot be read, and say how many."""
-    batch: int = 64
-    samples: int = 1_000
-    """Samples that are measured."""
-    judge_steps: int = 1_000
-    """Steps of the language models that score samples, where neither an oracle nor a grammar can."""
-    prompt: int = 0
-    """Tokens of held-out texts that are given, to compare what is written on with what stands there; 0: not measured."""
-
-    ranges: ClassVar[dict[str, float | tuple[float, float]]] = {
-        **{"length": (2, 1 << 20), "batch": 1, "samples": 10, "judge_steps": 1},
-        **{"prompt": 0, "oracle_texts": 10, "vocabulary_size": 0},
-    }
-    """Setting -> the least, or the least and the most that it may be; a method adds its own."""
-
-    def __post_init__(self):
-        check_ranges(self, self.ranges)
+    tokens: int = 0
+    """Number of different tokens."""
+    start: int = 0
+    """Token before the first one of a text."""
+    end: int = -1
+    """Token that ends a text; -1: none, all texts have one length."""
+    pad: int = 0
+    """Token that fills the places after the end."""
+    vocabulary: str = ""
+    """Fingerprint of the tokenizer; empty for an oracle, which has none."""
 
     @property
     def last(self) -> int | None:
-        """The token that ends a text; None where all have one length."""
+        """The token that ends a text; None where all texts have one length."""
         return None if self.end < 0 else self.end
 
 
@@ -85,110 +52,138 @@ class Corpus:
     train: Tensor
     validation: Tensor
     test: Tensor
+    info: TextInfo
     tokenizer: Tokenizer | None = None
     oracle: Oracle | None = None
     real_texts: Sequence[str] = ()
-    """Training and validation texts as they were given."""
+    """Training and validation texts as they were read."""
     test_texts: Sequence[str] = ()
+    fables: bool = False
+    """Whether the texts are fables, whose grammar is known."""
+
+    @property
+    def kind(self) -> Literal["oracle", "fables", "texts"]:
+        """What is known of the true distribution: all of it, the grammar, or nothing."""
+        return "oracle" if self.oracle else "fables" if self.fables else "texts"
 
     def real(self, n: int) -> tuple[Tensor, list[str]]:
-        """n texts that are no test texts, as tokens (n, T) and as they were given."""
+        """The first n training and validation texts, as tokens (n, T) and as they were read."""
         return torch.cat([self.train, self.validation])[:n], list(self.real_texts[:n])
 
     def texts(self, tokens: Tensor) -> list[str]:
-        """Sequences (N, T) as people read them; an oracle's as numbers."""
+        """Sequences (N, T) as texts; an oracle's as numbers."""
         if self.tokenizer is None:
             return [" ".join(map(str, row)) for row in tokens.tolist()]
         return [self.tokenizer.decode(row) for row in tokens.tolist()]
 
 
-def open_corpus(config: Any, given: Tokenizer | None = None) -> tuple[Corpus, Any]:
-    """The corpus that a TextConfig names, and the configuration completed by what it holds.
+def open_corpus(
+    data: str,
+    length: int,
+    *,
+    test: str = "",
+    unit: Unit = "auto",
+    tokenizer: str = "",
+    vocabulary_size: int = 0,
+    oracle_texts: int = 10_000,
+    skip_bad: bool = False,
+    given: Tokenizer | None = None,
+) -> Corpus:
+    """The corpus of a data argument, split into training, validation and test texts.
 
-    `given` is the tokenizer of a model to start from: it takes the place of the configured one.
+    Args:
+        data: what `multigen.text.files.open_texts` takes, "oracle" (that of seed 0), or an oracle's .npz file.
+        length: tokens of a text at most, its end included; longer ones are cut, and counted. An oracle's all have it.
+        test: texts to test on, as `data`; empty: a twentieth of `data`.
+        unit, skip_bad: of `open_texts`.
+        tokenizer: words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty:
+            words.
+        vocabulary_size: tokens at most; 0: as `Tokenizer.train` says.
+        oracle_texts: sequences drawn from an oracle to train on, and as many to test on.
+        given: a tokenizer that takes the place of `tokenizer`, such as that of a model to start from.
+
+    Raises:
+        ConfigError, DataError: as `open_texts`, `split` and `Tokenizer.train`; and where `test` holds all texts of `data`.
     """
-    if config.data == "oracle" or Path(config.data).suffix == ".npz":
-        oracle = open_oracle(config)
-        n = config.oracle_texts
-        train, validation, test = (oracle.sample(count, seed) for seed, count in enumerate((n, max(n // 10, 10), n)))
-        about = {"tokens": oracle.vocabulary, "vocabulary": "", "start": 0, "end": -1, "pad": 0}
-        return checked(Corpus(train, validation, test, oracle=oracle), replace(config, **about))
-    parts = split(open_texts(config.data, config.unit, config.skip_bad), where=config.data)
-    train_texts, validation_texts, test_texts = parts.train, parts.validation, parts.test
-    if config.test:  # then nothing need be set aside for it
-        test_texts = open_texts(config.test, config.unit, config.skip_bad)
-        train_texts = without([*parts.train, *parts.test], test_texts, config)
-        validation_texts = without(validation_texts, test_texts, config)
-    tokenizer = given or open_tokenizer(config, train_texts)
+    if data == "oracle" or Path(data).suffix == ".npz":
+        return _oracle_corpus(open_oracle(data, length), oracle_texts)
+    parts = split(open_texts(data, unit, skip_bad), where=data)
+    train, validation, tested = parts.train, parts.validation, parts.test
+    if test:  # then none of `data` is needed for it
+        tested = open_texts(test, unit, skip_bad)
+        train = _without([*parts.train, *parts.test], tested, data, test)
+        validation = _without(validation, tested, data, test)
+    made = given or _open_tokenizer(tokenizer, train, vocabulary_size, data)
     try:
-        parts = [encode(part, tokenizer, config.length) for part in (train_texts, validation_texts, test_texts)]
+        encoded = [encode(part, made, length) for part in (train, validation, tested)]
     except DataError as error:
-        raise DataError(f"{config.data}: {error}") from error
-    if cut := sum(count for _, count in parts):
-        say(f"{cut} of {sum(len(tokens) for tokens, _ in parts)} texts are cut at {config.length} tokens (--length)")
-    about = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
-    train, validation, test = (tokens for tokens, _ in parts)
-    corpus = Corpus(train, validation, test, tokenizer, None, [*train_texts, *validation_texts], test_texts)
-    return checked(corpus, replace(config, vocabulary=tokenizer.fingerprint, **about))
+        raise DataError(f"{data}: {error}") from error
+    if cut := sum(count for _, count in encoded):
+        say(f"{cut} of {sum(len(tokens) for tokens, _ in encoded)} texts are cut at {length} tokens (--length)")
+    tokens = [part for part, _ in encoded]
+    fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
+    info = TextInfo(fingerprint, len(made), made.start, made.end, made.pad, made.fingerprint)
+    texts = {"real_texts": [*train, *validation], "test_texts": tested}
+    return Corpus(tokens[0], tokens[1], tokens[2], info, made, fables=is_fables(data), **texts)
 
 
-def without(texts: list[str], test: list[str], config: Any) -> list[str]:
-    """The texts that are not tested on; how many are left out is said. DataError where none is left."""
-    tested = set(map(normal, test))
-    kept = [text for text in texts if normal(text) not in tested]
+def _oracle_corpus(oracle: Oracle, n: int) -> Corpus:
+    train, validation, test = (oracle.sample(count, seed) for seed, count in enumerate((n, max(n // 10, 10), n)))
+    return Corpus(train, validation, test, TextInfo(tokens=oracle.vocabulary), oracle=oracle)
+
+
+def _without(texts: list[str], tested: list[str], data: str, test: str) -> list[str]:
+    """The texts of `data` that are not tested on; says how many are left out. Raises DataError where none is left."""
+    excluded = set(map(normal, tested))
+    kept = [text for text in texts if normal(text) not in excluded]
     if not kept:
-        raise DataError(
-            f"{config.test} holds all texts of {config.data}; expected others; give another --test, or none"
-        )
+        raise DataError(f"{test} holds all texts of {data}; expected others; give another --test, or none")
     if len(kept) < len(texts):
-        say(f"{config.data}: {len(texts) - len(kept)} of its texts left out, which {config.test} holds too")
+        say(f"{data}: {len(texts) - len(kept)} of its texts left out, which {test} holds too")
     return kept
 
 
-def checked(corpus: Corpus, config: Any) -> tuple[Corpus, Any]:
-    """Both, with the fingerprint of the training texts. Raises DataError where no held-out text is long enough for a prompt,
-    ConfigError where the metrics of continuations are not installed: now, not after the training."""
-    longest = int(valid(corpus.test, config.last).sum(1).max())
-    if config.prompt and config.prompt + 1 >= longest:
+def check_prompt(corpus: Corpus, prompt: int, where: str) -> None:
+    """Before training: raises DataError where no test text is long enough to be continued after `prompt` tokens, ConfigError where
+    the metrics of continuations are not installed. 0 tokens: none are made. `where` names the data of the test texts."""
+    if not prompt:
+        return
+    longest = int(token_mask(corpus.test, corpus.info.last).sum(1).max())
+    if prompt + 1 >= longest:
         raise DataError(
-            f"prompt {config.prompt}: the longest text held out of {config.test or config.data} has {longest} tokens; expected "
-            f"{max(longest - 2, 0)} or fewer, so that something is left to write; give a smaller --prompt, or 0 for none"
+            f"prompt {prompt}: the longest text held out of {where} has {longest} tokens; expected {max(longest - 2, 0)} or "
+            "fewer, so that something is left to write; give a smaller --prompt, or 0 for none"
         )
-    if config.prompt:
-        require_pair_metrics()
-    # An oracle is drawn from anew on each machine, and need not round alike on all.
-    fingerprint = "" if corpus.oracle else hashlib.sha256(corpus.train.numpy().tobytes()).hexdigest()[:16]
-    return corpus, replace(config, trained_on=fingerprint)
+    require_pair_metrics()
 
 
-def open_oracle(config: Any) -> Oracle:
-    """`oracle` is the one of seed 0; an .npz file is sought in MULTIGEN_DATA too."""
-    if config.data == "oracle":
-        return Oracle.seeded(0, length=config.length)
-    return Oracle.read(locate(config.data, "an .npz file"), config.length)
+def open_oracle(data: str, length: int) -> Oracle:
+    """ "oracle": that of seed 0; an .npz file is also sought in the folder that MULTIGEN_DATA names."""
+    if data == "oracle":
+        return Oracle.seeded(0, length=length)
+    return Oracle.read(locate(data, "an .npz file"), length)
 
 
-def open_tokenizer(config: Any, texts: list[str]) -> Tokenizer:
-    """The configured tokenizer: made from texts, or a transformers one by name or folder."""
-    kind = config.tokenizer or getattr(config, "pretrained", "") or "words"
+def _open_tokenizer(kind: str, texts: list[str], size: int, data: str) -> Tokenizer:
+    kind = kind or "words"
     if kind in ("words", "characters", "bpe"):
         try:
-            return Tokenizer.train(texts, kind, config.vocabulary_size)
+            return Tokenizer.train(texts, kind, size)
         except DataError as error:
-            raise DataError(f"{config.data}: {error}") from error
+            raise DataError(f"{data}: {error}") from error
     return Tokenizer.pretrained(kind)
 
 
-def given_tokenizer(c: Any, start: str) -> Tokenizer | None:
-    """The tokenizer of the model of --from; None without one. Raises ConfigError where the configuration names another."""
+def given_tokenizer(tokenizer: str, start: str) -> Tokenizer | None:
+    """The tokenizer of the model `start` (--from); None without one. Raises ConfigError where `tokenizer` names another kind."""
     if not start:
         return None
     folder = find_model(start)
-    tokenizer, trained = read_tokenizer(folder), read_model(folder).config
+    found, trained = read_tokenizer(folder), read_model(folder).config
     theirs = trained.get("tokenizer") or trained.get("pretrained") or "words"
-    if (c.tokenizer or theirs) != theirs:
+    if (tokenizer or theirs) != theirs:
         raise ConfigError(
-            f"tokenizer {c.tokenizer!r}: {folder} was trained with {theirs!r}; give --tokenizer {theirs}, or start from another "
+            f"tokenizer {tokenizer!r}: {folder} was trained with {theirs!r}; give --tokenizer {theirs}, or start from another "
             "model"
         )
-    return tokenizer
+    return found

@@ -1,4 +1,4 @@
-"""Drawing token sequences from a generator, and the probability of given ones."""
+"""Autoregressive sampling (temperature, top-k, nucleus), and log-probabilities of sequences."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.text.networks.generators import Generator
 
-__all__ = ["chosen", "draw", "draw_next", "log_probs", "sample", "truncated", "valid"]
+__all__ = ["draw", "draw_next", "gather_log_probs", "log_probs", "sample", "token_mask", "truncated"]
 
-ROWS = 128  # whose logits are made at a time
+ROWS = 128  # whose logits are computed at a time
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
@@ -27,8 +27,8 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     """
     below = at_least_float32(logits).softmax(-1).cumsum(-1)  # (B, V)
     # Rounding leaves the last value a little off 1, so the numbers are stretched to it.
-    wanted = uniform.to(below) * below[:, -1:]
-    return torch.searchsorted(below, wanted, right=True).clamp(max=logits.shape[-1] - 1)
+    stretched = uniform.to(below) * below[:, -1:]
+    return torch.searchsorted(below, stretched, right=True).clamp(max=logits.shape[-1] - 1)
 
 
 def draw_next(G: Generator, features: Tensor, uniform: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def truncated(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: f
     return logits
 
 
-def valid(tokens: Tensor, end: int | None) -> Tensor:
+def token_mask(tokens: Tensor, end: int | None) -> Tensor:
     """Which tokens (B, T) belong to their sequences: all up to and with the first `end`. bool (B, T)."""
     if end is None:
         return torch.ones_like(tokens, dtype=torch.bool)
@@ -90,23 +90,23 @@ def sample(
     Args:
         uniform: (B, T), uniform in [0, 1): the randomness, one number a token.
         end: the token that ends a sequence; None: all have T tokens.
-        prompt: (P,) or (B, P) tokens that every sequence begins with, P < T; the numbers in their place are not used.
+        prompt: (P,) or (B, P), tokens that every sequence begins with, P < T; the uniform numbers at their places are not used.
         temperature, top_k, top_p: as in `truncated`.
     """
     rows, length = uniform.shape
-    given = torch.zeros(rows, 0, dtype=torch.int64, device=uniform.device) if prompt is None else prompt
-    given = given.expand(rows, -1)  # (B, P)
+    prefix = torch.zeros(rows, 0, dtype=torch.int64, device=uniform.device) if prompt is None else prompt
+    prefix = prefix.expand(rows, -1)  # (B, P)
     tokens = torch.full((rows, length), pad, dtype=torch.int64, device=uniform.device)
     previous, state = torch.full_like(tokens[:, 0], G.start), G.begin(rows, length)
     ended = torch.zeros_like(previous, dtype=torch.bool)
     for t in range(length):
         features, state = G.step(previous, state)
-        if t < given.shape[1]:
-            previous = given[:, t]
+        if t < prefix.shape[1]:
+            previous = prefix[:, t]
         else:
             previous = draw(truncated(G.logits(features), temperature, top_k, top_p), uniform[:, t : t + 1])[:, 0]
         tokens[:, t] = previous = previous.masked_fill(ended, pad)
-        if end is not None and t >= given.shape[1]:
+        if end is not None and t >= prefix.shape[1]:
             ended |= previous == end
             if ended.all():
                 break
@@ -115,9 +115,9 @@ def sample(
 
 def log_probs(G: Generator, tokens: Tensor, temperature: float = 1.0) -> Tensor:
     """log p of each token (B, T) given those before it, nats; (B, T), differentiable."""
-    return chosen(at_least_float32(G(tokens)) / temperature, tokens)
+    return gather_log_probs(at_least_float32(G(tokens)) / temperature, tokens)
 
 
-def chosen(logits: Tensor, tokens: Tensor) -> Tensor:
+def gather_log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
     """log p of each token (B, T) by logits (B, T, V), nats; (B, T), differentiable, in float32 at least."""
     return at_least_float32(logits).log_softmax(-1).gather(2, tokens[:, :, None])[:, :, 0]

@@ -83,7 +83,7 @@ def test_upscalers(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     from multigen.image.restoration import srgan
 
     config = srgan.SRGANConfig(generator=kind, blocks=1, width=4)  # pyright: ignore[reportArgumentType]
-    weights = {"G": srgan.build_generator(config).state_dict()}
+    weights = {"G": srgan.SRGANTrainer(config).generator().state_dict()}
     write_model(tmp_path / "run" / "model", "srgan", to_table(config), weights, {})
     session, _, _ = exported(tmp_path / "run", capsys)
     model = multigen.load(str(tmp_path / "run"))

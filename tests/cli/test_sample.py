@@ -35,7 +35,7 @@ def model(folder: Path, config: gan.GANConfig | srgan.SRGANConfig) -> Path:
         return tiny.untrained(folder, gan.GANTrainer(config), info, card)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        weights = {"G": srgan.build_generator(config).state_dict()}
+        weights = {"G": srgan.SRGANTrainer(config).generator().state_dict()}
     write_model(folder / "model", "srgan", to_table(config), weights, card)
     return folder
 

@@ -13,12 +13,12 @@ from PIL import Image
 from multigen.audio.datasets import open_sounds
 from multigen.audio.files import read_info, read_sound
 from multigen.image.datasets import open_images
+from multigen.image.degrade import reduced
 from multigen.image.files import open_photos, read_image_with_alpha
 from multigen.image.restoration.crops import CropSource
 from multigen.storage import provenance
 from multigen.text.datasets import open_corpus
 from multigen.text.oracle import Oracle
-from multigen.text.synthesis import seqgan
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from tests import tiny
 from tests.fuzz.fuzzed_models import LINES, MODELS
@@ -54,7 +54,7 @@ def pictures(kind: str, *files: bytes, also: Any = mutate) -> Reader:
         [
             lambda folder, path: read_image_with_alpha(path),
             lambda folder, path: provenance.read(path),
-            lambda folder, path: CropSource(open_photos(str(folder)), 8, 2),
+            lambda folder, path: CropSource(open_photos(str(folder)), 8, 2, lambda image, name: reduced(image, 2)),
             lambda folder, path: open_images(str(folder), 8, channels=3, skip_bad=True),
         ],
         others=sorted(others),
@@ -199,7 +199,7 @@ SOUNDS: dict[str, list[tuple[str, str, int]]] = {
 
 
 def corpus(path: Path, **changes: Any) -> Any:
-    return open_corpus(replace(seqgan.SeqGANConfig(data=str(path), length=6, oracle_texts=10), **changes))
+    return open_corpus(str(path), 6, oracle_texts=10, **changes)
 
 
 def texts(_: Path) -> Reader:
@@ -224,7 +224,7 @@ def tokenizer(_: Path) -> Reader:
         found = read_tokenizer(path.parent)
         assert found is not None
         (folder / "lines.txt").write_text("\n".join(LINES))
-        held = open_corpus(seqgan.SeqGANConfig(data=str(folder / "lines.txt"), length=6), found)[0]
+        held = open_corpus(str(folder / "lines.txt"), 6, given=found)
         held.texts(held.train)
 
     return Reader(files, [read], (), (), [mutate, mutate_words, mutate_words])

@@ -21,6 +21,7 @@ from multigen.runs import runner
 from multigen.runs.comparison import compare, read_runs
 from multigen.runs.runner import report_on
 from multigen.storage.model_folder import write_model
+from multigen.text.datasets import TextInfo
 from multigen.text.synthesis import seqgan
 from multigen.text.tokenizers import Tokenizer
 from tests.engine.toys import Small, ToyConfig, options, resumed
@@ -79,20 +80,20 @@ def dcgan_model(place: Path) -> Reader:
 def srgan_model(place: Path) -> Reader:
     c = replace(srgan.PRESETS["tiny"], blocks=1, width=3)
     picture = torch.zeros(3, 4, 5, dtype=torch.uint8)
-    return model(place, "srgan", c, srgan.build_generator(c), lambda found: found.upscale(picture))
+    return model(place, "srgan", c, srgan.SRGANTrainer(c).generator(), lambda found: found.upscale(picture))
 
 
 def seqgan_model(place: Path) -> Reader:
     made = Tokenizer.train(LINES, "words")
-    c = replace(seqgan.PRESETS["tiny"], network="lstm", embedding=2, width=3, length=5, tokens=len(made))
-    c = replace(c, vocabulary=made.fingerprint, start=made.start, end=made.end, pad=made.pad)
-    network = seqgan.build_generator(c)
+    trainer = seqgan.SeqGANTrainer(replace(seqgan.PRESETS["tiny"], network="lstm", embedding=2, width=3, length=5))
+    trainer.data_info = TextInfo("", len(made), made.start, made.end, made.pad, made.fingerprint)
     return model(
         place,
         "seqgan",
-        c,
-        network,
+        trainer.config,
+        trainer.generator(),
         lambda found: found.generate("the", 2, length=5),
+        to_table(trainer.data_info),
         **{"tokenizer.json": made.to_json()},
     )
 
@@ -109,13 +110,13 @@ def llama_model(place: Path) -> Reader:
         "num_attention_heads": 2,
     }
     LlamaForCausalLM(LlamaConfig(**sizes)).save_pretrained(place / "llama")
-    c = replace(seqgan.PRESETS["tiny"], network="pretrained", pretrained=str(place / "llama"), length=5, tokens=9)
-    network: Any = seqgan.build_generator(c)
-    described = network.model.config.to_json_string()
-    made = place / "model"
-    return model(
-        made, "seqgan", c, network, lambda found: found.generate("", 2, length=5), **{"transformer.json": described}
-    )
+    c = replace(seqgan.PRESETS["tiny"], network="pretrained", pretrained=str(place / "llama"), length=5)
+    trainer = seqgan.SeqGANTrainer(c)
+    trainer.data_info = TextInfo(tokens=9)
+    network: Any = trainer.generator()
+    texts = {"transformer.json": network.model.config.to_json_string()}
+    data = to_table(trainer.data_info)
+    return model(place / "model", "seqgan", c, network, lambda found: found.generate("", 2, length=5), data, **texts)
 
 
 def wavegan_model(place: Path) -> Reader:

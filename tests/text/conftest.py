@@ -1,4 +1,4 @@
-"""What the tests of SeqGAN share."""
+"""What the tests of texts share."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ def data(tmp_path: Path) -> str:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, Tensor]]:
     """(log p, advantages, mask) of each policy gradient."""
-    from multigen.text.synthesis import seqgan
+    from multigen.text.synthesis import base
 
     calls: list[tuple[Tensor, Tensor, Tensor]] = []
-    true = seqgan.policy_gradient
+    true = base.policy_gradient
 
     def policy_gradient(log_p: Tensor, advantages: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         calls.append((log_p, advantages, mask))
         return true(log_p, advantages, mask)
 
-    monkeypatch.setattr(seqgan, "policy_gradient", policy_gradient)
+    monkeypatch.setattr(base, "policy_gradient", policy_gradient)
     return calls

@@ -1,17 +1,24 @@
 """What is said of texts, and whether training accepts what is suggested."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from multigen.errors import ConfigError
-from multigen.text.datasets import open_corpus
+from multigen.text.datasets import Corpus, open_corpus
 from multigen.text.files import open_texts
 from multigen.text.inspection import inspect_texts
 from tests.data.suggestions import configured, facts
 
 ANIMALS, VERBS = ("fox", "hen", "owl", "cat", "crow", "mouse"), ("saw", "met", "fed", "fooled")
 LINES = [f"the {a} {v} a {b}." for a in ANIMALS for v in VERBS for b in ANIMALS if a != b]
+
+
+def opened(config: Any) -> Corpus:
+    """What training opens."""
+    given = {name: getattr(config, name) for name in ("unit", "tokenizer", "vocabulary_size", "skip_bad")}
+    return open_corpus(config.data, config.length, **given)
 
 
 def test_lines(tmp_path: Path) -> None:
@@ -28,7 +35,7 @@ def test_lines(tmp_path: Path) -> None:
     assert found.unreadable == []
     config = configured(found.suggestions[0], path)
     assert (config.unit, config.tokenizer, config.length, config.batch) == ("line", "words", 8, 64)
-    corpus, _ = open_corpus(config)
+    corpus = opened(config)
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 122
 
 
@@ -56,7 +63,7 @@ def test_files_that_would_be_left_out_whole(tmp_path: Path) -> None:
     assert any("2 files are no UTF-8 or empty" in warning for warning in found.warnings)
     config = configured(found.suggestions[0], tmp_path)
     assert config.unit == "file" and config.skip_bad
-    assert len(open_corpus(config)[0].train) > 90
+    assert len(opened(config).train) > 90
 
 
 def test_nothing_but_faults_gives_no_suggestion(tmp_path: Path) -> None:
@@ -91,7 +98,7 @@ def test_scripts_without_spaces(tmp_path: Path) -> None:
     found = inspect_texts(str(path))
     assert facts(found)["characters"].value["scripts"] == {"cjk": 1.0}
     assert "Han" in found.suggestions[0].reason
-    open_corpus(configured(found.suggestions[0], path))
+    opened(configured(found.suggestions[0], path))
 
 
 def test_a_file_whose_name_begins_like_the_made_up_stories_is_one_of_ones_own(

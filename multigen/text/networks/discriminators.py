@@ -1,4 +1,4 @@
-"""Discriminators of token sequences: one that reads whole sequences, one that judges at every token."""
+"""Discriminators of token sequences: one scores whole sequences, one scores every token."""
 
 import itertools
 
@@ -10,21 +10,22 @@ from multigen.errors import ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.text.networks.generators import shifted
 
-__all__ = ["PUBLISHED", "Convolutional", "Recurrent"]
+__all__ = ["SEQGAN_FILTERS", "Convolutional", "Recurrent"]
 
-PUBLISHED = (
+SEQGAN_FILTERS = (
     *((1, 100), (2, 200), (3, 200), (4, 200), (5, 200), (6, 100), (7, 100), (8, 100), (9, 100), (10, 100)),
     *((15, 160), (20, 160)),
 )
-"""Width of a filter in tokens, and how many of it: SeqGAN's for sequences of 20 tokens, 1,720 in all."""
+"""(width in tokens, number of filters): the published ones of SeqGAN for sequences of 20 tokens, 1,720 in all."""
 
 
 class Convolutional(nn.Module):
-    """tokens (B, T) -> logit (B,): filters over time, their greatest answers, a highway layer. SeqGAN, section 3 (Kim 2014).
+    """tokens (B, T) -> logit (B,): convolutions over time, max-over-time pooling, one highway layer (Yu et al. 2017,
+    SeqGAN, section 3; Kim 2014).
 
     Args:
-        filters: pairs (tokens, how many).
-        dropout: share of the features dropped before the last layer while D is trained.
+        filters: pairs (width in tokens, number of filters).
+        dropout: share of the features dropped before the last layer in training.
     """
 
     def __init__(self, vocabulary: int, embedding: int, filters: tuple[tuple[int, int], ...], dropout: float = 0.25):
@@ -37,16 +38,16 @@ class Convolutional(nn.Module):
         features = sum(count for _, count in filters)
         self.gate, self.highway = nn.Linear(features, features), nn.Linear(features, features)
         self.output = nn.Linear(features, 1)
-        nn.init.constant_(self.gate.bias, -2.0)  # at first most is carried through (Srivastava et al. 2015)
+        nn.init.constant_(self.gate.bias, -2.0)  # at first the highway layer mostly carries (Srivastava et al. 2015)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self._judge(tokens, self.drop if self.training else 0.0)
+        return self._logits(tokens, self.drop if self.training else 0.0)
 
     def score(self, tokens: Tensor) -> Tensor:
         """P(real) of sequences (B, T), nothing dropped: (B,), in float32 at least."""
-        return torch.sigmoid(at_least_float32(self._judge(tokens, 0.0)))
+        return torch.sigmoid(at_least_float32(self._logits(tokens, 0.0)))
 
-    def _judge(self, tokens: Tensor, drop: float) -> Tensor:
+    def _logits(self, tokens: Tensor, drop: float) -> Tensor:
         x = self.embedding(tokens).transpose(1, 2)  # (B, embedding, T)
         x = pad(x, (0, max(0, self.widest - x.shape[2])))  # every filter fits at least once
         h = torch.cat([relu(conv(x)).amax(2) for conv in self.filters], 1)  # (B, features)
@@ -60,10 +61,10 @@ class Convolutional(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """tokens (B, T) -> a number at each token (B, T), from the tokens up to it: an embedding, an LSTM, a linear layer.
+    """tokens (B, T) -> a score of each token (B, T), from the tokens up to it: an embedding, an LSTM, a linear layer.
 
-    As a discriminator (de Masson d'Autume et al. 2019, ScratchGAN, arXiv:1905.09922, section 3.1) it gives a logit at each token;
-    as a critic, `before=True`, it says what is to come before it has seen the token.
+    As a discriminator (de Masson d'Autume et al. 2019, ScratchGAN, arXiv:1905.09922, section 3.1) it gives a logit for each token;
+    as a critic, `before=True`, it estimates the value of a place before it has read the token there.
     """
 
     def __init__(self, vocabulary: int, embedding: int, width: int, before: bool = False):

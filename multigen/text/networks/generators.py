@@ -1,13 +1,13 @@
 """Generators of token sequences. All have one interface, so that sampling, scoring and roll-outs are written once.
 
-    state = G.begin(8, length=20, room=14)   # 8 rows before their first token; 14 in the end, of up to 20 tokens
-    h, state = G.step(tokens, state)         # tokens (8,) -> features (8, H)
-    G.logits(h)                              # (8, V), of the tokens after them
-    state = G.branch(state, first=3, times=2)  # behind the 8 rows, the first 3 again, twice
+    state = G.begin(8, length=20, capacity=14)  # 8 rows before their first token; 14 at most, of up to 20 tokens
+    h, state = G.step(tokens, state)            # tokens (8,) -> features (8, H)
+    G.logits(h)                                 # (8, V), of the tokens after them
+    state = G.branch(state, first=3, times=2)   # appends the first 3 of the 8 rows, twice
 
-A state is the generator's own affair, and gone once it was given to `step` or `branch`: what they return may take its place in
-memory. `start` is the token that stands before the first one. Logits are asked for apart, since those of thousands of rows at
-once do not fit into a processor's cache.
+What a state is depends on the generator. `step` and `branch` may reuse its memory, so a state that was passed to them is no longer
+valid. `start` is the token before the first one. Logits are a call of their own, since those of thousands of rows at once do not
+fit into a processor's cache.
 """
 
 import inspect
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, ConfigError
 
-__all__ = ["LSTM", "Generator", "Transformer", "build_generator", "load_pretrained", "shifted"]
+__all__ = ["LSTM", "Generator", "Transformer", "check_length", "load_described", "load_pretrained", "shifted"]
 
 
 class Generator(nn.Module):
@@ -28,17 +28,17 @@ class Generator(nn.Module):
 
     start: int
 
-    def begin(self, n: int, length: int, room: int = 0) -> Any:
-        """The state of n rows in which nothing was read. They will read `length` tokens at most, and become `room` rows, if that
-        is more."""
+    def begin(self, n: int, length: int, capacity: int = 0) -> Any:
+        """The state of n rows that have read nothing. They will read `length` tokens at most, and become `capacity` rows at most,
+        or n, if that is more."""
         raise NotImplementedError
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Reads one token a row, (B,): features (B, H) that `logits` takes, and the state after it."""
+        """Reads one token per row, (B,): features (B, H) that `logits` takes, and the state after it."""
         raise NotImplementedError
 
     def branch(self, state: Any, first: int, times: int) -> Any:
-        """The state's rows, and behind them the first ones again, `times` times."""
+        """The state's rows, and appended to them the first ones, `times` times."""
         raise NotImplementedError
 
     def size(self, state: Any) -> int:
@@ -50,12 +50,12 @@ class Generator(nn.Module):
         raise NotImplementedError
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens (B, T) -> logits (B, T, V); those at t are of token t, given the tokens before it."""
+        """tokens (B, T) -> logits (B, T, V); those at t are of token t, conditioned on the tokens before it."""
         raise NotImplementedError
 
 
 def shifted(tokens: Tensor, start: int) -> Tensor:
-    """tokens (B, T) -> what is read to predict them: the start token and all but the last, (B, T)."""
+    """tokens (B, T) -> the inputs that predict them: the start token and all but the last, (B, T)."""
     return torch.cat([torch.full_like(tokens[:, :1], start), tokens[:, :-1]], 1)
 
 
@@ -70,7 +70,7 @@ class LSTM(Generator):
         self.output = nn.Linear(width, vocabulary)
         nn.init.normal_(self.embedding.weight, 0.0, 0.1)
 
-    def begin(self, n: int, length: int, room: int = 0) -> tuple[Tensor, Tensor]:
+    def begin(self, n: int, length: int, capacity: int = 0) -> tuple[Tensor, Tensor]:
         zero = self.output.weight.new_zeros(n, self.layers, self.width)
         return zero, zero
 
@@ -101,7 +101,7 @@ class Transformer(Generator):
 
     Args:
         model: any whose logits are one layer on its last hidden states, such as GPT2LMHeadModel.
-        start: the token that stands before the first one.
+        start: the token before the first one.
 
     Raises:
         ConfigError: the model's logits are not that.
@@ -113,7 +113,7 @@ class Transformer(Generator):
         # The argument's name depends on the model and on the version of the library.
         names = inspect.signature(model.base_model.forward).parameters
         self.cache = "cache" if "cache" in names else "past_key_values"
-        if model.device.type != "meta":  # no numbers, which `multigen.tasks.loading` asks for
+        if model.device.type != "meta":  # there are no values, when `multigen.tasks.loading` checks names and shapes
             self._check()
         for module in model.modules():
             if isinstance(module, nn.Dropout):
@@ -151,10 +151,10 @@ class Transformer(Generator):
         model.set_attn_implementation("eager")
         return cls(model, start)
 
-    def begin(self, n: int, length: int, room: int = 0) -> Any:
-        from multigen.text.networks.kv_cache import Room
+    def begin(self, n: int, length: int, capacity: int = 0) -> Any:
+        from multigen.text.networks.kv_cache import BranchingKVCache
 
-        return Room(max(n, room), length)
+        return BranchingKVCache(max(n, capacity), length)
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         out = self.model.base_model(input_ids=tokens[:, None], use_cache=True, **{self.cache: state})
@@ -175,13 +175,21 @@ class Transformer(Generator):
         return self.logits(out.last_hidden_state)
 
 
-def load_pretrained(name: str, start: int) -> Transformer:
+def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transformer:
     """A causal model of the transformers library, by name or folder; safetensors only, and no code of the model's own.
 
-    Raises ConfigError where it cannot be had.
+    Args:
+        start: the token before the first one.
+        tokens: size of the vocabulary; entries that the model has beyond it are removed, so that they are never drawn.
+        length: tokens of a text at most.
+
+    Raises:
+        ConfigError: it is not available, has a smaller vocabulary, or reads fewer tokens.
     """
     from transformers import AutoModelForCausalLM
 
+    if not name:
+        raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
     try:
         model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -190,36 +198,28 @@ def load_pretrained(name: str, start: int) -> Transformer:
             f"pretrained {name!r}: no causal model there ({reason}); give a folder with config.json and model.safetensors, or a "
             "name that can be downloaded"
         ) from error
-    return Transformer(model.float(), start)
-
-
-def build_generator(c: Any, described: Path | None = None) -> Generator:
-    """G of a configuration; a pretrained one that was trained on from `described`, the file of its model folder on its shape."""
-    if c.network == "lstm":
-        return LSTM(c.tokens, c.embedding, c.width, c.layers, c.start)
-    if c.network == "transformer":
-        return Transformer.gpt2(c.tokens, c.width, c.layers, c.heads, c.length, c.start)
-    if described is not None:
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        try:
-            about = AutoConfig.for_model(**json.loads(described.read_text(encoding="utf-8")))
-            model = AutoModelForCausalLM.from_config(about, trust_remote_code=False)
-        except Exception as error:  # as many kinds as there are models
-            reason = " ".join(str(error).split())[:200]
-            raise CheckpointError(f"{described} describes no model ({reason}); copy the model folder anew") from error
-        return Transformer(model, c.start)
-    if not c.pretrained:
-        raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
-    G = load_pretrained(c.pretrained, c.start)
-    if (most := G.model.get_input_embeddings().num_embeddings) < c.tokens:
+    G = Transformer(model.float(), start)
+    if (most := G.model.get_input_embeddings().num_embeddings) < tokens:
         raise ConfigError(
-            f"tokenizer of {c.tokens} tokens: {c.pretrained} has {most}; give the tokenizer that it was trained with"
+            f"tokenizer of {tokens} tokens: {name} has {most}; give the tokenizer that it was trained with"
         )
-    if most > c.tokens:  # entries that no token has, which must not be drawn
-        G.model.resize_token_embeddings(c.tokens)
-    check_length(G, c.length)
+    if most > tokens:
+        G.model.resize_token_embeddings(tokens)
+    check_length(G, length)
     return G
+
+
+def load_described(file: Path, start: int) -> Transformer:
+    """The untrained network of `file`, a transformers configuration as JSON. Raises CheckpointError where it describes none."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        about = AutoConfig.for_model(**json.loads(file.read_text(encoding="utf-8")))
+        model = AutoModelForCausalLM.from_config(about, trust_remote_code=False)
+    except Exception as error:  # as many kinds as there are models
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{file} describes no model ({reason}); copy the model folder again") from error
+    return Transformer(model, start)
 
 
 def check_length(G: Generator, length: int) -> None:

@@ -1,4 +1,4 @@
-"""Keys and values of a transformer, in memory with room for the tokens and rows that follow: a step copies none of the others."""
+"""Preallocated key-value cache for batched decoding with branching: a step copies none of the tokens that were read before it."""
 
 from typing import Any
 
@@ -6,28 +6,28 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-__all__ = ["Room"]
+__all__ = ["BranchingKVCache"]
 
 
 class Layer(DynamicLayer):
-    """Of one layer of the network: (room, heads, length, size) each, of which the first `rows` have read `read` tokens."""
+    """Keys and values of one layer: (capacity, heads, length, size) each; the first `rows` of them have read `read` tokens."""
 
     keys: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
     values: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(self, room: int, length: int):
+    def __init__(self, capacity: int, length: int):
         super().__init__()
-        self.room, self.length = room, length
+        self.capacity, self.length = capacity, length
         self.rows = self.read = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.keys, self.values = (
-            new.new_empty(self.room, new.shape[1], self.length, new.shape[3]) for new in (key_states, value_states)
+            new.new_empty(self.capacity, new.shape[1], self.length, new.shape[3]) for new in (key_states, value_states)
         )
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Takes those of the next tokens, (rows, heads, t, size); gives all that were read."""
+        """Stores those of the next tokens, (rows, heads, t, size); returns those of all tokens read."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         before, self.rows, self.read = self.read, len(key_states), self.read + key_states.shape[2]
@@ -39,29 +39,29 @@ class Layer(DynamicLayer):
         return self.read
 
     def branch(self, first: int, times: int) -> None:
-        """Behind the rows that are there come the `first` ones again, `times` times."""
+        """Appends copies of the `first` rows, `times` times."""
         for part in (self.keys, self.values):
             read = part[:, :, : self.read]
-            behind = read[self.rows : self.rows + times * first]
-            behind.unflatten(0, (times, first)).copy_(read[:first])
+            appended = read[self.rows : self.rows + times * first]
+            appended.unflatten(0, (times, first)).copy_(read[:first])
         self.rows += times * first
 
 
-class Room(Cache):
-    """The cache of one network, of as many layers as it turns out to have.
+class BranchingKVCache(Cache):
+    """The cache of one network; a layer is added when it is first used.
 
     Args:
-        room, length: for how many rows and tokens there is memory.
+        capacity, length: rows and tokens that memory is allocated for.
     """
 
     layers: list[Layer]  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(self, room: int, length: int):
-        super().__init__(layer_class_to_replicate=lambda: Layer(room, length))  # pyright: ignore[reportArgumentType]
+    def __init__(self, capacity: int, length: int):
+        super().__init__(layer_class_to_replicate=lambda: Layer(capacity, length))  # pyright: ignore[reportArgumentType]
 
     @property
     def nbytes(self) -> int:
-        """Of all layers that there are, with their room."""
+        """Allocated bytes of all layers."""
         return sum(layer.keys.nbytes + layer.values.nbytes for layer in self.layers)
 
     def branch(self, first: int, times: int) -> None:

@@ -1,26 +1,26 @@
-"""The report of a text run: all its models beside maximum likelihood at lower temperatures, and what follows from that."""
+"""Evaluation of a text run: all its models next to maximum likelihood at several temperatures, and the verdict that follows."""
 
 import random
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
 from multigen.metrics.names import direction
 from multigen.text import metrics
-from multigen.text.decoding import sample, valid
+from multigen.text.decoding import sample, token_mask
+from multigen.text.networks.generators import Generator
 from multigen.text.synthesis.evaluator import DEFINITIONS, Evaluator
 from multigen.text.synthesis.quality_diversity import Point, draw_curves, verdict
 
-__all__ = ["report"]
+__all__ = ["change", "continuations", "evaluate_models"]
 
 TEMPERATURES = (1.1, 1.0, 0.9, 0.8, 0.7)
 SHOWN = 8  # samples of each model in samples.txt
-PROMPTED = 500  # held-out texts that are written on
+PROMPTED = 500  # test texts that are continued
 BASE = "mle/best"
 SWEPT = (BASE, "adversarial/")
 """Models that are measured at all temperatures; the others at 1."""
@@ -29,72 +29,70 @@ AXES = {
     "fables": ("ungrammatical", "share of ungrammatical samples"),
     "texts": ("lm_score", "lm_score, nats a token"),
 }
-"""Kind of data -> the metric that is quality, and how it is called; diversity is nll_test throughout."""
+"""`Corpus.kind` -> the metric that is quality, and its label; diversity is nll_test throughout."""
 
 
-def report(trainer: Any) -> Evaluation:
-    """Measures every model of the run at several temperatures, writes `curves.png` and `samples.txt`.
+def evaluate_models(
+    evaluator: Evaluator, models: Iterable[tuple[Sequence[str], Generator]], folder: Path, prompt: int = 0
+) -> Evaluation:
+    """Measures models at several temperatures, and writes `curves.png` and `samples.txt` into `folder`.
 
-    Rows are `STAGE/last` and `STAGE/best`, with ` at T` behind them where the temperature is not 1, and `real`.
+    Rows are the names of the models, with ` at T` appended where the temperature is not 1, and `real`.
+
+    Args:
+        models: names of a model, STAGE/last, STAGE/best or both, and the model. It is used before the next one is asked for, so one
+            network may serve for all.
+        prompt: tokens of test texts that are given to be continued, see `continuations`; 0: none.
     """
-    evaluator: Evaluator = trainer.evaluator
-    quality, called = AXES[evaluator.kind]
+    quality, label = AXES[evaluator.corpus.kind]
     rows = {"real": evaluator.real()}
     curves: dict[str, list[Point]] = {}
     shown: list[str] = []
-    for names, G in models(trainer):
+    for names, G in models:
         name = names[0]
         for temperature in TEMPERATURES if name.startswith(SWEPT) else (1.0,):
-            found = evaluator.measure(G, temperature, whole=temperature == 1 or evaluator.kind != "texts")
-            point = Point(temperature, found["nll_test"], found[quality], found.pop("quality_error"))
+            whole = temperature == 1 or evaluator.corpus.kind != "texts"
+            figures = evaluator.measure(G, temperature, whole)
+            point = Point(temperature, figures["nll_test"], figures[quality], figures.pop("quality_error"))
             curves.setdefault(name, []).append(point)
             for each in names if temperature == 1 else names[:1]:
-                rows[each if temperature == 1 else f"{each} at {temperature:g}"] = dict(found)
+                rows[each if temperature == 1 else f"{each} at {temperature:g}"] = dict(figures)
         shown += [f"{' = '.join(names)}\n", *(f"  {text}" for text in evaluator.texts(G, SHOWN)), ""]
-        if trainer.config.prompt:
-            continued = continuations(evaluator, G)
+        if prompt:
+            continued = continuations(evaluator, G, prompt)
             for each in names:
                 rows[each] |= continued
     error = rows["real"].pop("quality_error")
-    if trainer.config.prompt:
-        rows["shuffled"] = continuations(evaluator, None)
-    others = {name: points for name, points in curves.items() if not name.startswith("mle/")}
-    remarks = {"chosen": "the best model of a stage has the lowest nll of the validation texts; last is its last step"}
-    if others:
-        remarks |= {"verdict": verdict(curves[BASE], others, quality), "change": change(rows)}
+    if prompt:
+        rows["shuffled"] = continuations(evaluator, None, prompt)
     if rank() == 0:
-        real = (
-            Point(1.0, rows["real"]["nll_test"], rows["real"][quality], error) if "nll_test" in rows["real"] else None
-        )
-        draw_curves(trainer.folder / "curves.png", curves, real, ("nll_test, nats a token", called))
-        (trainer.folder / "samples.txt").write_text("\n".join(shown) + "\n", encoding="utf-8")
-    names = {metric for row in rows.values() for metric in row}
-    return Evaluation(rows, {m: text for m, text in DEFINITIONS.items() if m in names}, remarks)
+        real = rows["real"]
+        star = Point(1.0, real["nll_test"], real[quality], error) if "nll_test" in real else None
+        draw_curves(folder / "curves.png", curves, star, ("nll_test, nats a token", label))
+        (folder / "samples.txt").write_text("\n".join(shown) + "\n", encoding="utf-8")
+    used = {metric for row in rows.values() for metric in row}
+    definitions = {metric: text for metric, text in DEFINITIONS.items() if metric in used}
+    return Evaluation(rows, definitions, _remarks(rows, curves, quality))
 
 
-def models(trainer: Any) -> Iterator[tuple[list[str], Any]]:
-    """Names and G of all stages that train it: STAGE/best and STAGE/last, both names at once where it is one model."""
-    G = trainer.nets["G"]
-    kept = {name: t.clone() for name, t in G.state_dict().items()}
-    G.eval()
-    for stage in [s for s in trainer.plan if any("G" in u.trains for u in s.updates)]:
-        steps = {which: trainer.state.scalars.get(f"{which}_step/{stage.name}") for which in ("best", "last")}
-        for step in dict.fromkeys(s for s in steps.values() if s is not None):
-            names = [which for which, at in steps.items() if at == step]
-            load_strict(G.state_dict(), trainer.saved("G", stage.name, names[0]), f"G, {names[0]} of {stage.name}")
-            yield [f"{stage.name}/{which}" for which in names], G
-    load_strict(G.state_dict(), kept, "G")
-    G.train()
+def _remarks(
+    rows: Mapping[str, Mapping[str, float]], curves: Mapping[str, Sequence[Point]], quality: str
+) -> dict[str, str]:
+    remarks = {"chosen": "the best model of a stage has the lowest nll of the validation texts; last is its last step"}
+    others = {name: points for name, points in curves.items() if not name.startswith("mle/")}
+    if BASE not in curves:
+        return remarks | {"verdict": "there is no maximum-likelihood stage to compare with"}
+    return remarks | ({"verdict": verdict(curves[BASE], others, quality), "change": change(rows)} if others else {})
 
 
 def change(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """What the adversarial stage gained and lost against maximum likelihood, at temperature 1. Where neither more nor less of a
-    metric is better, coming nearer to real texts is."""
+    """What the adversarial stage gained and lost against maximum likelihood, at temperature 1. Of a metric of which neither more nor
+    less is better, coming nearer to real texts is a gain."""
     name = "adversarial/last" if "adversarial/last" in rows else "adversarial/best"
     if name not in rows:
         return "no adversarial stage"
     gained, lost, real = [], [], rows.get("real", {})
-    for metric in [m for m in rows[name] if m in rows[BASE] and m != "ungrammatical"]:  # which grammatical says already
+    for metric in [m for m in rows[name] if m in rows[BASE] and m != "ungrammatical"]:  # `grammatical` says the same
         now, before, beside = rows[name][metric], rows[BASE][metric], ""
         gain = direction(metric) * (now - before)
         if not direction(metric) and metric in real:
@@ -104,24 +102,21 @@ def change(rows: Mapping[str, Mapping[str, float]]) -> str:
     return f"{name} against {BASE}: gained {', '.join(gained) or 'nothing'}; lost {', '.join(lost) or 'nothing'}"
 
 
-def continuations(evaluator: Evaluator, G: Any) -> dict[str, float]:
-    """ROUGE and BLEU of what G writes after the beginnings of held-out texts, against what stands there; without G, of shuffled
-    words of other held-out texts: the floor."""
-    c, P = evaluator.config, evaluator.config.prompt
-    test = evaluator.corpus.test
-    test = test[valid(test, c.last).sum(1) > P + 1][:PROMPTED]
-    truth = evaluator.corpus.texts(test[:, P:])
+def continuations(evaluator: Evaluator, G: Generator | None, prompt: int) -> dict[str, float]:
+    """ROUGE and BLEU of what G writes after the first `prompt` tokens of test texts, against how these go on; without G, of the
+    shuffled words of other test texts: the baseline."""
+    corpus, info = evaluator.corpus, evaluator.info
+    test = corpus.test[token_mask(corpus.test, info.last).sum(1) > prompt + 1][:PROMPTED]
+    truth = corpus.texts(test[:, prompt:])
     if G is None:
         rng, written = random.Random(0), []
         for text in truth[1:] + truth[:1]:
-            shuffled = text.split()
-            rng.shuffle(shuffled)
-            written.append(" ".join(shuffled))
+            words = text.split()
+            rng.shuffle(words)
+            written.append(" ".join(words))
     else:
-        uniform = torch.rand(len(test), c.length, generator=torch.Generator().manual_seed(1)).to(
-            next(G.parameters()).device
-        )
-        prompts: Tensor = test[:, :P].to(uniform.device)
-        tokens = sample(G, uniform, c.last, c.pad, prompts)
-        written = evaluator.corpus.texts(tokens[:, P:].cpu())
+        uniform = torch.rand(test.shape, generator=torch.Generator().manual_seed(1)).to(next(G.parameters()).device)
+        prompts: Tensor = test[:, :prompt].to(uniform.device)
+        tokens = sample(G, uniform, info.last, info.pad, prompts)
+        written = corpus.texts(tokens[:, prompt:].cpu())
     return metrics.rouge(written, truth) | {"corpus_bleu": metrics.corpus_bleu(written, truth)}

@@ -1,7 +1,7 @@
-"""Quality against diversity: whether a model does better than maximum likelihood whose temperature is lowered.
+"""Quality against diversity: whether a model is better than maximum likelihood at a lower temperature.
 
-Lowering the temperature makes samples better and fewer different ones; a model is an advance only where it lies beside the curve
-that this draws (Caccia et al. 2020, "Language GANs Falling Short", arXiv:1811.02549). Both axes are the lower, the better.
+A lower temperature gives better but less diverse samples. A model is an advance only where it lies below the curve that
+temperatures draw (Caccia et al. 2020, "Language GANs Falling Short", arXiv:1811.02549). On both axes lower is better.
 """
 
 import math
@@ -14,12 +14,12 @@ import numpy as np
 __all__ = ["Point", "advantage", "draw_curves", "verdict"]
 
 SURE = 2.0
-"""Standard errors that a difference must exceed to be called one."""
+"""Standard errors that a difference must exceed to count."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A model at a temperature. `quality` and `diversity` are the lower the better, `error` is the standard error of quality."""
+    """A model at a temperature. Of `quality` and `diversity` lower is better; `error` is the standard error of quality."""
 
     temperature: float
     diversity: float
@@ -30,8 +30,8 @@ class Point:
 def advantage(point: Point, curve: Sequence[Point]) -> tuple[float, float]:
     """By how much a point is better than the curve at equal diversity, and the standard error of that.
 
-    The curve is linear between those of its points that no other surpasses in both. Beyond its ends there is nothing to compare
-    with: there a point is better only if it is more diverse *and* better than the nearer end, worse only if it is less of both.
+    The curve is linear between its Pareto-optimal points. Beyond its ends there is no model to compare with: there a point is better
+    only if it is more diverse *and* better than the nearer end, worse only if it is less diverse *and* worse.
     """
     front = sorted(p for p in ((c.diversity, c.quality, c.error) for c in curve) if not _surpassed(p, curve))
     x, y, e = map(np.array, zip(*front, strict=True))
@@ -49,7 +49,7 @@ def _surpassed(p: tuple[float, float, float], curve: Sequence[Point]) -> bool:
 
 
 def verdict(curve: Sequence[Point], models: Mapping[str, Sequence[Point]], what: str) -> str:
-    """One sentence a model: whether and where it leaves the curve of maximum likelihood. `what` names quality."""
+    """One sentence per model: whether and where it differs from the curve of maximum likelihood. `what` names quality."""
     return " ".join(_sentence(name, curve, points, what) for name, points in models.items())
 
 
@@ -58,7 +58,7 @@ def _sentence(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
 
 
 def _beyond(curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
-    """What is said of a model that gets better than the curve ever does, where the curve does not reach."""
+    """A sentence on points that are better than every point of the curve, at less diversity than it reaches; or ""."""
     end = min(curve, key=lambda p: p.quality)
     found = [
         p
@@ -91,12 +91,12 @@ def _compared(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
     if not worse:
         return f"{name} dominates it {at(better)}."
     if not better:
-        return f"{name} does not leave the maximum-likelihood curve but to its worse side, {at(worse)}."
+        return f"{name} is never better than the maximum-likelihood curve, and worse {at(worse)}."
     return f"{name} crosses the maximum-likelihood curve: better {at(better)}; worse {at(worse)}."
 
 
 def draw_curves(path: Path, models: Mapping[str, Sequence[Point]], real: Point | None, labels: tuple[str, str]) -> None:
-    """A picture of the curves, temperatures beside their points; real data as a star. `labels`: of diversity and of quality."""
+    """Draws the curves as an image, temperatures next to their points, real data as a star. `labels`: of diversity and of quality."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,8 +1,8 @@
-"""Monte-Carlo search: what a sequence's beginnings are worth, by the ends that a policy gives them. SeqGAN, equation 4.
+"""Monte-Carlo search: the action value of each token, from continuations that a policy samples. SeqGAN, equation 4.
 
-Every beginning of a sequence is continued N times. A literal implementation reads the beginning again for each continuation and
-token. Here the sequence is read once, and each continuation branches off from its state (of the LSTM, or keys and values); all
-continuations, of all beginnings, grow together, a token at a time, so T tokens take T steps of one large batch.
+Every prefix of a sequence is continued N times. A literal implementation reads the prefix again for each continuation and token.
+Here the sequence is read once, and each continuation branches off from its state (that of the LSTM, or keys and values). The
+continuations of all prefixes are sampled together, one token at a time, so T tokens take T steps of one large batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from multigen.text.decoding import draw_next, valid
+from multigen.text.decoding import draw_next, token_mask
 from multigen.text.networks.generators import Generator
 
 __all__ = ["LIMIT", "continued", "rewards"]
 
 LIMIT = 256 * 2**20
-"""Bytes that the states of one step may take by default; more sequences are continued one part after another."""
+"""Bytes that the states of one step may take by default; more sequences are continued in several parts."""
 
 
 def rewards(
@@ -28,17 +28,17 @@ def rewards(
     pad: int = 0,
     limit: int = LIMIT,
 ) -> Tensor:
-    """The action value of each token: the mean score of N whole sequences that begin with the tokens up to it.
+    """The action value of each token: the mean score of N complete sequences that begin with the tokens up to it.
 
-    The token that completes a sequence, its `end` or the T-th, is scored as it is.
+    For the token that completes a sequence, its `end` or the T-th, it is the score of that sequence.
 
     Args:
         G: the roll-out policy.
-        score: whole sequences (M, T) -> (M,).
+        score: complete sequences (M, T) -> (M,).
         tokens: (B, T), as `sample` draws them.
-        uniform: (B, N, T - 1, T) in [0, 1): one number for each token of each continuation.
+        uniform: (B, N, T - 1, T) in [0, 1): one number per token of each continuation.
         end, pad: of `sample`.
-        limit: bytes of states a step, see LIMIT.
+        limit: bytes of the states of a step, see LIMIT.
 
     Returns:
         (B, T); 0 after the end of a sequence.
@@ -50,7 +50,7 @@ def rewards(
     for rows, ends in continued(G, tokens, uniform, end, pad, limit):
         scores = score(ends.flatten(0, 2)).unflatten(0, ends.shape[:3])  # (b, m, T - 1)
         totals[rows, :-1] += scores.sum(1) / n
-    inside = valid(tokens, end)
+    inside = token_mask(tokens, end)
     last = inside.sum(1, keepdim=True) - 1
     return torch.where(inside, totals.scatter(1, last, whole[:, None]), 0.0)
 
@@ -59,12 +59,12 @@ def rewards(
 def continued(
     G: Generator, tokens: Tensor, uniform: Tensor, end: int | None = None, pad: int = 0, limit: int = LIMIT
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Continuations of all beginnings, part by part: (rows of `tokens`, (b, m, T - 1, T)); m of the N at a time.
+    """Continuations of all prefixes, in parts: (rows of `tokens`, (b, m, T - 1, T)); m of the N at a time.
 
     `continuation[i, j, t]` keeps tokens 0 to t of its sequence. Arguments as in `rewards`.
     """
     rows, n, _, length = uniform.shape
-    # A continuation of a sequence is a row for each of its beginnings.
+    # Each continuation of a sequence takes a row per prefix.
     together = max(1, limit // (length * _state_bytes(G, length)))
     some, many = max(1, together // n), min(n, together)
     for first in range(0, rows, some):
@@ -74,20 +74,20 @@ def continued(
 
 
 def _state_bytes(G: Generator, length: int) -> int:
-    """Of one row that will read `length` tokens."""
+    """Bytes of the state of one row that will read `length` tokens."""
     token = torch.tensor([G.start], device=next(G.parameters()).device)
     return G.size(G.step(token, G.begin(1, length))[1])
 
 
 def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pad: int) -> Tensor:
-    """(B, T), (B, N, T - 1, T) -> (B, N, T - 1, T). Rows of the state: the sequences, then N * B branches a beginning."""
+    """(B, T), (B, N, T - 1, T) -> (B, N, T - 1, T). Rows of the state: the sequences, then N * B branches per prefix."""
     (B, n, _, T), device = uniform.shape, tokens.device
-    kept = torch.ones(T - 1, T, dtype=torch.bool, device=device).tril()[:, None, None]  # of beginning i, tokens 0 to i
+    kept = torch.ones(T - 1, T, dtype=torch.bool, device=device).tril()[:, None, None]  # prefix i has tokens 0 to i
     out = tokens.expand(T - 1, n, B, T).where(kept, pad)
     uniform = uniform.permute(2, 1, 0, 3).to(device)  # (T - 1, N, B, T)
-    inside = valid(tokens, end)
-    over = ~inside[:, 1:].T[:, None].expand(T - 1, n, B).clone()  # continuations to which nothing is added any more
-    previous, state = torch.full((B,), G.start, device=device), G.begin(B, T, room=B + (T - 1) * n * B)
+    inside = token_mask(tokens, end)
+    over = ~inside[:, 1:].T[:, None].expand(T - 1, n, B).clone()  # continuations that are complete
+    previous, state = torch.full((B,), G.start, device=device), G.begin(B, T, capacity=B + (T - 1) * n * B)
     for t in range(T):
         h, state = G.step(previous, state)
         if t:

@@ -1,22 +1,21 @@
-"""Using what was trained: texts from a model folder, with or without a prompt."""
+"""Using a trained generator: texts, with or without a prompt."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+import copy
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from multigen.config import from_table
-from multigen.errors import CheckpointError, ConfigError
-from multigen.tasks.loading import load_network
+from multigen.errors import ConfigError
+from multigen.storage.provenance import NOTHING, Provenance
+from multigen.tasks.graph import Graph
 from multigen.text.decoding import sample
-from multigen.text.networks.generators import Generator, build_generator, check_length
-from multigen.text.tokenizers import Tokenizer, read_tokenizer
+from multigen.text.networks.generators import Generator, check_length
+from multigen.text.tokenizers import Tokenizer
 
-__all__ = ["Writer", "load_writer"]
+__all__ = ["Writer"]
 
-TOGETHER = 256  # texts written at a time
+TOGETHER = 256  # texts sampled at a time
 
 
 class Writer:
@@ -30,6 +29,9 @@ class Writer:
     """
 
     task: ClassVar[str] = "text-synthesis"
+    """A name of `multigen.catalogue.TASKS`."""
+    origin: Provenance = NOTHING
+    """What files of its texts say of the model; filled in by `multigen.load`."""
 
     def __init__(self, G: Generator, tokenizer: Tokenizer | None, length: int, end: int | None, pad: int):
         self.G, self.tokenizer, self.length, self.end, self.pad = G, tokenizer, length, end, pad
@@ -44,14 +46,14 @@ class Writer:
         top_p: float = 1.0,
         length: int = 0,
     ) -> list[str]:
-        """n texts that begin with the prompt, which is part of them. The same seed gives the same, and more of them begin alike.
+        """n texts that begin with the prompt, which is part of them. The same seed gives the same texts; a larger n appends to them.
 
         Args:
             prompt: beginning of all texts.
             n: how many, at least 1.
             seed: of the draws.
             temperature, top_k, top_p: as in `multigen.text.decoding.truncated`.
-            length: tokens at most, the prompt's included; 0: as in training.
+            length: tokens at most, including the prompt's; 0: as in training.
 
         Raises:
             ConfigError: a setting out of its range; a prompt that is too long, or of words the model does not know.
@@ -64,21 +66,45 @@ class Writer:
             raise ConfigError(f"length {length}: expected a number of tokens, or 0 for as many as in training")
         length = length or self.length
         check_length(self.G, length)
-        begin = self._encoded(prompt)
+        begin = self._encode(prompt)
         if len(begin) >= length:
             raise ConfigError(
                 f"prompt of {len(begin)} tokens: expected fewer than {length}; shorten it, or raise --length"
             )
         device = next(self.G.parameters()).device
         uniform = torch.rand(n, length, generator=torch.Generator().manual_seed(seed)).to(device)
-        given = torch.tensor(begin, device=device)[None]  # (1, P)
+        prefix = torch.tensor(begin, device=device)[None]  # (1, P)
         parts = [
-            sample(self.G, part, self.end, self.pad, given, temperature, top_k, top_p)
+            sample(self.G, part, self.end, self.pad, prefix, temperature, top_k, top_p)
             for part in uniform.split(TOGETHER)
         ]
-        return [self._decoded(row) for row in torch.cat(parts).tolist()]
+        return [self._decode(row) for row in torch.cat(parts).tolist()]
 
-    def _encoded(self, prompt: str) -> list[int]:
+    def sheet(self, n: int, seed: int = 0) -> list[str]:
+        """n texts to look at. The same seed gives the same texts. Raises ConfigError as `generate`."""
+        return self.generate(n=n, seed=seed)
+
+    def graph(self) -> Graph:
+        """A copy of the network for `multigen export`: tokens (batch, T) -> logits (batch, T + 1, V) of these and of the next one.
+        The tokenizer and the draw of the next token are not part of it."""
+        G = copy.deepcopy(self.G).cpu().float()
+        with torch.no_grad():
+            vocabulary = G(torch.zeros(1, 1, dtype=torch.int64)).shape[2]
+
+        def example(n: int, side: int) -> tuple[Tensor, ...]:
+            draw = torch.Generator().manual_seed(0)
+            return (torch.randint(vocabulary, (n, min(side, self.length - 1)), generator=draw),)
+
+        says = {
+            "tokens": f"int64 (batch, tokens), 0..{vocabulary - 1}, from 1 to {self.length} of them, no start token; tokenizer.json "
+            "of the model folder gives them, if there is one",
+            "logits": f"float32 (batch, tokens + 1, {vocabulary}); those at t are of token t, given the ones before it, the last "
+            "of the token that comes next",
+        }
+        shape = ("batch", "tokens + 1", vocabulary)
+        return Graph(NextToken(G).eval(), {"tokens": {0: "batch", 1: "tokens"}}, example, "logits", shape, says)
+
+    def _encode(self, prompt: str) -> list[int]:
         if not prompt:
             return []
         if self.tokenizer is None:
@@ -90,23 +116,16 @@ class Writer:
             )
         return self.tokenizer.encode(prompt)
 
-    def _decoded(self, tokens: list[int]) -> str:
+    def _decode(self, tokens: list[int]) -> str:
         return " ".join(map(str, tokens)) if self.tokenizer is None else self.tokenizer.decode(tokens)
 
 
-def load_writer(
-    default: Any, config: Mapping[str, Any], weights: Mapping[str, Mapping[str, Tensor]], where: str
-) -> Writer:
-    """The ready object of the model folder `where`, on the GPU if there is one. CheckpointError where its parts do not fit."""
-    c = from_table(default, dict(config), f"{where}, config.json")
-    tokenizer = read_tokenizer(Path(where))
-    found = tokenizer.fingerprint if tokenizer else ""
-    if found != c.vocabulary:
-        raise CheckpointError(
-            f"{where}: tokenizer {found or 'missing'}, expected {c.vocabulary or 'none'}, which the model was trained with; copy "
-            "the whole model folder anew"
-        )
-    described = Path(where) / "transformer.json"
-    shape = described if described.exists() else None
-    G = load_network(lambda: build_generator(c, shape), weights.get("G", {}), f"{where}, G")
-    return Writer(G, tokenizer, c.length, c.last, c.pad)
+class NextToken(nn.Module):
+    """tokens (B, T) -> logits (B, T + 1, V): those at t are of token t, the last of the token after them all."""
+
+    def __init__(self, G: Generator):
+        super().__init__()
+        self.G = G
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.G(torch.cat([tokens, torch.zeros_like(tokens[:, :1])], 1))

@@ -18,20 +18,19 @@ from multigen.cli.cp import copy_of
 from multigen.config import Run, to_table, write_toml
 from multigen.errors import CheckpointError, ConfigError
 from multigen.image import DCGANConfig, DCGANTrainer, SRGANConfig
-from multigen.image.restoration import srgan
 from multigen.image.synthesis.base import ImageInfo
 from multigen.image.synthesis.sampler import to_pictures
 from multigen.runs.comparison import compare, read_runs
 from multigen.storage.files import sealed
 from multigen.storage.model_folder import write_model
 from multigen.storage.provenance import read
-from multigen.text.networks.generators import build_generator
+from multigen.text.datasets import TextInfo
 from multigen.text.synthesis import seqgan
 from tests import tiny
 
 IMAGES = DCGANConfig(size=16, width=2, latent=3)
 SOUNDS = WaveGANConfig(length=1024, latent=4, width=2, labels="none")
-TEXTS = replace(seqgan.PRESETS["tiny"], data="oracle", tokens=9, start=0, length=6)
+TEXTS = replace(seqgan.PRESETS["tiny"], data="oracle", length=6)
 PHOTOS = SRGANConfig(blocks=1, width=4)
 GREY = ImageInfo(channels=1)
 COLOUR = ImageInfo(channels=3)
@@ -41,9 +40,11 @@ def weights_of(method: str, config: Any, info: ImageInfo) -> dict[str, torch.Ten
     """Of an untrained generator."""
     match method:
         case "seqgan":
-            return build_generator(config).state_dict()
+            texts = seqgan.SeqGANTrainer(config)
+            texts.data_info = TextInfo(tokens=9)
+            return texts.generator().state_dict()
         case "srgan":
-            return srgan.build_generator(config).state_dict()
+            return SRGANTrainer(config).generator().state_dict()
         case "wavegan":
             return WaveGANTrainer(config).generator().state_dict()
     trainer = DCGANTrainer(config)
@@ -74,7 +75,7 @@ def run(
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             weights = {"G": weights_of(method, config, info)}
-        data = to_table(info) if isinstance(config, DCGANConfig) else {}
+        data = to_table(info) if isinstance(config, DCGANConfig) else {"tokens": 9} if method == "seqgan" else {}
         write_model(folder / "model", method, to_table(config), weights, {}, data)
     return folder
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError
-from multigen.text.networks.discriminators import PUBLISHED, Convolutional, Recurrent
+from multigen.text.networks.discriminators import SEQGAN_FILTERS, Convolutional, Recurrent
 
 V = 11
 FILTERS = ((1, 3), (2, 4), (5, 2))
@@ -88,8 +88,8 @@ def test_at_first_most_is_carried_through(convolutional: Convolutional) -> None:
 
 
 def test_the_published_filters() -> None:
-    assert sum(count for _, count in PUBLISHED) == 1720 and max(width for width, _ in PUBLISHED) == 20
-    assert Convolutional(V, 4, PUBLISHED)(tokens(length=20)).shape == (4,)
+    assert sum(count for _, count in SEQGAN_FILTERS) == 1720 and max(width for width, _ in SEQGAN_FILTERS) == 20
+    assert Convolutional(V, 4, SEQGAN_FILTERS)(tokens(length=20)).shape == (4,)
 
 
 @pytest.mark.parametrize("filters", [(), ((0, 3),), ((2, 0),), ((2, 3), (-1, 3))])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from multigen.errors import ConfigError
-from multigen.text.decoding import draw, log_probs, sample, truncated, valid
+from multigen.text.decoding import draw, log_probs, sample, token_mask, truncated
 from multigen.text.networks.generators import LSTM, Generator, Transformer, load_pretrained
 
 V, T = 9, 6
@@ -37,7 +37,7 @@ def test_step_by_step_gives_the_logits_of_all_at_once(generator: Generator):
 def test_branches_go_on_from_the_first_rows(generator: Generator):
     tokens = torch.randint(V, (3, T), generator=torch.Generator().manual_seed(1))
     whole = generator(tokens)
-    previous, state = torch.full((3,), generator.start), generator.begin(3, T, room=7)
+    previous, state = torch.full((3,), generator.start), generator.begin(3, T, capacity=7)
     for t in range(3):
         _, state = generator.step(previous, state)
         previous = tokens[:, t]
@@ -95,7 +95,7 @@ def test_settings_of_sampling_out_of_range(settings, words):
 def test_samples_end_and_begin_as_asked(generator: Generator):
     uniform = torch.rand(64, T, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     tokens = sample(generator, uniform, end=2, pad=0)
-    inside = valid(tokens, 2)
+    inside = token_mask(tokens, 2)
     assert (tokens[~inside] == 0).all()
     assert (inside.sum(1) < T).any() and (tokens == 2).sum(1).max() == 1
     assert torch.equal(sample(generator, uniform[:10], 2, 0), tokens[:10])  # a row does not depend on those beside it
@@ -110,7 +110,7 @@ def test_a_pretrained_model_is_read_from_its_folder(tmp_path):
     torch.manual_seed(0)
     model = Transformer.gpt2(V, 8, 2, 2, T, start=1)
     model.model.save_pretrained(tmp_path)
-    again = load_pretrained(str(tmp_path), start=1)
+    again = load_pretrained(str(tmp_path), start=1, tokens=V, length=T)
     tokens = torch.randint(V, (2, T))
     torch.testing.assert_close(again(tokens), model(tokens))
     assert all(m.p == 0 for m in again.modules() if isinstance(m, torch.nn.Dropout))
@@ -118,7 +118,7 @@ def test_a_pretrained_model_is_read_from_its_folder(tmp_path):
 
 def test_a_folder_without_a_model(tmp_path):
     with pytest.raises(ConfigError, match="no causal model there"):
-        load_pretrained(str(tmp_path), start=0)
+        load_pretrained(str(tmp_path), start=0, tokens=V, length=T)
 
 
 def test_a_width_that_does_not_divide_into_heads():

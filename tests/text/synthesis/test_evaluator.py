@@ -1,7 +1,6 @@
 """Figures of text models, against direct computation."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from multigen.text import fables
-from multigen.text.datasets import Corpus, TextConfig, open_corpus
+from multigen.text.datasets import Corpus, TextInfo, open_corpus
 from multigen.text.decoding import sample
 from multigen.text.files import encode
 from multigen.text.networks.generators import LSTM, Generator
 from multigen.text.oracle import Oracle
-from multigen.text.synthesis import evaluation as report
-from multigen.text.synthesis import evaluator as evaluator
+from multigen.text.synthesis import evaluation, evaluator
 from multigen.text.synthesis.evaluator import DEFINITIONS, Evaluator, split_words
 
-FABLES = TextConfig(data="fables:90", tokenizer="characters", length=330, samples=10)
+PROMPT = 40  # tokens
 LINES = [
     f"{who} {what} {where}" for who in ("the fox", "a hen") for what in ("sat", "ran") for where in ("by", "in", "on")
 ]
@@ -32,7 +30,7 @@ class Recites(Generator):
         self.start, self.sequences, self.vocabulary, self.e = 0, sequences, vocabulary, e
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def begin(self, n: int, length: int, room: int = 0) -> tuple[Tensor, ...]:
+    def begin(self, n: int, length: int, capacity: int = 0) -> tuple[Tensor, ...]:
         rows = torch.arange(n) % len(self.sequences)
         return torch.stack([rows, torch.zeros_like(rows)], 1).unbind(1)
 
@@ -48,24 +46,24 @@ class Recites(Generator):
         return self.logits(tokens)  # of whatever is read, the next token is known
 
 
-def fable_judge(**settings: Any) -> tuple[Corpus, Any, Evaluator]:
-    corpus, config = open_corpus(replace(FABLES, **settings))
-    return corpus, config, Evaluator(corpus, config, seed=0)
+def fable_evaluator(data: str = "fables:90", length: int = 330) -> tuple[Corpus, TextInfo, Evaluator]:
+    corpus = open_corpus(data, length, tokenizer="characters")
+    return corpus, corpus.info, Evaluator(corpus, samples=10, lm_steps=9, seed=0)
 
 
-def encoded(corpus: Corpus, config: Any, texts: list[str]) -> Tensor:
+def encoded(corpus: Corpus, texts: list[str]) -> Tensor:
     assert corpus.tokenizer is not None
-    return encode(texts, corpus.tokenizer, config.length)[0]
+    return encode(texts, corpus.tokenizer, corpus.train.shape[1])[0]
 
 
 # ---------------------------------------------------------------------------------------------------- fables
 
 
 def test_the_grammatical_share_is_counted_by_the_grammar() -> None:
-    corpus, config, found = fable_judge()
+    corpus, info, found = fable_evaluator()
     texts = fables.sample(3, seed=5)
     spoilt = [texts[0].replace("The moral", "A moral"), texts[1] + " The end", "fox"]
-    figures = found.quality(encoded(corpus, config, [*texts, *spoilt, texts[0]]))
+    figures = found.quality(encoded(corpus, [*texts, *spoilt, texts[0]]))
     assert figures["grammatical"] == pytest.approx(4 / 7) and figures["ungrammatical"] == pytest.approx(3 / 7)
     bits = [-fables.log_prob(text) / math.log(2) for text in (*texts, texts[0])]
     assert figures["grammar_bits"] == pytest.approx(sum(bits) / 4)
@@ -73,17 +71,17 @@ def test_the_grammatical_share_is_counted_by_the_grammar() -> None:
 
 
 def test_samples_of_which_none_is_grammatical_have_no_bits() -> None:
-    corpus, config, found = fable_judge()
-    assert "grammar_bits" not in found.quality(encoded(corpus, config, ["fox", "hen"]))
+    corpus, info, found = fable_evaluator()
+    assert "grammar_bits" not in found.quality(encoded(corpus, ["fox", "hen"]))
 
 
 def test_the_divergence_is_that_of_the_model_from_the_grammar() -> None:
-    corpus, config, found = fable_judge()
-    G = LSTM(config.tokens, 4, 5, start=config.start)
+    corpus, info, found = fable_evaluator()
+    G = LSTM(info.tokens, 4, 5, start=info.start)
     figures = found.measure(G, 1.0, whole=False)
     total = tokens = truth = 0.0
     for row, text in zip(corpus.test, corpus.test_texts, strict=True):
-        length = row.tolist().index(config.end) + 1
+        length = row.tolist().index(info.end) + 1
         logits = G(row[None]).detach()[0, :length].log_softmax(-1)
         total += float(logits[torch.arange(length), row[:length]].sum())
         tokens += length
@@ -97,27 +95,27 @@ def test_the_divergence_is_that_of_the_model_from_the_grammar() -> None:
 
 def test_of_stories_that_were_cut_nothing_is_said_that_is_not_finite() -> None:
     """The grammar cannot write them."""
-    _, config, found = fable_judge(length=40)
-    figures = [found.measure(LSTM(config.tokens, 4, 5), 1.0, whole=True), found.real()]
+    _, info, found = fable_evaluator(length=40)
+    figures = [found.measure(LSTM(info.tokens, 4, 5), 1.0, whole=True), found.real()]
     for row in figures:
         assert all(math.isfinite(v) for v in row.values()) and "divergence_bits" not in row
     assert "nll_test" not in figures[1]
 
 
 def test_copies_are_known_and_held_out_stories_are_none() -> None:
-    corpus, config, found = fable_judge()
-    copied = found.measure(Recites(corpus.train[:10], config.tokens), 1.0, whole=True)
+    corpus, info, found = fable_evaluator()
+    copied = found.measure(Recites(corpus.train[:10], info.tokens), 1.0, whole=True)
     assert copied["copied"] == copied["unique"] == copied["grammatical"] == 1
-    own = found.measure(Recites(corpus.test[:1].expand(10, -1), config.tokens), 1.0, whole=True)
+    own = found.measure(Recites(corpus.test[:1].expand(10, -1), info.tokens), 1.0, whole=True)
     assert own["copied"] == 0 and own["unique"] == pytest.approx(0.1) and own["grammatical"] == 1
     assert own["self_bleu_4"] == pytest.approx(1)
-    assert 1 <= own["longest_copied"] < int((corpus.test[0] != config.pad).sum())
+    assert 1 <= own["longest_copied"] < int((corpus.test[0] != info.pad).sum())
     assert "copied" not in found.real()
 
 
 def test_figures_of_one_held_out_story() -> None:
     """Nothing can be compared with another."""
-    corpus, _, found = fable_judge(data="fables:12")
+    corpus, _, found = fable_evaluator(data="fables:12")
     assert len(corpus.test) == 1
     row = found.real()
     assert not any(name.startswith("self_bleu") for name in row) and row["unique"] == 1
@@ -127,15 +125,15 @@ def test_figures_of_one_held_out_story() -> None:
 
 
 @pytest.fixture(scope="module")
-def oracle() -> tuple[Corpus, Any, Evaluator]:
+def oracle() -> tuple[Corpus, Evaluator]:
     made = Oracle.seeded(1, vocabulary=25, width=6, length=7)
     parts = [made.sample(n, seed) for n, seed in ((50, 0), (20, 1), (900, 2))]
-    config = TextConfig(data="oracle", length=7, samples=900, tokens=25)
-    return (corpus := Corpus(parts[0], parts[1], parts[2], oracle=made)), config, Evaluator(corpus, config, seed=0)
+    corpus = Corpus(parts[0], parts[1], parts[2], TextInfo(tokens=25), oracle=made)
+    return corpus, Evaluator(corpus, samples=900, lm_steps=9, seed=0)
 
 
-def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple[Corpus, Any, Evaluator]) -> None:
-    corpus, _, found = oracle
+def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple[Corpus, Evaluator]) -> None:
+    corpus, found = oracle
     assert corpus.oracle is not None
     figures = found.measure(corpus.oracle.network, 1.0, whole=True)
     real = found.real()
@@ -150,15 +148,15 @@ def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple
 
 
 def test_neither_the_batches_nor_a_second_look_change_a_figure(
-    oracle: tuple[Corpus, Any, Evaluator], monkeypatch: pytest.MonkeyPatch
+    oracle: tuple[Corpus, Evaluator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus, config, found = oracle
+    corpus, found = oracle
     torch.manual_seed(0)
     G = LSTM(25, 4, 5).double()
     first = found.measure(G, 0.9, whole=True)
     assert found.measure(G, 0.9, whole=True) == first
     monkeypatch.setattr(evaluator, "TOGETHER", 101)
-    again = Evaluator(corpus, config, seed=3)
+    again = Evaluator(corpus, samples=900, lm_steps=9, seed=3)
     assert torch.equal(again.sample(G, 300), found.sample(G, 900)[:300])
     other = again.measure(G, 0.9, whole=True)
     assert other == pytest.approx(first, rel=1e-12)
@@ -169,27 +167,26 @@ def test_neither_the_batches_nor_a_second_look_change_a_figure(
 
 
 @pytest.fixture
-def texts(tmp_path: Any) -> tuple[Corpus, Any, Evaluator]:
+def texts(tmp_path: Any) -> tuple[Corpus, Evaluator]:
     (tmp_path / "a.txt").write_text("\n".join(LINES * 4))
-    config = TextConfig(data=str(tmp_path / "a.txt"), length=7, samples=12, judge_steps=5)
-    corpus, config = open_corpus(config)
-    return corpus, config, Evaluator(corpus, config, seed=0)
+    corpus = open_corpus(str(tmp_path / "a.txt"), 7)
+    return corpus, Evaluator(corpus, samples=12, lm_steps=5, seed=0)
 
 
-def test_texts_are_scored_by_language_models_of_their_own(texts: tuple[Corpus, Any, Evaluator]) -> None:
-    corpus, config, found = texts
-    G = Recites(corpus.train[:12], config.tokens)
+def test_texts_are_scored_by_language_models_of_their_own(texts: tuple[Corpus, Evaluator]) -> None:
+    corpus, found = texts
+    G = Recites(corpus.train[:12], corpus.info.tokens)
     torch.manual_seed(1)
     figures = found.measure(G, 1.0, whole=True)
     torch.manual_seed(2)
-    again = Evaluator(corpus, config, seed=0).measure(G, 1.0, whole=True)
+    again = Evaluator(corpus, 12, 5, seed=0).measure(G, 1.0, whole=True)
     assert again == figures
     totals, counts = found.log_likelihood(found.scorer, corpus.train[:12])
     assert figures["lm_score"] == pytest.approx(-(totals.sum() / counts.sum()).item())
     scorer = found.train_scorer(corpus.train[:12])
     totals, counts = found.log_likelihood(scorer, corpus.test)
     assert figures["reverse_lm_score"] == pytest.approx(-(totals.sum() / counts.sum()).item())
-    assert Evaluator(corpus, config, seed=1).measure(G, 1.0, whole=True)["lm_score"] != figures["lm_score"]
+    assert Evaluator(corpus, 12, 5, seed=1).measure(G, 1.0, whole=True)["lm_score"] != figures["lm_score"]
     real = found.real()
     assert (
         real.keys() - {"quality_error"} <= DEFINITIONS.keys()
@@ -201,13 +198,11 @@ def test_texts_are_scored_by_language_models_of_their_own(texts: tuple[Corpus, A
 def test_texts_of_one_word_have_no_pairs(tmp_path: Any) -> None:
     """Names by their characters, say."""
     (tmp_path / "a.txt").write_text("\n".join(["Anna", "Bruno", "Clara", "Dora", "Emil", "Felix", "Hugo", "Ida"]))
-    corpus, config = open_corpus(
-        TextConfig(data=str(tmp_path / "a.txt"), tokenizer="characters", length=8, samples=10, judge_steps=2)
-    )
-    found = Evaluator(corpus, config, seed=0)
+    corpus = open_corpus(str(tmp_path / "a.txt"), 8, tokenizer="characters")
+    found = Evaluator(corpus, samples=10, lm_steps=2, seed=0)
     assert not any(name.startswith("distinct") for name in found.real())
     texts = ["", *found.corpus.texts(corpus.train)]  # a model may also write nothing
-    figures = found.variety(torch.cat([torch.full((1, 8), config.end), corpus.train]), texts)
+    figures = found.variety(torch.cat([torch.full((1, 8), corpus.info.end), corpus.train]), texts)
     assert figures["unique"] == 1 and all(math.isfinite(v) for v in figures.values())
 
 
@@ -220,39 +215,39 @@ def test_words_of_chinese_and_japanese_are_characters() -> None:
 
 
 def test_a_model_that_knows_what_follows_is_above_the_floor_of_shuffled_words() -> None:
-    corpus, config, found = fable_judge(prompt=40)
-    true = report.continuations(found, Recites(corpus.test, config.tokens, e=1e-6))
-    floor = report.continuations(found, None)
+    corpus, info, found = fable_evaluator()
+    true = evaluation.continuations(found, Recites(corpus.test, info.tokens, e=1e-6), PROMPT)
+    floor = evaluation.continuations(found, None, PROMPT)
     assert true["rouge_l"] > 0.99 and true["corpus_bleu"] > 99
-    assert report.continuations(found, None) == floor
+    assert evaluation.continuations(found, None, PROMPT) == floor
     assert 0.02 < floor["rouge_l"] < 0.5 and floor["corpus_bleu"] < 20
     assert floor["rouge_1"] > floor["rouge_2"]
     assert floor.keys() == true.keys() <= DEFINITIONS.keys()
 
 
 def test_prompts_are_given_and_their_numbers_not_used() -> None:
-    corpus, config, found = fable_judge(prompt=40)
-    G = LSTM(config.tokens, 4, 5)
-    figures = report.continuations(found, G)
+    corpus, info, found = fable_evaluator()
+    G = LSTM(info.tokens, 4, 5)
+    figures = evaluation.continuations(found, G, PROMPT)
     assert figures["corpus_bleu"] < 1
-    uniform = torch.rand(2, config.length, generator=torch.Generator().manual_seed(0))
-    written = sample(G, uniform, config.last, config.pad, corpus.test[:2, :40])
-    assert torch.equal(written[:, :40], corpus.test[:2, :40])
+    uniform = torch.rand(2, 330, generator=torch.Generator().manual_seed(0))
+    written = sample(G, uniform, info.last, info.pad, corpus.test[:2, :PROMPT])
+    assert torch.equal(written[:, :PROMPT], corpus.test[:2, :PROMPT])
 
 
 def test_a_model_that_ends_each_text_at_once_is_measured_too() -> None:
-    _, config, found = fable_judge(prompt=40)
-    ends = torch.full((10, config.length), config.end)
-    assert report.continuations(found, Recites(ends, config.tokens, e=1e-9))["corpus_bleu"] == 0
-    figures = found.measure(Recites(ends, config.tokens, e=1e-9), 1.0, whole=True)
+    _, info, found = fable_evaluator()
+    ends = torch.full((10, 330), info.end)
+    assert evaluation.continuations(found, Recites(ends, info.tokens, e=1e-9), PROMPT)["corpus_bleu"] == 0
+    figures = found.measure(Recites(ends, info.tokens, e=1e-9), 1.0, whole=True)
     assert figures["grammatical"] == 0 and figures["unique"] == pytest.approx(0.1)
 
 
 def test_what_changed_is_told_by_its_direction() -> None:
     base = {"nll_test": 2.0, "grammatical": 0.5, "unique": 0.9, "self_bleu_2": 0.3}
     rows = {"mle/best": base, "adversarial/last": {**base, "nll_test": 2.5, "grammatical": 0.75, "self_bleu_2": 0.9}}
-    said = report.change(rows)
+    said = evaluation.change(rows)
     assert "gained grammatical 0.5 -> 0.75;" in said and said.endswith("lost nll_test 2 -> 2.5")
-    assert report.change({"mle/best": base}) == "no adversarial stage"
+    assert evaluation.change({"mle/best": base}) == "no adversarial stage"
     rows["real"] = {"self_bleu_2": 0.5, "unique": 1.0}  # nearer to real texts is better, where neither more nor less is
-    assert report.change(rows).endswith("lost nll_test 2 -> 2.5, self_bleu_2 0.3 -> 0.9 (real 0.5)")
+    assert evaluation.change(rows).endswith("lost nll_test 2 -> 2.5, self_bleu_2 0.3 -> 0.9 (real 0.5)")

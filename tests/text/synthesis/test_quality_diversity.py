@@ -71,7 +71,7 @@ def test_every_kind_of_sentence() -> None:
         "adversarial/best dominates it at 2 of 4 temperatures, by up to 3 in nll_oracle (at temperature 1, diversity 1.500)."
     )
     assert said(*WORSE, *SAME) == (
-        "adversarial/best does not leave the maximum-likelihood curve but to its worse side, at 1 of 3 temperatures, by up to "
+        "adversarial/best is never better than the maximum-likelihood curve, and worse at 1 of 3 temperatures, by up to "
         "2 in nll_oracle (at temperature 1.1, diversity 2.500)."
     )
     assert said(*BETTER, *WORSE) == (

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from multigen.text.decoding import draw, sample, valid
+from multigen.text.decoding import draw, sample, token_mask
 from multigen.text.networks.generators import LSTM, Generator, Transformer
 from multigen.text.synthesis.rollout import continued, rewards
 
@@ -57,11 +57,11 @@ def test_continuations_are_those_of_a_literal_reading(generator: Generator, end:
     assert rows == slice(0, B)
     assert torch.equal(found, expected)
     if end is not None:
-        assert (valid(tokens, end).sum(1) < T).any()  # some sequences of the test end early
+        assert (token_mask(tokens, end).sum(1) < T).any()  # some sequences of the test end early
 
     values = rewards(generator, score, tokens, uniform, end, PAD)
     for b in range(B):
-        length = int(valid(tokens[b : b + 1], end).sum())
+        length = int(token_mask(tokens[b : b + 1], end).sum())
         for t in range(T):
             if t >= length:
                 wanted = torch.zeros((), dtype=torch.float64)

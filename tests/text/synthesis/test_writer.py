@@ -7,41 +7,48 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 import multigen
 from multigen.config import to_table
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.model_folder import write_model
-from multigen.text.datasets import given_tokenizer
-from multigen.text.networks.generators import build_generator
-from multigen.text.synthesis.seqgan import SeqGANConfig
+from multigen.text.datasets import TextInfo, given_tokenizer
+from multigen.text.networks.generators import Generator
+from multigen.text.synthesis.seqgan import SeqGANConfig, SeqGANTrainer
 from multigen.text.synthesis.writer import Writer
 from multigen.text.tokenizers import Tokenizer
 
 TEXTS = ["The old fox saw a hen.", "A crow sat by the old mill, and sang.", "The hen ran to the mill."]
 
 
-def configured(made: Tokenizer | None, **settings: Any) -> SeqGANConfig:
-    about: dict[str, Any] = {"tokens": 12, "length": 9}
-    if made is not None:
-        about = {"tokens": len(made), "vocabulary": made.fingerprint, "length": 14}
-        about |= {"start": made.start, "end": made.end, "pad": made.pad}
-    return SeqGANConfig(**{"embedding": 4, "width": 8, "heads": 2, **about, **settings})
+def described(tokenizer: Tokenizer | None, tokens: int = 12) -> TextInfo:
+    """The data of a model with this tokenizer; None: of an oracle of so many tokens."""
+    if tokenizer is None:
+        return TextInfo(tokens=tokens)
+    return TextInfo("", len(tokenizer), tokenizer.start, tokenizer.end, tokenizer.pad, tokenizer.fingerprint)
+
+
+def built(info: TextInfo, **settings: Any) -> tuple[SeqGANConfig, Generator]:
+    """A configuration, and its untrained generator."""
+    length = {"length": 14 if info.vocabulary else 9}
+    config = SeqGANConfig(**{"embedding": 4, "width": 8, "heads": 2, **length, **settings})
+    trainer = SeqGANTrainer(config)
+    trainer.data_info = info
+    return config, trainer.generator()
 
 
 def model(folder: Path, kind: Any = "words", **settings: Any) -> Path:
     """A model folder of wild weights; `kind` of its tokenizer, None for a model of an oracle."""
     tokenizer = Tokenizer.train(TEXTS, kind) if kind else None
-    config = configured(tokenizer, **settings)
-    G = build_generator(config)
+    info = described(tokenizer)
+    config, G = built(info, **settings)
     rng = torch.Generator().manual_seed(1)
     for p in G.parameters():
         p.data = torch.randn(p.shape, generator=rng)
     texts = {"tokenizer.json": tokenizer.to_json()} if tokenizer else {}
     if config.network == "pretrained":
         texts["transformer.json"] = G.model.config.to_json_string()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
-    write_model(folder / "model", "seqgan", to_table(config), {"G": G.state_dict()}, texts)
+    write_model(folder / "model", "seqgan", to_table(config), {"G": G.state_dict()}, texts, to_table(info))
     return folder
 
 
@@ -88,11 +95,11 @@ def test_a_higher_temperature_gives_more_different_texts(tmp_path: Path) -> None
 @pytest.mark.parametrize("network", ["lstm", "transformer"])
 def test_a_model_comes_back_as_it_was_saved(network: str, tmp_path: Path) -> None:
     writer = load(model(tmp_path, network=network, layers=2))
-    config = configured(writer.tokenizer, network=network, layers=2)
-    G: nn.Module = build_generator(config)
+    info = described(writer.tokenizer)
+    _, G = built(info, network=network, layers=2)
     G.load_state_dict(writer.G.state_dict())
     assert not writer.G.training
-    tokens = torch.randint(config.tokens, (2, 14), generator=torch.Generator().manual_seed(0))
+    tokens = torch.randint(info.tokens, (2, 14), generator=torch.Generator().manual_seed(0))
     assert torch.equal(G.eval()(tokens), writer.G(tokens))
     texts = writer.generate("The old", n=3, length=8)
     assert all(text.startswith("The old") for text in texts)
@@ -146,7 +153,7 @@ def test_entries_of_a_pretrained_model_that_no_token_has_are_left_out(tied: bool
     padded.save_pretrained(tmp_path / "gpt2")
     tokenizer = Tokenizer.train(TEXTS, "words")
     settings = {"network": "pretrained", "pretrained": str(tmp_path / "gpt2")}
-    G = build_generator(configured(tokenizer, **settings))
+    _, G = built(described(tokenizer), **settings)
     tokens = torch.tensor([[5, 6, 7]])
     logits = G.eval()(tokens)
     assert logits.shape == (1, 3, len(tokenizer))
@@ -161,13 +168,13 @@ def test_a_pretrained_model_must_fit_its_tokenizer_and_the_length(tmp_path: Path
     config = GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=2, n_positions=10, bos_token_id=1, eos_token_id=2)
     GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
     settings = {"network": "pretrained", "pretrained": str(tmp_path / "gpt2"), "length": 10}
-    assert build_generator(configured(None, **{**settings, "tokens": 9})).start == 0
+    assert built(described(None, 9), **settings)[1].start == 0
     with pytest.raises(ConfigError, match=r"tokenizer of 12 tokens: .*gpt2 has 9; give the tokenizer"):
-        build_generator(configured(None, **settings))
+        built(described(None), **settings)
     with pytest.raises(ConfigError, match=r"length 11: the model reads 10 tokens at most; give a --length"):
-        build_generator(configured(None, **{**settings, "tokens": 9, "length": 11}))
+        built(described(None, 9), **{**settings, "length": 11})
     with pytest.raises(ConfigError, match=r"no model is named; give --pretrained"):
-        build_generator(configured(None, network="pretrained"))
+        built(described(None), network="pretrained")
 
 
 def test_a_model_of_an_oracle_writes_numbers(tmp_path: Path) -> None:
@@ -250,9 +257,24 @@ def test_the_tokenizer_of_a_model_to_start_from(tmp_path: Path) -> None:
     folder = str(model(tmp_path, "bpe", tokenizer="bpe"))
     writer = load(tmp_path)
     assert writer.tokenizer is not None
-    assert given_tokenizer(SeqGANConfig(), "") is None
+    assert given_tokenizer("", "") is None
     for tokenizer in ("", "bpe"):
-        found = given_tokenizer(SeqGANConfig(tokenizer=tokenizer), folder)
+        found = given_tokenizer(tokenizer, folder)
         assert found is not None and found.fingerprint == writer.tokenizer.fingerprint
     with pytest.raises(ConfigError, match=r"tokenizer 'words': .* trained with 'bpe'; give --tokenizer bpe"):
-        given_tokenizer(SeqGANConfig(tokenizer="words"), folder)
+        given_tokenizer("words", folder)
+
+
+def test_a_sheet_is_texts_and_a_graph_gives_the_logits_of_the_next_token(tmp_path: Path) -> None:
+    writer = load(model(tmp_path))
+    assert writer.task == "text-synthesis" and writer.sheet(3, seed=2) == writer.generate(n=3, seed=2)
+    graph = writer.graph()
+    (tokens,) = graph.example(2, 6)
+    logits = graph.network(tokens)
+    assert tokens.shape == (2, 6) and logits.shape == (2, 7, graph.shape[2])
+    assert graph.example(1, 99)[0].shape == (1, writer.length - 1)
+    torch.testing.assert_close(logits[:, :6], writer.G(tokens))
+    longer = torch.cat([tokens, torch.tensor([[5], [6]])], 1)
+    torch.testing.assert_close(logits, writer.G(longer))  # the last is of the token after them all
+    assert graph.inputs == {"tokens": {0: "batch", 1: "tokens"}} and graph.says.keys() == {"tokens", "logits"}
+    assert all(p is not q for p, q in zip(graph.network.parameters(), writer.G.parameters(), strict=True))  # a copy

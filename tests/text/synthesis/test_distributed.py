@@ -1,4 +1,4 @@
-"""SeqGAN on two ranks as on one."""
+"""Text synthesis on two ranks as on one."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,6 @@ WORDS = [
     "8",
     "--batch",
     "5",
-    "--rollouts",
-    "2",
 ]
 WORDS += [
     "--mle-steps",
@@ -36,15 +34,21 @@ WORDS += [
     "--critic-steps",
     "2",
 ]
-WORDS += ["--negatives", "12", "--refill", "3", "--samples", "10", "--dropout", "0", "--kl", "0.1", "--follow", "0.5"]
+WORDS += ["--negatives", "12", "--refill", "3", "--samples", "10", "--kl", "0.1"]
 WORDS += ["--device", "cpu", "--precision", "fp64", "--validate-every", "2", "--tokenizer", "characters"]
 
 
 @pytest.mark.dist
-@pytest.mark.parametrize("words", ["--baseline mean --scale-rewards", "--reward dense --baseline critic"])
-def test_two_ranks_give_the_weights_and_the_figures_of_one(words: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("seqgan", "--baseline mean --scale-rewards --rollouts 2 --dropout 0 --follow 0.5"),
+        ("scratchgan", "--baseline critic"),
+    ],
+)
+def test_two_ranks_give_the_weights_and_the_figures_of_one(method: str, words: str, tmp_path: Path) -> None:
     """Texts end at different places, so the ranks have different numbers of tokens."""
-    recipe = ["-m", "multigen.recipes.seqgan", *WORDS, *words.split()]
+    recipe = ["-m", f"multigen.recipes.{method}", *WORDS, *words.split()]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for start, name in ((torchrun, "two"), ([], "one")):
         done = tiny.python(*start, *recipe, "--out", tmp_path / name, cwd=tmp_path)

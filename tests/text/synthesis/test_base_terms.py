@@ -1,39 +1,15 @@
-"""SeqGAN's losses and rewards, on one batch."""
+"""Losses of the base trainer of text synthesis, on one batch."""
 
 import copy
-import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from multigen.losses.policy_gradient import group_scaled, leave_one_out
-from multigen.text.decoding import sample, valid
-from tests.text.synthesis.test_seqgan import made
-
-
-class Draws:
-    """A step that gives the same numbers each time."""
-
-    dtype = torch.float32
-
-    def __init__(self, rows: int = 6):
-        self.rows, self.logged = rows, dict[str, Tensor]()
-
-    def rand(self, stream: str, *shape: int) -> Tensor:
-        return torch.rand(self.rows, *shape, generator=torch.Generator().manual_seed(len(stream)))
-
-    def log(self, name: str, value: Tensor) -> None:
-        self.logged[name] = value
-
-
-def prepared(data: str, **settings: Any) -> Any:
-    trainer = made(data, Path("none"), **settings)
-    trainer.prepare()
-    return trainer
+from multigen.text.decoding import sample, token_mask
+from tests.text.synthesis.toys import METHODS, Draws, prepared
 
 
 @pytest.mark.parametrize("baseline", ["none", "mean", "critic"])
@@ -41,12 +17,12 @@ def prepared(data: str, **settings: Any) -> Any:
 def test_what_is_subtracted_from_values(baseline: Any, scaled: bool, seen: list[Any]) -> None:
     """On texts of several lengths."""
     trainer = prepared("fables:30", length=9, baseline=baseline, scale_rewards=scaled, tokenizer="characters")
-    c, step = trainer.config, Draws()
-    trainer.G.output.bias.data[c.end] = 2.0
+    info, step = trainer.data_info, Draws()
+    trainer.G.output.bias.data[info.end] = 2.0
     value = torch.rand(6, 9, generator=torch.Generator().manual_seed(5))
     terms = trainer.policy_loss(lambda tokens, step: value, {}, step)
-    tokens = sample(trainer.G, step.rand("tokens", 9), c.end, c.pad)
-    mask = valid(tokens, c.end)
+    tokens = sample(trainer.G, step.rand("tokens", 9), info.end, info.pad)
+    mask = token_mask(tokens, info.end)
     assert 6 < mask.sum() < 54
     torch.testing.assert_close(step.logged["reward"], value[mask].mean())
 
@@ -92,20 +68,9 @@ def test_the_divergence_from_maximum_likelihood_is_nothing_at_first_and_pulls_ba
     assert 0 < divergence() < before
 
 
-def test_dense_rewards_are_what_the_discriminator_gives_from_a_token_on() -> None:
-    trainer = prepared("fables:30", length=5, reward="dense", discount=0.5, tokenizer="characters")
-    end = trainer.config.end
-    trainer.nets["D"] = trainer.D = lambda tokens: torch.tensor([[0.0, 1, 2, 3, 4]]).expand(2, -1)
-    tokens = torch.tensor([[5, 6, 7, 8, 9], [5, 6, end, 0, 0]])
-    r = [2 / (1 + math.exp(-x)) - 1 for x in range(5)]
-    first = [sum(0.5 ** (k - t) * r[k] for k in range(t, 5)) for t in range(5)]
-    second = [r[0] + r[1] / 2 + r[2] / 4, r[1] + r[2] / 2, r[2], 0, 0]
-    torch.testing.assert_close(trainer.reward(tokens, Draws(2)), torch.tensor([first, second]))
-
-
-@pytest.mark.parametrize("reward", ["rollout", "dense"])
-def test_values_are_exact_where_networks_compute_in_bfloat16(reward: Any, data: str, seen: list[Any]) -> None:
-    trainer = prepared(data, reward=reward, baseline="critic", kl=1.0)
+@pytest.mark.parametrize("method", METHODS)
+def test_values_are_exact_where_networks_compute_in_bfloat16(method: str, data: str, seen: list[Any]) -> None:
+    trainer = prepared(data, method, baseline="critic", kl=1.0)
     trainer.copies["reference"] = copy.deepcopy(trainer.G)
     with torch.autocast("cpu", torch.bfloat16):
         assert trainer.G(torch.zeros(1, 6, dtype=torch.int64)).dtype == torch.bfloat16
@@ -115,50 +80,9 @@ def test_values_are_exact_where_networks_compute_in_bfloat16(reward: Any, data: 
     assert abs(terms["kl"][0].item()) < 1e-5
 
 
-def test_rewards_by_search_are_the_discriminators_probabilities(data: str) -> None:
-    """Of the last token: of the text itself, nothing dropped."""
-    trainer = prepared(data, dropout=0.5)
-    tokens = sample(trainer.G, Draws().rand("tokens", 6))
-    value = trainer.reward(tokens, Draws())
-    assert trainer.D.training and value.shape == (6, 6)
-    torch.testing.assert_close(value[:, -1], trainer.D.score(tokens))
-    assert torch.equal(trainer.reward(tokens, Draws()), value)
-
-
-def test_the_discriminators_loss(data: str) -> None:
-    trainer = prepared(data, dropout=0.0, weight_decay=0.5)
-    batch = {
-        name: torch.randint(30, (6, 6), generator=torch.Generator().manual_seed(i))
-        for i, name in enumerate(("real", "fake"))
-    }
-    terms = trainer.discriminator_loss(batch, Draws())
-    p = {name: trainer.D.score(tokens) for name, tokens in batch.items()}
-    torch.testing.assert_close(terms["adversarial"], -p["real"].log().mean() - (1 - p["fake"]).log().mean())
-    torch.testing.assert_close(terms["l2"], 0.5 * trainer.D.penalty())
-
-
-def test_the_discriminators_loss_at_each_token_leaves_padding_out() -> None:
-    trainer = prepared("fables:30", length=5, reward="dense", tokenizer="characters")
-    end = trainer.config.end
-    batch = {
-        "real": torch.tensor([[5, 6, 7, 8, 9], [5, end, 0, 0, 0]]),
-        "fake": torch.tensor([[9, 8, end, 0, 0], [end, 0, 0, 0, 0]]),
-    }
-    terms = trainer.discriminator_loss(batch, Draws())
-    real, fake = trainer.D(batch["real"]), trainer.D(batch["fake"])
-    expected = {
-        "real": softplus(-torch.cat([real[0], real[1, :2]])),
-        "fake": softplus(torch.cat([fake[0, :3], fake[1, :1]])),
-    }
-    for name, values in expected.items():
-        total, count = terms[name]
-        assert count == len(values)
-        torch.testing.assert_close(total, values.sum())
-
-
 def test_likelihood_is_of_the_tokens_up_to_the_end() -> None:
     trainer = prepared("fables:30", length=5, tokenizer="characters")
-    end = trainer.config.end
+    end = trainer.data_info.end
     tokens = torch.tensor([[5, 6, 7, 8, 9], [5, end, 0, 0, 0]])
     total, count = trainer.likelihood_loss({"tokens": tokens}, Draws())["nll"]
     log_p = trainer.G(tokens).log_softmax(-1)

@@ -1,0 +1,315 @@
+"""Base trainer of text synthesis: corpus, generator, maximum likelihood, policy gradient, evaluation.
+
+A method derives from `TextSynthesisTrainer`, and states only what differs: its discriminator, and the reward of each token.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from multigen.config import from_table
+from multigen.engine import (
+    Adam,
+    Batch,
+    Best,
+    Callback,
+    Copy,
+    Cosine,
+    EarlyStop,
+    Optimiser,
+    Pool,
+    Stage,
+    Step,
+    TensorSource,
+    Terms,
+    Trainer,
+    Update,
+    WarmUp,
+)
+from multigen.engine.checkpoint import load_strict
+from multigen.engine.evaluation import Evaluation
+from multigen.errors import CheckpointError, ConfigError
+from multigen.losses.adversarial import at_least_float32
+from multigen.losses.policy_gradient import group_scaled, kl_divergence, leave_one_out, policy_gradient
+from multigen.runs.card import Card
+from multigen.storage.model_folder import ModelFolder
+from multigen.tasks.loading import load_network
+from multigen.text.datasets import Corpus, TextInfo, check_prompt, given_tokenizer, open_corpus
+from multigen.text.decoding import gather_log_probs, log_probs, sample, token_mask
+from multigen.text.networks.discriminators import Recurrent
+from multigen.text.networks.generators import LSTM, Generator, Transformer, load_described, load_pretrained
+from multigen.text.synthesis.config import TextSynthesisConfig
+from multigen.text.synthesis.evaluation import evaluate_models
+from multigen.text.synthesis.evaluator import Evaluator
+from multigen.text.synthesis.writer import Writer
+from multigen.text.tokenizers import read_tokenizer
+
+__all__ = ["Reward", "TextSynthesisTrainer"]
+
+TOGETHER = 512  # texts drawn at a time
+DESCRIPTION = "transformer.json"
+"""File of a model folder with the transformers configuration of a pretrained G."""
+
+Reward = Callable[[Tensor, Step], Tensor]
+"""(texts of G (B, T), step) -> the value of each of their tokens (B, T)."""
+
+
+C = TypeVar("C", bound=TextSynthesisConfig)
+
+
+class TextSynthesisTrainer(Trainer[C]):
+    """Trains G to write texts: by maximum likelihood, then by policy gradient on what D gives its texts.
+
+    Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action that has a value. Two controls show
+    how much of the gain is D's: the same stage with a constant and with a random value.
+
+    A method states `discriminator`, `discriminator_loss` and `reward`, and what differs of `optimisers` and `stages`.
+    """
+
+    task = Writer.task
+    budget = ("mle_steps", "discriminator_steps", "control_steps", "steps")
+    data_info: TextInfo = TextInfo()
+    corpus: Corpus
+    evaluator: Evaluator
+    G: Generator
+    D: nn.Module
+
+    # ---------------------------------------------------------------------------------- what a method states
+
+    def discriminator(self) -> nn.Module:
+        """An untrained D, by `config` and `data_info`."""
+        raise NotImplementedError
+
+    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Of texts (B, T) in `batch["real"]` and `batch["fake"]`."""
+        raise NotImplementedError
+
+    def reward(self, tokens: Tensor, step: Step) -> Tensor:
+        """The value of each token of G's texts (B, T) by D: (B, T), without a gradient."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------------------------- data and networks
+
+    def default_callbacks(self) -> Sequence[Callback]:
+        return [Card()]
+
+    def open_data(self) -> TensorSource:
+        c = self.config
+        if c.couples and self.run.accumulate > 1:  # said now, not after maximum likelihood
+            raise ConfigError(
+                f"accumulate {self.run.accumulate}: baseline mean and scale_rewards compare the texts of a batch; give "
+                "--accumulate 1, or another --baseline"
+            )
+        self.corpus = open_corpus(
+            c.data,
+            c.length,
+            test=c.test,
+            unit=c.unit,
+            tokenizer=c.tokenizer or c.pretrained,
+            vocabulary_size=c.vocabulary_size,
+            oracle_texts=c.oracle_texts,
+            skip_bad=c.skip_bad,
+            given=given_tokenizer(c.tokenizer, self.run.start),
+        )
+        check_prompt(self.corpus, c.prompt, c.test or c.data)
+        self.data_info = self.corpus.info
+        self.evaluator = Evaluator(self.corpus, c.samples, c.judge_steps, self.run.seed)
+        return TensorSource({"tokens": self.corpus.train})
+
+    def networks(self) -> dict[str, nn.Module]:
+        c = self.config
+        nets: dict[str, nn.Module] = {"G": self.generator(), "D": self.discriminator()}
+        if c.baseline == "critic":
+            nets["V"] = Recurrent(self.data_info.tokens, c.embedding, c.width, before=True)
+        return nets
+
+    def generator(self, described: Path | None = None) -> Generator:
+        """An untrained G, or the pretrained one. `described`: the file of a model folder that describes a pretrained one, which then
+        need not be there itself."""
+        c, info = self.config, self.data_info
+        if c.network == "lstm":
+            return LSTM(info.tokens, c.embedding, c.width, c.layers, info.start)
+        if c.network == "transformer":
+            return Transformer.gpt2(info.tokens, c.width, c.layers, c.heads, c.length, info.start)
+        if described is not None:
+            return load_described(described, info.start)
+        return load_pretrained(c.pretrained, info.start, info.tokens, c.length)
+
+    def optimisers(self) -> Mapping[str, Optimiser]:
+        c = self.config
+        lr = Cosine(*c.mle_lr) if c.network == "lstm" else WarmUp(0.03, Cosine(*c.mle_lr))
+        return {"G": Adam(lr), "D": Adam(c.discriminator_lr), "V": Adam(c.lr)}
+
+    def policy_optimiser(self) -> Optimiser:
+        """G's in the adversarial stage and the controls."""
+        return Adam(self.config.lr)
+
+    # ---------------------------------------------------------------------------------- stages
+
+    def stages(self) -> list[Stage]:
+        c = self.config
+        return [
+            self.likelihood_stage(),
+            self.policy_stage("constant", c.control_steps, self.constant_reward),
+            self.policy_stage("random", c.control_steps, self.random_reward),
+            Stage("discriminator", c.discriminator_steps, [self.discriminator_update()], starts=self.starts()),
+            self.adversarial_stage(),
+        ]
+
+    def likelihood_stage(self) -> Stage:
+        """Maximum likelihood; its best model has the lowest nll of the validation texts."""
+        c, best = self.config, Best("nll_validation")
+        until = EarlyStop(best.metric, patience=c.patience, restore=False) if c.patience else None
+        update = Update("likelihood", ["G"], self.likelihood_loss, clip_norm=c.clip_norm)
+        return Stage("mle", c.mle_steps, [update], best=best, until=until)
+
+    def adversarial_stage(self) -> Stage:
+        """G by its reward, then D `critic_steps` times."""
+        c = self.config
+        updates = [self.discriminator_update(c.critic_steps)] if c.critic_steps else []
+        return self.policy_stage("adversarial", c.steps, self.reward, updates, Best("nll_validation"))
+
+    def policy_stage(
+        self, name: str, steps: int, reward: Reward, updates: Sequence[Update] = (), best: Best | None = None
+    ) -> Stage:
+        """G learns by policy gradient on a reward, from the model of maximum likelihood, with optimisers of its own; `updates`
+        follow in each step."""
+        c = self.config
+        trains = ["G", "V"] if c.baseline == "critic" else ["G"]
+        loss = functools.partial(self.policy_loss, reward)
+        policy = Update("policy", trains, loss, clip_norm=c.clip_norm, couples=c.couples)
+        copies = {"reference": Copy("G")} if c.kl else {}
+        optim = {"G": self.policy_optimiser(), "V": Adam(c.lr)}
+        return Stage(name, steps, [policy, *updates], optim, starts=self.starts(), copies=copies, best=best)
+
+    def discriminator_update(self, repeat: int = 1) -> Update:
+        pool = Pool(self.negatives, self.config.refill)
+        return Update("discriminator", ["D"], self.discriminator_loss, repeat=repeat, data=pool)
+
+    def starts(self) -> dict[str, tuple[str, str]]:
+        """Where the stages after maximum likelihood start: G from its `begin_from`, the critic untrained."""
+        c = self.config
+        return {"G": ("mle", c.begin_from)} | ({"V": ("mle", "last")} if c.baseline == "critic" else {})
+
+    # ---------------------------------------------------------------------------------- losses
+
+    def likelihood_loss(self, batch: Batch, step: Step) -> Terms:
+        """-log p of each token."""
+        mask = token_mask(batch["tokens"], self.data_info.last)
+        return {"nll": (-(log_probs(self.G, batch["tokens"]) * mask).sum(), mask.sum())}
+
+    def policy_loss(self, reward: Reward, batch: Batch, step: Step) -> Terms:
+        """REINFORCE on texts of G (Williams 1992): the values of their tokens less the baseline; the critic's and the KL term."""
+        c = self.config
+        tokens = self.draw(self.G, step.rand("tokens", c.length))  # (B, T)
+        mask = token_mask(tokens, self.data_info.last)
+        value = reward(tokens, step)  # (B, T)
+        step.log("reward", value[mask].mean())
+        terms: dict[str, Tensor | tuple[Tensor, Tensor | int]] = {}
+        if c.baseline == "mean":
+            value = value - leave_one_out(value, mask)
+        elif c.baseline == "critic":
+            expected = at_least_float32(self.nets["V"](tokens))
+            terms["critic"] = ((expected - value).square() * mask).sum(), mask.sum()
+            value = value - expected.detach()
+        if c.scale_rewards:
+            value = group_scaled(value, mask)
+        logits = self.G(tokens)  # (B, T, V)
+        terms["policy"] = policy_gradient(gather_log_probs(logits, tokens), value, mask)
+        if c.kl:
+            with torch.no_grad():
+                reference = self.copies["reference"](tokens)
+            divergence, count = kl_divergence(logits, reference, mask)
+            terms["kl"] = c.kl * divergence, count
+        return terms
+
+    def constant_reward(self, tokens: Tensor, step: Step) -> Tensor:
+        """Control: 1 for every token."""
+        return torch.ones(tokens.shape, device=tokens.device)
+
+    def random_reward(self, tokens: Tensor, step: Step) -> Tensor:
+        """Control: a uniform random number in [0, 1) for every token."""
+        return step.rand("reward", tokens.shape[1])
+
+    # ---------------------------------------------------------------------------------- texts of G
+
+    def draw(self, G: Any, uniform: Tensor) -> Tensor:
+        """Texts of G (N, T) from uniform numbers (N, T)."""
+        return sample(G, uniform, self.data_info.last, self.data_info.pad)
+
+    def negatives(self, step: Step) -> Batch:
+        """Texts of G, and as many real ones, the same on all ranks."""
+        c, rng = self.config, step.rng("negatives")
+        uniform = torch.rand(c.negatives, c.length, generator=rng).to(self.device)
+        fake = torch.cat([self.draw(self.G, part) for part in uniform.split(TOGETHER)])
+        real = self.corpus.train[torch.randint(len(self.corpus.train), (c.negatives,), generator=rng)]
+        return {"real": real.to(self.device), "fake": fake}
+
+    # ---------------------------------------------------------------------------------- evaluation
+
+    def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
+        return {"nll_validation": self.evaluator.validation_nll(self._generator_of(nets))}
+
+    def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
+        """Eight samples, of the same random numbers each time."""
+        text = "\n\n".join(self.evaluator.texts(self._generator_of(nets), 8))
+        (folder / f"step-{self.step:09d}.txt").write_text(text + "\n", encoding="utf-8")
+
+    def score(self) -> Evaluation:
+        """All models of the run; see `evaluate_models`."""
+        return evaluate_models(self.evaluator, self.trained_models(), self.folder, self.config.prompt)
+
+    def trained_models(self) -> Iterator[tuple[list[str], Generator]]:
+        """Names and G of all stages that train it: STAGE/best and STAGE/last, both names at once where it is one model. It is one
+        network, with the weights of each in turn."""
+        G = self._generator_of(self.nets)
+        kept = {name: t.clone() for name, t in G.state_dict().items()}
+        G.eval()
+        for stage in [s for s in self.plan if any("G" in u.trains for u in s.updates)]:
+            steps = {which: self.state.scalars.get(f"{which}_step/{stage.name}") for which in ("best", "last")}
+            for step in dict.fromkeys(s for s in steps.values() if s is not None):
+                names = [which for which, at in steps.items() if at == step]
+                load_strict(G.state_dict(), self.saved("G", stage.name, names[0]), f"G, {names[0]} of {stage.name}")
+                yield [f"{stage.name}/{which}" for which in names], G
+        load_strict(G.state_dict(), kept, "G")
+        G.train()
+
+    @staticmethod
+    def _generator_of(nets: Mapping[str, nn.Module]) -> Generator:
+        G = nets["G"]
+        assert isinstance(G, Generator)
+        return G
+
+    # ---------------------------------------------------------------------------------- use
+
+    def texts(self) -> dict[str, str]:
+        """The tokenizer, and the description of a pretrained model."""
+        files = {}
+        if self.corpus.tokenizer is not None:
+            files["tokenizer.json"] = self.corpus.tokenizer.to_json()
+        if self.config.network == "pretrained":
+            G: Any = self.nets["G"]
+            files[DESCRIPTION] = G.model.config.to_json_string()
+        return files
+
+    @classmethod
+    def load(cls, folder: ModelFolder) -> Writer:
+        """The trained generator of a model folder, on the GPU if there is one. Raises CheckpointError where its parts do not fit."""
+        where = f"{folder.path}, config.json"
+        trainer = cls(from_table(cls.config_type(), folder.config, where))
+        trainer.data_info = info = from_table(cls.data_info, folder.data, where)
+        tokenizer = read_tokenizer(folder.path)
+        fingerprint = tokenizer.fingerprint if tokenizer else ""
+        if fingerprint != info.vocabulary:
+            raise CheckpointError(
+                f"{folder.path}: tokenizer {fingerprint or 'missing'}, expected {info.vocabulary or 'none'}, which the model was "
+                "trained with; copy the whole model folder again"
+            )
+        file = folder.path / DESCRIPTION
+        described = file if file.exists() else None
+        G = load_network(lambda: trainer.generator(described), folder.weights.get("G", {}), f"{folder.path}, G")
+        return Writer(G, tokenizer, trainer.config.length, info.last, info.pad)

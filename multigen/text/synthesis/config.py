@@ -1,0 +1,105 @@
+"""Settings that all methods of text synthesis have."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from multigen.config import check_ranges
+
+__all__ = ["TextSynthesisConfig"]
+
+
+@dataclass(frozen=True)
+class TextSynthesisConfig:
+    """Settings of the data, the generator, maximum likelihood, the adversarial stage and the evaluation."""
+
+    data: str = "fables"
+    """fables, fables:N (so many), oracle, an oracle's .npz, a text file, a folder of them, or hf:NAME."""
+    test: str = ""
+    """Test texts, used for the final evaluation only; empty: a twentieth of the data."""
+    unit: Literal["auto", "line", "file", "paragraph"] = "auto"
+    """What is one text."""
+    tokenizer: str = ""
+    """words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty: words, or
+    that of the pretrained model."""
+    vocabulary_size: int = 0
+    """Tokens at most, the rarest are left out; 0: all words or characters, 4,000 of bpe."""
+    length: int = 52
+    """Tokens of a text at most, its end included; longer ones are cut. An oracle's all have it."""
+    oracle_texts: int = 10_000
+    """Sequences drawn from an oracle to train on, and as many to test on."""
+    skip_bad: bool = False
+    """Skip lines or files that cannot be read, and say how many."""
+    batch: int = 64
+    """Texts per step, over all processes."""
+    samples: int = 1_000
+    """Samples that are evaluated."""
+    judge_steps: int = 1_000
+    """Training steps of the language models that score samples, where neither an oracle nor a grammar can."""
+    prompt: int = 0
+    """Tokens of test texts that are given to be continued, and compared with how these go on; 0: not measured."""
+
+    network: Literal["lstm", "transformer", "pretrained"] = "lstm"
+    """G: an LSTM, a transformer of GPT-2's shape, or a trained causal model (`pretrained`)."""
+    pretrained: str = ""
+    """A causal model of the transformers library by name or folder; its tokenizer is taken where `tokenizer` names none."""
+    embedding: int = 64
+    """Dimensions of an LSTM's token embedding."""
+    width: int = 256
+    """Units of the LSTM, or dimensions of the transformer."""
+    layers: int = 1
+    """Layers of the LSTM or of the transformer."""
+    heads: int = 4
+    """Attention heads of the transformer."""
+
+    mle_steps: int = 3_000
+    """Steps of maximum likelihood."""
+    mle_lr: tuple[float, float] = (3e-3, 3e-4)
+    """Its learning rate at the beginning and at the end, in between a cosine; a transformer's warms up."""
+    patience: int = 0
+    """Validations without a better likelihood that end it early; 0: all steps are made."""
+    begin_from: Literal["best", "last"] = "best"
+    """Which model of maximum likelihood, by the validation texts, the stages after it start from."""
+    clip_norm: float = 5.0
+    """Largest norm of G's gradient; 0: no limit."""
+
+    discriminator_steps: int = 300
+    """Steps of D before the adversarial stage."""
+    control_steps: int = 100
+    """Steps of each control, a constant and a random reward; 0: no controls."""
+    steps: int = 100
+    """Adversarial steps."""
+    critic_steps: int = 5
+    """Discriminator updates per adversarial step."""
+    negatives: int = 2_000
+    """Texts of G that D learns from at a time."""
+    refill: int = 100
+    """Updates of D after which G writes new ones."""
+    lr: float = 1e-3
+    """Learning rate of G in the adversarial stage and the controls."""
+    discriminator_lr: float = 1e-3
+    """Learning rate of D."""
+    discriminator_embedding: int = 64
+    """Dimensions of D's token embedding."""
+    baseline: Literal["none", "mean", "critic"] = "none"
+    """What is subtracted from values: nothing, the mean of the other texts of the batch, or the output of a learned critic."""
+    scale_rewards: bool = False
+    """Values less their mean over the batch, over their deviation (Shao et al. 2024, GRPO, arXiv:2402.03300)."""
+    kl: float = 0.0
+    """Weight of KL(G || the model of maximum likelihood), nats a token."""
+
+    ranges: ClassVar[dict[str, float | tuple[float, float]]] = {
+        **{"length": (2, 1 << 20), "batch": 1, "samples": 10, "judge_steps": 1, "prompt": 0, "oracle_texts": 10},
+        **{"vocabulary_size": 0, "embedding": 1, "width": 1, "layers": (1, 1_000), "heads": 1},
+        **{"discriminator_embedding": 1, "mle_steps": 1, "patience": 0, "discriminator_steps": 0, "control_steps": 0},
+        **{"steps": 0, "critic_steps": 0, "negatives": 1, "refill": 1},
+        **{"mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "kl": 0},
+    }
+    """Setting -> the least, or the least and the most that it may be; a method adds its own."""
+
+    def __post_init__(self):
+        check_ranges(self, self.ranges)
+
+    @property
+    def couples(self) -> bool:
+        """Whether the policy's loss compares the texts of a batch, so that a batch cannot be divided."""
+        return self.baseline == "mean" or self.scale_rewards
