@@ -221,7 +221,9 @@ CASES = {
         picture_model_written_with, "--model {}/gan: expected a model that writes texts", "multigen sample --model"
     ),
     "resumed after the data were changed": Case(
-        data_changed, "{}/run was trained on other data, which differ in fingerprint, tokens, vocabulary", "start a new run"
+        data_changed,
+        "{}/run was trained on other data, which differ in fingerprint, tokens, vocabulary",
+        "start a new run",
     ),
     "resumed after the data were turned round": Case(
         data_in_another_order, "{}/run was trained on other data, which differ in fingerprint;", "start a new run"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from multigen.errors import ConfigError
-from multigen.text.decoding import draw, log_probs, sample, truncated, token_mask
+from multigen.text.decoding import draw, log_probs, sample, token_mask, truncated
 from multigen.text.networks.generators import LSTM, Generator, Transformer, load_pretrained
 
 V, T = 9, 6
