@@ -1,4 +1,7 @@
-"""What the toolkit has: modalities, tasks, methods, data sets known by name, benchmark recipes. Needs no torch."""
+"""What the toolkit has: modalities, tasks, methods, data sets known by name, benchmark recipes. Needs no torch.
+
+python -m multigen.catalogue --write    # in a checkout: writes what follows from it (`multigen.cli.derived`)
+"""
 
 import ast
 import functools
@@ -26,6 +29,7 @@ __all__ = [
     "benchmarks",
     "heading",
     "imported",
+    "lazy",
     "loading",
     "usage",
 ]
@@ -124,6 +128,8 @@ class Task:
     """Of the model card."""
     limit: str
     """What a user should know of all such models."""
+    more_verbs: tuple[str, ...] = ()
+    """That take its models too."""
     imports: str = "import multigen"
     pipeline: str = ""
     """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
@@ -165,6 +171,7 @@ TASKS = {
             "synthesis",
             "image",
             verb="sample",
+            more_verbs=("interpolate",),
             does="generates images from noise",
             arguments="--model {model} -n 64 --out samples/",
             python="images = model.sample(16, seed=0)",
@@ -225,7 +232,6 @@ class Method:
     name: str
     task: str
     """A name of `TASKS`."""
-    presets: tuple[str, ...] = ("tiny", "laptop", "default", "paper")
 
     @property
     def modality(self) -> str:
@@ -241,11 +247,33 @@ class Method:
         """Its file, from the package's folder."""
         return self.module.removeprefix("multigen.").replace(".", "/") + ".py"
 
+    @property
+    def page(self) -> str:
+        """Its page, from the folder docs."""
+        return f"methods/{self.modality}/{TASKS[self.task].kind}/{self.name}.md"
+
     @functools.cached_property
+    def source(self) -> ast.Module:
+        """Its file, read but not imported."""
+        return ast.parse((PACKAGE / self.file).read_text(encoding="utf-8"))
+
+    @property
     def about(self) -> str:
-        """The first line of its file: what it is, its paper, its year. The file is read, not imported."""
-        doc = ast.get_docstring(ast.parse((PACKAGE / self.file).read_text(encoding="utf-8"))) or ""
-        return doc.partition("\n")[0]
+        """The first line of its file: "TITLE: what it is. Its paper and year"."""
+        return (ast.get_docstring(self.source) or "").partition("\n")[0]
+
+    @property
+    def title(self) -> str:
+        return self.about.partition(": ")[0]
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """The keys of its PRESETS, a dictionary written out."""
+        for node in self.source.body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id="PRESETS")], value=ast.Dict(keys=keys)):
+                    return tuple(str(ast.literal_eval(key)) for key in keys if key is not None)
+        return ()
 
 
 METHODS = {
@@ -254,6 +282,7 @@ METHODS = {
         Method("srgan", "super-resolution"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
+        Method("lsgan", "image-synthesis"),
         Method("wgan", "image-synthesis"),
         Method("sngan", "image-synthesis"),
         Method("r3gan", "image-synthesis"),
@@ -264,6 +293,16 @@ METHODS = {
     )
 }
 """By name, in the order in which they are shown."""
+
+
+def lazy(package: str, name: str) -> Any:
+    """The attribute `name` of a modality's package: a method's configuration or trainer, such as DCGANTrainer, whose module is
+    imported now. For `__getattr__` of modules (PEP 562); raises AttributeError for any other name."""
+    stem = name.removesuffix("Config").removesuffix("Trainer")
+    method = METHODS.get(stem.lower())
+    if method is None or stem == name or not method.module.startswith(f"{package}."):
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return getattr(import_module(method.module), name)
 
 
 @dataclass(frozen=True)
@@ -329,3 +368,9 @@ def benchmarks() -> list[Benchmark]:
         preset, needs = table.get("preset", "default"), table.get("needs", "")
         rows.append(Benchmark(path.stem, str(path), table["recipe"], preset, needs, about))
     return rows
+
+
+if __name__ == "__main__":
+    from multigen.cli import derived
+
+    derived.main()

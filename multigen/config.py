@@ -5,9 +5,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
-
-import tyro
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from multigen.errors import ConfigError
 from multigen.storage.files import write_whole
@@ -65,7 +63,7 @@ class Run:
     """Licence of the training data, for the model card, such as cc-by-4.0; empty: the card says that it is not stated."""
     resume: str = ""
     """A run folder (or a folder of runs: the newest) to go on with."""
-    start: Annotated[str, tyro.conf.arg(name="from")] = ""
+    start: str = ""
     """A run or model folder, or hf:OWNER/NAME, whose weights training starts from (fine-tuning)."""
 
     def __post_init__(self):

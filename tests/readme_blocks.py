@@ -1,6 +1,6 @@
 """Runs the code blocks of Markdown files, in order, each file's in a temporary folder of its own.
 
-    python tests/readme_blocks.py README.md docs/engine.md
+    python tests/readme_blocks.py README.md docs/tutorials/*.md
 
 The line above a bash or python block says what becomes of it, and must be there, so that no block is forgotten:
 

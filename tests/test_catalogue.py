@@ -1,32 +1,66 @@
-"""What the toolkit says that it has is what is there."""
+"""What the toolkit says that it has is what is there, and what follows from the catalogue is as it says."""
 
+import ast
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
+from multigen import catalogue
+from multigen.audio.synthesis.sampler import AudioSampler
+from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy, usage
+from multigen.cli import VERBS
+from multigen.cli.derived import derived
 from multigen.cli.evaluate import NAMES as EVALUATED
+from multigen.errors import ConfigError
+from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.synthesis.sampler import ImageSampler
+from multigen.tasks.loading import trainer_in
+from multigen.text.synthesis.writer import Writer
+from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent
-MODALITIES = ("image", "text", "audio")
+READY: dict[str, Any] = {
+    "image-synthesis": ImageSampler,
+    "super-resolution": Upscaler,
+    "text-synthesis": Writer,
+    "audio-synthesis": AudioSampler,
+}
+"""Task -> class of what `multigen.load` gives."""
+
+# ---------------------------------------------------------------------------------------------------- methods
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_where_the_catalogue_says(name: str) -> None:
     method = METHODS[name]
     module = import_module(method.module)
-    assert tuple(module.PRESETS) == method.presets
-    assert callable(module.load_model)
+    assert method.name == name and method.presets == tuple(module.PRESETS)
+    assert {"tiny", "laptop", "default", "paper"} <= {*method.presets}
+    assert module.__doc__ is not None and method.about == module.__doc__.partition("\n")[0]
+    trainer = trainer_in(module)
+    assert (trainer.name, trainer.task) == (name, method.task)
     recipe = import_module(f"multigen.recipes.{name}")
-    assert recipe.TRAINER.name == name and recipe.PRESETS is module.PRESETS
-    assert recipe.TRAINER.noun == method.noun
-    page = (ROOT / "docs" / "methods" / f"{name}.md").read_text(encoding="utf-8")
-    years = re.findall(r"\d{4}", method.about) or re.findall(r"\d{4}", METHODS["wavegan"].about)
-    assert all(year in page for year in years)
+    assert recipe.TRAINER is trainer and recipe.PRESETS is module.PRESETS
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_has_a_page_and_tests(name: str) -> None:
+    method = METHODS[name]
+    what, _, paper = method.about.partition(". ")
+    assert method.title and ": " in what and paper.endswith(".")
+    page = (ROOT / "docs" / method.page).read_text(encoding="utf-8")
+    years = [word for word in paper.replace(",", " ").split() if word.isdecimal() and len(word) == 4]
+    assert years and all(year in page for year in years) and f"`multigen/{method.file}`" in page
+    trainer = trainer_in(import_module(method.module)).__name__
+    tests = [file.read_text() for file in (ROOT / "tests" / Path(method.file).parent).glob("*.py")]
+    assert any(re.search(rf"\b({name}|{trainer})\b", text) for text in tests)
 
 
 def test_every_file_with_a_trainer_is_a_method() -> None:
@@ -35,8 +69,133 @@ def test_every_file_with_a_trainer_is_a_method() -> None:
         ".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if "\nPRESETS = {" in file.read_text()
     }
     assert trainers == {method.module for method in METHODS.values()}
-    pages = {file.stem for file in (ROOT / "docs" / "methods").glob("*.md")}
-    assert set(METHODS) <= pages
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs" / "methods").rglob("*.md")}
+    assert pages == {method.page for method in METHODS.values()}
+    assert {file.stem for file in (ROOT / "multigen" / "recipes").glob("[!_]*.py")} == set(METHODS)
+
+
+# ---------------------------------------------------------------------------------------------------- tasks and modalities
+
+
+def test_tasks_and_modalities_fit_together() -> None:
+    assert {method.task for method in METHODS.values()} <= TASKS.keys() == READY.keys()
+    for name, task in TASKS.items():
+        assert task.name == name == READY[name].task
+        assert task.modality in MODALITIES and task.kind in ("synthesis", "restoration", "translation")
+        assert {task.verb, *task.more_verbs} <= VERBS.keys()
+    suffixes = [suffix for modality in MODALITIES.values() for suffix in (*modality.suffixes, *modality.archives)]
+    assert len(set(suffixes)) == len(suffixes)
+
+
+@pytest.mark.parametrize("name", MODALITIES)
+def test_functions_named_by_a_modality_are_there(name: str) -> None:
+    modality = MODALITIES[name]
+    assert callable(catalogue.imported(modality.inspect))
+    if modality.compare:
+        parameters = catalogue.imported(modality.compare).__code__.co_varnames
+        assert modality.features and set(modality.options) <= set(parameters)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_command_and_lines_that_there_are(name: str) -> None:
+    task = TASKS[name]
+    program, verb, *words = shlex.split(task.shell("runs/my run", "mine/my gan.py"))
+    assert program == "multigen" and verb in VERBS
+    assert words[words.index("--model") + 1] == "runs/my run" and words[words.index("--code") + 1] == "mine/my gan.py"
+    assert "--code" not in task.shell("runs/x")
+    # What the lines call on the model is there and takes what it is given.
+    tree = ast.parse(task.lines("runs/x", 'my "gan".py'))
+    (call,) = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func).startswith("model.")]
+    assert isinstance(call.func, ast.Attribute)
+    names = getattr(READY[name], call.func.attr).__code__.co_varnames
+    assert {str(keyword.arg) for keyword in call.keywords} <= set(names)
+    (load,) = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "multigen.load"]
+    assert [ast.literal_eval(load.args[0]), ast.literal_eval(load.keywords[0].value)] == ["runs/x", 'my "gan".py']
+    assert task.lines("runs/x").endswith(f"  # {task.gives}") and "code=" not in task.lines("runs/x")
+
+
+def test_of_an_unknown_task_loading_alone_is_known() -> None:
+    lines = 'import multigen\n\nmodel = multigen.load("runs/x", code="my_gan.py")'
+    assert usage("odour-synthesis", "runs/x", "my_gan.py") == ("", lines)
+
+
+# ---------------------------------------------------------------------------------------------------- what follows
+
+
+def test_what_follows_from_the_catalogue_is_up_to_date() -> None:
+    texts = derived(ROOT)
+    assert {ROOT / f"multigen/recipes/{name}.py" for name in METHODS} < texts.keys()
+    old = [str(path.relative_to(ROOT)) for path, text in texts.items() if path.read_text(encoding="utf-8") != text]
+    assert old == [], "run: python -m multigen.catalogue --write"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what is derived, and of what it is derived from."""
+    shutil.copytree(ROOT / "multigen", tmp_path / "multigen", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("README.md", "mkdocs.yml", "docs/index.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_one_line_of_the_catalogue_and_a_file_make_a_method(checkout: Path) -> None:
+    text = (checkout / "multigen/image/synthesis/dcgan.py").read_text()
+    text = text.replace("DCGAN: conv", "FooGAN: conv").replace("DCGAN", "FooGAN").replace('"dcgan"', '"foogan"')
+    (checkout / "multigen/image/synthesis/foogan.py").write_text(text)
+    listing = checkout / "multigen/catalogue.py"
+    line = '        Method("dcgan", "image-synthesis"),\n'
+    listing.write_text(listing.read_text().replace(line, line + line.replace("dcgan", "foogan")))
+    done = tiny.python(
+        "-m", "multigen.catalogue", "--write", cwd=checkout, env=tiny.environment(PYTHONPATH=str(checkout))
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        "5 files written",
+        "README.md written",
+        "docs/index.md written",
+        "mkdocs.yml written",
+        "multigen/image/__init__.py written",
+        "multigen/recipes/foogan.py written",
+    ]
+    assert "[FooGAN](docs/methods/image/synthesis/foogan.md): convolutional" in (checkout / "README.md").read_text()
+    code = "from multigen.image import FooGANConfig, FooGANTrainer as T; import multigen.recipes.foogan as r, sys; "
+    code += "assert r.TRAINER is T; print(*sys.modules)"
+    done = tiny.python("-c", code, cwd=checkout, env=tiny.environment(PYTHONPATH=str(checkout)))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# catalogue: methods\n", ""),
+        ("# catalogue: methods", "# catalogue: method"),
+        ("# end\n", ""),
+        ("# end\n", "# catalogue: methods\n# end\n"),
+    ],
+)
+def test_faulty_markers_are_named(old: str, new: str, checkout: Path) -> None:
+    path = checkout / "mkdocs.yml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=r"mkdocs.yml: .*expected"):
+        derived(checkout)
+
+
+def test_the_names_of_a_modality_import_their_method_alone() -> None:
+    code = "from multigen.image import DCGANConfig; import sys; print(DCGANConfig.__module__, *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    first, *modules = done.stdout.split()
+    assert first == "multigen.image.synthesis.dcgan" in modules
+    assert {"multigen.image.synthesis.wgan", "multigen.image.restoration.srgan"}.isdisjoint(modules)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "DCGAN", "WaveGANTrainer", "Trainer", "Config", "__path__x"])
+def test_other_names_are_not_there(name: str) -> None:
+    with pytest.raises(AttributeError, match=rf"module 'multigen.image' has no attribute '{name}'"):
+        lazy("multigen.image", name)
+
+
+# ---------------------------------------------------------------------------------------------------- data and benchmarks
 
 
 def test_data_known_by_name_are_those_of_the_readers() -> None:
@@ -45,8 +204,8 @@ def test_data_known_by_name_are_those_of_the_readers() -> None:
     names = {data.name for data in DATA}
     assert len(names) == len(DATA)
     assert set(FETCH) == {data.name for data in DATA if data.downloaded and data.modality == "image"}
-    assert EVALUATED == {"digits": "pictures", "mnist": "pictures", "cifar10": "pictures", "drums": "sounds"}
-    assert {(data.modality, data.noun) for data in DATA} == {(m.modality, m.noun) for m in METHODS.values()}
+    assert EVALUATED == {"digits": "image", "mnist": "image", "cifar10": "image", "drums": "audio"}
+    assert {data.task for data in DATA} == {method.task for method in METHODS.values()}
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     assert [name for name in names if f"`{name}`" not in page and f"--data {name}`" not in page] == []
 

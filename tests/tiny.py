@@ -1,5 +1,6 @@
 """What tests of the commands share: small pictures, a run of seconds, commands run within this process or as users run them."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,11 @@ def _run(main: Any, words: Sequence[str | Path]) -> int:
 def python(*words: str | Path, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """`python WORDS` as a process of its own, in the folder `cwd`; its warnings are not errors."""
     return subprocess.run([sys.executable, *map(str, words)], cwd=cwd, capture_output=True, text=True, **options)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """That of this process, with more variables: for `python(..., env=...)`."""
+    return {**os.environ, **more}
 
 
 def trained(folder: Path, *words: str | Path) -> Path:

@@ -1,6 +1,22 @@
-"""Sounds: files, data, a drum machine, spectra, metrics, and the methods that make them, a file a method."""
+"""Sounds: methods, and the files, datasets, drum machine, spectra and metrics that they share."""
 
-from multigen.audio.synthesis.specgan import SpecGANConfig, SpecGANTrainer
-from multigen.audio.synthesis.wavegan import WaveGANConfig, WaveGANTrainer
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["SpecGANConfig", "SpecGANTrainer", "WaveGANConfig", "WaveGANTrainer"]
+from multigen.catalogue import lazy
+
+# catalogue: methods
+if TYPE_CHECKING:
+    from multigen.audio.synthesis.specgan import SpecGANConfig, SpecGANTrainer
+    from multigen.audio.synthesis.wavegan import WaveGANConfig, WaveGANTrainer
+
+__all__ = [
+    "SpecGANConfig",
+    "SpecGANTrainer",
+    "WaveGANConfig",
+    "WaveGANTrainer",
+]
+# end
+
+
+def __getattr__(name: str) -> Any:
+    return lazy(__name__, name)

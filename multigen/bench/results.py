@@ -81,7 +81,7 @@ def _section(path: Path, recipe: Recipe, content: Mapping[str, Any], found: Sequ
             f"steps: {steps}; seeds: {seeds}{asked}; trained for {content['seconds'] / 60:.1f} minutes in all",
         ]
     files = f"recipe: `recipes/{path.name}`; result: `recipes/results/{path.stem}.json`"
-    facts.append(f"{files}; method: [{recipe.recipe}](methods/{recipe.recipe}.md)")
+    facts.append(f"{files}; method: [{recipe.recipe}]({METHODS[recipe.recipe].page})")
     about = heading(path.read_text(encoding="utf-8"))
     parts = [f"### {path.stem}", about, "\n".join(f"- {fact}" for fact in facts), *_tables(content["rows"])]
     if found:

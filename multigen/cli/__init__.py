@@ -10,19 +10,19 @@ __all__ = ["main"]
 
 VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
-    "compare": "runs side by side, settings, curves, figures and samples: multigen compare RUN RUN",
+    "compare": "compare runs side by side, settings, curves, figures and samples: multigen compare RUN RUN",
     "completion": "a script by which a shell completes these: multigen completion bash",
     "cp": "a method as a file of your own: multigen cp dcgan my_gan.py",
     "doctor": "say which versions, devices and folders there are, and what is missing: multigen doctor",
-    "evaluate": "compare generated pictures or sounds with real ones: multigen evaluate --real DIR --fake DIR",
-    "export": "write a trained generator as ONNX: multigen export --model RUN --out FILE.onnx",
-    "inspect": "say what a folder of data holds and how to train on it: multigen inspect DATA",
-    "interpolate": "animate pictures that turn into each other: multigen interpolate --model RUN --out walk.gif",
+    "evaluate": "compare generated images or sounds with real ones: multigen evaluate --real DIR --fake DIR",
+    "export": "write a trained network as ONNX: multigen export --model RUN --out FILE.onnx",
+    "inspect": "describe a folder of data and how to train on it: multigen inspect DATA",
+    "interpolate": "animate images that turn into each other: multigen interpolate --model RUN --out walk.gif",
     "ls": "methods with their presets, data and benchmark recipes, a line each: multigen ls",
-    "report": "write a run's report.html anew, also of one that has not ended: multigen report RUN",
-    "sample": "make pictures or sounds with a trained generator: multigen sample --model RUN -n 64",
-    "train": "train a method and say how good it became: multigen train dcgan laptop",
-    "upscale": "enlarge pictures with a trained model: multigen upscale IN... --model RUN --out DIR",
+    "report": "write a run's report.html again, also of one that has not ended: multigen report RUN",
+    "sample": "generate images or sounds with a trained model: multigen sample --model RUN -n 64",
+    "train": "train and evaluate a method: multigen train dcgan laptop",
+    "upscale": "enlarge images with a trained model: multigen upscale IN... --model RUN --out DIR",
     "write": 'write texts with a trained model: multigen write --model RUN --prompt "The old fox"',
 }
 
@@ -34,8 +34,8 @@ exit codes:
   0   done
   1   a figure of a benchmark recipe was missed; the installation is broken (doctor); or a fault in multigen, with a traceback
   2   input that cannot be used: the message says which, and what to do
-  130 stopped by Ctrl-C; 143 by SIGTERM; of a training run what was trained is saved
-  141 the output's reader has gone"""
+  130 stopped by Ctrl-C; 143 by SIGTERM; a training run saves what was trained
+  141 broken pipe: the reader of the output closed it"""
 
 
 def main() -> None:

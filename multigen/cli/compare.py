@@ -40,7 +40,7 @@ def run(args: list[str]) -> None:
             seed: Of the samples, the same for all.
             out: Folder of the results.
             json: Print what a program can read, in place of tables.
-            provenance: Write the models and the seed into pictures and sounds.
+            provenance: Write the models and the seed into images and sounds.
             code: Your own files that trained models, if any did (multigen cp); they are run.
         """
         from multigen.runs import comparison

@@ -1,7 +1,7 @@
 """`multigen evaluate --real DATA --fake DATA`: compares two sets of images, or two of sounds, whoever made them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -19,6 +19,13 @@ __all__ = ["kind", "run"]
 NAMES = {d.name: d.modality for d in DATA if MODALITIES[d.modality].compare and TASKS[d.task].kind == "synthesis"}
 """Data sets that can be compared by name."""
 
+if TYPE_CHECKING:
+    Features = str
+else:
+    Features = tyro.extras.literal_type_from_choices(
+        ["", *sorted({f for m in MODALITIES.values() for f in m.features})]
+    )
+
 
 def run(args: list[str]) -> None:
     """Compares two sets of images or of sounds."""
@@ -26,7 +33,7 @@ def run(args: list[str]) -> None:
     def evaluate(
         real: Annotated[str, tyro.conf.arg(metavar="DATA")],
         fake: Annotated[str, tyro.conf.arg(metavar="DATA")],
-        features: Literal["", "efficientnet_lite0", "classifier", "inception", "logmel", "drums"] = "",
+        features: Features = "",
         size: int | None = None,
         rate: int | None = None,
         length: int | None = None,
@@ -59,7 +66,7 @@ def run(args: list[str]) -> None:
             option: value for option, value in (("size", size), ("rate", rate), ("length", length)) if value is not None
         }
         if (strangers := given.keys() - set(modality.options)) or name not in modality.features:
-            flags = " ".join(f"--{option}" for option in given if option in strangers) or f"--features {features}"
+            flags = " ".join(f"--{option}" for option in given if option in strangers) or f"--features {name}"
             options = " and ".join(f"--{option}" for option in modality.options)
             raise ConfigError(
                 f"{flags}: not for {modality.items}, which {real} and {fake} hold; expected {options}, and --features "
@@ -94,7 +101,9 @@ def kind(data: str) -> str:
     if data in NAMES:
         return NAMES[data]
     compared = [modality for modality in MODALITIES.values() if modality.compare]
-    place = locate(data, f"a folder of images or of sounds, a file, or one of the names {', '.join(NAMES)}")
+    place = locate(
+        data, f"a folder of {' or of '.join(m.items for m in compared)}, a file, or one of the names {', '.join(NAMES)}"
+    )
     counts = kinds_of(files_in(place) if place.is_dir() else [place])
     here = [modality for modality in compared if counts[modality.name]]
     if not here:

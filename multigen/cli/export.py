@@ -1,8 +1,7 @@
-"""`multigen export --model RUN --out FILE.onnx`: a trained generator as an ONNX file, compared with torch's before it is kept."""
+"""`multigen export --model RUN --out FILE.onnx`: a trained network as an ONNX file, which is kept if its output is PyTorch's."""
 
 import contextlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,11 +15,7 @@ from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from multigen.image.restoration.upscaler import Upscaler
     from multigen.tasks.graph import Graph
-    from multigen.tasks.synthesis.sampler import Sampler
 
 __all__ = ["run"]
 
@@ -29,10 +24,10 @@ LARGE = 2_000_000_000  # bytes: an ONNX file that holds its weights may have 2 G
 
 
 def run(args: list[str]) -> None:
-    """Exports a generator."""
+    """Exports a network."""
 
     def export(model: Model, out: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")], code: Code = "") -> None:
-        """Writes a trained generator as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
+        """Writes a trained network as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
         network, such as tokenizers, Griffin-Lim, or the choice of the next token, stays outside.
 
         Args:
@@ -57,10 +52,10 @@ def _export(model: str, out: Path, code: str) -> None:
 
     found = load(model, code)
     with writing(out), _exporting(model, own=bool(code)):
-        graph = describe(found)
+        graph = found.graph()
         out.parent.mkdir(parents=True, exist_ok=True)
         difference = write(graph, out, {**found.origin, **graph.says})
-    print(f"{out}: compared with torch, its output differs by {difference:.1e} at most")
+    print(f"{out}: verified against PyTorch, largest difference of the output {difference:.1e}")
     for name, what in graph.says.items():
         print(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
     fed = ", ".join(f'"{name}": {name}' for name in graph.inputs)
@@ -89,80 +84,13 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
         ) from error
 
 
-# ---------------------------------------------------------------------------------------------------- what is exported
-
-
-def describe(found: Any) -> "Graph":
-    """The graph of what `multigen.load` gave."""
-    from multigen.image.restoration.upscaler import Upscaler
-    from multigen.tasks.synthesis.sampler import Sampler
-
-    if isinstance(found, Sampler):
-        return _sampler(found)
-    return _upscaler(found) if isinstance(found, Upscaler) else found.graph()
-
-
-def _sampler(found: "Sampler") -> "Graph":
-    import torch
-
-    from multigen.tasks.graph import Graph
-
-    known = found.choices
-
-    def example(n: int, side: int) -> "tuple[Tensor, ...]":
-        z = found.latents(n)
-        return (z, torch.arange(n) % len(known)) if known else (z,)
-
-    network = found.network.cpu().float()
-    with torch.no_grad():
-        shape = network(*example(1, 0)).shape[1:]
-    output = {3: "image", 2: "sound"}.get(len(shape), "")
-    if not output:
-        raise ValueError(f"it gives {tuple(shape)} an item, expected (channels, height, width) or (channels, samples)")
-    says = {"z": f"float32 (batch, {found.latent}), numbers of a standard normal distribution"}
-    if known:
-        what = f"the classes {json.dumps(known)}" if found.classes else f"clusters, whose shares are {[*found.shares]}"
-        says["label"] = f"int64 (batch,), numbers of {what}"
-    spectral = hasattr(network, "deviation")
-    if spectral:
-        output = "spectrogram"
-        says[output] = (
-            f"float32 (batch, {', '.join(map(str, shape))}) in -1..1; exp(3 * deviation * spectrogram + mean) - 1e-6, by "
-            "frequency, are magnitudes of an STFT (windows of 256 samples every 128) without its highest frequency; Griffin-Lim, "
-            f"which stays outside this file, makes sound of them, {getattr(found, 'rate', 0)} samples a second"
-        )
-        says |= {name: json.dumps(getattr(network, name).flatten().tolist()) for name in ("mean", "deviation")}
-    else:
-        rate = f", {found.rate} samples a second" if hasattr(found, "rate") else ""  # pyright: ignore[reportAttributeAccessIssue]
-        says[output] = f"float32 (batch, {', '.join(map(str, shape))}), -1..1{rate}; clip what lies beyond"
-    inputs = {"z": {0: "batch"}} | ({"label": {0: "batch"}} if known else {})
-    return Graph(network, inputs, example, output, ("batch", *shape), says)
-
-
-def _upscaler(found: "Upscaler") -> "Graph":
-    import torch
-
-    from multigen.tasks.graph import Graph
-
-    def example(n: int, side: int) -> "tuple[Tensor, ...]":
-        return (torch.rand(n, 3, side + 8, side + 11, generator=torch.Generator().manual_seed(0)),)
-
-    says = {
-        "image": "float32 (batch, 3, height, width), RGB, 0..1",
-        "large": f"float32 (batch, 3, {found.scale} height, {found.scale} width), RGB, 0..1; clip what lies beyond",
-    }
-    names = {0: "batch", 2: "height", 3: "width"}
-    shape = ("batch", 3, f"{found.scale}*height", f"{found.scale}*width")
-    return Graph(found.network.cpu().float(), {"image": names}, example, "large", shape, says)
-
-
 # ---------------------------------------------------------------------------------------------------- the file
 
 
 def write(graph: "Graph", out: Path, says: Mapping[str, Any]) -> float:
-    """Writes the file with metadata, runs it, and returns the largest difference from torch's output on batches of other sizes.
+    """Writes the file with metadata, runs it, and returns the largest difference from PyTorch's output on batches of other sizes.
 
-    Raises CheckpointError where it is too large. A file that was not compared to the end is removed.
+    Raises CheckpointError where it is too large. A file that was not verified is removed.
     """
     program = _program(graph)
     try:
@@ -170,7 +98,7 @@ def write(graph: "Graph", out: Path, says: Mapping[str, Any]) -> float:
         difference = max(_difference(graph, out, n, side) for n, side in ((1, 1), (3, 9)))
         if not difference <= TOLERANCE:
             raise CheckpointError(
-                f"{out}: its output differs from torch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model "
+                f"{out}: its output differs from PyTorch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model "
                 "with multigen itself"
             )
     except BaseException:
@@ -201,7 +129,7 @@ def _program(graph: "Graph") -> Any:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keeps quiet what torch's exporter says: warnings about its own future, and graphs that it could not make."""
+    """Suppresses what torch's exporter prints: warnings about its own future, and graphs that it could not make."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

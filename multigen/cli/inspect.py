@@ -1,4 +1,4 @@
-"""`multigen inspect DATA`: what a folder of pictures, sounds or texts holds, and how one would train on it."""
+"""`multigen inspect DATA`: what a folder of images, sounds or texts holds, and how to train on it."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+ITEMS = [modality.items for modality in MODALITIES.values()]
 SHOWN = 10  # unreadable files that are listed, without --json
 
 
@@ -24,10 +25,10 @@ def run(args: list[str]) -> None:
     """Inspects data."""
 
     def inspect(data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")], json: bool = False) -> None:
-        """Says what data hold, what is wrong with them, and how one would train on them. Nothing is changed or downloaded.
+        """Describes data: what they hold, what is wrong with them, and how to train on them. Nothing is changed or downloaded.
 
         Args:
-            data: A folder of pictures, sounds or texts, a file, or a name such as digits, drums or fables.
+            data: A folder of images, texts or sounds, a file, or a name such as digits, drums or fables.
             json: Print one JSON object.
         """
         kind, why = _kind(data)
@@ -52,7 +53,7 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
         return kind, {"files": {}}
     try:
         names = ", ".join(d.name for d in DATA)
-        place = locate(data, f"a folder or file of pictures, sounds or texts, or one of the names {names}")
+        place = locate(data, f"a folder or file of {' or '.join(ITEMS)}, or one of the names {names}")
     except NotFound:
         if known is None:
             raise
@@ -63,7 +64,7 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
     others = counts.pop("other", 0)
     if not counts:
         raise DataError(
-            f"{place}: {others} files, neither pictures nor sounds nor .txt files among them; expected some; check the path"
+            f"{place}: {others} files, none of {' or '.join(ITEMS)} among them; expected some; check the path"
         )
     kind = max(MODALITIES, key=lambda kind: counts[kind])  # of equally many the first
     rest = [f"{MODALITIES[name].items} {count:,}" for name, count in counts.items() if name != kind]

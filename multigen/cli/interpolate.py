@@ -1,11 +1,11 @@
-"""`multigen interpolate --model RUN --out walk.gif`: a trained generator's pictures, each turning into the next."""
+"""`multigen interpolate --model RUN --out walk.gif`: a looping animation of latent interpolation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from multigen.cli.loaded import load_as
+from multigen.cli.loaded import load_for
 from multigen.errors import ConfigError
 from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
@@ -33,12 +33,12 @@ def run(args: list[str]) -> None:
         provenance: bool = True,
         code: Code = "",
     ) -> None:
-        """Makes an endless animation of pictures that turn into each other, walking between their latents.
+        """Makes a looping animation of latent interpolation: images that turn into each other.
 
         Args:
             out: The result, a .gif or (extra video) an .mp4 file.
-            n: How many pictures the walk passes; the last turns into the first.
-            frames: Frames from one picture to the next.
+            n: How many images the walk passes; the last turns into the first.
+            frames: Frames from one image to the next.
             seed: The same seed gives the same walk.
             label: A class by name, or a cluster by number; if empty, classes come in turn, clusters as often as in the data.
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
@@ -63,9 +63,9 @@ def _interpolate(
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
 
-    from multigen.image.synthesis.sampler import ImageSampler, to_pictures
+    from multigen.image.synthesis.sampler import to_pictures
 
-    sampler = load_as(ImageSampler, "makes pictures from noise", model, code)
+    sampler = load_for("interpolate", model, code)
     about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
     pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
     with writing(out):
@@ -86,7 +86,7 @@ def _write_mp4(out: Path, pictures: "list[Picture]", about: Provenance) -> None:
         import imageio_ffmpeg
     except ImportError as error:
         raise ConfigError(f"--out {out}: MP4 needs ffmpeg; pip install 'multigen[video]', or write a .gif") from error
-    # The codec wants even sides and stores colour at half the resolution, so pictures are doubled.
+    # The codec wants even sides and stores colour at half the resolution, so images are doubled.
     frames = [p.convert("RGB").resize((2 * p.width, 2 * p.height), 0) for p in pictures]
     given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{frames[0].width}x{frames[0].height}"]
     words = [

@@ -1,21 +1,24 @@
-"""Trained models for the verbs that each use one kind of them."""
+"""Trained models for the verbs, each of which some tasks can do."""
 
-from typing import TypeVar
+from typing import Any
 
 from multigen.catalogue import TASKS
 from multigen.errors import ConfigError
 
-__all__ = ["load_as"]
-
-M = TypeVar("M")
+__all__ = ["load_for"]
 
 
-def load_as(kind: type[M], does: str, model: str, code: str) -> M:
-    """The model of a run; `does` says what one of this kind does. Raises ConfigError for another, and says how that is used."""
+def load_for(verb: str, model: str, code: str) -> Any:
+    """The model of a run, for a verb of the command line. Raises ConfigError for a model of a task that the verb does not do, and
+    says how that one is used."""
     from multigen.tasks.loading import load
 
     ready = load(model, code)
-    if isinstance(ready, kind):
-        return ready
-    task = TASKS[ready.task]
-    raise ConfigError(f"--model {model}: expected a model that {does}, but it {task.does}: {task.shell(model, code)}")
+    task = TASKS.get(ready.task)
+    if task is None:
+        raise ConfigError(f"--model {model}: its task is {ready.task!r}; expected one of {', '.join(TASKS)}")
+    if verb not in (task.verb, *task.more_verbs):
+        raise ConfigError(
+            f"--model {model}: expected a model for `multigen {verb}`, but it {task.does}: {task.shell(model, code)}"
+        )
+    return ready

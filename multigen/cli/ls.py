@@ -28,8 +28,10 @@ def run(args: list[str]) -> None:
 
 
 def _print_json() -> None:
-    parts = {"methods": METHODS.values(), "data": DATA, "benchmarks": benchmarks()}
-    print_json({part: [asdict(entry) for entry in entries] for part, entries in parts.items()})
+    shown = ("name", "modality", "task", "about", "presets")
+    methods = [{name: getattr(method, name) for name in shown} for method in METHODS.values()]
+    data = [{"modality": entry.modality, **asdict(entry)} for entry in DATA]
+    print_json({"methods": methods, "data": data, "benchmarks": [asdict(entry) for entry in benchmarks()]})
 
 
 def _print_lines() -> None:

@@ -1,4 +1,4 @@
-"""`multigen report RUN`: writes a run's report.html anew, also of a run that has not ended."""
+"""`multigen report RUN`: writes a run's report.html again, also of a run that has not ended."""
 
 from pathlib import Path
 from typing import Annotated

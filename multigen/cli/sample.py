@@ -1,18 +1,18 @@
-"""`multigen sample --model RUN -n 64`: makes pictures or sounds with a trained generator."""
+"""`multigen sample --model RUN -n 64`: generates images or sounds with a trained model."""
 
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from multigen.cli.loaded import load_as
+from multigen.cli.loaded import load_for
 from multigen.runs.options import Code, Model, cli
 
 __all__ = ["run"]
 
 
 def run(args: list[str]) -> None:
-    """Makes samples."""
+    """Generates samples."""
 
     def sample(
         model: Model,
@@ -24,7 +24,7 @@ def run(args: list[str]) -> None:
         provenance: bool = True,
         code: Code = "",
     ) -> None:
-        """Makes pictures or sounds with a trained generator: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
+        """Generates images or sounds with a trained model: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
         hundred; of sounds .wav files likewise.
 
         Args:
@@ -35,9 +35,7 @@ def run(args: list[str]) -> None:
             out: Folder of the results.
             provenance: Write model, seed and class into the files.
         """
-        from multigen.tasks.synthesis.sampler import Sampler
-
-        sampler = load_as(Sampler, "makes pictures or sounds from noise", model, code)
+        sampler = load_for("sample", model, code)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
         print(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about))
 

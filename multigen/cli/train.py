@@ -14,7 +14,7 @@ def run(args: list[str]) -> None:
         print(
             "usage: multigen train METHOD [PRESET] [options]    (multigen train METHOD --help lists a method's options)\n"
         )
-        print("Trains a method and says how good it became; the same as python -m multigen.recipes.METHOD.\n")
+        print("Trains and evaluates a method; the same as python -m multigen.recipes.METHOD.\n")
         for method in METHODS.values():
             print(f"  {method.name:<8} {method.about}; presets {', '.join(method.presets)}")
         return

@@ -1,4 +1,4 @@
-"""`multigen upscale IN... --model RUN --out DIR`: enlarges picture files and whole folders with a trained model."""
+"""`multigen upscale IN... --model RUN --out DIR`: enlarges image files and whole folders with a trained model."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from multigen.cli.loaded import load_as
+from multigen.cli.loaded import load_for
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
@@ -15,7 +15,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> None:
-    """Upscales pictures."""
+    """Upscales images."""
 
     def upscale(
         inputs: Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="IN")],
@@ -26,13 +26,13 @@ def run(args: list[str]) -> None:
         provenance: bool = True,
         code: Code = "",
     ) -> None:
-        """Enlarges pictures with a trained model; transparency is kept, folders keep their structure, results are PNG.
+        """Enlarges images with a trained model; transparency is kept, folders keep their structure, results are PNG.
 
         Args:
-            inputs: Picture files, or folders of them.
+            inputs: Image files, or folders of them.
             out: Folder of the results.
-            tile: Side of the tiles that pictures are taken through the network in, pixels; smaller needs less memory.
-            skip_bad: Go on without files that cannot be read, and say how many.
+            tile: Side of the tiles that images pass the network in, pixels; smaller needs less memory.
+            skip_bad: Skip files that cannot be read, and say how many.
             provenance: Write the model and the name of the source into the files.
         """
         _upscale(inputs, model, out, tile, skip_bad, provenance, code)
@@ -46,10 +46,9 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
     import rich.progress
 
     from multigen.image.files import read_image_with_alpha, to_picture
-    from multigen.image.restoration.upscaler import Upscaler
     from multigen.storage.provenance import png
 
-    upscaler = load_as(Upscaler, "enlarges pictures", model, code)
+    upscaler = load_for("upscale", model, code)
     if tile < 1:
         raise ConfigError(f"--tile {tile}: expected 1 pixel or more, 256 is usual")
     upscaler.tile = tile
@@ -67,17 +66,17 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
             target.parent.mkdir(parents=True, exist_ok=True)
             to_picture(*upscaler.with_alpha(rgb, alpha)).save(target, **png(about))
     print(
-        f"{len(jobs) - len(skipped)} pictures x{upscaler.scale} in {out}"
+        f"{len(jobs) - len(skipped)} images x{upscaler.scale} in {out}"
         + (f", {len(skipped)} skipped" if skipped else "")
     )
 
 
 def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
-    """Source -> target. Raises DataError where two pictures would be written to one file."""
+    """Source -> target. Raises DataError where two images would be written to one file."""
     from multigen.image.files import find_images
 
     if not inputs:
-        raise DataError("no picture to upscale: give files or folders")
+        raise DataError("no image to upscale: give files or folders")
     targets: dict[Path, Path] = {}
     for place in inputs:
         for source in find_images(place) if place.is_dir() else [place]:

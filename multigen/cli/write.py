@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from multigen.cli.loaded import load_as
+from multigen.cli.loaded import load_for
 from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
 
@@ -39,9 +39,7 @@ def run(args: list[str]) -> None:
             length: Tokens of a text at most, the prompt's included; 0: as in training.
             out: A text file to write them to, instead of the terminal.
         """
-        from multigen.text.synthesis.writer import Writer
-
-        writer = load_as(Writer, "writes texts", model, code)
+        writer = load_for("write", model, code)
         texts = writer.generate(prompt, n, seed, temperature, top_k, top_p, length)
         page = "\n\n".join(texts)
         if out is None:

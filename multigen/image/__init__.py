@@ -1,13 +1,37 @@
-"""Images: a method a file; data, degradations, metrics and perceptual networks that they share."""
+"""Images: methods, and the files, datasets, degradations, metrics and perceptual networks that they share."""
 
-from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
-from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
-from multigen.image.synthesis.gan import GANConfig, GANTrainer
-from multigen.image.synthesis.r3gan import R3GANConfig, R3GANTrainer
-from multigen.image.synthesis.sngan import SNGANConfig, SNGANTrainer
-from multigen.image.synthesis.wgan import WGANConfig, WGANTrainer
+from typing import TYPE_CHECKING, Any
+
+from multigen.catalogue import lazy
+
+# catalogue: methods
+if TYPE_CHECKING:
+    from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
+    from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
+    from multigen.image.synthesis.gan import GANConfig, GANTrainer
+    from multigen.image.synthesis.lsgan import LSGANConfig, LSGANTrainer
+    from multigen.image.synthesis.r3gan import R3GANConfig, R3GANTrainer
+    from multigen.image.synthesis.sngan import SNGANConfig, SNGANTrainer
+    from multigen.image.synthesis.wgan import WGANConfig, WGANTrainer
 
 __all__ = [
-    "DCGANConfig", "DCGANTrainer", "GANConfig", "GANTrainer", "R3GANConfig", "R3GANTrainer", "SNGANConfig", "SNGANTrainer",
-    "SRGANConfig", "SRGANTrainer", "WGANConfig", "WGANTrainer",
-]  # fmt: skip
+    "DCGANConfig",
+    "DCGANTrainer",
+    "GANConfig",
+    "GANTrainer",
+    "LSGANConfig",
+    "LSGANTrainer",
+    "R3GANConfig",
+    "R3GANTrainer",
+    "SNGANConfig",
+    "SNGANTrainer",
+    "SRGANConfig",
+    "SRGANTrainer",
+    "WGANConfig",
+    "WGANTrainer",
+]
+# end
+
+
+def __getattr__(name: str) -> Any:
+    return lazy(__name__, name)

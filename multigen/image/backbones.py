@@ -1,4 +1,4 @@
-"""Networks trained on ImageNet, whose features others use."""
+"""Backbones: networks trained on ImageNet, whose features are compared."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ __all__ = ["EfficientNetLite0", "efficientnet_lite0"]
 
 
 class EfficientNetLite0(nn.Module):
-    """Early and middle stages of EfficientNet-lite0: picture (B, 3, H, W), RGB in 0..1 -> list of feature maps.
+    """Early and middle stages of EfficientNet-lite0: image (B, 3, H, W), RGB in 0..1 -> list of feature maps.
 
     (B, 16, H/2, W/2), (B, 24, H/4, W/4), (B, 40, H/8, W/8), sides rounded up: blocks 1, 3 and 5, which are linear.
     As a loss for super-resolution the stem before them and the stages after them brought no measured gain.
@@ -20,7 +20,7 @@ class EfficientNetLite0(nn.Module):
         net: Any = efficientnet_lite0()
         blocks = list(net._blocks)
         self.normalise = Normalise(*LITE0_INPUT)
-        # Called without a rate of their own, the package's blocks never drop a path: train() changes nothing here.
+        # Without a rate of their own the package's blocks never drop a path: train() changes nothing here.
         self.stages = nn.ModuleList(
             [
                 nn.Sequential(net._conv_stem, nn.ReLU6(), blocks[0]),  # (B, 16, H/2, W/2)
@@ -40,7 +40,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def efficientnet_lite0() -> nn.Module:
-    """The whole pretrained classifier, frozen: normalised picture (B, 3, H, W) -> ImageNet logits (B, 1000).
+    """The whole pretrained classifier, frozen: normalised image (B, 3, H, W) -> ImageNet logits (B, 1000).
 
     Its batch norms are folded into the convolutions, which halves the time and leaves no statistics to be moved.
     Input: (255 x - 127) / 128 for RGB x in 0..1, as EfficientNet-lite was trained; any height and width.
@@ -49,7 +49,7 @@ def efficientnet_lite0() -> nn.Module:
     from efficientnet_lite_pytorch import EfficientNet
 
     with torch.device("meta"):
-        net = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: padding follows the picture's size
+        net = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: padding follows the image's size
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     net.load_state_dict(state, assign=True)
     net.eval().requires_grad_(False)

@@ -1,23 +1,27 @@
-"""Making low-resolution pictures: bicubic resizing as MATLAB's `imresize` does it.
+"""Degradations that are restored: bicubic reduction as MATLAB's `imresize` does it.
 
-Super-resolution is measured on pictures shrunk by that function, and other bicubic filters (most of all those without
+Super-resolution is measured on images reduced by that function, and other bicubic filters (most of all those without
 antialiasing) shift the figures by whole decibels. The kernel is Keys 1981, "Cubic convolution interpolation for digital
 image processing", with a = -1/2.
 """
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["imresize"]
+__all__ = ["Degrade", "imresize", "reduced"]
+
+Degrade = Callable[[Tensor, str], Tensor]
+"""(whole image, uint8 (3, H, W); its name) -> what is restored from it, uint8 (C, H / scale, W / scale). The same each time."""
 
 
 def imresize(image: Tensor, scale: float | tuple[int, int]) -> Tensor:
-    """Bicubic resizing: kernel widened by 1/scale when shrinking, pictures mirrored at their borders.
+    """Bicubic resizing: kernel widened by 1/scale when shrinking, images mirrored at their borders.
 
     Args:
         image: (..., H, W), float32 or float64 of any range, or uint8. Floats are differentiable and may overshoot their
@@ -31,12 +35,12 @@ def imresize(image: Tensor, scale: float | tuple[int, int]) -> Tensor:
 
     Raises:
         ConfigError: the scale is not above 0.
-        DataError: the picture is of another type, or empty.
+        DataError: the image is of another type, or empty.
     """
     if image.dtype not in (torch.float32, torch.float64, torch.uint8):
         raise DataError(f"imresize: float32, float64 or uint8 expected, got {image.dtype}; convert with .float() first")
     if image.ndim < 2 or 0 in image.shape[-2:]:
-        raise DataError(f"imresize: a picture (..., H, W) of at least one pixel expected, got {tuple(image.shape)}")
+        raise DataError(f"imresize: an image (..., H, W) of at least one pixel expected, got {tuple(image.shape)}")
     sides = image.shape[-2:]
     if not min(scale if isinstance(scale, tuple) else (scale,)) > 0:
         raise ConfigError(f"imresize: scale {scale} given, expected a factor or a (height, width) above 0")
@@ -55,6 +59,11 @@ def imresize(image: Tensor, scale: float | tuple[int, int]) -> Tensor:
             # The small addend lets an exact half round up whatever the order of summation made of it.
             x = (x + (0.5 + 1e-9)).floor_().clamp_(0, 255)
     return x.to(image.dtype)
+
+
+def reduced(image: Tensor, scale: int) -> Tensor:
+    """Bicubic reduction (..., H / scale, W / scale) of an image (..., H, W), H and W multiples of the scale, by `imresize`."""
+    return imresize(image, (image.shape[-2] // scale, image.shape[-1] // scale))
 
 
 @functools.lru_cache(maxsize=16)

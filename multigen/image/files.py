@@ -1,12 +1,15 @@
-"""Pictures: reading any kind of file, finding them, the embedded photographs, and crops for super-resolution.
+"""Image files: reading any kind of them, finding them, the embedded photographs.
 
-Reading treats what folders of photographs really hold: grey, palette, transparent, 16-bit, CMYK and camera-turned
-pictures become 8-bit RGB; what cannot be decoded is named with its path, or left out and counted (`skip_bad`).
+Reading takes what folders of photographs really hold: grey, palette, transparent, 16-bit, CMYK and camera-turned images become
+8-bit RGB; what cannot be decoded is named with its path, or left out and counted (`skip_bad`).
 """
 
 import contextlib
+import hashlib
+import os
 import warnings
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMBEDDED",
+    "EMBEDDED_NAMES",
     "SUFFIXES",
     "Photo",
     "Photos",
     "embedded_photos",
     "find_images",
+    "fingerprint",
     "from_picture",
     "is_grey",
     "open_photos",
@@ -40,7 +45,7 @@ __all__ = [
 ]
 
 SUFFIXES = MODALITIES["image"].suffixes
-"""What `find_images` takes for a picture, in upper or lower case."""
+"""What `find_images` takes for an image, in upper or lower case."""
 
 EMBEDDED = {
     "train": (
@@ -53,17 +58,20 @@ EMBEDDED = {
     "held_out": ("skimage/data/chelsea.png", "sklearn/datasets/images/china.jpg"),
 }
 """Split -> photographs that packages needed anyway bring with them: no download."""
+EMBEDDED_NAMES = {"embedded": "train", "embedded-held-out": "held_out"}
+"""Data argument -> split of `EMBEDDED`."""
 
-# EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the picture upright.
+# EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the image upright.
 TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
-LONGEST = 12_288  # pixels: with longer sides the matrices that reduce a picture take gigabytes
+LONGEST = 12_288  # pixels: with longer sides the matrices that reduce an image take gigabytes
+END = 1 << 16  # bytes at each end of a file that its fingerprint covers
 
 
 # ---------------------------------------------------------------------------------------------------- reading
 
 
 def read_image(path: str | Path) -> Tensor:
-    """A picture file as uint8 RGB (3, H, W); transparent ones lie on white. Errors as for `read_image_with_alpha`."""
+    """An image file as uint8 RGB (3, H, W); transparent ones are laid on white. Errors as for `read_image_with_alpha`."""
     rgb, alpha = read_image_with_alpha(path)
     if alpha is None:
         return rgb
@@ -72,13 +80,13 @@ def read_image(path: str | Path) -> Tensor:
 
 
 def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
-    """A picture file as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none.
+    """An image file as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none.
 
     Grey becomes RGB; 16-bit grey is divided by 257; the orientation a camera noted is applied; of an animation the
     first frame is read. Colour profiles are not applied.
 
     Raises:
-        DataError: no such file, or not a picture, damaged, of 32 bits a channel, or of more pixels than Pillow allows
+        DataError: no such file, or not an image, damaged, of 32 bits a channel, or of more pixels than Pillow allows
             (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million).
     """
     from PIL import Image
@@ -90,7 +98,7 @@ def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
 
 
 def from_picture(picture: "Picture") -> tuple[Tensor, Tensor | None]:
-    """A PIL picture of any mode as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none."""
+    """A PIL image of any mode as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none."""
     from PIL import Image
 
     if picture.mode.startswith(("I", "F")):
@@ -102,7 +110,7 @@ def from_picture(picture: "Picture") -> tuple[Tensor, Tensor | None]:
 
 
 def to_picture(rgb: Tensor, alpha: Tensor | None = None) -> "Picture":
-    """uint8 (3, H, W), and opacity (1, H, W) if any, as a PIL picture of mode RGB or RGBA."""
+    """uint8 (3, H, W), and opacity (1, H, W) if any, as a PIL image of mode RGB or RGBA."""
     from PIL import Image
 
     planes = rgb if alpha is None else torch.cat([rgb, alpha])  # (3 or 4, H, W)
@@ -119,7 +127,7 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
 def _size(path: Path) -> tuple[int, int]:
     """Height and width as `read_image` will give them, from the header alone.
 
-    (A PNG that notes its orientation behind the pixels passes for upright here; its sides are then swapped.)
+    (A PNG that notes its orientation behind the pixels counts as upright here; its sides are then swapped.)
     """
     with open_picture(path) as file:
         return (file.width, file.height) if _orientation(file) >= 5 else (file.height, file.width)
@@ -132,14 +140,14 @@ def _orientation(file: "Picture") -> int:
     if file.format == "TIFF":
         return 1
     try:
-        number = Image.Image.getexif(file).get(ExifTags.Base.Orientation, 1)  # PNG's own getexif decodes the picture
-    except Exception:  # damaged metadata raises as many kinds of errors as damaged pictures, but does no harm
+        number = Image.Image.getexif(file).get(ExifTags.Base.Orientation, 1)  # PNG's own getexif decodes the pixels
+    except Exception:  # damaged metadata raise as many kinds of errors as damaged pixels, but do no harm
         return 1
     return number if number in range(1, 9) else 1
 
 
 def is_grey(path: str | Path) -> bool:
-    """Whether a picture file has one channel besides opacity (modes L, LA, I;16, ...), by its header. Raises DataError."""
+    """Whether an image file has one channel besides opacity (modes L, LA, I;16, ...), by its header. Raises DataError."""
     from PIL import Image
 
     with open_picture(path) as file:
@@ -148,23 +156,22 @@ def is_grey(path: str | Path) -> bool:
 
 @contextlib.contextmanager
 def open_picture(path: str | Path) -> Iterator["Picture"]:
-    """An opened picture file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
+    """An opened image file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large pictures below the limit
+            warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large images below the limit
             with Image.open(path) as file:
                 yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the path") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {error}; shrink the picture, or go on without it: --skip-bad") from error
+        raise DataError(f"{path}: {error}; shrink the image, or skip it: --skip-bad") from error
     except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
         reason = str(error).replace(str(path), "file")
         raise DataError(
-            f"{path}: expected a picture, but it cannot be decoded ({reason}); mend or remove it, or go on without it: "
-            "--skip-bad"
+            f"{path}: expected an image, but it cannot be decoded ({reason}); fix or remove it, or skip it: --skip-bad"
         ) from error
 
 
@@ -173,7 +180,7 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture file. `name` is short and stays the same when the folder is moved; the size is in pixels."""
+    """An image file. `name` is short and stays the same when the folder is moved; the size is in pixels."""
 
     name: str
     path: Path
@@ -190,28 +197,28 @@ class Photos(list[Photo]):
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """Picture files (`SUFFIXES`) in a folder and the folders in it, sorted; hidden files and folders are passed over.
+    """Image files (`SUFFIXES`) in a folder and the folders in it, sorted; hidden files and folders are ignored.
 
     Raises:
-        DataError: no such folder, or no picture in it.
+        DataError: no such folder, or no image in it.
     """
-    return find_files(folder, SUFFIXES, "pictures")
+    return find_files(folder, SUFFIXES, "images")
 
 
 def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
     """The photographs meant by a data argument. Only their headers are read.
 
     Args:
-        data: "embedded" or "embedded-held-out" (see `EMBEDDED`), a folder, or a picture file. A relative path that does
-            not exist here is sought in the folder named by the environment variable MULTIGEN_DATA.
+        data: "embedded" or "embedded-held-out" (see `EMBEDDED`), a folder, or an image file. A relative path that does
+            not exist here is looked for in the folder named by the environment variable MULTIGEN_DATA.
         skip_bad: leave out files whose header cannot be read, and list them in `.skipped`.
 
     Raises:
-        DataError: nothing there, no picture, or (without skip_bad) one that is no picture.
+        DataError: nothing there, no image, or (without skip_bad) a file that is none.
     """
-    if data in ("embedded", "embedded-held-out"):
-        return Photos(embedded_photos("train" if data == "embedded" else "held_out"))
-    place = locate(data, "a folder of pictures, a picture, or one of the names embedded and embedded-held-out")
+    if data in EMBEDDED_NAMES:
+        return Photos(embedded_photos(EMBEDDED_NAMES[data]))
+    place = locate(data, f"a folder of images, an image, or one of the names {' and '.join(EMBEDDED_NAMES)}")
     paths = find_images(place) if place.is_dir() else [place]
     photos = Photos()
     for path in paths:
@@ -220,8 +227,7 @@ def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
             photo = Photo(name, path, *_size(path))
             if (side := max(photo.height, photo.width)) > LONGEST:
                 raise DataError(
-                    f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or go on without it: "
-                    "--skip-bad"
+                    f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or skip it: --skip-bad"
                 )
             photos.append(photo)
         except DataError as error:
@@ -229,7 +235,7 @@ def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
                 raise
             photos.skipped.append((path, str(error)))
     if not photos:
-        raise DataError(f"{place}: none of {len(paths)} pictures can be read; {photos.skipped[0][1]}")
+        raise DataError(f"{place}: none of {len(paths)} images can be read; {photos.skipped[0][1]}")
     return photos
 
 
@@ -246,6 +252,32 @@ def embedded_photos(split: str = "train") -> list[Photo]:
     for entry in EMBEDDED[split]:
         path = in_package(*entry.split("/", 1))
         if path is None:
-            raise DataError(f"the embedded photograph {entry} is missing: install scikit-image and scikit-learn anew")
+            raise DataError(f"the embedded photograph {entry} is missing: install scikit-image and scikit-learn again")
         photos.append(Photo(path.stem, path, *_size(path)))
     return photos
+
+
+def fingerprint(photos: Sequence[Photo], contents: bool = True) -> str:
+    """Hash of photographs, whatever their order: of their names, and unless `contents` is False of their sizes in bytes and of
+    the CRC-32 of the first and the last 64 KiB of each, so that a large folder takes seconds.
+
+    Raises DataError for a file that is not there any more.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for photo in sorted(photos, key=lambda photo: photo.name):
+        parts = (photo.name, *_ends(photo.path)) if contents else (photo.name,)
+        digest.update(repr(parts).encode())
+    return digest.hexdigest()
+
+
+def _ends(path: Path) -> tuple[int, int]:
+    """Size of a file, bytes, and the CRC-32 of its first and last `END` bytes."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            crc = zlib.crc32(file.read(END))
+            file.seek(max(0, size - END))
+            return size, zlib.crc32(file.read(END), crc)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from error

@@ -1,4 +1,4 @@
-"""Perceptual distances: how far two pictures lie apart in the features of a frozen, pretrained network.
+"""Perceptual distances: how far two images are apart in the features of a frozen, pretrained network.
 
 Three distances, each named after its extractor:
 - `vgg22`, `vgg54`: VGG19 at conv2_2 and conv5_4, the content losses of SRGAN (Ledig et al. 2017, arXiv:1609.04802,
@@ -30,7 +30,7 @@ DEFINITIONS = {
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # (convolutions, channels) of each block
 VGG19_DEPTHS = {"vgg22": 9, "vgg54": 36}  # layers up to and with the ReLU of that convolution
 
-# A picture x in 0..1 enters a network as (x - mean) / std; Oxford's VGG takes 0..255 minus the mean colour.
+# An image x in 0..1 enters a network as (x - mean) / std; Oxford's VGG takes 0..255 minus the mean colour.
 VGG19_INPUTS = {
     "oxford": ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255)),
     "torchvision": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -42,7 +42,7 @@ UNIT_LENGTH_EPS = 1e-2
 
 
 class VGG19(nn.Module):
-    """VGG19 up to the layer of a content loss: picture (B, 3, H, W), RGB in 0..1 -> list of one feature map.
+    """VGG19 up to the layer of a content loss: image (B, 3, H, W), RGB in 0..1 -> list of one feature map.
 
     `vgg22` gives (B, 128, H/2, W/2), `vgg54` gives (B, 512, H/16, W/16), both after the ReLU, unscaled.
 
@@ -106,7 +106,7 @@ def _read_vgg19(path: Path) -> tuple[dict[str, Tensor], str]:
             state = {key: file.get_tensor(key) for key in keys}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"perceptual weights {path} cannot be read as safetensors ({error}): check the path, or copy the file anew"
+            f"perceptual weights {path} cannot be read as safetensors ({error}): check the path, or copy the file again"
         ) from error
     if convention not in VGG19_INPUTS:
         raise CheckpointError(
@@ -124,15 +124,15 @@ def _download_vgg19() -> dict[str, Tensor]:
         return dict(VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True, weights_only=True))
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
-            f"torchvision's VGG19 weights cannot be had ({error}): connect to a network, give a safetensors file with "
+            f"torchvision's VGG19 weights are not available ({error}): connect to a network, give a safetensors file with "
             "--perceptual-weights FILE, or take the distance efficientnet_lite0, which needs no download"
         ) from error
 
 
 class PerceptualDistance(nn.Module):
-    """Mean squared difference of scaled features of a frozen extractor, differentiable in the first picture.
+    """Mean squared difference of scaled features of a frozen extractor, differentiable in the first image.
 
-    fake, real (B, 3, H, W), RGB in 0..1 -> (B,), at least 0 and 0 for equal pictures; no gradient reaches `real`.
+    fake, real (B, 3, H, W), RGB in 0..1 -> (B,), at least 0 and 0 for equal images; no gradient reaches `real`.
     Taps count equally. Its value is computed in float32 or better, also where autocast runs the extractor in bfloat16.
     Use `open_perceptual` to make one by name; DEFINITIONS says what each name stands for.
     """
@@ -154,7 +154,7 @@ class PerceptualDistance(nn.Module):
         return self.between(self.features(fake), targets)
 
     def between(self, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-        """(B,) from what `features` gave: the features of a picture that many are compared with are needed once."""
+        """(B,) from what `features` gave: the features of an image that many are compared with are needed once."""
         distances = [(x - y).square().mean((1, 2, 3)) for x, y in zip(fake, real, strict=True)]
         return torch.stack(distances).mean(0)  # (taps, B) -> (B,)
 

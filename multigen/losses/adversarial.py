@@ -26,6 +26,7 @@ __all__ = [
     "global_means",
     "hinge",
     "least_squares",
+    "least_squares_to",
     "minimax",
     "non_saturating",
     "relativistic_average",
@@ -88,14 +89,6 @@ def _non_saturating_generator(fake: Tensor, real: Tensor | None = None) -> Tenso
     return softplus(-at_least_float32(fake)).mean()
 
 
-def _least_squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    return ((at_least_float32(real) - 1).square().mean() + at_least_float32(fake).square().mean()) / 2
-
-
-def _least_squares_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
-    return (at_least_float32(fake) - 1).square().mean() / 2
-
-
 def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     return relu(1 - at_least_float32(real)).mean() + relu(1 + at_least_float32(fake)).mean()
 
@@ -140,12 +133,26 @@ D minimises -E[log D(x)] - E[log(1 - D(G(z)))]; G minimises E[log(1 - D(G(z)))],
 non_saturating = AdversarialLoss("non_saturating", _cross_entropy, _non_saturating_generator)
 """D as in `minimax`; G minimises -E[log D(G(z))]. Goodfellow et al. 2014, arXiv:1406.2661, end of section 3."""
 
-least_squares = AdversarialLoss("least_squares", _least_squares_discriminator, _least_squares_generator)
-"""LSGAN, Mao et al. 2017, arXiv:1611.04076, eq. 2 with targets a = 0 for fake and b = c = 1 for real.
 
-D minimises 1/2 E[(D(x) - 1)^2] + 1/2 E[D(G(z))^2], G minimises 1/2 E[(D(G(z)) - 1)^2]: the paper's factor 1/2 is in
-both, and many implementations leave it out.
-"""
+def least_squares_to(a: float, b: float, c: float) -> AdversarialLoss:
+    """LSGAN, Mao et al. 2017, arXiv:1611.04076, eq. 2: D is to answer `a` to fakes and `b` to reals, G wants `c` for its fakes.
+
+    D minimises 1/2 E[(D(x) - b)^2] + 1/2 E[(D(G(z)) - a)^2], G minimises 1/2 E[(D(G(z)) - c)^2]: the paper's factor 1/2 is in
+    both, and many implementations leave it out. With b - c = 1 and b - a = 2, such as -1, 1, 0 (eq. 8), G minimises a Pearson
+    chi-square divergence.
+    """
+
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        return ((at_least_float32(real) - b).square().mean() + (at_least_float32(fake) - a).square().mean()) / 2
+
+    def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+        return (at_least_float32(fake) - c).square().mean() / 2
+
+    return AdversarialLoss("least_squares", discriminator, generator)
+
+
+least_squares = least_squares_to(0.0, 1.0, 1.0)
+"""LSGAN with the targets of eq. 9: a = 0 for fakes, b = c = 1 for reals."""
 
 hinge = AdversarialLoss("hinge", _hinge_discriminator, _minus_mean)
 """Geometric GAN, Lim & Ye 2017, arXiv:1705.02894; as in spectral normalisation, Miyato et al. 2018, arXiv:1802.05957.

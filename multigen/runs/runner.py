@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_toml, to_table
@@ -46,9 +46,7 @@ def parse(
     overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
     The usage text names `command`.
     """
-    import tyro
-
-    from multigen.runs.options import cli
+    from multigen.runs.flags import read_flags
 
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
@@ -65,23 +63,7 @@ def parse(
             raise ConfigError(f"{file} is a configuration of {table['recipe']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
         run = from_table(run, table.get("run", {}), file)
-    flags = dataclasses.make_dataclass(
-        "Flags",
-        [
-            ("method", Annotated[type(config), tyro.conf.arg(name="")], dataclasses.field(default=config)),
-            ("run", Annotated[Run, tyro.conf.arg(name="")], dataclasses.field(default=run)),
-            ("seeds", Annotated[int, tyro.conf.arg(help="Train with this many seeds, report mean and deviation.")], 1),
-            ("config", Annotated[str, tyro.conf.arg(help="A configuration file (TOML), overridden by flags.")], ""),
-        ],
-    )
-    parsed = cli(
-        flags,
-        command,
-        args,
-        prog=f"{command} [{'|'.join(presets)}]",
-        description=f"Presets: {', '.join(presets)}. Without one: default where --data is given, else laptop.",
-    )
-    return parsed.method, parsed.run, parsed.seeds
+    return read_flags(config, run, command, args, list(presets))
 
 
 def _value(args: Sequence[str], flag: str) -> str:

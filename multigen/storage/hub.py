@@ -1,7 +1,7 @@
 """Models of the Hugging Face hub: `hf:owner/name` or `hf:owner/name@revision` as a model folder in the hub's cache.
 
-Of a repository only what a model folder holds is fetched, whatever else lies there: no pickles, no code, nothing in folders.
-Where there is no network, the cache serves.
+Only files of the kinds that a model folder holds are fetched: no pickles, no code, nothing in folders. Without a network the
+cache is used.
 """
 
 import json
@@ -14,8 +14,8 @@ from multigen.errors import CheckpointError, ConfigError
 __all__ = ["PREFIX", "fetch"]
 
 PREFIX = "hf:"
-HELD = ["config.json", "*.safetensors", "README.md", "tokenizer.json", "transformer.json"]
-"""What `multigen.storage.model_folder.write_model` writes, with the text files of all methods."""
+PATTERNS = ["*.json", "*.safetensors", "README.md"]
+"""Of the files of a model folder (`multigen.storage.model_folder.write_model`)."""
 FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?")
 
 
@@ -39,9 +39,9 @@ def fetch(name: str) -> Path:
             snapshot_download(repo, revision=form["revision"], allow_patterns="config.json", ignore_patterns="*/*")
         )
         _check(folder, name)
-        # From here on by the commit, lest two versions be mixed.
+        # From here on by the commit, so that two versions are not mixed.
         try:
-            asked = {"revision": folder.name, "allow_patterns": HELD, "ignore_patterns": "*/*"}
+            asked = {"revision": folder.name, "allow_patterns": PATTERNS, "ignore_patterns": "*/*"}
             files = [f for f in snapshot_download(repo, dry_run=True, **asked) if f.will_download]
             if files:
                 say(f"{name}: downloading {len(files)} files, {sum(f.file_size or 0 for f in files) / 1e6:,.1f} MB")
@@ -71,7 +71,7 @@ def _reason(error: Exception) -> str:
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
-        return "its owner lets in only whom he has accepted; ask on its page, then log in: hf auth login"
+        return "it is gated; request access on its page, then run: hf auth login"
     if isinstance(error, errors.RepositoryNotFoundError):
         return "there is no such repository, or it is private; check the name, or log in: hf auth login"
     if isinstance(error, errors.RevisionNotFoundError):

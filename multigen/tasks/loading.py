@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,11 @@ from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError, ConfigError, MultigenError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.provenance import Provenance, origin
+from multigen.tasks.graph import Graph
 from multigen.version import __version__
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = ["Model", "import_code", "load", "load_network", "trainer_in"]
 
@@ -29,12 +33,23 @@ N = TypeVar("N", bound=nn.Module)
 
 
 class Model(Protocol):
-    """A ready object: what a trained model is handed out as."""
+    """A ready object: what a trained model is handed out as. What else it can do is its task's."""
 
-    task: str
-    """A name of `multigen.catalogue.TASKS`."""
+    @property
+    def task(self) -> str:
+        """A name of `multigen.catalogue.TASKS`."""
+        ...
+
     origin: Provenance
-    """What files that it makes say of it."""
+    """Metadata of all files that it makes; `load` sets it."""
+
+    def sheet(self, n: int, seed: int = 0) -> "Picture | list[str]":
+        """n results to look at: side by side in one image, or as texts. The same seed gives the same."""
+        ...
+
+    def graph(self) -> Graph:
+        """Its network, for `multigen export`."""
+        ...
 
 
 def load(run: str, code: str = "") -> Any:
@@ -66,12 +81,17 @@ def load(run: str, code: str = "") -> Any:
 
 
 def trainer_in(module: ModuleType, called: str = "") -> Any:
-    """The trainer of a method's module: the class that is defined there. Raises ConfigError where there is none."""
-    own = [v for v in vars(module).values() if isinstance(v, type) and v.__module__ == module.__name__]
-    trainers = [v for v in own if issubclass(v, Trainer) and "name" in vars(v)]
-    if not trainers:
+    """The trainer of a method's module: the class that is defined there, or imported from another file of the user's.
+
+    Raises ConfigError where there is none.
+    """
+    kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Trainer) and "name" in vars(v)]
+    kinds = [v for v in kinds if v.__module__ == module.__name__ or not v.__module__.startswith("multigen.")]
+    if not kinds:
+        if module.__file__:
+            _check_version(Path(module.__file__), called, "it has no trainer")
         raise ConfigError(f"{called or module.__name__} has no trainer; give the file that trained the model")
-    return trainers[-1]
+    return kinds[-1]
 
 
 def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:

@@ -1,6 +1,22 @@
-"""Texts: one file per method; data, tokenizers and metrics that they share."""
+"""Texts: methods, and the files, datasets, tokenizers, decoding and metrics that they share."""
 
-from multigen.text.synthesis.scratchgan import ScratchGANConfig, ScratchGANTrainer
-from multigen.text.synthesis.seqgan import SeqGANConfig, SeqGANTrainer
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ScratchGANConfig", "ScratchGANTrainer", "SeqGANConfig", "SeqGANTrainer"]
+from multigen.catalogue import lazy
+
+# catalogue: methods
+if TYPE_CHECKING:
+    from multigen.text.synthesis.scratchgan import ScratchGANConfig, ScratchGANTrainer
+    from multigen.text.synthesis.seqgan import SeqGANConfig, SeqGANTrainer
+
+__all__ = [
+    "ScratchGANConfig",
+    "ScratchGANTrainer",
+    "SeqGANConfig",
+    "SeqGANTrainer",
+]
+# end
+
+
+def __getattr__(name: str) -> Any:
+    return lazy(__name__, name)

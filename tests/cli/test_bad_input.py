@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from multigen.cli import VERBS
 from multigen.image.files import open_photos
-from multigen.image.restoration.crops import hold_out
+from multigen.tasks.restoration.base import hold_out
 from tests.engine.toys import assert_same, checkpoints, saved_files
 from tests.tiny import WORDS, multigen, photos, pixels, python, recipe, trained
 
@@ -213,7 +213,7 @@ class Case:
 
 CASES = {
     "empty folder": Case(empty_folder, "{}/bad", "expected files ending in"),
-    "missing folder": Case(missing_folder, "{}/bad/gone", "expected a folder of pictures"),
+    "missing folder": Case(missing_folder, "{}/bad/gone", "expected a folder of images"),
     "missing folder upscaled": Case(upscale_of("gone"), "{}/bad/gone", "check the path"),
     "cut short": Case(file_of(None, "x.png"), "{}/bad/x.png", "--skip-bad"),
     "only a signature": Case(file_of(b"\x89PNG\r\n\x1a\n", "x.png"), "{}/bad/x.png", "--skip-bad"),
@@ -241,7 +241,7 @@ CASES = {
     "resumed where no run is": Case(no_run, "{}/bad", "give a run's folder"),
     "seeds resumed": Case(lambda p, _: ["--resume", p / "run", "--seeds", "2"], "--resume", "one by one"),
     "pickled VGG19": Case(pickled_vgg("vgg.pth"), "{}/bad/vgg.pth", "expected a .safetensors file"),
-    "pickled VGG19, renamed": Case(pickled_vgg("vgg.safetensors"), "{}/bad/vgg.safetensors", "copy the file anew"),
+    "pickled VGG19, renamed": Case(pickled_vgg("vgg.safetensors"), "{}/bad/vgg.safetensors", "copy the file again"),
     "pickled model": Case(pickled_model, "{}/run/model/G.safetensors", "copy or convert it anew"),
     "pickle for a model": Case(pickle_for_a_model, "{}/bad/G.pth", "give a run's folder"),
     "pickle to start from": Case(pickle_to_start_from, "{}/bad/G.pth", "give a run's folder"),
@@ -293,7 +293,7 @@ def test_skip_bad_goes_on_and_counts(place: Path, good: Path, capsys: pytest.Cap
     cut_short(place / "bad" / "cut.png")
     assert recipe([*train_on(place / "bad", good, place / "new"), "--skip-bad", "--steps", "0"]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
-    assert len(said) == 1 and said[0].startswith("4 pictures skipped") and str(place / "bad") in said[0]
+    assert len(said) == 1 and said[0].startswith("4 images skipped") and str(place / "bad") in said[0]
 
 
 def test_skip_bad_goes_on_without_a_bad_picture_that_would_have_been_held_out(place: Path, good: Path) -> None:
@@ -348,7 +348,7 @@ def test_one_line_and_no_traceback_from_the_real_commands(place: Path, good: Pat
             ["-m", "multigen", "upscale", good, "--model", "absent", "--out", "up"],
             "error: absent is not a folder; give a",
         ),
-        (["-m", "multigen.recipes.srgan", "--data", place / "bad"], f"error: {place}/bad: no pictures in this folder"),
+        (["-m", "multigen.recipes.srgan", "--data", place / "bad"], f"error: {place}/bad: no images in this folder"),
     ]
     for words, message in commands:
         done = python(*words, cwd=place)

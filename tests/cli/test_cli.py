@@ -69,7 +69,7 @@ def test_upscale_takes_files_and_folders_and_keeps_what_is_clear(
     words = ["upscale", tmp_path / "one.jpg", tmp_path / "album", "--model", run, "--out", tmp_path / "up"]
     assert tiny.multigen([*words, "--tile", "16"]) == 0
     printed = capsys.readouterr()
-    assert printed.out == f"3 pictures x4 in {tmp_path / 'up'}\n" and printed.err == ""
+    assert printed.out == f"3 images x4 in {tmp_path / 'up'}\n" and printed.err == ""
     results = sorted(p.relative_to(tmp_path / "up").as_posix() for p in (tmp_path / "up").rglob("*") if p.is_file())
     assert results == ["deep/clear.png", "grey.png", "one.png"]
     model = multigen.load(str(run))
@@ -88,7 +88,7 @@ def test_upscale_goes_on_without_bad_pictures_and_counts_them(
     for name in ("b.png", "c.jpg"):
         (tmp_path / "in" / name).write_bytes(b"no picture")
     assert tiny.multigen(["upscale", tmp_path / "in", "--model", run, "--out", tmp_path / "up", "--skip-bad"]) == 0
-    assert "1 pictures x4" in (printed := capsys.readouterr().out) and "2 skipped" in printed
+    assert "1 images x4" in (printed := capsys.readouterr().out) and "2 skipped" in printed
     assert [p.name for p in (tmp_path / "up").iterdir()] == ["a.png"]
 
 

@@ -15,19 +15,19 @@ from multigen.catalogue import METHODS
 from multigen.cli.cp import copy_of
 from multigen.config import to_table, write_toml
 from multigen.errors import CheckpointError, ConfigError
-from multigen.image import DCGANConfig
-from multigen.image.synthesis import dcgan
+from multigen.image import DCGANConfig, DCGANTrainer
+from multigen.image.synthesis.base import ImageInfo
 from multigen.runs.facts import gather
 from multigen.runs.record import program
 from multigen.runs.report.words import usage
 from multigen.storage.model_folder import write_model
-from multigen.tasks.loading import import_code
+from multigen.tasks.loading import import_code, trainer_in
 from tests import tiny
 from tests.engine.toys import assert_same, checkpoints, saved_files
 from tests.tiny import python
 
 ROOT = Path(multigen.__file__).parents[1]
-SMALL = DCGANConfig(size=16, width=2, latent=3, channels=1)
+SMALL = DCGANConfig(size=16, width=2, latent=3)
 
 
 def copied(method: str, file: Path) -> Path:
@@ -37,10 +37,12 @@ def copied(method: str, file: Path) -> Path:
 
 def model(folder: Path, method: str) -> Path:
     """A run's folder with an untrained DCGAN that a method of this name is said to have made."""
+    trainer = DCGANTrainer(SMALL)
+    trainer.data_info = info = ImageInfo(channels=1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        weights = {"G": dcgan.build_generator(SMALL).state_dict()}
-    write_model(folder / "model", method, to_table(SMALL), weights, {})
+        weights = {"G": trainer.generator().state_dict()}
+    write_model(folder / "model", method, to_table(SMALL), weights, {}, to_table(info))
     return folder
 
 
@@ -53,9 +55,10 @@ def test_a_copy_is_the_methods_source_and_its_recipe(method: str, tmp_path: Path
     text = file.read_text(encoding="utf-8")
     module = import_code(str(file))
     original = sys.modules[METHODS[method].module]
-    assert module.TRAINER.name == "my_own" and module.TRAINER.__module__ == module.__name__
+    trainer = trainer_in(module)
+    assert trainer.name == "my_own" and trainer.__module__ == module.__name__
     assert to_table(module.PRESETS["tiny"]) == to_table(original.PRESETS["tiny"])
-    assert callable(module.load_model) and (module.__doc__ or "").startswith(str(original.__doc__).splitlines()[0])
+    assert (module.__doc__ or "").startswith(str(original.__doc__).splitlines()[0])
 
     source = Path(str(original.__file__)).read_text(encoding="utf-8")
     lines = list(difflib.ndiff(source.splitlines(), text.splitlines()))
@@ -128,7 +131,8 @@ def test_a_model_of_ones_own_is_used_by_naming_the_file(tmp_path: Path, capsys: 
     ):  # these take the flag too, and say what it is
         assert tiny.multigen([*words, "--model", run, "--code", file]) == 2
         assert (
-            f"but it makes pictures from noise: multigen sample --model {run} --code {file}" in capsys.readouterr().err
+            f"but it generates images from noise: multigen sample --model {run} --code {file}"
+            in capsys.readouterr().err
         )
 
 
@@ -155,7 +159,7 @@ def test_a_folder_runs_no_code_by_itself(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="my_gan"):
         multigen.load(str(run))
     assert not (tmp_path / "sprung").exists()
-    with pytest.raises(ConfigError, match="has no load_model"):
+    with pytest.raises(ConfigError, match="has no trainer"):
         multigen.load(str(run), code=str(trap))
     assert (tmp_path / "sprung").exists()  # named by the user, it is run
 
@@ -165,10 +169,10 @@ def test_a_folder_runs_no_code_by_itself(tmp_path: Path) -> None:
     [
         (None, "no such Python file"),
         ("def f(:\n", r"cannot be imported \(SyntaxError"),
-        ("1 / 0\n", r"cannot be imported \(ZeroDivisionError: division by zero\); fix it"),
+        ("1 / 0\n", r"cannot be imported \(ZeroDivisionError: division by zero\); fix the error"),
         ("raise SystemExit(3)\n", r"cannot be imported \(SystemExit: 3\)"),
         ("import no_such_module\n", "No module named 'no_such_module'"),
-        ("x = 1\n", "has no load_model"),
+        ("x = 1\n", "has no trainer"),
     ],
 )
 def test_a_file_of_no_use_is_named(text: str | None, message: str, tmp_path: Path) -> None:
@@ -176,7 +180,7 @@ def test_a_file_of_no_use_is_named(text: str | None, message: str, tmp_path: Pat
     if text is not None:
         file.write_text(text)
     with pytest.raises(ConfigError, match=message) as error:
-        import_code(str(file))
+        trainer_in(import_code(str(file)), str(file))
     assert str(error.value).startswith(str(file)) and "\n" not in str(error.value)
     assert sys.path == path
 
@@ -204,9 +208,10 @@ def test_the_file_must_be_that_of_the_trainer(tmp_path: Path) -> None:
 
 def test_a_file_may_import_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "beside_my_gan.py").write_text(
-        "class Model:\n    pass\n\n\ndef load_model(*given):\n    return Model()\n"
+        "from multigen.engine import Trainer\n\n\nclass Model:\n    pass\n\n\nclass MyTrainer(Trainer[int]):\n"
+        "    name = 'my_gan'\n\n    @classmethod\n    def load(cls, folder):\n        return Model()\n"
     )
-    (tmp_path / "my_gan.py").write_text("from beside_my_gan import load_model\n")
+    (tmp_path / "my_gan.py").write_text("from beside_my_gan import MyTrainer\n")
     run = model(tmp_path / "run", "my_gan")
     assert type(multigen.load(str(run), code=str(tmp_path / "my_gan.py"))).__name__ == "Model"
 

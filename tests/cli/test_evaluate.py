@@ -124,7 +124,7 @@ def test_too_few_real_pictures_to_halve_are_named_with_their_folder(
         path.unlink()
     assert evaluate("--real", folders / "real", "--fake", folders / "like") == 2
     printed = capsys.readouterr().err
-    assert re.fullmatch(r"error: .*real\b.*3 pictures, expected at least 4.*\n", printed), printed
+    assert re.fullmatch(r"error: .*real\b.*3 images, expected at least 4.*\n", printed), printed
 
 
 def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +134,7 @@ def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFix
     bad.write_bytes(b"no picture")
     for words, message in (
         (["--real", folders / "gone", "--fake", folders / "like"], "gone: no such file or folder"),
-        (["--real", folders / "real", "--fake", one], "1 pictures, expected at least 2"),
+        (["--real", folders / "real", "--fake", one], "1 images, expected at least 2"),
         (["--real", folders / "real", "--fake", folders / "like"], f"{bad}: expected a picture"),
         (["--real", folders / "real", "--fake", folders / "noise", "--features", "vgg"], ""),
     ):
@@ -143,4 +143,4 @@ def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFix
         assert message in printed.err and "Traceback" not in printed.err
     assert evaluate("--real", folders / "real", "--fake", folders / "like", "--skip-bad") == 0
     printed = capsys.readouterr()
-    assert "1 pictures skipped" in printed.out + printed.err
+    assert "1 images skipped" in printed.out + printed.err

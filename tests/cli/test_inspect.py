@@ -22,7 +22,7 @@ def test_says_the_kind_the_facts_and_a_line_to_paste(tmp_path: Path, capsys: pyt
     (root / "bad.png").write_bytes(b"none")
     assert tiny.multigen(["inspect", root]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith(f"{root}: pictures, by its files: .png (7)\n")
+    assert printed.startswith(f"{root}: images, by its files: .png (7)\n")
     assert re.search(r"\n  unreadable +1\n", printed) and "bad.png: expected a picture" in printed
     assert f"multigen train r3gan default --data {shlex.quote(str(root))} --size" in printed
 
@@ -32,7 +32,7 @@ def test_json_alone_is_on_standard_output(tmp_path: Path, capsys: pytest.Capture
     path.write_text("the fox ran.\n\nthe hen\nslept here.\n\nthe owl\nsaw it.\n")
     assert tiny.multigen(["inspect", path, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert (printed["data"], printed["kind"], printed["files"]) == (str(path), "texts", {".txt": 1})
+    assert (printed["data"], printed["kind"], printed["files"]) == (str(path), "text", {".txt": 1})
     assert printed["texts"] == {"count": 3, "unit": "paragraph"} and printed["unreadable"] == []
     assert printed["suggestions"][0]["command"].startswith("multigen train seqgan default --data")
 
@@ -42,10 +42,9 @@ def test_data_known_by_name_can_be_inspected_and_trained_on(data: DataSet, capsy
     name = "fables:90" if data.name == "fables" else data.name  # all of them take seconds
     assert tiny.multigen(["inspect", name, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    kind = {"photographs": "pictures"}.get(data.noun, data.noun)
-    assert (printed["data"], printed["kind"], printed["files"]) == (name, kind, {})
-    suggested = {METHODS[choice["recipe"]].noun for choice in printed["suggestions"]}
-    assert data.noun in suggested or data.name == "embedded-held-out"
+    assert (printed["data"], printed["kind"], printed["files"]) == (name, data.modality, {})
+    suggested = {METHODS[choice["recipe"]].task for choice in printed["suggestions"]}
+    assert data.task in suggested or data.name == "embedded-held-out"
 
 
 def test_the_oracle_is_inspected_as_it_would_be_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,8 +74,8 @@ def test_mixed_folders_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "data" / "list.csv").write_text("")
     assert tiny.multigen(["inspect", tmp_path / "data"]) == 0
     printed = capsys.readouterr().out
-    assert ": pictures, by its files: .png (5), " in printed
-    assert "warning: mixed files; training on pictures passes over the others: texts 1\n" in printed
+    assert ": images, by its files: .png (5), " in printed
+    assert "warning: mixed files; training on images skips the others: texts 1\n" in printed
 
 
 @pytest.mark.parametrize(
@@ -84,8 +83,8 @@ def test_mixed_folders_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         ("nowhere", "nowhere: no such file or folder"),
         ("mnist", "digits or embedded (inspect downloads nothing)"),
-        ("empty", "0 files, neither pictures nor sounds nor .txt files"),
-        ("code", "1 files, neither pictures nor sounds nor .txt files"),
+        ("empty", "0 files, none of images or texts or sounds among them"),
+        ("code", "1 files, none of images or texts or sounds among them"),
     ],
 )
 def test_what_cannot_be_inspected_is_one_line(

@@ -13,24 +13,30 @@ from PIL import Image, ImageSequence
 from torch import nn
 
 import multigen
+from multigen.catalogue import TASKS, Task
+from multigen.cli import VERBS
 from multigen.config import to_table
 from multigen.image.restoration import srgan
 from multigen.image.synthesis import gan
+from multigen.image.synthesis.base import ImageInfo
 from multigen.storage.model_folder import write_model
 from multigen.tasks.synthesis import sampler as sampling
 from tests import tiny
 
 GREY = gan.GANConfig(size=16, channels=1, latent=4, width=8)
-COLOUR = replace(GREY, channels=3, classes=("cat", "dog"), conditional=True)
+COLOUR = replace(GREY, channels=3, conditional=True)
 
 
 def model(folder: Path, config: gan.GANConfig | srgan.SRGANConfig) -> Path:
-    """A run's folder that holds a model of untrained weights."""
-    method, module = ("gan", gan) if isinstance(config, gan.GANConfig) else ("srgan", srgan)
+    """A run's folder that holds a model of untrained weights; a conditional one knows cats and dogs."""
+    card = {"README.md": "a card"}
+    if isinstance(config, gan.GANConfig):
+        info = ImageInfo(channels=config.channels, classes=("cat", "dog") if config.conditional else ())
+        return tiny.untrained(folder, gan.GANTrainer(config), info, card)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network: nn.Module = module.build_generator(config)  # pyright: ignore[reportArgumentType]
-    write_model(folder / "model", method, to_table(config), {"G": network.state_dict()}, {"README.md": "a card"})
+        weights = {"G": srgan.SRGANTrainer(config).generator().state_dict()}
+    write_model(folder / "model", "srgan", to_table(config), weights, card)
     return folder
 
 
@@ -46,7 +52,7 @@ def test_sample_writes_pictures_and_a_grid(
     run, out = model(tmp_path / "run", config), tmp_path / "new" / "out"
     assert tiny.multigen(["sample", "--model", run, "-n", "5", "--seed", "3", "--out", out]) == 0
     sheet = tmp_path / "new" / "out-grid.png"
-    assert capsys.readouterr().out == f"5 pictures in {out}, the first of them together in {sheet}\n"
+    assert capsys.readouterr().out == f"5 images in {out}, the first of them together in {sheet}\n"
     names = [f"{i:04d}.png" for i in range(5)]
     assert sorted(p.name for p in out.iterdir()) == names  # and nothing that would pass for a sample
     expected = multigen.load(str(run)).sample(5, seed=3).numpy()
@@ -134,8 +140,8 @@ def test_what_cannot_be_made_is_named_in_one_line(tmp_path: Path, capsys: pytest
     out = tmp_path / "out"
     gif = tmp_path / "out.gif"
     for words, message in [
-        (["sample", "--model", grey, "-n", "0", "--out", out], "0 pictures are asked for; expected 1 or more"),
-        (["interpolate", "--model", grey, "-n", "-2", "--out", gif], "-2 pictures are asked for; expected 1 or more"),
+        (["sample", "--model", grey, "-n", "0", "--out", out], "0 images are asked for; expected 1 or more"),
+        (["interpolate", "--model", grey, "-n", "-2", "--out", gif], "-2 images are asked for; expected 1 or more"),
         (["interpolate", "--model", grey, "--frames", "0", "--out", gif], "0 frames are asked for"),
         (
             ["sample", "--model", colour, "--class", "bird", "--out", out],
@@ -151,7 +157,7 @@ def test_what_cannot_be_made_is_named_in_one_line(tmp_path: Path, capsys: pytest
         ),
         (
             ["interpolate", "--model", upscaler, "--out", gif],
-            "expected a model that makes pictures from noise, but it enlarges photographs: multigen upscale",
+            "expected a model for `multigen interpolate`, but it enlarges photographs: multigen upscale",
         ),
         (["sample", "--model", tmp_path / "none", "--out", out], "is not a folder; give a run's folder"),
         (
@@ -168,24 +174,32 @@ def test_what_cannot_be_made_is_named_in_one_line(tmp_path: Path, capsys: pytest
     assert not out.exists() and not gif.exists() and not (tmp_path / "walk.avi").exists()
 
 
-def test_only_pictures_turn_into_each_other(
+def test_verbs_take_the_models_of_their_tasks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Sounds(sampling.Sampler):
-        noun = "sounds"
+        task = "audio-synthesis"
 
     class Odours(sampling.Sampler):
-        noun = "odours"
+        task = "odour-synthesis"
 
-    for kind, words in (
-        (Sounds, "makes sounds from noise: multigen sample --model 'a run' --code my_gan.py -n 16 --out sounds/"),
-        (Odours, "is a Odours; give another run"),
+    for kind, why in (
+        (
+            Sounds,
+            "expected a model for `multigen interpolate`, but it generates sounds from noise: multigen sample --model 'a run' "
+            "--code my_gan.py -n 16 --out sounds/",
+        ),
+        (Odours, f"its task is 'odour-synthesis'; expected one of {', '.join(TASKS)}"),
     ):
-        monkeypatch.setattr(multigen, "load", lambda run, code, kind=kind: kind(nn.Linear(4, 8), 4))
+        monkeypatch.setattr("multigen.tasks.loading.load", lambda run, code, kind=kind: kind(nn.Linear(4, 8), 4))
         given = ["--model", "a run", "--code", "my_gan.py"]
         assert tiny.multigen(["interpolate", *given, "--out", tmp_path / "walk.gif"]) == 2
-        error = f"error: --model a run: expected a model that makes pictures from noise, but it {words}\n"
-        assert capsys.readouterr().err == error
+        assert capsys.readouterr().err == f"error: --model a run: {why}\n"
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
+def test_a_task_names_verbs_that_there_are(task: Task) -> None:
+    assert {task.verb, *task.more_verbs} <= VERBS.keys()
 
 
 def test_truncation_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,4 +223,4 @@ def test_truncation_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_what_has_no_latents_cannot_be_truncated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = model(tmp_path / "run", srgan.PRESETS["tiny"])
     assert tiny.multigen(["sample", "--model", run, "--truncation", "0.5", "--out", tmp_path / "out"]) == 2
-    assert "that makes pictures or sounds from noise, but it enlarges photographs: multigen" in capsys.readouterr().err
+    assert "expected a model for `multigen sample`, but it enlarges photographs: multigen" in capsys.readouterr().err

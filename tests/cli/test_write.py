@@ -57,15 +57,15 @@ def test_what_cannot_be_written_is_named_in_one_line(tmp_path: Path, capsys: pyt
         (["write", "--model", run, "--out", tmp_path], "give another file for --out"),
         (
             ["write", "--model", gan_run],
-            f"that writes texts, but it makes pictures from noise: multigen sample --model {gan_run} -n",
+            f"expected a model for `multigen write`, but it generates images from noise: multigen sample --model {gan_run} -n",
         ),
         (
             ["write", "--model", upscaler],
-            "expected a model that writes texts, but it enlarges photographs: multigen upscale",
+            "expected a model for `multigen write`, but it enlarges photographs: multigen upscale",
         ),
         (
             ["sample", "--model", run, "--out", out],
-            f"expected a model that makes pictures or sounds from noise, but it writes texts: multigen write --model {run} -n 5",
+            f"expected a model for `multigen sample`, but it writes texts: multigen write --model {run} -n 5",
         ),
         (
             ["interpolate", "--model", run, "--out", tmp_path / "out.gif"],
@@ -73,9 +73,9 @@ def test_what_cannot_be_written_is_named_in_one_line(tmp_path: Path, capsys: pyt
         ),
         (
             ["upscale", photo, "--model", run, "--out", out],
-            "expected a model that enlarges pictures, but it writes texts: multigen write --model",
+            "expected a model for `multigen upscale`, but it writes texts: multigen write --model",
         ),
-        (["upscale", photo, "--model", gan_run, "--out", out], "but it makes pictures from noise: multigen sample"),
+        (["upscale", photo, "--model", gan_run, "--out", out], "but it generates images from noise: multigen sample"),
     ]:
         assert tiny.multigen(words) == 2, words
         printed = capsys.readouterr()

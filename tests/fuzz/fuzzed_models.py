@@ -80,7 +80,7 @@ def dcgan_model(place: Path) -> Reader:
 def srgan_model(place: Path) -> Reader:
     c = replace(srgan.PRESETS["tiny"], blocks=1, width=3)
     picture = torch.zeros(3, 4, 5, dtype=torch.uint8)
-    return model(place, "srgan", c, srgan.build_generator(c), lambda found: found.upscale(picture))
+    return model(place, "srgan", c, srgan.SRGANTrainer(c).generator(), lambda found: found.upscale(picture))
 
 
 def seqgan_model(place: Path) -> Reader:

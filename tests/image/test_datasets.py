@@ -257,7 +257,7 @@ def test_what_cannot_be_a_set_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"channels 2, split 'val': expected .*0, 1 or 3 channels, and train or test"):
         open_images("digits", 8, channels=2, split="val")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"empty: no pictures in this folder; expected files ending in .*png"):
+    with pytest.raises(DataError, match=r"empty: no images in this folder; expected files ending in .*png"):
         open_images(str(tmp_path / "empty"), 8)
 
 

@@ -1,3 +1,6 @@
+"""Image files of every kind, finding them, the embedded photographs, fingerprints."""
+
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -8,19 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from multigen.engine.batches import Rows
 from multigen.errors import ConfigError, DataError
-from multigen.image.degrade import imresize
 from multigen.image.files import (
     EMBEDDED,
     Photo,
     embedded_photos,
     find_images,
+    fingerprint,
     open_photos,
     read_image,
     read_image_with_alpha,
 )
-from multigen.image.restoration.crops import CropSource, hold_out
 
 GREY = np.array([[0, 60, 120], [180, 240, 255]], np.uint8)
 COLOUR = np.stack([GREY, 255 - GREY, np.full_like(GREY, 40)], axis=-1)  # (2, 3, 3)
@@ -50,10 +51,6 @@ def saved(path: Path, pixels: np.ndarray, **options) -> Path:
 def mode(path: Path) -> str:
     with Image.open(path) as file:
         return file.mode
-
-
-def rows(indices: list[int] | range, number: int = 7, first: int = 0) -> Rows:
-    return Rows(np.array(indices, dtype=np.int64), first, (number,))
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm", "webp", "jp2"])
@@ -140,7 +137,7 @@ def test_camera_orientation_is_applied_and_known_from_the_header(tmp_path: Path,
     assert (3, photo.height, photo.width) == expected.shape
 
 
-def test_damaged_orientations_are_passed_over(tmp_path: Path):
+def test_damaged_orientations_are_ignored(tmp_path: Path):
     nine = struct.pack(">2sHIHHHIHH", b"MM", 42, 8, 1, 0x0112, 3, 1, 9, 0)  # there are eight orientations
     for exif in (b"garbage", nine[:6], nine):
         path = saved(tmp_path / "a.png", COLOUR, exif=b"Exif\0\0" + exif)
@@ -181,11 +178,11 @@ def test_bad_files_are_named(tmp_path: Path):
             message = str(error.value)
             assert message.startswith(f"{path}: ")
             assert "check the path" in message if path.name == "missing.png" else "--skip-bad" in message
-    with pytest.raises(DataError, match="expected a picture"):
+    with pytest.raises(DataError, match="expected an image"):
         read_image(tmp_path)
 
 
-def test_large_pictures_are_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_large_images_are_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = saved(tmp_path / "a.png", noise(10, 15))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow warns above, refuses twice that
     with warnings.catch_warnings():
@@ -207,10 +204,10 @@ def test_find_images(tmp_path: Path):
     assert find_images(tmp_path / ".git") == [tmp_path / ".git" / "g.png"]  # a hidden folder may be named itself
 
 
-def test_a_folder_without_pictures_is_named(tmp_path: Path):
+def test_a_folder_without_images_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"missing: no such folder"):
         find_images(tmp_path / "missing")
-    with pytest.raises(DataError, match=r"no pictures in this folder.*\.png"):
+    with pytest.raises(DataError, match=r"no images in this folder.*\.png"):
         find_images(tmp_path)
     with pytest.raises(DataError, match=r"a\.png: no such folder"):
         find_images(saved(tmp_path / "a.png", COLOUR))
@@ -242,7 +239,7 @@ def test_relative_paths_are_sought_here_then_in_multigen_data(tmp_path: Path, mo
         open_photos(str(tmp_path / "nowhere"))
 
 
-def test_files_that_are_no_pictures_are_refused_or_skipped(tmp_path: Path):
+def test_files_that_are_no_images_are_refused_or_skipped(tmp_path: Path):
     saved(tmp_path / "good.png", COLOUR)
     (tmp_path / "empty.png").touch()
     with pytest.raises(DataError, match=r"empty\.png.*--skip-bad"):
@@ -251,7 +248,7 @@ def test_files_that_are_no_pictures_are_refused_or_skipped(tmp_path: Path):
     assert [photo.name for photo in photos] == ["good.png"]
     assert [path for path, reason in photos.skipped if "cannot be decoded" in reason] == [tmp_path / "empty.png"]
     (tmp_path / "good.png").unlink()
-    with pytest.raises(DataError, match=r"none of 1 pictures can be read; .*empty\.png"):
+    with pytest.raises(DataError, match=r"none of 1 images can be read; .*empty\.png"):
         open_photos(str(tmp_path), skip_bad=True)
 
 
@@ -273,128 +270,40 @@ def test_embedded_photographs_that_are_missing_are_named(monkeypatch: pytest.Mon
             embedded_photos()
 
 
-def photos_named(*names: str) -> list[Photo]:
-    return [Photo(name, Path(name), 10, 10) for name in names]
+# -- fingerprints ------------------------------------------------------------------------------------------------
 
 
-def test_hold_out_is_a_stable_split():
-    photos = photos_named(*(f"{i}.png" for i in range(40)))
-    train, held = hold_out(photos, 10)
-    assert len(held) == 10
-    assert sorted(train + held, key=photos.index) == photos
-    assert sorted(held, key=photos.index) == held
-    assert set(hold_out(photos[::-1], 10)[1]) == set(held)
-    assert set(hold_out(photos, 10, seed=1)[1]) != set(held)
-    assert len(set(held) - set(hold_out([*photos, *photos_named("new.png")], 10)[1])) <= 1
-    assert set(hold_out(photos, 4)[1]) < set(held)
-    assert hold_out(photos, 0) == (photos, [])
-    for count in (-1, 40, 41):
-        with pytest.raises(ConfigError, match=f"{count} of 40 pictures.*0 to 39; "):
-            hold_out(photos, count)
+def test_a_fingerprint_is_of_names_and_contents_not_of_places_or_times(tmp_path: Path):
+    for place in ("one", "two"):
+        for i in range(3):
+            saved(tmp_path / place / "deep" / f"{i}.png", noise(20, 24, seed=i))
+    one, two = (open_photos(str(tmp_path / place)) for place in ("one", "two"))
+    os.utime(two[0].path, (0, 0))
+    print_of = fingerprint(one)
+    assert fingerprint(two) == fingerprint(one[::-1]) == print_of
+    assert len({print_of, fingerprint(one[:2]), fingerprint(one, contents=False)}) == 3
+    assert fingerprint(two, contents=False) == fingerprint(one, contents=False)
+    two[0].path.rename(two[0].path.with_name("other.png"))
+    assert fingerprint(open_photos(str(tmp_path / "two"))) != print_of
 
 
-def ways(crop: Tensor) -> list[Tensor]:
-    """The eight symmetries of a square."""
-    return [turned.rot90(k, (1, 2)) for turned in (crop, crop.flip(2)) for k in range(4)]
+@pytest.mark.parametrize("size", [1, 100, 1 << 16, (1 << 17) - 1, 1 << 18])
+def test_a_fingerprint_covers_both_ends_and_the_size(tmp_path: Path, size: int):
+    path = tmp_path / "a"
+    photo = Photo("a", path, 1, 1)
+
+    def print_of(content: bytes) -> str:
+        path.write_bytes(content)
+        return fingerprint([photo])
+
+    content = np.random.default_rng(0).bytes(size)
+    changed = [content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :] for i in {0, size // 3, size - 1}]
+    whole = size < 1 << 17
+    prints = {print_of(content), print_of(content + b"0"), *map(print_of, changed)}
+    # The middle of a large file is not read.
+    assert len(prints) == 2 + len(changed) - (not whole)
 
 
-def place_of(hr: Tensor, lr: Tensor, picture: Tensor, scale: int) -> tuple[int, int, int]:
-    """(top, left, way) of the aligned windows that a pair was cut from, in low-resolution pixels; fails if none."""
-    height, width = (side - side % scale for side in picture.shape[1:])
-    low = imresize(picture[:, :height, :width], 1 / scale)
-    side, crop = lr.shape[1], hr.shape[1]
-    for top, left in np.ndindex(low.shape[1] - side + 1, low.shape[2] - side + 1):
-        high = picture[:, top * scale : top * scale + crop, left * scale : left * scale + crop]
-        few = low[:, top : top + side, left : left + side]
-        for way, (a, b) in enumerate(zip(ways(high), ways(few), strict=True)):
-            if torch.equal(a, hr) and torch.equal(b, lr):
-                return top, left, way
-    raise AssertionError("no aligned pair of windows gives this crop")
-
-
-@pytest.mark.parametrize("scale", [1, 2, 3, 4])
-def test_crops_are_aligned_windows_of_whole_pictures(tmp_path: Path, scale: int):
-    pixels = noise(8 * scale + 1, 6 * scale + scale - 1)  # no multiples of the scale
-    source = CropSource(open_photos(str(saved(tmp_path / "a.png", pixels))), 5 * scale, scale)
-    batch = source.batch(rows([0] * 12))
-    assert batch["hr"].dtype == batch["lr"].dtype == torch.uint8
-    assert batch["hr"].shape == (12, 3, 5 * scale, 5 * scale)
-    assert batch["lr"].shape == (12, 3, 5, 5)
-    for hr, lr in zip(batch["hr"], batch["lr"], strict=True):
-        place_of(hr, lr, planes(pixels), scale)
-
-
-def test_every_place_and_every_way_is_drawn_about_equally_often(tmp_path: Path):
-    pixels = noise(10, 12)
-    source = CropSource(open_photos(str(saved(tmp_path / "a.png", pixels))), 8, 2)  # 2 x 3 places, 8 ways
-    batch = source.batch(rows([0] * 960))
-    seen = [place_of(hr, lr, planes(pixels), 2) for hr, lr in zip(batch["hr"], batch["lr"], strict=True)]
-    counts = np.unique(np.array(seen), axis=0, return_counts=True)[1]
-    assert len(counts) == 48
-    assert ((counts - 20) ** 2 / 20).sum() < 47 + 4 * np.sqrt(2 * 47)  # chi-square, 47 degrees of freedom
-
-
-def test_a_row_is_the_same_however_the_batch_is_divided(tmp_path: Path):
-    saved(tmp_path / "a.png", noise(40, 50, seed=1))
-    saved(tmp_path / "b.png", noise(30, 36, seed=2))
-    source = CropSource(open_photos(str(tmp_path)), 16, 4)
-    whole = source.batch(rows([0, 5, 9, 11, 3]))
-    parts = [source.batch(rows([0, 5])), source.batch(rows([9, 11, 3], first=2))]
-    for name in ("hr", "lr"):
-        assert torch.equal(whole[name], torch.cat([part[name] for part in parts]))
-    assert not torch.equal(whole["hr"], source.batch(rows([0, 5, 9, 11, 3], number=8))["hr"])
-
-
-def test_photographs_are_weighted_by_their_area(tmp_path: Path):
-    for value, (height, width) in enumerate([(16, 16), (32, 64), (16, 40)]):
-        saved(tmp_path / f"{value}.png", np.full((height, width, 3), value, np.uint8))
-    source = CropSource(open_photos(str(tmp_path)), 16, 4)
-    assert len(source) == 1 + 8 + 2  # 2.5 rounds to even
-    assert source.batch(rows(range(11)))["hr"][:, 0, 0, 0].tolist() == [0] + [1] * 8 + [2] * 2
-
-
-@pytest.mark.parametrize("pictures_in_memory", [0, 1, 2, 3])
-def test_memory_limit_changes_speed_only(tmp_path: Path, pictures_in_memory: int, monkeypatch: pytest.MonkeyPatch):
-    for i in range(3):
-        saved(tmp_path / f"{i}.png", noise(20, 24, seed=i))
-    photos = open_photos(str(tmp_path))
-    expected = CropSource(photos, 8, 4).batch(rows(range(len(CropSource(photos, 8, 4)))))
-    source = CropSource(photos, 8, 4, cache_bytes=pictures_in_memory * 3 * (20 * 24 + 5 * 6))
-    decoded = []
-    monkeypatch.setattr(
-        "multigen.image.restoration.crops.read_image", lambda path: decoded.append(path) or read_image(path)
-    )
-    result = source.batch(rows(range(len(source))))
-    assert all(torch.equal(result[name], expected[name]) for name in ("hr", "lr"))
-    assert {path.name for path in decoded} == {f"{i}.png" for i in range(pictures_in_memory, 3)}
-
-
-def test_pictures_smaller_than_the_crop_are_refused_or_skipped(tmp_path: Path):
-    saved(tmp_path / "small.png", noise(15, 40))
-    saved(tmp_path / "well.png", noise(16, 16))
-    photos = open_photos(str(tmp_path))
-    with pytest.raises(DataError, match=r"small\.png: 15x40 pixels.*16x16; .*--crop.*--skip-bad"):
-        CropSource(photos, 16, 4)
-    source = CropSource(photos, 16, 4, skip_bad=True)
-    assert [photo.name for photo in source.photos] == ["well.png"]
-    assert [path.name for path, _ in source.skipped] == ["small.png"]
-    with pytest.raises(DataError, match=r"no picture is left of 1 .*small\.png: 15x40"):
-        CropSource(photos[:1], 16, 4, skip_bad=True)
-
-
-@pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
-def test_damaged_bodies_are_found_at_construction_if_decoded_then(tmp_path: Path, cache_bytes: int):
-    saved(tmp_path / "good.png", noise(64, 64))
-    bad = [path for path in bad_files(tmp_path) if path.name in ("cut.png", "cut.jpg")]
-    photos = [p for path in [*bad, tmp_path / "good.png"] for p in open_photos(str(path))]  # the headers are whole
-    source = CropSource(photos, 16, 4, skip_bad=True, cache_bytes=cache_bytes)
-    assert [photo.name for photo in source.photos] == ["good.png"]
-    assert {path for path, _ in source.skipped} == set(bad)
-    with pytest.raises(DataError, match=r"cut\.\w+: .*--skip-bad"):
-        CropSource(photos, 16, 4, cache_bytes=cache_bytes).batch(rows(range(48)))
-
-
-def test_a_crop_must_be_a_multiple_of_the_scale():
-    for crop, scale in ((10, 4), (0, 4), (2, 4), (16, 0)):
-        with pytest.raises(ConfigError, match=f"crop {crop} with scale {scale}"):
-            CropSource(photos_named("a"), crop, scale)
+def test_a_file_that_is_gone_is_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"gone\.png: cannot be read .*check the file"):
+        fingerprint([Photo("gone.png", tmp_path / "gone.png", 1, 1)])

@@ -171,3 +171,15 @@ def test_two_ranks_equal_one_process(tmp_path: Path) -> None:
     torch.testing.assert_close(first["loss"] + second["loss"], loss.detach())
     torch.testing.assert_close(first["real"] + second["real"], real.grad)
     torch.testing.assert_close(first["fake"] + second["fake"], fake.grad)
+
+
+@pytest.mark.parametrize(("a", "b", "c"), [(-1.0, 1.0, 0.0), (0.0, 1.0, 1.0), (0.5, 3.0, -2.0)])
+def test_least_squares_have_the_targets_that_are_given(a: float, b: float, c: float) -> None:
+    loss = losses.least_squares_to(a, b, c)
+    real, fake = logits(7, 3)
+    value = loss.discriminator(real, fake)
+    assert torch.allclose(value, (squares(real, b) + squares(fake, a)) / 2)
+    gradients = torch.autograd.grad(value, (real, fake))
+    assert torch.allclose(gradients[0] * real.numel(), real - b) and torch.allclose(gradients[1] * 21, fake - a)
+    assert torch.allclose(loss.generator(fake), squares(fake, c) / 2)
+    assert loss.discriminator(torch.full((2,), b), torch.full((2,), a)) == loss.generator(torch.full((2,), c)) == 0

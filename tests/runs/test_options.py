@@ -1,10 +1,12 @@
 """A mistake in the options of a command: standard error names it and what is nearest; exit code 2, no traceback."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from multigen.catalogue import METHODS
 from multigen.cli import VERBS
 from multigen.recipes import dcgan, seqgan
 from multigen.runs.options import function_of
@@ -111,3 +113,29 @@ def test_the_real_commands_and_a_file_of_ones_own(tmp_path: Path) -> None:
         done = python(*words, "--stepz", "3", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "") and "Traceback" not in done.stderr
         assert "--stepz" in done.stderr and "--steps INT" in done.stderr and f"python {' '.join(words)}" in done.stderr
+
+
+def test_help_shows_the_most_used_flags_first_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    from multigen.recipes import dcgan
+    from multigen.runs.runner import parse
+
+    with pytest.raises(SystemExit):
+        parse(["--help"], "dcgan", dcgan.PRESETS)
+    text = capsys.readouterr().out
+    groups = re.findall(r"(\w+) options", text)
+    assert groups == ["common", "data", "networks", "optimisation", "evaluation", "run"]
+    common = text[text.index("common options") : text.index("data options")]
+    flags = re.findall(r"^\W*--([a-z][a-z-]*)", common, re.MULTILINE)
+    assert flags[:3] == ["data", "size", "conditional"] and len(flags) == 10
+    assert "--from" in text and "--start" not in text
+
+
+def test_every_setting_has_a_flag_and_a_word_of_documentation() -> None:
+    from multigen.config import Run
+    from multigen.runs.flags import _docs
+
+    for name, method in METHODS.items():
+        presets = import_module(method.module).PRESETS
+        for settings in (presets["tiny"], Run()):
+            missing = vars(settings).keys() - _docs(type(settings)).keys()
+            assert missing == set(), f"{name}: no documentation of {missing}"

@@ -108,7 +108,7 @@ def test_a_model_is_fetched_and_nothing_else_and_works_without_the_hub(
 ) -> None:
     run = model(tmp_path / "run", GREY)
     held = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
-    others = ("pytorch_model.bin", "G.pt", "code.py", "sub/G2.safetensors", "sub/config.json", "other.json")
+    others = ("pytorch_model.bin", "G.pt", "code.py", "sub/G2.safetensors", "sub/config.json", "notes.txt")
     hub.repos["ann/faces"] = held | {name: b"never" for name in others}
     expected = multigen.load(str(run)).sample(3)
     assert torch.equal(multigen.load("hf:ann/faces").sample(3), expected)
@@ -130,7 +130,7 @@ def test_a_model_is_fetched_and_nothing_else_and_works_without_the_hub(
     ("name", "message"),
     [
         ("hf:ann/none", "there is no such repository, or it is private; check the name, or log in"),
-        ("hf:ann/closed", "its owner lets in only whom he has accepted"),
+        ("hf:ann/closed", "it is gated; request access on its page"),
         ("hf:ann/faces@v9", "there is no such revision; check what stands behind the @"),
         ("hf:ann/foreign", "holds no model of multigen: it has no config.json that names a method"),
         ("hf:ann/empty", "holds no model of multigen"),

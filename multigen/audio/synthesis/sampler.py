@@ -33,7 +33,7 @@ class AudioSampler(sampling.Sampler):
 
     task = "audio-synthesis"
     suffix = ".wav"
-    sheet = "preview.wav"
+    overview = "preview.wav"
 
     def __init__(
         self,
@@ -62,6 +62,14 @@ class AudioSampler(sampling.Sampler):
     def strip(self, samples: Tensor) -> "Picture":
         """Their waveforms and spectrograms."""
         return draw(samples, self.rate, columns=len(samples))
+
+    def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
+        if len(shape) != 2:
+            raise ValueError(f"it gives {shape} an item, expected (channels, samples)")
+        what = (
+            f"float32 (batch, {', '.join(map(str, shape))}), -1..1, {self.rate} samples a second; clip what lies beyond"
+        )
+        return {"sound": what}
 
     def save(
         self,

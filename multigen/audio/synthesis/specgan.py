@@ -9,6 +9,7 @@ the training data and clipped at three deviations, are pictures in -1..1. DCGAN'
 pictures; Griffin-Lim finds a sound for each.
 """
 
+import json
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -181,6 +182,17 @@ class SpectrumSampler(AudioSampler):
 
     def finish(self, x: Tensor) -> Tensor:
         return super().finish(self.network.sound(x))  # pyright: ignore[reportCallIssue]
+
+    def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
+        """Of the network alone, which gives spectrograms: `finish` does the rest."""
+        scale = {name: getattr(self.network, name).flatten().tolist() for name in ("mean", "deviation")}
+        sizes = ", ".join(map(str, shape))
+        what = (
+            f"float32 (batch, {sizes}) in -1..1; exp({DEVIATIONS:g} * deviation * spectrogram + mean) - {FLOOR:g}, by frequency, "
+            f"are magnitudes of an STFT (windows of {N_FFT} samples every {HOP}) without its highest frequency; Griffin-Lim, "
+            f"which stays outside this file, makes sound of them, {self.rate} samples a second"
+        )
+        return {"spectrogram": what, **{name: json.dumps(values) for name, values in scale.items()}}
 
 
 class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):

@@ -1,43 +1,52 @@
-"""Metrics and comparison sheets of super-resolution, beside bicubic interpolation."""
+"""Metrics of image restoration, and images that show models side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from multigen.engine.distributed import all_sum, rank, world
-from multigen.image.degrade import imresize
-from multigen.image.files import to_picture
+from multigen.errors import ConfigError
+from multigen.image.degrade import reduced
+from multigen.image.files import embedded_photos, read_image, to_picture
 from multigen.image.metrics import DEFINITIONS, ImageScores
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
 from multigen.image.restoration.test_sets import TestSet
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.tasks.restoration.base import Restore
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["comparison", "score_upscalers"]
+__all__ = ["comparison", "definitions", "score", "strip"]
+
+SIDE = 160  # pixels of a crop that is shown
+STRIDE = 8  # pixels between the windows that are considered for it
+MARGIN = 24  # pixels at the lower and right border that some scale may cut off
 
 
-def score_upscalers(
-    upscalers: Mapping[str, Upscaler | None], sets: Sequence[TestSet], distances: Sequence[PerceptualDistance], device
+def score(
+    restorers: Mapping[str, Restore], sets: Sequence[TestSet], distances: Sequence[PerceptualDistance], device
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> figure; None stands for bicubic interpolation. Ranks share the pictures; all get the result."""
-    rows: dict[str, dict[str, float]] = {name: {} for name in upscalers}
+    """Row -> "SET/metric" -> figure, of models and baselines, which make uint8 (3, scale H, scale W) of uint8 (C, H, W).
+
+    Ranks share the images; all get the result.
+    """
+    rows: dict[str, dict[str, float]] = {name: {} for name in restorers}
     for test in sets:
-        scores = {name: ImageScores(test.scale, device=device) for name in upscalers}
-        far = torch.zeros(len(upscalers), len(distances), dtype=torch.float64, device=device)
-        for i in range(rank(), len(test.high), world()):
-            real = [_features(d, test.high[i], device) for d in distances]
-            for row, (name, upscaler) in enumerate(upscalers.items()):
-                image = imresize(test.low[i], test.scale) if upscaler is None else upscaler(test.low[i])
-                scores[name].update(image, test.high[i])
+        scores = {name: ImageScores(test.scale, device=device) for name in restorers}
+        sums = torch.zeros(len(restorers), len(distances), dtype=torch.float64, device=device)
+        for i in range(rank(), len(test.targets), world()):
+            real = [_features(d, test.targets[i], device) for d in distances]
+            for row, (name, restore) in enumerate(restorers.items()):
+                image = restore(test.inputs[i])
+                scores[name].update(image, test.targets[i])
                 for column, d in enumerate(distances):
-                    far[row, column] += d.between(_features(d, image, device), real[column]).item()
-        means = (all_sum(far) / len(test.high)).tolist()
-        for name, distant in zip(upscalers, means, strict=True):
+                    sums[row, column] += d.between(_features(d, image, device), real[column]).item()
+        means = (all_sum(sums) / len(test.targets)).tolist()
+        for name, distant in zip(restorers, means, strict=True):
             figures = scores[name].compute() | {d.name: value for d, value in zip(distances, distant, strict=True)}
             rows[name] |= {f"{test.name}/{metric}": value for metric, value in figures.items()}
     return rows
@@ -50,44 +59,68 @@ def _features(distance: PerceptualDistance, image: Tensor, device) -> list[Tenso
 
 
 def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
-    """What the figures of `score_upscalers` are."""
+    """What the figures of `score` are."""
     return {m: DEFINITIONS[m] for m in ("psnr_y", "ssim_y")} | {d.name: DISTANCES[d.name] for d in distances}
 
 
-def comparison(upscalers: Mapping[str, Upscaler | None], *sets: TestSet, side: int = 160, most: int = 4) -> "Picture":
-    """Crops side by side under their names: each upscaler's and the original's; a row a picture, the first `most` of all sets.
+def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SIDE, most: int = 4) -> "Picture":
+    """Crops side by side under their names: each restorer's and the original's, one row per image, the first `most` of all sets.
 
-    The crop of a picture is the window of `side` pixels with the most detail, at the centre of its strongest gradients.
+    The crop of an image is the window of `side` pixels with the most detail, shown at twice its size.
     """
     from PIL import Image, ImageDraw
 
-    pictures = [(test, i) for test in sets for i in range(len(test.high))][:most]
-    names = [*upscalers, "original"]
+    images = [(test, i) for test in sets for i in range(len(test.targets))][:most]
+    names = [*restorers, "original"]
     zoom = 2
-    sheet = Image.new("RGB", (len(names) * (side * zoom + 4), len(pictures) * (side * zoom + 4) + 16), "white")
+    sheet = Image.new("RGB", (len(names) * (side * zoom + 4), len(images) * (side * zoom + 4) + 16), "white")
     draw = ImageDraw.Draw(sheet)
     for column, name in enumerate(names):
         draw.text((column * (side * zoom + 4) + 4, 2), name, fill="black")
-    for row, (test, i) in enumerate(pictures):
-        window = _busiest(test.high[i], side)
+    for row, (test, i) in enumerate(images):
+        window = next(_busiest(test.targets[i], side))
         for column, name in enumerate(names):
-            if name == "original":
-                image = test.high[i]
-            else:
-                upscaler = upscalers[name]
-                image = imresize(test.low[i], test.scale) if upscaler is None else upscaler(test.low[i])
+            image = test.targets[i] if name == "original" else restorers[name](test.inputs[i])
             crop = to_picture(image[:, window[0], window[1]])
             crop = crop.resize((crop.width * zoom, crop.height * zoom), Image.Resampling.NEAREST)
             sheet.paste(crop, (column * (side * zoom + 4), row * (side * zoom + 4) + 16))
     return sheet
 
 
-def _busiest(image: Tensor, side: int) -> tuple[slice, slice]:
-    """The window of side x side pixels (less, in small pictures) with the largest sum of gradients."""
+def strip(restore: Restore, scale: int, n: int, side: int = SIDE) -> "Picture":
+    """n crops of `side` pixels in one row: windows with the most detail, of each of the embedded held-out photographs by turns,
+    which `restore` enlarged from bicubic reductions. Fewer where more would overlap; the same windows for every scale.
+
+    Raises ConfigError for n < 1, DataError where the photographs are missing.
+    """
+    from PIL import Image
+
+    if n < 1:
+        raise ConfigError(f"n {n}: expected 1 crop or more")
+    crops: list[list[Picture]] = []  # of each photograph
+    for photo in embedded_photos("held_out"):
+        image = read_image(photo.path)
+        height, width = (length - length % scale for length in image.shape[1:])
+        large = restore(reduced(image[:, :height, :width], scale))
+        windows = islice(_busiest(image[:, :-MARGIN, :-MARGIN], side), n)
+        crops.append([to_picture(large[:, rows, columns]) for rows, columns in windows])
+    shown = [crop for turn in zip_longest(*crops) for crop in turn if crop][:n]
+    sheet = Image.new("RGB", (len(shown) * (side + 2) - 2, side), "white")
+    for i, crop in enumerate(shown):
+        sheet.paste(crop, (i * (side + 2), 0))
+    return sheet
+
+
+def _busiest(image: Tensor, side: int) -> Iterator[tuple[slice, slice]]:
+    """Windows of side x side pixels (less, in small images) that do not overlap, the largest sums of gradients first."""
     grey = image.float().mean(0)  # (H, W)
     detail = torch.zeros_like(grey)
     detail[1:, 1:] = (grey[1:, 1:] - grey[:-1, 1:]).abs() + (grey[1:, 1:] - grey[1:, :-1]).abs()
     height, width = (min(side, n) for n in grey.shape)
-    sums = torch.nn.functional.avg_pool2d(detail[None, None], (height, width), stride=8)[0, 0]  # (h, w)
-    top, left = divmod(int(sums.argmax()), sums.shape[1])
-    return slice(top * 8, top * 8 + height), slice(left * 8, left * 8 + width)
+    sums = torch.nn.functional.avg_pool2d(detail[None, None], (height, width), stride=STRIDE)[0, 0]  # (h, w)
+    while sums.max() >= 0:
+        row, column = divmod(int(sums.argmax()), sums.shape[1])
+        top, left = row * STRIDE, column * STRIDE
+        yield slice(top, top + height), slice(left, left + width)
+        down, across = -(-height // STRIDE), -(-width // STRIDE)  # windows in between overlap
+        sums[max(row - down + 1, 0) : row + down, max(column - across + 1, 0) : column + across] = -1

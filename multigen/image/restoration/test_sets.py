@@ -1,4 +1,4 @@
-"""Test sets of super-resolution: photographs and their bicubic reductions."""
+"""Test sets of image restoration: photographs, and what is restored from each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from multigen.errors import ConfigError, DataError
-from multigen.image.degrade import imresize
+from multigen.image.degrade import Degrade
 from multigen.image.files import Photo, open_photos, read_image
 
 __all__ = ["TestSet", "open_test_set", "open_test_sets"]
@@ -15,32 +15,38 @@ __all__ = ["TestSet", "open_test_set", "open_test_sets"]
 
 @dataclass(frozen=True)
 class TestSet:
-    """Pictures to measure on: high resolution, cut to a multiple of the scale, and its bicubic reduction; uint8 (3, H, W)."""
+    """Images to measure on: photographs, uint8 (3, H, W), cut to a multiple of the scale, and what is restored from each, uint8
+    (C, H / scale, W / scale)."""
 
     __test__ = False  # not a test, whatever pytest thinks of its name
 
     name: str
     scale: int
     names: tuple[str, ...]
-    high: tuple[Tensor, ...]
-    low: tuple[Tensor, ...]
+    targets: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...]
 
     @classmethod
     def of(
-        cls, name: str, photos: Sequence[Photo], scale: int, skipped: list[tuple[Path, str]] | None = None
+        cls,
+        name: str,
+        photos: Sequence[Photo],
+        scale: int,
+        degrade: Degrade,
+        skipped: list[tuple[Path, str]] | None = None,
     ) -> "TestSet | None":
         """The set of these photographs; None where there are none. Raises DataError for one that cannot be read or is too small
         to be measured; where a list `skipped` is given, it is noted there and left out."""
-        high: dict[str, Tensor] = {}
+        targets: dict[str, Tensor] = {}
         for photo in photos:
             try:
-                high[photo.name] = _measurable(photo, scale)
+                targets[photo.name] = _measurable(photo, scale)
             except DataError as error:
                 if skipped is None:
                     raise
                 skipped.append((photo.path, str(error)))
-        low = tuple(imresize(h, (h.shape[1] // scale, h.shape[2] // scale)) for h in high.values())
-        return cls(name, scale, tuple(high), tuple(high.values()), low) if high else None
+        inputs = tuple(degrade(target, photo) for photo, target in targets.items())
+        return cls(name, scale, tuple(targets), tuple(targets.values()), inputs) if targets else None
 
 
 def _measurable(photo: Photo, scale: int) -> Tensor:
@@ -51,24 +57,22 @@ def _measurable(photo: Photo, scale: int) -> Tensor:
     if min(height, width) < least:
         raise DataError(
             f"{photo.path}: {height}x{width} pixels are too few to be measured at x{scale}, expected {least}x{least}; leave it "
-            "out, or go on without it: --skip-bad"
+            "out, or skip it: --skip-bad"
         )
     return image[:, : height - height % scale, : width - width % scale]
 
 
-def open_test_set(data: str, scale: int) -> TestSet:
+def open_test_set(data: str, scale: int, degrade: Degrade) -> TestSet:
     """A set by the name of its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos` does."""
     name = next(part for part in reversed(Path(data).absolute().parts) if part != "HR")
-    found = TestSet.of(name, open_photos(data), scale)
-    assert found is not None  # open_photos raises where there is no picture
+    found = TestSet.of(name, open_photos(data), scale, degrade)
+    assert found is not None  # open_photos raises where there is no image
     return found
 
 
-def open_test_sets(data: Sequence[str], scale: int) -> list[TestSet]:
-    """The sets of `open_test_set`. Raises ConfigError where there is none, or two have one name: it tells their figures apart."""
-    if not data:
-        raise ConfigError("test: no set is named; expected at least one, such as embedded-held-out")
-    sets = [open_test_set(each, scale) for each in data]
+def open_test_sets(data: Sequence[str], scale: int, degrade: Degrade) -> list[TestSet]:
+    """The sets of `open_test_set`. Raises ConfigError where two have one name, by which their figures are told apart."""
+    sets = [open_test_set(each, scale, degrade) for each in data]
     names = [test.name for test in sets]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(

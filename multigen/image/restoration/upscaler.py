@@ -1,6 +1,6 @@
-"""Using and measuring super-resolution: pictures of any size through a trained generator, in tiles; scores beside bicubic."""
+"""Using a trained generator of super-resolution: images of any size, in tiles."""
 
-from collections.abc import Mapping, Sequence
+import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import imresize
 from multigen.image.files import from_picture, to_picture
+from multigen.image.restoration.evaluator import strip
 from multigen.storage.provenance import NOTHING, Provenance
+from multigen.tasks.graph import Graph
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -19,15 +21,16 @@ __all__ = ["Upscaler"]
 
 
 class Upscaler:
-    """A trained generator as a function of pictures.
+    """A trained generator as a function of images.
 
-    Pictures are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
-    output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the picture.
+    Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
+    output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the image.
     """
 
     task: ClassVar[str] = "super-resolution"
+    """A name of `multigen.catalogue.TASKS`."""
     origin: Provenance = NOTHING
-    """What files of its pictures say of the model; filled in by `multigen.load`."""
+    """Metadata of all files that it makes; filled in by `multigen.load`."""
 
     def __init__(self, network: nn.Module, scale: int, tile: int = 256):
         if tile < 1:
@@ -36,9 +39,9 @@ class Upscaler:
         self.radius: int = network.radius  # pyright: ignore[reportAttributeAccessIssue]
 
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
-        """A picture `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL picture.
+        """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
 
-        A PIL picture may have any mode; its alpha channel is kept, resized by bicubic interpolation. Raises DataError for
+        A PIL image may have any mode; its alpha channel is kept, resized by bicubic interpolation. Raises DataError for
         anything else.
         """
         if isinstance(image, Tensor):
@@ -51,7 +54,7 @@ class Upscaler:
 
         if not isinstance(image, Image):
             raise DataError(
-                f"a tensor, array or PIL picture is expected, got {image!r}; open files with PIL.Image.open"
+                f"a tensor, an array or a PIL image is expected, got {image!r}; open files with PIL.Image.open"
             )
         rgb, alpha = from_picture(image)
         return to_picture(*self.with_alpha(rgb, alpha))
@@ -60,18 +63,30 @@ class Upscaler:
         """uint8 (3, H, W) through the network, and opacity (1, H, W), if any, through bicubic interpolation."""
         return self(rgb), None if alpha is None else imresize(alpha, self.scale)
 
-    def beside(self, upscalers: "Mapping[str, Upscaler]", tests: Sequence[str]) -> "Picture":
-        """Crops of the pictures of `tests` (as for `open_test_set`) by upscalers of this scale, bicubic interpolation first."""
-        from multigen.image.restoration.evaluator import comparison
-        from multigen.image.restoration.test_sets import open_test_set
+    def sheet(self, n: int, seed: int = 0) -> "Picture":
+        """Up to n crops of the embedded held-out photographs, enlarged, side by side in one image: those with the most detail,
+        the same for every model and seed. Raises ConfigError for n < 1."""
+        return strip(self, self.scale, n)
 
-        return comparison({"bicubic": None, **upscalers}, *(open_test_set(test, self.scale) for test in tests))
+    def graph(self) -> Graph:
+        """A copy of the network for `multigen export`: images (batch, 3, height, width) of any size."""
+
+        def example(n: int, side: int) -> tuple[Tensor, ...]:
+            return (torch.rand(n, 3, side + 8, side + 11, generator=torch.Generator().manual_seed(0)),)
+
+        says = {
+            "image": "float32 (batch, 3, height, width), RGB, 0..1",
+            "large": f"float32 (batch, 3, {self.scale} height, {self.scale} width), RGB, 0..1; clip what lies beyond",
+        }
+        names = {0: "batch", 2: "height", 3: "width"}
+        shape = ("batch", 3, f"{self.scale}*height", f"{self.scale}*width")
+        return Graph(copy.deepcopy(self.network).cpu().float(), {"image": names}, example, "large", shape, says)
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) -> uint8 (3, scale H, scale W), both on the CPU."""
+        """uint8 (3, H, W) -> uint8 (3, scale H, scale W), both on the CPU. Raises DataError for anything else."""
         if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
-            raise DataError(f"a uint8 picture (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
+            raise DataError(f"a uint8 image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
         height, width = image.shape[1:]
         result = torch.empty(3, height * self.scale, width * self.scale, dtype=torch.uint8)
         for top in range(0, height, self.tile):
@@ -83,12 +98,9 @@ class Upscaler:
         s, r = self.scale, self.radius
         bottom, right = min(top + self.tile, image.shape[1]), min(left + self.tile, image.shape[2])
         y, x = max(top - r, 0), max(left - r, 0)
-        parameter = next(self.network.parameters())
-        window = (
-            image[None, :, y : bottom + r, x : right + r].to(parameter.device, parameter.dtype) / 255
-        )  # (1, 3, h, w)
+        weight = next(self.network.parameters())
+        window = image[None, :, y : bottom + r, x : right + r].to(weight.device, weight.dtype) / 255  # (1, 3, h, w)
         large = self.network(window.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
         large = large[:, s * (top - y) : s * (bottom - y), s * (left - x) : s * (right - x)]
-        result[:, s * top : s * bottom, s * left : s * right] = (
-            (large * 255).round().clamp(0, 255).to(torch.uint8).cpu()
-        )
+        levels = (large * 255).round().clamp(0, 255).to(torch.uint8)
+        result[:, s * top : s * bottom, s * left : s * right] = levels.cpu()

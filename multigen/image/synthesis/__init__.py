@@ -1,3 +1,5 @@
-"""Images from noise: one file per method."""
+"""Images from noise: one file per method, and what a method of your own derives from."""
 
-__all__: list[str] = []
+from multigen.image.synthesis.base import ImageSynthesisConfig, ImageSynthesisTrainer, doublings
+
+__all__ = ["ImageSynthesisConfig", "ImageSynthesisTrainer", "doublings"]

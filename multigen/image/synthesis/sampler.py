@@ -22,7 +22,7 @@ class ImageSampler(sampling.Sampler):
 
     task = "image-synthesis"
     suffix = ".png"
-    sheet = "grid.png"
+    overview = "grid.png"
 
     def finish(self, x: Tensor) -> Tensor:
         return to_uint8(x)
@@ -35,6 +35,11 @@ class ImageSampler(sampling.Sampler):
 
     def strip(self, samples: Tensor) -> "Picture":
         return grid(samples, columns=len(samples))
+
+    def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
+        if len(shape) != 3:
+            raise ValueError(f"it gives {shape} an item, expected (channels, height, width)")
+        return {"image": f"float32 (batch, {', '.join(map(str, shape))}), -1..1; clip what lies beyond"}
 
 
 def to_uint8(image: Tensor) -> Tensor:

@@ -1,29 +1,30 @@
-"""Samples of several runs beside each other, under one seed: a row of pictures or sounds a run, texts, crops."""
+"""Results of several runs beside each other, under one seed, one row per run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from multigen import load
 from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
 from multigen.storage.provenance import png, together
+from multigen.tasks.loading import Model, load
+from multigen.tasks.synthesis.sampler import Sampler
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 __all__ = ["write_samples"]
 
-LEAST = 64  # pixels of height that small pictures are enlarged to, at least
+LEAST = 64  # pixels of height that small images are enlarged to, at least
 HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
 
 
 def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
-    """Writes what the models of the runs make, those of one kind together. Says in sentences what is where, and what is missing.
+    """Writes what the models of the runs make, those of one task together. Returns sentences: what is where, what is missing.
 
     Args:
         code: files that trained models of their own (`multigen cp`), each for the runs of its name.
-        provenance: pictures and sounds say which models made them; a text file cannot.
+        provenance: images and sounds say which models made them; a text file cannot.
 
     Raises ConfigError for a file that is of none of the runs.
     """
@@ -31,24 +32,23 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str],
     if strangers := files.keys() - {run.recipe for run in runs.values()}:
         raise ConfigError(f"--code {files[min(strangers)]}: none of the runs was made by it; leave it out")
     models, said = _models(runs, files)
-    kinds: dict[str, dict[str, Any]] = {}
+    tasks: dict[str, dict[str, Model]] = {}
     for name, model in models.items():
-        kinds.setdefault(model.noun, {})[name] = model
-    for kind, group in kinds.items():
-        if kind == "texts":
-            said.append(_texts(group, n, seed, out / "samples.txt"))
-        elif kind == "photographs":
-            said.append(_crops(group, runs, out / "upscaled.png", provenance))
-        else:
-            said.append(_strips(group, n, seed, out / f"{kind}.png", provenance))
-    if len(kinds) > 1:
-        said.append(f"{', '.join(kinds)}: samples of different kinds are not laid beside each other")
+        tasks.setdefault(model.task, {})[name] = model
+    for task, group in tasks.items():
+        try:
+            said.append(_sheets(group, n, seed, out / task, provenance))
+        except MultigenError as error:
+            said.append(f"{', '.join(group)}: no results: {error}")
+    if len(tasks) > 1:
+        said.append(f"{', '.join(tasks)}: results of different tasks are not laid beside each other")
     return said
 
 
-def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Model], list[str]]:
     """The models by the names of their runs, and sentences on those that are not there."""
-    models, said = {}, []
+    models: dict[str, Model] = {}
+    said: list[str] = []
     for name, run in runs.items():
         if not run.has_model:
             previews = sorted((run.folder / "previews").glob("*"))
@@ -62,25 +62,42 @@ def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Any], list[
     return models, said
 
 
-def _strips(samplers: Mapping[str, Any], n: int, seed: int, path: Path, provenance: bool) -> str:
-    """Pictures or sounds; of sounds, which are to be heard, also files."""
-    rows = {}
-    for name, sampler in samplers.items():
-        samples = sampler.sample(n, seed)
-        rows[name] = sampler.strip(samples)
-        if sampler.suffix != ".png":
-            folder = path.with_suffix("") / name.replace("/", "-")
-            folder.mkdir(parents=True, exist_ok=True)
-            for i, sample in enumerate(samples):
-                about = {**sampler.origin, "seed": seed, "index": i} if provenance else {}
-                sampler.write(sample, folder / f"{i:04d}{sampler.suffix}", about)
-    about = together([sampler.origin for sampler in samplers.values()] if provenance else [], seed=seed)
-    stacked(rows).save(path, **png(about))
-    return f"{n} samples of {', '.join(samplers)} under seed {seed}: {path}"
+def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenance: bool) -> str:
+    """The sheets of models of one task below each other, as PATH.png, or PATH.txt of texts."""
+    sheets = {name: model.sheet(n, seed) for name, model in models.items()}
+    what = f"{n} each of {', '.join(models)} under seed {seed}"
+    if texts := {name: sheet for name, sheet in sheets.items() if isinstance(sheet, list)}:
+        page = _in_turn(texts)
+        path.with_suffix(".txt").write_text(page + "\n", encoding="utf-8")
+        return f"{what}: {path}.txt\n\n{page}"
+    about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
+    images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
+    stacked(images).save(path.with_suffix(".png"), **png(about))
+    for name, model in models.items():
+        if isinstance(model, Sampler) and model.suffix != ".png":  # a sheet only draws them
+            _write_each(model, n, seed, path / name.replace("/", "-"), provenance)
+    return f"{what}: {path}.png"
+
+
+def _write_each(sampler: Sampler, n: int, seed: int, folder: Path, provenance: bool) -> None:
+    """The samples of a sheet as files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, sample in enumerate(sampler.sample(n, seed)):
+        about = {**sampler.origin, "seed": seed, "index": i} if provenance else {}
+        sampler.write(sample, folder / f"{i:04d}{sampler.suffix}", about)
+
+
+def _in_turn(texts: Mapping[str, Sequence[str]]) -> str:
+    """The first text of each run, then the second of each, and so on, under the names of the runs."""
+    width = max(map(len, texts))
+    return "\n\n".join(
+        "\n".join(f"{name:<{width}}  {text}" for name, text in zip(texts, row, strict=True))
+        for row in zip(*texts.values(), strict=True)
+    )
 
 
 def stacked(rows: "Mapping[str, Picture]") -> "Picture":
-    """Pictures of any mode below each other, each under its name; small ones enlarged by a whole number."""
+    """Images of any mode below each other, each under its name; small ones enlarged by a whole number."""
     from PIL import Image, ImageDraw
 
     large = {}
@@ -95,26 +112,3 @@ def stacked(rows: "Mapping[str, Picture]") -> "Picture":
         sheet.paste(row, (0, top + HEAD))
         top += row.height + HEAD + GAP
     return sheet
-
-
-def _texts(writers: Mapping[str, Any], n: int, seed: int, path: Path) -> str:
-    texts = {name: writer.generate(n=n, seed=seed) for name, writer in writers.items()}
-    width = max(map(len, texts))
-    parts = ["\n".join(f"{name:<{width}}  {texts[name][i]}" for name in texts) for i in range(n)]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return f"{n} texts of {', '.join(writers)} under seed {seed}, in {path}:\n\n" + "\n\n".join(parts)
-
-
-def _crops(upscalers: Mapping[str, Any], runs: Runs, path: Path, provenance: bool) -> str:
-    """Crops of the first run's test pictures, for all upscalers of its scale."""
-    first, *_ = upscalers
-    scale = upscalers[first].scale
-    alike = {name: upscaler for name, upscaler in upscalers.items() if upscaler.scale == scale}
-    apart = "".join(f"; {name} enlarges x{upscalers[name].scale}" for name in upscalers.keys() - alike.keys())
-    try:
-        sheet = upscalers[first].beside(alike, runs[first].config["test"])
-    except MultigenError as error:
-        return f"no crops of enlarged pictures: {error}"
-    about = together([upscaler.origin for upscaler in alike.values()] if provenance else [])
-    sheet.save(path, **png(about))
-    return f"crops of the test pictures of {first}, enlarged x{scale} by {', '.join(alike)}: {path}{apart}"

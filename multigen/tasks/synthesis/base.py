@@ -326,7 +326,7 @@ class SynthesisTrainer(Trainer[C]):
 
     def show(self, samples: Sampler, path: Path) -> None:
         """Writes samples together to one file; `path` is its name without the suffix."""
-        samples.show(samples.sample(SHOWN), path.with_name(path.name + Path(samples.sheet).suffix))
+        samples.show(samples.sample(SHOWN), path.with_name(path.name + Path(samples.overview).suffix))
 
     def save_figures(self, samples: Sampler) -> None:
         """Saves more pictures of the final generator, into `self.folder`."""

@@ -1,5 +1,7 @@
 """Using a trained generator: samples by seed and class, walks between latents, files of them. A modality derives its own."""
 
+import copy
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from multigen.engine.randomness import key
 from multigen.errors import ConfigError
 from multigen.storage.files import writing
 from multigen.storage.provenance import NOTHING, Provenance
+from multigen.tasks.graph import Graph
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -29,7 +32,7 @@ class Sampler:
     Sample i of a seed depends on the seed, i and its class alone: it is the same whichever others are asked for with it. (In
     batches of another size a value may differ by a rounding, since sums are rounded in another order.)
 
-    A modality states `task`, `suffix` and `sheet`, and overrides `finish`, `write`, `show` and `strip`.
+    A modality states `task`, `suffix` and `overview`, and overrides `finish`, `write`, `show`, `strip` and `describe_output`.
 
     Args:
         network: z (B, latent), and label (B,) where there are classes -> (B, ...) in -1..1; in eval mode, on its device.
@@ -43,7 +46,7 @@ class Sampler:
     """A name of `multigen.catalogue.TASKS`."""
     suffix: ClassVar[str]
     """Of a sample's file, e.g. ".png"."""
-    sheet: ClassVar[str]
+    overview: ClassVar[str]
     """End of the name of the file that shows samples together, e.g. "grid.png"."""
     origin: Provenance = NOTHING
     """What files of its samples say of the model; filled in by `multigen.load`."""
@@ -83,7 +86,14 @@ class Sampler:
         raise NotImplementedError
 
     def strip(self, samples: Tensor) -> "Picture":
-        """Samples (N, ...) side by side in one picture."""
+        """Samples (N, ...) side by side in one image."""
+        raise NotImplementedError
+
+    def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
+        """What the network gives, for `graph`: its name -> its shape and range, then whatever else must be known to use it.
+
+        `shape` is that of one item, (...). Raises ValueError for one that a sample of the modality cannot have.
+        """
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- what a user calls
@@ -168,13 +178,41 @@ class Sampler:
             raise ConfigError(
                 f"--out {out}: {len(older)} other samples would stay in it, such as {older[0].name}; give another folder"
             )
-        sheet = out.with_name(f"{out.name}-{self.sheet}") if out.name else out / self.sheet  # lest it pass for a sample
+        # Beside the folder, so that it is not mistaken for a sample.
+        sheet = out.with_name(f"{out.name}-{self.overview}") if out.name else out / self.overview
         with writing(out, "another folder for --out"):
             out.mkdir(parents=True, exist_ok=True)
             for i, sample in enumerate(samples):
                 self.write(sample, out / f"{i:04d}{self.suffix}", {**about, "index": i} if about else about)
             (show or self.show)(samples[:SHOWN], sheet, about)
         return f"{len(samples)} {self.items} in {out}, the first of them together in {sheet}"
+
+    def sheet(self, n: int, seed: int = 0) -> "Picture":
+        """Samples 0 to n - 1 of a seed side by side in one image. Raises ConfigError as `sample`."""
+        return self.strip(self.sample(n, seed))
+
+    def graph(self) -> Graph:
+        """A copy of the network for `multigen export`: z (batch, latent), and label (batch,) where there are classes or clusters.
+
+        Raises ValueError where what it gives is no sample of the modality.
+        """
+        network, known = copy.deepcopy(self.network).cpu().float(), self.choices
+
+        def example(n: int, side: int) -> tuple[Tensor, ...]:
+            z = self.latents(n)
+            return (z, torch.arange(n) % len(known)) if known else (z,)
+
+        with torch.no_grad():
+            shape = tuple(network(*example(1, 0)).shape[1:])
+        says = {"z": f"float32 (batch, {self.latent}), numbers of a standard normal distribution"}
+        if known:
+            what = (
+                f"the classes {json.dumps(known)}" if self.classes else f"clusters, whose shares are {[*self.shares]}"
+            )
+            says["label"] = f"int64 (batch,), numbers of {what}"
+        output = self.describe_output(shape)
+        inputs = {name: {0: "batch"} for name in says}
+        return Graph(network, inputs, example, next(iter(output)), ("batch", *shape), says | output)
 
     def _labels(self, n: int, label: str | int | Tensor | None, seed: int, first: int = 0) -> Tensor | None:
         """(n,) numbers of classes or clusters, None for a model without."""

@@ -90,11 +90,10 @@ def test_generators_enlarge_by_their_scale(kind: type[SRResNet | CompactGenerato
     assert kind(scale, 1, 4)(torch.rand(2, 3, 5, 7)).shape == (2, 3, 5 * scale, 7 * scale)
 
 
-@pytest.mark.parametrize("kind", GENERATORS)
 @pytest.mark.parametrize("scale", [-2, 0, 1, 5, 6, 16])
-def test_other_scales_are_refused(kind: type[SRResNet | CompactGenerator], scale: int) -> None:
+def test_other_scales_are_refused(scale: int) -> None:
     with pytest.raises(ConfigError, match=f"scale {scale}: the network has x2, x3, x4 and x8"):
-        kind(scale, 1, 4)
+        SRGANConfig(scale=scale, crop=240)
 
 
 @pytest.mark.parametrize("kind", GENERATORS)
@@ -130,7 +129,7 @@ def test_discriminator_has_the_layers_of_the_paper() -> None:
     assert network(torch.rand(2, 3, 96, 96)).shape == (2,)
 
 
-def test_discriminator_sees_pictures_around_zero() -> None:
+def test_discriminator_sees_images_around_zero() -> None:
     network, seen = Discriminator(16, 4), []
     network.features.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 16, 16))
@@ -144,9 +143,10 @@ def test_discriminator_without_batch_norm() -> None:
     assert network(torch.rand(3, 3, 32, 32)).shape == (3,)
 
 
-def test_discriminator_halves_its_crop_four_times() -> None:
-    with pytest.raises(ConfigError, match=r"crop 40: .*multiple of 16"):
-        Discriminator(40, 4)
+@pytest.mark.parametrize(("crop", "scale"), [(40, 4), (0, 4), (-16, 4), (64, 3)])
+def test_crops_are_multiples_of_16_and_of_the_scale(crop: int, scale: int) -> None:
+    with pytest.raises(ConfigError, match=f"crop {crop}: expected a multiple of 16, and of the scale {scale}"):
+        SRGANConfig(crop=crop, scale=scale)
 
 
 # -- losses ------------------------------------------------------------------------------------------------------
@@ -183,11 +183,11 @@ def prepared(data: Path, **changes: Any) -> SRGANTrainer:
 
 
 def batch_of(trainer: SRGANTrainer) -> dict[str, Tensor]:
-    """uint8 pictures, "lr" (2, 3, 8, 8) and "hr" (2, 3, 32, 32)."""
+    """uint8 images, "input" (2, 3, 8, 8) and "target" (2, 3, 32, 32)."""
     draw = torch.Generator().manual_seed(1)
     return {
-        "lr": torch.randint(0, 256, (2, 3, 8, 8), generator=draw, dtype=torch.uint8),
-        "hr": torch.randint(0, 256, (2, 3, 32, 32), generator=draw, dtype=torch.uint8),
+        "input": torch.randint(0, 256, (2, 3, 8, 8), generator=draw, dtype=torch.uint8),
+        "target": torch.randint(0, 256, (2, 3, 32, 32), generator=draw, dtype=torch.uint8),
     }
 
 
@@ -199,7 +199,7 @@ def step_of(trainer: SRGANTrainer) -> Any:
 def test_pixel_loss(data: Path, kind: Any) -> None:
     trainer = prepared(data, pixel=kind, steps=0)
     batch = batch_of(trainer)
-    error = trainer.G(batch["lr"] / 255) - batch["hr"] / 255
+    error = trainer.G(batch["input"] / 255) - batch["target"] / 255
     terms = trainer.pixel_loss(batch, step_of(trainer))
     assert terms.keys() == {"pixel"}
     torch.testing.assert_close(terms["pixel"], (error**2 if kind == "mse" else error.abs()).mean())
@@ -210,8 +210,8 @@ def test_pixel_loss(data: Path, kind: Any) -> None:
 def test_discriminator_loss(data: Path) -> None:
     trainer = prepared(data)
     batch = batch_of(trainer)
-    real = trainer.D(batch["hr"] / 255)
-    fake = trainer.D(trainer.G(batch["lr"] / 255))
+    real = trainer.D(batch["target"] / 255)
+    fake = trainer.D(trainer.G(batch["input"] / 255))
     terms = trainer.discriminator_loss(batch, step_of(trainer))
     assert terms.keys() == {"adversarial"}
     expected = -(real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean())
@@ -225,7 +225,7 @@ def test_generator_loss(data: Path, vgg19: tuple[nn.Sequential, str], content: A
     given = {"perceptual_weights": file} if content.startswith("vgg") else {}
     trainer = prepared(data, content=content, pixel="l1", **weights, **given)
     batch = batch_of(trainer)
-    fake, real = trainer.G(batch["lr"] / 255), batch["hr"] / 255
+    fake, real = trainer.G(batch["input"] / 255), batch["target"] / 255
     terms = trainer.generator_loss(batch, step_of(trainer))
 
     if content == "mse":
@@ -290,8 +290,8 @@ def test_an_update_trains_its_own_network_only(data: Path, update: int, trained:
 def planned(config: SRGANConfig) -> SRGANTrainer:
     """A trainer that knows its stages, without data."""
     trainer = SRGANTrainer(config)
-    trainer.validation, trainer.plan = None, []
-    trainer.plan = trainer.stages()
+    trainer.validation = None
+    trainer.plan = [stage for stage in trainer.stages() if stage.steps]
     return trainer
 
 
@@ -332,10 +332,9 @@ def test_a_stage_of_no_steps_is_left_out() -> None:
     assert [s.name for s in planned(SRGANConfig(pretrain_steps=0)).plan] == ["adversarial"]
 
 
-def test_nothing_to_train_is_refused(data: Path, tmp_path: Path) -> None:
-    config = SRGANConfig(data=str(data), test=(str(data),), **{**SETTINGS, "steps": 0, "pretrain_steps": 0})
-    with pytest.raises(ConfigError, match="steps"):
-        SRGANTrainer(config, Run(out=str(tmp_path / "run"), device="cpu")).fit()
+def test_nothing_to_train_is_refused() -> None:
+    with pytest.raises(ConfigError, match="pretrain_steps 0, steps 0: nothing to train"):
+        SRGANConfig(steps=0, pretrain_steps=0)
 
 
 def test_tiny_trains_in_seconds_on_the_embedded_photographs(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Upscaling in tiles against the whole picture, pictures of every kind, scores against their parts, the comparison sheet."""
+"""Upscaling in tiles against the whole image, images of every kind, the sheet of crops, the exported graph."""
 
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,15 @@ from PIL import Image
 from torch import Tensor
 
 from multigen.errors import ConfigError, DataError
-from multigen.image.degrade import imresize
-from multigen.image.files import Photo, read_image
-from multigen.image.metrics import psnr_y, ssim_y
-from multigen.image.perceptual import open_perceptual
-from multigen.image.restoration.evaluator import comparison, score_upscalers
+from multigen.image.degrade import imresize, reduced
+from multigen.image.files import embedded_photos, read_image
 from multigen.image.restoration.srgan import CompactGenerator, SRResNet
-from multigen.image.restoration.test_sets import TestSet, open_test_set, open_test_sets
 from multigen.image.restoration.upscaler import Upscaler
-from tests.tiny import photos, pixels
+from tests.tiny import pixels
 
 
 def network(kind: type, scale: int = 2, dtype: torch.dtype = torch.float32) -> Any:
-    """A generator with random weights whose output keeps within the range of a picture."""
+    """A generator with random weights whose output keeps within the range of an image."""
     torch.manual_seed(0)
     net = kind(scale, 2, 4).to(dtype).eval()
     with torch.no_grad():
@@ -75,10 +71,10 @@ def test_tiles_without_their_surroundings_would_show() -> None:
     assert (careless(image).int() - Upscaler(net, 2)(image).int()).abs().max() > 1
 
 
-# -- kinds of pictures -------------------------------------------------------------------------------------------
+# -- kinds of images ---------------------------------------------------------------------------------------------
 
 
-def test_tensors_and_arrays_and_pictures_are_one(upscaler: Upscaler) -> None:
+def test_tensors_arrays_and_pil_images_are_one(upscaler: Upscaler) -> None:
     array = pixels(20, 23)
     tensor = torch.from_numpy(array).permute(2, 0, 1)
     expected = upscaler(tensor)
@@ -92,7 +88,7 @@ def test_tensors_and_arrays_and_pictures_are_one(upscaler: Upscaler) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "HSV", "I;16"])
-def test_pictures_of_every_mode_become_rgb(upscaler: Upscaler, mode: str) -> None:
+def test_images_of_every_mode_become_rgb(upscaler: Upscaler, mode: str) -> None:
     rgb = Image.fromarray(pixels(20, 23))
     if mode == "I;16":
         grey = np.asarray(rgb.convert("L"))
@@ -139,117 +135,61 @@ def test_transparency_is_kept(upscaler: Upscaler, mode: str) -> None:
     ],
     ids=lambda wrong: f"{type(wrong).__name__}-{getattr(wrong, 'dtype', '')}-{tuple(getattr(wrong, 'shape', ()))}",
 )
-def test_what_is_no_picture_is_refused(upscaler: Upscaler, wrong: Any) -> None:
+def test_what_is_no_image_is_refused(upscaler: Upscaler, wrong: Any) -> None:
     with pytest.raises(DataError, match=r"expected|read"):
         upscaler.upscale(wrong)
 
 
-# -- test sets ---------------------------------------------------------------------------------------------------
+# -- the protocol of ready objects -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("data", "name"),
-    [
-        ("photos/Set5/HR", "Set5"),
-        ("photos/Set5/HR/", "Set5"),
-        ("./photos/BSD100", "BSD100"),
-        ("photos/BSD100/0.png", "0.png"),
-        ("embedded-held-out", "embedded-held-out"),
-    ],
-)
-def test_a_set_is_called_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, name: str) -> None:
-    monkeypatch.setenv("MULTIGEN_DATA", str(tmp_path))
-    photos(tmp_path / "photos" / "Set5" / "HR", count=1)
-    photos(tmp_path / "photos" / "BSD100", count=1)
-    found = open_test_set(data, 4)
-    assert (found.name, found.scale) == (name, 4)
+def test_a_sheet_shows_the_same_windows_for_every_scale() -> None:
+    """Whatever a photograph loses to a multiple of the scale; crops of more detail come first."""
+
+    class Named(Upscaler):
+        """Gives the original itself, as an ideal model would."""
+
+        def __call__(self, image: Tensor) -> Tensor:
+            return next(large for large, small in pairs if torch.equal(small, image))
+
+    originals = [read_image(photo.path) for photo in embedded_photos("held_out")]
+    sheets = []
+    for scale in (2, 3, 8):
+        cut = [x[:, : x.shape[1] - x.shape[1] % scale, : x.shape[2] - x.shape[2] % scale] for x in originals]
+        pairs = [(x, reduced(x, scale)) for x in cut]
+        sheets.append(np.asarray(Named(network(CompactGenerator, scale), scale).sheet(4)))
+    assert sheets[0].shape == (160, 4 * 162 - 2, 3)
+    assert all(np.array_equal(sheet, sheets[0]) for sheet in sheets)
+
+    def detail(crop: np.ndarray) -> float:
+        grey = crop.astype(float).mean(-1)
+        return float(np.abs(np.diff(grey, axis=0)).sum() + np.abs(np.diff(grey, axis=1)).sum())
+
+    first, *of_second = (sheets[0][:, left : left + 160] for left in range(0, 4 * 162, 162))
+    assert detail(first) > 0 and [detail(crop) for crop in of_second] == sorted(map(detail, of_second), reverse=True)
 
 
-@pytest.mark.parametrize("data", [".", "HR"])
-def test_a_set_in_the_working_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str) -> None:
-    photos(tmp_path / "Set5" / "HR", count=1)
-    monkeypatch.chdir(tmp_path / "Set5")
-    assert open_test_set(data, 4).name
+def test_a_sheet_has_crops_of_what_the_model_makes(upscaler: Upscaler) -> None:
+    sheet = upscaler.sheet(3, seed=1)
+    assert sheet.mode == "RGB" and sheet.size == (3 * 162 - 2, 160)
+    assert np.array_equal(np.asarray(sheet)[:, :160], np.asarray(upscaler.sheet(1)))  # more begin with the same
+    made = upscaler(reduced(read_image(embedded_photos("held_out")[0].path)[:, :300, :450], 2))
+    crop = torch.from_numpy(np.array(sheet)[:, :160]).permute(2, 0, 1)
+    places = made.unfold(1, 160, 8).unfold(2, 160, 8)  # (3, h, w, 160, 160)
+    assert (places == crop[:, None, None]).all(-1).all(-1).all(0).sum() == 1
+    assert upscaler.sheet(1000).width < 20 * 162  # as many as there are
+    with pytest.raises(ConfigError, match="n 0: expected 1 crop or more"):
+        upscaler.sheet(0)
 
 
-def test_sets_that_could_not_be_told_apart_are_refused(tmp_path: Path) -> None:
-    places = [str(photos(tmp_path / name / "photos", count=1)) for name in ("a", "b")]
-    with pytest.raises(ConfigError, match="two sets are called 'photos', as their folders are; rename one"):
-        open_test_sets(places, 4)
-    assert [test.name for test in open_test_sets([*places[:1], "embedded-held-out"], 4)] == [
-        "photos",
-        "embedded-held-out",
-    ]
-
-
-def test_a_set_is_cut_to_a_multiple_of_the_scale_and_reduced(tmp_path: Path) -> None:
-    Image.fromarray(pixels(50, 61)).save(tmp_path / "a.png")
-    found = open_test_set(str(tmp_path), 4)
-    image = read_image(tmp_path / "a.png")[:, :48, :60]
-    assert found.names == ("a.png",)
-    assert torch.equal(found.high[0], image)
-    assert torch.equal(found.low[0], imresize(image, 1 / 4))
-    assert TestSet.of("none", list[Photo](), 4) is None
-
-
-# -- scores ------------------------------------------------------------------------------------------------------
-
-
-def test_scores_are_means_over_the_pictures_of_a_set(tmp_path: Path) -> None:
-    for name, sizes in (("a", [(40, 48), (56, 36)]), ("b", [(44, 44)])):
-        (tmp_path / name).mkdir()
-        for i, size in enumerate(sizes):
-            Image.fromarray(pixels(*size, seed=i)).save(tmp_path / name / f"{i}.png")
-    sets = [open_test_set(str(tmp_path / name), 2) for name in ("a", "b")]
-    ours = Upscaler(network(CompactGenerator), 2)
-    distance = open_perceptual("efficientnet_lite0")
-    rows = score_upscalers({"bicubic": None, "ours": ours}, sets, [distance], torch.device("cpu"))
-
-    assert list(rows) == ["bicubic", "ours"]
-    for row, enlarge in (("bicubic", lambda low: imresize(low, 2)), ("ours", ours)):
-        for test in sets:
-            pairs = [(enlarge(low), high) for low, high in zip(test.low, test.high, strict=True)]
-            far = [distance(a[None] / 255, b[None] / 255).item() for a, b in pairs]
-            expected = {
-                f"{test.name}/psnr_y": np.mean([psnr_y(a, b, 2).item() for a, b in pairs]),
-                f"{test.name}/ssim_y": np.mean([ssim_y(a, b, 2).item() for a, b in pairs]),
-                f"{test.name}/efficientnet_lite0": np.mean(far),
-            }
-            assert {k: v for k, v in rows[row].items() if k in expected} == pytest.approx(expected, rel=1e-5)
-        assert len(rows[row]) == 6
-    assert rows["bicubic"]["a/psnr_y"] != rows["ours"]["a/psnr_y"]
-
-
-# -- comparison --------------------------------------------------------------------------------------------------
-
-
-def sheet_cell(sheet: Image.Image, row: int, column: int, side: int) -> np.ndarray:
-    """The crop at a place of the sheet, at the size it had before it was doubled: (side, side, 3)."""
-    top, left = 16 + row * (2 * side + 4), column * (2 * side + 4)
-    return np.asarray(sheet)[top : top + 2 * side : 2, left : left + 2 * side : 2]
-
-
-def test_the_comparison_shows_the_busiest_crop_of_each(upscaler: Upscaler) -> None:
-    image = np.full((96, 112, 3), 90, np.uint8)
-    image[64:96, 48:80] = np.random.default_rng(0).integers(0, 256, (32, 32, 3))
-    high = [torch.from_numpy(image).permute(2, 0, 1), picture(40, 44), picture(20, 24)]
-    low = [imresize(h, 0.5) for h in high]
-    test = TestSet("set", 2, ("a", "b", "c"), tuple(high), tuple(low))
-    sheet = comparison({"bicubic": None, "ours": upscaler}, test, side=32)
-
-    assert sheet.size == (3 * (2 * 32 + 4), 3 * (2 * 32 + 4) + 16)
-    window = np.s_[64:96, 48:80]
-    assert np.array_equal(sheet_cell(sheet, 0, 2, 32), image[window])
-    for column, enlarged in ((0, imresize(low[0], 2)), (1, upscaler(low[0]))):
-        assert np.array_equal(sheet_cell(sheet, 0, column, 32), enlarged.permute(1, 2, 0).numpy()[window])
-    # A picture smaller than a crop is shown whole.
-    assert np.array_equal(sheet_cell(sheet, 2, 2, 32)[:20, :24], high[2].permute(1, 2, 0).numpy())
-    assert (np.asarray(sheet)[:16, :204] < 255).any()  # names
-
-
-def test_the_comparison_shows_four_pictures_at_most() -> None:
-    high = tuple(picture(24, 24, seed) for seed in range(3))
-    test = TestSet("set", 2, ("a", "b", "c"), high, tuple(imresize(h, 0.5) for h in high))
-    sheet = comparison({"bicubic": None}, test, test, side=16)
-    assert sheet.size == (2 * (2 * 16 + 4), 4 * (2 * 16 + 4) + 16)
-    assert np.array_equal(sheet_cell(sheet, 3, 1, 16), sheet_cell(sheet, 0, 1, 16))
+def test_a_graph_is_a_copy_of_the_network() -> None:
+    upscaler = Upscaler(network(CompactGenerator, 3, torch.float64), 3)
+    graph = upscaler.graph()
+    assert next(upscaler.network.parameters()).dtype == torch.float64
+    assert next(graph.network.parameters()).dtype == torch.float32 and not graph.network.training
+    (image,) = graph.example(2, 5)
+    assert image.shape[:2] == (2, 3) and image.shape[2] != image.shape[3]
+    expected = upscaler.network(image.double())
+    torch.testing.assert_close(graph.network(image).double(), expected, rtol=0, atol=1e-5)
+    assert list(graph.inputs) == ["image"] and graph.says.keys() == {"image", graph.output}
+    assert graph.shape == ("batch", 3, "3*height", "3*width")

@@ -87,12 +87,12 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
         lambda p: ["--data", pictures(p / "p"), "--test", pictures(p / "t", 1)],
         "/t: 1 pictures, expected at least 2; add pictures",
     ),
-    "damaged": (lambda p: ["--data", spoilt(p / "p")], r"/p/bad\.png: expected a picture.*--skip-bad"),
+    "damaged": (lambda p: ["--data", spoilt(p / "p")], r"/p/bad\.png: expected an image.*--skip-bad"),
     "damaged for testing": (
         lambda p: ["--data", pictures(p / "p"), "--test", spoilt(p / "t")],
-        r"/t/bad\.png: expected a picture.*--skip-bad",
+        r"/t/bad\.png: expected an image.*--skip-bad",
     ),
-    "an empty folder": (lambda p: ["--data", p], "no pictures in this folder; expected files ending in .*png"),
+    "an empty folder": (lambda p: ["--data", p], "no images in this folder; expected files ending in .*png"),
     "channels": (
         lambda p: ["--data", pictures(p / "p"), "--channels", "2"],
         "channels 2, .*: expected .*0, 1 or 3 channels",

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import multigen
-from multigen import losses
+from multigen import catalogue, losses
 from multigen.engine import Run
 from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.image import resample
@@ -27,7 +27,7 @@ from multigen.tasks.synthesis.collapse import diversity, watch
 from multigen.tasks.synthesis.conditioning import ProjectionHead
 from tests.tiny import pixels
 
-METHODS = ("gan", "dcgan", "wgan", "sngan", "r3gan")
+METHODS = [method.name for method in catalogue.METHODS.values() if method.task == "image-synthesis"]
 SMALL: dict[str, Any] = {"size": 16, "batch": 4, "steps": 4, "samples": 40, "hold": 0}
 RUN = Run(device="cpu", precision="fp32", log_every=2)
 

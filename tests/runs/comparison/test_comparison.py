@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,35 +12,55 @@ import torch
 from PIL import Image
 
 import multigen
-from multigen.audio import WaveGANConfig
+from multigen.audio import WaveGANConfig, WaveGANTrainer
 from multigen.audio.files import read_sound
-from multigen.audio.synthesis import wavegan
 from multigen.cli.cp import copy_of
 from multigen.config import Run, to_table, write_toml
 from multigen.errors import CheckpointError, ConfigError
-from multigen.image import DCGANConfig, SRGANConfig
-from multigen.image.restoration import srgan
-from multigen.image.synthesis import dcgan
+from multigen.image import DCGANConfig, DCGANTrainer, SRGANConfig
+from multigen.image.synthesis.base import ImageInfo
 from multigen.image.synthesis.sampler import to_pictures
 from multigen.runs.comparison import compare, read_runs
 from multigen.storage.files import sealed
 from multigen.storage.model_folder import write_model
 from multigen.storage.provenance import read
-from multigen.text.networks.generators import build_generator
+from multigen.text.datasets import TextInfo
 from multigen.text.synthesis import seqgan
 from tests import tiny
 
-PICTURES = DCGANConfig(size=16, width=2, latent=3, channels=1)
+IMAGES = DCGANConfig(size=16, width=2, latent=3)
 SOUNDS = WaveGANConfig(length=1024, latent=4, width=2, labels="none")
-TEXTS = replace(seqgan.PRESETS["tiny"], data="oracle", tokens=9, start=0, length=6)
+TEXTS = replace(seqgan.PRESETS["tiny"], data="oracle", length=6)
 PHOTOS = SRGANConfig(blocks=1, width=4)
-BUILD: dict[str, Any] = {
-    **{"dcgan": dcgan.build_generator, "my_gan": dcgan.build_generator, "wavegan": wavegan.Generator},
-    **{"seqgan": build_generator, "srgan": srgan.build_generator},
-}
+GREY = ImageInfo(channels=1)
+COLOUR = ImageInfo(channels=3)
 
 
-def run(folder: Path, config: Any, rows: Any = None, method: str = "dcgan", model: bool = True, **more: Any) -> Path:
+def weights_of(method: str, config: Any, info: ImageInfo) -> dict[str, torch.Tensor]:
+    """Of an untrained generator."""
+    match method:
+        case "seqgan":
+            texts = seqgan.SeqGANTrainer(config)
+            texts.data_info = TextInfo(tokens=9)
+            return texts.generator().state_dict()
+        case "srgan":
+            return SRGANTrainer(config).generator().state_dict()
+        case "wavegan":
+            return WaveGANTrainer(config).generator().state_dict()
+    trainer = DCGANTrainer(config)
+    trainer.data_info = info
+    return trainer.generator().state_dict()
+
+
+def run(
+    folder: Path,
+    config: Any,
+    rows: Any = None,
+    method: str = "dcgan",
+    model: bool = True,
+    info: ImageInfo = GREY,
+    **more: Any,
+) -> Path:
     """A run's folder with curves of its own, an evaluation if `rows` are given, and an untrained model."""
     folder.mkdir(parents=True)
     seed = len(folder.name)
@@ -55,8 +74,9 @@ def run(folder: Path, config: Any, rows: Any = None, method: str = "dcgan", mode
     if model:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            weights = {"G": BUILD[method](config).state_dict()}
-        write_model(folder / "model", method, to_table(config), weights, {})
+            weights = {"G": weights_of(method, config, info)}
+        data = to_table(info) if isinstance(config, DCGANConfig) else {"tokens": 9} if method == "seqgan" else {}
+        write_model(folder / "model", method, to_table(config), weights, {}, data)
     return folder
 
 
@@ -68,10 +88,10 @@ def figures(runs: list[Path]) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def test_only_what_differs_is_told(tmp_path: Path) -> None:
-    one = run(tmp_path / "x" / "one", PICTURES, {})
-    three = run(tmp_path / "x" / "three", replace(PICTURES, lr=(1e-3, 1e-4), steps=7), {})
+    one = run(tmp_path / "x" / "one", IMAGES, {})
+    three = run(tmp_path / "x" / "three", replace(IMAGES, lr=(1e-3, 1e-4), steps=7), {})
     found = compare(read_runs([str(one), str(three)]))
-    assert found["config"] == {"lr": [[2e-4, 2e-4], [1e-3, 1e-4]], "steps": [PICTURES.steps, 7]}
+    assert found["config"] == {"lr": [[2e-4, 2e-4], [1e-3, 1e-4]], "steps": [IMAGES.steps, 7]}
     assert found["run"] == {"seed": [3, 5]}
     assert found["last"] == {"loss": [0.3, 0.5], "of_dcgan": [10.0, 10.0]}
     about = found["runs"][1]
@@ -89,7 +109,7 @@ def test_figures_stand_side_by_side_with_their_verdict(tmp_path: Path) -> None:
         "adversarial/last": {"fd_logmel": 7.5, "set/psnr_y": 19.0, "odd": 2.0},
         "adversarial/best": {"odd": 1},
     }
-    found = figures([run(tmp_path / "a", PICTURES, rows), run(tmp_path / "bb", PICTURES, other)])
+    found = figures([run(tmp_path / "a", IMAGES, rows), run(tmp_path / "bb", IMAGES, other)])
     assert found.keys() == {
         (r, m) for r, m in [("real", "fd_logmel"), *(("adversarial/last", m) for m in other["adversarial/last"])]
     }
@@ -103,8 +123,8 @@ def test_figures_stand_side_by_side_with_their_verdict(tmp_path: Path) -> None:
 def test_nothing_is_better_that_was_measured_otherwise(tmp_path: Path) -> None:
     rows = {"adversarial/last": {"fd_logmel": 9.0, "psnr_y": 20.0}}
     definitions = {"fd_logmel": "a distance; 200 samples", "psnr_y": "dB"}
-    a, b = run(tmp_path / "a", PICTURES, rows), run(tmp_path / "b", PICTURES, rows, definitions=definitions)
-    c = run(tmp_path / "c", replace(PICTURES, data="mnist"), {"adversarial/last": {"fd_logmel": 1.0}})
+    a, b = run(tmp_path / "a", IMAGES, rows), run(tmp_path / "b", IMAGES, rows, definitions=definitions)
+    c = run(tmp_path / "c", replace(IMAGES, data="mnist"), {"adversarial/last": {"fd_logmel": 1.0}})
     found = figures([a, b, c])
     assert found["adversarial/last", "fd_logmel"]["verdict"] == ["", "other definitions", "other data"]
     assert found["adversarial/last", "psnr_y"]["values"] == [20.0, 20.0, None]
@@ -114,14 +134,14 @@ def test_nothing_is_better_that_was_measured_otherwise(tmp_path: Path) -> None:
 
 def test_what_is_no_number_is_neither_better_nor_worse(tmp_path: Path) -> None:
     rows = [{"adversarial/last": {"fd_logmel": value}} for value in (float("nan"), 1.0)]
-    found = figures([run(tmp_path / f"r{i}", PICTURES, r) for i, r in enumerate(rows)])["adversarial/last", "fd_logmel"]
+    found = figures([run(tmp_path / f"r{i}", IMAGES, r) for i, r in enumerate(rows)])["adversarial/last", "fd_logmel"]
     assert math.isnan(found["values"][0]) and found["values"][1] == 1.0 and found["verdict"] == ["", ""]
 
 
 def test_a_run_that_died_is_told_as_far_as_it_got(tmp_path: Path) -> None:
     whole, half = (
-        run(tmp_path / "whole", PICTURES, {"adversarial/last": {"odd": 1.0}}),
-        run(tmp_path / "half", PICTURES, model=False),
+        run(tmp_path / "whole", IMAGES, {"adversarial/last": {"odd": 1.0}}),
+        run(tmp_path / "half", IMAGES, model=False),
     )
     with (half / "metrics.jsonl").open("a") as file:
         file.write('{"step": 11, "sta')
@@ -140,14 +160,14 @@ def test_a_run_that_died_is_told_as_far_as_it_got(tmp_path: Path) -> None:
 
 
 def test_of_a_folder_of_runs_the_newest_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a, b = run(tmp_path / "many" / "a", PICTURES), run(tmp_path / "b", PICTURES)
+    a, b = run(tmp_path / "many" / "a", IMAGES), run(tmp_path / "b", IMAGES)
     (a / "checkpoints").mkdir()
     assert [*read_runs([str(tmp_path / "many"), str(b)])] == ["many/a", "b"]
     assert "taking the newest run there" in capsys.readouterr().err
 
 
 def test_what_is_no_pair_of_runs_is_named(tmp_path: Path) -> None:
-    a = str(run(tmp_path / "a", PICTURES))
+    a = str(run(tmp_path / "a", IMAGES))
     for places in ([a], [a, f"{a}/../a"]):
         with pytest.raises(ConfigError, match="expected two different runs or more"):
             read_runs(places)
@@ -158,23 +178,25 @@ def test_what_is_no_pair_of_runs_is_named(tmp_path: Path) -> None:
 # -- the command -------------------------------------------------------------------------------------------------
 
 
-def test_pictures_are_laid_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_are_laid_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = {"adversarial/last": {"odd": 1.0}, "adversarial/last at 0.7": {"odd": 2.0}}
-    a = run(tmp_path / "a", PICTURES, rows)
-    b = run(tmp_path / "bb", replace(PICTURES, size=32, channels=3), rows)
+    a = run(tmp_path / "a", IMAGES, rows)
+    b = run(tmp_path / "bb", replace(IMAGES, size=32), rows, info=COLOUR)
     out = tmp_path / "out"
     assert tiny.multigen(["compare", a, b, "-n", "3", "--seed", "5", "--out", out]) == 0
     printed = capsys.readouterr().out
-    assert sorted(p.name for p in out.iterdir()) == ["compare.json", "compare.png", "pictures.png"]
+    assert sorted(p.name for p in out.iterdir()) == ["compare.json", "compare.png", "image-synthesis.png"]
     assert (
-        "settings that differ" in printed and "0000000000+changes" in printed and f"{out / 'pictures.png'}" in printed
+        "settings that differ" in printed
+        and "0000000000+changes" in printed
+        and f"{out / 'image-synthesis.png'}" in printed
     )
     assert (
         "adversarial/last odd" in printed and "at 0.7" not in printed and "1 figures at other temperatures" in printed
     )
     by = {"software": f"multigen {multigen.__version__}", "model": ["a", "bb"], "method": ["dcgan", "dcgan"]}
-    assert read(out / "compare.png") == by and read(out / "pictures.png") == {**by, "seed": 5}
-    with Image.open(out / "pictures.png") as sheet:
+    assert read(out / "compare.png") == by and read(out / "image-synthesis.png") == {**by, "seed": 5}
+    with Image.open(out / "image-synthesis.png") as sheet:
         pixels = np.asarray(sheet)
     for top, zoom, folder in ((18, 4, a), (18 + 64 + 6 + 18, 2, b)):
         first = to_pictures(multigen.load(str(folder)).sample(1, seed=5))[0].convert("RGB")
@@ -185,7 +207,7 @@ def test_pictures_are_laid_side_by_side(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_what_differs_stands_in_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"adversarial/last": {"fd_logmel": value}} for value in (9.0, 7.25)]
-    other = replace(PICTURES, data="digits", lr=(1e-3, 1e-4), steps=12345, test="x" * 40)
+    other = replace(IMAGES, data="digits", lr=(1e-3, 1e-4), steps=12345, test="x" * 40)
     a, b = run(tmp_path / "a", replace(other, lr=(2e-4, 2e-4), steps=7), rows[0]), run(tmp_path / "bb", other, rows[1])
     c = run(tmp_path / "c", replace(other, test=""), model=False)
     assert tiny.multigen(["compare", a, b, c, "-n", "1", "--out", tmp_path / "out"]) == 0
@@ -197,7 +219,7 @@ def test_what_differs_stands_in_columns(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a, b = run(tmp_path / "a", PICTURES, {}), run(tmp_path / "b", PICTURES, {})
+    a, b = run(tmp_path / "a", IMAGES, {}), run(tmp_path / "b", IMAGES, {})
     assert tiny.multigen(["compare", a, b, "-n", "1", "--json", "--out", tmp_path / "out"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found == json.loads((tmp_path / "out" / "compare.json").read_text())
@@ -211,75 +233,69 @@ def test_sounds_are_drawn_and_written(tmp_path: Path) -> None:
     assert [read(path) for path in sorted(out.rglob("*.[pw]*"))] == [{}] * 6
     assert tiny.multigen(["compare", a, b, "-n", "2", "--out", out]) == 0
     by = {"software": f"multigen {multigen.__version__}", "model": "bb", "method": "wavegan", "seed": 0, "index": 1}
-    assert read(out / "sounds/bb/0001.wav") == by and read(out / "sounds.png")["model"] == ["a", "bb"]
+    assert read(out / "audio-synthesis/bb/0001.wav") == by and read(out / "audio-synthesis.png")["model"] == ["a", "bb"]
     files = [p.relative_to(out).as_posix() for p in sorted(out.rglob("*.wav"))]
-    assert files == [f"sounds/{name}/000{i}.wav" for name in ("a", "bb") for i in (0, 1)]
-    sound, rate = read_sound(out / "sounds/bb/0001.wav")[:2]
+    assert files == [f"audio-synthesis/{name}/000{i}.wav" for name in ("a", "bb") for i in (0, 1)]
+    sound, rate = read_sound(out / "audio-synthesis/bb/0001.wav")[:2]
     assert rate == SOUNDS.rate
     assert torch.allclose(sound, multigen.load(str(b)).sample(2)[1], atol=1e-4)
-    with Image.open(out / "sounds.png") as sheet:
+    with Image.open(out / "audio-synthesis.png") as sheet:
         assert sheet.size == (2 * 160 + 6, 2 * (18 + 96 + 6))
 
 
-def test_kinds_are_kept_apart_and_what_cannot_be_compared_is_said(
+def test_tasks_are_kept_apart_and_what_cannot_be_compared_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = [
-        run(tmp_path / "pictures", PICTURES),
+        run(tmp_path / "images", IMAGES),
         run(tmp_path / "texts1", TEXTS, method="seqgan"),
         run(tmp_path / "texts22", TEXTS, method="seqgan"),
         run(tmp_path / "half", SOUNDS, method="wavegan", model=False),
-        run(tmp_path / "own", PICTURES, method="my_gan"),
+        run(tmp_path / "own", IMAGES, method="my_gan"),
     ]
     (places[3] / "previews").mkdir()
     (places[3] / "previews" / "step-000000005.wav").touch()
     out = tmp_path / "out"
     assert tiny.multigen(["compare", *places, "-n", "2", "--out", out]) == 0
     printed = capsys.readouterr().out
-    text = (out / "samples.txt").read_text()
+    text = (out / "text-synthesis.txt").read_text()
     expected = [multigen.load(str(place)).generate(n=2) for place in places[1:3]]
     assert text == "".join(
         f"{'' if i == 0 else chr(10)}texts1   {expected[0][i]}\ntexts22  {expected[1][i]}\n" for i in range(2)
     )
-    assert expected[0][0] in printed and (out / "pictures.png").exists()
+    assert expected[0][0] in printed and (out / "image-synthesis.png").exists()
     assert f"half: not finished, so no model and no samples; its last preview is {places[3]}/previews/step-" in printed
     assert "own: no samples:" in printed and "--code my_gan.py" in printed
-    assert "pictures, texts: samples of different kinds are not laid beside each other" in printed
+    assert "image-synthesis, text-synthesis: results of different tasks are not laid beside each other" in printed
 
 
 def test_a_file_of_ones_own_makes_its_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a, b = run(tmp_path / "a", PICTURES), run(tmp_path / "b", PICTURES, method="my_gan")
+    a, b = run(tmp_path / "a", IMAGES), run(tmp_path / "b", IMAGES, method="my_gan")
     file = tmp_path / "my_gan.py"
     file.write_text(copy_of("dcgan", "my_gan.py"), encoding="utf-8")
     words = ["compare", a, b, "-n", "1", "--out", tmp_path / "out"]
     assert tiny.multigen([*words, "--code", file]) == 0
-    assert "1 samples of a, b under seed 0" in capsys.readouterr().out
+    assert "1 each of a, b under seed 0" in capsys.readouterr().out
     assert tiny.multigen([*words, "--code", tmp_path / "other.py"]) == 2
     assert f"--code {tmp_path / 'other.py'}: none of the runs was made by it" in capsys.readouterr().err
 
 
-def test_upscalers_show_the_same_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    photos = str(tiny.photos(tmp_path / "photos", count=1))
-    x4 = replace(PHOTOS, test=(photos,))
-    places = [run(tmp_path / name, x4, method="srgan") for name in ("a", "b")]
-    places.append(run(tmp_path / "two", replace(x4, scale=2), method="srgan"))
+def test_upscalers_are_laid_below_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = [run(tmp_path / name, PHOTOS, method="srgan") for name in ("a", "b")]
     out = tmp_path / "out"
-    assert tiny.multigen(["compare", *places, "--out", out]) == 0
-    printed = capsys.readouterr().out
-    assert f"enlarged x4 by a, b: {out / 'upscaled.png'}; two enlarges x2" in printed
-    assert read(out / "upscaled.png")["model"] == ["a", "b"]
-    with Image.open(out / "upscaled.png") as sheet:
-        assert sheet.width == 4 * (160 * 2 + 4)  # bicubic, a, b, the original
-    shutil.rmtree(photos)
-    assert tiny.multigen(["compare", *places, "--out", out]) == 0
-    assert "no crops of enlarged pictures" in capsys.readouterr().out
+    assert tiny.multigen(["compare", *places, "-n", "2", "--out", out]) == 0
+    assert f"2 each of a, b under seed 0: {out / 'super-resolution.png'}" in capsys.readouterr().out
+    assert read(out / "super-resolution.png")["model"] == ["a", "b"]
+    first, second = (multigen.load(str(place)).sheet(2) for place in places)
+    with Image.open(out / "super-resolution.png") as sheet:
+        assert sheet.size == (first.width, 2 * (18 + 6) + first.height + second.height)
 
 
 def test_errors_are_one_line_and_write_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    a, b = run(tmp_path / "a", PICTURES), run(tmp_path / "b", PICTURES)
+    a, b = run(tmp_path / "a", IMAGES), run(tmp_path / "b", IMAGES)
     (tmp_path / "file").touch()
     for words, message in [
         ([a], "expected two different runs or more"),

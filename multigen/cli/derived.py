@@ -1,0 +1,155 @@
+"""Files that follow from the catalogue and are committed: `python -m multigen.catalogue --write` writes them in a checkout.
+
+The modules of `multigen/recipes/` are whole files. Elsewhere what stands between two markers is replaced: tables of methods in
+README.md and docs/index.md, the navigation in mkdocs.yml, and the lazy names of each modality's package.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from multigen.catalogue import DATA, METHODS, MODALITIES, PACKAGE, TASKS, Method, Task
+from multigen.console import exit_code
+from multigen.errors import ConfigError
+
+__all__ = ["derived", "main"]
+
+KINDS = ("synthesis", "restoration", "translation")
+MARKED = re.compile(
+    r"(?P<begin>^ *(?:<!--|#) catalogue: (?P<key>[\w-]+)(?: -->)?\n)(?P<old>.*?)(?P<end>^ *(?:<!--|#) end(?: -->)?$)",
+    re.M | re.S,
+)
+RECIPE = """\
+\"\"\"`python -m multigen.recipes.{name} [PRESET] [FLAGS]`: trains {module}.\"\"\"
+
+{imports}
+
+__all__ = ["PRESETS", "TRAINER"]
+
+TRAINER = {trainer}
+
+if __name__ == "__main__":
+    main(TRAINER, PRESETS)
+"""
+
+
+def main() -> None:
+    """Runs `python -m multigen.catalogue --write`."""
+    raise SystemExit(exit_code(_write))
+
+
+def _write() -> None:
+    if sys.argv[1:] != ["--write"]:
+        raise ConfigError("expected --write: python -m multigen.catalogue --write")
+    root = PACKAGE.parent
+    if not (root / "mkdocs.yml").is_file():
+        raise ConfigError(f"{root} is no checkout of the repository; run this in one, with README.md and docs/")
+    written = 0
+    for path, text in derived(root).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(f"{path.relative_to(root)} written")
+            written += 1
+    print(f"{written} files written" if written else "all files are up to date")
+
+
+def derived(root: Path) -> dict[Path, str]:
+    """Each file -> its whole text, as the catalogue has it. Raises ConfigError for markers that are not known or not closed."""
+    pages = {
+        "README.md": {"tasks": tasks_table("docs/", data=True)}
+        | {task: methods_table(task, "docs/") for task in TASKS},
+        "docs/index.md": {"tasks": tasks_table("")},
+        "mkdocs.yml": {"methods": navigation()},
+        **{f"multigen/{name}/__init__.py": {"methods": names(name)} for name in MODALITIES},
+    }
+    texts = {root / name: filled(root / name, blocks) for name, blocks in pages.items()}
+    return texts | {root / f"multigen/recipes/{m.name}.py": recipe(m) for m in METHODS.values()}
+
+
+def filled(path: Path, blocks: Mapping[str, str]) -> str:
+    """The text of a file with the blocks between their markers. Raises ConfigError for unknown or open markers, or none."""
+    text = path.read_text(encoding="utf-8")
+
+    def block(found: re.Match[str]) -> str:
+        if found["key"] not in blocks or "catalogue: " in found["old"]:
+            raise ConfigError(
+                f"{path}: marker 'catalogue: {found['key']}': expected {', '.join(blocks)}, closed by 'end'"
+            )
+        return f"{found['begin']}{blocks[found['key']]}\n{found['end']}"
+
+    text, count = MARKED.subn(block, text)
+    if not count or count != text.count("catalogue: "):
+        raise ConfigError(
+            f"{path}: {count} parts between markers 'catalogue: KEY' and 'end'; expected one at least, all closed"
+        )
+    return text
+
+
+# ---------------------------------------------------------------------------------------------------- Python
+
+
+def recipe(method: Method) -> str:
+    """The text of multigen/recipes/NAME.py."""
+    _, trainer = classes(method)
+    imports = sorted([f"from {method.module} import PRESETS, {trainer}", "from multigen.runs.runner import main"])
+    return RECIPE.format(name=method.name, module=method.module, imports="\n".join(imports), trainer=trainer)
+
+
+def names(modality: str) -> str:
+    """What a modality's package offers, for readers and type checkers; `multigen.catalogue.lazy` imports it."""
+    found = {method.module: classes(method) for method in METHODS.values() if method.modality == modality}
+    imports = [f"    from {module} import {', '.join(found[module])}" for module in sorted(found)]
+    public = [f'    "{name}",' for name in sorted(name for pair in found.values() for name in pair)]
+    return "\n".join(["if TYPE_CHECKING:", *imports, "", "__all__ = [", *public, "]"])
+
+
+def classes(method: Method) -> tuple[str, str]:
+    """The names of a method's configuration and of its trainer."""
+    found = [node.name for node in method.source.body if isinstance(node, ast.ClassDef)]
+    (config,), (trainer,) = ([name for name in found if name.endswith(end)] for end in ("Config", "Trainer"))
+    return config, trainer
+
+
+# ---------------------------------------------------------------------------------------------------- documentation
+
+
+def tasks_table(docs: str, data: bool = False) -> str:
+    """A row per task: what its models do, its methods, and with `data` what can be trained on at once. `docs`: path of docs/."""
+    rows = []
+    for task in TASKS.values():
+        methods = [method for method in METHODS.values() if method.task == task.name]
+        if methods:
+            links = ", ".join(f"[{method.title}]({docs}{method.page})" for method in methods)
+            rows.append(f"| {task.does} | {links} | {embedded(task)} |" if data else f"| {task.does} | {links} |")
+    head = (
+        "| what a model does | methods | data that come with it |\n|---|---|---|"
+        if data
+        else "| what a model does | methods |\n|---|---|"
+    )
+    return "\n".join([head, *rows])
+
+
+def embedded(task: Task) -> str:
+    """The first data set of a task that need not be downloaded."""
+    return next((f"`{data.name}`: {data.about}" for data in DATA if data.task == task.name and not data.downloaded), "")
+
+
+def methods_table(task: str, docs: str) -> str:
+    """A row per method of a task: its name on the command line, a link to its page, what it is."""
+    methods = [method for method in METHODS.values() if method.task == task]
+    rows = [f"| `{m.name}` | [{m.title}]({docs}{m.page}): {m.about.partition(': ')[2]} |" for m in methods]
+    return "\n".join(["| recipe | method |", "|---|---|", *rows])
+
+
+def navigation() -> str:
+    """The pages of the methods as a tree: modality, kind of task, method."""
+    lines = []
+    for modality in MODALITIES.values():
+        lines.append(f"      - {modality.title}:")
+        for kind in KINDS:
+            methods = [m for m in METHODS.values() if m.modality == modality.name and TASKS[m.task].kind == kind]
+            lines += [f"          - {kind.capitalize()}:"] if methods else []
+            lines += [f"              - {method.title}: {method.page}" for method in methods]
+    return "\n".join(lines)

@@ -1,0 +1,153 @@
+"""Base trainer of image restoration: settings, photographs and their degradation, perceptual distances, figures, comparisons.
+
+A method derives from `ImageRestorationTrainer`, and states only what differs: networks, losses, stages.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from multigen.data.locate import locate
+from multigen.engine import Batch, Callback, DataInfo, Step
+from multigen.engine.batches import Source
+from multigen.image.degrade import imresize, reduced
+from multigen.image.files import EMBEDDED_NAMES, Photo, Photos, fingerprint, open_photos
+from multigen.image.perceptual import PerceptualDistance, open_perceptual
+from multigen.image.restoration.crops import CropSource
+from multigen.image.restoration.evaluator import comparison, definitions, score
+from multigen.image.restoration.test_sets import TestSet, open_test_sets
+from multigen.image.restoration.upscaler import Upscaler
+from multigen.runs.card import Card
+from multigen.tasks.restoration.base import RestorationConfig, RestorationTrainer, Restore, Skipped
+
+__all__ = ["ImageRestorationConfig", "ImageRestorationTrainer", "to_unit"]
+
+
+@dataclass(frozen=True)
+class ImageRestorationConfig(RestorationConfig):
+    """Settings that all methods have."""
+
+    data: str = "embedded"
+    """Training photographs: a folder, a file, or "embedded"."""
+    test: tuple[str, ...] = ("embedded-held-out",)
+    """Photographs that are measured in the end and never trained on: names or folders."""
+    crop: int = 96
+    """Side of the crops that are trained on, pixels."""
+    perceptual_weights: str = ""
+    """Safetensors file of VGG19 (torchvision's keys); empty: torchvision's own, downloaded. Also measured with, if given."""
+
+    @property
+    def distance(self) -> str:
+        """The perceptual distance that is measured: a name of `multigen.image.perceptual.DEFINITIONS`."""
+        return "efficientnet_lite0"
+
+
+C = TypeVar("C", bound=ImageRestorationConfig)
+
+
+class ImageRestorationTrainer(RestorationTrainer[C]):
+    """Trains G to restore images: (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). A generator says in `radius` how many pixels
+    of its input, on each side, an output may depend on."""
+
+    task = "super-resolution"
+    degrades_whole: ClassVar[bool] = True
+    """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method overrides `inputs` and
+    makes them from the crops, again for each batch."""
+    distances: Sequence[PerceptualDistance]
+    """What is measured with; the first is that of the configuration."""
+
+    def default_callbacks(self) -> Sequence[Callback]:
+        return [Card()]
+
+    # ---------------------------------------------------------------------------------- what a method may state
+
+    @property
+    def scale(self) -> int:
+        """Factor between the sides of G's input and output."""
+        return 1
+
+    def degrade(self, image: Tensor, name: str) -> Tensor:
+        """What is restored, uint8 (3, H / scale, W / scale), of a whole photograph, uint8 (3, H, W), H and W multiples of the
+        scale: its bicubic reduction. Equal photographs of equal names give equal ones."""
+        return reduced(image, self.scale)
+
+    def inputs(self, batch: Batch, step: Step) -> Tensor:
+        """What G restores, (B, 3, crop / scale, crop / scale) in 0..1."""
+        return to_unit(batch["input"], step)
+
+    # ---------------------------------------------------------------------------------- data
+
+    def items(self) -> int:
+        """Number of training photographs, of which batches are crops."""
+        return len(self.data.photos)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def open_data(self) -> Source:
+        """Opens photographs, test sets, and the distances that they are measured with."""
+        source = super().open_data()
+        c = self.config
+        extra = ["vgg22"] if c.perceptual_weights and c.distance != "vgg22" else []
+        self.distances = [self._open_distance(name) for name in (c.distance, *extra)]
+        return source
+
+    def _open_distance(self, name: str) -> PerceptualDistance:
+        given = self.config.perceptual_weights if name != "efficientnet_lite0" else ""
+        dtype = torch.float64 if self.precision == "fp64" else torch.float32
+        return open_perceptual(name, str(locate(given, "a safetensors file")) if given else None).to(self.device, dtype)
+
+    @property
+    def distance(self) -> PerceptualDistance:
+        """The distance that the configuration names, for losses."""
+        return self.distances[0]
+
+    def open_items(self) -> Photos:
+        return open_photos(self.config.data, skip_bad=self.config.skip_bad)
+
+    def open_tests(self) -> list[TestSet]:
+        return open_test_sets(self.config.test, self.scale, self.degrade)
+
+    def to_source(self, items: Sequence[Photo]) -> CropSource:
+        degrade = self.degrade if self.degrades_whole else None
+        return CropSource(items, self.config.crop, self.scale, degrade, skip_bad=self.config.skip_bad)
+
+    def to_set(self, name: str, items: Sequence[Photo], skipped: Skipped | None) -> TestSet | None:
+        return TestSet.of(name, items, self.scale, self.degrade, skipped)
+
+    def describe_data(self, source: CropSource) -> DataInfo:
+        return DataInfo(fingerprint(source.photos, contents=self.config.data not in EMBEDDED_NAMES))
+
+    def targets(self, batch: Batch, step: Step) -> Tensor:
+        """Crops of photographs (B, 3, crop, crop) in 0..1."""
+        return to_unit(batch["target"], step)
+
+    # ---------------------------------------------------------------------------------- evaluation
+
+    def restorer_of(self, network: nn.Module) -> Upscaler:
+        return Upscaler(network, self.scale)
+
+    def baselines(self) -> dict[str, Restore]:
+        """Bicubic interpolation; the input itself where it has the size of the output."""
+        if self.scale == 1:
+            return {"input": lambda image: image}
+        return {"bicubic": lambda image: imresize(image, self.scale)}
+
+    def measure(
+        self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """PSNR and SSIM, and the distances `needed`."""
+        distances = [d for d in self.distances if needed is None or d.name in needed]
+        return score(restorers, sets, distances, self.device)
+
+    def definitions(self) -> dict[str, str]:
+        return definitions(self.distances)
+
+    def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
+        comparison(restorers, *sets).save(path.with_name(f"{path.name}.png"))
+
+
+def to_unit(image: Tensor, step: Step) -> Tensor:
+    """uint8 pixels to 0..1."""
+    return image.to(step.dtype) / 255

@@ -1,0 +1,11 @@
+"""`python -m multigen.recipes.lsgan [PRESET] [FLAGS]`: trains multigen.image.synthesis.lsgan."""
+
+from multigen.image.synthesis.lsgan import PRESETS, LSGANTrainer
+from multigen.runs.runner import main
+
+__all__ = ["PRESETS", "TRAINER"]
+
+TRAINER = LSGANTrainer
+
+if __name__ == "__main__":
+    main(TRAINER, PRESETS)

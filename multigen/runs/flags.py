@@ -1,0 +1,141 @@
+"""The flags of a method: the fields of its configuration and the options of a run, in groups, the most used first."""
+
+import ast
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from textwrap import dedent
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+
+from multigen.config import Run
+from multigen.runs.options import cli
+
+__all__ = ["read_flags"]
+
+COMMON = (
+    *("data", "size", "scale", "rate", "length", "conditional", "steps", "batch", "lr"),
+    *("minutes", "out", "seed", "device", "resume"),
+)
+MOST = 10  # common ones
+GROUPS = {
+    "data": (
+        *(
+            "test",
+            "labels",
+            "hold",
+            "hold_classes",
+            "skip_bad",
+            "clusters",
+            "channels",
+            "mirror",
+            "augment",
+            "cut",
+            "trim",
+        ),
+        *("normalise", "test_files", "crop", "unit", "tokenizer", "vocabulary_size", "oracle_texts", "length", "rate"),
+    ),
+    "losses": (
+        *("loss", "penalty", "gamma", "lazy", "clip", "constraint", "pixel", "content", "perceptual_weights"),
+        *(
+            "content_weight",
+            "pixel_weight",
+            "adversarial_weight",
+            "discount",
+            "baseline",
+            "scale_rewards",
+            "kl",
+            "rollouts",
+        ),
+        *("follow", "targets", "weight_decay", "augment_share", "maxout"),
+    ),
+    "optimisation": (
+        *(
+            "critic_steps",
+            "ema",
+            "half_life",
+            "betas",
+            "beta2",
+            "pretrain_steps",
+            "pretrain_lr",
+            "constant_lr",
+            "clip_norm",
+        ),
+        *(
+            "mle_steps",
+            "mle_lr",
+            "patience",
+            "begin_from",
+            "discriminator_steps",
+            "control_steps",
+            "negatives",
+            "refill",
+        ),
+        *("discriminator_lr", "dropout"),
+    ),
+    "evaluation": ("samples", "features", "judge_steps", "prompt"),
+}
+"""Settings by group; those of no group describe the networks."""
+NAMES = {"start": "from"}
+"""Options whose flag is not their name, which Python keeps for itself."""
+
+
+def read_flags(
+    config: Any, run: Run, command: str, args: Sequence[str], presets: Sequence[str]
+) -> tuple[Any, Run, int]:
+    """Configuration, options and number of seeds: those given, with what the words behind `command` change."""
+    groups: dict[str, list[tuple[str, Any, Any]]] = {
+        name: [] for name in ("common", "data", "networks", *GROUPS, "run")
+    }
+    fields = {**_flags(config), **_flags(run)}
+    common = [name for name in COMMON if name in fields][:MOST]
+    for name, field in fields.items():
+        group = "run" if name in vars(run) else next((g for g, names in GROUPS.items() if name in names), "networks")
+        groups["common" if name in common else group].append(field)
+    groups["common"].sort(key=lambda field: common.index(field[0]))
+    groups["run"] += [
+        ("seeds", Annotated[int, tyro.conf.arg(help="Train with this many seeds, report mean and deviation.")], 1),
+        ("config", Annotated[str, tyro.conf.arg(help="A configuration file (TOML), overridden by flags.")], ""),
+    ]
+    nested = []
+    for group, members in groups.items():
+        if members:
+            kind = dataclasses.make_dataclass(group, members, frozen=True)
+            nested.append((group, Annotated[kind, tyro.conf.arg(help="")], dataclasses.field(default=kind())))
+    given = cli(
+        dataclasses.make_dataclass("Flags", nested),
+        command,
+        args,
+        config=(tyro.conf.OmitArgPrefixes,),
+        prog=f"{command} [{'|'.join(presets)}]",
+        description=f"Presets: {', '.join(presets)}. Without one: default where --data is given, else laptop.",
+    )
+    values = {name: value for group in vars(given).values() for name, value in vars(group).items()}
+    config = dataclasses.replace(config, **{name: values[name] for name in vars(config)})
+    return config, dataclasses.replace(run, **{name: values[name] for name in vars(run)}), values["seeds"]
+
+
+def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:
+    """Each field of a dataclass, as `make_dataclass` takes it, with its documentation for `--help`."""
+    hints, docs = get_type_hints(type(settings)), _docs(type(settings))
+    return {
+        name: (name, Annotated[hints[name], tyro.conf.arg(name=NAMES.get(name, name), help=docs.get(name, ""))], value)
+        for name, value in vars(settings).items()
+    }
+
+
+def _docs(kind: type) -> dict[str, str]:
+    """The string behind each field in the source of a dataclass and its bases."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        (body,) = ast.parse(dedent(inspect.getsource(base))).body
+        assert isinstance(body, ast.ClassDef)
+        for field, after in zip(body.body, [*body.body[1:], None], strict=True):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                doc = (
+                    after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
+                )
+                if isinstance(doc, str):
+                    docs[field.target.id] = " ".join(doc.split())
+    return docs

@@ -1,0 +1,260 @@
+"""Base trainer for restoration, a better item from a worse one made from it: settings, data, the best checkpoint, evaluation.
+
+A modality derives its own trainer, which knows what the items are; a method derives from that, and states only what differs:
+networks, losses, stages.
+"""
+
+import copy
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+from torch import Tensor, nn
+
+from multigen.catalogue import TASKS
+from multigen.config import BELOW_ONE, check_ranges, from_table
+from multigen.console import say
+from multigen.data.datasets import hash_of
+from multigen.engine import Batch, Best, DataInfo, Step, Trainer
+from multigen.engine.batches import Source
+from multigen.engine.checkpoint import load_strict
+from multigen.engine.distributed import rank
+from multigen.engine.evaluation import Evaluation
+from multigen.engine.schedules import Schedule
+from multigen.errors import ConfigError
+from multigen.storage.model_folder import ModelFolder
+from multigen.tasks.loading import load_network
+
+__all__ = ["RANGES", "RestorationConfig", "RestorationTrainer", "hold_out"]
+
+VALIDATION = "validation"  # name of the set that chooses the best checkpoint
+RANGES: dict[str, float | tuple[float, float]] = {
+    **{"batch": 1, "steps": 1, "hold": 0, "blocks": (1, 1_000), "width": 1, "discriminator_width": 1},
+    **{"lr": 0, "pretrain_lr": 0, "content_weight": 0, "pixel_weight": 0, "adversarial_weight": 0},
+    **{"ema": (0, 1), "betas": (0, BELOW_ONE)},
+}
+"""Setting -> the least, or the least and the most that it may be, in all methods that have it."""
+
+
+@dataclass(frozen=True)
+class RestorationConfig:
+    """Settings that all methods have, in every modality."""
+
+    data: str
+    """Training data: a name, a folder, or a file."""
+    test: tuple[str, ...]
+    """Test sets, used for the final evaluation only: names or folders."""
+    hold: int = 5
+    """Size of the validation split used for checkpoint selection, at most a tenth of the training data; 0: the last checkpoint
+    is taken."""
+    skip_bad: bool = False
+    """Skip files that cannot be used, and say how many."""
+    batch: int = 16
+    """Crops per step, over all processes."""
+    steps: int = 5_000
+    """Training steps; those of the last stage, where there are more."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Of Adam."""
+    ema: float = 0.999
+    """Decay of the running average of the generator; 0: none."""
+
+    ranges: ClassVar[dict[str, float | tuple[float, float]]] = RANGES
+    """What settings may be; a modality and a method add their own."""
+
+    def __post_init__(self):
+        check_ranges(self, self.ranges)
+        if not self.test:
+            raise ConfigError("test: no set is named; expected at least one name or folder")
+
+
+class Named(Protocol):
+    """An item that can be held out."""
+
+    @property
+    def name(self) -> str: ...
+
+
+I = TypeVar("I", bound=Named)  # noqa: E741
+
+
+def hold_out(items: Sequence[I], count: int, seed: int = 0) -> tuple[list[I], list[I]]:
+    """Splits items into (training, held out) by a hash of their names.
+
+    Those held out are the `count` with the smallest hashes, so neither the folder's place nor the order of the items matters,
+    and an item added or removed changes places with one other at most. Raises ConfigError for a count below 0, or where none
+    would remain for training.
+    """
+    if not 0 <= count < len(items):
+        raise ConfigError(
+            f"{count} of {len(items)} items are to be held out, expected 0 to {len(items) - 1}; hold out fewer, or add some"
+        )
+    ranked = sorted(items, key=lambda item: hash_of(item.name, seed))
+    held = {item.name for item in ranked[:count]}
+    return [item for item in items if item.name not in held], [item for item in items if item.name in held]
+
+
+Restore = Callable[[Tensor], Tensor]
+"""The worse item -> the restored one, without batch dimension: a ready object, or a baseline that learns nothing."""
+Skipped = list[tuple[Path, str]]
+"""(path, reason) of each file left out."""
+C = TypeVar("C", bound=RestorationConfig)
+
+
+class RestorationTrainer(Trainer[C]):
+    """Trains G to restore items from worse ones made from them: G(input (B, ...)) -> (B, ...), as `targets` gives them.
+
+    A method states `generator`, its losses and `stages`, and what differs of `discriminator` and `optimisers`. A modality states
+    what stands below. `prepare` calls `open_data`, `networks` and `stages`, in this order: `open_data` sets `tests`, `validation`
+    and what else the modality measures with, and the other two set nothing.
+    """
+
+    G: nn.Module
+    D: nn.Module
+    tests: Sequence[Any]
+    """Test sets, each with a `name`."""
+    validation: Any
+    """The set that chooses the best checkpoint; None without one."""
+
+    # ---------------------------------------------------------------------------------- what a method states
+
+    def generator(self) -> nn.Module:
+        """An untrained G, by `config` and `data_info`."""
+        raise NotImplementedError
+
+    def discriminator(self) -> nn.Module | None:
+        """An untrained D; None for a method without."""
+        return None
+
+    # ---------------------------------------------------------------------------------- what a modality states
+
+    def open_items(self) -> Any:
+        """The training items, without their content: a list of `Named`, with the `skipped` ones."""
+        raise NotImplementedError
+
+    def open_tests(self) -> Sequence[Any]:
+        """The sets of `config.test`."""
+        raise NotImplementedError
+
+    def to_source(self, items: Sequence[Any]) -> Any:
+        """Batches of training items, with the `skipped` ones."""
+        raise NotImplementedError
+
+    def to_set(self, name: str, items: Sequence[Any], skipped: Skipped | None) -> Any:
+        """Whole items to measure on; None where there are none. Bad ones are noted in the list `skipped`, if one is given."""
+        raise NotImplementedError
+
+    def describe_data(self, source: Any) -> DataInfo:
+        """What the training data are."""
+        raise NotImplementedError
+
+    def inputs(self, batch: Batch, step: Step) -> Tensor:
+        """What G restores (B, ...)."""
+        raise NotImplementedError
+
+    def targets(self, batch: Batch, step: Step) -> Tensor:
+        """What G should give for `inputs` (B, ...)."""
+        raise NotImplementedError
+
+    def restorer_of(self, network: nn.Module) -> Any:
+        """A generator, ready to use: a `Restore` with `task`, `origin`, `sheet` and `graph`."""
+        raise NotImplementedError
+
+    def baselines(self) -> dict[str, Restore]:
+        """Rows reported next to the model's."""
+        raise NotImplementedError
+
+    def measure(
+        self, restorers: Mapping[str, Restore], sets: Sequence[Any], needed: Collection[str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Row -> "SET/metric" -> figure. Metrics that take long are left out unless they are `needed`; None: all are."""
+        raise NotImplementedError
+
+    def definitions(self) -> dict[str, str]:
+        """Metric -> what exactly it measures."""
+        raise NotImplementedError
+
+    def compare(self, restorers: Mapping[str, Restore], sets: Sequence[Any], path: Path) -> None:
+        """Writes what they make of the same items, side by side; `path` is the file's name without the suffix."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------------------------- data
+
+    def open_data(self) -> Source:
+        """Opens the training items, those held out of them, and the test sets."""
+        c = self.config
+        items = self.open_items()
+        self.tests = self.open_tests()
+        train, held = hold_out(items, min(c.hold, len(items) // 10))
+        source = self.to_source(train)
+        skipped = [*items.skipped, *source.skipped]
+        self.validation = self.to_set(VALIDATION, held, skipped if c.skip_bad else None)
+        self.data_info = self.describe_data(source)
+        if skipped:
+            say(f"{len(skipped)} {TASKS[self.task].items} skipped, the first: {skipped[0][1]}")
+        return source
+
+    # ---------------------------------------------------------------------------------- networks and stages
+
+    def networks(self) -> dict[str, nn.Module]:
+        nets = {"G": self.generator(), "D": self.discriminator()}
+        return {name: network for name, network in nets.items() if network is not None}
+
+    def averaged(self) -> Mapping[str, Schedule]:
+        """The generator's running average, if one is kept."""
+        return {"G": self.config.ema} if self.config.ema else {}
+
+    def best(self, metric: str, mode: Literal["min", "max"] = "min") -> Best | None:
+        """The choice of a stage's best checkpoint by a metric of the validation set; None without one."""
+        return Best(metric, mode) if self.validation is not None else None
+
+    def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> Tensor:
+        """One pass of the generator, for its batch norms."""
+        return network(self.inputs(batch, step))
+
+    # ---------------------------------------------------------------------------------- evaluation
+
+    def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
+        """Figures on the validation set: the quick ones, and the one that the stage goes by."""
+        if self.validation is None:
+            return {}
+        goes_by = self.stage.until or self.stage.best
+        needed = {goes_by.metric} if goes_by else set()
+        row = self.measure({"now": self.restorer_of(nets["G"])}, [self.validation], needed)["now"]
+        return {metric.removeprefix(f"{VALIDATION}/"): value for metric, value in row.items()}
+
+    def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
+        """Items of the first test set, the same each time."""
+        self.compare({"now": self.restorer_of(nets["G"])}, self.tests[:1], folder / f"step-{self.step:09d}")
+
+    def score(self) -> Evaluation:
+        """The last and the best generator of each stage beside the baselines, on the test sets; writes `comparison` beside it."""
+        rows = {
+            f"{stage.name}/{which}": self.restorer_at(stage.name, which)
+            for stage in self.plan
+            for which in (("last", "best") if stage.best or stage.until else ("last",))
+        }
+        scores = self.measure({**self.baselines(), **rows}, self.tests)
+        if rank() == 0:
+            shown = {stage.name: rows[f"{stage.name}/last"] for stage in self.plan}
+            self.compare({**self.baselines(), **shown}, self.tests, self.folder / "comparison")
+        return Evaluation(scores, self.definitions())
+
+    def restorer_at(self, stage: str, which: str) -> Any:
+        """The generator as it was at the "last" or the "best" step of a stage, ready to use."""
+        network = copy.deepcopy(self.nets["G"]).eval()
+        load_strict(network.state_dict(), self.saved("G", stage, which), f"{stage}/{which}")
+        return self.restorer_of(network)
+
+    # ---------------------------------------------------------------------------------- use
+
+    @classmethod
+    def load(cls, folder: ModelFolder) -> Any:
+        """The trained generator of a model folder, ready to use, on the GPU if there is one.
+
+        Raises CheckpointError where weights do not fit, ConfigError for settings that none was trained with.
+        """
+        where = f"{folder.path}, config.json"
+        trainer = cls(from_table(cls.config_type(), folder.config, where))
+        trainer.data_info = from_table(cls.data_info, folder.data, where)
+        return trainer.restorer_of(load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G"))
