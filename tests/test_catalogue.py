@@ -239,9 +239,8 @@ def test_data_without_a_download_can_be_opened(data, monkeypatch: pytest.MonkeyP
         assert len(open_texts("fables:3")) == 3
     else:
         from multigen.text.datasets import open_oracle
-        from multigen.text.synthesis.seqgan import PRESETS
 
-        assert data.name == "oracle" and open_oracle(PRESETS["paper"]).vocabulary > 0
+        assert data.name == "oracle" and open_oracle(data.name, 20).vocabulary > 0
 
 
 def test_benchmarks_are_the_recipe_files() -> None:

@@ -60,14 +60,14 @@ def _sentence(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
 def _beyond(curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
     """A sentence on points that are better than every point of the curve, at less diversity than it reaches; or ""."""
     end = min(curve, key=lambda p: p.quality)
-    found = [
+    beyond = [
         p
         for p in points
         if p.diversity > end.diversity and end.quality - p.quality > SURE * math.hypot(end.error, p.error)
     ]
-    if not found:
+    if not beyond:
         return ""
-    best = min(found, key=lambda p: p.quality)
+    best = min(beyond, key=lambda p: p.quality)
     return (
         f" At less diversity it gets better than maximum likelihood at any temperature: {what} {best.quality:.3g} at temperature "
         f"{best.temperature:g}, diversity {best.diversity:.3f}, against {end.quality:.3g} at {end.diversity:.3f}."
