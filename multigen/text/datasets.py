@@ -123,8 +123,10 @@ def open_corpus(
     tokens = [part for part, _ in encoded]
     fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
     info = TextInfo(fingerprint, len(made), made.start, made.end, made.pad, made.fingerprint)
-    texts = {"real_texts": [*train, *validation], "test_texts": tested}
-    return Corpus(tokens[0], tokens[1], tokens[2], info, made, fables=is_fables(data), **texts)
+    real = [*train, *validation]
+    return Corpus(
+        tokens[0], tokens[1], tokens[2], info, made, real_texts=real, test_texts=tested, fables=is_fables(data)
+    )
 
 
 def _oracle_corpus(oracle: Oracle, n: int) -> Corpus:
@@ -144,8 +146,8 @@ def _without(texts: list[str], tested: list[str], data: str, test: str) -> list[
 
 
 def check_prompt(corpus: Corpus, prompt: int, where: str) -> None:
-    """Before training: raises DataError where no test text is long enough to be continued after `prompt` tokens, ConfigError where
-    the metrics of continuations are not installed. 0 tokens: none are made. `where` names the data of the test texts."""
+    """Raises, before training, DataError where no test text is long enough to be continued after `prompt` tokens, ConfigError
+    where the metrics of continuations are not installed. 0 tokens: none are made. `where` names the data of the test texts."""
     if not prompt:
         return
     longest = int(token_mask(corpus.test, corpus.info.last).sum(1).max())

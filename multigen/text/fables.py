@@ -6,7 +6,7 @@
 
 A story has 3 or 4 sentences and a moral, 40 words on average and 48 at most, 41 bits of entropy. Its sentences depend on each
 other: he or she on the animal or its name, later mentions on the first, the outcome and the moral on the animal's character. So
-a model of texts can be judged by how many of its stories are grammatical (`first_offence`), and its own likelihoods by the true
+a model of texts can be evaluated by how many of its stories are grammatical (`first_offence`), and its own likelihoods by the true
 ones (`log_prob`).
 
 FACTS and PHRASES hold the grammar. A row lists its alternatives, parted by |; one that is written twice is twice as likely.
@@ -205,7 +205,7 @@ PHRASES: dict[str, str | Given] = {
 
 # ---------------------------------------------------------------------------------------------------- how texts are drawn
 
-WORD = re.compile(r"[A-Za-z]+|[.,:]|[^A-Za-z.,:\s]+")  # the last so that foreign signs are not passed over
+WORD = re.compile(r"[A-Za-z]+|[.,:]|[^A-Za-z.,:\s]+")  # the last so that foreign signs are not skipped
 PIECE = re.compile(r"\{[^}]*\}|[A-Za-z]+|[.,:^]")
 BAR = re.compile(r"\|(?![^{]*\})")  # outside of slots
 CAPITAL = "^"  # the next word begins a sentence

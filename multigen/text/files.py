@@ -61,10 +61,10 @@ class Split:
 
 
 def open_texts(data: str, unit: Unit = "auto", skip_bad: bool = False) -> list[str]:
-    """The texts meant by a data argument, in order; blank ones are passed over.
+    """The texts meant by a data argument, in order; blank ones are skipped.
 
-    - a .txt file, or a folder of .txt files, sorted by path at any depth; hidden ones are passed over. A relative path that does
-      not exist here is sought in the folder that the environment variable MULTIGEN_DATA names.
+    - a .txt file, or a folder of .txt files, sorted by path at any depth; hidden ones are skipped. A relative path that does
+      not exist here is looked up in the folder that the environment variable MULTIGEN_DATA names.
     - "fables", "fables:N": N made-up stories, 12,000 without a number.
     - "hf:NAME", "hf:NAME:COLUMN": the training split of a data set on the Hugging Face hub; also a folder that `datasets` saved
       by `save_to_disk`, or one of .jsonl files. Without a column it is `text`, or else the only one of strings.
@@ -141,7 +141,7 @@ def _fables(data: str) -> list[tuple[str, str]]:
 
 
 def _hub(data: str) -> list[tuple[str, str]]:
-    """Entries of a data set's text column; those without text are passed over."""
+    """Entries of a data set's text column; those without text are skipped."""
     try:
         import datasets
     except ImportError as error:
@@ -153,7 +153,7 @@ def _hub(data: str) -> list[tuple[str, str]]:
         table: Any = _table(datasets, name)
     except Exception as error:  # missing, damaged, no network, a name that must be completed: each has its own errors
         raise DataError(
-            f"{data}: cannot be had ({' '.join(str(error).split())[:200]}); expected a data set's name on the Hugging Face hub, "
+            f"{data}: is not available ({' '.join(str(error).split())[:200]}); expected a data set's name on the Hugging Face hub, "
             "which needs a network the first time, or a folder with .jsonl files or a saved data set"
         ) from error
     strings = [c for c, kind in table.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")]

@@ -72,7 +72,7 @@ class Oracle:
             reason = " ".join(str(error).split())[:200]  # torch says which shapes do not fit in several lines
             raise DataError(
                 f"{path} holds no oracle ({reason}); expected an .npz with embeddings, Wo, bo, and W, U and b of the gates i, f, "
-                "og, c; check the path, or copy the file anew"
+                "og, c; check the path, or copy the file again"
             ) from error
         return cls(network, length)
 

@@ -32,7 +32,7 @@ WIDE = (
 # In the dialect of Oniguruma, where && intersects classes and \w holds the marks that many scripts write their vowels with.
 WORDS = rf"[{WIDE}]|[\w&&[^{WIDE}]]+(?:['\u2019-][\w&&[^{WIDE}]]+)*|[^\w\s]"
 OPENING, CLOSING = "([{\u201c\u2018", ".,;:!?\u2026)]}\u201d\u2019"  # \u2018, \u2019: curly single quotes
-UNHEARD = "\U000f0000"  # of no script: a vocabulary that lacks its own <unk> fails at such a character, and not before
+UNKNOWN_SIGN = "\U000f0000"  # of no script: a vocabulary that lacks its own <unk> fails at such a character, and not before
 BPE_SIZE = 4000  # entries, where no size is given
 
 
@@ -123,7 +123,7 @@ class Tokenizer:
             found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except Exception as error:  # OSError, ValueError, KeyError, ...: as many kinds as there are ways to fail
             raise ConfigError(
-                f"tokenizer {name_or_folder!r} cannot be had ({' '.join(str(error).split())[:200]}); expected a model's name on "
+                f"tokenizer {name_or_folder!r} is not available ({' '.join(str(error).split())[:200]}); expected a model's name on "
                 "the Hugging Face hub, which needs a network the first time, or a folder that holds its tokenizer.json"
             ) from error
         if not found.is_fast:
@@ -148,12 +148,12 @@ class Tokenizer:
             about = json.loads(text)
             backend = tokenizers.Tokenizer.from_str(json.dumps(about["tokenizer"]))
             made = cls(backend, about["kind"], **about["special"])
-            made.encode(UNHEARD)
+            made.encode(UNKNOWN_SIGN)
             return made
         except Exception as error:  # the tokenizers library raises bare Exceptions
             raise CheckpointError(
                 f"{where} is no tokenizer of multigen ({type(error).__name__}: {error}); give the model folder of a finished "
-                "run, or copy it anew"
+                "run, or copy it again"
             ) from error
 
     # ------------------------------------------------------------------------------------------------ using it
@@ -268,4 +268,4 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     try:
         return Tokenizer.from_json(path.read_text(encoding="utf-8"), str(path)) if path.exists() else None
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); copy the model folder anew") from error
+        raise CheckpointError(f"{path} cannot be read ({error}); copy the model folder again") from error

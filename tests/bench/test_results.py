@@ -36,6 +36,10 @@ def test_every_recipe_has_a_result_and_every_result_a_recipe() -> None:
     assert [path.stem for path in RESULTS] == [path.stem for path in RECIPES]
 
 
+EARLIER = {("scratchgan", "seqgan-fables"), ("scratchgan", "seqgan-stories")}
+"""Methods and recipes that were named when dense rewards were a setting of seqgan."""
+
+
 @each_recipe
 def test_recipes_fit_their_configurations(path: Path) -> None:
     recipe = read_recipe(path)
@@ -44,7 +48,7 @@ def test_recipes_fit_their_configurations(path: Path) -> None:
     for name, changes in recipe.variants.items():
         assert from_table(config, changes, f"{path}, {name}") != config or not changes
     from_table(Run(), recipe.run, str(path))
-    assert recipe.recipe in path.stem.split("-")
+    assert recipe.recipe in path.stem.split("-") or (recipe.recipe, path.stem) in EARLIER
     assert path.read_text(encoding="utf-8").startswith("# ")  # what it is, as the page says it
 
 

@@ -142,8 +142,8 @@ class Case:
     named: str
     """What is named: a path below the test's folder, or other words."""
     remedy: str
-    aloud: int = 0
-    """Lines before the last, of what was found on the way."""
+    before: int = 0
+    """Lines printed before the error."""
 
 
 def setting(words: str, expected: str) -> Case:
@@ -167,7 +167,7 @@ CASES = {
     "empty folder": Case(data("{}/bad"), "{}/bad: no .txt file", "check the path"),
     "missing file": Case(data("{}/bad/gone.txt"), "{}/bad/gone.txt: no such file", "expected a .txt file"),
     "missing oracle": Case(data("{}/bad/gone.npz"), "{}/bad/gone.npz: no such file", "expected an .npz file"),
-    "another .npz": Case(another_npz, "{}/bad/x.npz holds no oracle", "copy the file anew"),
+    "another .npz": Case(another_npz, "{}/bad/x.npz holds no oracle", "copy the file again"),
     "no stories": Case(data("fables:0"), "fables:0", "such as fables:12000"),
     "some stories": Case(data("fables:some"), "fables:some", "such as fables:12000"),
     "missing test file": Case(flags("--test {}/bad/gone.txt"), "{}/bad/gone.txt: no such file", "expected a .txt"),
@@ -216,7 +216,7 @@ CASES = {
     "no model to start from": Case(flags("--from {}/bad"), "{}/bad", "give a run's folder"),
     "a changed tokenizer to start from": Case(changed_tokenizer_to_start_from, "{}/run/model", "expected"),
     "a changed tokenizer": Case(changed_tokenizer, "{}/run/model: tokenizer ", "copy the whole model folder again"),
-    "a damaged tokenizer": Case(no_tokenizer, "{}/run/model/tokenizer.json", "copy the model folder anew"),
+    "a damaged tokenizer": Case(no_tokenizer, "{}/run/model/tokenizer.json", "copy the model folder again"),
     "a model of pictures": Case(
         picture_model_written_with, "--model {}/gan: expected a model that writes texts", "multigen sample --model"
     ),
@@ -241,7 +241,7 @@ def test_bad_input(name: str, place: Path, capsys: pytest.CaptureFixture[str]) -
     capsys.readouterr()
     assert (tiny.multigen if words[0] == "write" else recipe)(words) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == case.aloud + 1, lines
+    assert len(lines) == case.before + 1, lines
     assert lines[-1].startswith("error: ")
     assert case.named.replace("{}", str(place)) in lines[-1] and case.remedy in lines[-1]
     assert everything(place) == before  # nothing was begun, and nothing spoilt

@@ -276,7 +276,7 @@ def test_code_of_a_model_is_never_run(tmp_path: Path):
     try:
         assert Tokenizer.pretrained(str(tmp_path)).end == 0
     except ConfigError as error:
-        assert "cannot be had" in str(error)
+        assert "is not available" in str(error)
     assert not (tmp_path / "ran").exists()
 
 
@@ -292,7 +292,7 @@ def test_pretrained_tokenizers_that_cannot_be_had_are_named(tmp_path: Path, monk
     (tmp_path / "empty").mkdir()
     for name in ("empty", "missing"):
         with pytest.raises(
-            ConfigError, match=rf"{name}' cannot be had \(.+\); expected a model's name .*tokenizer\.json"
+            ConfigError, match=rf"{name}' is not available \(.+\); expected a model's name .*tokenizer\.json"
         ):
             Tokenizer.pretrained(str(tmp_path / name))
 
@@ -301,7 +301,7 @@ def test_pretrained_tokenizers_that_cannot_be_had_are_named(tmp_path: Path, monk
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", offline)
     with pytest.raises(
-        ConfigError, match=r"'gpt2' cannot be had \(We couldn't connect to the hub\); .*needs a network"
+        ConfigError, match=r"'gpt2' is not available \(We couldn't connect to the hub\); .*needs a network"
     ):
         Tokenizer.pretrained("gpt2")
     monkeypatch.setitem(sys.modules, "transformers", None)

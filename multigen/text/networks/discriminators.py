@@ -63,8 +63,8 @@ class Convolutional(nn.Module):
 class Recurrent(nn.Module):
     """tokens (B, T) -> a score of each token (B, T), from the tokens up to it: an embedding, an LSTM, a linear layer.
 
-    As a discriminator (de Masson d'Autume et al. 2019, ScratchGAN, arXiv:1905.09922, section 3.1) it gives a logit for each token;
-    as a critic, `before=True`, it estimates the value of a place before it has read the token there.
+    As a discriminator (de Masson d'Autume et al. 2019, ScratchGAN, arXiv:1905.09922, section 3.1) it gives a logit for each
+    token; as a critic, `before=True`, it estimates the value of a place before it has read the token there.
     """
 
     def __init__(self, vocabulary: int, embedding: int, width: int, before: bool = False):

@@ -5,9 +5,9 @@
     G.logits(h)                                 # (8, V), of the tokens after them
     state = G.branch(state, first=3, times=2)   # appends the first 3 of the 8 rows, twice
 
-What a state is depends on the generator. `step` and `branch` may reuse its memory, so a state that was passed to them is no longer
-valid. `start` is the token before the first one. Logits are a call of their own, since those of thousands of rows at once do not
-fit into a processor's cache.
+What a state is depends on the generator. `step` and `branch` may reuse its memory, so a state that was passed to them is no
+longer valid. `start` is the token before the first one. Logits are a call of their own, since those of thousands of rows at once
+do not fit into a processor's cache.
 """
 
 import inspect

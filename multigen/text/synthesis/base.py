@@ -64,8 +64,8 @@ C = TypeVar("C", bound=TextSynthesisConfig)
 class TextSynthesisTrainer(Trainer[C]):
     """Trains G to write texts: by maximum likelihood, then by policy gradient on what D gives its texts.
 
-    Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action that has a value. Two controls show
-    how much of the gain is D's: the same stage with a constant and with a random value.
+    Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action that has a value. Two controls
+    show how much of the gain is D's: the same stage with a constant and with a random value.
 
     A method states `discriminator`, `discriminator_loss` and `reward`, and what differs of `optimisers` and `stages`.
     """
@@ -128,8 +128,8 @@ class TextSynthesisTrainer(Trainer[C]):
         return nets
 
     def generator(self, described: Path | None = None) -> Generator:
-        """An untrained G, or the pretrained one. `described`: the file of a model folder that describes a pretrained one, which then
-        need not be there itself."""
+        """An untrained G, or the pretrained one. `described`: the file of a model folder that describes a pretrained one, which
+        then need not be available itself."""
         c, info = self.config, self.data_info
         if c.network == "lstm":
             return LSTM(info.tokens, c.embedding, c.width, c.layers, info.start)
@@ -298,7 +298,10 @@ class TextSynthesisTrainer(Trainer[C]):
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Writer:
-        """The trained generator of a model folder, on the GPU if there is one. Raises CheckpointError where its parts do not fit."""
+        """The trained generator of a model folder, on the GPU if there is one.
+
+        Raises CheckpointError where its parts do not fit together, ConfigError for settings that none was trained with.
+        """
         where = f"{folder.path}, config.json"
         trainer = cls(from_table(cls.config_type(), folder.config, where))
         trainer.data_info = info = from_table(cls.data_info, folder.data, where)

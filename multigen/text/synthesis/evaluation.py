@@ -40,8 +40,8 @@ def evaluate_models(
     Rows are the names of the models, with ` at T` appended where the temperature is not 1, and `real`.
 
     Args:
-        models: names of a model, STAGE/last, STAGE/best or both, and the model. It is used before the next one is asked for, so one
-            network may serve for all.
+        models: names of a model, STAGE/last, STAGE/best or both, and the model. It is used before the next one is asked for, so
+            one network may serve for all.
         prompt: tokens of test texts that are given to be continued, see `continuations`; 0: none.
     """
     quality, label = AXES[evaluator.corpus.kind]
@@ -86,8 +86,8 @@ def _remarks(
 
 
 def change(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """What the adversarial stage gained and lost against maximum likelihood, at temperature 1. Of a metric of which neither more nor
-    less is better, coming nearer to real texts is a gain."""
+    """What the adversarial stage gained and lost against maximum likelihood, at temperature 1. Where neither more nor less of a
+    metric is better, coming nearer to real texts is a gain."""
     name = "adversarial/last" if "adversarial/last" in rows else "adversarial/best"
     if name not in rows:
         return "no adversarial stage"

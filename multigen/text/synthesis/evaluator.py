@@ -1,8 +1,8 @@
 """Metrics of generated texts: quality and diversity of a model at a temperature.
 
-Quality is the likelihood of samples under an oracle or a separate language model, or the share that the grammar of the fables can
-write; diversity is how likely held-out texts are under the model. `multigen.text.synthesis.evaluation` puts all models of a run on
-these two axes.
+Quality is the likelihood of samples under an oracle or a separate language model, or the share that the grammar of the fables
+can write; diversity is how likely held-out texts are under the model. `multigen.text.synthesis.evaluation` puts all models of a
+run on these two axes.
 """
 
 import functools
@@ -144,7 +144,8 @@ class Evaluator:
         return {"lm_score": -totals.sum().item() / counts.sum().item(), "quality_error": _error(scores)}
 
     def variety(self, tokens: Tensor, texts: Sequence[str], real: bool = False) -> dict[str, float]:
-        """Figures of a set of samples (n, T) and their `texts`: repetition, copies of training texts, BLEU. For `real` texts copies are not counted."""
+        """Figures of a set of samples (n, T) and their `texts`: repetition, copies of training texts, BLEU. Copies are
+        not counted for `real` texts."""
         rows, train = (_unpadded(part, self.info.last) for part in (tokens, self.corpus.train))
         figures = {"unique": metrics.unique(rows)}
         if not real:
@@ -176,9 +177,9 @@ class Evaluator:
         elif self.corpus.kind == "fables" and self.true_bits.isfinite().all():
             tokens = token_mask(self.test, self.info.last).sum().item()
             figures |= {"nll_test": self.true_bits.sum().item() * LN2 / tokens, "divergence_bits": 0.0}
-        tokens, texts = (
-            self.corpus.real(self.samples) if self.corpus.kind == "texts" else (held_out, self.corpus.texts(held_out))
-        )
+        tokens, texts = held_out, self.corpus.texts(held_out)
+        if self.corpus.kind == "texts":
+            tokens, texts = self.corpus.real(self.samples)
         return figures | self.variety(tokens, texts, real=True)
 
 

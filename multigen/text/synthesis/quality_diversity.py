@@ -30,8 +30,8 @@ class Point:
 def advantage(point: Point, curve: Sequence[Point]) -> tuple[float, float]:
     """By how much a point is better than the curve at equal diversity, and the standard error of that.
 
-    The curve is linear between its Pareto-optimal points. Beyond its ends there is no model to compare with: there a point is better
-    only if it is more diverse *and* better than the nearer end, worse only if it is less diverse *and* worse.
+    The curve is linear between its Pareto-optimal points. Beyond its ends there is no model to compare with: there a point is
+    better only if it is more diverse *and* better than the nearer end, worse only if it is less diverse *and* worse.
     """
     front = sorted(p for p in ((c.diversity, c.quality, c.error) for c in curve) if not _surpassed(p, curve))
     x, y, e = map(np.array, zip(*front, strict=True))
@@ -60,14 +60,14 @@ def _sentence(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
 def _beyond(curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
     """A sentence on points that are better than every point of the curve, at less diversity than it reaches; or ""."""
     end = min(curve, key=lambda p: p.quality)
-    found = [
+    beyond = [
         p
         for p in points
         if p.diversity > end.diversity and end.quality - p.quality > SURE * math.hypot(end.error, p.error)
     ]
-    if not found:
+    if not beyond:
         return ""
-    best = min(found, key=lambda p: p.quality)
+    best = min(beyond, key=lambda p: p.quality)
     return (
         f" At less diversity it gets better than maximum likelihood at any temperature: {what} {best.quality:.3g} at temperature "
         f"{best.temperature:g}, diversity {best.diversity:.3f}, against {end.quality:.3g} at {end.diversity:.3f}."
@@ -96,7 +96,8 @@ def _compared(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
 
 
 def draw_curves(path: Path, models: Mapping[str, Sequence[Point]], real: Point | None, labels: tuple[str, str]) -> None:
-    """Draws the curves as an image, temperatures next to their points, real data as a star. `labels`: of diversity and of quality."""
+    """Draws the curves as an image, temperatures next to their points, real data as a star. `labels`: of the two axes, diversity
+    first."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

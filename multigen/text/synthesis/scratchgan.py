@@ -1,12 +1,12 @@
-"""ScratchGAN: a discriminator that scores each token, so that rewards are dense. De Masson d'Autume et al. 2019, arXiv:1905.09922.
+"""ScratchGAN: a text GAN with a reward for each token, from a recurrent D. de Masson d'Autume et al. 2019, arXiv:1905.09922.
 
     python -m multigen.recipes.scratchgan                           # embedded fables, minutes on a laptop
     python -m multigen.recipes.scratchgan default --data texts/     # your own texts
     python -m multigen.recipes.scratchgan paper --data texts/       # the paper's sizes, from scratch: no maximum likelihood
 
 D is recurrent: it says at each token, from those before it, whether it is real. The reward of a token is 2 D - 1, its value the
-discounted sum of the rewards from there on (section 3.2), so no roll-outs are needed. The paper trains from random weights; the other
-presets first train G by maximum likelihood, as SeqGAN does, and hold it near that model.
+discounted sum of the rewards from there on, so no roll-outs are needed. The paper trains from random weights; the
+other presets first train G by maximum likelihood, as SeqGAN does.
 """
 
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ class ScratchGANTrainer(TextSynthesisTrainer[ScratchGANConfig]):
         return Recurrent(self.data_info.tokens, self.config.discriminator_embedding, self.config.width)
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Cross-entropy of each token (equation 4), as means over the tokens of all real and of all generated texts."""
+        """Cross-entropy of each token, as means over the tokens of all real and of all generated texts."""
         real, fake = self.D(batch["real"]), self.D(batch["fake"])  # (B, T)
         logits = {"real": -at_least_float32(real), "fake": at_least_float32(fake)}
         masks = {name: token_mask(batch[name], self.data_info.last) for name in logits}

@@ -5,8 +5,9 @@
     python -m multigen.recipes.seqgan paper --data oracle       # the paper's settings on its synthetic data
 
 Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action, and its value is what D gives, on
-average, to whole texts that begin with the tokens so far, sampled to their ends (Monte-Carlo search, section 3.1). G first learns by
-maximum likelihood, D then to tell G's texts from real ones, and in the adversarial stage both are trained in turn (algorithm 1).
+average, to whole texts that begin with the tokens so far, sampled to their ends (Monte-Carlo search, section 3.1). G first learns
+by maximum likelihood, D then to tell G's texts from real ones, and in the adversarial stage both are trained in turn
+(algorithm 1).
 """
 
 from dataclasses import dataclass, replace

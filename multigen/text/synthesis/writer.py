@@ -46,7 +46,7 @@ class Writer:
         top_p: float = 1.0,
         length: int = 0,
     ) -> list[str]:
-        """n texts that begin with the prompt, which is part of them. The same seed gives the same texts; a larger n appends to them.
+        """n texts that begin with the prompt, which is part of them. The same seed gives the same texts; a larger n appends some.
 
         Args:
             prompt: beginning of all texts.
@@ -85,7 +85,7 @@ class Writer:
         return self.generate(n=n, seed=seed)
 
     def graph(self) -> Graph:
-        """A copy of the network for `multigen export`: tokens (batch, T) -> logits (batch, T + 1, V) of these and of the next one.
+        """A copy of the network for `multigen export`: tokens (batch, T) -> logits (batch, T + 1, V) of these and of the next.
         The tokenizer and the draw of the next token are not part of it."""
         G = copy.deepcopy(self.G).cpu().float()
         with torch.no_grad():
@@ -96,8 +96,8 @@ class Writer:
             return (torch.randint(vocabulary, (n, min(side, self.length - 1)), generator=draw),)
 
         says = {
-            "tokens": f"int64 (batch, tokens), 0..{vocabulary - 1}, from 1 to {self.length} of them, no start token; tokenizer.json "
-            "of the model folder gives them, if there is one",
+            "tokens": f"int64 (batch, tokens), 0..{vocabulary - 1}, from 1 to {self.length} of them, no start token; "
+            "tokenizer.json of the model folder gives them, if there is one",
             "logits": f"float32 (batch, tokens + 1, {vocabulary}); those at t are of token t, given the ones before it, the last "
             "of the token that comes next",
         }

@@ -99,7 +99,7 @@ def test_filters_that_cannot_be_are_refused(filters: Any) -> None:
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_a_judgement_at_a_token_knows_nothing_of_what_follows(before: bool) -> None:
+def test_a_score_of_a_token_does_not_depend_on_what_follows(before: bool) -> None:
     torch.manual_seed(0)
     network = Recurrent(V, 4, 5, before).double()
     x = tokens()

@@ -165,7 +165,7 @@ def test_controls_are_rewarded_with_a_constant_and_at_random(data: str, tmp_path
     assert abs(random.mean() - 0.5) < 4 * (1 / 12 / random.numel()) ** 0.5
 
 
-def test_the_negatives_are_written_anew_when_due(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_negatives_are_sampled_again_when_due(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled: list[tuple[str, int, int]] = []
     true = SeqGANTrainer.negatives
 

@@ -60,7 +60,7 @@ def encoded(corpus: Corpus, texts: list[str]) -> Tensor:
 
 
 def test_the_grammatical_share_is_counted_by_the_grammar() -> None:
-    corpus, info, found = fable_evaluator()
+    corpus, _, found = fable_evaluator()
     texts = fables.sample(3, seed=5)
     spoilt = [texts[0].replace("The moral", "A moral"), texts[1] + " The end", "fox"]
     figures = found.quality(encoded(corpus, [*texts, *spoilt, texts[0]]))
@@ -71,7 +71,7 @@ def test_the_grammatical_share_is_counted_by_the_grammar() -> None:
 
 
 def test_samples_of_which_none_is_grammatical_have_no_bits() -> None:
-    corpus, info, found = fable_evaluator()
+    corpus, _, found = fable_evaluator()
     assert "grammar_bits" not in found.quality(encoded(corpus, ["fox", "hen"]))
 
 

@@ -67,15 +67,15 @@ def test_the_generator_learns_what_the_discriminator_likes(
     baseline: Any, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From scratch; a discriminator that takes one token for real, and never learns."""
-    monkeypatch.setattr(Recurrent, "forward", judges_by_one_token(Recurrent.forward))
-    settings = {"mle_steps": 0, "control_steps": 0, "discriminator_steps": 0, "critic_steps": 0}
+    monkeypatch.setattr(Recurrent, "forward", one_token_is_real(Recurrent.forward))
+    settings: dict[str, Any] = {"mle_steps": 0, "control_steps": 0, "discriminator_steps": 0, "critic_steps": 0}
     settings |= {"steps": 60, "batch": 32, "lr": 0.02, "baseline": baseline, "discount": 0.0}
     trainer = made(data, tmp_path / "run", method="scratchgan", **settings).fit()
     uniform = torch.rand(500, 6, generator=torch.Generator().manual_seed(0))
     assert (sample(trainer.G, uniform) == 3).float().mean() > 0.5
 
 
-def judges_by_one_token(critic: Any) -> Any:
+def one_token_is_real(critic: Any) -> Any:
     def forward(self: Any, tokens: torch.Tensor) -> torch.Tensor:
         return critic(self, tokens) if self.before else 8.0 * (tokens == 3) - 4.0
 
@@ -87,7 +87,11 @@ def test_training_from_scratch_starts_from_random_weights_and_is_measured_withou
 ) -> None:
     starts: list[Any] = []
     settings = {"mle_steps": 0, "control_steps": 0, "discriminator_steps": 2}
-    see = lambda trainer: starts.append(weights(trainer.G)) if trainer.stage.name == "discriminator" else None  # noqa: E731
+
+    def see(trainer: Any) -> None:
+        if trainer.stage.name == "discriminator":
+            starts.append(weights(trainer.G))
+
     trainer = made(data, tmp_path / "run", see, method="scratchgan", **settings).fit()
     assert [stage.name for stage in trainer.plan] == ["discriminator", "adversarial"]
     untrained = prepared(data, "scratchgan", **settings)
