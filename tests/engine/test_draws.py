@@ -51,7 +51,7 @@ class Watched(Numbers):
         """What was seen under a name, in order, a tensor for each batch."""
         return [torch.cat([part[name] for part in parts]) for parts in self.seen.values()]
 
-    def items(self, stage: str, update: str) -> list[list[int]]:
+    def used(self, stage: str, update: str) -> list[list[int]]:
         """The batches of an update, in order."""
         return [parts[0]["id"].tolist() for place, parts in self.seen.items() if place[:2] == (stage, update)]
 
@@ -145,16 +145,16 @@ def test_every_item_is_used_equally_often(tmp_path: Path, batch: int) -> None:
     """Batches that divide nothing, and batches larger than the set, straddle its epochs."""
     trainer = watch(tmp_path, batch=batch, steps=24)
     used = Counter[int]()
-    for items in trainer.items("a", "u"):
+    for items in trainer.used("a", "u"):
         used.update(items)
         assert max(used.values()) - min(used[i] for i in range(24)) <= 1
     assert set(used.values()) == {batch}
-    assert {len(items) for items in trainer.items("a", "u")} == {batch}
+    assert {len(items) for items in trainer.used("a", "u")} == {batch}
 
 
 def test_each_update_of_each_stage_has_an_order_of_its_own(tmp_path: Path) -> None:
     trainers = [watch(tmp_path / "0", batch=24, steps=2), watch(tmp_path / "1", batch=24, steps=2, seed=1)]
-    orders = [tuple(items) for t in trainers for stage in "ab" for update in "uv" for items in t.items(stage, update)]
+    orders = [tuple(items) for t in trainers for stage in "ab" for update in "uv" for items in t.used(stage, update)]
     assert len(orders) == len(set(orders)) == 16  # so epochs differ, too
     assert all(sorted(order) == list(range(24)) for order in orders)
 
@@ -168,9 +168,9 @@ def test_firing_k_and_repeat_r_take_batch_k_times_repeat_plus_r(tmp_path: Path, 
         pass
 
     Changed.settings = settings
-    expected = watch(tmp_path / "0", steps=20).items("a", "u")
+    expected = watch(tmp_path / "0", steps=20).used("a", "u")
     changed = watch(tmp_path / "1", Changed, steps=5)
-    assert changed.items("a", "u") == expected[:firings]
+    assert changed.used("a", "u") == expected[:firings]
     assert [p[2:] for p in changed.seen if p[:2] == ("a", "u")] == [
         (index, repeat)
         for index in range(0, 5, settings.get("every", 1))
@@ -193,8 +193,8 @@ def test_an_update_may_have_data_of_its_own(tmp_path: Path) -> None:
         settings = {"data": TensorSource({"id": torch.arange(100, 107)})}  # noqa: RUF012
 
     trainer = watch(tmp_path, Others, steps=7)
-    assert Counter(chain.from_iterable(trainer.items("a", "u"))) == dict.fromkeys(range(100, 107), 4)
-    assert set(chain.from_iterable(trainer.items("a", "v"))) == set(range(24))
+    assert Counter(chain.from_iterable(trainer.used("a", "u"))) == dict.fromkeys(range(100, 107), 4)
+    assert set(chain.from_iterable(trainer.used("a", "v"))) == set(range(24))
 
 
 class Noise:

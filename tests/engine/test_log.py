@@ -288,7 +288,8 @@ def test_a_run_leaves_a_folder_with_everything(tmp_path: Path) -> None:
     settings = {"batch": 4, "steps": 6, "lr": 0.01, "betas": [0.5, 0.9]}
     assert about == {"version": __version__, "method": "toy", "config": settings, "data": {"fingerprint": ""}}
     table = read_toml(trainer.folder / "config.toml")
-    assert (table["recipe"], table["makes"]) == ("toy", "items") and table["title"].endswith(".")
+    assert (table["version"], table["recipe"], table["items"]) == (__version__, "toy", 24)
+    assert table["title"].endswith(".") and table["parameters"] == sum(p.numel() for p in trainer.G.parameters())
     assert table["config"] == about["config"]
     assert (table["run"]["seed"], table["run"]["device"], table["run"]["precision"]) == (0, "cpu", "fp32")
 
