@@ -152,7 +152,7 @@ def _page(b: Benchmark) -> str:
             f"checks: {_count(b.checks)}",
         ]
     files = f"recipe: `recipes/{b.path.name}`; result: `recipes/results/{name}.json`"
-    facts.append(f"{files}; method: [{recipe.recipe}](../methods/{recipe.recipe}.md)")
+    facts.append(f"{files}; method: [{recipe.recipe}](../{METHODS[recipe.recipe].page})")
     about = heading(b.path.read_text(encoding="utf-8"))
     parts = [f"# {name}", about, "\n".join(f"- {fact}" for fact in facts)]
     if missed := [(f"`{f.name}`", f"{f.value:.5g}", f.bound) for f in b.checks if not f.met]:

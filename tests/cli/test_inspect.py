@@ -23,7 +23,7 @@ def test_says_the_kind_the_facts_and_a_line_to_paste(tmp_path: Path, capsys: pyt
     assert tiny.multigen(["inspect", root]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"{root}: images, by its files: .png (7)\n")
-    assert re.search(r"\n  unreadable +1\n", printed) and "bad.png: expected a picture" in printed
+    assert re.search(r"\n  unreadable +1\n", printed) and "bad.png: expected an image" in printed
     assert f"multigen train r3gan default --data {shlex.quote(str(root))} --size" in printed
 
 
