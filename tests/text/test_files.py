@@ -212,7 +212,9 @@ def test_folders_of_jsonl(tmp_path: Path, hub: Any):
 
 
 def test_data_sets_that_cannot_be_had_are_named(tmp_path: Path, hub: Any, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(DataError, match=r"hf:.*: is not available \(.*\); expected a data set's name .*network.*\.jsonl"):
+    with pytest.raises(
+        DataError, match=r"hf:.*: is not available \(.*\); expected a data set's name .*network.*\.jsonl"
+    ):
         open_texts(f"hf:{tmp_path}")
     asked = []
 
