@@ -76,7 +76,7 @@ def main(blocks: int = 10, steps: int = 5, out: Path | None = None) -> None:
     for name, build in METHODS.items():
         trainer = build(Run(device="cpu"))
         result = measure(trainer, blocks, steps)
-        records[name] = record(result, [trainer])
+        records[name] = record(result, [trainer.run_info()])
         kept, given, ratio = result.rows.values()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024  # kB on Linux
         print(

@@ -285,7 +285,7 @@ def main(
         published = prepared(data, replace(PRESETS["paper"], **sizes), run)
         small = prepared(data, replace(PRESETS["laptop"], **sizes), run)
         found = measure(published, small, rounds)
-    content = record(found, [published])
+    content = record(found, [published.run_info()])
     print(f"{content['machine']}; d {width}, {length:,} samples, batch {batch}; {rounds} rounds")
     print(found.table(), flush=True)
     tables = profile(published.config, published.device) if with_profile else {}

@@ -246,7 +246,7 @@ def main(
         ("dcgan", DCGAN, dcgan_steps, Run(device=device)),
     ):
         result, trainer = measure(replace(config, steps=(blocks + 1) * count), run, blocks, count)
-        records[name] = record(result, [trainer])
+        records[name] = record(result, [trainer.run_info()])
         print(f"{name}: {blocks} pairs of blocks of {count} steps; {records[name]['machine']}; {ALLOWED[name]}")
         print(f"{'microseconds an update':<24}{'min':>10}{'median':>10}{'max':>10}")
         for row, figures in result.rows.items():

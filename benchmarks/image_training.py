@@ -160,7 +160,7 @@ def main(
         for precision in ("fp32", "bf16"):
             trainer = prepared(data, config, Run(device=device, precision=precision))
             found = measure(trainer, blocks, steps)
-            records.append(record(found, [trainer]))
+            records.append(record(found, [trainer.run_info()]))
             print(f"{records[-1]['machine']}, {torch.get_num_threads()} threads; {blocks} pairs of {steps} steps")
             print(found.table(), flush=True)
             if with_profile:

@@ -18,7 +18,7 @@ from benchmarks.engine_overhead import interleaved
 from multigen.engine import Run
 from multigen.engine.device import choose_device, choose_precision
 from multigen.engine.evaluation import Evaluation
-from multigen.image.restoration.evaluator import score_upscalers
+from multigen.image.restoration.evaluator import score
 from multigen.image.restoration.srgan import PRESETS, SRGANConfig, SRGANTrainer
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.record import record
@@ -65,7 +65,7 @@ def compare(name: str, config: SRGANConfig, run: Run, block: int) -> list[dict]:
             "psnr_y": psnr_of(trainer),
         }
         evaluation = Evaluation({f"{name} {trainer.precision}": figures}, DEFINITIONS)
-        records.append(record(evaluation, [trainer]))
+        records.append(record(evaluation, [trainer.run_info()]))
     return records
 
 
@@ -73,7 +73,7 @@ def psnr_of(trainer: SRGANTrainer) -> float:
     """Mean PSNR-Y of the generator's running average on the held-out photographs, dB."""
     with trainer.inference() as nets:
         upscaler = Upscaler(nets["G"], trainer.config.scale)
-        scores = score_upscalers({"G": upscaler}, trainer.tests, [], trainer.device)
+        scores = score({"G": upscaler}, trainer.tests, [], trainer.device)
     return scores["G"][f"{trainer.tests[0].name}/psnr_y"]
 
 

@@ -137,7 +137,7 @@ def dependences(package: Path) -> dict[str, set[str]]:
     names = {name.removesuffix(".__init__"): file for name, file in names.items()}
     found = {}
     for module, file in names.items():
-        heads = {name if name in names else name.rpartition(".")[0] for name in imported(file, package)}
+        heads = {name if name in names else name.rpartition(".")[0] for name in imported(file, package, programs=False)}
         found[module] = (heads & names.keys()) - {module}
     return found
 

@@ -122,7 +122,7 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: recipe {recipe.recipe!r}; expected one of {', '.join(METHODS)}")
     if recipe.needs not in ("", "gpu"):
         raise ConfigError(f"{path}: needs {recipe.needs!r}; expected gpu, or nothing")
-    recipe.targets(str(path))  # so that a mistake in them is told before hours of training
+    recipe.targets(str(path))  # so that a mistake in them is found before hours of training
     for expect in recipe.expected(str(path)):
         if not (math.isfinite(expect.value) and expect.tolerance >= 0):
             raise ConfigError(

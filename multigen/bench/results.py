@@ -1,94 +1,169 @@
-"""The results of benchmark recipes as one Markdown page: `multigen bench recipes/*.toml --page docs/results.md`."""
+"""The results of benchmark recipes as Markdown: `multigen bench recipes/*.toml --page docs/results.md`.
 
-import html
+The page has one table per data set, with a few metrics of each method; a page per benchmark, docs/results/NAME.md, has them all.
+"""
+
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from multigen.bench.recipe import Figure, Recipe, figures, read_recipe, read_result
-from multigen.catalogue import METHODS, heading
+from multigen.catalogue import METHODS, MODALITIES, heading
 from multigen.console import markdown
-from multigen.metrics.names import trained
+from multigen.metrics.names import features_of, headlines, real, swept, trained
 from multigen.storage.files import write_whole, writing
 
-__all__ = ["page", "write_page"]
+__all__ = ["pages", "write_pages"]
 
-OVERVIEW = ("recipe", "status", "minutes", "expected", "reached")
-MODALITIES = {"image": "Pictures", "text": "Texts", "audio": "Sounds"}
-WIDE = 8  # figures beside each other at most
+WIDE = 8  # metrics beside each other at most
 INTRODUCTION = """\
 # Results
 
-What the benchmark recipes gave: every figure that was measured, beside its floors, and whether it keeps to its recipe. Written
-from `recipes/results/*.json` by
+What the [benchmark recipes](commands.md) gave: per data set the methods beside real data, by a few metrics each; the page of a
+benchmark has all of them. [Metrics](metrics.md) says what they and the rows are. Compare within a table, not between tables.
+*Checks* are what a recipe demands of its result: values that must come out again, values that must be good enough, and the
+training time. Values of several seeds are means ± sample deviations; minutes are of training, all variants and seeds together.
 
-    multigen bench recipes/*.toml --page docs/results.md
-
-so change nothing here by hand. `multigen bench recipes/NAME.toml` measures one again. *Expected* figures are those that must
-come out again, within a tolerance that the recipe gives; *reached* ones must be good enough, and the training time must keep
-to the recipe's budget (of one variant and one seed, on the machine it is meant for). What was missed says so. Figures of
-several seeds are means ± sample deviations. What figures and rows are: [metrics](metrics.md), and below each table."""
+This file is generated: do not edit. `multigen bench recipes/*.toml --page docs/results.md` writes it from
+`recipes/results/*.json`; `multigen bench recipes/NAME.toml` measures a benchmark again."""
 
 
-def write_page(file: Path, recipes: Sequence[Path], out: Path | None = None) -> None:
-    """Writes the page of these recipes, whole or not at all.
+@dataclass(frozen=True)
+class Benchmark:
+    """A recipe and its result."""
+
+    path: Path
+    recipe: Recipe
+    content: Mapping[str, Any]
+    checks: Sequence[Figure]
+
+    @property
+    def rows(self) -> Mapping[str, Mapping[str, float]]:
+        return self.content["rows"]
+
+    @property
+    def ran(self) -> bool:
+        return self.content["status"] == "ok"
+
+
+def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None) -> None:
+    """Writes the page of these recipes to `file`, and one page per recipe into the folder beside it that has its name.
 
     Args:
         recipes: TOML files.
         out: folder of their results; `results` beside each if not given.
     """
-    text = page(recipes, out)
+    texts = pages(recipes, out, file.stem)
     with writing(file, "another file for --page"):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, text)
-    print(f"{file} written")
+        for name, text in texts.items():
+            path = file.parent / name if name else file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, text)
+    print(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")
 
 
-def page(recipes: Sequence[Path], out: Path | None = None) -> str:
-    """The page as text. Raises ConfigError and DataError for recipes and results that cannot be read."""
-    parts: dict[str, list[str]] = {title: [] for title in MODALITIES.values()}
-    overview = []
-    read = [(p, read_recipe(p), read_result((out or p.parent / "results") / f"{p.stem}.json")) for p in recipes]
-    for title, (path, recipe, content) in itertools.product(parts, sorted(read, key=lambda each: each[0].stem)):
-        if MODALITIES[METHODS[recipe.recipe].modality] != title:
-            continue
-        found = figures(recipe, content, str(path))
-        expected = _count([f for f in found if f.kind == "expect"])
-        reached = _count([f for f in found if f.kind != "expect"])
-        taken = f"{content['seconds'] / 60:.1f}" if found else "-"
-        overview.append((f"[{path.stem}](#{path.stem})", content["status"], taken, expected, reached))
-        parts[title].append(_section(path, recipe, content, found))
-    sections = [text for title, some in parts.items() if some for text in (f"## {title}", *some)]
-    return "\n\n".join([INTRODUCTION, markdown(overview, OVERVIEW), *sections]) + "\n"
+def pages(recipes: Sequence[Path], out: Path | None = None, folder: str = "results") -> dict[str, str]:
+    """The page under the name "", and the pages of single benchmarks under FOLDER/NAME.md, as the page links to them.
+
+    Raises ConfigError and DataError for recipes and results that cannot be read.
+    """
+    found = [_read(path, out) for path in sorted(recipes, key=lambda path: path.stem)]
+    parts = [INTRODUCTION]
+    for modality in MODALITIES.values():
+        ours = [b for b in found if METHODS[b.recipe.recipe].modality == modality.name]
+        parts += [f"## {modality.title}"] if ours else []
+        for data in sorted({str(b.recipe.config.get("data", "")) for b in ours}):
+            parts += _data_set(data, [b for b in ours if b.recipe.config.get("data", "") == data], folder)
+    return {"": "\n\n".join(parts) + "\n", **{f"{folder}/{b.path.stem}.md": _page(b) for b in found}}
 
 
-def _count(found: Sequence[Figure]) -> str:
-    missed = sum(not f.met for f in found)
-    return f"**{missed} of {len(found)} missed**" if missed else f"all {len(found)}" if found else "-"
+def _read(path: Path, out: Path | None) -> Benchmark:
+    recipe, content = read_recipe(path), read_result((out or path.parent / "results") / f"{path.stem}.json")
+    return Benchmark(path, recipe, content, figures(recipe, content, str(path)))
 
 
-def _section(path: Path, recipe: Recipe, content: Mapping[str, Any], found: Sequence[Figure]) -> str:
-    """One recipe: what it is, how it was run, its figures, and what the recipe says of them."""
-    steps = ", ".join(f"{stage} {n:,}" for stage, n in content["steps"].items())
-    seeds = ", ".join(map(str, content["seeds"]))
+# ---------------------------------------------------------------------------------------------------- the page
+
+
+def _data_set(data: str, benchmarks: Sequence[Benchmark], folder: str) -> Iterator[str]:
+    """One data set: a table of the benchmarks that were run, the machines, and those that were not run."""
+    yield f"### {data or 'default data'}"
+    ran = [b for b in benchmarks if b.ran]
+    metrics = headlines(dict.fromkeys(m for b in ran for row in b.rows.values() for m in row))
+    lines: list[tuple[str, ...]] = []
+    baselines: list[tuple[str, ...]] = []
+    for b in ran:
+        rows = [(f"`{name}`", *(_figure(b.rows[name], metric) for metric in metrics)) for name in _shown(b.rows)]
+        models = [row for row, name in zip(rows, _shown(b.rows), strict=True) if trained(name)]
+        above, baselines = baselines, [row for row in rows if row not in models and set(row[1:]) != {"-"}]
+        lines += [("", *row, "", "") for row in baselines if row not in above]  # those above are the same
+        first = _link(b, folder), f"{b.content['seconds'] / 60:.1f}", _count(b.checks)
+        for row in models:
+            lines.append((first[0], *row, *first[1:]))
+            first = "", "", ""
+    if lines:
+        yield markdown(lines, ("benchmark", "row", *(f"`{metric}`" for metric in metrics), "minutes", "checks"))
+    for machine, some in itertools.groupby(sorted(ran, key=_machine), _machine):
+        names = "" if len({_machine(b) for b in ran}) == 1 else f" ({', '.join(b.path.stem for b in some)})"
+        yield f"Measured on {machine}{names}."
+    for b in benchmarks:
+        if not b.ran:
+            yield f"{_link(b, folder)}: {b.content['status']}."
+
+
+def _link(b: Benchmark, folder: str) -> str:
+    return f"[{b.path.stem}]({folder}/{b.path.stem}.md)"
+
+
+def _machine(b: Benchmark) -> str:
+    return b.content["machine"]
+
+
+def _shown(rows: Mapping[str, Any]) -> list[str]:
+    """Real data, or without it the other baselines; then of each stage the best model, or without one the last."""
+    baselines = [name for name in rows if not trained(name)]
+    models = [name for name in rows if trained(name) and not swept(name)]
+    kept = [name for name in models if name.endswith("/best") or name.removesuffix("last") + "best" not in models]
+    return [*([name for name in baselines if real(name)] or baselines), *kept]
+
+
+def _count(checks: Sequence[Figure]) -> str:
+    missed = sum(not f.met for f in checks)
+    return f"**{missed} of {len(checks)} missed**" if missed else f"{len(checks)} of {len(checks)} pass"
+
+
+# ---------------------------------------------------------------------------------------------------- one benchmark
+
+
+def _page(b: Benchmark) -> str:
+    """All that was measured, how, and which checks were missed."""
+    recipe, content, name = b.recipe, b.content, b.path.stem
     facts = [f"status: {content['status']}", f"command: `{content['command']}`"]
-    if content["status"] == "ok":
-        asked = "" if len(content["seeds"]) == recipe.seeds else f" (the recipe asks for {recipe.seeds} seeds)"
+    if b.ran:
+        steps = ", ".join(f"{stage} {n:,}" for stage, n in content["steps"].items())
+        seeds, n = ", ".join(map(str, content["seeds"])), recipe.seeds
+        other = "" if len(content["seeds"]) == n else f" (the recipe asks for {n} seeds)"
         facts += [
             f"measured: {content['date']}, at commit `{_short(content['commit'])}`, on {content['machine']}",
-            f"steps: {steps}; seeds: {seeds}{asked}; trained for {content['seconds'] / 60:.1f} minutes in all",
+            f"steps: {steps}; seeds: {seeds}{other}; trained for {content['seconds'] / 60:.1f} minutes in all",
+            f"checks: {_count(b.checks)}",
         ]
-    files = f"recipe: `recipes/{path.name}`; result: `recipes/results/{path.stem}.json`"
-    facts.append(f"{files}; method: [{recipe.recipe}]({METHODS[recipe.recipe].page})")
-    about = heading(path.read_text(encoding="utf-8"))
-    parts = [f"### {path.stem}", about, "\n".join(f"- {fact}" for fact in facts), *_tables(content["rows"])]
-    if found:
-        said = [(f"`{f.name}`", f"{f.value:.5g}", f.bound, "met" if f.met else "**missed**") for f in found]
-        parts.append(markdown(said, ("held against the recipe", "measured", "the recipe says", "outcome")))
-    parts += [f"*{what}*: {text}" for what, text in content.get("remarks", {}).items()]
-    return "\n\n".join([*parts, *_definitions(content["definitions"])])
+    files = f"recipe: `recipes/{b.path.name}`; result: `recipes/results/{name}.json`"
+    facts.append(f"{files}; method: [{recipe.recipe}](../methods/{recipe.recipe}.md)")
+    about = heading(b.path.read_text(encoding="utf-8"))
+    parts = [f"# {name}", about, "\n".join(f"- {fact}" for fact in facts)]
+    if missed := [(f"`{f.name}`", f"{f.value:.5g}", f.bound) for f in b.checks if not f.met]:
+        parts.append(markdown(missed, ("missed check", "measured", "target")))
+    if b.ran:
+        parts += [
+            "[Metrics](../metrics.md) says what they and the rows are. All are in the result, with their definitions."
+        ]
+        parts += [*_tables(b.rows), *(f"Features: {text}." for text in features_of(content["definitions"]))]
+    parts += [f"*{what.capitalize()}*: {text}" for what, text in content.get("remarks", {}).items()]
+    return "\n\n".join(parts) + "\n"
 
 
 def _short(commit: str) -> str:
@@ -98,7 +173,7 @@ def _short(commit: str) -> str:
 
 
 def _tables(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Rows by metrics, floors first, in as many tables as it takes; rows with the same figures are one."""
+    """Rows by metrics, baselines first, in as many tables as it takes; rows with the same values are one."""
     same: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for name in sorted(rows, key=trained):
         same.setdefault(tuple(rows[name].items()), []).append(f"`{name}`")
@@ -128,11 +203,3 @@ def number(value: float) -> str:
     if value == round(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.{min(4, max(0, 3 - math.floor(math.log10(abs(value)))))}f}"
-
-
-def _definitions(definitions: Mapping[str, str]) -> list[str]:
-    """What the figures are, folded; in HTML, which is not taken for Markdown there."""
-    if not definitions:
-        return []
-    items = [f"<li><code>{html.escape(m)}</code>: {html.escape(text)}</li>" for m, text in definitions.items()]
-    return ["\n".join(["<details>", "<summary>What the figures are</summary>", "<ul>", *items, "</ul>", "</details>"])]

@@ -3,7 +3,7 @@
     multigen bench recipes/digits-dcgan.toml
     multigen bench recipes/*.toml --quick                          # about a minute each: does the whole path work?
     multigen bench recipes/*.toml --check                          # trains nothing: do the results keep to the recipes?
-    multigen bench recipes/*.toml --page docs/results.md           # trains nothing: writes the results as a page
+    multigen bench recipes/*.toml --page docs/results.md           # trains nothing: writes the results as pages
 
 `multigen.bench.recipe` says what a recipe holds. Exit code 1: a figure was missed; 2: a recipe could not be run.
 """
@@ -55,7 +55,7 @@ def run(args: list[str]) -> None:
             quick: About a minute each with few samples, to see that all works: no figure is checked, and results go to a folder
                 `quick` under --out, by default under runs.
             check: Train nothing; hold the results that are there against the recipes.
-            page: Train nothing; write the results that are there as a Markdown page to this file.
+            page: Train nothing; write the results that are there as a Markdown page to this file, and a page for each beside it.
             json: Print the outcomes, a table each, as JSON; all else that would be printed goes to standard error.
         """
         if not recipes:
@@ -67,9 +67,9 @@ def run(args: list[str]) -> None:
                 f"{said}: these do not go together; give one of {', '.join(given)}, --page without --json"
             )
         if page is not None:
-            from multigen.bench.results import write_page
+            from multigen.bench.results import write_pages
 
-            write_page(page, recipes, out)
+            write_pages(page, recipes, out)
             return
 
         def outcome(path: Path) -> dict[str, Any]:

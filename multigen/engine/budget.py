@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -23,9 +23,7 @@ SHARE = 0.25  # of the time that is given, which timing them should not exceed
 class Trial(Protocol):
     """A trainer, as far as it is timed."""
 
-    @property
-    def budget(self) -> Sequence[str]: ...
-
+    budget: ClassVar[Sequence[str]]
     config: Any
     device: torch.device
     plan: list[Stage]

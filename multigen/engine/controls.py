@@ -33,7 +33,7 @@ class Signals(dict[str, float]):
 
 
 def begin(stage: Stage, scalars: dict[str, Any], networks: Collection[str]) -> None:
-    """Sets what controls decide over to its values at the beginning of a stage."""
+    """Sets what rules may change to its values at the beginning of a stage."""
     for name in [name for name in scalars if name.startswith(PASSING)]:
         del scalars[name]
     scalars |= {f"rate/{network}": 1.0 for network in networks}
@@ -46,9 +46,9 @@ def decide(control: Control, stage: Stage, state: TrainingState) -> Decision:
 
     Raises ConfigError for a decision that cannot be carried out.
     """
-    validation = {k.removeprefix("validation/"): v for k, v in state.scalars.items() if k.startswith("validation/")}
-    signals = state.updater.signals[control.name].read() | {f"validation/{k}": v for k, v in validation.items()}
-    decision = control.rule(state.scalars[f"control/{control.name}"], Signals(control.name, signals))
+    validation = {name: figure for name, figure in state.scalars.items() if name.startswith("validation/")}
+    signals = Signals(control.name, state.updater.signals[control.name].read() | validation)
+    decision = control.rule(state.scalars[f"control/{control.name}"], signals)
     decision = distributed.object_from_first(decision, state.updater.device)
     _check(decision, f"control {control.name!r}", state.nets, [update.name for update in stage.updates])
     return decision

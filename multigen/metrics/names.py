@@ -1,13 +1,14 @@
-"""What the names of an evaluation's rows and metrics say: which rows are trained models, and whether more or less is better.
+"""Names of rows and metrics: which rows are trained models, which metrics are better higher or lower, which come first.
 
 A trained model's row is STAGE/last or STAGE/best, of several variants VARIANT/STAGE/last, with ` at T` behind it where it was
-sampled at another temperature than 1. All other rows are floors and baselines: real data, noise, bicubic interpolation. A
-metric on a named set is SET/METRIC. What each metric is: docs/metrics.md.
+sampled at another temperature than 1. All other rows are baselines: real data, noise, bicubic interpolation. A metric on a
+named set is SET/METRIC. What each metric is: docs/metrics.md.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 
-__all__ = ["direction", "real", "swept", "trained"]
+__all__ = ["direction", "features_of", "headlines", "real", "swept", "trained", "without_features"]
 
 AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
@@ -23,16 +24,40 @@ HIGHER = (
 """Beginnings of metrics' names of which less, or more, is better. Neither is throughout where real data, or a value of them, are
 best (memorisation, variety, density, self-BLEU, distinct and unique texts, grammar_bits), of d_overfit, which is D's, and of
 recognised, which rises for samples that are all alike."""
+FIRST = (
+    *("psnr_y", "efficientnet_lite0"),
+    *("ungrammatical", "nll_oracle", "lm_score", "nll_test", "divergence_bits"),
+    *("fd_", "coverage", "recognised", "memorisation", "precision", "unique"),
+)
+"""Beginnings of the names of metrics that say most of a model, the first of them first; of each but one on a set."""
+MOST = 4
+"""Headline metrics, at most."""
+FEATURES = "; features: "
+"""Where the definitions of several metrics go on alike: the extractor, and the numbers of items."""
 
 
 def direction(metric: str) -> int:
     """1 where more of a metric, also of SET/METRIC, is better, -1 where less is, 0 where neither is throughout."""
-    short = metric.rpartition("/")[2]
+    short = _short(metric)
     return -1 if short.startswith(LOWER) else 1 if short.startswith(HIGHER) else 0
 
 
+def headlines(metrics: Iterable[str]) -> list[str]:
+    """The few metrics of these that say most, on all sets that they are of; without a known one the first few."""
+    known = [metric for metric in metrics if not metric.endswith("_std")]
+    found: list[str] = []
+    for beginning in FIRST:
+        some = [metric for metric in known if _short(metric).startswith(beginning)]
+        found += [metric for metric in some if _short(metric) == _short(some[0])]
+    return (found or known)[:MOST]
+
+
+def _short(metric: str) -> str:
+    return metric.rpartition("/")[2]
+
+
 def trained(row: str) -> bool:
-    """Whether a row has the figures of a trained model, at whatever temperature; else it is a floor or a baseline."""
+    """Whether a row is of a trained model, at whatever temperature; else it is a baseline."""
     return AT.sub("", row).endswith(("/last", "/best"))
 
 
@@ -44,3 +69,13 @@ def real(row: str) -> bool:
 def swept(row: str) -> bool:
     """Whether a row is of another temperature than 1."""
     return AT.search(row) is not None
+
+
+def without_features(definition: str) -> str:
+    """What a metric is, without the extractor and the numbers of items."""
+    return definition.partition(FEATURES)[0]
+
+
+def features_of(definitions: Mapping[str, str]) -> list[str]:
+    """The extractors and numbers of items that definitions state, each once."""
+    return [tail for tail in dict.fromkeys(text.partition(FEATURES)[2] for text in definitions.values()) if tail]

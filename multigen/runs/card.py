@@ -13,7 +13,7 @@ from multigen.console import markdown
 from multigen.engine.callbacks import Callback
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
-from multigen.metrics.names import swept
+from multigen.metrics.names import features_of, swept, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
@@ -28,8 +28,6 @@ LICENSES = re.compile(
 """Names of licences that the hub knows; any other is called `other` there, with its own name beside it."""
 NEARER, FARTHER = 0.8, 1.5
 """Shares of the baseline below and above which `memorisation` is said to be near to the training items, or far from them."""
-TAIL = "; features: "
-"""Where the definition of a metric continues as those of the others do."""
 
 Rows = Mapping[str, Mapping[str, float]]
 
@@ -131,7 +129,7 @@ def _classes(facts: Facts) -> list[str]:
 def _about_data(facts: Facts) -> str:
     classes, noun = _classes(facts), facts.items_name
     shown = ", ".join(map(code, classes[:20])) + (", ..." if len(classes) > 20 else "")
-    use = "one can be asked for" if facts.setting("conditional", False) else "the model was not told of them"
+    use = "one can be asked for" if facts.setting("conditional", False) else "the model is not conditioned on them"
     trained_on = f"Training {noun}" if facts.items is None else f"{facts.items:,} training {noun}"
     lines = [
         f"{trained_on}: {escaped(_data(facts))}.",
@@ -142,7 +140,7 @@ def _about_data(facts: Facts) -> str:
 
 
 def _about_training(facts: Facts) -> str:
-    known = (facts.began[-1]["began"] if facts.began else {}) | facts.evaluation
+    known = facts.origin
     steps, batch = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
     rows = {
         "method": facts.recipe,
@@ -176,13 +174,13 @@ def _figures(facts: Facts) -> str:
     metrics = dict.fromkeys(m for row in rows.values() for m in row)
     figures = [(code(m), *(f"{row[m]:.4g}" if m in row else "" for row in rows.values())) for m in metrics]
     lines = [
-        f"This model is the column {code(_row(facts))}. The others are other moments of the run and floors, such as real data, "
-        "beside which its figures are to be read.\n",
+        f"This model is the column {code(_row(facts))}. The others are other moments of the run and baselines, such as real "
+        "data, with which its figures are to be compared.\n",
         markdown(figures, ("", *map(code, rows))),
     ]
-    parted = {m: text.partition(TAIL) for m, text in facts.evaluation.get("definitions", {}).items()}
-    lines += ["", *(f"- {code(m)}: {sentence(head)}" for m, (head, _, _) in parted.items())]
-    lines += [f"- Features: {sentence(tail)}" for tail in dict.fromkeys(t for _, _, t in parted.values() if t)]
+    definitions = facts.evaluation.get("definitions", {})
+    lines += ["", *(f"- {code(m)}: {sentence(without_features(text))}" for m, text in definitions.items())]
+    lines += [f"- Features: {sentence(text)}" for text in features_of(definitions)]
     remarks = facts.evaluation.get("remarks", {})
     lines += [f"- {escaped(what.capitalize())}: {sentence(text)}" for what, text in remarks.items()]
     return "\n".join(lines)
@@ -216,14 +214,16 @@ def _limits(facts: Facts) -> list[str]:
     return lines
 
 
-def _nearness(memorisation: float, floor: float, noun: str) -> str:
-    share = memorisation / floor if floor else 1.0
+def _nearness(memorisation: float, baseline: float, noun: str) -> str:
+    share = memorisation / baseline if baseline else 1.0
     where, so = f"about as near to the training {noun} as", "no copies on average, though a few would not show in it"
     if share < NEARER:
         where, so = f"nearer to the training {noun} than", "some may be copies"
     elif share > FARTHER:
         where, so = f"farther from the training {noun} than", "they are unlike real ones"
-    return f"Its samples lie {where} unseen ones (memorisation {memorisation:.2f}, of unseen ones {floor:.2f}): {so}."
+    return (
+        f"Its samples lie {where} unseen ones (memorisation {memorisation:.2f}, of unseen ones {baseline:.2f}): {so}."
+    )
 
 
 def _use(facts: Facts) -> str:

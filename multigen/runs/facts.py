@@ -92,6 +92,11 @@ class Facts:
         return self.evaluation.get("steps") or _counts(began.get("steps"))
 
     @property
+    def origin(self) -> dict[str, Any]:
+        """Command, commit, machine, date: as evaluation.json has them, else as noted when the run last began."""
+        return {**(self.began[-1]["began"] if self.began else {}), **self.evaluation}
+
+    @property
     def heading(self) -> str:
         """The title, after its own name for a method that is not ours, which may be a changed copy of one."""
         ours = self.title and self.recipe in METHODS
@@ -107,9 +112,14 @@ class Facts:
         """What it was trained on, in the plural."""
         return self.use.items if self.use else "items"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration, and what opening the data found out; version 0.1.0 wrote both into one table."""
+        return {**self.config, **self.data}
+
     def setting(self, name: str, default: T) -> T:
-        """What opening the data found out, or else a setting; `default` where there is neither, or one of another type."""
-        value = self.data.get(name, self.config.get(name, default))
+        """One of the settings; `default` where there is none, or one of another type."""
+        value = self.settings.get(name, default)
         return value if isinstance(value, type(default)) else default
 
     @property

@@ -6,8 +6,8 @@
 
 A story has 3 or 4 sentences and a moral, 40 words on average and 48 at most, 41 bits of entropy. Its sentences depend on each
 other: he or she on the animal or its name, later mentions on the first, the outcome and the moral on the animal's character. So
-a model of texts can be evaluated by how many of its stories are grammatical (`first_offence`), and its own likelihoods by the true
-ones (`log_prob`).
+a model of texts can be evaluated by how many of its stories are grammatical (`first_offence`), and its own likelihoods by the
+true ones (`log_prob`).
 
 FACTS and PHRASES hold the grammar. A row lists its alternatives, parted by |; one that is written twice is twice as likely.
 Alternatives are texts with slots: {find} is filled from the row "find"; {A.kind} with the kind of the animal A; {.name}, within

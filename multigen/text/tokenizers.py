@@ -32,7 +32,9 @@ WIDE = (
 # In the dialect of Oniguruma, where && intersects classes and \w holds the marks that many scripts write their vowels with.
 WORDS = rf"[{WIDE}]|[\w&&[^{WIDE}]]+(?:['\u2019-][\w&&[^{WIDE}]]+)*|[^\w\s]"
 OPENING, CLOSING = "([{\u201c\u2018", ".,;:!?\u2026)]}\u201d\u2019"  # \u2018, \u2019: curly single quotes
-UNKNOWN_SIGN = "\U000f0000"  # of no script: a vocabulary that lacks its own <unk> fails at such a character, and not before
+UNKNOWN_SIGN = (
+    "\U000f0000"  # of no script: a vocabulary that lacks its own <unk> fails at such a character, and not before
+)
 BPE_SIZE = 4000  # entries, where no size is given
 
 
@@ -123,7 +125,7 @@ class Tokenizer:
             found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except Exception as error:  # OSError, ValueError, KeyError, ...: as many kinds as there are ways to fail
             raise ConfigError(
-                f"tokenizer {name_or_folder!r} is not available ({' '.join(str(error).split())[:200]}); expected a model's name on "
+                f"tokenizer {name_or_folder!r} is not available ({' '.join(str(error).split())[:200]}); expected a name on "
                 "the Hugging Face hub, which needs a network the first time, or a folder that holds its tokenizer.json"
             ) from error
         if not found.is_fast:

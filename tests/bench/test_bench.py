@@ -350,11 +350,11 @@ def test_a_quick_run_leaves_results_alone_and_checks_nothing(
 
 
 def test_a_quick_run_is_as_small_as_the_preset_tiny() -> None:
-    config = SeqGANConfig(samples=10_000, judge_steps=4, heads=6, network="transformer", reward="dense", kl=0.1)
+    config = SeqGANConfig(samples=10_000, judge_steps=4, heads=6, network="transformer", baseline="mean", kl=0.1)
     tiny = SEQGAN["tiny"]
     short = quick_config(config, tiny)
     assert (short.samples, short.judge_steps, short.heads) == (tiny.samples, 4, tiny.heads)
-    assert (short.network, short.reward, short.kl) == ("transformer", "dense", 0.1)
+    assert (short.network, short.baseline, short.kl) == ("transformer", "mean", 0.1)
     short = quick_config(SRGANConfig(data="photos", test=("a", "b"), hold=20), SRGAN["tiny"])
     assert (short.data, short.test, short.hold, short.steps) == ("photos", ("a",), 20, SRGAN["tiny"].steps)
     assert quick_config(tiny, tiny) == tiny

@@ -1,4 +1,4 @@
-"""The records of this repository: its benchmark recipes, what was measured by them, and the page that shows it."""
+"""The records of this repository: its benchmark recipes, what was measured by them, and the pages that show it."""
 
 import re
 from importlib import import_module
@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from multigen.bench.recipe import figures, read_recipe, read_result
-from multigen.bench.results import number, page
+from multigen.bench.results import number, pages
 from multigen.config import from_table
 from multigen.engine import Run
 from multigen.metrics.names import trained
+from multigen.storage.files import write_json
 from tests.tiny import KEYS, multigen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,57 +106,105 @@ def test_every_metric_is_defined(path: Path) -> None:
 
 @each_recipe
 def test_results_are_what_recipes_expect(path: Path) -> None:
-    """What must be reached may be missed, and the page says so; what was measured must be what is expected."""
+    """What must be reached may be missed, and the pages say so; what was measured must be what is expected."""
     found = figures(read_recipe(path), result_of(path), str(path))
     assert [str(f) for f in found if f.kind == "expect" and not f.met] == []
 
 
-# -- the page ----------------------------------------------------------------------------------------------------
+# -- the pages ---------------------------------------------------------------------------------------------------
 
 
-def test_the_page_of_results_is_not_stale() -> None:
-    kept = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert kept == page(RECIPES), "write it again: multigen bench recipes/*.toml --page docs/results.md"
+def test_the_pages_of_results_are_not_stale() -> None:
+    docs = ROOT / "docs"
+    kept = {f"results/{path.name}": path.read_text(encoding="utf-8") for path in (docs / "results").iterdir()}
+    kept[""] = (docs / "results.md").read_text(encoding="utf-8")
+    assert kept == pages(RECIPES), "write them again: multigen bench recipes/*.toml --page docs/results.md"
 
 
-def test_every_recipe_and_every_miss_is_on_the_page() -> None:
-    text = page(RECIPES)
+def test_every_recipe_and_every_miss_is_on_the_pages() -> None:
+    texts = pages(RECIPES)
+    assert texts.keys() == {"", *(f"results/{path.stem}.md" for path in RECIPES)}
     for path in RECIPES:
-        assert f"\n### {path.stem}\n" in text and f"| [{path.stem}](#{path.stem}) |" in text
-    found = [f for path in RECIPES for f in figures(read_recipe(path), result_of(path), str(path))]
-    assert text.count("| **missed** |") == sum(not f.met for f in found)
+        assert texts[""].count(f"[{path.stem}](results/{path.stem}.md)") == 1
+        missed = sum(not f.met for f in figures(read_recipe(path), result_of(path), str(path)))
+        assert f"**{missed} of " in texts[f"results/{path.stem}.md"] or not missed
 
 
-def test_the_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "docs" / "results.md"
+def test_the_page_has_one_table_per_data_set_and_little_of_each_row() -> None:
+    text = pages(RECIPES)[""]
+    assert text.count("\n### mnist\n") == 1
+    table = text.split("\n### mnist\n\n")[1].split("\n\n")[0].splitlines()
+    assert len({line.count("|") for line in table}) == 1 and table[0].count("|") == 9
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+    assert cells[0][:2] == ["", "`real`"]
+    assert [row[0].partition("]")[0].lstrip("[") for row in cells if row[0]] == [
+        "mnist-dcgan", "mnist-gan", "mnist-r3gan", "mnist-sngan", "mnist-wgan",
+    ]  # fmt: skip
+    assert not [row for row in cells if "/last" in row[1] or "noise" in row[1]]
+    assert len(text.splitlines()) < 50 * text.count("\n## ") + 20  # about a screen per modality
+
+
+def test_the_pages_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "docs" / "mine.md"
     assert multigen(["bench", *reversed(RECIPES), "--page", file]) == 0
-    assert file.read_text(encoding="utf-8") == page(RECIPES)
+    texts = pages(RECIPES, folder="mine")
+    assert file.read_text(encoding="utf-8") == texts.pop("")
+    assert "](mine/digits-dcgan.md)" in file.read_text(encoding="utf-8")
+    assert {
+        f"mine/{path.name}": path.read_text(encoding="utf-8") for path in (tmp_path / "docs" / "mine").iterdir()
+    } == texts
     assert multigen(["bench", *RECIPES, "--page", file, "--out", tmp_path]) == 2
     assert str(tmp_path / RESULTS[0].name) in capsys.readouterr().err
     assert multigen(["bench", *RECIPES, "--page", file / "page.md"]) == 2
     assert "give another file for --page" in capsys.readouterr().err
 
 
-def test_a_section_shows_all_there_is(tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir()
-    path = tmp_path / "mine.toml"
-    path.write_text(
-        "# What it is,\n# in two lines.\nrecipe = 'dcgan'\nseeds = 3\n[budget]\nminutes = 1\n", encoding="utf-8"
-    )
-    rows = '{"a/last": {"fd": 2.0, "fd_std": 0.25}, "a/best": {"fd": 2.0, "fd_std": 0.25}, "real": {"fd": 12345.6, "kd": 0.5}}'
-    head = '"recipe": "dcgan", "status": "ok", "command": "c", "commit": "0123456789abcdef+changes", "seed": 0, "seeds": [0, 1]'
-    more = '"steps": {"s": 1000}, "date": "d", "machine": "m", "seconds": 240.0, "definitions": {"fd": "x < y"}'
-    result = f'{{{head}, {more}, "rows": {rows}, "remarks": {{"verdict": "none"}}}}'
-    (tmp_path / "results" / "mine.json").write_text(result, encoding="utf-8")
-    text = page([path])
-    assert "What it is, in two lines." in text
+def written(folder: Path, name: str, rows: dict[str, dict[str, float]], machine: str = "m") -> Path:
+    """A recipe for DCGAN on one data set, and its result."""
+    (folder / "results").mkdir(exist_ok=True)
+    text = "# What it is,\n# in two lines.\nrecipe = 'dcgan'\nseeds = 3\n[config]\ndata = 'd'\n[budget]\nminutes = 1\n"
+    (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+    content = {"recipe": "dcgan", "status": "ok", "command": "c", "commit": "0123456789abcdef+changes", "seed": 0}
+    content |= {"seeds": [0, 1], "steps": {"s": 1000}, "date": "d", "machine": machine, "seconds": 240.0}
+    content |= {"definitions": {"fd": "x; features: of < a"}, "rows": rows, "remarks": {"verdict": "none"}}
+    write_json(folder / "results" / f"{name}.json", content)
+    return folder / f"{name}.toml"
+
+
+def test_a_page_shows_all_that_was_measured(tmp_path: Path) -> None:
+    same = {"fd": 2.0, "fd_std": 0.25}
+    rows: dict[str, Any] = {"a/last": same, "a/best": same, "real": {"fd": 12345.6, "kd": 0.5}}
+    text = pages([written(tmp_path, "mine", rows)])["results/mine.md"]
+    assert text.startswith("# mine\n\nWhat it is, in two lines.\n")
     assert "at commit `0123456789+changes`" in text and "seeds: 0, 1 (the recipe asks for 3 seeds)" in text
     assert (
         "| row | `fd` | `kd` |\n| --- | ---: | ---: |\n| `real` | 12,346 | 0.5000 |\n| `a/last`, `a/best` | 2 ± 0.2500 | - |"
         in text
     )
-    assert "| `minutes of training` | 2 | at most 1 | **missed** |" in text and "**1 of 1 missed**" in text
-    assert "<li><code>fd</code>: x &lt; y</li>" in text and "*verdict*: none" in text
+    assert "- checks: **1 of 1 missed**\n" in text and "| `minutes of training` | 2 | at most 1 |" in text
+    assert "Features: of < a." in text and "*Verdict*: none" in text
+
+
+def test_a_baseline_that_benchmarks_share_is_there_once(tmp_path: Path) -> None:
+    real = {"fd_x": 1.0}
+    b = {"real": real, "s/last": {"fd_x": 4.0}, "s/best": {"fd_x": 2.0}, "s/best at 0.7": {"fd_x": 9.0}}
+    c = {"real": {"fd_x": 1.5}, "noise": {"fd_x": 7.0}, "s/last": {"fd_x": 5.0}}
+    paths = [
+        written(tmp_path, "a", {"real": real, "s/last": {"fd_x": 3.0}}),
+        written(tmp_path, "b", b),
+        written(tmp_path, "c", c, machine="n"),
+    ]
+    text = pages(paths)[""]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert [line.split(" | ")[:3] for line in lines[2:]] == [
+        ["| ", "`real`", "1"],
+        ["| [a](results/a.md)", "`s/last`", "3"],
+        ["| [b](results/b.md)", "`s/best`", "2"],
+        ["| ", "`real`", "1.500"],
+        ["| [c](results/c.md)", "`s/last`", "5"],
+    ]
+    assert "| 4.0 | **1 of 1 missed** |" in lines[3]
+    assert "Measured on m (a, b)." in text and "Measured on n (c)." in text
 
 
 @pytest.mark.parametrize(

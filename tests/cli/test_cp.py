@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_copy_is_the_methods_source_and_its_recipe(method: str, tmp_path: Path
     file = copied(method, tmp_path / "my_own.py")
     text = file.read_text(encoding="utf-8")
     module = import_code(str(file))
-    original = sys.modules[METHODS[method].module]
+    original = import_module(METHODS[method].module)
     trainer = trainer_in(module)
     assert trainer.name == "my_own" and trainer.__module__ == module.__name__
     assert to_table(module.PRESETS["tiny"]) == to_table(original.PRESETS["tiny"])
@@ -67,7 +68,7 @@ def test_a_copy_is_the_methods_source_and_its_recipe(method: str, tmp_path: Path
     assert len(gone) > 2
     first = f"# Copied from {method} of multigen {multigen.__version__}; yours to change."
     assert text.splitlines()[:2] == [first, ""] and text.count('if __name__ == "__main__":\n') == 1
-    assert f"recipes.{method}" not in text and text.count("python my_own.py") >= 3
+    assert f"recipes.{method}" not in text and text.count("python my_own.py") >= 2
 
 
 def test_an_unknown_method_is_named_with_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

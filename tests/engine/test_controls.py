@@ -284,6 +284,17 @@ def test_batches_follow_each_other_however_often_an_update_fires(tmp_path: Path,
     assert scripted.batches == plain.batches
 
 
+def test_the_batches_of_a_stage_do_not_depend_on_the_stage_before(tmp_path: Path) -> None:
+    class Two(Ruled):
+        def stages(self) -> list[Stage]:
+            (stage,) = super().stages()
+            return [stage, Stage("b", 4, self.updates())]
+
+    short, long = (ruled(tmp_path / str(steps), {}, steps, base=Two) for steps in (2, 5))
+    assert short.batches[2:] == long.batches[5:]
+    assert short.batches[2:] != long.batches[2:6]
+
+
 def test_an_update_that_is_seldom_due_is_repeated_when_it_is(tmp_path: Path) -> None:
     class Seldom(Ruled):
         def updates(self) -> list[Update]:

@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
-from multigen.engine import (
-    Best,
-    Control,
-    Decision,
-    Stage,
-)
+from multigen.engine import Batch, Best, Callback, Control, Decision, Stage, Step
 from multigen.errors import TrainingError
 from tests.engine.toys import (
     Attempted,
@@ -26,6 +23,7 @@ from tests.engine.toys import (
     options,
     resumed,
     ruled,
+    saved_numbers,
 )
 
 
@@ -93,8 +91,9 @@ def test_checkpoints_of_the_abandoned_steps_are_removed(tmp_path: Path) -> None:
     assert there == [["step-000000003"]]  # 4 and 5 were the newest two
 
 
-def test_a_rollback_may_reach_back_into_the_stage_before(tmp_path: Path) -> None:
-    """Nothing of the second stage is saved: it begins again, with what the rule decided."""
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_rollback_may_reach_back_into_the_stage_before(tmp_path: Path, stopped: bool) -> None:
+    """Nothing of the second stage is saved: it begins again, with what the rule decided; also when the run is then cut."""
 
     class Two(Ruled):
         def stages(self) -> list[Stage]:
@@ -103,7 +102,12 @@ def test_a_rollback_may_reach_back_into_the_stage_before(tmp_path: Path) -> None
 
         rule = once(2, rates={"G": 0.5}, repeats={"d": 0})
 
-    trainer = ruled(tmp_path, {}, steps=4, base=Two)
+    run = options(tmp_path, precision="fp64")
+    if stopped:
+        with pytest.raises(PowerCut):
+            Two(ToyConfig(steps=4), run, [Attempted()]).fit()
+        run = resumed(run)
+    trainer = Two(ToyConfig(steps=4), run).fit()
     assert trainer.step == 7
     assert numbers(trainer) == (1 - 3 - 4 * 0.5, 2 - 3)
     assert trainer.control("rule") == 1
@@ -132,8 +136,29 @@ def test_rollbacks_are_bounded_however_often_the_run_is_resumed(tmp_path: Path) 
     for _ in range(3):
         with pytest.raises(PowerCut):
             Endless(ToyConfig(), resumed(run), [Attempted()]).fit()
+    assert saved_numbers(run.out)["state"]["attempt"] == 3
     with pytest.raises(TrainingError, match="3 rollbacks"):
         Endless(ToyConfig(), resumed(run)).fit()
+
+
+def test_abandoned_steps_count_as_time_and_not_in_the_next_line_of_the_log(tmp_path: Path) -> None:
+    class Logging(Ruled):
+        rule = once(6)
+
+        def d(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+            step.log("index", torch.tensor(float(step.index)))
+            return super().d(batch, step)
+
+    seconds: list[float] = []
+
+    class Clock(Callback):
+        def on_checkpoint(self, trainer: Any, folder: Path) -> None:
+            seconds.append(trainer.state.scalars["seconds"])
+
+    Logging(ToyConfig(steps=8), options(tmp_path, save_every=4, log_every=4), [Clock()]).fit()
+    assert [line["index"] for line in lines(tmp_path) if "index" in line] == [1.5, 5.5]
+    assert len(seconds) == 4
+    assert seconds == sorted(set(seconds))
 
 
 def test_rules_that_follow_do_not_decide_of_steps_that_were_abandoned(tmp_path: Path) -> None:

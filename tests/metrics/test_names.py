@@ -9,8 +9,8 @@ from multigen.audio.metrics import DEFINITIONS as SOUNDS
 from multigen.image.metrics import DEFINITIONS as PICTURES
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.metrics import distances as features
-from multigen.metrics.names import direction, real, swept, trained
-from multigen.tasks.synthesis import evaluator as evaluator
+from multigen.metrics.names import direction, features_of, headlines, real, swept, trained, without_features
+from multigen.tasks.synthesis import evaluator as judge
 from multigen.text.synthesis.evaluator import DEFINITIONS as TEXTS
 
 RESULTS = sorted((Path(__file__).resolve().parents[2] / "recipes" / "results").glob("*.json"))
@@ -24,7 +24,7 @@ NEITHER = {
 def test_of_every_metric_it_is_decided() -> None:
     """One that is new is entered in NEITHER here, or in `multigen.metrics.names`."""
     measured = {name for path in RESULTS for name in json.loads(path.read_text())["definitions"]}
-    generated = {*features.DEFINITIONS, *evaluator.LABELLED} - {"frechet", "kernel", "inception_score"}
+    generated = {*features.DEFINITIONS, *judge.LABELLED} - {"frechet", "kernel", "inception_score"}
     defined = measured | generated | {*SOUNDS, *PICTURES, *DISTANCES, *TEXTS}
     assert len(measured) > 40 and {"pesq", "psnr_y", "vgg22", "nll_oracle", "coverage"} <= defined
     assert {name for name in defined if not direction(name)} == NEITHER
@@ -37,7 +37,7 @@ def test_neither_more_nor_less_is_better(name: str) -> None:
 
 def test_directions() -> None:
     for name in (
-        "fd_classifier",
+        "fd_x",
         "fid",
         "kid",
         "class_kl",
@@ -53,8 +53,8 @@ def test_directions() -> None:
 
 def test_every_row_that_was_measured_is_a_model_or_a_floor() -> None:
     rows = {row for path in RESULTS for row in json.loads(path.read_text())["rows"]}
-    baselines = {"real", "real_training", "bicubic", "noise", "untrained", "griffin_lim", "shuffled"}
-    assert {row for row in rows if not trained(row)} == baselines
+    floors = {"real", "real_training", "bicubic", "noise", "untrained", "griffin_lim", "shuffled"}
+    assert {row for row in rows if not trained(row)} == floors
     assert {row for row in rows if real(row)} == {"real", "real_training"}
     assert {row for row in rows if swept(row)} == {row for row in rows if " at " in row} != set()
     assert trained("plain/adversarial/best") and not trained("plain/noise") and not trained("shuffled")
@@ -64,3 +64,31 @@ def test_a_row_at_a_temperature() -> None:
     for row in ("mle/best at 0.7", "mle/best at 1.1", "clip/mle/last at 2"):
         assert swept(row) and trained(row)
     assert not swept("mle/best") and not swept("look at me") and not trained("real at 0.7")
+
+
+def test_headlines_are_few_and_say_most() -> None:
+    pictures = [
+        "kd_x",
+        "fd_x",
+        "fd_x_std",
+        "fd_y",
+        "precision",
+        "recall",
+        "coverage",
+        "recognised",
+    ]
+    assert headlines(pictures) == ["fd_x", "coverage", "recognised", "precision"]
+    photographs = [
+        f"{name}/{metric}" for name in ("Set5", "B") for metric in ("psnr_y", "ssim_y", "efficientnet_lite0")
+    ]
+    assert headlines(photographs) == ["Set5/psnr_y", "B/psnr_y", "Set5/efficientnet_lite0", "B/efficientnet_lite0"]
+    assert headlines(["nll_test", "lm_score", "unique"]) == ["lm_score", "nll_test", "unique"]
+    assert headlines(["a", "a_std", "b", "c", "d", "e"]) == ["a", "b", "c", "d"]
+
+
+def test_the_part_that_definitions_share_is_parted() -> None:
+    definitions = {"fd": "a distance; biased; features: of a network; 9 samples", "d_overfit": "a share"}
+    assert [without_features(text) for text in definitions.values()] == ["a distance; biased", "a share"]
+    assert features_of({**definitions, "kd": "another; features: of a network; 9 samples"}) == [
+        "of a network; 9 samples"
+    ]

@@ -287,7 +287,7 @@ def test_slow_steps_are_timed_for_a_part_of_the_minutes(tmp_path: Path, monkeypa
     run = Run(out=str(tmp_path / "run"), device="cpu")
     data = str(photos(tmp_path / "photos"))
     config = SRGANConfig(data=data, test=(data,), **{**SETTINGS, "pretrain_steps": 1000, "steps": 10})
-    found = timing.scaled_to(SRGANTrainer(config, run), 0.5)
+    found = timing.scaled_to(SRGANTrainer(config, run), 0.5)  # pyright: ignore[reportArgumentType]
     assert [timed.count(stage) for stage in ("pretrain", "adversarial")] == [4, 2]
     assert (found.pretrain_steps, found.steps) == (15, 1)  # of 1000 * 1 + 10 * 100 s
 

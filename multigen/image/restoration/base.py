@@ -57,6 +57,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     degrades_whole: ClassVar[bool] = True
     """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method overrides `inputs` and
     makes them from the crops, again for each batch."""
+    data: CropSource
     distances: Sequence[PerceptualDistance]
     """What is measured with; the first is that of the configuration."""
 
@@ -83,7 +84,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     def items(self) -> int:
         """Number of training photographs, of which batches are crops."""
-        return len(self.data.photos)  # pyright: ignore[reportAttributeAccessIssue]
+        return len(self.data.photos)
 
     def open_data(self) -> Source:
         """Opens photographs, test sets, and the distances that they are measured with."""

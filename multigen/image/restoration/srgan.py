@@ -21,7 +21,6 @@ from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine, Steps
 from multigen.errors import ConfigError
 from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer
-from multigen.runs.runner import main
 from multigen.tasks.restoration.base import RANGES
 
 __all__ = ["PRESETS", "CompactGenerator", "Discriminator", "SRGANConfig", "SRGANTrainer", "SRResNet"]
@@ -233,7 +232,3 @@ class SRGANTrainer(ImageRestorationTrainer[SRGANConfig]):
         if c.pixel_weight:
             terms["pixel"] = self.pixel_error(fake, real) * c.pixel_weight
         return terms
-
-
-if __name__ == "__main__":
-    main(SRGANTrainer, PRESETS)

@@ -15,7 +15,6 @@ from multigen import losses
 from multigen.engine import Adam, Batch, Linear, Optimiser, Step, Terms
 from multigen.image.synthesis import ImageSynthesisConfig, ImageSynthesisTrainer
 from multigen.image.synthesis.dcgan import Discriminator, Generator
-from multigen.runs.runner import main
 
 __all__ = ["PRESETS", "LSGANConfig", "LSGANTrainer"]
 
@@ -67,7 +66,3 @@ class LSGANTrainer(ImageSynthesisTrainer[LSGANConfig]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         fake, label = self.fakes(batch, step)
         return {"adversarial": losses.least_squares_to(*self.config.targets).generator(self.D(fake, label))}
-
-
-if __name__ == "__main__":
-    main(LSGANTrainer, PRESETS)

@@ -19,7 +19,7 @@ MEASURED_BY = ("data", "test", "labels", "size", "channels", "rate", "length", "
 """Settings that say what a run is measured against."""
 
 Runs = Mapping[str, Facts]
-"""Runs by the ends of their paths, by which they are told apart."""
+"""Runs by the ends of their paths, which tell them apart."""
 
 
 def read_runs(places: Sequence[str]) -> Runs:
@@ -41,7 +41,7 @@ def compare(runs: Runs) -> dict[str, Any]:
     facts = [*runs.values()]
     return {
         "runs": [{"name": name, **_about(run)} for name, run in runs.items()],
-        "config": _differences([run.config for run in facts]),
+        "config": _differences([run.settings for run in facts]),
         "run": _differences([run.run for run in facts]),
         "last": {metric: [_last(run, metric) for run in facts] for metric in shared([run.stages for run in facts])},
         "figures": list(_figures(facts)),
@@ -50,11 +50,9 @@ def compare(runs: Runs) -> dict[str, Any]:
 
 
 def _about(run: Facts) -> dict[str, Any]:
-    """Of a run that was not evaluated, as far as it was noted when it last began."""
-    told = {**(run.began[-1]["began"] if run.began else {}), **run.evaluation}
     return {
         **{"folder": str(run.folder), "recipe": run.recipe, "state": run.state, "step": run.step},
-        **{"seconds": round(run.seconds, 1), **{key: told.get(key) for key in ("date", "commit", "machine")}},
+        **{"seconds": round(run.seconds, 1), **{key: run.origin.get(key) for key in ("date", "commit", "machine")}},
     }
 
 
@@ -97,7 +95,7 @@ def _against(first: Facts, run: Facts, row: str, metric: str) -> tuple[str, floa
     change = now - before
     if _definition(first, metric) != _definition(run, metric):
         return "other definitions", change
-    if foreign := [name for name in MEASURED_BY if first.config.get(name) != run.config.get(name)]:
+    if foreign := [name for name in MEASURED_BY if first.settings.get(name) != run.settings.get(name)]:
         return f"other {' '.join(foreign)}", change
     if not trained(row) or not direction(metric) or math.isclose(before, now) or not math.isfinite(change):
         return "", change
@@ -107,14 +105,14 @@ def _against(first: Facts, run: Facts, row: str, metric: str) -> tuple[str, floa
 def _redefined(runs: Sequence[Facts]) -> dict[str, list[str | None]]:
     """Metrics that runs define differently -> the parts of each definition that the others do not share."""
     texts = [run.evaluation.get("definitions", {}) for run in runs]
-    told = {}
+    found = {}
     for name in sorted({name for known in texts for name in known}):
         parts = [known[name].split("; ") if name in known else None for known in texts]
         given = [part for part in parts if part is not None]
         if any(part != given[0] for part in given):
             common = set.intersection(*map(set, given))
-            told[name] = [part and "; ".join(p for p in part if p not in common) for part in parts]
-    return told
+            found[name] = [part and "; ".join(p for p in part if p not in common) for part in parts]
+    return found
 
 
 def _definition(run: Facts, metric: str) -> str | None:

@@ -33,11 +33,11 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
         "Warnings": warnings(facts),
         "What was run": _run(facts) + _seeds(facts) + _configuration(facts, presets),
         "Samples": _final(facts),
-        "Samples through time": _previews(facts),
+        "Samples during training": _previews(facts),
         "Evaluation": _evaluation(facts),
         "Curves": _curves(facts),
         "Using the model": usage(facts),
-        "What the run said": said(facts),
+        "Log": said(facts),
     }
     body = "".join(f"<section><h2>{title}</h2>{html}</section>" for title, html in sections.items() if html)
     return f"""<!DOCTYPE html>
@@ -144,12 +144,12 @@ def _evaluation(facts: Facts) -> str:
     rows = facts.evaluation.get("rows")
     if not rows:
         return "" if facts.state == "finished" else '<p class="muted">A run is evaluated at its end.</p>'
-    stale = "" if facts.state == "finished" else "<p>Measured before the run was taken up again.</p>"
+    stale = "" if facts.state == "finished" else "<p>Measured before the run was resumed.</p>"
     several = len(facts.evaluation.get("seeds", [])) > 1
     note = (
         "Means over the seeds, ± one sample deviation."
         if several
-        else "One run with one seed: another seed gives other figures, so small differences say little."
+        else "One run with one seed: another seed gives other values, so small differences say little."
     )
     return (
         f"{stale}{evaluation_table(rows)}"

@@ -10,11 +10,11 @@ __all__ = ["best_of", "definitions", "evaluation_table"]
 
 Rows = Mapping[str, Mapping[str, float]]
 WIDE = 8
-"""So many columns of models are read with ease; of more models each is a row instead."""
+"""Columns of models, at most; of more models each is a row instead."""
 
 
 def evaluation_table(rows: Rows) -> str:
-    """The table, the run's models before floors and baselines."""
+    """The table, the run's models before baselines."""
     own = [name for name in rows if trained(name)]
     names = [*own, *(name for name in rows if name not in own)]
     metrics = [m for m in dict.fromkeys(m for row in rows.values() for m in row) if not m.endswith("_std")]

@@ -1,4 +1,4 @@
-"""What the report says in words: how the run stands, what follows from its figures, what went wrong."""
+"""The report in words: the state of the run, what follows from its metrics, what went wrong, how to use its model."""
 
 import math
 from html import escape
@@ -9,11 +9,11 @@ from multigen.runs.usage import python_lines, resume_command, shell_line, tune_c
 __all__ = ["chosen_metric", "duration", "said", "state", "steps", "usage", "verdict", "warnings"]
 
 FEW = 12
-"""Lines of what a run said that are shown unfolded."""
+"""Lines of a run's log that are shown unfolded."""
 
 
 def state(facts: Facts) -> str:
-    """Whether it finished; if not, where it stands and the command that goes on. Of several seeds, the first that has not."""
+    """Whether it finished; if not, its last step and the command that resumes it. Of several seeds, the first unfinished one."""
     if facts.state == "finished":
         return f'<p class="state good"><b>Finished</b> after {steps(facts)} in {duration(facts.seconds)}</p>'
     if facts.seeds:
@@ -23,11 +23,11 @@ def state(facts: Facts) -> str:
     start = (
         f"step {facts.saved:,}, the last checkpoint" if facts.saved is not None else "the beginning; no checkpoint yet"
     )
-    last = f"Stopped at {where}" if facts.state == "error" else f"Not finished: last heard of at {where}"
-    note = "" if facts.state == "error" else " If it is no longer running, it goes on with:"
+    last = f"Stopped at {where}" if facts.state == "error" else f"Not finished: last activity at {where}"
+    note = "" if facts.state == "error" else " If it is no longer running, resume it with:"
     return (
         f'<p class="state bad"><b>{last}</b>, {escape(when(facts.written))}.{note}</p>'
-        f'{_command(resume_command(facts))}<p class="muted">It goes on from {start}.</p>'
+        f'{_command(resume_command(facts))}<p class="muted">It resumes from {start}.</p>'
     )
 
 
@@ -61,7 +61,7 @@ def chosen_metric(stage: Stage) -> str | None:
 
 
 def warnings(facts: Facts) -> str:
-    """Errors, dropped updates, returns to a checkpoint, collapse, early stops, values that are not finite."""
+    """Errors, dropped updates, rollbacks, collapse, early stops, values that are not finite."""
     found = [str(line["error"]) for line in facts.said if "error" in line][-1:] if facts.state == "error" else []
     if facts.dropped:
         found.append(f"{facts.dropped} updates were dropped, as their gradients were not finite.")

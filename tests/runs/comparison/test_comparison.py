@@ -17,7 +17,7 @@ from multigen.audio.files import read_sound
 from multigen.cli.cp import copy_of
 from multigen.config import Run, to_table, write_toml
 from multigen.errors import CheckpointError, ConfigError
-from multigen.image import DCGANConfig, DCGANTrainer, SRGANConfig
+from multigen.image import DCGANConfig, DCGANTrainer, SRGANConfig, SRGANTrainer
 from multigen.image.synthesis.base import ImageInfo
 from multigen.image.synthesis.sampler import to_pictures
 from multigen.runs.comparison import compare, read_runs

@@ -112,9 +112,9 @@ def report(run: Path, presets: Any = None) -> Page:
 
 def test_a_killed_run_says_where_it_stands_and_how_to_go_on(killed: Path) -> None:
     page = report(killed)
-    assert "Not finished: last heard of at step 40 of stage adversarial" in page.text
+    assert "Not finished: last activity at step 40 of stage adversarial" in page.text
     assert f"python -m multigen.recipes.dcgan --resume '{killed.resolve()}'" in page.text
-    assert "It goes on from step 30, the last checkpoint" in page.text
+    assert "It resumes from step 30, the last checkpoint" in page.text
     assert "There is no model yet" in page.text
     assert "Radford et al. 2016" in page.text
     assert "A run is evaluated at its end" in page.text
@@ -212,7 +212,7 @@ def test_a_run_that_ends_by_an_error_has_a_report_too(
     page = Page(copy / "report.html")
     assert_closed(page)
     assert "DataError: the test pictures <are> gone" in page.text
-    assert "Stopped at step 6" in page.text and "Measured before the run was taken up again" in page.text
+    assert "Stopped at step 6" in page.text and "Measured before the run was resumed" in page.text
 
 
 def test_what_is_said_before_a_run_has_a_folder_is_kept(run: Path, tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_of_seeds_the_one_that_has_not_ended_is_named(killed: Path, tmp_path: Pa
     ended = {"time": "2026-01-31T12:00:00", "step": 90, "finished": True}
     write_lines(above / "seed-1" / "log.jsonl", [ended])
     page = report(above)
-    assert "seed-2:Not finished: last heard of at step 40 of stage adversarial" in page.text
+    assert "seed-2:Not finished: last activity at step 40 of stage adversarial" in page.text
     assert f"--resume '{(above / 'seed-2').resolve()}'" in page.text or f"--resume {above / 'seed-2'}" in page.text
     write_lines(above / "seed-2" / "log.jsonl", [ended])
     assert "Finished after 80 steps in 260 s" in report(above).text.replace("4 min", "260 s")
@@ -271,7 +271,7 @@ def test_a_run_of_a_file_of_ones_own_names_it(killed: Path, command: str, file: 
     table = {"recipe": "my_gan", "title": "DCGAN: changed", "makes": "sounds", "config": {"latent": 8}, "run": {}}
     write_toml(killed / "config.toml", table)
     write_lines(killed / "log.jsonl", [{"time": "", "step": 0, "began": {"command": command}}])
-    assert f"\npython {file} --resume " in "\n" + report(killed).text.replace("it goes on with:", "\n")
+    assert f"\npython {file} --resume " in "\n" + report(killed).text.replace("resume it with:", "\n")
     (killed / "model").mkdir()
     (killed / "model" / "config.json").write_text("{}")
     page = report(killed)

@@ -121,4 +121,4 @@ def test_a_run_killed_half_way_has_a_report(browser: Any, tmp_path: Path) -> Non
     assert len(found["pictures"]) >= 2
     text = (run / "report.html").read_text(encoding="utf-8")
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"]
-    assert f"last heard of at step {last} of stage adversarial" in text and "--resume" in text
+    assert f"last activity at step {last} of stage adversarial" in text and "--resume" in text
