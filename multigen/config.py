@@ -192,9 +192,9 @@ def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[st
     """Settings that differ from those saved at `path`, as "name: saved -> now", options that do not touch the numbers apart;
     and the saved `steps` where nothing differs but more of them, else 0."""
     table = read_toml(path)
-    then = (table.get("recipe"), table.get("config", {}), table.get("run", {}))
+    then = (table.get("method"), table.get("config", {}), table.get("run", {}))
     before, now = (
-        {"recipe": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
+        {"method": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
         for name, fields, options in (then, (recipe, to_table(config), to_table(run)))
     )
     names = differing(before, now)

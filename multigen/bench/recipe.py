@@ -1,6 +1,6 @@
 """Benchmark recipes: what their TOML files hold, and which figures of a result keep to it.
 
-recipe = "srgan"                # python -m multigen.recipes.srgan
+method = "srgan"                # python -m multigen.recipes.srgan
 preset = "default"
 seeds = 1
 needs = "gpu"                   # optional: without one the result says "not run" and why
@@ -78,7 +78,7 @@ class Budget:
 class Recipe:
     """A benchmark recipe as read from its file."""
 
-    recipe: str = ""
+    method: str = ""
     preset: str = "default"
     seeds: int = 1
     needs: str = ""
@@ -118,8 +118,8 @@ def read_recipe(path: Path) -> Recipe:
     from multigen.catalogue import METHODS
 
     recipe = from_table(Recipe(), read_toml(path), str(path))
-    if recipe.recipe not in METHODS:
-        raise ConfigError(f"{path}: recipe {recipe.recipe!r}; expected one of {', '.join(METHODS)}")
+    if recipe.method not in METHODS:
+        raise ConfigError(f"{path}: method {recipe.method!r}; expected one of {', '.join(METHODS)}")
     if recipe.needs not in ("", "gpu"):
         raise ConfigError(f"{path}: needs {recipe.needs!r}; expected gpu, or nothing")
     recipe.targets(str(path))  # so that a mistake in them is found before hours of training
