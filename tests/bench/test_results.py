@@ -42,7 +42,7 @@ EARLIER = {("scratchgan", "seqgan-fables"), ("scratchgan", "seqgan-stories")}
 
 @each_recipe
 def test_recipes_fit_their_configurations(path: Path) -> None:
-    method = read_recipe(path)
+    recipe = read_recipe(path)
     base = import_module(f"multigen.recipes.{recipe.method}").PRESETS[recipe.preset]
     config = from_table(base, recipe.config, str(path))
     for name, changes in recipe.variants.items():
@@ -55,7 +55,7 @@ def test_recipes_fit_their_configurations(path: Path) -> None:
 @each_recipe
 def test_recipes_say_their_data_steps_and_seed_themselves(path: Path) -> None:
     """So that a preset may change without them."""
-    method = read_recipe(path)
+    recipe = read_recipe(path)
     budget = import_module(f"multigen.recipes.{recipe.method}").TRAINER.budget
     assert {"data", *budget} <= set(recipe.config)
     assert "seed" in recipe.run
