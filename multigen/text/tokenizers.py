@@ -32,9 +32,7 @@ WIDE = (
 # In the dialect of Oniguruma, where && intersects classes and \w holds the marks that many scripts write their vowels with.
 WORDS = rf"[{WIDE}]|[\w&&[^{WIDE}]]+(?:['\u2019-][\w&&[^{WIDE}]]+)*|[^\w\s]"
 OPENING, CLOSING = "([{\u201c\u2018", ".,;:!?\u2026)]}\u201d\u2019"  # \u2018, \u2019: curly single quotes
-UNKNOWN_SIGN = (
-    "\U000f0000"  # of no script: a vocabulary that lacks its own <unk> fails at such a character, and not before
-)
+UNKNOWN_SIGN = "\U000f0000"  # of no script: the first sign at which a vocabulary without its own <unk> fails
 BPE_SIZE = 4000  # entries, where no size is given
 
 

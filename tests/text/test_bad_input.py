@@ -218,7 +218,7 @@ CASES = {
     "a changed tokenizer": Case(changed_tokenizer, "{}/run/model: tokenizer ", "copy the whole model folder again"),
     "a damaged tokenizer": Case(no_tokenizer, "{}/run/model/tokenizer.json", "copy the model folder again"),
     "a model of pictures": Case(
-        picture_model_written_with, "--model {}/gan: expected a model that writes texts", "multigen sample --model"
+        picture_model_written_with, "--model {}/gan: expected a model for `multigen write`", "multigen sample --model"
     ),
     "resumed after the data were changed": Case(
         data_changed,
