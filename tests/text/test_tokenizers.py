@@ -292,7 +292,7 @@ def test_pretrained_tokenizers_that_cannot_be_had_are_named(tmp_path: Path, monk
     (tmp_path / "empty").mkdir()
     for name in ("empty", "missing"):
         with pytest.raises(
-            ConfigError, match=rf"{name}' is not available \(.+\); expected a model's name .*tokenizer\.json"
+            ConfigError, match=rf"{name}' is not available \(.+\); expected a name on .*tokenizer\.json"
         ):
             Tokenizer.pretrained(str(tmp_path / name))
 

@@ -35,6 +35,7 @@ class GANConfig(ImageSynthesisConfig):
     maxout: bool = False
     """Maxout and dropout in D, momentum in place of Adam, as in the paper."""
     lr: float = 2e-4
+    """Learning rate (.1 in the paper, with momentum)."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Of Adam; with `maxout` the first is the momentum."""
 

@@ -202,4 +202,4 @@ def test_what_cannot_be_made_is_named_in_one_line(
 def test_sounds_do_not_turn_into_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = model(tmp_path / "run", PLAIN)
     assert tiny.multigen(["interpolate", "--model", run, "--out", tmp_path / "walk.gif"]) == 2
-    assert "expected a model that makes pictures from noise, but it generates sounds" in capsys.readouterr().err
+    assert "expected a model for `multigen interpolate`, but it generates sounds" in capsys.readouterr().err
