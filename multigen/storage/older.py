@@ -1,5 +1,6 @@
 """What earlier versions wrote, read as this version writes it. Each function returns what this version wrote as it is."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,9 @@ __all__ = ["evaluation_table", "model_table", "run_table"]
 
 RENAMED: dict[str, str] = {}
 """Keys, settings and metrics of 0.1.0 -> their names now."""
+
+REWORDED = {"pictures": "images", "picture": "image"}
+"""Words in definitions of 0.1.0 -> the words now: what is measured in the same way is then defined in the same words."""
 
 DATA = ("classes", "shares", "tokens", "start", "end", "pad", "vocabulary")
 """Settings of 0.1.0 that were filled in from the data: they are a record of their own now."""
@@ -24,8 +28,7 @@ TASKS = {
 
 
 def model_table(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a model folder's config.json; version 0.1.0 did not write its version. Raises KeyError, TypeError, ValueError
-    for one without a method and settings."""
+    """The content of a model folder's config.json. One of 0.1.0 does not say its version."""
     if "version" in about:
         return dict(about)
     method, config, data = _settings(about["method"], about["config"])
@@ -33,8 +36,8 @@ def model_table(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_table(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a run's config.toml, or of a configuration file like it. One of 0.1.0 names its recipe, but no version: it is
-    still without a version here, and without a record of the data where it has no settings."""
+    """The content of a run's config.toml, or of a configuration file like it. One of 0.1.0 names its recipe and no version, and
+    what is returned has no version either."""
     if "version" in table or "recipe" not in table:
         return dict(table)
     found = _renamed(table)
@@ -54,7 +57,7 @@ def evaluation_table(content: Mapping[str, Any]) -> dict[str, Any]:
         return dict(content)
     found = _renamed(content)
     if isinstance(definitions := found.get("definitions"), dict):
-        found["definitions"] = {metric(name): text for name, text in definitions.items()}
+        found["definitions"] = {metric(name): _reworded(text) for name, text in definitions.items()}
     if isinstance(rows := found.get("rows"), dict):
         found["rows"] = {
             row: {metric(name): value for name, value in values.items()} if isinstance(values, dict) else values
@@ -72,6 +75,10 @@ def metric(name: str) -> str:
 
 def _renamed(table: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in table.items()}
+
+
+def _reworded(text: Any) -> Any:
+    return re.sub(rf"\b({'|'.join(REWORDED)})\b", lambda m: REWORDED[m[0]], text) if isinstance(text, str) else text
 
 
 def _settings(method: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
