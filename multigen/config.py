@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from multigen.errors import ConfigError
 from multigen.storage.files import write_whole
+from multigen.storage.older import run_table
 
 __all__ = [
     "BELOW_ONE",
@@ -19,6 +20,7 @@ __all__ = [
     "differences",
     "differing",
     "from_table",
+    "read_config",
     "read_toml",
     "to_table",
     "write_toml",
@@ -175,6 +177,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read as TOML ({error}); give a configuration file") from error
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """A run's config.toml, or a configuration file like it, as this version writes it, whichever version wrote it."""
+    return run_table(read_toml(path))
+
+
 def write_toml(path: Path, table: dict[str, Any]) -> None:
     """Writes whole or not at all."""
     import tomli_w
@@ -188,14 +195,14 @@ def differing(*tables: Mapping[str, Any]) -> list[str]:
     return [name for name in names if any(table.get(name) != tables[0].get(name) for table in tables)]
 
 
-def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[str], int]:
+def differences(path: Path, method: str, config: Any, run: Run) -> tuple[list[str], int]:
     """Settings that differ from those saved at `path`, as "name: saved -> now", options that do not touch the numbers apart;
     and the saved `steps` where nothing differs but more of them, else 0."""
-    table = read_toml(path)
+    table = read_config(path)
     then = (table.get("method"), table.get("config", {}), table.get("run", {}))
     before, now = (
         {"method": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
-        for name, fields, options in (then, (recipe, to_table(config), to_table(run)))
+        for name, fields, options in (then, (method, to_table(config), to_table(run)))
     )
     names = differing(before, now)
     lines = [f"{n}: {before.get(n)!r} -> {now.get(n)!r}" for n in names]

@@ -7,15 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from multigen.config import Run, differences, differing, read_toml, to_table
+from multigen.config import Run, differences, differing, read_config, to_table
 from multigen.console import say
 from multigen.engine import checkpoint, distributed
 from multigen.engine.plan import Stage
 from multigen.engine.state import TrainingState
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.model_folder import find_model, read_model
+from multigen.storage.run_folder import find_run
 
-__all__ = ["check_same", "checkpoint_of", "load_networks", "restore", "resume", "save", "start_from"]
+__all__ = ["check_same", "checkpoint_of", "find_resumable", "load_networks", "restore", "resume", "save", "start_from"]
 
 Files = dict[str, dict[str, Tensor]]
 
@@ -126,6 +127,17 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
     say(f"{run_folder} has no checkpoint yet; starting at its beginning")
 
 
+def find_resumable(path: str) -> Path:
+    """The run at `path`, or the newest there. Raises CheckpointError where there is none, or an earlier version trained it."""
+    folder = find_run(path)
+    if "version" not in read_config(folder / "config.toml"):
+        raise CheckpointError(
+            f"{folder} was trained by multigen 0.1.0, and this version cannot resume its checkpoints; start a new run from its "
+            f"weights: --from {folder} --config {folder / 'config.toml'}"
+        )
+    return folder
+
+
 def check_same(
     run_folder: Path, method: str, config: Any, data: Any, run: Run, may_grow: Callable[[int], bool]
 ) -> None:
@@ -133,17 +145,11 @@ def check_same(
 
     `may_grow(steps)` says whether a run that was planned with so many steps may have more.
     """
-    table = read_toml(run_folder / "config.toml")
-    if "version" not in table:
-        raise CheckpointError(
-            f"{run_folder} was trained by multigen 0.1.0, and this version cannot resume its checkpoints; start a new run from "
-            f"its weights: --from {run_folder} --config {run_folder / 'config.toml'}"
-        )
     changed, steps = differences(run_folder / "config.toml", method, config, run)
     if changed and not (steps and may_grow(steps)):
         settings = "; ".join(changed)
         raise ConfigError(f"{run_folder} has other settings; resume with the same or start a new run: {settings}")
-    if other := differing(table.get("data", {}), to_table(data)):
+    if other := differing(read_config(run_folder / "config.toml").get("data", {}), to_table(data)):
         raise ConfigError(
             f"{run_folder} was trained on other data, which differ in {', '.join(other)}; resume with the data it was "
             "trained on, or start a new run"

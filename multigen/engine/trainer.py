@@ -30,7 +30,7 @@ from multigen.engine.schedules import Schedule
 from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
 from multigen.storage.model_folder import write_model
-from multigen.storage.run_folder import find_run, new_folder
+from multigen.storage.run_folder import new_folder
 from multigen.version import __version__
 
 __all__ = ["Trainer"]
@@ -188,7 +188,7 @@ class Trainer(Loop, Generic[C]):
     def _choose_folder(self) -> Path:
         """Folder of a new run, or of the one to resume."""
         if self.run.resume:
-            return find_run(self.run.resume)
+            return saving.find_resumable(self.run.resume)
         return new_folder(self.run.out, self.name, distributed.from_first([time.time()], self.device)[0])
 
     def _claim_folder(self, folder: Path) -> Path:

@@ -19,10 +19,10 @@ WINDOW, SIGMA = 11, 1.5  # SSIM's Gaussian: width and standard deviation, pixels
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 DEFINITIONS = {
-    "psnr_y": "PSNR in dB (peak 255) between the luma channels (BT.601, 16..235, unrounded) of 8-bit RGB pictures, "
-    "borders as wide as the scale left out; mean over pictures.",
+    "psnr_y": "PSNR in dB (peak 255) between the luma channels (BT.601, 16..235, unrounded) of 8-bit RGB images, "
+    "borders as wide as the scale left out; mean over images.",
     "ssim_y": "SSIM (Gaussian window 11x11, sigma 1.5, whole windows only, data range 255) between the luma channels "
-    "(BT.601, 16..235, unrounded) of 8-bit RGB pictures, borders as wide as the scale left out; mean over pictures.",
+    "(BT.601, 16..235, unrounded) of 8-bit RGB images, borders as wide as the scale left out; mean over images.",
 }
 """Metric name -> what exactly it measures, for reports (with `border` equal to the scale, as is customary)."""
 

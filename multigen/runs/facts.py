@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from multigen.catalogue import METHODS, TASKS, Task
-from multigen.config import read_toml
+from multigen.config import read_config
 from multigen.errors import ConfigError
 from multigen.storage.files import from_json, read_log, standing, unsealed
-from multigen.storage.older import task_of_0_1
+from multigen.storage.older import evaluation_table
 
 __all__ = ["Curve", "Facts", "Stage", "gather", "when"]
 
@@ -114,7 +114,7 @@ class Facts:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The configuration, and what opening the data found out; version 0.1.0 wrote both into one table."""
+        """The configuration, and what opening the data found out."""
         return {**self.config, **self.data}
 
     def setting(self, name: str, default: T) -> T:
@@ -159,7 +159,7 @@ def _several(folder: Path, runs: list[Facts]) -> Facts:
 
 
 def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
-    table = read_toml(folder / "config.toml")
+    table = read_config(folder / "config.toml")
     log = _lines(folder / "log.jsonl")
     began = [line for line in log if isinstance(line.get("began"), dict)]
     checkpoints = sorted((folder / "checkpoints").glob("step-*/run.json"))
@@ -175,7 +175,7 @@ def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
         folder=folder,
         method=method,
         title=str(table.get("title", "")),
-        task=str(table.get("task") or task_of_0_1(table) or (METHODS[method].task if method in METHODS else "")),
+        task=str(table.get("task") or (METHODS[method].task if method in METHODS else "")),
         version=str(table.get("version", "")),
         items=_whole(table.get("items")),
         parameters=_whole(table.get("parameters")),
@@ -212,7 +212,8 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 def _evaluation(folder: Path) -> dict[str, Any]:
     """`evaluation.json`; what is of another type than it should be is left out."""
     kinds = {"rows": dict, "definitions": dict, "remarks": dict, "seeds": list}
-    found = {k: v for k, v in _json(folder / "evaluation.json").items() if isinstance(v, kinds.get(k, object))}
+    content = evaluation_table(_json(folder / "evaluation.json"))
+    found = {k: v for k, v in content.items() if isinstance(v, kinds.get(k, object))}
     for key in {"definitions", "remarks"} & found.keys():
         found[key] = {name: text for name, text in found[key].items() if isinstance(text, str)}
     found |= {"steps": _counts(found.get("steps")), "seconds": _amount(found.get("seconds"))} if found else {}

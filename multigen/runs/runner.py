@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from multigen.catalogue import METHODS
-from multigen.config import from_table, read_toml, to_table
+from multigen.config import from_table, read_config, to_table
 from multigen.console import exit_code, say
 from multigen.engine import Run, Trainer
 from multigen.engine.distributed import barrier, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
+from multigen.engine.saving import find_resumable
 from multigen.errors import ConfigError
 from multigen.runs.card import Card
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
 from multigen.storage.files import from_json, write_json
-from multigen.storage.run_folder import find_run, new_folder
+from multigen.storage.run_folder import new_folder
 
 __all__ = ["main", "parse", "report_on", "train", "train_by"]
 
@@ -56,9 +57,9 @@ def parse(
     run = Run()
     file = _value(args, "--config")
     if resume := _value(args, "--resume"):
-        file = file or str(find_run(resume) / "config.toml")
+        file = file or str(find_resumable(resume) / "config.toml")
     if file:
-        table = read_toml(Path(file))
+        table = read_config(Path(file))
         if table.get("method", name) != name:
             raise ConfigError(f"{file} is a configuration of {table['method']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
@@ -132,6 +133,6 @@ def _report(folder: Path) -> None:
 def report_on(folder: Path, out: Path | None = None) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
     files = [*folder.glob("config.toml"), *sorted(folder.glob("seed-*/config.toml"))]
-    method = read_toml(files[0]).get("method") if files else ""  # without one `write_report` says so
+    method = read_config(files[0]).get("method") if files else ""  # without one `write_report` says so
     presets = import_module(f"multigen.recipes.{method}").PRESETS if method in METHODS else {}
     return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)

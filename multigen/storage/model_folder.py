@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from multigen.errors import CheckpointError
 from multigen.storage import hub
 from multigen.storage.files import aside, standing, write_flushed, writing_whole
-from multigen.storage.older import model_of_0_1
+from multigen.storage.older import model_table
 from multigen.storage.run_folder import find_newest
 from multigen.storage.tensors import load_tensors, to_bytes
 from multigen.version import __version__
@@ -77,7 +77,7 @@ def read_model(folder: Path) -> ModelFolder:
         about = json.loads((folder / "config.json").read_bytes())
         if not isinstance(about["method"], str) or not isinstance(about["config"], dict):
             raise TypeError("expected a method's name and a table of its settings")
-        about = about if "version" in about else model_of_0_1(about)
+        about = model_table(about)
         if not isinstance(about["data"], dict):
             raise TypeError("expected a table of what the data are")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -219,7 +219,9 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch):
 
 def test_every_metric_is_defined_in_one_line():
     names = "bleu_2 bleu_3 bleu_4 bleu_5 self_bleu_2 self_bleu_3 self_bleu_4 self_bleu_5 rouge_1 rouge_2 rouge_l corpus_bleu "
-    names += "distinct_1 distinct_2 distinct_3 unique exact_copies longest_copied fd_minilm nll_oracle nll_test lm_score "
+    names += (
+        "distinct_1 distinct_2 distinct_3 unique exact_copies longest_copied fd_minilm nll_oracle nll_test lm_score "
+    )
     names += "reverse_lm_score"
     assert list(DEFINITIONS) == names.split()
     assert all(text[-1] not in ".;" and "\n" not in text and "  " not in text for text in DEFINITIONS.values())

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["EXTRACTORS", "compare", "compare_data", "nearest_picture", "open_evaluator", "open_extractor"]
 
 EXTRACTORS = {
-    "efficientnet_lite0": "EfficientNet-lite0 (ImageNet), 1,280 pooled features of pictures resized to 96 x 96",
-    "classifier": "a small convolutional network trained here on the labelled training pictures, 128 features",
+    "efficientnet_lite0": "EfficientNet-lite0 (ImageNet), 1,280 pooled features of images resized to 96 x 96",
+    "classifier": "a small convolutional network trained here on the labelled training images, 128 features",
     "inception": "Inception v3 of the FID of Heusel et al. 2017, 2,048 features, through torch-fidelity",
 }
 SIZE = 64  # pixels, where no size is given

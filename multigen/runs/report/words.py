@@ -24,11 +24,11 @@ def state(facts: Facts) -> str:
         f"step {facts.saved:,}, the last checkpoint" if facts.saved is not None else "the beginning; no checkpoint yet"
     )
     last = f"Stopped at {where}" if facts.state == "error" else f"Not finished: last activity at {where}"
+    head = f'<p class="state bad"><b>{last}</b>, {escape(when(facts.written))}.'
+    if not facts.version:
+        return f"{head} It was trained by multigen 0.1.0, whose checkpoints this version cannot resume.</p>"
     note = "" if facts.state == "error" else " If it is no longer running, resume it with:"
-    return (
-        f'<p class="state bad"><b>{last}</b>, {escape(when(facts.written))}.{note}</p>'
-        f'{_command(resume_command(facts))}<p class="muted">It resumes from {start}.</p>'
-    )
+    return f'{head}{note}</p>{_command(resume_command(facts))}<p class="muted">It resumes from {start}.</p>'
 
 
 def steps(facts: Facts) -> str:
