@@ -34,7 +34,7 @@ class Run:
     """How to train, whatever the method."""
 
     out: str = ""
-    """Folder of the run; empty: runs/<recipe>/<date-time>. A folder that holds a run is refused without --resume."""
+    """Folder of the run; empty: runs/METHOD/DATE-TIME. A folder that holds a run is refused without --resume."""
     seed: int = 0
     """All randomness follows from it."""
     device: str = "auto"
@@ -64,7 +64,7 @@ class Run:
     data_license: str = ""
     """Licence of the training data, for the model card, such as cc-by-4.0; empty: the card says that it is not stated."""
     resume: str = ""
-    """A run folder (or a folder of runs: the newest) to go on with."""
+    """A run folder to resume; of a folder of runs the newest."""
     start: str = ""
     """A run or model folder, or hf:OWNER/NAME, whose weights training starts from (fine-tuning)."""
 
@@ -89,7 +89,7 @@ def check_ranges(config: Any, ranges: Mapping[str, float | tuple[float, float]])
     """Raises ConfigError for a number of `config`, or one of several in a field, below the least or above the most allowed.
 
     Args:
-        ranges: field -> the least, or the least and the most; names that are no fields are passed over.
+        ranges: field -> the least, or the least and the most; names that are no fields are skipped.
     """
     for name, bounds in ranges.items():
         least, most = bounds if isinstance(bounds, tuple) else (bounds, float("inf"))

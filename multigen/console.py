@@ -11,10 +11,10 @@ from typing import TextIO
 
 from multigen.errors import Interrupted, MultigenError
 
-__all__ = ["Progress", "exit_code", "listeners", "markdown", "say", "tell", "text_table"]
+__all__ = ["Progress", "exit_code", "listeners", "markdown", "report_error", "say", "text_table"]
 
 listeners: list[Callable[[str], object]] = []
-"""Who else is told what is said, such as a run's log."""
+"""Who else gets what is said, such as a run's log."""
 
 
 def say(text: str) -> None:
@@ -117,7 +117,7 @@ _traced = False  # whether the command that runs was given it
 
 
 def exit_code(action: Callable[[], object]) -> int:
-    """Runs a command. An error that the user can mend becomes one line on standard error and exit code 2 (128 + signal for
+    """Runs a command. An error that the user can fix becomes one line on standard error and exit code 2 (128 + signal for
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
     traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too."""
     global _traced
@@ -126,40 +126,40 @@ def exit_code(action: Callable[[], object]) -> int:
     _traced = TRACEBACK in sys.argv
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     try:
-        return _told(action)
+        return _finished(action)
     except BrokenPipeError:
         for stream in (sys.stdout, sys.stderr):
             _give_up(stream)
         return 128 + 13  # SIGPIPE, in whose place Python raises the exception
 
 
-def tell(error: BaseException, line: str) -> None:
+def report_error(error: BaseException, line: str) -> None:
     """Prints the line that says what an error is, and if --traceback was given where it came from; on standard error."""
     print(line, file=sys.stderr)
     if _traced:
         traceback.print_exception(error)
 
 
-def _told(action: Callable[[], object]) -> int:
+def _finished(action: Callable[[], object]) -> int:
     try:
         try:
             action()
         finally:
             sys.stdout.flush()
     except Interrupted as error:
-        tell(error, str(error))
+        report_error(error, str(error))
         return 128 + error.signal
     except MultigenError as error:
-        tell(error, f"error: {error}")
+        report_error(error, f"error: {error}")
         return 2
     except KeyboardInterrupt as error:
-        tell(error, "stopped")
+        report_error(error, "stopped")
         return 130
     return 0
 
 
 def _give_up(stream: TextIO) -> None:
-    """Throws away what a stream still holds that nobody reads, lest Python try to write it again as it ends."""
+    """Throws away what a stream still holds that nobody reads, so that Python does not try to write it again as it ends."""
     try:
         stream.flush()
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""Errors that a user can mend. Each message names the value, what was expected, and what to do.
+"""Errors that a user can fix. Each message names the value, what was expected, and what to do.
 
 MultigenError
 ├── ConfigError       a setting, flag or configuration file

@@ -52,9 +52,13 @@ def part_of(file: Path, package: Path) -> str:
 
 
 def imported(file: Path, package: Path, programs: bool = True) -> set[str]:
-    """Absolute names of all that a file imports, `from a import b` giving a.b; import_module("literal") included. Without
-    `programs` what it imports only when it is run, below `if __name__ == "__main__":`, is left out."""
+    """Absolute names of all that a file imports, `from a import b` giving a.b; import_module("literal") included, and every
+    string that is a dotted name of the package, such as "multigen.image.files:read", or begins an f-string as one: something will
+    import it. The strings of the catalogue are left out: it is what names parts that are imported when they are used. Without
+    `programs` what a file imports only when it is run, below `if __name__ == "__main__":`, is left out.
+    """
     here = [package.name, *file.relative_to(package).parts[:-1]]
+    dotted = re.compile(rf"{package.name}(\.\w+)+(\.|:\w+)?")
     names: set[str] = set()
     tree = ast.parse(file.read_text(encoding="utf-8"))
     if not programs:
@@ -75,6 +79,8 @@ def imported(file: Path, package: Path, programs: bool = True) -> set[str]:
                 func=ast.Name(id=called) | ast.Attribute(attr=called), args=[ast.Constant(value=str(name)), *_]
             ) if called in ("import_module", "__import__"):
                 names.add(name)
+            case ast.Constant(value=str(text)) if file != package / "catalogue.py" and dotted.fullmatch(text):
+                names.add(text.partition(":")[0].rstrip("."))
     return names
 
 
@@ -195,6 +201,9 @@ def test_few_files_lie_at_the_root() -> None:
         ("engine/deep/trainer.py", "from ...audio import files"),
         ("engine/trainer.py", "import importlib\nimportlib.import_module('multigen.recipes.srgan')"),
         ("engine/trainer.py", "if TYPE_CHECKING:\n    from multigen.runs import card"),
+        ("engine/trainer.py", "import_module(f'multigen.recipes.{method}').PRESETS"),
+        ("engine/trainer.py", "INSPECT = 'multigen.image.inspection:inspect_images'"),
+        ("cli/train.py", "recipe = f'multigen.recipes.{name}'"),
         ("image/restoration/srgan.py", "from ...text.files import lines"),
         ("image/restoration/srgan.py", "from multigen.cli import main"),
         ("image/restoration/srgan.py", "from multigen.image.synthesis.dcgan import Generator"),

@@ -277,7 +277,7 @@ def _find(place: Path, split: str, test_files: str) -> tuple[Path, Path, list[Pa
 
 
 class Silent(DataError):
-    """A recording in which nothing is to be heard."""
+    """A recording that is silent throughout."""
 
 
 def check_audible(path: Path, sound: Tensor) -> None:
@@ -301,9 +301,9 @@ def check_audible(path: Path, sound: Tensor) -> None:
 
 def trimmed(sound: Tensor, rate: int) -> Tensor:
     """A sound (T,) that is not silent without what is 40 dB below its peak at its ends, up to 5 ms."""
-    heard = (sound.abs() >= QUIET * sound.abs().max()).nonzero()
+    audible = (sound.abs() >= QUIET * sound.abs().max()).nonzero()
     margin = round(MARGIN * rate)
-    return sound[max(int(heard[0]) - margin, 0) : int(heard[-1]) + 1 + margin]
+    return sound[max(int(audible[0]) - margin, 0) : int(audible[-1]) + 1 + margin]
 
 
 def _normalised(sound: Tensor, rate: int) -> Tensor:

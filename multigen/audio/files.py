@@ -167,9 +167,7 @@ def _cut_off(path: Path) -> bool:
 
 
 def _bad(path: str | Path, reason: str) -> DataError:
-    return DataError(
-        f"{path}: expected a whole sound file, but {reason}; mend or remove it, or go on without it: --skip-bad"
-    )
+    return DataError(f"{path}: expected a whole sound file, but {reason}; repair or remove it, or skip it: --skip-bad")
 
 
 def _reason(error: Exception) -> str:

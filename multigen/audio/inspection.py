@@ -40,7 +40,7 @@ LENGTHS = (2_048, 16_384)  # samples, likewise
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Sound:
     path: Path
     info: Info
     peak: float
@@ -67,28 +67,28 @@ def inspect_sounds(data: str) -> Inspection:
     place = locate(data, "a folder of sound files, a sound file, or the name drums")
     parts = find_parts(place, find_files(place, SUFFIXES, "sound files") if place.is_dir() else [place])
     paths = [*parts.train, *parts.test]
-    found, heard, silent = Inspection(), [], 0
+    found, sounds, silent = Inspection(), [], 0
     for path in watched(paths, "recordings"):
         try:
-            heard.append(_listen(path))
+            sounds.append(_read(path))
         except DataError as error:
             silent += isinstance(error, Silent)
             found.unreadable.append((path, str(error)))
-    if not heard:
+    if not sounds:
         raise DataError(f"{data}: none of {len(paths)} recordings can be read; {found.unreadable[0][1]}")
     labels = find_labels(parts)
     describe_parts(found, parts, labels, "recordings")
-    _describe(found, heard, silent)
+    _describe(found, sounds, silent)
     describe_files(found, parts, paths)
-    _suggest(found, parts, labels, heard)
+    _suggest(found, parts, labels, sounds)
     return found
 
 
-def _listen(path: Path) -> _Heard:
+def _read(path: Path) -> _Sound:
     sound, rate = read_sound(path, mono=False)  # (C, T)
     mono = sound.mean(0)  # (T,)
     check_audible(path, mono)
-    return _Heard(path, read_info(path), float(sound.abs().max()), _clipped(sound), len(trimmed(mono, rate)) / rate)
+    return _Sound(path, read_info(path), float(sound.abs().max()), _clipped(sound), len(trimmed(mono, rate)) / rate)
 
 
 def _clipped(sound: Tensor) -> bool:
@@ -97,8 +97,8 @@ def _clipped(sound: Tensor) -> bool:
     return full.shape[1] >= CLIPPED and bool(full.unfold(1, CLIPPED, 1).all(2).any())
 
 
-def _describe(found: Inspection, heard: Sequence[_Heard], silent: int) -> None:
-    infos = [h.info for h in heard]
+def _describe(found: Inspection, sounds: Sequence[_Sound], silent: int) -> None:
+    infos = [h.info for h in sounds]
     rates = Counter(info.rate for info in infos)
     named = {f"{rate} Hz": count for rate, count in rates.most_common()}
     found.add("rates", {str(rate): count for rate, count in rates.most_common()}, _all(named))
@@ -112,31 +112,31 @@ def _describe(found: Inspection, heard: Sequence[_Heard], silent: int) -> None:
     text = f"{seconds['least']:.2f} to {seconds['most']:.2f} s, half of them up to {seconds['median']:.2f} s; "
     text += f"{total / 60:,.1f} minutes in all"
     found.add("seconds", seconds | {"total": total}, text)
-    peaks = [20 * math.log10(h.peak) for h in heard]
+    peaks = [20 * math.log10(h.peak) for h in sounds]
     found.add(
         "peaks",
         spread(peaks),
         f"{round(min(peaks))} to {round(max(peaks))} dB of full scale, half up to {round(median(peaks))}",
     )
     found.add("silent", silent, f"{silent:,} (listed with the unreadable)" if silent else "none")
-    clipped = [str(h.path) for h in heard if h.clipped]
+    clipped = [str(h.path) for h in sounds if h.clipped]
     how = f"{CLIPPED} neighbouring samples at full scale"
     found.add("clipped", clipped, f"{len(clipped):,}, such as {clipped[0]} ({how})" if clipped else f"none ({how})")
-    quiet = _quiet_ends(heard)
+    quiet = _quiet_ends(sounds)
     found.add("quiet_ends", quiet, f"--trim would leave out {quiet:.0%} of a recording (median)")
     if len(rates) > 1:
         found.warnings.append(
             f"{len(rates)} rates: those of {min(rates)} Hz hold nothing above {min(rates) // 2} Hz, which D may notice; a "
             f"--rate of {max(min(rates), RATES[0])} treats all alike"
         )
-    if len(clipped) > len(heard) // 10:
+    if len(clipped) > len(sounds) // 10:
         found.warnings.append(
-            f"{len(clipped):,} of {len(heard):,} recordings are clipped; the generator learns that too"
+            f"{len(clipped):,} of {len(sounds):,} recordings are clipped; the generator learns that too"
         )
 
 
-def _quiet_ends(heard: Sequence[_Heard]) -> float:
-    return median(1 - h.kept / h.info.seconds for h in heard)
+def _quiet_ends(sounds: Sequence[_Sound]) -> float:
+    return median(1 - h.kept / h.info.seconds for h in sounds)
 
 
 def _all(counts: dict[str, int]) -> str:
@@ -152,15 +152,15 @@ def _kind(subtype: str) -> str:
     )
 
 
-def _suggest(found: Inspection, parts: Parts, labels: Labels, heard: Sequence[_Heard]) -> None:
-    rate = min(max(Counter(h.info.rate for h in heard).most_common(1)[0][0], RATES[0]), RATES[1])
-    trim = _quiet_ends(heard) >= QUIET_ENDS
-    seconds = [h.kept if trim else h.info.seconds for h in heard]
+def _suggest(found: Inspection, parts: Parts, labels: Labels, sounds: Sequence[_Sound]) -> None:
+    rate = min(max(Counter(h.info.rate for h in sounds).most_common(1)[0][0], RATES[0]), RATES[1])
+    trim = _quiet_ends(sounds) >= QUIET_ENDS
+    seconds = [h.kept if trim else h.info.seconds for h in sounds]
     most = quantiles(seconds, n=10)[-1] if len(seconds) > 1 else seconds[0]
     length = min(max(1 << (math.ceil(most * rate) - 1).bit_length(), LENGTHS[0]), LENGTHS[1])
     long = median(seconds) * rate >= 2 * length
     bad = {path for path, _ in found.unreadable}
-    train = [h for h in heard if h.path in {*parts.train} - bad]
+    train = [h for h in sounds if h.path in {*parts.train} - bad]
     items = sum(max(1, round(h.info.seconds * rate / length)) for h in train) if long else len(train)
     if items < (2 if parts.test else 4):
         found.warnings.append(

@@ -20,7 +20,7 @@ __all__ = ["draw"]
 
 WIDTH, WAVE, BANDS, GAP = 160, 32, 64, 6  # pixels
 RANGE = 1e5  # 50 dB of power from black to white, which is the loudest of each sound
-QUIET = 1e-3  # mel power of a tone at -50 dB; what is quieter throughout is darker, lest near silence look like noise
+QUIET = 1e-3  # mel power of a tone at -50 dB; what is quieter throughout is darker, so that near silence does not look like noise
 
 
 def draw(sounds: Tensor, rate: int, columns: int = 0, below: Tensor | None = None) -> "Picture":

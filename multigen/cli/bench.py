@@ -21,9 +21,10 @@ import tyro
 
 from multigen.bench.quick import quick_config
 from multigen.bench.recipe import Recipe, figures, read_recipe, read_result, summary
+from multigen.catalogue import METHODS
 from multigen.cli.output import print_json
 from multigen.config import from_table
-from multigen.console import tell, text_table
+from multigen.console import report_error, text_table
 from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.metrics.names import real
 from multigen.runs.options import cli
@@ -78,7 +79,7 @@ def run(args: list[str]) -> None:
             return _bench(path, out, device, f"{runs}/{path.stem}" if runs else "", quick)
 
         with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
-            outcomes = [_told(path, outcome) for path in recipes]
+            outcomes = [_attempt(path, outcome) for path in recipes]
         if json:
             print_json(outcomes)
         else:
@@ -89,7 +90,7 @@ def run(args: list[str]) -> None:
     cli(bench, "multigen bench", args)
 
 
-def _told(path: Path, outcome) -> dict[str, Any]:
+def _attempt(path: Path, outcome) -> dict[str, Any]:
     """The outcome of one recipe; where it fails, why is said, and the next one can run."""
     try:
         return outcome(path)
@@ -97,7 +98,7 @@ def _told(path: Path, outcome) -> dict[str, Any]:
         raise
     except MultigenError as error:
         where = "" if str(path) in str(error) else f"{path}: "
-        tell(error, f"error: {where}{error}")
+        report_error(error, f"error: {where}{error}")
         return summary(path.stem, f"error: {error}")
     except Exception as error:  # a mistake of ours ends this recipe alone
         traceback.print_exc()
@@ -165,8 +166,9 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
     """Trains all variants and seeds of a recipe; their results as one."""
     from multigen.engine import Run
     from multigen.runs.runner import train
+    from multigen.tasks.loading import trainer_in
 
-    module = import_module(f"multigen.recipes.{recipe.method}")
+    module = import_module(METHODS[recipe.method].module)
     if recipe.preset not in module.PRESETS:
         raise ConfigError(f"{path}: preset {recipe.preset!r}; expected one of {', '.join(module.PRESETS)}")
     base = from_table(module.PRESETS[recipe.preset], recipe.config, f"{path}, config")
@@ -176,7 +178,7 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
     )
     configs = {name: from_table(base, v, f"{path}, variants.{name}") for name, v in recipe.variants.items()}
     configs = configs or {"": base}
-    trainer, seeds = module.TRAINER, recipe.seeds
+    trainer, seeds = trainer_in(module), recipe.seeds
     if quick:
         configs = {name: quick_config(config, module.PRESETS["tiny"]) for name, config in configs.items()}
         seeds = 1

@@ -15,14 +15,16 @@ def run(args: list[str]) -> None:
             "usage: multigen train METHOD [PRESET] [options]    (multigen train METHOD --help lists a method's options)\n"
         )
         print("Trains and evaluates a method; the same as python -m multigen.recipes.METHOD.\n")
+        width = max(map(len, METHODS))
         for method in METHODS.values():
-            print(f"  {method.name:<8} {method.about}; presets {', '.join(method.presets)}")
+            print(f"  {method.name:<{width}} {method.about.removesuffix('.')}; presets {', '.join(method.presets)}")
         return
     name, *rest = args
     if name not in METHODS:
         raise ConfigError(f"no method {name!r}; expected one of {', '.join(METHODS)}")
 
     from multigen.runs.runner import train_by
+    from multigen.tasks.loading import trainer_in
 
-    recipe = import_module(f"multigen.recipes.{name}")
-    train_by(rest, recipe.TRAINER, recipe.PRESETS, f"multigen train {name}")
+    module = import_module(METHODS[name].module)
+    train_by(rest, trainer_in(module), module.PRESETS, f"multigen train {name}")

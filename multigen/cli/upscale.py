@@ -18,7 +18,7 @@ def run(args: list[str]) -> None:
     """Upscales images."""
 
     def upscale(
-        inputs: Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="IN")],
+        inputs: Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="IN ...")],
         model: Model,
         out: Path,
         tile: int = 256,

@@ -1,4 +1,4 @@
-"""Clusters of items: what a generator is told of them where nobody has sorted them into classes."""
+"""Clusters of items: what a generator is conditioned on where nobody has sorted them into classes."""
 
 import torch
 from torch import Tensor

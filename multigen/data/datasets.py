@@ -116,7 +116,7 @@ def open_splits(c: Any, read: Callable[[str, str, str, S | None], S]) -> Splits[
         read: gives the set of (data, split, labels, like), with `split` and `labels` as in `multigen.data.folders`; `like` is
             None, or the training set, whose shape the test items must have. Raises NoTestSplit where there is no such split.
 
-    Raises ConfigError and DataError for parts that cannot be had.
+    Raises ConfigError and DataError for parts that are not available.
     """
     if c.test_classes and c.test:
         raise ConfigError(
@@ -193,7 +193,7 @@ def pick(items: S, count: int) -> S:
 def split_off_classes(items: S, count: int) -> tuple[S, S]:
     """Splits a set into (the rest, `count` whole classes held out), such as people never seen in training.
 
-    Those held out are the last by a hash of the class names. Classes of each part are numbered anew, in their old order.
+    Those held out are the last by a hash of the class names. Classes of each part are renumbered, in their old order.
 
     Raises ConfigError if there are no labels, count is below 0, or no class would remain.
     """
@@ -248,7 +248,7 @@ def hash_of(name: str, seed: int) -> bytes:
 
 
 def _only(items: S, classes: list[int]) -> S:
-    """The items of these classes, numbered anew."""
+    """The items of these classes, renumbered."""
     assert items.labels is not None
     wanted = torch.tensor(classes, dtype=torch.int64)
     chosen = torch.isin(items.labels, wanted).nonzero()[:, 0]

@@ -18,7 +18,7 @@ class NoTestSplit(DataError):
 def find_files(folder: str | Path, suffixes: Sequence[str], noun: str) -> list[Path]:
     """Files with one of the suffixes, in upper or lower case, in a folder and the folders in it, sorted.
 
-    Hidden files and folders are passed over.
+    Hidden files and folders are skipped.
 
     Args:
         suffixes: in lower case, with the dot.
@@ -124,9 +124,9 @@ def _read_csv(labels: str, root: Path) -> dict[str, str]:
                 name = Path(row["file"] or "")
                 where = f"{path}, line {rows.line_num}: file {row['file']!r}, label {row['label']!r}"
                 if not row["file"] or not row["label"] or name.as_posix() in table:
-                    raise DataError(f"{where}; expected each file once with its label; mend this line")
+                    raise DataError(f"{where}; expected each file once with its label; correct this line")
                 if name.is_absolute() or ".." in name.parts:
-                    raise DataError(f"{where}; expected a path inside {root}, relative to it; mend this line")
+                    raise DataError(f"{where}; expected a path inside {root}, relative to it; correct this line")
                 if not (root / name).is_file():
                     raise DataError(f"{where}; there is no such file in {root}; remove this line, or add the file")
                 table[name.as_posix()] = row["label"]

@@ -37,7 +37,7 @@ def choose_device(name: str) -> torch.device:
 def keep_memory(keep: bool = True) -> None:
     """Whether this process keeps large blocks that it frees (and the memory of its peak, until it ends), or gives each back.
 
-    glibc gives each back, and takes it anew, page by page, for the next tensor: with a vocabulary of thousands that is half the
+    glibc gives each back, and takes it again, page by page, for the next tensor: with a vocabulary of thousands that is half the
     time of a step (`benchmarks/allocation.py`). Nothing is done where the C library is another.
     """
     if platform.libc_ver()[0] == "glibc":

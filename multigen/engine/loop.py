@@ -250,6 +250,7 @@ class Loop:
         if kept["attempt"] > MAX_ROLLBACKS:
             raise TrainingError(f"{what}, after {MAX_ROLLBACKS} rollbacks; lower the learning rate or {remedy}")
         saving.restore(state, folder, self.plan, self.enter)
+        distributed.barrier()  # all have read what the first rank is about to replace
         state.scalars |= kept | {name: 0 for name in state.scalars if name.startswith("nonfinite/")}
         # A stage of which nothing was saved yet begins again, and then sets its own scalars.
         state.scalars |= settings if state.number == number else {controls.LATER: settings}

@@ -40,7 +40,7 @@ def digits() -> Arrays:
     """
     path = in_package("sklearn", "datasets/data/digits.csv.gz")
     if path is None:
-        raise DataError("digits: the file sklearn/datasets/data/digits.csv.gz is missing: install scikit-learn anew")
+        raise DataError("digits: the file sklearn/datasets/data/digits.csv.gz is missing: install scikit-learn again")
     table = np.loadtxt(path, delimiter=",")  # (1797, 65): the pixels, then the label
     pixels = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     return Arrays("digits", pixels, table[:, 64].astype(np.int64))
@@ -86,7 +86,7 @@ def _read_npz(path: Path) -> Arrays:
     try:
         content = read_npz(path)
     except Exception as error:  # see there
-        raise DataError(f"{path}: cannot be read as .npz ({error}); save it anew with numpy.savez") from error
+        raise DataError(f"{path}: cannot be read as .npz ({error}); save it again with numpy.savez") from error
     pixels, labels = content.get("images"), content.get("labels")
     if pixels is None:
         raise DataError(f"{path}: holds no array images; save it with numpy.savez(path, images=..., labels=...)")
@@ -108,7 +108,9 @@ def _to_bytes(path: Path, pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype.kind != "f":
         raise DataError(f"{path}: images of {pixels.dtype}, expected uint8 or floats in 0..1; convert them")
     if bad := int((~np.isfinite(pixels)).sum()):
-        raise DataError(f"{path}: {bad} of {pixels.size} values are not finite; leave their pictures out, or mend them")
+        raise DataError(
+            f"{path}: {bad} of {pixels.size} values are not finite; leave their images out, or correct them"
+        )
     if pixels.min() < 0 or pixels.max() > 1:
         raise DataError(f"{path}: values {pixels.min():g} to {pixels.max():g}, expected 0..1 for floats; scale them")
     return np.rint(pixels * 255).astype(np.uint8)
@@ -134,7 +136,7 @@ def _read_mnist(folder: Path, split: str, size: int) -> Arrays:
         )
     pixels, numbers = _read_idx(images, 3), _read_idx(labels, 1)
     if len(pixels) != len(numbers):
-        raise DataError(f"{folder}: {len(pixels)} pictures, but {len(numbers)} labels ({part}); fetch both files anew")
+        raise DataError(f"{folder}: {len(pixels)} pictures, but {len(numbers)} labels ({part}); fetch both files again")
     if size == 32 and pixels.shape[1:] == (28, 28):
         pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))  # (N, 32, 32)
     return Arrays(part, pixels, numbers)
@@ -146,13 +148,13 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = file.read()
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}); fetch the file anew") from error
+        raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from error
     start = 4 + 4 * dimensions
     if len(content) < start or content[:4] != bytes((0, 0, 8, dimensions)):
-        raise DataError(f"{path}: expected an IDX file of bytes in {dimensions} dimensions; fetch the file anew")
+        raise DataError(f"{path}: expected an IDX file of bytes in {dimensions} dimensions; fetch the file again")
     shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
     if math.prod(shape) != len(content) - start or 0 in shape:
-        raise DataError(f"{path}: {len(content) - start} bytes for {shape}; it is cut off or damaged, fetch it anew")
+        raise DataError(f"{path}: {len(content) - start} bytes for {shape}; it is cut off or damaged, fetch it again")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -205,5 +207,5 @@ def _read_cifar10(path: Path, split: str) -> Arrays:
         classes = np.array(read["batches.meta.txt"].decode().split())
         labels = classes[records[:, 0]]
     except (OSError, EOFError, zlib.error, tarfile.TarError, KeyError, ValueError, IndexError) as error:
-        raise DataError(f"{path}: is not CIFAR-10's binary archive ({error}); remove it to fetch it anew") from error
+        raise DataError(f"{path}: is not CIFAR-10's binary archive ({error}); remove it to fetch it again") from error
     return Arrays(split, records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels)  # (N, 32, 32, 3)

@@ -1,4 +1,4 @@
-"""A small classifier that the package trains itself on labelled data: the judge of samples, and an extractor of features for
+"""A small classifier that the package trains itself on labelled data: an evaluator of samples, and an extractor of features for
 `multigen.metrics.distances`.
 
 It needs no download, knows the data at hand, and takes whatever can be laid out as planes: pictures, spectrograms. Features of

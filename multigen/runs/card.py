@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from multigen.console import markdown
-from multigen.engine.callbacks import Callback
+from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
 from multigen.metrics.names import features_of, swept, without_features
@@ -35,14 +35,14 @@ Rows = Mapping[str, Mapping[str, float]]
 class Card(Callback):
     """Writes the model card when training has ended; `evaluation.json` and the card again when the model was measured."""
 
-    def on_end(self, trainer: Any) -> None:
+    def on_end(self, trainer: Trainer[Any]) -> None:
         if rank() == 0:
             facts = gather(trainer.folder, measured=False)
             if not facts.began:  # trained from Python: the folder has no log of when and where
                 facts = replace(facts, began=[{"step": 0, "began": beginning(trainer.run_info())}])
             _write(facts)
 
-    def on_evaluation(self, trainer: Any, evaluation: Evaluation) -> None:
+    def on_evaluation(self, trainer: Trainer[Any], evaluation: Evaluation) -> None:
         if rank() == 0:
             write_json(trainer.folder / "evaluation.json", record(evaluation, [trainer.run_info()]))
             _write(gather(trainer.folder))
@@ -210,7 +210,9 @@ def _limits(facts: Facts) -> list[str]:
             "In training the generator collapsed: its samples became alike. The run's `metrics.jsonl` says when."
         )
     if facts.rollbacks:
-        lines.append(f"In training gradients were not finite, and the run went back {facts.rollbacks} times.")
+        lines.append(
+            f"In training the run went back {facts.rollbacks} times to an earlier checkpoint. The run's `metrics.jsonl` says why."
+        )
     return lines
 
 

@@ -18,65 +18,44 @@ COMMON = (
     *("data", "size", "scale", "rate", "length", "conditional", "steps", "batch", "lr"),
     *("minutes", "out", "seed", "device", "resume"),
 )
-MOST = 10  # common ones
+"""The most used, in the order in which they are shown: the first ten that a method has."""
+MOST = 10
 GROUPS = {
     "data": (
+        *("test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
+        *("channels", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
+        *("unit", "tokenizer", "vocabulary_size", "oracle_texts"),
+    ),
+    "networks": (
+        *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
         *(
-            "test",
-            "labels",
-            "validation_size",
-            "test_classes",
-            "skip_bad",
-            "clusters",
-            "channels",
-            "mirror",
-            "augment",
-            "cut",
-            "trim",
+            "group",
+            "patch",
+            "embedding",
+            "heads",
+            "filters",
+            "dropout",
+            "maxout",
+            "upsample",
+            "positions",
+            "post_filter",
         ),
-        *("normalise", "test_files", "crop", "unit", "tokenizer", "vocabulary_size", "oracle_texts", "length", "rate"),
+        *("discriminator_width", "discriminator_norm", "discriminator_embedding"),
+        *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames"),
     ),
     "losses": (
-        *("loss", "penalty", "gamma", "lazy", "clip", "constraint", "pixel", "content", "perceptual_weights"),
-        *(
-            "content_weight",
-            "pixel_weight",
-            "adversarial_weight",
-            "discount",
-            "baseline",
-            "scale_rewards",
-            "kl",
-            "rollouts",
-        ),
-        *("follow", "targets", "weight_decay", "augment_share", "maxout"),
+        *("loss", "targets", "constraint", "clip", "penalty", "gamma", "lazy"),
+        *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
+        *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (
-        *(
-            "critic_steps",
-            "ema",
-            "half_life",
-            "betas",
-            "beta2",
-            "pretrain_steps",
-            "pretrain_lr",
-            "constant_lr",
-            "clip_norm",
-        ),
-        *(
-            "mle_steps",
-            "mle_lr",
-            "patience",
-            "begin_from",
-            "discriminator_steps",
-            "control_steps",
-            "negatives",
-            "refill",
-        ),
-        *("discriminator_lr", "dropout"),
+        *("betas", "beta2", "discriminator_lr", "clip_norm", "critic_steps", "ema", "half_life"),
+        *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
+        *("discriminator_steps", "control_steps", "negatives", "refill"),
     ),
     "evaluation": ("samples", "features", "lm_steps", "prompt"),
 }
-"""Settings by group; those of no group describe the networks."""
+"""Settings by group. Those of a method of one's own that are in none are shown as `other`."""
 NAMES = {"start": "from"}
 """Options whose flag is not their name, which Python keeps for itself."""
 
@@ -85,13 +64,11 @@ def read_flags(
     config: Any, run: Run, command: str, args: Sequence[str], presets: Sequence[str]
 ) -> tuple[Any, Run, int]:
     """Configuration, options and number of seeds: those given, with what the words behind `command` change."""
-    groups: dict[str, list[tuple[str, Any, Any]]] = {
-        name: [] for name in ("common", "data", "networks", *GROUPS, "run")
-    }
+    groups: dict[str, list[tuple[str, Any, Any]]] = {name: [] for name in ("common", *GROUPS, "other", "run")}
     fields = {**_flags(config), **_flags(run)}
     common = [name for name in COMMON if name in fields][:MOST]
     for name, field in fields.items():
-        group = "run" if name in vars(run) else next((g for g, names in GROUPS.items() if name in names), "networks")
+        group = "run" if name in vars(run) else next((g for g, names in GROUPS.items() if name in names), "other")
         groups["common" if name in common else group].append(field)
     groups["common"].sort(key=lambda field: common.index(field[0]))
     groups["run"] += [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from multigen.console import listeners
-from multigen.engine import Callback
+from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.runs.record import beginning
 from multigen.storage.files import to_json
@@ -20,10 +20,11 @@ __all__ = ["History"]
 
 
 class History(Callback):
-    """Writes `log.jsonl`, on the first rank. What is said before the run has a folder is written when it has one."""
+    """Writes `log.jsonl` of a trainer's run, on the first rank. What is said before the run has a folder is written when it has
+    one."""
 
-    def __init__(self):
-        self.trainer: Any = None
+    def __init__(self, trainer: Trainer[Any]):
+        self.trainer = trainer
         self._begun = False
         self._waiting: list[dict[str, Any]] = []
         self._rates: dict[str, float] = {}
@@ -33,10 +34,10 @@ class History(Callback):
         """Folder of the run, once it has one."""
         return getattr(self.trainer, "folder", None)
 
-    def on_checkpoint(self, trainer: Any, folder: Path) -> None:
+    def on_checkpoint(self, trainer: Trainer[Any], folder: Path) -> None:
         self._begin()
 
-    def on_step(self, trainer: Any) -> None:
+    def on_step(self, trainer: Trainer[Any]) -> None:
         if trainer.index % trainer.run.log_every == 0 or trainer.index == trainer.stage.steps:
             groups = {name: o.param_groups[0] for name, o in trainer.updater.optimisers.items()}
             trained = {name for update in trainer.stage.updates for name in update.trains}
@@ -46,9 +47,8 @@ class History(Callback):
                 self._write(rates=rates)
 
     @contextlib.contextmanager
-    def listening(self, trainer: Any) -> Iterator[None]:
-        """Keeps what is said while `trainer`, whose callback this is, runs; and how that ends: by an error, or `finished`."""
-        self.trainer = trainer
+    def listening(self) -> Iterator[None]:
+        """Keeps what is said while the trainer runs; and how that ends: by an error, or `finished`."""
         listeners.append(self._said)
         try:
             yield

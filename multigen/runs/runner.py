@@ -108,12 +108,13 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
 
 def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
     """One run, trained and evaluated; with its log and, however it ends, its report."""
-    history = History()
-    running = trainer(config, run, [history])
+    running = trainer(config, run)
+    history = History(running)
+    running.callbacks.insert(0, history)
     if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks
         running.callbacks.append(Card())
     try:
-        with history.listening(running):
+        with history.listening():
             running.fit().evaluate()
     finally:
         if history.folder and rank() == 0:
@@ -134,5 +135,5 @@ def report_on(folder: Path, out: Path | None = None) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
     files = [*folder.glob("config.toml"), *sorted(folder.glob("seed-*/config.toml"))]
     method = read_config(files[0]).get("method") if files else ""  # without one `write_report` says so
-    presets = import_module(f"multigen.recipes.{method}").PRESETS if method in METHODS else {}
+    presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
     return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)

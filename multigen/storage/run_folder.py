@@ -12,7 +12,7 @@ __all__ = ["find_run", "new_folder"]
 
 
 def find_run(path: str | Path) -> Path:
-    """The run at `path`; in a folder of runs the newest one that has a checkpoint, which is named aloud."""
+    """The run at `path`; in a folder of runs the newest one that has a checkpoint, which is printed."""
     return find_newest(Path(path), ["config.toml"], "checkpoints")
 
 

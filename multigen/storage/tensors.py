@@ -30,4 +30,4 @@ def load_tensors(path: Path) -> dict[str, "Tensor"]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is no whole safetensors file ({error}); copy or convert it anew") from error
+        raise CheckpointError(f"{path} is no whole safetensors file ({error}); copy or convert it again") from error

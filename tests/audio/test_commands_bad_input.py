@@ -229,7 +229,10 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
         r"spectra \(512,\): expected .* a quarter of the length 1024",
     ),
     "odd spectra": (given(recordings, "--spectra", "100"), r"spectra \(100,\): expected multiples of 16"),
-    "deaf": (given(recordings, "--no-waveform", "--spectra"), "D would hear nothing; expected at least one critic"),
+    "deaf": (
+        given(recordings, "--no-waveform", "--spectra"),
+        "D would have no critic; give --waveform",
+    ),
     "shuffle": (given(recordings, "--shuffle", "64"), "shuffle 64: expected at most 63, .* 64 steps long; the paper's"),
     "augment": (
         given(recordings, "--augment", "echo"),

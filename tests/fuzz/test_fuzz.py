@@ -59,11 +59,11 @@ def raising(error: Exception):
 
 def test_what_counts_as_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
-    for read in (lambda folder, path: path.read_bytes(), raising(DataError(f"{path}: mend it"))):
+    for read in (lambda folder, path: path.read_bytes(), raising(DataError(f"{path}: repair it"))):
         assert answers(tmp_path, monkeypatch, read) == []
     for error, wrong in (
-        (DataError(f"{path}\nmend it"), "not one line"),
-        (DataError("mend it"), "no path"),
+        (DataError(f"{path}\nrepair it"), "not one line"),
+        (DataError("repair it"), "no path"),
         (ValueError("invalid"), "Traceback"),
     ):
         (found,) = answers(tmp_path, monkeypatch, raising(error))

@@ -43,7 +43,7 @@ def test_digits_are_those_of_scikit_learn() -> None:
 
 def test_digits_without_scikit_learn_name_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"digits: the file .* is missing: install scikit-learn anew"):
+    with pytest.raises(DataError, match=r"digits: the file .* is missing: install scikit-learn again"):
         open_images("digits", 8)
 
 
@@ -89,7 +89,7 @@ def test_damaged_gzip_is_named(tmp_path: Path) -> None:
     whole = images.read_bytes()
     for content in (whole[:-20], b"no gzip", whole[:10] + b"\xff" * 90):
         images.write_bytes(content)
-        with pytest.raises(DataError, match=rf"{images.name}: cannot be read \(.*\); fetch the file anew"):
+        with pytest.raises(DataError, match=rf"{images.name}: cannot be read \(.*\); fetch the file again"):
             open_images(str(tmp_path), 28)
 
 
@@ -174,7 +174,7 @@ def test_npz_files_that_do_not_fit_are_named(tmp_path: Path, content: dict[str, 
 def test_a_damaged_npz_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "bad.npz", images=COLOUR)
     (tmp_path / "bad.npz").write_bytes((tmp_path / "bad.npz").read_bytes()[:300])
-    with pytest.raises(DataError, match=r"bad\.npz: cannot be read as \.npz .*; save it anew with numpy\.savez"):
+    with pytest.raises(DataError, match=r"bad\.npz: cannot be read as \.npz .*; save it again with numpy\.savez"):
         open_images(str(tmp_path / "bad.npz"), 8)
 
 
@@ -201,7 +201,7 @@ def test_cifar10_is_read_from_its_archive(tmp_path: Path, monkeypatch: pytest.Mo
     assert test.classes == ("car", "cat") and test.labels is not None and test.labels.tolist() == [1, 0]
     for damage in (record[:-1], b"\x04" + record[1:]):  # cut off; a class without a name
         write_cifar10(tmp_path / arrays.CIFAR10_FILE, {"test_batch.bin": damage, "batches.meta.txt": names})
-        with pytest.raises(DataError, match=r"is not CIFAR-10's binary archive \(.*\); remove it to fetch it anew"):
+        with pytest.raises(DataError, match=r"is not CIFAR-10's binary archive \(.*\); remove it to fetch it again"):
             open_images("cifar10", 32, split="test")
     with pytest.raises(DataError, match=r"is not CIFAR-10's binary archive .*data_batch_1"):
         open_images("cifar10", 32)

@@ -58,7 +58,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
         lambda p: ["--data", pictures(p / "p"), "--test", p / "p", "--test-classes", "1"],
         "both name the test data; give one of them",
     ),
-    "NaN": (not_a_number, "bad.npz: 5120 of 5120 values are not finite; leave their pictures out, or mend them"),
+    "NaN": (not_a_number, "bad.npz: 5120 of 5120 values are not finite; leave their images out, or correct them"),
     "augment": (lambda p: ["--data", pictures(p / "p"), "--augment", "blur"], "augment 'blur': 'blur' is unknown"),
     "name": (lambda p: ["--data", "mnits"], "mnits: no such file or folder"),
     "classes": (

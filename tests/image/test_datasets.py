@@ -189,7 +189,7 @@ def test_labels_from_names_and_from_a_table(tmp_path: Path) -> None:
         ("file,label\nnone.png,x\n", "there is no such file"),
         ("name,label\na_1.png,x\n", "expected file and label"),
         ("file,label\na_1.png,x\na_2.png,x\nb_1.png,x\n", "one class only"),
-        ("file,label\n/a_1.png,x\n", "expected a path inside .*; mend this line"),
+        ("file,label\n/a_1.png,x\n", "expected a path inside .*; correct this line"),
         ("file,label\na_1.png,\n", r"line 2: file 'a_1\.png', label ''; expected each file once with its label"),
         ("file;label\na_1.png;x\n", r"columns \['file;label'\], expected file and label"),
         ('file,label\n"a_1.png,x\n', "cannot be read as CSV .*; save it as UTF-8 text with commas"),

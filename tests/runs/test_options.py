@@ -1,6 +1,7 @@
 """A mistake in the options of a command: standard error names it and what is nearest; exit code 2, no traceback."""
 
 import re
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 
 from multigen.catalogue import METHODS
 from multigen.cli import VERBS
+from multigen.engine import Run
 from multigen.recipes import dcgan, seqgan
+from multigen.runs.flags import COMMON, GROUPS, read_flags
 from multigen.runs.options import function_of
 from multigen.runs.runner import main
 from tests import tiny
@@ -139,3 +142,25 @@ def test_every_setting_has_a_flag_and_a_word_of_documentation() -> None:
         for settings in (presets["tiny"], Run()):
             missing = vars(settings).keys() - _docs(type(settings)).keys()
             assert missing == set(), f"{name}: no documentation of {missing}"
+
+
+def test_every_setting_has_a_group_and_every_name_in_a_group_is_a_setting() -> None:
+    settings = {name for method in METHODS.values() for name in vars(import_module(method.module).PRESETS["tiny"])}
+    grouped = [name for names in GROUPS.values() for name in names]
+    common = [name for name in COMMON if name not in vars(Run())]
+    assert sorted([*grouped, *common]) == sorted(settings)  # each once
+
+
+def test_settings_of_a_method_of_ones_own_are_shown_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclass(frozen=True)
+    class Config:
+        steps: int = 3
+        temper: float = 0.5
+        """How it begins."""
+
+    assert read_flags(Config(), Run(), "mine", ["--temper", "2"], ["laptop"])[0] == Config(temper=2.0)
+    with pytest.raises(SystemExit):
+        read_flags(Config(), Run(), "mine", ["--help"], ["laptop"])
+    text = capsys.readouterr().out
+    assert re.findall(r"(\w+) options", text) == ["common", "other", "run"]
+    assert "How it begins." in text[text.index("other options") : text.index("run options")]

@@ -108,7 +108,7 @@ def open_evaluator(
     to_input: Callable[[Tensor], Tensor] = torch.clone,
     steps: int = STEPS,
 ) -> Evaluator[SoundSet]:
-    """Judges by several extractors. The best checkpoint is chosen by log-mel spectra, where they are among them: they know
+    """Measures by several extractors. The best checkpoint is chosen by log-mel spectra, where they are among them: they know
     nothing of the classes by which samples are counted in the end, and waver less.
 
     Args:

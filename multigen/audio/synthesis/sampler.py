@@ -1,4 +1,4 @@
-"""Using a trained generator of sounds: samples by seed and class, as tensors or files, to be heard and seen."""
+"""Using a trained generator of sounds: samples by seed and class, as tensors or files, to listen to and to look at."""
 
 import functools
 from collections.abc import Callable

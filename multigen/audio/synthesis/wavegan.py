@@ -4,10 +4,10 @@
     python -m multigen.recipes.wavegan default --data sounds/   # your own recordings, a folder a class or none
     python -m multigen.recipes.wavegan paper --data digits/     # the paper's networks and settings
 
-DCGAN in one dimension: filters of 25 taps and stride 4, and phase shuffle in the critic, lest it tell samples by the pitch that
-transposed convolutions leave. The paper trains it as WGAN-GP with five critic steps. On a small budget the same networks learn
-faster by pairing each sample with a real sound, with gradients penalised now and then, and with a critic that hears a
-spectrogram in place of the one that hears the waveform.
+DCGAN in one dimension: filters of 25 taps and stride 4, and phase shuffle in the critic, so that it does not know samples by the
+pitch that transposed convolutions leave. The paper trains it as WGAN-GP with five critic steps. On a small budget the same
+networks learn faster by pairing each sample with a real sound, with gradients penalised now and then, and with a critic of
+spectrograms in place of that of waveforms.
 """
 
 from dataclasses import dataclass
@@ -58,11 +58,11 @@ class WaveGANConfig(AudioSynthesisConfig):
     post_filter: int = 0
     """Taps of a last learned filter of G (512 in the paper's variant); 0: none."""
     waveform: bool = True
-    """Whether a critic hears the waveform."""
+    """Whether D has a critic of the waveform."""
     shuffle: int = 2
     """n of phase shuffle in that critic; 0: none."""
     spectra: tuple[int, ...] = ()
-    """Window lengths, samples, of critics that hear log spectrograms; none in the paper."""
+    """Window lengths, samples, of critics of log spectrograms; none in the paper."""
     spectral_width: int = 16
     """Channels of the first layer of such a critic."""
     shift_frames: bool = True
@@ -101,7 +101,9 @@ class WaveGANConfig(AudioSynthesisConfig):
                 "the paper's is 16"
             )
         if not self.waveform and not self.spectra:
-            raise ConfigError("waveform False and no spectra: D would hear nothing; expected at least one critic")
+            raise ConfigError(
+                "waveform False and no spectra: D would have no critic; give --waveform, or window lengths to --spectra"
+            )
         if any(n_fft > self.length // 4 or n_fft % 16 for n_fft in self.spectra):
             raise ConfigError(
                 f"spectra {self.spectra}: expected multiples of 16, at most a quarter of the length {self.length}"
@@ -237,7 +239,7 @@ class SpectrogramCritic(nn.Module):
     def forward(self, sound: Tensor, label: Tensor | None = None) -> Tensor:
         sound = phase_shuffle(sound, self.shift if self.training else 0)
         spectrum = stft(sound, self.n_fft, self.n_fft // 2)[..., :-1, :-1]  # (B, 1, n_fft / 2, 2 length / n_fft)
-        # A sine of amplitude 1 has a power of n_fft / 8 here. The floor bounds the gradient; what lies below it D does not hear,
+        # A sine of amplitude 1 has a power of n_fft / 8 here. The floor bounds the gradient; what lies below it D misses,
         # and G leaves noise there: with one of 1e-4 tones ended in a hiss, and half of the drums were none.
         power = torch.view_as_real(spectrum).square().sum(-1) * (2 / self.n_fft)
         level = (torch.log(power + FLOOR) + 6) / 5

@@ -71,7 +71,7 @@ def open_test_set(data: str, scale: int, degrade: Degrade) -> TestSet:
 
 
 def open_test_sets(data: Sequence[str], scale: int, degrade: Degrade) -> list[TestSet]:
-    """The sets of `open_test_set`. Raises ConfigError where two have one name, by which their figures are told apart."""
+    """The sets of `open_test_set`. Raises ConfigError where two have one name, which their figures are named after."""
     sets = [open_test_set(each, scale, degrade) for each in data]
     names = [test.name for test in sets]
     if twice := [name for name in names if names.count(name) > 1]:

@@ -86,7 +86,7 @@ def _inception(device: torch.device) -> Extractor:
         network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(weights)).to(device)
     except (ImportError, OSError, RuntimeError) as error:
         raise ConfigError(
-            f"extractor inception: it cannot be had ({error}); pip install 'multigen[fid]' and connect to a network, once, or "
+            f"extractor inception: not available ({error}); pip install 'multigen[fid]' and connect to a network, once, or "
             "take efficientnet_lite0"
         ) from error
 

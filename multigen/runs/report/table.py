@@ -25,7 +25,7 @@ def evaluation_table(rows: Rows) -> str:
 def _metrics_down(rows: Rows, names: list[str], own: list[str], metrics: list[str]) -> str:
     others = len(names) - len(own)
     groups = (f'<th colspan="{len(own)}" class="group">this run</th>' if own else "") + (
-        f'<th colspan="{others}" class="group floor">for comparison</th>' if others else ""
+        f'<th colspan="{others}" class="group baseline">for comparison</th>' if others else ""
     )
     heads = "".join(f'<th scope="col"{_kind(n)}>{_broken(n)}</th>' for n in names)
     lines = [f"<thead><tr><td></td>{groups}</tr><tr><td></td>{heads}</tr></thead><tbody>"]
@@ -39,7 +39,7 @@ def _models_down(rows: Rows, names: list[str], own: list[str], metrics: list[str
     heads = "".join(f'<th scope="col">{_broken(m)}</th>' for m in metrics)
     lines = [f"<thead><tr><td></td>{heads}</tr></thead>"]
     for title, group in (("this run", own), ("for comparison", [n for n in names if n not in own])):
-        kind = "" if group is own else ' class="floor"'
+        kind = "" if group is own else ' class="baseline"'
         head = f'<tr><th scope="rowgroup" class="group">{title}</th><td colspan="{len(metrics)}"></td></tr>'
         lines += [f"<tbody{kind}>{head}"] if group else []
         for n in group:
@@ -50,7 +50,7 @@ def _models_down(rows: Rows, names: list[str], own: list[str], metrics: list[str
 
 
 def _kind(name: str) -> str:
-    return "" if trained(name) else ' class="floor"'
+    return "" if trained(name) else ' class="baseline"'
 
 
 def _broken(name: str) -> str:

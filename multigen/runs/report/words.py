@@ -67,7 +67,7 @@ def warnings(facts: Facts) -> str:
         found.append(f"{facts.dropped} updates were dropped, as their gradients were not finite.")
     for line in facts.controls:
         reason = str(line.get("reason", ""))
-        if line.get("control") == "lr" or "collapsed" in reason:
+        if "rollback" in line or line.get("control") == "lr" or "collapsed" in reason:
             found.append(reason if reason.startswith("step ") else f"step {line['step']}: {reason}")
     for stage in facts.stages:
         if stage.stopped:

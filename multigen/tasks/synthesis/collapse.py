@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from multigen.console import say
-from multigen.engine import Decision
+from multigen.engine import Decision, Trainer
 
 __all__ = ["LOW", "diversity", "watch"]
 
@@ -34,7 +34,7 @@ def diversity(
         latents: (N, latent); `labels` (N,) or None.
         real: (N, ...), float32 on the CPU, as the generator makes them.
         collapse_features: items (N, ...) -> vectors (N, D) between which distances are taken: low-resolution, so that
-            noise does not pass for variety.
+            noise does not count as variety.
     """
     state = {k: v for k, v in generator.named_parameters()} | {k: v.clone() for k, v in generator.named_buffers()}
     fake = functional_call(generator, state, (latents, labels if labels is None else labels.to(latents.device)))
@@ -47,7 +47,7 @@ def _spread(flat: Tensor) -> float:
     return distance.min(1).values.mean().item()
 
 
-def watch(trainer: Any, look: Callable[[], float], lows: float, signals: Mapping[str, float]) -> Decision:
+def watch(trainer: Trainer[Any], look: Callable[[], float], lows: float, signals: Mapping[str, float]) -> Decision:
     """A control's rule: `lows` counts the checks in a row that found low diversity; says it once, then rests at -1."""
     if lows < 0 or trainer.index < WARM_UP:
         return Decision(lows, "")

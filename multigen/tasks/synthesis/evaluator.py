@@ -165,7 +165,7 @@ def compare(
     open_extractor: Callable[[str, S, torch.device], Extractor],
     about: str,
 ) -> Evaluation:
-    """Two sets, both against one half of the real one (chosen by the hash of the names): as the floor the other half, and as
+    """Two sets, both against one half of the real one (chosen by the hash of the names): as the baseline the other half, and as
     many of the samples at most.
 
     An extractor that is trained here is trained on all real items, so that their halves look nearer than new ones would.
@@ -179,7 +179,7 @@ def compare(
     """
     if len(real) < 4:
         raise DataError(
-            f"{real.name}: {len(real)} {real.noun}, expected at least 4, to be halved for the floor; add real {real.noun}"
+            f"{real.name}: {len(real)} {real.noun}, expected at least 4, to be halved for the baseline; add real {real.noun}"
         )
     extract = open_extractor(name, real, device)
     half, other = split_off(real, len(real) // 2)
@@ -189,7 +189,7 @@ def compare(
     for row, part in (("real", half), ("fake", samples)):
         h, probabilities = embed(extract, part.items, device)
         rows[row] = measure(name, h, target) | class_score(name, probabilities)
-    n = f"{len(samples)} samples, {len(half)} real ones for the floor, against {len(other)} other real ones"
+    n = f"{len(samples)} samples, {len(half)} real ones for the baseline, against {len(other)} other real ones"
     used = {m for row in rows.values() for m in row}
     return Evaluation(rows, {m: f"{text}; {about}; {n}" for m, text in _definitions(name).items() if m in used})
 
@@ -250,7 +250,7 @@ class Evaluator(Generic[S]):
         return {self.chooses_by: features.frechet_distance(moments(h), moments(real))}
 
     def overfitting(self, discriminator: nn.Module, condition_of: Callable[[S], Tensor | None]) -> dict[str, float]:
-        """See `OVERFIT`; nothing without validation items. `told`: items -> what D is told of them, (N,) or nothing."""
+        """See `OVERFIT`; nothing without validation items. `condition_of`: items -> the labels (N,) that D takes, or None."""
         unknown = self.splits.validation
         if unknown is None:
             return {}

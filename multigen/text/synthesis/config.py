@@ -54,9 +54,9 @@ class TextSynthesisConfig:
     mle_steps: int = 3_000
     """Steps of maximum likelihood."""
     mle_lr: tuple[float, float] = (3e-3, 3e-4)
-    """Its learning rate at the beginning and at the end, in between a cosine; a transformer's warms up."""
+    """Learning rate of maximum likelihood at the beginning and at the end, in between a cosine; a transformer's warms up."""
     patience: int = 0
-    """Validations without a better likelihood that end it early; 0: all steps are made."""
+    """Validations without a better likelihood after which maximum likelihood ends; 0: all its steps are made."""
     begin_from: Literal["best", "last"] = "best"
     """Which model of maximum likelihood, by the validation texts, the stages after it start from."""
     clip_norm: float = 5.0
@@ -73,7 +73,7 @@ class TextSynthesisConfig:
     negatives: int = 2_000
     """Texts of G that D learns from at a time."""
     refill: int = 100
-    """Updates of D after which G writes new ones."""
+    """Updates of D after which G writes new texts for it."""
     lr: float = 1e-3
     """Learning rate of G in the adversarial stage and the controls."""
     discriminator_lr: float = 1e-3
@@ -83,7 +83,7 @@ class TextSynthesisConfig:
     baseline: Literal["none", "mean", "critic"] = "none"
     """What is subtracted from values: nothing, the mean of the other texts of the batch, or the output of a learned critic."""
     scale_rewards: bool = False
-    """Values less their mean over the batch, over their deviation (Shao et al. 2024, GRPO, arXiv:2402.03300)."""
+    """Subtract the mean of values over the batch, and divide by their deviation (Shao et al. 2024, GRPO, arXiv:2402.03300)."""
     kl: float = 0.0
     """Weight of KL(G || the model of maximum likelihood), nats a token."""
 

@@ -163,6 +163,6 @@ def test_two_sets_are_compared(sets: Splits[SoundSet]) -> None:
     assert found.rows["fake"]["fd_logmel"] < 3 * found.rows["real"]["fd_logmel"]
     silent = compare("logmel", sets.train, replace(sets.test, items=torch.zeros_like(sets.test.items)), CPU)
     assert silent.rows["fake"]["fd_logmel"] > 10 * found.rows["fake"]["fd_logmel"]
-    assert "48 samples, 48 real ones for the floor, against 48 other real ones" in found.definitions["fd_logmel"]
+    assert "48 samples, 48 real ones for the baseline, against 48 other real ones" in found.definitions["fd_logmel"]
     with pytest.raises(DataError, match="drums: 3 recordings, expected at least 4"):
         compare("logmel", sets.train.subset(range(3)), sets.test, CPU)

@@ -181,7 +181,7 @@ def test_presets_are_the_paper_s_and_ours() -> None:
         ({"positions": 0}, "positions 0"),
         ({"length": 1024, "rate": 48_000}, "length 1024: expected 1536 or more at 48000 Hz, since spectra .* 32 ms"),
         ({"rate": 3000}, "rate 3000: expected 4000 or more"),
-        ({"waveform": False}, "waveform False and no spectra: D would hear nothing"),
+        ({"waveform": False}, "waveform False and no spectra: D would have no critic"),
         (
             {"length": 1024, "spectra": (512,)},
             r"spectra \(512,\): expected multiples of 16, at most a quarter of .* 1024",

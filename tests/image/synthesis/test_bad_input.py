@@ -57,7 +57,7 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
     ),
     "a table that leaves the folder": (
         lambda p: table(p, "../p/0.png,a"),
-        r"labels\.csv, line 2: file '\.\./p/0\.png'.*expected a path inside .*mend this line",
+        r"labels\.csv, line 2: file '\.\./p/0\.png'.*expected a path inside .*correct this line",
     ),
     "labels that are none": (
         lambda p: ["--data", "digits", "--labels", "name"],

@@ -163,7 +163,7 @@ def test_figures_bear_the_name_of_their_network(stub: None, name: str, first: li
     found = compare(name, pictures(60, 1, 3), pictures(50, 2, 3), CPU)
     assert list(found.rows) == ["real", "fake"] and {*first} <= found.rows["fake"].keys()
     assert found.definitions.keys() == {m for row in found.rows.values() for m in row}
-    assert all("30 samples, 30 real ones for the floor, against 30" in text for text in found.definitions.values())
+    assert all("30 samples, 30 real ones for the baseline, against 30" in text for text in found.definitions.values())
 
 
 def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_floor(stub: None) -> None:
@@ -445,7 +445,7 @@ def test_the_classifier_is_trained_once_and_knows_its_classes(monkeypatch: pytes
 
 
 def test_what_cannot_be_opened_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    remedy = r"cannot be had .*pip install 'multigen\[fid\]' and connect to a network, once, or take efficientnet_lite0"
+    remedy = r"not available .*pip install 'multigen\[fid\]' and connect to a network, once, or take efficientnet_lite0"
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
     with pytest.raises(ConfigError, match=remedy):
         open_extractor("inception", None, CPU)
