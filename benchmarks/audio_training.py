@@ -124,7 +124,7 @@ def noise(folder: Path, count: int, length: int) -> Path:
 
 def prepared(data: Path, config: WaveGANConfig, run: Run) -> WaveGANTrainer:
     """Our trainer, before its first step."""
-    c = replace(config, data=str(data), rate=8000, cut="slices", conditional=False, hold=0)
+    c = replace(config, data=str(data), rate=8000, cut="slices", conditional=False, validation_size=0)
     trainer = WaveGANTrainer(c, run)
     trainer.prepare()
     trainer.enter(trainer.stage)

@@ -156,7 +156,7 @@ def main(
     records = []
     with tempfile.TemporaryDirectory() as folder:
         data = noise(Path(folder), 8 * batch, size)
-        config = DCGANConfig(size=size, width=width, batch=batch, steps=(blocks + 1) * steps, hold=0)
+        config = DCGANConfig(size=size, width=width, batch=batch, steps=(blocks + 1) * steps, validation_size=0)
         for precision in ("fp32", "bf16"):
             trainer = prepared(data, config, Run(device=device, precision=precision))
             found = measure(trainer, blocks, steps)

@@ -105,7 +105,7 @@ def main(rounds: int = 10, out: Path | None = None) -> None:
 
     with tempfile.TemporaryDirectory() as place:
         model, samples = Path(place, "run"), Path(place, "samples")
-        words = ["tiny", "--steps", "2", "--samples", "20", "--hold", "0", "--device", "cpu", "--out", model]
+        words = ["tiny", "--steps", "2", "--samples", "20", "--validation-size", "0", "--device", "cpu", "--out", model]
         timed(["-m", "multigen.recipes.dcgan", *words])
         found = commands(model, samples)
         rows = rounds_of(found, rounds)

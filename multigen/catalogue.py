@@ -339,7 +339,7 @@ class Benchmark:
 
     name: str
     file: str
-    recipe: str
+    method: str
     preset: str
     needs: str
     """gpu, or nothing."""
@@ -366,7 +366,7 @@ def benchmarks() -> list[Benchmark]:
         table = tomllib.loads(text)
         about = heading(text).partition(". ")[0].removesuffix(".")
         preset, needs = table.get("preset", "default"), table.get("needs", "")
-        rows.append(Benchmark(path.stem, str(path), table["recipe"], preset, needs, about))
+        rows.append(Benchmark(path.stem, str(path), table["method"], preset, needs, about))
     return rows
 
 

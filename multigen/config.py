@@ -195,14 +195,14 @@ def differing(*tables: Mapping[str, Any]) -> list[str]:
     return [name for name in names if any(table.get(name) != tables[0].get(name) for table in tables)]
 
 
-def differences(path: Path, recipe: str, config: Any, run: Run) -> tuple[list[str], int]:
+def differences(path: Path, method: str, config: Any, run: Run) -> tuple[list[str], int]:
     """Settings that differ from those saved at `path`, as "name: saved -> now", options that do not touch the numbers apart;
     and the saved `steps` where nothing differs but more of them, else 0."""
     table = read_config(path)
-    then = (table.get("recipe"), table.get("config", {}), table.get("run", {}))
+    then = (table.get("method"), table.get("config", {}), table.get("run", {}))
     before, now = (
-        {"recipe": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
-        for name, fields, options in (then, (recipe, to_table(config), to_table(run)))
+        {"method": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
+        for name, fields, options in (then, (method, to_table(config), to_table(run)))
     )
     names = differing(before, now)
     lines = [f"{n}: {before.get(n)!r} -> {now.get(n)!r}" for n in names]

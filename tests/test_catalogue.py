@@ -247,10 +247,10 @@ def test_benchmarks_are_the_recipe_files() -> None:
     found = benchmarks()
     assert [Path(b.file) for b in found] == sorted((ROOT / "recipes").glob("*.toml")) and len(found) > 10
     for b in found:
-        assert b.name == Path(b.file).stem and b.recipe in METHODS and b.preset in METHODS[b.recipe].presets
+        assert b.name == Path(b.file).stem and b.method in METHODS and b.preset in METHODS[b.method].presets
         assert len(b.about) > 5 and not b.about.startswith("#") and "\n" not in b.about
     gpu = next(b for b in found if b.name == "srgan-paper")
-    assert (gpu.recipe, gpu.preset, gpu.needs) == ("srgan", "paper", "gpu")
+    assert (gpu.method, gpu.preset, gpu.needs) == ("srgan", "paper", "gpu")
 
 
 def test_the_wheel_carries_the_benchmarks_where_they_are_sought() -> None:

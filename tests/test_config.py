@@ -158,9 +158,9 @@ def test_a_saved_file_that_lacks_its_steps_differs(tmp_path: Path) -> None:
     """As of a damaged file; only fewer steps than now would let the run go on."""
     path, saved, run = tmp_path / "config.toml", to_table(Outer()), Run()
     del saved["steps"]
-    write_toml(path, {"recipe": "toy", "config": saved, "run": to_table(run)})
+    write_toml(path, {"method": "toy", "config": saved, "run": to_table(run)})
     assert differences(path, "toy", Outer(), run) == (["steps: None -> 100"], 0)
-    write_toml(path, {"recipe": "toy", "config": {**saved, "steps": 40}, "run": to_table(run)})
+    write_toml(path, {"method": "toy", "config": {**saved, "steps": 40}, "run": to_table(run)})
     assert differences(path, "toy", Outer(), run) == (["steps: 40 -> 100"], 40)
 
 

@@ -190,7 +190,9 @@ class PowerCut(Callback):
 
 
 def fit(ragan: ModuleType, out: Path, *callbacks: Callback, resume: str = "", data: str = "digits") -> Any:
-    config = replace(ragan.PRESETS["tiny"], data=data, size=16, batch=4, steps=5, samples=40, labels="none", hold=0)
+    config = replace(
+        ragan.PRESETS["tiny"], data=data, size=16, batch=4, steps=5, samples=40, labels="none", validation_size=0
+    )
     run = Run(device="cpu", precision="fp32", save_every=2, log_every=1, out="" if resume else str(out), resume=resume)
     return ragan.RaGANTrainer(config, run, callbacks).fit()
 

@@ -31,7 +31,7 @@ WORDS = [w for name, value in SETTINGS.items() for w in (f"--{name.replace('_', 
 WORDS += ["--device", "cpu", "--precision", "fp32"]
 """The same as flags."""
 
-KEYS = ["recipe", "status", "command", "commit", "seed", "seeds", "steps", "date", "machine", "seconds", "definitions"]
+KEYS = ["method", "status", "command", "commit", "seed", "seeds", "steps", "date", "machine", "seconds", "definitions"]
 KEYS += ["rows"]
 """Of every evaluation.json and every result of a benchmark recipe."""
 

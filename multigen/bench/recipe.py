@@ -1,6 +1,6 @@
 """Benchmark recipes: what their TOML files hold, and which figures of a result keep to it.
 
-recipe = "srgan"                # python -m multigen.recipes.srgan
+method = "srgan"                # python -m multigen.recipes.srgan
 preset = "default"
 seeds = 1
 needs = "gpu"                   # optional: without one the result says "not run" and why
@@ -32,6 +32,7 @@ from typing import Any
 
 from multigen.config import from_table, read_toml
 from multigen.errors import ConfigError, DataError
+from multigen.storage.older import evaluation_table, recipe_table
 
 __all__ = [
     "Budget",
@@ -78,7 +79,7 @@ class Budget:
 class Recipe:
     """A benchmark recipe as read from its file."""
 
-    recipe: str = ""
+    method: str = ""
     preset: str = "default"
     seeds: int = 1
     needs: str = ""
@@ -117,9 +118,9 @@ def read_recipe(path: Path) -> Recipe:
     """Raises ConfigError for a file that is no recipe, naming what is wrong."""
     from multigen.catalogue import METHODS
 
-    recipe = from_table(Recipe(), read_toml(path), str(path))
-    if recipe.recipe not in METHODS:
-        raise ConfigError(f"{path}: recipe {recipe.recipe!r}; expected one of {', '.join(METHODS)}")
+    recipe = from_table(Recipe(), recipe_table(read_toml(path)), str(path))
+    if recipe.method not in METHODS:
+        raise ConfigError(f"{path}: method {recipe.method!r}; expected one of {', '.join(METHODS)}")
     if recipe.needs not in ("", "gpu"):
         raise ConfigError(f"{path}: needs {recipe.needs!r}; expected gpu, or nothing")
     recipe.targets(str(path))  # so that a mistake in them is found before hours of training
@@ -138,6 +139,7 @@ def read_result(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("no table")
+        content = evaluation_table(content)
         return content | {
             "status": str(content["status"]),
             "rows": {row: {m: float(v) for m, v in found.items()} for row, found in content["rows"].items()},

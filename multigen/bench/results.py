@@ -73,7 +73,7 @@ def pages(recipes: Sequence[Path], out: Path | None = None, folder: str = "resul
     found = [_read(path, out) for path in sorted(recipes, key=lambda path: path.stem)]
     parts = [INTRODUCTION]
     for modality in MODALITIES.values():
-        ours = [b for b in found if METHODS[b.recipe.recipe].modality == modality.name]
+        ours = [b for b in found if METHODS[b.recipe.method].modality == modality.name]
         parts += [f"## {modality.title}"] if ours else []
         for data in sorted({str(b.recipe.config.get("data", "")) for b in ours}):
             parts += _data_set(data, [b for b in ours if b.recipe.config.get("data", "") == data], folder)
@@ -152,7 +152,7 @@ def _page(b: Benchmark) -> str:
             f"checks: {_count(b.checks)}",
         ]
     files = f"recipe: `recipes/{b.path.name}`; result: `recipes/results/{name}.json`"
-    facts.append(f"{files}; method: [{recipe.recipe}](../{METHODS[recipe.recipe].page})")
+    facts.append(f"{files}; method: [{recipe.method}](../{METHODS[recipe.method].page})")
     about = heading(b.path.read_text(encoding="utf-8"))
     parts = [f"# {name}", about, "\n".join(f"- {fact}" for fact in facts)]
     if missed := [(f"`{f.name}`", f"{f.value:.5g}", f.bound) for f in b.checks if not f.met]:

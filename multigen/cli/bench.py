@@ -146,7 +146,7 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool) 
         if result.exists() and read_result(result)["status"] == "ok":
             print(f"{path.stem}: not run, it needs a GPU; {result} is left as it was measured")
         else:
-            write_json(result, not_run(recipe.recipe, command, "it needs a GPU, and there is none"))
+            write_json(result, not_run(recipe.method, command, "it needs a GPU, and there is none"))
             print(f"{path.stem}: not run, it needs a GPU; {result} says so")
         return summary(path.stem, status)
     content = {**_trained(path, recipe, device, folder, quick), "command": command}
@@ -166,7 +166,7 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
     from multigen.engine import Run
     from multigen.runs.runner import train
 
-    module = import_module(f"multigen.recipes.{recipe.recipe}")
+    module = import_module(f"multigen.recipes.{recipe.method}")
     if recipe.preset not in module.PRESETS:
         raise ConfigError(f"{path}: preset {recipe.preset!r}; expected one of {', '.join(module.PRESETS)}")
     base = from_table(module.PRESETS[recipe.preset], recipe.config, f"{path}, config")

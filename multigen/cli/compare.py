@@ -59,7 +59,7 @@ def run(args: list[str]) -> None:
             print(_tables(found))
         with writing(out, "another folder for --out"):
             out.mkdir(parents=True, exist_ok=True)
-            origins = [origin(str(run.folder), run.folder, run.recipe) for run in held.values()] if provenance else []
+            origins = [origin(str(run.folder), run.folder, run.method) for run in held.values()] if provenance else []
             drawn = draw(out / "compare.png", {name: run.stages for name, run in held.items()}, together(origins))
             said = [f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"]
             said += write_samples(held, n, seed, out, code, provenance)

@@ -85,7 +85,7 @@ def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -
         "suggestions": [
             {
                 "command": choice.command(data),
-                "recipe": choice.recipe,
+                "method": choice.method,
                 "preset": choice.preset,
                 "options": list(choice.options),
                 "reason": choice.reason,

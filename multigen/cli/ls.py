@@ -43,7 +43,7 @@ def _print_lines() -> None:
             (d.name, d.modality, d.about + ("; downloaded" if d.downloaded else "")) for d in DATA
         ],
         f"benchmarks: multigen bench {BENCHMARKS}/NAME.toml": [
-            (b.name, f"{b.recipe} {b.preset}", b.about + (f"; needs a {b.needs.upper()}" if b.needs else ""))
+            (b.name, f"{b.method} {b.preset}", b.about + (f"; needs a {b.needs.upper()}" if b.needs else ""))
             for b in benchmarks()
         ],
     }.items():

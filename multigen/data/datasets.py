@@ -118,14 +118,14 @@ def open_splits(c: Any, read: Callable[[str, str, str, S | None], S]) -> Splits[
 
     Raises ConfigError and DataError for parts that cannot be had.
     """
-    if c.hold_classes and c.test:
+    if c.test_classes and c.test:
         raise ConfigError(
-            f"test {c.test!r} and hold_classes {c.hold_classes}: both name the test data; give one of them"
+            f"test {c.test!r} and test_classes {c.test_classes}: both name the test data; give one of them"
         )
     train = read(c.data, "train", c.labels, None)
     noun = train.noun
-    if c.hold_classes:
-        train, test = split_off_classes(train, c.hold_classes)
+    if c.test_classes:
+        train, test = split_off_classes(train, c.test_classes)
         if len(train.classes) < 2:
             train = replace(train, labels=None, classes=())
     else:
@@ -149,7 +149,7 @@ def open_splits(c: Any, read: Callable[[str, str, str, S | None], S]) -> Splits[
             "or hold out others"
         )
     test = numbered_as(test, train.classes)
-    hold = min(c.hold, len(train) // 10)
+    hold = min(c.validation_size, len(train) // 10)
     if hold < 2:
         return Splits(train, None, test)
     train, validation = split_off(train, hold)

@@ -55,14 +55,14 @@ class Fact:
 class Suggestion:
     """A way to train: `options` are words of the command line behind --data."""
 
-    recipe: str
+    method: str
     preset: str
     options: tuple[str, ...]
     reason: str
 
     def command(self, data: str) -> str:
         """The line to paste into a shell."""
-        return shlex.join(["multigen", "train", self.recipe, self.preset, "--data", data, *self.options])
+        return shlex.join(["multigen", "train", self.method, self.preset, "--data", data, *self.options])
 
 
 @dataclass

@@ -224,7 +224,7 @@ class Trainer(Loop, Generic[C]):
         doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None)
         return {
             "version": __version__,
-            "recipe": self.name,
+            "method": self.name,
             "title": (doc or "").strip().partition("\n")[0],
             "task": self.task,
             "items": self.items(),

@@ -14,10 +14,10 @@ AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
     *("fd_", "fid", "kd_", "kid", "class_kl"),
     *("efficientnet", "vgg", "lsd", "mcd", "multi_stft"),
-    *("nll", "lm_score", "reverse_lm_score", "divergence_bits", "ungrammatical", "copied", "longest_copied"),
+    *("nll", "lm_score", "reverse_lm_score", "divergence_bits", "ungrammatical", "exact_copies", "longest_copied"),
 )
 HIGHER = (
-    *("is_", "inception_score", "precision", "recall", "coverage", "as_asked", "classes"),
+    *("is_", "inception_score", "precision", "recall", "coverage", "class_accuracy", "classes"),
     *("psnr", "ssim", "si_sdr", "snr", "pesq", "stoi"),
     *("grammatical", "bleu_", "rouge_", "corpus_bleu"),
 )
@@ -27,7 +27,7 @@ recognised, which rises for samples that are all alike."""
 FIRST = (
     *("psnr_y", "efficientnet_lite0"),
     *("ungrammatical", "nll_oracle", "lm_score", "nll_test", "divergence_bits"),
-    *("fd_", "coverage", "recognised", "memorisation", "precision", "unique"),
+    *("fd_", "coverage", "confident", "memorisation", "precision", "unique"),
 )
 """Beginnings of the names of metrics that say most of a model, the first of them first; of each but one on a set."""
 MOST = 4

@@ -59,7 +59,7 @@ def card(facts: Facts) -> str:
     by = f"multigen {facts.version}".strip()
     parts = [
         _front_matter(facts),
-        f"# {facts.recipe} of {escaped(_data(facts))}",
+        f"# {facts.method} of {escaped(_data(facts))}",
         f"{does.capitalize()} with {by}. {escaped(facts.title)}".strip(),
         f"## Data\n\n{_about_data(facts)}",
         f"## Training\n\n{_about_training(facts)}",
@@ -106,7 +106,7 @@ def _front_matter(facts: Facts) -> str:
         if facts.use and facts.use.pipeline and not facts.setting("conditional", False)
         else {}
     )
-    fields["tags"] = list(dict.fromkeys(["multigen", "gan", facts.recipe, *([facts.use.tag] if facts.use else [])]))
+    fields["tags"] = list(dict.fromkeys(["multigen", "gan", facts.method, *([facts.use.tag] if facts.use else [])]))
     # JSON is YAML; in it no text can end its own line.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
     return "\n".join(["---", *lines, "---"])
@@ -143,7 +143,7 @@ def _about_training(facts: Facts) -> str:
     known = facts.origin
     steps, batch = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
     rows = {
-        "method": facts.recipe,
+        "method": facts.method,
         "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
         "steps": "; ".join([steps, *([f"batches of {batch}"] if batch else [])]),
         "seed": facts.run.get("seed"),
@@ -195,15 +195,15 @@ def _limits(facts: Facts) -> list[str]:
     lines += [facts.use.limit] if facts.use else []
     if "memorisation" in found:
         lines.append(_nearness(found["memorisation"], real.get("memorisation", 1.0), noun))
-    if "copied" in found:
-        lines.append(f"{found['copied']:.1%} of its texts equal a training text word for word.")
+    if "exact_copies" in found:
+        lines.append(f"{found['exact_copies']:.1%} of its texts equal a training text word for word.")
     if "coverage" in found and "coverage" in real:
         lines.append(f"It covers {found['coverage']:.0%} of the test {noun}; real ones cover {real['coverage']:.0%}.")
     if "classes" in found and found["classes"] < classes:
         lines.append(f"It makes {found['classes']:.0f} of the {classes} classes.")
-    if "as_asked" in found:
+    if "class_accuracy" in found:
         lines.append(
-            f"Asked for a class, it makes one that is recognised as such in {found['as_asked']:.0%} of the cases."
+            f"Asked for a class, it makes one that is recognised as such in {found['class_accuracy']:.0%} of the cases."
         )
     if facts.collapsed:
         lines.append(

@@ -43,7 +43,7 @@ class Facts:
     """A run, or with `seeds` the folder above several."""
 
     folder: Path
-    recipe: str
+    method: str
     title: str
     """Of the method, with its paper; as its file has it."""
     task: str
@@ -99,8 +99,8 @@ class Facts:
     @property
     def heading(self) -> str:
         """The title, after its own name for a method that is not ours, which may be a changed copy of one."""
-        ours = self.title and self.recipe in METHODS
-        return self.title if ours else f"{self.recipe}: {self.title}".removesuffix(": ")
+        ours = self.title and self.method in METHODS
+        return self.title if ours else f"{self.method}: {self.title}".removesuffix(": ")
 
     @property
     def use(self) -> Task | None:
@@ -170,12 +170,12 @@ def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
     state = "finished" if evaluation else "unfinished"
     if ends:
         state = next(s for s in ("finished", "error", "began") if s in ends[-1]).replace("began", "unfinished")
-    recipe = str(table.get("recipe", ""))
+    method = str(table.get("method", ""))
     return Facts(
         folder=folder,
-        recipe=recipe,
+        method=method,
         title=str(table.get("title", "")),
-        task=str(table.get("task") or (METHODS[recipe].task if recipe in METHODS else "")),
+        task=str(table.get("task") or (METHODS[method].task if method in METHODS else "")),
         version=str(table.get("version", "")),
         items=_whole(table.get("items")),
         parameters=_whole(table.get("parameters")),

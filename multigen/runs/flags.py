@@ -24,8 +24,8 @@ GROUPS = {
         *(
             "test",
             "labels",
-            "hold",
-            "hold_classes",
+            "validation_size",
+            "test_classes",
             "skip_bad",
             "clusters",
             "channels",
@@ -74,7 +74,7 @@ GROUPS = {
         ),
         *("discriminator_lr", "dropout"),
     ),
-    "evaluation": ("samples", "features", "judge_steps", "prompt"),
+    "evaluation": ("samples", "features", "lm_steps", "prompt"),
 }
 """Settings by group; those of no group describe the networks."""
 NAMES = {"start": "from"}

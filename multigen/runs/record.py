@@ -25,7 +25,7 @@ def record(evaluation: Evaluation, runs: Sequence[RunInfo]) -> dict[str, Any]:
     first = runs[0]
     began = beginning(first)
     return {
-        "recipe": first.method,
+        "method": first.method,
         "status": "ok",
         "command": began["command"],
         "commit": began["commit"],
@@ -51,10 +51,10 @@ def beginning(run: RunInfo) -> dict[str, Any]:
     }
 
 
-def not_run(recipe: str, command: str, why: str) -> dict[str, Any]:
+def not_run(method: str, command: str, why: str) -> dict[str, Any]:
     """The result of a benchmark that could not be run, and why."""
     return {
-        "recipe": recipe,
+        "method": method,
         "status": f"not run: {why}",
         "command": command,
         "commit": commit(),

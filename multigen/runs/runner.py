@@ -60,8 +60,8 @@ def parse(
         file = file or str(find_resumable(resume) / "config.toml")
     if file:
         table = read_config(Path(file))
-        if table.get("recipe", name) != name:
-            raise ConfigError(f"{file} is a configuration of {table['recipe']!r}, this is {name!r}; give another file")
+        if table.get("method", name) != name:
+            raise ConfigError(f"{file} is a configuration of {table['method']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
         run = from_table(run, table.get("run", {}), file)
     return read_flags(config, run, command, args, list(presets))
@@ -133,6 +133,6 @@ def _report(folder: Path) -> None:
 def report_on(folder: Path, out: Path | None = None) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
     files = [*folder.glob("config.toml"), *sorted(folder.glob("seed-*/config.toml"))]
-    recipe = read_config(files[0]).get("recipe") if files else ""  # without one `write_report` says so
-    presets = import_module(f"multigen.recipes.{recipe}").PRESETS if recipe in METHODS else {}
+    method = read_config(files[0]).get("method") if files else ""  # without one `write_report` says so
+    presets = import_module(f"multigen.recipes.{method}").PRESETS if method in METHODS else {}
     return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)

@@ -37,13 +37,13 @@ def resume_command(facts: Facts) -> str:
 
 def own_file(facts: Facts) -> str:
     """The user's own file that trained the model (`multigen cp`), which loading it takes; "" for a method of multigen."""
-    if facts.recipe in METHODS:
+    if facts.method in METHODS:
         return ""
     words = str(facts.began[0]["began"].get("command", "")).split() if facts.began else []
-    return next((word for word in words[1:2] if word.endswith(".py")), f"{facts.recipe}.py")
+    return next((word for word in words[1:2] if word.endswith(".py")), f"{facts.method}.py")
 
 
 def _program(facts: Facts) -> str:
     """The command that trains: the recipe's, or that of the user's own file."""
     own = own_file(facts)
-    return f"python {shlex.quote(own)}" if own else f"python -m multigen.recipes.{facts.recipe}"
+    return f"python {shlex.quote(own)}" if own else f"python -m multigen.recipes.{facts.method}"

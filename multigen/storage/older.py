@@ -4,9 +4,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["evaluation_table", "model_table", "run_table"]
+__all__ = ["RENAMED", "evaluation_table", "model_table", "recipe_table", "run_table"]
 
-RENAMED: dict[str, str] = {}
+RENAMED = {
+    "recipe": "method",
+    "hold": "validation_size",
+    "hold_classes": "test_classes",
+    "judge_steps": "lm_steps",
+    "most": "max_channels",
+    "as_asked": "class_accuracy",
+    "classes_as_asked": "classes_learned",
+    "recognised": "confident",
+    "copied": "exact_copies",
+}
 """Keys, settings and metrics of 0.1.0 -> their names now."""
 
 REWORDED = {"pictures": "images", "picture": "image"}
@@ -36,16 +46,18 @@ def model_table(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_table(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a run's config.toml, or of a configuration file like it. One of 0.1.0 names its recipe and no version, and
-    what is returned has no version either."""
-    if "version" in table or "recipe" not in table:
+    """The content of a run's config.toml, or of a configuration file like it. One of 0.1.0 says no version, and what is
+    returned has none either; nor need a file that a user wrote."""
+    if "version" in table:
         return dict(table)
+    if "recipe" not in table:  # written by a user, for whichever version
+        config = table.get("config")
+        return {**table, "config": _renamed(config)} if isinstance(config, dict) else dict(table)
     found = _renamed(table)
     if "makes" in found and (task := TASKS.get(str(found.pop("makes")))):
         found.setdefault("task", task)
     if isinstance(table.get("config"), dict):
-        method, found["config"], data = _settings(table["recipe"], table["config"])
-        found[RENAMED.get("recipe", "recipe")] = method
+        found["method"], found["config"], data = _settings(str(table["recipe"]), table["config"])
         found.setdefault("data", data)
     return found
 
@@ -63,6 +75,23 @@ def evaluation_table(content: Mapping[str, Any]) -> dict[str, Any]:
             row: {metric(name): value for name, value in values.items()} if isinstance(values, dict) else values
             for row, values in rows.items()
         }
+    return found
+
+
+def recipe_table(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a benchmark recipe; "recipe" names the method in those of 0.1.0."""
+    if "recipe" not in table:
+        return dict(table)
+    found = _renamed(table)
+    if isinstance(config := table.get("config"), dict):
+        found["method"], found["config"], _ = _settings(str(table["recipe"]), config)
+    if isinstance(variants := table.get("variants"), dict):
+        found["variants"] = {n: _renamed(v) if isinstance(v, dict) else v for n, v in variants.items()}
+    for checks in {"reach", "expect"} & found.keys():
+        if isinstance(lines := found[checks], list):
+            found[checks] = [
+                {**x, "metric": metric(str(x["metric"]))} if isinstance(x, dict) and "metric" in x else x for x in lines
+            ]
     return found
 
 

@@ -20,9 +20,9 @@ from multigen.text.bleu import ORDERS, Texts, Tokens, as_lists
 
 __all__ = [
     "DEFINITIONS",
-    "copied",
     "corpus_bleu",
     "distinct",
+    "exact_copies",
     "longest_copied",
     "require_pair_metrics",
     "rouge",
@@ -60,7 +60,7 @@ DEFINITIONS = {
         for n in (1, 2, 3)
     },
     "unique": "number of different samples divided by the number of samples; falls with the number of samples",
-    "copied": "share of samples that equal a training text token for token",
+    "exact_copies": "share of samples that equal a training text token for token",
     "longest_copied": "tokens of a sample's longest span that occurs in a training text, mean over samples; rises with the size "
     "of the training set: compare with held-out texts",
     "fd_minilm": "Fréchet distance (unbiased covariances) between the sentence embeddings of samples and of real texts "
@@ -182,7 +182,7 @@ def unique(samples: Texts) -> float:
     return len(set(map(tuple, texts))) / len(texts)
 
 
-def copied(samples: Texts, train: Texts) -> float:
+def exact_copies(samples: Texts, train: Texts) -> float:
     """Share of samples (token sequences) that equal a training text, 0..1. Raises DataError for an empty set, or a string."""
     known = set(map(tuple, as_lists(train, "training texts")))
     return fmean(tuple(text) in known for text in as_lists(samples, "samples"))

@@ -178,7 +178,7 @@ def test_labels_of_one_class(tmp_path: Path) -> None:
         open_sounds(str(tmp_path), RATE, 100, labels="first")
 
 
-@pytest.mark.parametrize("other", [{"test": "elsewhere"}, {"hold_classes": 1}])
+@pytest.mark.parametrize("other", [{"test": "elsewhere"}, {"test_classes": 1}])
 def test_test_data_named_twice(tmp_path: Path, other: Settings) -> None:
     with pytest.raises(ConfigError, match=r"test_files '\*1\*', .*give one of them"):
         AudioSynthesisConfig(data=str(tmp_path), test_files="*1*", **other)

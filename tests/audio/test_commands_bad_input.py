@@ -207,9 +207,9 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
         "/p has no labels; sort the recordings into one folder per class",
     ),
     "no class names": (given(recordings, "--labels", "name"), r"/00\.wav: expected CLASS_NAME in the file's name"),
-    "all classes held out": (given(classes, "--hold-classes", "2"), "2 of 2 classes are to be held out, expected 0 to"),
+    "all classes held out": (given(classes, "--test-classes", "2"), "2 of 2 classes are to be held out, expected 0 to"),
     "test twice": (
-        given(recordings, "--test-files", "0*", "--hold-classes", "1"),
+        given(recordings, "--test-files", "0*", "--test-classes", "1"),
         "each names the test data; give one",
     ),
     "no test files": (given(recordings, "--test-files", "*.ogg"), r"'\*\.ogg' fits 0 of 12 files in .*/p, .* pattern"),

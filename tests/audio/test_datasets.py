@@ -283,9 +283,9 @@ def test_a_name_with_a_hash_is_no_slice() -> None:
 
 def test_a_configuration_has_three_sets(tmp_path: Path) -> None:
     data = ramps(tmp_path, [20] * 30)
-    sets = open_splits(Config(data, test_files="[0-4].wav", hold=2))
+    sets = open_splits(Config(data, test_files="[0-4].wav", validation_size=2))
     assert sets.validation is not None and (len(sets.train), len(sets.validation), len(sets.test)) == (23, 2, 5)
-    cut = open_splits(Config(data, cut="random", hold=4))
+    cut = open_splits(Config(data, cut="random", validation_size=4))
     assert cut.validation is not None and (len(cut.train), len(cut.validation), len(cut.test)) == (50, 4, 6)
     heard = unpadded(drawn(cut.train.to_source(), 20))
     assert len(heard) == 500 and not heard & unpadded(torch.cat([cut.validation.items, cut.test.items]))

@@ -30,7 +30,7 @@ def tones(root: Path, count: int = 8, **options) -> Path:
 
 
 def opened(choice: Suggestion, data: Path):
-    assert choice.recipe == "wavegan"
+    assert choice.method == "wavegan"
     return AudioSynthesisTrainer(configured(choice, data)).open_splits()
 
 

@@ -13,7 +13,7 @@ from multigen.engine import Run
 RUN = Run(device="cpu", precision="fp32", log_every=2)
 SMALL: dict[str, Any] = {
     **{"labels": "none", "latent": 8, "width": 2, "batch": 4, "steps": 4, "critic_steps": 1, "ema": 0.5},
-    **{"samples": 40, "hold": 5, "lr": (1e-3, 1e-3)},
+    **{"samples": 40, "validation_size": 5, "lr": (1e-3, 1e-3)},
 }
 WAVEGAN = WaveGANConfig(length=1024, **SMALL)
 SPECGAN = SpecGANConfig(length=4096, **SMALL)

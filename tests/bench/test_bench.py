@@ -30,7 +30,7 @@ def written(folder: Path, **changes: Any) -> Path:
     """A recipe that trains in a second, in `folder`/mine.toml."""
     folder.mkdir(exist_ok=True)
     data = str(folder / "photos" if (folder / "photos").exists() else photos(folder / "photos"))
-    table = {"recipe": "srgan", "preset": "tiny", "config": {"data": data, "test": [data], **SETTINGS}}
+    table = {"method": "srgan", "preset": "tiny", "config": {"data": data, "test": [data], **SETTINGS}}
     (folder / "mine.toml").write_text(tomli_w.dumps({**table, "run": {"seed": 3, "precision": "fp32"}, **changes}))
     return folder / "mine.toml"
 
@@ -56,7 +56,7 @@ def test_a_recipe_is_run_and_its_result_written(tmp_path: Path, capsys: pytest.C
     content = json.loads((tmp_path / "results" / "mine.json").read_text())
     assert list(content) == KEYS
     assert content["command"] == f"multigen bench {path}"
-    assert (content["recipe"], content["status"], content["seeds"]) == ("srgan", "ok", [3])
+    assert (content["method"], content["status"], content["seeds"]) == ("srgan", "ok", [3])
     own = json.loads((tmp_path / "runs" / "mine" / "evaluation.json").read_text())
     assert content["rows"] == own["rows"]
     saved = tomllib.loads((tmp_path / "runs" / "mine" / "config.toml").read_text())
@@ -116,7 +116,7 @@ def test_what_was_measured_on_a_gpu_is_not_overwritten_without_one(
     ("change", "message"),
     [
         ({"novel": 1}, "unknown field 'novel'"),
-        ({"recipe": "stylegan9"}, "recipe 'stylegan9'; expected one of srgan"),
+        ({"method": "stylegan9"}, "method 'stylegan9'; expected one of srgan"),
         ({"preset": "huge"}, "preset 'huge'; expected one of tiny, laptop, default, paper"),
         ({"needs": "tpu"}, "needs 'tpu'; expected gpu"),
         ({"seeds": "3"}, "seeds = '3'; expected int"),
@@ -350,13 +350,13 @@ def test_a_quick_run_leaves_results_alone_and_checks_nothing(
 
 
 def test_a_quick_run_is_as_small_as_the_preset_tiny() -> None:
-    config = SeqGANConfig(samples=10_000, judge_steps=4, heads=6, network="transformer", baseline="mean", kl=0.1)
+    config = SeqGANConfig(samples=10_000, lm_steps=4, heads=6, network="transformer", baseline="mean", kl=0.1)
     tiny = SEQGAN["tiny"]
     short = quick_config(config, tiny)
-    assert (short.samples, short.judge_steps, short.heads) == (tiny.samples, 4, tiny.heads)
+    assert (short.samples, short.lm_steps, short.heads) == (tiny.samples, 4, tiny.heads)
     assert (short.network, short.baseline, short.kl) == ("transformer", "mean", 0.1)
-    short = quick_config(SRGANConfig(data="photos", test=("a", "b"), hold=20), SRGAN["tiny"])
-    assert (short.data, short.test, short.hold, short.steps) == ("photos", ("a",), 20, SRGAN["tiny"].steps)
+    short = quick_config(SRGANConfig(data="photos", test=("a", "b"), validation_size=20), SRGAN["tiny"])
+    assert (short.data, short.test, short.validation_size, short.steps) == ("photos", ("a",), 20, SRGAN["tiny"].steps)
     assert quick_config(tiny, tiny) == tiny
     config = WaveGANConfig(length=16_384, spectra=(512,), steps=500)  # too long for the length of tiny
     assert (quick_config(config, WAVEGAN["tiny"]).length, quick_config(config, WAVEGAN["tiny"]).steps) == (16_384, 20)
@@ -365,7 +365,7 @@ def test_a_quick_run_is_as_small_as_the_preset_tiny() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_variant_of_every_recipe_can_be_run_quickly(path: Path) -> None:
     recipe = read_recipe(path)
-    presets = import_module(f"multigen.recipes.{recipe.recipe}").PRESETS
+    presets = import_module(f"multigen.recipes.{recipe.method}").PRESETS
     base = from_table(presets[recipe.preset], recipe.config, str(path))
     for changes in recipe.variants.values() or [{}]:
         config = from_table(base, changes, str(path))

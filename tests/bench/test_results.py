@@ -43,12 +43,12 @@ EARLIER = {("scratchgan", "seqgan-fables"), ("scratchgan", "seqgan-stories")}
 @each_recipe
 def test_recipes_fit_their_configurations(path: Path) -> None:
     recipe = read_recipe(path)
-    base = import_module(f"multigen.recipes.{recipe.recipe}").PRESETS[recipe.preset]
+    base = import_module(f"multigen.recipes.{recipe.method}").PRESETS[recipe.preset]
     config = from_table(base, recipe.config, str(path))
     for name, changes in recipe.variants.items():
         assert from_table(config, changes, f"{path}, {name}") != config or not changes
     from_table(Run(), recipe.run, str(path))
-    assert recipe.recipe in path.stem.split("-") or (recipe.recipe, path.stem) in EARLIER
+    assert recipe.method in path.stem.split("-") or (recipe.method, path.stem) in EARLIER
     assert path.read_text(encoding="utf-8").startswith("# ")  # what it is, as the page says it
 
 
@@ -56,7 +56,7 @@ def test_recipes_fit_their_configurations(path: Path) -> None:
 def test_recipes_say_their_data_steps_and_seed_themselves(path: Path) -> None:
     """So that a preset may change without them."""
     recipe = read_recipe(path)
-    budget = import_module(f"multigen.recipes.{recipe.recipe}").TRAINER.budget
+    budget = import_module(f"multigen.recipes.{recipe.method}").TRAINER.budget
     assert {"data", *budget} <= set(recipe.config)
     assert "seed" in recipe.run
     assert recipe.budget.minutes > 0
@@ -83,7 +83,7 @@ def test_recipes_say_what_they_expect(path: Path) -> None:
 def test_results_say_how_they_can_be_had_again(path: Path) -> None:
     content = result_of(path)
     assert [key for key in content if key != "remarks"] == KEYS
-    assert content["recipe"] == read_recipe(path).recipe
+    assert content["method"] == read_recipe(path).method
     assert content["command"] == f"multigen bench recipes/{path.name}"
     assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", content["commit"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", content["date"]) and content["machine"]
@@ -162,9 +162,9 @@ def test_the_pages_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def written(folder: Path, name: str, rows: dict[str, dict[str, float]], machine: str = "m") -> Path:
     """A recipe for DCGAN on one data set, and its result."""
     (folder / "results").mkdir(exist_ok=True)
-    text = "# What it is,\n# in two lines.\nrecipe = 'dcgan'\nseeds = 3\n[config]\ndata = 'd'\n[budget]\nminutes = 1\n"
+    text = "# What it is,\n# in two lines.\nmethod = 'dcgan'\nseeds = 3\n[config]\ndata = 'd'\n[budget]\nminutes = 1\n"
     (folder / f"{name}.toml").write_text(text, encoding="utf-8")
-    content = {"recipe": "dcgan", "status": "ok", "command": "c", "commit": "0123456789abcdef+changes", "seed": 0}
+    content = {"method": "dcgan", "status": "ok", "command": "c", "commit": "0123456789abcdef+changes", "seed": 0}
     content |= {"seeds": [0, 1], "steps": {"s": 1000}, "date": "d", "machine": machine, "seconds": 240.0}
     content |= {"definitions": {"fd": "x; features: of < a"}, "rows": rows, "remarks": {"verdict": "none"}}
     write_json(folder / "results" / f"{name}.json", content)

@@ -11,7 +11,7 @@ from benchmarks.image_training import PlainLoop, measure, noise, prepared, profi
 from multigen.engine import Run, Step, TensorSource
 from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
 
-SMALL = DCGANConfig(size=16, width=4, batch=4, latent=8, steps=6, lr=(1e-3, 1e-3), hold=0, samples=8)
+SMALL = DCGANConfig(size=16, width=4, batch=4, latent=8, steps=6, lr=(1e-3, 1e-3), validation_size=0, samples=8)
 
 
 @pytest.fixture

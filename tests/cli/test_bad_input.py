@@ -300,7 +300,7 @@ def test_skip_bad_goes_on_without_a_bad_picture_that_would_have_been_held_out(pl
     photos(place / "many", count=12)
     (held,) = hold_out(open_photos(str(place / "many")), 1)[1]
     cut_short(held.path)
-    words = train_on(place / "many", good, place / "new", "--hold", "1", "--steps", "0", "--skip-bad")
+    words = train_on(place / "many", good, place / "new", "--validation-size", "1", "--steps", "0", "--skip-bad")
     assert recipe(words) == 0
 
 

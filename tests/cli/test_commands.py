@@ -170,7 +170,7 @@ def test_ls_has_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
     for name, words in [
         *((m.name, [m.about, *m.presets]) for m in METHODS.values()),
         *((d.name, [d.modality, d.about]) for d in DATA),
-        *((b.name, [b.recipe, b.preset, b.about]) for b in benchmarks()),
+        *((b.name, [b.method, b.preset, b.about]) for b in benchmarks()),
     ]:
         (line,) = [line for line in lines if line.split()[:1] == [name]]  # whole, since nothing breaks it in a pipe
         assert all(word in line for word in words)

@@ -140,7 +140,9 @@ def test_a_model_of_ones_own_is_used_by_naming_the_file(tmp_path: Path, capsys: 
 def test_the_report_of_a_run_names_the_file(tmp_path: Path) -> None:
     for method, code in (("my_gan", "mine/my_gan.py"), ("dcgan", "")):
         run = model(tmp_path / method, method)
-        write_toml(run / "config.toml", {"recipe": method, "makes": "pictures", "config": to_table(SMALL), "run": {}})
+        write_toml(
+            run / "config.toml", {"method": method, "task": "image-synthesis", "config": to_table(SMALL), "run": {}}
+        )
         began = {"time": "now", "step": 0, "began": {"command": f"python {code or '-m multigen.recipes.dcgan'} tiny"}}
         (run / "log.jsonl").write_text(f"{json.dumps(began)}\n")
         text = usage(gather(run))
@@ -248,7 +250,7 @@ def test_a_copy_trains_resumes_and_is_used_elsewhere(method: str, verb: str, tmp
     done = python(*words, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     about = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-    assert about["recipe"] == "mine" and about["command"] == f"python {' '.join(words)}"
+    assert about["method"] == "mine" and about["command"] == f"python {' '.join(words)}"
     assert json.loads((tmp_path / "run/model/config.json").read_text())["method"] == "mine"
     card = (tmp_path / "run/model/README.md").read_text(encoding="utf-8")
     assert "--model MODEL --code mine.py" in card and 'load("MODEL", code="mine.py")' in card

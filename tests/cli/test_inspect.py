@@ -43,7 +43,7 @@ def test_data_known_by_name_can_be_inspected_and_trained_on(data: DataSet, capsy
     assert tiny.multigen(["inspect", name, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["data"], printed["kind"], printed["files"]) == (name, data.modality, {})
-    suggested = {METHODS[choice["recipe"]].task for choice in printed["suggestions"]}
+    suggested = {METHODS[choice["method"]].task for choice in printed["suggestions"]}
     assert data.task in suggested or data.name == "embedded-held-out"
 
 

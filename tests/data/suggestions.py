@@ -12,7 +12,7 @@ from multigen.runs.runner import parse
 def configured(choice: Suggestion, data: str | Path) -> Any:
     """The configuration that the suggested command line gives."""
     verb, recipe, *words = shlex.split(choice.command(str(data)))[1:]
-    assert (verb, recipe) == ("train", choice.recipe)
+    assert (verb, recipe) == ("train", choice.method)
     config, _, seeds = parse(words, recipe, import_module(f"multigen.recipes.{recipe}").PRESETS)
     assert config.data == str(data) and seeds == 1
     return config

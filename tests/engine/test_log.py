@@ -288,7 +288,7 @@ def test_a_run_leaves_a_folder_with_everything(tmp_path: Path) -> None:
     settings = {"batch": 4, "steps": 6, "lr": 0.01, "betas": [0.5, 0.9]}
     assert about == {"version": __version__, "method": "toy", "config": settings, "data": {"fingerprint": ""}}
     table = read_toml(trainer.folder / "config.toml")
-    assert (table["version"], table["recipe"], table["items"]) == (__version__, "toy", 24)
+    assert (table["version"], table["method"], table["items"]) == (__version__, "toy", 24)
     assert table["title"].endswith(".") and table["parameters"] == sum(p.numel() for p in trainer.G.parameters())
     assert table["config"] == about["config"]
     assert (table["run"]["seed"], table["run"]["device"], table["run"]["precision"]) == (0, "cpu", "fp32")
@@ -304,5 +304,5 @@ def test_what_was_measured_is_written(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "evaluation.json").read_text())
     assert content["rows"] == evaluation.rows == {"G": {"w": 0.25}, "real": {"w": 0.125}}
     assert content["definitions"] == {"w": "the one weight"}
-    assert (content["recipe"], content["status"], content["seed"], content["steps"]) == ("toy", "ok", 4, {"only": 6})
+    assert (content["method"], content["status"], content["seed"], content["steps"]) == ("toy", "ok", 4, {"only": 6})
     assert content.keys() >= {"command", "commit", "seeds", "date", "machine", "seconds"}

@@ -192,7 +192,7 @@ def test_another_method_is_refused(tmp_path: Path) -> None:
 
     run = options(tmp_path, save_every=2)
     cut(run, 3)
-    with pytest.raises(ConfigError, match="recipe: 'toy' -> 'other'"):
+    with pytest.raises(ConfigError, match="method: 'toy' -> 'other'"):
         Other(ToyConfig(), resumed(run)).fit()
 
 

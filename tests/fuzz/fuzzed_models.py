@@ -161,7 +161,7 @@ def result(_: Path) -> Reader:
 
 def report(place: Path) -> Reader:
     """Of `multigen report` and `multigen compare`: all that a run writes beside its weights."""
-    c = replace(dcgan.PRESETS["tiny"], width=2, steps=4, samples=20, hold=100, conditional=True)
+    c = replace(dcgan.PRESETS["tiny"], width=2, steps=4, samples=20, validation_size=100, conditional=True)
     run = Run(out=str(place / "run"), device="cpu", precision="fp32", log_every=1, validate_every=2)
     runner.train(dcgan.DCGANTrainer, c, run)
     files = {name: data for name, data in content_of(place / "run").items() if not name.endswith(".safetensors")}
@@ -206,7 +206,7 @@ def recipe(_: Path) -> Reader:
 
 def settings(place: Path) -> Reader:
     """Of `--config`."""
-    write_toml(place / "c.toml", {"recipe": "dcgan", "config": to_table(dcgan.PRESETS["tiny"]), "run": to_table(Run())})
+    write_toml(place / "c.toml", {"method": "dcgan", "config": to_table(dcgan.PRESETS["tiny"]), "run": to_table(Run())})
     files = {"c.toml": (place / "c.toml").read_bytes()}
 
     def read(folder: Path, path: Path) -> object:

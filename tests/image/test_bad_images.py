@@ -15,7 +15,7 @@ from multigen.recipes import dcgan
 from multigen.runs.runner import main
 from tests import tiny
 
-WORDS = ["--size", "16", "--steps", "2", "--batch", "4", "--width", "4", "--samples", "20", "--hold", "0"]
+WORDS = ["--size", "16", "--steps", "2", "--batch", "4", "--width", "4", "--samples", "20", "--validation-size", "0"]
 WORDS += ["--device", "cpu", "--precision", "fp32"]
 
 
@@ -55,14 +55,14 @@ CASES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     "a decay of 1": (lambda p: ["--betas", "0.5", "1"], "betas 1.0: expected 0 to 0.999999"),
     "one of two": (lambda p: ["--data", pictures(p / "p"), "--lr", "1e-3", "-1"], "lr -1.0: expected 0 or more"),
     "both": (
-        lambda p: ["--data", pictures(p / "p"), "--test", p / "p", "--hold-classes", "1"],
+        lambda p: ["--data", pictures(p / "p"), "--test", p / "p", "--test-classes", "1"],
         "both name the test data; give one of them",
     ),
     "NaN": (not_a_number, "bad.npz: 5120 of 5120 values are not finite; leave their pictures out, or mend them"),
     "augment": (lambda p: ["--data", pictures(p / "p"), "--augment", "blur"], "augment 'blur': 'blur' is unknown"),
     "name": (lambda p: ["--data", "mnits"], "mnits: no such file or folder"),
     "classes": (
-        lambda p: ["--data", pictures(p / "p"), "--hold-classes", "2"],
+        lambda p: ["--data", pictures(p / "p"), "--test-classes", "2"],
         "no labels; give --labels, or hold out none",
     ),
 }

@@ -55,7 +55,7 @@ def test_classes_sizes_and_colours_are_told(tmp_path: Path) -> None:
 def test_few_pictures_with_classes_are_for_r3gan_with_diffaugment(tmp_path: Path) -> None:
     root = classes(tmp_path / "two words")
     choice = inspect_images(str(root)).suggestions[0]
-    assert (choice.recipe, choice.preset) == ("r3gan", "default")
+    assert (choice.method, choice.preset) == ("r3gan", "default")
     config = configured(choice, root)
     assert config.conditional and config.augment == "color,translation,cutout" and config.size == 32
     assert config.batch == 8  # of 9 that are left to train on
@@ -135,7 +135,7 @@ def test_photographs_are_for_srgan_first(tmp_path: Path) -> None:
         save(tmp_path / f"{i}.jpg", pixels(200, 260, seed=i))
     save(tmp_path / "small.jpg", pixels(60, 60))
     found = inspect_images(str(tmp_path))
-    assert [choice.recipe for choice in found.suggestions] == ["srgan", "r3gan"]
+    assert [choice.method for choice in found.suggestions] == ["srgan", "r3gan"]
     config = configured(found.suggestions[0], tmp_path)
     assert (
         config.skip_bad
@@ -147,7 +147,7 @@ def test_photographs_are_for_srgan_first(tmp_path: Path) -> None:
 def test_one_photograph_is_enough_for_srgan_alone(tmp_path: Path) -> None:
     path = save(tmp_path / "one.jpg", pixels(200, 260))
     found = inspect_images(str(path))
-    assert [choice.recipe for choice in found.suggestions] == ["srgan"]
+    assert [choice.method for choice in found.suggestions] == ["srgan"]
     assert configured(found.suggestions[0], path).data == str(path)
 
 
@@ -200,13 +200,13 @@ def test_many_are_for_dcgan(tmp_path: Path) -> None:
     path = tmp_path / "many.npz"
     np.savez(path, images=np.random.default_rng(0).integers(0, 256, (10_000, 28, 28), np.uint8))
     choice = inspect_images(str(path)).suggestions[0]
-    assert choice.recipe == "dcgan" and configured(choice, path).size == 32
+    assert choice.method == "dcgan" and configured(choice, path).size == 32
 
 
 @pytest.mark.parametrize(("name", "recipe"), [("digits", "dcgan"), ("embedded", "srgan")])
 def test_what_is_embedded_has_its_preset(name: str, recipe: str) -> None:
     choice = inspect_images(name).suggestions[0]
-    assert (choice.recipe, choice.preset) == (recipe, "laptop")
+    assert (choice.method, choice.preset) == (recipe, "laptop")
     assert configured(choice, name).data == name
 
 
@@ -224,7 +224,7 @@ def test_a_suggestion_with_tiny_steps_trains(tmp_path: Path) -> None:
         *choice.options,
         "--steps",
         "1",
-        "--hold",
+        "--validation-size",
         "0",
         "--out",
         str(tmp_path / "run"),

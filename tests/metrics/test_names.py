@@ -15,7 +15,7 @@ from multigen.text.synthesis.evaluator import DEFINITIONS as TEXTS
 
 RESULTS = sorted((Path(__file__).resolve().parents[2] / "recipes" / "results").glob("*.json"))
 NEITHER = {
-    *("memorisation", "variety", "density", "d_overfit", "recognised"),
+    *("memorisation", "variety", "density", "d_overfit", "confident"),
     *("unique", "distinct_1", "distinct_2", "distinct_3", "distinct_tokens", "grammar_bits"),
     *("self_bleu_2", "self_bleu_3", "self_bleu_4", "self_bleu_5"),
 }
@@ -75,9 +75,9 @@ def test_headlines_are_few_and_say_most() -> None:
         "precision",
         "recall",
         "coverage",
-        "recognised",
+        "confident",
     ]
-    assert headlines(pictures) == ["fd_x", "coverage", "recognised", "precision"]
+    assert headlines(pictures) == ["fd_x", "coverage", "confident", "precision"]
     photographs = [
         f"{name}/{metric}" for name in ("Set5", "B") for metric in ("psnr_y", "ssim_y", "efficientnet_lite0")
     ]

@@ -31,7 +31,7 @@ def front(text: str) -> dict[str, Any]:
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> DCGANTrainer:
     """A trained DCGAN with classes, not measured."""
     out = tmp_path_factory.mktemp("card") / "run"
-    config = dataclasses.replace(PRESETS["tiny"], conditional=True, steps=2, width=2, hold=0, samples=20)
+    config = dataclasses.replace(PRESETS["tiny"], conditional=True, steps=2, width=2, validation_size=0, samples=20)
     run = Run(out=str(out), device="cpu", precision="fp32", seed=7, data_license="CC-BY-4.0")
     return DCGANTrainer(config, run).fit()
 
@@ -64,7 +64,7 @@ def test_a_card_says_what_was_trained(trainer: DCGANTrainer) -> None:
 def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {
         "real": {"memorisation": 1.0, "coverage": 0.9, "classes": 10.0},
-        "adversarial/last": {"memorisation": 0.5, "coverage": 0.25, "classes": 3.0, "as_asked": 0.4},
+        "adversarial/last": {"memorisation": 0.5, "coverage": 0.25, "classes": 3.0, "class_accuracy": 0.4},
     }
     meant = {
         "memorisation": "nearness; features: of a network",
@@ -155,10 +155,10 @@ def test_the_card_of_an_older_run_says_what_its_folder_says(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("wrong", [None, 3, "text", [], {}])
 def test_a_damaged_configuration_has_a_card_too(tmp_path: Path, wrong: Any) -> None:
-    names = ("recipe", "title", "makes", "items", "parameters", "version", "config", "data", "run")
+    names = ("method", "title", "task", "items", "parameters", "version", "config", "data", "run")
     for name in names if wrong is not None else ():
-        write_toml(tmp_path / "config.toml", {"recipe": "dcgan", "config": {}, name: wrong})
+        write_toml(tmp_path / "config.toml", {"method": "dcgan", "config": {}, name: wrong})
         assert "\n## Use\n" in card(gather(tmp_path))
     for name in ("data", "classes", "conditional", "batch"):
-        write_toml(tmp_path / "config.toml", {"recipe": "dcgan", "config": {} if wrong is None else {name: wrong}})
+        write_toml(tmp_path / "config.toml", {"method": "dcgan", "config": {} if wrong is None else {name: wrong}})
         assert "\n## Use\n" in card(gather(tmp_path))

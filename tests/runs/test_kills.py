@@ -15,7 +15,7 @@ from tests.engine.toys import assert_same, checkpoints, saved_files, saved_numbe
 
 QUIET = "--device cpu --precision fp32 --log-every 5 --save-every 5 --validate-every 20"
 METHODS = {
-    "dcgan": "tiny --steps 60 --width 4 --hold 100 --samples 100",
+    "dcgan": "tiny --steps 60 --width 4 --validation-size 100 --samples 100",
     "wavegan": "tiny --steps 60 --width 2 --samples 40 --shuffle 2",
     "seqgan": "tiny --data fables:200 --mle-steps 30 --control-steps 0 --discriminator-steps 10 --steps 20 --samples 40",
 }

@@ -89,7 +89,7 @@ def test_a_record_states_the_runs_of_all_seeds(monkeypatch: pytest.MonkeyPatch) 
     runs = [RunInfo("my_gan", seed, {"adversarial": 9}, "fp32", seconds) for seed, seconds in ((3, 1.04), (4, 2.0))]
     content = record(Evaluation({"real": {"fd": 0.5}}, {"fd": "a distance"}), runs)
     assert list(content) == KEYS
-    assert (content["recipe"], content["seed"], content["seeds"]) == ("my_gan", 3, [3, 4])
+    assert (content["method"], content["seed"], content["seeds"]) == ("my_gan", 3, [3, 4])
     assert (content["steps"], content["seconds"]) == ({"adversarial": 9}, 3.0)
     assert content["command"].endswith(" tiny") and content["machine"].endswith(", fp32")
     remarked = record(Evaluation(remarks={"verdict": "none"}), runs)

@@ -79,7 +79,7 @@ def test_flags_that_are_none_are_named(words: list[str], capsys: pytest.CaptureF
         ("[config]\ncontent = 'vgg99'\n", "vgg99"),
         ("[run]\nprecision = 'bf61'\n", "bf61"),
         ("[run]\nspeed = 3\n", "unknown field 'speed'"),
-        ("recipe = 'stylegan9'\n", "'stylegan9', this is 'srgan'"),
+        ("method = 'stylegan9'\n", "'stylegan9', this is 'srgan'"),
         ("no toml", "cannot be read as TOML"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_run_leaves_its_folder(run: Path) -> None:
 def test_the_evaluation_has_the_shape_of_all_evaluations(run: Path) -> None:
     content = json.loads((run / "evaluation.json").read_text())
     assert list(content) == KEYS
-    assert content["recipe"] == "srgan" and content["status"] == "ok"
+    assert content["method"] == "srgan" and content["status"] == "ok"
     assert (content["seed"], content["seeds"]) == (0, [0])
     assert content["steps"] == {"pretrain": 4, "adversarial": 2}
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", content["date"])
@@ -332,7 +332,7 @@ def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) ->
         "photos",
         "--device",
         "cpu",
-        "--hold",
+        "--validation-size",
         "1",
         "--generator",
         "srresnet",

@@ -73,7 +73,7 @@ REMOVED = object()
     [
         *((name, REMOVED) for name in SCHEMA["required"]),
         ("novel", 1),
-        ("recipe", ""),
+        ("method", ""),
         ("status", "failed"),
         ("status", "not run: it needs a GPU"),  # with rows
         ("command", ""),

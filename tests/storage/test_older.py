@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from multigen.storage.older import RENAMED, evaluation_table, model_table, run_table
+from multigen.storage.older import RENAMED, evaluation_table, model_table, recipe_table, run_table
 
 SEQGAN = {
     "data": "fables", "vocabulary": "ab12", "trained_on": "cd34", "tokens": 9, "start": 1, "end": 2, "pad": 0, "baseline": "mean",
@@ -44,7 +44,7 @@ RUN = {"recipe": "seqgan", "makes": "texts", "config": {**SEQGAN, "reward": "den
 def test_a_runs_table_has_its_task_and_its_data_apart() -> None:
     found = run_table(RUN)
     assert "version" not in found and "makes" not in found
-    assert (found["recipe"], found["task"], found["run"]) == ("scratchgan", "text-synthesis", {"seed": 1})
+    assert (found["method"], found["task"], found["run"]) == ("scratchgan", "text-synthesis", {"seed": 1})
     assert found["config"] == {"data": "fables", "baseline": "mean", "discount": 0.95}
     assert found["data"] == {"tokens": 9, "start": 1, "end": 2, "pad": 0, "vocabulary": "ab12", "fingerprint": "cd34"}
 
@@ -57,7 +57,7 @@ def test_tables_of_this_version_and_those_without_a_method_stay_as_they_are(tabl
 @pytest.mark.parametrize("wrong", [{"config": 3}, {"makes": ["texts"], "config": {}}, {}])
 def test_damaged_tables_are_left_to_whoever_reads_them(wrong: dict[str, Any]) -> None:
     found = run_table({"recipe": "dcgan", **wrong})
-    assert found["recipe"] == "dcgan" and found.get("config") == wrong.get("config") and "task" not in found
+    assert found["method"] == "dcgan" and found.get("config") == wrong.get("config") and "task" not in found
     assert evaluation_table({"recipe": "dcgan", "rows": 3, "definitions": []})["rows"] == 3
     assert evaluation_table({"recipe": "dcgan", "rows": {"real": 3}})["rows"] == {"real": 3}
 
@@ -73,3 +73,25 @@ def test_names_are_todays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [*found["rows"]["real"].values()] == [*row.values()]
     assert run_table({"recipe": "dcgan", "config": {"an_old_setting": 5}})["config"] == {"a_new_setting": 5}
     assert model_table({"method": "dcgan", "config": {"an_old_setting": 5}})["config"] == {"a_new_setting": 5}
+
+
+def test_a_file_of_a_user_may_have_the_old_names_of_settings() -> None:
+    assert run_table({"config": {"hold": 3, "judge_steps": 4}}) == {"config": {"validation_size": 3, "lm_steps": 4}}
+
+
+def test_a_benchmark_recipe_of_0_1_is_read() -> None:
+    found = recipe_table(
+        {
+            "recipe": "dcgan",
+            "config": {"hold": 20, "steps": 5},
+            "variants": {"a": {"hold_classes": 2}},
+            "expect": [{"row": "real", "metric": "as_asked", "value": 1.0}],
+        }
+    )
+    assert found == {
+        "method": "dcgan",
+        "config": {"validation_size": 20, "steps": 5},
+        "variants": {"a": {"test_classes": 2}},
+        "expect": [{"row": "real", "metric": "class_accuracy", "value": 1.0}],
+    }
+    assert recipe_table(found) == found

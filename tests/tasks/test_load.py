@@ -21,7 +21,7 @@ def moved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A run whose checkpoints and data are gone, in another place than it was trained in."""
     place = tmp_path_factory.mktemp(request.param)
     data = str(photos(place / "photos"))
-    config = SRGANConfig(data=data, test=(data,), generator=request.param, hold=0, ema=0.9, **SETTINGS)
+    config = SRGANConfig(data=data, test=(data,), generator=request.param, validation_size=0, ema=0.9, **SETTINGS)
     trainer = SRGANTrainer(config, Run(out=str(place / "run"), device="cpu", precision="fp32")).fit()
     shutil.rmtree(place / "run" / "checkpoints")
     shutil.rmtree(data)

@@ -21,7 +21,7 @@ from tests.cli.test_sample import model as pictures
 
 Words = Sequence[str | Path]
 FLAGS = "--length 6 --embedding 4 --width 8 --batch 4 --samples 10 --rollouts 2 --negatives 8 --refill 4 --mle-steps 3"
-FLAGS += " --discriminator-steps 2 --control-steps 1 --steps 2 --critic-steps 1 --judge-steps 2 --filters 1 4 2 4"
+FLAGS += " --discriminator-steps 2 --control-steps 1 --steps 2 --critic-steps 1 --lm-steps 2 --filters 1 4 2 4"
 FLAGS += " --device cpu --precision fp32"
 LINES = [
     f"{who} {what} {where}" for who in ("the fox", "a hen") for what in ("sat", "ran") for where in ("by", "in", "on")
@@ -194,7 +194,7 @@ CASES = {
     "length below 0": setting("--length -4", "2 to 1048576"),
     "batch": setting("--batch 0", "1 or more"),
     "samples": setting("--samples 3", "10 or more"),
-    "judge steps": setting("--judge-steps 0", "1 or more"),
+    "judge steps": setting("--lm-steps 0", "1 or more"),
     "rollouts": setting("--rollouts 0", "1 or more"),
     "follow": setting("--follow 1.5", "0 to 1"),
     "kl": setting("--kl -1.0", "0 or more"),

@@ -15,9 +15,9 @@ from multigen.text import metrics
 from multigen.text.metrics import (
     DEFINITIONS,
     Words,
-    copied,
     corpus_bleu,
     distinct,
+    exact_copies,
     longest_copied,
     rouge,
     sentence_distance,
@@ -114,9 +114,9 @@ def test_unique_and_copied():
     samples = [["a", "b"], ["a"], ["a", "b"], ["b", "a"], []]
     assert unique(samples) == pytest.approx(4 / 5)
     assert unique(torch.tensor([[1, 2], [1, 2]])) == 1 / 2
-    assert copied(samples, [("a", "b"), ("a", "b", "a")]) == pytest.approx(2 / 5)
-    assert copied(samples, [[]]) == pytest.approx(1 / 5)
-    assert copied(torch.tensor([[1, 2], [3, 4]]), [[1, 2]]) == 1 / 2
+    assert exact_copies(samples, [("a", "b"), ("a", "b", "a")]) == pytest.approx(2 / 5)
+    assert exact_copies(samples, [[]]) == pytest.approx(1 / 5)
+    assert exact_copies(torch.tensor([[1, 2], [3, 4]]), [[1, 2]]) == 1 / 2
 
 
 def test_longest_copied():
@@ -158,8 +158,8 @@ def test_wrong_samples_are_named():
     for act, message in (
         (lambda: unique([]), "samples: no text, expected at least one"),
         (lambda: unique(["a b"]), "samples: text 0 is 'a b', expected a sequence of tokens"),
-        (lambda: copied(good, []), "training texts: no text"),
-        (lambda: copied([], good), "samples: no text"),
+        (lambda: exact_copies(good, []), "training texts: no text"),
+        (lambda: exact_copies([], good), "samples: no text"),
         (lambda: longest_copied([], good), "samples: no text"),
         (lambda: longest_copied(good, ["a"]), "training texts: text 0 is 'a'"),
         (lambda: distinct(good, 3), "no sample has 3 tokens: expected one at least; take a smaller n"),
@@ -219,7 +219,9 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch):
 
 def test_every_metric_is_defined_in_one_line():
     names = "bleu_2 bleu_3 bleu_4 bleu_5 self_bleu_2 self_bleu_3 self_bleu_4 self_bleu_5 rouge_1 rouge_2 rouge_l corpus_bleu "
-    names += "distinct_1 distinct_2 distinct_3 unique copied longest_copied fd_minilm nll_oracle nll_test lm_score "
+    names += (
+        "distinct_1 distinct_2 distinct_3 unique exact_copies longest_copied fd_minilm nll_oracle nll_test lm_score "
+    )
     names += "reverse_lm_score"
     assert list(DEFINITIONS) == names.split()
     assert all(text[-1] not in ".;" and "\n" not in text and "  " not in text for text in DEFINITIONS.values())

@@ -62,9 +62,9 @@ class AudioSynthesisConfig(SynthesisConfig):
     def __post_init__(self):
         super().__post_init__()
         parse_policy(self.augment)
-        if self.test_files and (self.test or self.hold_classes):
+        if self.test_files and (self.test or self.test_classes):
             raise ConfigError(
-                f"test_files {self.test_files!r}, test {self.test!r} and hold_classes {self.hold_classes}: each names the test "
+                f"test_files {self.test_files!r}, test {self.test!r} and test_classes {self.test_classes}: each names the test "
                 "data; give one of them"
             )
         if self.length < (least := round(WINDOW * self.rate)):

@@ -139,7 +139,7 @@ PRESETS = {
         spectra=(256,),
         **LOW_BUDGET,
         batch=16,
-        hold=0,  # the rate falls to a tenth, and the last is better than what few recordings choose
+        validation_size=0,  # the rate falls to a tenth, and the last is better than what few recordings choose
         steps=6_000,
         lr=(1e-3, 1e-4),
         ema=0.995,

@@ -81,9 +81,11 @@ class SRGANConfig(ImageRestorationConfig):
 
 PRESETS = {
     "tiny": SRGANConfig(
-        hold=0, crop=48, blocks=2, width=16, discriminator_width=8, batch=4, pretrain_steps=20, steps=4, ema=0.9
+        validation_size=0, crop=48, blocks=2, width=16, discriminator_width=8, batch=4, pretrain_steps=20, steps=4, ema=0.9
     ),
-    "laptop": SRGANConfig(hold=0, blocks=8, width=32, discriminator_width=16, pretrain_steps=3_000, steps=400, lr=3e-4),
+    "laptop": SRGANConfig(
+        validation_size=0, blocks=8, width=32, discriminator_width=16, pretrain_steps=3_000, steps=400, lr=3e-4
+    ),
     "default": SRGANConfig(),
     "paper": SRGANConfig(
         generator="srresnet", blocks=16, width=64, discriminator_width=64, pixel="mse", content="vgg54", pixel_weight=0.0,

@@ -37,11 +37,11 @@ GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the variance of activations throug
 class R3GANConfig(ImageSynthesisConfig):
     latent: int = 64
     width: int = 64
-    """Channels at the highest resolution; they double with each halving, up to `most`."""
+    """Channels at the highest resolution; they double with each halving, up to `max_channels`."""
     patch: int = 1
     """Side of the squares of pixels that the networks take as one position with `patch`^2 times the channels: all blocks then run
     at size / patch, for about 1 / patch^2 of the time. A power of two; 1 in the paper."""
-    most: int = 512
+    max_channels: int = 512
     """Channels at most (768 in the paper)."""
     blocks: int = 1
     """Residual blocks a resolution (2 in the paper)."""
@@ -61,7 +61,7 @@ class R3GANConfig(ImageSynthesisConfig):
     """Half-life of the running average in the end, as a share of the run; it grows from 0."""
 
     ranges = ImageSynthesisConfig.ranges | {
-        **{"most": 1, "blocks": (1, 1_000), "expansion": 1, "group": 1},
+        **{"max_channels": 1, "blocks": (1, 1_000), "expansion": 1, "group": 1},
         **{"half_life": 0, "augment_share": (0, 1)},
     }
 
@@ -76,23 +76,23 @@ class R3GANConfig(ImageSynthesisConfig):
             if inner > self.group and inner % self.group:
                 raise ConfigError(
                     f"width {self.width}: {inner} channels do not divide into groups of {self.group}; take a multiple of "
-                    f"{self.group} for width and most, or another --group"
+                    f"{self.group} for width and max_channels, or another --group"
                 )
 
     @property
     def widths(self) -> list[int]:
         """Channels from 4 x 4 up to size / patch."""
         levels = doublings(self.size) - (self.patch.bit_length() - 1)
-        return [min(self.most, self.width << i) for i in reversed(range(levels + 1))]
+        return [min(self.max_channels, self.width << i) for i in reversed(range(levels + 1))]
 
 
 PRESETS = {
-    "tiny": R3GANConfig(width=16, most=32, batch=16, steps=20, samples=100),
-    "laptop": R3GANConfig(width=16, most=128, batch=16, steps=4_000, lr=(1e-3, 1e-4), gamma=(1.0, 0.1)),
+    "tiny": R3GANConfig(width=16, max_channels=32, batch=16, steps=20, samples=100),
+    "laptop": R3GANConfig(width=16, max_channels=128, batch=16, steps=4_000, lr=(1e-3, 1e-4), gamma=(1.0, 0.1)),
     "default": R3GANConfig(size=64, steps=50_000),
     "paper": R3GANConfig(
         width=768,
-        most=768,
+        max_channels=768,
         blocks=2,
         expansion=2,
         batch=512,

@@ -51,7 +51,7 @@ def compare(runs: Runs) -> dict[str, Any]:
 
 def _about(run: Facts) -> dict[str, Any]:
     return {
-        **{"folder": str(run.folder), "recipe": run.recipe, "state": run.state, "step": run.step},
+        **{"folder": str(run.folder), "method": run.method, "state": run.state, "step": run.step},
         **{"seconds": round(run.seconds, 1), **{key: run.origin.get(key) for key in ("date", "commit", "machine")}},
     }
 

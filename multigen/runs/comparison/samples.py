@@ -29,7 +29,7 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str],
     Raises ConfigError for a file that is of none of the runs.
     """
     files = {Path(file).stem: file for file in code}
-    if strangers := files.keys() - {run.recipe for run in runs.values()}:
+    if strangers := files.keys() - {run.method for run in runs.values()}:
         raise ConfigError(f"--code {files[min(strangers)]}: none of the runs was made by it; leave it out")
     models, said = _models(runs, files)
     tasks: dict[str, dict[str, Model]] = {}
@@ -56,7 +56,7 @@ def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Model], lis
             said.append(f"{name}: not finished, so no model and no samples{last}")
             continue
         try:
-            models[name] = load(str(run.folder), files.get(run.recipe, ""))
+            models[name] = load(str(run.folder), files.get(run.method, ""))
         except MultigenError as error:
             said.append(f"{name}: no samples: {error}")
     return models, said

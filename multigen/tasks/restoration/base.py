@@ -30,7 +30,7 @@ __all__ = ["RANGES", "RestorationConfig", "RestorationTrainer", "hold_out"]
 
 VALIDATION = "validation"  # name of the set that chooses the best checkpoint
 RANGES: dict[str, float | tuple[float, float]] = {
-    **{"batch": 1, "steps": 1, "hold": 0, "blocks": (1, 1_000), "width": 1, "discriminator_width": 1},
+    **{"batch": 1, "steps": 1, "validation_size": 0, "blocks": (1, 1_000), "width": 1, "discriminator_width": 1},
     **{"lr": 0, "pretrain_lr": 0, "content_weight": 0, "pixel_weight": 0, "adversarial_weight": 0},
     **{"ema": (0, 1), "betas": (0, BELOW_ONE)},
 }
@@ -45,7 +45,7 @@ class RestorationConfig:
     """Training data: a name, a folder, or a file."""
     test: tuple[str, ...]
     """Test sets, used for the final evaluation only: names or folders."""
-    hold: int = 5
+    validation_size: int = 5
     """Size of the validation split used for checkpoint selection, at most a tenth of the training data; 0: the last checkpoint
     is taken."""
     skip_bad: bool = False
@@ -185,7 +185,7 @@ class RestorationTrainer(Trainer[C]):
         c = self.config
         items = self.open_items()
         self.tests = self.open_tests()
-        train, held = hold_out(items, min(c.hold, len(items) // 10))
+        train, held = hold_out(items, min(c.validation_size, len(items) // 10))
         source = self.to_source(train)
         skipped = [*items.skipped, *source.skipped]
         self.validation = self.to_set(VALIDATION, held, skipped if c.skip_bad else None)

@@ -36,7 +36,7 @@ __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 SHOWN = 64  # samples of a preview
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
-    **{"hold": 0, "hold_classes": 0, "clusters": (0, 10_000), "samples": 2},
+    **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
     **{"lr": 0, "penalty": 0, "gamma": 0, "clip": 0},
     **{"ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
 }
@@ -54,10 +54,10 @@ class SynthesisConfig:
     labels: str = ""
     """Classes of a folder's files: empty, its folders; name, the file name before the last _; first, before the first _; none; or
     a CSV file."""
-    hold: int = 500
+    validation_size: int = 500
     """Size of the validation split used for checkpoint selection, at most a tenth of the training items; 0: the last checkpoint
     is taken."""
-    hold_classes: int = 0
+    test_classes: int = 0
     """Whole classes set aside as test data, such as people whose faces or voices are never trained on."""
     skip_bad: bool = False
     """Skip files that cannot be used, and say how many."""

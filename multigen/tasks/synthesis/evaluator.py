@@ -40,9 +40,9 @@ CONFIDENT = 0.9
 LEARNED = 0.3
 NEIGHBOURS = 5  # k of density and coverage
 LABELLED = {
-    "recognised": f"share of samples to which the classifier gives a class with probability {CONFIDENT} or more",
-    "as_asked": "share of samples that the classifier takes for the class asked for",
-    "classes_as_asked": f"number of classes of which at least {LEARNED:.0%} of the samples are taken for what was asked for",
+    "confident": f"share of samples to which the classifier gives a class with probability {CONFIDENT} or more",
+    "class_accuracy": "share of samples that the classifier takes for the class asked for",
+    "classes_learned": f"number of classes of which at least {LEARNED:.0%} of the samples are taken for what was asked for",
 }
 OVERFIT = (
     "share of validation {noun} that D scores below the median of as many training {noun}, less one half: 0 where D cannot "
@@ -341,13 +341,13 @@ class Evaluator(Generic[S]):
         confidence, predicted = probabilities.max(1)
         real = self.splits.train.labels.bincount(minlength=len(self.splits.train.classes))
         covered, kl = features.class_balance(predicted, len(real), real)
-        found["recognised"] = (confidence >= CONFIDENT).float().mean().item()
+        found["confident"] = (confidence >= CONFIDENT).float().mean().item()
         found |= {"classes": float(covered), "class_kl": kl}
         if asked is not None:
             right = (predicted == asked).double()
             shares = [right[asked == label].mean().item() for label in asked.unique()]
-            found["as_asked"] = right.mean().item()
-            found["classes_as_asked"] = float(sum(share >= LEARNED for share in shares))
+            found["class_accuracy"] = right.mean().item()
+            found["classes_learned"] = float(sum(share >= LEARNED for share in shares))
         return found
 
     def definitions(self) -> dict[str, str]:

@@ -117,7 +117,7 @@ class TextSynthesisTrainer(Trainer[C]):
         )
         check_prompt(self.corpus, c.prompt, c.test or c.data)
         self.data_info = self.corpus.info
-        self.evaluator = Evaluator(self.corpus, c.samples, c.judge_steps, self.run.seed)
+        self.evaluator = Evaluator(self.corpus, c.samples, c.lm_steps, self.run.seed)
         return TensorSource({"tokens": self.corpus.train})
 
     def networks(self) -> dict[str, nn.Module]:

@@ -150,7 +150,7 @@ class Evaluator:
         figures = {"unique": metrics.unique(rows)}
         if not real:
             longest = float(metrics.longest_copied(rows, train).mean())
-            figures |= {"copied": metrics.copied(rows, train), "longest_copied": longest}
+            figures |= {"exact_copies": metrics.exact_copies(rows, train), "longest_copied": longest}
         if self.corpus.oracle:
             return figures | {"distinct_tokens": float(len(tokens.unique()))}
         split = [split_words(text) for text in texts]

@@ -58,7 +58,7 @@ class ScratchGANConfig(TextSynthesisConfig):
 PRESETS = {
     "tiny": ScratchGANConfig(
         data="fables:200", embedding=8, width=16, mle_steps=20, discriminator_steps=5, control_steps=2, steps=2, critic_steps=1,
-        negatives=32, batch=16, samples=20, judge_steps=10,
+        negatives=32, batch=16, samples=20, lm_steps=10,
     ),
     "laptop": ScratchGANConfig(
         data="fables:40000", length=49, network="transformer", width=128, layers=2, mle_steps=4_500, mle_lr=(3e-3, 1e-4),

@@ -47,7 +47,7 @@ class SeqGANConfig(TextSynthesisConfig):
 PRESETS = {
     "tiny": SeqGANConfig(
         data="fables:200", embedding=8, width=16, mle_steps=20, discriminator_steps=5, control_steps=2, steps=2, critic_steps=1,
-        rollouts=2, negatives=32, batch=16, samples=20, judge_steps=10, filters=((2, 8), (3, 8)),
+        rollouts=2, negatives=32, batch=16, samples=20, lm_steps=10, filters=((2, 8), (3, 8)),
     ),
     "laptop": SeqGANConfig(
         data="fables:40000", length=49, network="transformer", width=128, layers=2, mle_steps=4_000, mle_lr=(3e-3, 1e-4),

@@ -125,7 +125,7 @@ def test_copies_are_called_so_and_noise_and_one_sound_lie_farther_than_recording
         "in 40 mel bands" in named["fd_logmel"]
         and "sounds of 2048 samples at 8000 Hz; 60 samples" in named["fd_logmel"]
     )
-    assert not {"as_asked", "classes", "is_logmel", "fd_classifier"} & (copies | floor).keys()
+    assert not {"class_accuracy", "classes", "is_logmel", "fd_classifier"} & (copies | floor).keys()
 
 
 def test_with_labels_the_classifier_judges_and_log_mel_distances_stand_beside(
@@ -135,7 +135,14 @@ def test_with_labels_the_classifier_judges_and_log_mel_distances_stand_beside(
     assert it.extractor_name == "classifier" and it.chooses_by == "fd_logmel" and [*it.also] == ["logmel"]
     found, floor = it.measure(AudioSampler(Copies(sets.test.items), 2, CLASSES)), it.baselines()["real"]
     for row in (found, floor):
-        assert {"fd_classifier", "fd_logmel", "kd_classifier", "as_asked", "classes_as_asked", "variety"} <= row.keys()
+        assert {
+            "fd_classifier",
+            "fd_logmel",
+            "kd_classifier",
+            "class_accuracy",
+            "classes_learned",
+            "variety",
+        } <= row.keys()
         assert "kd_logmel" not in row and row.keys() <= it.definitions().keys()
     assert found["fd_logmel"] == pytest.approx(0, abs=1e-6) and floor["fd_logmel"] > 1
     assert it.validate(AudioSampler(Copies(sets.test.items), 2, CLASSES)).keys() == {"fd_logmel"}

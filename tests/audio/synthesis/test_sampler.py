@@ -101,7 +101,7 @@ def test_the_nearest_recording_is_the_one_copied(drum_folder: Path) -> None:
     sampler = AudioSampler(nn.Identity(), 4)
     with pytest.raises(DataError, match="training recordings are not known; load the generator from a model folder"):
         sampler.nearest(torch.zeros(1, 1, 1024))
-    config = replace(PLAIN, data=str(drum_folder), hold=0)
+    config = replace(PLAIN, data=str(drum_folder), validation_size=0)
     sampler.recordings = lambda: AudioSynthesisTrainer(config).open_splits().train.items
     train = AudioSynthesisTrainer(config).open_splits().train.items
     assert torch.equal(sampler.nearest(0.9 * train[[5, 40, 2]]), train[[5, 40, 2]])

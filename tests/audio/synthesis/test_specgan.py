@@ -207,7 +207,7 @@ def test_a_run_trains_reports_resumes_and_samples(tmp_path: Path, drum_folder: P
 @pytest.mark.usefixtures("quick_classifier", "unflushed")
 def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, drum_folder: Path) -> None:
     made = specgan(tmp_path, drum_folder, labels="", conditional=True, samples=20).fit()
-    assert {"as_asked", "classes_as_asked", "fd_classifier"} <= made.evaluate().rows["adversarial/last"].keys()
+    assert {"class_accuracy", "classes_learned", "fd_classifier"} <= made.evaluate().rows["adversarial/last"].keys()
     model = multigen.load(str(tmp_path / "run"))
     kicks, snares = (model.sample(2, label=label) for label in ("kick", "snare"))
     assert not torch.equal(kicks, snares)

@@ -323,7 +323,7 @@ def test_a_run_trains_reports_resumes_and_samples(game: dict[str, Any], tmp_path
 def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, drum_folder: Path) -> None:
     made = wavegan(tmp_path, drum_folder, labels="", conditional=True, samples=20).fit()
     row = made.evaluate().rows["adversarial/last"]
-    assert {"as_asked", "classes_as_asked", "recognised", "classes", "fd_classifier", "fd_logmel"} <= row.keys()
+    assert {"class_accuracy", "classes_learned", "confident", "classes", "fd_classifier", "fd_logmel"} <= row.keys()
     model = multigen.load(str(tmp_path / "run"))
     assert model.classes == ("kick", "snare") and model.rate == 8000
     kicks = model.sample(3, seed=5, label="kick")

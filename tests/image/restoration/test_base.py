@@ -133,7 +133,9 @@ def test_batches_have_inputs_where_photographs_are_degraded_whole(data: Path) ->
         inputs = ImageRestorationTrainer.inputs
 
     for kind, names in ((Denoising, ["target"]), (Whole, ["target", "input"])):
-        trainer = kind(DenoisingConfig(data=str(data), test=(str(data),), hold=0), Run(device="cpu", precision="fp32"))
+        trainer = kind(
+            DenoisingConfig(data=str(data), test=(str(data),), validation_size=0), Run(device="cpu", precision="fp32")
+        )
         trainer.prepare()
         batch = Stream(trainer.data, 4, slice(0, 4), ("a",)).at(0)
         assert list(batch) == names
@@ -146,7 +148,7 @@ def test_the_fingerprint_is_of_the_photographs_that_are_trained_on(tmp_path: Pat
     place, test = photos(tmp_path / "photos", count=3), photos(tmp_path / "test", count=1)
 
     def prints(**changes: Any) -> str:
-        settings = {**SETTINGS, "data": str(place), "test": (str(test),), "hold": 0, **changes}
+        settings = {**SETTINGS, "data": str(place), "test": (str(test),), "validation_size": 0, **changes}
         trainer = SRGANTrainer(SRGANConfig(**settings), Run(device="cpu"))
         trainer.prepare()
         return trainer.data_info.fingerprint
@@ -162,7 +164,7 @@ def test_the_fingerprint_is_of_the_photographs_that_are_trained_on(tmp_path: Pat
 
 def test_a_run_is_not_resumed_with_other_photographs(tmp_path: Path) -> None:
     place = photos(tmp_path / "photos")
-    config = SRGANConfig(**{**SETTINGS, "data": str(place), "test": (str(place),), "hold": 0})
+    config = SRGANConfig(**{**SETTINGS, "data": str(place), "test": (str(place),), "validation_size": 0})
     run = Run(out=str(tmp_path / "run"), device="cpu", precision="fp32")
     SRGANTrainer(config, run).fit()
     Image.fromarray(pixels(48, 56, seed=9)).save(place / "1.png")

@@ -176,7 +176,7 @@ def vgg19(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Sequential, str]
 
 
 def prepared(data: Path, **changes: Any) -> SRGANTrainer:
-    config = SRGANConfig(data=str(data), test=(str(data),), **{**SETTINGS, "hold": 0, **changes})
+    config = SRGANConfig(data=str(data), test=(str(data),), **{**SETTINGS, "validation_size": 0, **changes})
     trainer = SRGANTrainer(config, Run(device="cpu", precision="fp32"))
     trainer.prepare()
     return trainer
@@ -363,7 +363,7 @@ class Contrary(SRGANTrainer):
 def test_the_best_of_each_stage_is_chosen_on_photographs_held_out(
     data: Path, tmp_path: Path, content: Any, kind: type[SRGANTrainer]
 ) -> None:
-    changes = {"hold": 3, "content": content, "pretrain_steps": 6, "steps": 6, "lr": 1e-2, "ema": 0.0}
+    changes = {"validation_size": 3, "content": content, "pretrain_steps": 6, "steps": 6, "lr": 1e-2, "ema": 0.0}
     config = SRGANConfig(data=str(data), test=(str(data),), **{**SETTINGS, **changes})
     run = Run(out=str(tmp_path / "run"), device="cpu", precision="fp32", validate_every=2)
     trainer = kind(config, run).fit()
@@ -390,7 +390,7 @@ def test_vgg22_is_measured_as_well_where_its_weights_are_given(
     data: Path, tmp_path: Path, vgg19: tuple[nn.Sequential, str]
 ) -> None:
     config = SRGANConfig(data=str(data), test=(str(data),), perceptual_weights=vgg19[1], **SETTINGS)
-    config = dataclasses.replace(config, hold=0, steps=1, pretrain_steps=1)
+    config = dataclasses.replace(config, validation_size=0, steps=1, pretrain_steps=1)
     trainer = SRGANTrainer(config, Run(out=str(tmp_path / "run"), device="cpu", precision="fp32")).fit()
     evaluation = trainer.evaluate()
     names = {"psnr_y", "ssim_y", "efficientnet_lite0", "vgg22"}

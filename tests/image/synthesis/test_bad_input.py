@@ -72,11 +72,11 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
         "/p has no labels; .*give --labels",
     ),
     "all classes held out": (
-        lambda p: ["--data", classes(p / "p"), "--hold-classes", "2"],
+        lambda p: ["--data", classes(p / "p"), "--test-classes", "2"],
         "2 of 2 classes are to be held out, expected 0 to 1; hold out fewer",
     ),
     "no class left to learn": (
-        lambda p: ["--data", classes(p / "p"), "--hold-classes", "1", "--conditional"],
+        lambda p: ["--data", classes(p / "p"), "--test-classes", "1", "--conditional"],
         "no labels",
     ),
     "no test set": (
@@ -133,7 +133,15 @@ def test_damaged_pictures_that_are_skipped_are_counted_and_the_first_is_named(
     monkeypatch.setattr(evaluator, "open_extractor", lambda *arguments: quick)
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
     other = "--test" if where == "--data" else "--data"
-    words = [where, spoilt(tmp_path / "bad"), other, pictures(tmp_path / "good"), "--skip-bad", "--hold", "0"]
+    words = [
+        where,
+        spoilt(tmp_path / "bad"),
+        other,
+        pictures(tmp_path / "good"),
+        "--skip-bad",
+        "--validation-size",
+        "0",
+    ]
     assert recipe(tmp_path, *words) == 0
     printed = capsys.readouterr()
     said = printed.out + printed.err

@@ -90,9 +90,9 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
     sizes = {
         "split off": ImageSynthesisTrainer(c).open_splits(),
         "given": ImageSynthesisTrainer(replace(c, test=str(tmp_path / "other.npz"))).open_splits(),
-        "classes": ImageSynthesisTrainer(replace(c, hold_classes=2)).open_splits(),
-        "held out": ImageSynthesisTrainer(replace(c, hold=3)).open_splits(),
-        "none held out": ImageSynthesisTrainer(replace(c, hold=0)).open_splits(),
+        "classes": ImageSynthesisTrainer(replace(c, test_classes=2)).open_splits(),
+        "held out": ImageSynthesisTrainer(replace(c, validation_size=3)).open_splits(),
+        "none held out": ImageSynthesisTrainer(replace(c, validation_size=0)).open_splits(),
     }
     found = {
         k: (len(s.train), None if s.validation is None else len(s.validation), len(s.test)) for k, s in sizes.items()
@@ -117,7 +117,7 @@ def test_labels_that_would_say_nothing_are_not_used(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", images=images, labels=np.arange(24) % 2)
     np.savez(tmp_path / "grey.npz", images=images[:4, ..., 0], labels=np.array([1, 1, 7, 7]))
     c = ImageSynthesisConfig(data=str(tmp_path / "two.npz"), size=16)
-    one = ImageSynthesisTrainer(replace(c, hold_classes=1)).open_splits()  # one class is left, which is none
+    one = ImageSynthesisTrainer(replace(c, test_classes=1)).open_splits()  # one class is left, which is none
     assert one.train.labels is None and one.train.classes == () and one.test.labels is None
     assert one.validation is None and len(one.train) == len(one.test) == 12  # a tenth of 12 is no set
     other = ImageSynthesisTrainer(
@@ -223,18 +223,18 @@ def test_figures_are_those_of_items_that_pass_for_samples(stub: None) -> None:
     asked = pick(sets.train, 120).labels
     expected = it.measure(ImageSampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
     assert it.figures(sets.test.images, asked) == expected
-    assert expected.keys() - it.figures(sets.test.images, None).keys() == {"as_asked", "classes_as_asked"}
+    assert expected.keys() - it.figures(sets.test.images, None).keys() == {"class_accuracy", "classes_learned"}
 
 
 def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
     sets = sets_of()
     it = open_evaluator(sets, 120, CPU)
     right = it.measure(ImageSampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
-    assert right["as_asked"] == right["recognised"] == 1 and right["classes"] == 3 and right["class_kl"] < 1e-9
+    assert right["class_accuracy"] == right["confident"] == 1 and right["classes"] == 3 and right["class_kl"] < 1e-9
     shifted = it.measure(ImageSampler(Copies(sets.test.images.roll(1, 0)), 2, ("c0", "c1", "c2")))
-    assert shifted["as_asked"] == 0 and shifted["recognised"] == 1
+    assert shifted["class_accuracy"] == 0 and shifted["confident"] == 1
     one = it.measure(ImageSampler(Copies(sets.test.images[::3]), 2))
-    assert one["classes"] == 1 and one["class_kl"] == pytest.approx(np.log(3)) and "as_asked" not in one
+    assert one["classes"] == 1 and one["class_kl"] == pytest.approx(np.log(3)) and "class_accuracy" not in one
     assert one["is_classifier"] < 1.01 < 2.5 < right["is_classifier"] <= 3
 
 
@@ -242,7 +242,7 @@ def test_without_labels_no_classes_are_counted() -> None:
     it = open_evaluator(sets_of(12, 0), 12, CPU)
     assert it.extractor_name == "efficientnet_lite0" and it.chooses_by == "fd_efficientnet_lite0"
     found = it.measure(ImageSampler(Copies(it.splits.train.images), 2))
-    assert not {"recognised", "classes", "is_efficientnet_lite0"} & found.keys() and "fd_efficientnet_lite0" in found
+    assert not {"confident", "classes", "is_efficientnet_lite0"} & found.keys() and "fd_efficientnet_lite0" in found
 
 
 def test_a_discriminator_that_knows_its_pictures_is_found_out(stub: None) -> None:
@@ -297,20 +297,20 @@ def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.M
     it = open_evaluator(Splits(train, None, pictures(12, 2, 3)), 12, CPU)
     made = torch.arange(12, dtype=torch.uint8).view(12, 1, 1, 1).repeat(1, 1, 16, 16)
     found = it.measure(ImageSampler(Copies(made), 2, ("c0", "c1", "c2")))
-    assert found["recognised"] == 0.5 and found["classes"] == 3
-    assert found["as_asked"] == 6 / 12  # seen as 002100 210 021, asked for as 000000 111 222
-    assert found["classes_as_asked"] == 3  # by 4 / 6, 1 / 3 and 1 / 3
+    assert found["confident"] == 0.5 and found["classes"] == 3
+    assert found["class_accuracy"] == 6 / 12  # seen as 002100 210 021, asked for as 000000 111 222
+    assert found["classes_learned"] == 3  # by 4 / 6, 1 / 3 and 1 / 3
     assert found["class_kl"] == pytest.approx(0, abs=1e-12)  # both have halves and quarters
     swapped = made[[0, 1, 3, 0, 2, 2, 2, 0, 1, 0, 1, 3]]
     found = it.measure(ImageSampler(Copies(swapped), 2, ("c0", "c1", "c2")))
-    assert found["as_asked"] == 3 / 12  # seen as 001022 200 001, asked for as 000000 111 222
-    assert found["classes_as_asked"] == 1
+    assert found["class_accuracy"] == 3 / 12  # seen as 001022 200 001, asked for as 000000 111 222
+    assert found["classes_learned"] == 1
     found = it.measure(ImageSampler(Copies(made[:2]), 2))
     assert (
-        "classes_as_asked" not in found
+        "classes_learned" not in found
         and found["classes"] == 1
         and found["class_kl"] == pytest.approx(np.log(2))
-        and found["recognised"] == 0.5
+        and found["confident"] == 0.5
     )
 
 
@@ -375,10 +375,10 @@ def test_the_floor_counts_classes_by_name_and_not_those_that_were_never_trained(
     assert sets.test.labels is not None
     backwards = replace(sets.test, labels=2 - sets.test.labels, classes=("c2", "c1", "c0"))
     floor = open_evaluator(replace(sets, test=numbered_as(backwards, sets.train.classes)), 120, CPU).baselines()["real"]
-    assert floor["as_asked"] == 1 and floor["classes"] == 3
+    assert floor["class_accuracy"] == 1 and floor["classes"] == 3
     others = replace(sets.test, classes=("x", "y", "z"))
     floor = open_evaluator(replace(sets, test=numbered_as(others, sets.train.classes)), 120, CPU).baselines()["real"]
-    assert not {"as_asked", "classes", "class_kl", "recognised"} & floor.keys() and "fd_classifier" in floor
+    assert not {"class_accuracy", "classes", "class_kl", "confident"} & floor.keys() and "fd_classifier" in floor
 
 
 def test_the_score_of_training_pictures_is_of_as_many_as_there_are_samples(
@@ -416,7 +416,7 @@ def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None)
 
     found = it.measure(ImageSampler(Obeys(sets.test.images), 2, ("c0", "c1", "c2")))
     counts = torch.cat(asked).bincount().tolist()
-    assert counts == [40, 10, 10] and found["as_asked"] == 1 and found["class_kl"] < 1e-6
+    assert counts == [40, 10, 10] and found["class_accuracy"] == 1 and found["class_kl"] < 1e-6
 
 
 def test_nearest_shows_a_copy_above_itself(stub: None) -> None:

@@ -28,7 +28,7 @@ from multigen.tasks.synthesis.conditioning import ProjectionHead
 from tests.tiny import pixels
 
 METHODS = [method.name for method in catalogue.METHODS.values() if method.task == "image-synthesis"]
-SMALL: dict[str, Any] = {"size": 16, "batch": 4, "steps": 4, "samples": 40, "hold": 0}
+SMALL: dict[str, Any] = {"size": 16, "batch": 4, "steps": 4, "samples": 40, "validation_size": 0}
 RUN = Run(device="cpu", precision="fp32", log_every=2)
 
 
@@ -128,7 +128,7 @@ def test_an_r3gan_block_begins_as_the_identity() -> None:
 
 @pytest.mark.parametrize("patch", [1, 2, 4])
 def test_r3gan_makes_and_takes_patches_of_pixels(patch: int) -> None:
-    c = r3gan.R3GANConfig(size=16, width=16, most=32, patch=patch)
+    c = r3gan.R3GANConfig(size=16, width=16, max_channels=32, patch=patch)
     assert len(c.widths) == {1: 3, 2: 2, 4: 1}[patch]
     made, taken = r3gan.Generator(c, 3), r3gan.Discriminator(c, 3)
     folded: list[Any] = []
@@ -256,7 +256,7 @@ def test_half_life_grows_with_the_run(folder: Path) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_trains_reports_resumes_and_samples(method: str, tmp_path: Path, folder: Path) -> None:
-    made = trainer(method, tmp_path, folder, hold=4, augment="color,translation,cutout", mirror=True).fit()
+    made = trainer(method, tmp_path, folder, validation_size=4, augment="color,translation,cutout", mirror=True).fit()
     rows = made.evaluate().rows
     assert list(rows) == ["real", "adversarial/last", "adversarial/best"]
     assert rows["real"]["fd_efficientnet_lite0"] < rows["adversarial/last"]["fd_efficientnet_lite0"]
@@ -271,13 +271,17 @@ def test_a_run_trains_reports_resumes_and_samples(method: str, tmp_path: Path, f
     assert torch.equal(model.sample(3, seed=5), model.sample(3, seed=5))
     assert model.sample(3).shape == (3, 3, 16, 16)
 
-    shorter = trainer(method, tmp_path / "other", folder, hold=4, augment="color,translation,cutout", mirror=True)
+    shorter = trainer(
+        method, tmp_path / "other", folder, validation_size=4, augment="color,translation,cutout", mirror=True
+    )
     stopped = Stop(2)
     shorter.callbacks = [stopped]
     shorter.run = replace(shorter.run, save_every=2)
     with pytest.raises(KeyboardInterrupt):
         shorter.fit()
-    again = trainer(method, tmp_path / "other", folder, hold=4, augment="color,translation,cutout", mirror=True)
+    again = trainer(
+        method, tmp_path / "other", folder, validation_size=4, augment="color,translation,cutout", mirror=True
+    )
     again.run = replace(again.run, save_every=2, resume=str(tmp_path / "other" / "run"))
     again.fit()
     weights = [load_file(place / "run" / "model" / "G.safetensors") for place in (tmp_path, tmp_path / "other")]
@@ -299,9 +303,9 @@ class Stop:
 
 
 def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, folder: Path, quick_classifier: None) -> None:
-    made = trainer("dcgan", tmp_path, folder, labels="", conditional=True, hold=4).fit()
+    made = trainer("dcgan", tmp_path, folder, labels="", conditional=True, validation_size=4).fit()
     rows = made.evaluate().rows
-    assert {"as_asked", "recognised", "classes", "class_kl", "fd_classifier"} <= rows["adversarial/last"].keys()
+    assert {"class_accuracy", "confident", "classes", "class_kl", "fd_classifier"} <= rows["adversarial/last"].keys()
     assert made.data_info.classes == ("cat", "dog")
     model = multigen.load(str(tmp_path / "run"))
     assert model.classes == ("cat", "dog")

@@ -64,7 +64,7 @@ def run(
     """A run's folder with curves of its own, an evaluation if `rows` are given, and an untrained model."""
     folder.mkdir(parents=True)
     seed = len(folder.name)
-    write_toml(folder / "config.toml", {"recipe": method, "config": to_table(config), "run": to_table(Run(seed=seed))})
+    write_toml(folder / "config.toml", {"method": method, "config": to_table(config), "run": to_table(Run(seed=seed))})
     lines = [{"step": i, "stage": "adversarial", "loss": seed / i, f"of_{method}": i} for i in range(1, 11)]
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     if rows is not None:
@@ -95,7 +95,7 @@ def test_only_what_differs_is_told(tmp_path: Path) -> None:
     assert found["run"] == {"seed": [3, 5]}
     assert found["last"] == {"loss": [0.3, 0.5], "of_dcgan": [10.0, 10.0]}
     about = found["runs"][1]
-    assert (about["name"], about["recipe"], about["state"], about["step"]) == ("three", "dcgan", "finished", 10)
+    assert (about["name"], about["method"], about["state"], about["step"]) == ("three", "dcgan", "finished", 10)
     assert (about["seconds"], about["machine"], about["commit"]) == (9.5, "one", "0" * 40 + "+changes")
 
 

@@ -81,7 +81,7 @@ def killed(tmp_path: Path) -> Path:
     (run / "previews").mkdir(parents=True)
     config = {"data": HOSTILE, "latent": 8, "lr": [1e-3, 1e-4], "steps": 90}
     title = "DCGAN: pictures by convolutions. Radford et al. 2016"
-    about = {"version": __version__, "recipe": "dcgan", "title": title, "task": "image-synthesis"}
+    about = {"version": __version__, "method": "dcgan", "title": title, "task": "image-synthesis"}
     table = {**about, "config": config, "run": {"seed": 7}}
     write_toml(run / "config.toml", table)
     lines: list[dict[str, Any]] = [
@@ -151,7 +151,7 @@ def test_what_a_user_wrote_is_text_only(killed: Path) -> None:
 
 
 def test_a_folder_with_a_configuration_alone_has_a_report(tmp_path: Path) -> None:
-    write_toml(tmp_path / "config.toml", {"version": __version__, "recipe": "mine", "config": {"steps": 1}, "run": {}})
+    write_toml(tmp_path / "config.toml", {"version": __version__, "method": "mine", "config": {"steps": 1}, "run": {}})
     page = report(tmp_path)
     assert "at step 0" in page.text and "the beginning; no checkpoint yet" in page.text
     assert "Samples" not in page.text and "Curves" not in page.text
@@ -270,7 +270,7 @@ def test_of_seeds_the_one_that_has_not_ended_is_named(killed: Path, tmp_path: Pa
     ],
 )
 def test_a_run_of_a_file_of_ones_own_names_it(killed: Path, command: str, file: str) -> None:
-    about = {"version": __version__, "recipe": "my_gan", "title": "DCGAN: changed", "task": "audio-synthesis"}
+    about = {"version": __version__, "method": "my_gan", "title": "DCGAN: changed", "task": "audio-synthesis"}
     table = {**about, "config": {"latent": 8}, "run": {}}
     write_toml(killed / "config.toml", table)
     write_lines(killed / "log.jsonl", [{"time": "", "step": 0, "began": {"command": command}}])

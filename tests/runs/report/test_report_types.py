@@ -73,7 +73,7 @@ def write(path: Path, value: Any) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    write_toml(tmp_path / "config.toml", {"recipe": "dcgan", "config": {"latent": 8}, "run": {"seed": 7}})
+    write_toml(tmp_path / "config.toml", {"method": "dcgan", "config": {"latent": 8}, "run": {"seed": 7}})
     for name, value in FILES.items():
         write(tmp_path / name, value)
     return tmp_path

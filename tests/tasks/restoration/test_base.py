@@ -211,7 +211,7 @@ def test_the_best_of_a_stage_is_not_its_last(tmp_path: Path) -> None:
 
 
 def test_without_a_validation_set_the_last_is_taken(tmp_path: Path) -> None:
-    trainer = Overshooting(ToyConfig(first_steps=3, steps=0, hold=0), run_at(tmp_path / "run")).fit()
+    trainer = Overshooting(ToyConfig(first_steps=3, steps=0, validation_size=0), run_at(tmp_path / "run")).fit()
     assert trainer.validation is None and trainer.validate(trainer.nets) == {} and trainer.best("error") is None
     assert list(trainer.evaluate().rows) == ["input", "first/last"]
     assert gain_of(Overshooting.load(read_model(tmp_path / "run" / "model")).network) == 6
@@ -232,7 +232,7 @@ def test_early_stops_choose_as_well(tmp_path: Path) -> None:
 
 def test_a_tenth_at_most_is_held_out_and_never_trained_on() -> None:
     for hold, count in ((0, 0), (1, 1), (2, 2), (5, 2)):
-        trainer = Toy(ToyConfig(hold=hold), Run(device="cpu"))
+        trainer = Toy(ToyConfig(validation_size=hold), Run(device="cpu"))
         trainer.prepare()
         held = trainer.validation.names if trainer.validation else ()
         assert len(held) == count and set(held).isdisjoint(trainer.trained_on)
@@ -259,7 +259,7 @@ def test_a_running_average_is_what_is_used(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"test": ()}, "test: no set is named; expected at least one"),
-        ({"hold": -1}, "hold -1: expected 0 or more"),
+        ({"validation_size": -1}, "validation_size -1: expected 0 or more"),
         ({"steps": 0}, "steps 0: expected 1 or more"),
         ({"betas": (0.9, 1.0)}, "betas 1.0: expected 0 to"),
         ({"ema": 1.5}, "ema 1.5: expected 0 to 1"),

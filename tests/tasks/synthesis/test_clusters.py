@@ -76,7 +76,7 @@ def shaded(tmp_path: Path, **settings: Any) -> dcgan.DCGANTrainer:
     file, rng = tmp_path / "shades.npz", np.random.default_rng(0)
     shade = np.array([40, 120, 210])[np.arange(36) % 3]
     np.savez(file, images=(shade[:, None, None] + rng.integers(0, 30, (36, 16, 16))).astype(np.uint8))
-    small: dict[str, Any] = {"size": 16, "batch": 4, "steps": 4, "samples": 40, "hold": 3, "clusters": 3}
+    small: dict[str, Any] = {"size": 16, "batch": 4, "steps": 4, "samples": 40, "validation_size": 3, "clusters": 3}
     config = replace(dcgan.PRESETS["tiny"], data=str(file), **small | settings)
     run = Run(device="cpu", precision="fp32", out=str(tmp_path / "run"), save_every=2)
     return dcgan.DCGANTrainer(config, run)
@@ -93,7 +93,7 @@ def test_both_networks_are_told_of_clusters(tmp_path: Path) -> None:
     shares = [(told == i).float().mean().item() for i in range(3)]
     assert made.data_info.shares == pytest.approx(shares, abs=1e-4) and made.conditions == 3
     rows = made.evaluate().rows
-    assert "as_asked" not in rows["adversarial/last"] and "d_overfit" in rows["adversarial/last"]
+    assert "class_accuracy" not in rows["adversarial/last"] and "d_overfit" in rows["adversarial/last"]
     model = multigen.load(str(tmp_path / "run"))
     assert model.shares == made.data_info.shares and not torch.equal(model.sample(2, label=0), model.sample(2, label=1))
 

@@ -105,12 +105,12 @@ def test_of_stories_that_were_cut_nothing_is_said_that_is_not_finite() -> None:
 def test_copies_are_known_and_held_out_stories_are_none() -> None:
     corpus, info, found = fable_evaluator()
     copied = found.measure(Recites(corpus.train[:10], info.tokens), 1.0, whole=True)
-    assert copied["copied"] == copied["unique"] == copied["grammatical"] == 1
+    assert copied["exact_copies"] == copied["unique"] == copied["grammatical"] == 1
     own = found.measure(Recites(corpus.test[:1].expand(10, -1), info.tokens), 1.0, whole=True)
-    assert own["copied"] == 0 and own["unique"] == pytest.approx(0.1) and own["grammatical"] == 1
+    assert own["exact_copies"] == 0 and own["unique"] == pytest.approx(0.1) and own["grammatical"] == 1
     assert own["self_bleu_4"] == pytest.approx(1)
     assert 1 <= own["longest_copied"] < int((corpus.test[0] != info.pad).sum())
-    assert "copied" not in found.real()
+    assert "exact_copies" not in found.real()
 
 
 def test_figures_of_one_held_out_story() -> None:

@@ -16,7 +16,7 @@ TRAINERS: dict[str, Any] = {"seqgan": seqgan.SeqGANTrainer, "scratchgan": scratc
 SMALL: dict[str, Any] = {
     "embedding": 4, "width": 8, "batch": 6, "samples": 10, "negatives": 12, "refill": 4, "oracle_texts": 30,
     "discriminator_embedding": 4, "mle_steps": 4, "discriminator_steps": 3, "control_steps": 2, "steps": 3, "critic_steps": 2,
-    "judge_steps": 2, "baseline": "none", "patience": 0, "kl": 0.0, "begin_from": "best",
+    "lm_steps": 2, "baseline": "none", "patience": 0, "kl": 0.0, "begin_from": "best",
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {"seqgan": {"rollouts": 2, "filters": ((1, 4), (2, 4))}, "scratchgan": {}}
 
