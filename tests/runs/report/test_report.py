@@ -287,7 +287,7 @@ def test_a_run_of_a_file_of_ones_own_names_it(killed: Path, command: str, file: 
 
 
 def test_a_run_of_an_older_version_says_how_its_model_is_used_wherever_that_stands(killed: Path) -> None:
-    write_toml(killed / "config.toml", {"method": "wavegan", "config": {"latent": 8}, "run": {}})
+    write_toml(killed / "config.toml", {"recipe": "wavegan", "config": {"latent": 8}, "run": {}})
     (killed / ".model.old").mkdir()  # put aside by a process that was about to replace it
     (killed / ".model.old" / "config.json").write_text("{}")
     page = report(killed)
