@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -108,9 +108,23 @@ class Splits(Generic[S]):
     test: S
 
 
-def open_splits(c: Any, read: Callable[[str, str, str, S | None], S]) -> Splits[S]:
-    """The three sets of a configuration (`SynthesisConfig`): test items as given, brought by the data, or
-    split off.
+class SplitSettings(Protocol):
+    """What a configuration says of its data, as `multigen.tasks.synthesis.base.SynthesisConfig` documents it."""
+
+    @property
+    def data(self) -> str: ...
+    @property
+    def test(self) -> str: ...
+    @property
+    def labels(self) -> str: ...
+    @property
+    def validation_size(self) -> int: ...
+    @property
+    def test_classes(self) -> int: ...
+
+
+def open_splits(c: SplitSettings, read: Callable[[str, str, str, S | None], S]) -> Splits[S]:
+    """The three sets of a configuration: test items as given, brought by the data, or split off.
 
     Args:
         read: gives the set of (data, split, labels, like), with `split` and `labels` as in `multigen.data.folders`; `like` is

@@ -23,7 +23,7 @@ HIGHER = (
 )
 """Beginnings of metrics' names of which less, or more, is better. Neither is throughout where real data, or a value of them, are
 best (memorisation, variety, density, self-BLEU, distinct and unique texts, grammar_bits), of d_overfit, which is D's, and of
-recognised, which rises for samples that are all alike."""
+confident, which rises for samples that are all alike."""
 FIRST = (
     *("psnr_y", "efficientnet_lite0"),
     *("ungrammatical", "nll_oracle", "lm_score", "nll_test", "divergence_bits"),

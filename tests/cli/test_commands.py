@@ -203,7 +203,7 @@ def test_ls_takes_half_a_second_at_most(tmp_path: Path) -> None:
 def test_train_lists_the_methods(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.multigen(["train", *words]) == 0
     printed = capsys.readouterr().out
-    assert all(f"\n  {m.name} " in printed and m.about in printed for m in METHODS.values())
+    assert all(f"\n  {m.name} " in printed and m.about.removesuffix(".") in printed for m in METHODS.values())
 
 
 def test_train_of_no_method(capsys: pytest.CaptureFixture[str]) -> None:

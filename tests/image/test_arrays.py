@@ -150,7 +150,7 @@ def test_an_array_of_one_picture_is_named_with_its_path(tmp_path: Path) -> None:
         ({"pictures": COLOUR}, "holds no array images; save it with numpy.savez"),
         ({"images": COLOUR[..., :2]}, r"expected \(N, H, W\) or \(N, H, W, 1 or 3\)"),
         ({"images": COLOUR, "labels": LABELS[:4]}, r"labels int64 \(4,\), expected integers or strings \(6,\)"),
-        ({"images": np.full((6, 8, 8), np.nan)}, "384 of 384 values are not finite; leave their pictures out"),
+        ({"images": np.full((6, 8, 8), np.nan)}, "384 of 384 values are not finite; leave their images out"),
         ({"images": np.full((6, 8, 8), 7.0)}, "values 7 to 7, expected 0..1 for floats; scale them"),
         (
             {"images": np.where(np.arange(6)[:, None, None] == 2, np.inf, np.zeros((6, 8, 8)))},

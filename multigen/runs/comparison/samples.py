@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
+from multigen.storage.files import write_whole
 from multigen.storage.provenance import png, together
 from multigen.tasks.loading import Model, load
 from multigen.tasks.synthesis.sampler import Sampler
@@ -68,7 +69,7 @@ def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenan
     what = f"{n} each of {', '.join(models)} under seed {seed}"
     if texts := {name: sheet for name, sheet in sheets.items() if isinstance(sheet, list)}:
         page = _in_turn(texts)
-        path.with_suffix(".txt").write_text(page + "\n", encoding="utf-8")
+        write_whole(path.with_suffix(".txt"), page + "\n")
         return f"{what}: {path}.txt\n\n{page}"
     about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}

@@ -67,7 +67,9 @@ def warnings(facts: Facts) -> str:
         found.append(f"{facts.dropped} updates were dropped, as their gradients were not finite.")
     for line in facts.controls:
         reason = str(line.get("reason", ""))
-        if "rollback" in line or line.get("control") == "lr" or "collapsed" in reason:
+        if "rollback" in line and line.get("control") != "lr":  # a rule's: it did not see at which step it decided
+            found.append(f"step {line['rollback']}: {reason}; the run went back to step {line['step']}")
+        elif line.get("control") == "lr" or "collapsed" in reason:
             found.append(reason if reason.startswith("step ") else f"step {line['step']}: {reason}")
     for stage in facts.stages:
         if stage.stopped:

@@ -36,6 +36,7 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.losses.policy_gradient import group_scaled, kl_divergence, leave_one_out, policy_gradient
 from multigen.runs.card import Card
+from multigen.storage.files import write_whole
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 from multigen.text.datasets import Corpus, TextInfo, check_prompt, given_tokenizer, open_corpus
@@ -257,7 +258,7 @@ class TextSynthesisTrainer(Trainer[C]):
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
         """Eight samples, of the same random numbers each time."""
         text = "\n\n".join(self.evaluator.texts(self._generator_of(nets), 8))
-        (folder / f"step-{self.step:09d}.txt").write_text(text + "\n", encoding="utf-8")
+        write_whole(folder / f"step-{self.step:09d}.txt", text + "\n")
 
     def score(self) -> Evaluation:
         """All models of the run; see `evaluate_models`."""

@@ -93,6 +93,7 @@ def killed(tmp_path: Path) -> Path:
         if s % 10 == 0:
             lines.append({"step": s, "validation": {"fd": {30: 4.0, 40: 6.0}[s]}})
     lines.append({"step": 35, "control": "lr", "value": 0.5, "reason": "update 'critic': not finite at step 35"})
+    lines.append({"step": 30, "control": "rule", "value": 1.0, "reason": "D wins", "rollback": 36})
     write_lines(run / "metrics.jsonl", lines, '{"step": 41, "stage": "adv')
     checkpoint = run / "checkpoints" / "step-000000030"
     checkpoint.mkdir(parents=True)
@@ -126,6 +127,7 @@ def test_warnings_are_gathered(killed: Path) -> None:
     text = report(killed).text
     assert "3 updates were dropped, as their gradients were not finite." in text
     assert "step 35: update 'critic': not finite at step 35" in text
+    assert "step 36: D wins; the run went back to step 30" in text
     assert "Stage pretrain ended early, after 20 steps" in text
     assert "Stage adversarial: values that are not finite in critic/loss." in text
 
