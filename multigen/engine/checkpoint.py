@@ -71,11 +71,13 @@ def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
 
 
 def load_strict(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
-    """Copies `tensors` into those of the same names. CheckpointError names what is missing, left over or misshapen."""
+    """Copies `tensors` into those of the same names. CheckpointError names what is missing, left over or misshapen, and nothing
+    is copied then."""
     missing, left = sorted(into.keys() - tensors.keys()), sorted(tensors.keys() - into.keys())
     if missing or left:
         raise CheckpointError(f"{what} does not fit: missing {missing[:5]}, left over {left[:5]}")
     for name, target in into.items():
         if target.shape != (shape := tensors[name].shape):
             raise CheckpointError(f"{what}: {name} has shape {tuple(shape)}, expected {tuple(target.shape)}")
+    for name, target in into.items():
         target.detach().copy_(tensors[name])

@@ -162,19 +162,24 @@ def checkpoint_of(state: TrainingState, run_folder: Path, stage: str, which: str
     return checkpoint.read(run_folder / "checkpoints" / f"step-{step:09d}")[0]
 
 
-def start_from(path: str, nets: Mapping[str, nn.Module]) -> None:
-    """Loads trained weights to start from: the model's, and other networks' from its run's newest checkpoint.
+def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
+    """Loads trained weights to start from: the model's, and other networks' from its run's newest checkpoint. Of another method's
+    run these may be networks of another kind, which are left out.
 
     Says which networks have none. Raises CheckpointError where weights do not fit.
     """
-    model = find_model(path)
-    found = read_model(model).weights
-    for folder in checkpoint.saved(model.parent / "checkpoints")[-1:]:
-        found = checkpoint.read(folder)[0] | found
-    for name in nets.keys() & found.keys():
+    folder = find_model(path)
+    model = read_model(folder)
+    weights = model.weights
+    for saved in checkpoint.saved(folder.parent / "checkpoints")[-1:]:
+        weights = checkpoint.read(saved)[0] | weights
+    new = set(nets.keys() - weights.keys())
+    for name in nets.keys() & weights.keys():
         try:
-            checkpoint.load_strict(nets[name].state_dict(), found[name], f"{model}, {name}")
+            checkpoint.load_strict(nets[name].state_dict(), weights[name], f"{folder}, {name}")
         except CheckpointError as error:
+            if model.method != method and name not in model.weights:
+                new.add(name)
+                continue
             raise CheckpointError(f"{error}; train with the settings of its run: --config RUN/config.toml") from error
-    new = sorted(nets.keys() - found.keys())
-    say(f"starting from {model}" + (f"; untrained: {', '.join(new)}" if new else ""))
+    say(f"starting from {folder}" + (f"; untrained: {', '.join(sorted(new))}" if new else ""))

@@ -169,7 +169,7 @@ class Trainer(Loop, Generic[C]):
             net.train().to(self.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             setattr(self, name, torch.compile(net) if self.run.compile else net)
         if self.run.start and not self.run.resume:
-            saving.start_from(self.run.start, self.nets)
+            saving.start_from(self.run.start, self.name, self.nets)
         scalars = {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
         batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
         self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision, scalars)

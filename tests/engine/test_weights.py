@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import multigen.engine
 from multigen.engine import Run
@@ -111,6 +112,22 @@ def test_a_run_may_start_from_a_model_alone(run: Run, tmp_path: Path, capsys: py
     shutil.copytree(Path(run.out) / "model", tmp_path / "model")
     new = Small(ToyConfig(steps=1, lr=0.0), options(tmp_path / "new", start=str(tmp_path / "model"))).fit()
     assert_same({"G": dict(new.G.state_dict())}, {"G": load_file(tmp_path / "model" / "G.safetensors")})
+    assert "untrained: D" in capsys.readouterr().err
+
+
+def test_another_method_starts_from_the_model_and_from_what_else_fits(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Other(Small):
+        name = "other"
+
+        def networks(self) -> dict[str, nn.Module]:
+            return {**super().networks(), "D": nn.Linear(3, 7)}
+
+    go_on(run)
+    new = Other(ToyConfig(steps=1, lr=0.0), options(tmp_path / "new", start=run.out))
+    new.prepare()
+    assert_same({"G": dict(new.G.state_dict())}, {"G": load_file(Path(run.out) / "model" / "G.safetensors")})
     assert "untrained: D" in capsys.readouterr().err
 
 

@@ -49,7 +49,7 @@ class SpecGANConfig(AudioSynthesisConfig):
     width: int = 64
     """d: channels of the layers next to the spectrogram; they double with each layer."""
     loss: Literal["wasserstein", "relativistic_pairing", "non_saturating"] = "wasserstein"
-    """wasserstein: WGAN-GP, as in the paper."""
+    """Adversarial loss; wasserstein: WGAN-GP, as in the paper."""
     critic_steps: int = 5
     """Critic updates per generator update."""
     penalty: float = 10.0
@@ -61,7 +61,7 @@ class SpecGANConfig(AudioSynthesisConfig):
     lr: tuple[float, float] = (1e-4, 1e-4)
     """Learning rate at the beginning and at the end, in between a cosine."""
     betas: tuple[float, float] = (0.5, 0.9)
-    """Of Adam."""
+    """Betas of Adam."""
 
     ranges = AudioSynthesisConfig.ranges | {"lazy": 1}
 

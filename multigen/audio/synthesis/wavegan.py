@@ -60,15 +60,15 @@ class WaveGANConfig(AudioSynthesisConfig):
     waveform: bool = True
     """Whether D has a critic of the waveform."""
     shuffle: int = 2
-    """n of phase shuffle in that critic; 0: none."""
+    """n of phase shuffle in the critic of the waveform; 0: none."""
     spectra: tuple[int, ...] = ()
     """Window lengths, samples, of critics of log spectrograms; none in the paper."""
     spectral_width: int = 16
-    """Channels of the first layer of such a critic."""
+    """Channels of the first layer of a critic of spectrograms."""
     shift_frames: bool = True
-    """Whether its windows are placed elsewhere at each pass; else G learns their places, and its tones pulse."""
+    """Whether the windows of spectrograms are placed elsewhere at each pass; else G learns their places, and its tones pulse."""
     loss: Literal["wasserstein", "relativistic_pairing", "non_saturating"] = "wasserstein"
-    """wasserstein: WGAN-GP, as in the paper."""
+    """Adversarial loss; wasserstein: WGAN-GP, as in the paper."""
     critic_steps: int = 5
     """Critic updates per generator update."""
     penalty: float = 10.0
@@ -80,7 +80,7 @@ class WaveGANConfig(AudioSynthesisConfig):
     lr: tuple[float, float] = (1e-4, 1e-4)
     """Learning rate at the beginning and at the end, in between a cosine."""
     betas: tuple[float, float] = (0.5, 0.9)
-    """Of Adam."""
+    """Betas of Adam."""
 
     ranges = AudioSynthesisConfig.ranges | {
         **{"shuffle": 0, "post_filter": 0, "spectral_width": 1, "spectra": 16, "positions": 1, "lazy": 1},

@@ -29,7 +29,7 @@ class DCGANConfig(ImageSynthesisConfig):
     lr: tuple[float, float] = (2e-4, 2e-4)
     """Learning rate at the beginning and at the end, in between a straight line (constant in the paper)."""
     betas: tuple[float, float] = (0.5, 0.999)
-    """Of Adam (section 4)."""
+    """Betas of Adam (section 4)."""
 
 
 LAPTOP = {"lr": (4e-3, 4e-4), "betas": (0.5, 0.99), "ema": 0.998, "clusters": 20}

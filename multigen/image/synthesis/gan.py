@@ -37,7 +37,7 @@ class GANConfig(ImageSynthesisConfig):
     lr: float = 2e-4
     """Learning rate (.1 in the paper, with momentum)."""
     betas: tuple[float, float] = (0.5, 0.999)
-    """Of Adam; with `maxout` the first is the momentum."""
+    """Betas of Adam; with `maxout` the first is the momentum."""
 
 
 PRESETS = {

@@ -31,7 +31,7 @@ class LSGANConfig(ImageSynthesisConfig):
     lr: tuple[float, float] = (1e-3, 1e-3)
     """Learning rate at the beginning and at the end, in between a straight line (constant in the paper)."""
     betas: tuple[float, float] = (0.5, 0.999)
-    """Of Adam."""
+    """Betas of Adam."""
 
 
 PRESETS = {

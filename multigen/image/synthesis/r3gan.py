@@ -52,7 +52,7 @@ class R3GANConfig(ImageSynthesisConfig):
     lr: tuple[float, float] = (2e-4, 5e-5)
     """Learning rate at the beginning and at the end; in between a cosine, as in the following pairs."""
     beta2: tuple[float, float] = (0.9, 0.99)
-    """Of Adam, whose first beta is 0."""
+    """Second beta of Adam; the first is 0."""
     gamma: tuple[float, float] = (2.0, 0.2)
     """Weight of both penalties (CIFAR-10 .05 to .005, faces of 64 pixels 2 to .2 in the paper)."""
     augment_share: tuple[float, float] = (0.0, 0.3)

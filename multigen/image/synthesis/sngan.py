@@ -35,7 +35,7 @@ class SNGANConfig(ImageSynthesisConfig):
     lr: float = 2e-4
     """Falls to 0 in a straight line."""
     betas: tuple[float, float] = (0.0, 0.9)
-    """Of Adam."""
+    """Betas of Adam."""
 
 
 PRESETS = {

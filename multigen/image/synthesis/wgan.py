@@ -40,7 +40,7 @@ class WGANConfig(ImageSynthesisConfig):
     lr: float = 1e-4
     """Learning rate (5e-5 in WGAN, whose optimiser is RMSprop)."""
     betas: tuple[float, float] = (0.0, 0.9)
-    """Of Adam, with the penalty (algorithm 1 of WGAN-GP)."""
+    """Betas of Adam, with the penalty (algorithm 1 of WGAN-GP)."""
 
 
 PRESETS = {

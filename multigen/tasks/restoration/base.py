@@ -55,7 +55,7 @@ class RestorationConfig:
     steps: int = 5_000
     """Training steps; those of the last stage, where there are more."""
     betas: tuple[float, float] = (0.9, 0.99)
-    """Of Adam."""
+    """Betas of Adam."""
     ema: float = 0.999
     """Decay of the running average of the generator; 0: none."""
 

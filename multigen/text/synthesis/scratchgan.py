@@ -37,7 +37,7 @@ class ScratchGANConfig(TextSynthesisConfig):
     discount: float = 0.95
     """gamma (.23 in the authors' code)."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Of Adam in the adversarial stage (.5, .999 in the authors' code)."""
+    """Betas of Adam in the adversarial stage (.5, .999 in the authors' code)."""
     baseline: Literal["none", "mean", "critic"] = "mean"
     """What is subtracted from values: nothing, the mean of the other texts of the batch, or the output of a learned critic."""
 
