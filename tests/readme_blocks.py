@@ -8,7 +8,7 @@ The line above a bash or python block says what becomes of it, and must be there
     <!-- write: NAME -->       the block becomes the file NAME, for those after it
     <!-- not run: REASON -->   it is only printed with its reason
 
-The folder holds `photo.jpg`, pictures in `photos/`, and for the tutorials a file in `texts/` and sounds in `sounds/`, a
+The folder holds `photo.jpg`, images in `photos/`, and for the tutorials a file in `texts/` and sounds in `sounds/`, a
 folder a class.
 """
 
@@ -68,7 +68,7 @@ def run_block(block: Block, folder: Path) -> int:
 
 
 def write_data(folder: Path) -> None:
-    """Writes photo.jpg and photos/*.jpg from the pictures that scikit-image carries, texts/ and sounds/ from seeds."""
+    """Writes photo.jpg and photos/*.jpg from the images that scikit-image carries, texts/ and sounds/ from seeds."""
     from PIL import Image
     from skimage import data
 

@@ -1,4 +1,4 @@
-"""What tests of the commands share: small pictures, a run of seconds, commands run within this process or as users run them."""
+"""What tests of the commands share: small images, a run of seconds, commands run within this process or as users run them."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ KEYS += ["rows"]
 
 
 def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A picture with smooth and with rough parts, uint8 (H, W, 3)."""
+    """An image with smooth and with rough parts, uint8 (H, W, 3)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width][..., None] / 9  # (H, W, 1) each
     waves = np.sin(x * rng.uniform(0.5, 2, 3) + rng.uniform(0, 6, 3)) * np.cos(y * rng.uniform(0.5, 2, 3))
@@ -98,7 +98,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def trained(folder: Path, *words: str | Path) -> Path:
-    """A run of the tiny preset on the pictures of `folder`/photos, in `folder`/run."""
+    """A run of the tiny preset on the images of `folder`/photos, in `folder`/run."""
     data = folder / "photos" if (folder / "photos").exists() else photos(folder / "photos")
     assert recipe(["tiny", *WORDS, "--data", data, "--test", data, "--out", folder / "run", *words]) == 0
     return folder / "run"

@@ -1,4 +1,4 @@
-"""Pictures of sounds: the waveform, and below it the log-mel spectrogram, low frequencies at the bottom.
+"""Images of sounds: the waveform, and below it the log-mel spectrogram, low frequencies at the bottom.
 
 The waveform shows how loud a sound is; the spectrogram is as bright for quiet ones, so that one sees what they are.
 """
@@ -24,7 +24,7 @@ QUIET = 1e-3  # mel power of a tone at -50 dB; what is quieter throughout is dar
 
 
 def draw(sounds: Tensor, rate: int, columns: int = 0, below: Tensor | None = None) -> "Picture":
-    """Sounds (N, 1, T), row by row, as one grey PIL picture.
+    """Sounds (N, 1, T), row by row, as one grey PIL image.
 
     Args:
         columns: sounds a row; 0: about twice as many rows as columns.

@@ -25,7 +25,7 @@ complete -o default -F _multigen multigen
     "zsh": "\n(( compstate[nmatches] )) || _files\n",
     "fish": "\ncomplete --command multigen --condition 'test (count (commandline -opc)) -gt 1' --force-files\n",
 }
-"""What each script lacks: where it has no word to offer, names of files complete (pictures to upscale, a run to report on)."""
+"""What each script lacks: where it has no word to offer, names of files complete (images to upscale, a run to report on)."""
 
 
 def run(args: list[str]) -> None:

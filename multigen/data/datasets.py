@@ -1,6 +1,6 @@
 """Splits of items held whole in memory, with labels or without: the parts held out for choosing and for testing.
 
-Nothing here knows what the items are: pictures and recordings are divided alike. Which are held out depends on their names
+Nothing here knows what the items are: images and recordings are divided alike. Which are held out depends on their names
 alone, neither on where the data lie nor on the order of the items.
 """
 

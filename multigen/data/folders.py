@@ -22,7 +22,7 @@ def find_files(folder: str | Path, suffixes: Sequence[str], noun: str) -> list[P
 
     Args:
         suffixes: in lower case, with the dot.
-        noun: what such files are in the plural, e.g. "pictures".
+        noun: what such files are in the plural, e.g. "images".
 
     Raises DataError if there is no such folder, one that may not be read, or no such file in it.
     """

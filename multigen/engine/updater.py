@@ -95,7 +95,7 @@ class Updater:
         return Step(draw_key, progress, rows, self.batch, self.device, self.dtype, self._log)
 
     def move(self, batch: Batch) -> Batch:
-        """A batch as networks take it: on the device, pictures channels-last."""
+        """A batch as networks take it: on the device, images channels-last."""
         moved = {}
         for name, t in batch.items():
             layout = torch.channels_last if t.dim() == 4 else torch.preserve_format

@@ -1,4 +1,4 @@
-"""Small pictures that files hold as arrays: scikit-learn's digits, the IDX files of MNIST, CIFAR-10, and .npz.
+"""Small images that files hold as arrays: scikit-learn's digits, the IDX files of MNIST, CIFAR-10, and .npz.
 
 `multigen.image.datasets.open_images` says what each is and makes a set of it.
 """
@@ -26,7 +26,7 @@ CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as its authors state it
 
 
 class Arrays(NamedTuple):
-    """Pictures uint8 (N, H, W) or (N, H, W, 3), labels (N,) of integers or strings; names are `prefix`/0, `prefix`/1, ..."""
+    """Images uint8 (N, H, W) or (N, H, W, 3), labels (N,) of integers or strings; names are `prefix`/0, `prefix`/1, ..."""
 
     prefix: str
     pixels: np.ndarray
@@ -47,11 +47,11 @@ def digits() -> Arrays:
 
 
 def read_arrays(place: Path, split: str, size: int) -> Arrays | None:
-    """The pictures of a split ("train" or "test"); None for what holds no arrays, such as a folder of picture files.
+    """The images of a split ("train" or "test"); None for what holds no arrays, such as a folder of image files.
 
     Args:
         place: an .npz file, a folder with IDX files or with train*.npz and test*.npz, or the archive of `fetch_cifar10`.
-        size: of the pictures that are wanted: 28x28 pictures of IDX files are padded with zeros to a size of 32.
+        size: of the images that are wanted: 28x28 images of IDX files are padded with zeros to a size of 32.
 
     Raises:
         NoTestSplit: the test split is asked for, and there is none.
@@ -61,7 +61,7 @@ def read_arrays(place: Path, split: str, size: int) -> Arrays | None:
         return _read_cifar10(place, split)
     if place.suffix == ".npz":
         if split == "test":
-            raise NoTestSplit(f"{place}: which pictures are for testing is not known; name a test set: --test FILE")
+            raise NoTestSplit(f"{place}: which images are for testing is not known; name a test set: --test FILE")
         return _read_npz(place)
     if any(_idx_file(place, part, "images") for part in ("train", "t10k")):
         return _read_mnist(place, split, size)
@@ -94,7 +94,7 @@ def _read_npz(path: Path) -> Arrays:
         raise DataError(f"{path}: images {pixels.shape}, expected (N, H, W) or (N, H, W, 1 or 3); save them so")
     if labels is not None and (labels.shape != pixels.shape[:1] or labels.dtype.kind not in "biuU"):
         raise DataError(
-            f"{path}: labels {labels.dtype} {labels.shape}, expected integers or strings ({len(pixels)},), one a picture; "
+            f"{path}: labels {labels.dtype} {labels.shape}, expected integers or strings ({len(pixels)},), one an image; "
             "save them so"
         )
     pixels = pixels[..., 0] if pixels.shape[3:] == (1,) else pixels  # (N, H, W) or (N, H, W, 3)
@@ -136,7 +136,7 @@ def _read_mnist(folder: Path, split: str, size: int) -> Arrays:
         )
     pixels, numbers = _read_idx(images, 3), _read_idx(labels, 1)
     if len(pixels) != len(numbers):
-        raise DataError(f"{folder}: {len(pixels)} pictures, but {len(numbers)} labels ({part}); fetch both files again")
+        raise DataError(f"{folder}: {len(pixels)} images, but {len(numbers)} labels ({part}); fetch both files again")
     if size == 32 and pixels.shape[1:] == (28, 28):
         pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))  # (N, 32, 32)
     return Arrays(part, pixels, numbers)

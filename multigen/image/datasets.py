@@ -1,7 +1,7 @@
-"""Splits of small pictures for training generators, each held whole as one uint8 tensor.
+"""Splits of small images for training generators, each held whole as one uint8 tensor.
 
-They come from scikit-learn's digits, the IDX files of MNIST, CIFAR-10, .npz files, or folders of picture files, with labels or
-without. All pictures of a set are cut to the square in their middle and resized, antialiased (Pillow's LANCZOS), to one size.
+They come from scikit-learn's digits, the IDX files of MNIST, CIFAR-10, .npz files, or folders of image files, with labels or
+without. All images of a set are cut to the square in their middle and resized, antialiased (Pillow's LANCZOS), to one size.
 """
 
 from dataclasses import dataclass, replace
@@ -26,12 +26,12 @@ __all__ = ["ImageSet", "open_images"]
 
 DIGITS_TEST = 359  # of scikit-learn's 1,797 digits: a fifth
 FETCH = {"mnist": fetch_mnist, "cifar10": fetch_cifar10}
-EXPECTED = "a folder of pictures, an .npz file, or digits, mnist or cifar10"
+EXPECTED = "a folder of images, an .npz file, or digits, mnist or cifar10"
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet(ItemSet):
-    """Pictures of one size, uint8 (N, C, size, size), C being 1 (grey) or 3 (RGB)."""
+    """Images of one size, uint8 (N, C, size, size), C being 1 (grey) or 3 (RGB)."""
 
     noun: ClassVar[str] = "images"
     key: ClassVar[str] = "image"
@@ -44,14 +44,14 @@ class ImageSet(ItemSet):
 def open_images(
     data: str, size: int, *, split: str = "train", channels: int = 0, labels: str = "", skip_bad: bool = False
 ) -> ImageSet:
-    """The pictures meant by a data argument.
+    """The images meant by a data argument.
 
     - "digits": the 1,797 handwritten digits that come with scikit-learn; the test split is a fixed fifth of them.
     - "mnist", "cifar10": a folder of that name, of the kinds below, or else downloaded into multigen's cache folder.
-    - a folder with MNIST's IDX files, gzipped or not. Its 28x28 pictures are padded with zeros, not resized, to a size of 32.
+    - a folder with MNIST's IDX files, gzipped or not. Its 28x28 images are padded with zeros, not resized, to a size of 32.
     - an .npz file: `images` (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8 or floats in 0..1, perhaps `labels` (N,). It has no
       test split. A folder with train*.npz and test*.npz has.
-    - a folder of picture files at any depth, read by `read_image`. With train/ and test/ or else val/ in it, these are its
+    - a folder of image files at any depth, read by `read_image`. With train/ and test/ or else val/ in it, these are its
       splits.
 
     A relative path that does not exist here is sought in the folder that the environment variable MULTIGEN_DATA names.
@@ -68,7 +68,7 @@ def open_images(
     Raises:
         ConfigError: a setting is none of those above, or labels are asked for of data that have no file names.
         NoTestSplit: the test split is asked for of data that have none.
-        DataError: nothing there, no network, fewer than two pictures, damaged or inconsistent files, grey pictures among
+        DataError: nothing there, no network, fewer than two images, damaged or inconsistent files, grey images among
             coloured ones with `channels` 0, or one class only although labels are asked for.
     """
     if size < 1 or channels not in (0, 1, 3) or split not in ("train", "test"):
@@ -77,7 +77,7 @@ def open_images(
             "or test; correct what is not"
         )
     if data == "digits":
-        # Split while all labels are there, so that the test pictures are the same with labels and without.
+        # Split while all labels are there, so that the test images are the same with labels and without.
         images = split_off(_from_arrays(data, data, digits(), size, channels), DIGITS_TEST)[split == "test"]
     else:
         place = _place(data)
@@ -87,7 +87,7 @@ def open_images(
             return _from_folder(name, place, split, size, channels, labels, skip_bad)
         images = _from_arrays(name, str(place), arrays, size, channels)
     if labels not in ("", "none"):
-        raise ConfigError(f"labels {labels!r}: {data} holds no picture files; leave labels empty, or say none")
+        raise ConfigError(f"labels {labels!r}: {data} holds no image files; leave labels empty, or say none")
     return replace(images, labels=None, classes=()) if labels == "none" else images
 
 
@@ -100,7 +100,7 @@ def _place(data: str) -> Path:
             return FETCH[data]()
         raise
     if not place.is_dir() and place.suffix != ".npz":
-        raise DataError(f"{place}: this file is no set of pictures; expected {EXPECTED}")
+        raise DataError(f"{place}: this file is no set of images; expected {EXPECTED}")
     return place
 
 
@@ -114,7 +114,7 @@ def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int
     return ImageSet(name, torch.from_numpy(images), numbers, classes, names)
 
 
-# ---------------------------------------------------------------------------------------------------- picture files
+# ---------------------------------------------------------------------------------------------------- image files
 
 
 def _from_folder(name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool) -> ImageSet:
@@ -134,10 +134,10 @@ def _from_folder(name: str, root: Path, split: str, size: int, channels: int, la
                 raise
             skipped.append((path, str(error)))
     _expect_two(len(rows), f"{root}{f', {len(skipped)} damaged' if skipped else ''}")
-    example = {len(row): paths[i] for row, i in zip(rows, kept, strict=True)}  # channels -> a picture that has them
+    example = {len(row): paths[i] for row, i in zip(rows, kept, strict=True)}  # channels -> an image that has them
     if len(example) > 1:
         raise DataError(
-            f"{root}: {example[1]} is grey, {example[3]} is not; expected pictures of one kind, make them so: --channels 3 or 1"
+            f"{root}: {example[1]} is grey, {example[3]} is not; expected images of one kind, make them so: --channels 3 or 1"
         )
     numbers, classes = (None, ()) if class_of is None else numbered([class_of[i] for i in kept])
     if labels not in ("", "none") and numbers is None:
@@ -147,13 +147,13 @@ def _from_folder(name: str, root: Path, split: str, size: int, channels: int, la
 
 
 def _read_picture(path: Path) -> "Picture":
-    """A file as a picture of mode L if it is grey, else RGB."""
+    """A file as an image of mode L if it is grey, else RGB."""
     picture = to_picture(read_image(path))
     return picture.convert("L") if is_grey(path) else picture
 
 
 def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
-    """A picture of mode L or RGB, cut to the square in its middle and resized: uint8 (C, size, size)."""
+    """An image of mode L or RGB, cut to the square in its middle and resized: uint8 (C, size, size)."""
     from PIL import Image
 
     if channels:
@@ -169,4 +169,4 @@ def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
 
 def _expect_two(count: int, what: str) -> None:
     if count < 2:
-        raise DataError(f"{what}: {count} pictures, expected at least 2; add pictures")
+        raise DataError(f"{what}: {count} images, expected at least 2; add images")

@@ -1,4 +1,4 @@
-"""What a folder or file of pictures holds, and how one would train on it."""
+"""What a folder or file of images holds, and how one would train on it."""
 
 import math
 from collections import Counter
@@ -34,18 +34,18 @@ __all__ = ["inspect_images"]
 EMBEDDED = {"embedded": "train", "embedded-held-out": "held_out"}
 SMALL = 16  # pixels: side of the thumbnails that are compared
 ALIKE = 3.0  # of 255: root mean square difference of two thumbnails
-MOST_COMPARED = 20_000  # pictures; above that, near duplicates are not sought
-GREY = 2  # of 255: largest difference of a thumbnail's channels in a colourless picture
+MOST_COMPARED = 20_000  # images; above that, near duplicates are not sought
+GREY = 2  # of 255: largest difference of a thumbnail's channels in a colourless image
 
 SIZES = (16, 32, 64)  # pixels; larger ones are trained on request
-ENOUGH = 10_000  # pictures to train on: DCGAN then learns more than R3GAN in the same time (docs/results)
+ENOUGH = 10_000  # images to train on: DCGAN then learns more than R3GAN in the same time (docs/results)
 FEW = 1_000  # photographs that are too few to make others from noise
 CROP = 96  # pixels: SRGAN's
 
 
 @dataclass(frozen=True)
 class _Look:
-    """A picture file. `grey` is the file's mode, as `open_images` takes it; `colourless` what its pixels show."""
+    """An image file. `grey` is the file's mode, as `open_images` takes it; `colourless` what its pixels show."""
 
     path: Path
     height: int
@@ -65,7 +65,7 @@ def inspect_images(data: str) -> Inspection:
 
     Every file is decoded once, JPEGs at an eighth of their size, since only that shows damage.
 
-    Raises DataError where there is nothing, or no picture that can be read.
+    Raises DataError where there is nothing, or no image that can be read.
     """
     if data == "digits":
         return _arrays(data, digits().pixels, digits().labels)
@@ -74,9 +74,7 @@ def inspect_images(data: str) -> Inspection:
         found = _files(data, Parts(Path(), Path(), paths, [], []), Labels({}))
         found.suggestions = [Suggestion("srgan", "laptop", (), "the preset laptop was made for them")]
         return found
-    place = locate(
-        data, "a folder of pictures, a picture, an .npz file, digits or embedded (inspect downloads nothing)"
-    )
+    place = locate(data, "a folder of images, an image, an .npz file, digits or embedded (inspect downloads nothing)")
     if place.is_dir() or place.suffix == ".npz":
         arrays = read_arrays(place, "train", 0)
         if arrays is not None:
@@ -86,7 +84,7 @@ def inspect_images(data: str) -> Inspection:
     return _files(data, parts, find_labels(parts))
 
 
-# ---------------------------------------------------------------------------------------------------- picture files
+# ---------------------------------------------------------------------------------------------------- image files
 
 
 def _files(data: str, parts: Parts, labels: Labels) -> Inspection:
@@ -94,14 +92,14 @@ def _files(data: str, parts: Parts, labels: Labels) -> Inspection:
     photos = open_photos(data, skip_bad=True)
     found.unreadable = list(photos.skipped)
     looks = []
-    for photo in watched(photos, "pictures"):
+    for photo in watched(photos, "images"):
         try:
             looks.append(_look(photo.path, photo.height, photo.width))
         except DataError as error:
             found.unreadable.append((photo.path, str(error)))
     if not looks:
-        raise DataError(f"{data}: none of {len(found.unreadable)} pictures can be read; {found.unreadable[0][1]}")
-    describe_parts(found, parts, labels, "pictures")
+        raise DataError(f"{data}: none of {len(found.unreadable)} images can be read; {found.unreadable[0][1]}")
+    describe_parts(found, parts, labels, "images")
     sides = [look.short for look in looks]
     _describe_sizes(found, Counter((look.width, look.height) for look in looks), sides)
     if min(sides) == max(sides) <= max(SIZES):
@@ -157,16 +155,16 @@ def _describe_near(found: Inspection, parts: Parts, looks: Sequence[_Look]) -> N
     """Adds pairs that differ in encoding, size or little else; files of equal content are left out before."""
     how = f"thumbnails of {SMALL}x{SMALL} grey pixels that differ by {ALIKE:g} of 255 levels or less"
     if len(looks) > MOST_COMPARED:
-        found.add("near_duplicates", None, f"not sought among more than {MOST_COMPARED:,} pictures")
+        found.add("near_duplicates", None, f"not sought among more than {MOST_COMPARED:,} images")
         return
     pairs = _alike(np.stack([look.thumbnail for look in looks]))
     value = [[parts.name(looks[i].path), parts.name(looks[j].path)] for i, j in pairs]
-    text = f"{len(value):,} pictures resemble another, such as {' and '.join(value[0])}" if value else "none"
+    text = f"{len(value):,} images resemble another, such as {' and '.join(value[0])}" if value else "none"
     found.add("near_duplicates", value, f"{text} ({how})")
     test = {*parts.test}
     if leaked := [value[k] for k, (i, j) in enumerate(pairs) if (looks[i].path in test) != (looks[j].path in test)]:
         found.warnings.append(
-            f"{len(leaked)} test pictures resemble training pictures ({' and '.join(leaked[0])}): look whether they are the same"
+            f"{len(leaked)} test images resemble training images ({' and '.join(leaked[0])}): look whether they are the same"
         )
 
 
@@ -187,7 +185,7 @@ def _alike(thumbnails: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _arrays(data: str, pixels: np.ndarray, labels: np.ndarray | None) -> Inspection:
-    """Pictures uint8 (N, H, W) or (N, H, W, 3); those of the training part."""
+    """Images uint8 (N, H, W) or (N, H, W, 3); those of the training part."""
     found = Inspection()
     count, (height, width) = len(pixels), pixels.shape[1:3]
     found.add("items", {"train": count}, f"{count:,} to train")
@@ -196,7 +194,7 @@ def _arrays(data: str, pixels: np.ndarray, labels: np.ndarray | None) -> Inspect
     _describe_sizes(found, Counter({(width, height): count}), [min(height, width)])
     found.add("colour", kind := "grey" if pixels.ndim == 3 else "colour", kind)
     repeated = count - len({picture.tobytes() for picture in pixels})
-    found.add("duplicates", repeated, f"{repeated:,} pictures equal an earlier one" if repeated else "none")
+    found.add("duplicates", repeated, f"{repeated:,} images equal an earlier one" if repeated else "none")
     found.add("bytes", pixels.nbytes, f"{pixels.nbytes / 1e6:,.1f} MB in memory")
     if data == "digits":
         found.suggestions = [Suggestion("dcgan", "laptop", ("--conditional",), "the preset laptop was made for them")]
@@ -216,7 +214,7 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_L
     colours = ()
     if 0 < sum(look.grey for look in looks) < len(looks):
         colours = ("--channels", "3")
-        found.warnings.append("grey pictures among coloured ones, which training refuses without --channels 3 (or 1)")
+        found.warnings.append("grey images among coloured ones, which training refuses without --channels 3 (or 1)")
     elif all(look.colourless for look in looks) and not looks[0].grey:
         colours = ("--channels", "1")
     choices = []
@@ -239,8 +237,8 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_L
     found.suggestions = choices
     if not choices:
         found.warnings.append(
-            f"{usable} pictures, the half of them up to {short} pixels: too few to make others from noise (4), too small to "
-            f"learn enlarging ({2 * CROP} pixels); add pictures"
+            f"{usable} images, the half of them up to {short} pixels: too few to make others from noise (4), too small to "
+            f"learn enlarging ({2 * CROP} pixels); add images"
         )
 
 
@@ -252,7 +250,7 @@ def _from_noise(count: int, short: int, conditional: bool, options: tuple[str, .
         what = f"{size} pixels to begin with, 128 take four times as long"
     if count >= ENOUGH:
         return Suggestion(
-            "dcgan", "default", words, f"{count:,} pictures are many, of which DCGAN learns fastest; {what}"
+            "dcgan", "default", words, f"{count:,} images are many, of which DCGAN learns fastest; {what}"
         )
-    reason = f"{count:,} pictures are few: DiffAugment (--augment) keeps R3GAN's D from learning them by heart; {what}"
+    reason = f"{count:,} images are few: DiffAugment (--augment) keeps R3GAN's D from learning them by heart; {what}"
     return Suggestion("r3gan", "default", (*words, "--augment", "color,translation,cutout"), reason)

@@ -1,7 +1,7 @@
-"""How near one picture is to another: PSNR and SSIM, as papers on super-resolution measure them.
+"""How near one image is to another: PSNR and SSIM, as papers on super-resolution measure them.
 
 SSIM is Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity". Everything is
-computed in float64 on 8-bit pictures, so values agree to the last digit with those that other tools give under the
+computed in float64 on 8-bit images, so values agree to the last digit with those that other tools give under the
 same definition (`DEFINITIONS`); most disagreements in the literature are of definition: colour channel, border, window.
 """
 
@@ -34,17 +34,17 @@ def rgb_to_y(image: Tensor) -> Tensor:
 
 
 def psnr_y(prediction: Tensor, target: Tensor, border: int) -> Tensor:
-    """Peak signal-to-noise ratio of the luma channel, dB; infinite for equal pictures.
+    """Peak signal-to-noise ratio of the luma channel, dB; infinite for equal images.
 
     Args:
         prediction, target: uint8 RGB, (B, 3, H, W) or (3, H, W).
         border: pixels left out at each side; the customary value is the scale.
 
     Returns:
-        float64, (B,) or () for a single picture. (So does `ssim_y`.)
+        float64, (B,) or () for a single image. (So does `ssim_y`.)
 
     Raises:
-        DataError: the pictures differ in size, are not 8-bit RGB, or are too small for the border (and SSIM's window).
+        DataError: the images differ in size, are not 8-bit RGB, or are too small for the border (and SSIM's window).
     """
     return _psnr(*(rgb_to_y(x) for x in _cropped(prediction, target, border)))
 
@@ -61,10 +61,10 @@ METRICS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
 
 
 class ImageScores:
-    """Means over pictures, gathered batch by batch and rank by rank; each picture counts the same.
+    """Means over images, gathered batch by batch and rank by rank; each image counts the same.
 
         scores = ImageScores(border=4)
-        scores.update(prediction, target)                   # as often as there are pictures; sizes may differ
+        scores.update(prediction, target)                   # as often as there are images; sizes may differ
         scores.compute()                                    # {"psnr_y": 28.43, "ssim_y": .8113}
 
     Args:
@@ -76,26 +76,26 @@ class ImageScores:
     def __init__(self, border: int, metrics: Sequence[str] = ("psnr_y", "ssim_y"), device: torch.device | str = "cpu"):
         unknown = sorted(set(metrics) - set(METRICS))
         if unknown:
-            raise ConfigError(f"unknown picture metrics {', '.join(unknown)}; choose from {', '.join(METRICS)}")
+            raise ConfigError(f"unknown image metrics {', '.join(unknown)}; choose from {', '.join(METRICS)}")
         self.border, self.metrics = border, tuple(metrics)
-        self.totals = torch.zeros(len(self.metrics) + 1, dtype=torch.float64, device=device)  # sums, number of pictures
+        self.totals = torch.zeros(len(self.metrics) + 1, dtype=torch.float64, device=device)  # sums, number of images
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Adds pictures: uint8 RGB, (B, 3, H, W) or (3, H, W). Raises DataError as the functions do."""
+        """Adds images: uint8 RGB, (B, 3, H, W) or (3, H, W). Raises DataError as the functions do."""
         scores = [METRICS[name](prediction, target, self.border).reshape(-1) for name in self.metrics]  # (B,) each
         scores.append(torch.ones_like(scores[0]))
         self.totals += torch.stack(scores).sum(dim=1).to(self.totals.device)
 
     def compute(self) -> dict[str, float]:
-        """Means over all pictures of all ranks; every rank must call it. Raises DataError if there was no picture."""
+        """Means over all images of all ranks; every rank must call it. Raises DataError if there was no image."""
         *sums, count = all_sum(self.totals).tolist()
         if not count:
-            raise DataError("no picture was scored: at least one expected; check the evaluation data")
+            raise DataError("no image was scored: at least one expected; check the evaluation data")
         return {name: total / count for name, total in zip(self.metrics, sums, strict=True)}
 
 
 def _cropped(prediction: Tensor, target: Tensor, border: int, least: int = 1) -> list[Tensor]:
-    """Both pictures without their borders, after the checks; at least `least` pixels high and wide."""
+    """Both images without their borders, after the checks; at least `least` pixels high and wide."""
     for name, x in (("prediction", prediction), ("target", target)):
         if x.dtype != torch.uint8 or x.ndim not in (3, 4) or x.shape[-3] != 3:
             shape = tuple(x.shape)
@@ -106,7 +106,7 @@ def _cropped(prediction: Tensor, target: Tensor, border: int, least: int = 1) ->
     height, width = target.shape[-2:]
     if border < 0 or min(height, width) - 2 * border < least:
         raise DataError(
-            f"a picture of {height}x{width} pixels with a border of {border} left out: at least {least}x{least} must "
+            f"an image of {height}x{width} pixels with a border of {border} left out: at least {least}x{least} must "
             "remain; leave it out of the evaluation, or choose a smaller border (not below 0)"
         )
     return [x[..., border : height - border, border : width - border] for x in (prediction, target)]

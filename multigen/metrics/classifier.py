@@ -1,7 +1,7 @@
 """A small classifier that the package trains itself on labelled data: an evaluator of samples, and an extractor of features for
 `multigen.metrics.distances`.
 
-It needs no download, knows the data at hand, and takes whatever can be laid out as planes: pictures, spectrograms. Features of
+It needs no download, knows the data at hand, and takes whatever can be laid out as planes: images, spectrograms. Features of
 two of them are not comparable, so figures compare only within one set of data.
 """
 

@@ -2,7 +2,7 @@
 precision and recall, density and coverage, memorisation, class balance.
 
 Features are (N, D), a row an item, of any float type; everything is computed in float64 on the device where they lie. Nothing
-here knows what the items are: pictures, texts and sounds are measured alike. A figure means something only together with its
+here knows what the items are: images, texts and sounds are measured alike. A figure means something only together with its
 extractor and its numbers of items, so the caller names both.
 
 All functions raise DataError for features that are not (N, D), not finite, too few, or of different D, and ConfigError for a

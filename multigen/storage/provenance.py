@@ -1,7 +1,7 @@
 """Where a generated file comes from, written into the file itself: software, model, method, seed, class. One shape in all kinds.
 
     about = {"software": "multigen 0.1.0", "model": "dcgan", "method": "dcgan", "seed": 0, "class": "3", "index": 7}
-    picture.save(path, **png(about))            # as the text chunk Comment
+    image.save(path, **png(about))            # as the text chunk Comment
     write_sound(path, sound, rate, comment=text(about))
     read(path)                                  # the same again
 
@@ -71,7 +71,7 @@ def gif(about: Provenance) -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """What a picture (PNG, GIF) or a sound says of itself; {} where it says nothing, or nothing of this shape.
+    """What an image (PNG, GIF) or a sound says of itself; {} where it says nothing, or nothing of this shape.
 
     Raises DataError for a file that is neither, or cannot be read.
     """
@@ -79,7 +79,7 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         said = _comment_of_sound(path) if path.suffix.lower() in SOUNDS else _comment_of_picture(path)
     except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
-        raise DataError(f"{path}: cannot be read as a picture or a sound ({error}); give another file") from error
+        raise DataError(f"{path}: cannot be read as an image or a sound ({error}); give another file") from error
     try:
         about = json.loads(said)
     except (ValueError, RecursionError):

@@ -134,7 +134,7 @@ def test_damaged_recordings_are_named_or_counted(place: Path, capsys: pytest.Cap
 
 
 def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    real, pictures = recordings(place / "real", count=4), tiny.photos(place / "pictures", 2)
+    real, pictures = recordings(place / "real", count=4), tiny.photos(place / "images", 2)
     both, empty, nothing = recordings(place / "both", count=4), place / "empty", place / "nothing"
     Image.fromarray(tiny.pixels(9, 9)).save(both / "cover.PNG")
     empty.mkdir()
@@ -144,7 +144,7 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
     for words, message in (
         (
             ["--real", real, "--fake", pictures],
-            "--real .*/real holds sounds, --fake .*/pictures images; .* give another",
+            "--real .*/real holds sounds, --fake .*/images images; .* give another",
         ),
         (
             ["--real", "digits", "--fake", real],
@@ -152,7 +152,7 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
         ),
         (
             ["--real", pictures, "--fake", "drums"],
-            "--real .*/pictures holds images, --fake drums sounds; .* give another",
+            "--real .*/images holds images, --fake drums sounds; .* give another",
         ),
         (["--real", both, "--fake", real], "/both: 1 images and 4 sounds; expected files of one kind; give a folder"),
         (

@@ -1,4 +1,4 @@
-"""The benchmark of picture training compares what it says it compares. No time is asserted."""
+"""The benchmark of image training compares what it says it compares. No time is asserted."""
 
 import json
 from pathlib import Path

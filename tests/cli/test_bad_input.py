@@ -39,7 +39,7 @@ def place(finished: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def good(finished: Path) -> Path:
-    """Pictures that nothing is wrong with."""
+    """Images that nothing is wrong with."""
     return finished / "photos"
 
 
@@ -66,7 +66,7 @@ def missing_folder(place: Path, good: Path) -> Words:
 
 
 def file_of(content: bytes | None, name: str) -> Callable[[Path, Path], Words]:
-    """A folder with good pictures and the file `name`; a picture cut short where no content is given."""
+    """A folder with good images and the file `name`; an image cut short where no content is given."""
 
     def make(place: Path, good: Path) -> Words:
         shutil.copytree(good, place / "bad", dirs_exist_ok=True)
@@ -242,15 +242,15 @@ CASES = {
     "seeds resumed": Case(lambda p, _: ["--resume", p / "run", "--seeds", "2"], "--resume", "one by one"),
     "pickled VGG19": Case(pickled_vgg("vgg.pth"), "{}/bad/vgg.pth", "expected a .safetensors file"),
     "pickled VGG19, renamed": Case(pickled_vgg("vgg.safetensors"), "{}/bad/vgg.safetensors", "copy the file again"),
-    "pickled model": Case(pickled_model, "{}/run/model/G.safetensors", "copy or convert it anew"),
+    "pickled model": Case(pickled_model, "{}/run/model/G.safetensors", "copy or convert it again"),
     "pickle for a model": Case(pickle_for_a_model, "{}/bad/G.pth", "give a run's folder"),
     "pickle to start from": Case(pickle_to_start_from, "{}/bad/G.pth", "give a run's folder"),
     "out holds a run": Case(out_holds_a_run, "{}/run", "--resume"),
     "out is a file": Case(out_is_a_file, "{}/bad/file", "give a folder"),
     "out is below a file": Case(out_is_below_a_file, "{}/bad/file", "--out"),
     "no model": Case(no_model, "{}/bad", "give a run's folder"),
-    "no picture upscaled": Case(upscale_of("x.txt", b"a letter"), "{}/bad/x.txt", "--skip-bad"),
-    "missing picture upscaled": Case(upscale_of("gone.png"), "{}/bad/gone.png", "check the path"),
+    "no image upscaled": Case(upscale_of("x.txt", b"a letter"), "{}/bad/x.txt", "--skip-bad"),
+    "missing image upscaled": Case(upscale_of("gone.png"), "{}/bad/gone.png", "check the path"),
     "two results of one name": Case(two_for_one, "{}/bad/a.png", "rename one"),
     "result over its source": Case(result_over_its_source, "{}/bad/a.png", "--out"),
     "results into a file": Case(results_into_a_file, "{}/bad/file", "--out"),
@@ -357,7 +357,7 @@ def test_one_line_and_no_traceback_from_the_real_commands(place: Path, good: Pat
 
 
 def test_an_error_of_ours_keeps_its_traceback(place: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what a user can mend is shortened to a line."""
+    """Only what a user can fix is shortened to a line."""
     monkeypatch.setattr(json, "dumps", lambda *_, **__: 1 / 0)
     from multigen.recipes.srgan import PRESETS, TRAINER
     from multigen.runs.runner import main

@@ -64,7 +64,7 @@ def test_upscale_takes_files_and_folders_and_keeps_what_is_clear(
     Image.fromarray(rgba).save(tmp_path / "album" / "deep" / "clear.png")
     Image.fromarray(pixels(18, 22)).save(tmp_path / "album" / "grey.tif")
     Image.fromarray(pixels(30, 24)).save(tmp_path / "one.jpg")
-    (tmp_path / "album" / "notes.txt").write_text("no picture, and not taken for one")
+    (tmp_path / "album" / "notes.txt").write_text("no image, and not taken for one")
 
     words = ["upscale", tmp_path / "one.jpg", tmp_path / "album", "--model", run, "--out", tmp_path / "up"]
     assert tiny.multigen([*words, "--tile", "16"]) == 0
@@ -86,7 +86,7 @@ def test_upscale_goes_on_without_bad_pictures_and_counts_them(
     (tmp_path / "in").mkdir()
     Image.fromarray(pixels(20, 26)).save(tmp_path / "in" / "a.png")
     for name in ("b.png", "c.jpg"):
-        (tmp_path / "in" / name).write_bytes(b"no picture")
+        (tmp_path / "in" / name).write_bytes(b"no image")
     assert tiny.multigen(["upscale", tmp_path / "in", "--model", run, "--out", tmp_path / "up", "--skip-bad"]) == 0
     assert "1 images x4" in (printed := capsys.readouterr().out) and "2 skipped" in printed
     assert [p.name for p in (tmp_path / "up").iterdir()] == ["a.png"]

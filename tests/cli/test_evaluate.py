@@ -14,7 +14,7 @@ from tests import tiny
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`real` and `like` hold pictures of one kind in two classes, `noise` others."""
+    """`real` and `like` hold images of one kind in two classes, `noise` others."""
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     for name, first in (("real", 0), ("like", 100), ("noise", 200)):
@@ -131,10 +131,10 @@ def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFix
     one, bad = folders / "one", folders / "like" / "bright" / "bad.png"
     one.mkdir()
     Image.fromarray(tiny.pixels(9, 9)).save(one / "1.png")
-    bad.write_bytes(b"no picture")
+    bad.write_bytes(b"no image")
     for words, message in (
         (["--real", folders / "gone", "--fake", folders / "like"], "gone: no such file or folder"),
-        (["--real", folders / "real", "--fake", one], "1 pictures, expected at least 2"),
+        (["--real", folders / "real", "--fake", one], "1 images, expected at least 2"),
         (["--real", folders / "real", "--fake", folders / "like"], f"{bad}: expected an image"),
         (["--real", folders / "real", "--fake", folders / "noise", "--features", "vgg"], ""),
     ):

@@ -154,7 +154,7 @@ OWN = {
     "a branch on values": ("x * 2 if x.sum() > 0 else x", "data-dependent"),
     "an operator that ONNX has not": ("torch.special.bessel_j0(x)", "bessel_j0"),
     "a batch of one size": ("x + torch.zeros(2, 1, 1, 1)", "user-specified"),
-    "neither a picture nor a sound": ("x.flatten(1)", "it gives (2352,) an item"),
+    "neither an image nor a sound": ("x.flatten(1)", "it gives (2352,) an item"),
 }
 """What the network of a user's own file gives -> what is named."""
 

@@ -110,9 +110,9 @@ def test_relative_data_lie_in_multigen_data_too(
 
 
 def test_many_items_show_their_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(inspection.watched(range(3_001), "pictures")) == list(range(3_001))
-    assert "reading pictures 3000/3001" in capsys.readouterr().err
-    assert list(inspection.watched(range(3), "pictures")) == [0, 1, 2]
+    assert list(inspection.watched(range(3_001), "images")) == list(range(3_001))
+    assert "reading images 3000/3001" in capsys.readouterr().err
+    assert list(inspection.watched(range(3), "images")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
 
 

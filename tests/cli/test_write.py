@@ -1,4 +1,4 @@
-"""`multigen write`, and a model of texts given to the commands for pictures."""
+"""`multigen write`, and a model of texts given to the commands for images."""
 
 from pathlib import Path
 

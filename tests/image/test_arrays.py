@@ -1,4 +1,4 @@
-"""Splits of pictures that files hold as arrays."""
+"""Splits of images that files hold as arrays."""
 
 import gzip
 import importlib.util
@@ -70,7 +70,7 @@ def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected train-images-idx3-ubyte and train-labels-idx1-ubyte"):
         open_images(str(tmp_path), 28)
     write_idx(tmp_path / "train-labels-idx1-ubyte", LABELS[:5].astype(np.uint8))
-    with pytest.raises(DataError, match="6 pictures, but 5 labels"):
+    with pytest.raises(DataError, match="6 images, but 5 labels"):
         open_images(str(tmp_path), 28)
     images.write_bytes(images.read_bytes()[:-9])
     with pytest.raises(DataError, match="cut off or damaged"):
@@ -140,7 +140,7 @@ def test_a_folder_of_npz_files_has_splits(tmp_path: Path) -> None:
 
 def test_an_array_of_one_picture_is_named_with_its_path(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", images=COLOUR[:1])
-    with pytest.raises(DataError, match=r"one\.npz: 1 pictures, expected at least 2; add pictures"):
+    with pytest.raises(DataError, match=r"one\.npz: 1 images, expected at least 2; add images"):
         open_images(str(tmp_path / "one.npz"), 8)
 
 

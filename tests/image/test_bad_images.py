@@ -1,4 +1,4 @@
-"""Bad input of the methods that make pictures from noise, through their commands: exit code 2, one line, value and remedy."""
+"""Bad input of the methods that make images from noise, through their commands: exit code 2, one line, value and remedy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,8 +43,8 @@ def not_a_number(place: Path) -> list[str | Path]:
 
 CASES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     "no labels": (lambda p: ["--data", pictures(p / "p"), "--conditional"], "/p has no labels; sort the images"),
-    "one picture": (lambda p: ["--data", pictures(p / "p", 1)], "/p: 1 pictures, expected at least 2; add pictures"),
-    "three pictures": (lambda p: ["--data", pictures(p / "p", 3)], "/p: 3 images, expected at least 4, two of them"),
+    "one image": (lambda p: ["--data", pictures(p / "p", 1)], "/p: 1 images, expected at least 2; add images"),
+    "three images": (lambda p: ["--data", pictures(p / "p", 3)], "/p: 3 images, expected at least 4, two of them"),
     "mixed": (mixed, "make them so: --channels 3 or 1"),
     "size": (
         lambda p: ["--data", pictures(p / "p"), "--size", "48"],
@@ -79,7 +79,7 @@ def test_bad_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("count", [4, 12])
 def test_fewer_pictures_than_a_batch_will_do(count: int, tmp_path: Path) -> None:
-    """And a run that was trained is not lost because there are too few pictures to measure it by neighbours."""
+    """And a run that was trained is not lost because there are too few images to measure it by neighbours."""
     assert dcgan_tiny("--data", pictures(tmp_path / "p", count), "--batch", "16", "--out", tmp_path / "run") == 0
     assert (tmp_path / "run" / "evaluation.json").exists() and (tmp_path / "run" / "model" / "G.safetensors").exists()
 
@@ -121,7 +121,7 @@ def test_widths_that_do_not_divide_into_groups_are_named() -> None:
 
 
 def test_damaged_metadata_are_no_warning(tmp_path: Path) -> None:
-    """Pillow warns of a noted orientation that is cut off; the picture is whole."""
+    """Pillow warns of a noted orientation that is cut off; the image is whole."""
     path = tmp_path / "p.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6

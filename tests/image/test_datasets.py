@@ -1,4 +1,4 @@
-"""Splits of small pictures: folders, labels, splits."""
+"""Splits of small images: folders, labels, splits."""
 
 import hashlib
 from dataclasses import replace
@@ -18,7 +18,7 @@ from tests.tiny import pixels
 
 
 def write(path: Path, seed: int = 0, size: tuple[int, int] = (20, 30), grey: bool = False) -> Path:
-    """A picture of height and width `size`."""
+    """An image of height and width `size`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(pixels(*size, seed=seed))
     (picture.convert("L") if grey else picture).save(path)
@@ -231,28 +231,28 @@ def test_mixed_grey_and_colour_names_one_of_each_and_the_remedy(tmp_path: Path) 
 
 def test_damaged_files_are_named_or_skipped(tmp_path: Path) -> None:
     classes(tmp_path, 2)
-    (tmp_path / "cat" / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "cat" / "bad.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"bad\.png.*--skip-bad"):
         open_images(str(tmp_path), 8)
     images = open_images(str(tmp_path), 8, skip_bad=True)
     assert len(images) == 4 and [path.name for path, _ in images.skipped] == ["bad.png"]
     assert images.labels is not None and images.labels.tolist() == [0, 0, 1, 1] and len(images.names) == 4
     for path in sorted(tmp_path.rglob("*.png"))[1:]:
-        path.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=f"{tmp_path}, 4 damaged: 1 pictures, expected at least 2; add pictures"):
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match=f"{tmp_path}, 4 damaged: 1 images, expected at least 2; add images"):
         open_images(str(tmp_path), 8, skip_bad=True)
 
 
 def test_what_cannot_be_a_set_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere: no such file or folder.*expected a folder of pictures"):
+    with pytest.raises(DataError, match=r"nowhere: no such file or folder.*expected a folder of images"):
         open_images("nowhere", 8)
-    with pytest.raises(DataError, match="no set of pictures"):
+    with pytest.raises(DataError, match="no set of images"):
         open_images(str(write(tmp_path / "one.png")), 8)
-    with pytest.raises(DataError, match="1 pictures, expected at least 2"):
+    with pytest.raises(DataError, match="1 images, expected at least 2"):
         open_images(str(tmp_path), 8)
     with pytest.raises(ConfigError, match="size 0"):
         open_images("digits", 0)
-    with pytest.raises(ConfigError, match="holds no picture files; leave labels empty"):
+    with pytest.raises(ConfigError, match="holds no image files; leave labels empty"):
         open_images("digits", 8, labels="name")
     with pytest.raises(ConfigError, match=r"channels 2, split 'val': expected .*0, 1 or 3 channels, and train or test"):
         open_images("digits", 8, channels=2, split="val")
@@ -261,7 +261,7 @@ def test_what_cannot_be_a_set_is_named(tmp_path: Path) -> None:
         open_images(str(tmp_path / "empty"), 8)
 
 
-@pytest.mark.parametrize("data", ["a" * 300, "~nobody-of-this-name/pictures"], ids=["long", "home"])
+@pytest.mark.parametrize("data", ["a" * 300, "~nobody-of-this-name/images"], ids=["long", "home"])
 def test_a_path_that_no_file_can_have_is_named(data: str) -> None:
     with pytest.raises(DataError, match=f"{data}: no such file or folder"):
         open_images(data, 8)
@@ -300,7 +300,7 @@ def test_those_held_out_are_the_first_by_the_hash_of_their_names() -> None:
         rest, held = split_off(images, count)
         assert {*held.names} == {*ranked[:count]} and len(rest) == 9 - count
         for part in (rest, held):
-            assert list(part.names) == sorted(part.names)  # in the old order, each with its picture
+            assert list(part.names) == sorted(part.names)  # in the old order, each with its image
             assert [f"made/{int(x)}" for x in part.images[:, 0, 0, 0]] == list(part.names)
     with pytest.raises(ConfigError, match="-1 of 9 images"):
         split_off(images, -1)

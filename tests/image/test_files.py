@@ -158,7 +158,7 @@ def bad_files(folder: Path) -> list[Path]:
     jpeg = saved(folder / "cut.jpg", noise(64, 64)).read_bytes()
     contents = {
         "empty.png": b"",
-        "text.jpg": b"this is no picture",
+        "text.jpg": b"this is no image",
         "cut.png": whole[: len(whole) // 2],
         "cut.jpg": jpeg[: len(jpeg) // 2],
         "header-only.png": whole[:33],

@@ -1,4 +1,4 @@
-"""What is said of pictures, and whether training accepts what is suggested."""
+"""What is said of images, and whether training accepts what is suggested."""
 
 import shutil
 from pathlib import Path

@@ -13,7 +13,7 @@ from multigen.image.metrics import DEFINITIONS, METRICS, ImageScores, psnr_y, rg
 
 
 def pair(*shape: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """A smooth random picture and a noisy copy of it, uint8."""
+    """A smooth random image and a noisy copy of it, uint8."""
     draw = torch.Generator().manual_seed(seed)
     smooth = imresize(torch.rand(*shape[:-2], 6, 7, generator=draw) * 200 + 20, (shape[-2], shape[-1]))
     noisy = smooth + 12 * torch.randn(*shape, generator=draw)
@@ -136,7 +136,7 @@ def test_scores_are_summed_over_ranks_even_if_one_has_no_picture(monkeypatch: py
 def test_wrong_input_is_named():
     with pytest.raises(ConfigError, match="fid"):
         ImageScores(4, ["psnr_y", "fid"])
-    with pytest.raises(DataError, match="no picture was scored"):
+    with pytest.raises(DataError, match="no image was scored"):
         ImageScores(4).compute()
     with pytest.raises(DataError, match="float32"):
         psnr_y(torch.rand(3, 16, 16), grey(1), 0)

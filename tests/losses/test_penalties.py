@@ -10,7 +10,7 @@ from torch.func import functional_call
 from multigen.errors import ConfigError
 from multigen.losses import penalties
 
-SHAPES = [(5,), (2, 7), (3, 4, 4)]  # vectors, sounds, pictures
+SHAPES = [(5,), (2, 7), (3, 4, 4)]  # vectors, sounds, images
 
 
 def batches(*shape: int, size: int = 6) -> tuple[Tensor, Tensor, Tensor]:

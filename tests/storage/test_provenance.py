@@ -57,7 +57,7 @@ def test_what_says_nothing_of_this_kind_and_what_is_no_file_of_it(tmp_path: Path
     for name in ("a.png", "a.wav", "none.png"):
         if name != "none.png":
             (tmp_path / name).write_bytes(b"no such thing")
-        with pytest.raises(DataError, match=r"cannot be read as a picture or a sound .*; give another file"):
+        with pytest.raises(DataError, match=r"cannot be read as an image or a sound .*; give another file"):
             read(tmp_path / name)
 
 

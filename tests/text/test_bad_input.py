@@ -212,12 +212,12 @@ CASES = {
         flags("--from {}/run --tokenizer characters"), "tokenizer 'characters': {}/run/model", "give --tokenizer words"
     ),
     "a model of another size": Case(flags("--from {}/run --width 9"), "{}/run/model, ", "expected"),
-    "a model of pictures to start from": Case(picture_model_to_start_from, "{}/gan/model, G", "does not fit"),
+    "a model of images to start from": Case(picture_model_to_start_from, "{}/gan/model, G", "does not fit"),
     "no model to start from": Case(flags("--from {}/bad"), "{}/bad", "give a run's folder"),
     "a changed tokenizer to start from": Case(changed_tokenizer_to_start_from, "{}/run/model", "expected"),
     "a changed tokenizer": Case(changed_tokenizer, "{}/run/model: tokenizer ", "copy the whole model folder again"),
     "a damaged tokenizer": Case(no_tokenizer, "{}/run/model/tokenizer.json", "copy the model folder again"),
-    "a model of pictures": Case(
+    "a model of images": Case(
         picture_model_written_with, "--model {}/gan: expected a model for `multigen write`", "multigen sample --model"
     ),
     "resumed after the data were changed": Case(

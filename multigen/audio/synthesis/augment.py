@@ -1,6 +1,6 @@
 """DiffAugment for sounds: what D takes of real and of generated ones is altered alike, and gradients go through to G.
 
-The idea is that of Zhao et al. 2020, arXiv:2006.10738, for pictures; the alterations are those that leave a sound what it is:
+The idea is that of Zhao et al. 2020, arXiv:2006.10738, for images; the alterations are those that leave a sound what it is:
 louder, later, upside down, or with another behind it. Everything is batched and stays on the device.
 """
 

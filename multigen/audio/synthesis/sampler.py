@@ -55,7 +55,7 @@ class AudioSampler(sampling.Sampler):
         write_sound(path, sample, self.rate, comment=text(about))
 
     def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING, below: Tensor | None = None) -> None:
-        """Writes sounds (N, 1, T) one after the other into one file, and a picture (.png) of them and of those `below`."""
+        """Writes sounds (N, 1, T) one after the other into one file, and an image (.png) of them and of those `below`."""
         write_sound(path, joined(samples, self.rate), self.rate, comment=text(about))
         draw(samples, self.rate, below=below).save(path.with_suffix(".png"), **png(about))
 
@@ -78,12 +78,12 @@ class AudioSampler(sampling.Sampler):
         about: Provenance = NOTHING,
         show: Callable[..., None] | None = None,
     ) -> str:
-        """As the base; where the training recordings are available, the picture has the one nearest to each sound below it."""
-        below, said = None, "its picture has the nearest training recording below each"
+        """As the base; where the training recordings are available, the image has the one nearest to each sound below it."""
+        below, said = None, "its image has the nearest training recording below each"
         try:
             below = self.nearest(samples[: sampling.SHOWN])
         except MultigenError as error:  # the folder of the recordings, or the table of their labels, may not be here
-            said = f"no training recordings are beside them in its picture: {error}"
+            said = f"no training recordings are beside them in its image: {error}"
         return f"{super().save(samples, out, about, show or functools.partial(self.show, below=below))}; {said}"
 
     def nearest(self, samples: Tensor) -> Tensor:

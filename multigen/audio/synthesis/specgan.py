@@ -5,8 +5,8 @@
     python -m multigen.recipes.specgan paper --data digits/     # the paper's networks and settings
 
 The magnitudes of a short-time Fourier transform, in logarithms, each frequency scaled to the mean and deviation that it has in
-the training data and clipped at three deviations, are pictures in -1..1. DCGAN's networks, with filters of 5 x 5, make such
-pictures; Griffin-Lim finds a sound for each.
+the training data and clipped at three deviations, are images in -1..1. DCGAN's networks, with filters of 5 x 5, make such
+images; Griffin-Lim finds a sound for each.
 """
 
 import json
@@ -35,7 +35,7 @@ from multigen.tasks.synthesis.evaluator import Evaluator
 __all__ = ["PRESETS", "Discriminator", "Generator", "SpecGANConfig", "SpecGANTrainer", "SpectrumSampler"]
 
 N_FFT, HOP, BINS = 256, 128, 128  # samples; the bin of half the sampling rate is left out
-LAYERS = 5  # each doubles or halves the picture
+LAYERS = 5  # each doubles or halves the image
 DEVIATIONS = 3.0
 FLOOR = 1e-6  # added to magnitudes before the logarithm
 ITERATIONS = 16  # of Griffin-Lim

@@ -1,7 +1,7 @@
-"""DiffAugment: what D sees of real and of generated pictures is altered alike, and gradients go through to G.
+"""DiffAugment: what D sees of real and of generated images is altered alike, and gradients go through to G.
 
-Zhao et al. 2020, arXiv:2006.10738. With few pictures D learns them by heart; altered ones it cannot, and since generated
-pictures are altered in the same way, G does not learn to make altered ones. Everything is batched and stays on the device.
+Zhao et al. 2020, arXiv:2006.10738. With few images D learns them by heart; altered ones it cannot, and since generated
+images are altered in the same way, G does not learn to make altered ones. Everything is batched and stays on the device.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ SHIFT, HOLE = 0.125, 0.5
 def diff_augment(
     image: Tensor, policy: Sequence[str], rand: Callable[..., Tensor], stream: str, share: float = 1.0
 ) -> Tensor:
-    """Randomly altered pictures, differentiable in `image`; shape, dtype, device and memory format stay.
+    """Randomly altered images, differentiable in `image`; shape, dtype, device and memory format stay.
 
     - color: brightness, x + U(-.5, .5); saturation, distances to the mean of a pixel's channels times U(0, 2), which leaves
-      grey pictures alone; contrast, distances to the picture's mean times U(.5, 1.5). Values may leave -1..1.
+      grey images alone; contrast, distances to the image's mean times U(.5, 1.5). Values may leave -1..1.
     - translation: moved by whole pixels, up to an eighth of each side (rounded), all as likely; what comes in is 0.
     - cutout: a rectangle of half of each side (rounded up) becomes 0; its centre is anywhere, so borders may cut it.
 
-    Each sample has its own draws, which come from `rand` alone: equal draws, equal pictures.
+    Each sample has its own draws, which come from `rand` alone: equal draws, equal images.
 
     Args:
         image: (B, C, H, W) in -1..1, where 0 is mid-grey.
@@ -53,12 +53,12 @@ def parse_policy(text: str) -> tuple[str, ...]:
 
 
 def mirror(image: Tensor, u: Tensor) -> Tensor:
-    """Pictures (B, C, H, W), left and right exchanged in the rows where `u` (B, 1, 1, 1) is below one half."""
+    """Images (B, C, H, W), left and right exchanged in the rows where `u` (B, 1, 1, 1) is below one half."""
     return torch.where(u < 0.5, image.flip(3), image)
 
 
 # ---------------------------------------------------------------------------------------------------- transformations
-# Each takes pictures (B, C, H, W) and two uniform numbers a sample, u (B, 2, 1, 1); those of colours use the first.
+# Each takes images (B, C, H, W) and two uniform numbers a sample, u (B, 2, 1, 1); those of colours use the first.
 
 
 def brightness(image: Tensor, u: Tensor) -> Tensor:

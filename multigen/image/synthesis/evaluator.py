@@ -1,7 +1,7 @@
-"""What generated pictures are worth: distances to real ones in the features of a network, coverage, copies of training data.
+"""What generated images are worth: distances to real ones in the features of a network, coverage, copies of training data.
 
 Three networks give features, and each distance carries its network's name: `efficientnet_lite0` (ImageNet, installed with the
-package), `classifier` (trained here on the labelled training pictures), `inception` (of the FID of the literature, by
+package), `classifier` (trained here on the labelled training images), `inception` (of the FID of the literature, by
 torch-fidelity: extra `fid`).
 """
 
@@ -44,10 +44,10 @@ INCEPTION = (
 
 
 def open_extractor(name: str, train: ImageSet | None, device: torch.device, steps: int = STEPS) -> Extractor:
-    """An extractor by its name in `EXTRACTORS`; `train` has the labelled pictures for `classifier`, trained for `steps`."""
+    """An extractor by its name in `EXTRACTORS`; `train` has the labelled images for `classifier`, trained for `steps`."""
     if name == "classifier":
         if train is None or train.labels is None:
-            raise ConfigError("extractor classifier: the pictures have no labels; take efficientnet_lite0")
+            raise ConfigError("extractor classifier: the images have no labels; take efficientnet_lite0")
         return by_classifier(
             "classifier", train, lambda image: image, lambda image: to_unit(image.float()), device, steps=steps
         )
@@ -101,7 +101,7 @@ def _inception(device: torch.device) -> Extractor:
 
 
 def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> Evaluation:
-    """Two sets of pictures of one size in the features of the extractor `name` (see `evaluator.compare` of the task)."""
+    """Two sets of images of one size in the features of the extractor `name` (see `evaluator.compare` of the task)."""
     return evaluator.compare(name, real, fake, device, open_extractor, _about(name, real))
 
 
@@ -120,7 +120,7 @@ def compare_data(real: str, fake: str, name: str, device: str, skip_bad: bool, s
 def open_evaluator(
     sets: Splits[ImageSet], samples: int, device: torch.device, name: str = "", steps: int = STEPS
 ) -> Evaluator[ImageSet]:
-    """Measures generators on the pictures of one run (see `multigen.tasks.synthesis.evaluator.Evaluator`).
+    """Measures generators on the images of one run (see `multigen.tasks.synthesis.evaluator.Evaluator`).
 
     `name` is of `EXTRACTORS`; empty: `classifier` where there are labels, else `efficientnet_lite0`. `steps`: of the
     classifier's training.
@@ -131,7 +131,7 @@ def open_evaluator(
 
 
 def nearest_picture(images: Tensor, by: Evaluator[ImageSet]) -> "Picture":
-    """Samples (N, C, H, W) uint8 in the upper row, the training picture nearest to each, in features, below it."""
+    """Samples (N, C, H, W) uint8 in the upper row, the training image nearest to each, in features, below it."""
     found = features.nearest(embed(by.extract, images, by.device)[0], by.features_of(by.splits.train))[1]
     return grid(torch.cat([images, by.splits.train.images[found]]), columns=len(images))
 

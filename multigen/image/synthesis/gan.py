@@ -5,7 +5,7 @@
     python -m multigen.recipes.gan paper --data mnist          # maxout, dropout, momentum
 
 G is a perceptron of rectifiers; D is one of leaky rectifiers or, as in the paper, of maxout with dropout (Goodfellow et al. 2013,
-arXiv:1302.4389). Both take pictures as vectors: 784 numbers at 28 x 28.
+arXiv:1302.4389). Both take images as vectors: 784 numbers at 28 x 28.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ __all__ = ["PRESETS", "Discriminator", "GANConfig", "GANTrainer", "Generator", "
 class GANConfig(ImageSynthesisConfig):
     any_size: ClassVar[bool] = True
     size: int = 28
-    """Height and width of a picture, pixels; any."""
+    """Height and width of an image, pixels; any."""
     latent: int = 100
     width: int = 512
     """Units of the hidden layers (1,200 in the paper)."""
@@ -49,7 +49,7 @@ PRESETS = {
 
 
 class Generator(nn.Module):
-    """z (B, latent), label (B,) -> picture (B, channels, size, size) in -1..1."""
+    """z (B, latent), label (B,) -> image (B, channels, size, size) in -1..1."""
 
     def __init__(self, latent: int, width: int, size: int, channels: int, classes: int = 0):
         super().__init__()
@@ -81,12 +81,12 @@ class Maxout(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """picture (B, channels, size, size) in -1..1, label (B,) -> logit (B,)."""
+    """image (B, channels, size, size) in -1..1, label (B,) -> logit (B,)."""
 
     def __init__(self, width: int, size: int, channels: int, classes: int = 0, maxout: bool = False):
         super().__init__()
         inputs = channels * size * size
-        if maxout:  # 240 units of 5 pieces, dropout of half of them, and of a fifth of the picture
+        if maxout:  # 240 units of 5 pieces, dropout of half of them, and of a fifth of the image
             layers: list[nn.Module] = [nn.Dropout(0.2), Maxout(inputs, 240), nn.Dropout(0.5), Maxout(240, 240)]
             layers.append(nn.Dropout(0.5))
             width = 240

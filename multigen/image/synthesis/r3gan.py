@@ -1,10 +1,10 @@
 """R3GAN: a plain modern baseline, stable without tricks. Huang et al. 2024, arXiv:2501.05441.
 
     python -m multigen.recipes.r3gan                           # embedded digits, minutes on a laptop
-    python -m multigen.recipes.r3gan default --data photos/    # your own pictures
+    python -m multigen.recipes.r3gan default --data photos/    # your own images
     python -m multigen.recipes.r3gan paper --data cifar10      # the paper's settings for CIFAR-10
 
-A relativistic loss that pairs each sample with a real picture, and gradient penalties on both (R1, R2), every step: the game then
+A relativistic loss that pairs each sample with a real image, and gradient penalties on both (R1, R2), every step: the game then
 converges, so no normalisation and no other device is needed. The networks are ResNets with grouped convolutions, alike in both.
 Learning rate, second moment, penalty, augmentation and running average follow one cosine over the run.
 """
@@ -69,7 +69,7 @@ class R3GANConfig(ImageSynthesisConfig):
         super().__post_init__()
         if self.patch not in (legal := [1 << i for i in range(doublings(self.size) + 1)]):
             raise ConfigError(
-                f"patch {self.patch}: expected a side that leaves at least 4 x 4 squares of a picture of {self.size} pixels: one "
+                f"patch {self.patch}: expected a side that leaves at least 4 x 4 squares of an image of {self.size} pixels: one "
                 f"of {', '.join(map(str, legal))}"
             )
         for inner in (width * self.expansion for width in self.widths):
@@ -147,7 +147,7 @@ class Resample(nn.Module):
 
 
 class Generator(nn.Module):
-    """z (B, latent), label (B,) -> picture (B, channels, size, size); about -1..1, not bounded."""
+    """z (B, latent), label (B,) -> image (B, channels, size, size); about -1..1, not bounded."""
 
     def __init__(self, c: R3GANConfig, channels: int, classes: int = 0):
         super().__init__()
@@ -169,7 +169,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """picture (B, channels, size, size), label (B,) -> logit (B,): the generator's mirror image."""
+    """image (B, channels, size, size), label (B,) -> logit (B,): the generator's mirror image."""
 
     def __init__(self, c: R3GANConfig, channels: int, classes: int = 0):
         super().__init__()

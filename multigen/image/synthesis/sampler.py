@@ -1,4 +1,4 @@
-"""Using a trained generator of pictures: samples by seed and class, and walks between latents."""
+"""Using a trained generator of images: samples by seed and class, and walks between latents."""
 
 import math
 from pathlib import Path
@@ -18,7 +18,7 @@ __all__ = ["ImageSampler", "grid", "to_pictures", "to_uint8", "to_unit"]
 
 
 class ImageSampler(sampling.Sampler):
-    """A trained generator as a source of pictures, uint8 (N, C, H, W); its network gives (B, C, H, W) in -1..1."""
+    """A trained generator as a source of images, uint8 (N, C, H, W); its network gives (B, C, H, W) in -1..1."""
 
     task = "image-synthesis"
     suffix = ".png"
@@ -53,16 +53,16 @@ def to_unit(image: Tensor) -> Tensor:
 
 
 def to_pictures(images: Tensor) -> "list[Picture]":
-    """uint8 (N, C, H, W) as PIL pictures: mode L for one channel, RGB for three."""
+    """uint8 (N, C, H, W) as PIL images: mode L for one channel, RGB for three."""
     from PIL import Image
 
     return [Image.fromarray(x[0].numpy()) if len(x) == 1 else to_picture(x) for x in images]
 
 
 def grid(images: Tensor, columns: int = 0, gap: int = 2) -> "Picture":
-    """Pictures uint8 (N, C, H, W), row by row with white gaps of `gap` pixels, as one PIL picture of mode L or RGB.
+    """Images uint8 (N, C, H, W), row by row with white gaps of `gap` pixels, as one PIL image of mode L or RGB.
 
-    Without `columns` the sheet is about as many pictures wide as high.
+    Without `columns` the sheet is about as many images wide as high.
     """
     columns = columns or math.ceil(math.sqrt(len(images)))
     return to_pictures(sampling.tiled(images, columns, gap)[None])[0]

@@ -81,7 +81,7 @@ class UpBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """z (B, latent), label (B,) -> picture (B, channels, size, size) in -1..1."""
+    """z (B, latent), label (B,) -> image (B, channels, size, size) in -1..1."""
 
     def __init__(self, latent: int, width: int, size: int, channels: int, classes: int = 0):
         super().__init__()
@@ -109,13 +109,13 @@ class DownBlock(nn.Module):
         self.skip = nn.Conv2d(before, after, 1) if down or before != after else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv2(relu(self.conv1(x if self.first else relu(x))))  # a picture is no activation
+        h = self.conv2(relu(self.conv1(x if self.first else relu(x))))  # an image is no activation
         s = self.skip(x)
         return avg_pool2d(h + s, 2) if self.down else h + s
 
 
 class Discriminator(nn.Module):
-    """picture (B, channels, size, size) in -1..1, label (B,) -> logit (B,). Every weight has spectral norm 1."""
+    """image (B, channels, size, size) in -1..1, label (B,) -> logit (B,). Every weight has spectral norm 1."""
 
     def __init__(self, width: int, size: int, channels: int, classes: int = 0):
         super().__init__()

@@ -51,8 +51,8 @@ def smooth(values: Sequence[float]) -> list[float]:
 
 
 def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) -> bool:
-    """A picture of the metrics that the runs share, one small multiple each, with beginnings of stages as dotted lines and the
-    name of each run at its end; the file says `about`. False, and no picture, where they share none."""
+    """An image of the metrics that the runs share, one small multiple each, with beginnings of stages as dotted lines and the
+    name of each run at its end; the file says `about`. False, and no image, where they share none."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

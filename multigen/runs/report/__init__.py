@@ -1,6 +1,6 @@
 """`report.html` of a run: one file that says what was run, how it went and what it gave, from what lies in the run's folder.
 
-`media` makes pictures and sounds small, `charts`, `table` and `words` make the parts, `page`
+`media` makes images and sounds small, `charts`, `table` and `words` make the parts, `page`
 puts them together. Nothing here knows a modality: the files and settings that lie in the folder decide what is shown.
 """
 

@@ -1,4 +1,4 @@
-"""Pictures, sounds and texts of a run's folder, as HTML with everything inside: small, and safe to show."""
+"""Images, sounds and texts of a run's folder, as HTML with everything inside: small, and safe to show."""
 
 import base64
 import io
@@ -9,9 +9,9 @@ __all__ = ["PICTURES", "SOUNDS", "TEXTS", "final_files", "preview_steps", "show"
 
 PICTURES, SOUNDS, TEXTS = (".png", ".jpg", ".webp"), (".wav", ".flac"), (".txt",)
 SMALL = 48_000
-"""Bytes of a picture file that goes in as it is."""
+"""Bytes of an image file that goes in as it is."""
 SIDE, CRISP = 1400, 640
-"""Pixels: longest side that is kept; pictures up to this side are enlarged without smoothing."""
+"""Pixels: longest side that is kept; images up to this side are enlarged without smoothing."""
 SECONDS, LETTERS = 60, 3000
 """Of a sound and of a text, that are kept."""
 MOST = {"pictures": 6, "sounds": 4, "texts": 6}
@@ -64,7 +64,7 @@ def _uri(kind: str, data: bytes) -> str:
 
 
 def _picture(path: Path, label: str) -> str:
-    """A picture; a large file is shrunk to SIDE pixels and compressed as WebP where that is smaller."""
+    """An image; a large file is shrunk to SIDE pixels and compressed as WebP where that is smaller."""
     from PIL import Image
 
     data, kind = path.read_bytes(), "image/png" if path.suffix == ".png" else f"image/{path.suffix[1:]}"

@@ -329,7 +329,7 @@ class SynthesisTrainer(Trainer[C]):
         samples.show(samples.sample(SHOWN), path.with_name(path.name + Path(samples.overview).suffix))
 
     def save_figures(self, samples: Sampler) -> None:
-        """Saves more pictures of the final generator, into `self.folder`."""
+        """Saves more images of the final generator, into `self.folder`."""
 
     # ---------------------------------------------------------------------------------- use
 

@@ -118,7 +118,7 @@ def test_sample_writes_sounds_and_shows_them_above_the_nearest_recordings(
     words = ["sample", "--model", run, "-n", "6", "--seed", "3", "--class", "snare", "--out", out]
     assert tiny.multigen(words) == 0
     sheet = tmp_path / "new" / "out-preview.wav"
-    said = f"6 sounds in {out}, the first of them together in {sheet}; its picture has the nearest training recording"
+    said = f"6 sounds in {out}, the first of them together in {sheet}; its image has the nearest training recording"
     assert capsys.readouterr().out == f"{said} below each\n"
     assert sorted(p.name for p in out.iterdir()) == [f"{i:04d}.wav" for i in range(6)]
     expected = multigen.load(str(run)).sample(6, seed=3, label="snare")
@@ -141,8 +141,8 @@ def test_sample_without_the_recordings_says_so(tmp_path: Path, capsys: pytest.Ca
     for i, sound in enumerate(drum("tom", 8)):
         write_sound(folder / f"{i}.wav", sound, 8000)
     table.write_text("file,label\n" + "".join(f"{i}.wav,{'ab'[i % 2]}\n" for i in range(8)))
-    there = "its picture has the nearest training recording below each"
-    gone = "no training recordings are beside them in its picture: "
+    there = "its image has the nearest training recording below each"
+    gone = "no training recordings are beside them in its image: "
     config = replace(PLAIN, data=str(folder))
     run, labelled = model(tmp_path / "run", config), model(tmp_path / "other", replace(config, labels=str(table)))
     rows = {there: 192, gone: 96}

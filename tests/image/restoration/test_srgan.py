@@ -110,7 +110,7 @@ def test_no_pixel_depends_on_another_beyond_the_radius(kind: type, scale: int, b
     assert image.grad is not None
     rows, columns = image.grad[0].abs().sum(0).nonzero().T
     reach = int(torch.maximum((rows - centre).abs(), (columns - centre).abs()).max())
-    # The last layers of SRResNet look at the enlarged picture, for which its radius, in pixels of the input, is generous.
+    # The last layers of SRResNet look at the enlarged image, for which its radius, in pixels of the input, is generous.
     assert reach == radius if kind is CompactGenerator else radius - 5 <= reach <= radius
 
 

@@ -1,4 +1,4 @@
-"""More bad input of the methods that make pictures from noise than in test_bad_pictures.py: labels, test pictures, damage."""
+"""More bad input of the methods that make images from noise than in test_bad_pictures.py: labels, test images, damage."""
 
 import re
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def classes(folder: Path) -> Path:
 
 
 def spoilt(folder: Path) -> Path:
-    (pictures(folder) / "bad.png").write_bytes(b"no picture")
+    (pictures(folder) / "bad.png").write_bytes(b"no image")
     return folder
 
 
@@ -61,7 +61,7 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
     ),
     "labels that are none": (
         lambda p: ["--data", "digits", "--labels", "name"],
-        "labels 'name': digits holds no picture files",
+        "labels 'name': digits holds no image files",
     ),
     "names without classes": (
         lambda p: ["--data", pictures(p / "p"), "--labels", "name"],
@@ -83,9 +83,9 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
         lambda p: ["--data", pictures(p / "p"), "--test", p / "gone"],
         "/gone: no such file or folder",
     ),
-    "one test picture": (
+    "one test image": (
         lambda p: ["--data", pictures(p / "p"), "--test", pictures(p / "t", 1)],
-        "/t: 1 pictures, expected at least 2; add pictures",
+        "/t: 1 images, expected at least 2; add images",
     ),
     "damaged": (lambda p: ["--data", spoilt(p / "p")], r"/p/bad\.png: expected an image.*--skip-bad"),
     "damaged for testing": (
@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
     ),
     "a classifier of nothing": (
         lambda p: ["--data", pictures(p / "p"), "--features", "classifier"],
-        "extractor classifier: the pictures have no labels; take efficientnet_lite0",
+        "extractor classifier: the images have no labels; take efficientnet_lite0",
     ),
 }
 

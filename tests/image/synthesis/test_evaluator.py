@@ -1,4 +1,4 @@
-"""What is measured of generated pictures, on which pictures, and under which names."""
+"""What is measured of generated images, on which images, and under which names."""
 
 import sys
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Copies(nn.Module):
-    """A generator that gives out pictures of a set, one after another."""
+    """A generator that gives out images of a set, one after another."""
 
     def __init__(self, images: Tensor):
         super().__init__()
@@ -79,7 +79,7 @@ def sets_of(n: int = 120, classes: int = 3) -> Splits[ImageSet]:
     return Splits(pictures(n, 1, classes), pictures(n // 4, 2, classes), pictures(n, 3, classes))
 
 
-# ---------------------------------------------------------------------------------------------------- which pictures
+# ---------------------------------------------------------------------------------------------------- which images
 
 
 def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_labels_that_would_say_nothing_are_not_used(tmp_path: Path) -> None:
         replace(c, test=str(tmp_path / "grey.npz"))
     ).open_splits()  # class 7 was never trained
     assert other.test.labels is None and other.train.labels is not None
-    assert other.test.images.shape == (4, 3, 16, 16)  # the channels are those of the training pictures
+    assert other.test.images.shape == (4, 3, 16, 16)  # the channels are those of the training images
 
 
 def test_a_table_of_labels_is_of_one_folder_only(tmp_path: Path) -> None:
@@ -179,9 +179,7 @@ def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_flo
     assert copies["coverage"] > 0.9 and noise["coverage"] == 0
     named = it.definitions()
     assert {*floor, *copies} <= named.keys()
-    it = open_evaluator(
-        replace(sets, test=sets.train), 120, CPU
-    )  # without new pictures there is nothing to compare with
+    it = open_evaluator(replace(sets, test=sets.train), 120, CPU)  # without new images there is nothing to compare with
     assert (
         "memorisation"
         not in it.baselines()["real"].keys() | it.measure(ImageSampler(Copies(sets.train.images), 2)).keys()
@@ -278,7 +276,7 @@ def test_a_conditional_discriminator_is_told_the_classes(stub: None) -> None:
 def test_validation_prefers_what_is_nearer_to_the_validation_pictures(stub: None) -> None:
     sets = sets_of()
     it = open_evaluator(sets, 1000, CPU)
-    assert it.samples == 120 and sets.validation is not None  # no more than there are training pictures
+    assert it.samples == 120 and sets.validation is not None  # no more than there are training images
     made = (sets.validation.images, sets.test.images, sets.test.images // 2)
     found = [it.validate(ImageSampler(Copies(images), 2, ("c0", "c1", "c2"))) for images in made]
     assert [[*figures] for figures in found] == [[it.chooses_by]] * 3 == [["fd_classifier"]] * 3
@@ -457,7 +455,7 @@ def test_what_cannot_be_opened_names_the_remedy(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_inception_is_the_literature_s_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With random weights, since its own must be downloaded: grey pictures of any size give features and probabilities."""
+    """With random weights, since its own must be downloaded: grey images of any size give features and probabilities."""
     network = pytest.importorskip(
         "torch_fidelity.feature_extractor_inceptionv3", reason="torch-fidelity (extra fid) is not installed"
     ).FeatureExtractorInceptionV3

@@ -1,4 +1,4 @@
-"""The methods that make pictures from noise: networks, formulas, one run of each through its recipe."""
+"""The methods that make images from noise: networks, formulas, one run of each through its recipe."""
 
 import json
 import math
@@ -34,7 +34,7 @@ RUN = Run(device="cpu", precision="fp32", log_every=2)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """40 colour pictures in two classes."""
+    """40 colour images in two classes."""
     from PIL import Image
 
     for i in range(40):
@@ -143,7 +143,7 @@ def test_r3gan_makes_and_takes_patches_of_pixels(patch: int) -> None:
 
 @pytest.mark.parametrize("patch", [0, 3, 8])
 def test_a_patch_that_does_not_fit_names_those_that_do(patch: int) -> None:
-    with pytest.raises(ConfigError, match=rf"patch {patch}: .* picture of 16 pixels: one of 1, 2, 4$"):
+    with pytest.raises(ConfigError, match=rf"patch {patch}: .* image of 16 pixels: one of 1, 2, 4$"):
         r3gan.R3GANConfig(size=16, patch=patch)
 
 
@@ -357,7 +357,7 @@ collapse_features = gan.GANTrainer(gan.GANConfig()).collapse_features
 
 
 class Constant(nn.Module):
-    """One picture, whatever the latent, with a batch norm whose statistics must not move."""
+    """One image, whatever the latent, with a batch norm whose statistics must not move."""
 
     def __init__(self, varied: float):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A method that makes pictures, trained and measured on two ranks as on one."""
+"""A method that makes images, trained and measured on two ranks as on one."""
 
 import json
 from pathlib import Path

@@ -28,7 +28,7 @@ class Network(nn.Module):
 
 
 def levels(a: Tensor, b: Tensor) -> int:
-    """The largest difference of two uint8 pictures."""
+    """The largest difference of two uint8 images."""
     return int((a.int() - b.int()).abs().max())
 
 

@@ -69,7 +69,7 @@ def test_samples_are_of_the_clusters_in_their_shares() -> None:
 
 
 def shaded(tmp_path: Path, **settings: Any) -> dcgan.DCGANTrainer:
-    """On dark, middling and light pictures, twelve of each."""
+    """On dark, middling and light images, twelve of each."""
     import numpy as np
 
     tmp_path.mkdir(exist_ok=True)
