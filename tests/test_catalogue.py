@@ -15,10 +15,9 @@ import pytest
 from multigen import catalogue
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy, usage
+from multigen.catalogue.derived import derived
 from multigen.cli import VERBS
-from multigen.cli.derived import derived
 from multigen.cli.evaluate import NAMES as EVALUATED
-from multigen.errors import ConfigError
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.image.synthesis.sampler import ImageSampler
 from multigen.tasks.loading import trainer_in
@@ -143,7 +142,7 @@ def test_one_line_of_the_catalogue_and_a_file_make_a_method(checkout: Path) -> N
     text = (checkout / "multigen/image/synthesis/dcgan.py").read_text()
     text = text.replace("DCGAN: conv", "FooGAN: conv").replace("DCGAN", "FooGAN").replace('"dcgan"', '"foogan"')
     (checkout / "multigen/image/synthesis/foogan.py").write_text(text)
-    listing = checkout / "multigen/catalogue.py"
+    listing = checkout / "multigen/catalogue/__init__.py"
     line = '        Method("dcgan", "image-synthesis"),\n'
     listing.write_text(listing.read_text().replace(line, line + line.replace("dcgan", "foogan")))
     done = tiny.python(
@@ -177,7 +176,7 @@ def test_one_line_of_the_catalogue_and_a_file_make_a_method(checkout: Path) -> N
 def test_faulty_markers_are_named(old: str, new: str, checkout: Path) -> None:
     path = checkout / "mkdocs.yml"
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(ConfigError, match=r"mkdocs.yml: .*expected"):
+    with pytest.raises(ValueError, match=r"mkdocs.yml: .*expected"):
         derived(checkout)
 
 

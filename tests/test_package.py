@@ -51,19 +51,11 @@ def part_of(file: Path, package: Path) -> str:
     return file.relative_to(package).parts[0].removesuffix(".py")
 
 
-def imported(file: Path, package: Path, programs: bool = True) -> set[str]:
-    """Absolute names of all that a file imports, `from a import b` giving a.b; import_module("literal") included. Without
-    `programs` what it imports only when it is run, below `if __name__ == "__main__":`, is left out."""
+def imported(file: Path, package: Path) -> set[str]:
+    """Absolute names of all that a file imports, `from a import b` giving a.b; import_module("literal") included."""
     here = [package.name, *file.relative_to(package).parts[:-1]]
     names: set[str] = set()
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    if not programs:
-        tree.body = [
-            node
-            for node in tree.body
-            if not (isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'")
-        ]
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Import():
                 names |= {alias.name for alias in node.names}
@@ -79,10 +71,7 @@ def imported(file: Path, package: Path, programs: bool = True) -> set[str]:
 
 
 def layering_faults(package: Path) -> list[str]:
-    """One line for each import that goes up or sideways, and for each part that has no place in the order.
-
-    A file that is run (`python -m multigen.catalogue`) is `__main__` then, the topmost part: what it imports for that is free.
-    """
+    """One line for each import that goes up or sideways, and for each part that has no place in the order."""
     faults = []
     for file in sources(package):
         part, where = part_of(file, package), file.relative_to(package.parent)
@@ -91,7 +80,7 @@ def layering_faults(package: Path) -> list[str]:
         if part not in LEVEL:
             faults.append(f"{where}: part {part!r} has no place in ORDER, tests/test_package.py")
             continue
-        for name in sorted(imported(file, package, programs=False)):
+        for name in sorted(imported(file, package)):
             head, *rest = name.split(".")
             if head != package.name or not rest:
                 continue
@@ -133,7 +122,7 @@ def dependences(package: Path) -> dict[str, set[str]]:
     names = {name.removesuffix(".__init__"): file for name, file in names.items()}
     found = {}
     for module, file in names.items():
-        heads = {name if name in names else name.rpartition(".")[0] for name in imported(file, package, programs=False)}
+        heads = {name if name in names else name.rpartition(".")[0] for name in imported(file, package)}
         found[module] = (heads & names.keys()) - {module}
     return found
 
@@ -204,7 +193,7 @@ def test_few_files_lie_at_the_root() -> None:
         ("tasks/synthesis/base.py", "from multigen.runs import card"),
         ("console.py", "from . import storage"),
         ("errors.py", "from multigen.engine import Trainer"),
-        ("errors.py", "if __name__ == '__main__':\n    import multigen.cli\nimport multigen.engine"),
+        ("catalogue/__main__.py", "if __name__ == '__main__':\n    import multigen.cli"),
         ("novel.py", "x = 1"),
     ],
 )

@@ -179,7 +179,7 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, heard: Sequence[_H
         reason += "takes single notes or beats)"
     else:
         over = sum(s * rate > length for s in seconds)
-        reason += f"which validation_size {len(seconds) - over:,} of {len(seconds):,} recordings whole" + (
+        reason += f"which hold {len(seconds) - over:,} of {len(seconds):,} recordings whole" + (
             " once trimmed" if trim else ""
         )
     found.suggestions = [Suggestion("wavegan", "default", (*options, *conditional, *batch), reason)]

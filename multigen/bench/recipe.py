@@ -32,7 +32,7 @@ from typing import Any
 
 from multigen.config import from_table, read_toml
 from multigen.errors import ConfigError, DataError
-from multigen.storage.older import evaluation_table, recipe_table
+from multigen.storage.older import recipe_table
 
 __all__ = [
     "Budget",
@@ -139,7 +139,6 @@ def read_result(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("no table")
-        content = evaluation_table(content)
         return content | {
             "status": str(content["status"]),
             "rows": {row: {m: float(v) for m, v in found.items()} for row, found in content["rows"].items()},

@@ -140,7 +140,9 @@ def test_a_model_of_ones_own_is_used_by_naming_the_file(tmp_path: Path, capsys: 
 def test_the_report_of_a_run_names_the_file(tmp_path: Path) -> None:
     for method, code in (("my_gan", "mine/my_gan.py"), ("dcgan", "")):
         run = model(tmp_path / method, method)
-        write_toml(run / "config.toml", {"method": method, "makes": "pictures", "config": to_table(SMALL), "run": {}})
+        write_toml(
+            run / "config.toml", {"method": method, "task": "image-synthesis", "config": to_table(SMALL), "run": {}}
+        )
         began = {"time": "now", "step": 0, "began": {"command": f"python {code or '-m multigen.recipes.dcgan'} tiny"}}
         (run / "log.jsonl").write_text(f"{json.dumps(began)}\n")
         text = usage(gather(run))

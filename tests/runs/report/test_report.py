@@ -19,6 +19,7 @@ from multigen.runs.report import write_report
 from multigen.runs.report.media import preview_steps, show
 from multigen.runs.report.table import best_of, definitions
 from multigen.storage.files import sealed
+from multigen.version import __version__
 from tests.tiny import multigen, pixels, recipe, trained
 
 HOSTILE = '"><script>alert(1)</script><img src=http://example.org/x onerror=alert(2)>'
@@ -80,7 +81,8 @@ def killed(tmp_path: Path) -> Path:
     (run / "previews").mkdir(parents=True)
     config = {"data": HOSTILE, "latent": 8, "lr": [1e-3, 1e-4], "steps": 90}
     title = "DCGAN: pictures by convolutions. Radford et al. 2016"
-    table = {"method": "dcgan", "title": title, "makes": "pictures", "config": config, "run": {"seed": 7}}
+    about = {"version": __version__, "method": "dcgan", "title": title, "task": "image-synthesis"}
+    table = {**about, "config": config, "run": {"seed": 7}}
     write_toml(run / "config.toml", table)
     lines: list[dict[str, Any]] = [
         {"step": s, "stage": "pretrain", "generator/pixel": 1 / s, "items_per_second": 50.0} for s in range(1, 21)
@@ -149,7 +151,7 @@ def test_what_a_user_wrote_is_text_only(killed: Path) -> None:
 
 
 def test_a_folder_with_a_configuration_alone_has_a_report(tmp_path: Path) -> None:
-    write_toml(tmp_path / "config.toml", {"method": "mine", "config": {"steps": 1}, "run": {}})
+    write_toml(tmp_path / "config.toml", {"version": __version__, "method": "mine", "config": {"steps": 1}, "run": {}})
     page = report(tmp_path)
     assert "at step 0" in page.text and "the beginning; no checkpoint yet" in page.text
     assert "Samples" not in page.text and "Curves" not in page.text
@@ -268,7 +270,8 @@ def test_of_seeds_the_one_that_has_not_ended_is_named(killed: Path, tmp_path: Pa
     ],
 )
 def test_a_run_of_a_file_of_ones_own_names_it(killed: Path, command: str, file: str) -> None:
-    table = {"method": "my_gan", "title": "DCGAN: changed", "makes": "sounds", "config": {"latent": 8}, "run": {}}
+    about = {"version": __version__, "method": "my_gan", "title": "DCGAN: changed", "task": "audio-synthesis"}
+    table = {**about, "config": {"latent": 8}, "run": {}}
     write_toml(killed / "config.toml", table)
     write_lines(killed / "log.jsonl", [{"time": "", "step": 0, "began": {"command": command}}])
     assert f"\npython {file} --resume " in "\n" + report(killed).text.replace("resume it with:", "\n")
@@ -284,7 +287,7 @@ def test_a_run_of_a_file_of_ones_own_names_it(killed: Path, command: str, file: 
 
 
 def test_a_run_of_an_older_version_says_how_its_model_is_used_wherever_that_stands(killed: Path) -> None:
-    write_toml(killed / "config.toml", {"method": "wavegan", "config": {"latent": 8}, "run": {}})
+    write_toml(killed / "config.toml", {"recipe": "wavegan", "config": {"latent": 8}, "run": {}})
     (killed / ".model.old").mkdir()  # put aside by a process that was about to replace it
     (killed / ".model.old" / "config.json").write_text("{}")
     page = report(killed)

@@ -1,6 +1,6 @@
 """What the toolkit has: modalities, tasks, methods, data sets known by name, benchmark recipes. Needs no torch.
 
-python -m multigen.catalogue --write    # in a checkout: writes what follows from it (`multigen.cli.derived`)
+python -m multigen.catalogue --write    # in a checkout: writes what follows from it (`multigen.catalogue.derived`)
 """
 
 import ast
@@ -34,7 +34,7 @@ __all__ = [
     "usage",
 ]
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 def imported(name: str) -> Callable[..., Any]:
@@ -368,9 +368,3 @@ def benchmarks() -> list[Benchmark]:
         preset, needs = table.get("preset", "default"), table.get("needs", "")
         rows.append(Benchmark(path.stem, str(path), table["method"], preset, needs, about))
     return rows
-
-
-if __name__ == "__main__":
-    from multigen.cli import derived
-
-    derived.main()

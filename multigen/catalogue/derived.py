@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from multigen.catalogue import DATA, METHODS, MODALITIES, PACKAGE, TASKS, Method, Task
-from multigen.console import exit_code
-from multigen.errors import ConfigError
 
 __all__ = ["derived", "main"]
 
@@ -37,15 +35,11 @@ if __name__ == "__main__":
 
 def main() -> None:
     """Runs `python -m multigen.catalogue --write`."""
-    raise SystemExit(exit_code(_write))
-
-
-def _write() -> None:
     if sys.argv[1:] != ["--write"]:
-        raise ConfigError("expected --write: python -m multigen.catalogue --write")
+        sys.exit("error: expected --write: python -m multigen.catalogue --write")
     root = PACKAGE.parent
     if not (root / "mkdocs.yml").is_file():
-        raise ConfigError(f"{root} is no checkout of the repository; run this in one, with README.md and docs/")
+        sys.exit(f"error: {root} is no checkout of the repository; run this in one, with README.md and docs/")
     written = 0
     for path, text in derived(root).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -56,7 +50,7 @@ def _write() -> None:
 
 
 def derived(root: Path) -> dict[Path, str]:
-    """Each file -> its whole text, as the catalogue has it. Raises ConfigError for markers that are not known or not closed."""
+    """Each file -> its whole text, as the catalogue has it. Raises ValueError for markers that are not known or not closed."""
     pages = {
         "README.md": {"tasks": tasks_table("docs/", data=True)}
         | {task: methods_table(task, "docs/") for task in TASKS},
@@ -69,19 +63,19 @@ def derived(root: Path) -> dict[Path, str]:
 
 
 def filled(path: Path, blocks: Mapping[str, str]) -> str:
-    """The text of a file with the blocks between their markers. Raises ConfigError for unknown or open markers, or none."""
+    """The text of a file with the blocks between their markers. Raises ValueError for unknown or open markers, or none."""
     text = path.read_text(encoding="utf-8")
 
     def block(found: re.Match[str]) -> str:
         if found["key"] not in blocks or "catalogue: " in found["old"]:
-            raise ConfigError(
+            raise ValueError(
                 f"{path}: marker 'catalogue: {found['key']}': expected {', '.join(blocks)}, closed by 'end'"
             )
         return f"{found['begin']}{blocks[found['key']]}\n{found['end']}"
 
     text, count = MARKED.subn(block, text)
     if not count or count != text.count("catalogue: "):
-        raise ConfigError(
+        raise ValueError(
             f"{path}: {count} parts between markers 'catalogue: KEY' and 'end'; expected one at least, all closed"
         )
     return text
