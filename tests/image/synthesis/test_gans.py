@@ -395,7 +395,7 @@ def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
     looks = iter(found)
     for run.step in range(50, 200 + 50 * len(found), 50):
         run.index = run.step
-        lows = watch(run, lambda: next(looks), lows, {}).value
+        lows = watch(run, lambda: next(looks), lows, {}).value  # pyright: ignore[reportArgumentType]
         values.append(lows)
     assert next(looks, None) is None or lows == -1
     return run, values[3:]  # from step 200 on
