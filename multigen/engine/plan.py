@@ -162,6 +162,12 @@ class Control:
     "UPDATE/gradient_norm" (before clipping), and what losses log by `step.log`. Values that are not finite do not count, and a
     signal without any value is missing. "validation/METRIC" of the stage's last validation is there in any case."""
 
+    def __post_init__(self):
+        if "/" in self.name:
+            raise ConfigError(
+                f"control {self.name!r}: expected a name without /, which checkpoints put behind it; rename it"
+            )
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -346,3 +346,8 @@ def test_a_decision_that_cannot_be_carried_out_is_refused(tmp_path: Path, case: 
     decision, message = WRONG[case]
     with pytest.raises(ConfigError, match=f"control 'rule': {message}"):
         ruled(tmp_path, {2: decision})
+
+
+def test_a_name_that_checkpoints_could_not_divide_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"control 'p/q': expected a name without /.*rename it"):
+        Control("p/q", 0.0, 1, lambda value, signals: Decision(value, ""))

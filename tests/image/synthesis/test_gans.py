@@ -391,7 +391,8 @@ def test_pictures_are_compared_without_their_noise() -> None:
 def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
     """A run of `steps` steps in which each check finds the next diversity, and the control after each check."""
     state, stage = SimpleNamespace(scalars={}), SimpleNamespace(steps=steps)
-    run, lows, values = SimpleNamespace(step=0, index=0, state=state, stage=stage), 0.0, []
+    run: Any = SimpleNamespace(step=0, index=0, state=state, stage=stage)
+    lows, values = 0.0, []
     looks = iter(found)
     for run.step in range(50, 200 + 50 * len(found), 50):
         run.index = run.step
