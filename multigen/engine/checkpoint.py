@@ -73,7 +73,7 @@ def drop_newer(folder: Path) -> None:
 
 def _remove(folder: Path) -> bool:
     """Removes the files that a checkpoint lists, and its folder where nothing else is in it. False for one without a record."""
-    if folder.is_symlink() or not (names := _written(folder)):
+    if folder.is_symlink() or not _written(folder):
         return False
     _clear(folder.rename(folder.with_name(f".{folder.name}.dropped")), folder)
     return True

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MARK",
     "aside",
+    "expanded",
     "flush_folder",
     "from_json",
     "read_log",
@@ -163,6 +164,11 @@ def writing(out: Path, other: str = "another file for --out") -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{out} cannot be written ({error.strerror or error}); give {other}") from error
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose ~ is the home folder, which a shell replaces in `--out ~/run` but not in `--out=~/run`."""
+    return Path(os.path.expanduser(path))
 
 
 def write_flushed(path: Path, data: bytes) -> None:

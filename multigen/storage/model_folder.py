@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from multigen.errors import CheckpointError
 from multigen.storage import hub
-from multigen.storage.files import aside, standing, write_flushed, writing_whole
+from multigen.storage.files import aside, expanded, standing, write_flushed, writing_whole
 from multigen.storage.older import model_table
 from multigen.storage.run_folder import find_newest
 from multigen.storage.tensors import load_tensors, to_bytes
@@ -29,7 +29,7 @@ def find_model(path: str | Path) -> Path:
     ("hf:owner/name")."""
     if str(path).startswith(hub.PREFIX):
         return hub.fetch(str(path))
-    path = standing(Path(path))
+    path = standing(expanded(path))
     if (path / "config.json").exists():
         return path
     return standing(find_newest(path, MODELS, "model") / "model")
