@@ -23,6 +23,7 @@ from multigen.engine.schedules import Schedule, value_at
 from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
 from multigen.errors import Interrupted, TrainingError
+from multigen.storage.lines import optional
 
 __all__ = ["Loop"]
 
@@ -186,7 +187,8 @@ class Loop:
         if self._due(self.run.preview_every):
             with self.inference() as nets:
                 if distributed.rank() == 0:
-                    self.preview(nets, self.folder / "previews")
+                    with optional(self.folder / "previews"):
+                        self.preview(nets, self.folder / "previews")
         if self.state.ended:
             self.state.scalars[f"last_step/{self.stage.name}"] = self.step
         if improved or self._due(self.run.save_every):
@@ -196,6 +198,7 @@ class Loop:
         return self.state.ended or self.index % every == 0
 
     def _save(self) -> None:
+        self.log.flush()
         self._call("on_checkpoint", saving.save(self.state, self.folder, to_table(self.config), self.run.keep))
 
     def _log_and_recover(self) -> bool:
@@ -256,7 +259,6 @@ class Loop:
         state.scalars |= settings if state.number == number else {controls.LATER: settings}
         if distributed.rank() == 0:
             checkpoint.drop_newer(folder)
-        self.updater.meter.held.clear()
         self._since = (time.monotonic(), state.step)
         say(f"{what}; going back to {folder.name}")
         self.log.event(state.step, **line, rollback=step)

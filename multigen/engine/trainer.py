@@ -129,7 +129,8 @@ class Trainer(Loop, Generic[C]):
                 folder.rmdir()  # unless something is in it
             raise
         self.folder = self._claim_folder(folder)
-        self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
+        folder, attempt = self.folder if distributed.rank() == 0 else None, self.state.scalars["attempt"]
+        self.log = RunLog(folder, self.run.tensorboard, self.step, attempt)
         try:
             with deferred_interrupts() as asked:
                 self._train(asked, time.monotonic() - self.state.scalars["seconds"])
