@@ -14,10 +14,10 @@ from safetensors.torch import load
 from torch import Tensor
 
 from multigen.errors import CheckpointError
-from multigen.storage.files import sealed, unsealed, write_flushed, writing_whole
+from multigen.storage.files import remedy, sealed, unsealed, write_flushed, writing_whole
 from multigen.storage.tensors import to_bytes
 
-__all__ = ["drop_newer", "load_strict", "prune", "read", "saved", "write"]
+__all__ = ["drop_newer", "load_strict", "prune", "read", "rename", "saved", "write"]
 
 Tensors = dict[str, Tensor]
 
@@ -25,6 +25,7 @@ Tensors = dict[str, Tensor]
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
     """Writes each entry of `files` to NAME.safetensors and `record` to run.json. On failure nothing of it remains."""
     try:
+        folder.parent.mkdir(exist_ok=True)  # in the run's folder, which is not made again where it is gone
         with writing_whole(folder) as new:  # it may be there: the same step, after a return to an older checkpoint
             contents = {}
             for name, tensors in files.items():
@@ -34,8 +35,8 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
             write_flushed(new / "run.json", sealed({**record, "files": contents}))
     except OSError as error:
         kept = "".join(path.name for path in saved(folder.parent)[-1:])
-        remedy = f"then go on from {kept} with --resume {folder.parents[1]}" if kept else "or give another --out"
-        raise CheckpointError(f"cannot save {folder}: {error.strerror}; make room, {remedy}") from error
+        then = f"then resume from {kept} with --resume {folder.parents[1]}" if kept else "or choose another --out"
+        raise CheckpointError(f"cannot save {folder}: {error.strerror}; {remedy(error)}, {then}") from error
 
 
 def saved(folder: Path) -> list[Path]:
@@ -51,9 +52,22 @@ def prune(folder: Path, keep: int, always: Collection[str]) -> None:
 
 
 def drop_newer(folder: Path) -> None:
-    """Removes the checkpoints of the same run that are newer than `folder`; each is gone whole, or still there."""
+    """Removes the checkpoints of the same run that are newer than `folder`; each is gone whole, or still there.
+
+    Raises CheckpointError for one that cannot be removed.
+    """
     for path in [path for path in saved(folder.parent) if path.name > folder.name]:
-        shutil.rmtree(path.rename(path.with_name(f".{path.name}.dropped")), ignore_errors=True)
+        shutil.rmtree(rename(path, f".{path.name}.dropped"), ignore_errors=True)
+
+
+def rename(folder: Path, name: str) -> Path:
+    """Gives a checkpoint another name, by which it is none. Raises CheckpointError where that cannot be done."""
+    try:
+        return folder.rename(folder.with_name(name))
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} cannot be renamed ({error.strerror}); {remedy(error)}, then resume with: --resume {folder.parents[1]}"
+        ) from error
 
 
 def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:

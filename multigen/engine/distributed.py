@@ -6,17 +6,20 @@ call any method of a network, and a penalty without gradient for some parameter 
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from multigen.errors import MultigenError
 
 __all__ = [
     "all_sum",
     "any_rank",
     "barrier",
     "broadcast_buffers",
+    "decided",
     "from_first",
     "join",
     "object_from_first",
@@ -98,6 +101,22 @@ def object_from_first(value: T, device: torch.device) -> T:
     shared = [value]
     dist.broadcast_object_list(shared, src=0, device=device)
     return shared[0]
+
+
+def decided(action: Callable[[], T], device: torch.device) -> T:
+    """What rank 0's `action` gives, on every rank; an error of ours that it raises there is raised on all."""
+    outcome: Any = None
+    if rank() == 0:
+        try:
+            outcome = action()
+        except MultigenError as error:
+            if world() == 1:
+                raise
+            outcome = error
+    outcome = object_from_first(outcome, device)
+    if isinstance(outcome, MultigenError):
+        raise outcome
+    return outcome
 
 
 def reduce_gradients(parameters: Sequence[Tensor]) -> list[Tensor]:

@@ -110,7 +110,7 @@ def _written_before(lines: list[dict[str, Any]], step: int, attempt: int) -> lis
 
 
 class _Board:
-    """TensorBoard's file. A thread writes it, whose errors appear in a later call; the thread would print them with a traceback."""
+    """TensorBoard's file. A thread writes it, whose errors appear in a later call; that it prints them too is prevented."""
 
     def __init__(self, folder: Path, step: int):
         from torch.utils.tensorboard import SummaryWriter

@@ -127,7 +127,7 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
             continue
         restore(state, path, plan, enter)
         for damaged in paths[paths.index(path) + 1 :] if distributed.rank() == 0 else ():  # no longer among the newest
-            damaged.rename(damaged.with_name(f"damaged-{damaged.name}"))
+            checkpoint.rename(damaged, f"damaged-{damaged.name}")
         stage, last = plan[state.number], state.number == len(plan) - 1
         if last and state.index < stage.steps and f"stopped/{stage.name}" not in state.scalars:
             state.ended = False  # the last stage was made longer
