@@ -183,10 +183,12 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def write_toml(path: Path, table: dict[str, Any]) -> None:
-    """Writes whole or not at all."""
+    """Writes whole or not at all; nothing where the file says the same already."""
     import tomli_w
 
-    write_whole(path, tomli_w.dumps(table))
+    text = tomli_w.dumps(table)
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_whole(path, text)
 
 
 def differing(*tables: Mapping[str, Any]) -> list[str]:

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from multigen.console import say
 from multigen.errors import CheckpointError
-from multigen.storage.files import MARK, sealed, unsealed, write_flushed, writing_whole
+from multigen.storage.files import MARK, remedy, sealed, unsealed, write_flushed, writing_whole
 from multigen.storage.tensors import to_bytes
 
-__all__ = ["drop_newer", "load_strict", "not_finite", "prune", "read", "saved", "write"]
+__all__ = ["drop_newer", "load_strict", "not_finite", "prune", "read", "rename", "saved", "write"]
 
 Tensors = dict[str, Tensor]
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
@@ -33,6 +33,7 @@ LEFT = re.compile(r"\.step-\d{9,}\.(new|old|dropped|\d+)(-\d+)?")
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
     """Writes each entry of `files` to NAME.safetensors and `record` to run.json. On failure nothing of it remains."""
     try:
+        folder.parent.mkdir(exist_ok=True)  # in the run's folder, which is not made again where it is gone
         # It may be there: the same step, after a return to an older checkpoint.
         with writing_whole(folder, _written(folder)) as new:
             contents = {}
@@ -43,9 +44,9 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
             write_flushed(new / "run.json", sealed({**record, "files": contents}))
     except OSError as error:
         kept = "".join(path.name for path in saved(folder.parent)[-1:])
-        remedy = f"then go on from {kept} with --resume {folder.parents[1]}" if kept else "or give another --out"
-        room = "" if isinstance(error, FileExistsError) else "make room, "
-        raise CheckpointError(f"cannot save {folder}: {error.strerror}; {room}{remedy}") from error
+        then = f"then resume from {kept} with --resume {folder.parents[1]}" if kept else "or choose another --out"
+        first = "" if isinstance(error, FileExistsError) else f"{remedy(error)}, "
+        raise CheckpointError(f"cannot save {folder}: {error.strerror}; {first}{then}") from error
 
 
 def saved(folder: Path) -> list[Path]:
@@ -68,17 +69,27 @@ def prune(folder: Path, keep: int, always: Collection[str]) -> None:
 
 def drop_newer(folder: Path) -> None:
     """Removes the checkpoints of the same run that are newer than `folder`; each is gone whole, or still there. Files of others
-    that are in their folders stay."""
+    that are in their folders stay. Raises CheckpointError for one that cannot be removed."""
     for path in [path for path in saved(folder.parent) if path.name > folder.name]:
         if not _remove(path):
-            path.rename(path.with_name(f"damaged-{path.name}"))
+            rename(path, f"damaged-{path.name}")
+
+
+def rename(folder: Path, name: str) -> Path:
+    """Gives a checkpoint another name, by which it is none. Raises CheckpointError where that cannot be done."""
+    try:
+        return folder.rename(folder.with_name(name))
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} cannot be renamed ({error.strerror}); {remedy(error)}, then resume with: --resume {folder.parents[1]}"
+        ) from error
 
 
 def _remove(folder: Path) -> bool:
     """Removes the files that a checkpoint lists, and its folder where nothing else is in it. False for one without a record."""
     if folder.is_symlink() or not _written(folder):
         return False
-    _clear(folder.rename(folder.with_name(f".{folder.name}.dropped")), folder)
+    _clear(rename(folder, f".{folder.name}.dropped"), folder)
     return True
 
 

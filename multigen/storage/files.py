@@ -26,6 +26,7 @@ __all__ = [
     "from_json",
     "read_log",
     "read_npz",
+    "remedy",
     "sealed",
     "standing",
     "to_json",
@@ -69,11 +70,33 @@ def from_json(text: str | bytes) -> Any:
     return json.loads(text, object_hook=numbers)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes under a temporary name and renames: whoever reads finds the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "its folder is gone: bring it back"),
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do where something cannot be written."""
+    return REMEDIES.get(error.errno or 0, "check the disk")
+
+
+def write_whole(path: Path, text: str, by: Path | None = None) -> None:
+    """Writes under a temporary name and renames: whoever reads finds the old file or the new one, also after a power cut.
+
+    The temporary file, which remains of a killed process, is in the folder `by`, on the same disk; by default beside the file.
+    """
+    temporary = (by or path.parent) / f".{path.name}.{os.getpid()}"
+    try:
+        write_flushed(temporary, text.encode())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    with contextlib.suppress(OSError):  # the file is there; some file systems cannot flush a folder
+        flush_folder(path.parent)
 
 
 @contextlib.contextmanager
