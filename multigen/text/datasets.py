@@ -181,7 +181,7 @@ def given_tokenizer(tokenizer: str, start: str) -> Tokenizer | None:
     if not start:
         return None
     folder = find_model(start)
-    found, trained = read_tokenizer(folder), read_model(folder).config
+    found, trained = read_tokenizer(folder), read_model(folder, ()).config
     theirs = trained.get("tokenizer") or trained.get("pretrained") or "words"
     if (tokenizer or theirs) != theirs:
         raise ConfigError(
