@@ -104,14 +104,9 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
     would be out of proportion to the weights, or where they are not its own.
     """
     try:
-        # First without memory: damaged settings may ask for any amount.
-        with torch.device("meta"), Plan(1_000 + 40 * len(weights)) as plan, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            planned = build().state_dict()
-        check_fit(planned, weights.stored if isinstance(weights, TensorFile) else weights, where)
-        # What is in no file must be in proportion: buffers that a network computes, and what it computes them from.
-        if plan.bytes > (most := LEAST + 8 * sum(t.nbytes for t in planned.values())):
-            raise ValueError(f"{plan.bytes >> 20:,} MiB to build it, expected at most {most >> 20:,} for its weights")
+        planned, plan = Plan.of(build, len(weights))
+        check_fit(planned.state_dict(), weights.stored if isinstance(weights, TensorFile) else weights, where)
+        plan.check(sum(t.nbytes for t in planned.state_dict().values()))
         network = build()
     except MultigenError:
         raise
@@ -125,8 +120,7 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
 
 
 class Plan(TorchFunctionMode):
-    """Counts the bytes of all tensors that are made while a network is built without memory. Raises ValueError after `calls` of
-    torch: settings may ask for layers without end.
+    """Counts what a network takes while it is built without memory: damaged settings may ask for any amount.
 
     `torch.nn.init` is left out: without memory there is nothing to fill, and torch imports sympy to find that out (1.2 s).
     """
@@ -134,6 +128,20 @@ class Plan(TorchFunctionMode):
     def __init__(self, calls: int):
         super().__init__()
         self.calls, self.bytes = calls, 0
+
+    @classmethod
+    def of(cls, build: Callable[[], N], tensors: int) -> "tuple[N, Plan]":
+        """The network without memory, and its plan. Raises ValueError where so many tensors cannot be all of it: settings may ask
+        for layers without end."""
+        with torch.device("meta"), cls(1_000 + 40 * tensors) as plan, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return build(), plan
+
+    def check(self, nbytes: int) -> None:
+        """Raises ValueError where the network is out of proportion to its weights of so many bytes: by buffers that it computes,
+        and that are in no file."""
+        if self.bytes > (most := LEAST + 8 * nbytes):
+            raise ValueError(f"{self.bytes >> 20:,} MiB to build it, expected at most {most >> 20:,} for its weights")
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
