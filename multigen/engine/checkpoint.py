@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load
 from torch import Tensor
 
 from multigen.console import say
 from multigen.errors import CheckpointError
 from multigen.storage.files import MARK, remedy, sealed, unsealed, write_flushed, writing_whole
-from multigen.storage.tensors import to_bytes
+from multigen.storage.tensors import Stored, from_bytes, to_bytes
 
-__all__ = ["drop_newer", "load_strict", "not_finite", "prune", "read", "rename", "saved", "write"]
+__all__ = ["check_fit", "drop_newer", "load_strict", "not_finite", "prune", "read", "rename", "saved", "write"]
 
 Tensors = dict[str, Tensor]
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
@@ -131,32 +130,46 @@ def _in(folder: Path) -> list[Path]:
     return [*folder.iterdir()] if folder.is_dir() and not folder.is_symlink() else []
 
 
-def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
-    """Files and record of one checkpoint. Raises CheckpointError when anything is missing, damaged or left over."""
+def read(folder: Path, only: Collection[str] | None = None) -> tuple[dict[str, Tensors], dict[str, Any]]:
+    """Files, those of the names in `only` if it is given, and record of one checkpoint. Raises CheckpointError when anything is
+    missing, damaged or left over. What is not of the size that the record says is not read."""
     try:
         record = unsealed((folder / "run.json").read_bytes())
         contents = record.pop("files")
-        data = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
-        found = {name: [len(content), zlib.crc32(content)] for name, content in data.items()}
-        if wrong := sorted(name for name in found.keys() | contents.keys() if found.get(name) != contents.get(name)):
-            raise CheckpointError(f"{folder} is damaged: {', '.join(wrong)} missing, left over, or not as written")
-        return {name.removesuffix(".safetensors"): load(content) for name, content in data.items()}, record
+        sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file()}
+        _compare(folder, sizes, {name: size for name, (size, _) in contents.items()})
+        chosen = [name for name in contents if only is None or name.removesuffix(".safetensors") in only]
+        data = {name: (folder / name).read_bytes() for name in chosen}
+        _compare(folder, {n: zlib.crc32(content) for n, content in data.items()}, {n: contents[n][1] for n in chosen})
+        return {name.removesuffix(".safetensors"): from_bytes(content) for name, content in data.items()}, record
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder} is not a whole checkpoint ({error})") from error
 
 
-def load_strict(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
-    """Copies `tensors` into those of the same names. CheckpointError names what is missing, left over, misshapen, of another type
-    (see `check_dtype`) or not finite, and nothing is copied then."""
+def _compare(folder: Path, found: Mapping[str, int], expected: Mapping[str, int]) -> None:
+    """Raises CheckpointError that names the files whose numbers, found and expected, are not the same."""
+    if wrong := sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)):
+        raise CheckpointError(f"{folder} is damaged: {', '.join(wrong)} missing, left over, or not as written")
+
+
+def check_fit(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor | Stored], what: str) -> None:
+    """Raises CheckpointError that names what is missing, left over or misshapen in `tensors`, or in what a file's header says of
+    them."""
     missing, left = sorted(into.keys() - tensors.keys()), sorted(tensors.keys() - into.keys())
     if missing or left:
         raise CheckpointError(f"{what} does not fit: missing {missing[:5]}, left over {left[:5]}")
     for name, target in into.items():
         if target.shape != (shape := tensors[name].shape):
             raise CheckpointError(f"{what}: {name} has shape {tuple(shape)}, expected {tuple(target.shape)}")
+
+
+def load_strict(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
+    """Copies `tensors` into those of the same names. CheckpointError names what is missing, left over, misshapen, of another type
+    (see `check_dtype`) or not finite, and nothing is copied then."""
+    check_fit(into, tensors, what)
+    tensors = dict(tensors)  # of a file each is read once
+    for name, target in into.items():
         check_dtype(tensors[name], target.dtype, f"{what}: {name}")
-    if any(target.is_meta for target in into.values()):  # nothing but the names and shapes of a network
-        return
     # A mask of a network's own may hold infinities, which its fresh copy then has too.
     if bad := not_finite(tensors, lambda name: bool(into[name].isinf().any())):
         raise CheckpointError(f"{what}: {bad}; copy the file again, or train again")

@@ -227,10 +227,10 @@ def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
     Says which networks have none. Raises CheckpointError where weights do not fit.
     """
     folder = find_model(path)
-    model = read_model(folder)
+    model = read_model(folder, nets)
     weights = model.weights
     for saved in checkpoint.saved(folder.parent / "checkpoints")[-1:]:
-        weights = checkpoint.read(saved)[0] | weights
+        weights = {**checkpoint.read(saved, nets.keys() - weights.keys())[0], **weights}
     new = set(nets.keys() - weights.keys())
     for name in nets.keys() & weights.keys():
         try:

@@ -1,7 +1,7 @@
 """`model/` of a run: what inference needs and nothing else: weights as safetensors, configuration, model card."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from multigen.storage import hub
 from multigen.storage.files import aside, expanded, standing, write_flushed, writing_whole
 from multigen.storage.older import model_table
 from multigen.storage.run_folder import find_newest
-from multigen.storage.tensors import load_tensors, to_bytes
+from multigen.storage.tensors import TensorFile, to_bytes
 from multigen.version import __version__
 
 if TYPE_CHECKING:
@@ -89,12 +89,16 @@ class ModelFolder:
     config: dict[str, Any]
     data: dict[str, Any]
     """What the training data were found to be."""
-    weights: dict[str, dict[str, "Tensor"]]
-    """By network."""
+    weights: Mapping[str, Mapping[str, "Tensor"]]
+    """By network; a tensor is read when it is asked for."""
 
 
-def read_model(folder: Path) -> ModelFolder:
-    """Raises CheckpointError for a folder whose files cannot be read."""
+def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFolder:
+    """What a folder says of its model, and the weights of `networks`, as far as there are any; other files are not looked at.
+    None: of all files.
+
+    Raises CheckpointError for files that cannot be read.
+    """
     try:
         about = json.loads((folder / "config.json").read_bytes())
         if not isinstance(about["method"], str) or not isinstance(about["config"], dict):
@@ -106,5 +110,7 @@ def read_model(folder: Path) -> ModelFolder:
         raise CheckpointError(
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error
-    weights = {path.stem: load_tensors(path) for path in folder.glob("*.safetensors")}
+    named = [path.stem for path in folder.glob("*.safetensors")] if networks is None else networks
+    files = {name: folder / f"{name}.safetensors" for name in named}
+    weights = {name: TensorFile.open(file) for name, file in files.items() if file.exists()}
     return ModelFolder(folder, about["method"], about["config"], about["data"], weights)
