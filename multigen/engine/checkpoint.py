@@ -15,11 +15,13 @@ from torch import Tensor
 
 from multigen.errors import CheckpointError
 from multigen.storage.files import sealed, unsealed, write_flushed, writing_whole
+from multigen.storage.reading import read_bounded
 from multigen.storage.tensors import to_bytes
 
 __all__ = ["drop_newer", "load_strict", "prune", "read", "saved", "write"]
 
 Tensors = dict[str, Tensor]
+RECORD = 1 << 26  # bytes of run.json, at most
 
 
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
@@ -59,9 +61,11 @@ def drop_newer(folder: Path) -> None:
 def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
     """Files and record of one checkpoint. Raises CheckpointError when anything is missing, damaged or left over."""
     try:
-        record = unsealed((folder / "run.json").read_bytes())
+        record = unsealed(read_bounded(folder / "run.json", RECORD, inside=folder))
         contents = record.pop("files")
-        data = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+        sizes = {name: int(size) for name, (size, _) in contents.items()}
+        paths = folder.glob("*.safetensors")
+        data = {path.name: read_bounded(path, sizes.get(path.name, 0), inside=folder) for path in paths}
         found = {name: [len(content), zlib.crc32(content)] for name, content in data.items()}
         if wrong := sorted(name for name in found.keys() | contents.keys() if found.get(name) != contents.get(name)):
             raise CheckpointError(f"{folder} is damaged: {', '.join(wrong)} missing, left over, or not as written")

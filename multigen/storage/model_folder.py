@@ -10,6 +10,7 @@ from multigen.errors import CheckpointError
 from multigen.storage import hub
 from multigen.storage.files import aside, standing, write_flushed, writing_whole
 from multigen.storage.older import model_table
+from multigen.storage.reading import read_bounded
 from multigen.storage.run_folder import find_newest
 from multigen.storage.tensors import load_tensors, to_bytes
 from multigen.version import __version__
@@ -74,7 +75,7 @@ class ModelFolder:
 def read_model(folder: Path) -> ModelFolder:
     """Raises CheckpointError for a folder whose files cannot be read."""
     try:
-        about = json.loads((folder / "config.json").read_bytes())
+        about = json.loads(read_bounded(folder / "config.json", hub.CONFIG, inside=hub.files_folder(folder)))
         if not isinstance(about["method"], str) or not isinstance(about["config"], dict):
             raise TypeError("expected a method's name and a table of its settings")
         about = model_table(about)
@@ -84,5 +85,6 @@ def read_model(folder: Path) -> ModelFolder:
         raise CheckpointError(
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error
-    weights = {path.stem: load_tensors(path) for path in folder.glob("*.safetensors")}
+    inside = hub.files_folder(folder)
+    weights = {path.stem: load_tensors(path, inside) for path in folder.glob("*.safetensors")}
     return ModelFolder(folder, about["method"], about["config"], about["data"], weights)

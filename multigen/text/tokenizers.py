@@ -15,6 +15,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from multigen.errors import CheckpointError, ConfigError, DataError
+from multigen.storage.hub import files_folder
+from multigen.storage.reading import JSON, check_folder, read_bounded
 
 __all__ = ["SPECIAL", "WIDE", "Kind", "Tokenizer"]
 
@@ -119,7 +121,10 @@ class Tokenizer:
             ) from error
         place = Path(name_or_folder).expanduser()
         try:
-            source = str(place) if place.is_dir() else name_or_folder
+            source = name_or_folder
+            if place.is_dir():
+                check_folder(place)
+                source = str(place)
             found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except Exception as error:  # OSError, ValueError, KeyError, ...: as many kinds as there are ways to fail
             raise ConfigError(
@@ -266,6 +271,9 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     """The tokenizer of a model folder; None where there is none."""
     path = folder / "tokenizer.json"
     try:
-        return Tokenizer.from_json(path.read_text(encoding="utf-8"), str(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        text = read_bounded(path, JSON, inside=files_folder(folder)).decode()
+        return Tokenizer.from_json(text, str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); copy the model folder again") from error

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, ConfigError
+from multigen.storage.hub import CONFIG, files_folder
+from multigen.storage.reading import check_folder, read_bounded
 
 __all__ = ["LSTM", "Generator", "Transformer", "check_length", "load_described", "load_pretrained", "shifted"]
 
@@ -191,6 +193,8 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
     if not name:
         raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
     try:
+        if Path(name).is_dir():
+            check_folder(Path(name))
         model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
@@ -214,7 +218,7 @@ def load_described(file: Path, start: int) -> Transformer:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        about = AutoConfig.for_model(**json.loads(file.read_text(encoding="utf-8")))
+        about = AutoConfig.for_model(**json.loads(read_bounded(file, CONFIG, inside=files_folder(file.parent))))
         model = AutoModelForCausalLM.from_config(about, trust_remote_code=False)
     except Exception as error:  # as many kinds as there are models
         reason = " ".join(str(error).split())[:200]
