@@ -3,8 +3,8 @@ a device or a socket, which would hang or never end."""
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 __all__ = [
     "JSON",
@@ -43,7 +43,7 @@ class UnreadableFile(OSError):
         self.strerror = reason  # what other errors of files have
 
 
-def open_regular(path: str | Path, most: int | None = None, inside: str | Path | None = None) -> BinaryIO:
+def open_regular(path: str | Path, most: int | None = None, inside: str | Path | None = None) -> BufferedReader:
     """A regular file, opened to read its bytes.
 
     Args:
