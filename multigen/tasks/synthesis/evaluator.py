@@ -114,8 +114,9 @@ def embed_real(name: str, extract: Extractor, items: Tensor, device: torch.devic
         h, probabilities = embed(extract, items, device)
         return {"features": h} if probabilities is None else {"features": h, "probabilities": probabilities}
 
-    example = [part for part in embed(extract, items[:1], device) if part is not None]
-    like = {n: part.expand(len(items), -1) for n, part in zip(("features", "probabilities"), example, strict=False)}
+    with torch.no_grad():
+        first = zip(("features", "probabilities"), extract.run(items[:1].to(device)), strict=True)
+    like = {name: part.float().expand(len(items), -1) for name, part in first if part is not None}
     kept = cached(f"embedded-{name}", [items, *extract.key], found, like)
     return kept["features"], kept.get("probabilities")
 
