@@ -1,6 +1,7 @@
 """Configurations: frozen dataclasses, as TOML and back; and the options of a run, common to all methods."""
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from multigen.errors import ConfigError
 from multigen.storage.files import write_whole
 from multigen.storage.older import run_table
+from multigen.storage.reading import read_bounded
 
 __all__ = [
     "BELOW_ONE",
@@ -27,6 +29,10 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+TOML = 1 << 20  # bytes of a file
+DOTS = 64  # of a line, but those of numbers: the time that a dotted key takes grows as the square of their number
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(e[-+]?\d+)?(?![\w.])")
 
 
 @dataclass(frozen=True)
@@ -184,16 +190,22 @@ def _called(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, inside: Path | None = None) -> dict[str, Any]:
+    """The content of a regular file, in the folder `inside`. Raises ConfigError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_bounded(path, TOML, inside).decode()
+        for number, line in enumerate(text.split("\n"), 1):
+            if (dots := line.count(".") - len(NUMBER.findall(line))) > DOTS and not line.lstrip().startswith("#"):
+                raise ValueError(f"line {number} has {dots:,} dots; expected at most {DOTS}")
+        return tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as TOML ({error}); give a configuration file") from error
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """A run's config.toml, or a configuration file like it, as this version writes it, whichever version wrote it."""
-    return run_table(read_toml(path))
+def read_config(path: Path, inside: Path | None = None) -> dict[str, Any]:
+    """A run's config.toml, or a configuration file like it, as this version writes it, whichever version wrote it. `inside`: a
+    folder that it must be in, once links are followed."""
+    return run_table(read_toml(path, inside))
 
 
 def write_toml(path: Path, table: dict[str, Any]) -> None:

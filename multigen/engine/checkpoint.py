@@ -18,6 +18,7 @@ from torch import Tensor
 from multigen.console import say
 from multigen.errors import CheckpointError
 from multigen.storage.files import MARK, remedy, sealed, unsealed, write_flushed, writing_whole
+from multigen.storage.reading import read_bounded
 from multigen.storage.tensors import Stored, from_bytes, to_bytes
 
 __all__ = ["check_fit", "drop_newer", "load_strict", "not_finite", "prune", "read", "rename", "saved", "write"]
@@ -27,6 +28,7 @@ FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 STEP = re.compile(r"step-\d{9,}")
 LEFT = re.compile(r"\.step-\d{9,}\.(new|old|dropped|\d+)(-\d+)?")
 """Names of the temporary folders of this version and of earlier ones."""
+RECORD = 1 << 26  # bytes of run.json, at most
 
 
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
@@ -115,7 +117,7 @@ def _remove_left(hidden: Path, folder: Path) -> None:
 def _written(folder: Path) -> list[str]:
     """Names of the files of a checkpoint, its record last; none where this cannot be read."""
     try:
-        names = [*unsealed((folder / "run.json").read_bytes())["files"], "run.json"]
+        names = [*unsealed(read_bounded(folder / "run.json", RECORD))["files"], "run.json"]
     except (OSError, ValueError, LookupError, TypeError):
         return []
     return [name for name in names if _is_of_ours(Path(name)) and Path(name).name == name]
@@ -134,12 +136,12 @@ def read(folder: Path, only: Collection[str] | None = None) -> tuple[dict[str, T
     """Files, those of the names in `only` if it is given, and record of one checkpoint. Raises CheckpointError when anything is
     missing, damaged or left over. What is not of the size that the record says is not read."""
     try:
-        record = unsealed((folder / "run.json").read_bytes())
+        record = unsealed(read_bounded(folder / "run.json", RECORD, inside=folder))
         contents = record.pop("files")
-        sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file()}
+        sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
         _compare(folder, sizes, {name: size for name, (size, _) in contents.items()})
         chosen = [name for name in contents if only is None or name.removesuffix(".safetensors") in only]
-        data = {name: (folder / name).read_bytes() for name in chosen}
+        data = {name: read_bounded(folder / name, contents[name][0], inside=folder) for name in chosen}
         _compare(folder, {n: zlib.crc32(content) for n, content in data.items()}, {n: contents[n][1] for n in chosen})
         return {name.removesuffix(".safetensors"): from_bytes(content) for name, content in data.items()}, record
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

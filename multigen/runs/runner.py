@@ -19,6 +19,7 @@ from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
 from multigen.errors import ConfigError
 from multigen.runs.card import Card, write_evaluation
+from multigen.runs.facts import seed_folders
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
@@ -150,7 +151,9 @@ def _report(folder: Path) -> None:
 
 def report_on(folder: Path, out: Path | None = None) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
-    files = [*folder.glob("config.toml"), *sorted(folder.glob("seed-*/config.toml"))]
-    method = read_config(files[0]).get("method") if files else ""  # without one `write_report` says so
+    runs = [folder] if (folder / "config.toml").exists() else seed_folders(folder)
+    method = (
+        read_config(runs[0] / "config.toml", inside=runs[0]).get("method") if runs else ""
+    )  # else `write_report` says so
     presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
     return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)

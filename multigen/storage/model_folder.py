@@ -1,6 +1,7 @@
 """`model/` of a run: what inference needs and nothing else: weights as safetensors, configuration, model card."""
 
 import json
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from multigen.errors import CheckpointError
 from multigen.storage import hub
 from multigen.storage.files import aside, expanded, standing, write_flushed, writing_whole
 from multigen.storage.older import model_table
+from multigen.storage.reading import read_bounded
 from multigen.storage.run_folder import find_newest
 from multigen.storage.tensors import TensorFile, to_bytes
 from multigen.version import __version__
@@ -71,7 +73,7 @@ def _written(folder: Path, files: Collection[str]) -> Collection[str]:
     """Names of the files in a model folder that this package wrote: those that it lists, of an earlier version those among
     `files`; none in another folder."""
     try:
-        about = json.loads((folder / "config.json").read_bytes())
+        about = json.loads(read_bounded(folder / "config.json", hub.CONFIG))
         if not isinstance(about, dict) or not {"config"} < about.keys() & {"config", "method", "recipe"}:
             return ()
     except (OSError, ValueError, RecursionError):
@@ -100,7 +102,7 @@ def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFold
     Raises CheckpointError for files that cannot be read.
     """
     try:
-        about = json.loads((folder / "config.json").read_bytes())
+        about = json.loads(read_bounded(folder / "config.json", hub.CONFIG, inside=hub.files_folder(folder)))
         if not isinstance(about["method"], str) or not isinstance(about["config"], dict):
             raise TypeError("expected a method's name and a table of its settings")
         about = model_table(about)
@@ -110,7 +112,8 @@ def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFold
         raise CheckpointError(
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error
+    inside = hub.files_folder(folder)
     named = [path.stem for path in folder.glob("*.safetensors")] if networks is None else networks
     files = {name: folder / f"{name}.safetensors" for name in named}
-    weights = {name: TensorFile.open(file) for name, file in files.items() if file.exists()}
+    weights = {name: TensorFile.open(file, inside) for name, file in files.items() if os.path.lexists(file)}
     return ModelFolder(folder, about["method"], about["config"], about["data"], weights)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from multigen.errors import CheckpointError
+from multigen.storage.reading import WEIGHTS, open_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,15 +71,14 @@ class TensorFile(Mapping[str, "Tensor"]):
     stored: Mapping[str, Stored]
 
     @classmethod
-    def open(cls, path: Path) -> "TensorFile":
+    def open(cls, path: Path, inside: Path | None = None) -> "TensorFile":
+        """The file at `path`, which must be in the folder `inside` once links are followed."""
         if path.suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:
             raise CheckpointError(
                 f"{path} is a pickle, which can run code; convert it to .safetensors where you trust it"
             )
         try:
-            if not path.is_file():
-                raise ValueError("not a file" if path.exists() else "there is none")
-            with open(path, "rb") as file:
+            with open_regular(path, WEIGHTS, inside) as file:
                 return cls(path, _read_header(file, path.stat().st_size))
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -184,7 +184,8 @@ def import_code(path: str) -> ModuleType:
 
 def _check_version(path: Path, called: str, reason: str) -> None:
     """Raises ConfigError for a file whose first line says that another version of multigen copied it (`multigen cp`)."""
-    first = path.read_bytes().partition(b"\n")[0].decode(errors="replace")
+    with path.open("rb") as opened:
+        first = opened.readline(1000).decode(errors="replace")
     copied = re.match(r"# Copied from (\w+) of multigen (\d+(?:\.\w+)*)", first)
     if copied and copied[2] != __version__:
         raise ConfigError(

@@ -15,6 +15,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from multigen.errors import CheckpointError, ConfigError, DataError
+from multigen.storage.hub import files_folder
+from multigen.storage.reading import JSON, check_folder, read_bounded
 from multigen.text.tokenizer_json import LONGEST_ENTRY, MOST_CHARACTERS, check_table, check_vocabulary, guarded
 
 __all__ = ["SPECIAL", "WIDE", "Kind", "Tokenizer"]
@@ -126,6 +128,8 @@ class Tokenizer:
         place = Path(name_or_folder).expanduser()
         local = place.is_dir()
         try:
+            if local:
+                check_folder(place)
             if local and (place / "tokenizer.json").exists():
                 _check_file(place / "tokenizer.json")
             source = str(place) if local else name_or_folder
@@ -319,7 +323,7 @@ def _pretrained_backend(table: Any) -> tokenizers.Tokenizer:
 
 def _check_file(path: Path) -> None:
     """Raises ValueError for the tokenizer.json of a language model that is out of bounds."""
-    text = path.read_text(encoding="utf-8")
+    text = read_bounded(path, JSON).decode()
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"tokenizer.json of {len(text):,} characters, expected at most {MOST_CHARACTERS:,}")
     check_table({**json.loads(text), "truncation": None, "padding": None})
@@ -346,6 +350,9 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     """The tokenizer of a model folder; None where there is none."""
     path = folder / "tokenizer.json"
     try:
-        return Tokenizer.from_json(path.read_text(encoding="utf-8"), str(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        text = read_bounded(path, JSON, inside=files_folder(folder)).decode()
+        return Tokenizer.from_json(text, str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); copy the model folder again") from error

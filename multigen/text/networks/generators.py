@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, ConfigError
+from multigen.storage.hub import CONFIG, files_folder
+from multigen.storage.reading import check_folder, read_bounded
 from multigen.storage.tensors import TensorFile
 from multigen.tasks.loading import Plan
 from multigen.text.networks.descriptions import to_config
@@ -234,7 +236,8 @@ def _config_in(folder: Path) -> Any:
 
     if (folder / "adapter_config.json").exists():
         raise ValueError("adapter_config.json: an adapter to a model elsewhere; expected a whole model, merge it first")
-    config = to_config(json.loads((folder / "config.json").read_bytes()))
+    check_folder(folder)
+    config = to_config(json.loads(read_bounded(folder / "config.json", CONFIG)))
     files = [TensorFile.open(path) for path in sorted(folder.glob("*.safetensors"))]
     _, plan = Plan.of(lambda: AutoModelForCausalLM.from_config(config), sum(map(len, files)))
     plan.check(sum(file.nbytes for file in files))
@@ -247,7 +250,7 @@ def load_described(file: Path, start: int, tokens: int) -> Transformer:
     from transformers import AutoModelForCausalLM
 
     try:
-        config = to_config(json.loads(file.read_text(encoding="utf-8")))
+        config = to_config(json.loads(read_bounded(file, CONFIG, inside=files_folder(file.parent))))
         if config.vocab_size != tokens:
             raise ValueError(f"vocab_size {config.vocab_size}, expected {tokens}")
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
