@@ -13,6 +13,7 @@ from typing import Any
 from safetensors.torch import load
 from torch import Tensor
 
+from multigen.console import shell_word
 from multigen.errors import CheckpointError
 from multigen.storage.files import sealed, unsealed, write_flushed, writing_whole
 from multigen.storage.tensors import to_bytes
@@ -34,7 +35,11 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
             write_flushed(new / "run.json", sealed({**record, "files": contents}))
     except OSError as error:
         kept = "".join(path.name for path in saved(folder.parent)[-1:])
-        remedy = f"then go on from {kept} with --resume {folder.parents[1]}" if kept else "or give another --out"
+        remedy = (
+            f"then go on from {kept} with --resume {shell_word(str(folder.parents[1]))}"
+            if kept
+            else "or give another --out"
+        )
         raise CheckpointError(f"cannot save {folder}: {error.strerror}; make room, {remedy}") from error
 
 

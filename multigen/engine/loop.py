@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import Run, to_table
-from multigen.console import say
+from multigen.console import say, shell_word
 from multigen.engine import checkpoint, controls, distributed, saving
 from multigen.engine.batches import Batch, Source, Stream
 from multigen.engine.callbacks import Callback
@@ -159,7 +159,9 @@ class Loop:
                 agreed = distributed.world() == 1 or state.step % 10 == 0
                 if agreed and distributed.any_rank(bool(asked), self.device):
                     self._save()
-                    raise Interrupted(f"stopped at step {state.step}; go on with: --resume {self.folder}", *asked[:1])
+                    raise Interrupted(
+                        f"stopped at step {state.step}; go on with: --resume {shell_word(str(self.folder))}", *asked[:1]
+                    )
             state.number, state.index, state.ended, self._entered = state.number + 1, 0, False, False
 
     def advance(self, index: int) -> None:

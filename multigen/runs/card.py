@@ -3,13 +3,12 @@
 import datetime
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multigen.console import markdown
+from multigen.console import markdown, shell_word
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
@@ -231,7 +230,7 @@ def _nearness(memorisation: float, baseline: float, noun: str) -> str:
 def _use(facts: Facts) -> str:
     file = Path(own_file(facts)).name
     shell, classes = shell_line(facts, "MODEL", file), _classes(facts) if facts.setting("conditional", False) else []
-    asked = f" --class {shlex.quote(plain(classes[0]))}" if classes and shell else ""
+    asked = f" --class {shell_word(classes[0])}" if classes and shell else ""
     blocks = {"bash": f"{shell}{asked}", "python": python_lines(facts, "MODEL", file)}
     # Three backticks in a class's name would end the block.
     shown = [f"```{language}\n{text.replace('```', '')}\n```" for language, text in blocks.items() if text]

@@ -10,7 +10,7 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_config, to_table
-from multigen.console import exit_code, say, show
+from multigen.console import exit_code, say, shell_word, show
 from multigen.engine import Run, Trainer
 from multigen.engine.distributed import barrier, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
@@ -128,9 +128,8 @@ def _report(folder: Path) -> None:
     try:
         report_on(folder)
     except Exception as error:  # whatever it is, no reason to lose what was trained, or to hide why training ended
-        say(
-            f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: multigen report {folder}"
-        )
+        again = f"multigen report {shell_word(str(folder))}"
+        say(f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: {again}")
 
 
 def report_on(folder: Path, out: Path | None = None) -> Path:

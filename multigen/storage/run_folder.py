@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from multigen.console import say
+from multigen.console import say, shell_word
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.files import standing
 
@@ -41,7 +41,9 @@ def new_folder(out: str, name: str, moment: float) -> Path:
     """Folder of a new run: `out`, or runs/<name>/<date-time>. Raises ConfigError where a run lies already."""
     folder = Path(out) if out else Path("runs") / name / time.strftime("%Y-%m-%d-%H%M%S", time.localtime(moment))
     if (folder / "config.toml").exists():
-        raise ConfigError(f"{folder} holds a run already; go on with it by --resume {folder}, or give another --out")
+        raise ConfigError(
+            f"{folder} holds a run already; go on with it by --resume {shell_word(str(folder))}, or give another --out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -21,7 +21,8 @@ HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
 
 
 def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
-    """Writes what the models of the runs make, those of one task together. Returns sentences: what is where, what is missing.
+    """Writes what the models of the runs make, those of one task together. Returns lines: what is where, texts themselves,
+    what is missing.
 
     Args:
         code: files that trained models of their own (`multigen cp`), each for the runs of its name.
@@ -38,7 +39,7 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str],
         tasks.setdefault(model.task, {})[name] = model
     for task, group in tasks.items():
         try:
-            said.append(_sheets(group, n, seed, out / task, provenance))
+            said += _sheets(group, n, seed, out / task, provenance)
         except MultigenError as error:
             said.append(f"{', '.join(group)}: no results: {error}")
     if len(tasks) > 1:
@@ -63,21 +64,21 @@ def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Model], lis
     return models, said
 
 
-def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenance: bool) -> str:
-    """The sheets of models of one task below each other, as PATH.png, or PATH.txt of texts."""
+def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenance: bool) -> list[str]:
+    """The sheets of models of one task below each other, as PATH.png, or PATH.txt of texts. Returns lines that say so."""
     sheets = {name: model.sheet(n, seed) for name, model in models.items()}
     what = f"{n} each of {', '.join(models)} under seed {seed}"
     if texts := {name: sheet for name, sheet in sheets.items() if isinstance(sheet, list)}:
         page = _in_turn(texts)
         write_whole(path.with_suffix(".txt"), page + "\n")
-        return f"{what}: {path}.txt\n\n{page}"
+        return [f"{what}: {path}.txt", "", *page.split("\n")]
     about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
     stacked(images).save(path.with_suffix(".png"), **png(about))
     for name, model in models.items():
         if isinstance(model, Sampler) and model.suffix != ".png":  # a sheet only draws them
             _write_each(model, n, seed, path / name.replace("/", "-"), provenance)
-    return f"{what}: {path}.png"
+    return [f"{what}: {path}.png"]
 
 
 def _write_each(sampler: Sampler, n: int, seed: int, folder: Path, provenance: bool) -> None:
