@@ -16,6 +16,7 @@ __all__ = [
     "FREE",
     "Run",
     "check_ranges",
+    "check_texts",
     "chosen",
     "differences",
     "differing",
@@ -187,6 +188,23 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
     import tomli_w
 
     write_whole(path, tomli_w.dumps(table))
+
+
+def check_texts(value: Any) -> None:
+    """Raises ConfigError for a text in a table that is no UTF-8, as names of files may be, and cannot stand in a TOML file."""
+    match value:
+        case str():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise ConfigError(
+                    f"{value!r}: expected a name in UTF-8, as config.toml is written; rename it"
+                ) from error
+        case Mapping():
+            check_texts([*value, *value.values()])
+        case list() | tuple():
+            for each in value:
+                check_texts(each)
 
 
 def differing(*tables: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 import torch
 from torch import nn
 
-from multigen.config import Run, to_table, write_toml
+from multigen.config import Run, check_texts, to_table, write_toml
 from multigen.engine import distributed, saving
 from multigen.engine.batches import Batch, DataInfo, Source
 from multigen.engine.budget import may_grow, scaled_to
@@ -162,6 +162,7 @@ class Trainer(Loop, Generic[C]):
             trial = type(self)(self.config, replace(self.run, workers=0, minutes=0))
             self.config = scaled_to(trial, self.run.minutes)
         self.data = self.open_data()
+        check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
         seed_everything(key(self.run.seed, "weights"), self.device)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.nets = self.networks()

@@ -18,7 +18,7 @@ from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
 from multigen.storage.files import write_json, write_whole
 
-__all__ = ["Card", "card"]
+__all__ = ["Card", "card", "code", "escaped"]
 
 LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
@@ -58,7 +58,7 @@ def card(facts: Facts) -> str:
     by = f"multigen {facts.version}".strip()
     parts = [
         _front_matter(facts),
-        f"# {facts.method} of {escaped(_data(facts))}",
+        f"# {escaped(facts.method)} of {escaped(_data(facts))}",
         f"{does.capitalize()} with {by}. {escaped(facts.title)}".strip(),
         f"## Data\n\n{_about_data(facts)}",
         f"## Training\n\n{_about_training(facts)}",
@@ -79,7 +79,8 @@ def plain(text: str) -> str:
 
 def escaped(text: str) -> str:
     """A text as one line of Markdown that is shown as it is: no mark-up, link, or HTML."""
-    return re.sub(r"([\\`*_\[\]<>|~$&#!])", r"\\\1", plain(text))
+    found = plain(text).replace("&", "&amp;").replace("<", "&lt;")  # as every dialect of Markdown reads them
+    return re.sub(r"([\\`*_\[\]>|~$#!])", r"\\\1", found)
 
 
 def code(name: str) -> str:
@@ -140,18 +141,18 @@ def _about_data(facts: Facts) -> str:
 
 def _about_training(facts: Facts) -> str:
     known = facts.origin
-    steps, batch = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
+    steps, batch = ", ".join(f"{stage} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
     rows = {
         "method": facts.method,
         "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
         "steps": "; ".join([steps, *([f"batches of {batch}"] if batch else [])]),
         "seed": facts.run.get("seed"),
         "time": f"{facts.seconds:,.0f} s",
-        "machine": escaped(str(known["machine"])) if "machine" in known else None,
+        "machine": known.get("machine"),
         "commit": known.get("commit"),
         "date": known.get("date") or datetime.date.fromtimestamp(facts.written).isoformat(),
     }
-    table = markdown([(name, str(value)) for name, value in rows.items() if value is not None], ("", ""))
+    table = markdown([(name, escaped(str(value))) for name, value in rows.items() if value is not None], ("", ""))
     return f"{table}\n\nAll settings stand in `config.json`."
 
 

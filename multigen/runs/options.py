@@ -1,6 +1,8 @@
 """Command-line options: tyro makes them from a function's parameters or a configuration's fields, and reports mistakes."""
 
+import contextlib
 import functools
+import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -44,14 +46,16 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
 
 
 def _check(f: Any, args: Sequence[str], words: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Ends as `tyro.cli` does where it has something to print; it quotes `words` then, the printable form of `args`."""
+    """Ends as `tyro.cli` does where it prints something; it is given `words` to quote then, the printable form of `args`."""
 
     @functools.wraps(f, updated=())
     def reads(*_: Any, **__: Any) -> None: ...
 
     parsed = f if isinstance(f, type) else reads  # what is called is not yet to run
+    unseen = io.StringIO()
     try:
-        tyro.cli(parsed, args=args, console_outputs=False, **options)
+        with contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
+            tyro.cli(parsed, args=args, **options)
     except SystemExit:
         tyro.cli(parsed, args=words, **options)
         raise

@@ -182,7 +182,7 @@ def test_a_page_shows_all_that_was_measured(tmp_path: Path) -> None:
         in text
     )
     assert "- checks: **1 of 1 missed**\n" in text and "| `minutes of training` | 2 | at most 1 |" in text
-    assert "Features: of < a." in text and "*Verdict*: none" in text
+    assert "Features: of &lt; a." in text and "*Verdict*: none" in text
 
 
 def test_a_baseline_that_benchmarks_share_is_there_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multigen.console import printable
 from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
 from multigen.storage.files import write_whole
@@ -91,6 +92,7 @@ def _write_each(sampler: Sampler, n: int, seed: int, folder: Path, provenance: b
 
 def _in_turn(texts: Mapping[str, Sequence[str]]) -> str:
     """The first text of each run, then the second of each, and so on, under the names of the runs."""
+    texts = {printable(name): sheet for name, sheet in texts.items()}
     width = max(map(len, texts))
     return "\n\n".join(
         "\n".join(f"{name:<{width}}  {text}" for name, text in zip(texts, row, strict=True))
@@ -110,7 +112,7 @@ def stacked(rows: "Mapping[str, Picture]") -> "Picture":
     sheet = Image.new("RGB", (max(row.width for row in large.values()), height), "white")
     top = 0
     for name, row in large.items():
-        ImageDraw.Draw(sheet).text((2, top + 3), name, fill="black")
+        ImageDraw.Draw(sheet).text((2, top + 3), printable(name), fill="black")
         sheet.paste(row, (0, top + HEAD))
         top += row.height + HEAD + GAP
     return sheet
