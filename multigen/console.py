@@ -210,7 +210,7 @@ class _Record(logging.LogRecord):
     """What a library logs, which may quote names and texts of files."""
 
     def getMessage(self) -> str:
-        return printable(super().getMessage(), lines=True)
+        return printable(super().getMessage())
 
 
 def _format_warning(message: Warning | str, *where: Any, of: Callable[..., str] = warnings.formatwarning) -> str:
