@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -91,16 +92,16 @@ def _models(place: Path, name: str) -> None:
     texts = seqgan.SeqGANTrainer(replace(seqgan.PRESETS["tiny"], length=9))
     of = TextInfo("", len(tokenizer), tokenizer.start, tokenizer.end, tokenizer.pad, tokenizer.fingerprint)
     tiny.untrained(place / "texts-model", texts, of, {"tokenizer.json": tokenizer.to_json()})
-    wrong = {"method": name, "settings": {name: name}, "weights": {}, "json": None}
-    for kind in wrong:  # what no model folder holds
-        path = tiny.untrained(place / f"wrong-{kind}", trainer) / "model"
-        about = json.loads((path / "config.json").read_text())
-        about |= {"method": {"method": name}, "settings": {"config": about["config"] | {name: name, "size": name}}}.get(
-            kind, {}
-        )
-        (path / "config.json").write_text(f"{{{name}" if kind == "json" else json.dumps(about), encoding="utf-8")
-        if kind == "weights":
-            save_file({name: torch.zeros(1)}, path / "G.safetensors")
+    about = json.loads((place / "model" / "model" / "config.json").read_text())
+    for kind, text in {
+        "method": json.dumps(about | {"method": name}),
+        "settings": json.dumps(about | {"config": about["config"] | {name: name, "size": name}}),
+        "weights": json.dumps(about),
+        "json": f"{{{name}",
+    }.items():
+        path = shutil.copytree(place / "model", place / f"wrong-{kind}") / "model"
+        (path / "config.json").write_text(text, encoding="utf-8")
+    save_file({name: torch.zeros(1)}, place / "wrong-weights" / "model" / "G.safetensors")
 
 
 def _run(folder: Path, name: str, which: str) -> None:

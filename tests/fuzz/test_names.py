@@ -20,7 +20,7 @@ def faults(seed: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[
     rng, name = random.Random(seed), hostile.name_of(seed)
     folder.mkdir()
     place = hostile.place_of(folder, name)
-    cases = rng.sample(sorted(CASES.keys() - SLOW), 4) + ([rng.choice(sorted(SLOW))] if seed % 100 == 99 else [])
+    cases = rng.sample(sorted(CASES.keys() - SLOW), 2) + ([rng.choice(sorted(SLOW))] if seed % 100 == 99 else [])
     found = []
     for case in cases:
         try:
@@ -41,6 +41,7 @@ def trouble(first: int, count: int, tmp_path: Path, capsys: pytest.CaptureFixtur
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # half of the time
 
 
 def test_a_name_follows_from_its_seed_and_differs() -> None:
