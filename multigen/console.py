@@ -184,6 +184,7 @@ def exit_code(action: Callable[[], object]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: it may lack some letters
     warnings.formatwarning = _format_warning
     logging.setLogRecordFactory(_Record)
+    sys.excepthook = lambda _kind, error, _trace: show_traceback(error)
     _traced = TRACEBACK in sys.argv
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     try:

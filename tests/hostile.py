@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
 import torch
 from safetensors.torch import save_file
 
@@ -77,6 +79,11 @@ def place_of(folder: Path, name: str) -> Path:
     (place / "photos" / "b" / f"{name}.png").write_text("no image")
     (place / "texts").mkdir()
     (place / "texts" / f"{name}.txt").write_text(f"{name}\n\na fox.\n" * 3, encoding="utf-8")
+    for part in (name, "b"):
+        (place / "sounds" / part).mkdir(parents=True)
+        soundfile.write(place / "sounds" / part / f"{name}.wav", np.sin(np.arange(800.0)), 8000)
+    (place / "sounds" / "b" / f"x{name}.wav").write_text("no sound")
+    (place / "labels.csv").write_text(f'file,"{name}"\n', encoding="utf-8")
     _models(place, name)
     for run in ("run-1", "run-2"):
         _run(place / run, name, run)
@@ -131,6 +138,7 @@ def _recipe(place: Path, name: str) -> None:
     figure = {"row": name, "metric": name}
     table = {"method": "dcgan", "preset": "tiny", "config": {"data": name}, "reach": [{**figure, "at_least": 9.0}]}
     write_toml(place / f"{name}.toml", table)
+    write_toml(place / "wrong.toml", {"method": "dcgan", "config": {name: name}, "run": {name: name}})
     (place / "results").mkdir()
     (place / "results" / f"{name}.json").write_text(json.dumps(_result(name)))
 
@@ -143,10 +151,18 @@ CASES: dict[str, tuple[int, Callable[[Path, str], Words]]] = {
     "inspect images": (0, lambda p, n: ["inspect", p / "photos"]),
     "inspect as JSON": (0, lambda p, n: ["inspect", p / "photos", "--json"]),
     "inspect texts": (0, lambda p, n: ["inspect", p / "texts"]),
+    "inspect sounds": (0, lambda p, n: ["inspect", p / "sounds"]),
     "inspect nothing": (2, lambda p, n: ["inspect", p / f"x{n}"]),
     "train on a bad image": (2, lambda p, n: ["train", "dcgan", "tiny", "--data", p / "photos", "--out", p / "new"]),
     "train in a folder that is taken": (2, lambda p, n: ["train", "dcgan", "tiny", "--out", p / "run-1"]),
     "train as another run": (0, lambda p, n: ["train", "dcgan", "--config", p / "run-1" / "config.toml", "--help"]),
+    "train by another's run": (2, lambda p, n: ["train", "dcgan", "--resume", p / "run-1"]),
+    "train by other settings": (2, lambda p, n: ["train", "dcgan", "--config", p / "wrong.toml"]),
+    "train on a bad sound": (2, lambda p, n: ["train", "wavegan", "tiny", "--data", p / "sounds", "--out", p / "new"]),
+    "train on a wrong table": (
+        2,
+        lambda p, n: ["train", "dcgan", "--data", p / "photos", "--labels", p / "labels.csv"],
+    ),
     "train, no such method": (2, lambda p, n: ["train", n]),
     "train, no such preset": (2, lambda p, n: ["train", "dcgan", n]),
     "train, no such device": (2, lambda p, n: ["train", "dcgan", "tiny", "--device", n, "--out", p / "new"]),
