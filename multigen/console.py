@@ -182,7 +182,7 @@ def exit_code(action: Callable[[], object]) -> int:
     global _traced
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: it may lack some letters
-    warnings.formatwarning = _format_warning
+    warnings.formatwarning = _warning
     logging.setLogRecordFactory(_Record)
     sys.excepthook = lambda _kind, error, _trace: show_traceback(error)
     _traced = TRACEBACK in sys.argv
@@ -214,8 +214,12 @@ class _Record(logging.LogRecord):
         return printable(super().getMessage())
 
 
-def _format_warning(message: Warning | str, *where: Any, of: Callable[..., str] = warnings.formatwarning) -> str:
-    return of(printable(str(message)), *where)
+def _warning(message: Warning | str, *where: Any) -> str:
+    """What a library warns of, likewise."""
+    return _format(printable(str(message)), *where)
+
+
+_format = warnings.formatwarning
 
 
 def _finished(action: Callable[[], object]) -> int:
