@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from multigen.errors import Interrupted, MultigenError
+from multigen.memory import limited, memory_errors
 
 __all__ = [
     "Progress",
@@ -175,10 +176,13 @@ TRACEBACK = "--traceback"
 _traced = False  # whether the command that runs was given it
 
 
-def exit_code(action: Callable[[], object]) -> int:
+def exit_code(action: Callable[[], object], less: str = "free some, or use a machine with more") -> int:
     """Runs a command. An error that the user can fix becomes one line on standard error and exit code 2 (128 + signal for
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
-    traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too."""
+    traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too.
+
+    `less`: what the line advises where memory is short.
+    """
     global _traced
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: it may lack some letters
@@ -188,7 +192,8 @@ def exit_code(action: Callable[[], object]) -> int:
     _traced = TRACEBACK in sys.argv
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     try:
-        return _finished(action)
+        with limited():
+            return _finished(action, less)
     except BrokenPipeError:
         for stream in (sys.stdout, sys.stderr):
             _give_up(stream)
@@ -222,10 +227,11 @@ def _warning(message: Warning | str, *where: Any) -> str:
 _format = warnings.formatwarning
 
 
-def _finished(action: Callable[[], object]) -> int:
+def _finished(action: Callable[[], object], less: str) -> int:
     try:
         try:
-            action()
+            with memory_errors(less):
+                action()
         finally:
             sys.stdout.flush()
     except Interrupted as error:

@@ -26,6 +26,20 @@ VERBS = {
     "write": 'write texts with a trained model: multigen write --model RUN --prompt "The old fox"',
 }
 
+LESS = {
+    "bench": "lower batch in the recipe, or give it accumulate",
+    "compare": "compare fewer runs",
+    "evaluate": "lower --size (sounds: --rate or --length), or give fewer files",
+    "export": "free some, or use a machine with more",
+    "inspect": "inspect a part of the data",
+    "interpolate": "lower -n or --frames",
+    "sample": "lower -n",
+    "train": "lower --batch, or raise --accumulate; a smaller --size, --length or --width needs less too",
+    "upscale": "lower --tile, or cut the images into parts",
+    "write": "lower -n or --length",
+}
+"""Verb -> what to do where memory is short."""
+
 CODES = """\
   --version   print the version
   --traceback anywhere on the line: show where an error came from
@@ -40,7 +54,8 @@ exit codes:
 
 def main() -> None:
     """Runs `multigen VERB ...`."""
-    raise SystemExit(exit_code(lambda: _run(sys.argv[1:])))
+    verb = next((word for word in sys.argv[1:] if word in LESS), "")
+    raise SystemExit(exit_code(lambda: _run(sys.argv[1:]), **({"less": LESS[verb]} if verb else {})))
 
 
 def _run(args: list[str]) -> None:
