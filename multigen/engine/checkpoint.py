@@ -83,7 +83,8 @@ def rename(folder: Path, name: str) -> Path:
         return folder.rename(folder.with_name(name))
     except OSError as error:
         raise CheckpointError(
-            f"{folder} cannot be renamed ({error.strerror}); {remedy(error)}, then resume with: --resume {shell_word(str(folder.parents[1]))}"
+            f"{folder} cannot be renamed ({error.strerror}); {remedy(error)}, then resume with: "
+            f"--resume {shell_word(str(folder.parents[1]))}"
         ) from error
 
 

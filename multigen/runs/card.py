@@ -56,7 +56,8 @@ def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
         write_whole(path, to_json(content, indent=1) + "\n")
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: --resume {shell_word(str(folder))}"
+            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: "
+            f"--resume {shell_word(str(folder))}"
         ) from error
 
 
