@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-LOG, LINE = 1 << 30, 1 << 20
+LOG, LINE = 1 << 30, 1 << 16
 """Bytes of a log, and of a line of it, at most."""
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 

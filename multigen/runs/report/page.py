@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ CAPTIONS = {
     "curves": "quality against diversity",
 }
 """Name of a file that a run leaves in its folder -> what it shows."""
+CHARTS = 24
+"""Of a stage's updates, and of its validations, that are drawn at most."""
+RESUMES = 50
+"""Of a run that are listed."""
 
 
 def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -80,7 +85,9 @@ def _run(facts: Facts) -> str:
         "Seeds" if len(seeds) > 1 else "Seed": escape(", ".join(map(str, seeds))),
         "Machine": escape(str(source["machine"])) if source.get("machine") else None,
         "Started": escape(str(started)) if started else None,
-        "Resumed": escape(", ".join(f"{when(b.get('time', ''))} at step {b['step']:,}" for b in facts.began[1:])),
+        "Resumed": escape(
+            ", ".join(f"{when(b.get('time', ''))} at step {b['step']:,}" for b in facts.began[1:][-RESUMES:])
+        ),
         "Trained for": duration(facts.seconds) if facts.seconds else None,
         "Steps": ", ".join(f"{escape(str(n))} {int(s):,}" for n, s in facts.planned.items()),
         "Data": escape(str(facts.config["data"])) if facts.config.get("data") else None,
@@ -172,8 +179,8 @@ def _stage_curves(facts: Facts, stage: Stage) -> str:
         title = update or name.replace("items_per_second", "speed, items per second")
         updates.setdefault(title, {})[term if update else "last"] = curve
     speed = updates.pop("speed, items per second", None)
-    charts = [chart(title, curves, span) for title, curves in updates.items()]
-    for name, curve in stage.validation.items():
+    charts = [chart(title, curves, span) for title, curves in islice(updates.items(), CHARTS)]
+    for name, curve in islice(stage.validation.items(), CHARTS):
         best = stage.best if name == chosen_metric(stage) else None
         charts.append(chart(f"validation: {name}", {"last": curve}, span, best))
     rates = {name: _within(curve, stage) for name, curve in facts.rates.items()}
