@@ -278,9 +278,8 @@ def _whole(value: Any) -> int | None:
 
 def _entries(line: dict[str, Any]) -> int:
     """How much a line of a log holds: names, nested ones too, and long texts for what they take."""
-    return sum(
-        1 + (len(value) if isinstance(value, dict | list) else len(str(value)) // 100) for value in line.values()
-    )
+    more = [value for value in line.values() if not isinstance(value, int | float)]
+    return len(line) + sum(len(value) if isinstance(value, dict | list) else len(str(value)) // 100 for value in more)
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:

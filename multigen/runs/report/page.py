@@ -133,7 +133,7 @@ def _group(files: list[Path], caption: str, label: str) -> str:
 
 def _final(facts: Facts) -> str:
     order = [*CAPTIONS]
-    files = media.final_files(facts.folder)
+    files = media.final_files(facts.folder, CAPTIONS)
     names = sorted(files, key=lambda name: order.index(name) if name in order else len(order))
     shown = "".join(
         _group(files[n], f"<b>{escape(n)}</b> {CAPTIONS.get(n, '')}", f"{n}: {CAPTIONS.get(n, '')}") for n in names

@@ -12,7 +12,7 @@ FEW = 12
 """Lines of a run's log that are shown unfolded."""
 LINES, LETTERS = 2_000, 5_000
 """Of a run's log, and of a line of it, that are shown at most."""
-WARNINGS = 50
+WARNINGS = 500
 """Of a run's controls that are looked at."""
 
 
