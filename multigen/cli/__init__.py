@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-from multigen.console import exit_code
+from multigen.console import exit_code, show
 from multigen.errors import ConfigError
 
 __all__ = ["main"]
@@ -62,12 +62,12 @@ def _run(args: list[str]) -> None:
     from multigen.version import __version__
 
     if not args or args[0] in ("-h", "--help"):
-        print("usage: multigen VERB ...    (multigen VERB --help says more)\n")
+        show("usage: multigen VERB ...    (multigen VERB --help says more)\n", lines=True)
         for verb, what in VERBS.items():
-            print(f"  {verb:<11} {what}")
-        print(f"\n{CODES}")
+            show(f"  {verb:<11} {what}")
+        show(f"\n{CODES}", lines=True)
     elif args[0] == "--version":
-        print(__version__)
+        show(__version__)
     elif args[0] in VERBS:
         import_module(f"multigen.cli.{args[0]}").run(args[1:])
     else:

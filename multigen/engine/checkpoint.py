@@ -4,6 +4,8 @@ A folder is written under a temporary name, flushed to the disk, then renamed; `
 checksum, and has one itself, so a damaged checkpoint is recognised before a single weight is used.
 """
 
+import contextlib
+import re
 import shutil
 import zlib
 from collections.abc import Callable, Collection, Mapping
@@ -16,19 +18,23 @@ from torch import Tensor
 
 from multigen.console import say
 from multigen.errors import CheckpointError
-from multigen.storage.files import sealed, unsealed, write_flushed, writing_whole
+from multigen.storage.files import MARK, sealed, unsealed, write_flushed, writing_whole
 from multigen.storage.tensors import to_bytes
 
 __all__ = ["drop_newer", "load_strict", "not_finite", "prune", "read", "saved", "write"]
 
 Tensors = dict[str, Tensor]
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+STEP = re.compile(r"step-\d{9,}")
+LEFT = re.compile(r"\.step-\d{9,}\.(new|old|dropped|\d+)(-\d+)?")
+"""Names of the temporary folders of this version and of earlier ones."""
 
 
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
     """Writes each entry of `files` to NAME.safetensors and `record` to run.json. On failure nothing of it remains."""
     try:
-        with writing_whole(folder) as new:  # it may be there: the same step, after a return to an older checkpoint
+        # It may be there: the same step, after a return to an older checkpoint.
+        with writing_whole(folder, _written(folder)) as new:
             contents = {}
             for name, tensors in files.items():
                 data = to_bytes(tensors)
@@ -38,25 +44,80 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
     except OSError as error:
         kept = "".join(path.name for path in saved(folder.parent)[-1:])
         remedy = f"then go on from {kept} with --resume {folder.parents[1]}" if kept else "or give another --out"
-        raise CheckpointError(f"cannot save {folder}: {error.strerror}; make room, {remedy}") from error
+        room = "" if isinstance(error, FileExistsError) else "make room, "
+        raise CheckpointError(f"cannot save {folder}: {error.strerror}; {room}{remedy}") from error
 
 
 def saved(folder: Path) -> list[Path]:
     """Checkpoints in `folder`, oldest first; whole ones and damaged ones."""
-    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+    return sorted(
+        path for path in folder.glob("step-*") if STEP.fullmatch(path.name) and any(map(_is_of_ours, _in(path)))
+    )
 
 
 def prune(folder: Path, keep: int, always: Collection[str]) -> None:
-    """Removes all but the last `keep` checkpoints and those named in `always`, and what an interrupted save left."""
-    old = [path for path in saved(folder)[: -max(keep, 1)] if path.name not in always]
-    for path in [*old, *folder.glob(".step-*")]:
-        shutil.rmtree(path, ignore_errors=True)
+    """Removes all but the last `keep` checkpoints and those named in `always`, and what an interrupted save left. Files of others
+    that are in their folders stay; so does a checkpoint whose record cannot be read."""
+    for path in saved(folder)[: -max(keep, 1)]:
+        if path.name not in always:
+            _remove(path)
+    for path in folder.glob(".step-*"):
+        if LEFT.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            _remove_left(path, path.with_name(path.name[1:].partition(".")[0]))
 
 
 def drop_newer(folder: Path) -> None:
-    """Removes the checkpoints of the same run that are newer than `folder`; each is gone whole, or still there."""
+    """Removes the checkpoints of the same run that are newer than `folder`; each is gone whole, or still there. Files of others
+    that are in their folders stay."""
     for path in [path for path in saved(folder.parent) if path.name > folder.name]:
-        shutil.rmtree(path.rename(path.with_name(f".{path.name}.dropped")), ignore_errors=True)
+        if not _remove(path):
+            path.rename(path.with_name(f"damaged-{path.name}"))
+
+
+def _remove(folder: Path) -> bool:
+    """Removes the files that a checkpoint lists, and its folder where nothing else is in it. False for one without a record."""
+    if folder.is_symlink() or not _written(folder):
+        return False
+    _clear(folder.rename(folder.with_name(f".{folder.name}.dropped")), folder)
+    return True
+
+
+def _clear(hidden: Path, folder: Path) -> None:
+    """Removes a checkpoint that was put aside; what is somebody's in it returns to `folder`."""
+    with contextlib.suppress(OSError):
+        for name in _written(hidden):
+            (hidden / name).unlink(missing_ok=True)
+    try:
+        hidden.rmdir()
+    except OSError:  # somebody's files are in it
+        hidden.rename(folder)
+
+
+def _remove_left(hidden: Path, folder: Path) -> None:
+    """Removes what a process that was killed left beside the checkpoint `folder`, unless only there is somebody's file."""
+    copied = (hidden / MARK).exists() and (hidden.suffix.startswith(".new") or folder.exists())
+    if copied or all(map(_is_of_ours, hidden.iterdir())):
+        shutil.rmtree(hidden, ignore_errors=True)
+    elif hidden.suffix == ".dropped" and not folder.exists():
+        _clear(hidden, folder)
+
+
+def _written(folder: Path) -> list[str]:
+    """Names of the files of a checkpoint, its record last; none where this cannot be read."""
+    try:
+        names = [*unsealed((folder / "run.json").read_bytes())["files"], "run.json"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    return [name for name in names if _is_of_ours(Path(name)) and Path(name).name == name]
+
+
+def _is_of_ours(file: Path) -> bool:
+    """Whether checkpoints have files of this kind."""
+    return file.suffix == ".safetensors" or file.name in ("run.json", MARK)
+
+
+def _in(folder: Path) -> list[Path]:
+    return [*folder.iterdir()] if folder.is_dir() and not folder.is_symlink() else []
 
 
 def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:

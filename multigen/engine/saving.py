@@ -174,7 +174,10 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
 def find_resumable(path: str) -> Path:
     """The run at `path`, or the newest there. Raises CheckpointError where there is none, or an earlier version trained it."""
     folder = find_run(path)
-    if "version" not in read_config(folder / "config.toml"):
+    table = read_config(folder / "config.toml")
+    if not {"method", "config"} <= table.keys():
+        raise CheckpointError(f"{folder}/config.toml is not that of a run; give a run's folder, or a folder of runs")
+    if "version" not in table:
         raise CheckpointError(
             f"{folder} was trained by multigen 0.1.0, and this version cannot resume its checkpoints; start a new run from its "
             f"weights: --from {folder} --config {folder / 'config.toml'}"

@@ -29,6 +29,7 @@ from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
 from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
+from multigen.storage.files import expanded
 from multigen.storage.model_folder import write_model
 from multigen.storage.run_folder import new_folder
 from multigen.version import __version__
@@ -121,12 +122,13 @@ class Trainer(Loop, Generic[C]):
         Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite.
         """
         self._join()
+        there = expanded(self.run.out).exists()
         folder = self._choose_folder()  # before anything is measured or opened: a folder in use is refused at once
         try:
             self.prepare()
         except BaseException:
             with contextlib.suppress(OSError):
-                folder.rmdir()  # unless something is in it
+                folder.rmdir() if not there else None  # unless something is in it
             raise
         self.folder = self._claim_folder(folder)
         self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
@@ -190,7 +192,7 @@ class Trainer(Loop, Generic[C]):
         """Folder of a new run, or of the one to resume."""
         if self.run.resume:
             return saving.find_resumable(self.run.resume)
-        return new_folder(self.run.out, self.name, distributed.from_first([time.time()], self.device)[0])
+        return distributed.decided_by_first(lambda: new_folder(self.run.out, self.name, time.time()), self.device)
 
     def _claim_folder(self, folder: Path) -> Path:
         """Restores the run to resume; writes the configuration, resolved, into the folder."""

@@ -10,9 +10,10 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_config, to_table
-from multigen.console import exit_code, say
+from multigen.console import exit_code, say, show
 from multigen.engine import Run, Trainer
-from multigen.engine.distributed import barrier, rank
+from multigen.engine.device import choose_device
+from multigen.engine.distributed import barrier, decided_by_first, join, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.engine.saving import find_resumable
 from multigen.errors import ConfigError
@@ -20,7 +21,7 @@ from multigen.runs.card import Card
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
-from multigen.storage.files import from_json, write_json
+from multigen.storage.files import expanded, from_json, write_json
 from multigen.storage.run_folder import new_folder
 
 __all__ = ["main", "parse", "report_on", "train", "train_by"]
@@ -59,7 +60,7 @@ def parse(
     if resume := _value(args, "--resume"):
         file = file or str(find_resumable(resume) / "config.toml")
     if file:
-        table = read_config(Path(file))
+        table = read_config(expanded(file))
         if table.get("method", name) != name:
             raise ConfigError(f"{file} is a configuration of {table['method']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
@@ -83,7 +84,7 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
     if seeds > 1 and run.resume:
         raise ConfigError(f"--seeds {seeds} with --resume: resume the runs of the seeds one by one")
-    out = run.out if seeds == 1 else new_folder(run.out, trainer.name, time.time())
+    out = run.out if seeds == 1 else _folder_of_seeds(run, trainer.name)
     trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
@@ -99,11 +100,19 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
     if rank() == 0:
-        print(evaluation.table())
+        show(evaluation.table(), lines=True)
         for what, text in evaluation.remarks.items():
-            print(f"\n{what}: {text}")
-        print(f"\n{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
+            show()
+            show(f"{what}: {text}")
+        show()
+        show(f"{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
     return evaluation, folder, content
+
+
+def _folder_of_seeds(run: Run, name: str) -> Path:
+    """The new folder above the runs of several seeds, the same on every rank."""
+    join(device := choose_device(run.device))
+    return decided_by_first(lambda: new_folder(run.out, name, time.time()), device)
 
 
 def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
