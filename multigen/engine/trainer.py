@@ -4,6 +4,7 @@ import contextlib
 import copy
 import sys
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
 from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
+from multigen.memory import memory_errors
 from multigen.storage.files import expanded
 from multigen.storage.model_folder import write_model
 from multigen.storage.run_folder import new_folder
@@ -119,8 +121,20 @@ class Trainer(Loop, Generic[C]):
     def fit(self) -> Self:
         """Trains to the end, or goes on with `run.resume`. Writes the run's folder, with the model in it.
 
-        Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite.
+        Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite or
+        another rank is lost, OutOfMemory.
         """
+        with distributed.lost_ranks(self._remedy), memory_errors(self._less()):
+            return self._fit()
+
+    def evaluate(self) -> Evaluation:
+        """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
+        with distributed.lost_ranks(self._remedy), memory_errors(self._less()):
+            self.evaluation = self.score()
+            self._call("on_evaluation", self.evaluation)
+        return self.evaluation
+
+    def _fit(self) -> Self:
         self._join()
         there = expanded(self.run.out).exists()
         folder = self._choose_folder()  # before anything is measured or opened: a folder in use is refused at once
@@ -148,12 +162,6 @@ class Trainer(Loop, Generic[C]):
             self.updater.streams.clear()  # ends their workers
         return self
 
-    def evaluate(self) -> Evaluation:
-        """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
-        self.evaluation = self.score()
-        self._call("on_evaluation", self.evaluation)
-        return self.evaluation
-
     def prepare(self) -> None:
         """Opens the data and builds everything; `fit` does it itself. With `run.minutes` it first sets the steps by timing a
         second trainer: the configuration does not change any more once something is built from it."""
@@ -164,6 +172,8 @@ class Trainer(Loop, Generic[C]):
             trial = type(self)(self.config, replace(self.run, workers=0, minutes=0))
             self.config = scaled_to(trial, self.run.minutes)
         self.data = self.open_data()
+        found = {f"data, {name}": zlib.crc32(repr(value).encode()) for name, value in to_table(self.data_info).items()}
+        distributed.check_alike({"data, items": len(self.data), **found}, "give all ranks the same data")
         seed_everything(key(self.run.seed, "weights"), self.device)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.nets = self.networks()
@@ -187,6 +197,32 @@ class Trainer(Loop, Generic[C]):
         self.device = choose_device(self.run.device)
         self.precision = choose_precision(self.run.precision, self.device)
         distributed.join(self.device)
+        table = to_table(replace(self.run, device=self.device.type, precision=self.precision))  # pyright: ignore
+        same = {name: value for name, value in table.items() if name not in ("workers", "tensorboard", "data_license")}
+        file = sys.modules[type(self).__module__].__file__
+        code = {
+            "multigen": __version__,
+            "torch": torch.__version__,
+            "code": zlib.crc32(Path(file).read_bytes()) if file else 0,
+        }
+        distributed.check_alike(
+            {**code, "method": self.name, **to_table(self.config), **same}, "start all with one command and one version"
+        )
+
+    def _remedy(self) -> str:
+        """What to do when another rank is lost."""
+        saved = hasattr(self, "folder") and (self.folder / "checkpoints").exists()
+        return f"resume with: --resume {self.folder}" if saved else "start all of them again"
+
+    def _less(self) -> str:
+        """What to do where memory is short."""
+        more = [
+            f"--{f.replace('_', '-')}" for f in ("size", "crop", "length", "width", "latent") if hasattr(self.config, f)
+        ]
+        return (
+            f"lower --batch {self.config.batch}, or raise --accumulate {self.run.accumulate}"  # pyright: ignore
+            + (f"; a smaller {' or '.join(more)} needs less too" if more else "")
+        )
 
     def _choose_folder(self) -> Path:
         """Folder of a new run, or of the one to resume."""
