@@ -13,13 +13,15 @@ from multigen.console import markdown
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
+from multigen.errors import CheckpointError
 from multigen.metrics.names import features_of, swept, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
-from multigen.storage.files import write_json, write_whole
+from multigen.storage.files import remedy, to_json, write_whole
+from multigen.storage.lines import optional
 
-__all__ = ["Card", "card"]
+__all__ = ["Card", "card", "write_evaluation"]
 
 LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
@@ -44,13 +46,26 @@ class Card(Callback):
 
     def on_evaluation(self, trainer: Trainer[Any], evaluation: Evaluation) -> None:
         if rank() == 0:
-            write_json(trainer.folder / "evaluation.json", record(evaluation, [trainer.run_info()]))
+            write_evaluation(trainer.folder, record(evaluation, [trainer.run_info()]))
             _write(gather(trainer.folder))
+
+
+def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
+    """Writes the `evaluation.json` of a run. Raises CheckpointError where it cannot be written."""
+    path = folder / "evaluation.json"
+    try:
+        write_whole(path, to_json(content, indent=1) + "\n")
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: --resume {folder}"
+        ) from error
 
 
 def _write(facts: Facts) -> None:
     if (folder := facts.folder / "model").is_dir():
-        write_whole(folder / "README.md", card(facts))
+        with optional(folder / "README.md"):
+            # By way of the run's folder: what a killed process leaves is not published with the model.
+            write_whole(folder / "README.md", card(facts), by=facts.folder)
 
 
 def card(facts: Facts) -> str:
