@@ -13,7 +13,7 @@ from multigen.config import from_table, read_config, to_table
 from multigen.console import exit_code, say, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
-from multigen.engine.distributed import barrier, lost_ranks, rank
+from multigen.engine.distributed import barrier, decided_by_first, join, lost_ranks, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
