@@ -19,7 +19,10 @@ import torch
 from safetensors.torch import load_file
 
 import multigen
+from multigen.catalogue import METHODS as METHODS_KNOWN
+from multigen.catalogue import MODALITIES
 from multigen.engine import Callback, Run
+from multigen.tasks.loading import trainer_in
 from tests.readme_blocks import find_blocks
 from tests.tiny import photos, python
 
@@ -155,6 +158,7 @@ def test_pages_say_of_each_block_whether_it_is_run(page: Path) -> None:
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="needs the extra docs: pip install -e '.[docs]'")
     pytest.importorskip("material", reason="needs the extra docs: pip install -e '.[docs]'")
+    pytest.importorskip("mkdocstrings", reason="needs the extra docs: pip install -e '.[docs]'")
     words = ["-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
     done = python(*words, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
     assert done.returncode == 0, done.stderr
@@ -163,6 +167,33 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tm
     for page in pages:
         tags = re.findall(r"<(?:link|script|img|iframe|source|audio|video)\b[^>]*>", page.read_text(encoding="utf-8"))
         assert [tag for tag in tags if re.search(r"""(?:src|href)=["']?(?:https?:)?//""", tag)] == []
+
+
+# ---------------------------------------------------------------------------------------------------- public names
+
+
+def documented(text: str) -> dict[str, list[str]]:
+    """Package -> the names that docs/reference/public.md lists between its markers."""
+    parts = re.findall(r"^<!-- names: ([\w.]+) -->\n(.*?)^<!-- end -->$", text, re.M | re.S)
+    return {package: re.findall(r"^\| `(\w+)` \|", table, re.M) for package, table in parts}
+
+
+def test_public_names_are_those_of_their_page() -> None:
+    found = documented((ROOT / "docs" / "reference" / "public.md").read_text(encoding="utf-8"))
+    tasks = {method.module.rpartition(".")[0] for method in METHODS_KNOWN.values()}
+    assert found.keys() == {"multigen", "multigen.engine", "multigen.losses", *tasks}
+    for package, names in found.items():
+        assert sorted(names) == sorted(importlib.import_module(package).__all__), package
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_modality_offers_the_configurations_and_trainers_of_its_methods(modality: str) -> None:
+    package = importlib.import_module(f"multigen.{modality}")
+    methods = [importlib.import_module(m.module) for m in METHODS_KNOWN.values() if m.modality == modality]
+    pairs = [trainer_in(method) for method in methods]
+    assert methods and sorted(package.__all__) == sorted(
+        name for trainer in pairs for name in (trainer.__name__, trainer.__name__.replace("Trainer", "Config"))
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- the new method
