@@ -6,16 +6,20 @@ per benchmark, docs/results/NAME.md, has all that was measured. What the metrics
 
 import itertools
 import math
+import os
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from multigen.bench.recipe import Figure, Recipe, figures, read_recipe, read_result
 from multigen.catalogue import METHODS, MODALITIES, heading
-from multigen.console import markdown
+from multigen.console import markdown, show
 from multigen.metrics.names import features_of, headlines, real, swept, trained
+from multigen.runs.card import code, escaped
 from multigen.storage.files import write_whole, writing
 
 __all__ = ["pages", "write_pages"]
@@ -95,7 +99,7 @@ def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None) ->
             path = file.parent / name if name else file
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text)
-    print(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")
+    show(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")
 
 
 def pages(recipes: Sequence[Path], out: Path | None = None, folder: str = "results") -> dict[str, str]:
@@ -128,9 +132,9 @@ def _modality(benchmarks: Sequence[Benchmark], folder: str) -> Iterator[str]:
         metrics = headlines(dict.fromkeys(m for b in ours for row in b.rows.values() for m in row))
         tables.setdefault(tuple(metrics), []).extend(_data_set(data or "default data", ours, metrics, folder))
     for metrics, lines in tables.items():
-        yield markdown(lines, ("benchmark", "row", *(f"`{metric}`" for metric in metrics), "minutes", "checks"))
+        yield markdown(lines, ("benchmark", "row", *map(code, metrics), "minutes", "checks"))
     machines = itertools.groupby(sorted(ran, key=_machine), _machine)
-    on = [f"- {', '.join(b.path.stem for b in some)}: {machine}" for machine, some in machines]
+    on = [f"- {', '.join(escaped(b.path.stem) for b in some)}: {machine}" for machine, some in machines]
     if on:
         yield "\n".join(["Measured on:\n", *map(_wrapped, on)])
     for status, some in itertools.groupby(sorted((b for b in benchmarks if not b.ran), key=_status), _status):
@@ -141,11 +145,11 @@ def _data_set(
     name: str, benchmarks: Sequence[Benchmark], metrics: Sequence[str], folder: str
 ) -> Iterator[Sequence[str]]:
     """Lines of one data set: its baselines, published values, and the models of each benchmark."""
-    first = f"**{name}**"
+    first = f"**{escaped(name)}**"
     for row in dict.fromkeys(row for b in benchmarks for row in _baselines(b.rows)):
         cells = [_range([b.rows[row] for b in benchmarks if row in b.rows], metric) for metric in metrics]
         if set(cells) != {"-"}:
-            yield first, f"`{row}`", *cells, "", ""
+            yield first, code(row), *cells, "", ""
             first = ""
     for b in benchmarks:
         for row, values in PUBLISHED.get(b.path.stem, {}).items():
@@ -161,15 +165,15 @@ def _data_set(
 
 
 def _link(b: Benchmark, folder: str) -> str:
-    return f"[{b.path.stem}]({folder}/{b.path.stem}.md)"
+    return f"[{escaped(b.path.stem)}]({quote(folder)}/{quote(os.fsencode(b.path.stem))}.md)"
 
 
 def _machine(b: Benchmark) -> str:
-    return b.content["machine"]
+    return escaped(str(b.content["machine"]))
 
 
 def _status(b: Benchmark) -> str:
-    return b.content["status"]
+    return escaped(b.content["status"])
 
 
 def _baselines(rows: Mapping[str, Any]) -> list[str]:
@@ -187,7 +191,7 @@ def _models(rows: Mapping[str, Any]) -> list[str]:
 def _name(rows: Mapping[str, Any], row: str) -> str:
     """The row's name, without /best where the last model of the stage is the same."""
     stage = row.removesuffix("/best")
-    return f"`{stage}`" if stage != row and rows.get(f"{stage}/last") == rows[row] else f"`{row}`"
+    return code(stage if stage != row and rows.get(f"{stage}/last") == rows[row] else row)
 
 
 def _range(rows: Sequence[Mapping[str, float]], metric: str) -> str:
@@ -210,27 +214,30 @@ def _count(checks: Sequence[Figure]) -> str:
 def _page(b: Benchmark) -> str:
     """All that was measured, how, and which checks were missed."""
     recipe, content, name = b.recipe, b.content, b.path.stem
-    facts = [f"status: {content['status']}", f"command: `{content['command']}`"]
+    facts = [f"status: {_status(b)}", f"command: {code(str(content['command']))}"]
     if b.ran:
-        steps = ", ".join(f"{stage} {n:,}" for stage, n in content["steps"].items())
+        steps = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in content["steps"].items())
         seeds, n = ", ".join(map(str, content["seeds"])), recipe.seeds
         other = "" if len(content["seeds"]) == n else f" (the recipe asks for {n} seeds)"
         facts += [
-            f"measured: {content['date']}, at commit `{_short(content['commit'])}`, on {content['machine']}",
+            f"measured: {escaped(str(content['date']))}, at commit {code(_short(str(content['commit'])))}, on {_machine(b)}",
             f"steps: {steps}; seeds: {seeds}{other}; trained for {content['seconds'] / 60:.1f} minutes in all",
             *(f"items: {text}" for text in dict.fromkeys(map(_items, features_of(content["definitions"])))),
             f"checks: {_count(b.checks)}",
         ]
-    files = f"recipe: `recipes/{b.path.name}`; result: `recipes/results/{name}.json`"
+    files = f"recipe: {code(f'recipes/{b.path.name}')}; result: {code(f'recipes/results/{name}.json')}"
     facts.append(f"{files}; method: [{recipe.method}](../{METHODS[recipe.method].page})")
     about = heading(b.path.read_text(encoding="utf-8"))
-    parts = [f"# {name}", _wrapped(about), "\n".join(_wrapped(f"- {fact}") for fact in facts)]
-    if missed := [(f"`{f.name}`", f"{f.value:.5g}", f.bound) for f in b.checks if not f.met]:
+    parts = [f"# {escaped(name)}", _wrapped(escaped(about)), "\n".join(_wrapped(f"- {fact}") for fact in facts)]
+    if missed := [(code(f.name), f"{f.value:.5g}", f.bound) for f in b.checks if not f.met]:
         parts.append(markdown(missed, ("missed check", "measured", "target")))
     if b.ran:
         published = {f"published: {row}": values for row, values in PUBLISHED.get(name, {}).items()}
         parts += ["[Metrics](../metrics.md) defines metrics and rows.", *_tables(b.rows, published)]
-    parts += [_wrapped(f"*{what.capitalize()}*: {text}") for what, text in content.get("remarks", {}).items()]
+    parts += [
+        _wrapped(f"*{escaped(what.capitalize())}*: {escaped(text)}")
+        for what, text in content.get("remarks", {}).items()
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -241,21 +248,23 @@ def _short(commit: str) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Prose, or an item of a list, in lines of 100 columns."""
+    """Prose, or an item of a list, in lines of 100 columns, none of which begins as a list or a heading does."""
     indent = "  " if text.startswith("- ") else ""
-    return textwrap.fill(text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    text = re.sub(r" (?=(?:[-+=:]+|\d+[.)])(?: |$))", "\0", text)
+    lines = textwrap.fill(text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\0", " ")
 
 
 def _items(features: str) -> str:
     """The form and the numbers of the items, which end what a result says of its features."""
-    return "; ".join(features.split("; ")[-2:])
+    return escaped("; ".join(features.split("; ")[-2:]))
 
 
 def _tables(rows: Mapping[str, Mapping[str, float]], published: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Rows by metrics, baselines first, in as many tables as it takes; rows with the same values are one."""
     same: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for name in sorted(rows, key=trained):
-        same.setdefault(tuple(rows[name].items()), []).append(f"`{name}`")
+        same.setdefault(tuple(rows[name].items()), []).append(code(name))
     same |= {tuple(values.items()): [name] for name, values in published.items()}
     metrics = [m for m in dict.fromkeys(m for row in rows.values() for m in row) if not m.endswith("_std")]
     each = math.ceil(len(metrics) / max(1, math.ceil(len(metrics) / WIDE)))
@@ -266,7 +275,7 @@ def _tables(rows: Mapping[str, Mapping[str, float]], published: Mapping[str, Map
             for row, names in same.items()
             if any(metric in dict(row) for metric in some)
         ]
-        tables.append(markdown(lines, ("row", *(f"`{metric}`" for metric in some))))
+        tables.append(markdown(lines, ("row", *map(code, some))))
     return tables
 
 

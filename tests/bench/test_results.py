@@ -1,5 +1,6 @@
 """The records of this repository: its benchmark recipes, what was measured by them, and the pages that show it."""
 
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,9 @@ from multigen.bench.results import PUBLISHED, number, pages
 from multigen.config import from_table
 from multigen.engine import Run
 from multigen.metrics.names import trained
+from multigen.runs.card import escaped
 from multigen.storage.files import write_json
+from tests.hostile import forbidden
 from tests.tiny import KEYS, multigen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,7 +171,8 @@ def test_metrics_are_defined_in_one_place_only() -> None:
     texts = pages(RECIPES)
     definitions = {text.partition(";")[0] for path in RECIPES for text in result_of(path)["definitions"].values()}
     assert len(definitions) > 20
-    assert not [d for d in definitions for text in texts.values() if d in text.replace("\n", " ")]
+    prose = [text.replace("\n", " ") for text in texts.values()]
+    assert not [d for d in definitions for text in prose if d in text or escaped(d) in text]
     assert all("](../metrics.md)" in texts[f"results/{p.stem}.md"] for p in RECIPES if result_of(p)["rows"])
 
 
@@ -264,3 +268,30 @@ def test_the_last_and_the_best_model_are_one_row_where_they_are_equal(tmp_path: 
 )
 def test_numbers_have_four_digits(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_what_others_wrote_in_a_result_stays_text(tmp_path: Path) -> None:
+    wild = "x` | </code><script>a</script> [b](javascript:c) *d*\n# e \x1b[2J\u202e"
+    path = written(
+        tmp_path, "mine", {"real": {wild: 1.0}, wild: {wild: 1.0}, f"a/{wild}/last": {wild: 2.0}}, machine=wild
+    )
+    file = tmp_path / "results" / "mine.json"
+    content = json.loads(file.read_text()) | dict.fromkeys(("command", "commit", "date"), wild)
+    content |= {"steps": {wild: 3}, "definitions": {wild: f"a; features: {wild}"}, "remarks": {wild: wild}}
+    write_json(file, content)
+    for name, text in pages([path]).items():
+        assert forbidden(text) == [] and "\n# e" not in text
+        prose = re.sub(r"`[^`\n]*`", "", text.replace(r"\`", ""))  # in code nothing is mark-up
+        bold = 2 if name else 4  # a missed check, and on the first page the data set
+        assert "<" not in prose and "](javascript" not in prose.replace(r"\]", "") and prose.count("**") == bold
+
+
+@pytest.mark.parametrize("word", ["-", "+", "---", "===", "1.", "12)", ":::"])
+def test_no_wrapped_line_begins_as_mark_up(word: str, tmp_path: Path) -> None:
+    path = written(tmp_path, "mine", {"real": {"fd": 1.0}})
+    for before in range(80, 100):
+        remark = f"{'a' * before} {word} b"
+        file = tmp_path / "results" / "mine.json"
+        write_json(file, json.loads(file.read_text()) | {"remarks": {"change": remark}})
+        text = pages([path])["results/mine.md"].partition("*Change*")[2]
+        assert f" {word} b" in text.replace("\n", " ") and f"\n{word} " not in text
