@@ -13,7 +13,7 @@ STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, 
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """A list that is empty until SIGINT, SIGTERM or SIGHUP arrives, and then holds its number. A second one acts at once, as usual.
+    """A list that is empty until SIGINT, SIGTERM or SIGHUP arrives, and then holds its number. A second one acts at once.
 
     Nothing changes off the main thread, where signals do not arrive, nor for a signal that a library in C handles, whose handler
     Python could not restore; a SIGHUP that nohup lets a command ignore stays ignored.
@@ -45,8 +45,8 @@ class _Signal(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def interruptible(line: Callable[[], str]) -> Iterator[None]:
-    """Within it, SIGINT, SIGTERM and SIGHUP raise Interrupted at once, with what `line` then says: how far the work is, and how to
-    resume it. They do nothing else where `deferred_interrupts` does not."""
+    """Within it, SIGINT, SIGTERM and SIGHUP raise Interrupted at once, with what `line` then says: how far the work is, and how
+    to resume it. Signals with a handler of somebody else's, and ignored ones, stay as they are."""
 
     def stop(number: int, _frame: object) -> None:
         raise _Signal(number)

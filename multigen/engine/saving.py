@@ -16,7 +16,17 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.run_folder import find_run
 
-__all__ = ["check_same", "checkpoint_of", "find_resumable", "load_networks", "restore", "resume", "save", "start_from"]
+__all__ = [
+    "check_held_out",
+    "check_same",
+    "checkpoint_of",
+    "find_resumable",
+    "load_networks",
+    "restore",
+    "resume",
+    "save",
+    "start_from",
+]
 
 Files = dict[str, dict[str, Tensor]]
 
@@ -174,6 +184,15 @@ def check_same(
         raise ConfigError(
             f"{run_folder} was trained on other data, which differ in {', '.join(other)}; resume with the data it was "
             "trained on, or start a new run"
+        )
+
+
+def check_held_out(run_folder: Path, fingerprint: str) -> None:
+    """Raises ConfigError where a run chose its best checkpoint by other data, or would be measured on others, than before."""
+    then = read_config(run_folder / "config.toml").get("held_out", "")
+    if then and fingerprint and then != fingerprint:
+        raise ConfigError(
+            f"{run_folder} had other validation or test data than there are now; resume with the same, or start a new run"
         )
 
 
