@@ -127,16 +127,8 @@ def open_corpus(
     info = TextInfo(fingerprint, len(made), made.start, made.end, made.pad, made.fingerprint)
     real = [*train, *validation]
     held_out = hashlib.sha256(repr((validation, tested)).encode()).hexdigest()[:16]
-    parts = {"train": tokens[0], "validation": tokens[1], "test": tokens[2]}
-    return Corpus(
-        **parts,
-        info=info,
-        tokenizer=made,
-        real_texts=real,
-        test_texts=tested,
-        fables=is_fables(data),
-        held_out=held_out,
-    )
+    fables = is_fables(data)
+    return Corpus(tokens[0], tokens[1], tokens[2], info, made, None, real, tested, fables, held_out)
 
 
 def _oracle_corpus(oracle: Oracle, n: int, fixed: bool) -> Corpus:

@@ -133,9 +133,10 @@ def chains(method: str, folder: Path, kills: int, moments: random.Random) -> Non
         longest = time.monotonic() - began
         while done < kills:
             run, number, before = folder / f"run-{number}", number + 1, done
+            enough = min(kills, done + moments.randint(1, 8))
             while True:
                 again = f"--resume {run}" if (run / "config.toml").exists() else f"{words} --out {run}"
-                status = forks.status(again, moments.uniform(0, 1) * longest if done < kills else None)
+                status = forks.status(again, moments.uniform(0, 1) * longest if done < enough else None)
                 if status != -signal.SIGKILL:
                     break
                 done += 1
