@@ -126,11 +126,8 @@ def test_a_resumed_run_writes_the_lines_of_one_never_stopped(tmp_path: Path, end
 
 def test_lines_before_a_rollback_stay_in_a_resume_after_it(tmp_path: Path) -> None:
     class Thrice(Ruled):
-        script = {5: Decision(0.0, "back", rollback=True)}
-
         def rule(self, value: float, signals: Signals) -> Decision:
-            back = self.script.get(self.index) if self.state.scalars["attempt"] < 2 else None
-            return back or Decision(value, "as it was")
+            return Decision(value, "rule", rollback=self.index == 5 and self.state.scalars["attempt"] < 2)
 
     def run(name: str) -> Run:
         return options(tmp_path / name, log_every=2, save_every=3)
