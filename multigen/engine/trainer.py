@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import re
 import sys
 import time
 import zlib
@@ -33,7 +34,7 @@ from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, ConfigError, Interrupted
 from multigen.memory import memory_errors
-from multigen.storage.files import expanded, remedy
+from multigen.storage.files import expanded, remedy, remove_leftovers
 from multigen.storage.lines import optional
 from multigen.storage.lock import locked
 from multigen.storage.model_folder import write_model
@@ -43,6 +44,10 @@ from multigen.version import __version__
 __all__ = ["Trainer"]
 
 C = TypeVar("C")
+WRITTEN = re.compile(
+    r"(config\.toml|metrics\.jsonl|evaluation\.json|report\.html|README\.md|(samples|nearest|step-\d+)\.\w+)"
+)
+"""Files of a run that are written under a temporary name first."""
 
 
 class Trainer(Loop, Generic[C]):
@@ -64,6 +69,8 @@ class Trainer(Loop, Generic[C]):
     """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
     data_info: DataInfo = DataInfo()
     """What `open_data` found out."""
+    held_out: str = ""
+    """Fingerprint of the data that it is validated and tested on, which `open_data` sets; empty: not compared."""
     _claimed: Path | None = None
 
     def __init_subclass__(cls, **options: Any):
@@ -282,6 +289,7 @@ class Trainer(Loop, Generic[C]):
         fixed = self.run.resolved(self.device.type, self.precision)
         if self.run.resume:
             saving.check_same(folder, self.name, self.config, self.data_info, fixed, self._may_grow)
+            saving.check_held_out(folder, self.held_out)
             saving.resume(self.state, folder, self.plan, self.enter)
         distributed.barrier()
         if distributed.rank() == 0:
@@ -289,6 +297,8 @@ class Trainer(Loop, Generic[C]):
             table["run"] = to_table(fixed)
             with optional(folder / "previews"):
                 (folder / "previews").mkdir(exist_ok=True)
+            remove_leftovers(folder, WRITTEN)
+            remove_leftovers(folder / "previews", WRITTEN)
             try:
                 write_toml(folder / "config.toml", table)
             except OSError as error:
@@ -324,6 +334,7 @@ class Trainer(Loop, Generic[C]):
             "title": (doc or "").strip().partition("\n")[0],
             "task": self.task,
             "items": self.items(),
+            **({"held_out": self.held_out} if self.held_out else {}),
             "parameters": sum(p.numel() for name in self.exports for p in self.nets[name].parameters()),
         }
 
