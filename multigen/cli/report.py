@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from multigen.runs.options import cli
+from multigen.runs.options import Overwrite, cli
 
 __all__ = ["run"]
 
@@ -16,6 +16,7 @@ def run(args: list[str]) -> None:
     def report(
         run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+        overwrite: Overwrite = False,
     ) -> None:
         """Writes what was run, how it went and what it gave as one HTML file, from what lies in the run's folder.
 
@@ -25,9 +26,11 @@ def run(args: list[str]) -> None:
             out: The file; by default report.html in the run's folder.
         """
         from multigen.runs.runner import report_on
+        from multigen.storage.files import expanded
         from multigen.storage.run_folder import find_run
 
-        folder = Path(run) if any(Path(run).glob("seed-*/config.toml")) else find_run(run)
-        print(f"{report_on(folder, out)} written")
+        folder = expanded(run)
+        folder = folder if any(folder.glob("seed-*/config.toml")) else find_run(folder)
+        print(f"{report_on(folder, out, overwrite)} written")
 
     cli(report, "multigen report", args)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import tyro
 
-__all__ = ["Code", "Model", "cli", "function_of"]
+__all__ = ["Code", "Model", "Overwrite", "cli", "function_of"]
 
 Model = Annotated[
     str,
@@ -15,6 +15,11 @@ Model = Annotated[
     ),
 ]
 """Of verbs that use a model."""
+Overwrite = Annotated[
+    bool,
+    tyro.conf.arg(help="Replace files that exist, whatever they are; without it only earlier results are replaced."),
+]
+"""Of verbs that write files."""
 Code = Annotated[
     str,
     tyro.conf.arg(metavar="FILE.py", help="Your own file that trained the model, if one did (multigen cp); it is run."),

@@ -138,9 +138,9 @@ def _report(folder: Path) -> None:
         )
 
 
-def report_on(folder: Path, out: Path | None = None) -> Path:
+def report_on(folder: Path, out: Path | None = None, overwrite: bool = False) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
     files = [*folder.glob("config.toml"), *sorted(folder.glob("seed-*/config.toml"))]
     method = read_config(files[0]).get("method") if files else ""  # without one `write_report` says so
     presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
-    return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)
+    return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out, overwrite)

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multigen.catalogue import TASKS
 from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
-from multigen.storage.files import write_whole
+from multigen.storage.files import from_json, write_whole
+from multigen.storage.output import check_targets, is_own, json_keys, replacing
 from multigen.storage.provenance import png, together
 from multigen.tasks.loading import Model, load
 from multigen.tasks.synthesis.sampler import Sampler
@@ -14,10 +16,29 @@ from multigen.tasks.synthesis.sampler import Sampler
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["write_samples"]
+__all__ = ["check_out", "write_samples"]
 
 LEAST = 64  # pixels of height that small images are enlarged to, at least
 HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Raises DataError where files of a comparison in OUT would replace what is no earlier one."""
+    names = [f"{name}{suffix}" for name in ("compare", *TASKS) for suffix in (".json", ".png", ".txt")]
+    sounds = [path for task in TASKS for path in out.glob(f"{task}/*/*.wav")]
+    check_targets([*(out / name for name in names), *sounds], overwrite, "another folder for --out", _is_own)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file is of an earlier comparison: an image or a sound says so, a text is also in compare.json as it is."""
+    if path.suffix in (".png", ".wav"):
+        return is_own(path)
+    table = path.with_name("compare.json")
+    if not {"runs", "figures", "said"} <= json_keys(table):
+        return False
+    said = from_json(table.read_bytes())["said"]
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    return path == table or (isinstance(said, list) and any(text in str(each) for each in said))
 
 
 def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
@@ -73,7 +94,8 @@ def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenan
         return f"{what}: {path}.txt\n\n{page}"
     about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
-    stacked(images).save(path.with_suffix(".png"), **png(about))
+    with replacing(path.with_suffix(".png")) as file:
+        stacked(images).save(file, **png(about))
     for name, model in models.items():
         if isinstance(model, Sampler) and model.suffix != ".png":  # a sheet only draws them
             _write_each(model, n, seed, path / name.replace("/", "-"), provenance)

@@ -15,6 +15,7 @@ from multigen.catalogue import TASKS
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError
 from multigen.storage.files import writing
+from multigen.storage.output import check_targets
 from multigen.storage.provenance import NOTHING, Provenance
 from multigen.tasks.graph import Graph
 
@@ -160,26 +161,45 @@ class Sampler:
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
 
+    def check_out(self, n: int, out: Path, overwrite: bool = False) -> None:
+        """Whether `save` may write n samples to OUT.
+
+        Raises:
+            ConfigError: samples of other runs, of higher numbers, would stay in OUT.
+            DataError: OUT cannot be written, or what is there is no earlier result and would be replaced.
+        """
+        there = sorted(p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal())  # n may be larger than any folder
+        if older := [p for p in there if int(p.stem) >= n]:
+            raise ConfigError(
+                f"--out {out}: {len(older)} other samples would stay in it, such as {older[0].name}; give another "
+                "folder"
+            )
+        files = [out / f"0000{self.suffix}", *(p for p in there if p.stem == f"{int(p.stem):04d}")]
+        check_targets([*dict.fromkeys(files), *self.overviews(out)], overwrite, "another folder for --out")
+
+    def overviews(self, out: Path) -> list[Path]:
+        """The files beside OUT that show its samples together; not in it, so that none is mistaken for a sample."""
+        return [out.with_name(f"{out.name}-{self.overview}") if out.name else out / self.overview]
+
     def save(
-        self, samples: Tensor, out: Path, about: Provenance = NOTHING, show: Callable[..., None] | None = None
+        self,
+        samples: Tensor,
+        out: Path,
+        about: Provenance = NOTHING,
+        show: Callable[..., None] | None = None,
+        overwrite: bool = False,
     ) -> str:
         """Writes samples (N, ...) to OUT/0000, OUT/0001, ..., and the first of them together beside it; says so in a sentence.
 
         Args:
             about: where they come from, for `multigen.storage.provenance`; each file has its number besides.
             show: writes those together, in place of `self.show`.
+            overwrite: what is there may be replaced, whatever it is.
 
-        Raises:
-            ConfigError: samples of other runs, of higher numbers, would stay in OUT.
-            DataError: OUT cannot be written.
+        Raises as `check_out`; DataError where OUT cannot be written.
         """
-        older = [p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal() and int(p.stem) >= len(samples)]
-        if older:
-            raise ConfigError(
-                f"--out {out}: {len(older)} other samples would stay in it, such as {older[0].name}; give another folder"
-            )
-        # Beside the folder, so that it is not mistaken for a sample.
-        sheet = out.with_name(f"{out.name}-{self.overview}") if out.name else out / self.overview
+        self.check_out(len(samples), out, overwrite)
+        sheet = self.overviews(out)[0]
         with writing(out, "another folder for --out"):
             out.mkdir(parents=True, exist_ok=True)
             for i, sample in enumerate(samples):
