@@ -10,6 +10,7 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,11 +30,11 @@ from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.metrics.names import real
 from multigen.runs.options import Overwrite, cli
 from multigen.storage.files import writing
-from multigen.storage.output import check_targets, json_keys
+from multigen.storage.output import check_targets, json_table
 
 __all__ = ["merged", "run"]
 
-KEYS = {"status", "definitions", "rows"}
+KEYS = {"status", "rows"}
 """Of every result, among others."""
 
 
@@ -146,7 +147,8 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool, 
 
     result = (out or Path("runs")) / "quick" if quick else out or path.parent / "results"
     result /= f"{path.stem}.json"
-    check_targets([result], overwrite, "another folder for --out", lambda file: json_keys(file) >= KEYS)
+    if os.path.lexists(result):
+        check_targets([result], overwrite, "another folder for --out", lambda file: json_table(file).keys() >= KEYS)
     command = f"multigen bench {path}" + (" --quick" if quick else "")
     if recipe.needs == "gpu" and not torch.cuda.is_available():
         status = "not run: it needs a GPU, and there is none"

@@ -46,7 +46,7 @@ def run(args: list[str]) -> None:
         """
         from multigen.runs import comparison
         from multigen.runs.comparison.curves import draw
-        from multigen.runs.comparison.samples import check_out, write_samples
+        from multigen.runs.comparison.samples import check_out, checksums, write_samples
         from multigen.storage.files import write_json
         from multigen.storage.provenance import origin, together
 
@@ -65,7 +65,7 @@ def run(args: list[str]) -> None:
             drawn = draw(out / "compare.png", {name: run.stages for name, run in held.items()}, together(origins))
             said = [f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"]
             said += write_samples(held, n, seed, out, code, provenance)
-            written = {**found, "seed": seed, "said": said}
+            written = {**found, "seed": seed, "said": said, "files": checksums(out)}
             write_json(out / "compare.json", written)
         if json:
             print_json(written)

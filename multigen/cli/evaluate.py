@@ -10,7 +10,7 @@ from multigen.cli.output import print_json
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Overwrite, cli
 from multigen.storage.files import writing
-from multigen.storage.output import check_targets, json_keys
+from multigen.storage.output import check_targets, json_table
 
 if TYPE_CHECKING:
     from multigen.engine.evaluation import Evaluation
@@ -65,7 +65,7 @@ def run(args: list[str]) -> None:
             json: Print the figures and their definitions as JSON, in place of the table.
         """
         if out is not None:
-            check_targets([out], overwrite, "another file for --out", lambda path: json_keys(path) == KEYS)
+            check_targets([out], overwrite, "another file for --out", lambda path: json_table(path).keys() == KEYS)
         modality = _same_modality(real, fake)
         name = features or modality.features[0]
         given = {

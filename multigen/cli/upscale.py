@@ -11,7 +11,7 @@ from multigen.console import say
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import writing
-from multigen.storage.output import check_targets, replacing
+from multigen.storage.output import check_folder, check_targets, replacing
 
 __all__ = ["run"]
 
@@ -39,6 +39,7 @@ def run(args: list[str]) -> None:
             provenance: Write the model and the name of the source into the files.
         """
         jobs = _jobs(inputs, out)
+        check_folder(out)
         check_targets(jobs.values(), overwrite, "another folder for --out")
         _upscale(jobs, model, out, tile, skip_bad, provenance, code)
 

@@ -13,12 +13,13 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from multigen.errors import DataError
 from multigen.storage import provenance
 from multigen.storage.files import from_json
 
-__all__ = ["check_targets", "is_own", "json_keys", "replacing"]
+__all__ = ["check_folder", "check_targets", "is_own", "json_table", "replacing"]
 
 SIGNS = {
     ".html": rb"default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
@@ -50,7 +51,7 @@ def check_targets(
             if not overwrite and (path.is_symlink() or not (own or is_own)(path)):
                 found.append(path)
         else:
-            _check_place(path, other)
+            _check_place(path, path.parent, other)
     if found:
         more = f" and {len(found) - 1} more files exist and are" if len(found) > 1 else " exists and is"
         raise DataError(
@@ -58,11 +59,18 @@ def check_targets(
         )
 
 
-def _check_place(path: Path, other: str) -> None:
-    """Raises DataError where the nearest folder above that is there is none, or may not be written to."""
-    above = next(place for place in path.absolute().parents if os.path.lexists(place))
+def check_folder(out: Path, other: str = "another folder for --out") -> None:
+    """Raises DataError where results cannot be written to the folder `out`, which need not be there."""
+    if os.path.lexists(out) and not out.is_dir():
+        raise DataError(f"{out} cannot be written (File exists); give {other}")
+    _check_place(out, out, other)
+
+
+def _check_place(path: Path, folder: Path, other: str) -> None:
+    """Raises DataError where the nearest of the folder and those above it that exists is none, or may not be written to."""
+    above = next(place for place in ((whole := folder.absolute()), *whole.parents) if os.path.lexists(place))
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        why = "Permission denied" if above.is_dir() else f"{above} is not a folder"
+        why = "Permission denied" if above.is_dir() else "Not a directory"
         raise DataError(f"{path} cannot be written ({why}); give {other}")
 
 
@@ -77,13 +85,13 @@ def is_own(path: Path) -> bool:
     return False
 
 
-def json_keys(path: Path) -> set[str]:
-    """The keys of a JSON file's table; none of a file that holds none."""
+def json_table(path: Path) -> dict[str, Any]:
+    """The table that a JSON file holds; an empty one of a file that holds none."""
     try:
         content = from_json(path.read_bytes()) if path.stat().st_size < LARGEST else None
     except (OSError, ValueError, RecursionError):
-        return set()
-    return {*content} if isinstance(content, dict) else set()
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _holds(path: Path, pattern: bytes) -> bool:

@@ -1,5 +1,6 @@
 """Results of several runs beside each other, under one seed, one row per run."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,8 +8,8 @@ from typing import TYPE_CHECKING
 from multigen.catalogue import TASKS
 from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
-from multigen.storage.files import from_json, write_whole
-from multigen.storage.output import check_targets, is_own, json_keys, replacing
+from multigen.storage.files import write_whole
+from multigen.storage.output import check_folder, check_targets, is_own, json_table, replacing
 from multigen.storage.provenance import png, together
 from multigen.tasks.loading import Model, load
 from multigen.tasks.synthesis.sampler import Sampler
@@ -16,7 +17,7 @@ from multigen.tasks.synthesis.sampler import Sampler
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["check_out", "write_samples"]
+__all__ = ["check_out", "checksums", "write_samples"]
 
 LEAST = 64  # pixels of height that small images are enlarged to, at least
 HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
@@ -24,21 +25,36 @@ HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
 
 def check_out(out: Path, overwrite: bool) -> None:
     """Raises DataError where files of a comparison in OUT would replace what is no earlier one."""
-    names = [f"{name}{suffix}" for name in ("compare", *TASKS) for suffix in (".json", ".png", ".txt")]
-    sounds = [path for task in TASKS for path in out.glob(f"{task}/*/*.wav")]
-    check_targets([*(out / name for name in names), *sounds], overwrite, "another folder for --out", _is_own)
+    other = "another folder for --out"
+    check_folder(out, other)
+    table = out / "compare.json"
+    known = json_table(table)
+    listed = known.get("files") if {"runs", "figures"} <= known.keys() else None
+    sums = listed if isinstance(listed, dict) else {}
+
+    def own(path: Path) -> bool:
+        return (path == table and listed is not None) or sums.get(_name(path, out)) == _checksum(path) or is_own(path)
+
+    check_targets([table, *_files(out)], overwrite, other, own)
 
 
-def _is_own(path: Path) -> bool:
-    """Whether a file is of an earlier comparison: an image or a sound says so, a text is also in compare.json as it is."""
-    if path.suffix in (".png", ".wav"):
-        return is_own(path)
-    table = path.with_name("compare.json")
-    if not {"runs", "figures", "said"} <= json_keys(table):
-        return False
-    said = from_json(table.read_bytes())["said"]
-    text = path.read_text(encoding="utf-8", errors="replace").strip()
-    return path == table or (isinstance(said, list) and any(text in str(each) for each in said))
+def checksums(out: Path) -> dict[str, int]:
+    """The files of a comparison in OUT, but compare.json, with their checksums: by these a later one knows them."""
+    return {_name(path, out): _checksum(path) for path in _files(out) if path.is_file()}
+
+
+def _files(out: Path) -> list[Path]:
+    """Files that a comparison may write into OUT: images and texts, and the sounds that are there."""
+    names = [f"{name}{suffix}" for name in ("compare", *TASKS) for suffix in (".png", ".txt")]
+    return [*(out / name for name in names), *(path for task in TASKS for path in sorted(out.glob(f"{task}/*/*.wav")))]
+
+
+def _name(path: Path, out: Path) -> str:
+    return path.relative_to(out).as_posix()
+
+
+def _checksum(path: Path) -> int:
+    return zlib.crc32(path.read_bytes())
 
 
 def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:

@@ -15,7 +15,7 @@ from multigen.catalogue import TASKS
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError
 from multigen.storage.files import writing
-from multigen.storage.output import check_targets
+from multigen.storage.output import check_folder, check_targets
 from multigen.storage.provenance import NOTHING, Provenance
 from multigen.tasks.graph import Graph
 
@@ -168,6 +168,7 @@ class Sampler:
             ConfigError: samples of other runs, of higher numbers, would stay in OUT.
             DataError: OUT cannot be written, or what is there is no earlier result and would be replaced.
         """
+        check_folder(out)
         there = sorted(p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal())  # n may be larger than any folder
         if older := [p for p in there if int(p.stem) >= n]:
             raise ConfigError(
