@@ -11,7 +11,7 @@ from typing import TextIO
 
 from multigen.errors import Interrupted, MultigenError
 
-__all__ = ["Progress", "exit_code", "listeners", "markdown", "report_error", "say", "text_table"]
+__all__ = ["Progress", "exit_code", "listeners", "markdown", "report_error", "say", "say_once", "text_table"]
 
 listeners: list[Callable[[str], object]] = []
 """Who else gets what is said, such as a run's log."""
@@ -22,6 +22,16 @@ def say(text: str) -> None:
     _print(text)
     for listener in listeners:
         listener(text)
+
+
+def say_once(text: str) -> None:
+    """As `say`, but one line is said once a command."""
+    if text not in _once:
+        _once.add(text)
+        say(text)
+
+
+_once: set[str] = set()
 
 
 def _print(text: str) -> None:
@@ -124,6 +134,7 @@ def exit_code(action: Callable[[], object]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a file's name may be no text
     _traced = TRACEBACK in sys.argv
+    _once.clear()
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     try:
         return _finished(action)

@@ -1,12 +1,11 @@
 """Folders of files, whatever these hold: finding them, the splits train and test, classes by folder, file name or table."""
 
 import csv
-import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from multigen.console import say
+from multigen.console import say_once
 from multigen.data.locate import NotFound, locate, may_not_be_read
 from multigen.errors import ConfigError, DataError
 from multigen.storage.run_folder import is_run
@@ -55,13 +54,10 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder in the data is a run, which is said, once."""
+    """Whether a folder in the data is a run, which is said."""
     if found := is_run(folder):
-        _say_once(f"left out {folder}: a run, no data")
+        say_once(f"left out {folder}: a run, no data")
     return found
-
-
-_say_once = functools.cache(say)
 
 
 def _refused(error: OSError) -> None:

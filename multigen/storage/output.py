@@ -68,7 +68,8 @@ def check_folder(out: Path, other: str = "another folder for --out") -> None:
 
 def _check_place(path: Path, folder: Path, other: str) -> None:
     """Raises DataError where the nearest of the folder and those above it that exists is none, or may not be written to."""
-    above = next(place for place in ((whole := folder.absolute()), *whole.parents) if os.path.lexists(place))
+    folder = folder.absolute()
+    above = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         why = "Permission denied" if above.is_dir() else "Not a directory"
         raise DataError(f"{path} cannot be written ({why}); give {other}")
