@@ -2,22 +2,26 @@
 
 import datetime
 import json
+import os
 import re
 import shlex
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multigen.console import markdown
+from multigen.console import markdown, say
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
+from multigen.errors import CheckpointError
 from multigen.metrics.names import features_of, swept, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
 from multigen.storage.files import write_json, write_whole
+from multigen.storage.output import json_table
 
 __all__ = ["Card", "card"]
 
@@ -26,6 +30,7 @@ LICENSES = re.compile(
     r"cdla-permissive-2\.0|odc-by|odbl|pddl|gfdl|gpl-3\.0|bsd-3-clause|unlicense"
 )
 """Names of licences that the hub knows; any other is called `other` there, with its own name beside it."""
+SEAL = "\n<!-- Written by multigen, which leaves it as it is once you change it. Checksum: "
 NEARER, FARTHER = 0.8, 1.5
 """Shares of the baseline below and above which `memorisation` is said to be near to the training items, or far from them."""
 
@@ -44,13 +49,37 @@ class Card(Callback):
 
     def on_evaluation(self, trainer: Trainer[Any], evaluation: Evaluation) -> None:
         if rank() == 0:
-            write_json(trainer.folder / "evaluation.json", record(evaluation, [trainer.run_info()]))
+            file = trainer.folder / "evaluation.json"
+            if os.path.lexists(file) and not {"status", "rows"} <= json_table(file).keys():
+                raise CheckpointError(
+                    f"{file} was not written by multigen; move it elsewhere, then resume with: --resume {trainer.folder}"
+                )
+            write_json(file, record(evaluation, [trainer.run_info()]))
             _write(gather(trainer.folder))
 
 
 def _write(facts: Facts) -> None:
-    if (folder := facts.folder / "model").is_dir():
-        write_whole(folder / "README.md", card(facts))
+    folder = facts.folder / "model"
+    file = folder / "README.md"
+    if os.path.lexists(file) and not _is_own(file):
+        say(f"{file} is no card that multigen wrote, or was changed since; it is kept as it is")
+    elif folder.is_dir():
+        write_whole(file, _sealed(card(facts)))
+
+
+def _sealed(card: str) -> str:
+    """A card with its checksum, by which one that somebody has changed is recognised."""
+    return f"{card}{SEAL}{zlib.crc32(card.encode()):08x} -->\n"
+
+
+def _is_own(file: Path) -> bool:
+    """Whether a card is as it was written. Those of earlier versions have no checksum, but name the library."""
+    try:
+        text = file.read_text(encoding="utf-8") if file.is_file() and not file.is_symlink() else ""
+    except (OSError, ValueError):
+        return False
+    card, sealed, _ = text.rpartition(SEAL)
+    return text == _sealed(card) if sealed else '\nlibrary_name: "multigen"\n' in text
 
 
 def card(facts: Facts) -> str:

@@ -1,9 +1,12 @@
 """Command-line options: tyro makes them from a function's parameters or a configuration's fields, and reports mistakes."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+
+from multigen.storage.files import expanded
 
 __all__ = ["Code", "Model", "Overwrite", "cli", "function_of"]
 
@@ -28,6 +31,25 @@ Code = Annotated[
 FUNCTION = "--function"
 
 
+PATHS = tyro.constructors.ConstructorRegistry()
+
+
+@PATHS.primitive_rule
+def _expanded_path(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
+    """Paths whose ~ is the home folder also where no shell has replaced it, as in --out=~/up."""
+    if info.type is not Path:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: expanded(words[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )
+
+
 class _Function(Exception):
     """Carries the function of a command from `cli` to `function_of`."""
 
@@ -39,7 +61,7 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     """
     if list(args) == [FUNCTION]:
         raise _Function(f)
-    return tyro.cli(f, args=args, **{"prog": command, **more})
+    return tyro.cli(f, args=args, registry=PATHS, **{"prog": command, **more})
 
 
 def function_of(run: Callable[[list[str]], None]) -> Callable[..., None]:
