@@ -12,7 +12,7 @@ from typing import Any
 
 from multigen.bench.recipe import Figure, Recipe, figures, read_recipe, read_result
 from multigen.catalogue import METHODS, MODALITIES, heading
-from multigen.console import markdown
+from multigen.console import markdown, show
 from multigen.metrics.names import features_of, headlines, real, swept, trained
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
@@ -65,7 +65,7 @@ def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None, ov
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text)
-    print(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")
+    show(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")
 
 
 def pages(recipes: Sequence[Path], out: Path | None = None, folder: str = "results") -> dict[str, str]:

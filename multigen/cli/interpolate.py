@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
+from multigen.console import show
 from multigen.errors import ConfigError
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import writing
@@ -74,9 +75,14 @@ def _interpolate(
     pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
+<<<<<<< HEAD
         with replacing(out) as file:
             WRITERS[out.suffix.lower()](file, pictures, about)
     print(f"{n * frames} frames in {out}")
+=======
+        WRITERS[out.suffix.lower()](out, pictures, about)
+    show(f"{n * frames} frames in {out}")
+>>>>>>> main
 
 
 def _write_gif(out: Path, pictures: "list[Picture]", about: Provenance) -> None:

@@ -6,9 +6,15 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
+<<<<<<< HEAD
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
+=======
+from multigen.console import show
+from multigen.runs.options import Code, Model, cli
+from multigen.storage.files import writing
+>>>>>>> main
 
 __all__ = ["run"]
 
@@ -47,11 +53,16 @@ def run(args: list[str]) -> None:
         texts = writer.generate(prompt, n, seed, temperature, top_k, top_p, length)
         page = "\n\n".join(texts)
         if out is None:
-            print(page)
+            show(page, lines=True)
             return
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
+<<<<<<< HEAD
             write_whole(out, page + "\n")
         print(f"{n} texts in {out}")
+=======
+            out.write_text(page + "\n", encoding="utf-8")
+        show(f"{n} texts in {out}")
+>>>>>>> main
 
     cli(write, "multigen write", args)

@@ -8,20 +8,23 @@ import contextlib
 import re
 import shutil
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from multigen.console import say
 from multigen.errors import CheckpointError
 from multigen.storage.files import MARK, sealed, unsealed, write_flushed, writing_whole
 from multigen.storage.tensors import to_bytes
 
-__all__ = ["drop_newer", "load_strict", "prune", "read", "saved", "write"]
+__all__ = ["drop_newer", "load_strict", "not_finite", "prune", "read", "saved", "write"]
 
 Tensors = dict[str, Tensor]
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 STEP = re.compile(r"step-\d{9,}")
 LEFT = re.compile(r"\.step-\d{9,}\.(new|old|dropped|\d+)(-\d+)?")
 """Names of the temporary folders of this version and of earlier ones."""
@@ -132,13 +135,46 @@ def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
 
 
 def load_strict(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
-    """Copies `tensors` into those of the same names. CheckpointError names what is missing, left over or misshapen, and nothing
-    is copied then."""
+    """Copies `tensors` into those of the same names. CheckpointError names what is missing, left over, misshapen, of another type
+    (see `check_dtype`) or not finite, and nothing is copied then."""
     missing, left = sorted(into.keys() - tensors.keys()), sorted(tensors.keys() - into.keys())
     if missing or left:
         raise CheckpointError(f"{what} does not fit: missing {missing[:5]}, left over {left[:5]}")
     for name, target in into.items():
         if target.shape != (shape := tensors[name].shape):
             raise CheckpointError(f"{what}: {name} has shape {tuple(shape)}, expected {tuple(target.shape)}")
+        check_dtype(tensors[name], target.dtype, f"{what}: {name}")
+    if any(target.is_meta for target in into.values()):  # nothing but the names and shapes of a network
+        return
+    # A mask of a network's own may hold infinities, which its fresh copy then has too.
+    if bad := not_finite(tensors, lambda name: bool(into[name].isinf().any())):
+        raise CheckpointError(f"{what}: {bad}; copy the file again, or train again")
+    if kinds := sorted(
+        {f"{tensors[n].dtype}, used as {t.dtype}" for n, t in into.items() if tensors[n].dtype != t.dtype}
+    ):
+        say(f"{what}: weights of {'; '.join(kinds)}")
     for name, target in into.items():
         target.detach().copy_(tensors[name])
+
+
+def check_dtype(value: Tensor, expected: torch.dtype, what: str) -> None:
+    """Raises CheckpointError for a tensor of another type, except for one float in place of another: `load_strict` says so."""
+    if value.dtype != expected and not {value.dtype, expected} <= FLOATS:
+        raise CheckpointError(f"{what} is of {value.dtype}, expected {expected}; convert it where it was made")
+
+
+def not_finite(tensors: Mapping[str, Tensor], infinite: Callable[[str], bool] = lambda name: False) -> str:
+    """ "NAME holds NaN", or "infinities", of the first such tensor; "" where all numbers are finite. One read from the device.
+
+    `infinite` says which may hold infinities, by name.
+    """
+    floats = {name: t.detach() for name, t in tensors.items() if t.is_floating_point()}
+    sums = [t.sum().float() for t in floats.values()]  # a sum with such a number in it is none
+    if not sums or torch.stack([x.to(sums[0].device) for x in sums]).isfinite().all():
+        return ""
+    for name, t in floats.items():
+        if t.isnan().any():
+            return f"{name} holds NaN"
+        if t.isinf().any() and not infinite(name):
+            return f"{name} holds infinities"
+    return ""

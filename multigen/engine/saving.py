@@ -16,7 +16,18 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.run_folder import find_run
 
-__all__ = ["check_same", "checkpoint_of", "find_resumable", "load_networks", "restore", "resume", "save", "start_from"]
+__all__ = [
+    "check_same",
+    "check_start",
+    "checkpoint_of",
+    "find_resumable",
+    "load_networks",
+    "not_finite",
+    "restore",
+    "resume",
+    "save",
+    "start_from",
+]
 
 Files = dict[str, dict[str, Tensor]]
 
@@ -46,9 +57,36 @@ def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep
     return folder
 
 
+def not_finite(state: TrainingState) -> str:
+    """What of a state is not finite: "D.features.2.running_mean holds NaN", of its networks, their averages and copies, its
+    optimisers and its tensors; "" of a sound one. One read from the device."""
+    masks = {  # may hold infinities
+        f"{name}.{key}"
+        for name, net in _kinds(state).items()
+        for key, _ in net.named_buffers()
+        if not key.endswith(("running_mean", "running_var"))
+    }
+    files = _networks(state) | {f"{n}.optim": _optimiser(state, n) for n in state.updater.optimisers}
+    files["state"] = {k: v for k, v in state.scalars.items() if isinstance(v, Tensor)}
+    tensors = {f"{file}.{name}": t for file, tensors in files.items() for name, t in tensors.items()}
+    return checkpoint.not_finite(tensors, lambda name: name in masks or name.startswith("state."))
+
+
+def check_start(nets: Mapping[str, nn.Module]) -> None:
+    """Raises CheckpointError where a network is not finite before it is trained."""
+    for name, net in nets.items():
+        if bad := checkpoint.not_finite({f"{name}.{key}": p for key, p in net.named_parameters()}):
+            raise CheckpointError(f"{bad} before training; look at the weights that {name} starts from")
+
+
 def _networks(state: TrainingState) -> Files:
+    return {name: net.state_dict() for name, net in _kinds(state).items()}
+
+
+def _kinds(state: TrainingState) -> dict[str, nn.Module]:
+    """Networks, running averages and copies by the names of their files."""
     kinds = {"": state.nets, ".ema": state.averages, ".copy": state.copies}
-    return {name + kind: net.state_dict() for kind, nets in kinds.items() for name, net in nets.items()}
+    return {name + kind: net for kind, nets in kinds.items() for name, net in nets.items()}
 
 
 def _optimiser(state: TrainingState, name: str) -> dict[str, Tensor]:
@@ -74,6 +112,8 @@ def restore(state: TrainingState, folder: Path, plan: Sequence[Stage], enter: Ca
     if wrong := sorted((_networks(state).keys() | optimisers.keys() | {"state"}) ^ files.keys()):
         raise CheckpointError(f"{folder} belongs to other networks: {', '.join(wrong)} missing or left over")
     load_networks(state, files, str(folder))
+    if bad := checkpoint.not_finite(files["state"], lambda name: True):
+        raise CheckpointError(f"{folder}, state: {bad}; remove this checkpoint to resume from the one before it")
     for file, name in optimisers.items():
         _load_optimiser(state, name, files[file])
     state.scalars.clear()
@@ -95,6 +135,8 @@ def _load_optimiser(state: TrainingState, name: str, tensors: Mapping[str, Tenso
     fields = {key.rpartition("/")[2] for key in tensors}
     if wrong := sorted({f"{n}/{field}" for n in named for field in fields} ^ tensors.keys()):
         raise CheckpointError(f"{name}.optim does not fit the parameters of {name}: {wrong[:5]} missing or left over")
+    if bad := checkpoint.not_finite(tensors):
+        raise CheckpointError(f"{name}.optim: {bad}; remove this checkpoint to resume from the one before it")
     slots.clear()
     for key, value in tensors.items():
         of, _, field = key.rpartition("/")
@@ -102,6 +144,8 @@ def _load_optimiser(state: TrainingState, name: str, tensors: Mapping[str, Tenso
         like = named[of] if value.dim() else value
         if value.shape != like.shape:
             raise CheckpointError(f"{name}.optim: {key} has shape {tuple(value.shape)}, expected {tuple(like.shape)}")
+        if value.dtype != like.dtype or not value.is_floating_point():  # what counts steps is a float too
+            raise CheckpointError(f"{name}.optim: {key} is of {value.dtype}, expected {named[of].dtype}")
         slots[named[of]][field] = torch.empty_like(like, dtype=value.dtype, device=state.updater.device).copy_(value)
 
 
@@ -184,5 +228,6 @@ def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
             if model.method != method and name not in model.weights:
                 new.add(name)
                 continue
-            raise CheckpointError(f"{error}; train with the settings of its run: --config RUN/config.toml") from error
+            other = "; train with the settings of its run: --config RUN/config.toml" if "; " not in str(error) else ""
+            raise CheckpointError(f"{error}{other}") from error
     say(f"starting from {folder}" + (f"; untrained: {', '.join(sorted(new))}" if new else ""))

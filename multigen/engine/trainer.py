@@ -172,6 +172,7 @@ class Trainer(Loop, Generic[C]):
             setattr(self, name, torch.compile(net) if self.run.compile else net)
         if self.run.start and not self.run.resume:
             saving.start_from(self.run.start, self.name, self.nets)
+        saving.check_start(self.nets)
         scalars = {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
         batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
         self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision, scalars)

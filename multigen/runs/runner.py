@@ -10,7 +10,7 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_config, to_table
-from multigen.console import exit_code, say
+from multigen.console import exit_code, say, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
 from multigen.engine.distributed import barrier, decided_by_first, join, rank
@@ -100,10 +100,12 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
     if rank() == 0:
-        print(evaluation.table())
+        show(evaluation.table(), lines=True)
         for what, text in evaluation.remarks.items():
-            print(f"\n{what}: {text}")
-        print(f"\n{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
+            show()
+            show(f"{what}: {text}")
+        show()
+        show(f"{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
     return evaluation, folder, content
 
 

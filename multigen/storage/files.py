@@ -44,8 +44,9 @@ NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON of a value. Numbers that are not finite, of which JSON has none, become the strings NaN, Infinity and -Infinity."""
-    return json.dumps(_named(value), indent=indent, allow_nan=False)
+    """JSON of a value, in printable ASCII. Numbers that are not finite, which JSON lacks, become the strings NaN, Infinity and
+    -Infinity."""
+    return json.dumps(_named(value), indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _named(value: Any) -> Any:
