@@ -75,14 +75,9 @@ def _interpolate(
     pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
         with replacing(out) as file:
             WRITERS[out.suffix.lower()](file, pictures, about)
-    print(f"{n * frames} frames in {out}")
-=======
-        WRITERS[out.suffix.lower()](out, pictures, about)
     show(f"{n * frames} frames in {out}")
->>>>>>> main
 
 
 def _write_gif(out: Path, pictures: "list[Picture]", about: Provenance) -> None:

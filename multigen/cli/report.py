@@ -5,12 +5,8 @@ from typing import Annotated
 
 import tyro
 
-<<<<<<< HEAD
-from multigen.runs.options import Overwrite, cli
-=======
 from multigen.console import show
-from multigen.runs.options import cli
->>>>>>> main
+from multigen.runs.options import Overwrite, cli
 
 __all__ = ["run"]
 
@@ -34,13 +30,8 @@ def run(args: list[str]) -> None:
         from multigen.storage.files import expanded
         from multigen.storage.run_folder import find_run
 
-<<<<<<< HEAD
         folder = expanded(run)
         folder = folder if any(folder.glob("seed-*/config.toml")) else find_run(folder)
-        print(f"{report_on(folder, out, overwrite)} written")
-=======
-        folder = Path(run) if any(Path(run).glob("seed-*/config.toml")) else find_run(run)
-        show(f"{report_on(folder, out)} written")
->>>>>>> main
+        show(f"{report_on(folder, out, overwrite)} written")
 
     cli(report, "multigen report", args)

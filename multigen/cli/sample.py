@@ -6,12 +6,8 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
-<<<<<<< HEAD
-from multigen.runs.options import Code, Model, Overwrite, cli
-=======
 from multigen.console import show
-from multigen.runs.options import Code, Model, cli
->>>>>>> main
+from multigen.runs.options import Code, Model, Overwrite, cli
 
 __all__ = ["run"]
 
@@ -43,11 +39,7 @@ def run(args: list[str]) -> None:
         """
         sampler = load_for("sample", model, code)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
-<<<<<<< HEAD
         sampler.check_out(n, out, overwrite)
-        print(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about, overwrite=overwrite))
-=======
-        show(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about))
->>>>>>> main
+        show(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about, overwrite=overwrite))
 
     cli(sample, "multigen sample", args)

@@ -7,11 +7,7 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
-<<<<<<< HEAD
-from multigen.console import say
-=======
-from multigen.console import show
->>>>>>> main
+from multigen.console import say, show
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import writing
@@ -74,14 +70,9 @@ def _upscale(
         about = {**upscaler.origin, "source": source.name} if provenance else {}
         with writing(target, "another folder for --out"):
             target.parent.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
             with replacing(target) as file:
                 to_picture(*upscaler.with_alpha(rgb, alpha)).save(file, **png(about))
-    print(
-=======
-            to_picture(*upscaler.with_alpha(rgb, alpha)).save(target, **png(about))
     show(
->>>>>>> main
         f"{len(jobs) - len(skipped)} images x{upscaler.scale} in {out}"
         + (f", {len(skipped)} skipped" if skipped else "")
     )

@@ -6,15 +6,10 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
-<<<<<<< HEAD
+from multigen.console import show
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
-=======
-from multigen.console import show
-from multigen.runs.options import Code, Model, cli
-from multigen.storage.files import writing
->>>>>>> main
 
 __all__ = ["run"]
 
@@ -57,12 +52,7 @@ def run(args: list[str]) -> None:
             return
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
             write_whole(out, page + "\n")
-        print(f"{n} texts in {out}")
-=======
-            out.write_text(page + "\n", encoding="utf-8")
         show(f"{n} texts in {out}")
->>>>>>> main
 
     cli(write, "multigen write", args)
