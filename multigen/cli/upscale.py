@@ -1,5 +1,6 @@
 """`multigen upscale IN... --model RUN --out DIR`: enlarges image files and whole folders with a trained model."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -91,12 +92,12 @@ def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
     results: set[Path] = set()
     for place in inputs:
         sources = find_images(place) if place.is_dir() else [place]
-        if _holds(place, out) or (len(inputs) > 1 and place.is_dir() and place.resolve() == out.resolve()):
-            results |= {source for source in sources if source.resolve().is_relative_to(out.resolve())}
+        if _holds(place, out) or (len(inputs) > 1 and place.is_dir() and _real(place) == _real(out)):
+            results |= {source for source in sources if _real(source).is_relative_to(_real(out))}
         for source in [source for source in sources if source not in results]:
             inside = source.relative_to(place) if place.is_dir() else Path(source.name)
             target = out / inside.with_suffix(".png")
-            if target.resolve() == source.resolve():
+            if _real(target) == _real(source):
                 raise DataError(f"{source} would be overwritten by its result; give another folder for --out")
             if target in targets:
                 raise DataError(
@@ -112,4 +113,9 @@ def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
 
 def _holds(folder: Path, out: Path) -> bool:
     """Whether OUT is below a folder, once links are followed."""
-    return folder.is_dir() and folder.resolve() in out.resolve().parents
+    return folder.is_dir() and _real(folder) in _real(out).parents
+
+
+def _real(path: Path) -> Path:
+    """A path without links and `..`; also of what is not there, or is a link in a circle."""
+    return Path(os.path.realpath(path))
