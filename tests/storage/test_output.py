@@ -23,7 +23,10 @@ def picture(path: Path, about: dict[str, str] | None = None) -> Path:
 def test_a_file_of_another_origin_is_refused_and_one_of_ours_is_not(tmp_path: Path) -> None:
     ours, theirs = picture(tmp_path / "a.png", ABOUT), picture(tmp_path / "b.png")
     check_targets([ours, tmp_path / "new" / "c.png"], overwrite=False)
-    for there, named in (([theirs], "b.png exists and is not known"), ([ours, theirs, theirs], "b.png and 1 more files")):
+    for there, named in (
+        ([theirs], "b.png exists and is not known"),
+        ([ours, theirs, theirs], "b.png and 1 more files"),
+    ):
         with pytest.raises(DataError, match=rf"{named}.*another --out.*--overwrite") as caught:
             check_targets(there, overwrite=False)
         assert "\n" not in str(caught.value)
