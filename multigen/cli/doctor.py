@@ -139,11 +139,13 @@ def _devices() -> Iterator[Check]:
 
 
 def _cache() -> Check:
-    from multigen.storage.cache import cache_folder
+    from multigen.storage.cache import cache_folder, not_private
 
     cache = cache_folder()
     size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
     nearest = next(place for place in (cache, *cache.absolute().parents) if place.exists())
     writable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
     fix = "not writable: results are computed again each time; choose another folder with MULTIGEN_CACHE"
-    return Check("cache", f"{cache}, {size / 1e6:,.0f} MB", "" if writable else fix)
+    shared = not_private(cache)
+    fix = "" if writable and not shared else f"not used: {shared}" if shared else fix
+    return Check("cache", f"{cache}, {size / 1e6:,.0f} MB", fix)

@@ -26,12 +26,13 @@ def run(args: list[str]) -> None:
                 that has a checkpoint.
             out: The file; by default report.html in the run's folder.
         """
+        from multigen.runs.facts import seed_folders
         from multigen.runs.runner import report_on
         from multigen.storage.files import expanded
         from multigen.storage.run_folder import find_run
 
         folder = expanded(run)
-        folder = folder if any(folder.glob("seed-*/config.toml")) else find_run(folder)
+        folder = folder if seed_folders(folder) else find_run(folder)
         show(f"{report_on(folder, out, overwrite)} written")
 
     cli(report, "multigen report", args)

@@ -13,26 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load
 from torch import Tensor
 
 from multigen.console import say
 from multigen.errors import CheckpointError
-from multigen.storage.files import MARK, sealed, unsealed, write_flushed, writing_whole
-from multigen.storage.tensors import to_bytes
+from multigen.storage.files import MARK, remedy, sealed, unsealed, write_flushed, writing_whole
+from multigen.storage.reading import read_bounded
+from multigen.storage.tensors import Stored, from_bytes, to_bytes
 
-__all__ = ["drop_newer", "load_strict", "not_finite", "prune", "read", "saved", "write"]
+__all__ = ["check_fit", "drop_newer", "load_strict", "not_finite", "prune", "read", "rename", "saved", "write"]
 
 Tensors = dict[str, Tensor]
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 STEP = re.compile(r"step-\d{9,}")
 LEFT = re.compile(r"\.step-\d{9,}\.(new|old|dropped|\d+)(-\d+)?")
 """Names of the temporary folders of this version and of earlier ones."""
+RECORD = 1 << 26  # bytes of run.json, at most
 
 
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
     """Writes each entry of `files` to NAME.safetensors and `record` to run.json. On failure nothing of it remains."""
     try:
+        folder.parent.mkdir(exist_ok=True)  # in the run's folder, which is not made again where it is gone
         # It may be there: the same step, after a return to an older checkpoint.
         with writing_whole(folder, _written(folder)) as new:
             contents = {}
@@ -43,9 +45,9 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
             write_flushed(new / "run.json", sealed({**record, "files": contents}))
     except OSError as error:
         kept = "".join(path.name for path in saved(folder.parent)[-1:])
-        remedy = f"then go on from {kept} with --resume {folder.parents[1]}" if kept else "or give another --out"
-        room = "" if isinstance(error, FileExistsError) else "make room, "
-        raise CheckpointError(f"cannot save {folder}: {error.strerror}; {room}{remedy}") from error
+        then = f"then resume from {kept} with --resume {folder.parents[1]}" if kept else "or choose another --out"
+        first = "" if isinstance(error, FileExistsError) else f"{remedy(error)}, "
+        raise CheckpointError(f"cannot save {folder}: {error.strerror}; {first}{then}") from error
 
 
 def saved(folder: Path) -> list[Path]:
@@ -68,17 +70,27 @@ def prune(folder: Path, keep: int, always: Collection[str]) -> None:
 
 def drop_newer(folder: Path) -> None:
     """Removes the checkpoints of the same run that are newer than `folder`; each is gone whole, or still there. Files of others
-    that are in their folders stay."""
+    that are in their folders stay. Raises CheckpointError for one that cannot be removed."""
     for path in [path for path in saved(folder.parent) if path.name > folder.name]:
         if not _remove(path):
-            path.rename(path.with_name(f"damaged-{path.name}"))
+            rename(path, f"damaged-{path.name}")
+
+
+def rename(folder: Path, name: str) -> Path:
+    """Gives a checkpoint another name, by which it is none. Raises CheckpointError where that cannot be done."""
+    try:
+        return folder.rename(folder.with_name(name))
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} cannot be renamed ({error.strerror}); {remedy(error)}, then resume with: --resume {folder.parents[1]}"
+        ) from error
 
 
 def _remove(folder: Path) -> bool:
     """Removes the files that a checkpoint lists, and its folder where nothing else is in it. False for one without a record."""
     if folder.is_symlink() or not _written(folder):
         return False
-    _clear(folder.rename(folder.with_name(f".{folder.name}.dropped")), folder)
+    _clear(rename(folder, f".{folder.name}.dropped"), folder)
     return True
 
 
@@ -105,7 +117,7 @@ def _remove_left(hidden: Path, folder: Path) -> None:
 def _written(folder: Path) -> list[str]:
     """Names of the files of a checkpoint, its record last; none where this cannot be read."""
     try:
-        names = [*unsealed((folder / "run.json").read_bytes())["files"], "run.json"]
+        names = [*unsealed(read_bounded(folder / "run.json", RECORD))["files"], "run.json"]
     except (OSError, ValueError, LookupError, TypeError):
         return []
     return [name for name in names if _is_of_ours(Path(name)) and Path(name).name == name]
@@ -120,32 +132,46 @@ def _in(folder: Path) -> list[Path]:
     return [*folder.iterdir()] if folder.is_dir() and not folder.is_symlink() else []
 
 
-def read(folder: Path) -> tuple[dict[str, Tensors], dict[str, Any]]:
-    """Files and record of one checkpoint. Raises CheckpointError when anything is missing, damaged or left over."""
+def read(folder: Path, only: Collection[str] | None = None) -> tuple[dict[str, Tensors], dict[str, Any]]:
+    """Files, those of the names in `only` if it is given, and record of one checkpoint. Raises CheckpointError when anything is
+    missing, damaged or left over. What is not of the size that the record says is not read."""
     try:
-        record = unsealed((folder / "run.json").read_bytes())
+        record = unsealed(read_bounded(folder / "run.json", RECORD, inside=folder))
         contents = record.pop("files")
-        data = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
-        found = {name: [len(content), zlib.crc32(content)] for name, content in data.items()}
-        if wrong := sorted(name for name in found.keys() | contents.keys() if found.get(name) != contents.get(name)):
-            raise CheckpointError(f"{folder} is damaged: {', '.join(wrong)} missing, left over, or not as written")
-        return {name.removesuffix(".safetensors"): load(content) for name, content in data.items()}, record
+        sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
+        _compare(folder, sizes, {name: size for name, (size, _) in contents.items()})
+        chosen = [name for name in contents if only is None or name.removesuffix(".safetensors") in only]
+        data = {name: read_bounded(folder / name, contents[name][0], inside=folder) for name in chosen}
+        _compare(folder, {n: zlib.crc32(content) for n, content in data.items()}, {n: contents[n][1] for n in chosen})
+        return {name.removesuffix(".safetensors"): from_bytes(content) for name, content in data.items()}, record
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder} is not a whole checkpoint ({error})") from error
 
 
-def load_strict(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
-    """Copies `tensors` into those of the same names. CheckpointError names what is missing, left over, misshapen, of another type
-    (see `check_dtype`) or not finite, and nothing is copied then."""
+def _compare(folder: Path, found: Mapping[str, int], expected: Mapping[str, int]) -> None:
+    """Raises CheckpointError that names the files whose numbers, found and expected, are not the same."""
+    if wrong := sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)):
+        raise CheckpointError(f"{folder} is damaged: {', '.join(wrong)} missing, left over, or not as written")
+
+
+def check_fit(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor | Stored], what: str) -> None:
+    """Raises CheckpointError that names what is missing, left over or misshapen in `tensors`, or in what a file's header says of
+    them."""
     missing, left = sorted(into.keys() - tensors.keys()), sorted(tensors.keys() - into.keys())
     if missing or left:
         raise CheckpointError(f"{what} does not fit: missing {missing[:5]}, left over {left[:5]}")
     for name, target in into.items():
         if target.shape != (shape := tensors[name].shape):
             raise CheckpointError(f"{what}: {name} has shape {tuple(shape)}, expected {tuple(target.shape)}")
+
+
+def load_strict(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str) -> None:
+    """Copies `tensors` into those of the same names. CheckpointError names what is missing, left over, misshapen, of another type
+    (see `check_dtype`) or not finite, and nothing is copied then."""
+    check_fit(into, tensors, what)
+    tensors = dict(tensors)  # of a file each is read once
+    for name, target in into.items():
         check_dtype(tensors[name], target.dtype, f"{what}: {name}")
-    if any(target.is_meta for target in into.values()):  # nothing but the names and shapes of a network
-        return
     # A mask of a network's own may hold infinities, which its fresh copy then has too.
     if bad := not_finite(tensors, lambda name: bool(into[name].isinf().any())):
         raise CheckpointError(f"{what}: {bad}; copy the file again, or train again")

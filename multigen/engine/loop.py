@@ -23,6 +23,7 @@ from multigen.engine.schedules import Schedule, value_at
 from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
 from multigen.errors import DataError, Interrupted, TrainingError
+from multigen.storage.lines import optional
 
 __all__ = ["Loop"]
 
@@ -198,7 +199,8 @@ class Loop:
         if "preview" in due or self.state.ended:
             with self.inference() as nets:
                 if distributed.rank() == 0:
-                    self.preview(nets, self.folder / "previews")
+                    with optional(self.folder / "previews"):
+                        self.preview(nets, self.folder / "previews")
         if self.state.ended:
             self.state.scalars[f"last_step/{self.stage.name}"] = self.step
         if improved or "checkpoint" in due or self.state.ended:
@@ -208,6 +210,7 @@ class Loop:
         return self.state.ended or self.index % every == 0
 
     def _save(self) -> None:
+        self.log.flush()
         self._call("on_checkpoint", saving.save(self.state, self.folder, to_table(self.config), self.run.keep))
 
     def _log_and_recover(self) -> bool:
@@ -311,7 +314,6 @@ class Loop:
         state.scalars |= settings if state.number == number else {controls.LATER: settings}
         if distributed.rank() == 0:
             checkpoint.drop_newer(folder)
-        self.updater.meter.held.clear()
         self._postponed = frozenset()
         self._since = (time.monotonic(), state.step)
         say(f"{what}; going back to {folder.name}")

@@ -41,11 +41,12 @@ def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep
     """
     distributed.broadcast_buffers([*state.nets.values(), *state.averages.values()])
     folder = run_folder / "checkpoints" / f"step-{state.step:09d}"
-    meters = state.updater.signals.items()
-    signals = {f"signal/{control}/{name}": pair for control, m in meters for name, pair in m.gather().items()}
+    updater = state.updater
+    meters = {"meter": updater.meter} | {f"signal/{control}": meter for control, meter in updater.signals.items()}
+    means = {f"{meter}/{name}": pair for meter, m in meters.items() for name, pair in m.gather().items()}
     if distributed.rank() == 0:
         files = _networks(state) | {f"{n}.optim": _optimiser(state, n) for n in state.updater.optimisers}
-        scalars = state.scalars | signals
+        scalars = state.scalars | means
         files["state"] = {k: v for k, v in scalars.items() if isinstance(v, Tensor)}
         record = {"step": state.step, "stage": state.number, "index": state.index, "ended": state.ended}
         record |= {"config": dict(config), "versions": {"torch": torch.__version__}}
@@ -119,9 +120,19 @@ def restore(state: TrainingState, folder: Path, plan: Sequence[Stage], enter: Ca
     state.scalars.clear()
     state.scalars |= record["state"]
     state.scalars |= {k: v.to(state.updater.device) for k, v in files["state"].items()}
-    # What all ranks had seen together is the first rank's from here on, as after `Meter.gather`.
-    for key, control, name in [(k, *k.split("/", 2)[1:]) for k in state.scalars if k.startswith("signal/")]:
-        state.updater.signals[control].held[name] = state.scalars.pop(key) * (distributed.rank() == 0)
+    _fill_meters(state)
+
+
+def _fill_meters(state: TrainingState) -> None:
+    """Moves the sums of means that were not read yet from the scalars back to their meters."""
+    updater = state.updater
+    updater.meter.held.clear()
+    for key in [k for k in state.scalars if k.startswith(("meter/", "signal/"))]:
+        kind, _, name = key.partition("/")
+        control, _, signal = name.partition("/")
+        meter, name = (updater.meter, name) if kind == "meter" else (updater.signals[control], signal)
+        # What all ranks had seen together is the first rank's from here on, as after `Meter.gather`.
+        meter.held[name] = state.scalars.pop(key) * (distributed.rank() == 0)
 
 
 def load_networks(state: TrainingState, files: Files, what: str) -> None:
@@ -160,7 +171,7 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
             continue
         restore(state, path, plan, enter)
         for damaged in paths[paths.index(path) + 1 :] if distributed.rank() == 0 else ():  # no longer among the newest
-            damaged.rename(damaged.with_name(f"damaged-{damaged.name}"))
+            checkpoint.rename(damaged, f"damaged-{damaged.name}")
         stage, last = plan[state.number], state.number == len(plan) - 1
         if last and state.index < stage.steps and f"stopped/{stage.name}" not in state.scalars:
             state.ended = False  # the last stage was made longer
@@ -216,10 +227,10 @@ def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
     Says which networks have none. Raises CheckpointError where weights do not fit.
     """
     folder = find_model(path)
-    model = read_model(folder)
+    model = read_model(folder, nets)
     weights = model.weights
     for saved in checkpoint.saved(folder.parent / "checkpoints")[-1:]:
-        weights = checkpoint.read(saved)[0] | weights
+        weights = {**checkpoint.read(saved, nets.keys() - weights.keys())[0], **weights}
     new = set(nets.keys() - weights.keys())
     for name in nets.keys() & weights.keys():
         try:

@@ -20,10 +20,11 @@ from multigen.metrics.names import features_of, swept, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
-from multigen.storage.files import write_json, write_whole
+from multigen.storage.files import remedy, to_json, write_whole
+from multigen.storage.lines import optional
 from multigen.storage.output import json_table
 
-__all__ = ["Card", "card"]
+__all__ = ["Card", "card", "write_evaluation"]
 
 LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
@@ -49,13 +50,23 @@ class Card(Callback):
 
     def on_evaluation(self, trainer: Trainer[Any], evaluation: Evaluation) -> None:
         if rank() == 0:
-            file = trainer.folder / "evaluation.json"
-            if os.path.lexists(file) and not {"status", "rows"} <= json_table(file).keys():
-                raise CheckpointError(
-                    f"{file} was not written by multigen; move it elsewhere, then resume with: --resume {trainer.folder}"
-                )
-            write_json(file, record(evaluation, [trainer.run_info()]))
+            write_evaluation(trainer.folder, record(evaluation, [trainer.run_info()]))
             _write(gather(trainer.folder))
+
+
+def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
+    """Writes the `evaluation.json` of a run. Raises CheckpointError where it cannot be written, or is a user's file."""
+    path = folder / "evaluation.json"
+    if os.path.lexists(path) and not {"status", "rows"} <= json_table(path).keys():
+        raise CheckpointError(
+            f"{path} was not written by multigen; move it elsewhere, then resume with: --resume {folder}"
+        )
+    try:
+        write_whole(path, to_json(content, indent=1) + "\n")
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: --resume {folder}"
+        ) from error
 
 
 def _write(facts: Facts) -> None:
@@ -64,7 +75,9 @@ def _write(facts: Facts) -> None:
     if os.path.lexists(file) and not _is_own(file):
         say(f"{file} is no card that multigen wrote, or was changed since; it is kept as it is")
     elif folder.is_dir():
-        write_whole(file, _sealed(card(facts)))
+        with optional(file):
+            # By way of the run's folder: what a killed process leaves is not published with the model.
+            write_whole(file, _sealed(card(facts)), by=facts.folder)
 
 
 def _sealed(card: str) -> str:

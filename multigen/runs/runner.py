@@ -15,13 +15,15 @@ from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
 from multigen.engine.distributed import barrier, decided_by_first, join, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
+from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
 from multigen.errors import ConfigError
-from multigen.runs.card import Card
+from multigen.runs.card import Card, write_evaluation
+from multigen.runs.facts import seed_folders
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
-from multigen.storage.files import expanded, from_json, write_json
+from multigen.storage.files import expanded, from_json
 from multigen.storage.run_folder import new_folder
 
 __all__ = ["main", "parse", "report_on", "train", "train_by"]
@@ -95,7 +97,7 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     if seeds > 1:  # of a single run its callback has written evaluation.json
         folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
         if rank() == 0:
-            write_json(folder / "evaluation.json", record(evaluation, [t.run_info() for t in trainers]))
+            write_evaluation(folder, record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
     barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
@@ -119,11 +121,18 @@ def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
     """One run, trained and evaluated; with its log and, however it ends, its report."""
     running = trainer(config, run)
     history = History(running)
+
+    def stopped() -> str:
+        if history.folder is None:
+            return "stopped before training; nothing was changed"
+        where = " before the evaluation was written" if running.state.number == len(running.plan) else ""
+        return f"stopped{where}; resume with: --resume {history.folder}"
+
     running.callbacks.insert(0, history)
     if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks
         running.callbacks.append(Card())
     try:
-        with history.listening():
+        with running.claimed(), history.listening(), interruptible(stopped):
             running.fit().evaluate()
     finally:
         if history.folder and rank() == 0:
@@ -142,7 +151,9 @@ def _report(folder: Path) -> None:
 
 def report_on(folder: Path, out: Path | None = None, overwrite: bool = False) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
-    files = [*folder.glob("config.toml"), *sorted(folder.glob("seed-*/config.toml"))]
-    method = read_config(files[0]).get("method") if files else ""  # without one `write_report` says so
+    runs = [folder] if (folder / "config.toml").exists() else seed_folders(folder)
+    method = (
+        read_config(runs[0] / "config.toml", inside=runs[0]).get("method") if runs else ""
+    )  # else `write_report` says so
     presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
     return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out, overwrite)

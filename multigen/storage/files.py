@@ -8,12 +8,14 @@ import math
 import os
 import shutil
 import warnings
+import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multigen.errors import DataError
+from multigen.storage.reading import check_expansion, open_regular, read_bounded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +26,11 @@ __all__ = [
     "expanded",
     "flush_folder",
     "from_json",
+    "log_records",
+    "read_json",
     "read_log",
     "read_npz",
+    "remedy",
     "sealed",
     "standing",
     "to_json",
@@ -40,6 +45,8 @@ __all__ = [
 
 MARK = ".multigen"
 """File in the temporary folders of `writing_whole`: all that is in one may be removed."""
+LOG, LINE = 1 << 30, 1 << 20
+"""Bytes of a log, and of a line of it, at most."""
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -61,19 +68,49 @@ def _named(value: Any) -> Any:
 
 
 def from_json(text: str | bytes) -> Any:
-    """What `to_json` made JSON of; numbers that are not finite come back in tables. Raises ValueError or RecursionError."""
+    """What `to_json` made JSON of; numbers that are not finite come back in tables. Raises ValueError."""
 
     def numbers(table: dict[str, Any]) -> dict[str, Any]:
         return {key: NOT_FINITE.get(value, value) if isinstance(value, str) else value for key, value in table.items()}
 
-    return json.loads(text, object_hook=numbers)
+    try:
+        return json.loads(text, object_hook=numbers)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes under a temporary name and renames: whoever reads finds the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def read_json(path: Path, most: int, inside: Path | None = None) -> Any:
+    """`from_json` of a regular file of at most `most` bytes, in the folder `inside`. Raises OSError or ValueError."""
+    return from_json(read_bounded(path, most, inside))
+
+
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "its folder is gone: bring it back"),
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do where something cannot be written."""
+    return REMEDIES.get(error.errno or 0, "check the disk")
+
+
+def write_whole(path: Path, text: str, by: Path | None = None) -> None:
+    """Writes under a temporary name and renames: whoever reads finds the old file or the new one, also after a power cut.
+
+    The temporary file, which remains of a killed process, is in the folder `by`, on the same disk; by default beside the file.
+    """
+    temporary = (by or path.parent) / f".{path.name}.{os.getpid()}"
+    try:
+        write_flushed(temporary, text.encode())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    with contextlib.suppress(OSError):  # the file is there; some file systems cannot flush a folder
+        flush_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -211,31 +248,63 @@ def _json(record: Mapping[str, Any]) -> bytes:
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Lines of a metrics.jsonl, none without a file; and the number of those left out, which a power cut or a bad disk spoilt."""
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    kept = []
-    for line in filter(None, lines[:-1]):  # behind the last line break is what a killed process was writing
-        try:
-            record = from_json(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict) and type(record.get("step")) is int:
-            kept.append(record)
-    return kept, sum(map(bool, lines[:-1])) - len(kept)
+    records = list(log_records(path))
+    kept = [record for record in records if record is not None]
+    return kept, len(records) - len(kept)
+
+
+def log_records(path: Path, inside: Path | None = None) -> Iterator[dict[str, Any] | None]:
+    """The lines of a log one after another, None for a damaged one; nothing without a file. Raises OSError."""
+    if not path.exists():
+        return
+    with open_regular(path, LOG, inside) as file:
+        while line := file.readline(LINE):
+            if not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n"):  # the rest of a line that is too long
+                    line = file.readline(LINE)
+                if line:  # behind the last line break is what a killed process was writing
+                    yield None
+            elif line != b"\n":
+                yield _record(line)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = from_json(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and type(record.get("step")) is int else None
 
 
 def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
-    """Arrays of an .npz file by name, never unpickled.
+    """Arrays of an .npz file by name, never unpickled. Their sizes are compared with that of the file before memory is taken.
 
     Of a damaged file it raises as many kinds of errors as numpy, zipfile and zlib have, so catch Exception.
     """
-    import numpy as np
-
-    with warnings.catch_warnings(), open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+    with warnings.catch_warnings(), open_regular(path) as opened, zipfile.ZipFile(opened) as file:
         warnings.simplefilter("ignore")  # of headers that look old
-        arrays = {name: file[name] for name in file.files}
-    if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
-        raise ValueError(f"{', '.join(strange)} hold no array")
-    return arrays
+        entries = {entry.filename.removesuffix(".npy"): entry for entry in file.infolist()}
+        check_expansion(sum(entry.file_size for entry in file.infolist()), os.fstat(opened.fileno()).st_size)
+        return {name: _array(file, entry, name) for name, entry in entries.items()}
+
+
+def _array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> "np.ndarray":
+    from numpy.lib import format as npy
+
+    with file.open(entry) as content:
+        try:
+            version = npy.read_magic(content)
+        except ValueError as error:
+            raise ValueError(f"{name} holds no array") from error
+        # Version 3.0 differs from 2.0 in the encoding of names alone.
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, kind = read_header(content)
+        if (size := math.prod(shape) * kind.itemsize) != (
+            held := entry.file_size - content.tell()
+        ) and not kind.hasobject:
+            raise ValueError(f"{name}: {size:,} bytes for {kind} {shape}, but it holds {held:,}")
+    with file.open(entry) as content:
+        return npy.read_array(content, allow_pickle=False)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

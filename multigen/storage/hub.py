@@ -5,17 +5,20 @@ cache is used.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 
 from multigen.console import say
 from multigen.errors import CheckpointError, ConfigError
+from multigen.storage.reading import read_bounded
 
-__all__ = ["PREFIX", "fetch"]
+__all__ = ["CONFIG", "PREFIX", "fetch", "files_folder"]
 
 PREFIX = "hf:"
 PATTERNS = ["*.json", "*.safetensors", "README.md"]
 """Of the files of a model folder (`multigen.storage.model_folder.write_model`)."""
+CONFIG = 1 << 20  # bytes that a model folder's config.json has at most
 FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?")
 
 
@@ -54,10 +57,18 @@ def fetch(name: str) -> Path:
         raise CheckpointError(f"{name}: {_reason(error)}") from error
 
 
+def files_folder(folder: Path) -> Path:
+    """The folder that all files of a model folder must be in, once links are followed: itself, but in the hub's cache, where
+    models--OWNER--NAME/snapshots/REVISION has links to ../../blobs, that of the repository."""
+    place = Path(os.path.realpath(folder))
+    cached = place.parent.name == "snapshots" and place.parents[1].name.startswith("models--")
+    return place.parents[1] if cached else place
+
+
 def _check(folder: Path, name: str) -> None:
     """Raises CheckpointError where the configuration is none of multigen's."""
     try:
-        about = json.loads((folder / "config.json").read_bytes())
+        about = json.loads(read_bounded(folder / "config.json", CONFIG, inside=files_folder(folder)))
     except (OSError, ValueError, RecursionError):
         about = None
     if not isinstance(about, dict) or not {"method", "config"} <= about.keys():

@@ -1,7 +1,8 @@
 """`model/` of a run: what inference needs and nothing else: weights as safetensors, configuration, model card."""
 
 import json
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ from multigen.errors import CheckpointError
 from multigen.storage import hub
 from multigen.storage.files import aside, expanded, standing, write_flushed, writing_whole
 from multigen.storage.older import model_table
+from multigen.storage.reading import read_bounded
 from multigen.storage.run_folder import find_newest
-from multigen.storage.tensors import load_tensors, to_bytes
+from multigen.storage.tensors import TensorFile, to_bytes
 from multigen.version import __version__
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def _written(folder: Path, files: Collection[str]) -> Collection[str]:
     """Names of the files in a model folder that this package wrote: those that it lists, of an earlier version those among
     `files`; none in another folder."""
     try:
-        about = json.loads((folder / "config.json").read_bytes())
+        about = json.loads(read_bounded(folder / "config.json", hub.CONFIG))
         if not isinstance(about, dict) or not {"config"} < about.keys() & {"config", "method", "recipe"}:
             return ()
     except (OSError, ValueError, RecursionError):
@@ -89,14 +91,18 @@ class ModelFolder:
     config: dict[str, Any]
     data: dict[str, Any]
     """What the training data were found to be."""
-    weights: dict[str, dict[str, "Tensor"]]
-    """By network."""
+    weights: Mapping[str, Mapping[str, "Tensor"]]
+    """By network; a tensor is read when it is asked for."""
 
 
-def read_model(folder: Path) -> ModelFolder:
-    """Raises CheckpointError for a folder whose files cannot be read."""
+def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFolder:
+    """What a folder says of its model, and the weights of `networks`, as far as there are any; other files are not looked at.
+    None: of all files.
+
+    Raises CheckpointError for files that cannot be read.
+    """
     try:
-        about = json.loads((folder / "config.json").read_bytes())
+        about = json.loads(read_bounded(folder / "config.json", hub.CONFIG, inside=hub.files_folder(folder)))
         if not isinstance(about["method"], str) or not isinstance(about["config"], dict):
             raise TypeError("expected a method's name and a table of its settings")
         about = model_table(about)
@@ -106,5 +112,8 @@ def read_model(folder: Path) -> ModelFolder:
         raise CheckpointError(
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error
-    weights = {path.stem: load_tensors(path) for path in folder.glob("*.safetensors")}
+    inside = hub.files_folder(folder)
+    named = [path.stem for path in folder.glob("*.safetensors")] if networks is None else networks
+    files = {name: folder / f"{name}.safetensors" for name in named}
+    weights = {name: TensorFile.open(file, inside) for name, file in files.items() if os.path.lexists(file)}
     return ModelFolder(folder, about["method"], about["config"], about["data"], weights)
