@@ -1,14 +1,16 @@
 """What a command prints, and how it exits. All of it passes `printable`: no name or text of others reaches a terminal raw."""
 
 import io
+import logging
 import os
 import re
 import shlex
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from multigen.errors import Interrupted, MultigenError
 from multigen.memory import limited, memory_errors
@@ -24,6 +26,7 @@ __all__ = [
     "say_once",
     "shell_word",
     "show",
+    "show_text",
     "show_traceback",
     "text_table",
 ]
@@ -63,6 +66,11 @@ def _bytes(found: re.Match[str]) -> str:
 def show(text: str = "", lines: bool = False) -> None:
     """Prints a result on standard output: one line, or with `lines` several. Nothing else in the package does."""
     print(printable(text, lines))
+
+
+def show_text(text: str) -> None:
+    """Prints what a model wrote: as it is for a file or a program, with the escapes of `printable` on a terminal."""
+    print(printable(text, lines=True) if sys.stdout.isatty() else text)
 
 
 listeners: list[Callable[[str], object]] = []
@@ -188,7 +196,10 @@ def exit_code(action: Callable[[], object], less: str = "free some, or use a mac
     """
     global _traced
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a file's name may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: it may lack some letters
+    warnings.formatwarning = _warning
+    logging.setLogRecordFactory(_Record)
+    sys.excepthook = lambda _kind, error, _trace: show_traceback(error)
     _traced = TRACEBACK in sys.argv
     _once.clear()
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
@@ -211,6 +222,21 @@ def report_error(error: BaseException, line: str) -> None:
 def show_traceback(error: BaseException) -> None:
     """Prints where an error came from, on standard error."""
     print(printable("".join(traceback.format_exception(error)), lines=True), file=sys.stderr, end="")
+
+
+class _Record(logging.LogRecord):
+    """What a library logs, which may quote names and texts of files."""
+
+    def getMessage(self) -> str:
+        return printable(super().getMessage())
+
+
+def _warning(message: Warning | str, *where: Any) -> str:
+    """What a library warns of, likewise."""
+    return _format(printable(str(message)), *where)
+
+
+_format = warnings.formatwarning
 
 
 def _finished(action: Callable[[], object], less: str) -> int:

@@ -24,7 +24,7 @@ from multigen.bench.recipe import Recipe, figures, read_recipe, read_result, sum
 from multigen.catalogue import METHODS
 from multigen.cli.output import print_json
 from multigen.config import from_table
-from multigen.console import report_error, show, show_traceback, text_table
+from multigen.console import report_error, shell_word, show, show_traceback, text_table
 from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.metrics.names import real
 from multigen.runs.options import Overwrite, cli
@@ -149,7 +149,7 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool, 
     result /= f"{path.stem}.json"
     if os.path.lexists(result):
         check_targets([result], overwrite, "another folder for --out", lambda file: json_table(file).keys() >= KEYS)
-    command = f"multigen bench {path}" + (" --quick" if quick else "")
+    command = f"multigen bench {shell_word(str(path))}" + (" --quick" if quick else "")
     if recipe.needs == "gpu" and not torch.cuda.is_available():
         status = "not run: it needs a GPU, and there is none"
         if result.exists() and read_result(result)["status"] == "ok":

@@ -70,7 +70,8 @@ def run(args: list[str]) -> None:
         if json:
             print_json(written)
         else:
-            show("\n" + "\n".join(said), lines=True)
+            for line in ("", *said):
+                show(line)
 
     cli(compare, "multigen compare", args)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import logging
 import tempfile
 import warnings
@@ -70,7 +71,9 @@ def _export(model: str, out: Path, overwrite: bool, code: str) -> None:
     for name, what in graph.says.items():
         show(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
     fed = ", ".join(f'"{name}": {name}' for name in graph.inputs)
-    show(f'  in Python: onnxruntime.InferenceSession("{out.name}").run(None, {{{fed}}})[0]')
+    show(
+        f"  in Python: onnxruntime.InferenceSession({json.dumps(out.name, ensure_ascii=False)}).run(None, {{{fed}}})[0]"
+    )
 
 
 @contextlib.contextmanager

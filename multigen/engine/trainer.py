@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 import torch
 from torch import nn
 
-from multigen.config import Run, to_table, write_toml
+from multigen.config import Run, check_texts, to_table, write_toml
+from multigen.console import shell_word
 from multigen.engine import distributed, saving
 from multigen.engine.batches import Batch, DataInfo, Source
 from multigen.engine.budget import may_grow, scaled_to
@@ -178,7 +179,9 @@ class Trainer(Loop, Generic[C]):
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
             if distributed.any_rank(bool(asked), self.device):
-                raise Interrupted(f"stopped before the evaluation; resume with: --resume {self.folder}", *asked[:1])
+                raise Interrupted(
+                    f"stopped before the evaluation; resume with: --resume {shell_word(str(self.folder))}", *asked[:1]
+                )
 
     def prepare(self) -> None:
         """Opens the data and builds everything; `fit` does it itself. With `run.minutes` it first sets the steps by timing a
@@ -190,6 +193,7 @@ class Trainer(Loop, Generic[C]):
             trial = type(self)(self.config, replace(self.run, workers=0, minutes=0))
             self.config = scaled_to(trial, self.run.minutes)
         self.data = self.open_data()
+        check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
         seed_everything(key(self.run.seed, "weights"), self.device)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.nets = self.networks()
@@ -229,7 +233,7 @@ class Trainer(Loop, Generic[C]):
         held.enter_context(locked(folder))
         if not self.run.resume and (folder / "config.toml").exists():  # of a run that ended since it was looked for
             raise ConfigError(
-                f"{folder} holds a run already; resume it with --resume {folder}, or choose another --out"
+                f"{folder} holds a run already; resume it with --resume {shell_word(str(folder))}, or choose another --out"
             )
         return folder
 
@@ -248,7 +252,11 @@ class Trainer(Loop, Generic[C]):
             try:
                 write_toml(folder / "config.toml", table)
             except OSError as error:
-                again = f"resume with: --resume {folder}" if self.run.resume else "start again, or choose another --out"
+                again = (
+                    f"resume with: --resume {shell_word(str(folder))}"
+                    if self.run.resume
+                    else "start again, or choose another --out"
+                )
                 raise CheckpointError(
                     f"{folder / 'config.toml'} cannot be written ({error.strerror}); {remedy(error)}, then {again}"
                 ) from error

@@ -4,14 +4,13 @@ import datetime
 import json
 import os
 import re
-import shlex
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multigen.console import markdown, say
+from multigen.console import markdown, say, shell_word
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
@@ -24,7 +23,7 @@ from multigen.storage.files import remedy, to_json, write_whole
 from multigen.storage.lines import optional
 from multigen.storage.output import json_table
 
-__all__ = ["Card", "card", "write_evaluation"]
+__all__ = ["Card", "card", "code", "escaped", "write_evaluation"]
 
 LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
@@ -65,7 +64,8 @@ def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
         write_whole(path, to_json(content, indent=1) + "\n")
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: --resume {folder}"
+            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: --resume "
+            f"{shell_word(str(folder))}"
         ) from error
 
 
@@ -101,7 +101,7 @@ def card(facts: Facts) -> str:
     by = f"multigen {facts.version}".strip()
     parts = [
         _front_matter(facts),
-        f"# {facts.method} of {escaped(_data(facts))}",
+        f"# {escaped(facts.method)} of {escaped(_data(facts))}",
         f"{does.capitalize()} with {by}. {escaped(facts.title)}".strip(),
         f"## Data\n\n{_about_data(facts)}",
         f"## Training\n\n{_about_training(facts)}",
@@ -122,7 +122,8 @@ def plain(text: str) -> str:
 
 def escaped(text: str) -> str:
     """A text as one line of Markdown that is shown as it is: no mark-up, link, or HTML."""
-    return re.sub(r"([\\`*_\[\]<>|~$&#!])", r"\\\1", plain(text))
+    found = plain(text).replace("&", "&amp;").replace("<", "&lt;")  # as every dialect of Markdown reads them
+    return re.sub(r"([\\`*_\[\]>|~$#!])", r"\\\1", found)
 
 
 def code(name: str) -> str:
@@ -183,18 +184,18 @@ def _about_data(facts: Facts) -> str:
 
 def _about_training(facts: Facts) -> str:
     known = facts.origin
-    steps, batch = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
+    steps, batch = ", ".join(f"{stage} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
     rows = {
         "method": facts.method,
         "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
         "steps": "; ".join([steps, *([f"batches of {batch}"] if batch else [])]),
         "seed": facts.run.get("seed"),
         "time": f"{facts.seconds:,.0f} s",
-        "machine": escaped(str(known["machine"])) if "machine" in known else None,
+        "machine": known.get("machine"),
         "commit": known.get("commit"),
         "date": known.get("date") or datetime.date.fromtimestamp(facts.written).isoformat(),
     }
-    table = markdown([(name, str(value)) for name, value in rows.items() if value is not None], ("", ""))
+    table = markdown([(name, escaped(str(value))) for name, value in rows.items() if value is not None], ("", ""))
     return f"{table}\n\nAll settings stand in `config.json`."
 
 
@@ -273,7 +274,7 @@ def _nearness(memorisation: float, baseline: float, noun: str) -> str:
 def _use(facts: Facts) -> str:
     file = Path(own_file(facts)).name
     shell, classes = shell_line(facts, "MODEL", file), _classes(facts) if facts.setting("conditional", False) else []
-    asked = f" --class {shlex.quote(plain(classes[0]))}" if classes and shell else ""
+    asked = f" --class {shell_word(classes[0])}" if classes and shell else ""
     blocks = {"bash": f"{shell}{asked}", "python": python_lines(facts, "MODEL", file)}
     # Three backticks in a class's name would end the block.
     shown = [f"```{language}\n{text.replace('```', '')}\n```" for language, text in blocks.items() if text]

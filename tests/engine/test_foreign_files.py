@@ -77,6 +77,12 @@ def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
 def test_what_systems_leave_in_folders_does_not_count(tmp_path: Path) -> None:
     write(tmp_path / ".DS_Store")
     assert new_folder(str(tmp_path), "toy", 0.0) == tmp_path
+    for content in ('{"pid": 1, "host": "h", "since": 0}', ""):  # of a run that was killed before it began
+        write(tmp_path / ".lock", content)
+        assert new_folder(str(tmp_path), "toy", 0.0) == tmp_path
+    write(tmp_path / ".lock")
+    with pytest.raises(ConfigError, match=r"\.lock"):
+        new_folder(str(tmp_path), "toy", 0.0)
     write(tmp_path / ".hidden")
     with pytest.raises(ConfigError, match=r"\.hidden"):
         new_folder(str(tmp_path), "toy", 0.0)
