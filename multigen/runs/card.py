@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multigen.console import markdown, say, shell_word
+from multigen.console import markdown, resume_option, say, shell_word
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
@@ -64,8 +64,7 @@ def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
         write_whole(path, to_json(content, indent=1) + "\n")
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: --resume "
-            f"{shell_word(str(folder))}"
+            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: {resume_option(folder)}"
         ) from error
 
 
