@@ -58,7 +58,7 @@ def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
     path = folder / "evaluation.json"
     if os.path.lexists(path) and not {"status", "rows"} <= json_table(path).keys():
         raise CheckpointError(
-            f"{path} was not written by multigen; move it elsewhere, then resume with: --resume {folder}"
+            f"{path} was not written by multigen; move it elsewhere, then resume with: {resume_option(folder)}"
         )
     try:
         write_whole(path, to_json(content, indent=1) + "\n")
