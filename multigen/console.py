@@ -26,6 +26,7 @@ __all__ = [
     "report_error",
     "resume_option",
     "say",
+    "say_once",
     "shell_word",
     "show",
     "show_text",
@@ -89,6 +90,16 @@ def say(text: str) -> None:
     _print(text)
     for listener in listeners:
         listener(text)
+
+
+def say_once(text: str) -> None:
+    """As `say`, but one line is said once a command."""
+    if text not in _once:
+        _once.add(text)
+        say(text)
+
+
+_once: set[str] = set()
 
 
 def _print(text: str) -> None:
@@ -213,6 +224,7 @@ def exit_code(action: Callable[[], object], less: str = "free some, or use a mac
     logging.setLogRecordFactory(_Record)
     sys.excepthook = lambda _kind, error, _trace: show_traceback(error)
     _traced = TRACEBACK in sys.argv
+    _once.clear()
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     terminal = sys.stdout.isatty()
     try:

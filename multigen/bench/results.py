@@ -21,6 +21,7 @@ from multigen.console import markdown, show
 from multigen.metrics.names import features_of, headlines, real, swept, trained
 from multigen.runs.card import code, escaped
 from multigen.storage.files import write_whole, writing
+from multigen.storage.output import check_targets
 
 __all__ = ["pages", "write_pages"]
 
@@ -86,17 +87,19 @@ class Benchmark:
         return self.content["status"] == "ok"
 
 
-def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None) -> None:
+def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None, overwrite: bool = False) -> None:
     """Writes the page of these recipes to `file`, and one page per recipe into the folder beside it that has its name.
 
     Args:
         recipes: TOML files.
         out: folder of their results; `results` beside each if not given.
+        overwrite: files that are there may be replaced though they are no such pages.
     """
     texts = pages(recipes, out, file.stem)
+    files = {file.parent / name if name else file: text for name, text in texts.items()}
+    check_targets(files, overwrite, "another file for --page")
     with writing(file, "another file for --page"):
-        for name, text in texts.items():
-            path = file.parent / name if name else file
+        for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text)
     show(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")

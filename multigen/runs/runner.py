@@ -149,11 +149,11 @@ def _report(folder: Path) -> None:
         say(f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: {again}")
 
 
-def report_on(folder: Path, out: Path | None = None) -> Path:
+def report_on(folder: Path, out: Path | None = None, overwrite: bool = False) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
     runs = [folder] if (folder / "config.toml").exists() else seed_folders(folder)
     method = (
         read_config(runs[0] / "config.toml", inside=runs[0]).get("method") if runs else ""
     )  # else `write_report` says so
     presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
-    return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)
+    return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out, overwrite)

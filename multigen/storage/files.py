@@ -139,6 +139,8 @@ def writing_whole(folder: Path, ours: Collection[str] = ()) -> Iterator[Path]:
     old, new = aside(folder), folder.with_name(f".{folder.name}.new")
     before = folder if folder.exists() else old if _marked(old) else None
     _remove_marked(new)
+    with contextlib.suppress(OSError):  # of a process killed before it had left its mark
+        new.rmdir()
     new = _unused(new)
     new.mkdir(parents=True)
     try:
