@@ -1,5 +1,6 @@
 """How training shows itself in the terminal: a live line, or plain lines where the output is no terminal."""
 
+import datetime
 import io
 import os
 import re
@@ -43,20 +44,23 @@ class Progress:
                 progress.TextColumn("{task.description}"),
                 progress.BarColumn(),
                 progress.MofNCompleteColumn(),
-                progress.TimeRemainingColumn(),
-                progress.TextColumn("{task.fields[text]}"),
+                progress.TextColumn("{task.fields[left]}  {task.fields[text]}"),
                 console=Console(stderr=True),
             )
-            self.task = self.live.add_task(stage, total=steps, completed=done, text="")
+            self.task = self.live.add_task(stage, total=steps, completed=done, left="", text="")
             self.live.start()
 
-    def show(self, index: int, text: str) -> None:
-        """`index` steps are done; `text` says how it goes."""
+    def show(self, index: int, text: str, left: float | None = None) -> None:
+        """`index` steps are done; `text` says how it goes. `left`: seconds until the run is over, of which this is a part."""
+        if left is None:
+            seconds = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
+            remains = f"{datetime.timedelta(seconds=round(seconds))} left"
+        else:
+            remains = f"about {datetime.timedelta(seconds=round(left))} left, evaluation included"
         if self.live is not None:
-            self.live.update(self.task, completed=index, text=text)
-            return
-        left = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
-        _print(f"{self.stage} {index}/{self.steps}  {text}  {left // 60:.0f}:{left % 60:02.0f} left")
+            self.live.update(self.task, completed=index, left=remains, text=text)
+        else:
+            _print(f"{self.stage} {index}/{self.steps}  {text}  {remains}")
 
     def close(self) -> None:
         """Gives the terminal back."""

@@ -6,18 +6,20 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from multigen.config import Run, to_table, write_toml
+from multigen.config import Run, from_table, read_config, to_table, write_toml
+from multigen.console import say
 from multigen.engine import distributed, saving
 from multigen.engine.batches import Batch, DataInfo, Source
-from multigen.engine.budget import may_grow, scaled_to
+from multigen.engine.budget import may_grow, part_within, scaled
 from multigen.engine.callbacks import Callback
-from multigen.engine.device import choose_device, choose_precision
+from multigen.engine.device import DEFAULT_LAYOUT, choose_device, choose_precision, to_layout
 from multigen.engine.ema import average_like
 from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import deferred_interrupts
@@ -28,6 +30,8 @@ from multigen.engine.plan import Stage, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
 from multigen.engine.state import TrainingState
+from multigen.engine.time_left import TimeLeft
+from multigen.engine.trial import Choice, choices_of, try_out
 from multigen.engine.updater import Updater
 from multigen.storage.model_folder import write_model
 from multigen.storage.run_folder import new_folder
@@ -57,6 +61,10 @@ class Trainer(Loop, Generic[C]):
     """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
     data_info: DataInfo = DataInfo()
     """What `open_data` found out."""
+    command: str = ""
+    """How the run was started, without options that are measured, for the line that says how to repeat it."""
+    paces: Sequence[float] = ()
+    """Seconds of a step by stage, where a trial measured them."""
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -130,6 +138,7 @@ class Trainer(Loop, Generic[C]):
             raise
         self.folder = self._claim_folder(folder)
         self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
+        self.left = TimeLeft([stage.steps for stage in self.plan], self.paces)
         try:
             with deferred_interrupts() as asked:
                 self._train(asked, time.monotonic() - self.state.scalars["seconds"])
@@ -148,42 +157,109 @@ class Trainer(Loop, Generic[C]):
 
     def evaluate(self) -> Evaluation:
         """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
+        say("evaluating what was trained")
         self.evaluation = self.score()
         self._call("on_evaluation", self.evaluation)
         return self.evaluation
 
     def prepare(self) -> None:
-        """Opens the data and builds everything; `fit` does it itself. With `run.minutes` it first sets the steps by timing a
-        second trainer: the configuration does not change any more once something is built from it."""
+        """Opens the data and builds everything; `fit` does it itself. What the run leaves open, precision, memory format and with
+        minutes the steps, is set first, by a trial on a copy."""
         if hasattr(self, "plan"):
             return
         self._join()
-        if self.run.minutes and not self.run.resume:
-            trial = type(self)(self.config, replace(self.run, workers=0, minutes=0))
-            self.config = scaled_to(trial, self.run.minutes)
         self.data = self.open_data()
+        if (self.run.precision == "auto" or self.run.minutes or self.run.most_minutes) and not self.run.resume:
+            self._try_out()
+        self._build()
+
+    def use(self, choice: Choice) -> None:
+        """Trains in this precision and memory format from now on; the type of the weights stays."""
+        self.precision, self.updater.precision = choice.precision, choice.precision
+        if choice.layout == self.layout:
+            return
+        self.layout, self.updater.layout = choice.layout, choice.layout
+        for net in (*self.nets.values(), *self.averages.values(), *self.copies.values()):
+            to_layout(net, self.layout)
+        for optimiser in self.updater.optimisers.values():  # fused ones take state and parameter element by element
+            for p, slots in optimiser.state.items():
+                like_p = {k: t for k, t in slots.items() if isinstance(t, Tensor) and t.shape == p.shape}
+                slots |= {k: torch.empty_like(p).copy_(t) for k, t in like_p.items()}
+
+    def _build(self) -> None:
+        """Networks, their optimisers and averages, and the stages, as the configuration says."""
         seed_everything(key(self.run.seed, "weights"), self.device)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.nets = self.networks()
         for name, net in self.nets.items():
-            net.train().to(self.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            to_layout(net.train().to(self.device, dtype), self.layout)
             setattr(self, name, torch.compile(net) if self.run.compile else net)
         if self.run.start and not self.run.resume:
             saving.start_from(self.run.start, self.name, self.nets)
         scalars = {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
         batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
-        self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision, scalars)
+        in_which = (self.run, self.device, self.precision, self.layout)
+        self.updater = Updater(self.nets, self.data, batch, *in_which, scalars)
         self.averages = {name: average_like(self.nets[name]) for name in self.averaged()}
         self.state = TrainingState(self.nets, self.averages, self.updater, scalars)
         self.plan = [stage for stage in self.stages() if stage.steps]
 
+    def _try_out(self) -> None:
+        """Sets precision, memory format and steps by a trial, on a copy that shares nothing but the data."""
+        run, config = self.run, self.config
+        trial = copy.copy(self)
+        trial.run = replace(run, workers=0, start="")
+        trial._build()
+        convolutional = any(p.dim() == 4 for net in trial.nets.values() for p in net.parameters())
+        choices = choices_of(run, self.device, convolutional)
+        found = try_out(trial, choices, run.minutes, timed=bool(run.minutes or run.most_minutes))
+        steps = [stage.steps for stage in trial.plan]
+        vars(trial).clear()  # its networks are in a circle of references, and would stay for a while
+        self.precision, self.layout = found.choice.precision, found.choice.layout
+        self.paces = found.seconds
+        total = sum(n * seconds for n, seconds in zip(steps, found.seconds, strict=False))
+        share = run.minutes * 60 / total if run.minutes else part_within(total, run.most_minutes)
+        if run.minutes or share != 1:
+            self.config = scaled(config, self.budget, share)
+            self._say_steps(share, total)
+            self.data = self.open_data()  # which may hold the configuration
+
+    def _say_steps(self, share: float, total: float) -> None:
+        """Which steps the run makes in place of the configured ones; of a preset's also the command that repeats the run."""
+        run, steps = self.run, {field: getattr(self.config, field) for field in self.budget}
+        listed = ", ".join(f"{field} {n}" for field, n in steps.items())
+        if run.minutes:
+            say(f"{run.minutes:g} minutes are {listed} here")
+            return
+        options: dict[str, Any] = {**steps, "precision": self.precision}
+        options |= {"layout": self.layout} if self.layout != DEFAULT_LAYOUT else {}
+        flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
+        say(
+            f"{Fraction(share)} of the steps, {listed}, to end within {run.most_minutes:g} minutes: all of them would take "
+            f"{total / 60:.1f} here, and are made with --most-minutes 0; this run again: {f'{self.command} {flags}'.strip()}"
+        )
+
     # ---------------------------------------------------------------------------------- its folder
 
     def _join(self) -> None:
-        """Chooses device and precision, and joins the other ranks."""
+        """Chooses the device and joins the other ranks, once. What is still to be measured has its default."""
+        if hasattr(self, "plan"):
+            return
         self.device = choose_device(self.run.device)
-        self.precision = choose_precision(self.run.precision, self.device)
         distributed.join(self.device)
+        if self.run.resume and "auto" in (self.run.precision, self.run.layout):
+            self._keep_choice()
+        given = choose_precision(self.run.precision, self.device)
+        self.precision = "fp32" if self.run.precision == "auto" else given
+        self.layout = DEFAULT_LAYOUT if self.run.layout == "auto" else self.run.layout
+
+    def _keep_choice(self) -> None:
+        """Takes precision and memory format from the run to resume, where this call leaves them open."""
+        folder = saving.find_resumable(self.run.resume)
+        path, given = folder / "config.toml", to_table(self.run)
+        table = read_config(path).get("run", {})
+        kept = {k: table[k] for k in ("precision", "layout") if given[k] == "auto" and k in table}
+        self.run = from_table(replace(self.run, resume=str(folder)), kept, f"{path}, run")
 
     def _choose_folder(self) -> Path:
         """Folder of a new run, or of the one to resume."""
@@ -193,7 +269,7 @@ class Trainer(Loop, Generic[C]):
 
     def _claim_folder(self, folder: Path) -> Path:
         """Restores the run to resume; writes the configuration, resolved, into the folder."""
-        fixed = self.run.resolved(self.device.type, self.precision)
+        fixed = self.run.resolved(self.device.type, self.precision, self.layout)
         if self.run.resume:
             saving.check_same(folder, self.name, self.config, self.data_info, fixed, self._may_grow)
             saving.resume(self.state, folder, self.plan, self.enter)

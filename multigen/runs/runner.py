@@ -1,6 +1,7 @@
 """What all recipes share: flags from a configuration, the run, the report."""
 
 import dataclasses
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,12 @@ from multigen.runs.report import write_report
 from multigen.storage.files import from_json, write_json
 from multigen.storage.run_folder import new_folder
 
-__all__ = ["main", "parse", "report_on", "train", "train_by"]
+__all__ = ["PRESET_OPTIONS", "main", "parse", "report_on", "train", "train_by"]
+
+PRESET_OPTIONS: dict[str, dict[str, Any]] = {"laptop": {"most_minutes": 4.0}}
+"""Options of a run that a preset of this name brings, whatever the method."""
+MEASURED = ("precision", "layout", "most_minutes")
+"""Options that a measurement settles: a command that repeats a run says what they came to, in place of what was asked for."""
 
 
 def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
@@ -34,18 +40,24 @@ def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
 
 def train_by(args: Sequence[str], trainer: type[Trainer], presets: Mapping[str, Any], command: str) -> None:
     """Trains as the words of a command line say, those behind `command`."""
-    config, run, seeds = parse(args, trainer.name, presets, command)
-    train(trainer, config, run, seeds)
+    config, run, seeds = parse(args, trainer.name, presets, command, trainer.budget)
+    again = shlex.join(_without(args, ("out", *MEASURED)))  # in a folder of its own: the one of --out is in use
+    train(trainer, config, run, seeds, f"{command} {again}".strip())
 
 
 def parse(
-    args: Sequence[str], name: str, presets: Mapping[str, Any], command: str = "python -m multigen.recipes"
+    args: Sequence[str],
+    name: str,
+    presets: Mapping[str, Any],
+    command: str = "python -m multigen.recipes",
+    budget: Sequence[str] = ("steps",),
 ) -> tuple[Any, Run, int]:
     """Configuration, options and number of seeds from the words of a command line.
 
     The base is the preset named first, else `default` where --data is given and `laptop` where not; the file of --config
     overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
-    The usage text names `command`.
+    The usage text names `command`. Only steps that are the preset's own are ever shortened (`Run.most_minutes`): not those of a
+    file, nor where a flag gives one of `budget`.
     """
     from multigen.runs.flags import read_flags
 
@@ -53,8 +65,9 @@ def parse(
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
     if preset and preset not in presets:
         raise ConfigError(f"preset {preset!r}: expected one of {', '.join(presets)}")
-    config = presets[preset or ("default" if _value(args, "--data") else "laptop")]
-    run = Run()
+    preset_or_default = preset or ("default" if _value(args, "--data") else "laptop")
+    config = presets[preset_or_default]
+    run = Run(**PRESET_OPTIONS.get(preset_or_default, {}))
     file = _value(args, "--config")
     if resume := _value(args, "--resume"):
         file = file or str(find_resumable(resume) / "config.toml")
@@ -63,8 +76,25 @@ def parse(
         if table.get("method", name) != name:
             raise ConfigError(f"{file} is a configuration of {table['method']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
-        run = from_table(run, table.get("run", {}), file)
-    return read_flags(config, run, command, args, list(presets))
+        run = from_table(Run(), table.get("run", {}), file)
+    config, run, seeds = read_flags(config, run, command, args, list(presets))
+    if file or run.minutes or list(args) != _without(args, budget):
+        run = dataclasses.replace(run, most_minutes=0.0)
+    return config, run, seeds
+
+
+def _without(args: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The words of a command line but those that set one of `names`."""
+    kept: list[str] = []
+    flags = {f"--{name}" for name in names}
+    skipped = False  # whether the last word was one of those flags, and this is its value
+    for word in args:
+        flag, equals, _ = word.partition("=")
+        flagged = flag.replace("_", "-") in {f.replace("_", "-") for f in flags}
+        if not (flagged or skipped):
+            kept.append(word)
+        skipped = flagged and not equals
+    return kept
 
 
 def _value(args: Sequence[str], flag: str) -> str:
@@ -77,8 +107,14 @@ def _value(args: Sequence[str], flag: str) -> str:
     return ""
 
 
-def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tuple[Evaluation, Path, dict[str, Any]]:
-    """Trains and evaluates with `seeds` seeds, prints the table. Returns it, the run's folder and the content of its JSON."""
+def train(
+    trainer: type[Trainer], config: Any, run: Run, seeds: int = 1, command: str = ""
+) -> tuple[Evaluation, Path, dict[str, Any]]:
+    """Trains and evaluates with `seeds` seeds, prints the table. Returns it, the run's folder and the content of its JSON.
+
+    Args:
+        command: what was called, but for options that are measured; with those it repeats the run.
+    """
     if seeds < 1:
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
     if seeds > 1 and run.resume:
@@ -87,9 +123,10 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
-        trainers.append(_trained(trainer, config, each))
-        # The speed is measured once for all seeds.
-        config, run = trainers[0].config, dataclasses.replace(run, minutes=0.0)
+        trainers.append(_trained(trainer, config, each, command))
+        first = trainers[0]  # What it measured is settled for all seeds.
+        chosen: dict[str, Any] = {"precision": first.precision, "layout": first.layout}
+        config, run = first.config, dataclasses.replace(run, minutes=0.0, most_minutes=0.0, **chosen)
     folder, evaluation = trainers[0].folder, trainers[0].evaluation
     if seeds > 1:  # of a single run its callback has written evaluation.json
         folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
@@ -106,9 +143,10 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     return evaluation, folder, content
 
 
-def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
+def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Trainer:
     """One run, trained and evaluated; with its log and, however it ends, its report."""
     running = trainer(config, run)
+    running.command = command
     history = History(running)
     running.callbacks.insert(0, history)
     if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks
