@@ -26,8 +26,9 @@ __all__ = ["Choice", "Found", "Trial", "choices_of", "faster", "try_out"]
 MARGIN = 1.1  # times as fast as the choice before it must another be to be taken
 FEW = 50  # steps; a run of fewer is not tried out
 SHORT = 20.0  # seconds; of a run that takes less only the speed is measured
-LIMIT, SHARE = 6.0, 0.05  # seconds, and share of the run, that the rounds take at most; but each stage has three
+LIMIT, SHARE = 6.0, 0.05  # seconds, and share of the run, that the rounds take at most; but each stage has two or three
 ROUNDS = 24  # at most, of each stage
+HOPELESS = 1.5  # times the least seconds of a round; who takes more is not tried again
 MANY = 5_000  # steps of a stage that are looked at for which updates are due
 
 
@@ -87,13 +88,13 @@ def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed
     if len(choices) == 1 and not timed:
         return Found(choices[0], [])
     say(f"measuring how long a step takes{_listed(choices)}")
-    first = [_rounds(trial, number, choices[:1], 0.0)[0] for number in range(len(steps))]
+    first = [_rounds(trial, number, choices[:1])[0] for number in range(len(steps))]
     expected = minutes * 60 or _total(steps, first)
     if expected < SHORT:
         choices = choices[:1]
     whole = min(LIMIT, SHARE * expected)
     limits = [whole * n * seconds / _total(steps, first) for n, seconds in zip(steps, first, strict=True)]
-    found = [_rounds(trial, number, choices, limit) for number, limit in enumerate(limits)]
+    found = [_rounds(trial, number, choices, 3, limit) for number, limit in enumerate(limits)]
     totals = [_total(steps, column) for column in zip(*found, strict=True)]
     best = faster(totals)
     if len(choices) > 1:
@@ -109,7 +110,7 @@ def faster(totals: Sequence[float]) -> int:
     return best
 
 
-def _rounds(trial: Trial, number: int, choices: Sequence[Choice], limit: float) -> list[float]:
+def _rounds(trial: Trial, number: int, choices: Sequence[Choice], least: int = 2, limit: float = 0.0) -> list[float]:
     """Seconds of a step of stage `number` in each choice, infinite in one that fails: medians of rounds in which all take turns.
 
     The first round, which warms up, counts only if steps are so slow that it is the only one.
@@ -119,19 +120,18 @@ def _rounds(trial: Trial, number: int, choices: Sequence[Choice], limit: float) 
     trial.use(choices[0])
     trial.enter(stage)
     kinds = _kinds(stage)
-    rounds: list[list[float]] = []
-    spent, enough = 0.0, max(4 * limit, LIMIT / len(trial.plan))
-    while (len(rounds) < 3 and spent <= enough) or (len(rounds) <= ROUNDS and spent < limit):
-        seconds: list[float] = []
-        for i, choice in enumerate(choices):
-            failed = bool(rounds) and math.isinf(rounds[-1][i])
-            times = [math.inf] if failed else _step(trial, stage, kinds, choice, may_fail=i > 0)
-            spent += sum(t for t in times if math.isfinite(t))
-            seconds.append(sum(share * t for share, t in zip(kinds.values(), times, strict=False)))
-        rounds.append(seconds)
+    rounds: list[dict[int, float]] = []
+    spent, enough, left = 0.0, max(4 * limit, LIMIT / len(trial.plan)), range(len(choices))
+    while (len(rounds) < least and spent <= enough) or (len(rounds) <= ROUNDS and spent < limit):
+        took = {i: _step(trial, stage, kinds, choices[i], may_fail=i > 0) for i in left}
+        rounds.append({i: sum(share * t for share, t in zip(kinds.values(), took[i], strict=True)) for i in left})
+        spent += sum(t for times in took.values() for t in times if math.isfinite(t))
+        most = HOPELESS * min(rounds[-1].values()) if len(rounds) > 1 else math.inf
+        left = [i for i in left if i == 0 or rounds[-1][i] < most]
     counted = rounds[1:] or rounds
-    base = median(times[0] for times in counted)
-    return [base * median(times[i] / times[0] for times in counted) for i in range(len(choices))]
+    base = median(seconds[0] for seconds in counted)
+    ratios = [[seconds[i] / seconds[0] for seconds in counted if i in seconds] for i in range(len(choices))]
+    return [base * median(ratio) if ratio else math.inf for ratio in ratios]
 
 
 def _step(trial: Trial, stage: Stage, kinds: dict[int, float], choice: Choice, may_fail: bool) -> list[float]:
@@ -189,18 +189,21 @@ def _listed(choices: Sequence[Choice]) -> str:
 
 def _reason(choices: Sequence[Choice], totals: Sequence[float], best: int) -> str:
     """The choice, and how it compares with each that differs from it in one thing."""
-    chosen, parts = choices[best], [f"precision {choices[best].precision}"]
-    for choice, seconds in zip(choices, totals, strict=True):
-        if choice.precision != chosen.precision and choice.layout == DEFAULT_LAYOUT:
-            parts.append(f"{parts.pop()}: {_compared(seconds / totals[best], choice.precision)}")
-        elif choice.precision == chosen.precision and choice.layout != chosen.layout:
-            parts.append(f"{chosen.layout}: {_compared(seconds / totals[best], choice.layout)}")
+    chosen = choices[best]
+    precisions = {c.precision: t for c, t in zip(choices, totals, strict=True) if c.layout == DEFAULT_LAYOUT}
+    layouts = {c.layout: t for c, t in zip(choices, totals, strict=True) if c.precision == chosen.precision}
+    parts = [
+        f"{what} {name}: {_compared(seconds / totals[best], other)} here"
+        for what, name, times in (("precision", chosen.precision, precisions), ("layout", chosen.layout, layouts))
+        for other, seconds in times.items()
+        if other != name
+    ]
     return "; ".join(parts)
 
 
 def _compared(ratio: float, other: str) -> str:
     if math.isinf(ratio):
-        return f"{other} lacks an operation here"
+        return f"{other} lacks an operation"
     if ratio < 1:
-        return f"{other} is only {1 / ratio:.2f} times as fast here"
-    return f"{ratio:.1f} times as fast as {other} here"
+        return f"{other} is only {1 / ratio:.2f} times as fast"
+    return f"{ratio:.1f} times as fast as {other}"

@@ -23,6 +23,7 @@ from multigen.runs.record import program, record
 from multigen.runs.report import write_report
 from multigen.storage.files import from_json, write_json
 from multigen.storage.run_folder import new_folder
+from multigen.tasks.loading import trainer_in
 
 __all__ = ["PRESET_OPTIONS", "main", "parse", "report_on", "train", "train_by"]
 
@@ -50,17 +51,20 @@ def parse(
     name: str,
     presets: Mapping[str, Any],
     command: str = "python -m multigen.recipes",
-    budget: Sequence[str] = ("steps",),
+    budget: Sequence[str] | None = None,
 ) -> tuple[Any, Run, int]:
     """Configuration, options and number of seeds from the words of a command line.
 
     The base is the preset named first, else `default` where --data is given and `laptop` where not; the file of --config
     overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
     The usage text names `command`. Only steps that are the preset's own are ever shortened (`Run.most_minutes`): not those of a
-    file, nor where a flag gives one of `budget`.
+    file, nor where a flag gives one of `budget`, the fields that are steps (None: as the method of this name has them).
     """
     from multigen.runs.flags import read_flags
 
+    if budget is None:
+        method = trainer_in(import_module(METHODS[name].module)) if name in METHODS else Trainer
+        return parse(args, name, presets, command, method.budget)
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
     if preset and preset not in presets:
@@ -78,22 +82,23 @@ def parse(
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
         run = from_table(Run(), table.get("run", {}), file)
     config, run, seeds = read_flags(config, run, command, args, list(presets))
-    if file or run.minutes or list(args) != _without(args, budget):
+    if file or run.minutes or args != _without(args, budget):
+        if args != _without(args, ["most-minutes"]):
+            say("most_minutes is left out: it shortens a preset's own steps, and these are given")
         run = dataclasses.replace(run, most_minutes=0.0)
     return config, run, seeds
 
 
 def _without(args: Sequence[str], names: Sequence[str]) -> list[str]:
     """The words of a command line but those that set one of `names`."""
-    kept: list[str] = []
-    flags = {f"--{name}" for name in names}
-    skipped = False  # whether the last word was one of those flags, and this is its value
+    flags, kept = {f"--{name.replace('_', '-')}" for name in names}, list[str]()
+    value = False  # whether this word is the value of such a flag
     for word in args:
         flag, equals, _ = word.partition("=")
-        flagged = flag.replace("_", "-") in {f.replace("_", "-") for f in flags}
-        if not (flagged or skipped):
+        flagged = flag.replace("_", "-") in flags
+        if not (flagged or value):
             kept.append(word)
-        skipped = flagged and not equals
+        value = flagged and not equals
     return kept
 
 
