@@ -247,18 +247,17 @@ class Trainer(Loop, Generic[C]):
             return
         self.device = choose_device(self.run.device)
         distributed.join(self.device)
-        if self.run.resume and "auto" in (self.run.precision, self.run.layout):
+        if self.run.resume and (self.run.precision == "auto" or self.run.layout == DEFAULT_LAYOUT):
             self._keep_choice()
         given = choose_precision(self.run.precision, self.device)
-        self.precision = "fp32" if self.run.precision == "auto" else given
-        self.layout = DEFAULT_LAYOUT if self.run.layout == "auto" else self.run.layout
+        self.precision, self.layout = "fp32" if self.run.precision == "auto" else given, self.run.layout
 
     def _keep_choice(self) -> None:
         """Takes precision and memory format from the run to resume, where this call leaves them open."""
         folder = saving.find_resumable(self.run.resume)
-        path, given = folder / "config.toml", to_table(self.run)
-        table = read_config(path).get("run", {})
-        kept = {k: table[k] for k in ("precision", "layout") if given[k] == "auto" and k in table}
+        path, default = folder / "config.toml", to_table(Run())
+        table, given = read_config(path).get("run", {}), to_table(self.run)
+        kept = {k: table[k] for k in ("precision", "layout") if given[k] == default[k] and k in table}
         self.run = from_table(replace(self.run, resume=str(folder)), kept, f"{path}, run")
 
     def _choose_folder(self) -> Path:

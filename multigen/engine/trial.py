@@ -67,12 +67,11 @@ def choices_of(run: Run, device: torch.device, convolutional: bool) -> list[Choi
     Args:
         convolutional: whether a network has weights that a memory format is about.
     """
-    given = DEFAULT_LAYOUT if run.layout == "auto" else run.layout
     if run.precision != "auto":
-        return [Choice(run.precision, given)]
-    layouts = [given, "contiguous"] if run.layout == "auto" and convolutional else [given]
+        return [Choice(run.precision, run.layout)]
+    layouts = [run.layout, "contiguous"] if run.layout == DEFAULT_LAYOUT and convolutional else [run.layout]
     native = choose_precision("auto", device) == "bf16"
-    return [Choice("fp32", layout) for layout in layouts] + [Choice("bf16", given)] * native
+    return [Choice("fp32", layout) for layout in layouts] + [Choice("bf16", run.layout)] * native
 
 
 def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed: bool = False) -> Found:
@@ -190,7 +189,7 @@ def _listed(choices: Sequence[Choice]) -> str:
 def _reason(choices: Sequence[Choice], totals: Sequence[float], best: int) -> str:
     """The choice, and how it compares with each that differs from it in one thing."""
     chosen = choices[best]
-    precisions = {c.precision: t for c, t in zip(choices, totals, strict=True) if c.layout == DEFAULT_LAYOUT}
+    precisions = {c.precision: t for c, t in zip(choices, totals, strict=True) if c.layout == choices[0].layout}
     layouts = {c.layout: t for c, t in zip(choices, totals, strict=True) if c.precision == chosen.precision}
     parts = [
         f"{what} {name}: {_compared(seconds / totals[best], other)} here"
