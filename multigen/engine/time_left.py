@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 __all__ = ["TimeLeft"]
 
-VALIDATIONS = 5  # that an evaluation is taken for: it measures more samples, often of several checkpoints
-UNKNOWN = 0.03  # of the time of all steps, for an evaluation of which nothing is known
+UNKNOWN = 0.05  # of the time of all steps, for an evaluation while there was no validation to go by
 
 
 class TimeLeft:
@@ -15,10 +14,11 @@ class TimeLeft:
     Args:
         steps: of each stage.
         paces: seconds of a step of each stage, as a trial measured them; empty: all steps are taken to be like the present ones.
+        validations: that an evaluation takes as long as.
     """
 
-    def __init__(self, steps: Sequence[int], paces: Sequence[float] = ()):
-        self.steps, self.paces = steps, paces
+    def __init__(self, steps: Sequence[int], paces: Sequence[float] = (), validations: float = 5.0):
+        self.steps, self.paces, self.validations = steps, paces, validations
         self.validation: float | None = None
         """Seconds of the last validation that measured something."""
 
@@ -34,4 +34,4 @@ class TimeLeft:
         training = pace * (self.steps[self.number] - index)
         training += sum(p * n for p, n in list(zip(paces, self.steps, strict=True))[self.number + 1 :])
         whole = sum(p * n for p, n in zip(paces, self.steps, strict=True))
-        return training + (UNKNOWN * whole if self.validation is None else VALIDATIONS * self.validation)
+        return training + (UNKNOWN * whole if self.validation is None else self.validations * self.validation)

@@ -59,6 +59,8 @@ class Trainer(Loop, Generic[C]):
     """Networks that inference needs."""
     budget: ClassVar[Sequence[str]] = ("steps",)
     """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
+    validations: ClassVar[float] = 5.0
+    """Validations that an evaluation takes about as long as, for the time left: it measures more samples of more checkpoints."""
     data_info: DataInfo = DataInfo()
     """What `open_data` found out."""
     command: str = ""
@@ -138,7 +140,7 @@ class Trainer(Loop, Generic[C]):
             raise
         self.folder = self._claim_folder(folder)
         self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
-        self.left = TimeLeft([stage.steps for stage in self.plan], self.paces)
+        self.left = TimeLeft([stage.steps for stage in self.plan], self.paces, self.validations)
         try:
             with deferred_interrupts() as asked:
                 self._train(asked, time.monotonic() - self.state.scalars["seconds"])

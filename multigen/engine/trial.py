@@ -87,18 +87,18 @@ def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed
     if len(choices) == 1 and not timed:
         return Found(choices[0], [])
     say(f"measuring how long a step takes{_listed(choices)}")
-    first = [_rounds(trial, number, choices[:1])[0] for number in range(len(steps))]
+    first = [_rounds(trial, number, choices[:1])[0][0] for number in range(len(steps))]
     expected = minutes * 60 or _total(steps, first)
     if expected < SHORT:
         choices = choices[:1]
     whole = min(LIMIT, SHARE * expected)
     limits = [whole * n * seconds / _total(steps, first) for n, seconds in zip(steps, first, strict=True)]
     found = [_rounds(trial, number, choices, 3, limit) for number, limit in enumerate(limits)]
-    totals = [_total(steps, column) for column in zip(*found, strict=True)]
-    best = faster(totals)
+    totals, at_worst = ([_total(steps, of) for of in zip(*kind, strict=True)] for kind in zip(*found, strict=True))
+    best = faster(at_worst)
     if len(choices) > 1:
         say(_reason(choices, totals, best))
-    return Found(choices[best], [times[best] for times in found])
+    return Found(choices[best], [times[best] for times, _ in found])
 
 
 def faster(totals: Sequence[float]) -> int:
@@ -109,10 +109,13 @@ def faster(totals: Sequence[float]) -> int:
     return best
 
 
-def _rounds(trial: Trial, number: int, choices: Sequence[Choice], least: int = 2, limit: float = 0.0) -> list[float]:
-    """Seconds of a step of stage `number` in each choice, infinite in one that fails: medians of rounds in which all take turns.
+def _rounds(
+    trial: Trial, number: int, choices: Sequence[Choice], least: int = 2, limit: float = 0.0
+) -> tuple[list[float], list[float]]:
+    """Seconds of a step of stage `number` in each choice, infinite in one that fails, by rounds in which all take turns.
 
-    The first round, which warms up, counts only if steps are so slow that it is the only one.
+    From the first choice's median and the ratios to it: their median, and their upper quartile, since a gain that is not steady
+    may be none. The first round, which warms up, counts only if steps are so slow that it is the only one.
     """
     stage = trial.plan[number]
     trial.state.number = number
@@ -129,8 +132,9 @@ def _rounds(trial: Trial, number: int, choices: Sequence[Choice], least: int = 2
         left = [i for i in left if i == 0 or rounds[-1][i] < most]
     counted = rounds[1:] or rounds
     base = median(seconds[0] for seconds in counted)
-    ratios = [[seconds[i] / seconds[0] for seconds in counted if i in seconds] for i in range(len(choices))]
-    return [base * median(ratio) if ratio else math.inf for ratio in ratios]
+    ratios = [sorted(seconds[i] / seconds[0] for seconds in counted if i in seconds) for i in range(len(choices))]
+    typical = [base * median(ratio) if ratio else math.inf for ratio in ratios]
+    return typical, [base * ratio[3 * len(ratio) // 4] if ratio else math.inf for ratio in ratios]
 
 
 def _step(trial: Trial, stage: Stage, kinds: dict[int, float], choice: Choice, may_fail: bool) -> list[float]:
@@ -204,5 +208,5 @@ def _compared(ratio: float, other: str) -> str:
     if math.isinf(ratio):
         return f"{other} lacks an operation"
     if ratio < 1:
-        return f"{other} is only {1 / ratio:.2f} times as fast"
+        return f"{other} is not steadily {MARGIN} times as fast ({1 / ratio:.2f})"
     return f"{ratio:.1f} times as fast as {other}"

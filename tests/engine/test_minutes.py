@@ -149,8 +149,8 @@ def left_after(
 def test_the_time_left_is_that_of_all_stages_and_of_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     left = TimeLeft([100, 50], [0.1, 1.0])
     whole = 100 * 0.1 + 50 * 1.0
-    assert left_after(monkeypatch, left, 0, 0, 40, 4.0) == pytest.approx(60 * 0.1 + 50 * 1.0 + 0.03 * whole)
-    assert left_after(monkeypatch, left, 1, 0, 50, 50.0) == pytest.approx(0.03 * whole)
+    assert left_after(monkeypatch, left, 0, 0, 40, 4.0) == pytest.approx(60 * 0.1 + 50 * 1.0 + 0.05 * whole)
+    assert left_after(monkeypatch, left, 1, 0, 50, 50.0) == pytest.approx(0.05 * whole)
     left.validation = 3.0
     assert left_after(monkeypatch, left, 1, 10, 20, 10.0) == pytest.approx(30 * 1.0 + 15.0)
 
