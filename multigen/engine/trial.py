@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -47,6 +47,9 @@ class Found:
     choice: Choice
     seconds: list[float]
     """Of a step, by stage."""
+
+
+Scalars = dict[str, Any]
 
 
 class Trial(Protocol):
@@ -87,13 +90,15 @@ def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed
     if len(choices) == 1 and not timed:
         return Found(choices[0], [])
     say(f"measuring how long a step takes{_listed(choices)}")
-    first = [_rounds(trial, number, choices[:1])[0][0] for number in range(len(steps))]
+    scalars = dict(trial.state.scalars)
+    first = [_rounds(trial, number, choices[:1], [scalars.copy()])[0][0] for number in range(len(steps))]
     expected = minutes * 60 or _total(steps, first)
     if expected < SHORT:
         choices = choices[:1]
     whole = min(LIMIT, SHARE * expected)
     limits = [whole * n * seconds / _total(steps, first) for n, seconds in zip(steps, first, strict=True)]
-    found = [_rounds(trial, number, choices, 3, limit) for number, limit in enumerate(limits)]
+    held = [scalars.copy() for _ in choices]
+    found = [_rounds(trial, number, choices, held, 3, limit) for number, limit in enumerate(limits)]
     totals, at_worst = ([_total(steps, of) for of in zip(*kind, strict=True)] for kind in zip(*found, strict=True))
     best = faster(at_worst)
     if len(choices) > 1:
@@ -110,22 +115,30 @@ def faster(totals: Sequence[float]) -> int:
 
 
 def _rounds(
-    trial: Trial, number: int, choices: Sequence[Choice], least: int = 2, limit: float = 0.0
+    trial: Trial, number: int, choices: Sequence[Choice], held: list[Scalars], least: int = 2, limit: float = 0.0
 ) -> tuple[list[float], list[float]]:
     """Seconds of a step of stage `number` in each choice, infinite in one that fails, by rounds in which all take turns.
 
     From the first choice's median and the ratios to it: their median, and their upper quartile, since a gain that is not steady
-    may be none. The first round, which warms up, counts only if steps are so slow that it is the only one.
+    may be none. The first round, which warms up, counts only if steps are so slow that it is the only one. `held` are the state's
+    scalars of each choice: what losses keep there may differ in type.
     """
-    stage = trial.plan[number]
+    stage, kinds = trial.plan[number], _kinds(trial.plan[number])
     trial.state.number = number
     trial.use(choices[0])
+    _put(trial, held[0])
     trial.enter(stage)
-    kinds = _kinds(stage)
+    entered = {k: v for k, v in trial.state.scalars.items() if k not in held[0] or held[0][k] is not v}
+    for scalars in held:
+        scalars |= entered
     rounds: list[dict[int, float]] = []
     spent, enough, left = 0.0, max(4 * limit, LIMIT / len(trial.plan)), range(len(choices))
     while (len(rounds) < least and spent <= enough) or (len(rounds) <= ROUNDS and spent < limit):
-        took = {i: _step(trial, stage, kinds, choices[i], may_fail=i > 0) for i in left}
+        took: dict[int, list[float]] = {}
+        for i in left:
+            _put(trial, held[i])
+            took[i] = _step(trial, stage, kinds, choices[i], may_fail=i > 0)
+            held[i] |= trial.state.scalars
         rounds.append({i: sum(share * t for share, t in zip(kinds.values(), took[i], strict=True)) for i in left})
         spent += sum(t for times in took.values() for t in times if math.isfinite(t))
         most = HOPELESS * min(rounds[-1].values()) if len(rounds) > 1 else math.inf
@@ -135,6 +148,11 @@ def _rounds(
     ratios = [sorted(seconds[i] / seconds[0] for seconds in counted if i in seconds) for i in range(len(choices))]
     typical = [base * median(ratio) if ratio else math.inf for ratio in ratios]
     return typical, [base * ratio[3 * len(ratio) // 4] if ratio else math.inf for ratio in ratios]
+
+
+def _put(trial: Trial, scalars: Scalars) -> None:
+    trial.state.scalars.clear()
+    trial.state.scalars |= scalars
 
 
 def _step(trial: Trial, stage: Stage, kinds: dict[int, float], choice: Choice, may_fail: bool) -> list[float]:

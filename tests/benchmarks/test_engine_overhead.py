@@ -11,7 +11,7 @@ import torch
 from benchmarks import engine_overhead, precision
 from benchmarks.engine_overhead import DCGAN, PERCEPTRON, GANConfig, GANTrainer, HandWritten, interleaved
 from multigen.engine import Run, Step, TensorSource
-from tests.engine.toys import ToyConfig, Whole, options
+from tests.engine.toys import Small, ToyConfig, options
 
 SMALL_DCGAN = replace(DCGAN, batch=2, latent=4, width=2, items=3)
 
@@ -109,7 +109,7 @@ def test_precision_measures_both_networks(
 
 
 def test_what_auto_chose_is_timed_beside_the_two(tmp_path: Path) -> None:
-    trainer = Whole(ToyConfig(steps=60), options(tmp_path))
+    trainer = Small(ToyConfig(steps=60), options(tmp_path))
     trainer.prepare()
     evaluation, found = precision.measure(trainer, rounds=2)
     figures = evaluation.rows["toy"]

@@ -255,19 +255,6 @@ def test_steps_that_differ_stand_for_the_others_in_their_shares() -> None:
 # ------------------------------------------------------------------------------------------------- nothing depends on a trial
 
 
-class InBoth(Whole):
-    """Its critic's average is in float32, so that bf16 can train it too."""
-
-    def networks(self) -> dict[str, nn.Module]:
-        nets = super().networks()
-        return {**nets, "D": nn.Sequential(nets["D"], Single())}
-
-
-class Single(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.float()
-
-
 @pytest.mark.parametrize("bf16", [0.5, 2.0])
 def test_a_run_is_the_same_with_and_without_a_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bf16: float
@@ -276,11 +263,11 @@ def test_a_run_is_the_same_with_and_without_a_trial(
     monkeypatch.setattr(trying, "FEW", 0)
     made = clock(monkeypatch, takes(10.0, 20.0, 10.0 * bf16))
     tried = auto(tmp_path / "tried")
-    trainer = InBoth(ToyConfig(steps=30), tried).fit()
+    trainer = Whole(ToyConfig(steps=30), tried).fit()
     assert made
     given = options(tmp_path / "given", precision="bf16" if bf16 < 1 else "fp32")
     assert trainer.precision == given.precision
-    InBoth(ToyConfig(steps=30), given).fit()
+    Whole(ToyConfig(steps=30), given).fit()
     assert_same_runs(tried, given)
 
 
