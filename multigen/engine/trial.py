@@ -90,15 +90,15 @@ def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed
     if len(choices) == 1 and not timed:
         return Found(choices[0], [])
     say(f"measuring how long a step takes{_listed(choices)}")
-    scalars = dict(trial.state.scalars)
-    first = [_rounds(trial, number, choices[:1], [scalars.copy()])[0][0] for number in range(len(steps))]
+    alone, *held = [dict(trial.state.scalars) for _ in range(1 + len(choices))]
+    first = [_rounds(trial, number, choices[:1], [alone])[0][0] for number in range(len(steps))]
     expected = minutes * 60 or _total(steps, first)
-    if expected < SHORT:
+    if expected < SHORT and len(choices) > 1:
         choices = choices[:1]
+        say(f"precision {choices[0].precision}: the whole run takes seconds")
     whole = min(LIMIT, SHARE * expected)
     limits = [whole * n * seconds / _total(steps, first) for n, seconds in zip(steps, first, strict=True)]
-    held = [scalars.copy() for _ in choices]
-    found = [_rounds(trial, number, choices, held, 3, limit) for number, limit in enumerate(limits)]
+    found = [_rounds(trial, number, choices, held[: len(choices)], 3, limit) for number, limit in enumerate(limits)]
     totals, at_worst = ([_total(steps, of) for of in zip(*kind, strict=True)] for kind in zip(*found, strict=True))
     best = faster(at_worst)
     if len(choices) > 1:

@@ -27,7 +27,7 @@ from multigen.errors import ConfigError
 from multigen.image.restoration.srgan import PRESETS, SRGANConfig, SRGANTrainer
 from multigen.runs.runner import parse, train
 from multigen.tasks.loading import trainer_in
-from tests.engine.toys import assert_same, checkpoints, lines, saved_files, saved_numbers
+from tests.engine.toys import assert_same, assert_same_runs, checkpoints, lines, saved_files, saved_numbers
 from tests.tiny import KEYS, SETTINGS, WORDS, photos, python, recipe, trained
 
 FLAGS = {"--data", "--out", "--seed", "--seeds", "--steps", "--minutes", "--device", "--precision", "--skip-bad"}
@@ -376,6 +376,26 @@ def test_the_command_that_is_printed_repeats_a_cut_run(
     assert_same(saved_files(tmp_path / "first"), saved_files(tmp_path / "again"))
     content = json.loads((tmp_path / "first" / "evaluation.json").read_text())
     assert content["machine"].endswith(", fp32") and content["steps"] == {"pretrain": 8, "adversarial": 2}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("dcgan", "scratchgan") else pytest.param(name, marks=pytest.mark.slow) for name in METHODS],
+)
+def test_no_method_depends_on_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, timed: list[str]
+) -> None:
+    """Weights, averages, optimisers and state of a run that chose fp32 are those of one that was given it."""
+    monkeypatch.setattr(trying, "FEW", 0)
+    monkeypatch.setattr(trying, "SHORT", 0)
+    module = import_module(METHODS[name].module)
+    budget = trainer_in(module).budget
+    config = dataclasses.replace(module.PRESETS["tiny"], **{field: 3 for field in budget})
+    runs = [Run(out=str(tmp_path / p), device="cpu", precision=p) for p in ("auto", "fp32")]
+    for run in runs:
+        trainer_in(module)(config, run).fit()
+    assert {"fp32", "bf16"} <= set(timed)
+    assert_same_runs(*runs)
 
 
 def test_several_seeds_are_measured_once(
