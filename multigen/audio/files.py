@@ -45,6 +45,10 @@ BLOCK = 1 << 16  # frames encoded at once: libsndfile's Vorbis encoder overflows
 KERNEL = 1 << 27  # numbers in a resampler's filters, at most: a gigabyte
 RAISED = 64  # times that a rate is raised at most
 LONGEST = 1 << 31  # frames, 12 hours at 48 kHz: more is a damaged header
+SPARSE, USUAL, DENSE = 1 << 26, 64, {"OPUS": 512}
+"""Samples, and samples for each byte of a file, by its subtype: a header that promises more of both is damaged, or the file holds
+nothing but silence."""
+CHUNKS = 10_000  # of a .wav or .aiff that are searched for the samples
 UNKNOWN = 0x7FFF0000  # bytes: from here on, the size that programs write which do not know it yet (into a pipe)
 TAIL = 1 << 16  # bytes: the most that a page of Ogg has is 65,307
 
@@ -141,8 +145,11 @@ def _open(path: str | Path) -> Iterator["SoundFile"]:
     with file:
         if cut:
             raise _bad(path, f"it was cut off after about {file.frames} frames")
-        if not 0 < file.frames <= LONGEST:
-            raise _bad(path, f"its header promises {file.frames} frames")
+        samples, size = file.frames * file.channels, place.stat().st_size
+        spread = samples > max(SPARSE, DENSE.get(file.subtype, USUAL) * size)
+        if not 0 < file.frames <= LONGEST or spread:
+            within = f" in {size:,} bytes" if spread else ""
+            raise _bad(path, f"its header promises {file.frames} frames{within}")
         yield file
 
 
@@ -158,7 +165,9 @@ def _cut_off(path: Path) -> bool:
             return len(page) < 23 + page[22] + sum(page[23 : 23 + page[22]])
         order, wanted = ("big", b"SSND") if head[:4] == b"FORM" else ("little", b"data")
         file.seek(12)
-        while head[:4] in (b"RIFF", b"FORM") and len(chunk := file.read(8)) == 8:
+        for _ in range(CHUNKS if head[:4] in (b"RIFF", b"FORM") else 0):
+            if len(chunk := file.read(8)) < 8:
+                break
             size = int.from_bytes(chunk[4:], order)
             if chunk[:4] == wanted:
                 return length < file.tell() + size and size < UNKNOWN

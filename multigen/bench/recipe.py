@@ -33,6 +33,7 @@ from typing import Any
 from multigen.config import from_table, read_toml
 from multigen.errors import ConfigError, DataError
 from multigen.storage.older import recipe_table
+from multigen.storage.reading import read_bounded
 
 __all__ = [
     "Budget",
@@ -114,6 +115,9 @@ class Figure:
         return f"{'ok    ' if self.met else 'MISSED'}  {self.name} {self.value:.4f}, {self.bound}"
 
 
+RESULT = 1 << 23  # bytes of a result, at most
+
+
 def read_recipe(path: Path) -> Recipe:
     """Raises ConfigError for a file that is no recipe, naming what is wrong."""
     from multigen.catalogue import METHODS
@@ -136,7 +140,7 @@ def read_recipe(path: Path) -> Recipe:
 def read_result(path: Path) -> dict[str, Any]:
     """Raises DataError for a result that is not there or cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(path, RESULT))
         if not isinstance(content, dict):
             raise ValueError("no table")
         return content | {

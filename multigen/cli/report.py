@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from multigen.console import show
 from multigen.runs.options import cli
 
 __all__ = ["run"]
@@ -24,10 +25,11 @@ def run(args: list[str]) -> None:
                 that has a checkpoint.
             out: The file; by default report.html in the run's folder.
         """
+        from multigen.runs.facts import seed_folders
         from multigen.runs.runner import report_on
         from multigen.storage.run_folder import find_run
 
-        folder = Path(run) if any(Path(run).glob("seed-*/config.toml")) else find_run(run)
-        print(f"{report_on(folder, out)} written")
+        folder = Path(run) if seed_folders(Path(run)) else find_run(run)
+        show(f"{report_on(folder, out)} written")
 
     cli(report, "multigen report", args)

@@ -1,14 +1,19 @@
 """Folders of files, whatever these hold: finding them, the splits train and test, classes by folder, file name or table."""
 
 import csv
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from multigen.data.locate import NotFound, locate, may_not_be_read
 from multigen.errors import ConfigError, DataError
+from multigen.storage.reading import open_regular
 
 __all__ = ["NoTestSplit", "file_classes", "files_in", "find_files", "split_folder"]
+
+
+TABLE = 1 << 28  # bytes of a table of labels, at most
 
 
 class NoTestSplit(DataError):
@@ -114,7 +119,7 @@ def _read_csv(labels: str, root: Path) -> dict[str, str]:
         ) from error
     table: dict[str, str] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_regular(path, TABLE) as opened, io.TextIOWrapper(opened, "utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
             if not {"file", "label"} <= set(rows.fieldnames or ()):
                 raise DataError(

@@ -3,13 +3,17 @@ be made longer."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
+from multigen.config import Run
+from multigen.engine.device import DEFAULT_LAYOUT
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.plan import Stage
 from multigen.engine.schedules import Schedule, is_constant
+from multigen.engine.trial import Choice
 
-__all__ = ["may_grow", "part_within", "scaled"]
+__all__ = ["may_grow", "part_within", "scaled", "steps_said"]
 
 
 def scaled(config: Any, fields: Sequence[str], share: float) -> Any:
@@ -25,6 +29,26 @@ def part_within(seconds: float, minutes: float) -> float:
     while minutes and seconds * part > minutes * 60 and part > 1e-6:
         part = part - 0.25 if part > 0.25 else part / 2
     return part
+
+
+def steps_said(steps: Mapping[str, int], run: Run, choice: Choice, seconds: float, share: float, command: str) -> str:
+    """What the steps came to, in a line; where they were shortened also the command that repeats the run.
+
+    Args:
+        seconds: that a run of all steps would take.
+        share: of them, that is made.
+        command: how the run was started, but for what is measured.
+    """
+    listed = ", ".join(f"{field} {n}" for field, n in steps.items())
+    if run.minutes:
+        return f"{run.minutes:g} minutes are {listed} here"
+    options: dict[str, Any] = {**steps, "precision": choice.precision}
+    options |= {"layout": choice.layout} if choice.layout != DEFAULT_LAYOUT else {}
+    flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
+    return (
+        f"{Fraction(share)} of the steps, {listed}, to end within {run.most_minutes:g} minutes: all of them would take "
+        f"{seconds / 60:.1f} here, and are made with --most-minutes 0; this run again: {f'{command} {flags}'.strip()}"
+    )
 
 
 def may_grow(

@@ -4,22 +4,21 @@ import contextlib
 import copy
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
 
-from multigen.config import Run, from_table, read_config, to_table, write_toml
-from multigen.console import say
+from multigen.config import Run, check_texts, to_table, write_toml
+from multigen.console import say, shell_word
 from multigen.engine import distributed, saving
 from multigen.engine.batches import Batch, DataInfo, Source
-from multigen.engine.budget import may_grow, part_within, scaled
+from multigen.engine.budget import may_grow, part_within, scaled, steps_said
 from multigen.engine.callbacks import Callback
-from multigen.engine.device import DEFAULT_LAYOUT, choose_device, choose_precision, to_layout
+from multigen.engine.device import choose_device, choose_precision, to_layout
 from multigen.engine.ema import average_like
 from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import deferred_interrupts
@@ -33,6 +32,10 @@ from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
 from multigen.engine.trial import Choice, choices_of, try_out
 from multigen.engine.updater import Updater
+from multigen.errors import CheckpointError, ConfigError, Interrupted
+from multigen.storage.files import expanded, remedy
+from multigen.storage.lines import optional
+from multigen.storage.lock import locked
 from multigen.storage.model_folder import write_model
 from multigen.storage.run_folder import new_folder
 from multigen.version import __version__
@@ -67,6 +70,7 @@ class Trainer(Loop, Generic[C]):
     """How the run was started, without options that are measured, for the line that says how to repeat it."""
     paces: Sequence[float] = ()
     """Seconds of a step by stage, where a trial measured them."""
+    _claimed: Path | None = None
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -130,39 +134,64 @@ class Trainer(Loop, Generic[C]):
 
         Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite.
         """
-        self._join()
-        folder = self._choose_folder()  # before anything is measured or opened: a folder in use is refused at once
-        try:
+        with self.claimed() as folder:  # before anything is measured or opened: a folder in use is refused at once
             self.prepare()
-        except BaseException:
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # unless something is in it
-            raise
-        self.folder = self._claim_folder(folder)
-        self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
-        self.left = TimeLeft([stage.steps for stage in self.plan], self.paces, self.validations)
-        try:
-            with deferred_interrupts() as asked:
-                self._train(asked, time.monotonic() - self.state.scalars["seconds"])
-            if distributed.rank() == 0:
-                data = to_table(self.data_info)
-                weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
-                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
-            self._call("on_end")
-        except BaseException as error:
-            self._call("on_error", error)
-            raise
-        finally:
-            self.log.close()
-            self.updater.streams.clear()  # ends their workers
+            self._begin_folder(folder)
+            self.folder = folder
+            own, attempt = folder if distributed.rank() == 0 else None, self.state.scalars["attempt"]
+            self.log = RunLog(own, self.run.tensorboard, self.step, attempt)
+            self.left = TimeLeft([stage.steps for stage in self.plan], self.paces, self.validations)
+            try:
+                self._train_and_export()
+            except BaseException as error:
+                self._call("on_error", error)
+                raise
+            finally:
+                self.log.close()
+                self.updater.streams.clear()  # ends their workers
         return self
 
     def evaluate(self) -> Evaluation:
         """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
         say("evaluating what was trained")
-        self.evaluation = self.score()
-        self._call("on_evaluation", self.evaluation)
+        with self.claimed():
+            self.evaluation = self.score()
+            self._call("on_evaluation", self.evaluation)
         return self.evaluation
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[Path]:
+        """The run's folder, in which no other process trains or evaluates meanwhile. `fit` and `evaluate` claim it themselves;
+        around both, no other process comes between them.
+
+        Raises ConfigError, on every rank, where another process holds it.
+        """
+        if self._claimed is not None:
+            yield self._claimed
+            return
+        self._join()
+        with contextlib.ExitStack() as held:
+            self._claimed = distributed.decided_by_first(lambda: self._claim(held), self.device)
+            try:
+                yield self._claimed
+            finally:
+                self._claimed = None
+
+    def _train_and_export(self) -> None:
+        """Trains and writes the model folder; a signal that comes too late to stop training is heeded when both are done."""
+        with deferred_interrupts() as asked:
+            self._train(asked, time.monotonic() - self.state.scalars["seconds"])
+            if not self.folder.is_dir():  # it is not made again elsewhere
+                raise CheckpointError(f"{self.folder} is gone; bring it back, or train again")
+            if distributed.rank() == 0:
+                data = to_table(self.data_info)
+                weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
+                write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
+            self._call("on_end")
+            if distributed.any_rank(bool(asked), self.device):
+                raise Interrupted(
+                    f"stopped before the evaluation; resume with: --resume {shell_word(str(self.folder))}", *asked[:1]
+                )
 
     def prepare(self) -> None:
         """Opens the data and builds everything; `fit` does it itself. What the run leaves open, precision, memory format and with
@@ -171,6 +200,7 @@ class Trainer(Loop, Generic[C]):
             return
         self._join()
         self.data = self.open_data()
+        check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
         if (self.run.precision == "auto" or self.run.minutes or self.run.most_minutes) and not self.run.resume:
             self._try_out()
         self._build()
@@ -198,6 +228,7 @@ class Trainer(Loop, Generic[C]):
             setattr(self, name, torch.compile(net) if self.run.compile else net)
         if self.run.start and not self.run.resume:
             saving.start_from(self.run.start, self.name, self.nets)
+        saving.check_start(self.nets)
         scalars = {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
         batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
         in_which = (self.run, self.device, self.precision, self.layout)
@@ -223,23 +254,9 @@ class Trainer(Loop, Generic[C]):
         share = run.minutes * 60 / total if run.minutes else part_within(total, run.most_minutes)
         if run.minutes or share != 1:
             self.config = scaled(config, self.budget, share)
-            self._say_steps(share, total)
+            steps = {field: getattr(self.config, field) for field in self.budget}
+            say(steps_said(steps, run, found.choice, total, share, self.command))
             self.data = self.open_data()  # which may hold the configuration
-
-    def _say_steps(self, share: float, total: float) -> None:
-        """Which steps the run makes in place of the configured ones; of a preset's also the command that repeats the run."""
-        run, steps = self.run, {field: getattr(self.config, field) for field in self.budget}
-        listed = ", ".join(f"{field} {n}" for field, n in steps.items())
-        if run.minutes:
-            say(f"{run.minutes:g} minutes are {listed} here")
-            return
-        options: dict[str, Any] = {**steps, "precision": self.precision}
-        options |= {"layout": self.layout} if self.layout != DEFAULT_LAYOUT else {}
-        flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
-        say(
-            f"{Fraction(share)} of the steps, {listed}, to end within {run.most_minutes:g} minutes: all of them would take "
-            f"{total / 60:.1f} here, and are made with --most-minutes 0; this run again: {f'{self.command} {flags}'.strip()}"
-        )
 
     # ---------------------------------------------------------------------------------- its folder
 
@@ -249,26 +266,31 @@ class Trainer(Loop, Generic[C]):
             return
         self.device = choose_device(self.run.device)
         distributed.join(self.device)
-        if self.run.resume and (self.run.precision == "auto" or self.run.layout == DEFAULT_LAYOUT):
-            self._keep_choice()
+        if self.run.resume:
+            self.run = saving.with_recorded_choice(self.run)
         given = choose_precision(self.run.precision, self.device)
         self.precision, self.layout = "fp32" if self.run.precision == "auto" else given, self.run.layout
 
-    def _keep_choice(self) -> None:
-        """Takes precision and memory format from the run to resume, where this call leaves them open."""
-        folder = saving.find_resumable(self.run.resume)
-        path, default = folder / "config.toml", to_table(Run())
-        table, given = read_config(path).get("run", {}), to_table(self.run)
-        kept = {k: table[k] for k in ("precision", "layout") if given[k] == default[k] and k in table}
-        self.run = from_table(replace(self.run, resume=str(folder)), kept, f"{path}, run")
-
-    def _choose_folder(self) -> Path:
-        """Folder of a new run, or of the one to resume."""
+    def _claim(self, held: contextlib.ExitStack) -> Path:
+        """Folder of a new run, or of the one to resume, locked until `held` ends; a new one is removed then if it is empty."""
+        if folder := getattr(self, "folder", None):
+            held.enter_context(locked(folder))
+            return folder
         if self.run.resume:
-            return saving.find_resumable(self.run.resume)
-        return new_folder(self.run.out, self.name, distributed.from_first([time.time()], self.device)[0])
+            folder = saving.find_resumable(self.run.resume)
+        else:
+            there = bool(self.run.out) and expanded(self.run.out).exists()
+            folder = new_folder(self.run.out, self.name, time.time())
+            if not there:
+                held.callback(_remove_empty, folder)
+        held.enter_context(locked(folder))
+        if not self.run.resume and (folder / "config.toml").exists():  # of a run that ended since it was looked for
+            raise ConfigError(
+                f"{folder} holds a run already; resume it with --resume {shell_word(str(folder))}, or choose another --out"
+            )
+        return folder
 
-    def _claim_folder(self, folder: Path) -> Path:
+    def _begin_folder(self, folder: Path) -> None:
         """Restores the run to resume; writes the configuration, resolved, into the folder."""
         fixed = self.run.resolved(self.device.type, self.precision, self.layout)
         if self.run.resume:
@@ -276,11 +298,21 @@ class Trainer(Loop, Generic[C]):
             saving.resume(self.state, folder, self.plan, self.enter)
         distributed.barrier()
         if distributed.rank() == 0:
-            (folder / "previews").mkdir(parents=True, exist_ok=True)
             table = {**self.about(), "config": to_table(self.config), "data": to_table(self.data_info)}
             table["run"] = to_table(fixed)
-            write_toml(folder / "config.toml", table)
-        return folder
+            with optional(folder / "previews"):
+                (folder / "previews").mkdir(exist_ok=True)
+            try:
+                write_toml(folder / "config.toml", table)
+            except OSError as error:
+                again = (
+                    f"resume with: --resume {shell_word(str(folder))}"
+                    if self.run.resume
+                    else "start again, or choose another --out"
+                )
+                raise CheckpointError(
+                    f"{folder / 'config.toml'} cannot be written ({error.strerror}); {remedy(error)}, then {again}"
+                ) from error
 
     def _may_grow(self, steps: int) -> bool:
         """Whether a run that was planned with `steps` may be resumed with those of the configuration."""
@@ -312,3 +344,8 @@ class Trainer(Loop, Generic[C]):
         """What records state of this run."""
         steps = {stage.name: stage.steps for stage in self.plan}
         return RunInfo(self.name, self.run.seed, steps, self.precision, self.state.scalars["seconds"])
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()

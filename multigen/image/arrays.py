@@ -4,24 +4,27 @@
 """
 
 import gzip
+import io
 import math
 import tarfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from multigen.data.folders import NoTestSplit
 from multigen.data.locate import in_package
 from multigen.errors import DataError
-from multigen.storage.cache import cache_folder
+from multigen.storage.cache import cache_folder, private_folder
 from multigen.storage.files import read_npz
+from multigen.storage.reading import check_expansion, open_regular
 
 __all__ = ["Arrays", "digits", "fetch_cifar10", "fetch_mnist", "read_arrays"]
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_FILE = "cifar-10-binary.tar.gz"
+CIFAR10_BYTES = 1 << 28  # unpacked, at most; it has 184 MB
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as its authors state it
 
 
@@ -145,29 +148,44 @@ def _read_mnist(folder: Path, split: str, size: int) -> Arrays:
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     """An IDX file of bytes: 0, 0, 8 (their type), the number of dimensions; each as a big-endian uint32; the bytes."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read()
-    except (OSError, EOFError, zlib.error) as error:
+        with open_regular(path) as opened:
+            packed = path.suffix == ".gz"
+            return _idx_array(
+                gzip.GzipFile(fileobj=opened) if packed else opened, dimensions, path.stat().st_size, packed
+            )
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from error
-    start = 4 + 4 * dimensions
-    if len(content) < start or content[:4] != bytes((0, 0, 8, dimensions)):
-        raise DataError(f"{path}: expected an IDX file of bytes in {dimensions} dimensions; fetch the file again")
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
-    if math.prod(shape) != len(content) - start or 0 in shape:
-        raise DataError(f"{path}: {len(content) - start} bytes for {shape}; it is cut off or damaged, fetch it again")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _idx_array(file: gzip.GzipFile | BinaryIO, dimensions: int, size: int, packed: bool) -> np.ndarray:
+    """The array of an opened file of `size` bytes, which is read as far as its header promises. Raises ValueError."""
+    head = file.read(4 + 4 * dimensions)
+    if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, 8, dimensions)):
+        raise ValueError(f"expected an IDX file of bytes in {dimensions} dimensions")
+    shape = np.frombuffer(head, ">u4", dimensions, offset=4).tolist()
+    wanted = math.prod(shape)
+    if packed:
+        check_expansion(wanted, size)
+    if 0 in shape or (not packed and wanted != size - len(head)):
+        raise ValueError(f"{size - len(head):,} bytes for {shape}; it is cut off or damaged")
+    content = file.read(wanted + 1)  # a byte behind the last would be too many
+    if len(content) != wanted:
+        raise ValueError(
+            f"{'more' if len(content) > wanted else 'fewer'} than {wanted:,} bytes for {shape}; it is damaged"
+        )
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def fetch_mnist() -> Path:
     """Folder of MNIST's IDX files in multigen's cache; downloaded if they are not there. Raises DataError if they cannot be."""
-    folder = cache_folder() / "MNIST" / "raw"  # torchvision's choice
-    if not all(_idx_file(folder, part, kind) for part in ("train", "t10k") for kind in ("images", "labels")):
-        from torchvision.datasets import MNIST
+    try:
+        folder = private_folder() / "MNIST" / "raw"  # torchvision's choice
+        if not all(_idx_file(folder, part, kind) for part in ("train", "t10k") for kind in ("images", "labels")):
+            from torchvision.datasets import MNIST
 
-        try:
             MNIST(cache_folder(), download=True)
-        except (OSError, RuntimeError) as error:
-            raise _no_network("mnist", error) from error
+    except (OSError, RuntimeError) as error:
+        raise _no_network("mnist", error) from error
     return folder
 
 
@@ -189,7 +207,7 @@ def fetch_cifar10() -> Path:
     from torchvision.datasets.utils import download_url
 
     try:
-        download_url(CIFAR10_URL, cache_folder(), CIFAR10_FILE, CIFAR10_MD5)
+        download_url(CIFAR10_URL, private_folder(), CIFAR10_FILE, CIFAR10_MD5)
     except (OSError, RuntimeError) as error:
         raise _no_network("cifar10", error) from error
     return cache_folder() / CIFAR10_FILE
@@ -199,7 +217,11 @@ def _read_cifar10(path: Path, split: str) -> Arrays:
     """Records of 3,073 bytes: the label, and 32x32 of red, of green, of blue."""
     parts = [f"data_batch_{i}.bin" for i in range(1, 6)] if split == "train" else ["test_batch.bin"]
     try:
-        with tarfile.open(path) as archive:
+        with open_regular(path) as opened:
+            unpacked = gzip.GzipFile(fileobj=opened).read(CIFAR10_BYTES + 1)
+        if len(unpacked) > CIFAR10_BYTES:
+            raise ValueError(f"more than {CIFAR10_BYTES:,} bytes in it")
+        with tarfile.open(fileobj=io.BytesIO(unpacked)) as archive:
             files = {Path(member.name).name: member for member in archive if member.isfile()}
             content = {name: archive.extractfile(files[name]) for name in (*parts, "batches.meta.txt")}
             read = {name: file.read() for name, file in content.items() if file is not None}

@@ -7,6 +7,7 @@ Reading takes what folders of photographs really hold: grey, palette, transparen
 import contextlib
 import hashlib
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from multigen.catalogue import MODALITIES
 from multigen.data.folders import find_files
 from multigen.data.locate import in_package, locate
 from multigen.errors import ConfigError, DataError
+from multigen.storage.reading import check_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -63,6 +65,10 @@ EMBEDDED_NAMES = {"embedded": "train", "embedded-held-out": "held_out"}
 
 # EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the image upright.
 TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000")
+"""Pillow's decoders for what `SUFFIXES` names. Of its others one, for PostScript, starts a program that runs the file."""
+SPARSE, BLANK = 50_000_000, 1000
+"""Pixels, and pixels for each byte of the file: an image that has more of both is a damaged header."""
 LONGEST = 12_288  # pixels: with longer sides the matrices that reduce an image take gigabytes
 END = 1 << 16  # bytes at each end of a file that its fingerprint covers
 
@@ -87,7 +93,7 @@ def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
 
     Raises:
         DataError: no such file, or not an image, damaged, of 32 bits a channel, or of more pixels than Pillow allows
-            (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million).
+            (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million), or of more than so few bytes can hold.
     """
     from PIL import Image
 
@@ -162,12 +168,19 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large images below the limit
-            with Image.open(path) as file:
+            check_file(path)
+            with Image.open(path, formats=FORMATS) as file:
+                pixels, size = file.width * file.height, os.stat(path).st_size
+                if pixels > max(SPARSE, BLANK * size):
+                    raise ValueError(f"its header promises {pixels:,} pixels in {size:,} bytes")
                 yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the path") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {error}; shrink the image, or skip it: --skip-bad") from error
+        counts = [f"{int(number):,} pixels" for number in re.findall(r"\d+", str(error))]
+        raise DataError(
+            f"{path}: {'; expected at most '.join(counts)}; shrink the image, or skip it: --skip-bad"
+        ) from error
     except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
         reason = str(error).replace(str(path), "file")
         raise DataError(

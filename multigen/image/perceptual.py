@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, ConfigError
 from multigen.image.backbones import EfficientNetLite0, Normalise
+from multigen.storage.reading import WEIGHTS, check_file
 
 __all__ = ["DEFINITIONS", "VGG19", "PerceptualDistance", "open_perceptual"]
 
@@ -100,6 +101,7 @@ def _read_vgg19(path: Path) -> tuple[dict[str, Tensor], str]:
             'weights_only=True), "vgg19.safetensors", metadata={"input": "torchvision"})'
         )
     try:
+        check_file(path, WEIGHTS)
         with safe_open(path, "pt") as file:
             convention = (file.metadata() or {}).get("input", "oxford")
             keys = [key for key in file.keys() if not key.startswith("classifier.")]  # noqa: SIM118 (not a dict)

@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 
 from multigen.catalogue import METHODS, TASKS, Task
 from multigen.config import read_config
+from multigen.console import say
 from multigen.errors import ConfigError
-from multigen.storage.files import from_json, read_log, standing, unsealed
+from multigen.storage.files import log_records, read_json, standing, unsealed
 from multigen.storage.older import evaluation_table
+from multigen.storage.reading import is_inside, read_bounded
 
-__all__ = ["Curve", "Facts", "Stage", "gather", "when"]
+__all__ = ["Curve", "Facts", "Stage", "gather", "seed_folders", "when"]
 
 Curve = list[tuple[float, float]]
 """(step, value), by step; a value that was not finite is there as NaN."""
@@ -20,6 +22,12 @@ Curve = list[tuple[float, float]]
 T = TypeVar("T")
 MOST = 1 << 52
 """More steps or seconds than a run can have; below it every whole number is a float too."""
+RECORD = 1 << 23
+"""Bytes of an evaluation.json and of a checkpoint's run.json, at most."""
+LINES = 200_000
+"""Of a log that are kept; of more, every second one that holds nothing but means or rates is left out, and again."""
+STAGES, CURVES = 32, 200
+"""Of a run, and of a stage, that are kept: a method has far fewer."""
 
 
 @dataclass
@@ -136,9 +144,14 @@ def gather(folder: Path, measured: bool = True) -> Facts:
     """
     if (folder / "config.toml").exists():
         return _one(folder, _evaluation(folder) if measured else {})
-    if seeds := sorted(p.parent for p in folder.glob("seed-*/config.toml")):
+    if seeds := seed_folders(folder):
         return _several(folder, [_one(each, _evaluation(each)) for each in seeds])
     raise ConfigError(f"{folder} holds no run: there is no config.toml; give a run's folder")
+
+
+def seed_folders(folder: Path) -> list[Path]:
+    """The runs seed-* in a folder; links that lead out of it are none."""
+    return sorted(path.parent for path in folder.glob("seed-*/config.toml") if is_inside(path.parent, folder))
 
 
 def _several(folder: Path, runs: list[Facts]) -> Facts:
@@ -159,13 +172,13 @@ def _several(folder: Path, runs: list[Facts]) -> Facts:
 
 
 def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
-    table = read_config(folder / "config.toml")
-    log = _lines(folder / "log.jsonl")
+    table = read_config(folder / "config.toml", inside=folder)
+    log = _lines(folder, "log.jsonl")
     began = [line for line in log if isinstance(line.get("began"), dict)]
     checkpoints = sorted((folder / "checkpoints").glob("step-*/run.json"))
-    checkpoint = _checkpoint(checkpoints[-1]) if checkpoints else {}
+    checkpoint = _checkpoint(checkpoints[-1], folder) if checkpoints else {}
     held = _table(checkpoint.get("state"))
-    metrics = _lines(folder / "metrics.jsonl")
+    metrics = _lines(folder, "metrics.jsonl")
     ends = [line for line in log if not {"began", "finished", "error"}.isdisjoint(line)]
     state = "finished" if evaluation else "unfinished"
     if ends:
@@ -201,10 +214,10 @@ def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
     )
 
 
-def _checkpoint(path: Path) -> dict[str, Any]:
-    """The run.json of a checkpoint, {} for a damaged one."""
+def _checkpoint(path: Path, folder: Path) -> dict[str, Any]:
+    """The run.json of a checkpoint of the run in `folder`, {} for a damaged one."""
     try:
-        return unsealed(path.read_bytes())
+        return unsealed(read_bounded(path, RECORD, inside=folder))
     except (OSError, ValueError):
         return {}
 
@@ -212,7 +225,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
 def _evaluation(folder: Path) -> dict[str, Any]:
     """`evaluation.json`; what is of another type than it should be is left out."""
     kinds = {"rows": dict, "definitions": dict, "remarks": dict, "seeds": list}
-    content = evaluation_table(_json(folder / "evaluation.json"))
+    content = evaluation_table(_json(folder, "evaluation.json"))
     found = {k: v for k, v in content.items() if isinstance(v, kinds.get(k, object))}
     for key in {"definitions", "remarks"} & found.keys():
         found[key] = {name: text for name, text in found[key].items() if isinstance(text, str)}
@@ -222,9 +235,24 @@ def _evaluation(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Lines of a log, without those of a step that cannot be."""
-    return [line for line in read_log(path)[0] if 0 <= line["step"] < MOST]
+def _lines(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Lines of a log, without those of a step that cannot be, and of very many those that curves need least."""
+    kept: list[dict[str, Any]] = []
+    try:
+        for line in log_records(folder / name, inside=folder):
+            if line is None or not 0 <= line["step"] < MOST:
+                continue
+            kept.append(line)
+            if len(kept) > LINES:
+                kept = [line for i, line in enumerate(kept) if i % 2 or line.keys().isdisjoint(("stage", "rates"))]
+                if len(kept) > 3 * LINES // 4:
+                    say(
+                        f"{folder / name}: more events than a run has; the report ends with the line of step {line['step']}"
+                    )
+                    break
+    except OSError as error:
+        say(f"{folder / name}: left out ({error.strerror or error})")
+    return kept
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -247,12 +275,14 @@ def _whole(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(folder: Path, name: str) -> dict[str, Any]:
     try:
-        found = from_json(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return _table(read_json(folder / name, RECORD, inside=folder))
+    except FileNotFoundError:
         return {}
-    return _table(found)
+    except (OSError, ValueError) as error:
+        say(f"{folder / name}: left out ({error})")
+        return {}
 
 
 def _stages(metrics: list[dict[str, Any]], held: dict[str, Any]) -> list[Stage]:
@@ -266,22 +296,29 @@ def _stages(metrics: list[dict[str, Any]], held: dict[str, Any]) -> list[Stage]:
             if stages:
                 stages[-1].last = max(stages[-1].last, step)
             for name, value in _numbers(line["validation"]):
-                into.setdefault(name, []).append((step, value))
+                _add(into, name, (step, value))
         elif isinstance(line.get("stage"), str):
             if not stages or stages[-1].name != line["stage"]:
+                if len(stages) == STAGES:
+                    break
                 first = stages[-1].last if stages else 0
                 stages.append(Stage(line["stage"], first, step, validation=early))
                 early = {}
             stages[-1].last = step
             for name, value in _numbers(line):
                 if name not in ("step", "dropped"):
-                    stages[-1].curves.setdefault(name, []).append((step, value))
+                    _add(stages[-1].curves, name, (step, value))
     for stage in stages:
         stage.stopped = f"stopped/{stage.name}" in held
         step, value = (dict(_numbers(held)).get(f"best_{what}/{stage.name}") for what in ("step", "value"))
         if step is not None and value is not None:
             stage.best = int(_amount(step)), value
     return stages
+
+
+def _add(curves: dict[str, Curve], name: str, point: tuple[float, float]) -> None:
+    if name in curves or len(curves) < CURVES:
+        curves.setdefault(name, []).append(point)
 
 
 def _numbers(line: dict[str, Any]) -> list[tuple[str, float]]:
@@ -294,7 +331,7 @@ def _rates(log: list[dict[str, Any]]) -> dict[str, Curve]:
     found: dict[str, dict[int, float]] = {}
     for line in log:
         if isinstance(line.get("rates"), dict):
-            for name, value in _numbers(line["rates"]):
+            for name, value in _numbers(line["rates"])[:CURVES]:
                 found.setdefault(name, {})[line["step"]] = value
     return {name: sorted((float(s), v) for s, v in values.items()) for name, values in found.items()}
 

@@ -1,7 +1,6 @@
 """What all recipes share: flags from a configuration, the run, the report."""
 
 import dataclasses
-import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -11,17 +10,20 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_config, to_table
-from multigen.console import exit_code, say
+from multigen.console import exit_code, say, shell_word, show
 from multigen.engine import Run, Trainer
-from multigen.engine.distributed import barrier, rank
+from multigen.engine.device import choose_device
+from multigen.engine.distributed import barrier, decided_by_first, join, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
+from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
 from multigen.errors import ConfigError
-from multigen.runs.card import Card
+from multigen.runs.card import Card, write_evaluation
+from multigen.runs.facts import seed_folders
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
-from multigen.storage.files import from_json, write_json
+from multigen.storage.files import expanded, from_json
 from multigen.storage.run_folder import new_folder
 from multigen.tasks.loading import trainer_in
 
@@ -42,7 +44,7 @@ def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
 def train_by(args: Sequence[str], trainer: type[Trainer], presets: Mapping[str, Any], command: str) -> None:
     """Trains as the words of a command line say, those behind `command`."""
     config, run, seeds = parse(args, trainer.name, presets, command, trainer.budget)
-    again = shlex.join(_without(args, ("out", *MEASURED)))  # in a folder of its own: the one of --out is in use
+    again = " ".join(map(shell_word, _without(args, ("out", *MEASURED))))  # in a folder of its own: the one of --out is in use
     train(trainer, config, run, seeds, f"{command} {again}".strip())
 
 
@@ -76,7 +78,7 @@ def parse(
     if resume := _value(args, "--resume"):
         file = file or str(find_resumable(resume) / "config.toml")
     if file:
-        table = read_config(Path(file))
+        table = read_config(expanded(file))
         if table.get("method", name) != name:
             raise ConfigError(f"{file} is a configuration of {table['method']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
@@ -124,7 +126,7 @@ def train(
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
     if seeds > 1 and run.resume:
         raise ConfigError(f"--seeds {seeds} with --resume: resume the runs of the seeds one by one")
-    out = run.out if seeds == 1 else new_folder(run.out, trainer.name, time.time())
+    out = run.out if seeds == 1 else _folder_of_seeds(run, trainer.name)
     trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
@@ -136,16 +138,24 @@ def train(
     if seeds > 1:  # of a single run its callback has written evaluation.json
         folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
         if rank() == 0:
-            write_json(folder / "evaluation.json", record(evaluation, [t.run_info() for t in trainers]))
+            write_evaluation(folder, record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
     barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
     if rank() == 0:
-        print(evaluation.table())
+        show(evaluation.table(), lines=True)
         for what, text in evaluation.remarks.items():
-            print(f"\n{what}: {text}")
-        print(f"\n{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
+            show()
+            show(f"{what}: {text}")
+        show()
+        show(f"{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
     return evaluation, folder, content
+
+
+def _folder_of_seeds(run: Run, name: str) -> Path:
+    """The new folder above the runs of several seeds, the same on every rank."""
+    join(device := choose_device(run.device))
+    return decided_by_first(lambda: new_folder(run.out, name, time.time()), device)
 
 
 def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Trainer:
@@ -153,11 +163,18 @@ def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Tra
     running = trainer(config, run)
     running.command = command
     history = History(running)
+
+    def stopped() -> str:
+        if history.folder is None:
+            return "stopped before training; nothing was changed"
+        where = " before the evaluation was written" if running.state.number == len(running.plan) else ""
+        return f"stopped{where}; resume with: --resume {shell_word(str(history.folder))}"
+
     running.callbacks.insert(0, history)
     if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks
         running.callbacks.append(Card())
     try:
-        with history.listening():
+        with running.claimed(), history.listening(), interruptible(stopped):
             running.fit().evaluate()
     finally:
         if history.folder and rank() == 0:
@@ -169,14 +186,15 @@ def _report(folder: Path) -> None:
     try:
         report_on(folder)
     except Exception as error:  # whatever it is, no reason to lose what was trained, or to hide why training ended
-        say(
-            f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: multigen report {folder}"
-        )
+        again = f"multigen report {shell_word(str(folder))}"
+        say(f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: {again}")
 
 
 def report_on(folder: Path, out: Path | None = None) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
-    files = [*folder.glob("config.toml"), *sorted(folder.glob("seed-*/config.toml"))]
-    method = read_config(files[0]).get("method") if files else ""  # without one `write_report` says so
+    runs = [folder] if (folder / "config.toml").exists() else seed_folders(folder)
+    method = (
+        read_config(runs[0] / "config.toml", inside=runs[0]).get("method") if runs else ""
+    )  # else `write_report` says so
     presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
     return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)

@@ -2,6 +2,9 @@
 
 A result is named by a hash of all that it was computed from, so it never goes stale: other data have another name. It is
 written under a temporary name and renamed, so processes may compute the same at once. The files may be removed at any time.
+
+Whoever may write to the folder decides every figure that is computed from it, since a checksum shows damage and no more. So it is
+made for its owner alone, and one that belongs to another user, or that others may write to, is not used.
 """
 
 import contextlib
@@ -9,6 +12,7 @@ import functools
 import hashlib
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,9 +24,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from multigen.console import say
+from multigen.storage.reading import WEIGHTS, UnreadableFile, check_file
 from multigen.version import __version__
 
-__all__ = ["cache_folder", "cached"]
+__all__ = ["cache_folder", "cached", "not_private", "private_folder"]
 
 
 def cache_folder() -> Path:
@@ -32,28 +37,60 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("multigen", appauthor=False)
 
 
+def private_folder() -> Path:
+    """The cache folder, made if it is not there. Raises UnreadableFile (an OSError) where others may have written to it."""
+    folder = cache_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if reason := not_private(folder):
+        raise UnreadableFile(reason)
+    return folder
+
+
+def not_private(folder: Path) -> str:
+    """Who else may have written what is in a folder, and what to do; "" for nobody, or where there is none."""
+    if not hasattr(os, "getuid"):  # Windows, whose users' folders are their own
+        return ""
+    try:
+        about = os.stat(folder)
+    except OSError:
+        return ""
+    if about.st_uid != os.getuid():
+        return "it belongs to another user; name a folder of your own with the environment variable MULTIGEN_CACHE"
+    if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"other users may write to it; remove what is in it, then: chmod 700 {folder}"
+    return ""
+
+
 def cached(
-    kind: str, key_parts: Sequence[bytes | str | int | Tensor], compute: Callable[[], Mapping[str, Tensor]]
+    kind: str,
+    key_parts: Sequence[bytes | str | int | Tensor],
+    compute: Callable[[], Mapping[str, Tensor]],
+    like: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """What `compute` gives, from the cache if it was computed before; as contiguous tensors on the CPU either way.
 
-    Where the cache cannot be read or written, or holds a damaged file, a line says so and the result is computed.
+    Where the cache cannot be read or written, is not the user's alone, or holds a damaged file, a line says so and the result is
+    computed.
 
     Args:
         kind: what it is: lower-case letters, digits, _ and -; the file's name begins with it.
         key_parts: all that the result depends on, in order; the version of multigen is added.
         compute: makes the result, named tensors; called only if it must be.
+        like: tensors of the names, types and shapes that the result has; a file that holds others is not used.
     """
     if not re.fullmatch(r"[a-z0-9_-]+", kind):
         raise ValueError(
             f"kind {kind!r}: expected lower-case letters, digits, _ and -, since it is part of a file's name"
         )
     path = cache_folder() / f"{kind}-{_digest([__version__, *key_parts])}.safetensors"
-    kept = _read(path)
-    if kept is not None:
+    shared = not_private(path.parent)
+    if shared:
+        _say_once(f"{path.parent}: results kept there are not used, and none are added: {shared}")
+    elif (kept := _read(path, like)) is not None:
         return kept
     result = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in compute().items()}
-    _write(path, result)
+    if not shared:
+        _write(path, result)
     return result
 
 
@@ -70,12 +107,16 @@ def _digest(parts: Sequence[bytes | str | int | Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a file as `_write` left it; None if there is none."""
+def _read(path: Path, like: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
+    """The tensors of a file as `_write` left it; None if there is none, or of other names, types or shapes than `like`."""
     try:
+        check_file(path, WEIGHTS, inside=path.parent)
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            whole = (file.metadata() or {}).get("checksum") == _checksum(tensors)
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            whole = like is None or found == {name: tuple(tensor.shape) for name, tensor in like.items()}
+            tensors = {name: file.get_tensor(name) for name in found} if whole else {}
+            whole = whole and (file.metadata() or {}).get("checksum") == _checksum(tensors)
+            whole = whole and (like is None or all(tensors[name].dtype == like[name].dtype for name in tensors))
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError) as error:
@@ -90,7 +131,7 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     """Writes whole or not at all; what goes wrong is said, once for each reason."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # of its own for each process and thread
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder()
         temporary.write_bytes(save(tensors, {"checksum": _checksum(tensors)}))
         os.replace(temporary, path)
     except OSError as error:

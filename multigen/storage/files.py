@@ -1,27 +1,36 @@
 """Files that are there whole or not at all, and what tells whole ones from damaged ones."""
 
 import contextlib
+import errno
+import itertools
 import json
 import math
 import os
 import shutil
 import warnings
+import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multigen.errors import DataError
+from multigen.storage.reading import check_expansion, open_regular, read_bounded
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
+    "MARK",
     "aside",
+    "expanded",
     "flush_folder",
     "from_json",
+    "log_records",
+    "read_json",
     "read_log",
     "read_npz",
+    "remedy",
     "sealed",
     "standing",
     "to_json",
@@ -34,12 +43,17 @@ __all__ = [
 ]
 
 
+MARK = ".multigen"
+"""File in the temporary folders of `writing_whole`: all that is in one may be removed."""
+LOG, LINE = 1 << 30, 1 << 20
+"""Bytes of a log, and of a line of it, at most."""
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON of a value. Numbers that are not finite, of which JSON has none, become the strings NaN, Infinity and -Infinity."""
-    return json.dumps(_named(value), indent=indent, allow_nan=False)
+    """JSON of a value, in printable ASCII. Numbers that are not finite, which JSON lacks, become the strings NaN, Infinity and
+    -Infinity."""
+    return json.dumps(_named(value), indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _named(value: Any) -> Any:
@@ -54,41 +68,121 @@ def _named(value: Any) -> Any:
 
 
 def from_json(text: str | bytes) -> Any:
-    """What `to_json` made JSON of; numbers that are not finite come back in tables. Raises ValueError or RecursionError."""
+    """What `to_json` made JSON of; numbers that are not finite come back in tables. Raises ValueError."""
 
     def numbers(table: dict[str, Any]) -> dict[str, Any]:
         return {key: NOT_FINITE.get(value, value) if isinstance(value, str) else value for key, value in table.items()}
 
-    return json.loads(text, object_hook=numbers)
+    try:
+        return json.loads(text, object_hook=numbers)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes under a temporary name and renames: whoever reads finds the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def read_json(path: Path, most: int, inside: Path | None = None) -> Any:
+    """`from_json` of a regular file of at most `most` bytes, in the folder `inside`. Raises OSError or ValueError."""
+    return from_json(read_bounded(path, most, inside))
+
+
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "its folder is gone: bring it back"),
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do where something cannot be written."""
+    return REMEDIES.get(error.errno or 0, "check the disk")
+
+
+def write_whole(path: Path, text: str, by: Path | None = None) -> None:
+    """Writes under a temporary name and renames: whoever reads finds the old file or the new one, also after a power cut.
+
+    The temporary file, which remains of a killed process, is in the folder `by`, on the same disk; by default beside the file.
+    """
+    temporary = (by or path.parent) / f".{path.name}.{os.getpid()}"
+    try:
+        write_flushed(temporary, text.encode())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    with contextlib.suppress(OSError):  # the file is there; some file systems cannot flush a folder
+        flush_folder(path.parent)
 
 
 @contextlib.contextmanager
-def writing_whole(folder: Path) -> Iterator[Path]:
+def writing_whole(folder: Path, ours: Collection[str] = ()) -> Iterator[Path]:
     """An empty folder that takes the place of `folder` as the block ends; of one that fails nothing remains.
 
     What `folder` was stands under another name for the instant between two renamings: see `standing`.
+
+    Args:
+        ours: names of the files in `folder` that this package wrote, and may replace or drop. All others are somebody's own and
+            stay, under their names. Raises FileExistsError where one has the name of a new file, or `folder` is a link.
     """
-    new, old = folder.with_name(f".{folder.name}.new"), aside(folder)
-    shutil.rmtree(new, ignore_errors=True)  # of a killed process
+    old, new = aside(folder), folder.with_name(f".{folder.name}.new")
+    before = folder if folder.exists() else old if _marked(old) else None
+    _remove_marked(new)
+    new = _unused(new)
+    new.mkdir(parents=True)
     try:
-        new.mkdir(parents=True)
+        (new / MARK).touch()
         yield new
+        if before:
+            _keep_others(before, new, (*ours, MARK))
         if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            _remove_marked(old)
+            old = _unused(old)
+            (folder / MARK).touch()
             folder.rename(old)
         new.rename(folder)
+        (folder / MARK).unlink()
         flush_folder(folder.parent)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    _remove_marked(old)
+
+
+def _marked(folder: Path) -> bool:
+    """Whether it is a temporary folder of ours, all of which may be removed."""
+    return (folder / MARK).exists() and not folder.is_symlink()
+
+
+def _remove_marked(folder: Path) -> None:
+    if _marked(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unused(path: Path) -> Path:
+    """`path`; PATH-2 and so on where something has that name."""
+    names = (path if i == 1 else path.with_name(f"{path.name}-{i}") for i in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def _keep_others(folder: Path, new: Path, ours: Collection[str]) -> None:
+    """Gives what is in `folder`, but for the files `ours`, a second name in `new`. Raises FileExistsError."""
+    others = [path for path in folder.iterdir() if path.name not in ours]
+    taken = sorted(path.name for path in others if os.path.lexists(new / path.name))
+    if taken or folder.is_symlink():
+        named = f"{', '.join(taken)} in it" if taken else "it is a link, which"
+        raise FileExistsError(errno.EEXIST, f"{named} was not written by multigen; move it elsewhere")
+    for path in others:
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, new / path.name, symlinks=True, copy_function=_link)
+        else:
+            _link(path, new / path.name)
+
+
+def _link(path: str | Path, target: str | Path) -> None:
+    """A second name for a file; a copy where the disk has no such thing."""
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(path, target, follow_symlinks=False)
 
 
 def aside(folder: Path) -> Path:
@@ -108,6 +202,11 @@ def writing(out: Path, other: str = "another file for --out") -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{out} cannot be written ({error.strerror or error}); give {other}") from error
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose ~ is the home folder, which a shell replaces in `--out ~/run` but not in `--out=~/run`."""
+    return Path(os.path.expanduser(path))
 
 
 def write_flushed(path: Path, data: bytes) -> None:
@@ -147,31 +246,63 @@ def _json(record: Mapping[str, Any]) -> bytes:
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Lines of a metrics.jsonl, none without a file; and the number of those left out, which a power cut or a bad disk spoilt."""
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    kept = []
-    for line in filter(None, lines[:-1]):  # behind the last line break is what a killed process was writing
-        try:
-            record = from_json(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict) and type(record.get("step")) is int:
-            kept.append(record)
-    return kept, sum(map(bool, lines[:-1])) - len(kept)
+    records = list(log_records(path))
+    kept = [record for record in records if record is not None]
+    return kept, len(records) - len(kept)
+
+
+def log_records(path: Path, inside: Path | None = None) -> Iterator[dict[str, Any] | None]:
+    """The lines of a log one after another, None for a damaged one; nothing without a file. Raises OSError."""
+    if not path.exists():
+        return
+    with open_regular(path, LOG, inside) as file:
+        while line := file.readline(LINE):
+            if not line.endswith(b"\n"):
+                while line and not line.endswith(b"\n"):  # the rest of a line that is too long
+                    line = file.readline(LINE)
+                if line:  # behind the last line break is what a killed process was writing
+                    yield None
+            elif line != b"\n":
+                yield _record(line)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = from_json(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and type(record.get("step")) is int else None
 
 
 def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
-    """Arrays of an .npz file by name, never unpickled.
+    """Arrays of an .npz file by name, never unpickled. Their sizes are compared with that of the file before memory is taken.
 
     Of a damaged file it raises as many kinds of errors as numpy, zipfile and zlib have, so catch Exception.
     """
-    import numpy as np
-
-    with warnings.catch_warnings(), open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+    with warnings.catch_warnings(), open_regular(path) as opened, zipfile.ZipFile(opened) as file:
         warnings.simplefilter("ignore")  # of headers that look old
-        arrays = {name: file[name] for name in file.files}
-    if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
-        raise ValueError(f"{', '.join(strange)} hold no array")
-    return arrays
+        entries = {entry.filename.removesuffix(".npy"): entry for entry in file.infolist()}
+        check_expansion(sum(entry.file_size for entry in file.infolist()), os.fstat(opened.fileno()).st_size)
+        return {name: _array(file, entry, name) for name, entry in entries.items()}
+
+
+def _array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> "np.ndarray":
+    from numpy.lib import format as npy
+
+    with file.open(entry) as content:
+        try:
+            version = npy.read_magic(content)
+        except ValueError as error:
+            raise ValueError(f"{name} holds no array") from error
+        # Version 3.0 differs from 2.0 in the encoding of names alone.
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, kind = read_header(content)
+        if (size := math.prod(shape) * kind.itemsize) != (
+            held := entry.file_size - content.tell()
+        ) and not kind.hasobject:
+            raise ValueError(f"{name}: {size:,} bytes for {kind} {shape}, but it holds {held:,}")
+    with file.open(entry) as content:
+        return npy.read_array(content, allow_pickle=False)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -5,17 +5,22 @@ cache is used.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 
 from multigen.console import say
 from multigen.errors import CheckpointError, ConfigError
+from multigen.storage.reading import read_bounded
 
-__all__ = ["PREFIX", "fetch"]
+__all__ = ["CONFIG", "PREFIX", "fetch", "files_folder"]
 
 PREFIX = "hf:"
 PATTERNS = ["*.json", "*.safetensors", "README.md"]
 """Of the files of a model folder (`multigen.storage.model_folder.write_model`)."""
+CONFIG = 1 << 20  # bytes that a model folder's config.json has at most
+OTHERS = ["*/*", "*[! -~]*"]
+"""What is in folders, and names that a model folder never has, which the library would print beside its progress."""
 FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?")
 
 
@@ -36,12 +41,12 @@ def fetch(name: str) -> Path:
     try:
         # The configuration alone first: of a foreign repository nothing else is fetched.
         folder = Path(
-            snapshot_download(repo, revision=form["revision"], allow_patterns="config.json", ignore_patterns="*/*")
+            snapshot_download(repo, revision=form["revision"], allow_patterns="config.json", ignore_patterns=OTHERS)
         )
         _check(folder, name)
         # From here on by the commit, so that two versions are not mixed.
         try:
-            asked = {"revision": folder.name, "allow_patterns": PATTERNS, "ignore_patterns": "*/*"}
+            asked = {"revision": folder.name, "allow_patterns": PATTERNS, "ignore_patterns": OTHERS}
             files = [f for f in snapshot_download(repo, dry_run=True, **asked) if f.will_download]
             if files:
                 say(f"{name}: downloading {len(files)} files, {sum(f.file_size or 0 for f in files) / 1e6:,.1f} MB")
@@ -54,10 +59,18 @@ def fetch(name: str) -> Path:
         raise CheckpointError(f"{name}: {_reason(error)}") from error
 
 
+def files_folder(folder: Path) -> Path:
+    """The folder that all files of a model folder must be in, once links are followed: itself, but in the hub's cache, where
+    models--OWNER--NAME/snapshots/REVISION has links to ../../blobs, that of the repository."""
+    place = Path(os.path.realpath(folder))
+    cached = place.parent.name == "snapshots" and place.parents[1].name.startswith("models--")
+    return place.parents[1] if cached else place
+
+
 def _check(folder: Path, name: str) -> None:
     """Raises CheckpointError where the configuration is none of multigen's."""
     try:
-        about = json.loads((folder / "config.json").read_bytes())
+        about = json.loads(read_bounded(folder / "config.json", CONFIG, inside=files_folder(folder)))
     except (OSError, ValueError, RecursionError):
         about = None
     if not isinstance(about, dict) or not {"method", "config"} <= about.keys():

@@ -17,6 +17,7 @@ from typing import Any
 
 from multigen.errors import DataError
 from multigen.storage.files import aside
+from multigen.storage.reading import check_file
 
 __all__ = ["NOTHING", "Provenance", "gif", "origin", "png", "read", "text", "together"]
 
@@ -77,6 +78,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
+        check_file(path)
         said = _comment_of_sound(path) if path.suffix.lower() in SOUNDS else _comment_of_picture(path)
     except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
         raise DataError(f"{path}: cannot be read as an image or a sound ({error}); give another file") from error
@@ -105,7 +107,7 @@ def _comment_of_picture(path: Path) -> str:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged metadata beside it
-        picture = Image.open(path)
+        picture = Image.open(path, formats=("PNG", "GIF"))
     with picture:
         said = picture.info.get(CHUNK) or picture.info.get("comment") or ""
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)

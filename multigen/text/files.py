@@ -20,6 +20,7 @@ from multigen.console import say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
 from multigen.errors import ConfigError, DataError
+from multigen.storage.reading import UnreadableFile, check_file
 from multigen.text.tokenizers import WIDE, Tokenizer
 
 __all__ = [
@@ -43,6 +44,8 @@ EXPECTED = "a .txt file, a folder of them, fables, fables:N, hf:NAME, hf:NAME:CO
 FABLES = 12000  # stories, where no number is given
 SHORT_FILE = 2000  # characters; below this median a folder's files are texts of their own
 WRAPPED = (1.2, 50)  # lines that a block holds on average where line breaks are those of prose
+LARGEST = 1 << 31  # bytes of a corpus, which is held in memory
+LONGEST = 10_000_000  # characters of a text: the longest novels have a third
 LEAST_WORDS = 3  # of a paragraph; shorter ones are titles
 UNDECODED = re.compile("[\udc80-\udcff]")  # how Python's "surrogateescape" reads bytes that are no UTF-8
 BLANK_LINES = re.compile(r"\n\s*\n")
@@ -77,7 +80,8 @@ def open_texts(data: str, unit: Unit = "auto", skip_bad: bool = False) -> list[s
             - a folder of several files as files if their median is below 2,000 characters;
             - other files as paragraphs if they have blank lines with 1.2 to 50 lines between them on average, as prose with
               line breaks does, else as lines.
-        skip_bad: leave out, and count, lines that are no UTF-8 (files, where they are not cut into lines) and empty files.
+        skip_bad: leave out, and count, lines that are no UTF-8 or too long (files, where they are not cut into lines) and empty
+            files.
 
     Raises:
         ConfigError: no such unit, no number after "fables:", or the library for hf is missing.
@@ -121,7 +125,15 @@ def _files(data: str) -> list[tuple[str, str]]:
     else:
         paths = [place]
     try:
+        if (total := sum(path.stat().st_size for path in paths)) > LARGEST:
+            raise DataError(
+                f"{place}: {total:,} bytes of text, which are held in memory; expected at most {LARGEST:,}; give a part of it"
+            )
+        for path in paths:
+            check_file(path, LARGEST)
         return [(str(p), p.read_text(encoding="utf-8-sig", errors="surrogateescape")) for p in paths]
+    except UnreadableFile as error:
+        raise DataError(f"{place}: cannot be read ({error}); give a text file, or a folder of them") from error
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
 
@@ -173,6 +185,8 @@ def _table(datasets: Any, name: str) -> Any:
     if not folder.exists():
         return datasets.load_dataset(name, split="train")
     if files := sorted(str(path) for path in folder.glob("*.jsonl")):
+        for file in files:
+            check_file(file, LARGEST)
         return datasets.load_dataset("json", data_files=files, split="train")
     found = datasets.load_from_disk(str(folder))
     return found["train"] if isinstance(found, dict) else found
@@ -192,7 +206,7 @@ def _unit(files: Sequence[str]) -> str:
 
 def _cut(documents: Sequence[tuple[str, str]], unit: str, data: str, skip_bad: bool) -> list[str]:
     """The texts of all documents. What is left out is counted and said."""
-    texts, bad, titles = [], 0, 0
+    texts, bad, long, titles = [], 0, 0, 0
     for where, document in documents:
         if not document.strip():
             if not skip_bad:
@@ -205,6 +219,16 @@ def _cut(documents: Sequence[tuple[str, str]], unit: str, data: str, skip_bad: b
                 if not skip_bad:
                     raise _undecodable(where, document)
                 bad += 1
+            elif (
+                len(piece) > LONGEST
+                and max(map(len, BLANK_LINES.split(piece) if unit == "paragraph" else [piece])) > LONGEST
+            ):
+                if not skip_bad:
+                    raise DataError(
+                        f"{where}: a text of more than {LONGEST:,} characters; divide it by line breaks, or leave "
+                        "such texts out: --skip-bad"
+                    )
+                long += 1
             elif unit == "paragraph":
                 blocks = _blocks(where, piece)
                 kept = [block for block in blocks if count_words(block) >= LEAST_WORDS]
@@ -214,6 +238,8 @@ def _cut(documents: Sequence[tuple[str, str]], unit: str, data: str, skip_bad: b
                 texts.append(piece.strip())
     if bad:
         say(f"{data}: {'lines' if unit == 'line' else 'files'} left out, empty or no UTF-8: {bad}")
+    if long:
+        say(f"{data}: {'lines' if unit == 'line' else 'files'} left out, of more than {LONGEST:,} characters: {long}")
     if titles:
         say(f"{data}: {len(texts)} paragraphs, {titles} of fewer than {LEAST_WORDS} words left out")
     return texts

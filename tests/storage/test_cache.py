@@ -1,6 +1,7 @@
 """The cache: what names a result, that files are whole, and that trouble costs the caching only."""
 
 import errno
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 import multigen.storage.cache
-from multigen.storage.cache import cache_folder, cached
+from multigen.storage.cache import cache_folder, cached, private_folder
 
 
 @pytest.fixture(autouse=True)
@@ -183,3 +184,76 @@ def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert place == tmp_path / ".cache" / "multigen"
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
         assert cache_folder() == tmp_path / "xdg" / "multigen"
+
+
+@pytest.fixture
+def shared(folder: Path) -> Path:
+    """A cache folder that others may write to, with a result and its right checksum in it."""
+    cached("k", [], Compute(x=torch.full((5,), 7.0)))
+    folder.chmod(0o777)
+    return folder
+
+
+def test_the_folder_is_made_for_its_owner_alone(folder: Path) -> None:
+    cached("k", [], Compute())
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_others_may_have_written_is_not_used(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compute, before = Compute(), files(shared)
+    for part in ([], [], [1]):
+        assert torch.equal(cached("k", part, compute)["x"], torch.arange(5.0))
+    assert compute.calls == 3 and files(shared) == before
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "other users may write to it" in said and f"chmod 700 {shared}" in said
+    shared.chmod(0o755)
+    assert cached("k", [], never)["x"].tolist() == [7.0] * 5
+
+
+def test_a_folder_of_another_user_is_not_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cached("k", [], Compute(x=torch.full((5,), 7.0)))
+    monkeypatch.setattr(multigen.storage.cache.os, "getuid", lambda: folder.stat().st_uid + 1)
+    assert torch.equal(cached("k", [], Compute())["x"], torch.arange(5.0))
+    assert "it belongs to another user" in (said := capsys.readouterr().err) and "MULTIGEN_CACHE" in said
+    with pytest.raises(OSError, match="belongs to another user"):
+        private_folder()
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"x": torch.zeros(4)},
+        {"x": torch.zeros(5, 1)},
+        {"y": torch.zeros(5)},
+        {"x": torch.zeros(5), "y": torch.zeros(1)},
+        {"x": torch.zeros(5, dtype=torch.float64)},
+        {},
+    ],
+    ids=["length", "shape", "name", "more", "type", "nothing"],
+)
+def test_tensors_of_other_names_types_and_shapes_are_computed_again(
+    poison: dict[str, Tensor], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    like = {"x": torch.empty(5)}
+    cached("k", [], lambda: poison)
+    assert torch.equal(cached("k", [], Compute(), like)["x"], torch.arange(5.0))
+    assert "is damaged; computing its content again" in capsys.readouterr().err
+    assert torch.equal(cached("k", [], never, like)["x"], torch.arange(5.0))
+
+
+def test_a_link_or_a_named_pipe_in_the_cache_is_computed_again(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cached("k", [], Compute())
+    (name,) = files(folder)
+    path = folder / name
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert torch.equal(cached("k", [], Compute())["x"], torch.arange(5.0))
+    assert "leads out of" in capsys.readouterr().err and not path.is_symlink()
+    path.unlink()
+    os.mkfifo(path)
+    assert torch.equal(cached("k", [], Compute())["x"], torch.arange(5.0))
+    assert "a named pipe; expected a regular file" in capsys.readouterr().err and path.is_file()

@@ -66,7 +66,7 @@ def test_arrays_and_nothing_else_are_read(tmp_path: Path) -> None:
     assert found.keys() == {"a", "b"} and found["a"].tolist() == [0, 1, 2]
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("c.npy", b"no array")
-    with pytest.raises(ValueError, match="c hold no array"):
+    with pytest.raises(ValueError, match="c holds no array"):
         read_npz(path)
 
 

@@ -5,6 +5,7 @@ package), `classifier` (trained here on the labelled training images), `inceptio
 torch-fidelity: extra `fid`).
 """
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,8 @@ from multigen.image.datasets import ImageSet, open_images
 from multigen.image.synthesis.sampler import grid, to_unit
 from multigen.metrics import distances as features
 from multigen.metrics.classifier import STEPS
-from multigen.storage.cache import cache_folder
+from multigen.storage.cache import private_folder
+from multigen.storage.reading import UnreadableFile, open_regular
 from multigen.tasks.synthesis import evaluator as evaluator
 from multigen.tasks.synthesis.evaluator import Evaluator, Extractor, by_classifier, embed
 
@@ -74,15 +76,17 @@ def _efficientnet(device: torch.device) -> Extractor:
 
 
 def _inception(device: torch.device) -> Extractor:
-    weights = cache_folder() / INCEPTION[0].rpartition("/")[2]
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import (  # pyright: ignore[reportMissingImports]
             FeatureExtractorInceptionV3,
         )
 
+        weights = private_folder() / INCEPTION[0].rpartition("/")[2]
         if not weights.exists():
-            weights.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(INCEPTION[0], str(weights), hash_prefix=INCEPTION[1])
+        with open_regular(weights) as file:  # a pickle, which is why it is the published one or none
+            if not hashlib.file_digest(file, "sha256").hexdigest().startswith(INCEPTION[1]):
+                raise UnreadableFile(f"{weights} is not the published file; remove it to download it again")
         network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(weights)).to(device)
     except (ImportError, OSError, RuntimeError) as error:
         raise ConfigError(

@@ -2,8 +2,12 @@
 
 import base64
 import io
+import itertools
 from html import escape
 from pathlib import Path
+
+from multigen.console import say
+from multigen.storage.reading import check_file, is_inside, open_regular, read_bounded
 
 __all__ = ["PICTURES", "SOUNDS", "TEXTS", "final_files", "preview_steps", "show"]
 
@@ -16,29 +20,40 @@ SECONDS, LETTERS = 60, 3000
 """Of a sound and of a text, that are kept."""
 MOST = {"pictures": 6, "sounds": 4, "texts": 6}
 """Previews of a kind that are shown."""
+FILES, ALIKE = 24, 4
+"""Files of the run's own folder, and those of one step or one name, that are shown at most."""
+LARGEST, PIXELS = 1 << 28, 50_000_000
+"""Bytes of a file, and pixels of an image, that are shown at most."""
+DIGITS = 15
+"""Of a step, at most."""
+RATE = 1 << 20
+"""Samples a second that a sound may have, all channels together."""
 MP3_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 
 
 def preview_steps(folder: Path) -> dict[int, list[Path]]:
     """Step -> the files previews/step-*: the first, the last and some evenly between."""
     found: dict[int, list[Path]] = {}
-    for path in sorted((folder / "previews").glob("step-*")):
+    previews = folder / "previews"
+    if not is_inside(previews, folder):
+        say(f"{previews}: left out, as it is a link that leads out of {folder}")
+        return {}
+    for path in sorted(previews.glob("step-*")):
         number = path.stem.removeprefix("step-")
-        if number.isdigit() and _shown(path):
+        if number.isdecimal() and len(number) <= DIGITS and _shown(path):
             found.setdefault(int(number), []).append(path)
     kind = "sounds" if any(p.suffix in SOUNDS for files in found.values() for p in files) else "pictures"
     steps, most = sorted(found), MOST[kind]
     if len(steps) > most:
         steps = [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
-    return {step: found[step] for step in steps}
+    return {step: found[step][:ALIKE] for step in steps}
 
 
 def final_files(folder: Path) -> dict[str, list[Path]]:
     """Name -> files of that name that the run wrote into its folder itself, such as samples.wav and samples.png."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if _shown(path):
-            found.setdefault(path.stem, []).append(path)
+    for path in itertools.islice(filter(_shown, sorted(folder.iterdir())), FILES):
+        found.setdefault(path.stem, []).append(path)
     return found
 
 
@@ -67,8 +82,10 @@ def _picture(path: Path, label: str) -> str:
     """An image; a large file is shrunk to SIDE pixels and compressed as WebP where that is smaller."""
     from PIL import Image
 
-    data, kind = path.read_bytes(), "image/png" if path.suffix == ".png" else f"image/{path.suffix[1:]}"
-    with Image.open(io.BytesIO(data)) as picture:
+    data, kind = read_bounded(path, LARGEST), "image/png" if path.suffix == ".png" else f"image/{path.suffix[1:]}"
+    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
+        if picture.width * picture.height > PIXELS:
+            raise ValueError(f"{picture.width:,} x {picture.height:,} pixels; expected at most {PIXELS:,} in all")
         picture.load()
         width, height = picture.size
         if len(data) > SMALL:
@@ -86,8 +103,11 @@ def _sound(path: Path, label: str) -> str:
     """A player; the sound as MP3, which all browsers play, or at unusual rates as Ogg."""
     import soundfile
 
+    check_file(path, LARGEST)
     with soundfile.SoundFile(path) as source:
         rate, frames = source.samplerate, source.frames
+        if rate * source.channels > RATE:
+            raise ValueError(f"{source.channels} channels at {rate:,} Hz; expected at most {RATE:,} samples a second")
         samples = source.read(SECONDS * rate, dtype="float32", always_2d=True)  # (T, channels)
     kind, form, subtype = (
         ("audio/mpeg", "MP3", "MPEG_LAYER_III") if rate in MP3_RATES else ("audio/ogg", "OGG", "VORBIS")
@@ -104,6 +124,6 @@ def _sound(path: Path, label: str) -> str:
 
 
 def _text(path: Path) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = file.read(LETTERS + 1)
+    with open_regular(path) as file:
+        text = file.read(4 * (LETTERS + 1)).decode(errors="replace")  # UTF-8 has up to 4 bytes a letter
     return f"<pre>{escape(text[:LETTERS].rstrip())}{' …' if len(text) > LETTERS else ''}</pre>"

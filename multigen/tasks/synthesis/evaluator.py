@@ -88,7 +88,7 @@ def by_classifier(
         return train_classifier(inputs, labels, classes, to_input=to_input, steps=steps, device=device).state_dict()
 
     network = Classifier(planes(train.items[:1]).shape[1], classes)
-    weights = cached(kind, [train.items, labels, *key, steps], trained)
+    weights = cached(kind, [train.items, labels, *key, steps], trained, like=network.state_dict())
     network.load_state_dict(weights)
     network.to(device).eval()
 
@@ -114,7 +114,10 @@ def embed_real(name: str, extract: Extractor, items: Tensor, device: torch.devic
         h, probabilities = embed(extract, items, device)
         return {"features": h} if probabilities is None else {"features": h, "probabilities": probabilities}
 
-    kept = cached(f"embedded-{name}", [items, *extract.key], found)
+    with torch.no_grad():
+        first = zip(("features", "probabilities"), extract.run(items[:1].to(device)), strict=True)
+    like = {name: part.float().expand(len(items), -1) for name, part in first if part is not None}
+    kept = cached(f"embedded-{name}", [items, *extract.key], found, like)
     return kept["features"], kept.get("probabilities")
 
 

@@ -1,0 +1,112 @@
+"""Reading files that others may have made: regular files of bounded size, inside the folder they belong to; never a named pipe,
+a device or a socket, which would hang or never end."""
+
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+__all__ = [
+    "JSON",
+    "WEIGHTS",
+    "UnreadableFile",
+    "check_expansion",
+    "check_file",
+    "check_folder",
+    "is_inside",
+    "open_regular",
+    "read_bounded",
+]
+
+FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+"""Without O_NONBLOCK, opening a named pipe waits for its writer."""
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+PIECE = 1 << 20  # bytes read at once
+JSON, WEIGHTS = 1 << 26, 1 << 37
+"""Bytes that a JSON file, and a weights file, of a model has at most: 64 MiB and 128 GiB."""
+EXPANSION, SMALL = 200, 1 << 26
+"""Packed data may become so many times as large, or so many bytes. Images compress to a tenth; what was made to fill memory, to a
+thousandth."""
+
+
+class UnreadableFile(OSError):
+    """A file that is not read: what it is, and what was expected, in one line without the file's name."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.strerror = reason  # what other errors of files have
+
+
+def open_regular(path: str | Path, most: int | None = None, inside: str | Path | None = None) -> BufferedReader:
+    """A regular file, opened to read its bytes.
+
+    Args:
+        most: bytes that it may have.
+        inside: folder that it must be in, once links are followed; the folder itself may be a link.
+
+    Raises UnreadableFile (an OSError) for what is none of these, else the OSError of `open`.
+    """
+    if inside is not None and not is_inside(path, inside):
+        raise UnreadableFile(f"a link that leads out of {inside}; expected a file in that folder")
+    _check(os.stat(path), most)  # before it is opened, which alone makes some devices act
+    descriptor = os.open(path, FLAGS)
+    try:
+        _check(os.fstat(descriptor), most)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def is_inside(path: str | Path, folder: str | Path) -> bool:
+    """Whether a file or folder is in `folder`, once links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _check(about: os.stat_result, most: int | None) -> None:
+    if not stat.S_ISREG(about.st_mode):
+        kind = KINDS.get(stat.S_IFMT(about.st_mode), "no file")
+        raise UnreadableFile(f"{kind}; expected a regular file")
+    if most is not None and about.st_size > most:
+        raise UnreadableFile(f"{about.st_size:,} bytes; expected at most {most:,}")
+
+
+def check_file(path: str | Path, most: int | None = None, inside: str | Path | None = None) -> None:
+    """Raises OSError where `open_regular` does: for libraries that open a file by its name."""
+    open_regular(path, most, inside).close()
+
+
+def check_folder(folder: Path) -> None:
+    """Raises OSError where one of the files in a folder is not what `open_regular` takes: for libraries that open them all."""
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir():
+            try:
+                check_file(path, JSON if path.suffix == ".json" else WEIGHTS)
+            except UnreadableFile as error:
+                raise UnreadableFile(f"{path.name}: {error}") from error
+
+
+def read_bounded(path: str | Path, most: int, inside: str | Path | None = None) -> bytes:
+    """The content of a regular file of at most `most` bytes. Arguments and errors as of `open_regular`."""
+    content = bytearray()
+    with open_regular(path, most, inside) as file:
+        # Counted too: files of /proc say that they have 0 bytes, and others grow.
+        while piece := file.read(min(PIECE, most + 1 - len(content))):
+            content += piece
+    if len(content) > most:
+        raise UnreadableFile(f"more than {most:,} bytes; expected no more")
+    return bytes(content)
+
+
+def check_expansion(size: int, packed: int) -> None:
+    """Raises ValueError where a header promises `size` bytes, unpacked, of data of `packed` bytes, which hold no such amount."""
+    if size > max(EXPANSION * packed, SMALL):
+        raise ValueError(
+            f"its header promises {size:,} bytes, unpacked from {packed:,}; expected {EXPANSION} times as much at most"
+        )
