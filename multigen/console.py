@@ -23,6 +23,7 @@ __all__ = [
     "markdown",
     "printable",
     "report_error",
+    "resume_option",
     "say",
     "shell_word",
     "show",
@@ -56,6 +57,11 @@ def shell_word(text: str) -> str:
         return shlex.quote(text)
     escaped = UNSAFE.sub(_bytes, text.replace("\\", r"\\").replace("'", r"\'"))
     return f"$'{escaped}'"
+
+
+def resume_option(folder: object) -> str:
+    """What resumes the run in a folder, to be copied: --resume FOLDER."""
+    return f"--resume {shell_word(str(folder))}"
 
 
 def _bytes(found: re.Match[str]) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from multigen.catalogue import MODALITIES
 from multigen.console import say
 from multigen.errors import ConfigError, DataError
+from multigen.storage.reading import check_file
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -134,10 +135,11 @@ def _open(path: str | Path) -> Iterator["SoundFile"]:
     import soundfile
 
     place = Path(path)
-    if not place.is_file():
+    if place.is_dir() or not place.exists():
         what = "this is a folder" if place.is_dir() else "there is no such file"
         raise DataError(f"{path}: {what}; expected a sound file; check the path, or go on without it: --skip-bad")
     try:
+        check_file(place)
         cut = _cut_off(place)
         file = soundfile.SoundFile(place)
     except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: of .raw files, which have no header

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import Run, check_texts, to_table, write_toml
-from multigen.console import say, shell_word
+from multigen.console import resume_option, say
 from multigen.engine import distributed, saving
 from multigen.engine.batches import Batch, DataInfo, Source
 from multigen.engine.budget import may_grow, part_within, scaled, steps_said
@@ -190,7 +190,7 @@ class Trainer(Loop, Generic[C]):
             self._call("on_end")
             if distributed.any_rank(bool(asked), self.device):
                 raise Interrupted(
-                    f"stopped before the evaluation; resume with: --resume {shell_word(str(self.folder))}", *asked[:1]
+                    f"stopped before the evaluation; resume with: {resume_option(self.folder)}", *asked[:1]
                 )
 
     def prepare(self) -> None:
@@ -286,7 +286,7 @@ class Trainer(Loop, Generic[C]):
         held.enter_context(locked(folder))
         if not self.run.resume and (folder / "config.toml").exists():  # of a run that ended since it was looked for
             raise ConfigError(
-                f"{folder} holds a run already; resume it with --resume {shell_word(str(folder))}, or choose another --out"
+                f"{folder} holds a run already; resume it with {resume_option(folder)}, or choose another --out"
             )
         return folder
 
@@ -306,7 +306,7 @@ class Trainer(Loop, Generic[C]):
                 write_toml(folder / "config.toml", table)
             except OSError as error:
                 again = (
-                    f"resume with: --resume {shell_word(str(folder))}"
+                    f"resume with: {resume_option(folder)}"
                     if self.run.resume
                     else "start again, or choose another --out"
                 )

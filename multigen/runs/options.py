@@ -40,6 +40,7 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     if list(args) == [FUNCTION]:
         raise _Function(f)
     options = {"prog": command, **more}
+    options["prog"] = printable(options["prog"])  # it may be a file of the user's
     if (words := [printable(word) for word in args]) != list(args):
         _check(f, args, words, options)
     return tyro.cli(f, args=args, **options)

@@ -10,7 +10,7 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_config, to_table
-from multigen.console import exit_code, say, shell_word, show
+from multigen.console import exit_code, resume_option, say, shell_word, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
 from multigen.engine.distributed import barrier, decided_by_first, join, rank
@@ -168,7 +168,7 @@ def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Tra
         if history.folder is None:
             return "stopped before training; nothing was changed"
         where = " before the evaluation was written" if running.state.number == len(running.plan) else ""
-        return f"stopped{where}; resume with: --resume {shell_word(str(history.folder))}"
+        return f"stopped{where}; resume with: {resume_option(history.folder)}"
 
     running.callbacks.insert(0, history)
     if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks

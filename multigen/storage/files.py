@@ -45,7 +45,7 @@ __all__ = [
 
 MARK = ".multigen"
 """File in the temporary folders of `writing_whole`: all that is in one may be removed."""
-LOG, LINE = 1 << 30, 1 << 20
+LOG, LINE = 1 << 30, 1 << 16
 """Bytes of a log, and of a line of it, at most."""
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 

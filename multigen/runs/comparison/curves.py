@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from multigen.console import printable
 from multigen.runs.facts import Curve, Stage
-from multigen.runs.plots import add_curve, axis_ranges, drawable
+from multigen.runs.plots import add_curve, averaged, axis_ranges, drawable, thinned
 from multigen.storage.provenance import NOTHING, Provenance, png
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ __all__ = ["curve", "draw", "shared", "smooth"]
 COLOURS = ("#1f5fbf", "#d2691e", "#2e8b57", "#8b3a8b", "#b22222", "#5f6a72")
 RAW = 0.25  # opacity of what was measured behind its smoothed line
 COLUMNS = 3
+POINTS = 2000  # of a curve that are drawn, about
+PANELS = 60  # metrics that are drawn
 
 Stages = Sequence[Stage]
 """What a run logged (`multigen.runs.facts`)."""
@@ -59,7 +61,7 @@ def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) ->
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    metrics = shared([*runs.values()])
+    metrics = shared([*runs.values()])[:PANELS]
     if not metrics:
         return False
     columns = min(COLUMNS, len(metrics))
@@ -86,9 +88,10 @@ def _panel(axes: "Axes", metric: str, runs: Mapping[str, Stages]) -> None:
     for name, run in having.items():
         colour = COLOURS[[*runs].index(name) % len(COLOURS)]
         for points in (curve(stage, metric) for stage in run):  # means never reach into another stage
-            means = smooth([value for _, value in points])
-            add_curve(axes, points, color=colour, alpha=RAW, linewidth=0.8)
-            add_curve(axes, [(step, mean) for (step, _), mean in zip(points, means, strict=True)], color=colour)
+            fewer = averaged(points, POINTS)
+            means = smooth([value for _, value in fewer])
+            add_curve(axes, thinned(points, POINTS), color=colour, alpha=RAW, linewidth=0.8)
+            add_curve(axes, [(step, mean) for (step, _), mean in zip(fewer, means, strict=True)], color=colour)
         _mark_stages(axes, run, colour)
         ends.append(([value for stage in run for _, value in curve(stage, metric)][-1], name, colour))
     axes.set_title(printable(metric), fontsize=9, loc="left")
