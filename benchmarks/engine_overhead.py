@@ -23,7 +23,7 @@ from torch.nn.functional import softplus
 
 from multigen import losses
 from multigen.engine import Adam, Batch, Run, Stage, Step, TensorSource, Terms, Trainer, Update
-from multigen.engine.device import autocast
+from multigen.engine.device import autocast, choose_device, choose_precision
 from multigen.engine.evaluation import Evaluation
 from multigen.engine.optimisers import Optimiser
 from multigen.runs.record import record
@@ -240,10 +240,10 @@ def main(
         device: auto, cpu, cuda, cuda:N.
         out: JSON file to write the figures to.
     """
-    records = {}
+    records, native = {}, choose_precision("auto", choose_device(device))
     for name, config, count, run in (
         ("perceptron", PERCEPTRON, steps, Run(device=device, precision="fp32")),
-        ("dcgan", DCGAN, dcgan_steps, Run(device=device)),
+        ("dcgan", DCGAN, dcgan_steps, replace(Run(device=device), precision=native)),
     ):
         result, trainer = measure(replace(config, steps=(blocks + 1) * count), run, blocks, count)
         records[name] = record(result, [trainer.run_info()])

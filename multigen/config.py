@@ -47,9 +47,15 @@ class Run:
     device: str = "auto"
     """auto, cpu, cuda, cuda:N, mps."""
     precision: Literal["auto", "bf16", "fp16", "fp32", "fp64"] = "auto"
-    """auto: bf16 where the hardware has it, else fp32. Penalties are always in fp32."""
+    """auto: a trial before training measures fp32 and, where the hardware has it, bf16, which must be 1.1 times as fast; a run
+    of fewer than 50 steps is fp32. Penalties are always in fp32."""
+    layout: Literal["channels_last", "contiguous"] = "channels_last"
+    """Memory format of images and 2-d convolutions; contiguous where the trial of precision auto finds it 1.1 times as fast."""
     minutes: float = 0.0
     """Training time: the speed is measured, then the steps are fixed to fit and recorded. 0: the steps as configured."""
+    most_minutes: float = 0.0
+    """Training time that a preset's steps are shortened to, in quarters of them (and where one is too long, its half, and so
+    on); 0: never. Not used with --minutes, --resume or --config, nor where a flag gives the steps."""
     accumulate: int = 1
     """Micro-batches that an update's batch is divided into, to save memory."""
     workers: int = 0
@@ -77,14 +83,15 @@ class Run:
 
     def __post_init__(self):
         least = {"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1}
-        check_ranges(self, least | {"workers": 0, "minutes": 0})
+        check_ranges(self, least | {"workers": 0, "minutes": 0, "most_minutes": 0})
 
-    def resolved(self, device: str, precision: str) -> "Run":
+    def resolved(self, device: str, precision: str, layout: str) -> "Run":
         """The options as a run records them: what was chosen by itself is named, what belongs to this call alone left out."""
-        return dataclasses.replace(self, device=device, precision=precision, out="", resume="", minutes=0.0)
+        chosen: dict[str, Any] = {"device": device, "precision": precision, "layout": layout}
+        return dataclasses.replace(self, **chosen, out="", resume="", minutes=0.0, most_minutes=0.0)
 
 
-FREE = {"out", "minutes", "workers", "keep", "tensorboard", "data_license", "resume", "start"}
+FREE = {"out", "minutes", "most_minutes", "workers", "keep", "tensorboard", "data_license", "resume", "start"}
 """Options of a run that a resume may change: they do not touch the numbers."""
 
 

@@ -1,6 +1,7 @@
 """What a command prints, and how it exits. All of it passes `printable`: no name or text of others reaches a terminal raw."""
 
 import contextlib
+import datetime
 import errno
 import io
 import logging
@@ -134,21 +135,24 @@ class Progress:
                 progress.TextColumn("{task.description}", markup=False),
                 progress.BarColumn(),
                 progress.MofNCompleteColumn(),
-                progress.TimeRemainingColumn(),
-                progress.TextColumn("{task.fields[text]}", markup=False),
+                progress.TextColumn("{task.fields[left]}  {task.fields[text]}", markup=False),
                 console=Console(stderr=True),
             )
-            self.task = self.live.add_task(printable(stage), total=steps, completed=done, text="")
+            self.task = self.live.add_task(printable(stage), total=steps, completed=done, left="", text="")
             self.live.start()
 
-    def show(self, index: int, text: str) -> None:
-        """`index` steps are done; `text` says how it goes."""
+    def show(self, index: int, text: str, left: float | None = None) -> None:
+        """`index` steps are done; `text` says how it goes. `left`: seconds until the run is over, of which this is a part."""
+        if left is None:
+            seconds = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
+            remains = f"{datetime.timedelta(seconds=round(seconds))} left"
+        else:
+            remains = f"about {datetime.timedelta(seconds=round(left))} left, evaluation included"
         if self.live is not None:
             with _unless_closed():
-                self.live.update(self.task, completed=index, text=printable(text))
-            return
-        left = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
-        _print(f"{self.stage} {index}/{self.steps}  {text}  {left // 60:.0f}:{left % 60:02.0f} left")
+                self.live.update(self.task, completed=index, left=remains, text=printable(text))
+        else:
+            _print(f"{self.stage} {index}/{self.steps}  {text}  {remains}")
 
     def close(self) -> None:
         """Gives the terminal back."""

@@ -182,9 +182,8 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
         raise ConfigError(f"{path}: preset {recipe.preset!r}; expected one of {', '.join(module.PRESETS)}")
     base = from_table(module.PRESETS[recipe.preset], recipe.config, f"{path}, config")
     options = from_table(Run(), recipe.run, f"{path}, run")
-    options = dataclasses.replace(
-        options, device=options.device if device == "auto" else device, out=folder or options.out
-    )
+    device = options.device if device == "auto" else device
+    options = dataclasses.replace(options, device=device, out=folder or options.out, most_minutes=0.0)
     configs = {name: from_table(base, v, f"{path}, variants.{name}") for name, v in recipe.variants.items()}
     configs = configs or {"": base}
     trainer, seeds = trainer_in(module), recipe.seeds

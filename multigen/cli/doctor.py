@@ -135,7 +135,10 @@ def _devices() -> Iterator[Check]:
     yield Check("cuda", "; ".join(listed) or f"none (torch is built {built})")
     yield Check("mps", "yes: --device mps" if torch.backends.mps.is_available() else "none")
     device = choose_device("auto")
-    yield Check("auto", f"device {device}, precision {choose_precision('auto', device)}")
+    native = choose_precision("auto", device) == "bf16"
+    yield Check(
+        "auto", f"device {device}, precision {'fp32 or bf16, by a trial before training' if native else 'fp32'}"
+    )
 
 
 def _cache() -> Check:

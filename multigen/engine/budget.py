@@ -1,70 +1,54 @@
-"""Training for a number of minutes: the speed is measured once, then the steps are fixed, so that the run can be repeated."""
+"""How many steps a run makes: for a number of minutes, or at most for one, by the speed that was measured. And whether a run may
+be made longer."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from fractions import Fraction
+from typing import Any
 
-import torch
-
-from multigen.console import say
-from multigen.engine.distributed import from_first
+from multigen.config import Run
+from multigen.engine.device import DEFAULT_LAYOUT
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.plan import Stage
 from multigen.engine.schedules import Schedule, is_constant
-from multigen.engine.state import TrainingState
+from multigen.engine.trial import Choice
 
-__all__ = ["Trial", "may_grow", "scaled_to"]
-
-SAMPLE = 24  # steps of each stage that are timed, at most
-SHARE = 0.25  # of the time that is given, which timing them should not exceed
+__all__ = ["may_grow", "part_within", "scaled", "steps_said"]
 
 
-class Trial(Protocol):
-    """A trainer, as far as it is timed."""
-
-    budget: ClassVar[Sequence[str]]
-    config: Any
-    device: torch.device
-    plan: list[Stage]
-    state: TrainingState
-
-    def prepare(self) -> None: ...
-    def enter(self, stage: Stage) -> None: ...
-    def advance(self, index: int) -> None: ...
+def scaled(config: Any, fields: Sequence[str], share: float) -> Any:
+    """`config` with the steps of all stages scaled alike: those that `fields` name, each at least 1 but where it is 0."""
+    steps = {f: max(1, round(n * share)) if (n := getattr(config, f)) else 0 for f in fields}
+    return dataclasses.replace(config, **steps)
 
 
-def scaled_to(trial: Trial, minutes: float) -> Any:
-    """The configuration of `trial` with the steps of all stages scaled alike, to train for `minutes` on this machine.
+def part_within(seconds: float, minutes: float) -> float:
+    """The part of a run of so many seconds that ends within `minutes` (0: any number): all of it, three quarters, a half, a
+    quarter; and where a quarter is too long, half of that, and so on."""
+    part = 1.0
+    while minutes and seconds * part > minutes * 60 and part > 1e-6:
+        part = part - 0.25 if part > 0.25 else part / 2
+    return part
 
-    `trial` is trained for some steps and of no use afterwards. What is scaled are the fields that its `budget` names. All ranks
-    get the same.
+
+def steps_said(steps: Mapping[str, int], run: Run, choice: Choice, seconds: float, share: float, command: str) -> str:
+    """What the steps came to, in a line; where they were shortened also the command that repeats the run.
+
+    Args:
+        seconds: that a run of all steps would take.
+        share: of them, that is made.
+        command: how the run was started, but for what is measured.
     """
-    trial.prepare()
-    total = 0.0
-    for number, stage in enumerate(trial.plan):
-        trial.state.number = number
-        trial.enter(stage)
-        times: list[float] = []
-        while len(times) < min(stage.steps, SAMPLE):
-            times.append(_seconds(trial, len(times)))
-            if len(times) > 1 and from_first([sum(times)], trial.device)[0] > SHARE * minutes * 60 / len(trial.plan):
-                break
-        times = times[min(4, len(times) // 2) :]  # the first ones warm up
-        total += stage.steps * sum(times) / len(times)
-    share = from_first([minutes * 60 / total], trial.device)[0]
-    steps = {f: max(1, round(n * share)) if (n := getattr(trial.config, f)) else 0 for f in trial.budget}
-    say(f"{minutes:g} minutes are {', '.join(f'{field} {n}' for field, n in steps.items())} here")
-    return dataclasses.replace(trial.config, **steps)
-
-
-def _seconds(trial: Trial, index: int) -> float:
-    """How long one step takes."""
-    began = time.perf_counter()
-    trial.advance(index)
-    if trial.device.type == "cuda":
-        torch.cuda.synchronize(trial.device)
-    return time.perf_counter() - began
+    listed = ", ".join(f"{field} {n}" for field, n in steps.items())
+    if run.minutes:
+        return f"{run.minutes:g} minutes are {listed} here"
+    options: dict[str, Any] = {**steps, "precision": choice.precision}
+    options |= {"layout": choice.layout} if choice.layout != DEFAULT_LAYOUT else {}
+    flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
+    return (
+        f"{Fraction(share)} of the steps, {listed}, to end within {run.most_minutes:g} minutes: all of them would take "
+        f"{seconds / 60:.1f} here, and are made with --most-minutes 0; this run again: {f'{command} {flags}'.strip()}"
+    )
 
 
 def may_grow(

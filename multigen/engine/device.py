@@ -1,4 +1,4 @@
-"""Which device and which precision to train in."""
+"""Which device to train on, in which precision and which memory format."""
 
 import contextlib
 import ctypes
@@ -6,10 +6,15 @@ import os
 import platform
 
 import torch
+from torch import Tensor, nn
 
 from multigen.errors import ConfigError
 
-__all__ = ["autocast", "choose_device", "choose_precision", "keep_memory"]
+__all__ = ["DEFAULT_LAYOUT", "autocast", "choose_device", "choose_precision", "keep_memory", "to_layout", "to_network"]
+
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+"""Memory formats of images and of the weights of 2-d convolutions, by the values of `Run.layout`."""
+DEFAULT_LAYOUT = "channels_last"
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
@@ -47,7 +52,10 @@ def keep_memory(keep: bool = True) -> None:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """ "auto" is bf16 where the hardware multiplies it natively (GPUs since Ampere, CPUs with AMX or AVX512-BF16), else fp32."""
+    """ "auto" is bf16 where the hardware multiplies it natively (GPUs since Ampere, CPUs with AMX or AVX512-BF16), else fp32.
+
+    Native is not always faster: training measures both where this says bf16 (`multigen.engine.trial`).
+    """
     if name in ("bf16", "fp16", "fp32", "fp64"):
         return name
     if name != "auto":
@@ -63,3 +71,15 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if precision in ("bf16", "fp16"):
         return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
     return contextlib.nullcontext()
+
+
+def to_layout(network: nn.Module, layout: str) -> None:
+    """Puts a network's weights into a memory format. The parameters stay the same objects."""
+    network.to(memory_format=LAYOUTS[layout])  # pyright: ignore[reportCallIssue]
+
+
+def to_network(t: Tensor, device: torch.device, dtype: torch.dtype, layout: str) -> Tensor:
+    """A tensor of a batch as networks take it: on their device, floats in their type, images in their memory format."""
+    kind = dtype if t.is_floating_point() else t.dtype
+    form = LAYOUTS[layout] if t.dim() == 4 else torch.preserve_format
+    return t.to(device, kind, non_blocking=True, memory_format=form)

@@ -75,14 +75,14 @@ class RunLog:
         self.close(self.progress)
         self.stage, self.progress = stage, Progress(stage, steps, done)
 
-    def metrics(self, step: int, index: int, values: Mapping[str, float], speed: float) -> None:
-        """Means since the last logging step; `speed` in items/s."""
+    def metrics(self, step: int, index: int, values: Mapping[str, float], speed: float, left: float) -> None:
+        """Means since the last logging step; `speed` in items/s; the whole run takes `left` seconds more."""
         self.event(step, stage=self.stage, **values, items_per_second=round(speed, 2))
         if self.board is not None:
             self.board.add({f"{self.stage}/{name}": value for name, value in values.items()}, step)
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         assert self.progress is not None
-        self.progress.show(index, f"{text}  {speed:.0f} items/s")
+        self.progress.show(index, f"{text}  {speed:.0f} items/s", left)
 
     def event(self, step: int, **what: Any) -> None:
         """A line of metrics.jsonl: also what happened once, as a validation, a control's new value, a rollback."""

@@ -21,6 +21,7 @@ from multigen.engine.plan import Pool, Stage, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule, value_at
 from multigen.engine.state import TrainingState
+from multigen.engine.time_left import TimeLeft
 from multigen.engine.updater import Updater
 from multigen.errors import DataError, Interrupted, TrainingError
 from multigen.storage.lines import optional
@@ -47,6 +48,7 @@ class Loop:
     plan: list[Stage]
     folder: Path
     log: RunLog
+    left: TimeLeft
     _entered = False
     _postponed: frozenset[str] = frozenset()  # what was due while gradients were not finite
 
@@ -150,6 +152,7 @@ class Loop:
                 if state.step == 0:
                     self._save()
             self.log.begin(self.stage.name, self.stage.steps, state.index)
+            self.left.begin(state.number, state.index)
             self._since = (time.monotonic(), state.step)
             while not state.ended:
                 self.advance(state.index)
@@ -219,7 +222,7 @@ class Loop:
         speed = (self.step - self._since[1]) * self.updater.batch / max(now - self._since[0], 1e-9)
         self._since = (now, self.step)
         dropped = {"dropped": float(self.state.scalars["dropped"])} if self.state.scalars.get("dropped") else {}
-        self.log.metrics(self.step, self.index, self.updater.meter.read() | dropped, speed)
+        self.log.metrics(self.step, self.index, self.updater.meter.read() | dropped, speed, self.left.after(self.index))
         for update in self.stage.updates:
             streak, fired = (int(self.state.scalars.get(f"{what}/{update.name}", 0)) for what in ("nonfinite", "fired"))
             # At the end of a short stage fewer will do, if half of all or more: not a batch that was dropped as the last.
@@ -322,8 +325,11 @@ class Loop:
 
     def _validate(self) -> bool:
         """Validates; True when this is the best of the stage so far. May end the stage."""
+        began = time.monotonic()
         with self.inference() as nets:
             found = self.validate(nets)
+        if found:
+            self.left.validation = time.monotonic() - began
         metrics = dict(zip(found, distributed.from_first(list(found.values()), self.device), strict=True))
         self.state.scalars |= {f"validation/{name}": value for name, value in metrics.items()}
         self._call("on_evaluate", metrics)

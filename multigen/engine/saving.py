@@ -1,13 +1,14 @@
 """Saves and restores the whole state of a run, and loads the weights that a run or a stage starts from."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from multigen.config import Run, differences, differing, read_config, to_table
+from multigen.config import Run, differences, differing, from_table, read_config, to_table
 from multigen.console import say
 from multigen.engine import checkpoint, distributed
 from multigen.engine.plan import Stage
@@ -28,6 +29,7 @@ __all__ = [
     "resume",
     "save",
     "start_from",
+    "with_recorded_choice",
 ]
 
 Files = dict[str, dict[str, Tensor]]
@@ -205,6 +207,17 @@ def find_resumable(path: str) -> Path:
             f"weights: --from {folder} --config {folder / 'config.toml'}"
         )
     return folder
+
+
+def with_recorded_choice(run: Run) -> Run:
+    """The options of a resume with the precision and memory format of the run, where these leave them open."""
+    given, default = to_table(run), to_table(Run())
+    names = [name for name in ("precision", "layout") if given[name] == default[name]]
+    if not names:
+        return run
+    path = (folder := find_resumable(run.resume)) / "config.toml"
+    table = read_config(path).get("run", {})
+    return from_table(replace(run, resume=str(folder)), {n: table[n] for n in names if n in table}, f"{path}, run")
 
 
 def check_same(

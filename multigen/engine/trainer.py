@@ -5,22 +5,21 @@ import copy
 import re
 import sys
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from multigen.config import Run, check_texts, to_table, write_toml
-from multigen.console import resume_option
-from multigen.engine import distributed, saving
+from multigen.console import resume_option, say
+from multigen.engine import distributed, ranks, saving
 from multigen.engine.batches import Batch, DataInfo, Source
-from multigen.engine.budget import may_grow, scaled_to
+from multigen.engine.budget import may_grow, part_within, scaled, steps_said
 from multigen.engine.callbacks import Callback
-from multigen.engine.device import choose_device, choose_precision
+from multigen.engine.device import choose_device, choose_precision, to_layout
 from multigen.engine.ema import average_like
 from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import deferred_interrupts
@@ -31,6 +30,8 @@ from multigen.engine.plan import Stage, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
 from multigen.engine.state import TrainingState
+from multigen.engine.time_left import TimeLeft
+from multigen.engine.trial import Choice, choices_of, try_out
 from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, ConfigError, Interrupted
 from multigen.memory import memory_errors
@@ -67,10 +68,16 @@ class Trainer(Loop, Generic[C]):
     """Networks that inference needs."""
     budget: ClassVar[Sequence[str]] = ("steps",)
     """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
+    validations: ClassVar[float] = 5.0
+    """Validations that an evaluation takes about as long as, for the time left: it measures more samples of more checkpoints."""
     data_info: DataInfo = DataInfo()
     """What `open_data` found out."""
     held_out: str = ""
     """Fingerprint of the data that it is validated and tested on, which `open_data` sets; empty: not compared."""
+    command: str = ""
+    """How the run was started, without options that are measured, for the line that says how to repeat it."""
+    paces: Sequence[float] = ()
+    """Seconds of a step by stage, where a trial measured them."""
     _claimed: Path | None = None
 
     def __init_subclass__(cls, **options: Any):
@@ -136,15 +143,14 @@ class Trainer(Loop, Generic[C]):
         Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite or
         another rank is lost, OutOfMemory.
         """
-        with (
-            self.claimed() as folder,
-            self._explained(),
-        ):  # before anything is measured or opened: a folder in use is refused at once
+        # Before anything is measured or opened: a folder in use is refused at once.
+        with self.claimed() as folder, self._explained():
             self.prepare()
             self._begin_folder(folder)
             self.folder = folder
             own, attempt = folder if distributed.rank() == 0 else None, self.state.scalars["attempt"]
             self.log = RunLog(own, self.run.tensorboard, self.step, attempt)
+            self.left = TimeLeft([stage.steps for stage in self.plan], self.paces, self.validations)
             try:
                 self._train_and_export()
             except BaseException as error:
@@ -157,6 +163,7 @@ class Trainer(Loop, Generic[C]):
 
     def evaluate(self) -> Evaluation:
         """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
+        say("evaluating what was trained")
         with self.claimed(), self._explained():
             self.evaluation = self.score()
             self._call("on_evaluation", self.evaluation)
@@ -197,52 +204,84 @@ class Trainer(Loop, Generic[C]):
                 )
 
     def prepare(self) -> None:
-        """Opens the data and builds everything; `fit` does it itself. With `run.minutes` it first sets the steps by timing a
-        second trainer: the configuration does not change any more once something is built from it."""
+        """Opens the data and builds everything; `fit` does it itself. What the run leaves open, precision, memory format and with
+        minutes the steps, is set first, by a trial on a copy."""
         if hasattr(self, "plan"):
             return
         self._join()
-        if self.run.minutes and not self.run.resume:
-            trial = type(self)(self.config, replace(self.run, workers=0, minutes=0))
-            self.config = scaled_to(trial, self.run.minutes)
         self.data = self.open_data()
         check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
-        found = {f"data, {name}": zlib.crc32(repr(value).encode()) for name, value in to_table(self.data_info).items()}
-        distributed.check_alike({"data, items": len(self.data), **found}, "give all ranks the same data")
+        ranks.check_data(self.data_info, len(self.data))
+        if (self.run.precision == "auto" or self.run.minutes or self.run.most_minutes) and not self.run.resume:
+            self._try_out()
+        self._build()
+
+    def use(self, choice: Choice) -> None:
+        """Trains in this precision and memory format from now on; the type of the weights stays."""
+        self.precision, self.updater.precision = choice.precision, choice.precision
+        if choice.layout == self.layout:
+            return
+        self.layout, self.updater.layout = choice.layout, choice.layout
+        for net in (*self.nets.values(), *self.averages.values(), *self.copies.values()):
+            to_layout(net, self.layout)
+        for optimiser in self.updater.optimisers.values():  # fused ones take state and parameter element by element
+            for p, slots in optimiser.state.items():
+                like_p = {k: t for k, t in slots.items() if isinstance(t, Tensor) and t.shape == p.shape}
+                slots |= {k: torch.empty_like(p).copy_(t) for k, t in like_p.items()}
+
+    def _build(self) -> None:
+        """Networks, their optimisers and averages, and the stages, as the configuration says."""
         seed_everything(key(self.run.seed, "weights"), self.device)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.nets = self.networks()
         for name, net in self.nets.items():
-            net.train().to(self.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            to_layout(net.train().to(self.device, dtype), self.layout)
             setattr(self, name, torch.compile(net) if self.run.compile else net)
         if self.run.start and not self.run.resume:
             saving.start_from(self.run.start, self.name, self.nets)
         saving.check_start(self.nets)
         scalars = {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
         batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
-        self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision, scalars)
+        in_which = (self.run, self.device, self.precision, self.layout)
+        self.updater = Updater(self.nets, self.data, batch, *in_which, scalars)
         self.averages = {name: average_like(self.nets[name]) for name in self.averaged()}
         self.state = TrainingState(self.nets, self.averages, self.updater, scalars)
         self.plan = [stage for stage in self.stages() if stage.steps]
 
+    def _try_out(self) -> None:
+        """Sets precision, memory format and steps by a trial, on a copy that shares nothing but the data."""
+        run, config = self.run, self.config
+        trial = copy.copy(self)
+        trial.run = replace(run, workers=0, start="")
+        trial._build()
+        convolutional = any(p.dim() == 4 for net in trial.nets.values() for p in net.parameters())
+        choices = choices_of(run, self.device, convolutional)
+        found = try_out(trial, choices, run.minutes, timed=bool(run.minutes or run.most_minutes))
+        steps = [stage.steps for stage in trial.plan]
+        vars(trial).clear()  # its networks are in a circle of references, and would stay for a while
+        self.precision, self.layout = found.choice.precision, found.choice.layout
+        self.paces = found.seconds
+        total = sum(n * seconds for n, seconds in zip(steps, found.seconds, strict=False))
+        share = run.minutes * 60 / total if run.minutes else part_within(total, run.most_minutes)
+        if run.minutes or share != 1:
+            self.config = scaled(config, self.budget, share)
+            steps = {field: getattr(self.config, field) for field in self.budget}
+            say(steps_said(steps, run, found.choice, total, share, self.command))
+            self.data = self.open_data()  # which may hold the configuration
+
     # ---------------------------------------------------------------------------------- its folder
 
     def _join(self) -> None:
-        """Chooses device and precision, and joins the other ranks."""
+        """Chooses the device and joins the other ranks, once. What is still to be measured has its default."""
+        if hasattr(self, "plan"):
+            return
         self.device = choose_device(self.run.device)
-        self.precision = choose_precision(self.run.precision, self.device)
         distributed.join(self.device)
-        table = to_table(replace(self.run, device=self.device.type, precision=self.precision))  # pyright: ignore
-        same = {name: value for name, value in table.items() if name not in ("workers", "tensorboard", "data_license")}
-        file = sys.modules[type(self).__module__].__file__
-        code = {
-            "multigen": __version__,
-            "torch": torch.__version__,
-            "code": zlib.crc32(Path(file).read_bytes()) if file else 0,
-        }
-        distributed.check_alike(
-            {**code, "method": self.name, **to_table(self.config), **same}, "start all with one command and one version"
-        )
+        if self.run.resume:
+            self.run = saving.with_recorded_choice(self.run)
+        ranks.check_run(type(self), self.name, self.config, self.run, self.device)
+        given = choose_precision(self.run.precision, self.device)
+        self.precision, self.layout = "fp32" if self.run.precision == "auto" else given, self.run.layout
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -253,17 +292,14 @@ class Trainer(Loop, Generic[C]):
     def _remedy(self) -> str:
         """What to do when another rank is lost."""
         saved = hasattr(self, "folder") and (self.folder / "checkpoints").exists()
-        return f"resume with: --resume {self.folder}" if saved else "start all of them again"
+        return f"resume with: {resume_option(self.folder)}" if saved else "start all of them again"
 
     def _less(self) -> str:
         """What to do where memory is short."""
-        more = [
-            f"--{f.replace('_', '-')}" for f in ("size", "crop", "length", "width", "latent") if hasattr(self.config, f)
-        ]
-        return (
-            f"lower --batch {self.config.batch}, or raise --accumulate {self.run.accumulate}"  # pyright: ignore
-            + (f"; a smaller {' or '.join(more)} needs less too" if more else "")
-        )
+        smaller = ("size", "crop", "length", "width", "latent")
+        flags = [f"--{name}" for name in smaller if hasattr(self.config, name)]
+        batch = f"lower --batch {self.config.batch}, or raise --accumulate {self.run.accumulate}"  # pyright: ignore
+        return batch + (f"; a smaller {' or '.join(flags)} needs less too" if flags else "")
 
     def _claim(self, held: contextlib.ExitStack) -> Path:
         """Folder of a new run, or of the one to resume, locked until `held` ends; a new one is removed then if it is empty."""
@@ -286,7 +322,7 @@ class Trainer(Loop, Generic[C]):
 
     def _begin_folder(self, folder: Path) -> None:
         """Restores the run to resume; writes the configuration, resolved, into the folder."""
-        fixed = self.run.resolved(self.device.type, self.precision)
+        fixed = self.run.resolved(self.device.type, self.precision, self.layout)
         if self.run.resume:
             saving.check_same(folder, self.name, self.config, self.data_info, fixed, self._may_grow)
             saving.check_held_out(folder, self.held_out)

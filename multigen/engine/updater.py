@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from multigen.config import Run
 from multigen.engine import distributed
 from multigen.engine.batches import Batch, Source, Stream, TensorSource
-from multigen.engine.device import autocast
+from multigen.engine.device import autocast, to_network
 from multigen.engine.log import Meter
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.plan import DrawKey, Pool, Stage, Step, Terms, Update
@@ -24,9 +24,18 @@ class Updater:
     """Fires updates. Holds the optimisers, one a network, and a stream of batches for each update of the stage."""
 
     def __init__(
-        self, nets: Mapping[str, nn.Module], source: Source, batch: int, run: Run, device, precision: str, scalars: dict
+        self,
+        nets: Mapping[str, nn.Module],
+        source: Source,
+        batch: int,
+        run: Run,
+        device: torch.device,
+        precision: str,
+        layout: str,
+        scalars: dict,
     ):
-        self.source, self.batch, self.run, self.device, self.precision = source, batch, run, device, precision
+        self.source, self.batch, self.run, self.device = source, batch, run, device
+        self.precision, self.layout = precision, layout
         self.scalars: dict[str, Any] = scalars  # those of the training state
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
         # A network may hold weights that are never trained: those frozen when it was built.
@@ -95,13 +104,8 @@ class Updater:
         return Step(draw_key, progress, rows, self.batch, self.device, self.dtype, self._log)
 
     def move(self, batch: Batch) -> Batch:
-        """A batch as networks take it: on the device, images channels-last."""
-        moved = {}
-        for name, t in batch.items():
-            layout = torch.channels_last if t.dim() == 4 else torch.preserve_format
-            dtype = self.dtype if t.is_floating_point() else t.dtype
-            moved[name] = t.to(self.device, dtype, non_blocking=True, memory_format=layout)
-        return moved
+        """A batch as networks take it: on the device, images in the run's memory format."""
+        return {name: to_network(t, self.device, self.dtype, self.layout) for name, t in batch.items()}
 
     def _log(self, name: str, value: Tensor, weight: Tensor | int) -> None:
         """Adds a mean over `weight` rows (or tokens) to the log, and to the signals of the controls that read it."""

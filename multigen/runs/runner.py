@@ -25,8 +25,14 @@ from multigen.runs.record import program, record
 from multigen.runs.report import write_report
 from multigen.storage.files import expanded, from_json
 from multigen.storage.run_folder import new_folder
+from multigen.tasks.loading import trainer_in
 
-__all__ = ["main", "parse", "report_on", "train", "train_by"]
+__all__ = ["PRESET_OPTIONS", "main", "parse", "report_on", "train", "train_by"]
+
+PRESET_OPTIONS: dict[str, dict[str, Any]] = {"laptop": {"most_minutes": 4.0}}
+"""Options of a run that a preset of this name brings, whatever the method."""
+MEASURED = ("precision", "layout", "most_minutes")
+"""Options that a measurement settles: a command that repeats a run says what they came to, in place of what was asked for."""
 
 
 def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
@@ -37,27 +43,39 @@ def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
 
 def train_by(args: Sequence[str], trainer: type[Trainer], presets: Mapping[str, Any], command: str) -> None:
     """Trains as the words of a command line say, those behind `command`."""
-    config, run, seeds = parse(args, trainer.name, presets, command)
-    train(trainer, config, run, seeds)
+    config, run, seeds = parse(args, trainer.name, presets, command, trainer.budget)
+    again = " ".join(
+        map(shell_word, _without(args, ("out", *MEASURED)))
+    )  # in a folder of its own: the one of --out is in use
+    train(trainer, config, run, seeds, f"{command} {again}".strip())
 
 
 def parse(
-    args: Sequence[str], name: str, presets: Mapping[str, Any], command: str = "python -m multigen.recipes"
+    args: Sequence[str],
+    name: str,
+    presets: Mapping[str, Any],
+    command: str = "python -m multigen.recipes",
+    budget: Sequence[str] | None = None,
 ) -> tuple[Any, Run, int]:
     """Configuration, options and number of seeds from the words of a command line.
 
     The base is the preset named first, else `default` where --data is given and `laptop` where not; the file of --config
     overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
-    The usage text names `command`.
+    The usage text names `command`. Only steps that are the preset's own are ever shortened (`Run.most_minutes`): not those of a
+    file, nor where a flag gives one of `budget`, the fields that are steps (None: as the method of this name has them).
     """
     from multigen.runs.flags import read_flags
 
+    if budget is None:
+        method = trainer_in(import_module(METHODS[name].module)) if name in METHODS else Trainer
+        return parse(args, name, presets, command, method.budget)
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
     if preset and preset not in presets:
         raise ConfigError(f"preset {preset!r}: expected one of {', '.join(presets)}")
-    config = presets[preset or ("default" if _value(args, "--data") else "laptop")]
-    run = Run()
+    preset_or_default = preset or ("default" if _value(args, "--data") else "laptop")
+    config = presets[preset_or_default]
+    run = Run(**PRESET_OPTIONS.get(preset_or_default, {}))
     file = _value(args, "--config")
     if resume := _value(args, "--resume"):
         file = file or str(find_resumable(resume) / "config.toml")
@@ -66,8 +84,26 @@ def parse(
         if table.get("method", name) != name:
             raise ConfigError(f"{file} is a configuration of {table['method']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
-        run = from_table(run, table.get("run", {}), file)
-    return read_flags(config, run, command, args, list(presets))
+        run = from_table(Run(), table.get("run", {}), file)
+    config, run, seeds = read_flags(config, run, command, args, list(presets))
+    if file or run.minutes or args != _without(args, budget):
+        if args != _without(args, ["most-minutes"]):
+            say("most_minutes is left out: it shortens a preset's own steps, and these are given")
+        run = dataclasses.replace(run, most_minutes=0.0)
+    return config, run, seeds
+
+
+def _without(args: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The words of a command line but those that set one of `names`."""
+    flags, kept = {f"--{name.replace('_', '-')}" for name in names}, list[str]()
+    value = False  # whether this word is the value of such a flag
+    for word in args:
+        flag, equals, _ = word.partition("=")
+        flagged = flag.replace("_", "-") in flags
+        if not (flagged or value):
+            kept.append(word)
+        value = flagged and not equals
+    return kept
 
 
 def _value(args: Sequence[str], flag: str) -> str:
@@ -80,8 +116,14 @@ def _value(args: Sequence[str], flag: str) -> str:
     return ""
 
 
-def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tuple[Evaluation, Path, dict[str, Any]]:
-    """Trains and evaluates with `seeds` seeds, prints the table. Returns it, the run's folder and the content of its JSON."""
+def train(
+    trainer: type[Trainer], config: Any, run: Run, seeds: int = 1, command: str = ""
+) -> tuple[Evaluation, Path, dict[str, Any]]:
+    """Trains and evaluates with `seeds` seeds, prints the table. Returns it, the run's folder and the content of its JSON.
+
+    Args:
+        command: what was called, but for options that are measured; with those it repeats the run.
+    """
     if seeds < 1:
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
     if seeds > 1 and run.resume:
@@ -90,9 +132,10 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
-        trainers.append(_trained(trainer, config, each))
-        # The speed is measured once for all seeds.
-        config, run = trainers[0].config, dataclasses.replace(run, minutes=0.0)
+        trainers.append(_trained(trainer, config, each, command))
+        first = trainers[0]  # What it measured is settled for all seeds.
+        chosen: dict[str, Any] = {"precision": first.precision, "layout": first.layout}
+        config, run = first.config, dataclasses.replace(run, minutes=0.0, most_minutes=0.0, **chosen)
     folder, evaluation = trainers[0].folder, trainers[0].evaluation
     if seeds > 1:  # of a single run its callback has written evaluation.json
         folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
@@ -118,9 +161,10 @@ def _folder_of_seeds(run: Run, name: str) -> Path:
     return decided_by_first(lambda: new_folder(run.out, name, time.time()), device)
 
 
-def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
+def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Trainer:
     """One run, trained and evaluated; with its log and, however it ends, its report."""
     running = trainer(config, run)
+    running.command = command
     history = History(running)
 
     def stopped() -> str:

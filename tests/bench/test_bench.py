@@ -188,6 +188,13 @@ def test_a_figure_that_there_is_not_is_named(tmp_path: Path, capsys: pytest.Capt
     assert "'psnr'" in said and "bicubic" in said
 
 
+def test_the_steps_of_a_recipe_are_never_cut(tmp_path: Path) -> None:
+    path = written(tmp_path, run={"precision": "fp32", "most_minutes": 1e-6})
+    assert bench(path, "--out", tmp_path / "results") == 0
+    content = json.loads((tmp_path / "results" / "mine.json").read_text())
+    assert content["steps"] == {"pretrain": SETTINGS["pretrain_steps"], "adversarial": SETTINGS["steps"]}
+
+
 # -- several recipes ---------------------------------------------------------------------------------------------
 
 

@@ -66,6 +66,15 @@ def test_recipes_say_their_data_steps_and_seed_themselves(path: Path) -> None:
 
 
 @each_recipe
+def test_recipes_say_their_precision_themselves(path: Path) -> None:
+    """The one that they were measured in, whichever is faster elsewhere."""
+    recipe, content = read_recipe(path), result_of(path)
+    assert recipe.run["precision"] in ("fp32", "bf16")
+    if content["status"] == "ok":
+        assert content["machine"].rpartition(", ")[2] == recipe.run["precision"]
+
+
+@each_recipe
 def test_recipes_say_what_they_expect(path: Path) -> None:
     """A floor and learned rows, once measured; nothing before."""
     recipe, content = read_recipe(path), result_of(path)

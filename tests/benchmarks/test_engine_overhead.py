@@ -11,6 +11,7 @@ import torch
 from benchmarks import engine_overhead, precision
 from benchmarks.engine_overhead import DCGAN, PERCEPTRON, GANConfig, GANTrainer, HandWritten, interleaved
 from multigen.engine import Run, Step, TensorSource
+from tests.engine.toys import Small, ToyConfig, options
 
 SMALL_DCGAN = replace(DCGAN, batch=2, latent=4, width=2, items=3)
 
@@ -105,3 +106,13 @@ def test_precision_measures_both_networks(
     written = json.loads((tmp_path / "out.json").read_text())
     assert len(written["records"]) == 4 and written["native"] in (True, False)
     assert "srresnet 16x64 bf16" in capsys.readouterr().out
+
+
+def test_what_auto_chose_is_timed_beside_the_two(tmp_path: Path) -> None:
+    trainer = Small(ToyConfig(steps=60), options(tmp_path))
+    trainer.prepare()
+    evaluation, found = precision.measure(trainer, rounds=2)
+    figures = evaluation.rows["toy"]
+    assert figures.keys() == precision.AUTO.keys()
+    assert figures["ratio_min"] <= figures["ratio"] <= figures["ratio_max"] and figures["trial_s"] > 0
+    assert found.choice.precision == "fp32"  # of a run that takes less than a second

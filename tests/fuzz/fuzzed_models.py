@@ -194,7 +194,7 @@ def recipe(_: Path) -> Reader:
 
         runner.train, kept = trained, runner.train
         try:
-            bench._bench(path, folder / "results", "cpu", str(folder / "run"), False)
+            bench._bench(path, folder / "results", "cpu", str(folder / "run"), False, True)
         except ConfigError as error:
             if str(error) != f"{folder}: training begins":
                 raise

@@ -4,11 +4,13 @@ import dataclasses
 import json
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import time
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ from safetensors.torch import load_file
 
 from multigen.catalogue import METHODS
 from multigen.engine import Run
-from multigen.engine import budget as timing
+from multigen.engine import trial as trying
 from multigen.errors import ConfigError
 from multigen.image.restoration.srgan import PRESETS, SRGANConfig, SRGANTrainer
 from multigen.runs.runner import parse, train
-from tests.engine.toys import assert_same, checkpoints, lines, saved_files, saved_numbers
+from multigen.tasks.loading import trainer_in
+from tests.engine.toys import assert_same, assert_same_runs, checkpoints, lines, saved_files, saved_numbers
 from tests.tiny import KEYS, SETTINGS, WORDS, photos, python, recipe, trained
 
 FLAGS = {"--data", "--out", "--seed", "--seeds", "--steps", "--minutes", "--device", "--precision", "--skip-bad"}
@@ -40,7 +43,7 @@ def parsed(*words: str | Path) -> tuple[SRGANConfig, Run, int]:
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_the_first_word_is_a_preset(name: str) -> None:
-    assert parsed(name) == (PRESETS[name], Run(), 1)
+    assert parsed(name) == (PRESETS[name], Run(most_minutes=4.0 if name == "laptop" else 0.0), 1)
 
 
 def test_without_a_preset_data_decides() -> None:
@@ -258,38 +261,32 @@ def test_seeds_without_a_folder_may_be_trained_twice(tmp_path: Path, monkeypatch
     assert (folder / "evaluation.json").exists()
 
 
-def test_minutes_fix_the_steps_and_record_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = trained(tmp_path, "--minutes", "0.02", "--pretrain-steps", "20", "--steps", "4")
-    said = re.search(r"0.02 minutes are pretrain_steps (\d+), steps (\d+) here", capsys.readouterr().err)
-    assert said
-    pretrain, steps = int(said[1]), int(said[2])
-    assert pretrain / 20 == pytest.approx(steps / 4, abs=0.3)  # of both stages the same share, whole steps
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A step takes a second, an adversarial one two, in bf16 twice that: what a trial finds. Returns the precisions tried."""
+    tried: list[str] = []
+    really = trying._seconds
+
+    def fake(trial: Any, stage: Any, index: int) -> float:
+        really(trial, stage, index)
+        tried.append(trial.precision)
+        return (2.0 if stage.name == "adversarial" else 1.0) * (2.0 if trial.precision == "bf16" else 1.0)
+
+    monkeypatch.setattr(trying, "_seconds", fake)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    return tried
+
+
+def test_minutes_fix_the_steps_and_record_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], timed: list[str]
+) -> None:
+    out = trained(tmp_path, "--minutes", "0.2", "--pretrain-steps", "20", "--steps", "4")
+    assert "0.2 minutes are pretrain_steps 9, steps 2 here" in capsys.readouterr().err  # 12 s of 28
     table = tomllib.loads((out / "config.toml").read_text())
-    assert (table["config"]["pretrain_steps"], table["config"]["steps"], table["run"]["minutes"]) == (
-        pretrain,
-        steps,
-        0,
-    )
+    assert (table["config"]["pretrain_steps"], table["config"]["steps"], table["run"]["minutes"]) == (9, 2, 0)
     content = json.loads((out / "evaluation.json").read_text())
-    assert content["steps"] == {"pretrain": pretrain, "adversarial": steps}
-    assert checkpoints(out)[-1].name == f"step-{pretrain + steps:09d}"
-
-
-def test_slow_steps_are_timed_for_a_part_of_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quarter for both stages, and at least two steps of each."""
-    timed: list[str] = []
-
-    def seconds(trainer: SRGANTrainer, index: int) -> float:
-        timed.append(trainer.stage.name)
-        return 1.0 if trainer.stage.name == "pretrain" else 100.0
-
-    monkeypatch.setattr(timing, "_seconds", seconds)
-    run = Run(out=str(tmp_path / "run"), device="cpu")
-    data = str(photos(tmp_path / "photos"))
-    config = SRGANConfig(data=data, test=(data,), **{**SETTINGS, "pretrain_steps": 1000, "steps": 10})
-    found = timing.scaled_to(SRGANTrainer(config, run), 0.5)  # pyright: ignore[reportArgumentType]
-    assert [timed.count(stage) for stage in ("pretrain", "adversarial")] == [4, 2]
-    assert (found.pretrain_steps, found.steps) == (15, 1)  # of 1000 * 1 + 10 * 100 s
+    assert content["steps"] == {"pretrain": 9, "adversarial": 2}
+    assert checkpoints(out)[-1].name == "step-000000011"
 
 
 def test_minutes_leave_out_what_was_left_out(tmp_path: Path) -> None:
@@ -301,6 +298,115 @@ def test_all_seeds_of_minutes_make_the_same_steps(tmp_path: Path) -> None:
     out = trained(tmp_path, "--minutes", "0.01", "--seeds", "2")
     each = [json.loads((out / f"seed-{seed}" / "evaluation.json").read_text())["steps"] for seed in (0, 1)]
     assert each[0] == each[1]
+
+
+# -- what a preset's steps are cut to ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "minutes"),
+    [
+        ("laptop", 4),
+        ("", 4),
+        ("laptop --batch 4", 4),
+        ("laptop --data photos --seeds 2 --precision fp32", 4),
+        ("laptop --most-minutes 9", 9),
+        ("tiny --most-minutes 9", 9),
+        ("tiny", 0),
+        ("--data photos", 0),
+        ("paper", 0),
+        ("laptop --most-minutes 0", 0),
+        ("laptop --minutes 5", 0),
+        ("laptop --steps 400", 0),
+        ("laptop --steps=7", 0),
+        ("laptop --pretrain-steps 3000", 0),
+        ("laptop --pretrain_steps 3000", 0),
+        ("--steps 7 --most-minutes 9", 0),
+        ("--minutes 7 --most-minutes 9", 0),
+        ("--config FILE", 0),
+        ("laptop --config FILE", 0),
+        ("--config=FILE --most-minutes 9", 0),
+    ],
+)
+def test_only_a_presets_own_steps_are_cut(
+    tmp_path: Path, words: str, minutes: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.toml").write_text("[config]\nsteps = 9\n[run]\nmost_minutes = 3.0\n")
+    words = words.replace("FILE", str(tmp_path / "c.toml"))
+    assert parsed(*words.split())[1].most_minutes == minutes
+    left_out = minutes == 0 and "--most-minutes 9" in words
+    assert ("most_minutes is left out" in capsys.readouterr().err) == left_out
+
+
+@pytest.mark.parametrize("words", [[], ["tiny"]])
+def test_a_resume_is_never_cut(run: Path, words: list[str]) -> None:
+    assert parsed(*words, "--resume", run)[1].most_minutes == 0
+
+
+def test_every_laptop_ends_in_minutes() -> None:
+    for name in METHODS:
+        module = import_module(METHODS[name].module)
+        config, run, _ = parse(["laptop"], name, module.PRESETS)
+        assert (config, run) == (module.PRESETS["laptop"], Run(most_minutes=4.0))
+        for field in trainer_in(module).budget:
+            assert parse(["laptop", f"--{field.replace('_', '-')}", "7"], name, module.PRESETS)[1].most_minutes == 0
+
+
+def test_the_command_that_is_printed_repeats_a_cut_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, timed: list[str]
+) -> None:
+    monkeypatch.setattr(trying, "FEW", 0)
+    monkeypatch.chdir(tmp_path)
+    photos(tmp_path / "my photos")
+    given = {**SETTINGS, "pretrain_steps": 16, "steps": 4}
+    monkeypatch.setitem(PRESETS, "tiny", dataclasses.replace(PRESETS["tiny"], **given))
+    words = ["tiny", "--device", "cpu", "--data", "my photos", "--test=my photos", "--seed", "3"]
+    assert recipe([*words, "--out", "first", "--precision=auto", "--most-minutes", "0.25"]) == 0
+    said = capsys.readouterr().err
+    line = next(line for line in said.splitlines() if "this run again: " in line)
+    assert line.startswith("1/2 of the steps, pretrain_steps 8, steps 2, to end within 0.25 minutes: ")  # 15 s of 24
+    assert "precision fp32: 2.0 times as fast as bf16 here" in said
+    command = shlex.split(line.partition("this run again: ")[2])
+    assert command[:4] == ["python", "-m", "multigen.recipes.srgan", "tiny"]
+    config, again, seeds = parsed(*command[3:])
+    assert (config.pretrain_steps, config.steps, again.precision, again.most_minutes, seeds) == (8, 2, "fp32", 0, 1)
+    timed.clear()
+    assert recipe([*command[3:], "--out", "again"]) == 0
+    assert not timed
+    assert_same(saved_files(tmp_path / "first"), saved_files(tmp_path / "again"))
+    content = json.loads((tmp_path / "first" / "evaluation.json").read_text())
+    assert content["machine"].endswith(", fp32") and content["steps"] == {"pretrain": 8, "adversarial": 2}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("dcgan", "scratchgan") else pytest.param(name, marks=pytest.mark.slow) for name in METHODS],
+)
+def test_no_method_depends_on_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, timed: list[str]
+) -> None:
+    """Weights, averages, optimisers and state of a run that chose fp32 are those of one that was given it."""
+    monkeypatch.setattr(trying, "FEW", 0)
+    monkeypatch.setattr(trying, "SHORT", 0)
+    module = import_module(METHODS[name].module)
+    budget = trainer_in(module).budget
+    config = dataclasses.replace(module.PRESETS["tiny"], **{field: 3 for field in budget})
+    runs = [Run(out=str(tmp_path / p), device="cpu", precision=p) for p in ("auto", "fp32")]
+    for run in runs:
+        trainer_in(module)(config, run).fit()
+    assert {"fp32", "bf16"} <= set(timed)
+    assert_same_runs(*runs)
+
+
+def test_several_seeds_are_measured_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, timed: list[str]
+) -> None:
+    monkeypatch.setattr(trying, "FEW", 0)
+    out = trained(tmp_path, "--seeds", "2", "--precision", "auto", "--pretrain-steps", "16")
+    assert capsys.readouterr().err.count("measuring how long a step takes") == 1
+    tables = [tomllib.loads((out / f"seed-{seed}" / "config.toml").read_text()) for seed in (0, 1)]
+    assert tables[0]["config"] == tables[1]["config"]
+    assert [table["run"]["precision"] for table in tables] == ["fp32", "fp32"] and "bf16" in timed
 
 
 # -- a run that is killed ----------------------------------------------------------------------------------------

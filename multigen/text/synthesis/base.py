@@ -75,6 +75,7 @@ class TextSynthesisTrainer(Trainer[C]):
 
     task = Writer.task
     budget = ("mle_steps", "discriminator_steps", "control_steps", "steps")
+    validations = 50.0  # an evaluation trains language models
     data_info: TextInfo = TextInfo()
     corpus: Corpus
     evaluator: Evaluator

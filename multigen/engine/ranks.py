@@ -1,0 +1,38 @@
+"""What all ranks of a run must have in common: one command, one version of the code, the same data."""
+
+import sys
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from multigen.config import Run, to_table
+from multigen.engine import distributed
+from multigen.version import __version__
+
+__all__ = ["check_data", "check_run"]
+
+OWN = ("workers", "tensorboard", "data_license")
+"""Options that a rank may have for itself."""
+
+
+def check_run(trainer: type, name: str, config: Any, run: Run, device: torch.device) -> None:
+    """Raises ConfigError, on every rank, where ranks were started with different code, settings or options."""
+    options = {n: value for n, value in to_table(replace(run, device=device.type)).items() if n not in OWN}
+    file = sys.modules[trainer.__module__].__file__
+    code = {
+        "multigen": __version__,
+        "torch": torch.__version__,
+        "code": zlib.crc32(Path(file).read_bytes()) if file else 0,
+    }
+    distributed.check_alike(
+        {**code, "method": name, **to_table(config), **options}, "start all with one command and one version"
+    )
+
+
+def check_data(info: Any, items: int) -> None:
+    """Raises ConfigError, on every rank, where ranks have opened different data."""
+    found = {f"data, {name}": zlib.crc32(repr(value).encode()) for name, value in to_table(info).items()}
+    distributed.check_alike({"data, items": items, **found}, "give all ranks the same data")

@@ -1,0 +1,230 @@
+"""A trial before training: how long a step of each stage takes, and in which precision and memory format it takes least.
+
+A copy of the trainer makes some steps, in each choice in turn, round after round, so that a busy machine slows all of them alike.
+The copy is then thrown away; nothing that the run depends on has changed.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Protocol
+
+import torch
+
+from multigen.config import Run
+from multigen.console import say
+from multigen.engine.device import DEFAULT_LAYOUT, choose_precision
+from multigen.engine.distributed import from_first
+from multigen.engine.plan import Pool, Stage, Update
+from multigen.engine.state import TrainingState
+
+__all__ = ["Choice", "Found", "Trial", "choices_of", "faster", "try_out"]
+
+MARGIN = 1.1  # times as fast as the choice before it must another be to be taken
+FEW = 50  # steps; a run of fewer is not tried out
+SHORT = 20.0  # seconds; of a run that takes less only the speed is measured
+LIMIT, SHARE = 6.0, 0.05  # seconds, and share of the run, that the rounds take at most; but each stage has two or three
+ROUNDS = 24  # at most, of each stage
+HOPELESS = 1.5  # times the least seconds of a round; who takes more is not tried again
+MANY = 5_000  # steps of a stage that are looked at for which updates are due
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How networks may be trained."""
+
+    precision: str
+    layout: str = DEFAULT_LAYOUT
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a trial found."""
+
+    choice: Choice
+    seconds: list[float]
+    """Of a step, by stage."""
+
+
+Scalars = dict[str, Any]
+
+
+class Trial(Protocol):
+    """A trainer, as far as it is tried out."""
+
+    device: torch.device
+    plan: list[Stage]
+    state: TrainingState
+
+    def enter(self, stage: Stage) -> None: ...
+    def advance(self, index: int) -> None: ...
+    def use(self, choice: Choice) -> None: ...
+
+
+def choices_of(run: Run, device: torch.device, convolutional: bool) -> list[Choice]:
+    """What `run` leaves open, the default first.
+
+    Args:
+        convolutional: whether a network has weights that a memory format is about.
+    """
+    if run.precision != "auto":
+        return [Choice(run.precision, run.layout)]
+    layouts = [run.layout, "contiguous"] if run.layout == DEFAULT_LAYOUT and convolutional else [run.layout]
+    native = choose_precision("auto", device) == "bf16"
+    return [Choice("fp32", layout) for layout in layouts] + [Choice("bf16", run.layout)] * native
+
+
+def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed: bool = False) -> Found:
+    """The fastest of `choices`, as far as it is worth to measure, and its speed. All ranks get the same.
+
+    Args:
+        minutes: how long the run is going to take; 0: as long as its steps do.
+        timed: whether the speed is needed in any case.
+    """
+    steps = [stage.steps for stage in trial.plan]
+    if sum(steps) < FEW and not timed:
+        return Found(choices[0], [])
+    if len(choices) == 1 and not timed:
+        return Found(choices[0], [])
+    say(f"measuring how long a step takes{_listed(choices)}")
+    alone, *held = [dict(trial.state.scalars) for _ in range(1 + len(choices))]
+    first = [_rounds(trial, number, choices[:1], [alone])[0][0] for number in range(len(steps))]
+    expected = minutes * 60 or _total(steps, first)
+    if expected < SHORT and len(choices) > 1:
+        choices = choices[:1]
+        say(f"precision {choices[0].precision}: the whole run takes seconds")
+    whole = min(LIMIT, SHARE * expected)
+    limits = [whole * n * seconds / _total(steps, first) for n, seconds in zip(steps, first, strict=True)]
+    found = [_rounds(trial, number, choices, held[: len(choices)], 3, limit) for number, limit in enumerate(limits)]
+    totals, at_worst = ([_total(steps, of) for of in zip(*kind, strict=True)] for kind in zip(*found, strict=True))
+    best = faster(at_worst)
+    if len(choices) > 1:
+        say(_reason(choices, totals, best))
+    return Found(choices[best], [times[best] for times, _ in found])
+
+
+def faster(totals: Sequence[float]) -> int:
+    """Which choice to take by the seconds that the run takes in each: the first, unless another gains by the margin."""
+    best = 0
+    for i, seconds in enumerate(totals):
+        best = i if totals[best] >= MARGIN * seconds else best
+    return best
+
+
+def _rounds(
+    trial: Trial, number: int, choices: Sequence[Choice], held: list[Scalars], least: int = 2, limit: float = 0.0
+) -> tuple[list[float], list[float]]:
+    """Seconds of a step of stage `number` in each choice, infinite in one that fails, by rounds in which all take turns.
+
+    From the first choice's median and the ratios to it: their median, and their upper quartile, since a gain that is not steady
+    may be none. The first round, which warms up, counts only if steps are so slow that it is the only one. `held` are the state's
+    scalars of each choice: what losses keep there may differ in type.
+    """
+    stage, kinds = trial.plan[number], _kinds(trial.plan[number])
+    trial.state.number = number
+    trial.use(choices[0])
+    _put(trial, held[0])
+    trial.enter(stage)
+    entered = {k: v for k, v in trial.state.scalars.items() if k not in held[0] or held[0][k] is not v}
+    for scalars in held:
+        scalars |= entered
+    rounds: list[dict[int, float]] = []
+    spent, enough, left = 0.0, max(4 * limit, LIMIT / len(trial.plan)), range(len(choices))
+    while (len(rounds) < least and spent <= enough) or (len(rounds) <= ROUNDS and spent < limit):
+        took: dict[int, list[float]] = {}
+        for i in left:
+            _put(trial, held[i])
+            took[i] = _step(trial, stage, kinds, choices[i], may_fail=i > 0)
+            held[i] |= trial.state.scalars
+        rounds.append({i: sum(share * t for share, t in zip(kinds.values(), took[i], strict=True)) for i in left})
+        spent += sum(t for times in took.values() for t in times if math.isfinite(t))
+        most = HOPELESS * min(rounds[-1].values()) if len(rounds) > 1 else math.inf
+        left = [i for i in left if i == 0 or rounds[-1][i] < most]
+    counted = rounds[1:] or rounds
+    base = median(seconds[0] for seconds in counted)
+    ratios = [sorted(seconds[i] / seconds[0] for seconds in counted if i in seconds) for i in range(len(choices))]
+    typical = [base * median(ratio) if ratio else math.inf for ratio in ratios]
+    return typical, [base * ratio[3 * len(ratio) // 4] if ratio else math.inf for ratio in ratios]
+
+
+def _put(trial: Trial, scalars: Scalars) -> None:
+    trial.state.scalars.clear()
+    trial.state.scalars |= scalars
+
+
+def _step(trial: Trial, stage: Stage, kinds: dict[int, float], choice: Choice, may_fail: bool) -> list[float]:
+    """Seconds of a step of each kind, on the first rank; infinite where this precision lacks an operation."""
+    trial.use(choice)
+    try:
+        times = [_seconds(trial, stage, index) for index in kinds]
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError):  # of the default choice it is the run's own error
+        if not may_fail:
+            raise
+        times = [math.inf for _ in kinds]
+    return from_first(times, trial.device)
+
+
+def _seconds(trial: Trial, stage: Stage, index: int) -> float:
+    """How long step `index` takes, as far as the batches that the run itself would be at."""
+    fired = {f"fired/{u.name}": -(-index // u.every) * u.repeat for u in stage.updates}
+    trial.state.scalars |= fired
+    began = time.perf_counter()
+    trial.advance(index)
+    if trial.device.type == "cuda":
+        torch.cuda.synchronize(trial.device)
+    return time.perf_counter() - began
+
+
+def _kinds(stage: Stage) -> dict[int, float]:
+    """Steps that stand for all of a stage, with their shares: steps differ by the updates that are due, and pools to fill."""
+    due = [tuple(_due(update, i) for update in stage.updates) for i in range(min(stage.steps, MANY))]
+    first = {kind: i for i, kind in reversed(list(enumerate(due)))}
+    counts = Counter(due)
+    return dict(sorted((i, counts[kind] / len(due)) for kind, i in first.items()))
+
+
+def _due(update: Update, index: int) -> int:
+    """0 in a step without the update, else 1 and how often its pool is filled."""
+    if index % update.every:
+        return 0
+    first = index // update.every * update.repeat
+    numbers = range(first, first + update.repeat)
+    return 1 + (sum(n % update.data.every == 0 for n in numbers) if isinstance(update.data, Pool) else 0)
+
+
+def _total(steps: Sequence[int], seconds: Sequence[float]) -> float:
+    return sum(n * s for n, s in zip(steps, seconds, strict=True))
+
+
+def _listed(choices: Sequence[Choice]) -> str:
+    """ " in fp32 and bf16", with each memory format of which there is a choice."""
+    kinds = ([c.precision for c in choices], [c.layout for c in choices])
+    listed = (" and ".join(dict.fromkeys(names)) for names in kinds if len(set(names)) > 1)
+    return f" in {text}" if (text := ", ".join(listed)) else ""
+
+
+def _reason(choices: Sequence[Choice], totals: Sequence[float], best: int) -> str:
+    """The choice, and how it compares with each that differs from it in one thing."""
+    chosen = choices[best]
+    precisions = {c.precision: t for c, t in zip(choices, totals, strict=True) if c.layout == choices[0].layout}
+    layouts = {c.layout: t for c, t in zip(choices, totals, strict=True) if c.precision == chosen.precision}
+    parts = [
+        f"{what} {name}: {_compared(seconds / totals[best], other)} here"
+        for what, name, times in (("precision", chosen.precision, precisions), ("layout", chosen.layout, layouts))
+        for other, seconds in times.items()
+        if other != name
+    ]
+    return "; ".join(parts)
+
+
+def _compared(ratio: float, other: str) -> str:
+    if math.isinf(ratio):
+        return f"{other} lacks an operation"
+    if ratio < 1:
+        return f"{other} is not steadily {MARGIN} times as fast ({1 / ratio:.2f})"
+    return f"{ratio:.1f} times as fast as {other}"
