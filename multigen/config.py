@@ -18,6 +18,7 @@ __all__ = [
     "FREE",
     "Run",
     "check_ranges",
+    "check_texts",
     "chosen",
     "differences",
     "differing",
@@ -91,8 +92,17 @@ BELOW_ONE = 1 - 1e-6
 """The most that a decay of Adam may be: of 1 it would never learn what gradients are like, and torch refuses it."""
 
 
+LARGEST = {
+    "width": 1 << 16, "discriminator_width": 1 << 16, "spectral_width": 1 << 16, "max_channels": 1 << 16, "group": 1 << 16,
+    "latent": 1 << 16, "embedding": 1 << 16, "discriminator_embedding": 1 << 16, "heads": 1 << 12, "expansion": 1 << 12,
+    "size": 1 << 14, "crop": 1 << 14, "length": 1 << 24, "rate": 768_000, "post_filter": 1 << 20, "spectra": 1 << 20,
+}  # fmt: skip
+"""Setting -> the most that it may be, in every method: a configuration that somebody else made may ask for anything."""
+
+
 def check_ranges(config: Any, ranges: Mapping[str, float | tuple[float, float]]) -> None:
-    """Raises ConfigError for a number of `config`, or one of several in a field, below the least or above the most allowed.
+    """Raises ConfigError for a number of `config`, or one of several in a field, below the least or above the most allowed, there
+    or in `LARGEST`.
 
     Args:
         ranges: field -> the least, or the least and the most; names that are no fields are skipped.
@@ -104,6 +114,11 @@ def check_ranges(config: Any, ranges: Mapping[str, float | tuple[float, float]])
             if not least <= number <= most:
                 expected = f"{least} or more" if most == float("inf") else f"{least} to {most}"
                 raise ConfigError(f"{name} {number}: expected {expected}")
+    for name, most in LARGEST.items():
+        value = getattr(config, name, 0)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number > most:
+                raise ConfigError(f"{name} {number}: expected at most {most}")
 
 
 def chosen(setting: str, text: str, known: Collection[str]) -> tuple[str, ...]:
@@ -195,10 +210,29 @@ def read_config(path: Path, inside: Path | None = None) -> dict[str, Any]:
 
 
 def write_toml(path: Path, table: dict[str, Any]) -> None:
-    """Writes whole or not at all."""
+    """Writes whole or not at all; nothing where the file says the same already."""
     import tomli_w
 
-    write_whole(path, tomli_w.dumps(table))
+    text = tomli_w.dumps(table)
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_whole(path, text)
+
+
+def check_texts(value: Any) -> None:
+    """Raises ConfigError for a text in a table that is no UTF-8, as names of files may be, and cannot stand in a TOML file."""
+    match value:
+        case str():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise ConfigError(
+                    f"{value!r}: expected a name in UTF-8, as config.toml is written; rename it"
+                ) from error
+        case Mapping():
+            check_texts([*value, *value.values()])
+        case list() | tuple():
+            for each in value:
+                check_texts(each)
 
 
 def differing(*tables: Mapping[str, Any]) -> list[str]:

@@ -1,17 +1,76 @@
-"""How training shows itself in the terminal: a live line, or plain lines where the output is no terminal."""
+"""What a command prints, and how it exits. All of it passes `printable`: no name or text of others reaches a terminal raw."""
 
 import io
+import logging
 import os
 import re
+import shlex
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from multigen.errors import Interrupted, MultigenError
+from multigen.memory import limited, memory_errors
 
-__all__ = ["Progress", "exit_code", "listeners", "markdown", "report_error", "say", "text_table"]
+__all__ = [
+    "Progress",
+    "exit_code",
+    "listeners",
+    "markdown",
+    "printable",
+    "report_error",
+    "say",
+    "shell_word",
+    "show",
+    "show_text",
+    "show_traceback",
+    "text_table",
+]
+
+UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: ESC and CSI, with which a terminal is told what to do
+    "\xad\u061c\u180e\u200b\u200e\u200f\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # not seen; marks and isolates
+    "\u2028-\u202e"  # line and paragraph separators; embeddings and overrides that turn the order of letters round
+    "\ud800-\udfff]"  # bytes of a file's name that are no text
+)
+"""Characters that are not printed as they are. The joiners U+200C and U+200D are: Persian, Indic scripts and emoji need them."""
+
+
+def printable(text: str, lines: bool = False) -> str:
+    """`text` with control characters, and those that hide or reorder others, as escapes such as \\x1b and \\u202e.
+
+    Args:
+        text: what is to be printed.
+        lines: keep line breaks and tabs, as of a page or a text of several lines; not of a name or a message.
+    """
+    return UNSAFE.sub(lambda c: c[0] if lines and c[0] in "\n\t" else c[0].encode("unicode_escape").decode(), text)
+
+
+def shell_word(text: str) -> str:
+    """`text` as one word of a command line to be copied: quoted, with escapes as bash and zsh read them where it needs any."""
+    if not UNSAFE.search(text):
+        return shlex.quote(text)
+    escaped = UNSAFE.sub(_bytes, text.replace("\\", r"\\").replace("'", r"\'"))
+    return f"$'{escaped}'"
+
+
+def _bytes(found: re.Match[str]) -> str:
+    how = "surrogateescape" if "\udc80" <= found[0] <= "\udcff" else "surrogatepass"  # a byte of a file's name, or not
+    return "".join(f"\\x{byte:02x}" for byte in found[0].encode("utf-8", how))
+
+
+def show(text: str = "", lines: bool = False) -> None:
+    """Prints a result on standard output: one line, or with `lines` several. Nothing else in the package does."""
+    print(printable(text, lines))
+
+
+def show_text(text: str) -> None:
+    """Prints what a model wrote: as it is for a file or a program, with the escapes of `printable` on a terminal."""
+    print(printable(text, lines=True) if sys.stdout.isatty() else text)
+
 
 listeners: list[Callable[[str], object]] = []
 """Who else gets what is said, such as a run's log."""
@@ -26,7 +85,7 @@ def say(text: str) -> None:
 
 def _print(text: str) -> None:
     if os.environ.get("RANK", "0") == "0":
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -40,20 +99,20 @@ class Progress:
             from rich.console import Console
 
             self.live = progress.Progress(
-                progress.TextColumn("{task.description}"),
+                progress.TextColumn("{task.description}", markup=False),
                 progress.BarColumn(),
                 progress.MofNCompleteColumn(),
                 progress.TimeRemainingColumn(),
-                progress.TextColumn("{task.fields[text]}"),
+                progress.TextColumn("{task.fields[text]}", markup=False),
                 console=Console(stderr=True),
             )
-            self.task = self.live.add_task(stage, total=steps, completed=done, text="")
+            self.task = self.live.add_task(printable(stage), total=steps, completed=done, text="")
             self.live.start()
 
     def show(self, index: int, text: str) -> None:
         """`index` steps are done; `text` says how it goes."""
         if self.live is not None:
-            self.live.update(self.task, completed=index, text=text)
+            self.live.update(self.task, completed=index, text=printable(text))
             return
         left = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
         _print(f"{self.stage} {index}/{self.steps}  {text}  {left // 60:.0f}:{left % 60:02.0f} left")
@@ -76,14 +135,15 @@ def text_table(lines: Sequence[Line], head: Line = ()) -> str:
     """Lines of equally many cells in columns two spaces apart, under a head if one is given; numbers stand to the right.
 
     On a terminal, texts are wrapped to its width. Elsewhere, and where the table does not fit even so, lines are as long as they
-    must be. Cells are plain text: rich's markup and emoji codes are not interpreted, and no colours are set.
+    must be. Cells are plain text, one line each, as `printable` makes it: rich's markup and emoji codes are not interpreted, no
+    colours are set.
     """
     from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[Text(cell) for cell in line] for line in ([head, *lines] if head else lines)]
+    cells = [[Text(printable(cell)) for cell in line] for line in ([head, *lines] if head else lines)]
     table = Table.grid(padding=(0, 2, 0, 0))
     for number, column in zip(_numbers(lines, head), zip(*cells, strict=True), strict=True):
         widest = max(cell.cell_len for cell in column)
@@ -116,17 +176,24 @@ TRACEBACK = "--traceback"
 _traced = False  # whether the command that runs was given it
 
 
-def exit_code(action: Callable[[], object]) -> int:
+def exit_code(action: Callable[[], object], less: str = "free some, or use a machine with more") -> int:
     """Runs a command. An error that the user can fix becomes one line on standard error and exit code 2 (128 + signal for
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
-    traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too."""
+    traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too.
+
+    `less`: what the line advises where memory is short.
+    """
     global _traced
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a file's name may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: it may lack some letters
+    warnings.formatwarning = _warning
+    logging.setLogRecordFactory(_Record)
+    sys.excepthook = lambda _kind, error, _trace: show_traceback(error)
     _traced = TRACEBACK in sys.argv
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     try:
-        return _finished(action)
+        with limited():
+            return _finished(action, less)
     except BrokenPipeError:
         for stream in (sys.stdout, sys.stderr):
             _give_up(stream)
@@ -135,15 +202,36 @@ def exit_code(action: Callable[[], object]) -> int:
 
 def report_error(error: BaseException, line: str) -> None:
     """Prints the line that says what an error is, and if --traceback was given where it came from; on standard error."""
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
     if _traced:
-        traceback.print_exception(error)
+        show_traceback(error)
 
 
-def _finished(action: Callable[[], object]) -> int:
+def show_traceback(error: BaseException) -> None:
+    """Prints where an error came from, on standard error."""
+    print(printable("".join(traceback.format_exception(error)), lines=True), file=sys.stderr, end="")
+
+
+class _Record(logging.LogRecord):
+    """What a library logs, which may quote names and texts of files."""
+
+    def getMessage(self) -> str:
+        return printable(super().getMessage())
+
+
+def _warning(message: Warning | str, *where: Any) -> str:
+    """What a library warns of, likewise."""
+    return _format(printable(str(message)), *where)
+
+
+_format = warnings.formatwarning
+
+
+def _finished(action: Callable[[], object], less: str) -> int:
     try:
         try:
-            action()
+            with memory_errors(less):
+                action()
         finally:
             sys.stdout.flush()
     except Interrupted as error:

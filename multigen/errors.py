@@ -4,11 +4,20 @@ MultigenError
 ├── ConfigError       a setting, flag or configuration file
 ├── DataError         a file or folder of the user's that cannot be used as it is
 ├── CheckpointError   a run, checkpoint or weights file that cannot be loaded or saved
+├── OutOfMemory       more memory is needed than there is
 ├── TrainingError     training cannot go on (non-finite gradients, a lost rank)
 └── Interrupted       Ctrl-C or SIGTERM; what was trained is saved
 """
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "Interrupted", "MultigenError", "TrainingError"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "Interrupted",
+    "MultigenError",
+    "OutOfMemory",
+    "TrainingError",
+]
 
 
 class MultigenError(Exception):
@@ -25,6 +34,10 @@ class DataError(MultigenError):
 
 class CheckpointError(MultigenError):
     """A run or a weights file is missing, damaged, foreign, or cannot be written."""
+
+
+class OutOfMemory(MultigenError):
+    """More memory is needed than there is; the message says what to lower."""
 
 
 class TrainingError(MultigenError):

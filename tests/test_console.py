@@ -39,7 +39,7 @@ def test_markdown() -> None:
 
 
 def test_cells_are_plain_text() -> None:
-    cells = ("[red]a[/red]", "[/]", ":smile:", "\udc80.png", "x" * 20_000)
+    cells = ("[red]a[/red]", "[/]", ":smile:", "x" * 20_000)
     assert text_table([cells]) == "  ".join(cells)
 
 

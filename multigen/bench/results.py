@@ -5,15 +5,18 @@ The page has one table per data set, with a few metrics of each method; a page p
 
 import itertools
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from multigen.bench.recipe import Figure, Recipe, figures, read_recipe, read_result
 from multigen.catalogue import METHODS, MODALITIES, heading
-from multigen.console import markdown
+from multigen.console import markdown, show
 from multigen.metrics.names import features_of, headlines, real, swept, trained
+from multigen.runs.card import code, escaped
 from multigen.storage.files import write_whole, writing
 
 __all__ = ["pages", "write_pages"]
@@ -62,7 +65,7 @@ def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None) ->
             path = file.parent / name if name else file
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text)
-    print(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")
+    show(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")
 
 
 def pages(recipes: Sequence[Path], out: Path | None = None, folder: str = "results") -> dict[str, str]:
@@ -90,13 +93,13 @@ def _read(path: Path, out: Path | None) -> Benchmark:
 
 def _data_set(data: str, benchmarks: Sequence[Benchmark], folder: str) -> Iterator[str]:
     """One data set: a table of the benchmarks that were run, the machines, and those that were not run."""
-    yield f"### {data or 'default data'}"
+    yield f"### {escaped(data) or 'default data'}"
     ran = [b for b in benchmarks if b.ran]
     metrics = headlines(dict.fromkeys(m for b in ran for row in b.rows.values() for m in row))
     lines: list[tuple[str, ...]] = []
     baselines: list[tuple[str, ...]] = []
     for b in ran:
-        rows = [(f"`{name}`", *(_figure(b.rows[name], metric) for metric in metrics)) for name in _shown(b.rows)]
+        rows = [(code(name), *(_figure(b.rows[name], metric) for metric in metrics)) for name in _shown(b.rows)]
         models = [row for row, name in zip(rows, _shown(b.rows), strict=True) if trained(name)]
         above, baselines = baselines, [row for row in rows if row not in models and set(row[1:]) != {"-"}]
         lines += [("", *row, "", "") for row in baselines if row not in above]  # those above are the same
@@ -105,21 +108,21 @@ def _data_set(data: str, benchmarks: Sequence[Benchmark], folder: str) -> Iterat
             lines.append((first[0], *row, *first[1:]))
             first = "", "", ""
     if lines:
-        yield markdown(lines, ("benchmark", "row", *(f"`{metric}`" for metric in metrics), "minutes", "checks"))
+        yield markdown(lines, ("benchmark", "row", *map(code, metrics), "minutes", "checks"))
     for machine, some in itertools.groupby(sorted(ran, key=_machine), _machine):
-        names = "" if len({_machine(b) for b in ran}) == 1 else f" ({', '.join(b.path.stem for b in some)})"
+        names = "" if len({_machine(b) for b in ran}) == 1 else f" ({', '.join(escaped(b.path.stem) for b in some)})"
         yield f"Measured on {machine}{names}."
     for b in benchmarks:
         if not b.ran:
-            yield f"{_link(b, folder)}: {b.content['status']}."
+            yield f"{_link(b, folder)}: {escaped(b.content['status'])}."
 
 
 def _link(b: Benchmark, folder: str) -> str:
-    return f"[{b.path.stem}]({folder}/{b.path.stem}.md)"
+    return f"[{escaped(b.path.stem)}]({quote(folder)}/{quote(os.fsencode(b.path.stem))}.md)"
 
 
 def _machine(b: Benchmark) -> str:
-    return b.content["machine"]
+    return escaped(str(b.content["machine"]))
 
 
 def _shown(rows: Mapping[str, Any]) -> list[str]:
@@ -141,28 +144,28 @@ def _count(checks: Sequence[Figure]) -> str:
 def _page(b: Benchmark) -> str:
     """All that was measured, how, and which checks were missed."""
     recipe, content, name = b.recipe, b.content, b.path.stem
-    facts = [f"status: {content['status']}", f"command: `{content['command']}`"]
+    facts = [f"status: {escaped(content['status'])}", f"command: {code(str(content['command']))}"]
     if b.ran:
-        steps = ", ".join(f"{stage} {n:,}" for stage, n in content["steps"].items())
+        steps = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in content["steps"].items())
         seeds, n = ", ".join(map(str, content["seeds"])), recipe.seeds
         other = "" if len(content["seeds"]) == n else f" (the recipe asks for {n} seeds)"
         facts += [
-            f"measured: {content['date']}, at commit `{_short(content['commit'])}`, on {content['machine']}",
+            f"measured: {escaped(str(content['date']))}, at commit {code(_short(str(content['commit'])))}, on {_machine(b)}",
             f"steps: {steps}; seeds: {seeds}{other}; trained for {content['seconds'] / 60:.1f} minutes in all",
             f"checks: {_count(b.checks)}",
         ]
-    files = f"recipe: `recipes/{b.path.name}`; result: `recipes/results/{name}.json`"
+    files = f"recipe: {code(f'recipes/{b.path.name}')}; result: {code(f'recipes/results/{name}.json')}"
     facts.append(f"{files}; method: [{recipe.method}](../{METHODS[recipe.method].page})")
     about = heading(b.path.read_text(encoding="utf-8"))
-    parts = [f"# {name}", about, "\n".join(f"- {fact}" for fact in facts)]
-    if missed := [(f"`{f.name}`", f"{f.value:.5g}", f.bound) for f in b.checks if not f.met]:
+    parts = [f"# {escaped(name)}", escaped(about), "\n".join(f"- {fact}" for fact in facts)]
+    if missed := [(code(f.name), f"{f.value:.5g}", f.bound) for f in b.checks if not f.met]:
         parts.append(markdown(missed, ("missed check", "measured", "target")))
     if b.ran:
         parts += [
             "[Metrics](../metrics.md) says what they and the rows are. All are in the result, with their definitions."
         ]
-        parts += [*_tables(b.rows), *(f"Features: {text}." for text in features_of(content["definitions"]))]
-    parts += [f"*{what.capitalize()}*: {text}" for what, text in content.get("remarks", {}).items()]
+        parts += [*_tables(b.rows), *(f"Features: {escaped(text)}." for text in features_of(content["definitions"]))]
+    parts += [f"*{escaped(what.capitalize())}*: {escaped(text)}" for what, text in content.get("remarks", {}).items()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -176,7 +179,7 @@ def _tables(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Rows by metrics, baselines first, in as many tables as it takes; rows with the same values are one."""
     same: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for name in sorted(rows, key=trained):
-        same.setdefault(tuple(rows[name].items()), []).append(f"`{name}`")
+        same.setdefault(tuple(rows[name].items()), []).append(code(name))
     metrics = [m for m in dict.fromkeys(m for row in rows.values() for m in row) if not m.endswith("_std")]
     each = math.ceil(len(metrics) / max(1, math.ceil(len(metrics) / WIDE)))
     tables = []
@@ -186,7 +189,7 @@ def _tables(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
             for row, names in same.items()
             if any(metric in dict(row) for metric in some)
         ]
-        tables.append(markdown(lines, ("row", *(f"`{metric}`" for metric in some))))
+        tables.append(markdown(lines, ("row", *map(code, some))))
     return tables
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from multigen.catalogue import DATA, METHODS, MODALITIES, PACKAGE, TASKS, Method, Task
+from multigen.console import show
 
 __all__ = ["derived", "main"]
 
@@ -44,9 +45,9 @@ def main() -> None:
     for path, text in derived(root).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-            print(f"{path.relative_to(root)} written")
+            show(f"{path.relative_to(root)} written")
             written += 1
-    print(f"{written} files written" if written else "all files are up to date")
+    show(f"{written} files written" if written else "all files are up to date")
 
 
 def derived(root: Path) -> dict[Path, str]:

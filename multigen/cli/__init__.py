@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-from multigen.console import exit_code
+from multigen.console import exit_code, show
 from multigen.errors import ConfigError
 
 __all__ = ["main"]
@@ -26,6 +26,20 @@ VERBS = {
     "write": 'write texts with a trained model: multigen write --model RUN --prompt "The old fox"',
 }
 
+LESS = {
+    "bench": "lower batch in the recipe, or give it accumulate",
+    "compare": "compare fewer runs",
+    "evaluate": "lower --size (sounds: --rate or --length), or give fewer files",
+    "export": "free some, or use a machine with more",
+    "inspect": "inspect a part of the data",
+    "interpolate": "lower -n or --frames",
+    "sample": "lower -n",
+    "train": "lower --batch, or raise --accumulate; a smaller --size, --length or --width needs less too",
+    "upscale": "lower --tile, or cut the images into parts",
+    "write": "lower -n or --length",
+}
+"""Verb -> what to do where memory is short."""
+
 CODES = """\
   --version   print the version
   --traceback anywhere on the line: show where an error came from
@@ -40,19 +54,20 @@ exit codes:
 
 def main() -> None:
     """Runs `multigen VERB ...`."""
-    raise SystemExit(exit_code(lambda: _run(sys.argv[1:])))
+    verb = next((word for word in sys.argv[1:] if word in LESS), "")
+    raise SystemExit(exit_code(lambda: _run(sys.argv[1:]), **({"less": LESS[verb]} if verb else {})))
 
 
 def _run(args: list[str]) -> None:
     from multigen.version import __version__
 
     if not args or args[0] in ("-h", "--help"):
-        print("usage: multigen VERB ...    (multigen VERB --help says more)\n")
+        show("usage: multigen VERB ...    (multigen VERB --help says more)\n", lines=True)
         for verb, what in VERBS.items():
-            print(f"  {verb:<11} {what}")
-        print(f"\n{CODES}")
+            show(f"  {verb:<11} {what}")
+        show(f"\n{CODES}", lines=True)
     elif args[0] == "--version":
-        print(__version__)
+        show(__version__)
     elif args[0] in VERBS:
         import_module(f"multigen.cli.{args[0]}").run(args[1:])
     else:

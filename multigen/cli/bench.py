@@ -11,7 +11,6 @@
 import contextlib
 import dataclasses
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +23,7 @@ from multigen.bench.recipe import Recipe, figures, read_recipe, read_result, sum
 from multigen.catalogue import METHODS
 from multigen.cli.output import print_json
 from multigen.config import from_table
-from multigen.console import report_error, text_table
+from multigen.console import report_error, shell_word, show, show_traceback, text_table
 from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.metrics.names import real
 from multigen.runs.options import cli
@@ -83,7 +82,7 @@ def run(args: list[str]) -> None:
         if json:
             print_json(outcomes)
         else:
-            print(f"\n{table(outcomes)}")
+            show(f"\n{table(outcomes)}", lines=True)
         if code := exit_code(outcomes):
             raise SystemExit(code)
 
@@ -101,7 +100,7 @@ def _attempt(path: Path, outcome) -> dict[str, Any]:
         report_error(error, f"error: {where}{error}")
         return summary(path.stem, f"error: {error}")
     except Exception as error:  # a mistake of ours ends this recipe alone
-        traceback.print_exc()
+        show_traceback(error)
         return summary(path.stem, f"error: {error!r}")
 
 
@@ -126,7 +125,8 @@ def _check(path: Path, out: Path) -> dict[str, Any]:
     """Holds the result that is there against the recipe."""
     recipe, content = read_recipe(path), read_result(out / f"{path.stem}.json")
     found = figures(recipe, content, str(path))
-    print("\n".join([f"{path.stem}: {content['status']}", *map(str, found)]))
+    for line in (f"{path.stem}: {content['status']}", *found):
+        show(str(line))
     return summary(path.stem, content["status"], content["seconds"], found)
 
 
@@ -141,24 +141,25 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool) 
 
     result = (out or Path("runs")) / "quick" if quick else out or path.parent / "results"
     result /= f"{path.stem}.json"
-    command = f"multigen bench {path}" + (" --quick" if quick else "")
+    command = f"multigen bench {shell_word(str(path))}" + (" --quick" if quick else "")
     if recipe.needs == "gpu" and not torch.cuda.is_available():
         status = "not run: it needs a GPU, and there is none"
         if result.exists() and read_result(result)["status"] == "ok":
-            print(f"{path.stem}: not run, it needs a GPU; {result} is left as it was measured")
+            show(f"{path.stem}: not run, it needs a GPU; {result} is left as it was measured")
         else:
             write_json(result, not_run(recipe.method, command, "it needs a GPU, and there is none"))
-            print(f"{path.stem}: not run, it needs a GPU; {result} says so")
+            show(f"{path.stem}: not run, it needs a GPU; {result} says so")
         return summary(path.stem, status)
     content = {**_trained(path, recipe, device, folder, quick), "command": command}
     if rank() == 0:
         with writing(result, "another folder for --out; the run's folder has evaluation.json"):
             write_json(result, content | ({"quick": True} if quick else {}))
-        print(f"{result} written")
+        show(f"{result} written")
     if quick:
         return summary(path.stem, "ok, quick: no figure was checked", content["seconds"])
     found = figures(recipe, content, str(path))
-    print("\n".join(map(str, found)))
+    for line in found:
+        show(str(line))
     return summary(path.stem, content["status"], content["seconds"], found)
 
 
@@ -185,7 +186,7 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
     contents = {}
     for name, config in configs.items():
         variant = dataclasses.replace(options, out=f"{options.out}/{name}" if options.out and name else options.out)
-        print(f"variant {name}" if name else path.stem)
+        show(f"variant {name}" if name else path.stem)
         contents[name] = train(trainer, config, variant, seeds)[2]
     return merged(contents)
 

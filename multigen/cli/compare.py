@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from multigen.cli.output import print_json
-from multigen.console import text_table
+from multigen.console import printable, show, text_table
 from multigen.errors import ConfigError
 from multigen.metrics.names import swept
 from multigen.runs.options import cli
@@ -56,7 +56,7 @@ def run(args: list[str]) -> None:
         held = comparison.read_runs(runs)
         found = comparison.compare(held)
         if not json:
-            print(_tables(found))
+            show(_tables(found), lines=True)
         with writing(out, "another folder for --out"):
             out.mkdir(parents=True, exist_ok=True)
             origins = [origin(str(run.folder), run.folder, run.method) for run in held.values()] if provenance else []
@@ -68,7 +68,8 @@ def run(args: list[str]) -> None:
         if json:
             print_json(written)
         else:
-            print("\n" + "\n".join(said))
+            for line in ("", *said):
+                show(line)
 
     cli(compare, "multigen compare", args)
 
@@ -88,7 +89,7 @@ def _tables(found: dict[str, Any]) -> str:
         alike.setdefault(tuple(map(str, texts)), []).append(metric)
     for texts, metrics in alike.items():
         said = "; ".join(f"{name}: {text}" for name, text in zip(names, texts, strict=True))
-        parts.append(f"not to be compared, since measured otherwise: {', '.join(metrics)} ({said})")
+        parts.append(printable(f"not to be compared, since measured otherwise: {', '.join(metrics)} ({said})"))
     return "\n\n".join(parts)
 
 

@@ -13,6 +13,7 @@ from tyro.extras import SubcommandApp
 
 from multigen.catalogue import METHODS
 from multigen.cli import VERBS
+from multigen.console import show
 from multigen.runs.options import cli, function_of
 
 __all__ = ["run"]
@@ -52,7 +53,7 @@ def run(args: list[str]) -> None:
         except SystemExit as end:  # how tyro ends after it has printed the script
             if end.code:
                 raise
-        print(FILES[shell], end="")
+        show(FILES[shell].removesuffix("\n"), lines=True)
 
     cli(completion, "multigen completion", args)
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from multigen.catalogue import METHODS
+from multigen.console import shell_word, show
 from multigen.errors import ConfigError
 from multigen.runs.options import cli
 from multigen.version import __version__
@@ -47,7 +48,7 @@ def run(args: list[str]) -> None:
             raise ConfigError(f"{file} exists and is not overwritten; choose another name, or remove it") from error
         except OSError as error:
             raise ConfigError(f"{file} cannot be written ({error.strerror}); choose a file elsewhere") from error
-        print(f"{file}: {method}, yours to change; train it: python {file} tiny")
+        show(f"{file}: {method}, yours to change; train it: python {shell_word(str(file))} tiny")
 
     cli(cp, "multigen cp", args)
 

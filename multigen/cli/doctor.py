@@ -9,7 +9,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from multigen.cli.output import print_json
-from multigen.console import text_table
+from multigen.console import show, text_table
 from multigen.runs.options import cli
 from multigen.version import __version__
 
@@ -56,9 +56,11 @@ def run(args: list[str]) -> None:
         if json:
             print_json({"checks": [asdict(check) for check in found], "problems": len(problems)})
         else:
-            print(text_table([(c.name, c.text + (f"  PROBLEM: {c.problem}" if c.problem else "")) for c in found]))
+            lines = [(c.name, c.text + (f"  PROBLEM: {c.problem}" if c.problem else "")) for c in found]
+            show(text_table(lines), lines=True)
             names = ", ".join(check.name for check in problems)
-            print(f"\n{len(problems)} problem{'s' * (len(problems) > 1)}: {names}" if problems else "\nno problems")
+            show()
+            show(f"{len(problems)} problem{'s' * (len(problems) > 1)}: {names}" if problems else "no problems")
         if any(check.core for check in problems):
             raise SystemExit(1)
 

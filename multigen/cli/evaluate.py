@@ -7,6 +7,7 @@ import tyro
 
 from multigen.catalogue import DATA, MODALITIES, TASKS, Modality, imported
 from multigen.cli.output import print_json
+from multigen.console import show
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import cli
 from multigen.storage.files import writing
@@ -124,9 +125,9 @@ def _report(evaluation: "Evaluation", out: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(evaluation))
     else:
-        print(evaluation.table())
+        show(evaluation.table(), lines=True)
         for metric, text in evaluation.definitions.items():
-            print(f"  {metric}: {text}")
+            show(f"  {metric}: {text}")
     if out is not None:
         with writing(out):
             write_json(out, dataclasses.asdict(evaluation))

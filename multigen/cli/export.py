@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from multigen.console import show
 from multigen.errors import CheckpointError, ConfigError, MultigenError
 from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
@@ -55,11 +57,13 @@ def _export(model: str, out: Path, code: str) -> None:
         graph = found.graph()
         out.parent.mkdir(parents=True, exist_ok=True)
         difference = write(graph, out, {**found.origin, **graph.says})
-    print(f"{out}: verified against PyTorch, largest difference of the output {difference:.1e}")
+    show(f"{out}: verified against PyTorch, largest difference of the output {difference:.1e}")
     for name, what in graph.says.items():
-        print(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
+        show(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
     fed = ", ".join(f'"{name}": {name}' for name in graph.inputs)
-    print(f'  in Python: onnxruntime.InferenceSession("{out.name}").run(None, {{{fed}}})[0]')
+    show(
+        f"  in Python: onnxruntime.InferenceSession({json.dumps(out.name, ensure_ascii=False)}).run(None, {{{fed}}})[0]"
+    )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import tyro
 from multigen.catalogue import DATA, MODALITIES, imported
 from multigen.cli.kinds import kinds_of
 from multigen.cli.output import print_json
-from multigen.console import text_table
+from multigen.console import show, text_table
 from multigen.errors import DataError
 from multigen.runs.options import cli
 
@@ -98,16 +98,19 @@ def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -
 def _print(data: str, kind: str, files: dict[str, int], found: "Inspection") -> None:
     from multigen.data.inspection import listed
 
-    print(f"{data}: {MODALITIES[kind].items}" + (f", by its files: {listed(files)}" if files else ""))
+    show(f"{data}: {MODALITIES[kind].items}" + (f", by its files: {listed(files)}" if files else ""))
     facts = [("", fact.name.replace("_", " "), fact.text) for fact in found.facts]
-    print(text_table([*facts, ("", "unreadable", str(len(found.unreadable) or "none"))]))
+    show(text_table([*facts, ("", "unreadable", str(len(found.unreadable) or "none"))]), lines=True)
     for path, reason in found.unreadable[:SHOWN]:
-        print(f"    {reason if str(path) in reason else f'{path}: {reason}'}")
+        show(f"    {reason if str(path) in reason else f'{path}: {reason}'}")
     if len(found.unreadable) > SHOWN:
-        print(f"    and {len(found.unreadable) - SHOWN} more: --json lists all")
+        show(f"    and {len(found.unreadable) - SHOWN} more: --json lists all")
     for warning in found.warnings:
-        print(f"warning: {warning}")
+        show(f"warning: {warning}")
     for i, choice in enumerate(found.suggestions):
-        print(f"\n{'or' if i else 'train'}: {choice.reason}\n  {choice.command(data)}")
+        show()
+        show(f"{'or' if i else 'train'}: {choice.reason}")
+        show(f"  {choice.command(data)}")
     if any(choice.preset == "default" for choice in found.suggestions):
-        print("\nThe preset default is meant for a GPU; --minutes 60 ends after an hour of training on any machine.")
+        show()
+        show("The preset default is meant for a GPU; --minutes 60 ends after an hour of training on any machine.")

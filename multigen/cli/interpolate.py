@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
+from multigen.console import show
 from multigen.errors import ConfigError
 from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
@@ -71,7 +72,7 @@ def _interpolate(
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         WRITERS[out.suffix.lower()](out, pictures, about)
-    print(f"{n * frames} frames in {out}")
+    show(f"{n * frames} frames in {out}")
 
 
 def _write_gif(out: Path, pictures: "list[Picture]", about: Provenance) -> None:

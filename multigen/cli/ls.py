@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
 from multigen.cli.output import print_json
-from multigen.console import text_table
+from multigen.console import show, text_table
 from multigen.runs.options import cli
 
 __all__ = ["run"]
@@ -47,4 +47,4 @@ def _print_lines() -> None:
             for b in benchmarks()
         ],
     }.items():
-        print(f"{title}\n{text_table([('', *line) for line in lines])}\n")
+        show(f"{title}\n{text_table([('', *line) for line in lines])}\n", lines=True)

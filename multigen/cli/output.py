@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from multigen.console import show
 from multigen.storage.files import to_json
 
 __all__ = ["print_json"]
@@ -9,4 +10,4 @@ __all__ = ["print_json"]
 
 def print_json(value: Any) -> None:
     """Prints a value as JSON, in ASCII, which every terminal and every pipe can take."""
-    print(to_json(value, indent=1))
+    show(to_json(value, indent=1), lines=True)

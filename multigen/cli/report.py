@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from multigen.console import show
 from multigen.runs.options import cli
 
 __all__ = ["run"]
@@ -29,6 +30,6 @@ def run(args: list[str]) -> None:
         from multigen.storage.run_folder import find_run
 
         folder = Path(run) if seed_folders(Path(run)) else find_run(run)
-        print(f"{report_on(folder, out)} written")
+        show(f"{report_on(folder, out)} written")
 
     cli(report, "multigen report", args)

@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
+from multigen.console import show
 from multigen.runs.options import Code, Model, cli
 
 __all__ = ["run"]
@@ -37,6 +38,6 @@ def run(args: list[str]) -> None:
         """
         sampler = load_for("sample", model, code)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
-        print(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about))
+        show(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about))
 
     cli(sample, "multigen sample", args)

@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from multigen.catalogue import METHODS
+from multigen.console import show
 from multigen.errors import ConfigError
 
 __all__ = ["run"]
@@ -11,13 +12,14 @@ __all__ = ["run"]
 def run(args: list[str]) -> None:
     """Trains a method, evaluates it, prints the table. Without a method, or with --help in its place, lists them."""
     if not args or args[0] in ("-h", "--help"):
-        print(
-            "usage: multigen train METHOD [PRESET] [options]    (multigen train METHOD --help lists a method's options)\n"
+        show(
+            "usage: multigen train METHOD [PRESET] [options]    (multigen train METHOD --help lists a method's options)\n\n"
+            "Trains and evaluates a method; the same as python -m multigen.recipes.METHOD.\n",
+            lines=True,
         )
-        print("Trains and evaluates a method; the same as python -m multigen.recipes.METHOD.\n")
         width = max(map(len, METHODS))
         for method in METHODS.values():
-            print(f"  {method.name:<{width}} {method.about.removesuffix('.')}; presets {', '.join(method.presets)}")
+            show(f"  {method.name:<{width}} {method.about.removesuffix('.')}; presets {', '.join(method.presets)}")
         return
     name, *rest = args
     if name not in METHODS:

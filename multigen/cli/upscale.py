@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
+from multigen.console import show
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
@@ -65,7 +66,7 @@ def _upscale(inputs: list[Path], model: str, out: Path, tile: int, skip_bad: boo
         with writing(target, "another folder for --out"):
             target.parent.mkdir(parents=True, exist_ok=True)
             to_picture(*upscaler.with_alpha(rgb, alpha)).save(target, **png(about))
-    print(
+    show(
         f"{len(jobs) - len(skipped)} images x{upscaler.scale} in {out}"
         + (f", {len(skipped)} skipped" if skipped else "")
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
+from multigen.console import show, show_text
 from multigen.runs.options import Code, Model, cli
 from multigen.storage.files import writing
 
@@ -43,11 +44,11 @@ def run(args: list[str]) -> None:
         texts = writer.generate(prompt, n, seed, temperature, top_k, top_p, length)
         page = "\n\n".join(texts)
         if out is None:
-            print(page)
+            show_text(page)
             return
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(page + "\n", encoding="utf-8")
-        print(f"{n} texts in {out}")
+        show(f"{n} texts in {out}")
 
     cli(write, "multigen write", args)

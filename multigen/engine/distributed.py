@@ -6,17 +6,20 @@ call any method of a network, and a penalty without gradient for some parameter 
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from multigen.errors import MultigenError
 
 __all__ = [
     "all_sum",
     "any_rank",
     "barrier",
     "broadcast_buffers",
+    "decided_by_first",
     "from_first",
     "join",
     "object_from_first",
@@ -98,6 +101,20 @@ def object_from_first(value: T, device: torch.device) -> T:
     shared = [value]
     dist.broadcast_object_list(shared, src=0, device=device)
     return shared[0]
+
+
+def decided_by_first(decide: Callable[[], T], device: torch.device) -> T:
+    """What `decide` returns on rank 0, where alone it is called, on every rank; an error of ours that it raises likewise."""
+    result: T | MultigenError | None = None
+    if rank() == 0:
+        try:
+            result = decide()
+        except MultigenError as error:
+            result = error
+    result = object_from_first(result, device)
+    if isinstance(result, MultigenError):
+        raise result
+    return cast(T, result)
 
 
 def reduce_gradients(parameters: Sequence[Tensor]) -> list[Tensor]:

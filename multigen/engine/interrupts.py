@@ -1,18 +1,23 @@
-"""Ctrl-C and SIGTERM, deferred until the current step has finished."""
+"""Ctrl-C, SIGTERM and SIGHUP (the window is closed), deferred until the current step has finished."""
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-__all__ = ["deferred_interrupts"]
+from multigen.errors import Interrupted
+
+__all__ = ["deferred_interrupts", "interruptible"]
+
+STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # Windows has none
 
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """A list that is empty until SIGINT or SIGTERM arrives, and then holds its number. A second one acts at once, as usual.
+    """A list that is empty until SIGINT, SIGTERM or SIGHUP arrives, and then holds its number. A second one acts at once, as
+    usual.
 
     Nothing changes off the main thread, where signals do not arrive, nor for a signal that a library in C handles, whose handler
-    Python could not restore.
+    Python could not restore; a SIGHUP that nohup lets a command ignore stays ignored.
     """
     numbers: list[int] = []
     old = {}
@@ -26,10 +31,41 @@ def deferred_interrupts() -> Iterator[list[int]]:
         restore()
 
     with contextlib.suppress(ValueError):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not None:
+        for number in STOPPING:
+            if signal.getsignal(number) is not None and not _ignored_hangup(number):
                 old[number] = signal.signal(number, defer)
     try:
         yield numbers
     finally:
         restore()
+
+
+class _Signal(KeyboardInterrupt):
+    """Carries the number of a signal; no Exception, which code that makes do with a failure would catch."""
+
+
+@contextlib.contextmanager
+def interruptible(line: Callable[[], str]) -> Iterator[None]:
+    """Within it, SIGINT, SIGTERM and SIGHUP raise Interrupted at once, with what `line` then says: how far the work is, and how
+    to resume it. They do nothing else where `deferred_interrupts` does not."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise _Signal(number)
+
+    old = {}
+    try:
+        with contextlib.suppress(ValueError):
+            for number in STOPPING:
+                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                    old[number] = signal.signal(number, stop)
+        yield
+    except KeyboardInterrupt as error:
+        number = error.args[0] if isinstance(error, _Signal) else signal.SIGINT
+        raise Interrupted(line(), number) from error
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _ignored_hangup(number: int) -> bool:
+    return number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) == signal.SIG_IGN

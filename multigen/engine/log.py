@@ -1,5 +1,6 @@
 """What a run says while it trains: `metrics.jsonl`, the terminal, TensorBoard on request."""
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor
 from multigen.console import Progress, say
 from multigen.engine.distributed import all_sum, rank
 from multigen.storage.files import read_log, to_json, write_whole
+from multigen.storage.lines import LineFile, optional
 
 __all__ = ["Meter", "RunLog"]
 
@@ -47,21 +49,26 @@ class Meter:
 
 
 class RunLog:
-    """Writes for one rank; with `folder` None (the other ranks) nothing."""
+    """Writes for one rank; with `folder` None (the other ranks) nothing. What cannot be written costs a line, never the run.
 
-    def __init__(self, folder: Path | None, tensorboard: bool = False, step: int = 0):
+    Args:
+        step, attempt: of the checkpoint that is resumed. The lines after it are written again.
+    """
+
+    def __init__(self, folder: Path | None, tensorboard: bool = False, step: int = 0, attempt: int = 0):
         self.file, self.board, self.progress = None, None, None
         if folder is not None:
-            path = folder / "metrics.jsonl"
-            lines, spoilt = read_log(path)
-            # A resumed run writes the lines after its checkpoint again.
-            write_whole(path, "".join(to_json(line) + "\n" for line in lines if line["step"] <= step))
-            say(f"{path}: {spoilt} damaged lines left out") if spoilt else None
-            self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115
-        if folder is not None and tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
+            with optional(folder / "metrics.jsonl"):
+                self.file = self._open(folder / "metrics.jsonl", step, attempt)
+            self.board = _Board(folder, step) if tensorboard else None
 
-            self.board = SummaryWriter(str(folder), purge_step=step)
+    def _open(self, path: Path, step: int, attempt: int) -> LineFile:
+        lines, spoilt = read_log(path)
+        say(f"{path}: {spoilt} damaged lines left out") if spoilt else None
+        kept = _written_before(lines, step, attempt)
+        if spoilt or len(kept) < len(lines):
+            write_whole(path, "".join(to_json(line) + "\n" for line in kept))
+        return LineFile(path)
 
     def begin(self, stage: str, steps: int, done: int) -> None:
         """Starts the progress of a stage."""
@@ -71,9 +78,8 @@ class RunLog:
     def metrics(self, step: int, index: int, values: Mapping[str, float], speed: float) -> None:
         """Means since the last logging step; `speed` in items/s."""
         self.event(step, stage=self.stage, **values, items_per_second=round(speed, 2))
-        for name, value in values.items():
-            if self.board is not None:
-                self.board.add_scalar(f"{self.stage}/{name}", value, step)
+        if self.board is not None:
+            self.board.add({f"{self.stage}/{name}": value for name, value in values.items()}, step)
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         assert self.progress is not None
         self.progress.show(index, f"{text}  {speed:.0f} items/s")
@@ -81,7 +87,11 @@ class RunLog:
     def event(self, step: int, **what: Any) -> None:
         """A line of metrics.jsonl: also what happened once, as a validation, a control's new value, a rollback."""
         if self.file is not None:
-            self.file.write(to_json({"step": step, **what}) + "\n")
+            self.file.add(to_json({"step": step, **what}))
+
+    def flush(self) -> None:
+        """Waits until the lines of metrics.jsonl are on the disk, as those before a checkpoint must be."""
+        if self.file is not None:
             self.file.flush()
 
     def close(self, *sinks: Any) -> None:
@@ -89,3 +99,42 @@ class RunLog:
         for sink in sinks or (self.progress, self.file, self.board):
             if sink is not None:
                 sink.close()
+
+
+def _written_before(lines: list[dict[str, Any]], step: int, attempt: int) -> list[dict[str, Any]]:
+    """The lines that were written before the checkpoint of this step of an attempt: each begins with the line of a rollback."""
+    rollbacks = [i for i, line in enumerate(lines) if "rollback" in line]
+    first = [0, *(i + 1 for i in rollbacks)][min(attempt, len(rollbacks))]
+    end = [*rollbacks, len(lines)][min(attempt, len(rollbacks))]
+    return lines[:first] + [line for line in lines[first:end] if line["step"] <= step]
+
+
+class _Board:
+    """TensorBoard's file. A thread writes it, whose errors appear in a later call; that it prints them too is prevented."""
+
+    def __init__(self, folder: Path, step: int):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.what, self.writer = f"{folder}: TensorBoard's file", None
+        self._hook = threading.excepthook
+        threading.excepthook = self._failed
+        with optional(self.what):
+            self.writer = SummaryWriter(str(folder), purge_step=step)
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        if self.writer is not None:
+            with optional(self.what):
+                for name, value in values.items():
+                    self.writer.add_scalar(name, value, step)
+                return
+            self.writer = None
+
+    def close(self) -> None:
+        if self.writer is not None:
+            with optional(self.what):
+                self.writer.close()
+        threading.excepthook = self._hook
+
+    def _failed(self, args: Any) -> None:
+        if not isinstance(args.exc_value, OSError):
+            self._hook(args)

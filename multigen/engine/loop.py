@@ -10,19 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import Run, to_table
-from multigen.console import say
+from multigen.console import say, shell_word
 from multigen.engine import checkpoint, controls, distributed, saving
-from multigen.engine.batches import Batch, Source, Stream
+from multigen.engine.batches import Batch, Source, Stream, TensorSource
 from multigen.engine.callbacks import Callback
 from multigen.engine.ema import EMAUpdater, average_like, reestimate_statistics
 from multigen.engine.log import RunLog
 from multigen.engine.optimisers import Adam, Optimiser
-from multigen.engine.plan import Stage, Step
+from multigen.engine.plan import Pool, Stage, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule, value_at
 from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
-from multigen.errors import Interrupted, TrainingError
+from multigen.errors import DataError, Interrupted, TrainingError
+from multigen.storage.lines import optional
 
 __all__ = ["Loop"]
 
@@ -47,6 +48,7 @@ class Loop:
     folder: Path
     log: RunLog
     _entered = False
+    _postponed: frozenset[str] = frozenset()  # what was due while gradients were not finite
 
     def optimisers(self) -> Optimiser | Mapping[str, Optimiser]:
         raise NotImplementedError
@@ -158,8 +160,11 @@ class Loop:
                 # Ranks are signalled at different moments; they agree every few steps.
                 agreed = distributed.world() == 1 or state.step % 10 == 0
                 if agreed and distributed.any_rank(bool(asked), self.device):
-                    self._save()
-                    raise Interrupted(f"stopped at step {state.step}; go on with: --resume {self.folder}", *asked[:1])
+                    sound = not self._dropping() and not self._broken()
+                    self._save() if sound else None
+                    what = "" if sound else ", not saved since its gradients are not finite"
+                    resume = f"--resume {shell_word(str(self.folder))}"
+                    raise Interrupted(f"stopped at step {state.step}{what}; go on with: {resume}", *asked[:1])
             state.number, state.index, state.ended, self._entered = state.number + 1, 0, False, False
 
     def advance(self, index: int) -> None:
@@ -182,20 +187,29 @@ class Loop:
         self.state.ended = self.index >= self.stage.steps
         if self._adjust_controls() or (self._due(self.run.log_every) and self._log_and_recover()):
             return  # an earlier checkpoint is restored
-        improved = self._due(self.run.validate_every) and self._validate()
-        if self._due(self.run.preview_every):
+        run = self.run
+        every = {"validation": run.validate_every, "preview": run.preview_every, "checkpoint": run.save_every}
+        due = self._postponed | {what for what, steps in every.items() if self._due(steps)}
+        # Until gradients are finite again, or so many were not that the run goes back: to a checkpoint before the first of them.
+        self._postponed = due if due and not self.state.ended and self._dropping() else frozenset()
+        if not due or self._postponed or self._recover_weights():
+            return
+        improved = "validation" in due and self._validate()
+        if "preview" in due or self.state.ended:
             with self.inference() as nets:
                 if distributed.rank() == 0:
-                    self.preview(nets, self.folder / "previews")
+                    with optional(self.folder / "previews"):
+                        self.preview(nets, self.folder / "previews")
         if self.state.ended:
             self.state.scalars[f"last_step/{self.stage.name}"] = self.step
-        if improved or self._due(self.run.save_every):
+        if improved or "checkpoint" in due or self.state.ended:
             self._save()
 
     def _due(self, every: int) -> bool:
         return self.state.ended or self.index % every == 0
 
     def _save(self) -> None:
+        self.log.flush()
         self._call("on_checkpoint", saving.save(self.state, self.folder, to_table(self.config), self.run.keep))
 
     def _log_and_recover(self) -> bool:
@@ -205,20 +219,63 @@ class Loop:
         self._since = (now, self.step)
         dropped = {"dropped": float(self.state.scalars["dropped"])} if self.state.scalars.get("dropped") else {}
         self.log.metrics(self.step, self.index, self.updater.meter.read() | dropped, speed)
-        streaks = {u.name: self.state.scalars.get(f"nonfinite/{u.name}", 0) for u in self.stage.updates}
-        bad = [name for name, streak in streaks.items() if streak >= MAX_NONFINITE_STREAK]
-        if not bad:
-            return False
+        for update in self.stage.updates:
+            streak, fired = (int(self.state.scalars.get(f"{what}/{update.name}", 0)) for what in ("nonfinite", "fired"))
+            # At the end of a short stage fewer will do, if half of all or more: not a batch that was dropped as the last.
+            if streak >= MAX_NONFINITE_STREAK or (
+                self.state.ended and (0 < streak == fired or 1 < streak >= fired / 2)
+            ):
+                number = min(streak, MAX_NONFINITE_STREAK)
+                more = " or more" if streak >= number == MAX_NONFINITE_STREAK else ""
+                of = f"update {update.name!r} of {' and '.join(update.trains)}"
+                self._lower_rate(f"{of}: {number}{more} gradients in a row were not finite at step {self.step}")
+                return True
+        return False
+
+    def _dropping(self) -> bool:
+        """Whether the last gradient of any update was not finite."""
+        return any(int(self.state.scalars.get(f"nonfinite/{update.name}", 0)) for update in self.stage.updates)
+
+    def _recover_weights(self) -> bool:
+        """True when the state was not finite and the run went back to its last checkpoint."""
+        if broken := self._broken():
+            self._lower_rate(f"{broken} at step {self.step}")
+        return bool(broken)
+
+    def _broken(self) -> str:
+        """What of the state is not finite, and who trains it; "" of a sound one. The same on every rank."""
+        bad = saving.not_finite(self.state)
+        if distributed.any_rank(bool(bad), self.device):
+            bad = bad or "a buffer of another rank is not finite"
+            trains = [u.name for u in self.stage.updates if bad.partition(".")[0] in u.trains]
+            return bad + (f" after update {' and '.join(map(repr, trains))}" if trains else "")
+        return ""
+
+    def _lower_rate(self, what: str) -> None:
+        """Goes back to the last checkpoint with half the learning rate. Raises DataError where the data are not finite."""
+        if distributed.any_rank(self._spoilt_data(), self.device):
+            raise DataError(f"{what}: the training data hold NaN or infinities; correct them, or leave those items out")
         lr = self.state.scalars["control/lr"] / 2
-        what = (
-            f"update {bad[0]!r}: {MAX_NONFINITE_STREAK} or more gradients in a row were not finite at step {self.step}"
-        )
         folder = checkpoint.saved(self.folder / "checkpoints")[-1]  # one is saved before the first step
         line = {"control": "lr", "value": lr, "reason": what}
-        self._go_back(
-            folder, {"control/lr": lr}, line, f"{what}, now {lr:g} of the learning rate", "try --precision fp32"
-        )
-        return True
+        fp32 = "" if self.updater.precision in ("fp32", "fp64") else " or try --precision fp32"
+        self._go_back(folder, {"control/lr": lr}, line, f"{what}, now {lr:g} of the learning rate", fp32)
+
+    def _spoilt_data(self) -> bool:
+        """Whether the data of an update of this stage are not finite: those in memory all, of others the last batches."""
+        for update in self.stage.updates:
+            source = self.data if update.data is None else update.data
+            if isinstance(source, TensorSource):
+                batches = [source.tensors]
+            elif isinstance(source, Pool) or update.name not in self.updater.streams:
+                continue
+            else:
+                fired = self.state.scalars.get(f"fired/{update.name}", 0)
+                last = range(max(fired - MAX_NONFINITE_STREAK, 0), fired)
+                batches = [self.updater.streams[update.name][number] for number in last]
+            if any(checkpoint.not_finite(batch) for batch in batches):
+                return True
+        return False
 
     def _adjust_controls(self) -> bool:
         """Lets the rules that are due decide; True when one of them sent the run back to an earlier checkpoint."""
@@ -232,7 +289,7 @@ class Loop:
                 newest = checkpoint.saved(self.folder / "checkpoints")[-1]
                 folder = newest if best is None else newest.with_name(f"step-{best:09d}")
                 what = f"control {control.name!r} at step {self.step}: {decision.reason}"
-                self._go_back(folder, settings, line, what, "let the rule ask for fewer rollbacks")
+                self._go_back(folder, settings, line, what, " or let the rule ask for fewer rollbacks")
                 return True
             if line:
                 self.log.event(self.step, **line)
@@ -248,7 +305,7 @@ class Loop:
         state, step, number = self.state, self.step, self.state.number
         kept = {"attempt": state.scalars["attempt"] + 1, "seconds": state.scalars["seconds"]}
         if kept["attempt"] > MAX_ROLLBACKS:
-            raise TrainingError(f"{what}, after {MAX_ROLLBACKS} rollbacks; lower the learning rate or {remedy}")
+            raise TrainingError(f"{what}, after {MAX_ROLLBACKS} rollbacks; lower the learning rate{remedy}")
         saving.restore(state, folder, self.plan, self.enter)
         distributed.barrier()  # all have read what the first rank is about to replace
         state.scalars |= kept | {name: 0 for name in state.scalars if name.startswith("nonfinite/")}
@@ -256,7 +313,7 @@ class Loop:
         state.scalars |= settings if state.number == number else {controls.LATER: settings}
         if distributed.rank() == 0:
             checkpoint.drop_newer(folder)
-        self.updater.meter.held.clear()
+        self._postponed = frozenset()
         self._since = (time.monotonic(), state.step)
         say(f"{what}; going back to {folder.name}")
         self.log.event(state.step, **line, rollback=step)

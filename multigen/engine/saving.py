@@ -16,7 +16,18 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.run_folder import find_run
 
-__all__ = ["check_same", "checkpoint_of", "find_resumable", "load_networks", "restore", "resume", "save", "start_from"]
+__all__ = [
+    "check_same",
+    "check_start",
+    "checkpoint_of",
+    "find_resumable",
+    "load_networks",
+    "not_finite",
+    "restore",
+    "resume",
+    "save",
+    "start_from",
+]
 
 Files = dict[str, dict[str, Tensor]]
 
@@ -30,11 +41,12 @@ def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep
     """
     distributed.broadcast_buffers([*state.nets.values(), *state.averages.values()])
     folder = run_folder / "checkpoints" / f"step-{state.step:09d}"
-    meters = state.updater.signals.items()
-    signals = {f"signal/{control}/{name}": pair for control, m in meters for name, pair in m.gather().items()}
+    updater = state.updater
+    meters = {"meter": updater.meter} | {f"signal/{control}": meter for control, meter in updater.signals.items()}
+    means = {f"{meter}/{name}": pair for meter, m in meters.items() for name, pair in m.gather().items()}
     if distributed.rank() == 0:
         files = _networks(state) | {f"{n}.optim": _optimiser(state, n) for n in state.updater.optimisers}
-        scalars = state.scalars | signals
+        scalars = state.scalars | means
         files["state"] = {k: v for k, v in scalars.items() if isinstance(v, Tensor)}
         record = {"step": state.step, "stage": state.number, "index": state.index, "ended": state.ended}
         record |= {"config": dict(config), "versions": {"torch": torch.__version__}}
@@ -46,9 +58,36 @@ def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep
     return folder
 
 
+def not_finite(state: TrainingState) -> str:
+    """What of a state is not finite: "D.features.2.running_mean holds NaN", of its networks, their averages and copies, its
+    optimisers and its tensors; "" of a sound one. One read from the device."""
+    masks = {  # may hold infinities
+        f"{name}.{key}"
+        for name, net in _kinds(state).items()
+        for key, _ in net.named_buffers()
+        if not key.endswith(("running_mean", "running_var"))
+    }
+    files = _networks(state) | {f"{n}.optim": _optimiser(state, n) for n in state.updater.optimisers}
+    files["state"] = {k: v for k, v in state.scalars.items() if isinstance(v, Tensor)}
+    tensors = {f"{file}.{name}": t for file, tensors in files.items() for name, t in tensors.items()}
+    return checkpoint.not_finite(tensors, lambda name: name in masks or name.startswith("state."))
+
+
+def check_start(nets: Mapping[str, nn.Module]) -> None:
+    """Raises CheckpointError where a network is not finite before it is trained."""
+    for name, net in nets.items():
+        if bad := checkpoint.not_finite({f"{name}.{key}": p for key, p in net.named_parameters()}):
+            raise CheckpointError(f"{bad} before training; look at the weights that {name} starts from")
+
+
 def _networks(state: TrainingState) -> Files:
+    return {name: net.state_dict() for name, net in _kinds(state).items()}
+
+
+def _kinds(state: TrainingState) -> dict[str, nn.Module]:
+    """Networks, running averages and copies by the names of their files."""
     kinds = {"": state.nets, ".ema": state.averages, ".copy": state.copies}
-    return {name + kind: net.state_dict() for kind, nets in kinds.items() for name, net in nets.items()}
+    return {name + kind: net for kind, nets in kinds.items() for name, net in nets.items()}
 
 
 def _optimiser(state: TrainingState, name: str) -> dict[str, Tensor]:
@@ -74,14 +113,26 @@ def restore(state: TrainingState, folder: Path, plan: Sequence[Stage], enter: Ca
     if wrong := sorted((_networks(state).keys() | optimisers.keys() | {"state"}) ^ files.keys()):
         raise CheckpointError(f"{folder} belongs to other networks: {', '.join(wrong)} missing or left over")
     load_networks(state, files, str(folder))
+    if bad := checkpoint.not_finite(files["state"], lambda name: True):
+        raise CheckpointError(f"{folder}, state: {bad}; remove this checkpoint to resume from the one before it")
     for file, name in optimisers.items():
         _load_optimiser(state, name, files[file])
     state.scalars.clear()
     state.scalars |= record["state"]
     state.scalars |= {k: v.to(state.updater.device) for k, v in files["state"].items()}
-    # What all ranks had seen together is the first rank's from here on, as after `Meter.gather`.
-    for key, control, name in [(k, *k.split("/", 2)[1:]) for k in state.scalars if k.startswith("signal/")]:
-        state.updater.signals[control].held[name] = state.scalars.pop(key) * (distributed.rank() == 0)
+    _fill_meters(state)
+
+
+def _fill_meters(state: TrainingState) -> None:
+    """Moves the sums of means that were not read yet from the scalars back to their meters."""
+    updater = state.updater
+    updater.meter.held.clear()
+    for key in [k for k in state.scalars if k.startswith(("meter/", "signal/"))]:
+        kind, _, name = key.partition("/")
+        control, _, signal = name.partition("/")
+        meter, name = (updater.meter, name) if kind == "meter" else (updater.signals[control], signal)
+        # What all ranks had seen together is the first rank's from here on, as after `Meter.gather`.
+        meter.held[name] = state.scalars.pop(key) * (distributed.rank() == 0)
 
 
 def load_networks(state: TrainingState, files: Files, what: str) -> None:
@@ -95,6 +146,8 @@ def _load_optimiser(state: TrainingState, name: str, tensors: Mapping[str, Tenso
     fields = {key.rpartition("/")[2] for key in tensors}
     if wrong := sorted({f"{n}/{field}" for n in named for field in fields} ^ tensors.keys()):
         raise CheckpointError(f"{name}.optim does not fit the parameters of {name}: {wrong[:5]} missing or left over")
+    if bad := checkpoint.not_finite(tensors):
+        raise CheckpointError(f"{name}.optim: {bad}; remove this checkpoint to resume from the one before it")
     slots.clear()
     for key, value in tensors.items():
         of, _, field = key.rpartition("/")
@@ -102,6 +155,8 @@ def _load_optimiser(state: TrainingState, name: str, tensors: Mapping[str, Tenso
         like = named[of] if value.dim() else value
         if value.shape != like.shape:
             raise CheckpointError(f"{name}.optim: {key} has shape {tuple(value.shape)}, expected {tuple(like.shape)}")
+        if value.dtype != like.dtype or not value.is_floating_point():  # what counts steps is a float too
+            raise CheckpointError(f"{name}.optim: {key} is of {value.dtype}, expected {named[of].dtype}")
         slots[named[of]][field] = torch.empty_like(like, dtype=value.dtype, device=state.updater.device).copy_(value)
 
 
@@ -116,7 +171,7 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
             continue
         restore(state, path, plan, enter)
         for damaged in paths[paths.index(path) + 1 :] if distributed.rank() == 0 else ():  # no longer among the newest
-            damaged.rename(damaged.with_name(f"damaged-{damaged.name}"))
+            checkpoint.rename(damaged, f"damaged-{damaged.name}")
         stage, last = plan[state.number], state.number == len(plan) - 1
         if last and state.index < stage.steps and f"stopped/{stage.name}" not in state.scalars:
             state.ended = False  # the last stage was made longer
@@ -130,7 +185,10 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
 def find_resumable(path: str) -> Path:
     """The run at `path`, or the newest there. Raises CheckpointError where there is none, or an earlier version trained it."""
     folder = find_run(path)
-    if "version" not in read_config(folder / "config.toml"):
+    table = read_config(folder / "config.toml")
+    if not {"method", "config"} <= table.keys():
+        raise CheckpointError(f"{folder}/config.toml is not that of a run; give a run's folder, or a folder of runs")
+    if "version" not in table:
         raise CheckpointError(
             f"{folder} was trained by multigen 0.1.0, and this version cannot resume its checkpoints; start a new run from its "
             f"weights: --from {folder} --config {folder / 'config.toml'}"
@@ -169,10 +227,10 @@ def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
     Says which networks have none. Raises CheckpointError where weights do not fit.
     """
     folder = find_model(path)
-    model = read_model(folder)
+    model = read_model(folder, nets)
     weights = model.weights
     for saved in checkpoint.saved(folder.parent / "checkpoints")[-1:]:
-        weights = checkpoint.read(saved)[0] | weights
+        weights = {**checkpoint.read(saved, nets.keys() - weights.keys())[0], **weights}
     new = set(nets.keys() - weights.keys())
     for name in nets.keys() & weights.keys():
         try:
@@ -181,5 +239,6 @@ def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
             if model.method != method and name not in model.weights:
                 new.add(name)
                 continue
-            raise CheckpointError(f"{error}; train with the settings of its run: --config RUN/config.toml") from error
+            other = "; train with the settings of its run: --config RUN/config.toml" if "; " not in str(error) else ""
+            raise CheckpointError(f"{error}{other}") from error
     say(f"starting from {folder}" + (f"; untrained: {', '.join(sorted(new))}" if new else ""))

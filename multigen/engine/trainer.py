@@ -4,7 +4,7 @@ import contextlib
 import copy
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 import torch
 from torch import nn
 
-from multigen.config import Run, to_table, write_toml
+from multigen.config import Run, check_texts, to_table, write_toml
+from multigen.console import shell_word
 from multigen.engine import distributed, saving
 from multigen.engine.batches import Batch, DataInfo, Source
 from multigen.engine.budget import may_grow, scaled_to
@@ -29,6 +30,10 @@ from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
 from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
+from multigen.errors import CheckpointError, ConfigError, Interrupted
+from multigen.storage.files import expanded, remedy
+from multigen.storage.lines import optional
+from multigen.storage.lock import locked
 from multigen.storage.model_folder import write_model
 from multigen.storage.run_folder import new_folder
 from multigen.version import __version__
@@ -57,6 +62,7 @@ class Trainer(Loop, Generic[C]):
     """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
     data_info: DataInfo = DataInfo()
     """What `open_data` found out."""
+    _claimed: Path | None = None
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -120,37 +126,62 @@ class Trainer(Loop, Generic[C]):
 
         Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite.
         """
-        self._join()
-        folder = self._choose_folder()  # before anything is measured or opened: a folder in use is refused at once
-        try:
+        with self.claimed() as folder:  # before anything is measured or opened: a folder in use is refused at once
             self.prepare()
-        except BaseException:
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # unless something is in it
-            raise
-        self.folder = self._claim_folder(folder)
-        self.log = RunLog(self.folder if distributed.rank() == 0 else None, self.run.tensorboard, self.step)
-        try:
-            with deferred_interrupts() as asked:
-                self._train(asked, time.monotonic() - self.state.scalars["seconds"])
+            self._begin_folder(folder)
+            self.folder = folder
+            own, attempt = folder if distributed.rank() == 0 else None, self.state.scalars["attempt"]
+            self.log = RunLog(own, self.run.tensorboard, self.step, attempt)
+            try:
+                self._train_and_export()
+            except BaseException as error:
+                self._call("on_error", error)
+                raise
+            finally:
+                self.log.close()
+                self.updater.streams.clear()  # ends their workers
+        return self
+
+    def evaluate(self) -> Evaluation:
+        """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
+        with self.claimed():
+            self.evaluation = self.score()
+            self._call("on_evaluation", self.evaluation)
+        return self.evaluation
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[Path]:
+        """The run's folder, in which no other process trains or evaluates meanwhile. `fit` and `evaluate` claim it themselves;
+        around both, no other process comes between them.
+
+        Raises ConfigError, on every rank, where another process holds it.
+        """
+        if self._claimed is not None:
+            yield self._claimed
+            return
+        self._join()
+        with contextlib.ExitStack() as held:
+            self._claimed = distributed.decided_by_first(lambda: self._claim(held), self.device)
+            try:
+                yield self._claimed
+            finally:
+                self._claimed = None
+
+    def _train_and_export(self) -> None:
+        """Trains and writes the model folder; a signal that comes too late to stop training is heeded when both are done."""
+        with deferred_interrupts() as asked:
+            self._train(asked, time.monotonic() - self.state.scalars["seconds"])
+            if not self.folder.is_dir():  # it is not made again elsewhere
+                raise CheckpointError(f"{self.folder} is gone; bring it back, or train again")
             if distributed.rank() == 0:
                 data = to_table(self.data_info)
                 weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
-        except BaseException as error:
-            self._call("on_error", error)
-            raise
-        finally:
-            self.log.close()
-            self.updater.streams.clear()  # ends their workers
-        return self
-
-    def evaluate(self) -> Evaluation:
-        """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
-        self.evaluation = self.score()
-        self._call("on_evaluation", self.evaluation)
-        return self.evaluation
+            if distributed.any_rank(bool(asked), self.device):
+                raise Interrupted(
+                    f"stopped before the evaluation; resume with: --resume {shell_word(str(self.folder))}", *asked[:1]
+                )
 
     def prepare(self) -> None:
         """Opens the data and builds everything; `fit` does it itself. With `run.minutes` it first sets the steps by timing a
@@ -162,6 +193,7 @@ class Trainer(Loop, Generic[C]):
             trial = type(self)(self.config, replace(self.run, workers=0, minutes=0))
             self.config = scaled_to(trial, self.run.minutes)
         self.data = self.open_data()
+        check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
         seed_everything(key(self.run.seed, "weights"), self.device)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.nets = self.networks()
@@ -170,6 +202,7 @@ class Trainer(Loop, Generic[C]):
             setattr(self, name, torch.compile(net) if self.run.compile else net)
         if self.run.start and not self.run.resume:
             saving.start_from(self.run.start, self.name, self.nets)
+        saving.check_start(self.nets)
         scalars = {"attempt": 0, "control/lr": 1.0, "seconds": 0.0}
         batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
         self.updater = Updater(self.nets, self.data, batch, self.run, self.device, self.precision, scalars)
@@ -185,13 +218,26 @@ class Trainer(Loop, Generic[C]):
         self.precision = choose_precision(self.run.precision, self.device)
         distributed.join(self.device)
 
-    def _choose_folder(self) -> Path:
-        """Folder of a new run, or of the one to resume."""
+    def _claim(self, held: contextlib.ExitStack) -> Path:
+        """Folder of a new run, or of the one to resume, locked until `held` ends; a new one is removed then if it is empty."""
+        if folder := getattr(self, "folder", None):
+            held.enter_context(locked(folder))
+            return folder
         if self.run.resume:
-            return saving.find_resumable(self.run.resume)
-        return new_folder(self.run.out, self.name, distributed.from_first([time.time()], self.device)[0])
+            folder = saving.find_resumable(self.run.resume)
+        else:
+            there = bool(self.run.out) and expanded(self.run.out).exists()
+            folder = new_folder(self.run.out, self.name, time.time())
+            if not there:
+                held.callback(_remove_empty, folder)
+        held.enter_context(locked(folder))
+        if not self.run.resume and (folder / "config.toml").exists():  # of a run that ended since it was looked for
+            raise ConfigError(
+                f"{folder} holds a run already; resume it with --resume {shell_word(str(folder))}, or choose another --out"
+            )
+        return folder
 
-    def _claim_folder(self, folder: Path) -> Path:
+    def _begin_folder(self, folder: Path) -> None:
         """Restores the run to resume; writes the configuration, resolved, into the folder."""
         fixed = self.run.resolved(self.device.type, self.precision)
         if self.run.resume:
@@ -199,11 +245,21 @@ class Trainer(Loop, Generic[C]):
             saving.resume(self.state, folder, self.plan, self.enter)
         distributed.barrier()
         if distributed.rank() == 0:
-            (folder / "previews").mkdir(parents=True, exist_ok=True)
             table = {**self.about(), "config": to_table(self.config), "data": to_table(self.data_info)}
             table["run"] = to_table(fixed)
-            write_toml(folder / "config.toml", table)
-        return folder
+            with optional(folder / "previews"):
+                (folder / "previews").mkdir(exist_ok=True)
+            try:
+                write_toml(folder / "config.toml", table)
+            except OSError as error:
+                again = (
+                    f"resume with: --resume {shell_word(str(folder))}"
+                    if self.run.resume
+                    else "start again, or choose another --out"
+                )
+                raise CheckpointError(
+                    f"{folder / 'config.toml'} cannot be written ({error.strerror}); {remedy(error)}, then {again}"
+                ) from error
 
     def _may_grow(self, steps: int) -> bool:
         """Whether a run that was planned with `steps` may be resumed with those of the configuration."""
@@ -235,3 +291,8 @@ class Trainer(Loop, Generic[C]):
         """What records state of this run."""
         steps = {stage.name: stage.steps for stage in self.plan}
         return RunInfo(self.name, self.run.seed, steps, self.precision, self.state.scalars["seconds"])
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -3,23 +3,24 @@
 import datetime
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multigen.console import markdown
+from multigen.console import markdown, shell_word
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
+from multigen.errors import CheckpointError
 from multigen.metrics.names import features_of, swept, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
-from multigen.storage.files import write_json, write_whole
+from multigen.storage.files import remedy, to_json, write_whole
+from multigen.storage.lines import optional
 
-__all__ = ["Card", "card"]
+__all__ = ["Card", "card", "code", "escaped", "write_evaluation"]
 
 LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
@@ -44,13 +45,26 @@ class Card(Callback):
 
     def on_evaluation(self, trainer: Trainer[Any], evaluation: Evaluation) -> None:
         if rank() == 0:
-            write_json(trainer.folder / "evaluation.json", record(evaluation, [trainer.run_info()]))
+            write_evaluation(trainer.folder, record(evaluation, [trainer.run_info()]))
             _write(gather(trainer.folder))
+
+
+def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
+    """Writes the `evaluation.json` of a run. Raises CheckpointError where it cannot be written."""
+    path = folder / "evaluation.json"
+    try:
+        write_whole(path, to_json(content, indent=1) + "\n")
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: --resume {shell_word(str(folder))}"
+        ) from error
 
 
 def _write(facts: Facts) -> None:
     if (folder := facts.folder / "model").is_dir():
-        write_whole(folder / "README.md", card(facts))
+        with optional(folder / "README.md"):
+            # By way of the run's folder: what a killed process leaves is not published with the model.
+            write_whole(folder / "README.md", card(facts), by=facts.folder)
 
 
 def card(facts: Facts) -> str:
@@ -59,7 +73,7 @@ def card(facts: Facts) -> str:
     by = f"multigen {facts.version}".strip()
     parts = [
         _front_matter(facts),
-        f"# {facts.method} of {escaped(_data(facts))}",
+        f"# {escaped(facts.method)} of {escaped(_data(facts))}",
         f"{does.capitalize()} with {by}. {escaped(facts.title)}".strip(),
         f"## Data\n\n{_about_data(facts)}",
         f"## Training\n\n{_about_training(facts)}",
@@ -80,7 +94,8 @@ def plain(text: str) -> str:
 
 def escaped(text: str) -> str:
     """A text as one line of Markdown that is shown as it is: no mark-up, link, or HTML."""
-    return re.sub(r"([\\`*_\[\]<>|~$&#!])", r"\\\1", plain(text))
+    found = plain(text).replace("&", "&amp;").replace("<", "&lt;")  # as every dialect of Markdown reads them
+    return re.sub(r"([\\`*_\[\]>|~$#!])", r"\\\1", found)
 
 
 def code(name: str) -> str:
@@ -141,18 +156,18 @@ def _about_data(facts: Facts) -> str:
 
 def _about_training(facts: Facts) -> str:
     known = facts.origin
-    steps, batch = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
+    steps, batch = ", ".join(f"{stage} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
     rows = {
         "method": facts.method,
         "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
         "steps": "; ".join([steps, *([f"batches of {batch}"] if batch else [])]),
         "seed": facts.run.get("seed"),
         "time": f"{facts.seconds:,.0f} s",
-        "machine": escaped(str(known["machine"])) if "machine" in known else None,
+        "machine": known.get("machine"),
         "commit": known.get("commit"),
         "date": known.get("date") or datetime.date.fromtimestamp(facts.written).isoformat(),
     }
-    table = markdown([(name, str(value)) for name, value in rows.items() if value is not None], ("", ""))
+    table = markdown([(name, escaped(str(value))) for name, value in rows.items() if value is not None], ("", ""))
     return f"{table}\n\nAll settings stand in `config.json`."
 
 
@@ -231,7 +246,7 @@ def _nearness(memorisation: float, baseline: float, noun: str) -> str:
 def _use(facts: Facts) -> str:
     file = Path(own_file(facts)).name
     shell, classes = shell_line(facts, "MODEL", file), _classes(facts) if facts.setting("conditional", False) else []
-    asked = f" --class {shlex.quote(plain(classes[0]))}" if classes and shell else ""
+    asked = f" --class {shell_word(classes[0])}" if classes and shell else ""
     blocks = {"bash": f"{shell}{asked}", "python": python_lines(facts, "MODEL", file)}
     # Three backticks in a class's name would end the block.
     shown = [f"```{language}\n{text.replace('```', '')}\n```" for language, text in blocks.items() if text]

@@ -15,6 +15,7 @@ from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.runs.record import beginning
 from multigen.storage.files import to_json
+from multigen.storage.lines import LineFile
 
 __all__ = ["History"]
 
@@ -26,6 +27,7 @@ class History(Callback):
     def __init__(self, trainer: Trainer[Any]):
         self.trainer = trainer
         self._begun = False
+        self._file: LineFile | None = None
         self._waiting: list[dict[str, Any]] = []
         self._rates: dict[str, float] = {}
 
@@ -58,6 +60,8 @@ class History(Callback):
             raise
         finally:
             listeners.remove(self._said)
+            if self._file is not None:
+                self._file.close()
 
     def _said(self, text: str) -> None:
         self._write(said=text)
@@ -79,5 +83,5 @@ class History(Callback):
 
     def _append(self, line: dict[str, Any]) -> None:
         if self.folder is not None and rank() == 0:
-            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-                file.write(to_json(line) + "\n")
+            self._file = self._file or LineFile(self.folder / "log.jsonl")
+            self._file.add(to_json(line))

@@ -10,18 +10,20 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_config, to_table
-from multigen.console import exit_code, say
+from multigen.console import exit_code, say, shell_word, show
 from multigen.engine import Run, Trainer
-from multigen.engine.distributed import barrier, rank
+from multigen.engine.device import choose_device
+from multigen.engine.distributed import barrier, decided_by_first, join, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
+from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
 from multigen.errors import ConfigError
-from multigen.runs.card import Card
+from multigen.runs.card import Card, write_evaluation
 from multigen.runs.facts import seed_folders
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
-from multigen.storage.files import from_json, write_json
+from multigen.storage.files import expanded, from_json
 from multigen.storage.run_folder import new_folder
 
 __all__ = ["main", "parse", "report_on", "train", "train_by"]
@@ -60,7 +62,7 @@ def parse(
     if resume := _value(args, "--resume"):
         file = file or str(find_resumable(resume) / "config.toml")
     if file:
-        table = read_config(Path(file))
+        table = read_config(expanded(file))
         if table.get("method", name) != name:
             raise ConfigError(f"{file} is a configuration of {table['method']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
@@ -84,7 +86,7 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
     if seeds > 1 and run.resume:
         raise ConfigError(f"--seeds {seeds} with --resume: resume the runs of the seeds one by one")
-    out = run.out if seeds == 1 else new_folder(run.out, trainer.name, time.time())
+    out = run.out if seeds == 1 else _folder_of_seeds(run, trainer.name)
     trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
@@ -95,27 +97,42 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     if seeds > 1:  # of a single run its callback has written evaluation.json
         folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
         if rank() == 0:
-            write_json(folder / "evaluation.json", record(evaluation, [t.run_info() for t in trainers]))
+            write_evaluation(folder, record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
     barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
     if rank() == 0:
-        print(evaluation.table())
+        show(evaluation.table(), lines=True)
         for what, text in evaluation.remarks.items():
-            print(f"\n{what}: {text}")
-        print(f"\n{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
+            show()
+            show(f"{what}: {text}")
+        show()
+        show(f"{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
     return evaluation, folder, content
+
+
+def _folder_of_seeds(run: Run, name: str) -> Path:
+    """The new folder above the runs of several seeds, the same on every rank."""
+    join(device := choose_device(run.device))
+    return decided_by_first(lambda: new_folder(run.out, name, time.time()), device)
 
 
 def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
     """One run, trained and evaluated; with its log and, however it ends, its report."""
     running = trainer(config, run)
     history = History(running)
+
+    def stopped() -> str:
+        if history.folder is None:
+            return "stopped before training; nothing was changed"
+        where = " before the evaluation was written" if running.state.number == len(running.plan) else ""
+        return f"stopped{where}; resume with: --resume {shell_word(str(history.folder))}"
+
     running.callbacks.insert(0, history)
     if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks
         running.callbacks.append(Card())
     try:
-        with history.listening():
+        with running.claimed(), history.listening(), interruptible(stopped):
             running.fit().evaluate()
     finally:
         if history.folder and rank() == 0:
@@ -127,9 +144,8 @@ def _report(folder: Path) -> None:
     try:
         report_on(folder)
     except Exception as error:  # whatever it is, no reason to lose what was trained, or to hide why training ended
-        say(
-            f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: multigen report {folder}"
-        )
+        again = f"multigen report {shell_word(str(folder))}"
+        say(f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: {again}")
 
 
 def report_on(folder: Path, out: Path | None = None) -> Path:

@@ -1,6 +1,8 @@
 """Files that are there whole or not at all, and what tells whole ones from damaged ones."""
 
 import contextlib
+import errno
+import itertools
 import json
 import math
 import os
@@ -8,7 +10,7 @@ import shutil
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
+    "MARK",
     "aside",
+    "expanded",
     "flush_folder",
     "from_json",
     "log_records",
     "read_json",
     "read_log",
     "read_npz",
+    "remedy",
     "sealed",
     "standing",
     "to_json",
@@ -38,14 +43,17 @@ __all__ = [
 ]
 
 
+MARK = ".multigen"
+"""File in the temporary folders of `writing_whole`: all that is in one may be removed."""
 LOG, LINE = 1 << 30, 1 << 16
 """Bytes of a log, and of a line of it, at most."""
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON of a value. Numbers that are not finite, of which JSON has none, become the strings NaN, Infinity and -Infinity."""
-    return json.dumps(_named(value), indent=indent, allow_nan=False)
+    """JSON of a value, in printable ASCII. Numbers that are not finite, which JSON lacks, become the strings NaN, Infinity and
+    -Infinity."""
+    return json.dumps(_named(value), indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _named(value: Any) -> Any:
@@ -76,33 +84,105 @@ def read_json(path: Path, most: int, inside: Path | None = None) -> Any:
     return from_json(read_bounded(path, most, inside))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes under a temporary name and renames: whoever reads finds the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "its folder is gone: bring it back"),
+}
+
+
+def remedy(error: OSError) -> str:
+    """What to do where something cannot be written."""
+    return REMEDIES.get(error.errno or 0, "check the disk")
+
+
+def write_whole(path: Path, text: str, by: Path | None = None) -> None:
+    """Writes under a temporary name and renames: whoever reads finds the old file or the new one, also after a power cut.
+
+    The temporary file, which remains of a killed process, is in the folder `by`, on the same disk; by default beside the file.
+    """
+    temporary = (by or path.parent) / f".{path.name}.{os.getpid()}"
+    try:
+        write_flushed(temporary, text.encode())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    with contextlib.suppress(OSError):  # the file is there; some file systems cannot flush a folder
+        flush_folder(path.parent)
 
 
 @contextlib.contextmanager
-def writing_whole(folder: Path) -> Iterator[Path]:
+def writing_whole(folder: Path, ours: Collection[str] = ()) -> Iterator[Path]:
     """An empty folder that takes the place of `folder` as the block ends; of one that fails nothing remains.
 
     What `folder` was stands under another name for the instant between two renamings: see `standing`.
+
+    Args:
+        ours: names of the files in `folder` that this package wrote, and may replace or drop. All others are somebody's own and
+            stay, under their names. Raises FileExistsError where one has the name of a new file, or `folder` is a link.
     """
-    new, old = folder.with_name(f".{folder.name}.new"), aside(folder)
-    shutil.rmtree(new, ignore_errors=True)  # of a killed process
+    old, new = aside(folder), folder.with_name(f".{folder.name}.new")
+    before = folder if folder.exists() else old if _marked(old) else None
+    _remove_marked(new)
+    new = _unused(new)
+    new.mkdir(parents=True)
     try:
-        new.mkdir(parents=True)
+        (new / MARK).touch()
         yield new
+        if before:
+            _keep_others(before, new, (*ours, MARK))
         if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            _remove_marked(old)
+            old = _unused(old)
+            (folder / MARK).touch()
             folder.rename(old)
         new.rename(folder)
+        (folder / MARK).unlink()
         flush_folder(folder.parent)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    _remove_marked(old)
+
+
+def _marked(folder: Path) -> bool:
+    """Whether it is a temporary folder of ours, all of which may be removed."""
+    return (folder / MARK).exists() and not folder.is_symlink()
+
+
+def _remove_marked(folder: Path) -> None:
+    if _marked(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unused(path: Path) -> Path:
+    """`path`; PATH-2 and so on where something has that name."""
+    names = (path if i == 1 else path.with_name(f"{path.name}-{i}") for i in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def _keep_others(folder: Path, new: Path, ours: Collection[str]) -> None:
+    """Gives what is in `folder`, but for the files `ours`, a second name in `new`. Raises FileExistsError."""
+    others = [path for path in folder.iterdir() if path.name not in ours]
+    taken = sorted(path.name for path in others if os.path.lexists(new / path.name))
+    if taken or folder.is_symlink():
+        named = f"{', '.join(taken)} in it" if taken else "it is a link, which"
+        raise FileExistsError(errno.EEXIST, f"{named} was not written by multigen; move it elsewhere")
+    for path in others:
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, new / path.name, symlinks=True, copy_function=_link)
+        else:
+            _link(path, new / path.name)
+
+
+def _link(path: str | Path, target: str | Path) -> None:
+    """A second name for a file; a copy where the disk has no such thing."""
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(path, target, follow_symlinks=False)
 
 
 def aside(folder: Path) -> Path:
@@ -122,6 +202,11 @@ def writing(out: Path, other: str = "another file for --out") -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{out} cannot be written ({error.strerror or error}); give {other}") from error
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose ~ is the home folder, which a shell replaces in `--out ~/run` but not in `--out=~/run`."""
+    return Path(os.path.expanduser(path))
 
 
 def write_flushed(path: Path, data: bytes) -> None:

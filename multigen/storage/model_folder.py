@@ -1,18 +1,20 @@
 """`model/` of a run: what inference needs and nothing else: weights as safetensors, configuration, model card."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multigen.console import shell_word
 from multigen.errors import CheckpointError
 from multigen.storage import hub
-from multigen.storage.files import aside, standing, write_flushed, writing_whole
+from multigen.storage.files import aside, expanded, standing, write_flushed, writing_whole
 from multigen.storage.older import model_table
 from multigen.storage.reading import read_bounded
 from multigen.storage.run_folder import find_newest
-from multigen.storage.tensors import load_tensors, to_bytes
+from multigen.storage.tensors import TensorFile, to_bytes
 from multigen.version import __version__
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def find_model(path: str | Path) -> Path:
     ("hf:owner/name")."""
     if str(path).startswith(hub.PREFIX):
         return hub.fetch(str(path))
-    path = standing(Path(path))
+    path = standing(expanded(path))
     if (path / "config.json").exists():
         return path
     return standing(find_newest(path, MODELS, "model") / "model")
@@ -45,18 +47,42 @@ def write_model(
     data: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a model folder, whole or not at all, in place of the one that is there: NAME.safetensors for each network,
-    config.json, and text files, such as a vocabulary. `data`: what the training data were found to be."""
-    about = {"version": __version__, "method": method, "config": config, "data": data or {}}
+    config.json, which lists the files, and text files, such as a vocabulary. Files of others in the folder stay.
+
+    Args:
+        data: what the training data were found to be.
+
+    Raises CheckpointError for a full disk, or where a file of somebody else has the name of one of these.
+    """
+    files = sorted([*(f"{name}.safetensors" for name in weights), *texts, "config.json"])
+    about = {"version": __version__, "method": method, "config": config, "data": data or {}, "files": files}
     try:
-        with writing_whole(folder) as new:
+        with writing_whole(folder, _written(standing(folder), files)) as new:
             for name, tensors in weights.items():
                 write_flushed(new / f"{name}.safetensors", to_bytes(tensors))
             for name, text in {**texts, "config.json": json.dumps(about, indent=1) + "\n"}.items():
                 write_flushed(new / name, text.encode())
+    except FileExistsError as error:
+        raise CheckpointError(
+            f"{folder}: {error.strerror}, then resume with: --resume {shell_word(str(folder.parent))}"
+        ) from error
     except OSError as error:
         raise CheckpointError(
             f"{folder} cannot be written: {error.strerror}; make room, then go on with --resume"
         ) from error
+
+
+def _written(folder: Path, files: Collection[str]) -> Collection[str]:
+    """Names of the files in a model folder that this package wrote: those that it lists, of an earlier version those among
+    `files`; none in another folder."""
+    try:
+        about = json.loads(read_bounded(folder / "config.json", hub.CONFIG))
+        if not isinstance(about, dict) or not {"config"} < about.keys() & {"config", "method", "recipe"}:
+            return ()
+    except (OSError, ValueError, RecursionError):
+        return ()
+    listed = about.get("files", files)
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else files
 
 
 @dataclass(frozen=True)
@@ -68,12 +94,16 @@ class ModelFolder:
     config: dict[str, Any]
     data: dict[str, Any]
     """What the training data were found to be."""
-    weights: dict[str, dict[str, "Tensor"]]
-    """By network."""
+    weights: Mapping[str, Mapping[str, "Tensor"]]
+    """By network; a tensor is read when it is asked for."""
 
 
-def read_model(folder: Path) -> ModelFolder:
-    """Raises CheckpointError for a folder whose files cannot be read."""
+def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFolder:
+    """What a folder says of its model, and the weights of `networks`, as far as there are any; other files are not looked at.
+    None: of all files.
+
+    Raises CheckpointError for files that cannot be read.
+    """
     try:
         about = json.loads(read_bounded(folder / "config.json", hub.CONFIG, inside=hub.files_folder(folder)))
         if not isinstance(about["method"], str) or not isinstance(about["config"], dict):
@@ -86,5 +116,7 @@ def read_model(folder: Path) -> ModelFolder:
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error
     inside = hub.files_folder(folder)
-    weights = {path.stem: load_tensors(path, inside) for path in folder.glob("*.safetensors")}
+    named = [path.stem for path in folder.glob("*.safetensors")] if networks is None else networks
+    files = {name: folder / f"{name}.safetensors" for name in named}
+    weights = {name: TensorFile.open(file, inside) for name, file in files.items() if os.path.lexists(file)}
     return ModelFolder(folder, about["method"], about["config"], about["data"], weights)

@@ -1,19 +1,26 @@
 """Folders of runs: finding and claiming them, and `model/`, which holds what inference needs and nothing else."""
 
+import itertools
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from multigen.console import say
+from multigen.console import say, shell_word
 from multigen.errors import CheckpointError, ConfigError
-from multigen.storage.files import standing
+from multigen.storage.files import expanded, standing
 
-__all__ = ["find_run", "new_folder"]
+__all__ = ["find_run", "is_run", "new_folder"]
+
+
+MOST = 1 << 20  # bytes of a config.toml
+SYSTEM = {".DS_Store", ".localized", ".directory", "Thumbs.db", "desktop.ini"}
+"""Files that systems leave in folders by themselves."""
 
 
 def find_run(path: str | Path) -> Path:
     """The run at `path`; in a folder of runs the newest one that has a checkpoint, which is printed."""
-    return find_newest(Path(path), ["config.toml"], "checkpoints")
+    return find_newest(expanded(path), ["config.toml"], "checkpoints")
 
 
 def find_newest(path: Path, marks: Sequence[str], what: str) -> Path:
@@ -37,15 +44,69 @@ def find_newest(path: Path, marks: Sequence[str], what: str) -> Path:
     return newest
 
 
-def new_folder(out: str, name: str, moment: float) -> Path:
-    """Folder of a new run: `out`, or runs/<name>/<date-time>. Raises ConfigError where a run lies already."""
-    folder = Path(out) if out else Path("runs") / name / time.strftime("%Y-%m-%d-%H%M%S", time.localtime(moment))
-    if (folder / "config.toml").exists():
-        raise ConfigError(f"{folder} holds a run already; go on with it by --resume {folder}, or give another --out")
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run: its config.toml names a method, as those of all versions do, and its settings."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "config.toml"
+        text = file.read_text(encoding="utf-8") if file.is_file() and file.stat().st_size < MOST else ""
+    except (OSError, ValueError):
+        return False
+    return all(re.search(line, text, re.MULTILINE) for line in (r'^(method|recipe) = "', r"^\[config[].]"))
+
+
+def new_folder(out: str, name: str, moment: float) -> Path:
+    """Makes the folder of a new run: `out`, which may be there if nothing is in it, or a new runs/NAME/DATE-TIME.
+
+    Raises ConfigError where something is in it already, and touches nothing then.
+    """
+    if not out:
+        return _new_by_date(Path("runs") / name, time.strftime("%Y-%m-%d-%H%M%S", time.localtime(moment)))
+    folder = expanded(out)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} cannot be made (File exists); choose another --out") from error
+        _check_empty(folder)
     except OSError as error:
-        raise ConfigError(
-            f"{folder} cannot be made ({error.strerror}); give a folder elsewhere with another --out"
-        ) from error
+        raise _cannot_be_made(folder, error) from error
     return folder
+
+
+def _new_by_date(runs: Path, date: str) -> Path:
+    """A folder that nobody else has: runs that begin in one second get DATE, DATE-2, ..."""
+    for i in itertools.count(1):
+        folder = runs / (f"{date}-{i}" if i > 1 else date)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
+            if not runs.is_dir():
+                raise _cannot_be_made(folder, error) from error
+        except OSError as error:
+            raise _cannot_be_made(folder, error) from error
+        else:
+            return folder
+    raise AssertionError
+
+
+def _cannot_be_made(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{folder} cannot be made ({error.strerror}); give a folder elsewhere with another --out")
+
+
+def _check_empty(folder: Path) -> None:
+    """Raises ConfigError for a folder in which anything is but files that systems leave everywhere."""
+    try:
+        inside = sorted(path.name for path in folder.iterdir() if path.name not in SYSTEM)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read ({error.strerror}); choose another --out") from error
+    if "config.toml" in inside:
+        raise ConfigError(
+            f"{folder} holds a run already; resume it with --resume {shell_word(str(folder))}, or choose another --out"
+        )
+    if any(is_run(folder / name) for name in inside if name.startswith("seed-")):
+        raise ConfigError(f"{folder} holds runs already; resume them one by one, or choose another --out")
+    if inside:
+        named = ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" if len(inside) > 3 else "")
+        raise ConfigError(
+            f"{folder} holds what is not of a run ({named}); expected a new or an empty folder; choose another --out"
+        )

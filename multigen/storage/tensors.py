@@ -1,16 +1,38 @@
-"""Tensors as safetensors files; pickles are refused."""
+"""Tensors as safetensors files; pickles are refused. The header is checked before a byte of data is read."""
 
-from collections.abc import Mapping
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from multigen.errors import CheckpointError
-from multigen.storage.reading import WEIGHTS, check_file
+from multigen.storage.reading import WEIGHTS, open_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["load_tensors", "to_bytes"]
+__all__ = ["Stored", "TensorFile", "from_bytes", "load_tensors", "to_bytes"]
+
+BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+"""Types that networks and optimisers have -> bytes of a number."""
+LARGEST_HEADER = 1 << 24
+"""Bytes: about 150,000 tensors; a transformer of 1,000 layers with its optimiser has 36,000."""
+
+
+MOST_DIMENSIONS = 8
+
+
+class Stored(NamedTuple):
+    """What a header says of one tensor."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
 
 
 def to_bytes(tensors: "Mapping[str, Tensor]") -> bytes:
@@ -21,15 +43,115 @@ def to_bytes(tensors: "Mapping[str, Tensor]") -> bytes:
     return save({k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()})
 
 
-def load_tensors(path: Path, inside: Path | None = None) -> dict[str, "Tensor"]:
-    """Tensors of a safetensors file, in the folder `inside`. A pickle is refused whatever its name."""
+def from_bytes(data: bytes) -> "dict[str, Tensor]":
+    """The tensors of a safetensors file. Raises ValueError for what is none."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    if path.suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:
-        raise CheckpointError(f"{path} is a pickle, which can run code; convert it to .safetensors where you trust it")
+    _read_header(io.BytesIO(data), len(data))
     try:
-        check_file(path, WEIGHTS, inside)
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is no whole safetensors file ({error}); copy or convert it again") from error
+        return load(data)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def load_tensors(path: Path) -> "dict[str, Tensor]":
+    """All tensors of a safetensors file. A pickle is refused whatever its name."""
+    return dict(TensorFile.open(path))
+
+
+@dataclass(frozen=True, eq=False)
+class TensorFile(Mapping[str, "Tensor"]):
+    """A safetensors file: its header, and its tensors, each read when it is asked for.
+
+    Raises CheckpointError for a file that is not there, not whole, or no safetensors file, whatever its name.
+    """
+
+    path: Path
+    stored: Mapping[str, Stored]
+
+    @classmethod
+    def open(cls, path: Path, inside: Path | None = None) -> "TensorFile":
+        """The file at `path`, which must be in the folder `inside` once links are followed."""
+        if path.suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:
+            raise CheckpointError(
+                f"{path} is a pickle, which can run code; convert it to .safetensors where you trust it"
+            )
+        try:
+            with open_regular(path, WEIGHTS, inside) as file:
+                return cls(path, _read_header(file, path.stat().st_size))
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{path} is no whole safetensors file ({reason}); copy or convert it again"
+            ) from error
+
+    @property
+    def nbytes(self) -> int:
+        """Of the tensors."""
+        return sum(each.end - each.begin for each in self.stored.values())
+
+    def __getitem__(self, name: str) -> "Tensor":
+        if name not in self.stored:
+            raise KeyError(name)
+        from safetensors import SafetensorError
+
+        try:
+            return self._opened.get_tensor(name)
+        except (OSError, MemoryError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(f"{self.path} cannot be read ({error}); copy or convert it again") from error
+
+    @cached_property
+    def _opened(self) -> Any:
+        from safetensors import safe_open
+
+        return safe_open(self.path, "pt")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stored)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+
+def _read_header(file: IO[bytes], size: int) -> dict[str, Stored]:
+    """The header of a safetensors file of so many bytes. Raises ValueError and the like where the two do not say the same."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= min(LARGEST_HEADER, size - 8):
+        raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
+    try:
+        table = json.loads(file.read(length), object_pairs_hook=_unique)
+        stored = _stored_in(table)
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"its header has another form: {error}") from error
+    at = 0
+    for each in sorted(stored.values(), key=lambda s: (s.begin, s.end)):
+        if each.begin != at:
+            raise ValueError(f"data from {each.begin} on, expected {at}: they overlap, or leave a gap")
+        at = each.end
+    if 8 + length + at != size:
+        raise ValueError(f"{size:,} bytes, expected {8 + length + at:,}")
+    return stored
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("a name is in its header twice")
+    return table
+
+
+def _stored_in(table: Any) -> dict[str, Stored]:
+    found = {}
+    for name, about in table.items() if isinstance(table, dict) else [("", table)]:
+        if name == "__metadata__":
+            continue
+        dtype, shape, (begin, end) = about["dtype"], about["shape"], about["data_offsets"]
+        if dtype not in BYTES:
+            raise ValueError(f"{name} of type {dtype!r}, expected one of {', '.join(BYTES)}")
+        if len(shape) > MOST_DIMENSIONS or not all(type(n) is int and 0 <= n < 1 << 48 for n in (*shape, begin, end)):
+            raise ValueError(f"{name} of another shape, or in another place, than a tensor can have")
+        if end - begin != BYTES[dtype] * math.prod(shape):
+            raise ValueError(f"{name} of shape {shape} in {end - begin} bytes")
+        found[name] = Stored(dtype, tuple(shape), begin, end)
+    return found

@@ -16,11 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 from multigen.catalogue import METHODS
 from multigen.engine import Trainer
-from multigen.engine.checkpoint import load_strict
+from multigen.engine.checkpoint import check_fit, load_strict
 from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError, ConfigError, MultigenError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.provenance import Provenance, origin
+from multigen.storage.tensors import TensorFile
 from multigen.tasks.graph import Graph
 from multigen.version import __version__
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Model", "import_code", "load", "load_network", "trainer_in"]
 
 N = TypeVar("N", bound=nn.Module)
+LEAST = 64 << 20
+"""Bytes that building a network may take, however small its weights are."""
 
 
 class Model(Protocol):
@@ -61,7 +64,7 @@ def load(run: str, code: str = "") -> Any:
     own file that trained it (`multigen cp`), whose code is then run; a model folder never causes any to be. Raises
     CheckpointError where there is no model, ConfigError for a file that is of no use.
     """
-    folder = read_model(find_model(run))
+    folder = read_model(find_model(run), ())
     if code:
         trainer = trainer_in(import_code(code), code)
         if trainer.name != folder.method:
@@ -75,7 +78,7 @@ def load(run: str, code: str = "") -> Any:
             f"{folder.path} was made by {folder.method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a "
             f'file of your own trained it, name that: --code {folder.method}.py, in Python load(..., code="{folder.method}.py")'
         )
-    model = trainer.load(folder)
+    model = trainer.load(read_model(folder.path, trainer.exports))
     model.origin = origin(run, folder.path, folder.method)
     return model
 
@@ -97,14 +100,13 @@ def trainer_in(module: ModuleType, called: str = "") -> Any:
 def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:
     """The network that `build` makes, with these weights, in evaluation mode, on the GPU if there is one.
 
-    Raises CheckpointError where none can be made, or the weights are not its own.
+    Of a file only the header is read until it is known to fit. Raises CheckpointError where no network can be made, where it
+    would be out of proportion to the weights, or where they are not its own.
     """
     try:
-        # First without memory: damaged settings may ask for any amount.
-        with torch.device("meta"), Uninitialised(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            planned = build().state_dict()
-        load_strict(planned, weights, where)
+        planned, plan = Plan.of(build, len(weights))
+        check_fit(planned.state_dict(), weights.stored if isinstance(weights, TensorFile) else weights, where)
+        plan.check(sum(t.nbytes for t in planned.state_dict().values()))
         network = build()
     except MultigenError:
         raise
@@ -117,14 +119,41 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
     return network.to(choose_device("auto"), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
-class Uninitialised(TorchFunctionMode):
-    """Leaves `torch.nn.init` out: without memory there is nothing to fill, and torch imports sympy to find that out (1.2 s)."""
+class Plan(TorchFunctionMode):
+    """Counts what a network takes while it is built without memory: damaged settings may ask for any amount.
+
+    `torch.nn.init` is left out: without memory there is nothing to fill, and torch imports sympy to find that out (1.2 s).
+    """
+
+    def __init__(self, calls: int):
+        super().__init__()
+        self.calls, self.bytes = calls, 0
+
+    @classmethod
+    def of(cls, build: Callable[[], N], tensors: int) -> "tuple[N, Plan]":
+        """The network without memory, and its plan. Raises ValueError where so many tensors cannot be all of it: settings may ask
+        for layers without end."""
+        with torch.device("meta"), cls(1_000 + 40 * tensors) as plan, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return build(), plan
+
+    def check(self, nbytes: int) -> None:
+        """Raises ValueError where the network is out of proportion to its weights of so many bytes: by buffers that it computes,
+        and that are in no file."""
+        if self.bytes > (most := LEAST + 8 * nbytes):
+            raise ValueError(f"{self.bytes >> 20:,} MiB to build it, expected at most {most >> 20:,} for its weights")
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        self.calls -= 1
+        if self.calls < 0:
+            raise ValueError("it has more layers than there are weights for")
         if getattr(func, "__module__", "") == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
+        made = func(*args, **kwargs)
+        if isinstance(made, Tensor) and not any(made is each for each in args):
+            self.bytes += made.nbytes
+        return made
 
 
 def import_code(path: str) -> ModuleType:

@@ -44,6 +44,16 @@ class TextInfo(DataInfo):
         """The token that ends a text; None where all texts have one length."""
         return None if self.end < 0 else self.end
 
+    def mismatch(self, tokenizer: Tokenizer | None) -> str:
+        """What is wrong with it as a record of texts by this tokenizer, or of an oracle's; empty where nothing is."""
+        ours = {"tokens": self.tokens, "start": self.start, "end": self.end, "pad": self.pad}
+        said = ", ".join(f"{name} {value}" for name, value in ours.items())
+        if tokenizer is not None:
+            theirs = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
+            return "" if ours == theirs else f"{said}: expected {theirs}, as in tokenizer.json"
+        ids = (self.start, max(self.end, 0), self.pad)
+        return "" if all(0 <= each < self.tokens for each in ids) else f"{said}: expected ids of 0 to tokens - 1"
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -181,7 +191,7 @@ def given_tokenizer(tokenizer: str, start: str) -> Tokenizer | None:
     if not start:
         return None
     folder = find_model(start)
-    found, trained = read_tokenizer(folder), read_model(folder).config
+    found, trained = read_tokenizer(folder), read_model(folder, ()).config
     theirs = trained.get("tokenizer") or trained.get("pretrained") or "words"
     if (tokenizer or theirs) != theirs:
         raise ConfigError(

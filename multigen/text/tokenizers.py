@@ -17,6 +17,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.storage.hub import files_folder
 from multigen.storage.reading import JSON, check_folder, read_bounded
+from multigen.text.tokenizer_json import LONGEST_ENTRY, MOST_CHARACTERS, check_table, check_vocabulary, guarded
 
 __all__ = ["SPECIAL", "WIDE", "Kind", "Tokenizer"]
 
@@ -102,6 +103,11 @@ class Tokenizer:
             raise DataError(
                 f"a vocabulary of one {kind.removesuffix('s')} {found[0]!r}: expected at least 2; give texts that differ"
             )
+        if longest := max((entry for entry in found if len(entry) > LONGEST_ENTRY), key=len, default=""):
+            raise DataError(
+                f"{longest[:20]!r}...: a piece of {len(longest):,} characters, expected at most {LONGEST_ENTRY:,}; leave it "
+                "out, or train with tokenizer characters"
+            )
         return cls(backend, kind, *range(3))
 
     @classmethod
@@ -120,12 +126,15 @@ class Tokenizer:
                 f"tokenizer {name_or_folder!r} needs transformers ({error}); pip install 'multigen[hub]'"
             ) from error
         place = Path(name_or_folder).expanduser()
+        local = place.is_dir()
         try:
-            source = name_or_folder
-            if place.is_dir():
+            if local:
                 check_folder(place)
-                source = str(place)
-            found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            if local and (place / "tokenizer.json").exists():
+                _check_file(place / "tokenizer.json")
+            source = str(place) if local else name_or_folder
+            with guarded():
+                found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
         except Exception as error:  # OSError, ValueError, KeyError, ...: as many kinds as there are ways to fail
             raise ConfigError(
                 f"tokenizer {name_or_folder!r} is not available ({' '.join(str(error).split())[:200]}); expected a name on "
@@ -143,21 +152,36 @@ class Tokenizer:
                 "tokenizer_config.json, or give another model's"
             )
         pad, start = _first(found.pad_token_id, end), _first(found.bos_token_id, found.cls_token_id, end)
-        backend = tokenizers.Tokenizer.from_str(found.backend_tokenizer.to_str())  # a copy, to set as we like
-        return cls(backend, "pretrained", pad, start, end)
+        backend: Any = found.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        try:
+            copied = _pretrained_backend(json.loads(backend.to_str()))  # to set as we like
+            return cls(copied, "pretrained", pad, start, end)
+        except Exception as error:  # the tokenizers library raises bare Exceptions
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(
+                f"tokenizer {name_or_folder!r} cannot be used ({reason}); give another model's"
+            ) from error
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "Tokenizer":
         """The tokenizer that `to_json` wrote; `where` names the text in the CheckpointError raised if it is no tokenizer."""
         try:
+            if len(text) > MOST_CHARACTERS:
+                raise ValueError(f"{len(text):,} characters, expected at most {MOST_CHARACTERS:,}")
             about = json.loads(text)
-            backend = tokenizers.Tokenizer.from_str(json.dumps(about["tokenizer"]))
-            made = cls(backend, about["kind"], **about["special"])
+            kind, table = about["kind"], about["tokenizer"]
+            backend = _pretrained_backend(table) if kind == "pretrained" else _own_backend(kind, table)
+            made = cls(backend, kind, **about["special"])
+            if kind != "pretrained" and (made.pad, made.start, made.end) != (0, 1, 2):
+                raise ValueError(f"special tokens {about['special']}, expected those of ids 0 to 2")
             made.encode(UNKNOWN_SIGN)
             return made
         except Exception as error:  # the tokenizers library raises bare Exceptions
+            reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
-                f"{where} is no tokenizer of multigen ({type(error).__name__}: {error}); give the model folder of a finished "
+                f"{where} is no tokenizer of multigen ({type(error).__name__}: {reason}); give the model folder of a finished "
                 "run, or copy it again"
             ) from error
 
@@ -170,7 +194,7 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without start and end."""
         special = set(self._special.values())
-        ids = self.backend.encode(text, add_special_tokens=False).ids
+        ids = self._encoded(text).ids
         if special.isdisjoint(ids):
             return ids
         # Some pretrained vocabularies hold "</s>" among their ordinary pieces.
@@ -197,7 +221,22 @@ class Tokenizer:
         if self.kind in ("characters", "words"):
             pieces = [self.backend.id_to_token(i) or "" for i in kept]
             return "".join(pieces) if self.kind == "characters" else _join(pieces)
-        return self.backend.decode(kept)
+        if self.kind == "bpe":
+            return self.backend.decode(kept)
+        with guarded():
+            return self.backend.decode(kept)
+
+    def _encoded(self, text: str) -> Any:
+        """Raises ConfigError where a pretrained tokenizer fails at a text."""
+        if self.kind != "pretrained":
+            return self.backend.encode(text, add_special_tokens=False)
+        try:
+            with guarded():
+                return self.backend.encode(text, add_special_tokens=False)
+        except Exception as error:  # the tokenizers library raises bare Exceptions
+            raise ConfigError(
+                f"{text[:40]!r}: the pretrained tokenizer fails ({error}); give another model's"
+            ) from error
 
     def unknown_words(self, text: str) -> list[str]:
         """The pieces of a text that the vocabulary lacks, each once, in their order."""
@@ -205,7 +244,7 @@ class Tokenizer:
             return []
         if self.kind == "words":
             text = unicodedata.normalize("NFC", text)  # as the backend does, so that its offsets fit
-        found = self.backend.encode(text, add_special_tokens=False)
+        found = self._encoded(text)
         return list(
             dict.fromkeys(text[a:b] for i, (a, b) in zip(found.ids, found.offsets, strict=True) if i == self.unknown)
         )
@@ -248,6 +287,46 @@ def _byte_pairs(size: int) -> tuple[tokenizers.Tokenizer, Any]:
         special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
+
+
+def _own_backend(kind: str, table: Any) -> tokenizers.Tokenizer:
+    """What `Tokenizer.train` made, from its vocabulary and merges alone. Raises ValueError where that is not all of `table`."""
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind {kind!r} is unknown")
+    model = table["model"]
+    vocabulary, merges = model["vocab"], model.get("merges")
+    check_vocabulary(vocabulary)
+    if {*vocabulary.values()} != {*range(len(vocabulary))} or [vocabulary.get(s) for s in SPECIAL] != [*range(4)]:
+        raise ValueError(f"ids: expected 0 to {len(vocabulary) - 1}, each once, and {' '.join(SPECIAL)} first")
+    if kind == "bpe":
+        merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]
+        if not all(len(pair) == 2 and {*pair, "".join(pair)} <= vocabulary.keys() for pair in merges):
+            raise ValueError("merges: expected pairs of entries that make an entry")
+        backend = _byte_pairs(0)[0]
+        backend.model = models.BPE(vocabulary, [(a, b) for a, b in merges])
+    else:
+        backend = _entries("words" if kind == "words" else "characters", 0)[0]
+        backend.model = models.WordLevel(vocabulary, unk_token=SPECIAL[3])
+    backend.add_special_tokens(list(SPECIAL))
+    made = json.loads(backend.to_str())
+    if made != {**table, "model": {**model, "merges": merges} if kind == "bpe" else model}:
+        raise ValueError(f"it differs from what is made of {kind}")
+    return backend
+
+
+def _pretrained_backend(table: Any) -> tokenizers.Tokenizer:
+    """That of a language model. Raises ValueError and others for one that is out of bounds."""
+    check_table(table)
+    with guarded():
+        return tokenizers.Tokenizer.from_str(json.dumps(table))
+
+
+def _check_file(path: Path) -> None:
+    """Raises ValueError for the tokenizer.json of a language model that is out of bounds."""
+    text = read_bounded(path, JSON).decode()
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"tokenizer.json of {len(text):,} characters, expected at most {MOST_CHARACTERS:,}")
+    check_table({**json.loads(text), "truncation": None, "padding": None})
 
 
 def _first(*ids: int | None) -> Any:

@@ -1,5 +1,6 @@
 """The records of this repository: its benchmark recipes, what was measured by them, and the pages that show it."""
 
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from multigen.config import from_table
 from multigen.engine import Run
 from multigen.metrics.names import trained
 from multigen.storage.files import write_json
+from tests.hostile import forbidden
 from tests.tiny import KEYS, multigen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,7 +184,7 @@ def test_a_page_shows_all_that_was_measured(tmp_path: Path) -> None:
         in text
     )
     assert "- checks: **1 of 1 missed**\n" in text and "| `minutes of training` | 2 | at most 1 |" in text
-    assert "Features: of < a." in text and "*Verdict*: none" in text
+    assert "Features: of &lt; a." in text and "*Verdict*: none" in text
 
 
 def test_a_baseline_that_benchmarks_share_is_there_once(tmp_path: Path) -> None:
@@ -221,3 +223,18 @@ def test_a_baseline_that_benchmarks_share_is_there_once(tmp_path: Path) -> None:
 )
 def test_numbers_have_four_digits(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_what_others_wrote_in_a_result_stays_text(tmp_path: Path) -> None:
+    wild = "x` | </code><script>a</script> [b](javascript:c) *d*\n# e \x1b[2J\u202e"
+    path = written(
+        tmp_path, "mine", {"real": {wild: 1.0}, wild: {wild: 1.0}, f"a/{wild}/last": {wild: 2.0}}, machine=wild
+    )
+    file = tmp_path / "results" / "mine.json"
+    content = json.loads(file.read_text()) | dict.fromkeys(("command", "commit", "date"), wild)
+    content |= {"steps": {wild: 3}, "definitions": {wild: f"a; features: {wild}"}, "remarks": {wild: wild}}
+    write_json(file, content)
+    for text in pages([path]).values():
+        assert forbidden(text) == [] and "\n# e" not in text
+        prose = re.sub(r"`[^`\n]*`", "", text.replace(r"\`", ""))  # in code nothing is mark-up
+        assert "<" not in prose and "](javascript" not in prose.replace(r"\]", "") and prose.count("**") == 2

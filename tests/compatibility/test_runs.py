@@ -99,8 +99,8 @@ def test_training_starts_from_their_weights(method: str, runs: Path, tmp_path: P
     changed = {name for name in now.keys() & then.keys() if now[name] != then[name]}
     assert changed <= {re.sub("-", "_", word[2:]) for word in SHORT[method].split() if word[:2] == "--"} | {"test"}
     trainer.prepare()
-    files, _ = read(saved(runs / method / "checkpoints")[-1])
-    files |= read_model(runs / method / "model").weights
+    networks, _ = read(saved(runs / method / "checkpoints")[-1])
+    files = {**networks, **read_model(runs / method / "model").weights}
     assert {"G", "D"} <= trainer.nets.keys()
     for name, net in trainer.nets.items():
         for key, value in net.state_dict().items():

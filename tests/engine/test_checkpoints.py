@@ -396,10 +396,13 @@ def test_a_checkpoint_of_other_stages_is_refused(tmp_path: Path) -> None:
         go_on(run, OneStage)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_weights_of_another_precision_are_converted_into_the_networks(run: Run, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_converted_into_the_networks_and_it_says_so(
+    run: Run, dtype: torch.dtype, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As a model exported elsewhere may have them; the shapes and the names must fit."""
     tensors = {name: t.to(dtype) for name, t in saved_files(run.out)["G"].items()}
     G = perceptron(3, 2)
     checkpoint.load_strict(G.state_dict(), tensors, "a file")
     assert all(p.dtype == torch.float32 and torch.equal(p, tensors[name].float()) for name, p in G.state_dict().items())
+    assert f"a file: weights of {dtype}, used as torch.float32" in capsys.readouterr().err

@@ -286,7 +286,15 @@ def test_a_run_leaves_a_folder_with_everything(tmp_path: Path) -> None:
     assert {path.name for path in (trainer.folder / "model").iterdir()} == {"G.safetensors", "README.md", "config.json"}
     about = json.loads((trainer.folder / "model" / "config.json").read_text())
     settings = {"batch": 4, "steps": 6, "lr": 0.01, "betas": [0.5, 0.9]}
-    assert about == {"version": __version__, "method": "toy", "config": settings, "data": {"fingerprint": ""}}
+    files = ["G.safetensors", "config.json"]
+    expected = {
+        "version": __version__,
+        "method": "toy",
+        "config": settings,
+        "data": {"fingerprint": ""},
+        "files": files,
+    }
+    assert about == expected
     table = read_toml(trainer.folder / "config.toml")
     assert (table["version"], table["method"], table["items"]) == (__version__, "toy", 24)
     assert table["title"].endswith(".") and table["parameters"] == sum(p.numel() for p in trainer.G.parameters())

@@ -142,7 +142,9 @@ def test_a_finite_loss_may_have_an_infinite_gradient(tmp_path: Path) -> None:
                 )
             ]
 
-    trainer = Root(ToyConfig(steps=3), options(tmp_path)).fit()
+    trainer = Root(ToyConfig(steps=3), options(tmp_path))
+    with pytest.raises(TrainingError, match=r"update 'g' of G: 3 gradients in a row were not finite at step 3"):
+        trainer.fit()
     assert trainer.G().item() == 1  # the root of 0 has no finite slope
     assert trainer.state.scalars["dropped"] == 3
 
@@ -261,7 +263,7 @@ class Returned(Callback):
 
 
 def test_a_return_forgets_the_steps_that_caused_it(tmp_path: Path) -> None:
-    """The checkpoint lies between the sick steps, and the update comes up seldom: the next line of the log is no new case."""
+    """A checkpoint is due between the sick steps, and the update comes up seldom: the next line of the log is no new case."""
 
     class Seldom(Sick):
         since = 0

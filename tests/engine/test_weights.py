@@ -1,149 +1,82 @@
-"""Weights from files: never unpickled, and to start from."""
+"""Weights that cannot be used are refused by name: of another type, or not finite; in models and in all of a checkpoint."""
 
-import ast
-import io
-import os
-import pickle
-import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
-import multigen.engine
-from multigen.engine import Run
+from multigen.engine import Run, checkpoint
 from multigen.errors import CheckpointError
-from multigen.storage.tensors import load_tensors
-from tests.engine.toys import (
-    Crash,
-    PowerCut,
-    Small,
-    ToyConfig,
-    Wider,
-    assert_same,
-    go_on,
-    options,
-    resumed,
-    saved_numbers,
-)
-
-# ----------------------------------------------------------------------------------------------------------------- pickles
+from tests.engine.toys import Small, ToyConfig, Whole, checkpoints, cut, go_on, options, perceptron, saved_files
 
 
-class Trap:
-    """Leaves a mark when it is unpickled."""
-
-    def __init__(self, mark: Path):
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.mark),)
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = options(tmp_path / "run")
+    Small(ToyConfig(), run).fit()
+    return run
 
 
 @pytest.mark.parametrize(
-    "name", ["weights.pt", "weights.pth", "weights.ckpt", "weights.bin", "weights.pkl", "weights.safetensors"]
+    "dtype", [torch.int8, torch.int64, torch.bool, torch.uint8, torch.complex64, torch.float8_e4m3fn]
 )
-@pytest.mark.parametrize("form", ["pickle", "torch"])
-def test_a_pickle_is_refused_whatever_its_name(tmp_path: Path, name: str, form: str) -> None:
-    buffer = io.BytesIO()
-    if form == "torch":
-        torch.save({"w": Trap(tmp_path / "sprung")}, buffer)
-    else:
-        pickle.dump({"w": Trap(tmp_path / "sprung")}, buffer)
-    (tmp_path / name).write_bytes(buffer.getvalue())
-    what = "no whole safetensors file" if name.endswith(".safetensors") else "a pickle"
-    with pytest.raises(CheckpointError, match=f"{name} is {what}"):
-        load_tensors(tmp_path / name)
-    assert not (tmp_path / "sprung").exists()
+def test_weights_of_another_kind_are_refused(run: Run, dtype: torch.dtype) -> None:
+    tensors = saved_files(run.out)["G"]
+    tensors["0.weight"] = tensors["0.weight"].to(dtype)
+    G = perceptron(3, 2)
+    before = G.state_dict()["0.weight"].clone()
+    with pytest.raises(CheckpointError, match=rf"a file: 0\.weight is of {dtype}, expected torch\.float32"):
+        checkpoint.load_strict(G.state_dict(), tensors, "a file")
+    assert torch.equal(G.state_dict()["0.weight"], before)
 
 
-def test_tensors_are_loaded_from_a_whole_file_only(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
-    save_file({"w": torch.arange(3.0)}, path)
-    assert load_tensors(path)["w"].tolist() == [0, 1, 2]
-    path.write_bytes(path.read_bytes()[:-1])
-    for bad in (path, tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(CheckpointError, match=bad.name):
-            load_tensors(bad)
+def test_counters_are_not_floats(run: Run) -> None:
+    norm = nn.BatchNorm1d(2)
+    tensors = {**norm.state_dict(), "num_batches_tracked": torch.tensor(1.0)}
+    with pytest.raises(CheckpointError, match=r"num_batches_tracked is of torch\.float32, expected torch\.int64"):
+        checkpoint.load_strict(norm.state_dict(), tensors, "a file")
 
 
-def test_the_package_cannot_unpickle() -> None:
-    """No call of torch.load without weights_only, none of pickle's or of numpy's with allow_pickle."""
-    calls: list[str] = []
-    for file in sorted(Path(multigen.__file__).parent.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                text = ast.unparse(node)
-                safe = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
-                if (
-                    (ast.unparse(node.func) == "torch.load" and not safe)
-                    or "pickle.load" in ast.unparse(node.func)
-                    or "allow_pickle=True" in text
-                ):
-                    calls.append(f"{file.name}: {text}")
-    assert calls == []
-    assert not any("torch.load" in file.read_text() for file in Path(multigen.engine.__file__).parent.glob("*.py"))
+@pytest.mark.parametrize(("value", "kind"), [(torch.nan, "NaN"), (torch.inf, "infinities"), (-torch.inf, "infinities")])
+def test_weights_that_are_not_finite_are_refused_by_name(run: Run, value: float, kind: str) -> None:
+    tensors = saved_files(run.out)["G"]
+    tensors["2.bias"][1] = value
+    G = perceptron(3, 2)
+    before = G.state_dict()["0.weight"].clone()
+    with pytest.raises(CheckpointError, match=rf"a file: 2\.bias holds {kind}; copy"):
+        checkpoint.load_strict(G.state_dict(), tensors, "a file")
+    assert torch.equal(G.state_dict()["0.weight"], before)
 
 
-# ------------------------------------------------------------------------------------------------------- starting from weights
+def test_large_weights_are_no_infinities() -> None:
+    """Though the sum of them is one."""
+    assert checkpoint.not_finite({"w": torch.full((4,), 3e38), "n": torch.tensor([1]), "empty": torch.empty(0)}) == ""
 
 
-def test_a_run_may_start_from_the_weights_of_another(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        (
+            "G.optim",
+            {"0.weight/exp_avg": lambda t: t.double()},
+            r"exp_avg is of torch\.float64, expected torch\.float32",
+        ),
+        ("G.optim", {"0.weight/step": lambda t: t.int()}, r"step is of torch\.int32"),
+        ("D.optim", {"0.bias/exp_avg_sq": lambda t: t * torch.nan}, r"D\.optim: 0\.bias/exp_avg_sq holds NaN"),
+        ("G.ema", {"0.bias": lambda t: t * torch.nan}, r"G\.ema: 0\.bias holds NaN"),
+        ("state", {"pool/replay/fake": lambda t: t * torch.nan}, r"state: pool/replay/fake holds NaN"),
+    ],
+)
+def test_all_of_a_checkpoint_is_looked_at(
+    tmp_path: Path, file: str, change: dict[str, Callable[[Tensor], Tensor]], message: str
 ) -> None:
-    old = go_on(run)
-    capsys.readouterr()
-    new = Small(ToyConfig(steps=3, lr=0.0), options(tmp_path / "new", start=run.out)).fit()
-    # The exported network as it was exported, the running average; the other as it was last; both still, at a rate of 0.
-    model = load_file(Path(run.out) / "model" / "G.safetensors")
-    assert_same({"G": dict(new.G.state_dict())}, {"G": model})
-    assert_same({"G": model}, {"G": dict(old.averages["G"].state_dict())})
-    assert_same({"D": dict(new.D.state_dict())}, {"D": dict(old.D.state_dict())})
-    assert_same({"G": new.saved("G", "only", "last")}, {"G": model})
-    assert (new.step, new.folder) == (3, tmp_path / "new")
-    assert "starting from" in capsys.readouterr().err
-
-
-def test_a_run_may_start_from_a_model_alone(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    go_on(run)
-    shutil.copytree(Path(run.out) / "model", tmp_path / "model")
-    new = Small(ToyConfig(steps=1, lr=0.0), options(tmp_path / "new", start=str(tmp_path / "model"))).fit()
-    assert_same({"G": dict(new.G.state_dict())}, {"G": load_file(tmp_path / "model" / "G.safetensors")})
-    assert "untrained: D" in capsys.readouterr().err
-
-
-def test_another_method_starts_from_the_model_and_from_what_else_fits(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Other(Small):
-        name = "other"
-
-        def networks(self) -> dict[str, nn.Module]:
-            return {**super().networks(), "D": nn.Linear(3, 7)}
-
-    go_on(run)
-    new = Other(ToyConfig(steps=1, lr=0.0), options(tmp_path / "new", start=run.out))
-    new.prepare()
-    assert_same({"G": dict(new.G.state_dict())}, {"G": load_file(Path(run.out) / "model" / "G.safetensors")})
-    assert "untrained: D" in capsys.readouterr().err
-
-
-def test_weights_that_do_not_fit_cannot_be_started_from(run: Run, tmp_path: Path) -> None:
-    go_on(run)
-    with pytest.raises(CheckpointError, match=r"G: 0\.weight.*\(8, 3\).*\(9, 3\)"):
-        Wider(ToyConfig(), options(tmp_path / "new", start=run.out)).fit()
-    with pytest.raises(CheckpointError, match="nothing"):
-        Small(ToyConfig(), options(tmp_path / "new", start=str(tmp_path / "nothing"))).fit()
-
-
-def test_a_resumed_run_does_not_start_again_from_weights(run: Run, tmp_path: Path) -> None:
-    go_on(run)
-    start = options(tmp_path / "new", start=run.out, save_every=2)
-    with pytest.raises(PowerCut):
-        Small(ToyConfig(), start, [Crash(3)]).fit()
-    shutil.rmtree(run.out)  # no longer needed
-    assert Small(ToyConfig(), resumed(start)).fit().step == 6
-    assert saved_numbers(start.out)["step"] == 6
+    run = options(tmp_path / "run", save_every=4)
+    cut(run, 12)
+    newest = checkpoints(run.out)[-1]
+    files, record = checkpoint.read(newest)
+    files[file] |= {name: make(files[file][name]) for name, make in change.items()}
+    checkpoint.write(newest, files, record)
+    with pytest.raises(CheckpointError, match=message):
+        go_on(run, Whole)

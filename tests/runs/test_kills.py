@@ -1,21 +1,26 @@
 """Runs of one method of each modality, killed at random moments and gone on with, end as one that was never killed."""
 
+import contextlib
+import datetime
 import json
+import os
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from multigen.storage.model_folder import find_model, read_model
 from tests.engine.toys import assert_same, checkpoints, saved_files, saved_numbers
 
-QUIET = "--device cpu --precision fp32 --log-every 5 --save-every 5 --validate-every 20"
+QUIET = "--device cpu --precision fp32 --log-every 3 --save-every 5 --validate-every 20 --preview-every 10"
 METHODS = {
     "dcgan": "tiny --steps 60 --width 4 --validation-size 100 --samples 100",
+    "srgan": "tiny --pretrain-steps 30 --steps 10 --crop 32 --blocks 1 --width 4 --discriminator-width 4 --validation-size 2",
     "wavegan": "tiny --steps 60 --width 2 --samples 40 --shuffle 2",
     "seqgan": "tiny --data fables:200 --mle-steps 30 --control-steps 0 --discriminator-steps 10 --steps 20 --samples 40",
 }
@@ -23,8 +28,10 @@ KILLS = 5
 
 
 def started(method: str, words: str, folder: Path) -> subprocess.Popen[bytes]:
+    """With one thread: with another number the bits may differ."""
     command = [sys.executable, "-m", f"multigen.recipes.{method}", *words.split()]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def wait_for(process: subprocess.Popen[bytes], there: Callable[[], bool]) -> None:
@@ -33,9 +40,10 @@ def wait_for(process: subprocess.Popen[bytes], there: Callable[[], bool]) -> Non
         time.sleep(0.002)
 
 
-def killed(process: subprocess.Popen[bytes], later: float) -> bool:
-    """Kills it after so many seconds; whether it was alive until then."""
-    time.sleep(later)
+def killed(process: subprocess.Popen[bytes], later: float, wanted: bool = True) -> bool:
+    """Kills it after so many seconds, if that is wanted; whether it was alive until then."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(later if wanted else None)
     process.kill()
     return process.wait() == -9
 
@@ -45,7 +53,7 @@ def finish(method: str, run: str, folder: Path) -> None:
 
 
 def assert_same_ends(a: Path, b: Path) -> None:
-    """Weights, averages, optimisers, model and figures, bit for bit."""
+    """Weights, averages, optimisers, model, figures, metrics and what was drawn, bit for bit; and nothing left over."""
     assert_same(saved_files(a), saved_files(b))
     assert saved_numbers(a) == saved_numbers(b)
     names = sorted(p.name for p in (a / "model").iterdir())
@@ -54,6 +62,39 @@ def assert_same_ends(a: Path, b: Path) -> None:
         assert (a / "model" / name).read_bytes() == (b / "model" / name).read_bytes(), name
     rows = [json.loads((run / "evaluation.json").read_text())["rows"] for run in (a, b)]
     assert rows[0] == rows[1]
+    assert metrics(a) == metrics(b)
+    for folder in (".", "previews"):
+        names = sorted(p.name for p in (a / folder).iterdir())
+        assert names == sorted(p.name for p in (b / folder).iterdir())
+        for name in [name for name in names if Path(name).suffix in (".png", ".wav", ".txt")]:
+            assert (a / folder / name).read_bytes() == (b / folder / name).read_bytes(), name
+    for line in (b / "log.jsonl").read_bytes().splitlines():
+        json.loads(line)
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """Lines of metrics.jsonl, but for the speed."""
+    found = [json.loads(line) for line in (run / "metrics.jsonl").read_bytes().splitlines()]
+    return [{name: value for name, value in line.items() if name != "items_per_second"} for line in found]
+
+
+def chains(method: str, folder: Path, kills: int, moments: random.Random) -> None:
+    """Runs that are killed at any moments, at least `kills` in all, and end as one that never was."""
+    words, done, number = f"{METHODS[method]} {QUIET}", 0, 0
+    began = time.monotonic()
+    assert started(method, f"{words} --out whole", folder).wait() == 0
+    longest = time.monotonic() - began
+    while done < kills:
+        run, number, before = folder / f"run-{number}", number + 1, done
+        while True:
+            again = f"--resume {run}" if (run / "config.toml").exists() else f"{words} --out {run}"
+            process = started(method, again, folder)
+            if not killed(process, moments.uniform(0.2, 1) * longest, done < kills):
+                assert process.returncode == 0, (method, run)
+                break
+            done += 1
+        assert_same_ends(folder / "whole", run)
+        print(f"{method}: a run killed {done - before} times ended as one that never was", flush=True)
 
 
 @pytest.mark.slow
@@ -78,6 +119,25 @@ def test_a_run_killed_at_five_moments_and_as_it_ends(method: str, tmp_path: Path
     finish(method, "cut", tmp_path)
     assert alive == KILLS + 2
     assert_same_ends(tmp_path / "whole", run)
+
+
+SEED = int(os.environ.get("MULTIGEN_KILLS", datetime.date.today().toordinal()))
+"""Of the moments: another one each day."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_killed_at_any_moments_ends_as_one_never_killed(method: str, tmp_path: Path) -> None:
+    print(f"MULTIGEN_KILLS={SEED} repeats these moments")
+    chains(method, tmp_path, 3, random.Random(f"{SEED}/{method}"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", METHODS)
+def test_a_hundred_kills(method: str, tmp_path: Path) -> None:
+    """A quarter of them on each method: pytest -m long -s tests/runs/test_kills.py"""
+    print(f"MULTIGEN_KILLS={SEED} repeats these moments")
+    chains(method, tmp_path, 25, random.Random(f"{SEED}/{method}"))
 
 
 WRITER = """

@@ -118,10 +118,13 @@ def test_where_there_is_no_run_it_is_said(tmp_path: Path) -> None:
         find_model(tmp_path / "run")
 
 
-def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
     moment = time.mktime((2031, 2, 3, 4, 5, 6, 0, 0, -1))
     assert new_folder("", "srgan", moment) == Path("runs/srgan/2031-02-03-040506")
-    assert new_folder(str(tmp_path), "srgan", moment) == tmp_path
+    assert new_folder("", "srgan", moment) == Path("runs/srgan/2031-02-03-040506-2")
+    assert new_folder("empty", "srgan", moment) == Path("empty")
     with pytest.raises(ConfigError, match=rf"--resume {tmp_path}/run, .*--out"):
         new_folder(str(make_run(tmp_path / "run")), "srgan", moment)
     (tmp_path / "file").write_text("")

@@ -70,8 +70,12 @@ def doublings(size: int) -> int:
 class ImageInfo(SynthesisInfo):
     """What opening the images found out."""
 
-    channels: int = 0
+    channels: int = 3
     """1: grey, 3: colour."""
+
+    def __post_init__(self):
+        if self.channels not in (1, 3):
+            raise ConfigError(f"channels {self.channels}: expected 1, grey, or 3, colour")
 
 
 C = TypeVar("C", bound=ImageSynthesisConfig)

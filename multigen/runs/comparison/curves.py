@@ -1,10 +1,12 @@
 """Curves of several runs drawn over each other, smoothed a little."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multigen.console import printable
 from multigen.runs.facts import Curve, Stage
 from multigen.runs.plots import add_curve, averaged, axis_ranges, drawable, thinned
 from multigen.storage.provenance import NOTHING, Provenance, png
@@ -55,6 +57,7 @@ def smooth(values: Sequence[float]) -> list[float]:
 def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) -> bool:
     """An image of the metrics that the runs share, one small multiple each, with beginnings of stages as dotted lines and the
     name of each run at its end; the file says `about`. False, and no image, where they share none."""
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -63,13 +66,17 @@ def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) ->
         return False
     columns = min(COLUMNS, len(metrics))
     rows = math.ceil(len(metrics) / columns)
-    figure = Figure(figsize=(5 * columns, 2.8 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, metric in zip(figure.subplots(rows, columns, squeeze=False).flat, metrics, strict=False):
-        _panel(axes, metric, runs)
-    for axes in figure.axes[len(metrics) :]:
-        axes.remove()
-    figure.savefig(path, dpi=110, pil_kwargs=png(about))
+    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # of letters that the font lacks, and of names too long for their place
+        figure = Figure(figsize=(5 * columns, 2.8 * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, metric in zip(figure.subplots(rows, columns, squeeze=False).flat, metrics, strict=False):
+            _panel(axes, metric, runs)
+        for axes in figure.axes[len(metrics) :]:
+            axes.remove()
+        figure.savefig(path, dpi=110, pil_kwargs=png(about))
     return True
 
 
@@ -87,7 +94,7 @@ def _panel(axes: "Axes", metric: str, runs: Mapping[str, Stages]) -> None:
             add_curve(axes, [(step, mean) for (step, _), mean in zip(fewer, means, strict=True)], color=colour)
         _mark_stages(axes, run, colour)
         ends.append(([value for stage in run for _, value in curve(stage, metric)][-1], name, colour))
-    axes.set_title(metric, fontsize=9, loc="left")
+    axes.set_title(printable(metric), fontsize=9, loc="left")
     axes.set_xlabel("step", fontsize=7)
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
@@ -102,7 +109,8 @@ def _mark_stages(axes: "Axes", run: Stages, colour: str) -> None:
             axes.axvline(stage.first, color=colour, linewidth=0.8, linestyle=":")
         if len(run) > 1 and stage.first - named > axes.get_xlim()[1] / 30:
             where: Any = axes.get_xaxis_transform()  # steps along, a share of the height up
-            axes.text(stage.first, 0.99, stage.name, fontsize=6, color=colour, rotation=90, va="top", transform=where)
+            label = printable(stage.name)
+            axes.text(stage.first, 0.99, label, fontsize=6, color=colour, rotation=90, va="top", transform=where)
             named = stage.first
 
 
@@ -112,4 +120,4 @@ def _label_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
     for value, name, colour in sorted(ends, key=lambda end: end[0] if drawable(end[0]) else math.inf):
         share = up.transform((0.0, value))[1] if drawable(value) else 1.0
         height = max(share, height + 0.09)
-        axes.text(1.01, height, name, fontsize=8, color=colour, va="center", transform=axes.transAxes)
+        axes.text(1.01, height, printable(name), fontsize=8, color=colour, va="center", transform=axes.transAxes)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multigen.console import printable
 from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
 from multigen.storage.files import write_whole
@@ -21,7 +22,8 @@ HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
 
 
 def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
-    """Writes what the models of the runs make, those of one task together. Returns sentences: what is where, what is missing.
+    """Writes what the models of the runs make, those of one task together. Returns lines: what is where, texts themselves,
+    what is missing.
 
     Args:
         code: files that trained models of their own (`multigen cp`), each for the runs of its name.
@@ -38,7 +40,7 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str],
         tasks.setdefault(model.task, {})[name] = model
     for task, group in tasks.items():
         try:
-            said.append(_sheets(group, n, seed, out / task, provenance))
+            said += _sheets(group, n, seed, out / task, provenance)
         except MultigenError as error:
             said.append(f"{', '.join(group)}: no results: {error}")
     if len(tasks) > 1:
@@ -63,21 +65,21 @@ def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Model], lis
     return models, said
 
 
-def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenance: bool) -> str:
-    """The sheets of models of one task below each other, as PATH.png, or PATH.txt of texts."""
+def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenance: bool) -> list[str]:
+    """The sheets of models of one task below each other, as PATH.png, or PATH.txt of texts. Returns lines that say so."""
     sheets = {name: model.sheet(n, seed) for name, model in models.items()}
     what = f"{n} each of {', '.join(models)} under seed {seed}"
     if texts := {name: sheet for name, sheet in sheets.items() if isinstance(sheet, list)}:
         page = _in_turn(texts)
         write_whole(path.with_suffix(".txt"), page + "\n")
-        return f"{what}: {path}.txt\n\n{page}"
+        return [f"{what}: {path}.txt", "", *page.split("\n")]
     about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
     stacked(images).save(path.with_suffix(".png"), **png(about))
     for name, model in models.items():
         if isinstance(model, Sampler) and model.suffix != ".png":  # a sheet only draws them
             _write_each(model, n, seed, path / name.replace("/", "-"), provenance)
-    return f"{what}: {path}.png"
+    return [f"{what}: {path}.png"]
 
 
 def _write_each(sampler: Sampler, n: int, seed: int, folder: Path, provenance: bool) -> None:
@@ -90,6 +92,7 @@ def _write_each(sampler: Sampler, n: int, seed: int, folder: Path, provenance: b
 
 def _in_turn(texts: Mapping[str, Sequence[str]]) -> str:
     """The first text of each run, then the second of each, and so on, under the names of the runs."""
+    texts = {printable(name): sheet for name, sheet in texts.items()}
     width = max(map(len, texts))
     return "\n\n".join(
         "\n".join(f"{name:<{width}}  {text}" for name, text in zip(texts, row, strict=True))
@@ -109,7 +112,7 @@ def stacked(rows: "Mapping[str, Picture]") -> "Picture":
     sheet = Image.new("RGB", (max(row.width for row in large.values()), height), "white")
     top = 0
     for name, row in large.items():
-        ImageDraw.Draw(sheet).text((2, top + 3), name, fill="black")
+        ImageDraw.Draw(sheet).text((2, top + 3), printable(name), fill="black")
         sheet.paste(row, (0, top + HEAD))
         top += row.height + HEAD + GAP
     return sheet

@@ -1,11 +1,15 @@
-"""The page: facts in, one HTML file out. All texts pass through `escape`; the page may load nothing and runs no script."""
+"""The page: facts in, one HTML file out. All texts pass through `escape`, and the whole through `printable`; the page may load
+nothing and runs no script."""
 
+import os
 from collections.abc import Mapping
 from html import escape
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from multigen.console import printable
 from multigen.runs.facts import Curve, Facts, Stage, when
 from multigen.runs.report import media
 from multigen.runs.report.charts import chart
@@ -45,7 +49,7 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
         "Log": said(facts),
     }
     body = "".join(f"<section><h2>{title}</h2>{html}</section>" for title, html in sections.items() if html)
-    return f"""<!DOCTYPE html>
+    page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -69,6 +73,7 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
 </body>
 </html>
 """
+    return printable(page, lines=True)
 
 
 # -- what was run ----------------------------------------------------------------------------------------------------
@@ -116,8 +121,8 @@ def _configuration(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> st
 
 def _seeds(facts: Facts) -> str:
     lines = [
-        f'<li><a href="{escape(run.folder.name)}/report.html">{escape(run.folder.name)}</a> {run.state}, '
-        f"{steps(run)} in {duration(run.seconds)}</li>"
+        f'<li><a href="{quote(os.fsencode(run.folder.name))}/report.html">{escape(run.folder.name)}</a> '
+        f"{run.state}, {steps(run)} in {duration(run.seconds)}</li>"
         for run in facts.seeds
     ]
     return f'<ul class="seeds">{"".join(lines)}</ul>' if lines else ""

@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.hub import CONFIG, files_folder
 from multigen.storage.reading import check_folder, read_bounded
+from multigen.storage.tensors import TensorFile
+from multigen.tasks.loading import Plan
+from multigen.text.networks.descriptions import to_config
 
 __all__ = ["LSTM", "Generator", "Transformer", "check_length", "load_described", "load_pretrained", "shifted"]
 
@@ -192,12 +195,19 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
 
     if not name:
         raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
+    folder = Path(name).expanduser()
+    local = folder.is_dir()
     try:
-        if Path(name).is_dir():
-            check_folder(Path(name))
-        model = AutoModelForCausalLM.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        config = _config_in(folder) if local else _config_of(name)
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder) if local else name,
+            config=config,
+            local_files_only=local,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except Exception as error:  # as many kinds as there are models
+        reason = " ".join(str(error).split())[:200]
         raise ConfigError(
             f"pretrained {name!r}: no causal model there ({reason}); give a folder with config.json and model.safetensors, or a "
             "name that can be downloaded"
@@ -213,13 +223,37 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
     return G
 
 
-def load_described(file: Path, start: int) -> Transformer:
-    """The untrained network of `file`, a transformers configuration as JSON. Raises CheckpointError where it describes none."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+def _config_of(name: str) -> Any:
+    """The configuration of a model on the hub, without what does not shape the network."""
+    from transformers import AutoConfig
+
+    return to_config(AutoConfig.from_pretrained(name, trust_remote_code=False).to_dict())
+
+
+def _config_in(folder: Path) -> Any:
+    """The configuration of a model in a folder, which is in proportion to the weights there. Raises ValueError and others."""
+    from transformers import AutoModelForCausalLM
+
+    if (folder / "adapter_config.json").exists():
+        raise ValueError("adapter_config.json: an adapter to a model elsewhere; expected a whole model, merge it first")
+    check_folder(folder)
+    config = to_config(json.loads(read_bounded(folder / "config.json", CONFIG)))
+    files = [TensorFile.open(path) for path in sorted(folder.glob("*.safetensors"))]
+    _, plan = Plan.of(lambda: AutoModelForCausalLM.from_config(config), sum(map(len, files)))
+    plan.check(sum(file.nbytes for file in files))
+    return config
+
+
+def load_described(file: Path, start: int, tokens: int) -> Transformer:
+    """The untrained network of `file`, a transformers configuration as JSON, of so many tokens. Raises CheckpointError where it
+    describes none."""
+    from transformers import AutoModelForCausalLM
 
     try:
-        about = AutoConfig.for_model(**json.loads(read_bounded(file, CONFIG, inside=files_folder(file.parent))))
-        model = AutoModelForCausalLM.from_config(about, trust_remote_code=False)
+        config = to_config(json.loads(read_bounded(file, CONFIG, inside=files_folder(file.parent))))
+        if config.vocab_size != tokens:
+            raise ValueError(f"vocab_size {config.vocab_size}, expected {tokens}")
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:  # as many kinds as there are models
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{file} describes no model ({reason}); copy the model folder again") from error

@@ -4,6 +4,7 @@ A method derives from `TextSynthesisTrainer`, and states only what differs: its 
 """
 
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,7 @@ from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 from multigen.text.datasets import Corpus, TextInfo, check_prompt, given_tokenizer, open_corpus
 from multigen.text.decoding import gather_log_probs, log_probs, sample, token_mask
+from multigen.text.networks.descriptions import describe
 from multigen.text.networks.discriminators import Recurrent
 from multigen.text.networks.generators import LSTM, Generator, Transformer, load_described, load_pretrained
 from multigen.text.synthesis.config import TextSynthesisConfig
@@ -137,7 +139,7 @@ class TextSynthesisTrainer(Trainer[C]):
         if c.network == "transformer":
             return Transformer.gpt2(info.tokens, c.width, c.layers, c.heads, c.length, info.start)
         if described is not None:
-            return load_described(described, info.start)
+            return load_described(described, info.start, info.tokens)
         return load_pretrained(c.pretrained, info.start, info.tokens, c.length)
 
     def optimisers(self) -> Mapping[str, Optimiser]:
@@ -294,7 +296,7 @@ class TextSynthesisTrainer(Trainer[C]):
             files["tokenizer.json"] = self.corpus.tokenizer.to_json()
         if self.config.network == "pretrained":
             G: Any = self.nets["G"]
-            files[DESCRIPTION] = G.model.config.to_json_string()
+            files[DESCRIPTION] = json.dumps(describe(G.model.config.to_dict()), indent=1) + "\n"
         return files
 
     @classmethod
@@ -313,7 +315,8 @@ class TextSynthesisTrainer(Trainer[C]):
                 f"{folder.path}: tokenizer {fingerprint or 'missing'}, expected {info.vocabulary or 'none'}, which the model was "
                 "trained with; copy the whole model folder again"
             )
-        file = folder.path / DESCRIPTION
-        described = file if file.exists() else None
+        if wrong := info.mismatch(tokenizer):
+            raise CheckpointError(f"{where}: {wrong}; copy the whole model folder again")
+        described = folder.path / DESCRIPTION if trainer.config.network == "pretrained" else None
         G = load_network(lambda: trainer.generator(described), folder.weights.get("G", {}), f"{folder.path}, G")
         return Writer(G, tokenizer, trainer.config.length, info.last, info.pad)

@@ -1,0 +1,179 @@
+"""Memory: how much is left, refusing what cannot fit before it is taken, and allocators' errors as one line.
+
+Linux grants more memory than there is and kills the process that uses it, which no program can catch. So what a flag asks for is
+estimated and refused first (`require`), and commands run below a limit at which an allocation fails instead (`limited`).
+"""
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from multigen.errors import OutOfMemory
+
+__all__ = ["available", "is_memory_error", "limited", "memory_errors", "require", "size"]
+
+SMALL = 64 << 20  # bytes that need no look at what is left
+SHARE = 0.95  # of what is left that a command may take: some is needed beside its data
+PHRASES = (
+    "not enough memory",
+    "allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "ALLOC_FAILED",
+    "Storage size calculation overflowed",
+    "multiplication overflow",
+    "Overflow when unpacking",
+    "array is too big",
+    "Maximum allowed dimension exceeded",
+)
+"""What torch, numpy and CUDA say when memory is short, or more is asked for than a number of bytes can say."""
+
+
+def size(number: float) -> str:
+    """A number of bytes for people: 8.1 GB."""
+    units = ("kB", "MB", "GB", "TB", "PB", "EB")
+    power = next((i for i in range(1, len(units)) if number < 1000 ** (i + 1)), len(units))
+    return f"{number / 1000**power:.3g} {units[power - 1]}"
+
+
+def available() -> int | None:
+    """Bytes that this process can still take: of the machine, of its control group, of its own limits. None where unknown."""
+    found = [_left_on_machine(), *_left_in_groups(), *_left_of_limits()]
+    return min((max(number, 0) for number in found if number is not None), default=None)
+
+
+def require(needed: int, what: str, remedy: str) -> None:
+    """Raises OutOfMemory where `what` needs more bytes than are left; nothing where that is unknown."""
+    if needed >= SMALL and (left := available()) is not None and needed > left:
+        raise OutOfMemory(f"{what}: {size(needed)} of memory needed, {size(left)} available; {remedy}")
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Whether an allocator raised it: Python's, numpy's, Pillow's, torch's on CPU and GPU, the system's."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's: not imported for it
+    known = isinstance(error, RuntimeError | ValueError | TypeError)
+    return named or (known and any(phrase in str(error) for phrase in PHRASES))
+
+
+@contextlib.contextmanager
+def memory_errors(remedy: str) -> Iterator[None]:
+    """Within it an allocator's error, also one that another error was made of, becomes OutOfMemory, which says the remedy."""
+    try:
+        yield
+    except OutOfMemory:
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not is_memory_error(cause):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        asked = re.search(r"(?:[Tt]ried|Unable) to allocate ([\d.]+ \w+)", str(cause))
+        amount = "" if asked is None else _readable(asked[1])
+        raise OutOfMemory(f"out of memory{amount}; {remedy}") from error
+
+
+def _readable(amount: str) -> str:
+    number, _, unit = amount.partition(" ")
+    return f" ({size(float(number)) if unit == 'bytes' else amount} asked for)"
+
+
+@contextlib.contextmanager
+def limited() -> Iterator[None]:
+    """Within it this process cannot take more memory than is left now: an allocation beyond that raises an error.
+
+    Only where the system knows such a limit and says what is left (Linux); a lower one that the user has set stays.
+    """
+    left, taken = available(), _status("VmData")
+    if left is None or taken is None:
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = taken + int(SHARE * left)
+    if soft != resource.RLIM_INFINITY and soft <= most:
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+# ------------------------------------------------------------------------------------------------------- what is left
+
+
+def _left_on_machine() -> int | None:
+    """Without a swap of the disk's, what can be had without one; elsewhere than on Linux, all the machine has."""
+    fields = _fields(Path("/proc/meminfo"))
+    if "MemAvailable" in fields:
+        return (fields["MemAvailable"] + fields.get("SwapFree", 0)) * 1024
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _left_in_groups() -> Iterator[int | None]:
+    """Of each control group of the process, of either version, that has a limit; inside a container its root is the mount's."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers == "":
+            root, files = Path("/sys/fs/cgroup"), ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            root = Path("/sys/fs/cgroup/memory")
+        else:
+            continue
+        parts = Path(path.lstrip("/")).parts
+        for folder in [root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]:
+            most, used = _number(folder / files[0]), _number(folder / files[1])
+            if most is not None and used is not None:
+                yield (
+                    most - used + _fields(folder / "memory.stat").get(files[2], 0)
+                )  # the cache is given back when needed
+
+
+def _left_of_limits() -> Iterator[int | None]:
+    """Of those that `ulimit` sets."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for limit, field in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        soft, taken = resource.getrlimit(limit)[0], _status(field)
+        if soft != resource.RLIM_INFINITY and taken is not None:
+            yield soft - taken
+
+
+def _status(field: str) -> int | None:
+    """Bytes that the process has, as Linux counts them."""
+    value = _fields(Path("/proc/self/status")).get(field)
+    return None if value is None else value * 1024
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """Numbers of a file of lines like `NAME: NUMBER kB`; none without the file."""
+    try:
+        words = [line.split() for line in path.read_text().splitlines()]
+    except (OSError, ValueError):
+        return {}
+    return {word[0].rstrip(":"): int(word[1]) for word in words if len(word) > 1 and word[1].isdecimal()}
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file; None where there is none, as of a group without a limit (`max`)."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

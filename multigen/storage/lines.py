@@ -1,0 +1,78 @@
+"""What a run can do without: logs and images to look at. Where they cannot be written, a line says so, and the run continues."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from multigen.console import say
+from multigen.errors import DataError
+from multigen.storage.files import remedy
+
+__all__ = ["LineFile", "optional"]
+
+BLOCK = 1 << 16  # bytes read at once
+
+_said: set[str] = set()
+
+
+@contextlib.contextmanager
+def optional(what: Path | str) -> Iterator[None]:
+    """Within it something is written that the run can do without: an OSError, or a DataError that comes from one, becomes a
+    line, once for each reason."""
+    try:
+        yield
+    except (OSError, DataError) as raised:
+        error = raised if isinstance(raised, OSError) else raised.__cause__
+        if not isinstance(error, OSError):
+            raise
+        text = f"{what} cannot be written ({error.strerror or error}); the run continues without; {remedy(error)}"
+        if text not in _said:
+            _said.add(text)  # before it is said, since saying it may write a line that fails likewise
+            say(text)
+
+
+class LineFile:
+    """A file that lines are added to, each at once. What cannot be written waits, and is tried again with the next line.
+
+    What a killed process left of a last line is cut off before the first one is added.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._file: BinaryIO | None = None
+        self._waiting = b""
+
+    def add(self, line: str) -> None:
+        self._waiting += line.encode() + b"\n"
+        with optional(self.path):
+            if self._file is None:
+                self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 (pyright cannot tell that it is a FileIO)
+                _cut_torn(self._file)
+            while self._waiting:  # of a part that was written the rest follows, so that no line is torn
+                self._waiting = self._waiting[self._file.write(self._waiting) :]
+
+    def flush(self) -> None:
+        """Waits until the lines are on the disk."""
+        if self._file is not None:
+            with optional(self.path):
+                getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+
+    def close(self) -> None:
+        if self._file is not None:
+            with optional(self.path):
+                self._file.close()
+
+
+def _cut_torn(file: BinaryIO) -> None:
+    """Cuts off what stands behind the last line break."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - BLOCK)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        end = start + found + 1
+        if found >= 0:
+            break
+    file.truncate(end)

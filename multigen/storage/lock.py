@@ -1,0 +1,97 @@
+"""The lock of a run's folder: one process at a time trains or evaluates there."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from multigen.console import say
+from multigen.errors import ConfigError
+from multigen.storage.files import remedy
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["locked"]
+
+NAME = ".lock"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a run's folder until the block ends, or the process does, however it ends: the lock is the kernel's, the file only
+    says whose it is.
+
+    Raises ConfigError that names the process which holds the folder. Where there are no such locks, as on some network file
+    systems, a line says so.
+    """
+    path = folder / NAME
+    handle = _acquire(path)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # while it is held: see `_acquire`
+        os.close(handle)
+
+
+def _acquire(path: Path) -> int:
+    """The open file, locked."""
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written ({error.strerror}); {remedy(error)}") from error
+        try:
+            if not _lock(handle, path):
+                raise ConfigError(f"{path.parent} is in use by {_holder(handle)}; wait until it ends, or stop it")
+            if _same(handle, path):
+                _sign(handle)
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # the holder before has removed it meanwhile; a third process may have made it again
+
+
+def _lock(handle: int, path: Path) -> bool:
+    """Whether the file is now ours; also where it cannot be locked."""
+    try:
+        if fcntl is None:
+            raise OSError("not on this system")
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        say(f"{path.parent} cannot be locked ({error.strerror or error}): make sure that no other process trains there")
+    return True
+
+
+def _same(handle: int, path: Path) -> bool:
+    """Whether the file of that name is still the one that was opened."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _sign(handle: int) -> None:
+    """Writes whose lock it is. On a full disk it has no name, but holds."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}).encode())
+
+
+def _holder(handle: int) -> str:
+    """Process, host and time that the file names; "another process" where it names none."""
+    try:
+        by = json.loads(os.read(handle, 1000))
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(by["since"]))
+        return f"process {int(by['pid'])} on {ascii(by['host'])[1:-1]} since {since}"
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
+        return "another process"
