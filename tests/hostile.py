@@ -163,6 +163,7 @@ CASES: dict[str, tuple[int, Callable[[Path, str], Words]]] = {
         2,
         lambda p, n: ["train", "dcgan", "--data", p / "photos", "--labels", p / "labels.csv"],
     ),
+    "train in others' folder": (2, lambda p, n: ["train", "dcgan", "tiny", "--out", p / "photos"]),
     "train, no such method": (2, lambda p, n: ["train", n]),
     "train, no such preset": (2, lambda p, n: ["train", "dcgan", n]),
     "train, no such device": (2, lambda p, n: ["train", "dcgan", "tiny", "--device", n, "--out", p / "new"]),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import Run, to_table
-from multigen.console import say, shell_word
+from multigen.console import resume_option, say
 from multigen.engine import checkpoint, controls, distributed, saving
 from multigen.engine.batches import Batch, Source, Stream, TensorSource
 from multigen.engine.callbacks import Callback
@@ -163,8 +163,9 @@ class Loop:
                     sound = not self._dropping() and not self._broken()
                     self._save() if sound else None
                     what = "" if sound else ", not saved since its gradients are not finite"
-                    resume = f"--resume {shell_word(str(self.folder))}"
-                    raise Interrupted(f"stopped at step {state.step}{what}; go on with: {resume}", *asked[:1])
+                    raise Interrupted(
+                        f"stopped at step {state.step}{what}; resume with: {resume_option(self.folder)}", *asked[:1]
+                    )
             state.number, state.index, state.ended, self._entered = state.number + 1, 0, False, False
 
     def advance(self, index: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multigen.console import markdown, shell_word
+from multigen.console import markdown, resume_option, shell_word
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
@@ -56,7 +56,7 @@ def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
         write_whole(path, to_json(content, indent=1) + "\n")
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: --resume {shell_word(str(folder))}"
+            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: {resume_option(folder)}"
         ) from error
 
 

@@ -76,7 +76,7 @@ def program() -> str:
     if spec:
         return f"python -m {spec.name.removesuffix('.__main__')}"
     file = Path(sys.argv[0])
-    return f"python {file}" if file.suffix == ".py" else f"python -m {file.name}"
+    return f"python {shell_word(str(file))}" if file.suffix == ".py" else f"python -m {file.name}"
 
 
 @functools.cache

@@ -10,10 +10,10 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_config, to_table
-from multigen.console import exit_code, say, shell_word, show
+from multigen.console import exit_code, resume_option, say, shell_word, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
-from multigen.engine.distributed import barrier, decided_by_first, join, rank
+from multigen.engine.distributed import barrier, decided_by_first, join, lost_ranks, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
@@ -99,7 +99,8 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
         if rank() == 0:
             write_evaluation(folder, record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
-    barrier()
+    with lost_ranks(lambda: f"its results are in {folder}"):
+        barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
     if rank() == 0:
         show(evaluation.table(), lines=True)
@@ -126,7 +127,7 @@ def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
         if history.folder is None:
             return "stopped before training; nothing was changed"
         where = " before the evaluation was written" if running.state.number == len(running.plan) else ""
-        return f"stopped{where}; resume with: --resume {shell_word(str(history.folder))}"
+        return f"stopped{where}; resume with: {resume_option(history.folder)}"
 
     running.callbacks.insert(0, history)
     if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multigen.console import shell_word
+from multigen.console import resume_option
 from multigen.errors import CheckpointError
 from multigen.storage import hub
 from multigen.storage.files import aside, expanded, standing, write_flushed, writing_whole
@@ -64,7 +64,7 @@ def write_model(
                 write_flushed(new / name, text.encode())
     except FileExistsError as error:
         raise CheckpointError(
-            f"{folder}: {error.strerror}, then resume with: --resume {shell_word(str(folder.parent))}"
+            f"{folder}: {error.strerror}, then resume with: {resume_option(folder.parent)}"
         ) from error
     except OSError as error:
         raise CheckpointError(

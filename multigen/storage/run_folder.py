@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from multigen.console import say, shell_word
+from multigen.console import resume_option, say
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.files import expanded, standing
 
@@ -101,7 +101,7 @@ def _check_empty(folder: Path) -> None:
         raise ConfigError(f"{folder} cannot be read ({error.strerror}); choose another --out") from error
     if "config.toml" in inside:
         raise ConfigError(
-            f"{folder} holds a run already; resume it with --resume {shell_word(str(folder))}, or choose another --out"
+            f"{folder} holds a run already; resume it with {resume_option(folder)}, or choose another --out"
         )
     if any(is_run(folder / name) for name in inside if name.startswith("seed-")):
         raise ConfigError(f"{folder} holds runs already; resume them one by one, or choose another --out")

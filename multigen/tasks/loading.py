@@ -133,7 +133,7 @@ class Plan(TorchFunctionMode):
     def of(cls, build: Callable[[], N], tensors: int) -> "tuple[N, Plan]":
         """The network without memory, and its plan. Raises ValueError where so many tensors cannot be all of it: settings may ask
         for layers without end."""
-        with torch.device("meta"), cls(1_000 + 40 * tensors) as plan, warnings.catch_warnings():
+        with torch.device("meta"), cls(5_000 + 100 * tensors) as plan, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return build(), plan
 

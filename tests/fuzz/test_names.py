@@ -51,7 +51,7 @@ def test_a_name_follows_from_its_seed_and_differs() -> None:
 
 
 def test_thirty_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Others each day; a failure says which seed."""
+    """Others each day; a failure names its seed, and MULTIGEN_FUZZ_SEED=SEED begins with it."""
     first = int(os.environ.get("MULTIGEN_FUZZ_SEED") or time.time() // 86400 * 1000)
     assert trouble(first, 30, tmp_path, capsys) == []
 
