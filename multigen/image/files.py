@@ -24,6 +24,7 @@ from multigen.data.folders import find_files
 from multigen.data.locate import in_package, locate
 from multigen.errors import ConfigError, DataError, OutOfMemory
 from multigen.memory import require
+from multigen.storage.provenance import FORMATS
 from multigen.storage.reading import check_file
 
 if TYPE_CHECKING:
@@ -66,8 +67,6 @@ EMBEDDED_NAMES = {"embedded": "train", "embedded-held-out": "held_out"}
 
 # EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the image upright.
 TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000")
-"""Pillow's decoders for what `SUFFIXES` names. Of its others one, for PostScript, starts a program that runs the file."""
 SPARSE, BLANK = 50_000_000, 1000
 """Pixels, and pixels for each byte of the file: an image that has more of both is a damaged header."""
 LONGEST = 12_288  # pixels: with longer sides the matrices that reduce an image take gigabytes

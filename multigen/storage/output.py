@@ -18,6 +18,7 @@ from typing import Any
 from multigen.errors import DataError
 from multigen.storage import provenance
 from multigen.storage.files import read_json
+from multigen.storage.reading import open_regular
 
 __all__ = ["check_folder", "check_targets", "is_own", "json_table", "replacing"]
 
@@ -97,7 +98,7 @@ def json_table(path: Path) -> dict[str, Any]:
 
 def _holds(path: Path, pattern: bytes) -> bool:
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return re.search(pattern, content, re.DOTALL) is not None
     except (OSError, ValueError):  # that of an empty file
         return False

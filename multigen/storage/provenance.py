@@ -19,10 +19,12 @@ from multigen.errors import DataError
 from multigen.storage.files import aside
 from multigen.storage.reading import check_file
 
-__all__ = ["NOTHING", "Provenance", "gif", "origin", "png", "read", "text", "together"]
+__all__ = ["FORMATS", "NOTHING", "Provenance", "gif", "origin", "png", "read", "text", "together"]
 
 Provenance = Mapping[str, Any]
 NOTHING: Provenance = MappingProxyType({})
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000")
+"""Pillow's decoders of images that are read. Of its others one, for PostScript, starts a program that runs the file."""
 CHUNK = "Comment"
 """Keyword of the text chunk in PNG: one of those that the format names."""
 
@@ -107,7 +109,7 @@ def _comment_of_picture(path: Path) -> str:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged metadata beside it
-        picture = Image.open(path, formats=("PNG", "GIF"))
+        picture = Image.open(path, formats=FORMATS)
     with picture:
         said = picture.info.get(CHUNK) or picture.info.get("comment") or ""
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)

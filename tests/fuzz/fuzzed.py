@@ -22,7 +22,7 @@ from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from tests import tiny
 from tests.fuzz.fuzzed_models import LINES, MODELS
-from tests.fuzz.fuzzing import Reader, mend_png, mutate, mutate_words, mutate_zip
+from tests.fuzz.fuzzing import Reader, fill_zip, mend_png, mutate, mutate_gzip, mutate_words, mutate_zip
 from tests.fuzz.hostile import HOSTILE
 
 __all__ = ["READERS"]
@@ -115,7 +115,9 @@ def packed(**arrays: np.ndarray) -> bytes:
 def npz(_: Path) -> Reader:
     images, labels = np.stack([tiny.pixels(9, 9, i) for i in range(4)]), np.array([0, 1, 0, 1])
     files = {"a.npz": packed(images=images, labels=labels), "b.npz": packed(images=images[..., 0] / np.float32(255))}
-    return Reader(files, [lambda folder, path: open_images(str(path), 8)], mutations=[mutate, mutate_zip])
+    return Reader(
+        files, [lambda folder, path: open_images(str(path), 8)], mutations=[mutate, mutate_zip, mutate_zip, fill_zip]
+    )
 
 
 def idx(_: Path) -> Reader:
@@ -132,7 +134,7 @@ def gzipped(_: Path) -> Reader:
 
     plain = idx(_)
     files = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in plain.files.items()}
-    return replace(plain, files=files)
+    return replace(plain, files=files, mutations=[mutate, mutate_gzip])
 
 
 def labels(_: Path) -> Reader:

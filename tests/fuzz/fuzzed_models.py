@@ -1,11 +1,13 @@
 """Readers of what trained models and runs leave, and of settings, for `tests.fuzz.fuzzed`."""
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 import torch
 from torch import nn
 
@@ -19,13 +21,15 @@ from multigen.image.synthesis import dcgan
 from multigen.image.synthesis.base import ImageInfo
 from multigen.runs import runner
 from multigen.runs.comparison import compare, read_runs
+from multigen.runs.report import words
 from multigen.runs.runner import report_on
+from multigen.storage.files import sealed
 from multigen.storage.model_folder import write_model
 from multigen.text.datasets import TextInfo
 from multigen.text.synthesis import seqgan
 from multigen.text.tokenizers import Tokenizer
 from tests.engine.toys import Small, ToyConfig, options, resumed
-from tests.fuzz.fuzzing import Reader, mutate, mutate_words
+from tests.fuzz.fuzzing import Reader, mutate, mutate_dots, mutate_words
 
 __all__ = ["LINES", "MODELS"]
 
@@ -178,6 +182,57 @@ def report(place: Path) -> Reader:
     )
 
 
+def run_folder(_: Path) -> Reader:
+    """As `report`, up to what is drawn: quicker, and with lines of every sort."""
+    metrics: list[dict[str, Any]] = [
+        {"step": 2 * i, "stage": "ab"[i > 4], "D/loss": 0.5, "G/loss": i / 3, "items_per_second": 9.0} for i in range(9)
+    ]
+    metrics += [
+        {"step": 9, "validation": {"fd": 0.5}},
+        {"step": 9, "control": "lr", "value": 0.5, "reason": "r", "rollback": 4},
+    ]
+    log: list[dict[str, Any]] = [
+        {
+            "step": 0,
+            "time": "2026-01-01T00:00:00",
+            "began": {"command": "multigen train dcgan", "steps": {"a": 10, "b": 8}},
+        },
+        {"step": 2, "time": "2026-01-01T00:00:01", "rates": {"G": 2e-4, "D": 2e-4}},
+        {"step": 4, "time": "2026-01-01T00:00:02", "said": "a line"},
+        {"step": 18, "time": "2026-01-01T00:00:03", "finished": True},
+    ]
+    evaluation = {
+        "rows": {"b/last": {"fd": 1.5, "fd_std": 0.1}, "real": {"fd": 0.5}},
+        "definitions": {"fd": "a distance; of features"},
+        "remarks": {"verdict": "good"},
+        "steps": {"a": 10, "b": 8},
+        "seconds": 9.5,
+        "seeds": [0],
+    }
+    table = {"version": "0.2.0", "method": "dcgan", "config": to_table(dcgan.PRESETS["tiny"]), "run": to_table(Run())}
+    files = {
+        "metrics.jsonl": "".join(json.dumps(line) + "\n" for line in metrics),
+        "log.jsonl": "".join(json.dumps(line) + "\n" for line in log),
+        "evaluation.json": json.dumps(evaluation, indent=1),
+        "config.toml": tomli_w.dumps(table),
+        "checkpoints/step-000000018/run.json": sealed(
+            {"step": 18, "state": {"seconds": 9.5, "best_step/a": 9}}
+        ).decode(),
+    }
+
+    def read(folder: Path, path: Path) -> object:
+        other = folder.parent / "other-run"
+        shutil.rmtree(other, ignore_errors=True)
+        runs = read_runs([str(folder), str(shutil.copytree(folder, other))])
+        return compare(runs), [words.said(run) + words.warnings(run) + words.verdict(run) for run in runs.values()]
+
+    def dots(data: bytes, rng: Any) -> bytes:
+        return (mutate_dots if b"[run]" in data else mutate_words)(data, rng)
+
+    mutations = [mutate, mutate_words, mutate_words, dots]
+    return Reader({name: text.encode() for name, text in files.items()}, [read], (), (), mutations)
+
+
 def is_text(data: bytes) -> bool:
     return b"\0" not in data
 
@@ -212,11 +267,11 @@ def settings(place: Path) -> Reader:
     def read(folder: Path, path: Path) -> object:
         return runner.parse(["--config", str(path)], "dcgan", dcgan.PRESETS)
 
-    return Reader(files, [read], (), (), [mutate, mutate_words, mutate_words])
+    return Reader(files, [read], (), (), [mutate, mutate_words, mutate_words, mutate_dots])
 
 
 MODELS: dict[str, Callable[[Path], Reader]] = {
-    **{f.__name__: f for f in (checkpoint, result, report, recipe, settings)},
+    **{f.__name__: f for f in (checkpoint, result, report, run_folder, recipe, settings)},
     **{f.__name__: f for f in (dcgan_model, srgan_model, seqgan_model, llama_model, wavegan_model, specgan_model)},
 }
 """Name -> the reader, which may be made with the help of an empty folder."""

@@ -8,6 +8,7 @@ a child process: one that crashes or hangs there costs its seed, and the next ch
 
 import contextlib
 import faulthandler
+import gzip
 import io
 import json
 import os
@@ -29,7 +30,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Reader", "mend_png", "mutate", "mutate_words", "mutate_zip", "trouble"]
+__all__ = [
+    "Reader",
+    "fill_zip",
+    "mend_png",
+    "mutate",
+    "mutate_dots",
+    "mutate_gzip",
+    "mutate_words",
+    "mutate_zip",
+    "trouble",
+]
 
 SECONDS = 5  # of computing that an input may take
 ROOM = 3 << 30  # bytes of address space that a child may take beyond what it has once all is imported
@@ -187,6 +198,36 @@ def mutate_npy(data: bytes, rng: random.Random) -> bytes:
     pattern, new = rng.choice([(rb"'shape': \([^)]*\)", shapes), (rb"'descr': '[^']*'", types)])
     value = rng.choice(new)
     return re.sub(pattern, lambda _: value, data, count=1)
+
+
+def fill_zip(data: bytes, rng: random.Random) -> bytes:
+    """One member of a .zip behind whose beginning stand so many zeros that they are packed to a thousandth."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    name = rng.choice(list(members))
+    members[name] = members[name][: rng.choice([10, 128, 200])] + bytes(rng.choice([1 << 10, 1 << 20, 80 << 20]))
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as file:
+        for each, content in members.items():
+            file.writestr(each, content)
+    return held.getvalue()
+
+
+def mutate_gzip(data: bytes, rng: random.Random) -> bytes:
+    """What is packed, damaged and packed again, sometimes with many zeros behind it."""
+    found = mutate(gzip.decompress(data), rng) + bytes(rng.choice([0, 0, 80 << 20]))
+    return gzip.compress(found, 1, mtime=0)
+
+
+def mutate_dots(data: bytes, rng: random.Random) -> bytes:
+    """TOML with a key or a table of many parts, whose reading takes the square of their number."""
+    lines = data.decode().splitlines(keepends=True)
+    key = rng.choice(["a.", '"a".', "1.", "a . "]) * rng.choice([3, 60, 1_000, 30_000])
+    lines.insert(
+        rng.randrange(len(lines) + 1),
+        rng.choice(["{}a = 1\n", "[{}a]\n", "[[{}a]]\n", "x = {{{}a = 1}}\n"]).format(key),
+    )
+    return "".join(lines).encode()
 
 
 def mend_png(data: bytes, rng: random.Random) -> bytes:
