@@ -253,11 +253,10 @@ def load_described(file: Path, start: int, tokens: int) -> Transformer:
         config = to_config(json.loads(read_bounded(file, CONFIG, inside=files_folder(file.parent))))
         if config.vocab_size != tokens:
             raise ValueError(f"vocab_size {config.vocab_size}, expected {tokens}")
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        return Transformer(AutoModelForCausalLM.from_config(config, trust_remote_code=False), start)
     except Exception as error:  # as many kinds as there are models
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{file} describes no model ({reason}); copy the model folder again") from error
-    return Transformer(model, start)
 
 
 def check_length(G: Generator, length: int) -> None:
