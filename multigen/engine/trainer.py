@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
+import numpy as np
 import torch
 from torch import nn
 
 from multigen.config import Run, to_table, write_toml
 from multigen.engine import distributed, saving
-from multigen.engine.batches import Batch, DataInfo, Source
+from multigen.engine.batches import Batch, DataInfo, Rows, Source
 from multigen.engine.budget import may_grow, scaled_to
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision
@@ -31,7 +32,7 @@ from multigen.engine.schedules import Schedule
 from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, ConfigError, Interrupted
-from multigen.memory import memory_errors
+from multigen.memory import memory_errors, require
 from multigen.storage.files import expanded, remedy
 from multigen.storage.lines import optional
 from multigen.storage.lock import locked
@@ -42,6 +43,7 @@ from multigen.version import __version__
 __all__ = ["Trainer"]
 
 C = TypeVar("C")
+MANY = 4096  # rows of a batch whose memory is estimated
 
 
 class Trainer(Loop, Generic[C]):
@@ -198,6 +200,7 @@ class Trainer(Loop, Generic[C]):
         self.data = self.open_data()
         found = {f"data, {name}": zlib.crc32(repr(value).encode()) for name, value in to_table(self.data_info).items()}
         distributed.check_alike({"data, items": len(self.data), **found}, "give all ranks the same data")
+        self._check_batch()
         seed_everything(key(self.run.seed, "weights"), self.device)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.nets = self.networks()
@@ -232,6 +235,16 @@ class Trainer(Loop, Generic[C]):
         distributed.check_alike(
             {**code, "method": self.name, **to_table(self.config), **same}, "start all with one command and one version"
         )
+
+    def _check_batch(self) -> None:
+        """Raises OutOfMemory where not even a batch of the data fits, to say nothing of what networks make of it."""
+        batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
+        if batch < MANY:
+            return
+        row = self.data.batch(Rows(np.zeros(1, np.int64), 0, (self.run.seed, "size")))
+        numbers = sum(t.numel() for t in row.values())
+        numbers += getattr(self.config, "latent", 0) * distributed.world()  # each rank draws for all
+        require(4 * numbers * batch // distributed.world(), f"a batch of {batch}", self._less())
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
