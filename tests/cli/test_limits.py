@@ -153,7 +153,7 @@ def test_opacity_in_tiles_is_that_of_the_whole_image(scale: int) -> None:
     assert large is not None and torch.equal(large, imresize(alpha, scale))
 
 
-# ---------------------------------------------------------------------------------------------------- training, and other verbs
+# -------------------------------------------------------------------------------- training, and other verbs
 
 
 @pytest.mark.parametrize(
@@ -189,14 +189,13 @@ def test_memory_that_runs_out_while_training_is_one_line_also_in_the_log(
     assert said.startswith("error: out of memory (") and "lower --batch" in said
     assert "OutOfMemory: out of memory" in (tmp_path / "run" / "log.jsonl").read_text()
 
-
-# ------------------------------------------------------------------------------------------------------ models that are spoilt
+    # -------------------------------------------------------------------------------- models that are spoilt
     photos = tiny.photos(tmp_path / "photos")
     words = ["evaluate", "--real", photos, "--fake", photos, "--size", "2000000"]
     assert "lower --size" in one_line(words, capsys)
 
 
-# ---------------------------------------------------------------------------------------------------------- models that are spoilt
+# -------------------------------------------------------------------------------- models that are spoilt
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
