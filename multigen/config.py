@@ -18,6 +18,7 @@ __all__ = [
     "FREE",
     "Run",
     "check_ranges",
+    "check_texts",
     "chosen",
     "differences",
     "differing",
@@ -215,6 +216,23 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
     text = tomli_w.dumps(table)
     if not path.is_file() or path.read_bytes() != text.encode():
         write_whole(path, text)
+
+
+def check_texts(value: Any) -> None:
+    """Raises ConfigError for a text in a table that is no UTF-8, as names of files may be, and cannot stand in a TOML file."""
+    match value:
+        case str():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise ConfigError(
+                    f"{value!r}: expected a name in UTF-8, as config.toml is written; rename it"
+                ) from error
+        case Mapping():
+            check_texts([*value, *value.values()])
+        case list() | tuple():
+            for each in value:
+                check_texts(each)
 
 
 def differing(*tables: Mapping[str, Any]) -> list[str]:

@@ -1,14 +1,18 @@
 """What a command prints, and how it exits. All of it passes `printable`: no name or text of others reaches a terminal raw."""
 
+import contextlib
+import errno
 import io
+import logging
 import os
 import re
 import shlex
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from typing import TextIO
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TextIO
 
 from multigen.errors import Interrupted, MultigenError
 from multigen.memory import limited, memory_errors
@@ -20,9 +24,12 @@ __all__ = [
     "markdown",
     "printable",
     "report_error",
+    "resume_option",
     "say",
+    "say_once",
     "shell_word",
     "show",
+    "show_text",
     "show_traceback",
     "text_table",
 ]
@@ -54,6 +61,11 @@ def shell_word(text: str) -> str:
     return f"$'{escaped}'"
 
 
+def resume_option(folder: object) -> str:
+    """What resumes the run in a folder, to be copied: --resume FOLDER."""
+    return f"--resume {shell_word(str(folder))}"
+
+
 def _bytes(found: re.Match[str]) -> str:
     how = "surrogateescape" if "\udc80" <= found[0] <= "\udcff" else "surrogatepass"  # a byte of a file's name, or not
     return "".join(f"\\x{byte:02x}" for byte in found[0].encode("utf-8", how))
@@ -62,6 +74,11 @@ def _bytes(found: re.Match[str]) -> str:
 def show(text: str = "", lines: bool = False) -> None:
     """Prints a result on standard output: one line, or with `lines` several. Nothing else in the package does."""
     print(printable(text, lines))
+
+
+def show_text(text: str) -> None:
+    """Prints what a model wrote: as it is for a file or a program, with the escapes of `printable` on a terminal."""
+    print(printable(text, lines=True) if sys.stdout.isatty() else text)
 
 
 listeners: list[Callable[[str], object]] = []
@@ -75,9 +92,32 @@ def say(text: str) -> None:
         listener(text)
 
 
+def say_once(text: str) -> None:
+    """As `say`, but one line is said once a command."""
+    if text not in _once:
+        _once.add(text)
+        say(text)
+
+
+_once: set[str] = set()
+
+
 def _print(text: str) -> None:
     if os.environ.get("RANK", "0") == "0":
-        print(printable(text), file=sys.stderr, flush=True)
+        with _unless_closed():
+            print(printable(text), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _unless_closed() -> Iterator[None]:
+    """Within it the terminal is written to. Where its window was closed, nothing is from then on; that ends no training."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            _give_up(stream)
 
 
 class Progress:
@@ -104,7 +144,8 @@ class Progress:
     def show(self, index: int, text: str) -> None:
         """`index` steps are done; `text` says how it goes."""
         if self.live is not None:
-            self.live.update(self.task, completed=index, text=printable(text))
+            with _unless_closed():
+                self.live.update(self.task, completed=index, text=printable(text))
             return
         left = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
         _print(f"{self.stage} {index}/{self.steps}  {text}  {left // 60:.0f}:{left % 60:02.0f} left")
@@ -112,7 +153,8 @@ class Progress:
     def close(self) -> None:
         """Gives the terminal back."""
         if self.live is not None:
-            self.live.stop()
+            with _unless_closed():
+                self.live.stop()
 
 
 Line = Sequence[str]
@@ -177,28 +219,53 @@ def exit_code(action: Callable[[], object], less: str = "free some, or use a mac
     """
     global _traced
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: a file's name may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: it may lack some letters
+    warnings.formatwarning = _warning
+    logging.setLogRecordFactory(_Record)
+    sys.excepthook = lambda _kind, error, _trace: show_traceback(error)
     _traced = TRACEBACK in sys.argv
+    _once.clear()
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
+    terminal = sys.stdout.isatty()
     try:
         with limited():
             return _finished(action, less)
-    except BrokenPipeError:
+    except OSError as error:
+        closed = terminal and not sys.stdout.isatty()  # a disk may say EIO too
+        if not isinstance(error, BrokenPipeError) and not (closed and error.errno == errno.EIO):
+            raise
         for stream in (sys.stdout, sys.stderr):
             _give_up(stream)
-        return 128 + 13  # SIGPIPE, in whose place Python raises the exception
+        # SIGPIPE, in whose place Python raises the exception; SIGHUP of a terminal whose window was closed
+        return 128 + (13 if isinstance(error, BrokenPipeError) else 1)
 
 
 def report_error(error: BaseException, line: str) -> None:
     """Prints the line that says what an error is, and if --traceback was given where it came from; on standard error."""
-    print(printable(line), file=sys.stderr)
-    if _traced:
-        show_traceback(error)
+    with _unless_closed():
+        print(printable(line), file=sys.stderr, flush=True)
+        if _traced:
+            show_traceback(error)
 
 
 def show_traceback(error: BaseException) -> None:
     """Prints where an error came from, on standard error."""
     print(printable("".join(traceback.format_exception(error)), lines=True), file=sys.stderr, end="")
+
+
+class _Record(logging.LogRecord):
+    """What a library logs, which may quote names and texts of files."""
+
+    def getMessage(self) -> str:
+        return printable(super().getMessage())
+
+
+def _warning(message: Warning | str, *where: Any) -> str:
+    """What a library warns of, likewise."""
+    return _format(printable(str(message)), *where)
+
+
+_format = warnings.formatwarning
 
 
 def _finished(action: Callable[[], object], less: str) -> int:
@@ -224,7 +291,7 @@ def _give_up(stream: TextIO) -> None:
     """Throws away what a stream still holds that nobody reads, so that Python does not try to write it again as it ends."""
     try:
         stream.flush()
-    except BrokenPipeError:
+    except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

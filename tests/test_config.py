@@ -17,6 +17,7 @@ from multigen.engine.device import choose_device, choose_precision
 from multigen.errors import ConfigError
 from multigen.image import SRGANConfig
 from tests.engine.toys import ToyConfig, Whole, options
+from tests.special import SPECIAL
 
 
 @dataclass(frozen=True)
@@ -262,3 +263,34 @@ def test_whole_numbers_among_others_become_floats() -> None:
 def test_a_value_out_of_its_range_is_named_with_its_file() -> None:
     with pytest.raises(ConfigError, match=r"^c\.toml: log_every 0: expected 1 or more"):
         from_table(Run(), {"log_every": 0}, "c.toml")
+
+
+def test_a_key_of_many_dots_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    for text in (
+        "a." * 50_000 + "a = 1",
+        "[" + "a." * 50_000 + "a]",
+        "x = {" + '"".' * 50_000 + "a = 1}",
+        "1.1." * 50_000,
+    ):
+        path.write_text(f"b = 1\n{text}\n")
+        with pytest.raises(
+            ConfigError, match=r"c\.toml cannot be read as TOML \(line 2 has .* dots; expected at most 64\)"
+        ):
+            read_toml(path)
+    path.write_text("# " + "." * 100 + "\nx = [" + "0.5, -1.5e-3, " * 100 + "]\n")
+    assert len(read_toml(path)["x"]) == 200
+
+
+def test_settings_are_read_from_a_regular_file_of_bounded_size(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("a = 1\n" + "#" * (1 << 20))
+    with pytest.raises(
+        ConfigError, match=r"c\.toml cannot be read as TOML \(1,048,582 bytes; expected at most 1,048,576\)"
+    ):
+        read_toml(path)
+    for kind, make in SPECIAL.items():
+        path = tmp_path / f"{kind}.toml"
+        make(path)
+        with pytest.raises(ConfigError, match=rf"cannot be read as TOML \({kind}; expected a regular file\)"):
+            read_toml(path)

@@ -6,7 +6,6 @@ python -m multigen.catalogue --write    # in a checkout: writes what follows fro
 import ast
 import functools
 import json
-import shlex
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+from multigen.console import printable, shell_word
 
 __all__ = [
     "BENCHMARKS",
@@ -141,7 +142,7 @@ class Task:
 
     def shell(self, model: str, code: str = "") -> str:
         """The command line. `code` is the user's own file that trained the model (`multigen cp`), if one did."""
-        place = shlex.quote(model) + (f" --code {shlex.quote(code)}" if code else "")
+        place = shell_word(model) + (f" --code {shell_word(code)}" if code else "")
         return f"multigen {self.verb} {self.arguments.format(model=place)}"
 
     def lines(self, model: str, code: str = "") -> str:
@@ -151,9 +152,13 @@ class Task:
 
 def loading(model: str, code: str = "") -> str:
     """The line of Python that loads a model."""
-    words = [json.dumps(model, ensure_ascii=False)]
-    words += [f"code={json.dumps(code, ensure_ascii=False)}"] if code else []
+    words = [_literal(model), *([f"code={_literal(code)}"] if code else [])]
     return f"model = multigen.load({', '.join(words)})"
+
+
+def _literal(text: str) -> str:
+    """A string of Python, whose escapes are those of JSON and of `printable`."""
+    return printable(json.dumps(text, ensure_ascii=False))
 
 
 def usage(task: str, model: str, code: str = "") -> tuple[str, str]:

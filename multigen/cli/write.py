@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
-from multigen.console import show
+from multigen.console import show, show_text
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
@@ -48,7 +48,7 @@ def run(args: list[str]) -> None:
         texts = writer.generate(prompt, n, seed, temperature, top_k, top_p, length)
         page = "\n\n".join(texts)
         if out is None:
-            show(page, lines=True)
+            show_text(page)
             return
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)

@@ -258,7 +258,7 @@ def _in_turn(items: ItemSet, origins: Sequence[str], seed: int) -> list[list[int
 
 def hash_of(name: str, seed: int) -> bytes:
     """The hash of a name: what is held out are the items whose is smallest."""
-    return hashlib.blake2b(f"{seed}/{name}".encode()).digest()
+    return hashlib.blake2b(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
 
 
 def _only(items: S, classes: list[int]) -> S:

@@ -5,7 +5,6 @@ A modality fills it, by the readers that training uses; here is what all three n
 
 import contextlib
 import hashlib
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from multigen.console import Progress
+from multigen.console import Progress, shell_word
 from multigen.data.folders import NoTestSplit, file_classes, split_folder
 from multigen.errors import DataError
 
@@ -62,7 +61,8 @@ class Suggestion:
 
     def command(self, data: str) -> str:
         """The line to paste into a shell."""
-        return shlex.join(["multigen", "train", self.method, self.preset, "--data", data, *self.options])
+        words = ["multigen", "train", self.method, self.preset, "--data", data, *self.options]
+        return " ".join(map(shell_word, words))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multigen.console import say
+from multigen.console import resume_option, say
 from multigen.errors import CheckpointError
 from multigen.storage.files import MARK, remedy, sealed, unsealed, write_flushed, writing_whole
 from multigen.storage.reading import read_bounded
@@ -45,7 +45,8 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
             write_flushed(new / "run.json", sealed({**record, "files": contents}))
     except OSError as error:
         kept = "".join(path.name for path in saved(folder.parent)[-1:])
-        then = f"then resume from {kept} with --resume {folder.parents[1]}" if kept else "or choose another --out"
+        resume = f"{resume_option(folder.parents[1])}"
+        then = f"then resume from {kept} with {resume}" if kept else "or choose another --out"
         first = "" if isinstance(error, FileExistsError) else f"{remedy(error)}, "
         raise CheckpointError(f"cannot save {folder}: {error.strerror}; {first}{then}") from error
 
@@ -82,7 +83,7 @@ def rename(folder: Path, name: str) -> Path:
         return folder.rename(folder.with_name(name))
     except OSError as error:
         raise CheckpointError(
-            f"{folder} cannot be renamed ({error.strerror}); {remedy(error)}, then resume with: --resume {folder.parents[1]}"
+            f"{folder} cannot be renamed ({error.strerror}); {remedy(error)}, then resume: {resume_option(folder.parents[1])}"
         ) from error
 
 

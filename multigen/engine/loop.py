@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import Run, to_table
-from multigen.console import say
+from multigen.console import resume_option, say
 from multigen.engine import checkpoint, controls, distributed, saving
 from multigen.engine.batches import Batch, Source, Stream, TensorSource
 from multigen.engine.callbacks import Callback
@@ -164,7 +164,7 @@ class Loop:
                     self._save() if sound else None
                     what = "" if sound else ", not saved since its gradients are not finite"
                     raise Interrupted(
-                        f"stopped at step {state.step}{what}; go on with: --resume {self.folder}", *asked[:1]
+                        f"stopped at step {state.step}{what}; resume with: {resume_option(self.folder)}", *asked[:1]
                     )
             state.number, state.index, state.ended, self._entered = state.number + 1, 0, False, False
 

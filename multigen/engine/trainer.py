@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import re
 import sys
 import time
 import zlib
@@ -14,7 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from multigen.config import Run, to_table, write_toml
+from multigen.config import Run, check_texts, to_table, write_toml
+from multigen.console import resume_option
 from multigen.engine import distributed, saving
 from multigen.engine.batches import Batch, DataInfo, Rows, Source
 from multigen.engine.budget import may_grow, scaled_to
@@ -33,7 +35,7 @@ from multigen.engine.state import TrainingState
 from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, ConfigError, Interrupted
 from multigen.memory import memory_errors, require
-from multigen.storage.files import expanded, remedy
+from multigen.storage.files import expanded, remedy, remove_leftovers
 from multigen.storage.lines import optional
 from multigen.storage.lock import locked
 from multigen.storage.model_folder import write_model
@@ -44,6 +46,10 @@ __all__ = ["Trainer"]
 
 C = TypeVar("C")
 MANY = 4096  # rows of a batch whose memory is estimated
+WRITTEN = re.compile(
+    r"(config\.toml|metrics\.jsonl|evaluation\.json|report\.html|README\.md|(samples|nearest|step-\d+)\.\w+)"
+)
+"""Files of a run that are written under a temporary name first."""
 
 
 class Trainer(Loop, Generic[C]):
@@ -65,6 +71,8 @@ class Trainer(Loop, Generic[C]):
     """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
     data_info: DataInfo = DataInfo()
     """What `open_data` found out."""
+    held_out: str = ""
+    """Fingerprint of the data that it is validated and tested on, which `open_data` sets; empty: not compared."""
     _claimed: Path | None = None
 
     def __init_subclass__(cls, **options: Any):
@@ -186,7 +194,9 @@ class Trainer(Loop, Generic[C]):
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
             if distributed.any_rank(bool(asked), self.device):
-                raise Interrupted(f"stopped before the evaluation; resume with: --resume {self.folder}", *asked[:1])
+                raise Interrupted(
+                    f"stopped before the evaluation; resume with: {resume_option(self.folder)}", *asked[:1]
+                )
 
     def prepare(self) -> None:
         """Opens the data and builds everything; `fit` does it itself. With `run.minutes` it first sets the steps by timing a
@@ -198,6 +208,7 @@ class Trainer(Loop, Generic[C]):
             trial = type(self)(self.config, replace(self.run, workers=0, minutes=0))
             self.config = scaled_to(trial, self.run.minutes)
         self.data = self.open_data()
+        check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
         found = {f"data, {name}": zlib.crc32(repr(value).encode()) for name, value in to_table(self.data_info).items()}
         distributed.check_alike({"data, items": len(self.data), **found}, "give all ranks the same data")
         self._check_batch()
@@ -255,7 +266,7 @@ class Trainer(Loop, Generic[C]):
     def _remedy(self) -> str:
         """What to do when another rank is lost."""
         saved = hasattr(self, "folder") and (self.folder / "checkpoints").exists()
-        return f"resume with: --resume {self.folder}" if saved else "start all of them again"
+        return f"resume with: {resume_option(self.folder)}" if saved else "start all of them again"
 
     def _less(self) -> str:
         """What to do where memory is short."""
@@ -282,7 +293,7 @@ class Trainer(Loop, Generic[C]):
         held.enter_context(locked(folder))
         if not self.run.resume and (folder / "config.toml").exists():  # of a run that ended since it was looked for
             raise ConfigError(
-                f"{folder} holds a run already; resume it with --resume {folder}, or choose another --out"
+                f"{folder} holds a run already; resume it with {resume_option(folder)}, or choose another --out"
             )
         return folder
 
@@ -291,6 +302,7 @@ class Trainer(Loop, Generic[C]):
         fixed = self.run.resolved(self.device.type, self.precision)
         if self.run.resume:
             saving.check_same(folder, self.name, self.config, self.data_info, fixed, self._may_grow)
+            saving.check_held_out(folder, self.held_out)
             saving.resume(self.state, folder, self.plan, self.enter)
         distributed.barrier()
         if distributed.rank() == 0:
@@ -298,10 +310,16 @@ class Trainer(Loop, Generic[C]):
             table["run"] = to_table(fixed)
             with optional(folder / "previews"):
                 (folder / "previews").mkdir(exist_ok=True)
+            remove_leftovers(folder, WRITTEN)
+            remove_leftovers(folder / "previews", WRITTEN)
             try:
                 write_toml(folder / "config.toml", table)
             except OSError as error:
-                again = f"resume with: --resume {folder}" if self.run.resume else "start again, or choose another --out"
+                again = (
+                    f"resume with: {resume_option(folder)}"
+                    if self.run.resume
+                    else "start again, or choose another --out"
+                )
                 raise CheckpointError(
                     f"{folder / 'config.toml'} cannot be written ({error.strerror}); {remedy(error)}, then {again}"
                 ) from error
@@ -329,6 +347,7 @@ class Trainer(Loop, Generic[C]):
             "title": (doc or "").strip().partition("\n")[0],
             "task": self.task,
             "items": self.items(),
+            **({"held_out": self.held_out} if self.held_out else {}),
             "parameters": sum(p.numel() for name in self.exports for p in self.nets[name].parameters()),
         }
 

@@ -2,14 +2,15 @@
 
 import datetime
 import json
+import os
 import re
-import shlex
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multigen.console import markdown
+from multigen.console import markdown, resume_option, say, shell_word
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
@@ -20,14 +21,16 @@ from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
 from multigen.storage.files import remedy, to_json, write_whole
 from multigen.storage.lines import optional
+from multigen.storage.output import json_table
 
-__all__ = ["Card", "card", "write_evaluation"]
+__all__ = ["Card", "card", "code", "escaped", "write_evaluation"]
 
 LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
     r"cdla-permissive-2\.0|odc-by|odbl|pddl|gfdl|gpl-3\.0|bsd-3-clause|unlicense"
 )
 """Names of licences that the hub knows; any other is called `other` there, with its own name beside it."""
+SEAL = "\n<!-- Written by multigen, which leaves it as it is once you change it. Checksum: "
 NEARER, FARTHER = 0.8, 1.5
 """Shares of the baseline below and above which `memorisation` is said to be near to the training items, or far from them."""
 
@@ -51,21 +54,44 @@ class Card(Callback):
 
 
 def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
-    """Writes the `evaluation.json` of a run. Raises CheckpointError where it cannot be written."""
+    """Writes the `evaluation.json` of a run. Raises CheckpointError where it cannot be written, or is a user's file."""
     path = folder / "evaluation.json"
+    if os.path.lexists(path) and not {"status", "rows"} <= json_table(path).keys():
+        raise CheckpointError(
+            f"{path} was not written by multigen; move it elsewhere, then resume with: {resume_option(folder)}"
+        )
     try:
         write_whole(path, to_json(content, indent=1) + "\n")
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: --resume {folder}"
+            f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: {resume_option(folder)}"
         ) from error
 
 
 def _write(facts: Facts) -> None:
-    if (folder := facts.folder / "model").is_dir():
-        with optional(folder / "README.md"):
+    folder = facts.folder / "model"
+    file = folder / "README.md"
+    if os.path.lexists(file) and not _is_own(file):
+        say(f"{file} is no card that multigen wrote, or was changed since; it is kept as it is")
+    elif folder.is_dir():
+        with optional(file):
             # By way of the run's folder: what a killed process leaves is not published with the model.
-            write_whole(folder / "README.md", card(facts), by=facts.folder)
+            write_whole(file, _sealed(card(facts)), by=facts.folder)
+
+
+def _sealed(card: str) -> str:
+    """A card with its checksum, by which one that somebody has changed is recognised."""
+    return f"{card}{SEAL}{zlib.crc32(card.encode()):08x} -->\n"
+
+
+def _is_own(file: Path) -> bool:
+    """Whether a card is as it was written. Those of earlier versions have no checksum, but name the library."""
+    try:
+        text = file.read_text(encoding="utf-8") if file.is_file() and not file.is_symlink() else ""
+    except (OSError, ValueError):
+        return False
+    card, sealed, _ = text.rpartition(SEAL)
+    return text == _sealed(card) if sealed else '\nlibrary_name: "multigen"\n' in text
 
 
 def card(facts: Facts) -> str:
@@ -74,7 +100,7 @@ def card(facts: Facts) -> str:
     by = f"multigen {facts.version}".strip()
     parts = [
         _front_matter(facts),
-        f"# {facts.method} of {escaped(_data(facts))}",
+        f"# {escaped(facts.method)} of {escaped(_data(facts))}",
         f"{does.capitalize()} with {by}. {escaped(facts.title)}".strip(),
         f"## Data\n\n{_about_data(facts)}",
         f"## Training\n\n{_about_training(facts)}",
@@ -95,7 +121,8 @@ def plain(text: str) -> str:
 
 def escaped(text: str) -> str:
     """A text as one line of Markdown that is shown as it is: no mark-up, link, or HTML."""
-    return re.sub(r"([\\`*_\[\]<>|~$&#!])", r"\\\1", plain(text))
+    found = plain(text).replace("&", "&amp;").replace("<", "&lt;")  # as every dialect of Markdown reads them
+    return re.sub(r"([\\`*_\[\]>|~$#!])", r"\\\1", found)
 
 
 def code(name: str) -> str:
@@ -156,18 +183,18 @@ def _about_data(facts: Facts) -> str:
 
 def _about_training(facts: Facts) -> str:
     known = facts.origin
-    steps, batch = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
+    steps, batch = ", ".join(f"{stage} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
     rows = {
         "method": facts.method,
         "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
         "steps": "; ".join([steps, *([f"batches of {batch}"] if batch else [])]),
         "seed": facts.run.get("seed"),
         "time": f"{facts.seconds:,.0f} s",
-        "machine": escaped(str(known["machine"])) if "machine" in known else None,
+        "machine": known.get("machine"),
         "commit": known.get("commit"),
         "date": known.get("date") or datetime.date.fromtimestamp(facts.written).isoformat(),
     }
-    table = markdown([(name, str(value)) for name, value in rows.items() if value is not None], ("", ""))
+    table = markdown([(name, escaped(str(value))) for name, value in rows.items() if value is not None], ("", ""))
     return f"{table}\n\nAll settings stand in `config.json`."
 
 
@@ -246,7 +273,7 @@ def _nearness(memorisation: float, baseline: float, noun: str) -> str:
 def _use(facts: Facts) -> str:
     file = Path(own_file(facts)).name
     shell, classes = shell_line(facts, "MODEL", file), _classes(facts) if facts.setting("conditional", False) else []
-    asked = f" --class {shlex.quote(plain(classes[0]))}" if classes and shell else ""
+    asked = f" --class {shell_word(classes[0])}" if classes and shell else ""
     blocks = {"bash": f"{shell}{asked}", "python": python_lines(facts, "MODEL", file)}
     # Three backticks in a class's name would end the block.
     shown = [f"```{language}\n{text.replace('```', '')}\n```" for language, text in blocks.items() if text]

@@ -24,9 +24,9 @@ MOST = 1 << 52
 """More steps or seconds than a run can have; below it every whole number is a float too."""
 RECORD = 1 << 23
 """Bytes of an evaluation.json and of a checkpoint's run.json, at most."""
-LINES = 200_000
-"""Of a log that are kept; of more, every second one that holds nothing but means or rates is left out, and again."""
-STAGES, CURVES = 32, 200
+ENTRIES = 2_000_000
+"""Of the lines of a log together that are kept; of more, every second line of means or rates is left out, and again."""
+STAGES, CURVES = 16, 100
 """Of a run, and of a stage, that are kept: a method has far fewer."""
 
 
@@ -238,17 +238,18 @@ def _evaluation(folder: Path) -> dict[str, Any]:
 def _lines(folder: Path, name: str) -> list[dict[str, Any]]:
     """Lines of a log, without those of a step that cannot be, and of very many those that curves need least."""
     kept: list[dict[str, Any]] = []
+    entries = 0
     try:
         for line in log_records(folder / name, inside=folder):
             if line is None or not 0 <= line["step"] < MOST:
                 continue
             kept.append(line)
-            if len(kept) > LINES:
+            entries += _entries(line)
+            if entries > ENTRIES:
                 kept = [line for i, line in enumerate(kept) if i % 2 or line.keys().isdisjoint(("stage", "rates"))]
-                if len(kept) > 3 * LINES // 4:
-                    say(
-                        f"{folder / name}: more events than a run has; the report ends with the line of step {line['step']}"
-                    )
+                entries = sum(map(_entries, kept))
+                if entries > 3 * ENTRIES // 4:
+                    say(f"{folder / name}: more than a run writes; what is behind step {line['step']} is left out")
                     break
     except OSError as error:
         say(f"{folder / name}: left out ({error.strerror or error})")
@@ -273,6 +274,12 @@ def _amount(value: Any) -> float:
 def _whole(value: Any) -> int | None:
     """A count, None for what cannot be one."""
     return value if type(value) is int and value >= 0 else None
+
+
+def _entries(line: dict[str, Any]) -> int:
+    """How much a line of a log holds: names, nested ones too, and long texts for what they take."""
+    more = [value for value in line.values() if not isinstance(value, int | float)]
+    return len(line) + sum(len(value) if isinstance(value, dict | list) else len(str(value)) // 100 for value in more)
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:

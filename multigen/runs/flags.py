@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import tyro
 
 from multigen.config import Run
+from multigen.console import printable
 from multigen.runs.options import cli
 
 __all__ = ["read_flags"]
@@ -97,9 +98,16 @@ def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:
     """Each field of a dataclass, as `make_dataclass` takes it, with its documentation for `--help`."""
     hints, docs = get_type_hints(type(settings)), _docs(type(settings))
     return {
-        name: (name, Annotated[hints[name], tyro.conf.arg(name=NAMES.get(name, name), help=docs.get(name, ""))], value)
+        name: (name, Annotated[hints[name], _arg(NAMES.get(name, name), docs.get(name, ""), value)], value)
         for name, value in vars(settings).items()
     }
+
+
+def _arg(name: str | None, doc: str, value: Any) -> Any:
+    """A flag for tyro, which prints the default as it is: of a file of others', it may hold anything."""
+    default = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    hint = f"(default: {printable(default)})" if printable(default) != default else None
+    return tyro.conf.arg(name=name, help=doc, help_behavior_hint=hint)
 
 
 def _docs(kind: type) -> dict[str, str]:

@@ -1,11 +1,15 @@
 """Command-line options: tyro makes them from a function's parameters or a configuration's fields, and reports mistakes."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import functools
+import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from multigen.console import printable
 from multigen.storage.files import expanded
 
 __all__ = ["Code", "Model", "Overwrite", "cli", "function_of"]
@@ -61,7 +65,27 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     """
     if list(args) == [FUNCTION]:
         raise _Function(f)
-    return tyro.cli(f, args=args, registry=PATHS, **{"prog": command, **more})
+    options = {"prog": command, "registry": PATHS, **more}
+    options["prog"] = printable(options["prog"])  # it may be a file of the user's
+    if (words := [printable(word) for word in args]) != list(args):
+        _check(f, args, words, options)
+    return tyro.cli(f, args=args, **options)
+
+
+def _check(f: Any, args: Sequence[str], words: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Ends as `tyro.cli` does where it prints something; it is given `words` to quote then, the printable form of `args`."""
+
+    @functools.wraps(f, updated=())
+    def reads(*_: Any, **__: Any) -> None: ...
+
+    parsed = f if isinstance(f, type) else reads  # what is called is not yet to run
+    unseen = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
+            tyro.cli(parsed, args=args, **options)
+    except SystemExit:
+        tyro.cli(parsed, args=words, **options)
+        raise
 
 
 def function_of(run: Callable[[list[str]], None]) -> Callable[..., None]:

@@ -9,12 +9,14 @@ from multigen.runs.facts import Curve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["add_curve", "axis_ranges", "drawable", "short"]
+__all__ = ["add_curve", "averaged", "axis_ranges", "drawable", "short", "thinned"]
 
 DECADES = 100.0
 """The vertical axis is logarithmic where the largest value is so many times the smallest."""
 LETTERS = 6
 """Of a small number in decimals, at most; a longer one has a power of ten."""
+POINTS = 500
+"""Of a curve that are drawn, about."""
 LARGEST = 1e300
 """Of larger values an axis cannot be made: they are left out, as those that are not finite."""
 
@@ -68,3 +70,32 @@ def short(value: float) -> str:
         return text
     digits, _, power = f"{value:.2e}".partition("e")
     return f"{float(digits):g}e{int(power)}"
+
+
+def thinned(curve: Curve, points: int = POINTS) -> Curve:
+    """At most about `points` of a curve: of each stretch the lowest and the highest, so that no spike is lost; gaps stay."""
+    if len(curve) <= points:
+        return curve
+    size = math.ceil(len(curve) / (points // 2))
+    kept: Curve = []
+    for start in range(0, len(curve), size):
+        part = curve[start : start + size]
+        finite = [p for p in part if math.isfinite(p[1])]
+        ends = {min(finite, key=_value), max(finite, key=_value)} if finite else set()
+        gap = [p for p in part if not math.isfinite(p[1])][:1]
+        kept += sorted([*ends, *gap], key=lambda p: p[0])
+    return kept
+
+
+def averaged(curve: Curve, points: int = POINTS) -> Curve:
+    """At most about `points` of a curve, each the mean of what is finite in a stretch, NaN where nothing is."""
+    size = math.ceil(len(curve) / points)
+    if size < 2:
+        return curve
+    parts = [curve[start : start + size] for start in range(0, len(curve), size)]
+    finite = [[value for _, value in part if math.isfinite(value)] for part in parts]
+    return [(part[-1][0], sum(v / len(f) for v in f) if f else math.nan) for part, f in zip(parts, finite, strict=True)]
+
+
+def _value(point: tuple[float, float]) -> float:
+    return point[1]

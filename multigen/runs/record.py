@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from multigen.console import shell_word
 from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.version import __version__
 
@@ -44,7 +45,7 @@ def record(evaluation: Evaluation, runs: Sequence[RunInfo]) -> dict[str, Any]:
 def beginning(run: RunInfo) -> dict[str, Any]:
     """What is known of a run when it begins: its command, commit, machine and steps by stage."""
     return {
-        "command": " ".join([program(), *sys.argv[1:]]),
+        "command": " ".join([program(), *map(shell_word, sys.argv[1:])]),
         "commit": commit(),
         "machine": f"{machine()}, {run.precision}",
         "steps": dict(run.steps),
@@ -75,7 +76,7 @@ def program() -> str:
     if spec:
         return f"python -m {spec.name.removesuffix('.__main__')}"
     file = Path(sys.argv[0])
-    return f"python {file}" if file.suffix == ".py" else f"python -m {file.name}"
+    return f"python {shell_word(str(file))}" if file.suffix == ".py" else f"python -m {file.name}"
 
 
 @functools.cache

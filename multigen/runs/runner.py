@@ -10,7 +10,7 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import from_table, read_config, to_table
-from multigen.console import exit_code, say, show
+from multigen.console import exit_code, resume_option, say, shell_word, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
 from multigen.engine.distributed import barrier, decided_by_first, join, lost_ranks, rank
@@ -127,7 +127,7 @@ def _trained(trainer: type[Trainer], config: Any, run: Run) -> Trainer:
         if history.folder is None:
             return "stopped before training; nothing was changed"
         where = " before the evaluation was written" if running.state.number == len(running.plan) else ""
-        return f"stopped{where}; resume with: --resume {history.folder}"
+        return f"stopped{where}; resume with: {resume_option(history.folder)}"
 
     running.callbacks.insert(0, history)
     if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks
@@ -145,16 +145,15 @@ def _report(folder: Path) -> None:
     try:
         report_on(folder)
     except Exception as error:  # whatever it is, no reason to lose what was trained, or to hide why training ended
-        say(
-            f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: multigen report {folder}"
-        )
+        again = f"multigen report {shell_word(str(folder))}"
+        say(f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: {again}")
 
 
-def report_on(folder: Path, out: Path | None = None) -> Path:
+def report_on(folder: Path, out: Path | None = None, overwrite: bool = False) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
     runs = [folder] if (folder / "config.toml").exists() else seed_folders(folder)
     method = (
         read_config(runs[0] / "config.toml", inside=runs[0]).get("method") if runs else ""
     )  # else `write_report` says so
     presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
-    return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)
+    return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out, overwrite)

@@ -1,8 +1,7 @@
 """How to use what a run trained: command lines and lines of Python, for its report and its model card."""
 
-import shlex
-
 from multigen.catalogue import METHODS, usage
+from multigen.console import shell_word
 from multigen.runs.facts import Facts
 
 __all__ = ["own_file", "python_lines", "resume_command", "shell_line", "tune_command"]
@@ -26,13 +25,13 @@ def python_lines(facts: Facts, model: str, code: str | None = None) -> str:
 def tune_command(facts: Facts) -> str:
     """The command that trains on from the model's weights; with the run's settings, by others its networks would not fit."""
     one = facts.seeds[0] if facts.seeds else facts
-    settings = shlex.quote(str(one.folder.resolve() / "config.toml"))
-    return f"{_program(facts)} --config {settings} --from {shlex.quote(str(facts.folder.resolve()))} --data ..."
+    settings = shell_word(str(one.folder.resolve() / "config.toml"))
+    return f"{_program(facts)} --config {settings} --from {shell_word(str(facts.folder.resolve()))} --data ..."
 
 
 def resume_command(facts: Facts) -> str:
     """The command that resumes a run that has not ended."""
-    return f"{_program(facts)} --resume {shlex.quote(str(facts.folder.resolve()))}"
+    return f"{_program(facts)} --resume {shell_word(str(facts.folder.resolve()))}"
 
 
 def own_file(facts: Facts) -> str:
@@ -46,4 +45,4 @@ def own_file(facts: Facts) -> str:
 def _program(facts: Facts) -> str:
     """The command that trains: the recipe's, or that of the user's own file."""
     own = own_file(facts)
-    return f"python {shlex.quote(own)}" if own else f"python -m multigen.recipes.{facts.method}"
+    return f"python {shell_word(own)}" if own else f"python -m multigen.recipes.{facts.method}"

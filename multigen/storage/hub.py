@@ -19,6 +19,8 @@ PREFIX = "hf:"
 PATTERNS = ["*.json", "*.safetensors", "README.md"]
 """Of the files of a model folder (`multigen.storage.model_folder.write_model`)."""
 CONFIG = 1 << 20  # bytes that a model folder's config.json has at most
+OTHERS = ["*/*", "*[! -~]*"]
+"""What is in folders, and names that a model folder never has, which the library would print beside its progress."""
 FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?")
 
 
@@ -39,12 +41,12 @@ def fetch(name: str) -> Path:
     try:
         # The configuration alone first: of a foreign repository nothing else is fetched.
         folder = Path(
-            snapshot_download(repo, revision=form["revision"], allow_patterns="config.json", ignore_patterns="*/*")
+            snapshot_download(repo, revision=form["revision"], allow_patterns="config.json", ignore_patterns=OTHERS)
         )
         _check(folder, name)
         # From here on by the commit, so that two versions are not mixed.
         try:
-            asked = {"revision": folder.name, "allow_patterns": PATTERNS, "ignore_patterns": "*/*"}
+            asked = {"revision": folder.name, "allow_patterns": PATTERNS, "ignore_patterns": OTHERS}
             files = [f for f in snapshot_download(repo, dry_run=True, **asked) if f.will_download]
             if files:
                 say(f"{name}: downloading {len(files)} files, {sum(f.file_size or 0 for f in files) / 1e6:,.1f} MB")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multigen.console import resume_option
 from multigen.errors import CheckpointError
 from multigen.storage import hub
 from multigen.storage.files import aside, expanded, standing, write_flushed, writing_whole
@@ -62,7 +63,9 @@ def write_model(
             for name, text in {**texts, "config.json": json.dumps(about, indent=1) + "\n"}.items():
                 write_flushed(new / name, text.encode())
     except FileExistsError as error:
-        raise CheckpointError(f"{folder}: {error.strerror}, then resume with: --resume {folder.parent}") from error
+        raise CheckpointError(
+            f"{folder}: {error.strerror}, then resume with: {resume_option(folder.parent)}"
+        ) from error
     except OSError as error:
         raise CheckpointError(
             f"{folder} cannot be written: {error.strerror}; make room, then go on with --resume"

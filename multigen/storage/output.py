@@ -17,7 +17,7 @@ from typing import Any
 
 from multigen.errors import DataError
 from multigen.storage import provenance
-from multigen.storage.files import from_json
+from multigen.storage.files import read_json
 
 __all__ = ["check_folder", "check_targets", "is_own", "json_table", "replacing"]
 
@@ -89,8 +89,8 @@ def is_own(path: Path) -> bool:
 def json_table(path: Path) -> dict[str, Any]:
     """The table that a JSON file holds; an empty one of a file that holds none."""
     try:
-        content = from_json(path.read_bytes()) if path.stat().st_size < LARGEST else None
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path, LARGEST)
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

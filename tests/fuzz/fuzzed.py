@@ -23,6 +23,7 @@ from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from tests import tiny
 from tests.fuzz.fuzzed_models import LINES, MODELS
 from tests.fuzz.fuzzing import Reader, mend_png, mutate, mutate_words, mutate_zip
+from tests.fuzz.hostile import HOSTILE
 
 __all__ = ["READERS"]
 
@@ -249,5 +250,6 @@ READERS: dict[str, Callable[[Path], Reader]] = {
     **{kind: lambda _, kind=kind, made=made: sounds(f".{kind}", *made) for kind, made in SOUNDS.items()},
     **{f.__name__: f for f in (onsets, texts, tokenizer, oracle)},
     **MODELS,
+    **HOSTILE,
 }
 """Name -> the reader, which may be made with the help of an empty folder."""

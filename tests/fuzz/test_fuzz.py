@@ -11,6 +11,7 @@ import pytest
 from multigen.errors import DataError
 from tests.fuzz import fuzzed, fuzzing
 from tests.fuzz.fuzzing import Reader, attempt, damaged, mend_png, mutate, mutate_words, mutate_zip, trouble
+from tests.fuzz.hostile import HOSTILE
 
 FEW = [
     "png",
@@ -36,8 +37,21 @@ def test_a_few_damaged_files() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", fuzzed.READERS)
+@pytest.mark.parametrize("name", [name for name in fuzzed.READERS if name not in HOSTILE])
 def test_a_thousand_damaged_files(name: str) -> None:
+    assert trouble([name], 0, 1000) == []
+
+
+def test_thirty_hostile_files_of_each_kind() -> None:
+    """Others each time; what fails names its seed."""
+    first = random.SystemRandom().randrange(10**6)
+    print(f"seeds {first} to {first + 29}")
+    assert trouble(list(HOSTILE), first, 30) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_thousand_hostile_files(name: str) -> None:
     assert trouble([name], 0, 1000) == []
 
 

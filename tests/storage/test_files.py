@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,17 @@ import numpy as np
 import pytest
 
 from multigen.errors import DataError
-from multigen.storage.files import read_log, read_npz, sealed, unsealed, writing
+from multigen.storage.files import (
+    LINE,
+    from_json,
+    log_records,
+    read_json,
+    read_log,
+    read_npz,
+    sealed,
+    unsealed,
+    writing,
+)
 
 RECORD = {"step": 6, "lr": 0.1 + 0.2, "name": "päth", "state": {"a": [1, None], "b": float("inf")}}
 
@@ -76,3 +87,75 @@ def test_an_old_header_is_no_warning(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
         file.writestr("a.npy", held.getvalue().replace(b"(3,), ", b"(3L,),"))
     assert read_npz(tmp_path / "a.npz")["a"].tolist() == [0, 1, 2]
+
+
+def test_a_line_that_is_too_long_is_one_damaged_line(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    long = b'{"step": 1, "x": "' + b"a" * (3 * LINE) + b'"}'
+    path.write_bytes(b'{"step": 1}\n' + long + b'\n{"step": 2}\n' + long)
+    assert read_log(path) == ([{"step": 1}, {"step": 2}], 1)
+
+
+def test_a_log_elsewhere_or_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "elsewhere").write_text('{"step": 1}\n')
+    path = tmp_path / "run" / "log.jsonl"
+    path.symlink_to(tmp_path / "elsewhere")
+    assert [*log_records(path)] == [{"step": 1}]
+    with pytest.raises(OSError, match="leads out of"):
+        next(log_records(path, inside=tmp_path / "run"))
+    os.truncate(tmp_path / "elsewhere", 1 << 40)
+    with pytest.raises(OSError, match="expected at most"):
+        read_log(path)
+
+
+def test_json_that_would_take_for_ever_is_a_value_error(tmp_path: Path) -> None:
+    for text in ("[" * 100_000, "9" * 100_000):
+        with pytest.raises(ValueError):
+            from_json(text)
+    path = tmp_path / "a.json"
+    path.write_text('{"a": "NaN", "a": 1e999}')
+    assert read_json(path, 100) == {"a": float("inf")}
+    with pytest.raises(OSError, match="24 bytes; expected at most 23"):
+        read_json(path, 23)
+
+
+def npy(shape: str, kind: str = "|u1", content: bytes = b"") -> bytes:
+    """A .npy with this header."""
+    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + content
+
+
+BOMBS = {
+    "a shape of 100 GB": (npy("(100000, 1000, 1000)"), "100,000,000,000 bytes for uint8"),
+    "elements of 100 GB": (npy("(1,)", "|V99999999999"), "holds 0|invalid|descr"),
+    "a product beyond 64 bits": (npy("(4294967296, 4294967296, 4294967296)"), "but it holds 0"),
+    "fewer than promised": (npy("(100,)", content=bytes(99)), "100 bytes for uint8 .*holds 99"),
+    "more than promised": (npy("(100,)", content=bytes(101)), "100 bytes for uint8 .*holds 101"),
+    "objects": (npy("(1,)", "|O", content=b"cos\nsystem\n."), "Object arrays"),
+    "an archive": (b"PK\x03\x04", "holds no array"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_arrays_whose_headers_promise_what_is_not_there_take_no_memory(name: str, tmp_path: Path) -> None:
+    content, reason = BOMBS[name]
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("images.npy", content)
+    with pytest.raises(ValueError, match=reason):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_an_entry_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multigen.storage.reading.SMALL", 1000)
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((100, 100, 100), np.uint8))
+    with pytest.raises(ValueError, match=r"1,000,\d+ bytes, unpacked from .*; expected 200 times as much at most"):
+        read_npz(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", images=np.zeros((100, 100, 100), np.uint8))
+    assert read_npz(tmp_path / "a.npz")["images"].shape == (100, 100, 100)
+
+
+def test_no_array_is_read_from_a_named_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.npz")
+    with pytest.raises(OSError, match="a named pipe"):
+        read_npz(tmp_path / "a.npz")

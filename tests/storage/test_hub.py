@@ -108,7 +108,15 @@ def test_a_model_is_fetched_and_nothing_else_and_works_without_the_hub(
 ) -> None:
     run = model(tmp_path / "run", GREY)
     held = {path.name: path.read_bytes() for path in (run / "model").iterdir()}
-    others = ("pytorch_model.bin", "G.pt", "code.py", "sub/G2.safetensors", "sub/config.json", "notes.txt")
+    others = (
+        "pytorch_model.bin",
+        "G.pt",
+        "code.py",
+        "sub/G2.safetensors",
+        "sub/config.json",
+        "notes.txt",
+        "a\x1b[2J.json",
+    )
     hub.repos["ann/faces"] = held | {name: b"never" for name in others}
     expected = multigen.load(str(run)).sample(3)
     assert torch.equal(multigen.load("hf:ann/faces").sample(3), expected)

@@ -1,34 +1,19 @@
 """Files that others made: what is no regular file, too large, or elsewhere is refused, and nothing waits."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
-from multigen.storage.reading import UnreadableFile, check_file, open_regular, read_bounded
-
-
-def make_pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def make_socket(path: Path) -> None:
-    here = os.getcwd()
-    os.chdir(path.parent)  # the names of sockets are at most 108 bytes
-    try:
-        with socket.socket(socket.AF_UNIX) as opened:
-            opened.bind(path.name)
-    finally:
-        os.chdir(here)
-
-
-SPECIAL = {
-    "a named pipe": make_pipe,
-    "a socket": make_socket,
-    "a device": lambda path: path.symlink_to("/dev/zero"),
-    "a folder": Path.mkdir,
-}
+from multigen.storage.reading import (
+    UnreadableFile,
+    check_expansion,
+    check_file,
+    check_folder,
+    open_regular,
+    read_bounded,
+)
+from tests.special import SPECIAL
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
@@ -83,3 +68,21 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "there" / "file").write_bytes(b"x")
     (tmp_path / "here").symlink_to(tmp_path / "there")
     assert read_bounded(tmp_path / "here" / "file", 10, inside=tmp_path / "here") == b"x"
+
+
+def test_a_folder_for_another_library_is_refused_for_one_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "more").mkdir()
+    check_folder(tmp_path)
+    os.mkfifo(tmp_path / "merges.txt")
+    with pytest.raises(UnreadableFile, match=r"^merges\.txt: a named pipe; expected a regular file$"):
+        check_folder(tmp_path)
+
+
+def test_what_unpacks_to_far_more_than_data_do_is_refused() -> None:
+    check_expansion(1 << 26, 10)
+    check_expansion(200 << 20, 1 << 20)
+    with pytest.raises(
+        ValueError, match=r"1,073,741,824 bytes, unpacked from 1,048,576; expected 200 times as much at most"
+    ):
+        check_expansion(1 << 30, 1 << 20)

@@ -1,12 +1,15 @@
 """Curves of several runs drawn over each other, smoothed a little."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multigen.console import printable
 from multigen.runs.facts import Curve, Stage
-from multigen.runs.plots import add_curve, axis_ranges, drawable
+from multigen.runs.plots import add_curve, averaged, axis_ranges, drawable, thinned
+from multigen.storage.output import replacing
 from multigen.storage.provenance import NOTHING, Provenance, png
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ __all__ = ["curve", "draw", "shared", "smooth"]
 COLOURS = ("#1f5fbf", "#d2691e", "#2e8b57", "#8b3a8b", "#b22222", "#5f6a72")
 RAW = 0.25  # opacity of what was measured behind its smoothed line
 COLUMNS = 3
+POINTS = 2000  # of a curve that are drawn, about
+PANELS = 60  # metrics that are drawn
 
 Stages = Sequence[Stage]
 """What a run logged (`multigen.runs.facts`)."""
@@ -53,21 +58,27 @@ def smooth(values: Sequence[float]) -> list[float]:
 def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) -> bool:
     """An image of the metrics that the runs share, one small multiple each, with beginnings of stages as dotted lines and the
     name of each run at its end; the file says `about`. False, and no image, where they share none."""
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    metrics = shared([*runs.values()])
+    metrics = shared([*runs.values()])[:PANELS]
     if not metrics:
         return False
     columns = min(COLUMNS, len(metrics))
     rows = math.ceil(len(metrics) / columns)
-    figure = Figure(figsize=(5 * columns, 2.8 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, metric in zip(figure.subplots(rows, columns, squeeze=False).flat, metrics, strict=False):
-        _panel(axes, metric, runs)
-    for axes in figure.axes[len(metrics) :]:
-        axes.remove()
-    figure.savefig(path, dpi=110, pil_kwargs=png(about))
+    with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # of letters that the font lacks, and of names too long for their place
+        figure = Figure(figsize=(5 * columns, 2.8 * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, metric in zip(figure.subplots(rows, columns, squeeze=False).flat, metrics, strict=False):
+            _panel(axes, metric, runs)
+        for axes in figure.axes[len(metrics) :]:
+            axes.remove()
+        with replacing(path) as file:
+            figure.savefig(file, dpi=110, pil_kwargs=png(about))
     return True
 
 
@@ -79,12 +90,13 @@ def _panel(axes: "Axes", metric: str, runs: Mapping[str, Stages]) -> None:
     for name, run in having.items():
         colour = COLOURS[[*runs].index(name) % len(COLOURS)]
         for points in (curve(stage, metric) for stage in run):  # means never reach into another stage
-            means = smooth([value for _, value in points])
-            add_curve(axes, points, color=colour, alpha=RAW, linewidth=0.8)
-            add_curve(axes, [(step, mean) for (step, _), mean in zip(points, means, strict=True)], color=colour)
+            fewer = averaged(points, POINTS)
+            means = smooth([value for _, value in fewer])
+            add_curve(axes, thinned(points, POINTS), color=colour, alpha=RAW, linewidth=0.8)
+            add_curve(axes, [(step, mean) for (step, _), mean in zip(fewer, means, strict=True)], color=colour)
         _mark_stages(axes, run, colour)
         ends.append(([value for stage in run for _, value in curve(stage, metric)][-1], name, colour))
-    axes.set_title(metric, fontsize=9, loc="left")
+    axes.set_title(printable(metric), fontsize=9, loc="left")
     axes.set_xlabel("step", fontsize=7)
     axes.tick_params(labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
@@ -99,7 +111,8 @@ def _mark_stages(axes: "Axes", run: Stages, colour: str) -> None:
             axes.axvline(stage.first, color=colour, linewidth=0.8, linestyle=":")
         if len(run) > 1 and stage.first - named > axes.get_xlim()[1] / 30:
             where: Any = axes.get_xaxis_transform()  # steps along, a share of the height up
-            axes.text(stage.first, 0.99, stage.name, fontsize=6, color=colour, rotation=90, va="top", transform=where)
+            label = printable(stage.name)
+            axes.text(stage.first, 0.99, label, fontsize=6, color=colour, rotation=90, va="top", transform=where)
             named = stage.first
 
 
@@ -109,4 +122,4 @@ def _label_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
     for value, name, colour in sorted(ends, key=lambda end: end[0] if drawable(end[0]) else math.inf):
         share = up.transform((0.0, value))[1] if drawable(value) else 1.0
         height = max(share, height + 0.09)
-        axes.text(1.01, height, name, fontsize=8, color=colour, va="center", transform=axes.transAxes)
+        axes.text(1.01, height, printable(name), fontsize=8, color=colour, va="center", transform=axes.transAxes)

@@ -1,12 +1,16 @@
 """Results of several runs beside each other, under one seed, one row per run."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multigen.catalogue import TASKS
+from multigen.console import printable
 from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
 from multigen.storage.files import write_whole
+from multigen.storage.output import check_folder, check_targets, is_own, json_table, replacing
 from multigen.storage.provenance import png, together
 from multigen.tasks.loading import Model, load
 from multigen.tasks.synthesis.sampler import Sampler
@@ -14,14 +18,49 @@ from multigen.tasks.synthesis.sampler import Sampler
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["write_samples"]
+__all__ = ["check_out", "checksums", "write_samples"]
 
 LEAST = 64  # pixels of height that small images are enlarged to, at least
 HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
 
 
+def check_out(out: Path, overwrite: bool) -> None:
+    """Raises DataError where files of a comparison in OUT would replace what is no earlier one."""
+    other = "another folder for --out"
+    check_folder(out, other)
+    table = out / "compare.json"
+    known = json_table(table)
+    listed = known.get("files") if {"runs", "figures"} <= known.keys() else None
+    sums = listed if isinstance(listed, dict) else {}
+
+    def own(path: Path) -> bool:
+        return (path == table and listed is not None) or sums.get(_name(path, out)) == _checksum(path) or is_own(path)
+
+    check_targets([table, *_files(out)], overwrite, other, own)
+
+
+def checksums(out: Path) -> dict[str, int]:
+    """The files of a comparison in OUT, but compare.json, with their checksums: by these a later one knows them."""
+    return {_name(path, out): _checksum(path) for path in _files(out) if path.is_file()}
+
+
+def _files(out: Path) -> list[Path]:
+    """Files that a comparison may write into OUT: images and texts, and the sounds that are there."""
+    names = [f"{name}{suffix}" for name in ("compare", *TASKS) for suffix in (".png", ".txt")]
+    return [*(out / name for name in names), *(path for task in TASKS for path in sorted(out.glob(f"{task}/*/*.wav")))]
+
+
+def _name(path: Path, out: Path) -> str:
+    return path.relative_to(out).as_posix()
+
+
+def _checksum(path: Path) -> int:
+    return zlib.crc32(path.read_bytes())
+
+
 def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
-    """Writes what the models of the runs make, those of one task together. Returns sentences: what is where, what is missing.
+    """Writes what the models of the runs make, those of one task together. Returns lines: what is where, texts themselves,
+    what is missing.
 
     Args:
         code: files that trained models of their own (`multigen cp`), each for the runs of its name.
@@ -38,7 +77,7 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str],
         tasks.setdefault(model.task, {})[name] = model
     for task, group in tasks.items():
         try:
-            said.append(_sheets(group, n, seed, out / task, provenance))
+            said += _sheets(group, n, seed, out / task, provenance)
         except MultigenError as error:
             said.append(f"{', '.join(group)}: no results: {error}")
     if len(tasks) > 1:
@@ -63,21 +102,22 @@ def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Model], lis
     return models, said
 
 
-def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenance: bool) -> str:
-    """The sheets of models of one task below each other, as PATH.png, or PATH.txt of texts."""
+def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenance: bool) -> list[str]:
+    """The sheets of models of one task below each other, as PATH.png, or PATH.txt of texts. Returns lines that say so."""
     sheets = {name: model.sheet(n, seed) for name, model in models.items()}
     what = f"{n} each of {', '.join(models)} under seed {seed}"
     if texts := {name: sheet for name, sheet in sheets.items() if isinstance(sheet, list)}:
         page = _in_turn(texts)
         write_whole(path.with_suffix(".txt"), page + "\n")
-        return f"{what}: {path}.txt\n\n{page}"
+        return [f"{what}: {path}.txt", "", *page.split("\n")]
     about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
-    stacked(images).save(path.with_suffix(".png"), **png(about))
+    with replacing(path.with_suffix(".png")) as file:
+        stacked(images).save(file, **png(about))
     for name, model in models.items():
         if isinstance(model, Sampler) and model.suffix != ".png":  # a sheet only draws them
             _write_each(model, n, seed, path / name.replace("/", "-"), provenance)
-    return f"{what}: {path}.png"
+    return [f"{what}: {path}.png"]
 
 
 def _write_each(sampler: Sampler, n: int, seed: int, folder: Path, provenance: bool) -> None:
@@ -90,6 +130,7 @@ def _write_each(sampler: Sampler, n: int, seed: int, folder: Path, provenance: b
 
 def _in_turn(texts: Mapping[str, Sequence[str]]) -> str:
     """The first text of each run, then the second of each, and so on, under the names of the runs."""
+    texts = {printable(name): sheet for name, sheet in texts.items()}
     width = max(map(len, texts))
     return "\n\n".join(
         "\n".join(f"{name:<{width}}  {text}" for name, text in zip(texts, row, strict=True))
@@ -109,7 +150,7 @@ def stacked(rows: "Mapping[str, Picture]") -> "Picture":
     sheet = Image.new("RGB", (max(row.width for row in large.values()), height), "white")
     top = 0
     for name, row in large.items():
-        ImageDraw.Draw(sheet).text((2, top + 3), name, fill="black")
+        ImageDraw.Draw(sheet).text((2, top + 3), printable(name), fill="black")
         sheet.paste(row, (0, top + HEAD))
         top += row.height + HEAD + GAP
     return sheet

@@ -8,13 +8,12 @@ from html import escape
 from xml.etree import ElementTree
 
 from multigen.runs.facts import Curve
-from multigen.runs.plots import add_curve, axis_ranges, drawable, short
+from multigen.runs.plots import add_curve, axis_ranges, drawable, short, thinned
 
-__all__ = ["chart", "thinned"]
+__all__ = ["chart"]
 
 WIDTH, HEIGHT = 380, 190
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 24
-POINTS = 500
 COLOURS = 6
 """Of the style sheet: c0 to c5."""
 
@@ -98,25 +97,6 @@ def _parts(element: ElementTree.Element, name: str = "") -> Iterator[str]:
 
 def _rounded(element: ElementTree.Element, name: str) -> str:
     return f"{float(element.get(name, 0)):.1f}"
-
-
-def thinned(curve: Curve, points: int = POINTS) -> Curve:
-    """At most about `points` of a curve: of each stretch the lowest and the highest, so that no spike is lost; gaps stay."""
-    if len(curve) <= points:
-        return curve
-    size = math.ceil(len(curve) / (points // 2))
-    kept: Curve = []
-    for start in range(0, len(curve), size):
-        part = curve[start : start + size]
-        finite = [p for p in part if math.isfinite(p[1])]
-        ends = {min(finite, key=_value), max(finite, key=_value)} if finite else set()
-        gap = [p for p in part if not math.isfinite(p[1])][:1]
-        kept += sorted([*ends, *gap], key=lambda p: p[0])
-    return kept
-
-
-def _value(point: tuple[float, float]) -> float:
-    return point[1]
 
 
 def _last(curve: Curve) -> str:

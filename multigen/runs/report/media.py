@@ -3,6 +3,7 @@
 import base64
 import io
 import itertools
+from collections.abc import Collection
 from html import escape
 from pathlib import Path
 
@@ -49,10 +50,13 @@ def preview_steps(folder: Path) -> dict[int, list[Path]]:
     return {step: found[step][:ALIKE] for step in steps}
 
 
-def final_files(folder: Path) -> dict[str, list[Path]]:
-    """Name -> files of that name that the run wrote into its folder itself, such as samples.wav and samples.png."""
+def final_files(folder: Path, first: Collection[str] = ()) -> dict[str, list[Path]]:
+    """Name -> files of that name that the run wrote into its folder itself, such as samples.wav and samples.png; of very many,
+    those of the names `first` before others."""
     found: dict[str, list[Path]] = {}
-    for path in itertools.islice(filter(_shown, sorted(folder.iterdir())), FILES):
+    for path in itertools.islice(
+        filter(_shown, sorted(folder.iterdir(), key=lambda p: (p.stem not in first, p))), FILES
+    ):
         found.setdefault(path.stem, []).append(path)
     return found
 

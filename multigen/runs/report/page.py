@@ -1,10 +1,15 @@
-"""The page: facts in, one HTML file out. All texts pass through `escape`; the page may load nothing and runs no script."""
+"""The page: facts in, one HTML file out. All texts pass through `escape`, and the whole through `printable`; the page may load
+nothing and runs no script."""
 
+import os
 from collections.abc import Mapping
 from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from multigen.console import printable
 from multigen.runs.facts import Curve, Facts, Stage, when
 from multigen.runs.report import media
 from multigen.runs.report.charts import chart
@@ -23,6 +28,10 @@ CAPTIONS = {
     "curves": "quality against diversity",
 }
 """Name of a file that a run leaves in its folder -> what it shows."""
+CHARTS = 24
+"""Of a stage's updates, and of its validations, that are drawn at most."""
+RESUMES = 50
+"""Of a run that are listed."""
 
 
 def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -40,7 +49,7 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
         "Log": said(facts),
     }
     body = "".join(f"<section><h2>{title}</h2>{html}</section>" for title, html in sections.items() if html)
-    return f"""<!DOCTYPE html>
+    page = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -64,6 +73,7 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
 </body>
 </html>
 """
+    return printable(page, lines=True)
 
 
 # -- what was run ----------------------------------------------------------------------------------------------------
@@ -80,7 +90,9 @@ def _run(facts: Facts) -> str:
         "Seeds" if len(seeds) > 1 else "Seed": escape(", ".join(map(str, seeds))),
         "Machine": escape(str(source["machine"])) if source.get("machine") else None,
         "Started": escape(str(started)) if started else None,
-        "Resumed": escape(", ".join(f"{when(b.get('time', ''))} at step {b['step']:,}" for b in facts.began[1:])),
+        "Resumed": escape(
+            ", ".join(f"{when(b.get('time', ''))} at step {b['step']:,}" for b in facts.began[1:][-RESUMES:])
+        ),
         "Trained for": duration(facts.seconds) if facts.seconds else None,
         "Steps": ", ".join(f"{escape(str(n))} {int(s):,}" for n, s in facts.planned.items()),
         "Data": escape(str(facts.config["data"])) if facts.config.get("data") else None,
@@ -109,8 +121,8 @@ def _configuration(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> st
 
 def _seeds(facts: Facts) -> str:
     lines = [
-        f'<li><a href="{escape(run.folder.name)}/report.html">{escape(run.folder.name)}</a> {run.state}, '
-        f"{steps(run)} in {duration(run.seconds)}</li>"
+        f'<li><a href="{quote(os.fsencode(run.folder.name))}/report.html">{escape(run.folder.name)}</a> '
+        f"{run.state}, {steps(run)} in {duration(run.seconds)}</li>"
         for run in facts.seeds
     ]
     return f'<ul class="seeds">{"".join(lines)}</ul>' if lines else ""
@@ -126,7 +138,7 @@ def _group(files: list[Path], caption: str, label: str) -> str:
 
 def _final(facts: Facts) -> str:
     order = [*CAPTIONS]
-    files = media.final_files(facts.folder)
+    files = media.final_files(facts.folder, CAPTIONS)
     names = sorted(files, key=lambda name: order.index(name) if name in order else len(order))
     shown = "".join(
         _group(files[n], f"<b>{escape(n)}</b> {CAPTIONS.get(n, '')}", f"{n}: {CAPTIONS.get(n, '')}") for n in names
@@ -172,8 +184,8 @@ def _stage_curves(facts: Facts, stage: Stage) -> str:
         title = update or name.replace("items_per_second", "speed, items per second")
         updates.setdefault(title, {})[term if update else "last"] = curve
     speed = updates.pop("speed, items per second", None)
-    charts = [chart(title, curves, span) for title, curves in updates.items()]
-    for name, curve in stage.validation.items():
+    charts = [chart(title, curves, span) for title, curves in islice(updates.items(), CHARTS)]
+    for name, curve in islice(stage.validation.items(), CHARTS):
         best = stage.best if name == chosen_metric(stage) else None
         charts.append(chart(f"validation: {name}", {"last": curve}, span, best))
     rates = {name: _within(curve, stage) for name, curve in facts.rates.items()}

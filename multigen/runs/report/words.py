@@ -10,6 +10,10 @@ __all__ = ["chosen_metric", "duration", "said", "state", "steps", "usage", "verd
 
 FEW = 12
 """Lines of a run's log that are shown unfolded."""
+LINES, LETTERS = 2_000, 5_000
+"""Of a run's log, and of a line of it, that are shown at most."""
+WARNINGS = 500
+"""Of a run's controls that are looked at."""
 
 
 def state(facts: Facts) -> str:
@@ -65,7 +69,7 @@ def warnings(facts: Facts) -> str:
     found = [str(line["error"]) for line in facts.said if "error" in line][-1:] if facts.state == "error" else []
     if facts.dropped:
         found.append(f"{facts.dropped} updates were dropped, as their gradients were not finite.")
-    for line in facts.controls:
+    for line in facts.controls[-WARNINGS:]:
         reason = str(line.get("reason", ""))
         if "rollback" in line and line.get("control") != "lr":  # a rule's: it did not see at which step it decided
             found.append(f"step {line['rollback']}: {reason}; the run went back to step {line['step']}")
@@ -107,14 +111,17 @@ def _command(text: str) -> str:
 def said(facts: Facts) -> str:
     """The lines of the terminal that the run kept."""
     lines = [
-        f"<li><time>{escape(when(str(line.get('time', ''))))}</time> <span>step {line['step']:,}</span> "
-        f"{escape(str(line.get('said') or line.get('error')))}</li>"
-        for line in facts.said
+        f"<li><time>{escape(when(str(line.get('time', ''))[:LETTERS]))}</time> <span>step {line['step']:,}</span> "
+        f"{escape(str(line.get('said') or line.get('error'))[:LETTERS])}</li>"
+        for line in facts.said[-LINES:]
     ]
     if not lines:
         return ""
     block = f'<ul class="log">{"".join(lines)}</ul>'
-    return block if len(lines) <= FEW else f"<details><summary>{len(lines)} lines</summary>{block}</details>"
+    count = (
+        f"{len(lines)} lines" if len(lines) == len(facts.said) else f"the last {LINES:,} of {len(facts.said):,} lines"
+    )
+    return block if len(lines) <= FEW else f"<details><summary>{count}</summary>{block}</details>"
 
 
 def duration(seconds: float) -> str:
