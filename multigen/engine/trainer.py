@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from multigen.config import Run, check_texts, to_table, write_toml
 from multigen.console import resume_option, say
 from multigen.engine import distributed, ranks, saving
-from multigen.engine.batches import Batch, DataInfo, Source
+from multigen.engine.batches import Batch, DataInfo, Rows, Source
 from multigen.engine.budget import may_grow, part_within, scaled, steps_said
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision, to_layout
@@ -34,7 +35,7 @@ from multigen.engine.time_left import TimeLeft
 from multigen.engine.trial import Choice, choices_of, try_out
 from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, ConfigError, Interrupted
-from multigen.memory import memory_errors
+from multigen.memory import memory_errors, require
 from multigen.storage.files import expanded, remedy, remove_leftovers
 from multigen.storage.lines import optional
 from multigen.storage.lock import locked
@@ -45,6 +46,7 @@ from multigen.version import __version__
 __all__ = ["Trainer"]
 
 C = TypeVar("C")
+MANY = 4096  # rows of a batch whose memory is estimated
 WRITTEN = re.compile(
     r"(config\.toml|metrics\.jsonl|evaluation\.json|report\.html|README\.md|(samples|nearest|step-\d+)\.\w+)"
 )
@@ -212,6 +214,7 @@ class Trainer(Loop, Generic[C]):
         self.data = self.open_data()
         check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
         ranks.check_data(self.data_info, len(self.data))
+        self._check_batch()
         if (self.run.precision == "auto" or self.run.minutes or self.run.most_minutes) and not self.run.resume:
             self._try_out()
         self._build()
@@ -282,6 +285,16 @@ class Trainer(Loop, Generic[C]):
         ranks.check_run(type(self), self.name, self.config, self.run, self.device)
         given = choose_precision(self.run.precision, self.device)
         self.precision, self.layout = "fp32" if self.run.precision == "auto" else given, self.run.layout
+
+    def _check_batch(self) -> None:
+        """Raises OutOfMemory where not even a batch of the data fits, to say nothing of what networks make of it."""
+        batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
+        if batch < MANY:
+            return
+        row = self.data.batch(Rows(np.zeros(1, np.int64), 0, (self.run.seed, "size")))
+        numbers = sum(t.numel() for t in row.values())
+        numbers += getattr(self.config, "latent", 0) * distributed.world()  # each rank draws for all
+        require(4 * numbers * batch // distributed.world(), f"a batch of {batch}", self._less())
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

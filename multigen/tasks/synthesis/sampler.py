@@ -171,7 +171,7 @@ class Sampler:
             raise ConfigError(
                 f"{frames} frames are asked for from one of the {self.items} to the next; expected 1 or more"
             )
-        require(64 * max(n, 1) * frames * self.latent, f"{n} x {frames} samples", FEWER)
+        require(64 * max(n, 1) * frames * self.latent, f"{n} x {frames} samples", "lower -n or --frames")
         ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label, seed)
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
