@@ -18,11 +18,11 @@ from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
 from multigen.errors import ConfigError
-from multigen.runs.card import Card, write_evaluation
+from multigen.runs.card import Card, writing_evaluation
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
-from multigen.storage.files import from_json
+from multigen.storage.files import from_json, write_json
 from multigen.storage.run_folder import new_folder
 
 __all__ = ["main", "parse", "report_on", "train", "train_by"]
@@ -96,7 +96,8 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
     if seeds > 1:  # of a single run its callback has written evaluation.json
         folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
         if rank() == 0:
-            write_evaluation(folder, record(evaluation, [t.run_info() for t in trainers]))
+            with writing_evaluation(folder) as path:
+                write_json(path, record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
     barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
