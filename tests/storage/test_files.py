@@ -1,7 +1,10 @@
 """Files that tell whether they are whole."""
 
+import errno
 import io
 import json
+import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from multigen.errors import DataError
-from multigen.storage.files import read_log, read_npz, sealed, unsealed, writing
+from multigen.storage.files import read_log, read_npz, remove_leftovers, sealed, unsealed, write_whole, writing
 
 RECORD = {"step": 6, "lr": 0.1 + 0.2, "name": "päth", "state": {"a": [1, None], "b": float("inf")}}
 
@@ -76,3 +79,41 @@ def test_an_old_header_is_no_warning(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
         file.writestr("a.npy", held.getvalue().replace(b"(3,), ", b"(3L,),"))
     assert read_npz(tmp_path / "a.npz")["a"].tolist() == [0, 1, 2]
+
+
+def test_a_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    replace = Path.replace
+
+    def noted(path: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name))
+    monkeypatch.setattr(Path, "replace", noted)
+    (tmp_path / "model").mkdir()
+    write_whole(tmp_path / "model" / "README.md", "text", by=tmp_path)
+    assert done == [f".README.md.{os.getpid()}", "rename", "model"]
+    assert (tmp_path / "model" / "README.md").read_text() == "text"
+
+
+def test_of_a_write_that_fails_nothing_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "a.json").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(tmp_path / "a.json", "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_leftovers_of_files_of_ours_are_removed_and_no_others(tmp_path: Path) -> None:
+    ours = {".a.json.12", ".b.txt.99999"}
+    others = {".a.json", ".a.json.old", ".mine.12", "a.json.12", ".profile"}
+    for name in ours | others:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, re.compile(r"a\.json|b\.txt"))
+    assert {path.name for path in tmp_path.iterdir()} == others
