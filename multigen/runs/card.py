@@ -1,11 +1,12 @@
 """The model card: README.md of a model folder, written from the run's folder, with the front matter that the hub reads."""
 
+import contextlib
 import datetime
 import json
 import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ from multigen.metrics.names import features_of, swept, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
-from multigen.storage.files import remedy, to_json, write_whole
+from multigen.storage.files import remedy, write_json, write_whole
 from multigen.storage.lines import optional
 from multigen.storage.output import json_table
 
-__all__ = ["Card", "card", "code", "escaped", "write_evaluation"]
+__all__ = ["Card", "card", "code", "escaped", "writing_evaluation"]
 
 LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
@@ -49,19 +50,23 @@ class Card(Callback):
 
     def on_evaluation(self, trainer: Trainer[Any], evaluation: Evaluation) -> None:
         if rank() == 0:
-            write_evaluation(trainer.folder, record(evaluation, [trainer.run_info()]))
+            with writing_evaluation(trainer.folder) as path:
+                write_json(path, record(evaluation, [trainer.run_info()]))
             _write(gather(trainer.folder))
 
 
-def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
-    """Writes the `evaluation.json` of a run. Raises CheckpointError where it cannot be written, or is a user's file."""
+@contextlib.contextmanager
+def writing_evaluation(folder: Path) -> Iterator[Path]:
+    """The path of a run's `evaluation.json`, which is written within. Raises CheckpointError where that cannot be done, or where
+    it is a user's file."""
     path = folder / "evaluation.json"
     if os.path.lexists(path) and not {"status", "rows"} <= json_table(path).keys():
         raise CheckpointError(
             f"{path} was not written by multigen; move it elsewhere, then resume with: {resume_option(folder)}"
         )
     try:
-        write_whole(path, to_json(content, indent=1) + "\n")
+        folder.stat()  # a folder that is gone is not made again
+        yield path
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be written ({error.strerror}); {remedy(error)}, then evaluate again with: {resume_option(folder)}"

@@ -18,12 +18,12 @@ from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
 from multigen.errors import ConfigError
-from multigen.runs.card import Card, write_evaluation
+from multigen.runs.card import Card, writing_evaluation
 from multigen.runs.facts import seed_folders
 from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
-from multigen.storage.files import expanded, from_json
+from multigen.storage.files import expanded, from_json, write_json
 from multigen.storage.run_folder import new_folder
 from multigen.tasks.loading import trainer_in
 
@@ -140,7 +140,8 @@ def train(
     if seeds > 1:  # of a single run its callback has written evaluation.json
         folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
         if rank() == 0:
-            write_evaluation(folder, record(evaluation, [t.run_info() for t in trainers]))
+            with writing_evaluation(folder) as path:
+                write_json(path, record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
     with lost_ranks(lambda: f"its results are in {folder}"):
         barrier()

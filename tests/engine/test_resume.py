@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from multigen.engine import Adam, EarlyStop, Run, Stage, Update
 from multigen.engine.schedules import Cosine, Linear
 from multigen.errors import CheckpointError, ConfigError
+from multigen.storage.files import sealed, unsealed
 from tests.engine.toys import (
     Numbers,
     PowerCut,
@@ -97,6 +99,25 @@ def test_a_finished_run_resumes_to_what_it_was(tmp_path: Path) -> None:
     assert again.step == 13
     assert_same(saved_files(tmp_path), before)
     assert (tmp_path / "model" / "G.safetensors").read_bytes() == model
+
+
+def test_another_number_of_threads_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, threads = options(tmp_path / "run"), torch.get_num_threads()
+    cut(run, 8)
+    Whole(ToyConfig(), resumed(run)).fit()
+    assert "last bits" not in capsys.readouterr().err
+    record = checkpoints(run.out)[-1] / "run.json"
+    content = unsealed(record.read_bytes())
+    content["versions"] |= {"torch": "2.0", "instructions": "old"}
+    record.write_bytes(sealed(content))
+    try:
+        torch.set_num_threads(threads + 1)
+        Whole(ToyConfig(), resumed(run)).fit()
+    finally:
+        torch.set_num_threads(threads)
+    said = capsys.readouterr().err
+    assert f"torch 2.0 -> {torch.__version__}, threads {threads} -> {threads + 1}, instructions old -> " in said
+    assert "the last bits may differ from those of a run that was never stopped" in said
 
 
 def test_the_newest_of_a_folder_of_runs_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,7 +105,8 @@ def test_a_full_disk_loses_no_error_of_the_checkpoint(
                 monkeypatch.setattr("multigen.engine.checkpoint.write_flushed", full)
                 monkeypatch.setattr("multigen.storage.files.write_flushed", full)
                 for file in (trainer.log.file, trainer.callbacks[0]._file):  # pyright: ignore
-                    monkeypatch.setattr(file, "_file", FullFile(file._file))  # pyright: ignore
+                    assert file is not None
+                    monkeypatch.setattr(file, "_file", FullFile(file._file))
 
     monkeypatch.setattr(Shown, "default_callbacks", lambda self: [Fill()])
     with pytest.raises(
@@ -145,7 +146,7 @@ def test_figures_that_cannot_be_written_are_measured_again_by_a_resume(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(card, "write_whole", Refusing(card.write_whole, "evaluation.json", errno.ENOSPC))
+        patch.setattr(card, "write_json", Refusing(card.write_json, "evaluation.json", errno.ENOSPC))
         with pytest.raises(
             CheckpointError, match=r"evaluation\.json cannot be .*make room there, then evaluate again with: "
         ):

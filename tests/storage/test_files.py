@@ -1,8 +1,10 @@
 """Files that tell whether they are whole."""
 
+import errno
 import io
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from multigen.storage.files import (
     read_json,
     read_log,
     read_npz,
+    remove_leftovers,
     sealed,
     unsealed,
+    write_whole,
     writing,
 )
 
@@ -159,3 +163,41 @@ def test_no_array_is_read_from_a_named_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.npz")
     with pytest.raises(OSError, match="a named pipe"):
         read_npz(tmp_path / "a.npz")
+
+
+def test_a_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    replace = Path.replace
+
+    def noted(path: Path, target: Path) -> Path:
+        done.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name))
+    monkeypatch.setattr(Path, "replace", noted)
+    (tmp_path / "model").mkdir()
+    write_whole(tmp_path / "model" / "README.md", "text", by=tmp_path)
+    assert done == [f".README.md.{os.getpid()}", "rename", "model"]
+    assert (tmp_path / "model" / "README.md").read_text() == "text"
+
+
+def test_of_a_write_that_fails_nothing_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "a.json").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(tmp_path / "a.json", "new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_leftovers_of_files_of_ours_are_removed_and_no_others(tmp_path: Path) -> None:
+    ours = {".a.json.12", ".b.txt.99999"}
+    others = {".a.json", ".a.json.old", ".mine.12", "a.json.12", ".profile"}
+    for name in ours | others:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, re.compile(r"a\.json|b\.txt"))
+    assert {path.name for path in tmp_path.iterdir()} == others
