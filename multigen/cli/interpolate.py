@@ -8,6 +8,7 @@ import tyro
 from multigen.cli.loaded import load_for
 from multigen.console import show
 from multigen.errors import ConfigError
+from multigen.memory import require
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, replacing
@@ -72,7 +73,9 @@ def _interpolate(
 
     sampler = load_for("interpolate", model, code)
     about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
-    pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
+    walk = sampler.interpolate(n, frames, seed, label or None, truncation)
+    require(8 * walk.numel(), f"an animation of {n * frames} frames", "lower -n or --frames")
+    pictures = to_pictures(walk)
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as file:

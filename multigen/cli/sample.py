@@ -40,6 +40,7 @@ def run(args: list[str]) -> None:
         sampler = load_for("sample", model, code)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
         sampler.check_out(n, out, overwrite)
-        show(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about, overwrite=overwrite))
+        batches = sampler.batches(n, seed, label or None, truncation)
+        show(sampler.save(batches, out, about, overwrite=overwrite, n=n))
 
     cli(sample, "multigen sample", args)

@@ -13,7 +13,7 @@ from multigen.config import from_table, read_config, to_table
 from multigen.console import exit_code, resume_option, say, shell_word, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
-from multigen.engine.distributed import barrier, decided_by_first, join, rank
+from multigen.engine.distributed import barrier, decided_by_first, join, lost_ranks, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
@@ -99,7 +99,8 @@ def train(trainer: type[Trainer], config: Any, run: Run, seeds: int = 1) -> tupl
         if rank() == 0:
             write_evaluation(folder, record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
-    barrier()
+    with lost_ranks(lambda: f"its results are in {folder}"):
+        barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
     if rank() == 0:
         show(evaluation.table(), lines=True)

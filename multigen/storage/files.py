@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import warnings
 import zipfile
@@ -31,6 +32,7 @@ __all__ = [
     "read_log",
     "read_npz",
     "remedy",
+    "remove_leftovers",
     "sealed",
     "standing",
     "to_json",
@@ -111,6 +113,17 @@ def write_whole(path: Path, text: str, by: Path | None = None) -> None:
         raise
     with contextlib.suppress(OSError):  # the file is there; some file systems cannot flush a folder
         flush_folder(path.parent)
+
+
+LEFTOVER = re.compile(r"\.(.+)\.\d+")
+
+
+def remove_leftovers(folder: Path, names: re.Pattern[str]) -> None:
+    """Removes what killed processes left of files of these names that they were writing."""
+    for path in folder.glob(".*"):
+        if (form := LEFTOVER.fullmatch(path.name)) and names.fullmatch(form[1]) and path.is_file():
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Using a trained generator of sounds: samples by seed and class, as tensors or files, to listen to and to look at."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,20 +74,28 @@ class AudioSampler(sampling.Sampler):
 
     def save(
         self,
-        samples: Tensor,
+        samples: Tensor | Iterable[Tensor],
         out: Path,
         about: Provenance = NOTHING,
         show: Callable[..., None] | None = None,
         overwrite: bool = False,
+        n: int = 0,
     ) -> str:
         """As the base; where the training recordings are available, the image has the one nearest to each sound below it."""
-        self.check_out(len(samples), out, overwrite)
-        below, said = None, "its image has the nearest training recording below each"
-        try:
-            below = self.nearest(samples[: sampling.SHOWN])
-        except MultigenError as error:  # the folder of the recordings, or the table of their labels, may not be here
-            said = f"no training recordings are beside them in its image: {error}"
-        done = super().save(samples, out, about, show or functools.partial(self.show, below=below), overwrite)
+        said = "its image has the nearest training recording below each"
+
+        def beside(first: Tensor, path: Path, about: Provenance) -> None:
+            nonlocal said
+            below = None
+            try:
+                below = self.nearest(first)
+            except (
+                MultigenError
+            ) as error:  # the folder of the recordings, or the table of their labels, may not be here
+                said = f"no training recordings are beside them in its image: {error}"
+            self.show(first, path, about, below=below)
+
+        done = super().save(samples, out, about, show or beside, overwrite, n)
         return f"{done}; {said}"
 
     def overviews(self, out: Path) -> list[Path]:

@@ -121,6 +121,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def describe_data(self, source: CropSource) -> DataInfo:
         return DataInfo(fingerprint(source.photos, contents=self.config.data not in EMBEDDED_NAMES))
 
+    def fingerprint_held_out(self, held: Sequence[Photo]) -> str:
+        c = self.config
+        sets = [(held, c.data), *((open_photos(name), name) for name in c.test)]
+        return " ".join(fingerprint(photos, contents=name not in EMBEDDED_NAMES) for photos, name in sets)
+
     def targets(self, batch: Batch, step: Step) -> Tensor:
         """Crops of photographs (B, 3, crop, crop) in 0..1."""
         return to_unit(batch["target"], step)
