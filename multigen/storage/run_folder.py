@@ -68,7 +68,7 @@ def new_folder(out: str, name: str, moment: float) -> Path:
         folder.mkdir(parents=True)
     except FileExistsError as error:
         if not folder.is_dir():
-            raise ConfigError(f"{folder} cannot be made (File exists); choose another --out") from error
+            raise _cannot_be_made(folder, error) from error
         _check_empty(folder)
     except OSError as error:
         raise _cannot_be_made(folder, error) from error

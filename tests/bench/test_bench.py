@@ -386,17 +386,29 @@ def test_every_variant_of_every_recipe_can_be_run_quickly(path: Path) -> None:
         assert [getattr(short, name) for name in names] == [getattr(config, name) for name in names]
 
 
-def test_a_file_of_a_users_in_the_place_of_a_result_or_a_page_is_refused(
+def test_a_file_of_a_users_in_the_place_of_a_result_is_refused_before_training(
+    tmp_path: Path, trained: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = written(tmp_path), tmp_path / "results" / "mine.json"
+    file.parent.mkdir()
+    file.write_text('{"thesis": 1}')
+    assert bench(path) == 2
+    assert f"{file} exists and is not known as results of multigen" in capsys.readouterr().err
+    assert file.read_text() == '{"thesis": 1}' and not trained
+
+
+def test_a_page_of_a_users_is_not_replaced_and_one_of_ours_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = written(tmp_path)
-    (tmp_path / "results").mkdir()
-    for name, words in (("results/mine.json", []), ("page.md", ["--page", tmp_path / "page.md"])):
-        file = tmp_path / name
-        file.write_text('{"thesis": 1}')
-        assert bench(path, *words) == 2
-        assert f"{file} exists and is not known as results of multigen" in capsys.readouterr().err
-        assert file.read_text() == '{"thesis": 1}'
-        result = {"status": "ok", "seeds": [0], "seconds": 9.0, "rows": {"bicubic": {"psnr_y": 28.4}}}
-        (tmp_path / "results" / "mine.json").write_text(json.dumps(result))
-    assert not (tmp_path / "page").exists()
+    recipe = Path(__file__).parents[2] / "recipes" / "mnist-gan.toml"
+    page, below = tmp_path / "page.md", tmp_path / "page" / "mnist-gan.md"
+    words = ["bench", recipe, "--page", page]
+    assert [multigen(words), multigen(words)] == [0, 0]
+    for file in (page, below):
+        text = file.read_text()
+        file.write_text("# thesis")
+        assert multigen(words) == 2
+        assert f"{file} exists and is not known" in capsys.readouterr().err
+        assert file.read_text() == "# thesis"
+        assert multigen([*words, "--overwrite"]) == 0
+        assert file.read_text() == text
