@@ -151,7 +151,8 @@ def check_alike(mine: Mapping[str, object], remedy: str) -> None:
     for other, values in enumerate(found):
         for name in found[0]:
             if values.get(name) != found[0][name]:
-                dist.barrier()  # all know, before one ends
+                dist.barrier()  # all know, before one ends; its threads have ended when the process does
+                dist.destroy_process_group()
                 raise ConfigError(
                     f"ranks differ: {name} is {found[0][name]!r} on rank 0, {values.get(name)!r} on rank {other}; {remedy}"
                 )
