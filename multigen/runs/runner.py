@@ -44,7 +44,9 @@ def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
 def train_by(args: Sequence[str], trainer: type[Trainer], presets: Mapping[str, Any], command: str) -> None:
     """Trains as the words of a command line say, those behind `command`."""
     config, run, seeds = parse(args, trainer.name, presets, command, trainer.budget)
-    again = " ".join(map(shell_word, _without(args, ("out", *MEASURED))))  # in a folder of its own: the one of --out is in use
+    again = " ".join(
+        map(shell_word, _without(args, ("out", *MEASURED)))
+    )  # in a folder of its own: the one of --out is in use
     train(trainer, config, run, seeds, f"{command} {again}".strip())
 
 
