@@ -1,6 +1,8 @@
 """What a command prints, and how it exits. All of it passes `printable`: no name or text of others reaches a terminal raw."""
 
+import contextlib
 import datetime
+import errno
 import io
 import logging
 import os
@@ -10,7 +12,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 from multigen.errors import Interrupted, MultigenError
@@ -25,6 +27,7 @@ __all__ = [
     "report_error",
     "resume_option",
     "say",
+    "say_once",
     "shell_word",
     "show",
     "show_text",
@@ -90,9 +93,32 @@ def say(text: str) -> None:
         listener(text)
 
 
+def say_once(text: str) -> None:
+    """As `say`, but one line is said once a command."""
+    if text not in _once:
+        _once.add(text)
+        say(text)
+
+
+_once: set[str] = set()
+
+
 def _print(text: str) -> None:
     if os.environ.get("RANK", "0") == "0":
-        print(printable(text), file=sys.stderr, flush=True)
+        with _unless_closed():
+            print(printable(text), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _unless_closed() -> Iterator[None]:
+    """Within it the terminal is written to. Where its window was closed, nothing is from then on; that ends no training."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        for stream in (sys.stdout, sys.stderr):
+            _give_up(stream)
 
 
 class Progress:
@@ -123,14 +149,16 @@ class Progress:
         else:
             remains = f"about {datetime.timedelta(seconds=round(left))} left, evaluation included"
         if self.live is not None:
-            self.live.update(self.task, completed=index, left=remains, text=printable(text))
+            with _unless_closed():
+                self.live.update(self.task, completed=index, left=remains, text=printable(text))
         else:
             _print(f"{self.stage} {index}/{self.steps}  {text}  {remains}")
 
     def close(self) -> None:
         """Gives the terminal back."""
         if self.live is not None:
-            self.live.stop()
+            with _unless_closed():
+                self.live.stop()
 
 
 Line = Sequence[str]
@@ -200,21 +228,28 @@ def exit_code(action: Callable[[], object], less: str = "free some, or use a mac
     logging.setLogRecordFactory(_Record)
     sys.excepthook = lambda _kind, error, _trace: show_traceback(error)
     _traced = TRACEBACK in sys.argv
+    _once.clear()
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
+    terminal = sys.stdout.isatty()
     try:
         with limited():
             return _finished(action, less)
-    except BrokenPipeError:
+    except OSError as error:
+        closed = terminal and not sys.stdout.isatty()  # a disk may say EIO too
+        if not isinstance(error, BrokenPipeError) and not (closed and error.errno == errno.EIO):
+            raise
         for stream in (sys.stdout, sys.stderr):
             _give_up(stream)
-        return 128 + 13  # SIGPIPE, in whose place Python raises the exception
+        # SIGPIPE, in whose place Python raises the exception; SIGHUP of a terminal whose window was closed
+        return 128 + (13 if isinstance(error, BrokenPipeError) else 1)
 
 
 def report_error(error: BaseException, line: str) -> None:
     """Prints the line that says what an error is, and if --traceback was given where it came from; on standard error."""
-    print(printable(line), file=sys.stderr)
-    if _traced:
-        show_traceback(error)
+    with _unless_closed():
+        print(printable(line), file=sys.stderr, flush=True)
+        if _traced:
+            show_traceback(error)
 
 
 def show_traceback(error: BaseException) -> None:
@@ -260,7 +295,7 @@ def _give_up(stream: TextIO) -> None:
     """Throws away what a stream still holds that nobody reads, so that Python does not try to write it again as it ends."""
     try:
         stream.flush()
-    except BrokenPipeError:
+    except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)

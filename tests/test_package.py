@@ -294,6 +294,10 @@ def test_readme_holds_the_two_commands() -> None:
     assert "pip install -e '.[dev]' && pytest" in lines
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
 def test_readme_says_of_each_block_whether_it_is_run() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = find_blocks(text)

@@ -4,6 +4,7 @@ They come from the embedded drum machine, or from sound files of any rate, numbe
 to one channel, resampled, and cut or padded. What was changed is said once for a whole set, never done in silence.
 """
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -69,6 +70,12 @@ class SoundSet(ItemSet):
         """N names of the recordings: "a/loop.wav" of item "a/loop.wav#3"."""
         parts = [(name, *name.rpartition("#")) for name in self.names]
         return tuple(before if number.isdecimal() else name for name, before, _, number in parts)
+
+    def fingerprint(self) -> str:
+        """Hash of the recordings; where windows are drawn from them, of all of each, held-out ones included."""
+        if self.whole is None:
+            return super().fingerprint()
+        return hashlib.blake2b(super().fingerprint().encode() + self.whole.numpy().data, digest_size=8).hexdigest()
 
     def to_source(self) -> TensorSource:
         """Batches of "sound" (B, 1, length), cut at random if the set was opened so, and perhaps "label" (B,) int64."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from multigen.catalogue import MODALITIES
 from multigen.console import say
 from multigen.errors import ConfigError, DataError
+from multigen.storage.output import replacing
 from multigen.storage.reading import check_file
 
 if TYPE_CHECKING:
@@ -215,13 +216,10 @@ def write_sound(path: str | Path, sound: Tensor, rate: int, subtype: str = "PCM_
             "samples; expected (T,) or (C, T), T at least 1, and finite samples; look at what made it"
         )
     encoded = _encode(path, samples, rate, subtype, comment)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(encoded)
-        temporary.replace(path)
+        with replacing(path) as file:
+            file.write_bytes(encoded)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); expected a folder with room in it; make room, or name another"
         ) from error

@@ -1,11 +1,14 @@
 """The results of benchmark recipes as Markdown: `multigen bench recipes/*.toml --page docs/results.md`.
 
-The page has one table per data set, with a few metrics of each method; a page per benchmark, docs/results/NAME.md, has them all.
+The page is about a screen per modality: the headline metrics of each model next to real data and to published values. A page
+per benchmark, docs/results/NAME.md, has all that was measured. What the metrics are is in docs/metrics.md alone.
 """
 
 import itertools
 import math
 import os
+import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,20 +21,52 @@ from multigen.console import markdown, show
 from multigen.metrics.names import features_of, headlines, real, swept, trained
 from multigen.runs.card import code, escaped
 from multigen.storage.files import write_whole, writing
+from multigen.storage.output import check_targets
 
 __all__ = ["pages", "write_pages"]
 
 WIDE = 8  # metrics beside each other at most
+PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+    "srgan-bsds500": {
+        "SRResNet, Ledig et al. 2017": {"Set5/psnr_y": 32.05, "BSD100/psnr_y": 27.58},
+        "SRGAN, Ledig et al. 2017": {"Set5/psnr_y": 29.40, "BSD100/psnr_y": 25.16},
+    },
+    "seqgan-oracle": {
+        "maximum likelihood, Yu et al. 2017": {"nll_oracle": 9.038},
+        "SeqGAN, Yu et al. 2017": {"nll_oracle": 8.736},
+    },
+    "seqgan-captions": {
+        "maximum likelihood, samples measured again": {
+            "bleu_2": 0.731,
+            "bleu_3": 0.497,
+            "bleu_4": 0.305,
+            "bleu_5": 0.189,
+        }
+        | {"self_bleu_2": 0.916, "self_bleu_3": 0.769, "self_bleu_4": 0.583, "self_bleu_5": 0.409},
+        "SeqGAN, samples measured again": {"bleu_2": 0.746, "bleu_3": 0.498, "bleu_4": 0.295, "bleu_5": 0.180}
+        | {"self_bleu_2": 0.951, "self_bleu_3": 0.841, "self_bleu_4": 0.670, "self_bleu_5": 0.490},
+    },
+}
+"""Benchmark -> what was published -> values that compare with ours: the same metric, on the same data."""
 INTRODUCTION = """\
 # Results
 
-What the [benchmark recipes](commands.md) gave: per data set the methods beside real data, by a few metrics each; the page of a
-benchmark has all of them. [Metrics](metrics.md) says what they and the rows are. Compare within a table, not between tables.
-*Checks* are what a recipe demands of its result: values that must come out again, values that must be good enough, and the
-training time. Values of several seeds are means ± sample deviations; minutes are of training, all variants and seeds together.
+What the [benchmark recipes](commands.md#bench) gave, in a few metrics; the page of a benchmark has
+all of them. [Metrics](metrics.md) defines metrics and rows. Compare models of one data set, never
+of two.
 
-This file is generated: do not edit. `multigen bench recipes/*.toml --page docs/results.md` writes it from
-`recipes/results/*.json`; `multigen bench recipes/NAME.toml` measures a benchmark again."""
+- The first row of a data set is its baseline: real data in place of samples, or bicubic
+  interpolation. A range is that of its benchmarks, each of which trains a classifier of its own.
+- *Published* values are there where they compare: the same metric on the same data. Why others do
+  not is on the pages of the methods.
+- A model is the `best` checkpoint of a stage or its `last`; a stage alone is both, where they are
+  the same.
+- Values of several seeds are means ± sample deviations. *Minutes* are of training, all variants
+  and seeds together. *Checks* are what a recipe demands of its result: values that must come out
+  again, values that must be good enough, and the training time.
+
+This file is generated: do not edit. `multigen bench recipes/*.toml --page docs/results.md` writes
+it from `recipes/results/*.json`; `multigen bench recipes/NAME.toml` measures a benchmark again."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +87,19 @@ class Benchmark:
         return self.content["status"] == "ok"
 
 
-def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None) -> None:
+def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None, overwrite: bool = False) -> None:
     """Writes the page of these recipes to `file`, and one page per recipe into the folder beside it that has its name.
 
     Args:
         recipes: TOML files.
         out: folder of their results; `results` beside each if not given.
+        overwrite: files that are there may be replaced though they are no such pages.
     """
     texts = pages(recipes, out, file.stem)
+    files = {file.parent / name if name else file: text for name, text in texts.items()}
+    check_targets(files, overwrite, "another file for --page")
     with writing(file, "another file for --page"):
-        for name, text in texts.items():
-            path = file.parent / name if name else file
+        for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, text)
     show(f"{file} and {len(texts) - 1} pages in {file.with_suffix('')} written")
@@ -77,9 +114,7 @@ def pages(recipes: Sequence[Path], out: Path | None = None, folder: str = "resul
     parts = [INTRODUCTION]
     for modality in MODALITIES.values():
         ours = [b for b in found if METHODS[b.recipe.method].modality == modality.name]
-        parts += [f"## {modality.title}"] if ours else []
-        for data in sorted({str(b.recipe.config.get("data", "")) for b in ours}):
-            parts += _data_set(data, [b for b in ours if b.recipe.config.get("data", "") == data], folder)
+        parts += [f"## {modality.title}", *_modality(ours, folder)] if ours else []
     return {"": "\n\n".join(parts) + "\n", **{f"{folder}/{b.path.stem}.md": _page(b) for b in found}}
 
 
@@ -91,30 +126,45 @@ def _read(path: Path, out: Path | None) -> Benchmark:
 # ---------------------------------------------------------------------------------------------------- the page
 
 
-def _data_set(data: str, benchmarks: Sequence[Benchmark], folder: str) -> Iterator[str]:
-    """One data set: a table of the benchmarks that were run, the machines, and those that were not run."""
-    yield f"### {escaped(data) or 'default data'}"
+def _modality(benchmarks: Sequence[Benchmark], folder: str) -> Iterator[str]:
+    """A table for the data sets whose headline metrics are the same, the machines, and the benchmarks that were not run."""
+    tables: dict[tuple[str, ...], list[Sequence[str]]] = {}
     ran = [b for b in benchmarks if b.ran]
-    metrics = headlines(dict.fromkeys(m for b in ran for row in b.rows.values() for m in row))
-    lines: list[tuple[str, ...]] = []
-    baselines: list[tuple[str, ...]] = []
-    for b in ran:
-        rows = [(code(name), *(_figure(b.rows[name], metric) for metric in metrics)) for name in _shown(b.rows)]
-        models = [row for row, name in zip(rows, _shown(b.rows), strict=True) if trained(name)]
-        above, baselines = baselines, [row for row in rows if row not in models and set(row[1:]) != {"-"}]
-        lines += [("", *row, "", "") for row in baselines if row not in above]  # those above are the same
-        first = _link(b, folder), f"{b.content['seconds'] / 60:.1f}", _count(b.checks)
-        for row in models:
-            lines.append((first[0], *row, *first[1:]))
-            first = "", "", ""
-    if lines:
+    for data in sorted({str(b.recipe.config.get("data", "")) for b in ran}):
+        ours = [b for b in ran if str(b.recipe.config.get("data", "")) == data]
+        metrics = headlines(dict.fromkeys(m for b in ours for row in b.rows.values() for m in row))
+        tables.setdefault(tuple(metrics), []).extend(_data_set(data or "default data", ours, metrics, folder))
+    for metrics, lines in tables.items():
         yield markdown(lines, ("benchmark", "row", *map(code, metrics), "minutes", "checks"))
-    for machine, some in itertools.groupby(sorted(ran, key=_machine), _machine):
-        names = "" if len({_machine(b) for b in ran}) == 1 else f" ({', '.join(escaped(b.path.stem) for b in some)})"
-        yield f"Measured on {machine}{names}."
+    machines = itertools.groupby(sorted(ran, key=_machine), _machine)
+    on = [f"- {', '.join(escaped(b.path.stem) for b in some)}: {machine}" for machine, some in machines]
+    if on:
+        yield "\n".join(["Measured on:\n", *map(_wrapped, on)])
+    for status, some in itertools.groupby(sorted((b for b in benchmarks if not b.ran), key=_status), _status):
+        yield _wrapped(f"{', '.join(_link(b, folder) for b in some)}: {status}.")
+
+
+def _data_set(
+    name: str, benchmarks: Sequence[Benchmark], metrics: Sequence[str], folder: str
+) -> Iterator[Sequence[str]]:
+    """Lines of one data set: its baselines, published values, and the models of each benchmark."""
+    first = f"**{escaped(name)}**"
+    for row in dict.fromkeys(row for b in benchmarks for row in _baselines(b.rows)):
+        cells = [_range([b.rows[row] for b in benchmarks if row in b.rows], metric) for metric in metrics]
+        if set(cells) != {"-"}:
+            yield first, code(row), *cells, "", ""
+            first = ""
     for b in benchmarks:
-        if not b.ran:
-            yield f"{_link(b, folder)}: {escaped(b.content['status'])}."
+        for row, values in PUBLISHED.get(b.path.stem, {}).items():
+            if values.keys() & {*metrics}:
+                yield first, f"published: {row}", *(_figure(values, metric) for metric in metrics), "", ""
+                first = ""
+    for b in benchmarks:
+        ends = f"{b.content['seconds'] / 60:.1f}", _count(b.checks)
+        first = _link(b, folder)
+        for row in _models(b.rows):
+            yield first, _name(b.rows, row), *(_figure(b.rows[row], metric) for metric in metrics), *ends
+            first, ends = "", ("", "")
 
 
 def _link(b: Benchmark, folder: str) -> str:
@@ -125,17 +175,40 @@ def _machine(b: Benchmark) -> str:
     return escaped(str(b.content["machine"]))
 
 
-def _shown(rows: Mapping[str, Any]) -> list[str]:
-    """Real data, or without it the other baselines; then of each stage the best model, or without one the last."""
+def _status(b: Benchmark) -> str:
+    return escaped(b.content["status"])
+
+
+def _baselines(rows: Mapping[str, Any]) -> list[str]:
+    """Real data, or without it the other baselines."""
     baselines = [name for name in rows if not trained(name)]
+    return [name for name in baselines if name == "real"] or [name for name in baselines if real(name)] or baselines
+
+
+def _models(rows: Mapping[str, Any]) -> list[str]:
+    """Of each stage the best model, or without one the last."""
     models = [name for name in rows if trained(name) and not swept(name)]
-    kept = [name for name in models if name.endswith("/best") or name.removesuffix("last") + "best" not in models]
-    return [*([name for name in baselines if real(name)] or baselines), *kept]
+    return [name for name in models if name.endswith("/best") or name.removesuffix("last") + "best" not in models]
+
+
+def _name(rows: Mapping[str, Any], row: str) -> str:
+    """The row's name, without /best where the last model of the stage is the same."""
+    stage = row.removesuffix("/best")
+    return code(stage if stage != row and rows.get(f"{stage}/last") == rows[row] else row)
+
+
+def _range(rows: Sequence[Mapping[str, float]], metric: str) -> str:
+    """What several benchmarks measured of one baseline: a value, or the least and the greatest."""
+    some = sorted((row for row in rows if metric in row), key=lambda row: row[metric])
+    if not some:
+        return "-"
+    ends = dict.fromkeys(_figure(row, metric) for row in (some[0], some[-1]))
+    return " to ".join(ends)
 
 
 def _count(checks: Sequence[Figure]) -> str:
-    missed = sum(not f.met for f in checks)
-    return f"**{missed} of {len(checks)} missed**" if missed else f"{len(checks)} of {len(checks)} pass"
+    met = f"{sum(f.met for f in checks)} of {len(checks)}"
+    return met if all(f.met for f in checks) else f"**{met}**"
 
 
 # ---------------------------------------------------------------------------------------------------- one benchmark
@@ -144,7 +217,7 @@ def _count(checks: Sequence[Figure]) -> str:
 def _page(b: Benchmark) -> str:
     """All that was measured, how, and which checks were missed."""
     recipe, content, name = b.recipe, b.content, b.path.stem
-    facts = [f"status: {escaped(content['status'])}", f"command: {code(str(content['command']))}"]
+    facts = [f"status: {_status(b)}", f"command: {code(str(content['command']))}"]
     if b.ran:
         steps = ", ".join(f"{escaped(stage)} {n:,}" for stage, n in content["steps"].items())
         seeds, n = ", ".join(map(str, content["seeds"])), recipe.seeds
@@ -152,20 +225,22 @@ def _page(b: Benchmark) -> str:
         facts += [
             f"measured: {escaped(str(content['date']))}, at commit {code(_short(str(content['commit'])))}, on {_machine(b)}",
             f"steps: {steps}; seeds: {seeds}{other}; trained for {content['seconds'] / 60:.1f} minutes in all",
+            *(f"items: {text}" for text in dict.fromkeys(map(_items, features_of(content["definitions"])))),
             f"checks: {_count(b.checks)}",
         ]
     files = f"recipe: {code(f'recipes/{b.path.name}')}; result: {code(f'recipes/results/{name}.json')}"
     facts.append(f"{files}; method: [{recipe.method}](../{METHODS[recipe.method].page})")
     about = heading(b.path.read_text(encoding="utf-8"))
-    parts = [f"# {escaped(name)}", escaped(about), "\n".join(f"- {fact}" for fact in facts)]
+    parts = [f"# {escaped(name)}", _wrapped(escaped(about)), "\n".join(_wrapped(f"- {fact}") for fact in facts)]
     if missed := [(code(f.name), f"{f.value:.5g}", f.bound) for f in b.checks if not f.met]:
         parts.append(markdown(missed, ("missed check", "measured", "target")))
     if b.ran:
-        parts += [
-            "[Metrics](../metrics.md) says what they and the rows are. All are in the result, with their definitions."
-        ]
-        parts += [*_tables(b.rows), *(f"Features: {escaped(text)}." for text in features_of(content["definitions"]))]
-    parts += [f"*{escaped(what.capitalize())}*: {escaped(text)}" for what, text in content.get("remarks", {}).items()]
+        published = {f"published: {row}": values for row, values in PUBLISHED.get(name, {}).items()}
+        parts += ["[Metrics](../metrics.md) defines metrics and rows.", *_tables(b.rows, published)]
+    parts += [
+        _wrapped(f"*{escaped(what.capitalize())}*: {escaped(text)}")
+        for what, text in content.get("remarks", {}).items()
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -175,11 +250,25 @@ def _short(commit: str) -> str:
     return (digits if digits.startswith("version") else digits[:10]) + plus + more
 
 
-def _tables(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _wrapped(text: str) -> str:
+    """Prose, or an item of a list, in lines of 100 columns, none of which begins as a list or a heading does."""
+    indent = "  " if text.startswith("- ") else ""
+    text = re.sub(r" (?=(?:[-+=:]+|\d+[.)])(?: |$))", "\0", text)
+    lines = textwrap.fill(text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\0", " ")
+
+
+def _items(features: str) -> str:
+    """The form and the numbers of the items, which end what a result says of its features."""
+    return escaped("; ".join(features.split("; ")[-2:]))
+
+
+def _tables(rows: Mapping[str, Mapping[str, float]], published: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Rows by metrics, baselines first, in as many tables as it takes; rows with the same values are one."""
     same: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for name in sorted(rows, key=trained):
         same.setdefault(tuple(rows[name].items()), []).append(code(name))
+    same |= {tuple(values.items()): [name] for name, values in published.items()}
     metrics = [m for m in dict.fromkeys(m for row in rows.values() for m in row) if not m.endswith("_std")]
     each = math.ceil(len(metrics) / max(1, math.ceil(len(metrics) / WIDE)))
     tables = []

@@ -1,7 +1,7 @@
 """Files that follow from the catalogue and are committed: `python -m multigen.catalogue --write` writes them in a checkout.
 
-The modules of `multigen/recipes/` are whole files. Elsewhere what stands between two markers is replaced: tables of methods in
-README.md and docs/index.md, the navigation in mkdocs.yml, and the lazy names of each modality's package.
+The modules of `multigen/recipes/` are whole files. Elsewhere what stands between two markers is replaced: the table of methods
+in README.md, those in docs/index.md, the navigation in mkdocs.yml, and the lazy names of each modality's package.
 """
 
 import ast
@@ -10,12 +10,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from multigen.catalogue import DATA, METHODS, MODALITIES, PACKAGE, TASKS, Method, Task
+from multigen.catalogue import METHODS, MODALITIES, PACKAGE, TASKS, Method
 from multigen.console import show
 
 __all__ = ["derived", "main"]
 
 KINDS = ("synthesis", "restoration", "translation")
+TUTORIALS = {"image": "tutorials/pictures.md", "text": "tutorials/texts.md", "audio": "tutorials/sounds.md"}
+"""Modality -> the page that goes from a folder of one's own to a model."""
 MARKED = re.compile(
     r"(?P<begin>^ *(?:<!--|#) catalogue: (?P<key>[\w-]+)(?: -->)?\n)(?P<old>.*?)(?P<end>^ *(?:<!--|#) end(?: -->)?$)",
     re.M | re.S,
@@ -53,9 +55,8 @@ def main() -> None:
 def derived(root: Path) -> dict[Path, str]:
     """Each file -> its whole text, as the catalogue has it. Raises ValueError for markers that are not known or not closed."""
     pages = {
-        "README.md": {"tasks": tasks_table("docs/", data=True)}
-        | {task: methods_table(task, "docs/") for task in TASKS},
-        "docs/index.md": {"tasks": tasks_table("")},
+        "README.md": {"methods": matrix("docs/")},
+        "docs/index.md": {task: methods_table(task) for task in TASKS},
         "mkdocs.yml": {"methods": navigation()},
         **{f"multigen/{name}/__init__.py": {"methods": names(name)} for name in MODALITIES},
     }
@@ -110,41 +111,40 @@ def classes(method: Method) -> tuple[str, str]:
 # ---------------------------------------------------------------------------------------------------- documentation
 
 
-def tasks_table(docs: str, data: bool = False) -> str:
-    """A row per task: what its models do, its methods, and with `data` what can be trained on at once. `docs`: path of docs/."""
+def matrix(docs: str) -> str:
+    """A row per modality, a column per kind of task: what the models do, and the methods. `docs`: path of docs/."""
+    kinds = [kind for kind in KINDS if any(TASKS[m.task].kind == kind for m in METHODS.values())]
     rows = []
-    for task in TASKS.values():
-        methods = [method for method in METHODS.values() if method.task == task.name]
-        if methods:
-            links = ", ".join(f"[{method.title}]({docs}{method.page})" for method in methods)
-            rows.append(f"| {task.does} | {links} | {embedded(task)} |" if data else f"| {task.does} | {links} |")
-    head = (
-        "| what a model does | methods | data that come with it |\n|---|---|---|"
-        if data
-        else "| what a model does | methods |\n|---|---|"
-    )
-    return "\n".join([head, *rows])
+    for modality in MODALITIES.values():
+        cells = [f"[{modality.title}]({docs}{TUTORIALS[modality.name]})"]
+        for kind in kinds:
+            tasks = [task for task in TASKS.values() if (task.modality, task.kind) == (modality.name, kind)]
+            cells.append("; ".join(f"{task.does}: {links(task.name, docs)}" for task in tasks))
+        rows.append(f"| {' | '.join(cells)} |")
+    head = [f"| | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    return "\n".join([*head, *rows])
 
 
-def embedded(task: Task) -> str:
-    """The first data set of a task that need not be downloaded."""
-    return next((f"`{data.name}`: {data.about}" for data in DATA if data.task == task.name and not data.downloaded), "")
+def links(task: str, docs: str) -> str:
+    """The methods of a task, each with a link to its page."""
+    return ", ".join(f"[{method.title}]({docs}{method.page})" for method in METHODS.values() if method.task == task)
 
 
-def methods_table(task: str, docs: str) -> str:
+def methods_table(task: str) -> str:
     """A row per method of a task: its name on the command line, a link to its page, what it is."""
     methods = [method for method in METHODS.values() if method.task == task]
-    rows = [f"| `{m.name}` | [{m.title}]({docs}{m.page}): {m.about.partition(': ')[2]} |" for m in methods]
+    rows = [f"| `{m.name}` | [{m.title}]({m.page}): {m.about.partition(': ')[2]} |" for m in methods]
     return "\n".join(["| recipe | method |", "|---|---|", *rows])
 
 
 def navigation() -> str:
-    """The pages of the methods as a tree: modality, kind of task, method."""
+    """The pages of each modality: its tutorial, its methods by kind of task, its part of the API reference."""
     lines = []
     for modality in MODALITIES.values():
-        lines.append(f"      - {modality.title}:")
+        lines += [f"  - {modality.title}:", f"      - Tutorial: {TUTORIALS[modality.name]}"]
         for kind in KINDS:
             methods = [m for m in METHODS.values() if m.modality == modality.name and TASKS[m.task].kind == kind]
-            lines += [f"          - {kind.capitalize()}:"] if methods else []
-            lines += [f"              - {method.title}: {method.page}" for method in methods]
+            lines += [f"      - {kind.capitalize()}:"] if methods else []
+            lines += [f"          - {method.title}: {method.page}" for method in methods]
+        lines.append(f"      - API: reference/{modality.title.lower()}.md")
     return "\n".join(lines)

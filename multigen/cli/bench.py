@@ -10,6 +10,7 @@
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -26,10 +27,14 @@ from multigen.config import from_table
 from multigen.console import report_error, shell_word, show, show_traceback, text_table
 from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.metrics.names import real
-from multigen.runs.options import cli
+from multigen.runs.options import Overwrite, cli
 from multigen.storage.files import writing
+from multigen.storage.output import check_targets, json_table
 
 __all__ = ["merged", "run"]
+
+KEYS = {"status", "rows"}
+"""Of every result, among others."""
 
 
 def run(args: list[str]) -> None:
@@ -43,6 +48,7 @@ def run(args: list[str]) -> None:
         quick: bool = False,
         check: bool = False,
         page: Annotated[Path | None, tyro.conf.arg(metavar="FILE.md")] = None,
+        overwrite: Overwrite = False,
         json: bool = False,
     ) -> None:
         """Runs benchmark recipes, writes results/NAME.json, and checks their figures.
@@ -69,13 +75,13 @@ def run(args: list[str]) -> None:
         if page is not None:
             from multigen.bench.results import write_pages
 
-            write_pages(page, recipes, out)
+            write_pages(page, recipes, out, overwrite)
             return
 
         def outcome(path: Path) -> dict[str, Any]:
             if check:
                 return _check(path, out or path.parent / "results")
-            return _bench(path, out, device, f"{runs}/{path.stem}" if runs else "", quick)
+            return _bench(path, out, device, f"{runs}/{path.stem}" if runs else "", quick, overwrite)
 
         with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
             outcomes = [_attempt(path, outcome) for path in recipes]
@@ -130,7 +136,7 @@ def _check(path: Path, out: Path) -> dict[str, Any]:
     return summary(path.stem, content["status"], content["seconds"], found)
 
 
-def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool) -> dict[str, Any]:
+def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool, overwrite: bool) -> dict[str, Any]:
     recipe = read_recipe(path)
 
     import torch
@@ -141,6 +147,8 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool) 
 
     result = (out or Path("runs")) / "quick" if quick else out or path.parent / "results"
     result /= f"{path.stem}.json"
+    if os.path.lexists(result):
+        check_targets([result], overwrite, "another folder for --out", lambda file: json_table(file).keys() >= KEYS)
     command = f"multigen bench {shell_word(str(path))}" + (" --quick" if quick else "")
     if recipe.needs == "gpu" and not torch.cuda.is_available():
         status = "not run: it needs a GPU, and there is none"

@@ -10,7 +10,7 @@ from multigen.cli.output import print_json
 from multigen.console import printable, show, text_table
 from multigen.errors import ConfigError
 from multigen.metrics.names import swept
-from multigen.runs.options import cli
+from multigen.runs.options import Overwrite, cli
 from multigen.storage.files import writing
 
 __all__ = ["run"]
@@ -26,6 +26,7 @@ def run(args: list[str]) -> None:
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8,
         seed: int = 0,
         out: Path = Path("comparison"),
+        overwrite: Overwrite = False,
         json: bool = False,
         provenance: bool = True,
         code: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE.py ...")] = (),
@@ -45,7 +46,7 @@ def run(args: list[str]) -> None:
         """
         from multigen.runs import comparison
         from multigen.runs.comparison.curves import draw
-        from multigen.runs.comparison.samples import write_samples
+        from multigen.runs.comparison.samples import check_out, checksums, write_samples
         from multigen.storage.files import write_json
         from multigen.storage.provenance import origin, together
 
@@ -54,6 +55,7 @@ def run(args: list[str]) -> None:
         if n < 1:
             raise ConfigError(f"n {n}: expected 1 sample of each run or more")
         held = comparison.read_runs(runs)
+        check_out(out, overwrite)
         found = comparison.compare(held)
         if not json:
             show(_tables(found), lines=True)
@@ -63,7 +65,7 @@ def run(args: list[str]) -> None:
             drawn = draw(out / "compare.png", {name: run.stages for name, run in held.items()}, together(origins))
             said = [f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"]
             said += write_samples(held, n, seed, out, code, provenance)
-            written = {**found, "seed": seed, "said": said}
+            written = {**found, "seed": seed, "said": said, "files": checksums(out)}
             write_json(out / "compare.json", written)
         if json:
             print_json(written)

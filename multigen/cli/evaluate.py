@@ -9,8 +9,9 @@ from multigen.catalogue import DATA, MODALITIES, TASKS, Modality, imported
 from multigen.cli.output import print_json
 from multigen.console import show
 from multigen.errors import ConfigError, DataError
-from multigen.runs.options import cli
+from multigen.runs.options import Overwrite, cli
 from multigen.storage.files import writing
+from multigen.storage.output import check_targets, json_table
 
 if TYPE_CHECKING:
     from multigen.engine.evaluation import Evaluation
@@ -19,6 +20,8 @@ __all__ = ["kind", "run"]
 
 NAMES = {d.name: d.modality for d in DATA if MODALITIES[d.modality].compare and TASKS[d.task].kind == "synthesis"}
 """Data sets that can be compared by name."""
+KEYS = {"rows", "definitions", "remarks"}
+"""Of the JSON file."""
 
 if TYPE_CHECKING:
     Features = str
@@ -39,6 +42,7 @@ def run(args: list[str]) -> None:
         rate: int | None = None,
         length: int | None = None,
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+        overwrite: Overwrite = False,
         device: str = "auto",
         skip_bad: bool = False,
         json: bool = False,
@@ -61,6 +65,8 @@ def run(args: list[str]) -> None:
             skip_bad: Skip files that cannot be used, and say how many.
             json: Print the figures and their definitions as JSON, in place of the table.
         """
+        if out is not None:
+            check_targets([out], overwrite, "another file for --out", lambda path: json_table(path).keys() == KEYS)
         modality = _same_modality(real, fake)
         name = features or modality.features[0]
         given = {

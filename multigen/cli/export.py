@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ import tyro
 
 from multigen.console import show
 from multigen.errors import CheckpointError, ConfigError, MultigenError
-from multigen.runs.options import Code, Model, cli
+from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import writing
+from multigen.storage.output import check_targets, is_own
 
 if TYPE_CHECKING:
     from multigen.tasks.graph import Graph
@@ -28,19 +30,24 @@ LARGE = 2_000_000_000  # bytes: an ONNX file that holds its weights may have 2 G
 def run(args: list[str]) -> None:
     """Exports a network."""
 
-    def export(model: Model, out: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")], code: Code = "") -> None:
+    def export(
+        model: Model,
+        out: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")],
+        overwrite: Overwrite = False,
+        code: Code = "",
+    ) -> None:
         """Writes a trained network as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
         network, such as tokenizers, Griffin-Lim, or the choice of the next token, stays outside.
 
         Args:
             out: The result, an .onnx file.
         """
-        _export(model, out, code)
+        _export(model, out, overwrite, code)
 
     cli(export, "multigen export", args)
 
 
-def _export(model: str, out: Path, code: str) -> None:
+def _export(model: str, out: Path, overwrite: bool, code: str) -> None:
     if out.suffix.lower() != ".onnx":
         raise ConfigError(f"--out {out}: expected a file ending in .onnx")
     try:
@@ -49,6 +56,9 @@ def _export(model: str, out: Path, code: str) -> None:
         import onnxscript  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError(f"multigen export: {error.name} is missing; pip install 'multigen[export]'") from error
+
+    weights = out.with_name(f"{out.name}.data")  # of a large network
+    check_targets([out, weights], overwrite, "another file for --out", lambda _: is_own(out))
 
     from multigen.tasks.loading import load
 
@@ -94,20 +104,20 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
 def write(graph: "Graph", out: Path, says: Mapping[str, Any]) -> float:
     """Writes the file with metadata, runs it, and returns the largest difference from PyTorch's output on batches of other sizes.
 
-    Raises CheckpointError where it is too large. A file that was not verified is removed.
+    Raises CheckpointError where it is too large. Only a file that was verified takes the place of what is there.
     """
     program = _program(graph)
-    try:
-        _save(program, graph, out, says)
-        difference = max(_difference(graph, out, n, side) for n, side in ((1, 1), (3, 9)))
+    with tempfile.TemporaryDirectory(prefix=".", dir=out.parent) as folder:  # a large network has a second file
+        file = Path(folder, out.name)
+        _save(program, graph, file, says)
+        difference = max(_difference(graph, file, n, side) for n, side in ((1, 1), (3, 9)))
         if not difference <= TOLERANCE:
             raise CheckpointError(
                 f"{out}: its output differs from PyTorch's by {difference:.2g}, expected {TOLERANCE:g} at most; use the model "
                 "with multigen itself"
             )
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise
+        for path in sorted(Path(folder).iterdir(), reverse=True):  # the weights before the graph that names them
+            path.replace(out.with_name(path.name))
     return difference
 
 

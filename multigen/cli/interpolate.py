@@ -8,8 +8,10 @@ import tyro
 from multigen.cli.loaded import load_for
 from multigen.console import show
 from multigen.errors import ConfigError
-from multigen.runs.options import Code, Model, cli
+from multigen.memory import require
+from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import writing
+from multigen.storage.output import check_targets, replacing
 from multigen.storage.provenance import Provenance, gif, text
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def run(args: list[str]) -> None:
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         truncation: float | None = None,
         provenance: bool = True,
+        overwrite: Overwrite = False,
         code: Code = "",
     ) -> None:
         """Makes a looping animation of latent interpolation: images that turn into each other.
@@ -45,7 +48,7 @@ def run(args: list[str]) -> None:
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             provenance: Write model, seed and class into the file.
         """
-        _interpolate(model, out, n, frames, seed, label, truncation, provenance, code)
+        _interpolate(model, out, n, frames, seed, label, truncation, provenance, overwrite, code)
 
     cli(interpolate, "multigen interpolate", args)
 
@@ -59,19 +62,24 @@ def _interpolate(
     label: str,
     truncation: float | None,
     provenance: bool,
+    overwrite: bool,
     code: str,
 ) -> None:
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
+    check_targets([out], overwrite, "another file for --out")
 
     from multigen.image.synthesis.sampler import to_pictures
 
     sampler = load_for("interpolate", model, code)
     about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
-    pictures = to_pictures(sampler.interpolate(n, frames, seed, label or None, truncation))
+    walk = sampler.interpolate(n, frames, seed, label or None, truncation)
+    require(8 * walk.numel(), f"an animation of {n * frames} frames", "lower -n or --frames")
+    pictures = to_pictures(walk)
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        WRITERS[out.suffix.lower()](out, pictures, about)
+        with replacing(out) as file:
+            WRITERS[out.suffix.lower()](file, pictures, about)
     show(f"{n * frames} frames in {out}")
 
 

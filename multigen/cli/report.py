@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from multigen.console import show
-from multigen.runs.options import cli
+from multigen.runs.options import Overwrite, cli
 
 __all__ = ["run"]
 
@@ -17,6 +17,7 @@ def run(args: list[str]) -> None:
     def report(
         run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+        overwrite: Overwrite = False,
     ) -> None:
         """Writes what was run, how it went and what it gave as one HTML file, from what lies in the run's folder.
 
@@ -27,9 +28,11 @@ def run(args: list[str]) -> None:
         """
         from multigen.runs.facts import seed_folders
         from multigen.runs.runner import report_on
+        from multigen.storage.files import expanded
         from multigen.storage.run_folder import find_run
 
-        folder = Path(run) if seed_folders(Path(run)) else find_run(run)
-        show(f"{report_on(folder, out)} written")
+        folder = expanded(run)
+        folder = folder if seed_folders(folder) else find_run(folder)
+        show(f"{report_on(folder, out, overwrite)} written")
 
     cli(report, "multigen report", args)

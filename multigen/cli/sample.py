@@ -7,7 +7,7 @@ import tyro
 
 from multigen.cli.loaded import load_for
 from multigen.console import show
-from multigen.runs.options import Code, Model, cli
+from multigen.runs.options import Code, Model, Overwrite, cli
 
 __all__ = ["run"]
 
@@ -23,6 +23,7 @@ def run(args: list[str]) -> None:
         truncation: float | None = None,
         out: Path = Path("samples"),
         provenance: bool = True,
+        overwrite: Overwrite = False,
         code: Code = "",
     ) -> None:
         """Generates images or sounds with a trained model: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
@@ -38,6 +39,8 @@ def run(args: list[str]) -> None:
         """
         sampler = load_for("sample", model, code)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
-        show(sampler.save(sampler.sample(n, seed, label or None, truncation), out, about))
+        sampler.check_out(n, out, overwrite)
+        batches = sampler.batches(n, seed, label or None, truncation)
+        show(sampler.save(batches, out, about, overwrite=overwrite, n=n))
 
     cli(sample, "multigen sample", args)

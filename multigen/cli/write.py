@@ -7,8 +7,9 @@ import tyro
 
 from multigen.cli.loaded import load_for
 from multigen.console import show, show_text
-from multigen.runs.options import Code, Model, cli
-from multigen.storage.files import writing
+from multigen.runs.options import Code, Model, Overwrite, cli
+from multigen.storage.files import write_whole, writing
+from multigen.storage.output import check_targets
 
 __all__ = ["run"]
 
@@ -26,6 +27,7 @@ def run(args: list[str]) -> None:
         seed: int = 0,
         length: int = 0,
         out: Path | None = None,
+        overwrite: Overwrite = False,
         code: Code = "",
     ) -> None:
         """Continues a prompt, or writes whole texts, with a trained model; a blank line stands between two texts.
@@ -40,6 +42,8 @@ def run(args: list[str]) -> None:
             length: Tokens of a text at most, the prompt's included; 0: as in training.
             out: A text file to write them to, instead of the terminal.
         """
+        if out is not None:
+            check_targets([out], overwrite, "another file for --out")
         writer = load_for("write", model, code)
         texts = writer.generate(prompt, n, seed, temperature, top_k, top_p, length)
         page = "\n\n".join(texts)
@@ -48,7 +52,7 @@ def run(args: list[str]) -> None:
             return
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(page + "\n", encoding="utf-8")
+            write_whole(out, page + "\n")
         show(f"{n} texts in {out}")
 
     cli(write, "multigen write", args)

@@ -6,9 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from multigen.console import say_once
 from multigen.data.locate import NotFound, locate, may_not_be_read
 from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import open_regular
+from multigen.storage.run_folder import is_run
 
 __all__ = ["NoTestSplit", "file_classes", "files_in", "find_files", "split_folder"]
 
@@ -41,18 +43,26 @@ def find_files(folder: str | Path, suffixes: Sequence[str], noun: str) -> list[P
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files in a folder and the folders in it, sorted, but hidden ones and those in hidden folders.
+    """All files in a folder and the folders in it, sorted, but hidden ones, those in hidden folders, and those of runs: their
+    previews and samples are no data.
 
     Raises DataError if the folder, or one in it, may not be read.
     """
     found = []
     try:
         for place, inside, names in os.walk(folder, onerror=_refused):
-            inside[:] = [name for name in inside if not name.startswith(".")]
+            inside[:] = [name for name in inside if not name.startswith(".") and not _is_run(Path(place, name))]
             found += [path for name in names if not name.startswith(".") and (path := Path(place, name)).is_file()]
     except PermissionError as error:  # the names in the folder may be read, but not what they are
         _refused(error)
     return sorted(found)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder in the data is a run, which is said."""
+    if found := is_run(folder):
+        say_once(f"left out {folder}: a run, no data")
+    return found
 
 
 def _refused(error: OSError) -> None:
@@ -65,7 +75,7 @@ def split_folder(root: Path, split: str) -> Path:
     With folders train and test, or else val, in it, these are its splits; other folders have only "train", themselves.
     Raises NoTestSplit where there is no test split.
     """
-    inside = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    inside = {p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and not _is_run(p)}
     tests = [part for part in ("test", "val") if part in inside]
     divided = "train" in inside and (tests or inside == {"train"})
     if split == "train":

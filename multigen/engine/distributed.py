@@ -4,24 +4,32 @@ Networks are never wrapped. An update reduces its gradients once, as one flat te
 call any method of a network, and a penalty without gradient for some parameter cannot misalign the ranks.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-from multigen.errors import MultigenError
+from multigen.errors import ConfigError, MultigenError, TrainingError
 
 __all__ = [
     "all_sum",
     "any_rank",
     "barrier",
     "broadcast_buffers",
+    "check_alike",
     "decided_by_first",
     "from_first",
     "join",
+    "lost_ranks",
     "object_from_first",
     "rank",
     "reduce_gradients",
@@ -31,14 +39,122 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+SOON, AGAIN = 5.0, 60.0  # seconds after which a rank says that it waits for others, and how often it says so
+# The first rank may evaluate for so long while the others wait; one that has ended is noticed at once.
+TOGETHER = timedelta(minutes=30)
 
 
 def join(device: torch.device) -> None:
-    """Joins the ranks that torchrun started. Does nothing for a single process, or when already joined."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    """Joins the ranks that torchrun started. Does nothing for a single process, or when already joined.
+
+    Raises ConfigError where the environment does not say who the ranks are, TrainingError where not all have come within
+    MULTIGEN_WAIT seconds, 300 if it is not set.
+    """
+    if _setting("WORLD_SIZE", 1) == 1 or dist.is_initialized():
+        return
+    ranks, mine, wait = _setting("WORLD_SIZE"), _setting("RANK"), _setting("MULTIGEN_WAIT", 300)
+    host, port = os.environ.get("MASTER_ADDR", ""), _setting("MASTER_PORT")
+    if not 0 <= mine < ranks or not host or not 0 < port < 1 << 16:
+        raise ConfigError(
+            f"RANK {mine} of WORLD_SIZE {ranks} at MASTER_ADDR {host!r}, MASTER_PORT {port}: expected a rank from 0 to "
+            f"{ranks - 1}, a host and a port; start the ranks with torchrun, which sets them"
+        )
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    store = _meet(mine, ranks, host, port, wait)
+    with lost_ranks(lambda: "start all of them again"):
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=mine, world_size=ranks, timeout=TOGETHER)
+
+
+def _setting(name: str, default: int | None = None) -> int:
+    """A whole number of the environment."""
+    text = os.environ.get(name, "" if default is None else str(default))
+    try:
+        return int(text)
+    except ValueError as error:
+        start = "start the ranks with torchrun, which sets it" if default is None or name == "WORLD_SIZE" else "set one"
+        raise ConfigError(f"{name} is {text!r}: expected a whole number; {start}") from error
+
+
+def _meet(mine: int, ranks: int, host: str, port: int, wait: int) -> Store:
+    """The store at which the ranks exchange their addresses, when all have come. Says after some seconds that it waits."""
+    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's own, which has opened the store
+    store: Store | None = None
+    came, reason = 0, ""
+    began = time.monotonic()
+    says = began + SOON
+    while came < ranks:
+        serves = mine == 0 and not agent
+        if store is None and (serves or not (reason := _unreachable(host, port))):
+            store = _open_store(host, port, ranks, serves, wait)
+            store.add("ranks", 1)
+        with lost_ranks(lambda: "start all of them again", always=True):
+            came = store.add("ranks", 0) if store else 0
+        here = f"{came} here" if store else f"this is rank {mine}; {reason}"
+        if came < ranks and time.monotonic() > began + wait:
+            raise TrainingError(
+                f"not all of {ranks} ranks came to {host}:{port} within {wait} s ({here}); start them all, with the same "
+                "MASTER_ADDR, MASTER_PORT and WORLD_SIZE, or set MULTIGEN_WAIT to more seconds"
+            )
+        if came < ranks and time.monotonic() > says:
+            sys.stderr.write(f"waiting for {ranks} ranks ({here}) at {host}:{port}\n")
+            says += AGAIN
+        time.sleep(0.05 if came < ranks else 0)
+    assert store is not None
+    return PrefixStore("group", store)
+
+
+def _open_store(host: str, port: int, ranks: int, serves: bool, wait: int) -> Store:
+    """The store at an address, of this start of all ranks; opened there where this rank `serves`."""
+    try:
+        store = TCPStore(host, port, ranks, serves, timedelta(seconds=wait), wait_for_workers=False)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"MASTER_ADDR {host!r}, MASTER_PORT {port}: {_first_line(error)}; choose another port, the same for all ranks"
+        ) from error
+    return PrefixStore(f"multigen/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def _unreachable(host: str, port: int) -> str:
+    """Why nobody can be reached there; "" where somebody can. (torch's own attempts print a warning each.)"""
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError as error:
+        return str(error.strerror or error)
+    return ""
+
+
+@contextlib.contextmanager
+def lost_ranks(remedy: Callable[[], str], always: bool = False) -> Iterator[None]:
+    """Within it an error of the connection to other ranks becomes a TrainingError, which says the remedy."""
+    try:
+        yield
+    except RuntimeError as error:
+        words = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+        if not (always or isinstance(error, dist.DistError) or (world() > 1 and any(w in str(error) for w in words))):
+            raise
+        reason = _first_line(error).rpartition("cc:")[2].partition("] ")[2].partition(". ")[0] or _first_line(error)
+        raise TrainingError(f"another rank was lost ({reason}), whose own output says why; {remedy()}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0][:200].rstrip(".")
+
+
+def check_alike(mine: Mapping[str, object], remedy: str) -> None:
+    """Raises ConfigError on all ranks where they do not have the same values, by name; does nothing in a single process."""
+    if world() == 1:
+        return
+    found: list[Mapping[str, object]] = [{}] * world()
+    dist.all_gather_object(found, mine)
+    for other, values in enumerate(found):
+        for name in found[0]:
+            if values.get(name) != found[0][name]:
+                dist.barrier()  # all know, before one ends
+                raise ConfigError(
+                    f"ranks differ: {name} is {found[0][name]!r} on rank 0, {values.get(name)!r} on rank {other}; {remedy}"
+                )
 
 
 def rank() -> int:

@@ -47,7 +47,7 @@ class _Signal(KeyboardInterrupt):
 @contextlib.contextmanager
 def interruptible(line: Callable[[], str]) -> Iterator[None]:
     """Within it, SIGINT, SIGTERM and SIGHUP raise Interrupted at once, with what `line` then says: how far the work is, and how
-    to resume it. They do nothing else where `deferred_interrupts` does not."""
+    to resume it. Signals with a handler of somebody else's, and ignored ones, stay as they are."""
 
     def stop(number: int, _frame: object) -> None:
         raise _Signal(number)

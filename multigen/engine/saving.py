@@ -18,6 +18,7 @@ from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.run_folder import find_run
 
 __all__ = [
+    "check_held_out",
     "check_same",
     "check_start",
     "checkpoint_of",
@@ -51,7 +52,7 @@ def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep
         scalars = state.scalars | means
         files["state"] = {k: v for k, v in scalars.items() if isinstance(v, Tensor)}
         record = {"step": state.step, "stage": state.number, "index": state.index, "ended": state.ended}
-        record |= {"config": dict(config), "versions": {"torch": torch.__version__}}
+        record |= {"config": dict(config), "versions": _versions(state.updater.device)}
         record["state"] = {k: v for k, v in scalars.items() if not isinstance(v, Tensor)}
         checkpoint.write(folder, files, record)
         always = {f"step-{v:09d}" for k, v in state.scalars.items() if k.startswith(("best_step/", "last_step/"))}
@@ -80,6 +81,13 @@ def check_start(nets: Mapping[str, nn.Module]) -> None:
     for name, net in nets.items():
         if bad := checkpoint.not_finite({f"{name}.{key}": p for key, p in net.named_parameters()}):
             raise CheckpointError(f"{bad} before training; look at the weights that {name} starts from")
+
+
+def _versions(device: torch.device) -> dict[str, Any]:
+    """What the last bits of results depend on, besides the seed: with another number of threads sums have another order."""
+    gpu = {"GPU": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "instructions": instructions} | gpu
 
 
 def _networks(state: TrainingState) -> Files:
@@ -167,7 +175,7 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
     paths = checkpoint.saved(run_folder / "checkpoints")
     for path in reversed(paths):
         try:
-            checkpoint.read(path)
+            _, record = checkpoint.read(path)
         except CheckpointError as error:
             say(f"{error}; going back to the checkpoint before it")
             continue
@@ -178,6 +186,9 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
         if last and state.index < stage.steps and f"stopped/{stage.name}" not in state.scalars:
             state.ended = False  # the last stage was made longer
         say(f"going on from {path}")
+        then, now = record.get("versions", {}), _versions(state.updater.device)
+        if changed := [f"{name} {then[name]} -> {now[name]}" for name in now if then.get(name, now[name]) != now[name]]:
+            say(f"{', '.join(changed)}: the last bits may differ from those of a run that was never stopped")
         return
     if paths:
         raise CheckpointError(f"{run_folder} holds no whole checkpoint; start again with another --out")
@@ -224,6 +235,15 @@ def check_same(
         raise ConfigError(
             f"{run_folder} was trained on other data, which differ in {', '.join(other)}; resume with the data it was "
             "trained on, or start a new run"
+        )
+
+
+def check_held_out(run_folder: Path, fingerprint: str) -> None:
+    """Raises ConfigError where a run chose its best checkpoint by other data, or would be measured on others, than before."""
+    then = read_config(run_folder / "config.toml").get("held_out", "")
+    if then and fingerprint and then != fingerprint:
+        raise ConfigError(
+            f"{run_folder} had other validation or test data than there are now; resume with the same, or start a new run"
         )
 
 

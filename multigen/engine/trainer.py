@@ -2,15 +2,17 @@
 
 import contextlib
 import copy
+import re
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from multigen.config import Run, check_texts, to_table, write_toml
 from multigen.console import resume_option, say
@@ -30,10 +32,11 @@ from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
 from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
-from multigen.engine.trial import Choice, choices_of, try_out
+from multigen.engine.trial import choices_of, try_out
 from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, ConfigError, Interrupted
-from multigen.storage.files import expanded, remedy
+from multigen.memory import memory_errors
+from multigen.storage.files import expanded, remedy, remove_leftovers
 from multigen.storage.lines import optional
 from multigen.storage.lock import locked
 from multigen.storage.model_folder import write_model
@@ -43,6 +46,10 @@ from multigen.version import __version__
 __all__ = ["Trainer"]
 
 C = TypeVar("C")
+WRITTEN = re.compile(
+    r"(config\.toml|metrics\.jsonl|evaluation\.json|report\.html|README\.md|(samples|nearest|step-\d+)\.\w+)"
+)
+"""Files of a run that are written under a temporary name first."""
 
 
 class Trainer(Loop, Generic[C]):
@@ -70,6 +77,8 @@ class Trainer(Loop, Generic[C]):
     """How the run was started, without options that are measured, for the line that says how to repeat it."""
     paces: Sequence[float] = ()
     """Seconds of a step by stage, where a trial measured them."""
+    held_out: str = ""
+    """Fingerprint of the data that it is validated and tested on, which `open_data` sets; empty: not compared."""
     _claimed: Path | None = None
 
     def __init_subclass__(cls, **options: Any):
@@ -132,9 +141,13 @@ class Trainer(Loop, Generic[C]):
     def fit(self) -> Self:
         """Trains to the end, or goes on with `run.resume`. Writes the run's folder, with the model in it.
 
-        Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite.
+        Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite or
+        another rank is lost, OutOfMemory.
         """
-        with self.claimed() as folder:  # before anything is measured or opened: a folder in use is refused at once
+        with (
+            self.claimed() as folder,
+            self._explained(),
+        ):  # before anything is measured or opened: a folder in use is refused at once
             self.prepare()
             self._begin_folder(folder)
             self.folder = folder
@@ -154,7 +167,7 @@ class Trainer(Loop, Generic[C]):
     def evaluate(self) -> Evaluation:
         """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
         say("evaluating what was trained")
-        with self.claimed():
+        with self.claimed(), self._explained():
             self.evaluation = self.score()
             self._call("on_evaluation", self.evaluation)
         return self.evaluation
@@ -169,8 +182,8 @@ class Trainer(Loop, Generic[C]):
         if self._claimed is not None:
             yield self._claimed
             return
-        self._join()
-        with contextlib.ExitStack() as held:
+        with self._explained(), contextlib.ExitStack() as held:
+            self._join()
             self._claimed = distributed.decided_by_first(lambda: self._claim(held), self.device)
             try:
                 yield self._claimed
@@ -201,22 +214,11 @@ class Trainer(Loop, Generic[C]):
         self._join()
         self.data = self.open_data()
         check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
+        found = {f"data, {name}": zlib.crc32(repr(value).encode()) for name, value in to_table(self.data_info).items()}
+        distributed.check_alike({"data, items": len(self.data), **found}, "give all ranks the same data")
         if (self.run.precision == "auto" or self.run.minutes or self.run.most_minutes) and not self.run.resume:
             self._try_out()
         self._build()
-
-    def use(self, choice: Choice) -> None:
-        """Trains in this precision and memory format from now on; the type of the weights stays."""
-        self.precision, self.updater.precision = choice.precision, choice.precision
-        if choice.layout == self.layout:
-            return
-        self.layout, self.updater.layout = choice.layout, choice.layout
-        for net in (*self.nets.values(), *self.averages.values(), *self.copies.values()):
-            to_layout(net, self.layout)
-        for optimiser in self.updater.optimisers.values():  # fused ones take state and parameter element by element
-            for p, slots in optimiser.state.items():
-                like_p = {k: t for k, t in slots.items() if isinstance(t, Tensor) and t.shape == p.shape}
-                slots |= {k: torch.empty_like(p).copy_(t) for k, t in like_p.items()}
 
     def _build(self) -> None:
         """Networks, their optimisers and averages, and the stages, as the configuration says."""
@@ -270,6 +272,38 @@ class Trainer(Loop, Generic[C]):
             self.run = saving.with_recorded_choice(self.run)
         given = choose_precision(self.run.precision, self.device)
         self.precision, self.layout = "fp32" if self.run.precision == "auto" else given, self.run.layout
+        table = to_table(replace(self.run, device=self.device.type, precision=self.precision))  # pyright: ignore
+        same = {name: value for name, value in table.items() if name not in ("workers", "tensorboard", "data_license")}
+        file = sys.modules[type(self).__module__].__file__
+        code = {
+            "multigen": __version__,
+            "torch": torch.__version__,
+            "code": zlib.crc32(Path(file).read_bytes()) if file else 0,
+        }
+        distributed.check_alike(
+            {**code, "method": self.name, **to_table(self.config), **same}, "start all with one command and one version"
+        )
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Within it a lost rank and a lack of memory are errors that say what to do."""
+        with distributed.lost_ranks(self._remedy), memory_errors(self._less()):
+            yield
+
+    def _remedy(self) -> str:
+        """What to do when another rank is lost."""
+        saved = hasattr(self, "folder") and (self.folder / "checkpoints").exists()
+        return f"resume with: --resume {self.folder}" if saved else "start all of them again"
+
+    def _less(self) -> str:
+        """What to do where memory is short."""
+        more = [
+            f"--{f.replace('_', '-')}" for f in ("size", "crop", "length", "width", "latent") if hasattr(self.config, f)
+        ]
+        return (
+            f"lower --batch {self.config.batch}, or raise --accumulate {self.run.accumulate}"  # pyright: ignore
+            + (f"; a smaller {' or '.join(more)} needs less too" if more else "")
+        )
 
     def _claim(self, held: contextlib.ExitStack) -> Path:
         """Folder of a new run, or of the one to resume, locked until `held` ends; a new one is removed then if it is empty."""
@@ -295,6 +329,7 @@ class Trainer(Loop, Generic[C]):
         fixed = self.run.resolved(self.device.type, self.precision, self.layout)
         if self.run.resume:
             saving.check_same(folder, self.name, self.config, self.data_info, fixed, self._may_grow)
+            saving.check_held_out(folder, self.held_out)
             saving.resume(self.state, folder, self.plan, self.enter)
         distributed.barrier()
         if distributed.rank() == 0:
@@ -302,6 +337,8 @@ class Trainer(Loop, Generic[C]):
             table["run"] = to_table(fixed)
             with optional(folder / "previews"):
                 (folder / "previews").mkdir(exist_ok=True)
+            remove_leftovers(folder, WRITTEN)
+            remove_leftovers(folder / "previews", WRITTEN)
             try:
                 write_toml(folder / "config.toml", table)
             except OSError as error:
@@ -337,6 +374,7 @@ class Trainer(Loop, Generic[C]):
             "title": (doc or "").strip().partition("\n")[0],
             "task": self.task,
             "items": self.items(),
+            **({"held_out": self.held_out} if self.held_out else {}),
             "parameters": sum(p.numel() for name in self.exports for p in self.nets[name].parameters()),
         }
 

@@ -22,7 +22,8 @@ from torch import Tensor
 from multigen.catalogue import MODALITIES
 from multigen.data.folders import find_files
 from multigen.data.locate import in_package, locate
-from multigen.errors import ConfigError, DataError
+from multigen.errors import ConfigError, DataError, OutOfMemory
+from multigen.memory import require
 from multigen.storage.reading import check_file
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
     from PIL import Image
 
     with open_picture(path) as file:
+        require(12 * file.width * file.height, f"{path}: {file.width:,} x {file.height:,} pixels", "shrink the image")
         file.load()
         turn = _orientation(file)
         return from_picture(file if turn == 1 else file.transpose(Image.Transpose[TURNS[turn - 2]]))
@@ -176,6 +178,8 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
                 yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the path") from error
+    except (MemoryError, OutOfMemory):  # not the file's fault
+        raise
     except Image.DecompressionBombError as error:
         counts = [f"{int(number):,} pixels" for number in re.findall(r"\d+", str(error))]
         raise DataError(

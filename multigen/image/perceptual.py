@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, ConfigError
 from multigen.image.backbones import EfficientNetLite0, Normalise
+from multigen.storage.files import expanded
 from multigen.storage.reading import WEIGHTS, check_file
 
 __all__ = ["DEFINITIONS", "VGG19", "PerceptualDistance", "open_perceptual"]
@@ -59,7 +60,7 @@ class VGG19(nn.Module):
         super().__init__()
         if layer not in VGG19_DEPTHS:
             raise ConfigError(f"VGG19 layer {layer!r}: expected {' or '.join(VGG19_DEPTHS)}")
-        state, convention = _read_vgg19(Path(weights)) if weights else (_download_vgg19(), "torchvision")
+        state, convention = _read_vgg19(expanded(weights)) if weights else (_download_vgg19(), "torchvision")
         state = {key.removeprefix("features."): value for key, value in state.items()}
         self.normalise = Normalise(*VGG19_INPUTS[convention])
         self.features = _vgg19_layers(VGG19_DEPTHS[layer])

@@ -2,13 +2,15 @@
 
 import datetime
 import json
+import os
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multigen.console import markdown, resume_option, shell_word
+from multigen.console import markdown, resume_option, say, shell_word
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
@@ -19,6 +21,7 @@ from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
 from multigen.storage.files import remedy, to_json, write_whole
 from multigen.storage.lines import optional
+from multigen.storage.output import json_table
 
 __all__ = ["Card", "card", "code", "escaped", "write_evaluation"]
 
@@ -27,6 +30,7 @@ LICENSES = re.compile(
     r"cdla-permissive-2\.0|odc-by|odbl|pddl|gfdl|gpl-3\.0|bsd-3-clause|unlicense"
 )
 """Names of licences that the hub knows; any other is called `other` there, with its own name beside it."""
+SEAL = "\n<!-- Written by multigen, which leaves it as it is once you change it. Checksum: "
 NEARER, FARTHER = 0.8, 1.5
 """Shares of the baseline below and above which `memorisation` is said to be near to the training items, or far from them."""
 
@@ -50,8 +54,12 @@ class Card(Callback):
 
 
 def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
-    """Writes the `evaluation.json` of a run. Raises CheckpointError where it cannot be written."""
+    """Writes the `evaluation.json` of a run. Raises CheckpointError where it cannot be written, or is a user's file."""
     path = folder / "evaluation.json"
+    if os.path.lexists(path) and not {"status", "rows"} <= json_table(path).keys():
+        raise CheckpointError(
+            f"{path} was not written by multigen; move it elsewhere, then resume with: {resume_option(folder)}"
+        )
     try:
         write_whole(path, to_json(content, indent=1) + "\n")
     except OSError as error:
@@ -61,10 +69,29 @@ def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def _write(facts: Facts) -> None:
-    if (folder := facts.folder / "model").is_dir():
-        with optional(folder / "README.md"):
+    folder = facts.folder / "model"
+    file = folder / "README.md"
+    if os.path.lexists(file) and not _is_own(file):
+        say(f"{file} is no card that multigen wrote, or was changed since; it is kept as it is")
+    elif folder.is_dir():
+        with optional(file):
             # By way of the run's folder: what a killed process leaves is not published with the model.
-            write_whole(folder / "README.md", card(facts), by=facts.folder)
+            write_whole(file, _sealed(card(facts)), by=facts.folder)
+
+
+def _sealed(card: str) -> str:
+    """A card with its checksum, by which one that somebody has changed is recognised."""
+    return f"{card}{SEAL}{zlib.crc32(card.encode()):08x} -->\n"
+
+
+def _is_own(file: Path) -> bool:
+    """Whether a card is as it was written. Those of earlier versions have no checksum, but name the library."""
+    try:
+        text = file.read_text(encoding="utf-8") if file.is_file() and not file.is_symlink() else ""
+    except (OSError, ValueError):
+        return False
+    card, sealed, _ = text.rpartition(SEAL)
+    return text == _sealed(card) if sealed else '\nlibrary_name: "multigen"\n' in text
 
 
 def card(facts: Facts) -> str:

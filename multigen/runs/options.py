@@ -4,13 +4,15 @@ import contextlib
 import functools
 import io
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from multigen.console import printable
+from multigen.storage.files import expanded
 
-__all__ = ["Code", "Model", "cli", "function_of"]
+__all__ = ["Code", "Model", "Overwrite", "cli", "function_of"]
 
 Model = Annotated[
     str,
@@ -20,12 +22,36 @@ Model = Annotated[
     ),
 ]
 """Of verbs that use a model."""
+Overwrite = Annotated[
+    bool,
+    tyro.conf.arg(help="Replace files that exist, whatever they are; without it only earlier results are replaced."),
+]
+"""Of verbs that write files."""
 Code = Annotated[
     str,
     tyro.conf.arg(metavar="FILE.py", help="Your own file that trained the model, if one did (multigen cp); it is run."),
 ]
 
 FUNCTION = "--function"
+
+
+PATHS = tyro.constructors.ConstructorRegistry()
+
+
+@PATHS.primitive_rule
+def _expanded_path(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
+    """Paths whose ~ is the home folder also where no shell has replaced it, as in --out=~/up."""
+    if info.type is not Path:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: expanded(words[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    )
 
 
 class _Function(Exception):
@@ -39,7 +65,7 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     """
     if list(args) == [FUNCTION]:
         raise _Function(f)
-    options = {"prog": command, **more}
+    options = {"prog": command, "registry": PATHS, **more}
     options["prog"] = printable(options["prog"])  # it may be a file of the user's
     if (words := [printable(word) for word in args]) != list(args):
         _check(f, args, words, options)

@@ -13,7 +13,7 @@ from multigen.config import from_table, read_config, to_table
 from multigen.console import exit_code, resume_option, say, shell_word, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
-from multigen.engine.distributed import barrier, decided_by_first, join, rank
+from multigen.engine.distributed import barrier, decided_by_first, join, lost_ranks, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
@@ -142,7 +142,8 @@ def train(
         if rank() == 0:
             write_evaluation(folder, record(evaluation, [t.run_info() for t in trainers]))
             _report(folder)
-    barrier()
+    with lost_ranks(lambda: f"its results are in {folder}"):
+        barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
     if rank() == 0:
         show(evaluation.table(), lines=True)
@@ -192,11 +193,11 @@ def _report(folder: Path) -> None:
         say(f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: {again}")
 
 
-def report_on(folder: Path, out: Path | None = None) -> Path:
+def report_on(folder: Path, out: Path | None = None, overwrite: bool = False) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
     runs = [folder] if (folder / "config.toml").exists() else seed_folders(folder)
     method = (
         read_config(runs[0] / "config.toml", inside=runs[0]).get("method") if runs else ""
     )  # else `write_report` says so
     presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
-    return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out)
+    return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out, overwrite)

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import warnings
 import zipfile
@@ -31,6 +32,7 @@ __all__ = [
     "read_log",
     "read_npz",
     "remedy",
+    "remove_leftovers",
     "sealed",
     "standing",
     "to_json",
@@ -113,6 +115,17 @@ def write_whole(path: Path, text: str, by: Path | None = None) -> None:
         flush_folder(path.parent)
 
 
+LEFTOVER = re.compile(r"\.(.+)\.\d+")
+
+
+def remove_leftovers(folder: Path, names: re.Pattern[str]) -> None:
+    """Removes what killed processes left of files of these names that they were writing."""
+    for path in folder.glob(".*"):
+        if (form := LEFTOVER.fullmatch(path.name)) and names.fullmatch(form[1]) and path.is_file():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 @contextlib.contextmanager
 def writing_whole(folder: Path, ours: Collection[str] = ()) -> Iterator[Path]:
     """An empty folder that takes the place of `folder` as the block ends; of one that fails nothing remains.
@@ -126,6 +139,8 @@ def writing_whole(folder: Path, ours: Collection[str] = ()) -> Iterator[Path]:
     old, new = aside(folder), folder.with_name(f".{folder.name}.new")
     before = folder if folder.exists() else old if _marked(old) else None
     _remove_marked(new)
+    with contextlib.suppress(OSError):  # of a process killed before it had left its mark
+        new.rmdir()
     new = _unused(new)
     new.mkdir(parents=True)
     try:

@@ -1,6 +1,7 @@
 """Folders of runs: finding and claiming them, and `model/`, which holds what inference needs and nothing else."""
 
 import itertools
+import json
 import re
 import time
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from multigen.console import resume_option, say
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.files import expanded, standing
+from multigen.storage.reading import read_bounded
 
 __all__ = ["find_run", "is_run", "new_folder"]
 
@@ -89,6 +91,15 @@ def _new_by_date(runs: Path, date: str) -> Path:
     raise AssertionError
 
 
+def _is_lock(path: Path) -> bool:
+    """Whether a file is the lock of a run that has not begun, or that was killed before: see `multigen.storage.lock`."""
+    try:
+        content = read_bounded(path, 1000) if path.name == ".lock" else b"-"
+        return not content or {"pid", "host", "since"} == json.loads(content).keys()
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def _cannot_be_made(folder: Path, error: OSError) -> ConfigError:
     return ConfigError(f"{folder} cannot be made ({error.strerror}); give a folder elsewhere with another --out")
 
@@ -96,7 +107,7 @@ def _cannot_be_made(folder: Path, error: OSError) -> ConfigError:
 def _check_empty(folder: Path) -> None:
     """Raises ConfigError for a folder in which anything is but files that systems leave everywhere."""
     try:
-        inside = sorted(path.name for path in folder.iterdir() if path.name not in SYSTEM)
+        inside = sorted(path.name for path in folder.iterdir() if path.name not in SYSTEM and not _is_lock(path))
     except OSError as error:
         raise ConfigError(f"{folder} cannot be read ({error.strerror}); choose another --out") from error
     if "config.toml" in inside:

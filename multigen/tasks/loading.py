@@ -19,6 +19,7 @@ from multigen.engine import Trainer
 from multigen.engine.checkpoint import check_fit, load_strict
 from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError, ConfigError, MultigenError
+from multigen.storage.files import expanded
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.provenance import Provenance, origin
 from multigen.storage.tensors import TensorFile
@@ -162,7 +163,7 @@ def import_code(path: str) -> ModuleType:
 
     Raises ConfigError for a file that cannot be imported.
     """
-    file = Path(path).resolve()
+    file = expanded(path).resolve()
     if not file.is_file() or file.suffix != ".py":
         raise ConfigError(f"{path}: no such Python file; expected the one that trained the model, e.g. my_gan.py")
     spec = importlib.util.spec_from_file_location(f"multigen_code_{file.stem}", file)

@@ -70,6 +70,8 @@ class Corpus:
     test_texts: Sequence[str] = ()
     fables: bool = False
     """Whether the texts are fables, whose grammar is known."""
+    held_out: str = ""
+    """Fingerprint of the validation and the test texts; of an oracle that was read from a file, of its weights."""
 
     @property
     def kind(self) -> Literal["oracle", "fables", "texts"]:
@@ -116,7 +118,7 @@ def open_corpus(
         ConfigError, DataError: as `open_texts`, `split` and `Tokenizer.train`; and where `test` holds all texts of `data`.
     """
     if data == "oracle" or Path(data).suffix == ".npz":
-        return _oracle_corpus(open_oracle(data, length), oracle_texts)
+        return _oracle_corpus(open_oracle(data, length), oracle_texts, data == "oracle")
     parts = split(open_texts(data, unit, skip_bad), where=data)
     train, validation, tested = parts.train, parts.validation, parts.test
     if test:  # then none of `data` is needed for it
@@ -134,14 +136,17 @@ def open_corpus(
     fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
     info = TextInfo(fingerprint, len(made), made.start, made.end, made.pad, made.fingerprint)
     real = [*train, *validation]
-    return Corpus(
-        tokens[0], tokens[1], tokens[2], info, made, real_texts=real, test_texts=tested, fables=is_fables(data)
-    )
+    held_out = hashlib.sha256(repr((validation, tested)).encode()).hexdigest()[:16]
+    fables = is_fables(data)
+    return Corpus(tokens[0], tokens[1], tokens[2], info, made, None, real, tested, fables, held_out)
 
 
-def _oracle_corpus(oracle: Oracle, n: int) -> Corpus:
+def _oracle_corpus(oracle: Oracle, n: int, fixed: bool) -> Corpus:
+    """`fixed`: the seed makes it."""
     train, validation, test = (oracle.sample(count, seed) for seed, count in enumerate((n, max(n // 10, 10), n)))
-    return Corpus(train, validation, test, TextInfo(tokens=oracle.vocabulary), oracle=oracle)
+    weights = b"".join(tensor.numpy().tobytes() for tensor in oracle.network.state_dict().values())
+    held_out = "" if fixed else hashlib.sha256(weights).hexdigest()[:16]
+    return Corpus(train, validation, test, TextInfo(tokens=oracle.vocabulary), oracle=oracle, held_out=held_out)
 
 
 def _without(texts: list[str], tested: list[str], data: str, test: str) -> list[str]:

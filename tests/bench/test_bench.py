@@ -384,3 +384,19 @@ def test_every_variant_of_every_recipe_can_be_run_quickly(path: Path) -> None:
         )
         names = [name for name, value in vars(config).items() if isinstance(value, str | bool)]
         assert [getattr(short, name) for name in names] == [getattr(config, name) for name in names]
+
+
+def test_a_file_of_a_users_in_the_place_of_a_result_or_a_page_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path)
+    (tmp_path / "results").mkdir()
+    for name, words in (("results/mine.json", []), ("page.md", ["--page", tmp_path / "page.md"])):
+        file = tmp_path / name
+        file.write_text('{"thesis": 1}')
+        assert bench(path, *words) == 2
+        assert f"{file} exists and is not known as results of multigen" in capsys.readouterr().err
+        assert file.read_text() == '{"thesis": 1}'
+        result = {"status": "ok", "seeds": [0], "seconds": 9.0, "rows": {"bicubic": {"psnr_y": 28.4}}}
+        (tmp_path / "results" / "mine.json").write_text(json.dumps(result))
+    assert not (tmp_path / "page").exists()

@@ -10,21 +10,21 @@ from tests import tiny
 SHARED = {"--model", "--device", "--out", "--overwrite", "--json", "--skip-bad", "--seed"}
 
 TABLE = {
-    "bench": "--device --out --json",
-    "compare": "--out --json --seed",
+    "bench": "--device --out --overwrite --json",
+    "compare": "--out --overwrite --json --seed",
     "completion": "",
     "cp": "",
     "doctor": "--json",
-    "evaluate": "--device --out --json --skip-bad",
-    "export": "--model --out",
+    "evaluate": "--device --out --overwrite --json --skip-bad",
+    "export": "--model --out --overwrite",
     "inspect": "--json",
-    "interpolate": "--model --out --seed",
+    "interpolate": "--model --out --overwrite --seed",
     "ls": "--json",
-    "report": "--out",
-    "sample": "--model --out --seed",
+    "report": "--out --overwrite",
+    "sample": "--model --out --overwrite --seed",
     "train": "--device --out --skip-bad --seed",
-    "upscale": "--model --out --skip-bad",
-    "write": "--model --out --seed",
+    "upscale": "--model --out --overwrite --skip-bad",
+    "write": "--model --out --overwrite --seed",
 }
 """Verb -> what it has of the options that are shared."""
 

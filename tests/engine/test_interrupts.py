@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from multigen.engine import Callback, Stage, Trainer
-from multigen.engine.interrupts import deferred_interrupts
+from multigen.engine import Callback, Stage, Trainer, checkpoint
+from multigen.engine import trainer as trainer_module
+from multigen.engine.interrupts import deferred_interrupts, interruptible
 from multigen.errors import Interrupted
 from tests.engine.toys import (
     AtStep,
@@ -29,7 +31,10 @@ from tests.engine.toys import (
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
     whole, run = options(tmp_path / "whole", log_every=4), options(tmp_path / "cut", log_every=4)
     Whole(ToyConfig(), whole).fit()
@@ -38,20 +43,73 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(tmp_path: Path, numb
         if trainer.step == 9:
             signal.raise_signal(number)
 
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(n) for n in STOPPING]
     with pytest.raises(Interrupted, match=rf"step 9.*--resume {run.out}") as caught:
         Whole(ToyConfig(), run, [AtStep(stop)]).fit()
     assert caught.value.signal == number
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(n) for n in STOPPING] == handlers
     assert saved_numbers(run.out)["step"] == 9
     assert (tmp_path / "cut" / "model").exists() is False
     Whole(ToyConfig(), resumed(run)).fit()
     assert_same_runs(whole, run)
 
 
+def test_a_hangup_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+    def hang_up(trainer: Trainer) -> None:
+        signal.raise_signal(signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trainer = Whole(ToyConfig(), options(tmp_path), [AtStep(hang_up)]).fit()
+        with interruptible(lambda: "stopped"):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert trainer.step == 13
+
+
+@pytest.mark.parametrize("while_writing", ["checkpoint", "model"])
+def test_a_signal_while_something_is_written_comes_after_it(
+    tmp_path: Path, while_writing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, run = options(tmp_path / "whole"), options(tmp_path / "cut")
+    Whole(ToyConfig(), whole).fit()
+    place, name = {"checkpoint": (checkpoint, "write"), "model": (trainer_module, "write_model")}[while_writing]
+    write, signals = getattr(place, name), iter([signal.SIGTERM])
+
+    def interrupted(*arguments: Any) -> None:
+        for number in signals:
+            signal.raise_signal(number)
+        write(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, interrupted)
+        with pytest.raises(Interrupted, match=rf"resume with: --resume {run.out}|go on with: --resume {run.out}"):
+            Whole(ToyConfig(), run).fit()
+    assert (tmp_path / "cut" / "model").exists() == (while_writing == "model")
+    Whole(ToyConfig(), resumed(run)).fit()
+    assert_same_runs(whole, run)
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_outside_of_training_a_signal_ends_at_once_with_a_line(number: int) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs have not
+    try:
+        handlers = [signal.getsignal(n) for n in STOPPING]
+        with pytest.raises(Interrupted, match="how far it is") as caught, interruptible(lambda: "how far it is"):
+            try:
+                signal.raise_signal(number)
+            except Exception:  # what makes do with failures does not catch it
+                raise AssertionError from None
+        assert caught.value.signal == number
+        assert [signal.getsignal(n) for n in STOPPING] == handlers
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_signals_are_heard_while_training_only(tmp_path: Path) -> None:
     def handlers() -> list[object]:
-        return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        return [signal.getsignal(number) for number in STOPPING]
 
     before, during = handlers(), []
     Whole(ToyConfig(), options(tmp_path), [AtStep(lambda trainer: during.append(handlers()))]).fit()
@@ -152,7 +210,7 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_signals_stop_a_command(
     tmp_path: Path, processes: list[subprocess.Popen[str]], number: int, workers: int
 ) -> None:

@@ -15,16 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import read_toml
-from multigen.engine import Batch, Callback, Stage, Step, Trainer, Update
+from multigen.engine import Batch, Callback, Decision, Run, Stage, Step, Trainer, Update
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import TrainingError
 from multigen.runs.card import Card
 from multigen.storage.files import read_log
 from multigen.version import __version__
 from tests.engine.toys import (
+    AtStep,
     Crash,
     Numbers,
     PowerCut,
+    Ruled,
+    Signals,
     ToyConfig,
     Whole,
     cut,
@@ -103,6 +106,47 @@ def test_lines_after_the_checkpoint_are_cut_on_resume(tmp_path: Path) -> None:
         file.write('{"stage": "first", "st')  # the power went while it was written
     Counted(ToyConfig(), resumed(run)).fit()
     assert [line["step"] for line in lines(tmp_path)] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("end", [4, 6, 7, 8, 10])
+def test_a_resumed_run_writes_the_lines_of_one_never_stopped(tmp_path: Path, end: int) -> None:
+    """Also where a checkpoint lies between two lines: the means of steps before it are in it."""
+
+    def run(name: str) -> Run:
+        return options(tmp_path / name, log_every=3, save_every=2)
+
+    Counted(ToyConfig(steps=9), run("whole")).fit()
+    with pytest.raises(PowerCut):
+        Counted(ToyConfig(steps=9), run("cut"), [Crash(end)]).fit()
+    Counted(ToyConfig(steps=9), resumed(run("cut"))).fit()
+    found = [[line | {"items_per_second": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")]
+    assert found[0] == found[1]
+    assert [line["step"] for line in found[0]] == [3, 6, 9, 11]
+
+
+def test_lines_before_a_rollback_stay_in_a_resume_after_it(tmp_path: Path) -> None:
+    class Thrice(Ruled):
+        def rule(self, value: float, signals: Signals) -> Decision:
+            return Decision(value, "rule", rollback=self.index == 5 and self.state.scalars["attempt"] < 2)
+
+    def run(name: str) -> Run:
+        return options(tmp_path / name, log_every=2, save_every=3)
+
+    Thrice(ToyConfig(steps=8), run("whole")).fit()
+    attempts = []
+
+    def crash(trainer: Trainer) -> None:
+        if trainer.step == 4:
+            attempts.append(trainer.state.scalars["attempt"])
+            if attempts == [0, 1]:
+                raise PowerCut
+
+    with pytest.raises(PowerCut):
+        Thrice(ToyConfig(steps=8), run("cut"), [AtStep(crash)]).fit()
+    Thrice(ToyConfig(steps=8), resumed(run("cut"))).fit()
+    found = [[line | {"items_per_second": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")]
+    assert found[0] == found[1]
+    assert [line["step"] for line in found[0] if "rollback" in line] == [3, 3]
 
 
 def test_validations_are_lines_of_their_own(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
-"""Sounds from noise: one file per method."""
+"""Sounds from noise: one file per method, and what a method of your own derives from."""
 
-__all__: list[str] = []
+from multigen.audio.synthesis.base import AudioSynthesisConfig, AudioSynthesisTrainer
+
+__all__ = ["AudioSynthesisConfig", "AudioSynthesisTrainer"]

@@ -21,6 +21,7 @@ from multigen.engine import Batch, Callback, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.errors import ConfigError
 from multigen.runs.card import Card
+from multigen.storage.output import replacing
 from multigen.tasks.synthesis.base import RANGES, SynthesisConfig, SynthesisTrainer
 from multigen.tasks.synthesis.evaluator import Evaluator
 from multigen.tasks.synthesis.sampler import Sampler
@@ -152,6 +153,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         rate, train = self.config.rate, self.splits.train.items
         fake = samples.sample(SHOWN)
         real = nearest_recordings(fake, train, rate)
-        draw(fake, rate, columns=SHOWN // 3, below=real).save(self.folder / "nearest.png")
+        with replacing(self.folder / "nearest.png") as file:
+            draw(fake, rate, columns=SHOWN // 3, below=real).save(file)
         pairs = torch.stack([fake, real], 1).flatten(0, 1)  # (2 N, 1, T), a sample and then its recording
         write_sound(self.folder / "nearest.wav", joined(pairs, rate), rate)

@@ -1,7 +1,6 @@
 """Using a trained generator of sounds: samples by seed and class, as tensors or files, to listen to and to look at."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from multigen.audio.files import write_sound
 from multigen.audio.plots import draw
 from multigen.errors import DataError, MultigenError
 from multigen.storage import hub
+from multigen.storage.output import replacing
 from multigen.storage.provenance import NOTHING, Provenance, png, text
 from multigen.tasks.synthesis import sampler as sampling
 
@@ -57,7 +57,8 @@ class AudioSampler(sampling.Sampler):
     def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING, below: Tensor | None = None) -> None:
         """Writes sounds (N, 1, T) one after the other into one file, and an image (.png) of them and of those `below`."""
         write_sound(path, joined(samples, self.rate), self.rate, comment=text(about))
-        draw(samples, self.rate, below=below).save(path.with_suffix(".png"), **png(about))
+        with replacing(path.with_suffix(".png")) as file:
+            draw(samples, self.rate, below=below).save(file, **png(about))
 
     def strip(self, samples: Tensor) -> "Picture":
         """Their waveforms and spectrograms."""
@@ -73,18 +74,34 @@ class AudioSampler(sampling.Sampler):
 
     def save(
         self,
-        samples: Tensor,
+        samples: Tensor | Iterable[Tensor],
         out: Path,
         about: Provenance = NOTHING,
         show: Callable[..., None] | None = None,
+        overwrite: bool = False,
+        n: int = 0,
     ) -> str:
         """As the base; where the training recordings are available, the image has the one nearest to each sound below it."""
-        below, said = None, "its image has the nearest training recording below each"
-        try:
-            below = self.nearest(samples[: sampling.SHOWN])
-        except MultigenError as error:  # the folder of the recordings, or the table of their labels, may not be here
-            said = f"no training recordings are beside them in its image: {error}"
-        return f"{super().save(samples, out, about, show or functools.partial(self.show, below=below))}; {said}"
+        said = "its image has the nearest training recording below each"
+
+        def beside(first: Tensor, path: Path, about: Provenance) -> None:
+            nonlocal said
+            below = None
+            try:
+                below = self.nearest(first)
+            except (
+                MultigenError
+            ) as error:  # the folder of the recordings, or the table of their labels, may not be here
+                said = f"no training recordings are beside them in its image: {error}"
+            self.show(first, path, about, below=below)
+
+        done = super().save(samples, out, about, show or beside, overwrite, n)
+        return f"{done}; {said}"
+
+    def overviews(self, out: Path) -> list[Path]:
+        """The sounds together, and their image."""
+        (sounds,) = super().overviews(out)
+        return [sounds, sounds.with_suffix(".png")]
 
     def nearest(self, samples: Tensor) -> Tensor:
         """The training recording nearest to each sound (N, 1, T), by log-mel spectra. DataError where there are none."""

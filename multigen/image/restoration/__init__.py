@@ -1,3 +1,5 @@
-"""Better images from worse ones: one file per method."""
+"""Better images from worse ones: one file per method, and what a method of your own derives from."""
 
-__all__: list[str] = []
+from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer
+
+__all__ = ["ImageRestorationConfig", "ImageRestorationTrainer"]

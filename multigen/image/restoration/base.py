@@ -22,6 +22,7 @@ from multigen.image.restoration.evaluator import comparison, definitions, score
 from multigen.image.restoration.test_sets import TestSet, open_test_sets
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.card import Card
+from multigen.storage.output import replacing
 from multigen.tasks.restoration.base import RestorationConfig, RestorationTrainer, Restore, Skipped
 
 __all__ = ["ImageRestorationConfig", "ImageRestorationTrainer", "to_unit"]
@@ -120,6 +121,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def describe_data(self, source: CropSource) -> DataInfo:
         return DataInfo(fingerprint(source.photos, contents=self.config.data not in EMBEDDED_NAMES))
 
+    def fingerprint_held_out(self, held: Sequence[Photo]) -> str:
+        c = self.config
+        sets = [(held, c.data), *((open_photos(name), name) for name in c.test)]
+        return " ".join(fingerprint(photos, contents=name not in EMBEDDED_NAMES) for photos, name in sets)
+
     def targets(self, batch: Batch, step: Step) -> Tensor:
         """Crops of photographs (B, 3, crop, crop) in 0..1."""
         return to_unit(batch["target"], step)
@@ -146,7 +152,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return definitions(self.distances)
 
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
-        comparison(restorers, *sets).save(path.with_name(f"{path.name}.png"))
+        with replacing(path.with_name(f"{path.name}.png")) as file:
+            comparison(restorers, *sets).save(file)
 
 
 def to_unit(image: Tensor, step: Step) -> Tensor:

@@ -1,6 +1,7 @@
 """Using a trained generator of super-resolution: images of any size, in tiles."""
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import imresize
 from multigen.image.files import from_picture, to_picture
 from multigen.image.restoration.evaluator import strip
+from multigen.memory import require
 from multigen.storage.provenance import NOTHING, Provenance
 from multigen.tasks.graph import Graph
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 __all__ = ["Upscaler"]
+
+CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
 
 class Upscaler:
@@ -61,7 +65,7 @@ class Upscaler:
 
     def with_alpha(self, rgb: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """uint8 (3, H, W) through the network, and opacity (1, H, W), if any, through bicubic interpolation."""
-        return self(rgb), None if alpha is None else imresize(alpha, self.scale)
+        return self(rgb), None if alpha is None else self._tiled(alpha, CONTEXT, lambda x: imresize(x, self.scale))
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Up to n crops of the embedded held-out photographs, enlarged, side by side in one image: those with the most detail,
@@ -87,20 +91,37 @@ class Upscaler:
         """uint8 (3, H, W) -> uint8 (3, scale H, scale W), both on the CPU. Raises DataError for anything else."""
         if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
             raise DataError(f"a uint8 image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
-        height, width = image.shape[1:]
-        result = torch.empty(3, height * self.scale, width * self.scale, dtype=torch.uint8)
+        weight = next(self.network.parameters())
+
+        def enlarged(window: Tensor) -> Tensor:
+            x = window[None].to(weight.device, weight.dtype) / 255  # (1, 3, h, w)
+            large = self.network(x.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
+            return (large * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+
+        return self._tiled(image, self.radius, enlarged)
+
+    def _tiled(self, image: Tensor, r: int, enlarged: Callable[[Tensor], Tensor]) -> Tensor:
+        """uint8 (C, H, W) -> (C, s H, s W), tile by tile, each with `r` pixels of its surroundings."""
+        s, (planes, height, width) = self.scale, image.shape
+        check_room(height, width, s, planes)
+        result = torch.empty(height * s, width * s, planes, dtype=torch.uint8).permute(2, 0, 1)  # as files have it
         for top in range(0, height, self.tile):
             for left in range(0, width, self.tile):
-                self._one_tile(image, result, top, left)
+                bottom, right = min(top + self.tile, height), min(left + self.tile, width)
+                y, x = max(top - r, 0), max(left - r, 0)
+                large = enlarged(image[:, y : bottom + r, x : right + r])
+                large = large[:, s * (top - y) : s * (bottom - y), s * (left - x) : s * (right - x)]
+                result[:, s * top : s * bottom, s * left : s * right] = large
         return result
 
-    def _one_tile(self, image: Tensor, result: Tensor, top: int, left: int) -> None:
-        s, r = self.scale, self.radius
-        bottom, right = min(top + self.tile, image.shape[1]), min(left + self.tile, image.shape[2])
-        y, x = max(top - r, 0), max(left - r, 0)
-        weight = next(self.network.parameters())
-        window = image[None, :, y : bottom + r, x : right + r].to(weight.device, weight.dtype) / 255  # (1, 3, h, w)
-        large = self.network(window.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
-        large = large[:, s * (top - y) : s * (bottom - y), s * (left - x) : s * (right - x)]
-        levels = (large * 255).round().clamp(0, 255).to(torch.uint8)
-        result[:, s * top : s * bottom, s * left : s * right] = levels.cpu()
+
+def check_room(height: int, width: int, scale: int, planes: int) -> None:
+    """Raises OutOfMemory where an image of this size, enlarged, and its copies while the file is written would not fit."""
+    bytes_a_pixel = (
+        planes + 4 if planes == 3 else 9
+    )  # Pillow takes 4, and with opacity all planes are put together first
+    require(
+        height * width * scale**2 * bytes_a_pixel,
+        f"an image of {width * scale:,} x {height * scale:,} pixels, {scale} times {width:,} x {height:,}",
+        "cut the image into parts",
+    )

@@ -18,6 +18,7 @@ from multigen.image.synthesis.augment import diff_augment, mirror, parse_policy
 from multigen.image.synthesis.evaluator import nearest_picture, open_evaluator
 from multigen.image.synthesis.sampler import ImageSampler, to_unit
 from multigen.runs.card import Card
+from multigen.storage.output import replacing
 from multigen.tasks.synthesis.base import RANGES, SynthesisConfig, SynthesisInfo, SynthesisTrainer
 from multigen.tasks.synthesis.evaluator import Evaluator
 from multigen.tasks.synthesis.sampler import Sampler
@@ -134,4 +135,5 @@ class ImageSynthesisTrainer(SynthesisTrainer[C]):
 
     def save_figures(self, samples: Sampler) -> None:
         """Writes `nearest.png`: samples above the training images nearest to them."""
-        nearest_picture(samples.sample(16), self.evaluator).save(self.folder / "nearest.png")
+        with replacing(self.folder / "nearest.png") as file:
+            nearest_picture(samples.sample(16), self.evaluator).save(file)

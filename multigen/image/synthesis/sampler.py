@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from multigen.image.files import to_picture
+from multigen.storage.output import replacing
 from multigen.storage.provenance import NOTHING, Provenance, png
 from multigen.tasks.synthesis import sampler as sampling
 
@@ -28,10 +29,12 @@ class ImageSampler(sampling.Sampler):
         return to_uint8(x)
 
     def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
-        to_pictures(sample[None])[0].save(path, **png(about))
+        with replacing(path) as file:
+            to_pictures(sample[None])[0].save(file, **png(about))
 
     def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING) -> None:
-        grid(samples).save(path, **png(about))
+        with replacing(path) as file:
+            grid(samples).save(file, **png(about))
 
     def strip(self, samples: Tensor) -> "Picture":
         return grid(samples, columns=len(samples))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from multigen.console import printable
 from multigen.runs.facts import Curve, Stage
 from multigen.runs.plots import add_curve, averaged, axis_ranges, drawable, thinned
+from multigen.storage.output import replacing
 from multigen.storage.provenance import NOTHING, Provenance, png
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) ->
             _panel(axes, metric, runs)
         for axes in figure.axes[len(metrics) :]:
             axes.remove()
-        figure.savefig(path, dpi=110, pil_kwargs=png(about))
+        with replacing(path) as file:
+            figure.savefig(file, dpi=110, pil_kwargs=png(about))
     return True
 
 

@@ -1,13 +1,16 @@
 """Results of several runs beside each other, under one seed, one row per run."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multigen.catalogue import TASKS
 from multigen.console import printable
 from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
 from multigen.storage.files import write_whole
+from multigen.storage.output import check_folder, check_targets, is_own, json_table, replacing
 from multigen.storage.provenance import png, together
 from multigen.tasks.loading import Model, load
 from multigen.tasks.synthesis.sampler import Sampler
@@ -15,10 +18,44 @@ from multigen.tasks.synthesis.sampler import Sampler
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["write_samples"]
+__all__ = ["check_out", "checksums", "write_samples"]
 
 LEAST = 64  # pixels of height that small images are enlarged to, at least
 HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Raises DataError where files of a comparison in OUT would replace what is no earlier one."""
+    other = "another folder for --out"
+    check_folder(out, other)
+    table = out / "compare.json"
+    known = json_table(table)
+    listed = known.get("files") if {"runs", "figures"} <= known.keys() else None
+    sums = listed if isinstance(listed, dict) else {}
+
+    def own(path: Path) -> bool:
+        return (path == table and listed is not None) or sums.get(_name(path, out)) == _checksum(path) or is_own(path)
+
+    check_targets([table, *_files(out)], overwrite, other, own)
+
+
+def checksums(out: Path) -> dict[str, int]:
+    """The files of a comparison in OUT, but compare.json, with their checksums: by these a later one knows them."""
+    return {_name(path, out): _checksum(path) for path in _files(out) if path.is_file()}
+
+
+def _files(out: Path) -> list[Path]:
+    """Files that a comparison may write into OUT: images and texts, and the sounds that are there."""
+    names = [f"{name}{suffix}" for name in ("compare", *TASKS) for suffix in (".png", ".txt")]
+    return [*(out / name for name in names), *(path for task in TASKS for path in sorted(out.glob(f"{task}/*/*.wav")))]
+
+
+def _name(path: Path, out: Path) -> str:
+    return path.relative_to(out).as_posix()
+
+
+def _checksum(path: Path) -> int:
+    return zlib.crc32(path.read_bytes())
 
 
 def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
@@ -75,7 +112,8 @@ def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenan
         return [f"{what}: {path}.txt", "", *page.split("\n")]
     about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
-    stacked(images).save(path.with_suffix(".png"), **png(about))
+    with replacing(path.with_suffix(".png")) as file:
+        stacked(images).save(file, **png(about))
     for name, model in models.items():
         if isinstance(model, Sampler) and model.suffix != ".png":  # a sheet only draws them
             _write_each(model, n, seed, path / name.replace("/", "-"), provenance)

@@ -23,6 +23,7 @@ from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
 from multigen.engine.schedules import Schedule
 from multigen.errors import ConfigError
+from multigen.storage.lines import optional
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 
@@ -148,6 +149,10 @@ class RestorationTrainer(Trainer[C]):
         """What the training data are."""
         raise NotImplementedError
 
+    def fingerprint_held_out(self, held: Sequence[Any]) -> str:
+        """Of the validation items `held` and those of `config.test`; empty: not compared."""
+        return ""
+
     def inputs(self, batch: Batch, step: Step) -> Tensor:
         """What G restores (B, ...)."""
         raise NotImplementedError
@@ -190,6 +195,7 @@ class RestorationTrainer(Trainer[C]):
         skipped = [*items.skipped, *source.skipped]
         self.validation = self.to_set(VALIDATION, held, skipped if c.skip_bad else None)
         self.data_info = self.describe_data(source)
+        self.held_out = self.fingerprint_held_out(held)
         if skipped:
             say(f"{len(skipped)} {TASKS[self.task].items} skipped, the first: {skipped[0][1]}")
         return source
@@ -237,7 +243,8 @@ class RestorationTrainer(Trainer[C]):
         scores = self.measure({**self.baselines(), **rows}, self.tests)
         if rank() == 0:
             shown = {stage.name: rows[f"{stage.name}/last"] for stage in self.plan}
-            self.compare({**self.baselines(), **shown}, self.tests, self.folder / "comparison")
+            with optional(f"{self.folder}: the comparison"):
+                self.compare({**self.baselines(), **shown}, self.tests, self.folder / "comparison")
         return Evaluation(scores, self.definitions())
 
     def restorer_at(self, stage: str, which: str) -> Any:

@@ -25,6 +25,7 @@ from multigen.engine.evaluation import Evaluation
 from multigen.engine.schedules import Schedule
 from multigen.errors import ConfigError
 from multigen.metrics.classifier import STEPS
+from multigen.storage.lines import optional
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 from multigen.tasks.synthesis.collapse import diversity, watch
@@ -169,6 +170,8 @@ class SynthesisTrainer(Trainer[C]):
         self._check_data()
         train = self.splits.train
         self.data_info = self.describe_data()
+        held = (self.splits.validation, self.splits.test)
+        self.held_out = " ".join(items.fingerprint() for items in held if items is not None)
         self.evaluator = self.open_evaluator()
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
@@ -315,8 +318,9 @@ class SynthesisTrainer(Trainer[C]):
                 overfit = self.evaluator.overfitting(nets["D"], self.condition_of)
             rows[f"{stage}/{which}"] = self.evaluator.measure(samples) | overfit
         if rank() == 0:
-            self.show(samples, self.folder / "samples")
-            self.save_figures(samples)
+            with optional(f"{self.folder}: samples and figures"):
+                self.show(samples, self.folder / "samples")
+                self.save_figures(samples)
         metrics = {metric for row in rows.values() for metric in row}
         return Evaluation(rows, {m: text for m, text in self.evaluator.definitions().items() if m in metrics})
 

@@ -1,9 +1,12 @@
 """Using a trained generator: samples by seed and class, walks between latents, files of them. A modality derives its own."""
 
 import copy
+import itertools
 import json
 import math
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,8 +16,10 @@ from torch.nn.functional import cosine_similarity
 
 from multigen.catalogue import TASKS
 from multigen.engine.randomness import key
-from multigen.errors import ConfigError
+from multigen.errors import ConfigError, DataError
+from multigen.memory import require, size
 from multigen.storage.files import writing
+from multigen.storage.output import check_folder, check_targets
 from multigen.storage.provenance import NOTHING, Provenance
 from multigen.tasks.graph import Graph
 
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Sampler", "slerp", "tiled", "truncated"]
 
 SHOWN = 100  # samples shown together beside their files, at most
+BLOCK = 4096  # bytes of the disk that a file takes at least
+FEWER = "ask for fewer: -n"
 
 
 class Sampler:
@@ -104,12 +111,14 @@ class Sampler:
         Args:
             truncation: z is conditioned on lying in -truncation..truncation in every dimension (see `truncated`).
 
-        Raises ConfigError for n < 1 and for a truncation that is not above 0.
+        Raises ConfigError for n < 1 and for a truncation that is not above 0, OutOfMemory for more than fit.
         """
         if n < 1:
             raise ConfigError(f"{n} {self.items} are asked for; expected 1 or more")
-        rows = [torch.Generator().manual_seed(key("latent", seed, i)) for i in range(first, first + n)]
-        z = torch.stack([torch.randn(self.latent, generator=row) for row in rows])
+        require(4 * n * self.latent, f"{n} samples", FEWER)
+        z = torch.empty(n, self.latent)
+        for i in range(n):
+            torch.randn(self.latent, generator=torch.Generator().manual_seed(key("latent", seed, first + i)), out=z[i])
         return z if truncation is None else truncated(z, truncation)
 
     def sample(
@@ -133,6 +142,13 @@ class Sampler:
         """
         return self._generate(self.latents(n, seed, first, truncation), self._labels(n, label, seed, first))
 
+    def batches(
+        self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
+    ) -> Iterator[Tensor]:
+        """Samples 0 to n - 1 of a seed as `sample` gives them, `batch` at a time: memory does not grow with n."""
+        for first in range(0, max(n, 1), self.batch):
+            yield self.sample(min(self.batch, n - first), seed, label, truncation, first)
+
     def interpolate(
         self,
         n: int = 5,
@@ -155,37 +171,68 @@ class Sampler:
             raise ConfigError(
                 f"{frames} frames are asked for from one of the {self.items} to the next; expected 1 or more"
             )
+        require(64 * max(n, 1) * frames * self.latent, f"{n} x {frames} samples", FEWER)
         ends, labels = self.latents(n, seed, truncation=truncation).double(), self._labels(n, label, seed)
         along = torch.arange(frames, dtype=torch.float64)[:, None] / frames  # (frames, 1)
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
 
+    def check_out(self, n: int, out: Path, overwrite: bool = False) -> None:
+        """Whether `save` may write n samples to OUT.
+
+        Raises:
+            ConfigError: samples of other runs, of higher numbers, would stay in OUT.
+            DataError: OUT cannot be written, or what is there is no earlier result and would be replaced.
+        """
+        check_folder(out)
+        _check_space(n, self.items, out)
+        there = sorted(p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal())  # n may be larger than any folder
+        if older := [p for p in there if int(p.stem) >= n]:
+            raise ConfigError(
+                f"--out {out}: {len(older)} other samples would stay in it, such as {older[0].name}; give another "
+                "folder"
+            )
+        files = [out / f"0000{self.suffix}", *(p for p in there if p.stem == f"{int(p.stem):04d}")]
+        check_targets([*dict.fromkeys(files), *self.overviews(out)], overwrite, "another folder for --out")
+
+    def overviews(self, out: Path) -> list[Path]:
+        """The files beside OUT that show its samples together; not in it, so that none is mistaken for a sample."""
+        return [out.with_name(f"{out.name}-{self.overview}") if out.name else out / self.overview]
+
     def save(
-        self, samples: Tensor, out: Path, about: Provenance = NOTHING, show: Callable[..., None] | None = None
+        self,
+        samples: Tensor | Iterable[Tensor],
+        out: Path,
+        about: Provenance = NOTHING,
+        show: Callable[..., None] | None = None,
+        overwrite: bool = False,
+        n: int = 0,
     ) -> str:
         """Writes samples (N, ...) to OUT/0000, OUT/0001, ..., and the first of them together beside it; says so in a sentence.
 
         Args:
+            samples: all of them; or `n` in batches, each written before the next is asked for.
             about: where they come from, for `multigen.storage.provenance`; each file has its number besides.
             show: writes those together, in place of `self.show`.
+            overwrite: what is there may be replaced, whatever it is.
 
-        Raises:
-            ConfigError: samples of other runs, of higher numbers, would stay in OUT.
-            DataError: OUT cannot be written.
+        Raises as `check_out`; DataError where OUT cannot be written.
         """
-        older = [p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal() and int(p.stem) >= len(samples)]
-        if older:
-            raise ConfigError(
-                f"--out {out}: {len(older)} other samples would stay in it, such as {older[0].name}; give another folder"
-            )
-        # Beside the folder, so that it is not mistaken for a sample.
-        sheet = out.with_name(f"{out.name}-{self.overview}") if out.name else out / self.overview
+        if isinstance(samples, Tensor):
+            samples, n = [samples], len(samples)
+        self.check_out(n, out, overwrite)
+        sheet, first, i = self.overviews(out)[0], list[Tensor](), 0
+        batches = iter(samples)
+        begin = next(batches)  # what cannot be drawn raises now, before there is a folder
         with writing(out, "another folder for --out"):
             out.mkdir(parents=True, exist_ok=True)
-            for i, sample in enumerate(samples):
-                self.write(sample, out / f"{i:04d}{self.suffix}", {**about, "index": i} if about else about)
-            (show or self.show)(samples[:SHOWN], sheet, about)
-        return f"{len(samples)} {self.items} in {out}, the first of them together in {sheet}"
+            for batch in itertools.chain([begin], batches):
+                first.append(batch[: max(SHOWN - i, 0)])
+                for sample in batch:
+                    self.write(sample, out / f"{i:04d}{self.suffix}", {**about, "index": i} if about else about)
+                    i += 1
+            (show or self.show)(torch.cat(first), sheet, about)
+        return f"{n} {self.items} in {out}, the first of them together in {sheet}"
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Samples 0 to n - 1 of a seed side by side in one image. Raises ConfigError as `sample`."""
@@ -256,7 +303,25 @@ class Sampler:
         z = z.to(weight.device, weight.dtype)
         known = () if labels is None else (labels.to(weight.device),)
         batches = zip(*(t.split(self.batch) for t in (z, *known)), strict=True)
-        return torch.cat([self.finish(self.network(*batch)).cpu() for batch in batches])
+        result, done = torch.empty(0), 0
+        for batch in batches:
+            made = self.finish(self.network(*batch)).cpu()
+            if not done:
+                require(len(z) * made[0].numel() * made.element_size(), f"{len(z)} samples", FEWER)
+                result = torch.empty(len(z), *made.shape[1:], dtype=made.dtype)
+            result[done : done + len(made)] = made
+            done += len(made)
+        return result
+
+
+def _check_space(n: int, items: str, out: Path) -> None:
+    """Raises DataError where the disk of OUT has no room for n files, even of the least size."""
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    free, least = shutil.disk_usage(place).free, n * BLOCK
+    files = os.statvfs(place).f_favail if hasattr(os, "statvfs") else 0
+    if least > free or 0 < files < n:
+        has = f"{size(free)} are free" if least > free else f"{files} more files fit"
+        raise DataError(f"--out {out}: {n} {items} take {size(least)} at least, and {has} there; {FEWER}")
 
 
 def truncated(z: Tensor, truncation: float) -> Tensor:

@@ -120,7 +120,7 @@ class TextSynthesisTrainer(Trainer[C]):
             given=given_tokenizer(c.tokenizer, self.run.start),
         )
         check_prompt(self.corpus, c.prompt, c.test or c.data)
-        self.data_info = self.corpus.info
+        self.data_info, self.held_out = self.corpus.info, self.corpus.held_out
         self.evaluator = Evaluator(self.corpus, c.samples, c.lm_steps, self.run.seed)
         return TensorSource({"tokens": self.corpus.train})
 

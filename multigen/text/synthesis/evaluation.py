@@ -11,6 +11,7 @@ from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
 from multigen.metrics.names import direction
 from multigen.storage.files import write_whole
+from multigen.storage.lines import optional
 from multigen.text import metrics
 from multigen.text.decoding import sample, token_mask
 from multigen.text.networks.generators import Generator
@@ -69,8 +70,9 @@ def evaluate_models(
     if rank() == 0:
         real = rows["real"]
         star = Point(1.0, real["nll_test"], real[quality], error) if "nll_test" in real else None
-        draw_curves(folder / "curves.png", curves, star, ("nll_test, nats a token", label))
-        write_whole(folder / "samples.txt", "\n".join(shown) + "\n")
+        with optional(f"{folder}: curves and samples"):
+            draw_curves(folder / "curves.png", curves, star, ("nll_test, nats a token", label))
+            write_whole(folder / "samples.txt", "\n".join(shown) + "\n")
     used = {metric for row in rows.values() for metric in row}
     definitions = {metric: text for metric, text in DEFINITIONS.items() if metric in used}
     return Evaluation(rows, definitions, _remarks(rows, curves, quality))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from multigen.storage.output import replacing
+
 __all__ = ["Point", "advantage", "draw_curves", "verdict"]
 
 SURE = 2.0
@@ -115,4 +117,5 @@ def draw_curves(path: Path, models: Mapping[str, Sequence[Point]], real: Point |
     axes.set_xlabel(f"{labels[0]} (lower: more diverse)")
     axes.set_ylabel(f"{labels[1]} (lower: better)")
     axes.legend(fontsize=8)
-    figure.savefig(path, dpi=130)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=130)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError
+from multigen.memory import require
 from multigen.storage.provenance import NOTHING, Provenance
 from multigen.tasks.graph import Graph
 from multigen.text.decoding import sample
@@ -71,14 +72,18 @@ class Writer:
             raise ConfigError(
                 f"prompt of {len(begin)} tokens: expected fewer than {length}; shorten it, or raise --length"
             )
-        device = next(self.G.parameters()).device
-        uniform = torch.rand(n, length, generator=torch.Generator().manual_seed(seed)).to(device)
+        # The texts, a few bytes a token; and while some are drawn, numbers and states for each of their tokens.
+        require(
+            8 * n * length + 64 * min(n, TOGETHER) * length, f"{n} texts of {length} tokens", "lower -n or --length"
+        )
+        device, draw = next(self.G.parameters()).device, torch.Generator().manual_seed(seed)
         prefix = torch.tensor(begin, device=device)[None]  # (1, P)
-        parts = [
-            sample(self.G, part, self.end, self.pad, prefix, temperature, top_k, top_p)
-            for part in uniform.split(TOGETHER)
-        ]
-        return [self._decode(row) for row in torch.cat(parts).tolist()]
+        texts: list[str] = []
+        while len(texts) < n:
+            uniform = torch.rand(min(TOGETHER, n - len(texts)), length, generator=draw).to(device)
+            tokens = sample(self.G, uniform, self.end, self.pad, prefix, temperature, top_k, top_p)
+            texts += map(self._decode, tokens.tolist())
+        return texts
 
     def sheet(self, n: int, seed: int = 0) -> list[str]:
         """n texts to look at. The same seed gives the same texts. Raises ConfigError as `generate`."""

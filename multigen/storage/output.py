@@ -1,0 +1,123 @@
+"""Results that a command writes where its user says: nothing of another origin is replaced, and no file is left half written.
+
+check_targets([out], overwrite)        # before anything is computed
+...
+with replacing(out) as file:
+    picture.save(file)
+"""
+
+import contextlib
+import mmap
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from multigen.errors import DataError
+from multigen.storage import provenance
+from multigen.storage.files import read_json
+
+__all__ = ["check_folder", "check_targets", "is_own", "json_table", "replacing"]
+
+SIGNS = {
+    ".html": rb"default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
+    ".md": rb"This file is generated: do not edit. `multigen bench|; result: `recipes/results/",
+    ".mp4": rb'\{"software": "multigen ',
+    ".onnx": rb"\n\x08software\x12.multigen ",
+}
+"""Suffix -> what the files of that kind that commands write have in them."""
+LARGEST = 1 << 26  # bytes of JSON
+
+
+def check_targets(
+    targets: Iterable[Path], overwrite: bool, other: str = "another --out", own: Callable[[Path], bool] | None = None
+) -> None:
+    """Raises DataError where one of the files that a command is to write cannot be written, or is there and is no earlier result.
+
+    Args:
+        overwrite: what is there may be replaced, whatever it is.
+        other: what the message says to give instead.
+        own: says whether a file is an earlier result; `is_own` if not given.
+    """
+    found = []
+    for path in targets:
+        if os.path.isdir(path):
+            raise DataError(f"{path} cannot be written (it is a folder); give {other}")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise DataError(f"{path} cannot be written (it is no regular file); give {other}")
+        if os.path.lexists(path):
+            if not overwrite and (path.is_symlink() or not (own or is_own)(path)):
+                found.append(path)
+        else:
+            _check_place(path, path.parent, other)
+    if found:
+        more = f" and {len(found) - 1} more files exist and are" if len(found) > 1 else " exists and is"
+        raise DataError(
+            f"{found[0]}{more} not known as results of multigen; give {other}, or --overwrite to replace them"
+        )
+
+
+def check_folder(out: Path, other: str = "another folder for --out") -> None:
+    """Raises DataError where results cannot be written to the folder `out`, which need not be there."""
+    if os.path.lexists(out) and not out.is_dir():
+        raise DataError(f"{out} cannot be written (File exists); give {other}")
+    _check_place(out, out, other)
+
+
+def _check_place(path: Path, folder: Path, other: str) -> None:
+    """Raises DataError where the nearest of the folder and those above it that exists is none, or may not be written to."""
+    folder = folder.absolute()
+    above = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        why = "Permission denied" if above.is_dir() else "Not a directory"
+        raise DataError(f"{path} cannot be written ({why}); give {other}")
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file says that multigen wrote it. Texts and tables of figures say nothing."""
+    suffix = path.suffix.lower()
+    if suffix in SIGNS:
+        return _holds(path, SIGNS[suffix])
+    if suffix in (".png", ".gif", *provenance.SOUNDS):
+        with contextlib.suppress(DataError):
+            return str(provenance.read(path).get("software", "")).startswith("multigen ")
+    return False
+
+
+def json_table(path: Path) -> dict[str, Any]:
+    """The table that a JSON file holds; an empty one of a file that holds none."""
+    try:
+        content = read_json(path, LARGEST)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _holds(path: Path, pattern: bytes) -> bool:
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return re.search(pattern, content, re.DOTALL) is not None
+    except (OSError, ValueError):  # that of an empty file
+        return False
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name of the same suffix to write to: that file takes the place of `path` as the block ends, and is removed if it fails.
+    A link is replaced, not what it leads to. May raise OSError."""
+    temporary = path.with_name(f".{secrets.token_hex(6)}{path.suffix}")
+    try:
+        yield temporary
+        if os.path.lexists(path):
+            _flush(temporary)  # otherwise a power cut may leave neither file
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,141 @@
+"""What a run, its report and a benchmark leave is known again; what a user put in its place, or changed, is kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from multigen.config import Run
+from multigen.data.folders import files_in, split_folder
+from multigen.errors import CheckpointError, ConfigError
+from multigen.runs.card import Card
+from multigen.runs.runner import report_on, train
+from tests import tiny
+from tests.engine.toys import Small, ToyConfig, options
+
+RUN = 'version = "0.2.0"\nmethod = "dcgan"\n\n[config]\nbatch = 4\n\n[run]\nseed = 0\n'
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.trained(tmp_path_factory.mktemp("own"))
+
+
+# ------------------------------------------------------------------------------------------------------- runs below the data
+
+
+def test_runs_below_the_data_are_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = tiny.photos(tmp_path / "album" / "train")
+    (tmp_path / "album" / "test").mkdir()
+    run = tmp_path / "album" / "runs" / "dcgan" / "1"
+    tiny.photos(run / "previews")
+    (run / "config.toml").write_text(RUN)
+    album = tmp_path / "album"
+    assert files_in(album) == files_in(photos) and len(files_in(photos)) == 3
+    assert capsys.readouterr().err == f"left out {run}: a run, no data\n"  # once, though it was met twice
+    assert len(files_in(run / "previews")) == 3  # one that is named itself is read
+    for text in (RUN.replace("method", "recipe"), "[project]\nname = 1\n", "method = 'a'\n"):
+        (run / "config.toml").write_text(text)
+        assert len(files_in(album)) == (3 if "recipe" in text else 7)  # with config.toml
+
+
+def test_a_run_beside_the_training_part_is_no_part(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text(RUN)
+    assert split_folder(tmp_path, "train") == tmp_path / "train"
+
+
+def test_a_run_in_the_folder_of_its_data_is_resumed_with_the_same_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tiny.photos(tmp_path / "photos")
+    run = tiny.trained(tmp_path, "--out", photos / "run", "--preview-every", "1").parent / "photos" / "run"
+    assert list((run / "previews").glob("*.png"))
+    capsys.readouterr()
+    assert tiny.recipe(["--resume", run]) == 0
+    assert f"left out {run}: a run, no data" in capsys.readouterr().err
+    assert tiny.multigen(["inspect", photos, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["items"]["train"] == 3 and f"left out {run}" in printed.err
+
+
+# ---------------------------------------------------------------------------------------------------------- reports and cards
+
+
+def test_a_report_is_written_again_but_not_over_a_page_of_a_users(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny.multigen(["report", trained]) == 0
+    mine = tmp_path / "mine.html"
+    mine.write_text("<h1>thesis</h1>")
+    assert tiny.multigen(["report", trained, "--out", mine]) == 2
+    assert f"{mine} exists and is not known" in capsys.readouterr().err
+    assert mine.read_text() == "<h1>thesis</h1>"
+    assert tiny.multigen(["report", trained, "--out", mine, "--overwrite"]) == 0
+    assert tiny.multigen(["report", trained, "--out", mine]) == 0
+    assert report_on(trained, mine) == mine
+
+
+def test_a_page_of_a_users_in_the_run_stays_when_training_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tiny.trained(tmp_path)
+    mine = [run / name for name in ("report.html", "model/thesis.bin", "notes.txt", "model/README.md")]
+    for file in mine[:3]:
+        file.write_text("thesis")
+    mine[3].write_text(changed := mine[3].read_text().replace("## Limits", "## My limits"))
+    assert tiny.recipe(["--resume", run]) == 0
+    said = capsys.readouterr().err
+    assert "report.html could not be written" in said and "model/README.md is no card that multigen wrote" in said
+    assert [file.read_text() for file in mine] == ["thesis"] * 3 + [changed]
+
+
+def test_a_card_that_nobody_changed_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multigen.runs.card.card", lambda facts: f"card of step {facts.step}\n")
+    run = options(tmp_path, save_every=2)
+    trainer = Small(ToyConfig(), run, [Card()]).fit()
+    card = trainer.folder / "model" / "README.md"
+    assert card.read_text().startswith("card of step 6\n")
+    for text, kept in ((card.read_text(), False), ('---\nlibrary_name: "multigen"\n', False), ("mine\n", True)):
+        card.write_text(text)
+        Small(ToyConfig(), Run(resume=str(tmp_path), device="cpu", precision="fp32"), [Card()]).prepare()
+        Card().on_end(trainer)
+        assert (card.read_text() == text) is (kept or text.startswith("card"))
+
+
+def test_an_evaluation_of_a_users_is_not_replaced(tmp_path: Path) -> None:
+    trainer = Small(ToyConfig(), options(tmp_path), [Card()]).fit()
+    (tmp_path / "evaluation.json").write_text('{"mine": 1}')
+    with pytest.raises(CheckpointError, match=r"evaluation.json was not written by multigen; move it elsewhere"):
+        trainer.evaluate()
+    assert (tmp_path / "evaluation.json").read_text() == '{"mine": 1}'
+
+
+# ------------------------------------------------------------------------------------------------------------- several seeds
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "seed-0/config.toml", "evaluation.json"])
+def test_the_folder_of_several_seeds_is_new_or_empty(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(RUN)
+    expected = "holds runs already; resume them one by one" if name.startswith("seed") else "holds what is not of a run"
+    with pytest.raises(ConfigError, match=f"{expected}.*another --out"):
+        train(Small, ToyConfig(), options(tmp_path), seeds=2)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [file]
+
+
+# -------------------------------------------------------------------------------------------------------------- the home folder
+
+
+def test_paths_may_begin_with_the_home_folder(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(trained)
+    tiny.photos(tmp_path / "album", 1)
+    assert tiny.multigen(["report", "~/link", "--out=~/r.html"]) == 0
+    assert tiny.multigen(["upscale", "~/album", "--model", "~/link", "--out", "~/up"]) == 0
+    assert (tmp_path / "r.html").exists() and (tmp_path / "up" / "0.png").exists() and not (tmp_path / "~").exists()
