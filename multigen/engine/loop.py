@@ -14,6 +14,7 @@ from multigen.console import resume_option, say
 from multigen.engine import checkpoint, controls, distributed, saving
 from multigen.engine.batches import Batch, Source, Stream, TensorSource
 from multigen.engine.callbacks import Callback
+from multigen.engine.device import to_layout
 from multigen.engine.ema import EMAUpdater, average_like, reestimate_statistics
 from multigen.engine.log import RunLog
 from multigen.engine.optimisers import Adam, Optimiser
@@ -22,6 +23,7 @@ from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule, value_at
 from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
+from multigen.engine.trial import Choice
 from multigen.engine.updater import Updater
 from multigen.errors import DataError, Interrupted, TrainingError
 from multigen.storage.lines import optional
@@ -49,6 +51,8 @@ class Loop:
     folder: Path
     log: RunLog
     left: TimeLeft
+    precision: str
+    layout: str
     _entered = False
     _postponed: frozenset[str] = frozenset()  # what was due while gradients were not finite
 
@@ -136,6 +140,19 @@ class Loop:
         state.scalars |= {"averaged": 0, "waited": 0}
         controls.begin(stage, state.scalars, state.nets)
         self._entered = True
+
+    def use(self, choice: Choice) -> None:
+        """Trains in this precision and memory format from now on; the type of the weights stays."""
+        self.precision, self.updater.precision = choice.precision, choice.precision
+        if choice.layout == self.layout:
+            return
+        self.layout, self.updater.layout = choice.layout, choice.layout
+        for net in (*self.nets.values(), *self.averages.values(), *self.copies.values()):
+            to_layout(net, self.layout)
+        for optimiser in self.updater.optimisers.values():  # fused ones take state and parameter element by element
+            for p, slots in optimiser.state.items():
+                like_p = {k: t for k, t in slots.items() if isinstance(t, Tensor) and t.shape == p.shape}
+                slots |= {k: torch.empty_like(p).copy_(t) for k, t in like_p.items()}
 
     def spec(self, stage: Stage, network: str) -> Optimiser:
         """Description of a network's optimiser in a stage."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from multigen.config import Run, check_texts, to_table, write_toml
 from multigen.console import resume_option, say
@@ -32,7 +32,7 @@ from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
 from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
-from multigen.engine.trial import Choice, choices_of, try_out
+from multigen.engine.trial import choices_of, try_out
 from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, ConfigError, Interrupted
 from multigen.memory import memory_errors, require
@@ -218,19 +218,6 @@ class Trainer(Loop, Generic[C]):
         if (self.run.precision == "auto" or self.run.minutes or self.run.most_minutes) and not self.run.resume:
             self._try_out()
         self._build()
-
-    def use(self, choice: Choice) -> None:
-        """Trains in this precision and memory format from now on; the type of the weights stays."""
-        self.precision, self.updater.precision = choice.precision, choice.precision
-        if choice.layout == self.layout:
-            return
-        self.layout, self.updater.layout = choice.layout, choice.layout
-        for net in (*self.nets.values(), *self.averages.values(), *self.copies.values()):
-            to_layout(net, self.layout)
-        for optimiser in self.updater.optimisers.values():  # fused ones take state and parameter element by element
-            for p, slots in optimiser.state.items():
-                like_p = {k: t for k, t in slots.items() if isinstance(t, Tensor) and t.shape == p.shape}
-                slots |= {k: torch.empty_like(p).copy_(t) for k, t in like_p.items()}
 
     def _build(self) -> None:
         """Networks, their optimisers and averages, and the stages, as the configuration says."""

@@ -20,6 +20,7 @@ from multigen.engine.device import DEFAULT_LAYOUT, choose_precision
 from multigen.engine.distributed import from_first
 from multigen.engine.plan import Pool, Stage, Update
 from multigen.engine.state import TrainingState
+from multigen.memory import is_memory_error
 
 __all__ = ["Choice", "Found", "Trial", "choices_of", "faster", "try_out"]
 
@@ -160,10 +161,8 @@ def _step(trial: Trial, stage: Stage, kinds: dict[int, float], choice: Choice, m
     trial.use(choice)
     try:
         times = [_seconds(trial, stage, index) for index in kinds]
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, TypeError):  # of the default choice it is the run's own error
-        if not may_fail:
+    except (RuntimeError, TypeError) as error:  # of the default choice, or of memory, it is the run's own error
+        if not may_fail or is_memory_error(error):
             raise
         times = [math.inf for _ in kinds]
     return from_first(times, trial.device)

@@ -17,7 +17,7 @@ from multigen.engine import trial as trying
 from multigen.engine.budget import part_within
 from multigen.engine.device import choose_device
 from multigen.engine.trial import Choice, choices_of
-from multigen.errors import DataError
+from multigen.errors import DataError, OutOfMemory
 from tests.engine.toys import (
     Crash,
     PowerCut,
@@ -230,14 +230,34 @@ def test_a_precision_that_lacks_an_operation_is_left(
     assert "bf16 lacks an operation" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [RuntimeError("sizes"), torch.OutOfMemoryError("no memory"), DataError("no file")])
-def test_an_error_of_a_trial_is_the_runs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("precision", "error", "kind", "message"),
+    [
+        ("fp32", RuntimeError("sizes"), RuntimeError, "sizes"),
+        ("fp32", torch.OutOfMemoryError("no memory"), OutOfMemory, "lower --batch 4"),
+        ("bf16", torch.OutOfMemoryError("no memory"), OutOfMemory, "lower --batch 4"),
+        ("fp32", DataError("no file"), DataError, "no file"),
+        ("bf16", DataError("no file"), DataError, "no file"),
+    ],
+)
+def test_an_error_of_a_trial_is_the_runs_own(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    error: Exception,
+    kind: type[Exception],
+    message: str,
+) -> None:
+    """But for one that is bf16's alone: that it needs more memory, or cannot read the data, is none of those."""
+
     class Failing(Convolving):
         def loss(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-            raise error
+            if self.precision == precision:
+                raise error
+            return super().loss(batch, step)
 
     clock(monkeypatch, takes(1.0, 1.0, 1.0))
-    with pytest.raises(type(error), match=str(error)):
+    with pytest.raises(kind, match=message):
         Failing(ToyConfig(steps=100), auto(tmp_path / "run")).fit()
     assert not (tmp_path / "run").exists()
 
