@@ -24,6 +24,9 @@ class Evaluation:
         lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
         return text_table(lines, ("", *metrics))
 
+    def __str__(self) -> str:
+        return self.table()
+
 
 @dataclass(frozen=True)
 class RunInfo:

@@ -38,7 +38,9 @@ def test_one_seed_has_no_deviation() -> None:
 
 def test_the_table_has_a_line_a_row_and_a_column_a_metric() -> None:
     rows = {"bicubic": {"Set5/psnr_y": 28.43}, "adversarial/best": {"Set5/psnr_y": 30.12346, "vgg22": 0.5}}
-    head, first, second = Evaluation(rows).table().splitlines()
+    evaluation = Evaluation(rows)
+    assert str(evaluation) == evaluation.table()  # what print(trainer.evaluate()) shows
+    head, first, second = evaluation.table().splitlines()
     assert head.split() == ["Set5/psnr_y", "vgg22"]
     assert first.split() == ["bicubic", "28.4300", "-"]
     assert second.split() == ["adversarial/best", "30.1235", "0.5000"]
