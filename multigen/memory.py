@@ -17,6 +17,7 @@ __all__ = ["available", "is_memory_error", "limited", "memory_errors", "require"
 
 SMALL = 64 << 20  # bytes that need no look at what is left
 SHARE = 0.95  # of what is left that a command may take: some is needed beside its data
+GPUS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # of NVIDIA, its Jetsons, Windows' Linux, AMD
 PHRASES = (
     "not enough memory",
     "allocate memory",
@@ -87,11 +88,11 @@ def _readable(amount: str) -> str:
 def limited() -> Iterator[None]:
     """Within it this process cannot take more memory than is left now: an allocation beyond that raises an error.
 
-    Only where the system knows such a limit and says what is left (Linux); a lower one that the user has set stays. Not beside
-    CUDA, whose driver maps memory that it does not use: how much counts here has not been tried.
+    Only where the system knows such a limit and says what is left (Linux); a lower limit that the user has set stays. Not on a
+    machine with a GPU, whose driver maps memory that it does not use: how much of it counts has not been tried.
     """
     left, taken = available(), _status("VmData")
-    if left is None or taken is None or os.path.exists("/dev/nvidiactl"):
+    if left is None or taken is None or any(map(os.path.exists, GPUS)):
         yield
         return
     import resource
@@ -112,7 +113,7 @@ def limited() -> Iterator[None]:
 
 
 def _left_on_machine() -> int | None:
-    """Without a swap of the disk's, what can be had without one; elsewhere than on Linux, all the machine has."""
+    """On Linux what is available, and free swap; elsewhere all that the machine has."""
     fields = _fields(Path("/proc/meminfo"))
     if "MemAvailable" in fields:
         return (fields["MemAvailable"] + fields.get("SwapFree", 0)) * 1024
@@ -140,9 +141,10 @@ def _left_in_groups() -> Iterator[int | None]:
         for folder in [root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]:
             most, used = _number(folder / files[0]), _number(folder / files[1])
             if most is not None and used is not None:
-                yield (
-                    most - used + _fields(folder / "memory.stat").get(files[2], 0)
-                )  # the cache is given back when needed
+                cache = _fields(folder / "memory.stat").get(
+                    files[2], 0
+                )  # the kernel gives it back when memory is needed
+                yield most - used + cache
 
 
 def _left_of_limits() -> Iterator[int | None]:

@@ -111,8 +111,7 @@ def write_whole(path: Path, text: str, by: Path | None = None) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    with contextlib.suppress(OSError):  # the file is there; some file systems cannot flush a folder
-        flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
 LEFTOVER = re.compile(r"\.(.+)\.\d+")
@@ -196,7 +195,7 @@ def _link(path: str | Path, target: str | Path) -> None:
     """A second name for a file; a copy where the disk has no such thing."""
     try:
         os.link(path, target, follow_symlinks=False)
-    except OSError:
+    except (OSError, NotImplementedError):  # Windows cannot tell a link from its target here
         shutil.copy2(path, target, follow_symlinks=False)
 
 
@@ -233,10 +232,13 @@ def write_flushed(path: Path, data: bytes) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Waits until the names in a folder, after a renaming, are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+    """Waits until the names in a folder, after a renaming, are on the disk. Windows and some file systems cannot do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sealed(record: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ panics are no `Exception`, and print to the terminal past Python.
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -196,13 +197,17 @@ def check_vocabulary(vocabulary: Any) -> None:
         raise ValueError(f"ids: expected whole numbers below {MOST_IDS:,}")
 
 
+_redirecting = threading.Lock()
+
+
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Within it a panic of the tokenizers library, which is no `Exception`, becomes a ValueError, and prints nothing.
 
-    What it would print goes to file descriptor 2 past Python, which leads nowhere meanwhile.
+    The library prints to file descriptor 2, past Python; until the block ends, that leads nowhere. One thread at a time: two that
+    restored it out of order would leave it so.
     """
-    with contextlib.ExitStack() as stack:
+    with _redirecting, contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # there may be no standard error
             kept = os.dup(2)
             stack.callback(os.close, kept)
