@@ -18,7 +18,7 @@ from torch import Tensor
 from multigen.console import resume_option, say
 from multigen.errors import CheckpointError
 from multigen.storage.files import MARK, remedy, sealed, unsealed, write_flushed, writing_whole
-from multigen.storage.reading import read_bounded
+from multigen.storage.reading import JSON, read_bounded
 from multigen.storage.tensors import Stored, from_bytes, to_bytes
 
 __all__ = ["check_fit", "drop_newer", "load_strict", "not_finite", "prune", "read", "rename", "saved", "write"]
@@ -28,7 +28,6 @@ FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 STEP = re.compile(r"step-\d{9,}")
 LEFT = re.compile(r"\.step-\d{9,}\.(new|old|dropped|\d+)(-\d+)?")
 """Names of the temporary folders of this version and of earlier ones."""
-RECORD = 1 << 26  # bytes of run.json, at most
 
 
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
@@ -118,7 +117,7 @@ def _remove_left(hidden: Path, folder: Path) -> None:
 def _written(folder: Path) -> list[str]:
     """Names of the files of a checkpoint, its record last; none where this cannot be read."""
     try:
-        names = [*unsealed(read_bounded(folder / "run.json", RECORD))["files"], "run.json"]
+        names = [*unsealed(read_bounded(folder / "run.json", JSON))["files"], "run.json"]
     except (OSError, ValueError, LookupError, TypeError):
         return []
     return [name for name in names if _is_of_ours(Path(name)) and Path(name).name == name]
@@ -137,7 +136,7 @@ def read(folder: Path, only: Collection[str] | None = None) -> tuple[dict[str, T
     """Files, those of the names in `only` if it is given, and record of one checkpoint. Raises CheckpointError when anything is
     missing, damaged or left over. What is not of the size that the record says is not read."""
     try:
-        record = unsealed(read_bounded(folder / "run.json", RECORD, inside=folder))
+        record = unsealed(read_bounded(folder / "run.json", JSON, inside=folder))
         contents = record.pop("files")
         sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
         _compare(folder, sizes, {name: size for name, (size, _) in contents.items()})

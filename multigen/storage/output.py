@@ -18,7 +18,7 @@ from typing import Any
 from multigen.errors import DataError
 from multigen.storage import provenance
 from multigen.storage.files import read_json
-from multigen.storage.reading import open_regular
+from multigen.storage.reading import JSON, open_regular
 
 __all__ = ["check_folder", "check_targets", "is_own", "json_table", "replacing"]
 
@@ -29,7 +29,6 @@ SIGNS = {
     ".onnx": rb"\n\x08software\x12.multigen ",
 }
 """Suffix -> what the files of that kind that commands write have in them."""
-LARGEST = 1 << 26  # bytes of JSON
 
 
 def check_targets(
@@ -90,7 +89,7 @@ def is_own(path: Path) -> bool:
 def json_table(path: Path) -> dict[str, Any]:
     """The table that a JSON file holds; an empty one of a file that holds none."""
     try:
-        content = read_json(path, LARGEST)
+        content = read_json(path, JSON)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -7,6 +7,7 @@ from io import BufferedReader
 from pathlib import Path
 
 __all__ = [
+    "CONFIG",
     "JSON",
     "WEIGHTS",
     "UnreadableFile",
@@ -28,8 +29,8 @@ KINDS = {
     stat.S_IFBLK: "a device",
 }
 PIECE = 1 << 20  # bytes read at once
-JSON, WEIGHTS = 1 << 26, 1 << 37
-"""Bytes that a JSON file, and a weights file, of a model has at most: 64 MiB and 128 GiB."""
+CONFIG, JSON, WEIGHTS = 1 << 20, 1 << 26, 1 << 37
+"""Bytes at most: of a config.json or config.toml, 1 MiB; of another JSON file, 64 MiB; of a weights file, 128 GiB."""
 EXPANSION, SMALL = 200, 1 << 26
 """Packed data may become so many times as large, or so many bytes. Images compress to a tenth; what was made to fill memory, to a
 thousandth."""

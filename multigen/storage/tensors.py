@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from multigen.errors import CheckpointError
+from multigen.errors import CheckpointError, one_line
 from multigen.storage.reading import WEIGHTS, open_regular
 
 if TYPE_CHECKING:
@@ -81,9 +81,8 @@ class TensorFile(Mapping[str, "Tensor"]):
             with open_regular(path, WEIGHTS, inside) as file:
                 return cls(path, _read_header(file, path.stat().st_size))
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
-                f"{path} is no whole safetensors file ({reason}); copy or convert it again"
+                f"{path} is no whole safetensors file ({one_line(error)}); copy or convert it again"
             ) from error
 
     @property

@@ -18,7 +18,7 @@ from multigen.catalogue import METHODS
 from multigen.engine import Trainer
 from multigen.engine.checkpoint import check_fit, load_strict
 from multigen.engine.device import choose_device
-from multigen.errors import CheckpointError, ConfigError, MultigenError
+from multigen.errors import CheckpointError, ConfigError, MultigenError, one_line
 from multigen.storage.files import expanded
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.provenance import Provenance, origin
@@ -112,9 +112,8 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
     except MultigenError:
         raise
     except Exception as error:  # as many kinds as there are layers
-        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{where}: no network can be made of its settings ({reason}); copy the model folder again"
+            f"{where}: no network can be made of its settings ({one_line(error)}); copy the model folder again"
         ) from error
     load_strict(network.state_dict(), weights, where)
     return network.to(choose_device("auto"), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
@@ -175,7 +174,7 @@ def import_code(path: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
         _check_version(file, path, reason)
         raise ConfigError(f"{path} cannot be imported ({reason}); fix the error") from error
     finally:

@@ -19,7 +19,7 @@ from torch import Tensor
 from multigen.console import say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
-from multigen.errors import ConfigError, DataError
+from multigen.errors import ConfigError, DataError, one_line
 from multigen.storage.reading import UnreadableFile, check_file
 from multigen.text.tokenizers import WIDE, Tokenizer
 
@@ -165,7 +165,7 @@ def _hub(data: str) -> list[tuple[str, str]]:
         table: Any = _table(datasets, name)
     except Exception as error:  # missing, damaged, no network, a name that must be completed: each has its own errors
         raise DataError(
-            f"{data} is not available ({' '.join(str(error).split())[:200]}); expected a data set of the Hugging Face hub, "
+            f"{data} is not available ({one_line(error)}); expected a data set of the Hugging Face hub, "
             "which needs a network the first time, or a folder with .jsonl files or a saved data set"
         ) from error
     strings = [c for c, kind in table.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")]

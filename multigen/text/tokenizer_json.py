@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from multigen.errors import one_line
+
 __all__ = ["LONGEST_ENTRY", "MOST_CHARACTERS", "check_regex", "check_table", "check_vocabulary", "guarded"]
 
 MOST_CHARACTERS = 64 << 20
@@ -219,4 +221,4 @@ def guarded() -> Iterator[None]:
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
-            raise ValueError(f"the tokenizers library fails: {' '.join(str(error).split())[:100]}") from None
+            raise ValueError(f"the tokenizers library fails: {one_line(error)}") from None
