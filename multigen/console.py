@@ -94,9 +94,9 @@ def say(text: str) -> None:
 
 
 def say_once(text: str) -> None:
-    """As `say`, but one line is said once a command."""
+    """As `say`, but the same line only once per command."""
     if text not in _once:
-        _once.add(text)
+        _once.add(text)  # first: a listener may fail at the line, and say the same
         say(text)
 
 

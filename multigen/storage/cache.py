@@ -8,7 +8,6 @@ made for its owner alone, and one that belongs to another user, or that others m
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import re
@@ -23,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from multigen.console import say
+from multigen.console import say, say_once
 from multigen.storage.reading import WEIGHTS, UnreadableFile, check_file
 from multigen.version import __version__
 
@@ -85,7 +84,7 @@ def cached(
     path = cache_folder() / f"{kind}-{_digest([__version__, *key_parts])}.safetensors"
     shared = not_private(path.parent)
     if shared:
-        _say_once(f"{path.parent}: results kept there are not used, and none are added: {shared}")
+        say_once(f"{path.parent}: results kept there are not used, and none are added: {shared}")
     elif (kept := _read(path, like)) is not None:
         return kept
     result = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in compute().items()}
@@ -135,16 +134,13 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
         temporary.write_bytes(save(tensors, {"checksum": _checksum(tensors)}))
         os.replace(temporary, path)
     except OSError as error:
-        _say_once(
+        say_once(
             f"{path.parent}: results cannot be kept there ({error.strerror or error}) and will be computed again next time; make "
             "room, or name another folder with the environment variable MULTIGEN_CACHE"
         )
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-_say_once = functools.cache(say)
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:
