@@ -5,7 +5,7 @@ MultigenError
 ├── DataError         a file or folder of the user's that cannot be used as it is
 ├── CheckpointError   a run, checkpoint or weights file that cannot be loaded or saved
 ├── OutOfMemory       more memory is needed than there is
-├── TrainingError     training cannot go on (non-finite gradients, a lost rank)
+├── TrainingError     training cannot continue (non-finite gradients, a lost rank)
 └── Interrupted       Ctrl-C or SIGTERM; what was trained is saved
 """
 
