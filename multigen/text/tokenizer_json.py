@@ -1,7 +1,7 @@
-"""What a tokenizer.json that somebody else made may hold, checked before the `tokenizers` library sees it.
+"""Checks of a tokenizer.json of unknown origin, made before the `tokenizers` library reads it.
 
-The library trusts its files: of a hostile one it panics, matches for minutes, or makes a text of gigabytes out of a word. Its
-panics are no `Exception`, and print to the terminal past Python.
+The library trusts its files: a hostile one makes it panic, match for minutes, or turn a word into gigabytes of text. Its panics
+are no `Exception`, and are printed past Python.
 """
 
 import contextlib
@@ -21,11 +21,8 @@ LONGEST_ENTRY = 1 << 16
 """Characters of an entry of a vocabulary."""
 MOST_IDS = 1 << 24
 MOST_ADDED, LONGEST_ADDED = 20_000, 256  # tokens beside the vocabulary, and their characters
-MOST_VALUES, LONGEST_VALUE, DEEPEST = (
-    2_000,
-    2_000,
-    6,
-)  # of the parts around the vocabulary: how many, how long, how nested
+MOST_VALUES, LONGEST_VALUE, DEEPEST = 2_000, 2_000, 6
+"""Of the parts around the vocabulary: values, their characters, and levels of nesting."""
 MOST_GROWTH = 1_000
 """Characters that one of a text may become on its way to tokens and back."""
 
@@ -44,14 +41,8 @@ GROWTH = {"NFD": 4, "NFKD": 18, "NFKC": 18, "BertNormalizer": 3, "ByteLevel": 4}
 
 def check_table(table: Any) -> None:
     """Raises ValueError for a table that is out of bounds, or has parts of other types than known."""
-    if not isinstance(table, dict) or table.keys() - {
-        *PARTS,
-        "version",
-        "truncation",
-        "padding",
-        "added_tokens",
-        "model",
-    }:
+    known = {*PARTS, "version", "truncation", "padding", "added_tokens", "model"}
+    if not isinstance(table, dict) or table.keys() - known:
         raise ValueError("expected a table of the tokenizers library")
     if table.get("truncation") is not None or table.get("padding") is not None:
         raise ValueError("truncation or padding: expected none")
@@ -99,7 +90,7 @@ def _check_values(value: Any, where: str) -> None:
 
 
 def _growth(component: Mapping[str, Any]) -> float:
-    """How many characters it makes of one, at most. Raises ValueError for a pattern or a number that is out of bounds."""
+    """How many characters a component makes of one, at most. Raises ValueError for a pattern or number that is out of bounds."""
     kind, pattern, content = component["type"], component.get("pattern"), component.get("content")
     start, stop = component.get("start", 0), component.get("stop", 0)  # of a decoder's Strip
     if not 0 <= start <= 16 or stop != 0:
@@ -123,8 +114,8 @@ def _growth(component: Mapping[str, Any]) -> float:
 
 
 def check_regex(pattern: str) -> None:
-    """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, refers back, or
-    has more than two repetitions in a branch. Those of language models have none of it."""
+    """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, has a back
+    reference, or more than two repetitions in a branch. Those of language models have none of these."""
     found = re.sub(r"\\[pPx]\{[^}]*\}|\\[^0-9kg]", "a", pattern)  # escapes are one character
     if re.search(r"\\|\(\?[(~#&P0-9+]|\(\?[a-z-]*x", found):
         raise ValueError("a regular expression that refers back, or has comments")
@@ -139,7 +130,7 @@ def check_regex(pattern: str) -> None:
 
 
 def _without_classes(pattern: str) -> str:
-    """With a letter in place of each class, [...], which may have others inside."""
+    """The pattern with a letter in place of each character class, [...], which may hold others."""
     out, depth = [], 0
     for character in pattern:
         if character == "[":
