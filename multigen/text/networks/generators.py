@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, ConfigError, one_line
-from multigen.storage.files import read_json
+from multigen.storage.files import expanded, read_json
 from multigen.storage.hub import files_folder
 from multigen.storage.reading import CONFIG, check_folder
 from multigen.storage.tensors import TensorFile
@@ -195,7 +195,7 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
 
     if not name:
         raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     local = folder.is_dir()
     try:
         config = _config_in(folder) if local else _config_of(name)
