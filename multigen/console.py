@@ -1,4 +1,5 @@
-"""What a command prints, and how it exits. All of it passes `printable`: no name or text of others reaches a terminal raw."""
+"""What a command prints, and how it exits. All of it passes through `printable`, so that no name or text of other people sends
+control characters to a terminal."""
 
 import contextlib
 import datetime
@@ -36,12 +37,13 @@ __all__ = [
 ]
 
 UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: ESC and CSI, with which a terminal is told what to do
-    "\xad\u061c\u180e\u200b\u200e\u200f\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # not seen; marks and isolates
-    "\u2028-\u202e"  # line and paragraph separators; embeddings and overrides that turn the order of letters round
-    "\ud800-\udfff]"  # bytes of a file's name that are no text
+    "[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: ESC and CSI begin commands to a terminal
+    "\xad\u061c\u180e\u200b\u200e\u200f\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # invisible; marks and isolates
+    "\u2028-\u202e"  # line and paragraph separators; embeddings and overrides, which change the order of letters
+    "\ud800-\udfff]"  # bytes of a file's name that are not UTF-8
 )
-"""Characters that are not printed as they are. The joiners U+200C and U+200D are: Persian, Indic scripts and emoji need them."""
+"""Characters that are printed as escapes. The joiners U+200C and U+200D are not among them: Persian, Indic scripts and emoji need
+them."""
 
 
 def printable(text: str, lines: bool = False) -> str:
@@ -55,7 +57,7 @@ def printable(text: str, lines: bool = False) -> str:
 
 
 def shell_word(text: str) -> str:
-    """`text` as one word of a command line to be copied: quoted, with escapes as bash and zsh read them where it needs any."""
+    """`text` as one word of a command line to copy: quoted where needed, with escapes that bash and zsh read."""
     if not UNSAFE.search(text):
         return shlex.quote(text)
     escaped = UNSAFE.sub(_bytes, text.replace("\\", r"\\").replace("'", r"\'"))
@@ -63,7 +65,7 @@ def shell_word(text: str) -> str:
 
 
 def resume_option(folder: object) -> str:
-    """What resumes the run in a folder, to be copied: --resume FOLDER."""
+    """The option that resumes the run in a folder, to copy into a shell: --resume FOLDER."""
     return f"--resume {shell_word(str(folder))}"
 
 
@@ -94,9 +96,9 @@ def say(text: str) -> None:
 
 
 def say_once(text: str) -> None:
-    """As `say`, but one line is said once a command."""
+    """As `say`, but the same line only once per command."""
     if text not in _once:
-        _once.add(text)
+        _once.add(text)  # first: a listener may fail at the line, and say the same
         say(text)
 
 
@@ -111,7 +113,7 @@ def _print(text: str) -> None:
 
 @contextlib.contextmanager
 def _unless_closed() -> Iterator[None]:
-    """Within it the terminal is written to. Where its window was closed, nothing is from then on; that ends no training."""
+    """For writing to the terminal. Once its window is closed, everything written is dropped, and training continues."""
     try:
         yield
     except OSError as error:
@@ -142,7 +144,7 @@ class Progress:
             self.live.start()
 
     def show(self, index: int, text: str, left: float | None = None) -> None:
-        """`index` steps are done; `text` says how it goes. `left`: seconds until the run is over, of which this is a part."""
+        """`index` steps are done; `text` says how it goes. `left`: seconds until the whole run is over; None: unknown."""
         if left is None:
             seconds = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
             remains = f"{datetime.timedelta(seconds=round(seconds))} left"
@@ -214,12 +216,12 @@ TRACEBACK = "--traceback"
 _traced = False  # whether the command that runs was given it
 
 
-def exit_code(action: Callable[[], object], less: str = "free some, or use a machine with more") -> int:
+def exit_code(action: Callable[[], object], less: str = "") -> int:
     """Runs a command. An error that the user can fix becomes one line on standard error and exit code 2 (128 + signal for
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
     traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too.
 
-    `less`: what the line advises where memory is short.
+    `less`: what to do where memory is short; if empty, to free some, or to use a machine with more.
     """
     global _traced
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -275,7 +277,7 @@ _format = warnings.formatwarning
 def _finished(action: Callable[[], object], less: str) -> int:
     try:
         try:
-            with memory_errors(less):
+            with memory_errors(less or "free some, or use a machine with more"):
                 action()
         finally:
             sys.stdout.flush()

@@ -1,14 +1,17 @@
-"""What a tokenizer.json that somebody else made may hold, checked before the `tokenizers` library sees it.
+"""Checks of a tokenizer.json of unknown origin, made before the `tokenizers` library reads it.
 
-The library trusts its files: of a hostile one it panics, matches for minutes, or makes a text of gigabytes out of a word. Its
-panics are no `Exception`, and print to the terminal past Python.
+The library trusts its files: a hostile one makes it panic, match for minutes, or turn a word into gigabytes of text. Its panics
+are no `Exception`, and are printed past Python.
 """
 
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from multigen.errors import one_line
 
 __all__ = ["LONGEST_ENTRY", "MOST_CHARACTERS", "check_regex", "check_table", "check_vocabulary", "guarded"]
 
@@ -18,11 +21,8 @@ LONGEST_ENTRY = 1 << 16
 """Characters of an entry of a vocabulary."""
 MOST_IDS = 1 << 24
 MOST_ADDED, LONGEST_ADDED = 20_000, 256  # tokens beside the vocabulary, and their characters
-MOST_VALUES, LONGEST_VALUE, DEEPEST = (
-    2_000,
-    2_000,
-    6,
-)  # of the parts around the vocabulary: how many, how long, how nested
+MOST_VALUES, LONGEST_VALUE, DEEPEST = 2_000, 2_000, 6
+"""Of the parts around the vocabulary: values, their characters, and levels of nesting."""
 MOST_GROWTH = 1_000
 """Characters that one of a text may become on its way to tokens and back."""
 
@@ -41,14 +41,8 @@ GROWTH = {"NFD": 4, "NFKD": 18, "NFKC": 18, "BertNormalizer": 3, "ByteLevel": 4}
 
 def check_table(table: Any) -> None:
     """Raises ValueError for a table that is out of bounds, or has parts of other types than known."""
-    if not isinstance(table, dict) or table.keys() - {
-        *PARTS,
-        "version",
-        "truncation",
-        "padding",
-        "added_tokens",
-        "model",
-    }:
+    known = {*PARTS, "version", "truncation", "padding", "added_tokens", "model"}
+    if not isinstance(table, dict) or table.keys() - known:
         raise ValueError("expected a table of the tokenizers library")
     if table.get("truncation") is not None or table.get("padding") is not None:
         raise ValueError("truncation or padding: expected none")
@@ -96,7 +90,7 @@ def _check_values(value: Any, where: str) -> None:
 
 
 def _growth(component: Mapping[str, Any]) -> float:
-    """How many characters it makes of one, at most. Raises ValueError for a pattern or a number that is out of bounds."""
+    """How many characters a component makes of one, at most. Raises ValueError for a pattern or number that is out of bounds."""
     kind, pattern, content = component["type"], component.get("pattern"), component.get("content")
     start, stop = component.get("start", 0), component.get("stop", 0)  # of a decoder's Strip
     if not 0 <= start <= 16 or stop != 0:
@@ -120,8 +114,8 @@ def _growth(component: Mapping[str, Any]) -> float:
 
 
 def check_regex(pattern: str) -> None:
-    """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, refers back, or
-    has more than two repetitions in a branch. Those of language models have none of it."""
+    """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, has a back
+    reference, or more than two repetitions in a branch. Those of language models have none of these."""
     found = re.sub(r"\\[pPx]\{[^}]*\}|\\[^0-9kg]", "a", pattern)  # escapes are one character
     if re.search(r"\\|\(\?[(~#&P0-9+]|\(\?[a-z-]*x", found):
         raise ValueError("a regular expression that refers back, or has comments")
@@ -136,7 +130,7 @@ def check_regex(pattern: str) -> None:
 
 
 def _without_classes(pattern: str) -> str:
-    """With a letter in place of each class, [...], which may have others inside."""
+    """The pattern with a letter in place of each character class, [...], which may hold others."""
     out, depth = [], 0
     for character in pattern:
         if character == "[":
@@ -196,13 +190,17 @@ def check_vocabulary(vocabulary: Any) -> None:
         raise ValueError(f"ids: expected whole numbers below {MOST_IDS:,}")
 
 
+_redirecting = threading.Lock()
+
+
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Within it a panic of the tokenizers library, which is no `Exception`, becomes a ValueError, and prints nothing.
 
-    What it would print goes to file descriptor 2 past Python, which leads nowhere meanwhile.
+    The library prints to file descriptor 2, past Python; until the block ends, that leads nowhere. One thread at a time: two that
+    restored it out of order would leave it so.
     """
-    with contextlib.ExitStack() as stack:
+    with _redirecting, contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # there may be no standard error
             kept = os.dup(2)
             stack.callback(os.close, kept)
@@ -214,4 +212,4 @@ def guarded() -> Iterator[None]:
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
-            raise ValueError(f"the tokenizers library fails: {' '.join(str(error).split())[:100]}") from None
+            raise ValueError(f"the tokenizers library fails: {one_line(error)}") from None

@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from multigen.errors import CheckpointError, ConfigError, DataError
+from multigen.errors import CheckpointError, ConfigError, DataError, one_line
+from multigen.storage.files import expanded
 from multigen.storage.hub import files_folder
 from multigen.storage.reading import JSON, check_folder, read_bounded
 from multigen.text.tokenizer_json import LONGEST_ENTRY, MOST_CHARACTERS, check_table, check_vocabulary, guarded
@@ -125,7 +126,7 @@ class Tokenizer:
             raise ConfigError(
                 f"tokenizer {name_or_folder!r} needs transformers ({error}); pip install 'multigen[hub]'"
             ) from error
-        place = Path(name_or_folder).expanduser()
+        place = expanded(name_or_folder)
         local = place.is_dir()
         try:
             if local:
@@ -137,7 +138,7 @@ class Tokenizer:
                 found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
         except Exception as error:  # OSError, ValueError, KeyError, ...: as many kinds as there are ways to fail
             raise ConfigError(
-                f"tokenizer {name_or_folder!r} is not available ({' '.join(str(error).split())[:200]}); expected a name on "
+                f"tokenizer {name_or_folder!r} is not available ({one_line(error)}); expected a name on "
                 "the Hugging Face hub, which needs a network the first time, or a folder that holds its tokenizer.json"
             ) from error
         if not found.is_fast:
@@ -159,9 +160,8 @@ class Tokenizer:
             copied = _pretrained_backend(json.loads(backend.to_str()))  # to set as we like
             return cls(copied, "pretrained", pad, start, end)
         except Exception as error:  # the tokenizers library raises bare Exceptions
-            reason = " ".join(str(error).split())[:200]
             raise ConfigError(
-                f"tokenizer {name_or_folder!r} cannot be used ({reason}); give another model's"
+                f"tokenizer {name_or_folder!r} cannot be used ({one_line(error)}); give another model's"
             ) from error
 
     @classmethod
@@ -179,10 +179,9 @@ class Tokenizer:
             made.encode(UNKNOWN_SIGN)
             return made
         except Exception as error:  # the tokenizers library raises bare Exceptions
-            reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
-                f"{where} is no tokenizer of multigen ({type(error).__name__}: {reason}); give the model folder of a finished "
-                "run, or copy it again"
+                f"{where} is no tokenizer of multigen ({type(error).__name__}: {one_line(error)}); give the model folder of a "
+                "finished run, or copy it again"
             ) from error
 
     # ------------------------------------------------------------------------------------------------ using it

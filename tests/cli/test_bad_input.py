@@ -311,7 +311,7 @@ def test_a_truncated_checkpoint_is_passed_over_aloud(place: Path, capsys: pytest
     assert recipe(["--resume", place / "run", "--keep", "9"]) == 0
     said = capsys.readouterr().err.splitlines()
     assert str(last) in said[0] and "D.safetensors" in said[0] and "going back to the checkpoint before it" in said[0]
-    assert said[1] == f"going on from {before}"
+    assert said[1] == f"resuming from {before}"
     assert_same(saved_files(place / "run"), expected)
 
 

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 import multigen.storage.cache
+from multigen import console
 from multigen.storage.cache import cache_folder, cached, private_folder
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
-    multigen.storage.cache._say_once.cache_clear()
+    console._once.clear()
     yield tmp_path / "cache"
-    multigen.storage.cache._say_once.cache_clear()
 
 
 class Compute:

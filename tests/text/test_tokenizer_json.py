@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,32 @@ def test_a_panic_is_an_error_that_prints_nothing(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().err == "still there"
     with pytest.raises(KeyboardInterrupt), guarded():
         raise KeyboardInterrupt
+
+
+def test_threads_leave_standard_error_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
+    """Two that redirected it at once would restore it out of order."""
+    inside, leave, both = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with guarded():
+            inside.set()
+            leave.wait()
+
+    def second() -> None:
+        with guarded():
+            both.set()
+            threads[0].join()
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    inside.wait()
+    threads[1].start()
+    both.wait(0.2)  # it is not let in
+    leave.set()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
 
 
 def test_a_panic_at_a_text_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -117,11 +117,9 @@ class Upscaler:
 
 def check_room(height: int, width: int, scale: int, planes: int) -> None:
     """Raises OutOfMemory where an image of this size, enlarged, and its copies while the file is written would not fit."""
-    bytes_a_pixel = (
-        planes + 4 if planes == 3 else 9
-    )  # Pillow takes 4, and with opacity all planes are put together first
+    each = planes + 4 if planes == 3 else 9  # bytes: Pillow takes 4, and with opacity all planes are put together first
     require(
-        height * width * scale**2 * bytes_a_pixel,
+        height * width * scale**2 * each,
         f"an image of {width * scale:,} x {height * scale:,} pixels, {scale} times {width:,} x {height:,}",
         "cut the image into parts",
     )
