@@ -1,12 +1,18 @@
 """Configurations: frozen dataclasses, as TOML and back; and the options of a run, common to all methods."""
 
+import contextlib
 import dataclasses
+import difflib
+import functools
+import numbers
+import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from multigen.errors import ConfigError
 from multigen.storage.files import write_whole
@@ -19,6 +25,7 @@ __all__ = [
     "Run",
     "check_ranges",
     "check_texts",
+    "check_types",
     "chosen",
     "differences",
     "differing",
@@ -82,6 +89,7 @@ class Run:
     """A run or model folder, or hf:OWNER/NAME, whose weights training starts from (fine-tuning)."""
 
     def __post_init__(self):
+        check_types(self)
         least = {"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1}
         check_ranges(self, least | {"workers": 0, "minutes": 0, "most_minutes": 0})
 
@@ -154,41 +162,77 @@ def from_table(default: T, table: dict[str, Any], where: str) -> T:
     """`default` with the fields of `table` replaced. Raises ConfigError for an unknown field or a value of another type."""
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: {table!r}; expected a table of settings")
-    changes, hints = {}, get_type_hints(type(default))
+    changes, hints = {}, _hints(type(default))
     for name, value in table.items():
         if name not in vars(default):
             raise ConfigError(f"{where}: unknown field {name!r}; the fields are {', '.join(vars(default))}")
         old = getattr(default, name)
         if dataclasses.is_dataclass(old) and isinstance(value, dict):
             value = from_table(old, value, f"{where}, {name}")
-        hint = hints[name]
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise ConfigError(f"{where}: {name} = {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}")
-        try:
-            changes[name] = _typed(value, hint)
-        except (TypeError, OverflowError) as error:
-            raise ConfigError(f"{where}: {name} = {value!r}; expected {_called(hint)}, as in {old!r}") from error
+        changes[name] = _fitted(name, value, hints[name], old, f"{where}: ")
     try:
         return dataclasses.replace(default, **changes)  # pyright: ignore[reportArgumentType]
     except ConfigError as error:  # of a value out of its range
         raise ConfigError(f"{where}: {error}") from error
 
 
+def check_types(config: Any) -> None:
+    """Raises ConfigError for a field of a dataclass whose value is of another type than the field's; for `__post_init__`.
+
+    What says the same is replaced: a list by a tuple, a path by its text, a number of numpy by Python's, and one number by two
+    where a setting has a first and a last value, such as `lr`.
+    """
+    hints = _hints(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        fitted = _fitted(field.name, value, hints[field.name], field.default)
+        if fitted is not value and type(value) is not int:  # a whole number will do for a float
+            object.__setattr__(config, field.name, fitted)  # frozen
+
+
+_hints = functools.cache(get_type_hints)
+
+
+def _fitted(name: str, value: Any, hint: Any, example: Any, where: str = "") -> Any:
+    """The value of a field as the field has it. Raises ConfigError for one of another type, or that is none of its choices."""
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        near = difflib.get_close_matches(str(value), map(str, get_args(hint)), 1, 0.5)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{where}{name} = {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}{meant}")
+    both = get_origin(hint) is tuple and name != "betas"  # those are two things, not the ends of a line
+    if both and isinstance(value, numbers.Real) and get_args(hint)[1:] == get_args(hint)[:1]:
+        value = (value, value)
+    try:
+        return _typed(value, hint)
+    except (TypeError, OverflowError) as error:
+        such = "" if example is dataclasses.MISSING else f", as in {example!r}"
+        raise ConfigError(f"{where}{name} = {value!r}; expected {_called(hint)}{such}") from error
+
+
 def _typed(value: Any, hint: Any) -> Any:
-    """A value of TOML or JSON as a field has it: lists as tuples, whole numbers as floats where such are expected.
+    """A value of TOML, JSON or Python as a field has it: lists as tuples, whole numbers as floats where such are expected, paths
+    as texts, numbers of numpy as Python's.
 
     Raises TypeError for one of another type, OverflowError for a whole number too large for a float.
     """
     kind, inside = get_origin(hint) or hint, get_args(hint)
     if kind is Literal and value in inside:
         return value
-    if kind is float and type(value) is int:
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool | float):
         return float(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool | int):
+        return int(value)
+    if kind is str and isinstance(value, os.PathLike):
+        return str(value)
     if kind is tuple and isinstance(value, list | tuple):
         inside = inside[:1] * len(value) if inside[1:] == (...,) else inside
         if len(inside) == len(value):
             return tuple(map(_typed, value, inside))
-    elif type(value) is kind:
+    elif kind in (Union, UnionType):  # of a method of the user's own
+        for each in inside:
+            with contextlib.suppress(TypeError):
+                return _typed(value, each)
+    elif not isinstance(kind, type) or (isinstance(value, kind) and (kind is not int or not isinstance(value, bool))):
         return value
     raise TypeError(value)
 

@@ -145,6 +145,9 @@ class Trainer(Loop, Generic[C]):
         Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite or
         another rank is lost, OutOfMemory.
         """
+        if hasattr(self, "folder"):
+            again = f"Run(resume={str(self.folder)!r})"
+            raise ConfigError(f"fit() was called before; make a new trainer, to resume this run with {again}")
         # Before anything is measured or opened: a folder in use is refused at once.
         with self.claimed() as folder, self._explained():
             self.prepare()
@@ -165,6 +168,8 @@ class Trainer(Loop, Generic[C]):
 
     def evaluate(self) -> Evaluation:
         """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
+        if not hasattr(self, "folder"):
+            raise ConfigError("evaluate() before fit(): nothing is trained yet; call fit() first")
         say("evaluating what was trained")
         with self.claimed(), self._explained():
             self.evaluation = self.score()
@@ -269,6 +274,12 @@ class Trainer(Loop, Generic[C]):
         distributed.join(self.device)
         if self.run.resume:
             self.run = saving.with_recorded_choice(self.run)
+            if self.run.minutes:
+                planned = (
+                    "a resumed run keeps the steps that it was planned with; to train for longer, give more --steps"
+                )
+                say(f"minutes {self.run.minutes:g} is left out: {planned}")
+                self.run = replace(self.run, minutes=0.0)
         ranks.check_run(type(self), self.name, self.config, self.run, self.device)
         given = choose_precision(self.run.precision, self.device)
         self.precision, self.layout = "fp32" if self.run.precision == "auto" else given, self.run.layout

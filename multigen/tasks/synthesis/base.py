@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from multigen.config import BELOW_ONE, check_ranges, from_table
+from multigen.config import BELOW_ONE, check_ranges, check_types, from_table
 from multigen.console import say
 from multigen.data.clusters import find_centres, nearest
 from multigen.data.datasets import ItemSet, Splits, open_splits, pick
@@ -84,6 +84,7 @@ class SynthesisConfig:
     """What settings may be; a modality and a method add their own."""
 
     def __post_init__(self):
+        check_types(self)
         check_ranges(self, self.ranges)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from multigen.config import check_ranges
+from multigen.config import check_ranges, check_types
 
 __all__ = ["TextSynthesisConfig"]
 
@@ -97,6 +97,7 @@ class TextSynthesisConfig:
     """Setting -> the least, or the least and the most that it may be; a method adds its own."""
 
     def __post_init__(self):
+        check_types(self)
         check_ranges(self, self.ranges)
 
     @property
