@@ -1,5 +1,6 @@
 """What a newcomer gets wrong first, and the one line that says what is right."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 import multigen
-from multigen.catalogue import METHODS, imported
+from multigen.bench.recipe import results_folder
+from multigen.catalogue import BENCHMARKS, METHODS, imported
 from multigen.engine import Run
 from multigen.errors import ConfigError
 from multigen.image import DCGANConfig
@@ -131,3 +133,48 @@ def test_minutes_of_a_resume_are_said_to_be_left_out(tmp_path: Path, capsys: pyt
 def test_a_model_is_loaded_from_a_path(tmp_path: Path) -> None:
     folder = tiny.untrained(tmp_path, dcgan.DCGANTrainer(dcgan.PRESETS["tiny"]), None)
     assert multigen.load(folder).sample(2).shape == (2, 3, 32, 32)
+
+
+# ---------------------------------------------------------------------------------------------- benchmarks
+
+
+def test_a_benchmark_is_found_by_its_name_and_writes_its_result_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = {
+        "status": "ok",
+        "rows": {},
+        "seeds": [0],
+        "seconds": 1.0,
+        "method": "x",
+        "definitions": {},
+        "machine": {},
+    }
+    asked: list[tuple[Path, str]] = []
+
+    def trained(path: Path, recipe: Any, *_: Any) -> dict[str, Any]:
+        asked.append((path, recipe.method))
+        return content
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("multigen.cli.bench._trained", trained)
+    monkeypatch.setattr("multigen.cli.bench.figures", lambda *_: [])
+    for name in ("digits-dcgan", "digits-dcgan.toml", "recipes/digits-dcgan.toml"):
+        assert tiny.multigen(["bench", name, "--overwrite"]) == 0
+        result = tmp_path / "results" / "digits-dcgan.json"
+        assert json.loads(result.read_text())["command"] == f"multigen bench {name}"
+        result.unlink()
+    assert asked == [(BENCHMARKS / "digits-dcgan.toml", "dcgan")] * 3
+    capsys.readouterr()
+    assert tiny.multigen(["bench", "digits-dcgna"]) == 2
+    assert "no such recipe; expected a TOML file" in (error := capsys.readouterr().err)
+    assert "did you mean digits-dcgan?" in error
+
+
+def test_results_of_an_installed_package_are_written_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multigen.catalogue.PACKAGE", tmp_path / "multigen")
+    (packaged := tmp_path / "multigen" / "recipes" / "toml" / "a.toml").parent.mkdir(parents=True)
+    packaged.touch()
+    (own := tmp_path / "own.toml").touch()
+    assert results_folder(packaged) == results_folder(Path("digits-dcgan")) == Path("results")
+    assert results_folder(own) == tmp_path / "results"
