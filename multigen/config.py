@@ -1,18 +1,21 @@
 """Configurations: frozen dataclasses, as TOML and back; and the options of a run, common to all methods."""
 
+import ast
 import contextlib
 import dataclasses
 import difflib
 import functools
+import inspect
 import numbers
 import os
 import re
+import textwrap
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from multigen.errors import ConfigError
 from multigen.storage.files import write_whole
@@ -23,12 +26,14 @@ __all__ = [
     "BELOW_ONE",
     "FREE",
     "Run",
+    "Settings",
     "check_ranges",
     "check_texts",
     "check_types",
     "chosen",
     "differences",
     "differing",
+    "field_docs",
     "from_table",
     "read_config",
     "read_toml",
@@ -43,8 +48,58 @@ DOTS = 64  # of a line, but those of numbers: the time that a dotted key takes g
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(e[-+]?\d+)?(?![\w.])")
 
 
+class Settings:
+    """Base of configurations: types and ranges of the fields are checked, and the docstring documents them."""
+
+    ranges: ClassVar[Mapping[str, float | tuple[float, float]]] = {}
+    """Field -> the least, or the least and the most, that it may be."""
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        cls.__doc__ = _FieldsToo(cls.__dict__.get("__doc__"))  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __post_init__(self):
+        check_types(self)
+        check_ranges(self, self.ranges)
+
+
+class _FieldsToo:
+    """The docstring of a dataclass with its fields, as `help` shows it: read from the source when it is asked for."""
+
+    def __init__(self, own: str | None):
+        self.own = own
+
+    def __get__(self, _: object, kind: type) -> str:
+        if "__match_args__" not in vars(kind):  # `dataclass` looks for a docstring before it is done
+            return self.own or kind.__name__
+        docs, lines = field_docs(kind), []
+        for field in dataclasses.fields(kind):  # pyright: ignore[reportArgumentType]
+            default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
+            lines.append(f"    {field.name}: {_called(_hints(kind)[field.name])}{default}")
+            lines += textwrap.wrap(docs.get(field.name, ""), 100, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        about = (self.own or f"How {kind.__name__.removesuffix('Config')} is trained.").strip()
+        return "\n".join([about, "", "Settings:", *lines])
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """The string behind each field in the source of a dataclass and its bases; none where there is no source."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        try:
+            (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        except (OSError, TypeError):  # typed at a prompt
+            continue
+        assert isinstance(body, ast.ClassDef)
+        for field, after in zip(body.body, [*body.body[1:], None], strict=True):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                match after:
+                    case ast.Expr(value=ast.Constant(value=str(doc))):
+                        docs[field.target.id] = " ".join(doc.split())
+    return docs
+
+
 @dataclass(frozen=True)
-class Run:
+class Run(Settings):
     """How to train, whatever the method."""
 
     out: str = ""
@@ -88,10 +143,10 @@ class Run:
     start: str = ""
     """A run or model folder, or hf:OWNER/NAME, whose weights training starts from (fine-tuning)."""
 
-    def __post_init__(self):
-        check_types(self)
-        least = {"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1}
-        check_ranges(self, least | {"workers": 0, "minutes": 0, "most_minutes": 0})
+    ranges: ClassVar[Mapping[str, float | tuple[float, float]]] = {
+        **{"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1},
+        **{"workers": 0, "minutes": 0, "most_minutes": 0},
+    }
 
     def resolved(self, device: str, precision: str, layout: str) -> "Run":
         """The options as a run records them: what was chosen by itself is named, what belongs to this call alone left out."""

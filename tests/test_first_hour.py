@@ -1,7 +1,10 @@
 """What a newcomer gets wrong first, and the one line that says what is right."""
 
 import json
+import pydoc
+import re
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +15,17 @@ import multigen
 from multigen.bench.recipe import results_folder
 from multigen.catalogue import BENCHMARKS, METHODS, imported
 from multigen.engine import Run
+from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError
 from multigen.image import DCGANConfig
 from multigen.image.synthesis import dcgan
 from multigen.runs.runner import parse
+from multigen.tasks.loading import trainer_in
 from tests import tiny
 from tests.engine.toys import ToyConfig, Whole, options
 
-CONFIGS = [imported(f"{m.module}:PRESETS").get("tiny") for m in METHODS.values()]
+PRESETS_OF = {name: imported(f"{method.module}:PRESETS").get("tiny") for name, method in METHODS.items()}
+CONFIGS = list(PRESETS_OF.values())
 
 # ---------------------------------------------------------------------------------------------- settings in Python
 
@@ -178,3 +184,33 @@ def test_results_of_an_installed_package_are_written_elsewhere(tmp_path: Path, m
     (own := tmp_path / "own.toml").touch()
     assert results_folder(packaged) == results_folder(Path("digits-dcgan")) == Path("results")
     assert results_folder(own) == tmp_path / "results"
+
+
+# ---------------------------------------------------------------------------------------------- in Python
+
+
+def test_objects_say_what_they_are(tmp_path: Path) -> None:
+    trainer = Whole(ToyConfig(), options(tmp_path / "run"))
+    assert repr(trainer) == "<Whole: not trained yet, which fit() does>"
+    assert re.fullmatch(rf"<Whole: step \d+ of \d+, {tmp_path}/run>", repr(trainer.fit()))
+    model = multigen.load(tiny.untrained(tmp_path / "faces", dcgan.DCGANTrainer(dcgan.PRESETS["tiny"])))
+    line = "images = model.sample(16, seed=0)"
+    assert repr(model) == f"<ImageSampler: dcgan of faces, generates images from noise; {line}>"
+    found = Evaluation({"real": {"fd": 1.0}, "adversarial/last": {"fd": 2.0}})
+    assert repr(found) == str(found) == found.table()
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, Run()], ids=[*METHODS, "run"])
+def test_help_explains_every_setting(config: Any) -> None:
+    shown = pydoc.plain(pydoc.render_doc(type(config)))
+    for name, value in vars(type(config)()).items():
+        found = re.search(rf"^ \|      {name}: .* = (.*)\n \|          (\S.*)", shown, re.M)
+        assert found and found[1] == repr(value)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_help_of_a_trainer_begins_with_its_use(name: str) -> None:
+    trainer = trainer_in(import_module(METHODS[name].module))
+    shown = pydoc.plain(pydoc.render_doc(trainer))
+    use = f"trainer = {trainer.__name__}({type(PRESETS_OF[name]).__name__}(), Run("
+    assert use in shown and shown.index("trainer.fit()") < shown.index("Methods defined here")

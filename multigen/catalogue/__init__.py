@@ -28,6 +28,7 @@ __all__ = [
     "Modality",
     "Task",
     "benchmarks",
+    "described",
     "heading",
     "imported",
     "lazy",
@@ -166,6 +167,13 @@ def usage(task: str, model: str, code: str = "") -> tuple[str, str]:
     if task in TASKS:
         return TASKS[task].shell(model, code), TASKS[task].lines(model, code)
     return "", f"import multigen\n\n{loading(model, code)}"
+
+
+def described(model: Any) -> str:
+    """What a ready object is, for its `repr`: <ImageSampler: dcgan of RUN, generates images from noise; a line of Python>."""
+    task, origin = TASKS[model.task], model.origin
+    made = f"{origin['method']} of {origin['model']}, " if origin else ""
+    return printable(f"<{type(model).__name__}: {made}{task.does}; {task.python}>")
 
 
 TASKS = {

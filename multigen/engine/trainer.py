@@ -25,7 +25,7 @@ from multigen.engine.ema import average_like
 from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import deferred_interrupts
 from multigen.engine.log import RunLog
-from multigen.engine.loop import Loop
+from multigen.engine.loop import USAGE, Loop
 from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.plan import Stage, Step
 from multigen.engine.randomness import key, seed_everything
@@ -87,6 +87,10 @@ class Trainer(Loop, Generic[C]):
         for base in cls.__dict__.get("__orig_bases__", ()):
             if arguments := [a for a in get_args(base) if isinstance(a, type)]:
                 cls.config_type = arguments[0]
+        if "name" in cls.__dict__ and hasattr(cls, "config_type"):
+            cls.__doc__ = (cls.__dict__.get("__doc__") or "").rstrip() + USAGE.format(
+                cls.__name__, cls.config_type.__name__
+            )
 
     # ---------------------------------------------------------------------------------- what a method states
 
@@ -274,12 +278,6 @@ class Trainer(Loop, Generic[C]):
         distributed.join(self.device)
         if self.run.resume:
             self.run = saving.with_recorded_choice(self.run)
-            if self.run.minutes:
-                planned = (
-                    "a resumed run keeps the steps that it was planned with; to train for longer, give more --steps"
-                )
-                say(f"minutes {self.run.minutes:g} is left out: {planned}")
-                self.run = replace(self.run, minutes=0.0)
         ranks.check_run(type(self), self.name, self.config, self.run, self.device)
         given = choose_precision(self.run.precision, self.device)
         self.precision, self.layout = "fp32" if self.run.precision == "auto" else given, self.run.layout
