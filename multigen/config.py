@@ -1,12 +1,21 @@
 """Configurations: frozen dataclasses, as TOML and back; and the options of a run, common to all methods."""
 
+import ast
+import contextlib
 import dataclasses
+import difflib
+import functools
+import inspect
+import numbers
+import os
 import re
+import textwrap
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from multigen.errors import ConfigError
 from multigen.storage.files import write_whole
@@ -17,11 +26,14 @@ __all__ = [
     "BELOW_ONE",
     "FREE",
     "Run",
+    "Settings",
     "check_ranges",
     "check_texts",
+    "check_types",
     "chosen",
     "differences",
     "differing",
+    "field_docs",
     "from_table",
     "read_config",
     "read_toml",
@@ -35,8 +47,58 @@ DOTS = 64  # of a line, but those of numbers: the time that a dotted key takes g
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(e[-+]?\d+)?(?![\w.])")
 
 
+class Settings:
+    """Base of configurations: types and ranges of the fields are checked, and the docstring documents them."""
+
+    ranges: ClassVar[Mapping[str, float | tuple[float, float]]] = {}
+    """Field -> the least, or the least and the most, that it may be."""
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        cls.__doc__ = _FieldsToo(cls.__dict__.get("__doc__"))  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __post_init__(self):
+        check_types(self)
+        check_ranges(self, self.ranges)
+
+
+class _FieldsToo:
+    """The docstring of a dataclass with its fields, as `help` shows it: read from the source when it is asked for."""
+
+    def __init__(self, own: str | None):
+        self.own = own
+
+    def __get__(self, _: object, kind: type) -> str:
+        if "__match_args__" not in vars(kind):  # `dataclass` looks for a docstring before it is done
+            return self.own or kind.__name__
+        docs, lines = field_docs(kind), []
+        for field in dataclasses.fields(kind):  # pyright: ignore[reportArgumentType]
+            default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
+            lines.append(f"    {field.name}: {_called(_hints(kind)[field.name])}{default}")
+            lines += textwrap.wrap(docs.get(field.name, ""), 100, initial_indent=" " * 8, subsequent_indent=" " * 8)
+        about = (self.own or f"How {kind.__name__.removesuffix('Config')} is trained.").strip()
+        return "\n".join([about, "", "Settings:", *lines])
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """The string behind each field in the source of a dataclass and its bases; none where there is no source."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        try:
+            (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        except (OSError, TypeError):  # typed at a prompt
+            continue
+        assert isinstance(body, ast.ClassDef)
+        for field, after in zip(body.body, [*body.body[1:], None], strict=True):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                match after:
+                    case ast.Expr(value=ast.Constant(value=str(doc))):
+                        docs[field.target.id] = " ".join(doc.split())
+    return docs
+
+
 @dataclass(frozen=True)
-class Run:
+class Run(Settings):
     """How to train, whatever the method."""
 
     out: str = ""
@@ -80,9 +142,10 @@ class Run:
     start: str = ""
     """A run or model folder, or hf:OWNER/NAME, whose weights training starts from (fine-tuning)."""
 
-    def __post_init__(self):
-        least = {"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1}
-        check_ranges(self, least | {"workers": 0, "minutes": 0, "most_minutes": 0})
+    ranges: ClassVar[Mapping[str, float | tuple[float, float]]] = {
+        **{"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1},
+        **{"workers": 0, "minutes": 0, "most_minutes": 0},
+    }
 
     def resolved(self, device: str, precision: str, layout: str) -> "Run":
         """The options as a run records them: what was chosen by itself is named, what belongs to this call alone left out."""
@@ -153,41 +216,77 @@ def from_table(default: T, table: dict[str, Any], where: str) -> T:
     """`default` with the fields of `table` replaced. Raises ConfigError for an unknown field or a value of another type."""
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: {table!r}; expected a table of settings")
-    changes, hints = {}, get_type_hints(type(default))
+    changes, hints = {}, _hints(type(default))
     for name, value in table.items():
         if name not in vars(default):
             raise ConfigError(f"{where}: unknown field {name!r}; the fields are {', '.join(vars(default))}")
         old = getattr(default, name)
         if dataclasses.is_dataclass(old) and isinstance(value, dict):
             value = from_table(old, value, f"{where}, {name}")
-        hint = hints[name]
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise ConfigError(f"{where}: {name} = {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}")
-        try:
-            changes[name] = _typed(value, hint)
-        except (TypeError, OverflowError) as error:
-            raise ConfigError(f"{where}: {name} = {value!r}; expected {_called(hint)}, as in {old!r}") from error
+        changes[name] = _fitted(name, value, hints[name], old, f"{where}: ")
     try:
         return dataclasses.replace(default, **changes)  # pyright: ignore[reportArgumentType]
     except ConfigError as error:  # of a value out of its range
         raise ConfigError(f"{where}: {error}") from error
 
 
+def check_types(config: Any) -> None:
+    """Raises ConfigError for a field of a dataclass whose value is of another type than the field's; for `__post_init__`.
+
+    What says the same is replaced: a list by a tuple, a path by its text, a number of numpy by Python's, and one number by two
+    where a setting has a first and a last value, such as `lr`.
+    """
+    hints = _hints(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        fitted = _fitted(field.name, value, hints[field.name], field.default)
+        if fitted is not value and type(value) is not int:  # a whole number will do for a float
+            object.__setattr__(config, field.name, fitted)  # frozen
+
+
+_hints = functools.cache(get_type_hints)
+
+
+def _fitted(name: str, value: Any, hint: Any, example: Any, where: str = "") -> Any:
+    """The value of a field as the field has it. Raises ConfigError for one of another type, or that is none of its choices."""
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        near = difflib.get_close_matches(str(value), map(str, get_args(hint)), 1, 0.5)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{where}{name} = {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}{meant}")
+    both = get_origin(hint) is tuple and name != "betas"  # those are two things, not the ends of a line
+    if both and isinstance(value, numbers.Real) and get_args(hint)[1:] == get_args(hint)[:1]:
+        value = (value, value)
+    try:
+        return _typed(value, hint)
+    except (TypeError, OverflowError) as error:
+        such = "" if example is dataclasses.MISSING else f", as in {example!r}"
+        raise ConfigError(f"{where}{name} = {value!r}; expected {_called(hint)}{such}") from error
+
+
 def _typed(value: Any, hint: Any) -> Any:
-    """A value of TOML or JSON as a field has it: lists as tuples, whole numbers as floats where such are expected.
+    """A value of TOML, JSON or Python as a field has it: lists as tuples, whole numbers as floats where such are expected, paths
+    as texts, numbers of numpy as Python's.
 
     Raises TypeError for one of another type, OverflowError for a whole number too large for a float.
     """
     kind, inside = get_origin(hint) or hint, get_args(hint)
     if kind is Literal and value in inside:
         return value
-    if kind is float and type(value) is int:
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool | float):
         return float(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool | int):
+        return int(value)
+    if kind is str and isinstance(value, os.PathLike):
+        return str(value)
     if kind is tuple and isinstance(value, list | tuple):
         inside = inside[:1] * len(value) if inside[1:] == (...,) else inside
         if len(inside) == len(value):
             return tuple(map(_typed, value, inside))
-    elif type(value) is kind:
+    elif kind in (Union, UnionType):  # of a method of the user's own
+        for each in inside:
+            with contextlib.suppress(TypeError):
+                return _typed(value, each)
+    elif not isinstance(kind, type) or (isinstance(value, kind) and (kind is not int or not isinstance(value, bool))):
         return value
     raise TypeError(value)
 

@@ -24,7 +24,9 @@ minutes = 40                    # training time that must not be exceeded on the
 """
 
 import dataclasses
+import difflib
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,9 +43,11 @@ __all__ = [
     "Reach",
     "Recipe",
     "figures",
+    "find_recipe",
     "minutes",
     "read_recipe",
     "read_result",
+    "results_folder",
     "summary",
 ]
 
@@ -115,6 +119,31 @@ class Figure:
 
 
 RESULT = 1 << 23  # bytes of a result, at most
+
+
+def find_recipe(named: Path) -> Path:
+    """The file of a recipe: that of this path, or one of the package's by its name, as in digits-dcgan or digits-dcgan.toml.
+
+    Raises ConfigError where there is none.
+    """
+    from multigen.catalogue import BENCHMARKS
+
+    own = named.parent in (Path(), Path("recipes")) and named.suffix in ("", ".toml")
+    if named.is_file() or not own or not (found := BENCHMARKS / f"{named.stem}.toml").is_file():
+        if os.path.lexists(named):
+            return named
+        near = difflib.get_close_matches(named.stem, [path.stem for path in BENCHMARKS.glob("*.toml")], 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{named}: no such recipe; expected a TOML file, or a name that multigen ls shows{meant}")
+    return found
+
+
+def results_folder(named: Path) -> Path:
+    """Where the results of a recipe go by default: `results` beside its file, but here for one of the package by its name."""
+    from multigen.catalogue import PACKAGE
+
+    ours = not named.is_file() or PACKAGE in named.resolve().parents
+    return Path("results") if ours else named.parent / "results"
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -9,7 +9,7 @@ from multigen.errors import ConfigError
 __all__ = ["main"]
 
 VERBS = {
-    "bench": "run a benchmark recipe and check what it reaches: multigen bench recipes/NAME.toml",
+    "bench": "run a benchmark recipe and check what it reaches: multigen bench digits-dcgan",
     "compare": "compare runs side by side, settings, curves, figures and samples: multigen compare RUN RUN",
     "completion": "a script by which a shell completes these: multigen completion bash",
     "cp": "a method as a file of your own: multigen cp dcgan my_gan.py",

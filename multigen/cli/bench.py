@@ -1,6 +1,6 @@
 """`multigen bench RECIPE.toml ...`: runs benchmark recipes, writes their results, and checks what they must reach.
 
-    multigen bench recipes/digits-dcgan.toml
+    multigen bench digits-dcgan                                    # one of those that multigen ls shows
     multigen bench recipes/*.toml --quick                          # about a minute each: does the whole path work?
     multigen bench recipes/*.toml --check                          # trains nothing: do the results keep to the recipes?
     multigen bench recipes/*.toml --page docs/results.md           # trains nothing: writes the results as pages
@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import tyro
 
 from multigen.bench.quick import quick_config
-from multigen.bench.recipe import Recipe, figures, read_recipe, read_result, summary
+from multigen.bench.recipe import Recipe, figures, find_recipe, read_recipe, read_result, results_folder, summary
 from multigen.catalogue import METHODS
 from multigen.cli.output import print_json
 from multigen.config import from_table
@@ -54,8 +54,8 @@ def run(args: list[str]) -> None:
         """Runs benchmark recipes, writes results/NAME.json, and checks their figures.
 
         Args:
-            recipes: The recipes, TOML files.
-            out: Folder of the results; by default `results` beside each recipe.
+            recipes: The recipes: TOML files, or names that multigen ls shows.
+            out: Folder of the results; by default `results` beside each recipe, or here for one given by its name.
             device: Where to train: auto, cpu, cuda, cuda:N, mps.
             runs: Folder of the runs, RUNS/NAME for each recipe; by default a new one for each under runs.
             quick: About a minute each with few samples, to see that all works: no figure is checked, and results go to a folder
@@ -65,7 +65,9 @@ def run(args: list[str]) -> None:
             json: Print the outcomes, a table each, as JSON; all else that would be printed goes to standard error.
         """
         if not recipes:
-            raise ConfigError("no recipe given; expected TOML files, such as recipes/*.toml")
+            raise ConfigError(
+                "no recipe given; expected TOML files, or names that multigen ls shows, such as digits-dcgan"
+            )
         given = {"--quick": quick, "--check": check, "--page": page is not None}
         if sum(given.values()) > 1 or (json and page is not None):
             said = " ".join([*(flag for flag, on in given.items() if on), *(["--json"] if json else [])])
@@ -75,13 +77,17 @@ def run(args: list[str]) -> None:
         if page is not None:
             from multigen.bench.results import write_pages
 
-            write_pages(page, recipes, out, overwrite)
+            write_pages(page, [find_recipe(recipe) for recipe in recipes], out, overwrite)
             return
 
-        def outcome(path: Path) -> dict[str, Any]:
+        def outcome(named: Path) -> dict[str, Any]:
+            path = find_recipe(named)
+            results = out or (Path("runs") if quick else results_folder(named))
+            results = results / "quick" if quick else results
             if check:
-                return _check(path, out or path.parent / "results")
-            return _bench(path, out, device, f"{runs}/{path.stem}" if runs else "", quick, overwrite)
+                return _check(path, results)
+            command = f"multigen bench {shell_word(str(named))}" + (" --quick" if quick else "")
+            return _bench(path, results, command, device, f"{runs}/{path.stem}" if runs else "", quick, overwrite)
 
         with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
             outcomes = [_attempt(path, outcome) for path in recipes]
@@ -136,7 +142,9 @@ def _check(path: Path, out: Path) -> dict[str, Any]:
     return summary(path.stem, content["status"], content["seconds"], found)
 
 
-def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool, overwrite: bool) -> dict[str, Any]:
+def _bench(
+    path: Path, results: Path, command: str, device: str, folder: str, quick: bool, overwrite: bool
+) -> dict[str, Any]:
     recipe = read_recipe(path)
 
     import torch
@@ -145,11 +153,9 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool, 
     from multigen.runs.record import not_run
     from multigen.storage.files import write_json
 
-    result = (out or Path("runs")) / "quick" if quick else out or path.parent / "results"
-    result /= f"{path.stem}.json"
+    result = results / f"{path.stem}.json"
     if os.path.lexists(result):
         check_targets([result], overwrite, "another folder for --out", lambda file: json_table(file).keys() >= KEYS)
-    command = f"multigen bench {shell_word(str(path))}" + (" --quick" if quick else "")
     if recipe.needs == "gpu" and not torch.cuda.is_available():
         status = "not run: it needs a GPU, and there is none"
         if result.exists() and read_result(result)["status"] == "ok":

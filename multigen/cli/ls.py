@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from multigen.catalogue import BENCHMARKS, DATA, METHODS, benchmarks
+from multigen.catalogue import DATA, METHODS, benchmarks
 from multigen.cli.output import print_json
 from multigen.console import show, text_table
 from multigen.runs.options import cli
@@ -42,7 +42,7 @@ def _print_lines() -> None:
         "data: --data NAME, or a folder or file of your own": [
             (d.name, d.modality, d.about + ("; downloaded" if d.downloaded else "")) for d in DATA
         ],
-        f"benchmarks: multigen bench {BENCHMARKS}/NAME.toml": [
+        "benchmarks: multigen bench NAME": [
             (b.name, f"{b.method} {b.preset}", b.about + (f"; needs a {b.needs.upper()}" if b.needs else ""))
             for b in benchmarks()
         ],

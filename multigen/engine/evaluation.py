@@ -9,7 +9,7 @@ from multigen.console import text_table
 __all__ = ["Evaluation", "RunInfo", "mean_and_std"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Figures by row (a model or a baseline) and metric, and what each metric means."""
 
@@ -24,7 +24,7 @@ class Evaluation:
         lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
         return text_table(lines, ("", *metrics))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.table()
 
 

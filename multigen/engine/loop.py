@@ -28,11 +28,21 @@ from multigen.engine.updater import Updater
 from multigen.errors import DataError, Interrupted, TrainingError
 from multigen.storage.lines import optional
 
-__all__ = ["Loop"]
+__all__ = ["USAGE", "Loop"]
 
 # Dropped gradients of one update in a row that send a run back to its last checkpoint, and how often it is sent back before it
 # ends with an error.
 MAX_NONFINITE_STREAK, MAX_ROLLBACKS = 5, 3
+
+
+USAGE = """
+
+    trainer = {0}({1}(), Run(out="runs/mine"))
+    trainer.fit()  # trains, and writes the run's folder
+    print(trainer.evaluate())  # the figures as a table
+    model = multigen.load("runs/mine")
+    """
+"""What `help` of a method's trainer shows first, below what it is."""
 
 
 class Loop:
@@ -72,6 +82,11 @@ class Loop:
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- where training stands
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "folder"):
+            return f"<{type(self).__name__}: not trained yet, which fit() does>"
+        return f"<{type(self).__name__}: step {self.step} of {sum(stage.steps for stage in self.plan)}, {self.folder}>"
 
     @property
     def stage(self) -> Stage:

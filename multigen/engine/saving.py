@@ -210,7 +210,12 @@ def find_resumable(path: str) -> Path:
 
 
 def with_recorded_choice(run: Run) -> Run:
-    """The options of a resume; precision and memory format are those of the run where the options leave them open."""
+    """The options of a resume; precision and memory format are those of the run where the options leave them open, and minutes are
+    left out."""
+    if run.minutes:
+        planned = "a resumed run keeps the steps that it was planned with; to train for longer, give more --steps"
+        say(f"minutes {run.minutes:g} is left out: {planned}")
+        run = replace(run, minutes=0.0)
     given, default = to_table(run), to_table(Run())
     names = [name for name in ("precision", "layout") if given[name] == default[name]]
     if not names:

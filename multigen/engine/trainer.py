@@ -25,7 +25,7 @@ from multigen.engine.ema import average_like
 from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import deferred_interrupts
 from multigen.engine.log import RunLog
-from multigen.engine.loop import Loop
+from multigen.engine.loop import USAGE, Loop
 from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.plan import Stage, Step
 from multigen.engine.randomness import key, seed_everything
@@ -87,6 +87,10 @@ class Trainer(Loop, Generic[C]):
         for base in cls.__dict__.get("__orig_bases__", ()):
             if arguments := [a for a in get_args(base) if isinstance(a, type)]:
                 cls.config_type = arguments[0]
+        if "name" in cls.__dict__ and hasattr(cls, "config_type"):
+            cls.__doc__ = (cls.__dict__.get("__doc__") or "").rstrip() + USAGE.format(
+                cls.__name__, cls.config_type.__name__
+            )
 
     # ---------------------------------------------------------------------------------- what a method states
 
@@ -145,6 +149,9 @@ class Trainer(Loop, Generic[C]):
         Raises Interrupted after Ctrl-C, SIGTERM or SIGHUP (a checkpoint is saved), TrainingError when gradients stay non-finite
         or another rank is lost, OutOfMemory.
         """
+        if hasattr(self, "folder"):
+            again = f"Run(resume={str(self.folder)!r})"
+            raise ConfigError(f"fit() was called before; make a new trainer, to resume this run with {again}")
         # Before anything is measured or opened: a folder in use is refused at once.
         with self.claimed() as folder, self._explained():
             self.prepare()
@@ -165,6 +172,8 @@ class Trainer(Loop, Generic[C]):
 
     def evaluate(self) -> Evaluation:
         """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
+        if not hasattr(self, "folder"):
+            raise ConfigError("evaluate() before fit(): nothing is trained yet; call fit() first")
         say("evaluating what was trained")
         with self.claimed(), self._explained():
             self.evaluation = self.score()

@@ -1,15 +1,12 @@
 """The flags of a method: the fields of its configuration and the options of a run, in groups, the most used first."""
 
-import ast
 import dataclasses
-import inspect
 from collections.abc import Sequence
-from textwrap import dedent
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
-from multigen.config import Run
+from multigen.config import Run, field_docs
 from multigen.console import printable
 from multigen.runs.options import cli
 
@@ -96,7 +93,7 @@ def read_flags(
 
 def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:
     """Each field of a dataclass, as `make_dataclass` takes it, with its documentation for `--help`."""
-    hints, docs = get_type_hints(type(settings)), _docs(type(settings))
+    hints, docs = get_type_hints(type(settings)), field_docs(type(settings))
     return {
         name: (name, Annotated[hints[name], _arg(NAMES.get(name, name), docs.get(name, ""), value)], value)
         for name, value in vars(settings).items()
@@ -108,19 +105,3 @@ def _arg(name: str | None, doc: str, value: Any) -> Any:
     default = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     hint = f"(default: {printable(default)})" if printable(default) != default else None
     return tyro.conf.arg(name=name, help=doc, help_behavior_hint=hint)
-
-
-def _docs(kind: type) -> dict[str, str]:
-    """The string behind each field in the source of a dataclass and its bases."""
-    docs: dict[str, str] = {}
-    for base in reversed(kind.__mro__[:-1]):
-        (body,) = ast.parse(dedent(inspect.getsource(base))).body
-        assert isinstance(body, ast.ClassDef)
-        for field, after in zip(body.body, [*body.body[1:], None], strict=True):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                doc = (
-                    after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else None
-                )
-                if isinstance(doc, str):
-                    docs[field.target.id] = " ".join(doc.split())
-    return docs

@@ -31,6 +31,10 @@ __all__ = ["PRESET_OPTIONS", "main", "parse", "report_on", "train", "train_by"]
 
 PRESET_OPTIONS: dict[str, dict[str, Any]] = {"laptop": {"most_minutes": 4.0}}
 """Preset -> the options of a run that it sets, for every method."""
+CONFIG_FILE = {"version", "method", "title", "task", "items", "held_out", "parameters", "config", "data", "run"}
+"""What a run's config.toml, and so a configuration file, may have at its top."""
+RECIPE = {"preset", "seeds", "needs", "variants", "reach", "expect", "budget"}
+"""What only a benchmark recipe has there."""
 MEASURED = ("precision", "layout", "most_minutes")
 """Options that a measurement may decide: a command that repeats a run has the result in place of what was asked for."""
 
@@ -74,11 +78,13 @@ def parse(
     preset_or_default = preset or ("default" if _value(args, "--data") else "laptop")
     config = presets[preset_or_default]
     run = Run(**PRESET_OPTIONS.get(preset_or_default, {}))
-    file = _value(args, "--config")
+    file = given = _value(args, "--config")
     if resume := _value(args, "--resume"):
         file = file or str(find_resumable(resume) / "config.toml")
     if file:
         table = read_config(expanded(file))
+        if file == given:
+            _check_tables(file, table, config)
         if table.get("method", name) != name:
             raise ConfigError(f"{file} is a configuration of {table['method']!r}, this is {name!r}; give another file")
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
@@ -89,6 +95,23 @@ def parse(
             say("most_minutes is left out: it shortens a preset's own steps, and these are given")
         run = dataclasses.replace(run, most_minutes=0.0)
     return config, run, seeds
+
+
+def _check_tables(file: str, table: Mapping[str, Any], config: Any) -> None:
+    """Raises ConfigError for a configuration file with settings that stand in no table, or with what no such file has."""
+    for key, value in table.items():
+        flat = not isinstance(value, dict)
+        if flat and key in vars(config):
+            raise ConfigError(f"{file}: {key!r} stands in no table; write a line [config] above the method's settings")
+        if flat and key in vars(Run()):
+            raise ConfigError(f"{file}: {key!r} stands in no table; write a line [run] above the options of the run")
+        if key in RECIPE:
+            raise ConfigError(f"{file} is a benchmark recipe; run it with: multigen bench {shell_word(file)}")
+        if key not in CONFIG_FILE:
+            raise ConfigError(
+                f"{file}: unknown {'setting' if flat else 'table'} {key!r}; expected the tables [config], of the method's "
+                "settings, and [run], of the options of the run"
+            )
 
 
 def _without(args: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -56,7 +56,7 @@ class Model(Protocol):
         ...
 
 
-def load(run: str, code: str = "") -> Any:
+def load(run: str | Path, code: str | Path = "") -> Any:
     """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for images or sounds from noise,
     `.generate(prompt)` for texts.
 
@@ -65,6 +65,7 @@ def load(run: str, code: str = "") -> Any:
     own file that trained it (`multigen cp`), whose code is then run; a model folder never causes any to be. Raises
     CheckpointError where there is no model, ConfigError for a file that is of no use.
     """
+    run, code = str(run), str(code)
     folder = read_model(find_model(run), ())
     if code:
         trainer = trainer_in(import_code(code), code)

@@ -134,13 +134,12 @@ def test_help_shows_the_most_used_flags_first_in_groups(capsys: pytest.CaptureFi
 
 
 def test_every_setting_has_a_flag_and_a_word_of_documentation() -> None:
-    from multigen.config import Run
-    from multigen.runs.flags import _docs
+    from multigen.config import Run, field_docs
 
     for name, method in METHODS.items():
         presets = import_module(method.module).PRESETS
         for settings in (presets["tiny"], Run()):
-            missing = vars(settings).keys() - _docs(type(settings)).keys()
+            missing = vars(settings).keys() - field_docs(type(settings)).keys()
             assert missing == set(), f"{name}: no documentation of {missing}"
 
 

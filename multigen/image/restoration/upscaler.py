@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from multigen.catalogue import described
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import imresize
 from multigen.image.files import from_picture, to_picture
@@ -41,6 +42,9 @@ class Upscaler:
             raise ConfigError(f"tile {tile}: expected 1 pixel or more, 256 is usual")
         self.network, self.scale, self.tile = network, scale, tile
         self.radius: int = network.radius  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __repr__(self) -> str:
+        return described(self)
 
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from torch import Tensor, nn
 
 from multigen.catalogue import TASKS
-from multigen.config import BELOW_ONE, check_ranges, from_table
+from multigen.config import BELOW_ONE, Settings, from_table
 from multigen.console import say
 from multigen.data.datasets import hash_of
 from multigen.engine import Batch, Best, DataInfo, Step, Trainer
@@ -39,7 +39,7 @@ RANGES: dict[str, float | tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class RestorationConfig:
+class RestorationConfig(Settings):
     """Settings that all methods have, in every modality."""
 
     data: str
@@ -64,7 +64,7 @@ class RestorationConfig:
     """What settings may be; a modality and a method add their own."""
 
     def __post_init__(self):
-        check_ranges(self, self.ranges)
+        super().__post_init__()
         if not self.test:
             raise ConfigError("test: no set is named; expected at least one name or folder")
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from multigen.config import BELOW_ONE, check_ranges, from_table
+from multigen.config import BELOW_ONE, Settings, from_table
 from multigen.console import say
 from multigen.data.clusters import find_centres, nearest
 from multigen.data.datasets import ItemSet, Splits, open_splits, pick
@@ -45,7 +45,7 @@ RANGES: dict[str, float | tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class SynthesisConfig:
+class SynthesisConfig(Settings):
     """Settings that all methods have, in every modality."""
 
     data: str
@@ -82,9 +82,6 @@ class SynthesisConfig:
 
     ranges: ClassVar[dict[str, float | tuple[float, float]]] = RANGES
     """What settings may be; a modality and a method add their own."""
-
-    def __post_init__(self):
-        check_ranges(self, self.ranges)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from multigen.catalogue import TASKS
+from multigen.catalogue import TASKS, described
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError
 from multigen.memory import require, size
@@ -67,6 +67,9 @@ class Sampler:
         shares: tuple[float, ...] = (),
     ):
         self.network, self.latent, self.classes, self.batch, self.shares = network, latent, classes, batch, shares
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from multigen.config import check_ranges
+from multigen.config import Settings
 
 __all__ = ["TextSynthesisConfig"]
 
 
 @dataclass(frozen=True)
-class TextSynthesisConfig:
+class TextSynthesisConfig(Settings):
     """Settings of the data, the generator, maximum likelihood, the adversarial stage and the evaluation."""
 
     data: str = "fables"
@@ -95,9 +95,6 @@ class TextSynthesisConfig:
         **{"mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "kl": 0},
     }
     """Setting -> the least, or the least and the most that it may be; a method adds its own."""
-
-    def __post_init__(self):
-        check_ranges(self, self.ranges)
 
     @property
     def couples(self) -> bool:

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from multigen.catalogue import described
 from multigen.errors import ConfigError
 from multigen.memory import require
 from multigen.storage.provenance import NOTHING, Provenance
@@ -36,6 +37,9 @@ class Writer:
 
     def __init__(self, G: Generator, tokenizer: Tokenizer | None, length: int, end: int | None, pad: int):
         self.G, self.tokenizer, self.length, self.end, self.pad = G, tokenizer, length, end, pad
+
+    def __repr__(self) -> str:
+        return described(self)
 
     def generate(
         self,

@@ -1,0 +1,216 @@
+"""What a newcomer gets wrong first, and the one line that says what is right."""
+
+import json
+import pydoc
+import re
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import multigen
+from multigen.bench.recipe import results_folder
+from multigen.catalogue import BENCHMARKS, METHODS, imported
+from multigen.engine import Run
+from multigen.engine.evaluation import Evaluation
+from multigen.errors import ConfigError
+from multigen.image import DCGANConfig
+from multigen.image.synthesis import dcgan
+from multigen.runs.runner import parse
+from multigen.tasks.loading import trainer_in
+from tests import tiny
+from tests.engine.toys import ToyConfig, Whole, options
+
+PRESETS_OF = {name: imported(f"{method.module}:PRESETS").get("tiny") for name, method in METHODS.items()}
+CONFIGS = list(PRESETS_OF.values())
+
+# ---------------------------------------------------------------------------------------------- settings in Python
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": "9"}, r"^steps = '9'; expected int, as in 10000$"),
+        ({"steps": 9.5}, r"steps = 9\.5; expected int"),
+        ({"steps": True}, r"steps = True; expected int"),
+        ({"lr": "fast"}, r"lr = 'fast'; expected tuple\[float, float\], as in \(0\.0002, 0\.0002\)"),
+        ({"lr": (1, 2, 3)}, r"lr = \(1, 2, 3\); expected tuple\[float, float\]"),
+        ({"betas": 0.5}, r"betas = 0\.5; expected tuple"),
+        ({"data": None}, r"data = None; expected str"),
+        ({"mirror": 1}, r"mirror = 1; expected bool"),
+        ({"features": "classifer"}, r"features = 'classifer'; expected one of .*; did you mean 'classifier'\?"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_where_it_is_given(wrong: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DCGANConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seed": "3"}, r"seed = '3'; expected int, as in 0"),
+        ({"minutes": "1"}, r"minutes = '1'; expected float"),
+        ({"precision": "float16"}, r"precision = 'float16'; expected one of .*; did you mean 'fp16'\?"),
+        ({"precision": "bfloat16"}, r"did you mean 'bf16'\?"),
+        ({"layout": 3}, r"layout = 3; expected one of 'channels_last', 'contiguous'$"),
+        ({"compile": "yes"}, r"compile = 'yes'; expected bool"),
+    ],
+)
+def test_an_option_of_another_type_is_refused_where_it_is_given(wrong: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Run(**wrong)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=list(METHODS))
+def test_every_method_checks_the_types_of_its_settings(config: Any) -> None:
+    for wrong in ({"steps": "9"}, {"batch": 1.5}, {"data": 3}, {"no_such": 1}):
+        with pytest.raises(TypeError if "no_such" in wrong else ConfigError, match=next(iter(wrong))):
+            type(config)(**wrong)
+
+
+def test_what_says_the_same_is_taken(tmp_path: Path) -> None:
+    config = DCGANConfig(data=tmp_path, lr=1e-4, betas=[0.5, 0.9], steps=np.int64(7), ema=1)  # pyright: ignore
+    assert config == DCGANConfig(data=str(tmp_path), lr=(1e-4, 1e-4), betas=(0.5, 0.9), steps=7, ema=1.0)
+    assert [type(v) for v in (config.data, config.lr, config.betas, config.steps)] == [str, tuple, tuple, int]
+    run = Run(out=tmp_path / "run", start=tmp_path)  # pyright: ignore[reportArgumentType]
+    assert (run.out, run.start) == (str(tmp_path / "run"), str(tmp_path))
+
+
+@dataclass(frozen=True)
+class OwnConfig(DCGANConfig):
+    """With fields of kinds that no method of the package has."""
+
+    most: int | None = None
+    weights: dict[str, float] = field(default_factory=dict)
+
+
+def test_a_method_of_ones_own_may_have_settings_of_any_kind() -> None:
+    own = OwnConfig(most=3, weights={"a": 1.0})
+    assert (own.most, OwnConfig(most=None).most, own.weights) == (3, None, {"a": 1.0})
+    with pytest.raises(ConfigError, match=r"most = '3'; expected int \| None"):
+        OwnConfig(most="3")  # pyright: ignore[reportArgumentType]
+
+
+# ---------------------------------------------------------------------------------------------- files of settings
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('data = "flowers"', r"'data' stands in no table; write a line \[config\] above"),
+        ('method = "dcgan"\nsteps = 3', r"'steps' stands in no table; write a line \[config\] above"),
+        ("seed = 3", r"'seed' stands in no table; write a line \[run\] above"),
+        ("stepz = 3", r"unknown setting 'stepz'; expected the tables \[config\]"),
+        ("[dcgan]\nsteps = 3", r"unknown table 'dcgan'; expected the tables \[config\]"),
+        ('method = "dcgan"\npreset = "tiny"', r"is a benchmark recipe; run it with: multigen bench "),
+    ],
+)
+def test_settings_outside_their_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (file := tmp_path / "my.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        parse(["--config", str(file)], "dcgan", dcgan.PRESETS)
+    assert str(file) in str(error.value) and "\n" not in str(error.value)
+
+
+# ---------------------------------------------------------------------------------------------- trainers and models
+
+
+def test_the_order_of_fit_and_evaluate_is_said(tmp_path: Path) -> None:
+    trainer = Whole(ToyConfig(), options(tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"evaluate\(\) before fit\(\).*call fit\(\) first"):
+        trainer.evaluate()
+    trainer.fit()
+    with pytest.raises(ConfigError, match=r"fit\(\) was called before; make a new trainer.*Run\(resume='"):
+        trainer.fit()
+
+
+def test_minutes_of_a_resume_are_said_to_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Whole(ToyConfig(), options(tmp_path / "run")).fit()
+    capsys.readouterr()
+    again = Whole(ToyConfig(), options("", resume=str(run.folder), minutes=0.1)).fit()
+    assert capsys.readouterr().err.count("minutes 0.1 is left out: a resumed run keeps the steps") == 1
+    assert again.step == run.step
+
+
+def test_a_model_is_loaded_from_a_path(tmp_path: Path) -> None:
+    folder = tiny.untrained(tmp_path, dcgan.DCGANTrainer(dcgan.PRESETS["tiny"]), None)
+    assert multigen.load(folder).sample(2).shape == (2, 3, 32, 32)
+
+
+# ---------------------------------------------------------------------------------------------- benchmarks
+
+
+def test_a_benchmark_is_found_by_its_name_and_writes_its_result_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = {
+        "status": "ok",
+        "rows": {},
+        "seeds": [0],
+        "seconds": 1.0,
+        "method": "x",
+        "definitions": {},
+        "machine": {},
+    }
+    asked: list[tuple[Path, str]] = []
+
+    def trained(path: Path, recipe: Any, *_: Any) -> dict[str, Any]:
+        asked.append((path, recipe.method))
+        return content
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("multigen.cli.bench._trained", trained)
+    monkeypatch.setattr("multigen.cli.bench.figures", lambda *_: [])
+    for name in ("digits-dcgan", "digits-dcgan.toml", "recipes/digits-dcgan.toml"):
+        assert tiny.multigen(["bench", name, "--overwrite"]) == 0
+        result = tmp_path / "results" / "digits-dcgan.json"
+        assert json.loads(result.read_text())["command"] == f"multigen bench {name}"
+        result.unlink()
+    assert asked == [(BENCHMARKS / "digits-dcgan.toml", "dcgan")] * 3
+    capsys.readouterr()
+    assert tiny.multigen(["bench", "digits-dcgna"]) == 2
+    assert "no such recipe; expected a TOML file" in (error := capsys.readouterr().err)
+    assert "did you mean digits-dcgan?" in error
+
+
+def test_results_of_an_installed_package_are_written_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multigen.catalogue.PACKAGE", tmp_path / "multigen")
+    (packaged := tmp_path / "multigen" / "recipes" / "toml" / "a.toml").parent.mkdir(parents=True)
+    packaged.touch()
+    (own := tmp_path / "own.toml").touch()
+    assert results_folder(packaged) == results_folder(Path("digits-dcgan")) == Path("results")
+    assert results_folder(own) == tmp_path / "results"
+
+
+# ---------------------------------------------------------------------------------------------- in Python
+
+
+def test_objects_say_what_they_are(tmp_path: Path) -> None:
+    trainer = Whole(ToyConfig(), options(tmp_path / "run"))
+    assert repr(trainer) == "<Whole: not trained yet, which fit() does>"
+    assert re.fullmatch(rf"<Whole: step \d+ of \d+, {tmp_path}/run>", repr(trainer.fit()))
+    model = multigen.load(tiny.untrained(tmp_path / "faces", dcgan.DCGANTrainer(dcgan.PRESETS["tiny"])))
+    line = "images = model.sample(16, seed=0)"
+    assert repr(model) == f"<ImageSampler: dcgan of faces, generates images from noise; {line}>"
+    found = Evaluation({"real": {"fd": 1.0}, "adversarial/last": {"fd": 2.0}})
+    assert repr(found) == str(found) == found.table()
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, Run()], ids=[*METHODS, "run"])
+def test_help_explains_every_setting(config: Any) -> None:
+    shown = pydoc.plain(pydoc.render_doc(type(config)))
+    for name, value in vars(type(config)()).items():
+        found = re.search(rf"^ \|      {name}: .* = (.*)\n \|          (\S.*)", shown, re.M)
+        assert found and found[1] == repr(value)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_help_of_a_trainer_begins_with_its_use(name: str) -> None:
+    trainer = trainer_in(import_module(METHODS[name].module))
+    shown = pydoc.plain(pydoc.render_doc(trainer))
+    use = f"trainer = {trainer.__name__}({type(PRESETS_OF[name]).__name__}(), Run("
+    assert use in shown and shown.index("trainer.fit()") < shown.index("Methods defined here")
