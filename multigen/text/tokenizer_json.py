@@ -140,7 +140,9 @@ def check_regex(pattern: str) -> None:
         if len(repetitions) > 2:
             raise ValueError("a regular expression with more than two repetitions in a branch")
         if len(repetitions) == 2 and not OPTIONAL.fullmatch(branch[repetitions[1].end() :]):
-            raise ValueError("a regular expression that goes back through two repetitions where what follows is missing")
+            raise ValueError(
+                "a regular expression that goes back through two repetitions where what follows is missing"
+            )
         if (ways := _ways(branch)) > MOST_WAYS:
             raise ValueError(f"a regular expression that matches in up to {ways:,} ways, expected at most {MOST_WAYS}")
 
