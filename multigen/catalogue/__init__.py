@@ -25,7 +25,6 @@ __all__ = [
     "Modality",
     "Task",
     "benchmarks",
-    "described",
     "heading",
     "imported",
     "lazy",
@@ -135,13 +134,6 @@ class Task:
     def items(self) -> str:
         """What it is trained on and makes, in the plural."""
         return MODALITIES[self.modality].items
-
-
-def described(model: Any) -> str:
-    """What a ready object is, for its `repr`: <ImageSampler: dcgan of RUN, generates images from noise; a line of Python>."""
-    task, origin = TASKS[model.task], model.origin
-    made = f"{origin['method']} of {origin['model']}, " if origin else ""
-    return printable(f"<{type(model).__name__}: {made}{task.does}; {task.python}>")
 
 
 TASKS = {

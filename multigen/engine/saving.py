@@ -210,8 +210,7 @@ def find_resumable(path: str) -> Path:
 
 
 def with_recorded_choice(run: Run) -> Run:
-    """The options of a resume; precision and memory format are those of the run where the options leave them open, and minutes are
-    left out."""
+    """The options of a resume, without minutes; precision and memory format are the run's where the options leave them open."""
     if run.minutes:
         planned = "a resumed run keeps the steps that it was planned with; to train for longer, give more --steps"
         say(f"minutes {run.minutes:g} is left out: {planned}")

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multigen.catalogue import described
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import imresize
 from multigen.image.files import from_picture, to_picture
 from multigen.image.restoration.evaluator import strip
 from multigen.memory import require
 from multigen.storage.provenance import NOTHING, Provenance
+from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
 
 if TYPE_CHECKING:
