@@ -287,6 +287,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_language_model_never_turns_to_the_network(tmp_path: Path) -> None:
     folders = [saved(tmp_path / name) for name in ("plain", "named", "code", "bare", "mistral")]
     for folder, more in zip(
