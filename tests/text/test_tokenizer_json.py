@@ -102,7 +102,7 @@ def test_a_hostile_part_is_refused_whichever_kind_it_calls_itself(name: str, cap
     for kind in KINDS:
         own = about(kind)
         own["tokenizer"][part] = value
-        refused(own, f"differs from what is made of {kind}")
+        refused(own, f"not a tokenizer of {kind} as training writes it")
     assert capfd.readouterr() == ("", "")
 
 
@@ -148,7 +148,7 @@ def test_of_our_own_kinds_only_the_vocabulary_may_differ(kind: str) -> None:
     for name in ("added_tokens", "version", "pre_tokenizer"):
         changed = copy.deepcopy(good)
         del changed["tokenizer"][name]
-        refused(changed, "differs from what is made")
+        refused(changed, "as training writes it")
 
 
 def test_a_model_of_a_language_model_is_bounded(capfd: pytest.CaptureFixture[str]) -> None:
@@ -289,6 +289,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_language_model_never_turns_to_the_network(tmp_path: Path) -> None:
     folders = [saved(tmp_path / name) for name in ("plain", "named", "code", "bare", "mistral")]
     for folder, more in zip(
