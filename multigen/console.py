@@ -20,6 +20,7 @@ from multigen.memory import limited, memory_errors
 
 __all__ = [
     "Progress",
+    "counted",
     "exit_code",
     "listeners",
     "markdown",
@@ -60,6 +61,13 @@ def shell_word(text: str) -> str:
         return shlex.quote(text)
     escaped = UNSAFE.sub(_bytes, text.replace("\\", r"\\").replace("'", r"\'"))
     return f"$'{escaped}'"
+
+
+def counted(n: int, plural: str) -> str:
+    """ "1 image", "1,234 images", "0 classes": a number of things, whose plural is given."""
+    ends = {"ies": "y", "sses": "ss", "ches": "ch", "s": ""}
+    end = next((end for end in ends if plural.endswith(end)), "")
+    return f"{n:,} {plural.removesuffix(end) + ends.get(end, '') if n == 1 else plural}"
 
 
 def resume_option(folder: object) -> str:

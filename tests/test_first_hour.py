@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import multigen
 from multigen.bench.recipe import results_folder
 from multigen.catalogue import BENCHMARKS, METHODS, imported
+from multigen.console import counted
 from multigen.engine import Run
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError
@@ -21,6 +23,7 @@ from multigen.image import DCGANConfig
 from multigen.image.synthesis import dcgan
 from multigen.runs.runner import parse
 from multigen.tasks.loading import trainer_in
+from multigen.tasks.synthesis.evaluator import Evaluator
 from tests import tiny
 from tests.engine.toys import ToyConfig, Whole, options
 
@@ -214,3 +217,35 @@ def test_help_of_a_trainer_begins_with_its_use(name: str) -> None:
     shown = pydoc.plain(pydoc.render_doc(trainer))
     use = f"trainer = {trainer.__name__}({type(PRESETS_OF[name]).__name__}(), Run("
     assert use in shown and shown.index("trainer.fit()") < shown.index("Methods defined here")
+
+
+# ---------------------------------------------------------------------------------------------- `tiny`
+
+
+def test_few_samples_are_measured_by_a_classifier_of_few_steps() -> None:
+    few, many = (dcgan.DCGANTrainer(DCGANConfig(samples=n)).extractor_steps for n in (100, 101))
+    assert (few, many) == (60, 600)
+    assert all(config.samples <= 100 for config in CONFIGS if hasattr(config, "samples"))
+
+
+def test_figures_of_few_items_say_so() -> None:
+    class Images(list[int]):
+        noun = "images"
+
+    def remarks(samples: int, test: int) -> dict[str, str]:
+        found: Any = Evaluator.__new__(Evaluator)
+        found.samples, found.splits = samples, SimpleNamespace(test=Images(range(test)))
+        return found.remarks()
+
+    assert remarks(500, 500) == {}
+    assert remarks(100, 180)["few"].startswith("100 samples were measured against 180 images; with fewer than 500")
+    assert "against 1 image;" in remarks(500, 1)["few"]
+
+
+@pytest.mark.parametrize(
+    ("n", "plural", "said"),
+    [(1, "images", "1 image"), (0, "images", "0 images"), (2, "classes", "2 classes"), (1, "classes", "1 class")]
+    + [(1, "batches", "1 batch"), (1, "copies", "1 copy"), (12_345, "texts", "12,345 texts"), (1, "GPU", "1 GPU")],
+)
+def test_one_is_said_in_the_singular(n: int, plural: str, said: str) -> None:
+    assert counted(n, plural) == said
