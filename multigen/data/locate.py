@@ -7,7 +7,11 @@ from pathlib import Path
 
 from multigen.errors import DataError
 
-__all__ = ["NotFound", "in_package", "locate", "may_not_be_read"]
+__all__ = ["HEIC", "NotFound", "in_package", "locate", "may_not_be_read"]
+
+
+HEIC = (".heic", ".heif", ".avif")
+"""Of photographs of telephones, whose format needs a decoder that is not installed."""
 
 
 class NotFound(DataError):
@@ -19,6 +23,8 @@ def locate(data: str, expected: str) -> Path:
 
     Raises NotFound if neither is (`expected` says what else the name may be), and DataError for a folder that may not be read.
     """
+    if "://" in data:
+        raise NotFound(f"{data} is a URL; expected {expected}; download it, and give the file or folder")
     root = os.environ.get("MULTIGEN_DATA")
     here = Path(os.path.expanduser(data))
     places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
@@ -32,6 +38,8 @@ def locate(data: str, expected: str) -> Path:
             f"{data}: no such file or folder (sought {sought}); expected {expected}; relative paths may also lie in the folder "
             "named by MULTIGEN_DATA"
         )
+    if place.suffix.lower() in HEIC and place.is_file():
+        raise DataError(f"{data} is a HEIC file, which cannot be read; convert it to JPEG or PNG")
     if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
         raise may_not_be_read(place)
     return place
