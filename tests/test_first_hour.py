@@ -19,8 +19,9 @@ from multigen.catalogue import BENCHMARKS, METHODS, imported
 from multigen.console import counted
 from multigen.engine import Run
 from multigen.engine.evaluation import Evaluation
-from multigen.errors import ConfigError
+from multigen.errors import ConfigError, DataError
 from multigen.image import DCGANConfig
+from multigen.image.files import read_image_with_alpha
 from multigen.image.synthesis import dcgan
 from multigen.runs.runner import parse
 from multigen.tasks.loading import trainer_in
@@ -245,8 +246,10 @@ def test_figures_of_few_items_say_so() -> None:
 
 @pytest.mark.parametrize(
     ("n", "plural", "said"),
-    [(1, "images", "1 image"), (0, "images", "0 images"), (2, "classes", "2 classes"), (1, "classes", "1 class")]
-    + [(1, "batches", "1 batch"), (1, "copies", "1 copy"), (12_345, "texts", "12,345 texts"), (1, "GPU", "1 GPU")],
+    [
+        *[(1, "images", "1 image"), (0, "images", "0 images"), (2, "classes", "2 classes"), (1, "classes", "1 class")],
+        *[(1, "batches", "1 batch"), (1, "copies", "1 copy"), (12_345, "texts", "12,345 texts"), (1, "GPU", "1 GPU")],
+    ],
 )
 def test_one_is_said_in_the_singular(n: int, plural: str, said: str) -> None:
     assert counted(n, plural) == said
@@ -301,7 +304,7 @@ def test_options_of_other_tools_get_hints(words: str, hint: str, capsys: pytest.
         ("train dcgan tiny --data https://example.org/photos.zip", "is a URL; expected "),
         ("train seqgan tiny --data https://example.org/texts.txt", "is a URL; expected "),
         ("inspect https://example.org/photos.zip", "is a URL; expected "),
-        ("upscale https://example.org/a.png --model x --out y", "URL"),
+        ("evaluate --real https://example.org/a --fake b", "is a URL; expected "),
     ],
 )
 def test_words_that_are_none_get_hints(
@@ -335,6 +338,12 @@ def test_a_quiet_command_says_nothing_and_its_log_keeps_what_is_said(
     assert "evaluating" in (tmp_path / "x.log").read_text()  # added to, not replaced
     assert "cannot be written" in error_of(capsys, "ls", "--log-file", tmp_path)
     assert "--log-file: expected a file" in error_of(capsys, "ls", "--log-file")
+
+
+def test_one_image_that_is_none_is_named_as_such(tmp_path: Path) -> None:
+    for name, said in ((Path("https://example.org/a.png"), "is a URL"), (tmp_path / "a.heic", "is a HEIC file")):
+        with pytest.raises(DataError, match=said):
+            read_image_with_alpha(name)
 
 
 # ---------------------------------------------------------------------------------------------- stopped runs

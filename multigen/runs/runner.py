@@ -100,8 +100,8 @@ def parse(
     config, run, seeds = read_flags(config, run, command, args, list(presets))
     if preset and resume and (other := _differing(file, table, presets[preset], config, budget)):
         raise ConfigError(
-            f"preset {preset!r} with --resume: {resume} has other settings ({other}); leave the preset out: a run is resumed with "
-            "its own settings"
+            f"preset {preset!r} with --resume: {resume} has other settings ({other}); leave the preset out: a run is "
+            "resumed with its own settings"
         )
     if file or run.minutes or args != _without(args, budget):
         if args != _without(args, ["most-minutes"]):
