@@ -3,6 +3,7 @@ control characters to a terminal."""
 
 import contextlib
 import datetime
+import difflib
 import errno
 import io
 import logging
@@ -13,14 +14,16 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
-from multigen.errors import Interrupted, MultigenError
+from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.memory import limited, memory_errors
 
 __all__ = [
     "Progress",
+    "counted",
+    "did_you_mean",
     "exit_code",
     "listeners",
     "markdown",
@@ -74,6 +77,19 @@ def shell_word(text: str) -> str:
     return f"$'{escaped}'"
 
 
+def counted(n: int, plural: str) -> str:
+    """ "1 image", "1,234 images", "0 classes": a number of things, whose plural is given."""
+    ends = {"ies": "y", "sses": "ss", "ches": "ch", "s": ""}
+    end = next((end for end in ends if plural.endswith(end)), "")
+    return f"{n:,} {plural.removesuffix(end) + ends.get(end, '') if n == 1 else plural}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean dcgan?" for a word that is nearly one of those known, to end an error with; "" for any other."""
+    near = difflib.get_close_matches(word.lower(), known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def resume_option(folder: object) -> str:
     """The option that resumes the run in a folder, to copy into a shell: --resume FOLDER."""
     return f"--resume {shell_word(str(folder))}"
@@ -118,8 +134,11 @@ _once: set[str] = set()
 
 def _print(text: str) -> None:
     if os.environ.get("RANK", "0") == "0":
-        with _unless_closed():
-            print(printable(text), file=sys.stderr, flush=True)
+        if not _quiet:
+            with _unless_closed():
+                print(printable(text), file=sys.stderr, flush=True)
+        if _log_file is not None:
+            print(printable(text), file=_log_file, flush=True)
 
 
 @contextlib.contextmanager
@@ -140,7 +159,7 @@ class Progress:
     def __init__(self, stage: str, steps: int, done: int):
         self.stage, self.steps, self.done, self.began = stage, steps, done, time.monotonic()
         self.live = None
-        if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":
+        if sys.stderr.isatty() and not _quiet and os.environ.get("RANK", "0") == "0":
             from rich import progress
             from rich.console import Console
 
@@ -225,6 +244,9 @@ TRACEBACK = "--traceback"
 
 
 _traced = False  # whether the command that runs was given it
+QUIET, LOG_FILE = "--quiet", "--log-file"
+_quiet = False
+_log_file: TextIO | None = None
 
 
 def exit_code(action: Callable[[], object], less: str = "") -> int:
@@ -232,9 +254,12 @@ def exit_code(action: Callable[[], object], less: str = "") -> int:
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
     traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too.
 
+    Likewise taken out are --quiet, by which nothing is said but results and errors, and --log-file FILE, to which what is said is
+    added.
+
     `less`: what to do where memory is short; if empty, to free some, or to use a machine with more.
     """
-    global _traced
+    global _traced, _quiet, _log_file
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: it may lack some letters
     warnings.formatwarning = _warning
@@ -242,10 +267,16 @@ def exit_code(action: Callable[[], object], less: str = "") -> int:
     sys.excepthook = lambda _kind, error, _trace: show_traceback(error)
     _traced = TRACEBACK in sys.argv
     _once.clear()
-    sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
+    _quiet = QUIET in sys.argv
+    sys.argv[:] = [word for word in sys.argv if word not in (TRACEBACK, QUIET)]
+    try:
+        _log_file = _opened_log()
+    except MultigenError as error:
+        report_error(error, f"error: {error}")
+        return 2
     terminal = sys.stdout.isatty()
     try:
-        with limited():
+        with limited(), _log_file or contextlib.nullcontext():
             return _finished(action, less)
     except OSError as error:
         closed = terminal and not sys.stdout.isatty()  # a disk may say EIO too
@@ -255,10 +286,31 @@ def exit_code(action: Callable[[], object], less: str = "") -> int:
             _give_up(stream)
         # SIGPIPE, in whose place Python raises the exception; SIGHUP of a terminal whose window was closed
         return 128 + (13 if isinstance(error, BrokenPipeError) else 1)
+    finally:
+        _log_file = None
+
+
+def _opened_log() -> TextIO | None:
+    """The file of --log-file, which is taken out of the command's words; None without."""
+    for i, word in enumerate(sys.argv):
+        if word.partition("=")[0] == LOG_FILE:
+            given = [word.partition("=")[2]] if "=" in word else sys.argv[i + 1 : i + 2]
+            sys.argv[i : i + 1 + ("=" not in word)] = []
+            if not given or not given[0] or given[0].startswith("--"):
+                raise ConfigError(f"{LOG_FILE}: expected a file, such as {LOG_FILE} training.log")
+            try:
+                return open(os.path.expanduser(given[0]), "a", encoding="utf-8", errors="backslashreplace")
+            except OSError as error:
+                raise ConfigError(
+                    f"{LOG_FILE} {given[0]} cannot be written ({error.strerror}); give another file"
+                ) from error
+    return None
 
 
 def report_error(error: BaseException, line: str) -> None:
     """Prints the line that says what an error is, and if --traceback was given where it came from; on standard error."""
+    if _log_file is not None and not _log_file.closed:
+        print(printable(line), file=_log_file, flush=True)
     with _unless_closed():
         print(printable(shortened(line)), file=sys.stderr, flush=True)
         if _traced:

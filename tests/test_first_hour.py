@@ -3,9 +3,11 @@
 import json
 import pydoc
 import re
+import shutil
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,13 +16,16 @@ import pytest
 import multigen
 from multigen.bench.recipe import results_folder
 from multigen.catalogue import BENCHMARKS, METHODS, imported
+from multigen.console import counted
 from multigen.engine import Run
 from multigen.engine.evaluation import Evaluation
-from multigen.errors import ConfigError
+from multigen.errors import ConfigError, DataError
 from multigen.image import DCGANConfig
+from multigen.image.files import read_image_with_alpha
 from multigen.image.synthesis import dcgan
 from multigen.runs.runner import parse
 from multigen.tasks.loading import trainer_in
+from multigen.tasks.synthesis.evaluator import Evaluator
 from tests import tiny
 from tests.engine.toys import ToyConfig, Whole, options
 
@@ -214,3 +219,149 @@ def test_help_of_a_trainer_begins_with_its_use(name: str) -> None:
     shown = pydoc.plain(pydoc.render_doc(trainer))
     use = f"trainer = {trainer.__name__}({type(PRESETS_OF[name]).__name__}(), Run("
     assert use in shown and shown.index("trainer.fit()") < shown.index("Methods defined here")
+
+
+# ---------------------------------------------------------------------------------------------- `tiny`
+
+
+def test_few_samples_are_measured_by_a_classifier_of_few_steps() -> None:
+    few, many = (dcgan.DCGANTrainer(DCGANConfig(samples=n)).extractor_steps for n in (100, 101))
+    assert (few, many) == (60, 600)
+    assert all(config.samples <= 100 for config in CONFIGS if hasattr(config, "samples"))
+
+
+def test_figures_of_few_items_say_so() -> None:
+    class Images(list[int]):
+        noun = "images"
+
+    def remarks(samples: int, test: int) -> dict[str, str]:
+        found: Any = Evaluator.__new__(Evaluator)
+        found.samples, found.splits = samples, SimpleNamespace(test=Images(range(test)))
+        return found.remarks()
+
+    assert remarks(500, 500) == {}
+    assert remarks(100, 180)["few"].startswith("100 samples were measured against 180 images; with fewer than 500")
+    assert "against 1 image;" in remarks(500, 1)["few"]
+
+
+@pytest.mark.parametrize(
+    ("n", "plural", "said"),
+    [
+        *[(1, "images", "1 image"), (0, "images", "0 images"), (2, "classes", "2 classes"), (1, "classes", "1 class")],
+        *[(1, "batches", "1 batch"), (1, "copies", "1 copy"), (12_345, "texts", "12,345 texts"), (1, "GPU", "1 GPU")],
+    ],
+)
+def test_one_is_said_in_the_singular(n: int, plural: str, said: str) -> None:
+    assert counted(n, plural) == said
+
+
+# ---------------------------------------------------------------------------------------------- words of other tools
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    """The line that a command ends with."""
+    capsys.readouterr()
+    assert tiny.multigen(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("--epochs 3", "--epochs: no such option; expected --steps N (a step is a batch), or --minutes N"),
+        ("--epochs=3", "--steps N"),
+        ("--gpu", "--device cuda, or cuda:N"),
+        ("--gpu 0", "--device cuda, or cuda:N"),
+        ("--learning-rate 1e-4", "expected --lr"),
+        ("--learning_rate 1e-4", "expected --lr"),
+        ("--image-size 64", "expected --size"),
+        ("--output-dir out", "expected --out"),
+        ("--fp16", "expected --precision fp16"),
+        ("--amp", "expected --precision auto"),
+        ("--batch-size 4", "expected --batch"),
+        ("--dataset photos", "expected --data"),
+        ("--resume", "--resume: expected a run's folder, or a folder of runs such as runs/dcgan"),
+        ("--resume --steps 3", "--resume: expected a run's folder"),
+    ],
+)
+def test_options_of_other_tools_get_hints(words: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hint in error_of(capsys, "train", "dcgan", "tiny", *words.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("help", "did you mean: multigen --help"),
+        ("list", "did you mean: multigen ls"),
+        ("version", "did you mean: multigen --version"),
+        ("trian dcgan", "did you mean train?"),
+        ("DCGAN tiny", "did you mean: multigen train dcgan"),
+        ("train DCGAN", "did you mean dcgan?"),
+        ("train dcgann", "did you mean dcgan?"),
+        ("train dcgan TINY", "did you mean tiny?"),
+        ("train dcgan tiny --device gpu", "device 'gpu': expected auto, cpu, cuda, cuda:N or mps; a GPU is cuda"),
+        ("train dcgan tiny --data https://example.org/photos.zip", "is a URL; expected "),
+        ("train seqgan tiny --data https://example.org/texts.txt", "is a URL; expected "),
+        ("inspect https://example.org/photos.zip", "is a URL; expected "),
+        ("evaluate --real https://example.org/a --fake b", "is a URL; expected "),
+    ],
+)
+def test_words_that_are_none_get_hints(
+    words: str, hint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hint in error_of(capsys, *words.split())
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".HEIF"])
+def test_heic_files_are_named_as_such(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a").mkdir()
+    (file := tmp_path / "a" / f"IMG_1{suffix}").write_bytes(b"ftypheic")
+    for data in (file, file.parent):
+        assert "HEIC file" in (said := error_of(capsys, "inspect", data)) and "convert" in said
+        assert "HEIC file" in error_of(capsys, "train", "dcgan", "tiny", "--data", data, "--out", tmp_path / "run")
+
+
+def test_a_quiet_command_says_nothing_and_its_log_keeps_what_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.photos(tmp_path / "photos")
+    words = ["--data", tmp_path / "photos", "--test", tmp_path / "photos", "--quiet", "--log-file", tmp_path / "x.log"]
+    assert tiny.recipe(["tiny", *tiny.WORDS, *words, "--out", tmp_path / "run"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "" and "adversarial/last" in printed.out
+    assert "evaluating what was trained" in (tmp_path / "x.log").read_text()
+    assert tiny.multigen(["train", "nogan", "--quiet", f"--log-file={tmp_path / 'x.log'}"]) == 2
+    assert "no method 'nogan'" in capsys.readouterr().err
+    assert (tmp_path / "x.log").read_text().splitlines()[-1].startswith("error: no method 'nogan'")
+    assert "evaluating" in (tmp_path / "x.log").read_text()  # added to, not replaced
+    assert "cannot be written" in error_of(capsys, "ls", "--log-file", tmp_path)
+    assert "--log-file: expected a file" in error_of(capsys, "ls", "--log-file")
+
+
+def test_one_image_that_is_none_is_named_as_such(tmp_path: Path) -> None:
+    for name, said in ((Path("https://example.org/a.png"), "is a URL"), (tmp_path / "a.heic", "is a HEIC file")):
+        with pytest.raises(DataError, match=said):
+            read_image_with_alpha(name)
+
+
+# ---------------------------------------------------------------------------------------------- stopped runs
+
+
+def test_a_stopped_run_says_how_it_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path(shutil.copytree(tiny.trained(tmp_path), tmp_path / "runs" / "a"))
+    shutil.rmtree(run / "model")
+    for model in (run, run.parent):
+        said = error_of(capsys, "sample", "--model", model)
+        assert f"{run} has no model yet" in said and said.endswith(f"multigen train srgan --resume {run}")
+
+
+def test_a_preset_beside_a_run_to_resume_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tiny.trained(tmp_path)
+    capsys.readouterr()
+    assert tiny.recipe(["laptop", "--resume", run]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        said.startswith("error: preset 'laptop' with --resume: ") and "leave the preset out" in said and "batch" in said
+    )

@@ -24,7 +24,6 @@ minutes = 40                    # training time that must not be exceeded on the
 """
 
 import dataclasses
-import difflib
 import math
 import os
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from multigen.config import from_table, read_toml
+from multigen.console import did_you_mean
 from multigen.errors import ConfigError, DataError
 from multigen.storage.files import read_json
 from multigen.storage.older import recipe_table
@@ -132,8 +132,7 @@ def find_recipe(named: Path) -> Path:
     if named.is_file() or not own or not (found := BENCHMARKS / f"{named.stem}.toml").is_file():
         if os.path.lexists(named):
             return named
-        near = difflib.get_close_matches(named.stem, [path.stem for path in BENCHMARKS.glob("*.toml")], 1)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        meant = did_you_mean(named.stem, [path.stem for path in BENCHMARKS.glob("*.toml")])
         raise ConfigError(f"{named}: no such recipe; expected a TOML file, or a name that multigen ls shows{meant}")
     return found
 

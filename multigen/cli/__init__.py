@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-from multigen.console import exit_code, show
+from multigen.console import did_you_mean, exit_code, show
 from multigen.errors import ConfigError
 
 __all__ = ["main"]
@@ -39,9 +39,24 @@ LESS = {
 }
 """Verb -> what to do where memory is short, if there is something that takes less."""
 
+OTHERS = {
+    **dict.fromkeys(("help", "-help", "?"), "multigen --help"),
+    **dict.fromkeys(("list", "methods", "models"), "multigen ls"),
+    **dict.fromkeys(("version", "-v", "--v", "-version"), "multigen --version"),
+    **dict.fromkeys(("fit", "run"), "multigen train METHOD"),
+    **dict.fromkeys(
+        ("generate", "gen"), "multigen sample --model RUN (images, sounds) or multigen write --model RUN (texts)"
+    ),
+    **dict.fromkeys(("eval", "test"), "multigen evaluate --real DIR --fake DIR"),
+    "resume": "multigen train METHOD --resume RUN",
+}
+"""Words of other tools in place of a verb."""
+
 CODES = """\
   --version   print the version
   --traceback anywhere on the line: show where an error came from
+  --quiet     anywhere on the line: say nothing but results and errors
+  --log-file FILE anywhere on the line: also add what is said to FILE
 
 exit codes:
   0   done
@@ -70,4 +85,8 @@ def _run(args: list[str]) -> None:
     elif args[0] in VERBS:
         import_module(f"multigen.cli.{args[0]}").run(args[1:])
     else:
-        raise ConfigError(f"no verb {args[0]!r}; expected one of {', '.join(VERBS)}")
+        from multigen.catalogue import METHODS
+
+        line = OTHERS.get(args[0].lower(), f"multigen train {args[0].lower()}" if args[0].lower() in METHODS else "")
+        meant = f"; did you mean: {line}" if line else did_you_mean(args[0], VERBS)
+        raise ConfigError(f"no verb {args[0]!r}; expected one of {', '.join(VERBS)}{meant}")

@@ -27,7 +27,7 @@ EXTRAS = {
     "video": "multigen interpolate as MP4",
 }
 """Extra -> what it is for."""
-FOR_DEVELOPERS = {"dev", "docs"}
+FOR_DEVELOPERS = {"all", "dev", "docs"}
 COMPILED = ("torch", "torchvision", "torchaudio", "soundfile")  # may be installed and yet not fit each other
 
 

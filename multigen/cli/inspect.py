@@ -8,7 +8,7 @@ import tyro
 from multigen.catalogue import DATA, MODALITIES, imported
 from multigen.cli.kinds import kinds_of
 from multigen.cli.output import print_json
-from multigen.console import show, text_table
+from multigen.console import counted, show, text_table
 from multigen.errors import DataError
 from multigen.runs.options import cli
 
@@ -45,7 +45,7 @@ def run(args: list[str]) -> None:
 def _kind(data: str) -> tuple[str, dict[str, Any]]:
     """What the data are, and why: the files by suffix, and a warning where there are several kinds."""
     from multigen.data.folders import files_in
-    from multigen.data.locate import NotFound, locate
+    from multigen.data.locate import HEIC, NotFound, locate
 
     known = next((d for d in DATA if d.name.split(":")[0] == data.split(":")[0]), None)  # of fables:N and hf:NAME too
     kind = known.modality if known else ""
@@ -63,8 +63,12 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
     counts = kinds_of(paths)
     others = counts.pop("other", 0)
     if not counts:
+        if heic := sum(suffixes.get(suffix, 0) for suffix in HEIC):
+            raise DataError(
+                f"{place}: {counted(heic, 'HEIC files')}, which cannot be read; convert them to JPEG or PNG"
+            )
         raise DataError(
-            f"{place}: {others} files, none of {' or '.join(ITEMS)} among them; expected some; check the path"
+            f"{place}: {counted(others, 'files')}, none of {' or '.join(ITEMS)} among them; expected some; check the path"
         )
     kind = max(MODALITIES, key=lambda kind: counts[kind])  # of equally many the first
     rest = [f"{MODALITIES[name].items} {count:,}" for name, count in counts.items() if name != kind]

@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from multigen.catalogue import METHODS
-from multigen.console import show
+from multigen.console import did_you_mean, show
 from multigen.errors import ConfigError
 
 __all__ = ["run"]
@@ -23,7 +23,7 @@ def run(args: list[str]) -> None:
         return
     name, *rest = args
     if name not in METHODS:
-        raise ConfigError(f"no method {name!r}; expected one of {', '.join(METHODS)}")
+        raise ConfigError(f"no method {name!r}; expected one of {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
 
     from multigen.runs.runner import train_by
     from multigen.tasks.loading import trainer_in

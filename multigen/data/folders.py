@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from multigen.console import say_once
-from multigen.data.locate import NotFound, locate, may_not_be_read
+from multigen.console import counted, say_once
+from multigen.data.locate import HEIC, NotFound, locate, may_not_be_read
 from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import open_regular
 from multigen.storage.run_folder import is_run
@@ -36,7 +36,13 @@ def find_files(folder: str | Path, suffixes: Sequence[str], noun: str) -> list[P
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected a folder of {noun}, check the path")
-    found = [path for path in files_in(folder) if path.suffix.lower() in suffixes]
+    files = files_in(folder)
+    found = [path for path in files if path.suffix.lower() in suffixes]
+    if ".jpg" in suffixes and (heic := [path for path in files if path.suffix.lower() in HEIC]):
+        what = f"{folder}: {counted(len(heic), 'HEIC files')}, such as {heic[0].name}"
+        if not found:
+            raise DataError(f"{what}; expected {noun} of other formats; convert them to JPEG or PNG")
+        say_once(f"{what}, left out; convert them to JPEG or PNG")
     if not found:
         raise DataError(f"{folder}: no {noun} in this folder; expected files ending in {' '.join(suffixes)}")
     return found

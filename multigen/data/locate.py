@@ -3,12 +3,17 @@
 import contextlib
 import importlib.util
 import os
+import re
 from pathlib import Path
 
 from multigen.errors import DataError
 from multigen.storage.files import expanded
 
-__all__ = ["NotFound", "in_package", "locate", "may_not_be_read"]
+__all__ = ["HEIC", "NotFound", "in_package", "locate", "may_not_be_read", "never_data"]
+
+
+HEIC = (".heic", ".heif", ".hif")
+"""Of photographs of telephones, whose format needs a decoder that is not installed."""
 
 
 class NotFound(DataError):
@@ -20,6 +25,8 @@ def locate(data: str, expected: str) -> Path:
 
     Raises NotFound if neither is (`expected` says what else the name may be), and DataError for a folder that may not be read.
     """
+    if (reason := never_data(data)) and not os.path.isdir(data):
+        raise NotFound(f"{data} {reason}")
     root = os.environ.get("MULTIGEN_DATA")
     here = expanded(data)
     places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
@@ -36,6 +43,15 @@ def locate(data: str, expected: str) -> Path:
     if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
         raise may_not_be_read(place)
     return place
+
+
+def never_data(name: str | Path) -> str:
+    """Why no file of this name can be read, whatever is in it, and what to do: of a URL, or a HEIC file; "" for all others."""
+    if re.match(r"(https?|s3|gs|ftp):/", str(name)):
+        return "is a URL; expected a file or folder here; download it first"
+    if Path(name).suffix.lower() in HEIC:
+        return "is a HEIC file, which cannot be read; convert it to JPEG or PNG"
+    return ""
 
 
 def in_package(package: str, inside: str) -> Path | None:

@@ -32,6 +32,8 @@ def choose_device(name: str) -> torch.device:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.zeros(1, device=device).item()  # read back, which meta cannot
     except (RuntimeError, AssertionError) as error:
+        if name.lower().startswith("gpu"):
+            raise ConfigError(f"device {name!r}: expected auto, cpu, cuda, cuda:N or mps; a GPU is cuda") from error
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device {name!r} cannot be used ({reason}); give auto, cpu, cuda, cuda:N or mps") from error
     if device.type == "cpu":

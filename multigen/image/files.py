@@ -21,7 +21,7 @@ from torch import Tensor
 
 from multigen.catalogue import MODALITIES
 from multigen.data.folders import find_files
-from multigen.data.locate import in_package, locate
+from multigen.data.locate import in_package, locate, never_data
 from multigen.errors import ConfigError, DataError, OutOfMemory
 from multigen.memory import require
 from multigen.storage.provenance import FORMATS
@@ -174,6 +174,8 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
     """An opened image file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
     from PIL import Image
 
+    if reason := never_data(path):
+        raise DataError(f"{path} {reason}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large images below the limit

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from multigen.catalogue import METHODS
-from multigen.config import from_table, read_config, to_table
-from multigen.console import exit_code, resume_option, say, shell_word, show
+from multigen.config import differing, from_table, read_config, to_table
+from multigen.console import did_you_mean, exit_code, resume_option, say, shell_word, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
 from multigen.engine.distributed import barrier, decided_by_first, join, lost_ranks, rank
@@ -74,13 +74,19 @@ def parse(
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
     if preset and preset not in presets:
-        raise ConfigError(f"preset {preset!r}: expected one of {', '.join(presets)}")
+        raise ConfigError(f"preset {preset!r}: expected one of {', '.join(presets)}{did_you_mean(preset, presets)}")
     preset_or_default = preset or ("default" if _value(args, "--data") else "laptop")
     config = presets[preset_or_default]
     run = Run(**PRESET_OPTIONS.get(preset_or_default, {}))
     file = given = _value(args, "--config")
-    if resume := _value(args, "--resume"):
+    resume = _value(args, "--resume")
+    if (not resume or resume.startswith("--")) and _without(args, ["resume"]) != args:
+        raise ConfigError(
+            f"--resume: expected a run's folder, or a folder of runs such as runs/{name}, whose newest run is taken"
+        )
+    if resume:
         file = file or str(find_resumable(resume) / "config.toml")
+    table: dict[str, Any] = {}
     if file:
         table = read_config(expanded(file))
         if file == given:
@@ -90,11 +96,22 @@ def parse(
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
         run = from_table(Run(), table.get("run", {}), file)
     config, run, seeds = read_flags(config, run, command, args, list(presets))
+    if preset and resume and (other := _differing(file, table, presets[preset], config, budget)):
+        raise ConfigError(
+            f"preset {preset!r} with --resume: {resume} has other settings ({other}); leave the preset out: a run is "
+            "resumed with its own settings"
+        )
     if file or run.minutes or args != _without(args, budget):
         if args != _without(args, ["most-minutes"]):
             say("most_minutes is left out: it shortens a preset's own steps, and these are given")
         run = dataclasses.replace(run, most_minutes=0.0)
     return config, run, seeds
+
+
+def _differing(file: str, table: Mapping[str, Any], preset: Any, config: Any, budget: Sequence[str]) -> str:
+    """Settings, steps apart, in which the run of a configuration file differs from `config`."""
+    then, now = to_table(from_table(preset, table.get("config", {}), file)), to_table(config)
+    return ", ".join(name for name in differing(then, now) if name not in budget)
 
 
 def _check_tables(file: str, table: Mapping[str, Any], config: Any) -> None:

@@ -13,7 +13,7 @@ from multigen.storage import hub
 from multigen.storage.files import aside, expanded, read_json, remedy, standing, write_flushed, writing_whole
 from multigen.storage.older import model_table
 from multigen.storage.reading import CONFIG
-from multigen.storage.run_folder import find_newest
+from multigen.storage.run_folder import find_newest, is_run, method_of, newest_runs
 from multigen.storage.tensors import TensorFile, to_bytes
 from multigen.version import __version__
 
@@ -35,7 +35,15 @@ def find_model(path: str | Path) -> Path:
     path = standing(expanded(path))
     if (path / "config.json").exists():
         return path
-    return standing(find_newest(path, MODELS, "model") / "model")
+    try:
+        return standing(find_newest(path, MODELS, "model") / "model")
+    except CheckpointError as error:
+        if run := next((folder for folder in (path, *newest_runs(path)) if is_run(folder)), None):
+            resume = f"multigen train {method_of(run)} {resume_option(run)}"
+            raise CheckpointError(
+                f"{run} has no model yet: it was stopped before its training ended; first resume it, with: {resume}"
+            ) from error
+        raise
 
 
 def write_model(

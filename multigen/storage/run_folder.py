@@ -12,7 +12,7 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.files import expanded, standing
 from multigen.storage.reading import CONFIG, read_bounded
 
-__all__ = ["find_run", "is_run", "new_folder"]
+__all__ = ["find_run", "is_run", "method_of", "new_folder", "newest_runs"]
 
 
 SYSTEM = {".DS_Store", ".localized", ".directory", "Thumbs.db", "desktop.ini"}
@@ -52,6 +52,20 @@ def is_run(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return all(re.search(line, text, re.MULTILINE) for line in (r'^(method|recipe) = "', r"^\[config[].]"))
+
+
+def method_of(folder: Path) -> str:
+    """The method of a run, as its config.toml names it."""
+    found = re.search(
+        r'^(?:method|recipe) = "(\w+)"', read_bounded(folder / "config.toml", MOST).decode(), re.MULTILINE
+    )
+    return found[1] if found else "METHOD"
+
+
+def newest_runs(path: Path) -> list[Path]:
+    """The runs in a folder of runs, the newest first."""
+    found = [file for above in ("*", "*/*") for file in path.glob(f"{above}/config.toml")]
+    return [file.parent for file in sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)]
 
 
 def new_folder(out: str, name: str, moment: float) -> Path:

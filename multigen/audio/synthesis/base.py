@@ -104,7 +104,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
 
     def open_evaluator(self) -> Evaluator[SoundSet]:
         c = self.config
-        return open_evaluator(self.splits, c.samples, self.device, c.features, steps=self.classifier_steps)
+        return open_evaluator(self.splits, c.samples, self.device, c.features, steps=self.extractor_steps)
 
     def to_network(self, batch: Batch, step: Step) -> Tensor:
         """Real sounds (B, 1, length) in -1..1."""

@@ -221,7 +221,7 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
             return self.nets["G"].spectrogram(sound)  # pyright: ignore[reportCallIssue]
 
         c = self.config
-        return open_evaluator(self.splits, c.samples, self.device, c.features, to_input, self.classifier_steps)
+        return open_evaluator(self.splits, c.samples, self.device, c.features, to_input, self.extractor_steps)
 
     def to_network(self, batch: Batch, step: Step) -> Tensor:
         """Spectrograms (B, 1, 128, frames) of real sounds."""

@@ -108,7 +108,7 @@ class ImageSynthesisTrainer(SynthesisTrainer[C]):
 
     def open_evaluator(self) -> Evaluator[ImageSet]:
         c = self.config
-        return open_evaluator(self.splits, c.samples, self.device, c.features, self.classifier_steps)
+        return open_evaluator(self.splits, c.samples, self.device, c.features, self.extractor_steps)
 
     def to_network(self, batch: Batch, step: Step) -> Tensor:
         """Real images (B, C, H, W) in -1..1, some of them mirrored if so configured."""

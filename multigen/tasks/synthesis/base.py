@@ -35,6 +35,10 @@ from multigen.tasks.synthesis.sampler import Sampler
 __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
+QUICK, QUICK_STEPS = (
+    100,
+    60,
+)  # samples at most, as in `tiny`, for which the classifier is trained for so many steps at most
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
     **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
@@ -160,6 +164,11 @@ class SynthesisTrainer(Trainer[C]):
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- data
+
+    @property
+    def extractor_steps(self) -> int:
+        """Training steps of the classifier in this run: few where few samples are measured, so that `tiny` takes seconds."""
+        return min(self.classifier_steps, QUICK_STEPS) if self.config.samples <= QUICK else self.classifier_steps
 
     def open_data(self) -> TensorSource:
         """Opens the splits and the evaluator, and finds the clusters, if any."""
@@ -319,7 +328,8 @@ class SynthesisTrainer(Trainer[C]):
                 self.show(samples, self.folder / "samples")
                 self.save_figures(samples)
         metrics = {metric for row in rows.values() for metric in row}
-        return Evaluation(rows, {m: text for m, text in self.evaluator.definitions().items() if m in metrics})
+        definitions = {m: text for m, text in self.evaluator.definitions().items() if m in metrics}
+        return Evaluation(rows, definitions, self.evaluator.remarks())
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """Rows reported next to the generator's."""

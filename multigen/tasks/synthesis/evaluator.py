@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.data.datasets import ItemSet, Splits, pick, split_off
 from multigen.engine.distributed import shared_rows
 from multigen.engine.evaluation import Evaluation
@@ -39,6 +39,7 @@ SEED = 20_000  # of the samples that are measured
 CONFIDENT = 0.9
 LEARNED = 0.3
 NEIGHBOURS = 5  # k of density and coverage
+FEW = 500  # samples or test items, of fewer than which the figures say that they waver
 LABELLED = {
     "confident": f"share of samples to which the classifier gives a class with probability {CONFIDENT} or more",
     "class_accuracy": "share of samples that the classifier takes for the class asked for",
@@ -361,6 +362,16 @@ class Evaluator(Generic[S]):
         chosen |= {m: features.DEFINITIONS[m] for m in ("variety", "classes", "class_kl")} | LABELLED
         chosen |= {_named("fd", name): features.DEFINITIONS["frechet"] for name in self.also}
         return {m: f"{text}; {what}" for m, text in chosen.items()} | {"d_overfit": OVERFIT.format(noun=noun)}
+
+    def remarks(self) -> dict[str, str]:
+        """What a reader of the figures should know: that they are of few items, if they are."""
+        test = self.splits.test
+        if min(self.samples, len(test)) >= FEW:
+            return {}
+        few = f"{self.samples} samples were measured against {counted(len(test), test.noun)}"
+        return {
+            "few": f"{few}; with fewer than {FEW} of either, figures vary from run to run, and may even beat real {test.noun}"
+        }
 
     def _scores(self, discriminator: nn.Module, items: S, labels: Tensor | None) -> Tensor:
         """D's scores (N,) of real items."""
