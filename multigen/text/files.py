@@ -10,7 +10,6 @@ import statistics
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -20,6 +19,7 @@ from multigen.console import say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
 from multigen.errors import ConfigError, DataError
+from multigen.storage.files import expanded
 from multigen.storage.reading import UnreadableFile, check_file
 from multigen.text.tokenizers import WIDE, Tokenizer
 
@@ -159,7 +159,7 @@ def _hub(data: str) -> list[tuple[str, str]]:
     except ImportError as error:
         raise ConfigError(f"{data} needs the package datasets ({error}); pip install 'multigen[hub]'") from error
     name, column = data[3:], ""
-    if ":" in name and not Path(name).expanduser().exists():
+    if ":" in name and not expanded(name).exists():
         name, _, column = name.rpartition(":")
     try:
         table: Any = _table(datasets, name)
@@ -181,7 +181,7 @@ def _hub(data: str) -> list[tuple[str, str]]:
 
 def _table(datasets: Any, name: str) -> Any:
     """The data set's table; of several splits, that for training."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not folder.exists():
         return datasets.load_dataset(name, split="train")
     if files := sorted(str(path) for path in folder.glob("*.jsonl")):

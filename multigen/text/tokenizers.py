@@ -15,6 +15,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from multigen.errors import CheckpointError, ConfigError, DataError
+from multigen.storage.files import expanded
 from multigen.storage.hub import files_folder
 from multigen.storage.reading import JSON, check_folder, read_bounded
 from multigen.text.tokenizer_json import LONGEST_ENTRY, MOST_CHARACTERS, check_table, check_vocabulary, guarded
@@ -125,7 +126,7 @@ class Tokenizer:
             raise ConfigError(
                 f"tokenizer {name_or_folder!r} needs transformers ({error}); pip install 'multigen[hub]'"
             ) from error
-        place = Path(name_or_folder).expanduser()
+        place = expanded(name_or_folder)
         local = place.is_dir()
         try:
             if local:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, ConfigError
+from multigen.storage.files import expanded
 from multigen.storage.hub import CONFIG, files_folder
 from multigen.storage.reading import check_folder, read_bounded
 from multigen.storage.tensors import TensorFile
@@ -195,7 +196,7 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
 
     if not name:
         raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     local = folder.is_dir()
     try:
         config = _config_in(folder) if local else _config_of(name)
