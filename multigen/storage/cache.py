@@ -24,7 +24,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from multigen.console import say
-from multigen.storage.files import expanded
 from multigen.storage.reading import WEIGHTS, UnreadableFile, check_file
 from multigen.version import __version__
 
@@ -34,7 +33,7 @@ __all__ = ["cache_folder", "cached", "not_private", "private_folder"]
 def cache_folder() -> Path:
     """The folder that MULTIGEN_CACHE names, else `multigen` in the user's cache folder of this platform (~/.cache on Linux)."""
     if own := os.environ.get("MULTIGEN_CACHE"):
-        return expanded(own)
+        return Path(os.path.expanduser(own))
     return platformdirs.user_cache_path("multigen", appauthor=False)
 
 
