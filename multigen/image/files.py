@@ -25,7 +25,7 @@ from multigen.data.locate import in_package, locate, never_data
 from multigen.errors import ConfigError, DataError, OutOfMemory
 from multigen.memory import require
 from multigen.storage.provenance import FORMATS
-from multigen.storage.reading import check_file, check_scans
+from multigen.storage.reading import check_netpbm, check_scans
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -179,7 +179,7 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large images below the limit
-            check_file(path)
+            check_netpbm(path)
             with Image.open(path, formats=FORMATS) as file:
                 pixels, size = file.width * file.height, os.stat(path).st_size
                 if pixels > max(SPARSE, BLANK * size):

@@ -16,6 +16,7 @@ __all__ = [
     "check_expansion",
     "check_file",
     "check_folder",
+    "check_netpbm",
     "check_scans",
     "is_inside",
     "open_regular",
@@ -41,6 +42,8 @@ SCANS = 64
 """Of a JPEG, at most: encoders write about ten. Each takes as long to decode as the whole image, and may have ten bytes."""
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 """What begins a part of a JPEG; END is its last, and a SCAN holds pixels."""
+COMMENT = re.compile(rb"#[^\r\n]*")
+"""In the header of a PPM and its kin, which is read letter by letter."""
 END, SCAN = b"\xff\xd9", b"\xff\xda"
 
 
@@ -131,3 +134,11 @@ def check_scans(path: str | Path) -> None:
             at += 0 if marker.start() == 0 else int.from_bytes(content[at : at + 2])
     if scans > SCANS:
         raise ValueError(f"more than {SCANS} scans; expected a JPEG of about ten")
+
+
+def check_netpbm(path: str | Path) -> None:
+    """Raises ValueError for a PPM, or one of its kin, whose header does not end within 64 KiB: it would take minutes to read."""
+    with open_regular(path) as file:
+        head = file.read(1 << 16)
+    if head[:1] == b"P" and len(head) == 1 << 16 and len(COMMENT.sub(b"", head).split()) < 4:
+        raise ValueError("no end of its header in 65,536 bytes; expected width, height and the greatest value there")

@@ -57,7 +57,7 @@ def is_run(folder: Path) -> bool:
 def method_of(folder: Path) -> str:
     """The method of a run, as its config.toml names it."""
     found = re.search(
-        r'^(?:method|recipe) = "(\w+)"', read_bounded(folder / "config.toml", MOST).decode(), re.MULTILINE
+        r'^(?:method|recipe) = "(\w+)"', read_bounded(folder / "config.toml", CONFIG).decode(), re.MULTILINE
     )
     return found[1] if found else "METHOD"
 

@@ -97,6 +97,8 @@ BOMBS: dict[str, tuple[str, bytes]] = {
     "GIF of 10,000 x 10,000 in 700 bytes": (".gif", gif_of(10_000, 10_000)),
     "TIFF of strips without number": (".tif", tiff_of(100_000, 100_000)),
     "TIFF of few pixels and many strips": (".tif", tiff_of(10, 10)),
+    "PPM with a comment without end": (".ppm", b"P6\n3 #" + b"a" * 10_000_000),
+    "PNG that is a PPM with spaces without end": (".png", b"P5 3 3" + b" " * 10_000_000),
     "PostScript": (".png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"),
     "WebP of 16,383 x 16,383": (".webp", b"RIFF\x1a\0\0\0WEBPVP8L\x0e\0\0\0\x2f\xff\xff\xff\x0f\0\0\0\0\0\0\0\0\0"),
 }
