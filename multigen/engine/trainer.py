@@ -48,7 +48,7 @@ __all__ = ["Trainer"]
 C = TypeVar("C")
 MANY = 4096  # rows of a batch whose memory is estimated
 WRITTEN = re.compile(
-    r"(config\.toml|metrics\.jsonl|evaluation\.json|report\.html|README\.md|(samples|nearest|step-\d+)\.\w+)"
+    r"(config\.toml|metrics\.jsonl|evaluation\.json|report\.html|README\.md|(samples|nearest|curves|comparison|step-\d+)\.\w+)"
 )
 """Files of a run that are written under a temporary name first."""
 

@@ -116,7 +116,7 @@ def write_whole(path: Path, text: str, by: Path | None = None) -> None:
     flush_folder(path.parent)
 
 
-LEFTOVER = re.compile(r"\.(.+)\.\d+")
+LEFTOVER = re.compile(r"\.(.+?)\.\d+(\.\w+)?")
 
 
 def remove_leftovers(folder: Path, names: re.Pattern[str]) -> None:

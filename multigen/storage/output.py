@@ -10,7 +10,6 @@ import contextlib
 import mmap
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from multigen.storage.reading import JSON, open_regular
 
 __all__ = ["check_folder", "check_targets", "is_own", "json_table", "replacing"]
 
+LONG = 200  # characters of a name that its temporary one has: with all, it might be too long for the disk
 SIGNS = {
     ".html": rb"default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
     ".md": rb"This file is generated: do not edit. `multigen bench|; result: `recipes/results/",
@@ -107,7 +107,7 @@ def _holds(path: Path, pattern: bytes) -> bool:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name of the same suffix to write to. The file takes the place of `path` when the block ends, and is removed if
     the block fails. A link is replaced, not its target. Raises OSError."""
-    temporary = path.with_name(f".{secrets.token_hex(6)}{path.suffix}")
+    temporary = path.with_name(f".{path.name[:LONG]}.{os.getpid()}{path.suffix}")  # `remove_leftovers` knows such names
     try:
         yield temporary
         if os.path.lexists(path):

@@ -198,8 +198,8 @@ def test_of_a_write_that_fails_nothing_remains(tmp_path: Path, monkeypatch: pyte
 
 
 def test_leftovers_of_files_of_ours_are_removed_and_no_others(tmp_path: Path) -> None:
-    ours = {".a.json.12", ".b.txt.99999"}
-    others = {".a.json", ".a.json.old", ".mine.12", "a.json.12", ".profile"}
+    ours = {".a.json.12", ".b.txt.99999", ".b.txt.99999.txt"}
+    others = {".a.json", ".a.txt.12.txt", ".a.json.old", ".mine.12", "a.json.12", ".profile"}
     for name in ours | others:
         (tmp_path / name).touch()
     remove_leftovers(tmp_path, re.compile(r"a\.json|b\.txt"))
