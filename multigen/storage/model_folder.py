@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multigen.console import resume_option
 from multigen.errors import CheckpointError
 from multigen.storage import hub
-from multigen.storage.files import aside, expanded, standing, write_flushed, writing_whole
+from multigen.storage.files import aside, expanded, remedy, standing, write_flushed, writing_whole
 from multigen.storage.older import model_table
 from multigen.storage.reading import read_bounded
 from multigen.storage.run_folder import find_newest
@@ -68,7 +68,7 @@ def write_model(
         ) from error
     except OSError as error:
         raise CheckpointError(
-            f"{folder} cannot be written: {error.strerror}; make room, then go on with --resume"
+            f"{folder} cannot be written ({error.strerror}); {remedy(error)}, then resume with: {resume_option(folder.parent)}"
         ) from error
 
 
