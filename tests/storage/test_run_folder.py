@@ -1,5 +1,6 @@
 """Folders of runs: finding them, claiming them, and the model that inference takes from them."""
 
+import errno
 import os
 import shutil
 import time
@@ -168,3 +169,18 @@ def test_a_model_whose_weights_are_damaged_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=r"G\.safetensors"):
         read_model(tmp_path)
+
+
+def test_a_model_folder_that_cannot_be_written_says_how_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("multigen.storage.model_folder.write_flushed", refuse)
+    said = (
+        rf"model cannot be written \(Read-only file system\); make it writable, then resume with: --resume {tmp_path}$"
+    )
+    with pytest.raises(CheckpointError, match=said):
+        write_model(tmp_path / "model", "toy", {}, {"G": {"w": torch.zeros(1)}}, {})
+    assert not [*tmp_path.iterdir()]
