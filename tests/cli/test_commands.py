@@ -216,7 +216,11 @@ def test_train_is_given_what_the_recipe_is(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("multigen.runs.runner.train", lambda *args: given.append(args))
     words = ["tiny", *WORDS, "--data", "photos", "--seeds", "2", "--out", "run"]
     assert tiny.multigen(["train", "srgan", *words]) == tiny.recipe(words) == 0
-    assert given[0] == given[1] and given[0][1].data == "photos"
+    (*by_verb, verb), (*by_recipe, recipe) = given  # last the command that repeats the run
+    assert by_verb == by_recipe and by_verb[1].data == "photos"
+    assert (
+        verb.removeprefix("multigen train srgan ") == recipe.removeprefix("python -m multigen.recipes.srgan ") != verb
+    )
 
 
 @pytest.mark.slow
