@@ -144,7 +144,7 @@ class Run(Settings):
 
     ranges: ClassVar[Mapping[str, float | tuple[float, float]]] = {
         **{"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1},
-        **{"workers": 0, "minutes": 0, "most_minutes": 0},
+        **{"workers": (0, 256), "minutes": 0, "most_minutes": 0},
     }
 
     def resolved(self, device: str, precision: str, layout: str) -> "Run":

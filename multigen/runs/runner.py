@@ -1,5 +1,6 @@
 """What all recipes share: flags from a configuration, the run, the report."""
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -24,6 +25,7 @@ from multigen.runs.log import History
 from multigen.runs.record import program, record
 from multigen.runs.report import write_report
 from multigen.storage.files import expanded, from_json, write_json
+from multigen.storage.lock import locked
 from multigen.storage.run_folder import new_folder
 from multigen.tasks.loading import trainer_in
 
@@ -166,7 +168,15 @@ def train(
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
     if seeds > 1 and run.resume:
         raise ConfigError(f"--seeds {seeds} with --resume: resume the runs of the seeds one by one")
-    out = run.out if seeds == 1 else _folder_of_seeds(run, trainer.name)
+    with contextlib.ExitStack() as held:
+        out = run.out if seeds == 1 else _folder_of_seeds(run, trainer.name, held)
+        return _train_seeds(trainer, config, run, seeds, command, out)
+
+
+def _train_seeds(
+    trainer: type[Trainer], config: Any, run: Run, seeds: int, command: str, out: str | Path
+) -> tuple[Evaluation, Path, dict[str, Any]]:
+    """`train` in the folder `out`, which of several seeds is there and empty."""
     trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
@@ -194,10 +204,16 @@ def train(
     return evaluation, folder, content
 
 
-def _folder_of_seeds(run: Run, name: str) -> Path:
-    """The new folder above the runs of several seeds, the same on every rank."""
+def _folder_of_seeds(run: Run, name: str, held: contextlib.ExitStack) -> Path:
+    """The new folder above the runs of several seeds, the same on every rank; locked until `held` ends."""
+
+    def claim() -> Path:
+        folder = new_folder(run.out, name, time.time())
+        held.enter_context(locked(folder))
+        return folder
+
     join(device := choose_device(run.device))
-    return decided_by_first(lambda: new_folder(run.out, name, time.time()), device)
+    return decided_by_first(claim, device)
 
 
 def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Trainer:
@@ -219,7 +235,9 @@ def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Tra
         with running.claimed(), history.listening(), interruptible(stopped):
             running.fit().evaluate()
     finally:
-        if history.folder and rank() == 0:
+        if (
+            history.folder and rank() == 0 and (history.folder / "config.toml").exists()
+        ):  # else it is gone, which was said
             _report(history.folder)
     return running
 

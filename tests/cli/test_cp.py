@@ -1,6 +1,7 @@
 """`multigen cp`: a method as one file of one's own, whose models are used by naming it; no folder runs code by itself."""
 
 import difflib
+import errno
 import json
 import os
 import shutil
@@ -287,3 +288,19 @@ def test_a_copy_trains_on_two_ranks(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     about = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert about["command"] == "python mine.py tiny --device cpu --out run"
+
+
+def test_a_copy_for_which_there_is_no_room_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def torn(path: Path, text: str, encoding: str) -> None:
+        path.write_bytes(text[:9].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", torn)
+    assert tiny.multigen(["cp", "dcgan", tmp_path / "my_gan.py"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said == f"error: {tmp_path / 'my_gan.py'} cannot be written (No space left on device); give a file elsewhere\n"
+    )
+    assert not [*tmp_path.iterdir()]

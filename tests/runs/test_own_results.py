@@ -10,6 +10,7 @@ from multigen.data.folders import files_in, split_folder
 from multigen.errors import CheckpointError, ConfigError
 from multigen.runs.card import Card
 from multigen.runs.runner import report_on, train
+from multigen.storage.lock import locked
 from tests import tiny
 from tests.engine.toys import Small, ToyConfig, options
 
@@ -124,6 +125,14 @@ def test_the_folder_of_several_seeds_is_new_or_empty(tmp_path: Path, name: str) 
     with pytest.raises(ConfigError, match=f"{expected}.*another --out"):
         train(Small, ToyConfig(), options(tmp_path), seeds=2)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [file]
+
+
+def test_the_folder_of_several_seeds_belongs_to_one_process(tmp_path: Path) -> None:
+    out = tmp_path / "seeds"
+    out.mkdir()
+    with locked(out), pytest.raises(ConfigError, match=r"seeds is in use by process \d+"):
+        train(Small, ToyConfig(), options(out), seeds=2)
+    assert not [*out.iterdir()]
 
 
 # -------------------------------------------------------------------------------------------------------------- the home folder

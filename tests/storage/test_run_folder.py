@@ -1,5 +1,6 @@
 """Folders of runs: finding them, claiming them, and the model that inference takes from them."""
 
+import errno
 import os
 import shutil
 import time
@@ -126,7 +127,13 @@ def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.M
     assert new_folder("", "srgan", moment) == Path("runs/srgan/2031-02-03-040506-2")
     assert new_folder("empty", "srgan", moment) == Path("empty")
     with pytest.raises(ConfigError, match=rf"--resume {tmp_path}/run, .*--out"):
-        new_folder(str(make_run(tmp_path / "run")), "srgan", moment)
+        run = make_run(tmp_path / "run")
+        (run / "config.toml").write_text('method = "srgan"\n[config]\n')
+        new_folder(str(run), "srgan", moment)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.toml").write_text("[server]\nport = 80\n")
+    with pytest.raises(ConfigError, match=r"holds what is not of a run \(config.toml\); .* --out$"):
+        new_folder(str(tmp_path / "other"), "srgan", moment)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"file .*--out"):
         new_folder(str(tmp_path / "file"), "srgan", moment)
@@ -162,3 +169,18 @@ def test_a_model_whose_weights_are_damaged_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=r"G\.safetensors"):
         read_model(tmp_path)
+
+
+def test_a_model_folder_that_cannot_be_written_says_how_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("multigen.storage.model_folder.write_flushed", refuse)
+    said = (
+        rf"model cannot be written \(Read-only file system\); make it writable, then resume with: --resume {tmp_path}$"
+    )
+    with pytest.raises(CheckpointError, match=said):
+        write_model(tmp_path / "model", "toy", {}, {"G": {"w": torch.zeros(1)}}, {})
+    assert not [*tmp_path.iterdir()]
