@@ -65,15 +65,14 @@ def parse(
     from multigen.runs.flags import read_flags
 
     if budget is None:
-        method = trainer_in(import_module(METHODS[name].module)) if name in METHODS else Trainer
-        return parse(args, name, presets, command, method.budget)
+        method: type[Trainer] = trainer_in(import_module(METHODS[name].module)) if name in METHODS else Trainer
+        budget = method.budget
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
     if preset and preset not in presets:
         raise ConfigError(f"preset {preset!r}: expected one of {', '.join(presets)}")
-    preset_or_default = preset or ("default" if _value(args, "--data") else "laptop")
-    config = presets[preset_or_default]
-    run = Run(**PRESET_OPTIONS.get(preset_or_default, {}))
+    base = preset or ("default" if _value(args, "--data") else "laptop")
+    config, run = presets[base], Run(**PRESET_OPTIONS.get(base, {}))
     file = _value(args, "--config")
     if resume := _value(args, "--resume"):
         file = file or str(find_resumable(resume) / "config.toml")
@@ -84,23 +83,29 @@ def parse(
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
         run = from_table(Run(), table.get("run", {}), file)
     config, run, seeds = read_flags(config, run, command, args, list(presets))
-    if file or run.minutes or args != _without(args, budget):
-        if args != _without(args, ["most-minutes"]):
-            say("most_minutes is left out: it shortens a preset's own steps, and these are given")
+    if file or run.minutes or _sets(args, budget):
+        if _sets(args, ["most_minutes"]):
+            say("--most-minutes is not used: it shortens a preset's own steps, and here the steps are given")
         run = dataclasses.replace(run, most_minutes=0.0)
     return config, run, seeds
 
 
+def _sets(args: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether the words of a command line set one of the options `names`."""
+    return _without(args, names) != list(args)
+
+
 def _without(args: Sequence[str], names: Sequence[str]) -> list[str]:
     """The words of a command line without those that set one of the options `names`."""
-    flags, kept = {f"--{name.replace('_', '-')}" for name in names}, list[str]()
-    value = False  # whether this word is the value of such a flag
+    flags = {f"--{name.replace('_', '-')}" for name in names}
+    kept: list[str] = []
+    is_value = False  # of such an option, which the word before it named
     for word in args:
         flag, equals, _ = word.partition("=")
-        flagged = flag.replace("_", "-") in flags
-        if not (flagged or value):
+        is_flag = flag.replace("_", "-") in flags
+        if not (is_flag or is_value):
             kept.append(word)
-        value = flagged and not equals
+        is_value = is_flag and not equals
     return kept
 
 
