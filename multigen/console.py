@@ -30,6 +30,7 @@ __all__ = [
     "say",
     "say_once",
     "shell_word",
+    "shortened",
     "show",
     "show_text",
     "show_traceback",
@@ -45,6 +46,9 @@ UNSAFE = re.compile(
 """Characters that are printed as escapes. The joiners U+200C and U+200D are not among them: Persian, Indic scripts and emoji need
 them."""
 
+LONGEST = 2_000
+"""Characters that a message has at most."""
+
 
 def printable(text: str, lines: bool = False) -> str:
     """`text` with control characters, and those that hide or reorder others, as escapes such as \\x1b and \\u202e.
@@ -54,6 +58,12 @@ def printable(text: str, lines: bool = False) -> str:
         lines: keep line breaks and tabs, as of a page or a text of several lines; not of a name or a message.
     """
     return UNSAFE.sub(lambda c: c[0] if lines and c[0] in "\n\t" else c[0].encode("unicode_escape").decode(), text)
+
+
+def shortened(text: str) -> str:
+    """A message, without its middle where it is longer than people read, as one that quotes a value of somebody's file: what it
+    is about stands first, and what to do last."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 def shell_word(text: str) -> str:
@@ -90,6 +100,7 @@ listeners: list[Callable[[str], object]] = []
 
 def say(text: str) -> None:
     """A line for the user, once for all ranks; on standard error, so that results on standard output stay clean."""
+    text = shortened(text)
     _print(text)
     for listener in listeners:
         listener(text)
@@ -249,7 +260,7 @@ def exit_code(action: Callable[[], object], less: str = "") -> int:
 def report_error(error: BaseException, line: str) -> None:
     """Prints the line that says what an error is, and if --traceback was given where it came from; on standard error."""
     with _unless_closed():
-        print(printable(line), file=sys.stderr, flush=True)
+        print(printable(shortened(line)), file=sys.stderr, flush=True)
         if _traced:
             show_traceback(error)
 
@@ -263,12 +274,12 @@ class _Record(logging.LogRecord):
     """What a library logs, which may quote names and texts of files."""
 
     def getMessage(self) -> str:
-        return printable(super().getMessage())
+        return printable(shortened(super().getMessage()))
 
 
 def _warning(message: Warning | str, *where: Any) -> str:
     """What a library warns of, likewise."""
-    return _format(printable(str(message)), *where)
+    return _format(printable(shortened(str(message))), *where)
 
 
 _format = warnings.formatwarning

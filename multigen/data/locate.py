@@ -24,7 +24,7 @@ def locate(data: str, expected: str) -> Path:
     here = expanded(data)
     places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
     for place in places:
-        with contextlib.suppress(OSError):  # a name that no file can have, such as one too long
+        with contextlib.suppress(OSError, ValueError):  # a name that no file can have, such as one too long
             if data and place.exists():
                 break
     else:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multigen.errors import DataError
+from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import check_expansion, open_regular, read_bounded
 
 if TYPE_CHECKING:
@@ -221,8 +221,19 @@ def writing(out: Path, other: str = "another file for --out") -> Iterator[None]:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path whose ~ is the home folder, which a shell replaces in `--out ~/run` but not in `--out=~/run`."""
-    return Path(os.path.expanduser(path))
+    """A path whose ~ is the home folder, which a shell replaces in `--out ~/run` but not in `--out=~/run`.
+
+    Raises ConfigError for what cannot be the path of a file, since it is too long or holds a zero.
+    """
+    found = os.path.expanduser(path)
+    try:
+        os.lstat(found)
+    except ValueError as error:
+        raise ConfigError(f"{str(found)!r}: no path of a file ({error}); give another") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigError(f"{found}: no path of a file ({error.strerror}); give a shorter one") from error
+    return Path(found)
 
 
 def write_flushed(path: Path, data: bytes) -> None:

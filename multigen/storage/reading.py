@@ -1,7 +1,9 @@
 """Reading files of unknown origin: regular files of bounded size, inside the folder they belong to; never a named pipe, a device
 or a socket, which would block or never end."""
 
+import mmap
 import os
+import re
 import stat
 from io import BufferedReader
 from pathlib import Path
@@ -14,6 +16,8 @@ __all__ = [
     "check_expansion",
     "check_file",
     "check_folder",
+    "check_netpbm",
+    "check_scans",
     "is_inside",
     "open_regular",
     "read_bounded",
@@ -34,6 +38,13 @@ CONFIG, JSON, WEIGHTS = 1 << 20, 1 << 26, 1 << 37
 EXPANSION, SMALL = 200, 1 << 26
 """Compressed data may grow by this factor, or to this many bytes. Images compress to a tenth; files made to fill memory, to a
 thousandth."""
+SCANS = 64
+"""Of a JPEG, at most: encoders write about ten. Each takes as long to decode as the whole image, and may have ten bytes."""
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+"""What begins a part of a JPEG; END is its last, and a SCAN holds pixels."""
+COMMENT = re.compile(rb"#[^\r\n]*")
+"""In the header of a PPM and its kin, which is read letter by letter."""
+END, SCAN = b"\xff\xd9", b"\xff\xda"
 
 
 class UnreadableFile(OSError):
@@ -111,3 +122,23 @@ def check_expansion(size: int, packed: int) -> None:
         raise ValueError(
             f"its header promises {size:,} bytes, unpacked from {packed:,}; expected at most {EXPANSION} times as many"
         )
+
+
+def check_scans(path: str | Path) -> None:
+    """Raises ValueError for a JPEG of more scans than cameras and programs write: it would take minutes to decode."""
+    with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = scans = 0
+        while (marker := MARKER.search(content, at)) and marker[0] != END and scans <= SCANS:
+            scans += marker[0] == SCAN
+            at = marker.end()
+            at += 0 if marker.start() == 0 else int.from_bytes(content[at : at + 2])
+    if scans > SCANS:
+        raise ValueError(f"more than {SCANS} scans; expected a JPEG of about ten")
+
+
+def check_netpbm(path: str | Path) -> None:
+    """Raises ValueError for a PPM, or one of its kin, whose header does not end within 64 KiB: it would take minutes to read."""
+    with open_regular(path) as file:
+        head = file.read(1 << 16)
+    if head[:1] == b"P" and len(head) == 1 << 16 and len(COMMENT.sub(b"", head).split()) < 4:
+        raise ValueError("no end of its header in 65,536 bytes; expected width, height and the greatest value there")

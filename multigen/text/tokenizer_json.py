@@ -35,6 +35,10 @@ PARTS = {
 }
 """Part of a tokenizer -> the types that it may have. Precompiled, a trie that is followed unchecked, is none of them."""
 MODELS = ("BPE", "WordPiece", "Unigram", "WordLevel")
+MOST_WAYS = 256
+"""In which a branch of a regular expression can match, its repetitions apart."""
+OPTIONAL = re.compile(r"\??\)*(([^()?]|\([^()]*\))\?+\)*)*")
+"""What may stand behind two repetitions: what need not be there."""
 GROWTH = {"NFD": 4, "NFKD": 18, "NFKC": 18, "BertNormalizer": 3, "ByteLevel": 4}
 """Type -> characters that it makes of one, at most."""
 
@@ -115,7 +119,8 @@ def _growth(component: Mapping[str, Any]) -> float:
 
 def check_regex(pattern: str) -> None:
     """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, has a back
-    reference, or more than two repetitions in a branch. Those of language models have none of these."""
+    reference or more than two repetitions in a branch, requires something after two repetitions, or can match in very many
+    ways. Those of language models have none of these."""
     found = re.sub(r"\\[pPx]\{[^}]*\}|\\[^0-9kg]", "a", pattern)  # escapes are one character
     if re.search(r"\\|\(\?[(~#&P0-9+]|\(\?[a-z-]*x", found):
         raise ValueError("a regular expression that refers back, or has comments")
@@ -125,8 +130,15 @@ def check_regex(pattern: str) -> None:
         raise ValueError("a regular expression that repeats what may be repeated")
     found = re.sub(r"\(\?(?:[:=!>]|<[=!]|[imx-]+[:)])", "(", found)
     for branch in _branches(found):
-        if len(re.findall(repeated, branch)) > 2:
+        repetitions = [*re.finditer(repeated, branch)]
+        if len(repetitions) > 2:
             raise ValueError("a regular expression with more than two repetitions in a branch")
+        if len(repetitions) == 2 and not OPTIONAL.fullmatch(branch[repetitions[1].end() :]):
+            raise ValueError(
+                "a regular expression that goes back through two repetitions where what follows is missing"
+            )
+        if (ways := _ways(branch)) > MOST_WAYS:
+            raise ValueError(f"a regular expression that matches in up to {ways:,} ways, expected at most {MOST_WAYS}")
 
 
 def _without_classes(pattern: str) -> str:
@@ -155,6 +167,24 @@ def _branches(pattern: str) -> list[str]:
         else:
             out[-1] += character
     return out
+
+
+def _ways(branch: str) -> int:
+    """In how many ways its options and alternatives can be taken, at most."""
+    waiting, before, ways = [], 0, 1
+    for character in branch:
+        if character == "(":
+            waiting.append((before, ways))
+            before, ways = 0, 1
+        elif character == "|":
+            before, ways = before + ways, 1
+        elif character == ")" and waiting:
+            inside = before + ways
+            before, ways = waiting.pop()
+            ways *= inside
+        elif character == "?":
+            ways *= 2
+    return before + ways
 
 
 def _check_added(added: Any) -> None:

@@ -176,6 +176,8 @@ def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("MULTIGEN_CACHE", "~/mine")
     assert cache_folder() == tmp_path / "mine"
+    monkeypatch.setenv("MULTIGEN_CACHE", "~nobody-of-this-name/mine")
+    assert cache_folder() == Path("~nobody-of-this-name/mine")
     monkeypatch.setenv("MULTIGEN_CACHE", "")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     place = cache_folder()

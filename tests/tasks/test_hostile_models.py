@@ -136,6 +136,19 @@ def adapter(folder: Path) -> None:
     )
 
 
+def shards(place: str) -> Maker:
+    """In a file that an index names, beside a pipe that nobody writes to."""
+
+    def made(folder: Path) -> None:
+        names = list(TensorFile.open(folder / "model.safetensors"))
+        (folder / "model.safetensors").rename(folder / "a.safetensors")
+        os.mkfifo(folder.with_suffix(".safetensors"))
+        index = {"metadata": {}, "weight_map": dict.fromkeys(names, place.format(folder.stem))}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    return made
+
+
 ELSEWHERE: dict[str, Any] = {
     "attn_implementation": "kernels-community/x",
     "_attn_implementation": "kernels-community/x",
@@ -211,6 +224,9 @@ STARTS: dict[str, tuple[Maker, str]] = {
     "local, deep": (local(num_hidden_layers=1000), "more layers than there are weights for"),
     "local, far": (local(num_hidden_layers=10**7), "num_hidden_layers 10000000"),
     "local, state space": (local(model_type="mamba"), "model_type 'mamba'"),
+    "local, shards": (local(shards("a.safetensors")), "fine"),
+    "local, shards elsewhere": (local(shards("../{}.safetensors")), "expected names of files in the folder"),
+    "local, shards of a device": (local(shards("/dev/zero")), "expected names of files in the folder"),
     "local, adapter": (local(adapter), "an adapter to a model elsewhere"),
     "local, no weights": (local(lambda folder: (folder / "model.safetensors").unlink()), "no causal model there"),
 }

@@ -189,6 +189,8 @@ def test_the_expressions_of_well_known_models_are_let_in(pattern: str) -> None:
     [
         "(a+)+$", "(a|a)*b", "(?:a{1,9}){2,}", "a{1,100}{1,100}b", "a+*b", "a{2,}+b", r"\w*\w*\w*!", r"(a*)\1", r"(?<n>a)\g<n>",
         "((a?)?)+b", "(?=(a+)+b)", "[a[b]]+c+d+", "(?#[)(a+)+$(?#])", "(?x)[#]a", "[^[](a+)+$", "(?~(a+))", r"(?:\[)+",
+        "a*a*[zy]", r"[^!]*?\w*(?:y)z?", "(?=a*)(?=a*)b", "a{0,99}a{0,99}b", "(a|a)" * 22 + "[zy]", "a?" * 22 + "a" * 22,
+        "((a|aa)(b|bb))" * 9, "(?i:a|b|ab)?" * 12,
     ],
 )  # fmt: skip
 def test_expressions_that_may_take_long_are_refused(pattern: str) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from multigen.errors import CheckpointError, ConfigError, one_line
 from multigen.storage.files import expanded, read_json
 from multigen.storage.hub import files_folder
-from multigen.storage.reading import CONFIG, check_folder
+from multigen.storage.reading import CONFIG, JSON, check_folder
 from multigen.storage.tensors import TensorFile
 from multigen.tasks.loading import Plan
 from multigen.text.networks.descriptions import to_config
@@ -236,6 +236,9 @@ def _config_in(folder: Path) -> Any:
     if (folder / "adapter_config.json").exists():
         raise ValueError("adapter_config.json: an adapter to a model elsewhere; expected a whole model, merge it first")
     check_folder(folder)
+    for index in folder.glob("*.index.json"):
+        if not all(isinstance(n, str) and Path(n).name == n for n in read_json(index, JSON)["weight_map"].values()):
+            raise ValueError(f"{index.name}: expected names of files in the folder")
     config = to_config(read_json(folder / "config.json", CONFIG))
     files = [TensorFile.open(path) for path in sorted(folder.glob("*.safetensors"))]
     _, plan = Plan.of(lambda: AutoModelForCausalLM.from_config(config), sum(map(len, files)))
