@@ -82,7 +82,7 @@ class Run:
 
     def __post_init__(self):
         least = {"accumulate": 1, "log_every": 1, "save_every": 1, "validate_every": 1, "preview_every": 1, "keep": 1}
-        check_ranges(self, least | {"workers": 0, "minutes": 0, "most_minutes": 0})
+        check_ranges(self, least | {"workers": (0, 256), "minutes": 0, "most_minutes": 0})
 
     def resolved(self, device: str, precision: str, layout: str) -> "Run":
         """The options as a run records them: what was chosen by itself is named, what belongs to this call alone left out."""

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import time
 import traceback
@@ -20,7 +21,9 @@ from multigen.errors import Interrupted, MultigenError
 from multigen.memory import limited, memory_errors
 
 __all__ = [
+    "STOPPING",
     "Progress",
+    "Stopped",
     "exit_code",
     "listeners",
     "markdown",
@@ -34,6 +37,7 @@ __all__ = [
     "show",
     "show_text",
     "show_traceback",
+    "stoppable",
     "text_table",
 ]
 
@@ -221,6 +225,39 @@ def _numbers(lines: Sequence[Line], head: Line) -> list[bool]:
     return columns or [False for _ in head]
 
 
+STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # Windows has none
+
+
+class Stopped(KeyboardInterrupt):
+    """Carries the number of a signal; no Exception, which code that makes do with a failure would catch."""
+
+    def __init__(self, number: int = signal.SIGINT):
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Within it, SIGINT, SIGTERM and SIGHUP (the window is closed) raise Stopped, so that what is half written is removed.
+
+    Signals with a handler of somebody else's, and ignored ones, stay as they are; off the main thread nothing changes.
+    """
+    old = {}
+    try:
+        with contextlib.suppress(ValueError):
+            for number in STOPPING:
+                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                    old[number] = signal.signal(number, _stop)
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _frame: object) -> None:
+    raise Stopped(number)
+
+
 TRACEBACK = "--traceback"
 
 
@@ -245,7 +282,7 @@ def exit_code(action: Callable[[], object], less: str = "") -> int:
     sys.argv[:] = [word for word in sys.argv if word != TRACEBACK]
     terminal = sys.stdout.isatty()
     try:
-        with limited():
+        with limited(), stoppable():
             return _finished(action, less)
     except OSError as error:
         closed = terminal and not sys.stdout.isatty()  # a disk may say EIO too
@@ -300,7 +337,7 @@ def _finished(action: Callable[[], object], less: str) -> int:
         return 2
     except KeyboardInterrupt as error:
         report_error(error, "stopped")
-        return 130
+        return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
     return 0
 
 

@@ -117,6 +117,12 @@ def test_an_option_that_cannot_be_negative_is_named(name: str) -> None:
         options("runs", **{name: -1})
 
 
+def test_more_threads_than_a_machine_has_use_for_are_refused() -> None:
+    assert options("runs", workers=256).workers == 256
+    with pytest.raises(ConfigError, match="workers 1000000000000: expected 0 to 256"):
+        options("runs", workers=10**12)
+
+
 def test_options_that_a_resume_may_change_are_options() -> None:
     assert set(to_table(Run())) > config.FREE
     assert config.FREE.isdisjoint({"seed", "precision", "accumulate", "save_every", "validate_every", "device"})

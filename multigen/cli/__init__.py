@@ -47,7 +47,7 @@ exit codes:
   0   done
   1   a figure of a benchmark recipe was missed; the installation is broken (doctor); or a fault in multigen, with a traceback
   2   input that cannot be used: the message says which, and what to do
-  130 stopped by Ctrl-C; 143 by SIGTERM; a training run saves what was trained
+  130 stopped by Ctrl-C; 143 by SIGTERM; 129 as the window was closed; a training run saves what was trained
   141 broken pipe: the reader of the output closed it"""
 
 

@@ -10,7 +10,6 @@
 
 import contextlib
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -147,15 +146,15 @@ def _bench(path: Path, out: Path | None, device: str, folder: str, quick: bool, 
 
     result = (out or Path("runs")) / "quick" if quick else out or path.parent / "results"
     result /= f"{path.stem}.json"
-    if os.path.lexists(result):
-        check_targets([result], overwrite, "another folder for --out", lambda file: json_table(file).keys() >= KEYS)
+    check_targets([result], overwrite, "another folder for --out", lambda file: json_table(file).keys() >= KEYS)
     command = f"multigen bench {shell_word(str(path))}" + (" --quick" if quick else "")
     if recipe.needs == "gpu" and not torch.cuda.is_available():
         status = "not run: it needs a GPU, and there is none"
         if result.exists() and read_result(result)["status"] == "ok":
             show(f"{path.stem}: not run, it needs a GPU; {result} is left as it was measured")
         else:
-            write_json(result, not_run(recipe.method, command, "it needs a GPU, and there is none"))
+            with writing(result, "another folder for --out"):
+                write_json(result, not_run(recipe.method, command, "it needs a GPU, and there is none"))
             show(f"{path.stem}: not run, it needs a GPU; {result} says so")
         return summary(path.stem, status)
     content = {**_trained(path, recipe, device, folder, quick), "command": command}

@@ -1,6 +1,7 @@
 """`multigen cp METHOD FILE.py`: a method as a file of one's own, to change and run anywhere."""
 
 import keyword
+import os
 import re
 import sys
 from importlib import metadata
@@ -13,6 +14,8 @@ from multigen.catalogue import METHODS
 from multigen.console import shell_word, show
 from multigen.errors import ConfigError
 from multigen.runs.options import cli
+from multigen.storage.files import writing
+from multigen.storage.output import replacing
 from multigen.version import __version__
 
 __all__ = ["check_name", "copy_of", "run"]
@@ -41,13 +44,10 @@ def run(args: list[str]) -> None:
         """
         text = copy_of(method, file.name)
         check_name(file)
-        try:
-            with file.open("x", encoding="utf-8") as opened:
-                opened.write(text)
-        except FileExistsError as error:
-            raise ConfigError(f"{file} exists and is not overwritten; choose another name, or remove it") from error
-        except OSError as error:
-            raise ConfigError(f"{file} cannot be written ({error.strerror}); choose a file elsewhere") from error
+        if os.path.lexists(file):
+            raise ConfigError(f"{file} exists and is not overwritten; choose another name, or remove it")
+        with writing(file, "a file elsewhere"), replacing(file) as new:
+            new.write_text(text, encoding="utf-8")
         show(f"{file}: {method}, yours to change; train it: python {shell_word(str(file))} tiny")
 
     cli(cp, "multigen cp", args)

@@ -5,6 +5,7 @@ checksum, and has one itself, so a damaged checkpoint is recognised before a sin
 """
 
 import contextlib
+import errno
 import re
 import shutil
 import zlib
@@ -33,7 +34,8 @@ LEFT = re.compile(r"\.step-\d{9,}\.(new|old|dropped|\d+)(-\d+)?")
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
     """Writes each entry of `files` to NAME.safetensors and `record` to run.json. On failure nothing of it remains."""
     try:
-        folder.parent.mkdir(exist_ok=True)  # in the run's folder, which is not made again where it is gone
+        if not folder.parent.is_dir():
+            _make(folder.parent)
         # It may be there: the same step, after a return to an older checkpoint.
         with writing_whole(folder, _written(folder)) as new:
             contents = {}
@@ -48,6 +50,14 @@ def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any])
         then = f"then resume from {kept} with {resume}" if kept else "or choose another --out"
         first = "" if isinstance(error, FileExistsError) else f"{remedy(error)}, "
         raise CheckpointError(f"cannot save {folder}: {error.strerror}; {first}{then}") from error
+
+
+def _make(folder: Path) -> None:
+    """Makes `checkpoints` in the run's folder, which is not made again where it is gone."""
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        raise FileExistsError(errno.EEXIST, f"{folder} is no folder; move it elsewhere") from error
 
 
 def saved(folder: Path) -> list[Path]:

@@ -4,11 +4,10 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 
+from multigen.console import STOPPING, Stopped, stoppable
 from multigen.errors import Interrupted
 
 __all__ = ["deferred_interrupts", "interruptible"]
-
-STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # Windows has none
 
 
 @contextlib.contextmanager
@@ -39,31 +38,16 @@ def deferred_interrupts() -> Iterator[list[int]]:
         restore()
 
 
-class _Signal(KeyboardInterrupt):
-    """Has the number of the signal that it stands for. Not an Exception: code that continues after a failure would catch that."""
-
-
 @contextlib.contextmanager
 def interruptible(line: Callable[[], str]) -> Iterator[None]:
     """Within it, SIGINT, SIGTERM and SIGHUP raise Interrupted at once. `line` is called then, and returns the message: how far
     the work is, and how to resume it. Signals that are ignored, or have a handler of another origin, stay as they are."""
 
-    def stop(number: int, _frame: object) -> None:
-        raise _Signal(number)
-
-    old = {}
-    try:
-        with contextlib.suppress(ValueError):
-            for number in STOPPING:
-                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                    old[number] = signal.signal(number, stop)
-        yield
-    except KeyboardInterrupt as error:
-        number = error.args[0] if isinstance(error, _Signal) else signal.SIGINT
-        raise Interrupted(line(), number) from error
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+    with stoppable():
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            raise Interrupted(line(), error.number if isinstance(error, Stopped) else signal.SIGINT) from error
 
 
 def _ignored_hangup(number: int) -> bool:

@@ -25,7 +25,7 @@ from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
 from multigen.engine.trial import Choice
 from multigen.engine.updater import Updater
-from multigen.errors import DataError, Interrupted, TrainingError
+from multigen.errors import CheckpointError, DataError, Interrupted, TrainingError
 from multigen.storage.lines import optional
 
 __all__ = ["Loop"]
@@ -219,7 +219,7 @@ class Loop:
         improved = "validation" in due and self._validate()
         if "preview" in due or self.state.ended:
             with self.inference() as nets:
-                if distributed.rank() == 0:
+                if distributed.rank() == 0 and self.folder.is_dir():  # of one that is gone the next checkpoint says so
                     with optional(self.folder / "previews"):
                         self.preview(nets, self.folder / "previews")
         if self.state.ended:
@@ -232,6 +232,10 @@ class Loop:
 
     def _save(self) -> None:
         self.log.flush()
+        if self.folder.is_dir() and not any((self.folder / name).exists() for name in ("config.toml", "checkpoints")):
+            raise CheckpointError(
+                f"{self.folder} is another folder now, without the run's config.toml; bring the run back, or choose another --out"
+            )
         self._call("on_checkpoint", saving.save(self.state, self.folder, to_table(self.config), self.run.keep))
 
     def _log_and_recover(self) -> bool:

@@ -184,7 +184,9 @@ def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Tra
         with running.claimed(), history.listening(), interruptible(stopped):
             running.fit().evaluate()
     finally:
-        if history.folder and rank() == 0:
+        if (
+            history.folder and rank() == 0 and (history.folder / "config.toml").exists()
+        ):  # else it is gone, which was said
             _report(history.folder)
     return running
 

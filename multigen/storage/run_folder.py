@@ -108,7 +108,7 @@ def _check_empty(folder: Path) -> None:
         inside = sorted(path.name for path in folder.iterdir() if path.name not in SYSTEM and not _is_lock(path))
     except OSError as error:
         raise ConfigError(f"{folder} cannot be read ({error.strerror}); choose another --out") from error
-    if "config.toml" in inside:
+    if is_run(folder):
         raise ConfigError(
             f"{folder} holds a run already; resume it with {resume_option(folder)}, or choose another --out"
         )

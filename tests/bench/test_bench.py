@@ -1,5 +1,6 @@
 """The command `bench`: the schema of recipes, figures that are met and missed, several recipes, quick runs."""
 
+import errno
 import json
 import tomllib
 from importlib import import_module
@@ -274,11 +275,35 @@ def test_options_that_exclude_each_other_are_named(
     assert "do not go together" in said and all(word in said for word in words.split() if word.startswith("--"))
 
 
-def test_a_result_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_result_that_cannot_be_written_is_named_before_training(
+    tmp_path: Path, trained: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").touch()
     assert bench(written(tmp_path), "--out", tmp_path / "file") == 2
     said = capsys.readouterr().err
-    assert "mine.json cannot be written" in said and "the run's folder has evaluation.json" in said
+    assert "mine.json cannot be written (Not a directory); give another folder for --out" in said
+    assert "Traceback" not in said and not trained
+
+
+@pytest.mark.parametrize("gpu", [False, True], ids=["trained", "not run"])
+def test_a_disk_that_refuses_a_result_is_named(
+    gpu: bool,
+    tmp_path: Path,
+    trained: list[tuple[str, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = several(tmp_path)[2]
+    if gpu:
+        path.write_text('needs = "gpu"\n' + path.read_text())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("multigen.storage.files.write_json", full)
+    assert multigen(["bench", path]) == 2
+    said = capsys.readouterr().err
+    assert "json cannot be written (No space left on device); give another folder for --out" in said
     assert "Traceback" not in said
 
 

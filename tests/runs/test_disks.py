@@ -169,7 +169,41 @@ def test_a_folder_that_vanished_is_not_made_again(
     with pytest.raises(CheckpointError, match=r"No such file or directory; its folder is gone: bring it back"):
         train(Shown, ToyConfig(), run)
     assert not Path(run.out).exists()
-    assert "Traceback" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "could not be written" not in said and "cannot be written" not in said  # the error's own line is enough
+
+
+def test_a_folder_of_somebody_elses_in_its_place_is_not_written_to(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Replace(Callback):
+        def on_step(self, trainer: Any) -> None:
+            if trainer.step == 4:
+                trainer.folder.rename(trainer.folder.with_name("moved"))
+                trainer.folder.mkdir()
+                (trainer.folder / "thesis.bin").write_bytes(b"mine")
+
+    monkeypatch.setattr(Shown, "default_callbacks", lambda self: [Replace()])
+    with pytest.raises(
+        CheckpointError, match=r"is another folder now, .*; bring the run back, or choose another --out$"
+    ):
+        train(Shown, ToyConfig(), run)
+    assert [path.name for path in Path(run.out).iterdir()] == ["thesis.bin"]
+    assert "report.html could not" not in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_the_checkpoints_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Replace(Callback):
+        def on_step(self, trainer: Any) -> None:
+            if trainer.step == 4:
+                shutil.rmtree(trainer.folder / "checkpoints")
+                (trainer.folder / "checkpoints").write_bytes(b"mine")
+
+    monkeypatch.setattr(Shown, "default_callbacks", lambda self: [Replace()])
+    with pytest.raises(CheckpointError, match=r"checkpoints is no folder; move it elsewhere; or choose another --out$"):
+        train(Shown, ToyConfig(), run)
+    assert (Path(run.out) / "checkpoints").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("when", ["on_end", "on_evaluation"])

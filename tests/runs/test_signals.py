@@ -17,6 +17,7 @@ from multigen.engine.evaluation import Evaluation
 from multigen.runs.log import History
 from multigen.runs.runner import train
 from multigen.storage.files import from_json
+from multigen.storage.output import replacing
 from tests.engine.toys import ToyConfig, Whole, options, resumed, saved_numbers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,3 +109,29 @@ def test_a_window_that_is_closed_saves_the_run(tmp_path: Path, live: bool) -> No
     os.close(leader)
     assert process.wait(timeout=60) == 128 + signal.SIGHUP
     assert saved_numbers(run)["step"] > before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_any_command_is_one_line_and_nothing_half_written_stays(
+    tmp_path: Path, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "drawn.png"
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+    def write() -> None:
+        with replacing(out) as file:
+            file.write_bytes(b"half of it")
+            signal.raise_signal(number)
+
+    assert exit_code(write) == 128 + number
+    assert capsys.readouterr().err == "stopped\n"
+    assert not [*tmp_path.iterdir()]
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_command_under_nohup_ignores_the_hangup() -> None:
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert exit_code(lambda: signal.raise_signal(signal.SIGHUP)) == 0
+    finally:
+        signal.signal(signal.SIGHUP, old)

@@ -126,7 +126,13 @@ def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.M
     assert new_folder("", "srgan", moment) == Path("runs/srgan/2031-02-03-040506-2")
     assert new_folder("empty", "srgan", moment) == Path("empty")
     with pytest.raises(ConfigError, match=rf"--resume {tmp_path}/run, .*--out"):
-        new_folder(str(make_run(tmp_path / "run")), "srgan", moment)
+        run = make_run(tmp_path / "run")
+        (run / "config.toml").write_text('method = "srgan"\n[config]\n')
+        new_folder(str(run), "srgan", moment)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.toml").write_text("[server]\nport = 80\n")
+    with pytest.raises(ConfigError, match=r"holds what is not of a run \(config.toml\); .* --out$"):
+        new_folder(str(tmp_path / "other"), "srgan", moment)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"file .*--out"):
         new_folder(str(tmp_path / "file"), "srgan", moment)
