@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from multigen.errors import DataError
-from multigen.storage.files import expanded
 
 __all__ = ["NotFound", "in_package", "locate", "may_not_be_read"]
 
@@ -21,7 +20,7 @@ def locate(data: str, expected: str) -> Path:
     Raises NotFound if neither is (`expected` says what else the name may be), and DataError for a folder that may not be read.
     """
     root = os.environ.get("MULTIGEN_DATA")
-    here = expanded(data)
+    here = Path(os.path.expanduser(data))
     places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
     for place in places:
         with contextlib.suppress(OSError, ValueError):  # a name that no file can have, such as one too long
