@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 from multigen.errors import DataError
-from multigen.storage.files import expanded
 
 __all__ = ["HEIC", "NotFound", "in_package", "locate", "may_not_be_read", "never_data"]
 
@@ -28,7 +27,7 @@ def locate(data: str, expected: str) -> Path:
     if (reason := never_data(data)) and not os.path.isdir(data):
         raise NotFound(f"{data} {reason}")
     root = os.environ.get("MULTIGEN_DATA")
-    here = expanded(data)
+    here = Path(os.path.expanduser(data))
     places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
     for place in places:
         with contextlib.suppress(OSError, ValueError):  # a name that no file can have, such as one too long

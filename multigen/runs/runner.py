@@ -71,18 +71,17 @@ def parse(
     from multigen.runs.flags import read_flags
 
     if budget is None:
-        method = trainer_in(import_module(METHODS[name].module)) if name in METHODS else Trainer
-        return parse(args, name, presets, command, method.budget)
+        method: type[Trainer] = trainer_in(import_module(METHODS[name].module)) if name in METHODS else Trainer
+        budget = method.budget
     args = list(args)
     preset = args.pop(0) if args and not args[0].startswith("-") else ""
     if preset and preset not in presets:
         raise ConfigError(f"preset {preset!r}: expected one of {', '.join(presets)}{did_you_mean(preset, presets)}")
-    preset_or_default = preset or ("default" if _value(args, "--data") else "laptop")
-    config = presets[preset_or_default]
-    run = Run(**PRESET_OPTIONS.get(preset_or_default, {}))
+    base = preset or ("default" if _value(args, "--data") else "laptop")
+    config, run = presets[base], Run(**PRESET_OPTIONS.get(base, {}))
     file = given = _value(args, "--config")
     resume = _value(args, "--resume")
-    if (not resume or resume.startswith("--")) and _without(args, ["resume"]) != args:
+    if (not resume or resume.startswith("--")) and _sets(args, ["resume"]):
         raise ConfigError(
             f"--resume: expected a run's folder, or a folder of runs such as runs/{name}, whose newest run is taken"
         )
@@ -103,9 +102,9 @@ def parse(
             f"preset {preset!r} with --resume: {resume} has other settings ({other}); leave the preset out: a run is "
             "resumed with its own settings"
         )
-    if file or run.minutes or args != _without(args, budget):
-        if args != _without(args, ["most-minutes"]):
-            say("most_minutes is left out: it shortens a preset's own steps, and these are given")
+    if file or run.minutes or _sets(args, budget):
+        if _sets(args, ["most_minutes"]):
+            say("--most-minutes is not used: it shortens a preset's own steps, and here the steps are given")
         run = dataclasses.replace(run, most_minutes=0.0)
     return config, run, seeds
 
@@ -133,16 +132,22 @@ def _check_tables(file: str, table: Mapping[str, Any], config: Any) -> None:
             )
 
 
+def _sets(args: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether the words of a command line set one of the options `names`."""
+    return _without(args, names) != list(args)
+
+
 def _without(args: Sequence[str], names: Sequence[str]) -> list[str]:
     """The words of a command line without those that set one of the options `names`."""
-    flags, kept = {f"--{name.replace('_', '-')}" for name in names}, list[str]()
-    value = False  # whether this word is the value of such a flag
+    flags = {f"--{name.replace('_', '-')}" for name in names}
+    kept: list[str] = []
+    is_value = False  # of such an option, which the word before it named
     for word in args:
         flag, equals, _ = word.partition("=")
-        flagged = flag.replace("_", "-") in flags
-        if not (flagged or value):
+        is_flag = flag.replace("_", "-") in flags
+        if not (is_flag or is_value):
             kept.append(word)
-        value = flagged and not equals
+        is_value = is_flag and not equals
     return kept
 
 

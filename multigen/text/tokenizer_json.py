@@ -118,9 +118,9 @@ def _growth(component: Mapping[str, Any]) -> float:
 
 
 def check_regex(pattern: str) -> None:
-    """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, refers back, has
-    more than two repetitions in a branch, or after two what must follow, or can match in very many ways. Those of language models
-    have none of it."""
+    """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, has a back
+    reference or more than two repetitions in a branch, requires something after two repetitions, or can match in very many
+    ways. Those of language models have none of these."""
     found = re.sub(r"\\[pPx]\{[^}]*\}|\\[^0-9kg]", "a", pattern)  # escapes are one character
     if re.search(r"\\|\(\?[(~#&P0-9+]|\(\?[a-z-]*x", found):
         raise ValueError("a regular expression that refers back, or has comments")
