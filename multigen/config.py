@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin,
 from multigen.errors import ConfigError
 from multigen.storage.files import write_whole
 from multigen.storage.older import run_table
-from multigen.storage.reading import read_bounded
+from multigen.storage.reading import CONFIG, read_bounded
 
 __all__ = [
     "BELOW_ONE",
@@ -43,7 +43,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-TOML = 1 << 20  # bytes of a file
 DOTS = 64  # of a line, but those of numbers: the time that a dotted key takes grows as the square of their number
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(e[-+]?\d+)?(?![\w.])")
 
@@ -300,7 +299,7 @@ def _called(hint: Any) -> str:
 def read_toml(path: Path, inside: Path | None = None) -> dict[str, Any]:
     """The content of a regular file, in the folder `inside`. Raises ConfigError."""
     try:
-        text = read_bounded(path, TOML, inside).decode()
+        text = read_bounded(path, CONFIG, inside).decode()
         for number, line in enumerate(text.split("\n"), 1):
             if (dots := line.count(".") - len(NUMBER.findall(line))) > DOTS and not line.lstrip().startswith("#"):
                 raise ValueError(f"line {number} has {dots:,} dots; expected at most {DOTS}")

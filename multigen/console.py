@@ -1,4 +1,5 @@
-"""What a command prints, and how it exits. All of it passes `printable`: no name or text of others reaches a terminal raw."""
+"""What a command prints, and how it exits. All of it passes through `printable`, so that no name or text of other people sends
+control characters to a terminal."""
 
 import contextlib
 import datetime
@@ -32,6 +33,7 @@ __all__ = [
     "say",
     "say_once",
     "shell_word",
+    "shortened",
     "show",
     "show_text",
     "show_traceback",
@@ -39,12 +41,16 @@ __all__ = [
 ]
 
 UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: ESC and CSI, with which a terminal is told what to do
-    "\xad\u061c\u180e\u200b\u200e\u200f\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # not seen; marks and isolates
-    "\u2028-\u202e"  # line and paragraph separators; embeddings and overrides that turn the order of letters round
-    "\ud800-\udfff]"  # bytes of a file's name that are no text
+    "[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: ESC and CSI begin commands to a terminal
+    "\xad\u061c\u180e\u200b\u200e\u200f\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # invisible; marks and isolates
+    "\u2028-\u202e"  # line and paragraph separators; embeddings and overrides, which change the order of letters
+    "\ud800-\udfff]"  # bytes of a file's name that are not UTF-8
 )
-"""Characters that are not printed as they are. The joiners U+200C and U+200D are: Persian, Indic scripts and emoji need them."""
+"""Characters that are printed as escapes. The joiners U+200C and U+200D are not among them: Persian, Indic scripts and emoji need
+them."""
+
+LONGEST = 2_000
+"""Characters that a message has at most."""
 
 
 def printable(text: str, lines: bool = False) -> str:
@@ -57,8 +63,14 @@ def printable(text: str, lines: bool = False) -> str:
     return UNSAFE.sub(lambda c: c[0] if lines and c[0] in "\n\t" else c[0].encode("unicode_escape").decode(), text)
 
 
+def shortened(text: str) -> str:
+    """A message, without its middle where it is longer than people read, as one that quotes a value of somebody's file: what it
+    is about stands first, and what to do last."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+
+
 def shell_word(text: str) -> str:
-    """`text` as one word of a command line to be copied: quoted, with escapes as bash and zsh read them where it needs any."""
+    """`text` as one word of a command line to copy: quoted where needed, with escapes that bash and zsh read."""
     if not UNSAFE.search(text):
         return shlex.quote(text)
     escaped = UNSAFE.sub(_bytes, text.replace("\\", r"\\").replace("'", r"\'"))
@@ -79,7 +91,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def resume_option(folder: object) -> str:
-    """What resumes the run in a folder, to be copied: --resume FOLDER."""
+    """The option that resumes the run in a folder, to copy into a shell: --resume FOLDER."""
     return f"--resume {shell_word(str(folder))}"
 
 
@@ -104,15 +116,16 @@ listeners: list[Callable[[str], object]] = []
 
 def say(text: str) -> None:
     """A line for the user, once for all ranks; on standard error, so that results on standard output stay clean."""
+    text = shortened(text)
     _print(text)
     for listener in listeners:
         listener(text)
 
 
 def say_once(text: str) -> None:
-    """As `say`, but one line is said once a command."""
+    """As `say`, but the same line only once per command."""
     if text not in _once:
-        _once.add(text)
+        _once.add(text)  # first: a listener may fail at the line, and say the same
         say(text)
 
 
@@ -130,7 +143,7 @@ def _print(text: str) -> None:
 
 @contextlib.contextmanager
 def _unless_closed() -> Iterator[None]:
-    """Within it the terminal is written to. Where its window was closed, nothing is from then on; that ends no training."""
+    """For writing to the terminal. Once its window is closed, everything written is dropped, and training continues."""
     try:
         yield
     except OSError as error:
@@ -161,7 +174,7 @@ class Progress:
             self.live.start()
 
     def show(self, index: int, text: str, left: float | None = None) -> None:
-        """`index` steps are done; `text` says how it goes. `left`: seconds until the run is over, of which this is a part."""
+        """`index` steps are done; `text` says how it goes. `left`: seconds until the whole run is over; None: unknown."""
         if left is None:
             seconds = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
             remains = f"{datetime.timedelta(seconds=round(seconds))} left"
@@ -236,7 +249,7 @@ _quiet = False
 _log_file: TextIO | None = None
 
 
-def exit_code(action: Callable[[], object], less: str = "free some, or use a machine with more") -> int:
+def exit_code(action: Callable[[], object], less: str = "") -> int:
     """Runs a command. An error that the user can fix becomes one line on standard error and exit code 2 (128 + signal for
     an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
     traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too.
@@ -244,7 +257,7 @@ def exit_code(action: Callable[[], object], less: str = "free some, or use a mac
     Likewise taken out are --quiet, by which nothing is said but results and errors, and --log-file FILE, to which what is said is
     added.
 
-    `less`: what the line advises where memory is short.
+    `less`: what to do where memory is short; if empty, to free some, or to use a machine with more.
     """
     global _traced, _quiet, _log_file
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -299,7 +312,7 @@ def report_error(error: BaseException, line: str) -> None:
     if _log_file is not None and not _log_file.closed:
         print(printable(line), file=_log_file, flush=True)
     with _unless_closed():
-        print(printable(line), file=sys.stderr, flush=True)
+        print(printable(shortened(line)), file=sys.stderr, flush=True)
         if _traced:
             show_traceback(error)
 
@@ -313,12 +326,12 @@ class _Record(logging.LogRecord):
     """What a library logs, which may quote names and texts of files."""
 
     def getMessage(self) -> str:
-        return printable(super().getMessage())
+        return printable(shortened(super().getMessage()))
 
 
 def _warning(message: Warning | str, *where: Any) -> str:
     """What a library warns of, likewise."""
-    return _format(printable(str(message)), *where)
+    return _format(printable(shortened(str(message))), *where)
 
 
 _format = warnings.formatwarning
@@ -327,7 +340,7 @@ _format = warnings.formatwarning
 def _finished(action: Callable[[], object], less: str) -> int:
     try:
         try:
-            with memory_errors(less):
+            with memory_errors(less or "free some, or use a machine with more"):
                 action()
         finally:
             sys.stdout.flush()

@@ -5,7 +5,7 @@ MultigenError
 ├── DataError         a file or folder of the user's that cannot be used as it is
 ├── CheckpointError   a run, checkpoint or weights file that cannot be loaded or saved
 ├── OutOfMemory       more memory is needed than there is
-├── TrainingError     training cannot go on (non-finite gradients, a lost rank)
+├── TrainingError     training cannot continue (non-finite gradients, a lost rank)
 └── Interrupted       Ctrl-C or SIGTERM; what was trained is saved
 """
 
@@ -17,6 +17,7 @@ __all__ = [
     "MultigenError",
     "OutOfMemory",
     "TrainingError",
+    "one_line",
 ]
 
 
@@ -50,3 +51,8 @@ class Interrupted(MultigenError):
     def __init__(self, message: str, signal: int = 15):
         super().__init__(message)
         self.signal = signal
+
+
+def one_line(error: BaseException) -> str:
+    """What a library's error says, for a message of ours: in one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]

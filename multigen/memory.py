@@ -1,7 +1,7 @@
-"""Memory: how much is left, refusing what cannot fit before it is taken, and allocators' errors as one line.
+"""Memory: how much is available, refusing what cannot fit before it is allocated, and allocators' errors as one line.
 
 Linux grants more memory than there is and kills the process that uses it, which no program can catch. So what a flag asks for is
-estimated and refused first (`require`), and commands run below a limit at which an allocation fails instead (`limited`).
+estimated and refused first (`require`), and commands run with a limit at which an allocation fails instead (`limited`).
 """
 
 import contextlib
@@ -15,8 +15,9 @@ from multigen.errors import OutOfMemory
 
 __all__ = ["available", "is_memory_error", "limited", "memory_errors", "require", "size"]
 
-SMALL = 64 << 20  # bytes that need no look at what is left
-SHARE = 0.95  # of what is left that a command may take: some is needed beside its data
+SMALL = 64 << 20  # bytes that are not compared with what is available
+SHARE = 0.95  # of what is available, for one command: other processes need some
+GPUS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # of NVIDIA, its Jetsons, Windows' Linux, AMD
 PHRASES = (
     "not enough memory",
     "allocate memory",
@@ -29,7 +30,7 @@ PHRASES = (
     "array is too big",
     "Maximum allowed dimension exceeded",
 )
-"""What torch, numpy and CUDA say when memory is short, or more is asked for than a number of bytes can say."""
+"""What torch, numpy and CUDA say when memory is short, or when a size in bytes overflows."""
 
 
 def size(number: float) -> str:
@@ -40,19 +41,20 @@ def size(number: float) -> str:
 
 
 def available() -> int | None:
-    """Bytes that this process can still take: of the machine, of its control group, of its own limits. None where unknown."""
+    """Bytes that this process can still allocate: the least of what the machine, its control groups and its own limits leave.
+    None if unknown."""
     found = [_left_on_machine(), *_left_in_groups(), *_left_of_limits()]
     return min((max(number, 0) for number in found if number is not None), default=None)
 
 
 def require(needed: int, what: str, remedy: str) -> None:
-    """Raises OutOfMemory where `what` needs more bytes than are left; nothing where that is unknown."""
+    """Raises OutOfMemory where `what` needs more bytes than are available, as far as that is known."""
     if needed >= SMALL and (left := available()) is not None and needed > left:
         raise OutOfMemory(f"{what}: {size(needed)} of memory needed, {size(left)} available; {remedy}")
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether an allocator raised it: Python's, numpy's, Pillow's, torch's on CPU and GPU, the system's."""
+    """Whether an allocator raised the error: of Python, numpy, Pillow, torch on CPU or GPU, or the system."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's: not imported for it
@@ -62,7 +64,7 @@ def is_memory_error(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def memory_errors(remedy: str) -> Iterator[None]:
-    """Within it an allocator's error, also one that another error was made of, becomes OutOfMemory, which says the remedy."""
+    """Turns an allocator's error within it, also one that caused another error, into OutOfMemory with the remedy."""
     try:
         yield
     except OutOfMemory:
@@ -85,13 +87,13 @@ def _readable(amount: str) -> str:
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Within it this process cannot take more memory than is left now: an allocation beyond that raises an error.
+    """Within it, this process cannot allocate more memory than is available now: an allocation beyond that raises an error.
 
-    Only where the system knows such a limit and says what is left (Linux); a lower one that the user has set stays. Not beside
-    CUDA, whose driver maps memory that it does not use: how much counts here has not been tried.
+    Only where the system knows such a limit and says what is left (Linux); a lower limit that the user has set stays. Not on a
+    machine with a GPU, whose driver maps memory that it does not use: how much of it counts has not been tried.
     """
     left, taken = available(), _status("VmData")
-    if left is None or taken is None or os.path.exists("/dev/nvidiactl"):
+    if left is None or taken is None or any(map(os.path.exists, GPUS)):
         yield
         return
     import resource
@@ -112,7 +114,7 @@ def limited() -> Iterator[None]:
 
 
 def _left_on_machine() -> int | None:
-    """Without a swap of the disk's, what can be had without one; elsewhere than on Linux, all the machine has."""
+    """On Linux what is available, and free swap; elsewhere all that the machine has."""
     fields = _fields(Path("/proc/meminfo"))
     if "MemAvailable" in fields:
         return (fields["MemAvailable"] + fields.get("SwapFree", 0)) * 1024
@@ -123,7 +125,7 @@ def _left_on_machine() -> int | None:
 
 
 def _left_in_groups() -> Iterator[int | None]:
-    """Of each control group of the process, of either version, that has a limit; inside a container its root is the mount's."""
+    """For each control group of the process that has a limit, in version 1 or 2; in a container the root is that of the mount."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -140,13 +142,14 @@ def _left_in_groups() -> Iterator[int | None]:
         for folder in [root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]:
             most, used = _number(folder / files[0]), _number(folder / files[1])
             if most is not None and used is not None:
-                yield (
-                    most - used + _fields(folder / "memory.stat").get(files[2], 0)
-                )  # the cache is given back when needed
+                cache = _fields(folder / "memory.stat").get(
+                    files[2], 0
+                )  # the kernel gives it back when memory is needed
+                yield most - used + cache
 
 
 def _left_of_limits() -> Iterator[int | None]:
-    """Of those that `ulimit` sets."""
+    """For each limit that `ulimit` sets."""
     try:
         import resource
     except ImportError:  # Windows
@@ -158,13 +161,13 @@ def _left_of_limits() -> Iterator[int | None]:
 
 
 def _status(field: str) -> int | None:
-    """Bytes that the process has, as Linux counts them."""
+    """A number of bytes in /proc/self/status; None elsewhere than on Linux."""
     value = _fields(Path("/proc/self/status")).get(field)
     return None if value is None else value * 1024
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Numbers of a file of lines like `NAME: NUMBER kB`; none without the file."""
+    """The numbers in a file of lines like `NAME: NUMBER kB`; {} without the file."""
     try:
         words = [line.split() for line in path.read_text().splitlines()]
     except (OSError, ValueError):
@@ -173,7 +176,7 @@ def _fields(path: Path) -> dict[str, int]:
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; None where there is none, as of a group without a limit (`max`)."""
+    """The number in a file; None where there is none, as for a group without a limit (`max`)."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):

@@ -14,12 +14,13 @@ import pytest
 
 from multigen import catalogue
 from multigen.audio.synthesis.sampler import AudioSampler
-from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy, usage
+from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy
 from multigen.catalogue.derived import derived
 from multigen.cli import VERBS
 from multigen.cli.evaluate import NAMES as EVALUATED
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.image.synthesis.sampler import ImageSampler
+from multigen.runs.usage import python_of, shell_of
 from multigen.tasks.loading import trainer_in
 from multigen.text.synthesis.writer import Writer
 from tests import tiny
@@ -98,24 +99,24 @@ def test_functions_named_by_a_modality_are_there(name: str) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_a_command_and_lines_that_there_are(name: str) -> None:
     task = TASKS[name]
-    program, verb, *words = shlex.split(task.shell("runs/my run", "mine/my gan.py"))
+    program, verb, *words = shlex.split(shell_of(task, "runs/my run", "mine/my gan.py"))
     assert program == "multigen" and verb in VERBS
     assert words[words.index("--model") + 1] == "runs/my run" and words[words.index("--code") + 1] == "mine/my gan.py"
-    assert "--code" not in task.shell("runs/x")
+    assert "--code" not in shell_of(task, "runs/x")
     # What the lines call on the model is there and takes what it is given.
-    tree = ast.parse(task.lines("runs/x", 'my "gan".py'))
+    tree = ast.parse(python_of(task, "runs/x", 'my "gan".py'))
     (call,) = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func).startswith("model.")]
     assert isinstance(call.func, ast.Attribute)
     names = getattr(READY[name], call.func.attr).__code__.co_varnames
     assert {str(keyword.arg) for keyword in call.keywords} <= set(names)
     (load,) = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "multigen.load"]
     assert [ast.literal_eval(load.args[0]), ast.literal_eval(load.keywords[0].value)] == ["runs/x", 'my "gan".py']
-    assert task.lines("runs/x").endswith(f"  # {task.gives}") and "code=" not in task.lines("runs/x")
+    assert python_of(task, "runs/x").endswith(f"  # {task.gives}") and "code=" not in python_of(task, "runs/x")
 
 
 def test_of_an_unknown_task_loading_alone_is_known() -> None:
     lines = 'import multigen\n\nmodel = multigen.load("runs/x", code="my_gan.py")'
-    assert usage("odour-synthesis", "runs/x", "my_gan.py") == ("", lines)
+    assert python_of(None, "runs/x", "my_gan.py") == lines
 
 
 # ---------------------------------------------------------------------------------------------------- what follows

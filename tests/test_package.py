@@ -17,7 +17,7 @@ PACKAGE = ROOT / "multigen"
 
 ORDER = """
 __main__ > cli recipes > studio > bench > crossmodal > video > image text audio tabular > runs > tasks > metrics data losses
-> engine > config > storage > catalogue > console > memory > errors version
+> engine > config > storage > console > memory > catalogue errors version
 """
 """Parts of the package from the top down: a part imports only what stands below it, not even for types alone."""
 LEVEL = {part: level for level, group in enumerate(ORDER.split(">")) for part in group.split()}

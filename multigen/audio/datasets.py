@@ -300,7 +300,7 @@ def check_audible(path: Path, sound: Tensor) -> None:
         level = f"{20 * math.log10(peak):.0f}" if peak else "-inf"
         raise Silent(
             f"{path}: a peak of {level} dB of full scale, once averaged to one channel and resampled; expected -60 or more: "
-            "silence is no data; remove it, or go on without it: --skip-bad"
+            "silence is no data; remove it, or skip it: --skip-bad"
         )
 
 

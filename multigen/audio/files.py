@@ -106,7 +106,7 @@ def read_sound(
         if start < 0 or count < 1 or start + count > file.frames:
             raise DataError(
                 f"{path}: frames {start} to {start + count} are asked for, expected some of 0 to {file.frames}; ask for "
-                "others, or go on without this file: --skip-bad"
+                "others, or skip this file: --skip-bad"
             )
         before = file.samplerate
         try:
@@ -138,7 +138,7 @@ def _open(path: str | Path) -> Iterator["SoundFile"]:
     place = Path(path)
     if place.is_dir() or not place.exists():
         what = "this is a folder" if place.is_dir() else "there is no such file"
-        raise DataError(f"{path}: {what}; expected a sound file; check the path, or go on without it: --skip-bad")
+        raise DataError(f"{path}: {what}; expected a sound file; check the path, or skip it: --skip-bad")
     try:
         check_file(place)
         cut = _cut_off(place)

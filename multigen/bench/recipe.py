@@ -24,7 +24,6 @@ minutes = 40                    # training time that must not be exceeded on the
 """
 
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -34,8 +33,8 @@ from typing import Any
 from multigen.config import from_table, read_toml
 from multigen.console import did_you_mean
 from multigen.errors import ConfigError, DataError
+from multigen.storage.files import read_json
 from multigen.storage.older import recipe_table
-from multigen.storage.reading import read_bounded
 
 __all__ = [
     "Budget",
@@ -168,7 +167,7 @@ def read_recipe(path: Path) -> Recipe:
 def read_result(path: Path) -> dict[str, Any]:
     """Raises DataError for a result that is not there or cannot be read."""
     try:
-        content = json.loads(read_bounded(path, RESULT))
+        content = read_json(path, RESULT)
         if not isinstance(content, dict):
             raise ValueError("no table")
         return content | {
@@ -177,7 +176,7 @@ def read_result(path: Path) -> dict[str, Any]:
             "seeds": list(content["seeds"]),
             "seconds": float(content["seconds"]),
         }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise DataError(
             f"{path} cannot be read as a result ({error!r}); write it with: multigen bench RECIPE"
         ) from error

@@ -5,7 +5,6 @@ python -m multigen.catalogue --write    # in a checkout: writes what follows fro
 
 import ast
 import functools
-import json
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
-
-from multigen.console import printable, shell_word
 
 __all__ = [
     "BENCHMARKS",
@@ -28,12 +25,9 @@ __all__ = [
     "Modality",
     "Task",
     "benchmarks",
-    "described",
     "heading",
     "imported",
     "lazy",
-    "loading",
-    "usage",
 ]
 
 PACKAGE = Path(__file__).parents[1]
@@ -140,40 +134,6 @@ class Task:
     def items(self) -> str:
         """What it is trained on and makes, in the plural."""
         return MODALITIES[self.modality].items
-
-    def shell(self, model: str, code: str = "") -> str:
-        """The command line. `code` is the user's own file that trained the model (`multigen cp`), if one did."""
-        place = shell_word(model) + (f" --code {shell_word(code)}" if code else "")
-        return f"multigen {self.verb} {self.arguments.format(model=place)}"
-
-    def lines(self, model: str, code: str = "") -> str:
-        """The lines of Python."""
-        return f"{self.imports}\n\n{loading(model, code)}\n{self.python}  # {self.gives}"
-
-
-def loading(model: str, code: str = "") -> str:
-    """The line of Python that loads a model."""
-    words = [_literal(model), *([f"code={_literal(code)}"] if code else [])]
-    return f"model = multigen.load({', '.join(words)})"
-
-
-def _literal(text: str) -> str:
-    """A string of Python, whose escapes are those of JSON and of `printable`."""
-    return printable(json.dumps(text, ensure_ascii=False))
-
-
-def usage(task: str, model: str, code: str = "") -> tuple[str, str]:
-    """The command line and the lines of Python that use a model of a task; of an unknown one how it is loaded, and no command."""
-    if task in TASKS:
-        return TASKS[task].shell(model, code), TASKS[task].lines(model, code)
-    return "", f"import multigen\n\n{loading(model, code)}"
-
-
-def described(model: Any) -> str:
-    """What a ready object is, for its `repr`: <ImageSampler: dcgan of RUN, generates images from noise; a line of Python>."""
-    task, origin = TASKS[model.task], model.origin
-    made = f"{origin['method']} of {origin['model']}, " if origin else ""
-    return printable(f"<{type(model).__name__}: {made}{task.does}; {task.python}>")
 
 
 TASKS = {

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from multigen.catalogue import METHODS, MODALITIES, PACKAGE, TASKS, Method
-from multigen.console import show
 
 __all__ = ["derived", "main"]
 
@@ -47,9 +46,9 @@ def main() -> None:
     for path, text in derived(root).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-            show(f"{path.relative_to(root)} written")
+            sys.stdout.write(f"{path.relative_to(root)} written\n")
             written += 1
-    show(f"{written} files written" if written else "all files are up to date")
+    sys.stdout.write(f"{written} files written\n" if written else "all files are up to date\n")
 
 
 def derived(root: Path) -> dict[Path, str]:

@@ -30,7 +30,6 @@ LESS = {
     "bench": "lower batch in the recipe, or give it accumulate",
     "compare": "compare fewer runs",
     "evaluate": "lower --size (sounds: --rate or --length), or give fewer files",
-    "export": "free some, or use a machine with more",
     "inspect": "inspect a part of the data",
     "interpolate": "lower -n or --frames",
     "sample": "lower -n",
@@ -38,7 +37,7 @@ LESS = {
     "upscale": "lower --tile, or cut the images into parts",
     "write": "lower -n or --length",
 }
-"""Verb -> what to do where memory is short."""
+"""Verb -> what to do where memory is short, if there is something that takes less."""
 
 OTHERS = {
     **dict.fromkeys(("help", "-help", "?"), "multigen --help"),
@@ -69,8 +68,8 @@ exit codes:
 
 def main() -> None:
     """Runs `multigen VERB ...`."""
-    verb = next((word for word in sys.argv[1:] if word in LESS), "")
-    raise SystemExit(exit_code(lambda: _run(sys.argv[1:]), **({"less": LESS[verb]} if verb else {})))
+    less = next((LESS[word] for word in sys.argv[1:] if word in LESS), "")
+    raise SystemExit(exit_code(lambda: _run(sys.argv[1:]), less))
 
 
 def _run(args: list[str]) -> None:

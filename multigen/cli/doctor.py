@@ -10,6 +10,7 @@ from pathlib import Path
 
 from multigen.cli.output import print_json
 from multigen.console import show, text_table
+from multigen.errors import one_line
 from multigen.runs.options import cli
 from multigen.version import __version__
 
@@ -117,9 +118,8 @@ def _compiled(name: str) -> Check:
         import_module(name)
         return Check(name, metadata.version(name))
     except Exception as error:  # an ImportError, or an OSError or RuntimeError of a library that does not fit
-        reason = " ".join(str(error).split())[:200]
         fix = f"pip install --force-reinstall {' '.join(dict.fromkeys(('torch', name)))}"
-        return Check(name, "broken", f"it cannot be imported ({reason}); {fix}", core=True)
+        return Check(name, "broken", f"it cannot be imported ({one_line(error)}); {fix}", core=True)
 
 
 def _devices() -> Iterator[Check]:

@@ -11,6 +11,7 @@ __all__ = ["load_for"]
 def load_for(verb: str, model: str, code: str) -> Any:
     """The model of a run, for a verb of the command line. Raises ConfigError for a model of a task that the verb does not do, and
     says how that one is used."""
+    from multigen.runs.usage import shell_of
     from multigen.tasks.loading import load
 
     ready = load(model, code)
@@ -19,6 +20,6 @@ def load_for(verb: str, model: str, code: str) -> Any:
         raise ConfigError(f"--model {model}: its task is {ready.task!r}; expected one of {', '.join(TASKS)}")
     if verb not in (task.verb, *task.more_verbs):
         raise ConfigError(
-            f"--model {model}: expected a model for `multigen {verb}`, but it {task.does}: {task.shell(model, code)}"
+            f"--model {model}: expected a model for `multigen {verb}`, but it {task.does}: {shell_of(task, model, code)}"
         )
     return ready

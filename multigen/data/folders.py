@@ -65,9 +65,9 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder in the data is a run, which is said."""
+    """Whether a folder in the data is a run, which is left out with a line."""
     if found := is_run(folder):
-        say_once(f"left out {folder}: a run, no data")
+        say_once(f"{folder} is a run: left out of the data")
     return found
 
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from multigen.errors import DataError
+from multigen.storage.files import expanded
 
 __all__ = ["HEIC", "NotFound", "in_package", "locate", "may_not_be_read", "never_data"]
 
@@ -27,10 +28,10 @@ def locate(data: str, expected: str) -> Path:
     if (reason := never_data(data)) and not os.path.isdir(data):
         raise NotFound(f"{data} {reason}")
     root = os.environ.get("MULTIGEN_DATA")
-    here = Path(os.path.expanduser(data))
+    here = expanded(data)
     places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
     for place in places:
-        with contextlib.suppress(OSError):  # a name that no file can have, such as one too long
+        with contextlib.suppress(OSError, ValueError):  # a name that no file can have, such as one too long
             if data and place.exists():
                 break
     else:

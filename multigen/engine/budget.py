@@ -1,5 +1,5 @@
-"""How many steps a run makes: for a number of minutes, or at most for one, by the speed that was measured. And whether a run may
-be made longer."""
+"""How many steps a run makes to take, or not to exceed, a number of minutes at the measured speed; and whether a run may be made
+longer."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +23,8 @@ def scaled(config: Any, fields: Sequence[str], share: float) -> Any:
 
 
 def part_within(seconds: float, minutes: float) -> float:
-    """The part of a run of so many seconds that ends within `minutes` (0: any number): all of it, three quarters, a half, a
-    quarter; and where a quarter is too long, half of that, and so on."""
+    """The part of a run of so many seconds that ends within `minutes` (0: no limit): 1, 3/4, 1/2, 1/4, and where a quarter is too
+    long, 1/8, 1/16 and so on."""
     part = 1.0
     while minutes and seconds * part > minutes * 60 and part > 1e-6:
         part = part - 0.25 if part > 0.25 else part / 2
@@ -32,12 +32,13 @@ def part_within(seconds: float, minutes: float) -> float:
 
 
 def steps_said(steps: Mapping[str, int], run: Run, choice: Choice, seconds: float, share: float, command: str) -> str:
-    """What the steps came to, in a line; where they were shortened also the command that repeats the run.
+    """The steps of a run in a line; where there are fewer than configured, also the command that repeats the run.
 
     Args:
-        seconds: that a run of all steps would take.
-        share: of them, that is made.
-        command: how the run was started, but for what is measured.
+        steps: by field of the configuration.
+        seconds: how long all steps would take.
+        share: of all steps, made in this run.
+        command: what started the run, without the options that are measured.
     """
     listed = ", ".join(f"{field} {n}" for field, n in steps.items())
     if run.minutes:

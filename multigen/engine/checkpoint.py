@@ -18,7 +18,7 @@ from torch import Tensor
 from multigen.console import resume_option, say
 from multigen.errors import CheckpointError
 from multigen.storage.files import MARK, remedy, sealed, unsealed, write_flushed, writing_whole
-from multigen.storage.reading import read_bounded
+from multigen.storage.reading import JSON, read_bounded
 from multigen.storage.tensors import Stored, from_bytes, to_bytes
 
 __all__ = ["check_fit", "drop_newer", "load_strict", "not_finite", "prune", "read", "rename", "saved", "write"]
@@ -28,7 +28,6 @@ FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 STEP = re.compile(r"step-\d{9,}")
 LEFT = re.compile(r"\.step-\d{9,}\.(new|old|dropped|\d+)(-\d+)?")
 """Names of the temporary folders of this version and of earlier ones."""
-RECORD = 1 << 26  # bytes of run.json, at most
 
 
 def write(folder: Path, files: Mapping[str, Tensors], record: Mapping[str, Any]) -> None:
@@ -78,7 +77,7 @@ def drop_newer(folder: Path) -> None:
 
 
 def rename(folder: Path, name: str) -> Path:
-    """Gives a checkpoint another name, by which it is none. Raises CheckpointError where that cannot be done."""
+    """Gives a checkpoint a name under which it is no longer found. Raises CheckpointError where that fails."""
     try:
         return folder.rename(folder.with_name(name))
     except OSError as error:
@@ -96,18 +95,18 @@ def _remove(folder: Path) -> bool:
 
 
 def _clear(hidden: Path, folder: Path) -> None:
-    """Removes a checkpoint that was put aside; what is somebody's in it returns to `folder`."""
+    """Removes a checkpoint that was renamed to `hidden`; with a user's files in it, what is left returns to `folder`."""
     with contextlib.suppress(OSError):
         for name in _written(hidden):
             (hidden / name).unlink(missing_ok=True)
     try:
         hidden.rmdir()
-    except OSError:  # somebody's files are in it
+    except OSError:  # a user's files are in it
         hidden.rename(folder)
 
 
 def _remove_left(hidden: Path, folder: Path) -> None:
-    """Removes what a process that was killed left beside the checkpoint `folder`, unless only there is somebody's file."""
+    """Removes what a killed process left beside the checkpoint `folder`, unless it holds the only copy of a user's file."""
     copied = (hidden / MARK).exists() and (hidden.suffix.startswith(".new") or folder.exists())
     if copied or all(map(_is_of_ours, hidden.iterdir())):
         shutil.rmtree(hidden, ignore_errors=True)
@@ -118,7 +117,7 @@ def _remove_left(hidden: Path, folder: Path) -> None:
 def _written(folder: Path) -> list[str]:
     """Names of the files of a checkpoint, its record last; none where this cannot be read."""
     try:
-        names = [*unsealed(read_bounded(folder / "run.json", RECORD))["files"], "run.json"]
+        names = [*unsealed(read_bounded(folder / "run.json", JSON))["files"], "run.json"]
     except (OSError, ValueError, LookupError, TypeError):
         return []
     return [name for name in names if _is_of_ours(Path(name)) and Path(name).name == name]
@@ -137,7 +136,7 @@ def read(folder: Path, only: Collection[str] | None = None) -> tuple[dict[str, T
     """Files, those of the names in `only` if it is given, and record of one checkpoint. Raises CheckpointError when anything is
     missing, damaged or left over. What is not of the size that the record says is not read."""
     try:
-        record = unsealed(read_bounded(folder / "run.json", RECORD, inside=folder))
+        record = unsealed(read_bounded(folder / "run.json", JSON, inside=folder))
         contents = record.pop("files")
         sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
         _compare(folder, sizes, {name: size for name, (size, _) in contents.items()})
@@ -156,8 +155,7 @@ def _compare(folder: Path, found: Mapping[str, int], expected: Mapping[str, int]
 
 
 def check_fit(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor | Stored], what: str) -> None:
-    """Raises CheckpointError that names what is missing, left over or misshapen in `tensors`, or in what a file's header says of
-    them."""
+    """Raises CheckpointError that names what is missing, left over or misshapen in `tensors`, or in a file's header."""
     missing, left = sorted(into.keys() - tensors.keys()), sorted(tensors.keys() - into.keys())
     if missing or left:
         raise CheckpointError(f"{what} does not fit: missing {missing[:5]}, left over {left[:5]}")
@@ -185,18 +183,20 @@ def load_strict(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what:
 
 
 def check_dtype(value: Tensor, expected: torch.dtype, what: str) -> None:
-    """Raises CheckpointError for a tensor of another type, except for one float in place of another: `load_strict` says so."""
+    """Raises CheckpointError for a tensor of another type. One float type for another will do: see `load_strict`."""
     if value.dtype != expected and not {value.dtype, expected} <= FLOATS:
         raise CheckpointError(f"{what} is of {value.dtype}, expected {expected}; convert it where it was made")
 
 
 def not_finite(tensors: Mapping[str, Tensor], infinite: Callable[[str], bool] = lambda name: False) -> str:
-    """ "NAME holds NaN", or "infinities", of the first such tensor; "" where all numbers are finite. One read from the device.
+    """ "NAME holds NaN" or "NAME holds infinities", for the first tensor that does; "" if all are finite. One transfer from the
+    device, unless one is not.
 
-    `infinite` says which may hold infinities, by name.
+    Args:
+        infinite: whether the tensor of a name may hold infinities.
     """
     floats = {name: t.detach() for name, t in tensors.items() if t.is_floating_point()}
-    sums = [t.sum().float() for t in floats.values()]  # a sum with such a number in it is none
+    sums = [t.sum().float() for t in floats.values()]  # NaN or infinite where one of the numbers is
     if not sums or torch.stack([x.to(sums[0].device) for x in sums]).isfinite().all():
         return ""
     for name, t in floats.items():

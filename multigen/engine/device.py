@@ -56,7 +56,7 @@ def keep_memory(keep: bool = True) -> None:
 def choose_precision(name: str, device: torch.device) -> str:
     """ "auto" is bf16 where the hardware multiplies it natively (GPUs since Ampere, CPUs with AMX or AVX512-BF16), else fp32.
 
-    Native is not always faster: training measures both where this says bf16 (`multigen.engine.trial`).
+    That is not always faster: where this returns bf16, training measures both (`multigen.engine.trial`).
     """
     if name in ("bf16", "fp16", "fp32", "fp64"):
         return name

@@ -39,8 +39,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-SOON, AGAIN = 5.0, 60.0  # seconds after which a rank says that it waits for others, and how often it says so
-# The first rank may evaluate for so long while the others wait; one that has ended is noticed at once.
+SOON, AGAIN = 5.0, 60.0  # seconds until a rank says that it waits for others, and until it says so again
+# The longest that ranks wait for each other, as while the first evaluates; a rank that has ended is noticed at once.
 TOGETHER = timedelta(minutes=30)
 
 
@@ -78,7 +78,7 @@ def _setting(name: str, default: int | None = None) -> int:
 
 
 def _meet(mine: int, ranks: int, host: str, port: int, wait: int) -> Store:
-    """The store at which the ranks exchange their addresses, when all have come. Says after some seconds that it waits."""
+    """The store through which the ranks exchange their addresses, once all are there. Says after some seconds that it waits."""
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's own, which has opened the store
     store: Store | None = None
     came, reason = 0, ""
@@ -106,7 +106,7 @@ def _meet(mine: int, ranks: int, host: str, port: int, wait: int) -> Store:
 
 
 def _open_store(host: str, port: int, ranks: int, serves: bool, wait: int) -> Store:
-    """The store at an address, of this start of all ranks; opened there where this rank `serves`."""
+    """The store at an address, which this rank opens if it `serves`. Each start of all ranks has names of its own in it."""
     try:
         store = TCPStore(host, port, ranks, serves, timedelta(seconds=wait), wait_for_workers=False)
     except RuntimeError as error:
@@ -117,7 +117,7 @@ def _open_store(host: str, port: int, ranks: int, serves: bool, wait: int) -> St
 
 
 def _unreachable(host: str, port: int) -> str:
-    """Why nobody can be reached there; "" where somebody can. (torch's own attempts print a warning each.)"""
+    """Why an address cannot be reached; "" if it can. torch's own attempts would print a warning each."""
     try:
         socket.create_connection((host, port), timeout=5).close()
     except OSError as error:
@@ -127,7 +127,11 @@ def _unreachable(host: str, port: int) -> str:
 
 @contextlib.contextmanager
 def lost_ranks(remedy: Callable[[], str], always: bool = False) -> Iterator[None]:
-    """Within it an error of the connection to other ranks becomes a TrainingError, which says the remedy."""
+    """Turns an error of the connection to other ranks within it into a TrainingError with the remedy.
+
+    Args:
+        always: any RuntimeError is one.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -143,7 +147,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def check_alike(mine: Mapping[str, object], remedy: str) -> None:
-    """Raises ConfigError on all ranks where they do not have the same values, by name; does nothing in a single process."""
+    """Raises ConfigError on all ranks where their values, by name, are not the same; does nothing in a single process."""
     if world() == 1:
         return
     found: list[Mapping[str, object]] = [{}] * world()
@@ -151,7 +155,7 @@ def check_alike(mine: Mapping[str, object], remedy: str) -> None:
     for other, values in enumerate(found):
         for name in found[0]:
             if values.get(name) != found[0][name]:
-                dist.barrier()  # all know, before one ends; its threads have ended when the process does
+                dist.barrier()  # no rank ends before all have found the difference
                 dist.destroy_process_group()
                 raise ConfigError(
                     f"ranks differ: {name} is {found[0][name]!r} on rank 0, {values.get(name)!r} on rank {other}; {remedy}"
@@ -212,7 +216,7 @@ def from_first(values: Sequence[float], device: torch.device) -> list[float]:
 
 
 def object_from_first(value: T, device: torch.device) -> T:
-    """Rank 0's object, which can be pickled, on every rank; `value` itself in a single process."""
+    """The object of rank 0, which is pickled, on every rank; `value` itself in a single process."""
     if world() == 1:
         return value
     shared = [value]
@@ -221,7 +225,7 @@ def object_from_first(value: T, device: torch.device) -> T:
 
 
 def decided_by_first(decide: Callable[[], T], device: torch.device) -> T:
-    """What `decide` returns on rank 0, where alone it is called, on every rank; an error of ours that it raises likewise."""
+    """Calls `decide` on rank 0 alone; every rank gets what it returns, or raises the MultigenError that it raises."""
     result: T | MultigenError | None = None
     if rank() == 0:
         try:

@@ -13,11 +13,10 @@ STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, 
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """A list that is empty until SIGINT, SIGTERM or SIGHUP arrives, and then holds its number. A second one acts at once, as
-    usual.
+    """A list that is empty until SIGINT, SIGTERM or SIGHUP arrives, and then holds its number. A second signal acts at once.
 
-    Nothing changes off the main thread, where signals do not arrive, nor for a signal that a library in C handles, whose handler
-    Python could not restore; a SIGHUP that nohup lets a command ignore stays ignored.
+    Nothing changes outside the main thread, where signals do not arrive, nor for a signal that a library in C handles, whose
+    handler Python could not restore. A SIGHUP that is ignored, as under nohup, stays ignored.
     """
     numbers: list[int] = []
     old = {}
@@ -41,13 +40,13 @@ def deferred_interrupts() -> Iterator[list[int]]:
 
 
 class _Signal(KeyboardInterrupt):
-    """Carries the number of a signal; no Exception, which code that makes do with a failure would catch."""
+    """Has the number of the signal that it stands for. Not an Exception: code that continues after a failure would catch that."""
 
 
 @contextlib.contextmanager
 def interruptible(line: Callable[[], str]) -> Iterator[None]:
-    """Within it, SIGINT, SIGTERM and SIGHUP raise Interrupted at once, with what `line` then says: how far the work is, and how
-    to resume it. Signals with a handler of somebody else's, and ignored ones, stay as they are."""
+    """Within it, SIGINT, SIGTERM and SIGHUP raise Interrupted at once. `line` is called then, and returns the message: how far
+    the work is, and how to resume it. Signals that are ignored, or have a handler of another origin, stay as they are."""
 
     def stop(number: int, _frame: object) -> None:
         raise _Signal(number)

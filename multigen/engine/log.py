@@ -49,10 +49,11 @@ class Meter:
 
 
 class RunLog:
-    """Writes for one rank; with `folder` None (the other ranks) nothing. What cannot be written costs a line, never the run.
+    """Writes for one rank; with `folder` None (the other ranks) nothing. What cannot be written is said in a line; the run
+    continues.
 
     Args:
-        step, attempt: of the checkpoint that is resumed. The lines after it are written again.
+        step, attempt: those of the checkpoint that is resumed. The lines after it are written again.
     """
 
     def __init__(self, folder: Path | None, tensorboard: bool = False, step: int = 0, attempt: int = 0):
@@ -64,7 +65,8 @@ class RunLog:
 
     def _open(self, path: Path, step: int, attempt: int) -> LineFile:
         lines, spoilt = read_log(path)
-        say(f"{path}: {spoilt} damaged lines left out") if spoilt else None
+        if spoilt:
+            say(f"{path}: {spoilt} damaged lines left out")
         kept = _written_before(lines, step, attempt)
         if spoilt or len(kept) < len(lines):
             write_whole(path, "".join(to_json(line) + "\n" for line in kept))
@@ -110,7 +112,7 @@ def _written_before(lines: list[dict[str, Any]], step: int, attempt: int) -> lis
 
 
 class _Board:
-    """TensorBoard's file. A thread writes it, whose errors appear in a later call; that it prints them too is prevented."""
+    """TensorBoard's file. A thread writes it: its errors are raised by a later call, and are not printed a second time."""
 
     def __init__(self, folder: Path, step: int):
         from torch.utils.tensorboard import SummaryWriter

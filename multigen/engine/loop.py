@@ -196,7 +196,8 @@ class Loop:
                 agreed = distributed.world() == 1 or state.step % 10 == 0
                 if agreed and distributed.any_rank(bool(asked), self.device):
                     sound = not self._dropping() and not self._broken()
-                    self._save() if sound else None
+                    if sound:
+                        self._save()
                     what = "" if sound else ", not saved since its gradients are not finite"
                     raise Interrupted(
                         f"stopped at step {state.step}{what}; resume with: {resume_option(self.folder)}", *asked[:1]
@@ -226,7 +227,7 @@ class Loop:
         run = self.run
         every = {"validation": run.validate_every, "preview": run.preview_every, "checkpoint": run.save_every}
         due = self._postponed | {what for what, steps in every.items() if self._due(steps)}
-        # Until gradients are finite again, or so many were not that the run goes back: to a checkpoint before the first of them.
+        # Postponed until gradients are finite, or until the run goes back to a checkpoint from before they were not.
         self._postponed = due if due and not self.state.ended and self._dropping() else frozenset()
         if not due or self._postponed or self._recover_weights():
             return
@@ -279,7 +280,7 @@ class Loop:
         return bool(broken)
 
     def _broken(self) -> str:
-        """What of the state is not finite, and who trains it; "" of a sound one. The same on every rank."""
+        """Which tensor of the state is not finite, and the updates that train it; "" if all are finite. Alike on all ranks."""
         bad = saving.not_finite(self.state)
         if distributed.any_rank(bool(bad), self.device):
             bad = bad or "a buffer of another rank is not finite"

@@ -15,7 +15,7 @@ from multigen.version import __version__
 __all__ = ["check_data", "check_run"]
 
 OWN = ("workers", "tensorboard", "data_license")
-"""Options that a rank may have for itself."""
+"""Options that may differ between ranks."""
 
 
 def check_run(trainer: type, name: str, config: Any, run: Run, device: torch.device) -> None:

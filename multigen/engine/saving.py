@@ -62,8 +62,8 @@ def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep
 
 
 def not_finite(state: TrainingState) -> str:
-    """What of a state is not finite: "D.features.2.running_mean holds NaN", of its networks, their averages and copies, its
-    optimisers and its tensors; "" of a sound one. One read from the device."""
+    """Which tensor of a state is not finite, as "D.features.2.running_mean holds NaN"; "" if all are finite. Looks at networks,
+    running averages, copies, optimisers and what losses keep. One transfer from the device."""
     masks = {  # may hold infinities
         f"{name}.{key}"
         for name, net in _kinds(state).items()
@@ -84,7 +84,7 @@ def check_start(nets: Mapping[str, nn.Module]) -> None:
 
 
 def _versions(device: torch.device) -> dict[str, Any]:
-    """What the last bits of results depend on, besides the seed: with another number of threads sums have another order."""
+    """What the last bits of results depend on besides the seed: another number of threads, say, adds up in another order."""
     gpu = {"GPU": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     instructions = torch.backends.cpu.get_cpu_capability()
     return {"torch": torch.__version__, "threads": torch.get_num_threads(), "instructions": instructions} | gpu
@@ -185,7 +185,7 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
         stage, last = plan[state.number], state.number == len(plan) - 1
         if last and state.index < stage.steps and f"stopped/{stage.name}" not in state.scalars:
             state.ended = False  # the last stage was made longer
-        say(f"going on from {path}")
+        say(f"resuming from {path}")
         then, now = record.get("versions", {}), _versions(state.updater.device)
         if changed := [f"{name} {then[name]} -> {now[name]}" for name in now if then.get(name, now[name]) != now[name]]:
             say(f"{', '.join(changed)}: the last bits may differ from those of a run that was never stopped")
@@ -210,7 +210,7 @@ def find_resumable(path: str) -> Path:
 
 
 def with_recorded_choice(run: Run) -> Run:
-    """The options of a resume with the precision and memory format of the run, where these leave them open; without minutes."""
+    """The options of a resume, without minutes; precision and memory format are the run's where the options leave them open."""
     if run.minutes:
         planned = "a resumed run keeps the steps that it was planned with; to train for longer, give more --steps"
         say(f"minutes {run.minutes:g} is left out: {planned}")
@@ -243,7 +243,7 @@ def check_same(
 
 
 def check_held_out(run_folder: Path, fingerprint: str) -> None:
-    """Raises ConfigError where a run chose its best checkpoint by other data, or would be measured on others, than before."""
+    """Raises ConfigError where the validation or test data of a run are not those that it began with."""
     then = read_config(run_folder / "config.toml").get("held_out", "")
     if then and fingerprint and then != fingerprint:
         raise ConfigError(

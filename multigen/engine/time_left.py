@@ -1,20 +1,20 @@
-"""How long a run still takes: the rest of its stage, the later stages, and its evaluation."""
+"""The time that a run still takes: for the rest of its stage, the later stages, and the evaluation."""
 
 import time
 from collections.abc import Sequence
 
 __all__ = ["TimeLeft"]
 
-UNKNOWN = 0.05  # of the time of all steps, for an evaluation while there was no validation to go by
+UNKNOWN = 0.05  # share of the time of all steps that an evaluation takes, while no validation has been timed
 
 
 class TimeLeft:
-    """Estimates it from the steps that were made, and of later stages from those of a trial.
+    """An estimate from the steps that were made; for later stages, from those of a trial.
 
     Args:
-        steps: of each stage.
-        paces: seconds of a step of each stage, as a trial measured them; empty: all steps are taken to be like the present ones.
-        validations: that an evaluation takes as long as.
+        steps: number of steps of each stage.
+        paces: seconds a step takes in each stage, as a trial measured them; if empty, as long as one of the present stage.
+        validations: how many times as long as a validation the evaluation takes.
     """
 
     def __init__(self, steps: Sequence[int], paces: Sequence[float] = (), validations: float = 5.0):
@@ -23,13 +23,13 @@ class TimeLeft:
         """Seconds of the last validation that measured something."""
 
     def begin(self, number: int, index: int) -> None:
-        """Stage `number` is trained from now on; `index` of its steps are done."""
+        """Starts the clock at a stage of which `index` steps are done."""
         self.number, self.first, self.began = number, index, time.monotonic()
 
     def after(self, index: int) -> float:
-        """Seconds that are left when `index` steps of the stage are done, at least one of them since it began."""
+        """Seconds left when `index` steps of the stage are done, at least one of them since `begin`."""
         pace = (time.monotonic() - self.began) / max(index - self.first, 1)
-        # What else the machine does, and validations, slow later steps as they slow these.
+        # Later stages in proportion: other processes and validations slow them as they slow this one.
         paces = [pace * p / self.paces[self.number] for p in self.paces] or [pace for _ in self.steps]
         training = pace * (self.steps[self.number] - index)
         training += sum(p * n for p, n in list(zip(paces, self.steps, strict=True))[self.number + 1 :])

@@ -71,13 +71,13 @@ class Trainer(Loop, Generic[C]):
     budget: ClassVar[Sequence[str]] = ("steps",)
     """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
     validations: ClassVar[float] = 5.0
-    """Validations that an evaluation takes about as long as, for the time left: it measures more samples of more checkpoints."""
+    """How many times as long as a validation an evaluation takes, about: it measures more samples, of more checkpoints."""
     data_info: DataInfo = DataInfo()
     """What `open_data` found out."""
     held_out: str = ""
     """Fingerprint of the data that it is validated and tested on, which `open_data` sets; empty: not compared."""
     command: str = ""
-    """How the run was started, without options that are measured, for the line that says how to repeat it."""
+    """The command that started the run, without the options that are measured: for the line that says how to repeat it."""
     paces: Sequence[float] = ()
     """Seconds of a step by stage, where a trial measured them."""
     _claimed: Path | None = None
@@ -144,10 +144,10 @@ class Trainer(Loop, Generic[C]):
         self.callbacks = [*callbacks, *self.default_callbacks()]
 
     def fit(self) -> Self:
-        """Trains to the end, or goes on with `run.resume`. Writes the run's folder, with the model in it.
+        """Trains to the end, from the beginning or from the checkpoint of `run.resume`. Writes the run's folder, with the model.
 
-        Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint is saved), TrainingError when gradients stay non-finite or
-        another rank is lost, OutOfMemory.
+        Raises Interrupted after Ctrl-C, SIGTERM or SIGHUP (a checkpoint is saved), TrainingError when gradients stay non-finite
+        or another rank is lost, OutOfMemory.
         """
         if hasattr(self, "folder"):
             again = f"Run(resume={str(self.folder)!r})"
@@ -199,10 +199,10 @@ class Trainer(Loop, Generic[C]):
                 self._claimed = None
 
     def _train_and_export(self) -> None:
-        """Trains and writes the model folder; a signal that comes too late to stop training is heeded when both are done."""
+        """Trains and writes the model folder. A signal that comes too late to stop training ends the run after both."""
         with deferred_interrupts() as asked:
             self._train(asked, time.monotonic() - self.state.scalars["seconds"])
-            if not self.folder.is_dir():  # it is not made again elsewhere
+            if not self.folder.is_dir():  # it may be on a disk that is gone, and is not made again
                 raise CheckpointError(f"{self.folder} is gone; bring it back, or train again")
             if distributed.rank() == 0:
                 data = to_table(self.data_info)
@@ -283,7 +283,7 @@ class Trainer(Loop, Generic[C]):
         self.precision, self.layout = "fp32" if self.run.precision == "auto" else given, self.run.layout
 
     def _check_batch(self) -> None:
-        """Raises OutOfMemory where not even a batch of the data fits, to say nothing of what networks make of it."""
+        """Raises OutOfMemory where not even a batch of data fits into memory, without the networks' activations."""
         batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
         if batch < MANY:
             return

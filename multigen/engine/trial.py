@@ -1,7 +1,7 @@
-"""A trial before training: how long a step of each stage takes, and in which precision and memory format it takes least.
+"""A trial before training: how long a step of each stage takes, and in which precision and memory format it is fastest.
 
-A copy of the trainer makes some steps, in each choice in turn, round after round, so that a busy machine slows all of them alike.
-The copy is then thrown away; nothing that the run depends on has changed.
+A copy of the trainer makes a few steps with each choice in turn, round after round, so that other processes slow all of them
+alike. The copy is then thrown away; nothing that the run depends on has changed.
 """
 
 import math
@@ -24,18 +24,21 @@ from multigen.memory import is_memory_error
 
 __all__ = ["Choice", "Found", "Trial", "choices_of", "faster", "try_out"]
 
-MARGIN = 1.1  # times as fast as the choice before it must another be to be taken
-FEW = 50  # steps; a run of fewer is not tried out
-SHORT = 20.0  # seconds; of a run that takes less only the speed is measured
-LIMIT, SHARE = 6.0, 0.05  # seconds, and share of the run, that the rounds take at most; but each stage has two or three
-ROUNDS = 24  # at most, of each stage
-HOPELESS = 1.5  # times the least seconds of a round; who takes more is not tried again
-MANY = 5_000  # steps of a stage that are looked at for which updates are due
+MARGIN = 1.1  # another choice is taken where it is so many times as fast
+FEW = 50  # steps: a shorter run has no trial
+SHORT = 20.0  # seconds: in a shorter run only the speed is measured, in the default choice
+LIMIT, SHARE = (
+    6.0,
+    0.05,
+)  # seconds, and share of the run, that all rounds take at most; each stage has two or three in any case
+ROUNDS = 24  # of a stage, at most
+HOPELESS = 1.5  # a choice that takes so many times as long as the fastest in a round is not tried again
+MANY = 5_000  # steps of a stage from which the shares of its kinds of steps are taken
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How networks may be trained."""
+    """A precision and a memory format to train in."""
 
     precision: str
     layout: str = DEFAULT_LAYOUT
@@ -47,14 +50,14 @@ class Found:
 
     choice: Choice
     seconds: list[float]
-    """Of a step, by stage."""
+    """For a step, by stage; empty without a measurement."""
 
 
 Scalars = dict[str, Any]
 
 
 class Trial(Protocol):
-    """A trainer, as far as it is tried out."""
+    """What a trial uses of a trainer."""
 
     device: torch.device
     plan: list[Stage]
@@ -69,7 +72,7 @@ def choices_of(run: Run, device: torch.device, convolutional: bool) -> list[Choi
     """What `run` leaves open, the default first.
 
     Args:
-        convolutional: whether a network has weights that a memory format is about.
+        convolutional: whether a network has 2-d convolutions, which a memory format is for.
     """
     if run.precision != "auto":
         return [Choice(run.precision, run.layout)]
@@ -79,16 +82,14 @@ def choices_of(run: Run, device: torch.device, convolutional: bool) -> list[Choi
 
 
 def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed: bool = False) -> Found:
-    """The fastest of `choices`, as far as it is worth to measure, and its speed. All ranks get the same.
+    """The fastest of `choices`, and its speed. All ranks get the same. A short run takes the first without a measurement.
 
     Args:
-        minutes: how long the run is going to take; 0: as long as its steps do.
-        timed: whether the speed is needed in any case.
+        minutes: how long the run will take; 0: as long as its steps do.
+        timed: the speed is needed in any case.
     """
     steps = [stage.steps for stage in trial.plan]
-    if sum(steps) < FEW and not timed:
-        return Found(choices[0], [])
-    if len(choices) == 1 and not timed:
+    if not timed and (sum(steps) < FEW or len(choices) == 1):
         return Found(choices[0], [])
     say(f"measuring how long a step takes{_listed(choices)}")
     alone, *held = [dict(trial.state.scalars) for _ in range(1 + len(choices))]
@@ -108,7 +109,8 @@ def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed
 
 
 def faster(totals: Sequence[float]) -> int:
-    """Which choice to take by the seconds that the run takes in each: the first, unless another gains by the margin."""
+    """The number of the choice to take, by the seconds that the run takes in each: the first, unless another is faster by
+    `MARGIN`."""
     best = 0
     for i, seconds in enumerate(totals):
         best = i if totals[best] >= MARGIN * seconds else best
@@ -118,11 +120,16 @@ def faster(totals: Sequence[float]) -> int:
 def _rounds(
     trial: Trial, number: int, choices: Sequence[Choice], held: list[Scalars], least: int = 2, limit: float = 0.0
 ) -> tuple[list[float], list[float]]:
-    """Seconds of a step of stage `number` in each choice, infinite in one that fails, by rounds in which all take turns.
+    """Seconds that a step of stage `number` takes in each choice, measured in rounds in which all take turns: typically, and at
+    worst, infinite for a choice that fails.
 
-    From the first choice's median and the ratios to it: their median, and their upper quartile, since a gain that is not steady
-    may be none. The first round, which warms up, counts only if steps are so slow that it is the only one. `held` are the state's
-    scalars of each choice: what losses keep there may differ in type.
+    Both are the first choice's median times the ratio to it in each round: its median, and its upper quartile, since a gain that
+    is not steady may be none. The first round, which warms up, counts only where steps are so slow that it is the only one.
+
+    Args:
+        held: the state's scalars for each choice, since what losses keep there may differ in type.
+        least: rounds to make, where they do not take far too long.
+        limit: seconds within which further rounds begin.
     """
     stage, kinds = trial.plan[number], _kinds(trial.plan[number])
     trial.state.number = number
@@ -157,11 +164,14 @@ def _put(trial: Trial, scalars: Scalars) -> None:
 
 
 def _step(trial: Trial, stage: Stage, kinds: dict[int, float], choice: Choice, may_fail: bool) -> list[float]:
-    """Seconds of a step of each kind, on the first rank; infinite where this precision lacks an operation."""
+    """Seconds that a step of each kind takes, on the first rank; infinite where an operation does not exist in this precision."""
     trial.use(choice)
     try:
         times = [_seconds(trial, stage, index) for index in kinds]
-    except (RuntimeError, TypeError) as error:  # of the default choice, or of memory, it is the run's own error
+    except (
+        RuntimeError,
+        TypeError,
+    ) as error:  # in the default choice, or for lack of memory, the run would fail as well
         if not may_fail or is_memory_error(error):
             raise
         times = [math.inf for _ in kinds]
@@ -169,7 +179,7 @@ def _step(trial: Trial, stage: Stage, kinds: dict[int, float], choice: Choice, m
 
 
 def _seconds(trial: Trial, stage: Stage, index: int) -> float:
-    """How long step `index` takes, as far as the batches that the run itself would be at."""
+    """How long step `index` takes, on the batches that it would have in the run."""
     fired = {f"fired/{u.name}": -(-index // u.every) * u.repeat for u in stage.updates}
     trial.state.scalars |= fired
     began = time.perf_counter()
@@ -180,7 +190,8 @@ def _seconds(trial: Trial, stage: Stage, index: int) -> float:
 
 
 def _kinds(stage: Stage) -> dict[int, float]:
-    """Steps that stand for all of a stage, with their shares: steps differ by the updates that are due, and pools to fill."""
+    """One step of each kind, with the share of the kind in the stage: steps differ in the updates that are due, and in pools to
+    fill."""
     due = [tuple(_due(update, i) for update in stage.updates) for i in range(min(stage.steps, MANY))]
     first = {kind: i for i, kind in reversed(list(enumerate(due)))}
     counts = Counter(due)
@@ -188,7 +199,7 @@ def _kinds(stage: Stage) -> dict[int, float]:
 
 
 def _due(update: Update, index: int) -> int:
-    """0 in a step without the update, else 1 and how often its pool is filled."""
+    """0 in a step without the update, else 1 plus how often its pool is filled."""
     if index % update.every:
         return 0
     first = index // update.every * update.repeat
@@ -201,14 +212,14 @@ def _total(steps: Sequence[int], seconds: Sequence[float]) -> float:
 
 
 def _listed(choices: Sequence[Choice]) -> str:
-    """ " in fp32 and bf16", with each memory format of which there is a choice."""
+    """What is measured, as " in fp32 and bf16, channels_last and contiguous"; "" where there is one choice."""
     kinds = ([c.precision for c in choices], [c.layout for c in choices])
     listed = (" and ".join(dict.fromkeys(names)) for names in kinds if len(set(names)) > 1)
     return f" in {text}" if (text := ", ".join(listed)) else ""
 
 
 def _reason(choices: Sequence[Choice], totals: Sequence[float], best: int) -> str:
-    """The choice, and how it compares with each that differs from it in one thing."""
+    """The choice in words, with its speed against each choice that differs in precision or memory format alone."""
     chosen = choices[best]
     precisions = {c.precision: t for c, t in zip(choices, totals, strict=True) if c.layout == choices[0].layout}
     layouts = {c.layout: t for c, t in zip(choices, totals, strict=True) if c.precision == chosen.precision}

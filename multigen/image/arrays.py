@@ -16,7 +16,7 @@ import numpy as np
 from multigen.console import counted
 from multigen.data.folders import NoTestSplit
 from multigen.data.locate import in_package
-from multigen.errors import DataError
+from multigen.errors import DataError, one_line
 from multigen.storage.cache import cache_folder, private_folder
 from multigen.storage.files import read_npz
 from multigen.storage.reading import check_expansion, open_regular
@@ -195,7 +195,7 @@ def fetch_mnist() -> Path:
 def _no_network(name: str, error: Exception) -> DataError:
     return DataError(
         f"{name}: not here, nor in the folder that MULTIGEN_DATA names, and it cannot be downloaded to {cache_folder()} "
-        f"({' '.join(str(error).split())}); connect to a network, give a folder that holds it, or take digits, which need none"
+        f"({one_line(error)}); connect to a network, give a folder that holds it, or take digits, which need none"
     )
 
 

@@ -25,7 +25,7 @@ from multigen.data.locate import in_package, locate, never_data
 from multigen.errors import ConfigError, DataError, OutOfMemory
 from multigen.memory import require
 from multigen.storage.provenance import FORMATS
-from multigen.storage.reading import check_file
+from multigen.storage.reading import check_netpbm, check_scans
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -36,6 +36,7 @@ __all__ = [
     "SUFFIXES",
     "Photo",
     "Photos",
+    "decode",
     "embedded_photos",
     "find_images",
     "fingerprint",
@@ -99,9 +100,16 @@ def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
 
     with open_picture(path) as file:
         require(12 * file.width * file.height, f"{path}: {file.width:,} x {file.height:,} pixels", "shrink the image")
-        file.load()
+        decode(file, path)
         turn = _orientation(file)
         return from_picture(file if turn == 1 else file.transpose(Image.Transpose[TURNS[turn - 2]]))
+
+
+def decode(file: "Picture", path: str | Path) -> None:
+    """Reads the pixels of an opened picture. Raises ValueError, and what decoders raise."""
+    if file.format in ("JPEG", "MPO"):
+        check_scans(path)
+    file.load()
 
 
 def from_picture(picture: "Picture") -> tuple[Tensor, Tensor | None]:
@@ -171,7 +179,7 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large images below the limit
-            check_file(path)
+            check_netpbm(path)
             with Image.open(path, formats=FORMATS) as file:
                 pixels, size = file.width * file.height, os.stat(path).st_size
                 if pixels > max(SPARSE, BLANK * size):

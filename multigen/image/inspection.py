@@ -28,7 +28,7 @@ from multigen.data.inspection import (
 from multigen.data.locate import locate
 from multigen.errors import DataError
 from multigen.image.arrays import digits, read_arrays
-from multigen.image.files import embedded_photos, find_images, open_photos, open_picture, read_image, to_picture
+from multigen.image.files import decode, embedded_photos, find_images, open_photos, open_picture, read_image, to_picture
 
 __all__ = ["inspect_images"]
 
@@ -129,7 +129,7 @@ def _look(path: Path, height: int, width: int) -> _Look:
         grey = Image.getmodebase(file.mode) == "L"
         # JPEGs are then decoded at down to an eighth of their size; others whole.
         file.draft(None, (8 * SMALL, 8 * SMALL))
-        file.load()
+        decode(file, path)
         alpha = file.has_transparency_data
         plain = file.mode in ("L", "RGB") and not alpha
         small = (

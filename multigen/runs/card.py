@@ -57,8 +57,8 @@ class Card(Callback):
 
 @contextlib.contextmanager
 def writing_evaluation(folder: Path) -> Iterator[Path]:
-    """The path of a run's `evaluation.json`, which is written within. Raises CheckpointError where that cannot be done, or where
-    it is a user's file."""
+    """For writing the `evaluation.json` of a run, whose path it yields. Raises CheckpointError where that fails, or where a file
+    of other origin has the name."""
     path = folder / "evaluation.json"
     if os.path.lexists(path) and not {"status", "rows"} <= json_table(path).keys():
         raise CheckpointError(
@@ -77,20 +77,20 @@ def _write(facts: Facts) -> None:
     folder = facts.folder / "model"
     file = folder / "README.md"
     if os.path.lexists(file) and not _is_own(file):
-        say(f"{file} is no card that multigen wrote, or was changed since; it is kept as it is")
+        say(f"{file} was not written by multigen, or was changed since; it is kept as it is")
     elif folder.is_dir():
         with optional(file):
-            # By way of the run's folder: what a killed process leaves is not published with the model.
+            # A temporary file in `model/` could be published with it.
             write_whole(file, _sealed(card(facts)), by=facts.folder)
 
 
 def _sealed(card: str) -> str:
-    """A card with its checksum, by which one that somebody has changed is recognised."""
+    """A card with its checksum, which shows whether it was changed."""
     return f"{card}{SEAL}{zlib.crc32(card.encode()):08x} -->\n"
 
 
 def _is_own(file: Path) -> bool:
-    """Whether a card is as it was written. Those of earlier versions have no checksum, but name the library."""
+    """Whether a card is unchanged since it was written. Those of earlier versions have no checksum, but name the library."""
     try:
         text = file.read_text(encoding="utf-8") if file.is_file() and not file.is_symlink() else ""
     except (OSError, ValueError):

@@ -25,9 +25,9 @@ MOST = 1 << 52
 RECORD = 1 << 23
 """Bytes of an evaluation.json and of a checkpoint's run.json, at most."""
 ENTRIES = 2_000_000
-"""Of the lines of a log together that are kept; of more, every second line of means or rates is left out, and again."""
+"""Entries of a log that are kept, at most; while there are more, every second line of means or rates is dropped."""
 STAGES, CURVES = 16, 100
-"""Of a run, and of a stage, that are kept: a method has far fewer."""
+"""Stages of a run, and curves of a stage, that are kept: methods have far fewer."""
 
 
 @dataclass
@@ -236,7 +236,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
 
 
 def _lines(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Lines of a log, without those of a step that cannot be, and of very many those that curves need least."""
+    """Lines of a log, without those of an impossible step; of a very long log, without the lines that curves need least."""
     kept: list[dict[str, Any]] = []
     entries = 0
     try:
@@ -249,7 +249,7 @@ def _lines(folder: Path, name: str) -> list[dict[str, Any]]:
                 kept = [line for i, line in enumerate(kept) if i % 2 or line.keys().isdisjoint(("stage", "rates"))]
                 entries = sum(map(_entries, kept))
                 if entries > 3 * ENTRIES // 4:
-                    say(f"{folder / name}: more than a run writes; what is behind step {line['step']} is left out")
+                    say(f"{folder / name}: more than a run writes; what follows step {line['step']} is left out")
                     break
     except OSError as error:
         say(f"{folder / name}: left out ({error.strerror or error})")
@@ -277,7 +277,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _entries(line: dict[str, Any]) -> int:
-    """How much a line of a log holds: names, nested ones too, and long texts for what they take."""
+    """The size of a line of a log in entries: its names, those in tables in it, and one per 100 characters of text."""
     more = [value for value in line.values() if not isinstance(value, int | float)]
     return len(line) + sum(len(value) if isinstance(value, dict | list) else len(str(value)) // 100 for value in more)
 

@@ -128,7 +128,7 @@ def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:
 
 
 def _arg(name: str | None, doc: str, value: Any) -> Any:
-    """A flag for tyro, which prints the default as it is: of a file of others', it may hold anything."""
+    """A flag for tyro, which prints defaults as they are: one from a configuration file may hold anything."""
     default = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     hint = f"(default: {printable(default)})" if printable(default) != default else None
     return tyro.conf.arg(name=name, help=doc, help_behavior_hint=hint)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from multigen.console import listeners
+from multigen.console import listeners, shortened
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.runs.record import beginning
@@ -56,7 +56,7 @@ class History(Callback):
             yield
             self._write(finished=True)
         except BaseException as error:
-            self._write(error=f"{type(error).__name__}: {error}")
+            self._write(error=shortened(f"{type(error).__name__}: {error}"))
             raise
         finally:
             listeners.remove(self._said)

@@ -33,8 +33,6 @@ Code = Annotated[
 ]
 
 FUNCTION = "--function"
-
-
 PATHS = tyro.constructors.ConstructorRegistry()
 
 
@@ -65,20 +63,23 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     """
     if list(args) == [FUNCTION]:
         raise _Function(f)
-    options = {"prog": command, "registry": PATHS, **more}
-    options["prog"] = printable(options["prog"])  # it may be a file of the user's
+    options = {
+        "registry": PATHS,
+        **more,
+        "prog": printable(more.get("prog", command)),
+    }  # it may be a file of the user's
     if (words := [printable(word) for word in args]) != list(args):
         _check(f, args, words, options)
     return tyro.cli(f, args=args, **options)
 
 
 def _check(f: Any, args: Sequence[str], words: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Ends as `tyro.cli` does where it prints something; it is given `words` to quote then, the printable form of `args`."""
+    """Exits as `tyro.cli` does where it would print something: it then quotes `words`, the printable form of `args`."""
 
     @functools.wraps(f, updated=())
     def reads(*_: Any, **__: Any) -> None: ...
 
-    parsed = f if isinstance(f, type) else reads  # what is called is not yet to run
+    parsed = f if isinstance(f, type) else reads  # a function is not to run yet
     unseen = io.StringIO()
     try:
         with contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):

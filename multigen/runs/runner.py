@@ -30,13 +30,13 @@ from multigen.tasks.loading import trainer_in
 __all__ = ["PRESET_OPTIONS", "main", "parse", "report_on", "train", "train_by"]
 
 PRESET_OPTIONS: dict[str, dict[str, Any]] = {"laptop": {"most_minutes": 4.0}}
-"""Options of a run that a preset of this name brings, whatever the method."""
+"""Preset -> the options of a run that it sets, for every method."""
 CONFIG_FILE = {"version", "method", "title", "task", "items", "held_out", "parameters", "config", "data", "run"}
 """What a run's config.toml, and so a configuration file, may have at its top."""
 RECIPE = {"preset", "seeds", "needs", "variants", "reach", "expect", "budget"}
 """What only a benchmark recipe has there."""
 MEASURED = ("precision", "layout", "most_minutes")
-"""Options that a measurement settles: a command that repeats a run says what they came to, in place of what was asked for."""
+"""Options that a measurement may decide: a command that repeats a run has the result in place of what was asked for."""
 
 
 def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
@@ -48,10 +48,8 @@ def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
 def train_by(args: Sequence[str], trainer: type[Trainer], presets: Mapping[str, Any], command: str) -> None:
     """Trains as the words of a command line say, those behind `command`."""
     config, run, seeds = parse(args, trainer.name, presets, command, trainer.budget)
-    again = " ".join(
-        map(shell_word, _without(args, ("out", *MEASURED)))
-    )  # in a folder of its own: the one of --out is in use
-    train(trainer, config, run, seeds, f"{command} {again}".strip())
+    repeated = _without(args, ("out", *MEASURED))  # in a folder of its own: the one of --out is in use
+    train(trainer, config, run, seeds, " ".join([command, *map(shell_word, repeated)]))
 
 
 def parse(
@@ -134,7 +132,7 @@ def _check_tables(file: str, table: Mapping[str, Any], config: Any) -> None:
 
 
 def _without(args: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The words of a command line but those that set one of `names`."""
+    """The words of a command line without those that set one of the options `names`."""
     flags, kept = {f"--{name.replace('_', '-')}" for name in names}, list[str]()
     value = False  # whether this word is the value of such a flag
     for word in args:
@@ -162,7 +160,7 @@ def train(
     """Trains and evaluates with `seeds` seeds, prints the table. Returns it, the run's folder and the content of its JSON.
 
     Args:
-        command: what was called, but for options that are measured; with those it repeats the run.
+        command: what started the run, without the options that are measured; with these it repeats the run.
     """
     if seeds < 1:
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
@@ -237,8 +235,7 @@ def _report(folder: Path) -> None:
 def report_on(folder: Path, out: Path | None = None, overwrite: bool = False) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
     runs = [folder] if (folder / "config.toml").exists() else seed_folders(folder)
-    method = (
-        read_config(runs[0] / "config.toml", inside=runs[0]).get("method") if runs else ""
-    )  # else `write_report` says so
+    # Where there is no run, `write_report` says so.
+    method = read_config(runs[0] / "config.toml", inside=runs[0]).get("method") if runs else ""
     presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
     return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out, overwrite)

@@ -1,10 +1,32 @@
 """How to use what a run trained: command lines and lines of Python, for its report and its model card."""
 
-from multigen.catalogue import METHODS, usage
-from multigen.console import shell_word
+import json
+
+from multigen.catalogue import METHODS, TASKS, Task
+from multigen.console import printable, resume_option, shell_word
 from multigen.runs.facts import Facts
 
-__all__ = ["own_file", "python_lines", "resume_command", "shell_line", "tune_command"]
+__all__ = ["own_file", "python_lines", "python_of", "resume_command", "shell_line", "shell_of", "tune_command"]
+
+
+def shell_of(task: Task, model: str, code: str = "") -> str:
+    """The command line that uses a model of a task. `code` is the user's own file that trained it (`multigen cp`), if one did."""
+    place = shell_word(model) + (f" --code {shell_word(code)}" if code else "")
+    return f"multigen {task.verb} {task.arguments.format(model=place)}"
+
+
+def python_of(task: Task | None, model: str, code: str = "") -> str:
+    """The lines of Python that use a model of a task; of an unknown one those that load it."""
+    words = [_literal(model), *([f"code={_literal(code)}"] if code else [])]
+    loading = f"model = multigen.load({', '.join(words)})"
+    if task is None:
+        return f"import multigen\n\n{loading}"
+    return f"{task.imports}\n\n{loading}\n{task.python}  # {task.gives}"
+
+
+def _literal(text: str) -> str:
+    """A string of Python, whose escapes are those of JSON and of `printable`."""
+    return printable(json.dumps(text, ensure_ascii=False))
 
 
 def shell_line(facts: Facts, model: str, code: str | None = None) -> str:
@@ -14,12 +36,13 @@ def shell_line(facts: Facts, model: str, code: str | None = None) -> str:
         model: how the command names it.
         code: the user's own file that trained the model; as the run's own command names it if not given.
     """
-    return usage(facts.task, model, own_file(facts) if code is None else code)[0]
+    task = TASKS.get(facts.task)
+    return shell_of(task, model, own_file(facts) if code is None else code) if task else ""
 
 
 def python_lines(facts: Facts, model: str, code: str | None = None) -> str:
     """The same in Python."""
-    return usage(facts.task, model, own_file(facts) if code is None else code)[1]
+    return python_of(TASKS.get(facts.task), model, own_file(facts) if code is None else code)
 
 
 def tune_command(facts: Facts) -> str:
@@ -31,7 +54,7 @@ def tune_command(facts: Facts) -> str:
 
 def resume_command(facts: Facts) -> str:
     """The command that resumes a run that has not ended."""
-    return f"{_program(facts)} --resume {shell_word(str(facts.folder.resolve()))}"
+    return f"{_program(facts)} {resume_option(facts.folder.resolve())}"
 
 
 def own_file(facts: Facts) -> str:

@@ -3,12 +3,11 @@
 A result is named by a hash of all that it was computed from, so it never goes stale: other data have another name. It is
 written under a temporary name and renamed, so processes may compute the same at once. The files may be removed at any time.
 
-Whoever may write to the folder decides every figure that is computed from it, since a checksum shows damage and no more. So it is
-made for its owner alone, and one that belongs to another user, or that others may write to, is not used.
+Whoever can write to the folder can change every figure that is computed from it, since a checksum shows damage, not intent. So it
+is created for its owner alone, and a folder that belongs to another user, or that others can write to, is not used.
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import re
@@ -23,7 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from multigen.console import say
+from multigen.console import say, say_once
+from multigen.storage.files import expanded
 from multigen.storage.reading import WEIGHTS, UnreadableFile, check_file
 from multigen.version import __version__
 
@@ -33,7 +33,7 @@ __all__ = ["cache_folder", "cached", "not_private", "private_folder"]
 def cache_folder() -> Path:
     """The folder that MULTIGEN_CACHE names, else `multigen` in the user's cache folder of this platform (~/.cache on Linux)."""
     if own := os.environ.get("MULTIGEN_CACHE"):
-        return Path(own).expanduser()
+        return expanded(own)
     return platformdirs.user_cache_path("multigen", appauthor=False)
 
 
@@ -47,7 +47,7 @@ def private_folder() -> Path:
 
 
 def not_private(folder: Path) -> str:
-    """Who else may have written what is in a folder, and what to do; "" for nobody, or where there is none."""
+    """Who else can write to a folder, and what to do about it; "" if nobody can, or there is no such folder."""
     if not hasattr(os, "getuid"):  # Windows, whose users' folders are their own
         return ""
     try:
@@ -76,7 +76,7 @@ def cached(
         kind: what it is: lower-case letters, digits, _ and -; the file's name begins with it.
         key_parts: all that the result depends on, in order; the version of multigen is added.
         compute: makes the result, named tensors; called only if it must be.
-        like: tensors of the names, types and shapes that the result has; a file that holds others is not used.
+        like: tensors with the names, types and shapes of the result; a file with any others is not used.
     """
     if not re.fullmatch(r"[a-z0-9_-]+", kind):
         raise ValueError(
@@ -85,7 +85,7 @@ def cached(
     path = cache_folder() / f"{kind}-{_digest([__version__, *key_parts])}.safetensors"
     shared = not_private(path.parent)
     if shared:
-        _say_once(f"{path.parent}: results kept there are not used, and none are added: {shared}")
+        say_once(f"{path.parent}: results kept there are not used, and none are added: {shared}")
     elif (kept := _read(path, like)) is not None:
         return kept
     result = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in compute().items()}
@@ -135,16 +135,13 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
         temporary.write_bytes(save(tensors, {"checksum": _checksum(tensors)}))
         os.replace(temporary, path)
     except OSError as error:
-        _say_once(
+        say_once(
             f"{path.parent}: results cannot be kept there ({error.strerror or error}) and will be computed again next time; make "
             "room, or name another folder with the environment variable MULTIGEN_CACHE"
         )
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-_say_once = functools.cache(say)
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:

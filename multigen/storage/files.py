@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multigen.errors import DataError
+from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import check_expansion, open_regular, read_bounded
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ __all__ = [
 
 
 MARK = ".multigen"
-"""File in the temporary folders of `writing_whole`: all that is in one may be removed."""
+"""Name of a file in the temporary folders of `writing_whole`, which marks them: everything in them may be removed."""
 LOG, LINE = 1 << 30, 1 << 16
-"""Bytes of a log, and of a line of it, at most."""
+"""Bytes of a log, and of one of its lines, at most."""
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON of a value, in printable ASCII. Numbers that are not finite, which JSON lacks, become the strings NaN, Infinity and
+    """A value as JSON in printable ASCII. Numbers that are not finite, which JSON lacks, become the strings NaN, Infinity and
     -Infinity."""
     return json.dumps(_named(value), indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
 
@@ -82,7 +82,8 @@ def from_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path, most: int, inside: Path | None = None) -> Any:
-    """`from_json` of a regular file of at most `most` bytes, in the folder `inside`. Raises OSError or ValueError."""
+    """`from_json` of a regular file of at most `most` bytes, which is in the folder `inside`, if given. Raises OSError or
+    ValueError."""
     return from_json(read_bounded(path, most, inside))
 
 
@@ -94,14 +95,15 @@ REMEDIES = {
 
 
 def remedy(error: OSError) -> str:
-    """What to do where something cannot be written."""
+    """What to do about an error of writing, for its message."""
     return REMEDIES.get(error.errno or 0, "check the disk")
 
 
 def write_whole(path: Path, text: str, by: Path | None = None) -> None:
-    """Writes under a temporary name and renames: whoever reads finds the old file or the new one, also after a power cut.
+    """Writes under a temporary name and renames: a reader finds the old file or the new one, also after a power cut.
 
-    The temporary file, which remains of a killed process, is in the folder `by`, on the same disk; by default beside the file.
+    Args:
+        by: folder of the temporary file, which a killed process leaves there, on the same disk; by default that of the file.
     """
     temporary = (by or path.parent) / f".{path.name}.{os.getpid()}"
     try:
@@ -111,15 +113,14 @@ def write_whole(path: Path, text: str, by: Path | None = None) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    with contextlib.suppress(OSError):  # the file is there; some file systems cannot flush a folder
-        flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
 LEFTOVER = re.compile(r"\.(.+)\.\d+")
 
 
 def remove_leftovers(folder: Path, names: re.Pattern[str]) -> None:
-    """Removes what killed processes left of files of these names that they were writing."""
+    """Removes temporary files that killed processes left in `folder` while they wrote files of these names."""
     for path in folder.glob(".*"):
         if (form := LEFTOVER.fullmatch(path.name)) and names.fullmatch(form[1]) and path.is_file():
             with contextlib.suppress(OSError):
@@ -128,13 +129,13 @@ def remove_leftovers(folder: Path, names: re.Pattern[str]) -> None:
 
 @contextlib.contextmanager
 def writing_whole(folder: Path, ours: Collection[str] = ()) -> Iterator[Path]:
-    """An empty folder that takes the place of `folder` as the block ends; of one that fails nothing remains.
+    """An empty folder that takes the place of `folder` when the block ends; if the block fails, it is removed.
 
-    What `folder` was stands under another name for the instant between two renamings: see `standing`.
+    For the moment between two renamings, the old folder has another name: see `standing`.
 
     Args:
-        ours: names of the files in `folder` that this package wrote, and may replace or drop. All others are somebody's own and
-            stay, under their names. Raises FileExistsError where one has the name of a new file, or `folder` is a link.
+        ours: names of the files in `folder` that this package wrote, and may replace or remove. All others belong to the user
+            and are kept. Raises FileExistsError where one has the name of a new file, or `folder` is a link.
     """
     old, new = aside(folder), folder.with_name(f".{folder.name}.new")
     before = folder if folder.exists() else old if _marked(old) else None
@@ -163,7 +164,7 @@ def writing_whole(folder: Path, ours: Collection[str] = ()) -> Iterator[Path]:
 
 
 def _marked(folder: Path) -> bool:
-    """Whether it is a temporary folder of ours, all of which may be removed."""
+    """Whether a folder is a temporary one of ours, which may be removed."""
     return (folder / MARK).exists() and not folder.is_symlink()
 
 
@@ -179,7 +180,7 @@ def _unused(path: Path) -> Path:
 
 
 def _keep_others(folder: Path, new: Path, ours: Collection[str]) -> None:
-    """Gives what is in `folder`, but for the files `ours`, a second name in `new`. Raises FileExistsError."""
+    """Links what is in `folder`, without the files `ours`, into `new`. Raises FileExistsError where a name is taken."""
     others = [path for path in folder.iterdir() if path.name not in ours]
     taken = sorted(path.name for path in others if os.path.lexists(new / path.name))
     if taken or folder.is_symlink():
@@ -193,10 +194,10 @@ def _keep_others(folder: Path, new: Path, ours: Collection[str]) -> None:
 
 
 def _link(path: str | Path, target: str | Path) -> None:
-    """A second name for a file; a copy where the disk has no such thing."""
+    """A hard link to a file; a copy where the disk has no links."""
     try:
         os.link(path, target, follow_symlinks=False)
-    except OSError:
+    except (OSError, NotImplementedError):  # Windows cannot tell a link from its target here
         shutil.copy2(path, target, follow_symlinks=False)
 
 
@@ -212,7 +213,7 @@ def standing(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def writing(out: Path, other: str = "another file for --out") -> Iterator[None]:
-    """Within it a command writes what the user asked for to `out`: an OSError becomes a DataError that says to give `other`."""
+    """For writing what the user asked for to `out`: an OSError within it becomes a DataError that suggests `other`."""
     try:
         yield
     except OSError as error:
@@ -220,8 +221,19 @@ def writing(out: Path, other: str = "another file for --out") -> Iterator[None]:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path whose ~ is the home folder, which a shell replaces in `--out ~/run` but not in `--out=~/run`."""
-    return Path(os.path.expanduser(path))
+    """A path whose ~ is the home folder, which a shell replaces in `--out ~/run` but not in `--out=~/run`.
+
+    Raises ConfigError for what cannot be the path of a file, since it is too long or holds a zero.
+    """
+    found = os.path.expanduser(path)
+    try:
+        os.lstat(found)
+    except ValueError as error:
+        raise ConfigError(f"{str(found)!r}: no path of a file ({error}); give another") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigError(f"{found}: no path of a file ({error.strerror}); give a shorter one") from error
+    return Path(found)
 
 
 def write_flushed(path: Path, data: bytes) -> None:
@@ -233,10 +245,13 @@ def write_flushed(path: Path, data: bytes) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Waits until the names in a folder, after a renaming, are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+    """Waits until the names in a folder, after a renaming, are on the disk. Windows and some file systems cannot do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def sealed(record: Mapping[str, Any]) -> bytes:
@@ -260,7 +275,7 @@ def _json(record: Mapping[str, Any]) -> bytes:
 
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Lines of a metrics.jsonl, none without a file; and the number of those left out, which a power cut or a bad disk spoilt."""
+    """The lines of a metrics.jsonl, none without a file, and the number of damaged ones, which are left out."""
     records = list(log_records(path))
     kept = [record for record in records if record is not None]
     return kept, len(records) - len(kept)
@@ -275,7 +290,7 @@ def log_records(path: Path, inside: Path | None = None) -> Iterator[dict[str, An
             if not line.endswith(b"\n"):
                 while line and not line.endswith(b"\n"):  # the rest of a line that is too long
                     line = file.readline(LINE)
-                if line:  # behind the last line break is what a killed process was writing
+                if line:  # what follows the last line break, a killed process was writing
                     yield None
             elif line != b"\n":
                 yield _record(line)
@@ -290,9 +305,9 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
-    """Arrays of an .npz file by name, never unpickled. Their sizes are compared with that of the file before memory is taken.
+    """Arrays of an .npz file by name, never unpickled. Their sizes are compared with that of the file before memory is allocated.
 
-    Of a damaged file it raises as many kinds of errors as numpy, zipfile and zlib have, so catch Exception.
+    For a damaged file numpy, zipfile and zlib raise many kinds of errors, so catch Exception.
     """
     with warnings.catch_warnings(), open_regular(path) as opened, zipfile.ZipFile(opened) as file:
         warnings.simplefilter("ignore")  # of headers that look old

@@ -4,21 +4,20 @@ Only files of the kinds that a model folder holds are fetched: no pickles, no co
 cache is used.
 """
 
-import json
 import os
 import re
 from pathlib import Path
 
 from multigen.console import counted, say
 from multigen.errors import CheckpointError, ConfigError
-from multigen.storage.reading import read_bounded
+from multigen.storage.files import read_json
+from multigen.storage.reading import CONFIG
 
-__all__ = ["CONFIG", "PREFIX", "fetch", "files_folder"]
+__all__ = ["PREFIX", "fetch", "files_folder"]
 
 PREFIX = "hf:"
 PATTERNS = ["*.json", "*.safetensors", "README.md"]
 """Of the files of a model folder (`multigen.storage.model_folder.write_model`)."""
-CONFIG = 1 << 20  # bytes that a model folder's config.json has at most
 OTHERS = ["*/*", "*[! -~]*"]
 """What is in folders, and names that a model folder never has, which the library would print beside its progress."""
 FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?")
@@ -72,8 +71,8 @@ def files_folder(folder: Path) -> Path:
 def _check(folder: Path, name: str) -> None:
     """Raises CheckpointError where the configuration is none of multigen's."""
     try:
-        about = json.loads(read_bounded(folder / "config.json", CONFIG, inside=files_folder(folder)))
-    except (OSError, ValueError, RecursionError):
+        about = read_json(folder / "config.json", CONFIG, inside=files_folder(folder))
+    except (OSError, ValueError):
         about = None
     if not isinstance(about, dict) or not {"method", "config"} <= about.keys():
         raise CheckpointError(

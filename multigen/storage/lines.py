@@ -1,4 +1,4 @@
-"""What a run can do without: logs and images to look at. Where they cannot be written, a line says so, and the run continues."""
+"""What a run can do without, as logs and previews: where these cannot be written, a line says so, and the run continues."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from multigen.console import say
+from multigen.console import say_once
 from multigen.errors import DataError
 from multigen.storage.files import remedy
 
@@ -14,29 +14,25 @@ __all__ = ["LineFile", "optional"]
 
 BLOCK = 1 << 16  # bytes read at once
 
-_said: set[str] = set()
-
 
 @contextlib.contextmanager
 def optional(what: Path | str) -> Iterator[None]:
-    """Within it something is written that the run can do without: an OSError, or a DataError that comes from one, becomes a
-    line, once for each reason."""
+    """For what the run can do without: an OSError within it, or a DataError that comes from one, becomes a line, once for each
+    reason."""
     try:
         yield
     except (OSError, DataError) as raised:
         error = raised if isinstance(raised, OSError) else raised.__cause__
         if not isinstance(error, OSError):
             raise
-        text = f"{what} cannot be written ({error.strerror or error}); the run continues without; {remedy(error)}"
-        if text not in _said:
-            _said.add(text)  # before it is said, since saying it may write a line that fails likewise
-            say(text)
+        say_once(f"{what} cannot be written ({error.strerror or error}); the run continues without; {remedy(error)}")
 
 
 class LineFile:
-    """A file that lines are added to, each at once. What cannot be written waits, and is tried again with the next line.
+    """A file to which lines are added, each written at once. A line that cannot be written waits, and is tried again with the
+    next one.
 
-    What a killed process left of a last line is cut off before the first one is added.
+    The part of a last line that a killed process left is removed before the first line is added.
     """
 
     def __init__(self, path: Path):
@@ -66,7 +62,7 @@ class LineFile:
 
 
 def _cut_torn(file: BinaryIO) -> None:
-    """Cuts off what stands behind the last line break."""
+    """Removes what follows the last line break."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(0, end - BLOCK)

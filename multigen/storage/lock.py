@@ -24,10 +24,10 @@ NAME = ".lock"
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds a run's folder until the block ends, or the process does, however it ends: the lock is the kernel's, the file only
-    says whose it is.
+    """Holds the lock of a run's folder until the block or the process ends. The kernel keeps the lock; the file's content only
+    says which process has it.
 
-    Raises ConfigError that names the process which holds the folder. Where there are no such locks, as on some network file
+    Raises ConfigError that names the process which holds the folder. Where files cannot be locked, as on some network file
     systems, a line says so.
     """
     path = folder / NAME
@@ -56,11 +56,11 @@ def _acquire(path: Path) -> int:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # the holder before has removed it meanwhile; a third process may have made it again
+        os.close(handle)  # its last holder has removed the file meanwhile; a third process may have made another
 
 
 def _lock(handle: int, path: Path) -> bool:
-    """Whether the file is now ours; also where it cannot be locked."""
+    """Whether the lock was acquired; True as well where files cannot be locked."""
     try:
         if fcntl is None:
             raise OSError("not on this system")
@@ -81,7 +81,7 @@ def _same(handle: int, path: Path) -> bool:
 
 
 def _sign(handle: int) -> None:
-    """Writes whose lock it is. On a full disk it has no name, but holds."""
+    """Writes which process has the lock. On a full disk the file stays empty, and the lock holds."""
     with contextlib.suppress(OSError):
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}).encode())

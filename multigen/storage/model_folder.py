@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from multigen.console import resume_option
 from multigen.errors import CheckpointError
 from multigen.storage import hub
-from multigen.storage.files import aside, expanded, standing, write_flushed, writing_whole
+from multigen.storage.files import aside, expanded, read_json, remedy, standing, write_flushed, writing_whole
 from multigen.storage.older import model_table
-from multigen.storage.reading import read_bounded
+from multigen.storage.reading import CONFIG
 from multigen.storage.run_folder import find_newest, is_run, method_of, newest_runs
 from multigen.storage.tensors import TensorFile, to_bytes
 from multigen.version import __version__
@@ -76,7 +76,7 @@ def write_model(
         ) from error
     except OSError as error:
         raise CheckpointError(
-            f"{folder} cannot be written: {error.strerror}; make room, then go on with --resume"
+            f"{folder} cannot be written ({error.strerror}); {remedy(error)}, then resume with: {resume_option(folder.parent)}"
         ) from error
 
 
@@ -84,10 +84,10 @@ def _written(folder: Path, files: Collection[str]) -> Collection[str]:
     """Names of the files in a model folder that this package wrote: those that it lists, of an earlier version those among
     `files`; none in another folder."""
     try:
-        about = json.loads(read_bounded(folder / "config.json", hub.CONFIG))
+        about = read_json(folder / "config.json", CONFIG)
         if not isinstance(about, dict) or not {"config"} < about.keys() & {"config", "method", "recipe"}:
             return ()
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return ()
     listed = about.get("files", files)
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else files
@@ -112,18 +112,18 @@ def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFold
 
     Raises CheckpointError for files that cannot be read.
     """
+    inside = hub.files_folder(folder)
     try:
-        about = json.loads(read_bounded(folder / "config.json", hub.CONFIG, inside=hub.files_folder(folder)))
+        about = read_json(folder / "config.json", CONFIG, inside)
         if not isinstance(about["method"], str) or not isinstance(about["config"], dict):
             raise TypeError("expected a method's name and a table of its settings")
         about = model_table(about)
         if not isinstance(about["data"], dict):
             raise TypeError("expected a table of what the data are")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error
-    inside = hub.files_folder(folder)
     named = [path.stem for path in folder.glob("*.safetensors")] if networks is None else networks
     files = {name: folder / f"{name}.safetensors" for name in named}
     weights = {name: TensorFile.open(file, inside) for name, file in files.items() if os.path.lexists(file)}

@@ -49,9 +49,9 @@ def run_table(table: Mapping[str, Any]) -> dict[str, Any]:
     """The content of a run's config.toml, or of a configuration file like it. One of 0.1.0 says no version, and what is
     returned has none either; nor need a file that a user wrote."""
     if "version" in table:
+        run = table.get("run")
         # Before it was a choice, the memory format was always this one.
-        run = {"layout": "channels_last", **run} if isinstance(run := table.get("run"), dict) else run
-        return {**table, "run": run} if "run" in table else dict(table)
+        return {**table, "run": {"layout": "channels_last", **run}} if isinstance(run, dict) else dict(table)
     if "recipe" not in table:  # written by a user, for whichever version
         config = table.get("config")
         return {**table, "config": _renamed(config)} if isinstance(config, dict) else dict(table)

@@ -1,4 +1,4 @@
-"""Results that a command writes where its user says: nothing of another origin is replaced, and no file is left half written.
+"""Results that a command writes to a path of the user's choice: no file of other origin is replaced, none is left half written.
 
 check_targets([out], overwrite)        # before anything is computed
 ...
@@ -18,7 +18,7 @@ from typing import Any
 from multigen.errors import DataError
 from multigen.storage import provenance
 from multigen.storage.files import read_json
-from multigen.storage.reading import open_regular
+from multigen.storage.reading import JSON, open_regular
 
 __all__ = ["check_folder", "check_targets", "is_own", "json_table", "replacing"]
 
@@ -28,19 +28,18 @@ SIGNS = {
     ".mp4": rb'\{"software": "multigen ',
     ".onnx": rb"\n\x08software\x12.multigen ",
 }
-"""Suffix -> what the files of that kind that commands write have in them."""
-LARGEST = 1 << 26  # bytes of JSON
+"""Suffix -> a pattern in all files of this kind that commands write."""
 
 
 def check_targets(
     targets: Iterable[Path], overwrite: bool, other: str = "another --out", own: Callable[[Path], bool] | None = None
 ) -> None:
-    """Raises DataError where one of the files that a command is to write cannot be written, or is there and is no earlier result.
+    """Raises DataError where a file that a command is about to write cannot be written, or exists and is no earlier result.
 
     Args:
-        overwrite: what is there may be replaced, whatever it is.
-        other: what the message says to give instead.
-        own: says whether a file is an earlier result; `is_own` if not given.
+        overwrite: existing files may be replaced, whatever they are.
+        other: what the message suggests instead.
+        own: whether a file is an earlier result; `is_own` if not given.
     """
     found = []
     for path in targets:
@@ -68,7 +67,7 @@ def check_folder(out: Path, other: str = "another folder for --out") -> None:
 
 
 def _check_place(path: Path, folder: Path, other: str) -> None:
-    """Raises DataError where the nearest of the folder and those above it that exists is none, or may not be written to."""
+    """Raises DataError where `folder`, or the nearest existing path above it, is no folder or may not be written to."""
     folder = folder.absolute()
     above = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
@@ -77,7 +76,7 @@ def _check_place(path: Path, folder: Path, other: str) -> None:
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file says that multigen wrote it. Texts and tables of figures say nothing."""
+    """Whether a file says that multigen wrote it. Texts and JSON files say nothing about it."""
     suffix = path.suffix.lower()
     if suffix in SIGNS:
         return _holds(path, SIGNS[suffix])
@@ -88,9 +87,9 @@ def is_own(path: Path) -> bool:
 
 
 def json_table(path: Path) -> dict[str, Any]:
-    """The table that a JSON file holds; an empty one of a file that holds none."""
+    """The content of a JSON file that holds a table; {} for any other file."""
     try:
-        content = read_json(path, LARGEST)
+        content = read_json(path, JSON)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -100,14 +99,14 @@ def _holds(path: Path, pattern: bytes) -> bool:
     try:
         with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return re.search(pattern, content, re.DOTALL) is not None
-    except (OSError, ValueError):  # that of an empty file
+    except (OSError, ValueError):  # ValueError: an empty file
         return False
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name of the same suffix to write to: that file takes the place of `path` as the block ends, and is removed if it fails.
-    A link is replaced, not what it leads to. May raise OSError."""
+    """A temporary name of the same suffix to write to. The file takes the place of `path` when the block ends, and is removed if
+    the block fails. A link is replaced, not its target. Raises OSError."""
     temporary = path.with_name(f".{secrets.token_hex(6)}{path.suffix}")
     try:
         yield temporary
@@ -120,5 +119,5 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows flushes only what is open for writing
         os.fsync(file.fileno())

@@ -17,7 +17,7 @@ from typing import Any
 
 from multigen.errors import DataError
 from multigen.storage.files import aside
-from multigen.storage.reading import check_file
+from multigen.storage.reading import check_netpbm
 
 __all__ = ["FORMATS", "NOTHING", "Provenance", "gif", "origin", "png", "read", "text", "together"]
 
@@ -80,7 +80,7 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        check_file(path)
+        check_netpbm(path)
         said = _comment_of_sound(path) if path.suffix.lower() in SOUNDS else _comment_of_picture(path)
     except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
         raise DataError(f"{path}: cannot be read as an image or a sound ({error}); give another file") from error

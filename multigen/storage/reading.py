@@ -1,18 +1,23 @@
-"""Reading files that others may have made: regular files of bounded size, inside the folder they belong to; never a named pipe,
-a device or a socket, which would hang or never end."""
+"""Reading files of unknown origin: regular files of bounded size, inside the folder they belong to; never a named pipe, a device
+or a socket, which would block or never end."""
 
+import mmap
 import os
+import re
 import stat
 from io import BufferedReader
 from pathlib import Path
 
 __all__ = [
+    "CONFIG",
     "JSON",
     "WEIGHTS",
     "UnreadableFile",
     "check_expansion",
     "check_file",
     "check_folder",
+    "check_netpbm",
+    "check_scans",
     "is_inside",
     "open_regular",
     "read_bounded",
@@ -28,29 +33,36 @@ KINDS = {
     stat.S_IFBLK: "a device",
 }
 PIECE = 1 << 20  # bytes read at once
-JSON, WEIGHTS = 1 << 26, 1 << 37
-"""Bytes that a JSON file, and a weights file, of a model has at most: 64 MiB and 128 GiB."""
+CONFIG, JSON, WEIGHTS = 1 << 20, 1 << 26, 1 << 37
+"""Bytes at most: of a config.json or config.toml, 1 MiB; of another JSON file, 64 MiB; of a weights file, 128 GiB."""
 EXPANSION, SMALL = 200, 1 << 26
-"""Packed data may become so many times as large, or so many bytes. Images compress to a tenth; what was made to fill memory, to a
+"""Compressed data may grow by this factor, or to this many bytes. Images compress to a tenth; files made to fill memory, to a
 thousandth."""
+SCANS = 64
+"""Of a JPEG, at most: encoders write about ten. Each takes as long to decode as the whole image, and may have ten bytes."""
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+"""What begins a part of a JPEG; END is its last, and a SCAN holds pixels."""
+COMMENT = re.compile(rb"#[^\r\n]*")
+"""In the header of a PPM and its kin, which is read letter by letter."""
+END, SCAN = b"\xff\xd9", b"\xff\xda"
 
 
 class UnreadableFile(OSError):
-    """A file that is not read: what it is, and what was expected, in one line without the file's name."""
+    """A file is not read. The message says what it is and what was expected, in one line without the file's name."""
 
     def __init__(self, reason: str):
         super().__init__(reason)
-        self.strerror = reason  # what other errors of files have
+        self.strerror = reason  # as other OSErrors have it
 
 
 def open_regular(path: str | Path, most: int | None = None, inside: str | Path | None = None) -> BufferedReader:
     """A regular file, opened to read its bytes.
 
     Args:
-        most: bytes that it may have.
-        inside: folder that it must be in, once links are followed; the folder itself may be a link.
+        most: the largest size allowed, bytes.
+        inside: the folder that must hold the file, once links are followed; the folder itself may be a link.
 
-    Raises UnreadableFile (an OSError) for what is none of these, else the OSError of `open`.
+    Raises UnreadableFile (an OSError) for a file that does not meet these conditions, otherwise as `open` does.
     """
     if inside is not None and not is_inside(path, inside):
         raise UnreadableFile(f"a link that leads out of {inside}; expected a file in that folder")
@@ -83,7 +95,7 @@ def check_file(path: str | Path, most: int | None = None, inside: str | Path | N
 
 
 def check_folder(folder: Path) -> None:
-    """Raises OSError where one of the files in a folder is not what `open_regular` takes: for libraries that open them all."""
+    """Raises OSError where `open_regular` does for a file in a folder: for libraries that open all of them."""
     for path in sorted(folder.iterdir()):
         if not path.is_dir():
             try:
@@ -96,7 +108,7 @@ def read_bounded(path: str | Path, most: int, inside: str | Path | None = None) 
     """The content of a regular file of at most `most` bytes. Arguments and errors as of `open_regular`."""
     content = bytearray()
     with open_regular(path, most, inside) as file:
-        # Counted too: files of /proc say that they have 0 bytes, and others grow.
+        # Counted as well: files in /proc have a size of 0, and others grow.
         while piece := file.read(min(PIECE, most + 1 - len(content))):
             content += piece
     if len(content) > most:
@@ -105,8 +117,28 @@ def read_bounded(path: str | Path, most: int, inside: str | Path | None = None) 
 
 
 def check_expansion(size: int, packed: int) -> None:
-    """Raises ValueError where a header promises `size` bytes, unpacked, of data of `packed` bytes, which hold no such amount."""
+    """Raises ValueError where a header promises more bytes (`size`) than `packed` compressed bytes can plausibly hold."""
     if size > max(EXPANSION * packed, SMALL):
         raise ValueError(
-            f"its header promises {size:,} bytes, unpacked from {packed:,}; expected {EXPANSION} times as much at most"
+            f"its header promises {size:,} bytes, unpacked from {packed:,}; expected at most {EXPANSION} times as many"
         )
+
+
+def check_scans(path: str | Path) -> None:
+    """Raises ValueError for a JPEG of more scans than cameras and programs write: it would take minutes to decode."""
+    with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = scans = 0
+        while (marker := MARKER.search(content, at)) and marker[0] != END and scans <= SCANS:
+            scans += marker[0] == SCAN
+            at = marker.end()
+            at += 0 if marker.start() == 0 else int.from_bytes(content[at : at + 2])
+    if scans > SCANS:
+        raise ValueError(f"more than {SCANS} scans; expected a JPEG of about ten")
+
+
+def check_netpbm(path: str | Path) -> None:
+    """Raises ValueError for a PPM, or one of its kin, whose header does not end within 64 KiB: it would take minutes to read."""
+    with open_regular(path) as file:
+        head = file.read(1 << 16)
+    if head[:1] == b"P" and len(head) == 1 << 16 and len(COMMENT.sub(b"", head).split()) < 4:
+        raise ValueError("no end of its header in 65,536 bytes; expected width, height and the greatest value there")

@@ -10,12 +10,11 @@ from pathlib import Path
 from multigen.console import resume_option, say
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.files import expanded, standing
-from multigen.storage.reading import read_bounded
+from multigen.storage.reading import CONFIG, read_bounded
 
 __all__ = ["find_run", "is_run", "method_of", "new_folder", "newest_runs"]
 
 
-MOST = 1 << 20  # bytes of a config.toml
 SYSTEM = {".DS_Store", ".localized", ".directory", "Thumbs.db", "desktop.ini"}
 """Files that systems leave in folders by themselves."""
 
@@ -49,8 +48,7 @@ def find_newest(path: Path, marks: Sequence[str], what: str) -> Path:
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run: its config.toml names a method, as those of all versions do, and its settings."""
     try:
-        file = folder / "config.toml"
-        text = file.read_text(encoding="utf-8") if file.is_file() and file.stat().st_size < MOST else ""
+        text = read_bounded(folder / "config.toml", CONFIG).decode()
     except (OSError, ValueError):
         return False
     return all(re.search(line, text, re.MULTILINE) for line in (r'^(method|recipe) = "', r"^\[config[].]"))
@@ -59,7 +57,7 @@ def is_run(folder: Path) -> bool:
 def method_of(folder: Path) -> str:
     """The method of a run, as its config.toml names it."""
     found = re.search(
-        r'^(?:method|recipe) = "(\w+)"', read_bounded(folder / "config.toml", MOST).decode(), re.MULTILINE
+        r'^(?:method|recipe) = "(\w+)"', read_bounded(folder / "config.toml", CONFIG).decode(), re.MULTILINE
     )
     return found[1] if found else "METHOD"
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from multigen.errors import CheckpointError
+from multigen.errors import CheckpointError, one_line
 from multigen.storage.reading import WEIGHTS, open_regular
 
 if TYPE_CHECKING:
@@ -17,17 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Stored", "TensorFile", "from_bytes", "load_tensors", "to_bytes"]
 
+MOST_DIMENSIONS = 8
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 """Types that networks and optimisers have -> bytes of a number."""
 LARGEST_HEADER = 1 << 24
 """Bytes: about 150,000 tensors; a transformer of 1,000 layers with its optimiser has 36,000."""
 
 
-MOST_DIMENSIONS = 8
-
-
 class Stored(NamedTuple):
-    """What a header says of one tensor."""
+    """What a header says about one tensor; begin and end are offsets in bytes."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -62,9 +60,9 @@ def load_tensors(path: Path) -> "dict[str, Tensor]":
 
 @dataclass(frozen=True, eq=False)
 class TensorFile(Mapping[str, "Tensor"]):
-    """A safetensors file: its header, and its tensors, each read when it is asked for.
+    """A safetensors file: its header, and its tensors, each of which is read on access.
 
-    Raises CheckpointError for a file that is not there, not whole, or no safetensors file, whatever its name.
+    Raises CheckpointError for a file that is missing, incomplete, or not in this format, whatever its name.
     """
 
     path: Path
@@ -81,14 +79,13 @@ class TensorFile(Mapping[str, "Tensor"]):
             with open_regular(path, WEIGHTS, inside) as file:
                 return cls(path, _read_header(file, path.stat().st_size))
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
-                f"{path} is no whole safetensors file ({reason}); copy or convert it again"
+                f"{path} is no whole safetensors file ({one_line(error)}); copy or convert it again"
             ) from error
 
     @property
     def nbytes(self) -> int:
-        """Of the tensors."""
+        """Size of all tensors together."""
         return sum(each.end - each.begin for each in self.stored.values())
 
     def __getitem__(self, name: str) -> "Tensor":
@@ -115,7 +112,7 @@ class TensorFile(Mapping[str, "Tensor"]):
 
 
 def _read_header(file: IO[bytes], size: int) -> dict[str, Stored]:
-    """The header of a safetensors file of so many bytes. Raises ValueError and the like where the two do not say the same."""
+    """The header of a safetensors file of `size` bytes. Raises ValueError where the header does not fit the size."""
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= min(LARGEST_HEADER, size - 8):
         raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")

@@ -18,7 +18,7 @@ from multigen.catalogue import METHODS
 from multigen.engine import Trainer
 from multigen.engine.checkpoint import check_fit, load_strict
 from multigen.engine.device import choose_device
-from multigen.errors import CheckpointError, ConfigError, MultigenError
+from multigen.errors import CheckpointError, ConfigError, MultigenError, one_line
 from multigen.storage.files import expanded
 from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.provenance import Provenance, origin
@@ -33,7 +33,7 @@ __all__ = ["Model", "import_code", "load", "load_network", "trainer_in"]
 
 N = TypeVar("N", bound=nn.Module)
 LEAST = 64 << 20
-"""Bytes that building a network may take, however small its weights are."""
+"""Bytes that building a network may take, however small its weights."""
 
 
 class Model(Protocol):
@@ -102,8 +102,8 @@ def trainer_in(module: ModuleType, called: str = "") -> Any:
 def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:
     """The network that `build` makes, with these weights, in evaluation mode, on the GPU if there is one.
 
-    Of a file only the header is read until it is known to fit. Raises CheckpointError where no network can be made, where it
-    would be out of proportion to the weights, or where they are not its own.
+    Only the header of a file is read until the weights are known to fit. Raises CheckpointError where no network can be built,
+    where it needs far more memory than its weights, or where the weights do not fit.
     """
     try:
         planned, plan = Plan.of(build, len(weights))
@@ -113,18 +113,20 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
     except MultigenError:
         raise
     except Exception as error:  # as many kinds as there are layers
-        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{where}: no network can be made of its settings ({reason}); copy the model folder again"
+            f"{where}: no network can be made of its settings ({one_line(error)}); copy the model folder again"
         ) from error
     load_strict(network.state_dict(), weights, where)
     return network.to(choose_device("auto"), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
 class Plan(TorchFunctionMode):
-    """Counts what a network takes while it is built without memory: damaged settings may ask for any amount.
+    """Counts calls and bytes while a network is built on the meta device: damaged settings may ask for any amount of memory.
 
     `torch.nn.init` is left out: without memory there is nothing to fill, and torch imports sympy to find that out (1.2 s).
+
+    Args:
+        calls: functions of torch that may be called.
     """
 
     def __init__(self, calls: int):
@@ -133,15 +135,15 @@ class Plan(TorchFunctionMode):
 
     @classmethod
     def of(cls, build: Callable[[], N], tensors: int) -> "tuple[N, Plan]":
-        """The network without memory, and its plan. Raises ValueError where so many tensors cannot be all of it: settings may ask
-        for layers without end."""
+        """The network on the meta device, and its plan. Raises ValueError where it has far more layers than the weights have
+        `tensors`: settings may ask for layers without end."""
         with torch.device("meta"), cls(5_000 + 100 * tensors) as plan, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return build(), plan
 
     def check(self, nbytes: int) -> None:
-        """Raises ValueError where the network is out of proportion to its weights of so many bytes: by buffers that it computes,
-        and that are in no file."""
+        """Raises ValueError where the network needs far more memory than its weights of `nbytes` bytes: for buffers that it
+        computes, which are in no file."""
         if self.bytes > (most := LEAST + 8 * nbytes):
             raise ValueError(f"{self.bytes >> 20:,} MiB to build it, expected at most {most >> 20:,} for its weights")
 
@@ -176,7 +178,7 @@ def import_code(path: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
         _check_version(file, path, reason)
         raise ConfigError(f"{path} cannot be imported ({reason}); fix the error") from error
     finally:

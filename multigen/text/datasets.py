@@ -45,7 +45,7 @@ class TextInfo(DataInfo):
         return None if self.end < 0 else self.end
 
     def mismatch(self, tokenizer: Tokenizer | None) -> str:
-        """What is wrong with it as a record of texts by this tokenizer, or of an oracle's; empty where nothing is."""
+        """Where the ids do not fit the tokenizer (None: an oracle's texts), in words; "" if they do."""
         ours = {"tokens": self.tokens, "start": self.start, "end": self.end, "pad": self.pad}
         said = ", ".join(f"{name} {value}" for name, value in ours.items())
         if tokenizer is not None:
@@ -142,7 +142,7 @@ def open_corpus(
 
 
 def _oracle_corpus(oracle: Oracle, n: int, fixed: bool) -> Corpus:
-    """`fixed`: the seed makes it."""
+    """The corpus that an oracle writes. `fixed`: the oracle is the built-in one, which needs no fingerprint."""
     train, validation, test = (oracle.sample(count, seed) for seed, count in enumerate((n, max(n // 10, 10), n)))
     weights = b"".join(tensor.numpy().tobytes() for tensor in oracle.network.state_dict().values())
     held_out = "" if fixed else hashlib.sha256(weights).hexdigest()[:16]

@@ -5,10 +5,11 @@ Files are UTF-8. What cannot be decoded is named with its path and line, or left
 
 import bisect
 import hashlib
+import json
 import re
 import statistics
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,8 +20,9 @@ from torch import Tensor
 from multigen.console import counted, say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
-from multigen.errors import ConfigError, DataError
-from multigen.storage.reading import UnreadableFile, check_file
+from multigen.errors import ConfigError, DataError, one_line
+from multigen.storage.files import expanded
+from multigen.storage.reading import UnreadableFile, check_file, open_regular
 from multigen.text.tokenizers import WIDE, Tokenizer
 
 __all__ = [
@@ -154,21 +156,19 @@ def _fables(data: str) -> list[tuple[str, str]]:
 
 def _hub(data: str) -> list[tuple[str, str]]:
     """Entries of a data set's text column; those without text are skipped."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise ConfigError(f"{data} needs the package datasets ({error}); pip install 'multigen[hub]'") from error
     name, column = data[3:], ""
-    if ":" in name and not Path(name).expanduser().exists():
+    if ":" in name and not expanded(name).exists():
         name, _, column = name.rpartition(":")
     try:
-        table: Any = _table(datasets, name)
+        columns = _columns(name)
+    except ImportError as error:
+        raise ConfigError(f"{data} needs the package datasets ({error}); pip install 'multigen[hub]'") from error
     except Exception as error:  # missing, damaged, no network, a name that must be completed: each has its own errors
         raise DataError(
-            f"{data} is not available ({' '.join(str(error).split())[:200]}); expected a data set of the Hugging Face hub, "
+            f"{data} is not available ({one_line(error)}); expected a data set of the Hugging Face hub, "
             "which needs a network the first time, or a folder with .jsonl files or a saved data set"
         ) from error
-    strings = [c for c, kind in table.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")]
+    strings = [*columns]
     if not column:
         column = "text" if "text" in strings else strings[0] if len(strings) == 1 else ""
     if column not in strings:
@@ -176,20 +176,39 @@ def _hub(data: str) -> list[tuple[str, str]]:
             f"{data}: no column {column or 'text'} of strings; expected one of {', '.join(strings) or 'them at all'}; "
             f"say which: hf:{name}:COLUMN"
         )
-    return [(data, text) for text in table[column] if text and text.strip()]
+    return [(data, text) for text in columns[column] if text and text.strip()]
 
 
-def _table(datasets: Any, name: str) -> Any:
-    """The data set's table; of several splits, that for training."""
-    folder = Path(name).expanduser()
-    if not folder.exists():
-        return datasets.load_dataset(name, split="train")
-    if files := sorted(str(path) for path in folder.glob("*.jsonl")):
-        for file in files:
-            check_file(file, LARGEST)
-        return datasets.load_dataset("json", data_files=files, split="train")
-    found = datasets.load_from_disk(str(folder))
-    return found["train"] if isinstance(found, dict) else found
+def _columns(name: str) -> Mapping[str, Sequence[str | None]]:
+    """The data set's columns of strings; of several splits, those of that for training."""
+    folder = expanded(name)
+    if files := sorted(folder.glob("*.jsonl")):  # read here: of lines nested deeply the library's reader crashes
+        return _columns_of_lines(files)
+    import datasets
+
+    found: Any = datasets.load_from_disk(str(folder)) if folder.exists() else datasets.load_dataset(name, split="train")
+    table = found["train"] if isinstance(found, dict) else found
+    return {
+        c: table[c] for c, kind in table.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")
+    }
+
+
+def _columns_of_lines(files: Iterable[Path]) -> dict[str, list[str | None]]:
+    """The columns of strings, of which some may lack, of files with a table in JSON on each line."""
+    rows: list[dict[str, Any]] = []
+    for path in files:
+        with open_regular(path, LARGEST) as file:
+            for i, line in enumerate(file, 1):
+                try:
+                    row = json.loads(line) if line.strip() else {}
+                except (ValueError, RecursionError) as error:
+                    raise ValueError(f"{path.name}, line {i}: no JSON ({error})") from error
+                if not isinstance(row, dict):
+                    raise ValueError(f"{path.name}, line {i}: expected a table")
+                rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return {name: c for name, c in columns.items() if {*map(type, c)} - {type(None)} == {str}}
 
 
 # ---------------------------------------------------------------------------------------------------- cutting

@@ -10,6 +10,7 @@ from statistics import median
 from multigen.console import counted
 from multigen.data.inspection import Inspection, Suggestion, batch_for, listed, spread
 from multigen.errors import ConfigError, DataError
+from multigen.storage.files import expanded
 from multigen.text.files import BLANK_LINES, UNDECODED, count_words, is_fables, normal, open_documents, open_texts
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import WIDE, Tokenizer
@@ -28,7 +29,7 @@ def inspect_texts(data: str) -> Inspection:
 
     Raises ConfigError for the name of a data set on the hub, and DataError where there is nothing to read.
     """
-    if data.startswith("hf:") and not Path(data[3:]).expanduser().exists():
+    if data.startswith("hf:") and not expanded(data[3:]).exists():
         raise ConfigError(f"{data}: inspect downloads nothing; expected a folder or file that is here, or fables")
     if data == "oracle":
         return _oracle()

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from multigen.errors import DataError
+from multigen.errors import DataError, one_line
 from multigen.storage.files import read_npz
 from multigen.text.decoding import log_probs, sample
 from multigen.text.networks.generators import LSTM
@@ -69,10 +69,9 @@ class Oracle:
             }
             network.load_state_dict(weights)
         except Exception as error:  # of `read_npz`, and of networks of other shapes
-            reason = " ".join(str(error).split())[:200]  # torch says which shapes do not fit in several lines
             raise DataError(
-                f"{path} holds no oracle ({reason}); expected an .npz with embeddings, Wo, bo, and W, U and b of the gates i, f, "
-                "og, c; check the path, or copy the file again"
+                f"{path} holds no oracle ({one_line(error)}); expected an .npz with embeddings, Wo, bo, and W, U and b of the "
+                "gates i, f, og, c; check the path, or copy the file again"
             ) from error
         return cls(network, length)
 

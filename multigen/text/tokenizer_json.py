@@ -1,14 +1,17 @@
-"""What a tokenizer.json that somebody else made may hold, checked before the `tokenizers` library sees it.
+"""Checks of a tokenizer.json of unknown origin, made before the `tokenizers` library reads it.
 
-The library trusts its files: of a hostile one it panics, matches for minutes, or makes a text of gigabytes out of a word. Its
-panics are no `Exception`, and print to the terminal past Python.
+The library trusts its files: a hostile one makes it panic, match for minutes, or turn a word into gigabytes of text. Its panics
+are no `Exception`, and are printed past Python.
 """
 
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from multigen.errors import one_line
 
 __all__ = ["LONGEST_ENTRY", "MOST_CHARACTERS", "check_regex", "check_table", "check_vocabulary", "guarded"]
 
@@ -18,11 +21,8 @@ LONGEST_ENTRY = 1 << 16
 """Characters of an entry of a vocabulary."""
 MOST_IDS = 1 << 24
 MOST_ADDED, LONGEST_ADDED = 20_000, 256  # tokens beside the vocabulary, and their characters
-MOST_VALUES, LONGEST_VALUE, DEEPEST = (
-    2_000,
-    2_000,
-    6,
-)  # of the parts around the vocabulary: how many, how long, how nested
+MOST_VALUES, LONGEST_VALUE, DEEPEST = 2_000, 2_000, 6
+"""Of the parts around the vocabulary: values, their characters, and levels of nesting."""
 MOST_GROWTH = 1_000
 """Characters that one of a text may become on its way to tokens and back."""
 
@@ -35,20 +35,18 @@ PARTS = {
 }
 """Part of a tokenizer -> the types that it may have. Precompiled, a trie that is followed unchecked, is none of them."""
 MODELS = ("BPE", "WordPiece", "Unigram", "WordLevel")
+MOST_WAYS = 256
+"""In which a branch of a regular expression can match, its repetitions apart."""
+OPTIONAL = re.compile(r"\??\)*(([^()?]|\([^()]*\))\?+\)*)*")
+"""What may stand behind two repetitions: what need not be there."""
 GROWTH = {"NFD": 4, "NFKD": 18, "NFKC": 18, "BertNormalizer": 3, "ByteLevel": 4}
 """Type -> characters that it makes of one, at most."""
 
 
 def check_table(table: Any) -> None:
     """Raises ValueError for a table that is out of bounds, or has parts of other types than known."""
-    if not isinstance(table, dict) or table.keys() - {
-        *PARTS,
-        "version",
-        "truncation",
-        "padding",
-        "added_tokens",
-        "model",
-    }:
+    known = {*PARTS, "version", "truncation", "padding", "added_tokens", "model"}
+    if not isinstance(table, dict) or table.keys() - known:
         raise ValueError("expected a table of the tokenizers library")
     if table.get("truncation") is not None or table.get("padding") is not None:
         raise ValueError("truncation or padding: expected none")
@@ -96,7 +94,7 @@ def _check_values(value: Any, where: str) -> None:
 
 
 def _growth(component: Mapping[str, Any]) -> float:
-    """How many characters it makes of one, at most. Raises ValueError for a pattern or a number that is out of bounds."""
+    """How many characters a component makes of one, at most. Raises ValueError for a pattern or number that is out of bounds."""
     kind, pattern, content = component["type"], component.get("pattern"), component.get("content")
     start, stop = component.get("start", 0), component.get("stop", 0)  # of a decoder's Strip
     if not 0 <= start <= 16 or stop != 0:
@@ -120,8 +118,9 @@ def _growth(component: Mapping[str, Any]) -> float:
 
 
 def check_regex(pattern: str) -> None:
-    """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, refers back, or
-    has more than two repetitions in a branch. Those of language models have none of it."""
+    """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, refers back, has
+    more than two repetitions in a branch, or after two what must follow, or can match in very many ways. Those of language models
+    have none of it."""
     found = re.sub(r"\\[pPx]\{[^}]*\}|\\[^0-9kg]", "a", pattern)  # escapes are one character
     if re.search(r"\\|\(\?[(~#&P0-9+]|\(\?[a-z-]*x", found):
         raise ValueError("a regular expression that refers back, or has comments")
@@ -131,12 +130,19 @@ def check_regex(pattern: str) -> None:
         raise ValueError("a regular expression that repeats what may be repeated")
     found = re.sub(r"\(\?(?:[:=!>]|<[=!]|[imx-]+[:)])", "(", found)
     for branch in _branches(found):
-        if len(re.findall(repeated, branch)) > 2:
+        repetitions = [*re.finditer(repeated, branch)]
+        if len(repetitions) > 2:
             raise ValueError("a regular expression with more than two repetitions in a branch")
+        if len(repetitions) == 2 and not OPTIONAL.fullmatch(branch[repetitions[1].end() :]):
+            raise ValueError(
+                "a regular expression that goes back through two repetitions where what follows is missing"
+            )
+        if (ways := _ways(branch)) > MOST_WAYS:
+            raise ValueError(f"a regular expression that matches in up to {ways:,} ways, expected at most {MOST_WAYS}")
 
 
 def _without_classes(pattern: str) -> str:
-    """With a letter in place of each class, [...], which may have others inside."""
+    """The pattern with a letter in place of each character class, [...], which may hold others."""
     out, depth = [], 0
     for character in pattern:
         if character == "[":
@@ -161,6 +167,24 @@ def _branches(pattern: str) -> list[str]:
         else:
             out[-1] += character
     return out
+
+
+def _ways(branch: str) -> int:
+    """In how many ways its options and alternatives can be taken, at most."""
+    waiting, before, ways = [], 0, 1
+    for character in branch:
+        if character == "(":
+            waiting.append((before, ways))
+            before, ways = 0, 1
+        elif character == "|":
+            before, ways = before + ways, 1
+        elif character == ")" and waiting:
+            inside = before + ways
+            before, ways = waiting.pop()
+            ways *= inside
+        elif character == "?":
+            ways *= 2
+    return before + ways
 
 
 def _check_added(added: Any) -> None:
@@ -196,13 +220,17 @@ def check_vocabulary(vocabulary: Any) -> None:
         raise ValueError(f"ids: expected whole numbers below {MOST_IDS:,}")
 
 
+_redirecting = threading.Lock()
+
+
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Within it a panic of the tokenizers library, which is no `Exception`, becomes a ValueError, and prints nothing.
 
-    What it would print goes to file descriptor 2 past Python, which leads nowhere meanwhile.
+    The library prints to file descriptor 2, past Python; until the block ends, that leads nowhere. One thread at a time: two that
+    restored it out of order would leave it so.
     """
-    with contextlib.ExitStack() as stack:
+    with _redirecting, contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # there may be no standard error
             kept = os.dup(2)
             stack.callback(os.close, kept)
@@ -214,4 +242,4 @@ def guarded() -> Iterator[None]:
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
-            raise ValueError(f"the tokenizers library fails: {' '.join(str(error).split())[:100]}") from None
+            raise ValueError(f"the tokenizers library fails: {one_line(error)}") from None

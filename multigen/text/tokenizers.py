@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from multigen.errors import CheckpointError, ConfigError, DataError
+from multigen.errors import CheckpointError, ConfigError, DataError, one_line
+from multigen.storage.files import expanded
 from multigen.storage.hub import files_folder
 from multigen.storage.reading import JSON, check_folder, read_bounded
 from multigen.text.tokenizer_json import LONGEST_ENTRY, MOST_CHARACTERS, check_table, check_vocabulary, guarded
@@ -119,32 +120,7 @@ class Tokenizer:
 
         Raises ConfigError where there is none, it cannot be fetched, has no form for the `tokenizers` library or no end.
         """
-        try:
-            from transformers import AutoTokenizer
-        except ImportError as error:
-            raise ConfigError(
-                f"tokenizer {name_or_folder!r} needs transformers ({error}); pip install 'multigen[hub]'"
-            ) from error
-        place = Path(name_or_folder).expanduser()
-        local = place.is_dir()
-        try:
-            if local:
-                check_folder(place)
-            if local and (place / "tokenizer.json").exists():
-                _check_file(place / "tokenizer.json")
-            source = str(place) if local else name_or_folder
-            with guarded():
-                found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
-        except Exception as error:  # OSError, ValueError, KeyError, ...: as many kinds as there are ways to fail
-            raise ConfigError(
-                f"tokenizer {name_or_folder!r} is not available ({' '.join(str(error).split())[:200]}); expected a name on "
-                "the Hugging Face hub, which needs a network the first time, or a folder that holds its tokenizer.json"
-            ) from error
-        if not found.is_fast:
-            raise ConfigError(
-                f"tokenizer {name_or_folder!r} ({type(found).__name__}) runs in Python only; expected one with a tokenizer.json, "
-                "give another model's, or train one: characters, words or bpe"
-            )
+        found = _fast_tokenizer(name_or_folder)
         end = _first(found.eos_token_id, found.sep_token_id)
         if end is None:
             raise ConfigError(
@@ -156,12 +132,11 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         try:
-            copied = _pretrained_backend(json.loads(backend.to_str()))  # to set as we like
+            copied = _pretrained_backend(json.loads(backend.to_str()))  # whose settings may be changed
             return cls(copied, "pretrained", pad, start, end)
         except Exception as error:  # the tokenizers library raises bare Exceptions
-            reason = " ".join(str(error).split())[:200]
             raise ConfigError(
-                f"tokenizer {name_or_folder!r} cannot be used ({reason}); give another model's"
+                f"tokenizer {name_or_folder!r} cannot be used ({one_line(error)}); give another model's"
             ) from error
 
     @classmethod
@@ -179,10 +154,9 @@ class Tokenizer:
             made.encode(UNKNOWN_SIGN)
             return made
         except Exception as error:  # the tokenizers library raises bare Exceptions
-            reason = " ".join(str(error).split())[:200]
             raise CheckpointError(
-                f"{where} is no tokenizer of multigen ({type(error).__name__}: {reason}); give the model folder of a finished "
-                "run, or copy it again"
+                f"{where} is no tokenizer of multigen ({type(error).__name__}: {one_line(error)}); give the model folder of a "
+                "finished run, or copy it again"
             ) from error
 
     # ------------------------------------------------------------------------------------------------ using it
@@ -289,8 +263,39 @@ def _byte_pairs(size: int) -> tuple[tokenizers.Tokenizer, Any]:
     )
 
 
+def _fast_tokenizer(name_or_folder: str) -> Any:
+    """A tokenizer of the transformers library that is made of one of the `tokenizers` library. Raises ConfigError."""
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise ConfigError(
+            f"tokenizer {name_or_folder!r} needs transformers ({error}); pip install 'multigen[hub]'"
+        ) from error
+    place = expanded(name_or_folder)
+    local = place.is_dir()
+    try:
+        if local:
+            check_folder(place)
+        if local and (place / "tokenizer.json").exists():
+            _check_file(place / "tokenizer.json")
+        source = str(place) if local else name_or_folder
+        with guarded():
+            found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
+    except Exception as error:  # OSError, ValueError, KeyError, ...: as many kinds as there are ways to fail
+        raise ConfigError(
+            f"tokenizer {name_or_folder!r} is not available ({one_line(error)}); expected a name on "
+            "the Hugging Face hub, which needs a network the first time, or a folder that holds its tokenizer.json"
+        ) from error
+    if not found.is_fast:
+        raise ConfigError(
+            f"tokenizer {name_or_folder!r} ({type(found).__name__}) runs in Python only; expected one with a tokenizer.json, "
+            "give another model's, or train one: characters, words or bpe"
+        )
+    return found
+
+
 def _own_backend(kind: str, table: Any) -> tokenizers.Tokenizer:
-    """What `Tokenizer.train` made, from its vocabulary and merges alone. Raises ValueError where that is not all of `table`."""
+    """A tokenizer of `Tokenizer.train`, rebuilt from vocabulary and merges. Raises ValueError where `table` holds more."""
     if kind not in get_args(Kind):
         raise ValueError(f"kind {kind!r} is unknown")
     model = table["model"]
@@ -310,12 +315,12 @@ def _own_backend(kind: str, table: Any) -> tokenizers.Tokenizer:
     backend.add_special_tokens(list(SPECIAL))
     made = json.loads(backend.to_str())
     if made != {**table, "model": {**model, "merges": merges} if kind == "bpe" else model}:
-        raise ValueError(f"it differs from what is made of {kind}")
+        raise ValueError(f"not a tokenizer of {kind} as training writes it")
     return backend
 
 
 def _pretrained_backend(table: Any) -> tokenizers.Tokenizer:
-    """That of a language model. Raises ValueError and others for one that is out of bounds."""
+    """The tokenizer of a language model. Raises ValueError, among others, for one that is out of bounds."""
     check_table(table)
     with guarded():
         return tokenizers.Tokenizer.from_str(json.dumps(table))

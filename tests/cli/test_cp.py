@@ -260,7 +260,7 @@ def test_a_copy_trains_resumes_and_is_used_elsewhere(method: str, verb: str, tmp
     shutil.rmtree(checkpoints(tmp_path / "cut")[-1])
     shutil.rmtree(tmp_path / "cut" / "model")
     done = python("mine.py", "--resume", "cut", cwd=tmp_path, env=env)
-    assert done.returncode == 0 and "going on from cut" in done.stderr, done.stderr
+    assert done.returncode == 0 and "resuming from cut" in done.stderr, done.stderr
     assert_same(saved_files(tmp_path / "run"), saved_files(tmp_path / "cut"))
 
     done = python("-m", "multigen", verb, "--model", "cut", "--code", "mine.py", "-n", "2", cwd=tmp_path, env=env)

@@ -12,6 +12,8 @@ import pytest
 
 from multigen import console
 from multigen.console import printable, shell_word
+from multigen.image.synthesis import dcgan
+from multigen.image.synthesis.base import ImageInfo
 from tests import hostile, tiny
 from tests.hostile import CASES, EVERYTHING, NAMES, forbidden
 
@@ -51,6 +53,26 @@ def test_a_run_on_such_names_speaks_to_nobody(place: Path, capsys: pytest.Captur
         text = (run / kept).read_text(encoding="ascii")
         assert forbidden(text) == [] and r"\u001b" in text
     assert not (place / "owned").exists()
+
+
+def test_a_message_that_quotes_a_long_value_keeps_its_beginning_and_its_end(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("method", "x" * 10**6), ("config", {"size": [1] * 10**5}), ("config", {"y" * 10**5: 1})):
+        path = place / f"long-{name}-{len(str(value))}"
+        tiny.untrained(path, dcgan.DCGANTrainer(dcgan.PRESETS["tiny"]), ImageInfo(classes=("a", "b"), channels=1))
+        about = json.loads((path / "model" / "config.json").read_text())
+        about[name] = {**about[name], **value} if isinstance(value, dict) else value
+        (path / "model" / "config.json").write_text(json.dumps(about))
+        assert tiny.multigen(["sample", "--model", path]) == 2
+        err = capsys.readouterr().err
+        assert len(err) < 3 * console.LONGEST and err.startswith("error: ") and " ... " in err and err.count("\n") == 1
+    said: list[str] = []
+    console.listeners.append(said.append)
+    console.say("a" * 10**6 + "; remove it")
+    console.listeners.clear()
+    assert len(said[0]) < 2 * console.LONGEST and said[0].endswith("; remove it")
+    assert len(capsys.readouterr().err) < 2 * console.LONGEST
 
 
 # -- the parts ---------------------------------------------------------------------------------------------------

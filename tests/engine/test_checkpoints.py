@@ -301,7 +301,7 @@ def test_several_damaged_ones_are_passed_over(run: Run, capsys: pytest.CaptureFi
     truncate(checkpoints(run.out)[-1])
     no_record(checkpoints(run.out)[-2])
     assert go_on(run).step == 6
-    assert "going on from" in capsys.readouterr().err
+    assert "resuming from" in capsys.readouterr().err
     assert steps(run.out) == [0, 2, 4, 6]
 
 

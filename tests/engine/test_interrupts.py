@@ -84,7 +84,7 @@ def test_a_signal_while_something_is_written_comes_after_it(
 
     with monkeypatch.context() as patch:
         patch.setattr(place, name, interrupted)
-        with pytest.raises(Interrupted, match=rf"resume with: --resume {run.out}|go on with: --resume {run.out}"):
+        with pytest.raises(Interrupted, match=f"resume with: --resume {run.out}"):
             Whole(ToyConfig(), run).fit()
     assert (tmp_path / "cut" / "model").exists() == (while_writing == "model")
     Whole(ToyConfig(), resumed(run)).fit()

@@ -68,6 +68,13 @@ def jpeg_of(width: int, height: int) -> bytes:
     return bytes(found)
 
 
+def scans_of(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes so many times, between others' and a thumbnail's markers."""
+    found = whole("JPEG", progressive=True, exif=b"Exif\0\0" + b"\xff\xda" * 200)
+    last = found.rindex(b"\xff\xda")
+    return found[:-2] + found[last:-2] * count + found[-2:] + b"\xff\xda" * 200  # a film, as telephones add
+
+
 def tiff_of(width: int, height: int) -> bytes:
     """A header of strips without number."""
     entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
@@ -85,10 +92,13 @@ BOMBS: dict[str, tuple[str, bytes]] = {
     "PNG with an iCCP bomb": (".png", png(10, 10, chunk(b"iCCP", b"profile\0\0" + ZEROS))),
     "JPEG of 65,535 x 65,535": (".jpg", jpeg_of(65_535, 65_535)),
     "JPEG of 13,000 x 13,000 in 900 bytes": (".jpg", jpeg_of(13_000, 13_000)),
+    "JPEG of 10,000 scans": (".jpg", scans_of(10_000)),
     "GIF of 65,535 x 65,535": (".gif", gif_of(65_535, 65_535)),
     "GIF of 10,000 x 10,000 in 700 bytes": (".gif", gif_of(10_000, 10_000)),
     "TIFF of strips without number": (".tif", tiff_of(100_000, 100_000)),
     "TIFF of few pixels and many strips": (".tif", tiff_of(10, 10)),
+    "PPM with a comment without end": (".ppm", b"P6\n3 #" + b"a" * 10_000_000),
+    "PNG that is a PPM with spaces without end": (".png", b"P5 3 3" + b" " * 10_000_000),
     "PostScript": (".png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"),
     "WebP of 16,383 x 16,383": (".webp", b"RIFF\x1a\0\0\0WEBPVP8L\x0e\0\0\0\x2f\xff\xff\xff\x0f\0\0\0\0\0\0\0\0\0"),
 }
@@ -110,6 +120,13 @@ def test_an_image_that_promises_too_much_is_named_or_skipped(name: str, tmp_path
     assert [path for path, _ in inspect_images(str(tmp_path)).unreadable] == [path]
     with contextlib.suppress(DataError):  # what is not decoded may have no metadata
         assert provenance.read(path) == {}
+
+
+def test_a_photograph_of_some_scans_with_a_thumbnail_and_a_film_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(scans_of(3))
+    assert read_image(tmp_path / "a.jpg").shape == (3, 20, 20)
+    (tmp_path / "several.jpg").write_bytes(whole("MPO", save_all=True, append_images=[Image.new("RGB", (20, 20))] * 3))
+    assert read_image(tmp_path / "several.jpg").shape == (3, 20, 20)
 
 
 def test_a_large_image_of_one_colour_is_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from multigen import console
 from multigen.engine import Callback, Run, Trainer
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import CheckpointError, ConfigError
@@ -33,7 +34,7 @@ class Shown(Whole):
 
 @pytest.fixture(autouse=True)
 def new(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_lines, "_said", set())
+    monkeypatch.setattr(console, "_once", set())
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def test_more_events_than_a_run_has_end_the_reading(
     monkeypatch.setattr(multigen.runs.facts, "ENTRIES", 3_000)
     run = made(tmp_path / "run", log=[{"step": i, "time": "", "said": "s"} for i in range(5_000)])
     assert len(gather(run).said) < 1_100
-    assert "log.jsonl: more than a run writes; what is behind step" in capsys.readouterr().err
+    assert "log.jsonl: more than a run writes; what follows step" in capsys.readouterr().err
 
 
 def test_stages_and_curves_without_number_are_cut(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_runs_below_the_data_are_no_data(tmp_path: Path, capsys: pytest.CaptureF
     (run / "config.toml").write_text(RUN)
     album = tmp_path / "album"
     assert files_in(album) == files_in(photos) and len(files_in(photos)) == 3
-    assert capsys.readouterr().err == f"left out {run}: a run, no data\n"  # once, though it was met twice
+    assert capsys.readouterr().err == f"{run} is a run: left out of the data\n"  # once, though it was met twice
     assert len(files_in(run / "previews")) == 3  # one that is named itself is read
     for text in (RUN.replace("method", "recipe"), "[project]\nname = 1\n", "method = 'a'\n"):
         (run / "config.toml").write_text(text)
@@ -54,10 +54,10 @@ def test_a_run_in_the_folder_of_its_data_is_resumed_with_the_same_data(
     assert list((run / "previews").glob("*.png"))
     capsys.readouterr()
     assert tiny.recipe(["--resume", run]) == 0
-    assert f"left out {run}: a run, no data" in capsys.readouterr().err
+    assert f"{run} is a run: left out of the data" in capsys.readouterr().err
     assert tiny.multigen(["inspect", photos, "--json"]) == 0
     printed = capsys.readouterr()
-    assert json.loads(printed.out)["items"]["train"] == 3 and f"left out {run}" in printed.err
+    assert json.loads(printed.out)["items"]["train"] == 3 and f"{run} is a run: left out" in printed.err
 
 
 # ---------------------------------------------------------------------------------------------------------- reports and cards
@@ -87,7 +87,7 @@ def test_a_page_of_a_users_in_the_run_stays_when_training_goes_on(
     mine[3].write_text(changed := mine[3].read_text().replace("## Limits", "## My limits"))
     assert tiny.recipe(["--resume", run]) == 0
     said = capsys.readouterr().err
-    assert "report.html could not be written" in said and "model/README.md is no card that multigen wrote" in said
+    assert "report.html could not be written" in said and "model/README.md was not written by multigen" in said
     assert [file.read_text() for file in mine] == ["thesis"] * 3 + [changed]
 
 

@@ -380,7 +380,7 @@ def test_the_command_that_is_printed_repeats_a_cut_run(
 
 @pytest.mark.parametrize(
     "name",
-    [name if name in ("dcgan", "scratchgan") else pytest.param(name, marks=pytest.mark.slow) for name in METHODS],
+    [name if name == "dcgan" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS],
 )
 def test_no_method_depends_on_a_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, timed: list[str]

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 import multigen.storage.cache
+from multigen import console
 from multigen.storage.cache import cache_folder, cached, private_folder
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
-    multigen.storage.cache._say_once.cache_clear()
+    console._once.clear()
     yield tmp_path / "cache"
-    multigen.storage.cache._say_once.cache_clear()
 
 
 class Compute:
@@ -176,6 +176,8 @@ def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("MULTIGEN_CACHE", "~/mine")
     assert cache_folder() == tmp_path / "mine"
+    monkeypatch.setenv("MULTIGEN_CACHE", "~nobody-of-this-name/mine")
+    assert cache_folder() == Path("~nobody-of-this-name/mine")
     monkeypatch.setenv("MULTIGEN_CACHE", "")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     place = cache_folder()

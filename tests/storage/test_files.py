@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multigen.errors import DataError
+import multigen
+from multigen.errors import ConfigError, DataError
+from multigen.storage import files
 from multigen.storage.files import (
     LINE,
     from_json,
@@ -26,6 +28,7 @@ from multigen.storage.files import (
     write_whole,
     writing,
 )
+from multigen.storage.run_folder import find_run
 
 RECORD = {"step": 6, "lr": 0.1 + 0.2, "name": "päth", "state": {"a": [1, None], "b": float("inf")}}
 
@@ -153,7 +156,7 @@ def test_arrays_whose_headers_promise_what_is_not_there_take_no_memory(name: str
 def test_an_entry_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("multigen.storage.reading.SMALL", 1000)
     np.savez_compressed(tmp_path / "a.npz", images=np.zeros((100, 100, 100), np.uint8))
-    with pytest.raises(ValueError, match=r"1,000,\d+ bytes, unpacked from .*; expected 200 times as much at most"):
+    with pytest.raises(ValueError, match=r"1,000,\d+ bytes, unpacked from .*; expected at most 200 times as many"):
         read_npz(tmp_path / "a.npz")
     np.savez(tmp_path / "a.npz", images=np.zeros((100, 100, 100), np.uint8))
     assert read_npz(tmp_path / "a.npz")["images"].shape == (100, 100, 100)
@@ -201,3 +204,10 @@ def test_leftovers_of_files_of_ours_are_removed_and_no_others(tmp_path: Path) ->
         (tmp_path / name).touch()
     remove_leftovers(tmp_path, re.compile(r"a\.json|b\.txt"))
     assert {path.name for path in tmp_path.iterdir()} == others
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 3_000, "a\0b"])
+def test_a_path_that_no_file_can_have_is_one_line(name: str) -> None:
+    for act in (multigen.load, files.expanded, find_run):
+        with pytest.raises(ConfigError, match=r"^[^\n]*: no path of a file \([^\n]*\); give [^\n]*$"):
+            act(name)

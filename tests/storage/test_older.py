@@ -49,7 +49,14 @@ def test_a_runs_table_has_its_task_and_its_data_apart() -> None:
     assert found["data"] == {"tokens": 9, "start": 1, "end": 2, "pad": 0, "vocabulary": "ab12", "fingerprint": "cd34"}
 
 
-@pytest.mark.parametrize("table", [{**RUN, "version": "0.2.0"}, {"config": {"classes": ["a"], "steps": 2}}, {}])
+def test_a_run_from_before_there_was_a_choice_of_memory_format_has_the_one_of_then() -> None:
+    table = {**RUN, "version": "0.2.0"}
+    assert run_table(table) == {**table, "run": {"seed": 1, "layout": "channels_last"}}
+    chosen = {**table, "run": {"seed": 1, "layout": "contiguous"}}
+    assert run_table(chosen) == chosen
+
+
+@pytest.mark.parametrize("table", [{"version": "0.2.0", "run": 3}, {"config": {"classes": ["a"], "steps": 2}}, {}])
 def test_tables_of_this_version_and_those_without_a_method_stay_as_they_are(table: dict[str, Any]) -> None:
     assert run_table(table) == table
 

@@ -83,6 +83,6 @@ def test_what_unpacks_to_far_more_than_data_do_is_refused() -> None:
     check_expansion(1 << 26, 10)
     check_expansion(200 << 20, 1 << 20)
     with pytest.raises(
-        ValueError, match=r"1,073,741,824 bytes, unpacked from 1,048,576; expected 200 times as much at most"
+        ValueError, match=r"1,073,741,824 bytes, unpacked from 1,048,576; expected at most 200 times as many"
     ):
         check_expansion(1 << 30, 1 << 20)

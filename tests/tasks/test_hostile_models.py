@@ -25,6 +25,7 @@ from tests.engine.toys import Small, ToyConfig, options
 from tests.fuzz.hostile import TRANSFORMERS, make, make_pretrained
 
 TERABYTE = 1 << 40
+HUGE = 1 << 36  # bytes: within the limit of a weights file
 
 CHILD = """
 import json, resource, socket, sys
@@ -115,9 +116,9 @@ def beside(folder: Path) -> None:
 
 
 def large(file: Path) -> None:
-    about = {"x": {"dtype": "F32", "shape": [TERABYTE // 4], "data_offsets": [0, TERABYTE]}}
+    about = {"x": {"dtype": "F32", "shape": [HUGE // 4], "data_offsets": [0, HUGE]}}
     text = json.dumps(about).encode()
-    sparse(file, 8 + len(text) + TERABYTE, len(text).to_bytes(8, "little") + text)
+    sparse(file, 8 + len(text) + HUGE, len(text).to_bytes(8, "little") + text)
 
 
 def fifo(file: Path) -> None:
@@ -133,6 +134,19 @@ def adapter(folder: Path) -> None:
     (folder / "adapter_config.json").write_text(
         json.dumps({"base_model_name_or_path": "owner/name", "peft_type": "LORA"})
     )
+
+
+def shards(place: str) -> Maker:
+    """In a file that an index names, beside a pipe that nobody writes to."""
+
+    def made(folder: Path) -> None:
+        names = list(TensorFile.open(folder / "model.safetensors"))
+        (folder / "model.safetensors").rename(folder / "a.safetensors")
+        os.mkfifo(folder.with_suffix(".safetensors"))
+        index = {"metadata": {}, "weight_map": dict.fromkeys(names, place.format(folder.stem))}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    return made
 
 
 ELSEWHERE: dict[str, Any] = {
@@ -193,9 +207,10 @@ CASES: dict[str, tuple[Maker, str]] = {
     **{f"scratchgan {name}": (own("scratchgan", "data", {name: value}), "as in tokenizer.json") for name, value in PLACE.items()},
     "what no method exports": (beside, "fine"),
     "large weights": (damaged(large), "does not fit"),
-    "empty terabyte": (damaged(sparse), "a header of 0 bytes"),
-    "long header": (damaged(lambda file: sparse(file, content=(1 << 39).to_bytes(8, "little"))), "a header of 549,755,813,888"),
-    "a pipe for weights": (damaged(fifo), "not a file"),
+    "empty terabyte": (damaged(sparse), "expected at most 137,438,953,472"),
+    "only zeros": (damaged(lambda file: sparse(file, HUGE)), "a header of 0 bytes"),
+    "long header": (damaged(lambda file: sparse(file, HUGE, (1 << 35).to_bytes(8, "little"))), "a header of 34,359,738,368"),
+    "a pipe for weights": (damaged(fifo), "a named pipe"),
     "no weights": (damaged(Path.unlink), "missing"),
     "empty weights": (damaged(lambda file: file.write_bytes(b"")), "a header of 0 bytes in a file of 0"),
     **{f"plain {kind}": (described(kind), "fine") for kind in TRANSFORMERS},
@@ -209,6 +224,9 @@ STARTS: dict[str, tuple[Maker, str]] = {
     "local, deep": (local(num_hidden_layers=1000), "more layers than there are weights for"),
     "local, far": (local(num_hidden_layers=10**7), "num_hidden_layers 10000000"),
     "local, state space": (local(model_type="mamba"), "model_type 'mamba'"),
+    "local, shards": (local(shards("a.safetensors")), "fine"),
+    "local, shards elsewhere": (local(shards("../{}.safetensors")), "expected names of files in the folder"),
+    "local, shards of a device": (local(shards("/dev/zero")), "expected names of files in the folder"),
     "local, adapter": (local(adapter), "an adapter to a model elsewhere"),
     "local, no weights": (local(lambda folder: (folder / "model.safetensors").unlink()), "no causal model there"),
 }

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from multigen.errors import ConfigError, DataError
+from multigen.errors import ConfigError, DataError, MultigenError
 from multigen.text.files import Split, encode, open_texts, split
+from multigen.text.inspection import inspect_texts
 from multigen.text.tokenizers import Tokenizer
 
 PROSE = """THE TITLE
@@ -209,6 +210,33 @@ def test_folders_of_jsonl(tmp_path: Path, hub: Any):
     for name, rows in {"b": ["three"], "a": ["one", " ", "two"]}.items():
         write(tmp_path / f"set/{name}.jsonl", "".join(json.dumps({"text": row}) + "\n" for row in rows))
     assert open_texts(f"hf:{tmp_path}/set") == ["one", "two", "three"]
+    write(
+        tmp_path / "named" / "a.jsonl",
+        '{"n": 1, "body": "one"}\n\n{"body": null}\n{"n": 2, "body": "two", "x": ["a"]}\n',
+    )
+    assert open_texts(f"hf:{tmp_path}/named:body") == open_texts(f"hf:{tmp_path}/named") == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000 + "]" * 100_000, '{"text": ', "[1]", "\x1b]0;owned\x07", '{"text":' + '{"a":' * 50_000]
+)
+def test_a_line_that_is_no_table_is_named_without_a_library(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's reader crashes, and asks a network whether it may."""
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    write(tmp_path / "a.jsonl", '{"text": "one"}\n' + line)
+    with pytest.raises(DataError, match=r"not available \(a\.jsonl, line 2: [^\n]*$"):
+        open_texts(f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000, "~nobody-of-this-name/x", "owner/" + "x" * 300, "a\0b"])
+def test_a_name_that_no_file_can_have_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    for data in (name, f"hf:{name}", f"hf:{name}:text"):
+        for act in (open_texts, inspect_texts):
+            with pytest.raises(MultigenError, match=r"^[^\n]*; [^\n]*$"):
+                act(data)
 
 
 def test_data_sets_that_cannot_be_had_are_named(tmp_path: Path, hub: Any, monkeypatch: pytest.MonkeyPatch):

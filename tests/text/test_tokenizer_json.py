@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_a_hostile_part_is_refused_whichever_kind_it_calls_itself(name: str, cap
     for kind in KINDS:
         own = about(kind)
         own["tokenizer"][part] = value
-        refused(own, f"differs from what is made of {kind}")
+        refused(own, f"not a tokenizer of {kind} as training writes it")
     assert capfd.readouterr() == ("", "")
 
 
@@ -147,7 +148,7 @@ def test_of_our_own_kinds_only_the_vocabulary_may_differ(kind: str) -> None:
     for name in ("added_tokens", "version", "pre_tokenizer"):
         changed = copy.deepcopy(good)
         del changed["tokenizer"][name]
-        refused(changed, "differs from what is made")
+        refused(changed, "as training writes it")
 
 
 def test_a_model_of_a_language_model_is_bounded(capfd: pytest.CaptureFixture[str]) -> None:
@@ -188,6 +189,8 @@ def test_the_expressions_of_well_known_models_are_let_in(pattern: str) -> None:
     [
         "(a+)+$", "(a|a)*b", "(?:a{1,9}){2,}", "a{1,100}{1,100}b", "a+*b", "a{2,}+b", r"\w*\w*\w*!", r"(a*)\1", r"(?<n>a)\g<n>",
         "((a?)?)+b", "(?=(a+)+b)", "[a[b]]+c+d+", "(?#[)(a+)+$(?#])", "(?x)[#]a", "[^[](a+)+$", "(?~(a+))", r"(?:\[)+",
+        "a*a*[zy]", r"[^!]*?\w*(?:y)z?", "(?=a*)(?=a*)b", "a{0,99}a{0,99}b", "(a|a)" * 22 + "[zy]", "a?" * 22 + "a" * 22,
+        "((a|aa)(b|bb))" * 9, "(?i:a|b|ab)?" * 12,
     ],
 )  # fmt: skip
 def test_expressions_that_may_take_long_are_refused(pattern: str) -> None:
@@ -205,6 +208,32 @@ def test_a_panic_is_an_error_that_prints_nothing(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().err == "still there"
     with pytest.raises(KeyboardInterrupt), guarded():
         raise KeyboardInterrupt
+
+
+def test_threads_leave_standard_error_as_it_was(capfd: pytest.CaptureFixture[str]) -> None:
+    """Two that redirected it at once would restore it out of order."""
+    inside, leave, both = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with guarded():
+            inside.set()
+            leave.wait()
+
+    def second() -> None:
+        with guarded():
+            both.set()
+            threads[0].join()
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    inside.wait()
+    threads[1].start()
+    both.wait(0.2)  # it is not let in
+    leave.set()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
 
 
 def test_a_panic_at_a_text_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -260,6 +289,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_language_model_never_turns_to_the_network(tmp_path: Path) -> None:
     folders = [saved(tmp_path / name) for name in ("plain", "named", "code", "bare", "mistral")]
     for folder, more in zip(

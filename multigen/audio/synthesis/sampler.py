@@ -89,9 +89,8 @@ class AudioSampler(sampling.Sampler):
             below = None
             try:
                 below = self.nearest(first)
-            except (
-                MultigenError
-            ) as error:  # the folder of the recordings, or the table of their labels, may not be here
+            # The folder of the recordings, or the table of their labels, may not be on this machine.
+            except MultigenError as error:
                 said = f"no training recordings are beside them in its image: {error}"
             self.show(first, path, about, below=below)
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multigen.catalogue import described
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import imresize
 from multigen.image.files import from_picture, to_picture
 from multigen.image.restoration.evaluator import strip
 from multigen.memory import require
 from multigen.storage.provenance import NOTHING, Provenance
+from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
 
 if TYPE_CHECKING:
@@ -121,11 +121,9 @@ class Upscaler:
 
 def check_room(height: int, width: int, scale: int, planes: int) -> None:
     """Raises OutOfMemory where an image of this size, enlarged, and its copies while the file is written would not fit."""
-    bytes_a_pixel = (
-        planes + 4 if planes == 3 else 9
-    )  # Pillow takes 4, and with opacity all planes are put together first
+    each = planes + 4 if planes == 3 else 9  # bytes: Pillow takes 4, and with opacity all planes are put together first
     require(
-        height * width * scale**2 * bytes_a_pixel,
+        height * width * scale**2 * each,
         f"an image of {width * scale:,} x {height * scale:,} pixels, {scale} times {width:,} x {height:,}",
         "cut the image into parts",
     )

@@ -68,9 +68,8 @@ def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) ->
     columns = min(COLUMNS, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # of letters that the font lacks, and of names too long for their place
+        # Of letters that the font lacks, and of names that are too long for their place.
+        warnings.simplefilter("ignore", UserWarning)
         figure = Figure(figsize=(5 * columns, 2.8 * rows), layout="constrained")
         FigureCanvasAgg(figure)
         for axes, metric in zip(figure.subplots(rows, columns, squeeze=False).flat, metrics, strict=False):

@@ -25,7 +25,7 @@ HEAD, GAP = 18, 6  # pixels above each row, for its name, and below it
 
 
 def check_out(out: Path, overwrite: bool) -> None:
-    """Raises DataError where files of a comparison in OUT would replace what is no earlier one."""
+    """Raises DataError where a comparison in OUT would replace files that no earlier comparison wrote."""
     other = "another folder for --out"
     check_folder(out, other)
     table = out / "compare.json"
@@ -40,7 +40,7 @@ def check_out(out: Path, overwrite: bool) -> None:
 
 
 def checksums(out: Path) -> dict[str, int]:
-    """The files of a comparison in OUT, but compare.json, with their checksums: by these a later one knows them."""
+    """Checksums of the files of a comparison in OUT, without compare.json, by which a later comparison recognises them."""
     return {_name(path, out): _checksum(path) for path in _files(out) if path.is_file()}
 
 

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from multigen.console import say
-from multigen.storage.reading import check_file, is_inside, open_regular, read_bounded
+from multigen.storage.reading import check_file, check_scans, is_inside, open_regular, read_bounded
 
 __all__ = ["PICTURES", "SOUNDS", "TEXTS", "final_files", "preview_steps", "show"]
 
@@ -90,6 +90,8 @@ def _picture(path: Path, label: str) -> str:
     with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
         if picture.width * picture.height > PIXELS:
             raise ValueError(f"{picture.width:,} x {picture.height:,} pixels; expected at most {PIXELS:,} in all")
+        if picture.format == "JPEG":
+            check_scans(path)
         picture.load()
         width, height = picture.size
         if len(data) > SMALL:

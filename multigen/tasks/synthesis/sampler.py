@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
-from multigen.catalogue import TASKS, described
+from multigen.catalogue import TASKS
 from multigen.console import counted
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError
@@ -22,6 +22,7 @@ from multigen.memory import require, size
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets
 from multigen.storage.provenance import NOTHING, Provenance
+from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
 
 if TYPE_CHECKING:

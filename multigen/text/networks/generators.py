@@ -11,16 +11,16 @@ do not fit into a processor's cache.
 """
 
 import inspect
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from multigen.errors import CheckpointError, ConfigError
-from multigen.storage.hub import CONFIG, files_folder
-from multigen.storage.reading import check_folder, read_bounded
+from multigen.errors import CheckpointError, ConfigError, one_line
+from multigen.storage.files import expanded, read_json
+from multigen.storage.hub import files_folder
+from multigen.storage.reading import CONFIG, JSON, check_folder
 from multigen.storage.tensors import TensorFile
 from multigen.tasks.loading import Plan
 from multigen.text.networks.descriptions import to_config
@@ -195,7 +195,7 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
 
     if not name:
         raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     local = folder.is_dir()
     try:
         config = _config_in(folder) if local else _config_of(name)
@@ -207,10 +207,9 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
             trust_remote_code=False,
         )
     except Exception as error:  # as many kinds as there are models
-        reason = " ".join(str(error).split())[:200]
         raise ConfigError(
-            f"pretrained {name!r}: no causal model there ({reason}); give a folder with config.json and model.safetensors, or a "
-            "name that can be downloaded"
+            f"pretrained {name!r}: no causal model there ({one_line(error)}); give a folder with config.json and "
+            "model.safetensors, or a name that can be downloaded"
         ) from error
     G = Transformer(model.float(), start)
     if (most := G.model.get_input_embeddings().num_embeddings) < tokens:
@@ -237,7 +236,10 @@ def _config_in(folder: Path) -> Any:
     if (folder / "adapter_config.json").exists():
         raise ValueError("adapter_config.json: an adapter to a model elsewhere; expected a whole model, merge it first")
     check_folder(folder)
-    config = to_config(json.loads(read_bounded(folder / "config.json", CONFIG)))
+    for index in folder.glob("*.index.json"):
+        if not all(isinstance(n, str) and Path(n).name == n for n in read_json(index, JSON)["weight_map"].values()):
+            raise ValueError(f"{index.name}: expected names of files in the folder")
+    config = to_config(read_json(folder / "config.json", CONFIG))
     files = [TensorFile.open(path) for path in sorted(folder.glob("*.safetensors"))]
     _, plan = Plan.of(lambda: AutoModelForCausalLM.from_config(config), sum(map(len, files)))
     plan.check(sum(file.nbytes for file in files))
@@ -250,13 +252,12 @@ def load_described(file: Path, start: int, tokens: int) -> Transformer:
     from transformers import AutoModelForCausalLM
 
     try:
-        config = to_config(json.loads(read_bounded(file, CONFIG, inside=files_folder(file.parent))))
+        config = to_config(read_json(file, CONFIG, inside=files_folder(file.parent)))
         if config.vocab_size != tokens:
             raise ValueError(f"vocab_size {config.vocab_size}, expected {tokens}")
         return Transformer(AutoModelForCausalLM.from_config(config, trust_remote_code=False), start)
     except Exception as error:  # as many kinds as there are models
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{file} describes no model ({reason}); copy the model folder again") from error
+        raise CheckpointError(f"{file} describes no model ({one_line(error)}); copy the model folder again") from error
 
 
 def check_length(G: Generator, length: int) -> None:

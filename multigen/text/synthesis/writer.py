@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from multigen.catalogue import described
 from multigen.errors import ConfigError
 from multigen.memory import require
 from multigen.storage.provenance import NOTHING, Provenance
+from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
 from multigen.text.decoding import sample
 from multigen.text.networks.generators import Generator, check_length
