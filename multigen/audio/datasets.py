@@ -19,7 +19,7 @@ from torch import Tensor
 
 from multigen.audio.drums import CLASSES, drums
 from multigen.audio.files import SUFFIXES, check_rates, read_sound, resample
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.data.datasets import ItemSet, numbered, numbered_as
 from multigen.data.folders import NoTestSplit, file_classes, find_files, split_folder
 from multigen.data.locate import locate
@@ -206,7 +206,8 @@ def _check_enough(data: str, sounds: SoundSet, labels: str) -> None:
     if len(sounds) < 2:
         bad = f", {len(sounds.skipped)} damaged or silent" if sounds.skipped else ""
         raise DataError(
-            f"{data}{bad}: {len(sounds)} recordings, expected at least 2; add recordings, or cut long ones: --cut slices"
+            f"{data}{bad}: {counted(len(sounds), 'recordings')}, expected at least 2; add recordings, or cut "
+            "long ones: --cut slices"
         )
     if labels not in ("", "none") and sounds.labels is None:
         raise DataError(f"{data}: labels {labels!r} give one class only; expected two or more, or say --labels none")
@@ -258,9 +259,9 @@ def _from_files(
     ):
         if others := {value: n for value, n in found.items() if value != wanted}:
             listed = ", ".join(str(value) for value in sorted(others))
-            say(f"{sum(others.values()):,} recordings {text.format(listed, wanted)}")
+            say(f"{counted(sum(others.values()), 'recordings')} {text.format(listed, wanted)}")
     if loud:
-        say(f"{loud:,} recordings with peaks beyond -1..1 made less loud to fit")
+        say(f"{counted(loud, 'recordings')} with peaks beyond -1..1 made less loud to fit")
     return recordings
 
 

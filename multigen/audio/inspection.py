@@ -12,6 +12,7 @@ from torch import Tensor
 from multigen.audio.datasets import DRUMS, Silent, check_audible, trimmed
 from multigen.audio.drums import CLASSES
 from multigen.audio.files import SUFFIXES, Info, read_info, read_sound
+from multigen.console import counted
 from multigen.data.folders import find_files
 from multigen.data.inspection import (
     Inspection,
@@ -164,7 +165,8 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, sounds: Sequence[_
     items = sum(max(1, round(h.info.seconds * rate / length)) for h in train) if long else len(train)
     if items < (2 if parts.test else 4):
         found.warnings.append(
-            f"{items} sounds of {length / rate:.1f} s in it, expected at least 4, two of them to test with; add recordings"
+            f"{counted(items, 'sounds')} of {length / rate:.1f} s in it, expected at least 4, two of them to "
+            "test with; add recordings"
         )
         return
     options = ("--rate", str(rate), "--length", str(length), *(("--cut", "random") if long else ()))

@@ -7,7 +7,7 @@ import tyro
 
 from multigen.catalogue import DATA, MODALITIES, TASKS, Modality, imported
 from multigen.cli.output import print_json
-from multigen.console import show
+from multigen.console import counted, show
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Overwrite, cli
 from multigen.storage.files import writing
@@ -118,7 +118,7 @@ def kind(data: str) -> str:
         names = " nor ".join(modality.items for modality in compared)
         raise DataError(f"{place}: neither {names} in it; expected files ending in {suffixes}")
     if len(here) > 1:
-        numbers = " and ".join(f"{counts[modality.name]} {modality.items}" for modality in here)
+        numbers = " and ".join(counted(counts[modality.name], modality.items) for modality in here)
         raise DataError(f"{place}: {numbers}; expected files of one kind; give a folder that holds one")
     return here[0].name
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
-from multigen.console import say, show
+from multigen.console import counted, say, show
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import writing
@@ -74,7 +74,7 @@ def _upscale(
             with replacing(target) as file:
                 to_picture(*upscaler.with_alpha(rgb, alpha)).save(file, **png(about))
     show(
-        f"{len(jobs) - len(skipped)} images x{upscaler.scale} in {out}"
+        f"{counted(len(jobs) - len(skipped), 'images')} x{upscaler.scale} in {out}"
         + (f", {len(skipped)} skipped" if skipped else "")
     )
 
@@ -105,7 +105,7 @@ def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
                 )
             targets[target] = source
     if results:
-        say(f"left out {len(results)} images in {out}, where the results go")
+        say(f"left out {counted(len(results), 'images')} in {out}, where the results go")
     if not targets:
         raise DataError(f"no image to upscale but those in {out}, where the results go; give other files or folders")
     return {source: target for target, source in targets.items()}

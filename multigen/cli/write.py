@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
-from multigen.console import show, show_text
+from multigen.console import counted, show, show_text
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
@@ -53,6 +53,6 @@ def run(args: list[str]) -> None:
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             write_whole(out, page + "\n")
-        show(f"{n} texts in {out}")
+        show(f"{counted(n, 'texts')} in {out}")
 
     cli(write, "multigen write", args)

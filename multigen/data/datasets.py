@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.data.folders import NoTestSplit
 from multigen.engine.batches import TensorSource
 from multigen.errors import ConfigError, DataError
@@ -93,7 +93,7 @@ class ItemSet:
 def report_skipped(data: str, items: ItemSet) -> None:
     """Says how many files of `data` were skipped, and why the first."""
     if items.skipped:
-        say(f"{data}: {len(items.skipped)} {items.noun} skipped, the first: {items.skipped[0][1]}")
+        say(f"{data}: {counted(len(items.skipped), items.noun)} skipped, the first: {items.skipped[0][1]}")
 
 
 S = TypeVar("S", bound=ItemSet)
@@ -152,15 +152,15 @@ def open_splits(c: SplitSettings, read: Callable[[str, str, str, S | None], S]) 
                 test = read(c.test, "train", labels, train)
             elif len(train) < 4:
                 raise DataError(
-                    f"{c.data}: {len(train)} {noun}, expected at least 4, two of them for testing; add {noun}, or name a test "
-                    "set: --test FOLDER"
+                    f"{c.data}: {counted(len(train), noun)}, expected at least 4, two of them for testing; add {noun}, or "
+                    "name a test set: --test FOLDER"
                 ) from None
             else:
                 train, test = split_off(train, max(2, len(train) // 10))
     if len(test) < 2 or len(train) < 2:
         raise DataError(
-            f"{c.data}: {len(train)} {noun} for training and {len(test)} for testing, expected at least 2 of each; add {noun}, "
-            "or hold out others"
+            f"{c.data}: {counted(len(train), noun)} for training and {len(test)} for testing, expected at least 2 of each; "
+            f"add {noun}, or hold out others"
         )
     test = numbered_as(test, train.classes)
     hold = min(c.validation_size, len(train) // 10)

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from multigen.console import Progress, shell_word
+from multigen.console import Progress, counted, shell_word
 from multigen.data.folders import NoTestSplit, file_classes, split_folder
 from multigen.errors import DataError
 
@@ -194,7 +194,7 @@ def describe_files(found: Inspection, parts: Parts, paths: Sequence[Path]) -> se
     found.add(
         "duplicates", value, f"{len(repeated):,} files have the content of another{example}" if groups else "none"
     )
-    found.add("bytes", total := total_bytes(paths), f"{total / 1e6:,.1f} MB in {len(paths):,} files")
+    found.add("bytes", total := total_bytes(paths), f"{total / 1e6:,.1f} MB in {counted(len(paths), 'files')}")
     train, test = {*parts.train}, {*parts.test}
     leaked = [group[0] for group in groups if train.intersection(group) and test.intersection(group)]
     if leaked:

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from multigen.console import counted
 from multigen.data.folders import NoTestSplit
 from multigen.data.locate import in_package
 from multigen.errors import DataError, one_line
@@ -139,7 +140,9 @@ def _read_mnist(folder: Path, split: str, size: int) -> Arrays:
         )
     pixels, numbers = _read_idx(images, 3), _read_idx(labels, 1)
     if len(pixels) != len(numbers):
-        raise DataError(f"{folder}: {len(pixels)} images, but {len(numbers)} labels ({part}); fetch both files again")
+        raise DataError(
+            f"{folder}: {counted(len(pixels), 'images')}, but {counted(len(numbers), 'labels')} ({part}); fetch both files again"
+        )
     if size == 32 and pixels.shape[1:] == (28, 28):
         pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))  # (N, 32, 32)
     return Arrays(part, pixels, numbers)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multigen.console import counted
 from multigen.data.datasets import ItemSet, numbered, split_off
 from multigen.data.folders import file_classes, split_folder
 from multigen.data.locate import NotFound, locate
@@ -169,4 +170,4 @@ def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
 
 def _expect_two(count: int, what: str) -> None:
     if count < 2:
-        raise DataError(f"{what}: {count} images, expected at least 2; add images")
+        raise DataError(f"{what}: {counted(count, 'images')}, expected at least 2; add images")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from multigen.console import counted
 from multigen.data.inspection import (
     Inspection,
     Labels,
@@ -237,8 +238,8 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_L
     found.suggestions = choices
     if not choices:
         found.warnings.append(
-            f"{usable} images, the half of them up to {short} pixels: too few to make others from noise (4), too small to "
-            f"learn enlarging ({2 * CROP} pixels); add images"
+            f"{counted(usable, 'images')}, the half of them up to {short} pixels: too few to make others from noise (4), too "
+            f"small to learn enlarging ({2 * CROP} pixels); add images"
         )
 
 

@@ -12,6 +12,7 @@ number (k, subset, splits, ...) that cannot be used.
 import torch
 from torch import Tensor
 
+from multigen.console import counted
 from multigen.engine.randomness import order
 from multigen.errors import ConfigError, DataError
 
@@ -369,7 +370,7 @@ def _pair(a: Tensor, b: Tensor, names: tuple[str, str], least: int) -> tuple[Ten
         raise DataError(f"features of {a.shape[1]} and {b.shape[1]} dimensions; expected one extractor for both")
     for name, x in zip(names, (a, b), strict=True):
         if len(x) < least:
-            raise DataError(f"{name}: {len(x)} items, expected at least {least}; make or measure more")
+            raise DataError(f"{name}: {counted(len(x), 'items')}, expected at least {least}; make or measure more")
     return a, b
 
 

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.files import read_json
 from multigen.storage.reading import CONFIG
@@ -48,7 +48,9 @@ def fetch(name: str) -> Path:
             asked = {"revision": folder.name, "allow_patterns": PATTERNS, "ignore_patterns": OTHERS}
             files = [f for f in snapshot_download(repo, dry_run=True, **asked) if f.will_download]
             if files:
-                say(f"{name}: downloading {len(files)} files, {sum(f.file_size or 0 for f in files) / 1e6:,.1f} MB")
+                say(
+                    f"{name}: downloading {counted(len(files), 'files')}, {sum(f.file_size or 0 for f in files) / 1e6:,.1f} MB"
+                )
         except DryRunError:  # no network
             pass
         return Path(snapshot_download(repo, **asked))

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
 from multigen.errors import ConfigError, DataError, one_line
@@ -260,7 +260,7 @@ def _cut(documents: Sequence[tuple[str, str]], unit: str, data: str, skip_bad: b
     if long:
         say(f"{data}: {'lines' if unit == 'line' else 'files'} left out, of more than {LONGEST:,} characters: {long}")
     if titles:
-        say(f"{data}: {len(texts)} paragraphs, {titles} of fewer than {LEAST_WORDS} words left out")
+        say(f"{data}: {counted(len(texts), 'paragraphs')}, {titles} of fewer than {LEAST_WORDS} words left out")
     return texts
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from multigen.console import counted
 from multigen.data.inspection import Inspection, Suggestion, batch_for, listed, spread
 from multigen.errors import ConfigError, DataError
 from multigen.storage.files import expanded
@@ -134,7 +135,7 @@ def _describe_texts(found: Inspection, texts: Sequence[str], unit: str) -> None:
 def _suggest(found: Inspection, texts: Sequence[str], unit: str) -> None:
     if len({normal(text) for text in texts}) < 3:
         found.warnings.append(
-            f"{len(texts)} texts, expected at least 3 different ones, to train, validate and test; add texts"
+            f"{counted(len(texts), 'texts')}, expected at least 3 different ones, to train, validate and test; add texts"
         )
         return
     try:

@@ -130,7 +130,7 @@ def test_damage_is_found_in_test_recordings_too(place: Path, capsys: pytest.Capt
     assert recipe(place, *words) == 2
     assert re.fullmatch(f"error: {bad}: .*--skip-bad\n", capsys.readouterr().err)
     assert recipe(place, *words, "--skip-bad") == 0
-    assert f"1 recordings skipped, the first: {bad}: " in capsys.readouterr().err
+    assert f"1 recording skipped, the first: {bad}: " in capsys.readouterr().err
 
 
 # -- what is made to fit, and said -------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_what_is_made_to_fit_is_said(place: Path, capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert "12 recordings resampled from 16000 Hz to 8000 Hz\n" in said
     assert "1 recordings of 8 channels averaged to one\n" in said
-    assert "1 recordings with peaks beyond -1..1 made less loud to fit\n" in said
+    assert "1 recording with peaks beyond -1..1 made less loud to fit\n" in said
     assert (
         "12 recordings to train on, fewer than a batch of 16, which contains some more than once; add recordings"
         in said

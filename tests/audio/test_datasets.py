@@ -85,7 +85,7 @@ def test_what_is_beyond_full_scale_is_made_less_loud(tmp_path: Path, capsys: pyt
     loud, scaled = open_sounds(str(tmp_path), RATE, 100).items[:, 0]
     assert torch.equal(loud, sine(100, 2000, 0.9)) and scaled.abs().max() == 1
     torch.testing.assert_close(scaled / scaled[0], loud / loud[0])
-    assert capsys.readouterr().err == "1 recordings with peaks beyond -1..1 made less loud to fit\n"
+    assert capsys.readouterr().err == "1 recording with peaks beyond -1..1 made less loud to fit\n"
 
 
 def test_a_relative_path_may_lie_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

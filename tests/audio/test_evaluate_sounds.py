@@ -130,7 +130,7 @@ def test_damaged_recordings_are_named_or_counted(place: Path, capsys: pytest.Cap
         r"\nerror: .*fake/low/bad\.wav: expected a whole sound file.*--skip-bad\n$", capsys.readouterr().err
     )
     assert evaluate("--real", real, "--fake", fake, "--skip-bad") == 0
-    assert "1 recordings skipped, the first: " in capsys.readouterr().err
+    assert "1 recording skipped, the first: " in capsys.readouterr().err
 
 
 def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def test_upscale_goes_on_without_bad_pictures_and_counts_them(
     for name in ("b.png", "c.jpg"):
         (tmp_path / "in" / name).write_bytes(b"no image")
     assert tiny.multigen(["upscale", tmp_path / "in", "--model", run, "--out", tmp_path / "up", "--skip-bad"]) == 0
-    assert "1 images x4" in (printed := capsys.readouterr().out) and "2 skipped" in printed
+    assert "1 image x4" in (printed := capsys.readouterr().out) and "2 skipped" in printed
     assert [p.name for p in (tmp_path / "up").iterdir()] == ["a.png"]
 
 

@@ -143,4 +143,4 @@ def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFix
         assert message in printed.err and "Traceback" not in printed.err
     assert evaluate("--real", folders / "real", "--fake", folders / "like", "--skip-bad") == 0
     printed = capsys.readouterr()
-    assert "1 images skipped" in printed.out + printed.err
+    assert "1 image skipped" in printed.out + printed.err

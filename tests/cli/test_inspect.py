@@ -84,7 +84,7 @@ def test_mixed_folders_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixt
         ("nowhere", "nowhere: no such file or folder"),
         ("mnist", "digits or embedded (inspect downloads nothing)"),
         ("empty", "0 files, none of images or texts or sounds among them"),
-        ("code", "1 files, none of images or texts or sounds among them"),
+        ("code", "1 file, none of images or texts or sounds among them"),
     ],
 )
 def test_what_cannot_be_inspected_is_one_line(

@@ -3,6 +3,7 @@
 import math
 from html import escape
 
+from multigen.console import counted
 from multigen.runs.facts import Facts, Stage, when
 from multigen.runs.usage import python_lines, resume_command, shell_line, tune_command
 
@@ -38,7 +39,7 @@ def state(facts: Facts) -> str:
 def steps(facts: Facts) -> str:
     """How many were made, of several seeds by all of them."""
     runs = facts.seeds or [facts]
-    return f"{sum(run.step or sum(run.planned.values()) for run in runs):,} steps"
+    return f"{counted(sum(run.step or sum(run.planned.values()) for run in runs), 'steps')}"
 
 
 def verdict(facts: Facts) -> str:
@@ -119,7 +120,9 @@ def said(facts: Facts) -> str:
         return ""
     block = f'<ul class="log">{"".join(lines)}</ul>'
     count = (
-        f"{len(lines)} lines" if len(lines) == len(facts.said) else f"the last {LINES:,} of {len(facts.said):,} lines"
+        f"{counted(len(lines), 'lines')}"
+        if len(lines) == len(facts.said)
+        else f"the last {LINES:,} of {len(facts.said):,} lines"
     )
     return block if len(lines) <= FEW else f"<details><summary>{count}</summary>{block}</details>"
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from multigen.catalogue import TASKS
 from multigen.config import BELOW_ONE, Settings, from_table
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.data.datasets import hash_of
 from multigen.engine import Batch, Best, DataInfo, Step, Trainer
 from multigen.engine.batches import Source
@@ -197,7 +197,7 @@ class RestorationTrainer(Trainer[C]):
         self.data_info = self.describe_data(source)
         self.held_out = self.fingerprint_held_out(held)
         if skipped:
-            say(f"{len(skipped)} {TASKS[self.task].items} skipped, the first: {skipped[0][1]}")
+            say(f"{counted(len(skipped), TASKS[self.task].items)} skipped, the first: {skipped[0][1]}")
         return source
 
     # ---------------------------------------------------------------------------------- networks and stages

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import BELOW_ONE, Settings, from_table
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.data.clusters import find_centres, nearest
 from multigen.data.datasets import ItemSet, Splits, open_splits, pick
 from multigen.engine import Batch, Best, Control, DataInfo, Stage, Step, TensorSource, Terms, Trainer, Update
@@ -207,11 +207,11 @@ class SynthesisTrainer(Trainer[C]):
                 "give --labels"
             )
         if skipped := dict([*train.skipped, *test.skipped]):  # both may be parts of one folder
-            say(f"{len(skipped)} {train.noun} skipped, the first: {next(iter(skipped.values()))}")
+            say(f"{counted(len(skipped), train.noun)} skipped, the first: {next(iter(skipped.values()))}")
         if len(train) < self.config.batch:
             say(
-                f"{len(train)} {train.noun} to train on, fewer than a batch of {self.config.batch}, which contains some more "
-                f"than once; add {train.noun}, or lower --batch"
+                f"{counted(len(train), train.noun)} to train on, fewer than a batch of {self.config.batch}, which contains some "
+                f"more than once; add {train.noun}, or lower --batch"
             )
 
     def _same(self, centres: Tensor) -> Tensor:

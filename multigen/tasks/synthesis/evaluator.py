@@ -183,7 +183,8 @@ def compare(
     """
     if len(real) < 4:
         raise DataError(
-            f"{real.name}: {len(real)} {real.noun}, expected at least 4, to be halved for the baseline; add real {real.noun}"
+            f"{real.name}: {counted(len(real), real.noun)}, expected at least 4, to be halved for the baseline; "
+            f"add real {real.noun}"
         )
     extract = open_extractor(name, real, device)
     half, other = split_off(real, len(real) // 2)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from multigen.catalogue import TASKS
+from multigen.console import counted
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError
 from multigen.memory import require, size
@@ -236,7 +237,7 @@ class Sampler:
                     self.write(sample, out / f"{i:04d}{self.suffix}", {**about, "index": i} if about else about)
                     i += 1
             (show or self.show)(torch.cat(first), sheet, about)
-        return f"{n} {self.items} in {out}, the first of them together in {sheet}"
+        return f"{counted(n, self.items)} in {out}, the first of them together in {sheet}"
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Samples 0 to n - 1 of a seed side by side in one image. Raises ConfigError as `sample`."""
