@@ -21,8 +21,8 @@ from multigen.console import say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
 from multigen.errors import ConfigError, DataError
-from multigen.storage.files import expanded
-from multigen.storage.reading import UnreadableFile, check_file, open_regular
+from multigen.storage.files import expanded, read_json
+from multigen.storage.reading import JSON, UnreadableFile, check_file, check_folder, open_regular
 from multigen.text.tokenizers import WIDE, Tokenizer
 
 __all__ = [
@@ -186,11 +186,30 @@ def _columns(name: str) -> Mapping[str, Sequence[str | None]]:
         return _columns_of_lines(files)
     import datasets
 
+    if folder.exists():
+        _check_saved(folder)
     found: Any = datasets.load_from_disk(str(folder)) if folder.exists() else datasets.load_dataset(name, split="train")
     table = found["train"] if isinstance(found, dict) else found
     return {
         c: table[c] for c, kind in table.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")
     }
+
+
+def _check_saved(folder: Path) -> None:
+    """Raises ValueError and others for a saved data set whose files are not regular ones in its folder."""
+    if (file := folder / "dataset_dict.json").exists():
+        splits = read_json(file, JSON)["splits"]
+        _check_names(file, splits)
+        for split in splits:
+            _check_saved(folder / split)
+    elif (file := folder / "state.json").exists():
+        check_folder(folder)
+        _check_names(file, [each["filename"] for each in read_json(file, JSON)["_data_files"]])
+
+
+def _check_names(file: Path, names: Sequence[Any]) -> None:
+    if not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise ValueError(f"{file.name}: expected names of what is in its folder")
 
 
 def _columns_of_lines(files: Iterable[Path]) -> dict[str, list[str | None]]:

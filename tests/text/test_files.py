@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,30 @@ def test_saved_data_sets(tmp_path: Path, hub: Any):
     table.rename_column("text", "body").save_to_disk(tmp_path / "four")
     with pytest.raises(DataError, match="no column text of strings; expected one of title, body; say which"):
         open_texts(f"hf:{tmp_path}/four")
+
+
+@pytest.mark.parametrize("place", ["../elsewhere.arrow", "/dev/zero", "{}/elsewhere.arrow"])
+def test_a_saved_data_set_names_files_in_its_folder(place: str, tmp_path: Path, hub: Any) -> None:
+    os.mkfifo(tmp_path / "elsewhere.arrow")
+    table = hub.Dataset.from_dict({"text": ["one", "two"]})
+    table.save_to_disk(tmp_path / "one")
+    state = json.loads((tmp_path / "one" / "state.json").read_text())
+    state["_data_files"] = [{"filename": place.format(tmp_path)}]
+    write(tmp_path / "one" / "state.json", json.dumps(state))
+    hub.DatasetDict({"train": table}).save_to_disk(tmp_path / "two")
+    write(tmp_path / "two" / "train" / "state.json", json.dumps(state))
+    hub.DatasetDict({"train": table}).save_to_disk(tmp_path / "three")
+    write(tmp_path / "three" / "dataset_dict.json", json.dumps({"splits": ["train", place.format(tmp_path)]}))
+    for name in ("one", "two", "three"):
+        with pytest.raises(DataError, match=r"^[^\n]*json: expected names of what is in its folder[^\n]*$"):
+            open_texts(f"hf:{tmp_path}/{name}")
+    for file in ("state.json", "dataset_info.json", "data-00000-of-00001.arrow"):
+        folder = tmp_path / file
+        table.save_to_disk(folder)
+        (folder / file).unlink()
+        os.mkfifo(folder / file)
+        with pytest.raises(DataError, match=r"^[^\n]*a named pipe; expected a regular file[^\n]*$"):
+            open_texts(f"hf:{folder}")
 
 
 def test_folders_of_jsonl(tmp_path: Path, hub: Any):
