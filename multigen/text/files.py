@@ -188,8 +188,12 @@ def _columns(name: str) -> Mapping[str, Sequence[str | None]]:
 
     if folder.exists():
         _check_saved(folder)
-    found: Any = datasets.load_from_disk(str(folder)) if folder.exists() else datasets.load_dataset(name, split="train")
+        found: Any = datasets.load_from_disk(str(folder), keep_in_memory=True)  # mapped, a damaged one ends the process
+    else:
+        found = datasets.load_dataset(name, split="train")
     table = found["train"] if isinstance(found, dict) else found
+    if folder.exists():
+        table.data.table.validate(full=True)
     return {
         c: table[c] for c, kind in table.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")
     }
@@ -204,6 +208,10 @@ def _check_saved(folder: Path) -> None:
             _check_saved(folder / split)
     elif (file := folder / "state.json").exists():
         check_folder(folder)
+        if (size := sum(path.stat().st_size for path in folder.iterdir())) > LARGEST:
+            raise ValueError(
+                f"{size:,} bytes, which are held in memory; expected at most {LARGEST:,}; save a part of it"
+            )
         _check_names(file, [each["filename"] for each in read_json(file, JSON)["_data_files"]])
 
 
