@@ -213,11 +213,11 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
             f"pretrained {name!r}: no causal model there ({reason}); give a folder with config.json and model.safetensors, or a "
             "name that can be downloaded"
         ) from error
-    G = Transformer(model.float(), start)
-    if (most := G.model.get_input_embeddings().num_embeddings) < tokens:
+    if (most := model.get_input_embeddings().num_embeddings) < tokens:
         raise ConfigError(
             f"tokenizer of {tokens} tokens: {name} has {most}; give the tokenizer that it was trained with"
         )
+    G = Transformer(model.float(), start)
     if most > tokens:
         G.model.resize_token_embeddings(tokens)
     check_length(G, length)
