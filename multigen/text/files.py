@@ -216,8 +216,8 @@ def _check_saved(folder: Path) -> None:
 
 
 def _check_names(file: Path, names: Sequence[Any]) -> None:
-    if not all(isinstance(name, str) and Path(name).name == name for name in names):
-        raise ValueError(f"{file.name}: expected names of what is in its folder")
+    if not all(isinstance(name, str) and Path(name).name == name for name in names) or len({*names}) < len(names):
+        raise ValueError(f"{file.name}: expected names of what is in its folder, each once")
 
 
 def _columns_of_lines(files: Iterable[Path]) -> dict[str, list[str | None]]:

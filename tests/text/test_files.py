@@ -209,18 +209,19 @@ def test_saved_data_sets(tmp_path: Path, hub: Any):
         open_texts(f"hf:{tmp_path}/four")
 
 
-@pytest.mark.parametrize("place", ["../elsewhere.arrow", "/dev/zero", "{}/elsewhere.arrow"])
-def test_a_saved_data_set_names_files_in_its_folder(place: str, tmp_path: Path, hub: Any) -> None:
+@pytest.mark.parametrize("places", [["../elsewhere.arrow"], ["/dev/zero"], ["{}/elsewhere.arrow"], ["train"] * 100_000])
+def test_a_saved_data_set_names_files_in_its_folder(places: list[str], tmp_path: Path, hub: Any) -> None:
     os.mkfifo(tmp_path / "elsewhere.arrow")
     table = hub.Dataset.from_dict({"text": ["one", "two"]})
     table.save_to_disk(tmp_path / "one")
     state = json.loads((tmp_path / "one" / "state.json").read_text())
-    state["_data_files"] = [{"filename": place.format(tmp_path)}]
+    names = [place.format(tmp_path) for place in places]
+    state["_data_files"] = [{"filename": name} for name in names]
     write(tmp_path / "one" / "state.json", json.dumps(state))
     hub.DatasetDict({"train": table}).save_to_disk(tmp_path / "two")
     write(tmp_path / "two" / "train" / "state.json", json.dumps(state))
     hub.DatasetDict({"train": table}).save_to_disk(tmp_path / "three")
-    write(tmp_path / "three" / "dataset_dict.json", json.dumps({"splits": ["train", place.format(tmp_path)]}))
+    write(tmp_path / "three" / "dataset_dict.json", json.dumps({"splits": ["train", *names]}))
     for name in ("one", "two", "three"):
         with pytest.raises(DataError, match=r"^[^\n]*json: expected names of what is in its folder[^\n]*$"):
             open_texts(f"hf:{tmp_path}/{name}")
