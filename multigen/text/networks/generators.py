@@ -213,7 +213,8 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
             f"pretrained {name!r}: no causal model there ({reason}); give a folder with config.json and model.safetensors, or a "
             "name that can be downloaded"
         ) from error
-    if (most := model.get_input_embeddings().num_embeddings) < tokens:
+    embedded: Any = model.get_input_embeddings()
+    if (most := embedded.num_embeddings) < tokens:
         raise ConfigError(
             f"tokenizer of {tokens} tokens: {name} has {most}; give the tokenizer that it was trained with"
         )
