@@ -21,8 +21,8 @@ from multigen.console import counted, say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
 from multigen.errors import ConfigError, DataError, one_line
-from multigen.storage.files import expanded
-from multigen.storage.reading import UnreadableFile, check_file, open_regular
+from multigen.storage.files import expanded, read_json
+from multigen.storage.reading import JSON, UnreadableFile, check_file, check_folder, open_regular
 from multigen.text.tokenizers import WIDE, Tokenizer
 
 __all__ = [
@@ -186,11 +186,38 @@ def _columns(name: str) -> Mapping[str, Sequence[str | None]]:
         return _columns_of_lines(files)
     import datasets
 
-    found: Any = datasets.load_from_disk(str(folder)) if folder.exists() else datasets.load_dataset(name, split="train")
+    if folder.exists():
+        _check_saved(folder)
+        found: Any = datasets.load_from_disk(str(folder), keep_in_memory=True)  # mapped, a damaged one ends the process
+    else:
+        found = datasets.load_dataset(name, split="train")
     table = found["train"] if isinstance(found, dict) else found
+    if folder.exists():
+        table.data.table.validate(full=True)
     return {
         c: table[c] for c, kind in table.features.items() if getattr(kind, "dtype", "") in ("string", "large_string")
     }
+
+
+def _check_saved(folder: Path) -> None:
+    """Raises ValueError and others for a saved data set whose files are not regular ones in its folder."""
+    if (file := folder / "dataset_dict.json").exists():
+        splits = read_json(file, JSON)["splits"]
+        _check_names(file, splits)
+        for split in splits:
+            _check_saved(folder / split)
+    elif (file := folder / "state.json").exists():
+        check_folder(folder)
+        if (size := sum(path.stat().st_size for path in folder.iterdir())) > LARGEST:
+            raise ValueError(
+                f"{size:,} bytes, which are held in memory; expected at most {LARGEST:,}; save a part of it"
+            )
+        _check_names(file, [each["filename"] for each in read_json(file, JSON)["_data_files"]])
+
+
+def _check_names(file: Path, names: Sequence[Any]) -> None:
+    if not all(isinstance(name, str) and Path(name).name == name for name in names) or len({*names}) < len(names):
+        raise ValueError(f"{file.name}: expected names of what is in its folder, each once")
 
 
 def _columns_of_lines(files: Iterable[Path]) -> dict[str, list[str | None]]:

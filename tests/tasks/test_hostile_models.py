@@ -17,10 +17,11 @@ import torch
 from torch import nn
 
 from multigen.engine import checkpoint
-from multigen.errors import CheckpointError
+from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.model_folder import read_model
 from multigen.storage.tensors import LARGEST_HEADER, TensorFile, to_bytes
 from multigen.tasks.loading import load_network
+from multigen.text.networks.generators import load_pretrained
 from tests.engine.toys import Small, ToyConfig, options
 from tests.fuzz.hostile import TRANSFORMERS, make, make_pretrained
 
@@ -394,3 +395,9 @@ def test_a_run_starts_from_the_networks_that_it_has_alone(tmp_path: Path) -> Non
     sparse(tmp_path / "old" / "model" / "G.safetensors")
     with pytest.raises(CheckpointError, match=r"G\.safetensors is no whole safetensors file"):
         Small(ToyConfig(), options(tmp_path / "third", start=str(tmp_path / "old"))).prepare()
+
+
+def test_a_start_that_the_network_lacks_is_one_line(tmp_path: Path) -> None:
+    local()(tmp_path / "a")
+    with pytest.raises(ConfigError, match=r"^tokenizer of 17 tokens: [^\n]* has 15; give the tokenizer"):
+        load_pretrained(str(tmp_path / "a"), 16, 17, 5)

@@ -1,7 +1,10 @@
 """multigen.text.files: sources, cutting, splitting, token ids, and what is said of bad files."""
 
+import contextlib
 import hashlib
 import json
+import os
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -204,6 +207,49 @@ def test_saved_data_sets(tmp_path: Path, hub: Any):
     table.rename_column("text", "body").save_to_disk(tmp_path / "four")
     with pytest.raises(DataError, match="no column text of strings; expected one of title, body; say which"):
         open_texts(f"hf:{tmp_path}/four")
+
+
+@pytest.mark.parametrize("places", [["../elsewhere.arrow"], ["/dev/zero"], ["{}/elsewhere.arrow"], ["train"] * 100_000])
+def test_a_saved_data_set_names_files_in_its_folder(places: list[str], tmp_path: Path, hub: Any) -> None:
+    os.mkfifo(tmp_path / "elsewhere.arrow")
+    table = hub.Dataset.from_dict({"text": ["one", "two"]})
+    table.save_to_disk(tmp_path / "one")
+    state = json.loads((tmp_path / "one" / "state.json").read_text())
+    names = [place.format(tmp_path) for place in places]
+    state["_data_files"] = [{"filename": name} for name in names]
+    write(tmp_path / "one" / "state.json", json.dumps(state))
+    hub.DatasetDict({"train": table}).save_to_disk(tmp_path / "two")
+    write(tmp_path / "two" / "train" / "state.json", json.dumps(state))
+    hub.DatasetDict({"train": table}).save_to_disk(tmp_path / "three")
+    write(tmp_path / "three" / "dataset_dict.json", json.dumps({"splits": ["train", *names]}))
+    for name in ("one", "two", "three"):
+        with pytest.raises(DataError, match=r"^[^\n]*json: expected names of what is in its folder[^\n]*$"):
+            open_texts(f"hf:{tmp_path}/{name}")
+    for file in ("state.json", "dataset_info.json", "data-00000-of-00001.arrow"):
+        folder = tmp_path / file
+        table.save_to_disk(folder)
+        (folder / file).unlink()
+        os.mkfifo(folder / file)
+        with pytest.raises(DataError, match=r"^[^\n]*a named pipe; expected a regular file[^\n]*$"):
+            open_texts(f"hf:{folder}")
+
+
+def test_a_damaged_saved_data_set_is_one_line(tmp_path: Path, hub: Any) -> None:
+    """Of those that are mapped into memory, each tenth ends the process."""
+    hub.Dataset.from_dict({"text": ["the fox sat", "a hen ran", "the hen sat"] * 40}).save_to_disk(tmp_path)
+    file = tmp_path / "data-00000-of-00001.arrow"
+    whole = file.read_bytes()
+    for seed in range(100):
+        damaged, rng = bytearray(whole), random.Random(seed)
+        for _ in range(4):
+            damaged[rng.randrange(len(damaged))] = rng.choice([0, 1, 127, 255])
+        file.write_bytes(damaged)
+        with contextlib.suppress(DataError):  # some of it may not matter
+            assert len(open_texts(f"hf:{tmp_path}")) > 0
+    with open(file, "wb") as sparse:
+        sparse.truncate(1 << 35)
+    with pytest.raises(DataError, match=r"34,359,7[0-9,]* bytes, which are held in memory"):
+        open_texts(f"hf:{tmp_path}")
 
 
 def test_folders_of_jsonl(tmp_path: Path, hub: Any):

@@ -211,11 +211,12 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
             f"pretrained {name!r}: no causal model there ({one_line(error)}); give a folder with config.json and "
             "model.safetensors, or a name that can be downloaded"
         ) from error
-    G = Transformer(model.float(), start)
-    if (most := G.model.get_input_embeddings().num_embeddings) < tokens:
+    embedded: Any = model.get_input_embeddings()
+    if (most := embedded.num_embeddings) < tokens:
         raise ConfigError(
             f"tokenizer of {tokens} tokens: {name} has {most}; give the tokenizer that it was trained with"
         )
+    G = Transformer(model.float(), start)
     if most > tokens:
         G.model.resize_token_embeddings(tokens)
     check_length(G, length)
