@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from multigen import console
-from multigen.console import printable, shell_word
+from multigen.console import printable, shell_word, words
 from multigen.image.synthesis import dcgan
 from multigen.image.synthesis.base import ImageInfo
 from tests import hostile, tiny
@@ -66,13 +66,13 @@ def test_a_message_that_quotes_a_long_value_keeps_its_beginning_and_its_end(
         (path / "model" / "config.json").write_text(json.dumps(about))
         assert tiny.multigen(["sample", "--model", path]) == 2
         err = capsys.readouterr().err
-        assert len(err) < 3 * console.LONGEST and err.startswith("error: ") and " ... " in err and err.count("\n") == 1
+        assert len(err) < 3 * words.LONGEST and err.startswith("error: ") and " ... " in err and err.count("\n") == 1
     said: list[str] = []
     console.listeners.append(said.append)
     console.say("a" * 10**6 + "; remove it")
     console.listeners.clear()
-    assert len(said[0]) < 2 * console.LONGEST and said[0].endswith("; remove it")
-    assert len(capsys.readouterr().err) < 2 * console.LONGEST
+    assert len(said[0]) < 2 * words.LONGEST and said[0].endswith("; remove it")
+    assert len(capsys.readouterr().err) < 2 * words.LONGEST
 
 
 # -- the parts ---------------------------------------------------------------------------------------------------
