@@ -338,9 +338,10 @@ def test_only_a_presets_own_steps_are_cut(
     assert ("--most-minutes is not used" in capsys.readouterr().err) == left_out
 
 
-@pytest.mark.parametrize("words", [[], ["tiny"]])
-def test_a_resume_is_never_cut(run: Path, words: list[str]) -> None:
-    assert parsed(*words, "--resume", run)[1].most_minutes == 0
+def test_a_resume_is_never_cut(run: Path) -> None:
+    data = read_toml(run / "config.toml")["config"]["data"]
+    for words in ([], ["tiny", *WORDS, "--data", data, "--test", data]):
+        assert parsed(*words, "--resume", run)[1].most_minutes == 0
 
 
 def test_every_laptop_ends_in_minutes() -> None:
