@@ -21,6 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from multigen.catalogue import METHODS
+from multigen.config import read_toml
 from multigen.engine import Run
 from multigen.engine import trial as trying
 from multigen.errors import ConfigError
