@@ -104,10 +104,10 @@ def test_a_recording_just_loud_enough_is_data(tmp_path: Path) -> None:
 
 def test_fewer_than_two_recordings(tmp_path: Path) -> None:
     data = ramps(tmp_path, [100])
-    with pytest.raises(DataError, match=r"1 recordings, expected at least 2; add recordings, or cut long ones: --cut"):
+    with pytest.raises(DataError, match=r"1 recording, expected at least 2; add recordings, or cut long ones: --cut"):
         open_sounds(data, RATE, 100)
     silent(tmp_path / "1.wav")
-    with pytest.raises(DataError, match=r", 1 damaged or silent: 1 recordings, expected at least 2"):
+    with pytest.raises(DataError, match=r", 1 damaged or silent: 1 recording, expected at least 2"):
         open_sounds(data, RATE, 100, skip_bad=True)
     (tmp_path / "0.wav").unlink()
     with pytest.raises(DataError, match=r", 1 damaged or silent: 0 recordings, expected at least 2"):

@@ -144,7 +144,7 @@ def test_what_is_made_to_fit_is_said(place: Path, capsys: pytest.CaptureFixture[
     assert recipe(place, "--data", folder, "--batch", "16") == 0
     said = capsys.readouterr().err
     assert "12 recordings resampled from 16000 Hz to 8000 Hz\n" in said
-    assert "1 recordings of 8 channels averaged to one\n" in said
+    assert "1 recording of 8 channels averaged to one\n" in said
     assert "1 recording with peaks beyond -1..1 made less loud to fit\n" in said
     assert (
         "12 recordings to train on, fewer than a batch of 16, which contains some more than once; add recordings"
@@ -190,17 +190,17 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
     "no sounds": (given(pictures), "/p: no sound files in this folder; expected files ending in .*wav"),
     "one": (
         given(lambda p: recordings(p, 1)),
-        "/p: 1 recordings, expected at least 2; add recordings, or cut long ones: --cut slices",
+        "/p: 1 recording, expected at least 2; add recordings, or cut long ones: --cut slices",
     ),
     "three": (given(lambda p: recordings(p, 3)), "/p: 3 recordings, expected at least 4, two of them for testing; add"),
     "one for testing": (
         lambda p: ["--data", recordings(p / "p"), "--test", recordings(p / "t", 1)],
-        "/t: 1 recordings, expected at least 2; add recordings",
+        "/t: 1 recording, expected at least 2; add recordings",
     ),
     "nothing left": (given(silent_only, "--skip-bad"), "/p, 3 damaged or silent: 0 recordings, expected at least 2"),
     "one file": (
         lambda p: ["--data", recordings(p / "p", 2) / "00.wav"],
-        r"/00\.wav: 1 recordings, expected at least 2; add recordings, or cut long ones: --cut slices",
+        r"/00\.wav: 1 recording, expected at least 2; add recordings, or cut long ones: --cut slices",
     ),
     "no classes": (
         given(recordings, "--conditional"),

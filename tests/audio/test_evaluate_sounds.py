@@ -154,7 +154,7 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
             ["--real", pictures, "--fake", "drums"],
             "--real .*/images holds images, --fake drums sounds; .* give another",
         ),
-        (["--real", both, "--fake", real], "/both: 1 images and 4 sounds; expected files of one kind; give a folder"),
+        (["--real", both, "--fake", real], "/both: 1 image and 4 sounds; expected files of one kind; give a folder"),
         (
             ["--real", real, "--fake", nothing],
             "/nothing: neither images nor sounds in it; expected files ending in .*wav",

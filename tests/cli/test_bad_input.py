@@ -246,7 +246,7 @@ CASES = {
     "pickle for a model": Case(pickle_for_a_model, "{}/bad/G.pth", "give a run's folder"),
     "pickle to start from": Case(pickle_to_start_from, "{}/bad/G.pth", "give a run's folder"),
     "out holds a run": Case(out_holds_a_run, "{}/run", "--resume"),
-    "out is a file": Case(out_is_a_file, "{}/bad/file", "choose another --out"),
+    "out is a file": Case(out_is_a_file, "{}/bad/file", "another --out"),
     "out is below a file": Case(out_is_below_a_file, "{}/bad/file", "--out"),
     "no model": Case(no_model, "{}/bad", "give a run's folder"),
     "no image upscaled": Case(upscale_of("x.txt", b"a letter"), "{}/bad/x.txt", "--skip-bad"),

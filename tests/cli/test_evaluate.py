@@ -134,7 +134,7 @@ def test_bad_input_is_named_in_one_line(folders: Path, capsys: pytest.CaptureFix
     bad.write_bytes(b"no image")
     for words, message in (
         (["--real", folders / "gone", "--fake", folders / "like"], "gone: no such file or folder"),
-        (["--real", folders / "real", "--fake", one], "1 images, expected at least 2"),
+        (["--real", folders / "real", "--fake", one], "1 image, expected at least 2"),
         (["--real", folders / "real", "--fake", folders / "like"], f"{bad}: expected an image"),
         (["--real", folders / "real", "--fake", folders / "noise", "--features", "vgg"], ""),
     ):

@@ -140,7 +140,7 @@ def test_a_folder_of_npz_files_has_splits(tmp_path: Path) -> None:
 
 def test_an_array_of_one_picture_is_named_with_its_path(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", images=COLOUR[:1])
-    with pytest.raises(DataError, match=r"one\.npz: 1 images, expected at least 2; add images"):
+    with pytest.raises(DataError, match=r"one\.npz: 1 image, expected at least 2; add images"):
         open_images(str(tmp_path / "one.npz"), 8)
 
 

@@ -43,7 +43,7 @@ def not_a_number(place: Path) -> list[str | Path]:
 
 CASES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     "no labels": (lambda p: ["--data", pictures(p / "p"), "--conditional"], "/p has no labels; sort the images"),
-    "one image": (lambda p: ["--data", pictures(p / "p", 1)], "/p: 1 images, expected at least 2; add images"),
+    "one image": (lambda p: ["--data", pictures(p / "p", 1)], "/p: 1 image, expected at least 2; add images"),
     "three images": (lambda p: ["--data", pictures(p / "p", 3)], "/p: 3 images, expected at least 4, two of them"),
     "mixed": (mixed, "make them so: --channels 3 or 1"),
     "size": (

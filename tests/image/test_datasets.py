@@ -239,7 +239,7 @@ def test_damaged_files_are_named_or_skipped(tmp_path: Path) -> None:
     assert images.labels is not None and images.labels.tolist() == [0, 0, 1, 1] and len(images.names) == 4
     for path in sorted(tmp_path.rglob("*.png"))[1:]:
         path.write_bytes(b"no image")
-    with pytest.raises(DataError, match=f"{tmp_path}, 4 damaged: 1 images, expected at least 2; add images"):
+    with pytest.raises(DataError, match=f"{tmp_path}, 4 damaged: 1 image, expected at least 2; add images"):
         open_images(str(tmp_path), 8, skip_bad=True)
 
 
@@ -248,7 +248,7 @@ def test_what_cannot_be_a_set_is_named(tmp_path: Path) -> None:
         open_images("nowhere", 8)
     with pytest.raises(DataError, match="no set of images"):
         open_images(str(write(tmp_path / "one.png")), 8)
-    with pytest.raises(DataError, match="1 images, expected at least 2"):
+    with pytest.raises(DataError, match="1 image, expected at least 2"):
         open_images(str(tmp_path), 8)
     with pytest.raises(ConfigError, match="size 0"):
         open_images("digits", 0)

@@ -300,7 +300,7 @@ def test_wrong_features_are_named():
 
 def test_too_few_items_are_named():
     good = draw(9, 4)
-    with pytest.raises(DataError, match="second: 1 items, expected at least 2"):
+    with pytest.raises(DataError, match="second: 1 item, expected at least 2"):
         kernel_distance(good, good[:1])
     with pytest.raises(DataError, match="real: 3 items, expected at least 4"):
         precision_recall(good[:3], good)
@@ -313,8 +313,8 @@ def test_too_few_items_are_named():
     with pytest.raises(DataError, match="every held-out item has the features of a training item"):
         memorisation(good + 1, good, good)
     for fake, real, message in (
-        (good[:1], good, "fake: 1 items, expected at least 2"),
-        (good, good[:1], "real: 1 items, expected at least 2"),
+        (good[:1], good, "fake: 1 item, expected at least 2"),
+        (good, good[:1], "real: 1 item, expected at least 2"),
         (good, good[:1].repeat(5, 1), "all real items have the same features; expected different ones"),
     ):
         with pytest.raises(DataError, match=message):

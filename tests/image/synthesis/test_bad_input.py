@@ -85,7 +85,7 @@ CASES: dict[str, tuple[Callable[[Path], Words], str]] = {
     ),
     "one test image": (
         lambda p: ["--data", pictures(p / "p"), "--test", pictures(p / "t", 1)],
-        "/t: 1 images, expected at least 2; add images",
+        "/t: 1 image, expected at least 2; add images",
     ),
     "damaged": (lambda p: ["--data", spoilt(p / "p")], r"/p/bad\.png: expected an image.*--skip-bad"),
     "damaged for testing": (
