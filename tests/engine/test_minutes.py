@@ -115,9 +115,9 @@ def test_the_configuration_stays_once_anything_is_built(tmp_path: Path, prepared
 
 def test_a_folder_in_use_is_refused_before_the_speed_is_measured(tmp_path: Path) -> None:
     run = options(tmp_path, minutes=0.1 / 60)
-    (tmp_path / "config.toml").touch()
+    (tmp_path / "notes.txt").touch()
     kind: Any = type("Fresh", (Noting,), {"opened": []})
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConfigError, match=r"holds what is not of a run \(notes\.txt\)"):
         kind(ToyConfig(), run).fit()
     assert kind.opened == []
 
