@@ -132,20 +132,24 @@ def _left_in_groups() -> Iterator[int | None]:
         return
     for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
         if controllers == "":
-            root, files = Path("/sys/fs/cgroup"), ("memory.max", "memory.current", "inactive_file")
+            root, files, prefix = Path("/sys/fs/cgroup"), ("memory.max", "memory.current"), ""
         elif "memory" in controllers.split(","):
-            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            root = Path("/sys/fs/cgroup/memory")
+            root, files = Path("/sys/fs/cgroup/memory"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            prefix = "total_"
         else:
             continue
         parts = Path(path.lstrip("/")).parts
         for folder in [root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]:
-            most, used = _number(folder / files[0]), _number(folder / files[1])
-            if most is not None and used is not None:
-                cache = _fields(folder / "memory.stat").get(
-                    files[2], 0
-                )  # the kernel gives it back when memory is needed
-                yield most - used + cache
+            yield _left_in(folder, *files, prefix)
+
+
+def _left_in(group: Path, most: str, used: str, prefix: str) -> int | None:
+    """For one control group, with the names of its files."""
+    limit, taken = _number(group / most), _number(group / used)
+    if limit is None or taken is None:
+        return None
+    held = _fields(group / "memory.stat")  # files in memory count as taken; the kernel drops them when it needs room
+    return limit - taken + sum(held.get(f"{prefix}{kind}_file", 0) for kind in ("inactive", "active"))
 
 
 def _left_of_limits() -> Iterator[int | None]:

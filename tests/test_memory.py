@@ -44,11 +44,11 @@ def test_where_nothing_is_known_nothing_is_refused(monkeypatch: pytest.MonkeyPat
 def test_control_groups_of_both_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("700\n")
-    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 100\n")
-    assert memory._number(tmp_path / "memory.max") == 1000
-    assert memory._fields(tmp_path / "memory.stat")["inactive_file"] == 100
+    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 100\nactive_file 50\ntotal_active_file 7\n")
+    assert memory._left_in(tmp_path, "memory.max", "memory.current", "") == 450
+    assert memory._left_in(tmp_path, "memory.max", "memory.current", "total_") == 307
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory._number(tmp_path / "memory.max") is None
+    assert memory._left_in(tmp_path, "memory.max", "memory.current", "") is None
     assert memory._number(tmp_path / "missing") is None
     assert memory._fields(tmp_path / "missing") == {}
     assert memory.available() is not None
