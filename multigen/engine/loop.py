@@ -247,11 +247,15 @@ class Loop:
 
     def _save(self) -> None:
         self.log.flush()
+        distributed.decided_by_first(self._check_folder, self.device)  # which writes there
+        self._call("on_checkpoint", saving.save(self.state, self.folder, to_table(self.config), self.run.keep))
+
+    def _check_folder(self) -> None:
+        """Raises CheckpointError where another folder has taken the place of the run's."""
         if self.folder.is_dir() and not any((self.folder / name).exists() for name in ("config.toml", "checkpoints")):
             raise CheckpointError(
                 f"{self.folder} is another folder now, without the run's config.toml; bring the run back, or choose another --out"
             )
-        self._call("on_checkpoint", saving.save(self.state, self.folder, to_table(self.config), self.run.keep))
 
     def _log_and_recover(self) -> bool:
         """Logs; True when too many gradients in a row were not finite and the run went back to its last checkpoint."""

@@ -21,11 +21,11 @@ OWN = ("workers", "tensorboard", "data_license")
 def check_run(trainer: type, name: str, config: Any, run: Run, device: torch.device) -> None:
     """Raises ConfigError, on every rank, where ranks were started with different code, settings or options."""
     options = {n: value for n, value in to_table(replace(run, device=device.type)).items() if n not in OWN}
-    file = sys.modules[trainer.__module__].__file__
+    file = getattr(sys.modules.get(trainer.__module__), "__file__", None)  # a notebook has none
     code = {
         "multigen": __version__,
         "torch": torch.__version__,
-        "code": zlib.crc32(Path(file).read_bytes()) if file else 0,
+        "code": zlib.crc32(Path(file).read_bytes()) if file and Path(file).is_file() else 0,
     }
     distributed.check_alike(
         {**code, "method": name, **to_table(config), **options}, "start all with one command and one version"
