@@ -403,7 +403,7 @@ def test_stories_and_poems(data_root: Path, capsys: pytest.CaptureFixture[str]):
     assert len(stories) == 6048
     assert all(text == " ".join(text.split()) for text in stories)
     said = capsys.readouterr().err
-    assert "6048 paragraphs, 176 of fewer than 3 words left out" in said
+    assert "6,048 paragraphs, 176 of fewer than 3 words left out" in said
     assert "wizard_of_oz.txt: no blank line between 4286 lines" in said
     assert any(text.startswith("WOLF, meeting with a Lamb astray from the fold, resolved not to") for text in stories)
     poems = open_texts(str(data_root / "text/poems/shi.txt"))
