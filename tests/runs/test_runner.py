@@ -475,10 +475,11 @@ def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) ->
 
 @pytest.fixture(scope="module")
 def laptop(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
-    """Rows of the recipe as it runs when nothing is said, measured with VGG19 too; the metrics without their set."""
+    """Rows of the recipe with all its steps, however slow the machine, measured with VGG19 too; the metrics without their set."""
     place = tmp_path_factory.mktemp("laptop")
     weights = data_root / "weights" / "vgg19_to_conv3_4.safetensors"
-    done = python("-m", "multigen.recipes.srgan", "--perceptual-weights", weights, "--out", "run", cwd=place)
+    words = ["--perceptual-weights", weights, "--precision", "fp32", "--most-minutes", "0", "--out", "run"]
+    done = python("-m", "multigen.recipes.srgan", *words, cwd=place)
     assert done.returncode == 0, done.stderr
     content = json.loads((place / "run" / "evaluation.json").read_text())
     print(done.stdout)  # shown where an assertion fails
