@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
+from multigen.console.notebook import LiveLine, in_notebook
 from multigen.console.words import counted, did_you_mean, printable, resume_option, shell_word, shortened
 from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.memory import limited, memory_errors
@@ -102,8 +103,11 @@ class Progress:
 
     def __init__(self, stage: str, steps: int, done: int):
         self.stage, self.steps, self.done, self.began = stage, steps, done, time.monotonic()
-        self.live = None
-        if sys.stderr.isatty() and not _quiet and os.environ.get("RANK", "0") == "0":
+        self.live, self.line = None, None
+        shown = not _quiet and os.environ.get("RANK", "0") == "0"
+        if shown and in_notebook():
+            self.line = LiveLine()
+        elif shown and sys.stderr.isatty():
             from rich import progress
             from rich.console import Console
 
@@ -127,6 +131,8 @@ class Progress:
         if self.live is not None:
             with _unless_closed():
                 self.live.update(self.task, completed=index, left=remains, text=printable(text))
+        elif self.line is not None:
+            self.line.show(f"{self.stage} {index}/{self.steps}  {remains}  {text}")
         else:
             _print(f"{self.stage} {index}/{self.steps}  {text}  {remains}")
 

@@ -21,6 +21,7 @@ from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.plan import Pool, Stage, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule, value_at
+from multigen.engine.shown import described, html_of
 from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
 from multigen.engine.trial import Choice
@@ -28,21 +29,11 @@ from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, DataError, Interrupted, TrainingError
 from multigen.storage.lines import optional
 
-__all__ = ["USAGE", "Loop"]
+__all__ = ["Loop"]
 
 # Dropped gradients of one update in a row that send a run back to its last checkpoint, and how often it is sent back before it
 # ends with an error.
 MAX_NONFINITE_STREAK, MAX_ROLLBACKS = 5, 3
-
-
-USAGE = """
-
-    trainer = {0}({1}(), Run(out="runs/mine"))
-    trainer.fit()  # trains, and writes the run's folder
-    print(trainer.evaluate())  # the figures as a table
-    model = multigen.load("runs/mine")
-    """
-"""What `help` of a method's trainer shows first, below what it is."""
 
 
 class Loop:
@@ -84,9 +75,10 @@ class Loop:
     # ---------------------------------------------------------------------------------- where training stands
 
     def __repr__(self) -> str:
-        if not hasattr(self, "folder"):
-            return f"<{type(self).__name__}: not trained yet, which fit() does>"
-        return f"<{type(self).__name__}: step {self.step} of {sum(stage.steps for stage in self.plan)}, {self.folder}>"
+        return described(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     @property
     def stage(self) -> Stage:

@@ -25,11 +25,12 @@ from multigen.engine.ema import average_like
 from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import deferred_interrupts
 from multigen.engine.log import RunLog
-from multigen.engine.loop import USAGE, Loop
+from multigen.engine.loop import Loop
 from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.plan import Stage, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
+from multigen.engine.shown import USAGE
 from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
 from multigen.engine.trial import choices_of, try_out

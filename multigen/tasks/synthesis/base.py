@@ -35,10 +35,8 @@ from multigen.tasks.synthesis.sampler import Sampler
 __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
-QUICK, QUICK_STEPS = (
-    100,
-    60,
-)  # samples at most, as in `tiny`, for which the classifier is trained for so many steps at most
+QUICK = 100  # samples at most, as in `tiny`, for which the classifier is trained for QUICK_STEPS at most
+QUICK_STEPS = 30
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
     **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
