@@ -1,4 +1,5 @@
-"""What `Trainer.score` returns, values by row and metric with their definitions; and the run that they are of."""
+"""Evaluations: values by row and metric, with the metrics' definitions, as `Trainer.score` returns
+them; and facts about the run."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,12 @@ COLUMNS, GAP = 80, 2  # letters of a line of a table, and between two columns
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Figures by row (a model or a baseline) and metric, and what each metric means."""
+    """Values by row (a model or a baseline) and metric, and the definition of each metric."""
 
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
     remarks: dict[str, str] = field(default_factory=dict)
-    """What follows from the figures, in words."""
+    """Remarks on the values, by subject."""
 
     def table(self, metrics: Sequence[str] = ()) -> str:
         """The figures as plain text, of `metrics` or all of them: in lines of at most `COLUMNS` letters, so that many are divided
@@ -52,7 +53,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run, as the records of it state it."""
+    """Facts about a run, as its records state them."""
 
     method: str
     seed: int
@@ -65,7 +66,7 @@ class RunInfo:
 
 
 def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Means over seeds, with `METRIC_std` (sample deviation) beside each."""
+    """Means over seeds, each with its sample standard deviation as `METRIC_std`."""
     first = evaluations[0]
     rows: dict[str, dict[str, float]] = {}
     for name, row in first.rows.items():

@@ -14,7 +14,7 @@ USAGE = """
     print(trainer.evaluate())  # the figures as a table
     model = multigen.load("runs/mine")
     """
-"""What `help` of a method's trainer shows first, below what it is."""
+"""Usage in the docstring of each method's trainer, below its description."""
 
 
 def described(trainer: Any) -> str:
