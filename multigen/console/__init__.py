@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -28,6 +29,7 @@ __all__ = [
     "counted",
     "did_you_mean",
     "exit_code",
+    "if_slow",
     "listeners",
     "markdown",
     "printable",
@@ -75,6 +77,20 @@ def say_once(text: str) -> None:
 
 
 _once: set[str] = set()
+SILENCE = 2.0  # seconds after which `if_slow` says what is going on
+
+
+@contextlib.contextmanager
+def if_slow(text: str) -> Iterator[None]:
+    """Within it, says `text` on the terminal once `SILENCE` seconds have passed: for work that is
+    short in most cases, so that nobody takes a long one for a program that hangs."""
+    timer = threading.Timer(SILENCE, _print, (f"{shortened(text)} ...",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _print(text: str) -> None:

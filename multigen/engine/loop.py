@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import Run, to_table
-from multigen.console import resume_option, say
+from multigen.console import if_slow, resume_option, say
 from multigen.engine import checkpoint, controls, distributed, saving
 from multigen.engine.batches import Batch, Source, Stream, TensorSource
 from multigen.engine.callbacks import Callback
@@ -362,7 +362,7 @@ class Loop:
     def _validate(self) -> bool:
         """Validates; True when this is the best of the stage so far. May end the stage."""
         began = time.monotonic()
-        with self.inference() as nets:
+        with self.inference() as nets, if_slow("measuring on the validation data"):
             values = self.validate(nets)
         if values:
             self.left.validation = time.monotonic() - began

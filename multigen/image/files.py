@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 import warnings
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from multigen.data.locate import in_package, locate, no_path
 from multigen.data.unread import check_readable, find_files
 from multigen.errors import ConfigError, DataError, OutOfMemory
 from multigen.memory import require
+from multigen.storage.files import ends
 from multigen.storage.provenance import FORMATS
 from multigen.storage.reading import check_netpbm, check_scans
 
@@ -70,7 +70,6 @@ TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTAT
 SPARSE, BLANK = 50_000_000, 1000
 """Pixels, and pixels for each byte of the file: an image that has more of both is a damaged header."""
 LONGEST = 12_288  # pixels: with longer sides the matrices that reduce an image take gigabytes
-END = 1 << 16  # bytes at each end of a file that its fingerprint covers
 
 
 # ---------------------------------------------------------------------------------------------------- reading
@@ -291,19 +290,6 @@ def fingerprint(photos: Sequence[Photo], contents: bool = True) -> str:
     """
     digest = hashlib.blake2b(digest_size=8)
     for photo in sorted(photos, key=lambda photo: photo.name):
-        parts = (photo.name, *_ends(photo.path)) if contents else (photo.name,)
+        parts = (photo.name, *ends(photo.path)) if contents else (photo.name,)
         digest.update(repr(parts).encode())
     return digest.hexdigest()
-
-
-def _ends(path: Path) -> tuple[int, int]:
-    """Size of a file, bytes, and the CRC-32 of its first and last `END` bytes."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            crc = zlib.crc32(file.read(END))
-            file.seek(max(0, size - END))
-            return size, zlib.crc32(file.read(END), crc)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from error
