@@ -160,9 +160,11 @@ def _caf_end(file: io.BufferedReader) -> int:
 
 
 def open_riff(path: Path) -> Parts | None:
-    """A .wav as libsndfile can read it, None for one that it can read as it stands: a BW64 by its older name; a GSM file
-    of an odd number of bytes, which it would round up to a block more, with one less; and where the samples have size 0 in the header
-    though they are there, as of a file that was never closed, with the size that says "unknown"."""
+    """A .wav as libsndfile can read it; None where it can as it stands.
+
+    A BW64 has its older name there; a GSM file of an odd number of bytes, which libsndfile would round up to a block more, one
+    less; and samples of size 0 that are there all the same, as of a file that was never closed, the size that says "unknown".
+    """
     with open_regular(path) as file:
         head = file.read(22)
         if head[:4] == b"BW64":

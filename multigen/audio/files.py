@@ -18,12 +18,13 @@ from multigen.audio.decoding import Decoder, damaged, decoder, reason
 from multigen.audio.rates import check_rates, resample
 from multigen.catalogue import MODALITIES
 from multigen.console import say, say_once
+from multigen.data.unread import check_readable
 from multigen.errors import ConfigError, DataError
 from multigen.storage.output import replacing
 from multigen.storage.reading import check_file
 
 __all__ = [
-    "SUFFIXES",
+    "AUDIO",
     "Info",
     "OpenSound",
     "check_rates",
@@ -34,8 +35,7 @@ __all__ = [
     "write_sound",
 ]
 
-SUFFIXES = MODALITIES["audio"].suffixes
-"""What is taken for a sound in a folder, in upper or lower case."""
+AUDIO = MODALITIES["audio"]
 
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 WRITES = {
@@ -178,6 +178,7 @@ def open_sound(path: str | Path) -> Iterator[OpenSound]:
     if place.is_dir() or not place.exists():
         what = "this is a folder" if place.is_dir() else "there is no such file"
         raise DataError(f"{path}: {what}; expected a sound file; check the path, or skip it: --skip-bad")
+    check_readable(place, AUDIO)
     with contextlib.ExitStack() as held:
         try:
             check_file(place)

@@ -11,7 +11,10 @@ import pytest
 import soundfile
 import torch
 
+from multigen.audio.datasets import open_sounds
 from multigen.audio.files import read_info, read_sound
+from multigen.audio.inspection import inspect_sounds
+from multigen.catalogue import formats
 from multigen.errors import DataError
 
 RATE = 16_000
@@ -165,7 +168,8 @@ def test_an_mp3_of_changing_bits_without_a_header_is_read_whole(tmp_path: Path) 
     [
         *((f"{subtype}.wav", "WAV", subtype) for subtype in ("GSM610", "IMA_ADPCM", "MS_ADPCM", "ULAW", "ALAW", "DOUBLE")),
         ("extensible.wav", "WAVEX", "PCM_24"), ("a.rf64", "RF64", "PCM_16"), ("a.w64", "W64", "PCM_16"),
-        ("gsm.w64", "W64", "GSM610"), ("a.au", "AU", "PCM_16"), ("law.aifc", "AIFF", "ULAW"), ("gsm.aifc", "AIFF", "GSM610"),
+        ("gsm.w64", "W64", "GSM610"), ("a.au", "AU", "PCM_16"),
+        ("a.snd", "AU", "PCM_24"), ("a.oga", "FLAC", "PCM_16"), ("law.aifc", "AIFF", "ULAW"), ("gsm.aifc", "AIFF", "GSM610"),
         ("a.caf", "CAF", "PCM_24"), ("alac.caf", "CAF", "ALAC_16"),
     ],
 )  # fmt: skip
@@ -198,6 +202,19 @@ def test_what_ffmpeg_alone_knows_is_read_as_it_reads_it(name: str, codec: str, k
     assert rate == 48_000 and read_info(path).frames == sound.shape[1] == theirs.shape[1]
     assert np.abs(sound.numpy() - theirs).max() < 1e-6
     assert torch.equal(read_sound(path, start=5000, frames=700)[0], sound[:, 5000:5700])
+
+
+def test_media_are_found_in_folders_and_named_without_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    for i in range(2):
+        encoded(tmp_path / f"{i}.m4a", "aac", "ipod", seconds=0.2 + 0.1 * i)
+    encoded(tmp_path / "a.webm", "libopus", "webm")
+    assert len(open_sounds(str(tmp_path), 16_000, 1024)) == 3
+    assert len(inspect_sounds(str(tmp_path)).suggestions) == 0  # of too few
+    monkeypatch.setattr(formats, "installed", lambda package: False)
+    for act in (lambda: open_sounds(str(tmp_path), 16_000, 1024), lambda: inspect_sounds(str(tmp_path))):
+        with pytest.raises(DataError, match=r"2 AAC files left out.*pip install 'multigen\[media\]'.*1 video left out"):
+            act()
 
 
 def test_without_pyav_a_file_is_named_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
