@@ -3,11 +3,11 @@
 import json
 import math
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import torch
 
-from multigen.catalogue import imported
 from multigen.config import Run
 
 __all__ = ["differences", "golden", "measured", "write"]
@@ -32,9 +32,9 @@ Losses = dict[str, list[float]]
 
 def measured(method: str, folder: Path) -> Losses:
     """The losses of a run in the new folder: fp32, one thread, without validation."""
-    trainer_of, presets = (imported(f"multigen.recipes.{method}:{name}") for name in ("TRAINER", "PRESETS"))
+    recipe = import_module(f"multigen.recipes.{method}")
     run = Run(out=str(folder), device="cpu", precision="fp32", log_every=1)
-    trainer = trainer_of(replace(presets["tiny"], **SHORTER.get(method, {})), run)
+    trainer = recipe.TRAINER(replace(recipe.PRESETS["tiny"], **SHORTER.get(method, {})), run)
     stages = trainer.stages
     trainer.stages = lambda: [replace(stage, best=None, until=None) for stage in stages()]
     trainer.callbacks, trainer.validate, trainer.preview = [], lambda nets: {}, lambda nets, folder: None
