@@ -50,7 +50,7 @@ class Modality:
     suffixes: tuple[str, ...]
     """Of its files, in lower case."""
     inspect: str
-    """(data) -> `multigen.data.inspection.Inspection`."""
+    """(data, **options of `reading`) -> `multigen.data.inspection.Inspection`."""
     compare: str = ""
     """(real, fake, features, device, skip_bad, **options) -> `multigen.engine.evaluation.Evaluation`; "": not compared."""
     features: tuple[str, ...] = ()
@@ -61,6 +61,10 @@ class Modality:
     """Suffixes of files that hold many items each."""
     names: str = ""
     """A part of the names of files that have no suffix, such as MNIST's."""
+    tables: tuple[str, ...] = ()
+    """Suffixes of tables with a column of items. Beside other files they are taken for lists of these."""
+    reading: tuple[str, ...] = ()
+    """Options of `inspect` that say how files are read."""
 
 
 MODALITIES = {
@@ -87,6 +91,8 @@ MODALITIES = {
             title="Texts",
             suffixes=(".txt",),
             inspect="multigen.text.inspection:inspect_texts",
+            tables=(".csv", ".tsv", ".tab", ".jsonl", ".ndjson"),
+            reading=("encoding", "column"),
         ),
         Modality(
             "audio",

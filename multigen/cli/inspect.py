@@ -9,7 +9,7 @@ from multigen.catalogue import DATA, MODALITIES, imported
 from multigen.cli.kinds import kinds_of
 from multigen.cli.output import print_json
 from multigen.console import counted, show, text_table
-from multigen.errors import DataError
+from multigen.errors import ConfigError, DataError
 from multigen.runs.options import cli
 
 if TYPE_CHECKING:
@@ -24,15 +24,28 @@ SHOWN = 10  # unreadable files that are listed, without --json
 def run(args: list[str]) -> None:
     """Inspects data."""
 
-    def inspect(data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")], json: bool = False) -> None:
+    def inspect(
+        data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
+        encoding: str = "",
+        column: str = "",
+        json: bool = False,
+    ) -> None:
         """Describes data: what they hold, what is wrong with them, and how to train on them. Nothing is changed or downloaded.
 
         Args:
             data: A folder of images, texts or sounds, a file, or a name such as digits, drums or fables.
+            encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
+            column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             json: Print one JSON object.
         """
         kind, why = _kind(data)
-        found = imported(MODALITIES[kind].inspect)(data)
+        options = {"encoding": encoding, "column": column}
+        given = {name: value for name, value in options.items() if value}
+        if strangers := given.keys() - {*MODALITIES[kind].reading}:
+            raise ConfigError(
+                f"--{min(strangers)}: for texts only, and {data} holds {MODALITIES[kind].items}; leave it out"
+            )
+        found = imported(MODALITIES[kind].inspect)(data, **given)
         found.warnings[:0] = why.get("warnings", [])
         if json:
             print_json(_as_json(data, kind, why["files"], found))

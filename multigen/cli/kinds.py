@@ -19,5 +19,10 @@ def kind_of(path: Path) -> str:
 
 
 def kinds_of(paths: Iterable[Path]) -> Counter[str]:
-    """How many files there are of each modality."""
-    return Counter(kind_of(path) for path in paths)
+    """How many files there are of each modality. Tables are counted where there is nothing else."""
+    paths = [*paths]
+    counts = Counter(kind_of(path) for path in paths)
+    tables = [path for path in paths if path.suffix.lower() in MODALITIES["text"].tables]
+    if tables and counts.keys() <= {"other"}:
+        return Counter({"text": len(tables), "other": counts["other"] - len(tables)})
+    return counts
