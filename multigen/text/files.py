@@ -15,9 +15,11 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from multigen.catalogue import MODALITIES
 from multigen.console import say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
+from multigen.data.unread import check_readable, known
 from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import UnreadableFile, read_bounded
 from multigen.text.encodings import check_encoding, decode
@@ -27,6 +29,7 @@ from multigen.text.tokenizers import Tokenizer
 from multigen.text.units import DEFAULT, Cut, Document, Reading, Unit, cut_texts, cutting
 
 __all__ = [
+    "TEXT",
     "Split",
     "Texts",
     "encode",
@@ -38,6 +41,7 @@ __all__ = [
     "split",
 ]
 
+TEXT = MODALITIES["text"]
 EXPECTED = (
     "a .txt file, a folder of them, fables, fables:N, hf:NAME, hf:NAME:COLUMN or hf:FOLDER, or a table: .csv, .jsonl"
 )
@@ -52,6 +56,8 @@ class Texts:
     texts: list[str]
     labels: list[str]
     cut: Cut
+    entries: bool
+    """Whether they are rows of tables or entries of a data set, not files."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def read_texts(data: str, reading: Reading) -> Texts:
         raise DataError(
             f"{data} holds no text; expected at least one {'text' if reading.unit == 'auto' else reading.unit}, check its content"
         )
-    return Texts([text for text, _ in texts], [label for _, label in texts], cut)
+    return Texts([text for text, _ in texts], [label for _, label in texts], cut, documents[0].entry)
 
 
 def open_documents(data: str, reading: Reading = DEFAULT) -> list[Document]:
@@ -123,12 +129,14 @@ def _files(data: str, reading: Reading) -> list[Document]:
     place = locate(data, EXPECTED)
     if place.is_dir():
         files = files_in(place)
-        paths = [p for p in files if p.suffix.lower() == ".txt"]
+        paths = [path for path in files if path.suffix.lower() in TEXT.readable]
         if reading.column or not paths:
-            paths = [p for p in files if p.suffix.lower() in TABLES] or paths
+            paths = [path for path in files if path.suffix.lower() in TABLES] or paths
         if not paths:
-            raise DataError(f"{place}: no .txt file in this folder; expected {EXPECTED}; check the path")
-    elif place.suffix.lower() not in (".txt", *TABLES):
+            lines = ["no .txt file in this folder", *known(files, TEXT)]
+            raise DataError(f"{place}: {'; '.join(lines)}; expected {EXPECTED}; check the path")
+    elif place.suffix.lower() not in (*TEXT.readable, *TABLES):
+        check_readable(place, TEXT)
         raise DataError(f"{place}: this file does not end in .txt; expected {EXPECTED}; rename it if it is plain text")
     else:
         paths = [place]

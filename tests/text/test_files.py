@@ -113,11 +113,11 @@ def test_missing_and_foreign_files_are_named(tmp_path: Path, monkeypatch: pytest
     for name in (str(tmp_path / "no"), "", "x" * 5000):
         with pytest.raises(DataError, match=rf"no such file or folder \(sought .*\); {expected}.*MULTIGEN_DATA"):
             open_texts(name)
-    write(tmp_path / "a.doc", "x")
+    write(tmp_path / "a.dat", "x")
     with pytest.raises(DataError, match=rf"{tmp_path}: no \.txt file in this folder; {expected}.*check the path"):
         open_texts(str(tmp_path))
-    with pytest.raises(DataError, match=rf"a\.doc: this file does not end in \.txt; {expected}.*rename it"):
-        open_texts(str(tmp_path / "a.doc"))
+    with pytest.raises(DataError, match=rf"a\.dat: this file does not end in \.txt; {expected}.*rename it"):
+        open_texts(str(tmp_path / "a.dat"))
 
     def refuse(path: Path, *_: Any):
         raise PermissionError(13, "Permission denied", str(path))
