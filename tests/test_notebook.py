@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,45 +78,33 @@ def test_a_ready_object_says_what_it_does_when_something_else_is_asked() -> None
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What a notebook's kernel is asked to show, one after another: here a kernel is what says that it is one."""
-    lines: list[str] = []
-
-    class Handle:
-        def update(self, what: Any) -> None:
-            lines.append(f"in place: {what!r}")
-
-    def display(what: Any, display_id: bool) -> Handle:
-        lines.append(f"new: {what!r}")
-        assert display_id and "<pre" in what._repr_html_()
-        return Handle()
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What a notebook's kernel is asked to show, one after another, by a shell like its own."""
+    published: list[dict[str, Any]] = []
 
     class ZMQInteractiveShell:
-        pass
+        display_pub = SimpleNamespace(publish=lambda **what: published.append(what))
 
-    (package := ModuleType("IPython")).display = ModuleType("IPython.display")  # pyright: ignore
-    package.display.display = display
-    monkeypatch.setitem(sys.modules, "IPython", package)
-    monkeypatch.setitem(sys.modules, "IPython.display", package.display)
     monkeypatch.setattr(builtins, "get_ipython", ZMQInteractiveShell, raising=False)
-    return lines
+    return published
 
 
 def test_training_in_a_notebook_is_one_live_line_per_stage(
-    shown: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shown: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trainer = Whole(ToyConfig(), options(tmp_path / "run", log_every=1)).fit()
-    assert len([line for line in shown if line.startswith("new: ")]) == len(trainer.plan) < len(shown)
-    assert "left" in shown[-1] and "items/s" in shown[-1]
+    assert len([each for each in shown if not each["update"]]) == len(trainer.plan) < len(shown)
+    assert len({each["transient"]["display_id"] for each in shown}) == len(trainer.plan)
+    assert "left" in (last := shown[-1]["data"]["text/plain"]) and "items/s" in last
     assert "items/s" not in capsys.readouterr().err
 
 
-def test_what_a_live_line_shows_is_escaped(shown: list[str]) -> None:
+def test_what_a_live_line_shows_is_escaped(shown: list[dict[str, Any]]) -> None:
     progress = Progress(HOSTILE, 10, 0)
     progress.show(5, HOSTILE)
     progress.close()
-    assert "\x1b" not in shown[0]
-    assert progress.line is not None and "<script" not in progress.line._repr_html_()
+    data = shown[0]["data"]
+    assert "\x1b" not in str(data) and "<script" not in data["text/html"] and "<pre" in data["text/html"]
 
 
 # ---------------------------------------------------------------------------------------------- types

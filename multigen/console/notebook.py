@@ -1,6 +1,7 @@
 """What a notebook shows: objects as tables of HTML, and the progress of training as one line that changes."""
 
 import builtins
+import uuid
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -31,30 +32,26 @@ def _shown(text: str) -> str:
     return escape(printable(str(text)))
 
 
+def _shell() -> Any:
+    """The shell of IPython, in which code of a notebook or of its terminal runs; None elsewhere."""
+    return getattr(builtins, "get_ipython", lambda: None)()
+
+
 def in_notebook() -> bool:
-    """Whether this runs in a notebook's kernel, whose output is no terminal, but can be changed after it was written."""
-    shell = getattr(builtins, "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell"
+    """Whether this runs in a notebook's kernel, whose output is no terminal, but can be changed
+    after it was written."""
+    return type(_shell()).__name__ == "ZMQInteractiveShell"
 
 
 class LiveLine:
-    """A line of a notebook's output that changes in place, with IPython alone: rich would need ipywidgets for it."""
+    """A line of a notebook's output that changes in place, without ipywidgets, which rich needs."""
 
     def __init__(self):
-        self.text, self.handle = "", None
+        self.name, self.shown = uuid.uuid4().hex, False
 
     def show(self, text: str) -> None:
-        """Puts `text` in place of what was there."""
-        from IPython.display import display  # pyright: ignore[reportMissingImports]
-
-        self.text = printable(text)
-        if self.handle is None:
-            self.handle: Any = display(self, display_id=True)
-        else:
-            self.handle.update(self)
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_html_(self) -> str:
-        return f'<pre style="margin: 0">{escape(self.text)}</pre>'
+        """Puts `text` in place of the line's."""
+        text = printable(text)
+        data = {"text/plain": text, "text/html": f'<pre style="margin: 0">{escape(text)}</pre>'}
+        _shell().display_pub.publish(data=data, transient={"display_id": self.name}, update=self.shown)
+        self.shown = True
