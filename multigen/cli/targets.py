@@ -52,13 +52,19 @@ def targets_of(inputs: Sequence[Path], out: Path, suffix_of: Callable[[Path], st
 
 def _places(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Source -> its path below the folder that was given, or its name; each file once."""
-    from multigen.image.files import find_images
+    from multigen.data.unread import check_readable, report_unread
+    from multigen.image.files import IMAGE, find_images
 
     places: dict[Path, Path] = {}
     results: set[Path] = set()
     seen: set[Path] = set()
     for place in inputs:
-        sources = find_images(place) if place.is_dir() else [place]
+        if place.is_dir():
+            sources = find_images(place)
+            report_unread(place, IMAGE)
+        else:
+            check_readable(place, IMAGE)
+            sources = [place]
         if _holds(place, out) or (len(inputs) > 1 and place.is_dir() and _real(place) == _real(out)):
             results |= {source for source in sources if _real(source).is_relative_to(_real(out))}
         for source in sources:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multigen.data.locate import never_data
+from multigen.catalogue import MODALITIES
+from multigen.data.locate import no_path
+from multigen.data.unread import check_readable
 from multigen.errors import DataError, OutOfMemory
 from multigen.image.colour import kept_profile, to_srgb
 from multigen.image.depth import FULL, REMEDY, deep_channels, is_deep, scaled, to_16_bits, turned
@@ -251,8 +253,9 @@ def open_picture(path: str | Path, frame: int = 0) -> Iterator["File"]:
     """An opened image file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
     from PIL import Image, UnidentifiedImageError
 
-    if reason := never_data(path):
+    if reason := no_path(path):
         raise DataError(f"{path} {reason}")
+    check_readable(Path(path), MODALITIES["image"])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large images below the limit

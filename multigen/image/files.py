@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from multigen.catalogue import MODALITIES
-from multigen.data.folders import find_files
 from multigen.data.locate import in_package, locate
+from multigen.data.unread import find_files
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import open_picture, orientation, read_picture
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EMBEDDED",
     "EMBEDDED_NAMES",
-    "SUFFIXES",
+    "IMAGE",
     "Photo",
     "Photos",
     "embedded_photos",
@@ -40,8 +40,7 @@ __all__ = [
     "to_planes",
 ]
 
-SUFFIXES = MODALITIES["image"].suffixes
-"""What `find_images` takes for an image, in upper or lower case."""
+IMAGE = MODALITIES["image"]
 
 EMBEDDED = {
     "train": (
@@ -126,12 +125,12 @@ class Photos(list[Photo]):
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """Image files (`SUFFIXES`) in a folder and the folders in it, sorted; hidden files and folders are ignored.
+    """Image files in a folder and the folders in it, sorted; hidden files and folders are ignored.
 
     Raises:
         DataError: no such folder, or no image in it.
     """
-    return find_files(folder, SUFFIXES, "images")
+    return find_files(folder, IMAGE)
 
 
 def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
