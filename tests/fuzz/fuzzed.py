@@ -13,8 +13,8 @@ from PIL import Image
 from multigen.audio.datasets import open_sounds
 from multigen.audio.files import read_info, read_sound
 from multigen.image.datasets import open_images
-from multigen.image.degrade import reduced
 from multigen.image.decoding import read_raster
+from multigen.image.degrade import reduced
 from multigen.image.files import open_photos
 from multigen.image.restoration.crops import CropSource
 from multigen.storage import provenance
@@ -24,7 +24,7 @@ from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from tests import tiny
 from tests.fuzz.fuzzed_models import LINES, MODELS
 from tests.fuzz.fuzzing import Reader, fill_zip, mend_png, mutate, mutate_gzip, mutate_words, mutate_zip
-from tests.fuzz.hostile import HOSTILE
+from tests.fuzz.hostile_models import HOSTILE
 
 __all__ = ["READERS"]
 

@@ -11,22 +11,27 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from multigen.console import say
+from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
+from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import report_unread
 from multigen.engine import Batch, Callback, DataInfo, Step
 from multigen.engine.batches import Source
 from multigen.image.degrade import imresize, reduced
-from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, fingerprint, open_photos
+from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, find_images, fingerprint, open_photos
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
-from multigen.image.restoration.test_sets import TestSet, open_test_sets
+from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.card import Card
 from multigen.storage.output import replacing
 from multigen.tasks.restoration.base import RestorationConfig, RestorationTrainer, Restore, Skipped
 
 __all__ = ["ImageRestorationConfig", "ImageRestorationTrainer", "to_unit"]
+
+HELD_OUT = ("embedded-held-out",)
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,9 @@ class ImageRestorationConfig(RestorationConfig):
 
     data: str = "embedded"
     """Training photographs: a folder, a file, or "embedded"."""
-    test: tuple[str, ...] = ("embedded-held-out",)
-    """Photographs that are measured in the end and never trained on: names or folders."""
+    test: tuple[str, ...] = HELD_OUT
+    """Photographs that are measured in the end and never trained on: names or folders. If none are named, the test split that a
+    folder of data brings as well."""
     crop: int = 96
     """Side of the crops that are trained on, pixels."""
     perceptual_weights: str = ""
@@ -107,12 +113,42 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return self.distances[0]
 
     def open_items(self) -> Photos:
-        if self.config.data not in EMBEDDED_NAMES and (place := locate(self.config.data, "photographs")).is_dir():
-            report_unread(place, IMAGE)
-        return open_photos(self.config.data, skip_bad=self.config.skip_bad)
+        """The photographs to train on. Says which splits a folder has, and which of its files are not read."""
+        c = self.config
+        if parts := self.parts():
+            report_unread(parts.root, IMAGE)
+            parts.report_left("images")
+            if parts.divided:
+                own = self.own_tests()
+                uses = [f"{parts.folders('train')} is trained on ({len(parts.train):,} photographs)"]
+                uses += [f"{parts.folders('validation')} gives the best checkpoint"] if parts.validation else []
+                uses += [f"{parts.folders('test')} is {'for the final evaluation' if own else 'not used'}"] * bool(
+                    parts.test
+                )
+                say(f"{c.data}: {', '.join(uses)}")
+        return open_photos(c.data, split="train", skip_bad=c.skip_bad)
+
+    def open_validation(self) -> Photos | None:
+        try:
+            return open_photos(self.config.data, split="validation", skip_bad=self.config.skip_bad)
+        except NoTestSplit:
+            return None
+
+    def parts(self) -> Parts | None:
+        """The files of a folder of training photographs by their use; None where the data are no folder."""
+        data = self.config.data
+        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of photographs")).is_dir():
+            return None
+        return find_parts(place, find_images(place))
+
+    def own_tests(self) -> tuple[str, ...]:
+        """The data, where they bring a test split and no other test set is named."""
+        c = self.config
+        parts = self.parts() if c.test == HELD_OUT else None
+        return (c.data,) if parts and parts.test else ()
 
     def open_tests(self) -> list[TestSet]:
-        return open_test_sets(self.config.test, self.scale, self.degrade)
+        return open_test_sets([*self.config.test, *self.own_tests()], self.scale, self.degrade)
 
     def to_source(self, items: Sequence[Photo]) -> CropSource:
         degrade = self.degrade if self.degrades_whole else None
@@ -126,7 +162,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     def fingerprint_held_out(self, held: Sequence[Photo]) -> str:
         c = self.config
-        sets = [(held, c.data), *((open_photos(name), name) for name in c.test)]
+        sets = [(held, c.data), *((open_test_photos(name), name) for name in (*c.test, *self.own_tests()))]
         return " ".join(fingerprint(photos, contents=name not in EMBEDDED_NAMES) for photos, name in sets)
 
     def targets(self, batch: Batch, step: Step) -> Tensor:
