@@ -4,8 +4,6 @@ What cannot be decoded is named with its path, or left out and counted (`skip_ba
 """
 
 import hashlib
-import os
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from multigen.data.parts import find_parts
 from multigen.data.unread import find_files
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import open_picture, orientation, read_picture
+from multigen.storage.files import ends
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -59,7 +58,6 @@ EMBEDDED_NAMES = {"embedded": "train", "embedded-held-out": "held_out"}
 """Data argument -> split of `EMBEDDED`."""
 
 LONGEST = 12_288  # pixels: with longer sides the matrices that reduce an image take gigabytes
-END = 1 << 16  # bytes at each end of a file that its fingerprint covers
 
 
 # ---------------------------------------------------------------------------------------------------- reading
@@ -201,19 +199,6 @@ def fingerprint(photos: Sequence[Photo], contents: bool = True) -> str:
     """
     digest = hashlib.blake2b(digest_size=8)
     for photo in sorted(photos, key=lambda photo: photo.name):
-        parts = (photo.name, *_ends(photo.path)) if contents else (photo.name,)
+        parts = (photo.name, *ends(photo.path)) if contents else (photo.name,)
         digest.update(repr(parts).encode())
     return digest.hexdigest()
-
-
-def _ends(path: Path) -> tuple[int, int]:
-    """Size of a file, bytes, and the CRC-32 of its first and last `END` bytes."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            crc = zlib.crc32(file.read(END))
-            file.seek(max(0, size - END))
-            return size, zlib.crc32(file.read(END), crc)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from error

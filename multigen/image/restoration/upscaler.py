@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +13,8 @@ from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
 from multigen.image.restoration.evaluator import strip
 from multigen.memory import require
-from multigen.storage.provenance import NOTHING, Provenance
-from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
+from multigen.tasks.ready import Ready
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -25,26 +24,20 @@ __all__ = ["Upscaler"]
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
 
-class Upscaler:
+class Upscaler(Ready):
     """A trained generator as a function of images.
 
     Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the image.
     """
 
-    task: ClassVar[str] = "super-resolution"
-    """A name of `multigen.catalogue.TASKS`."""
-    origin: Provenance = NOTHING
-    """Metadata of all files that it makes; filled in by `multigen.load`."""
+    task = "super-resolution"
 
     def __init__(self, network: nn.Module, scale: int, tile: int = 256):
         if tile < 1:
             raise ConfigError(f"tile {tile}: expected 1 pixel or more, 256 is usual")
         self.network, self.scale, self.tile = network, scale, tile
         self.radius: int = network.radius  # pyright: ignore[reportAttributeAccessIssue]
-
-    def __repr__(self) -> str:
-        return described(self)
 
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
