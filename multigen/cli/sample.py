@@ -23,6 +23,7 @@ def run(args: list[str]) -> None:
         truncation: float | None = None,
         out: Path = Path("samples"),
         provenance: bool = True,
+        recordings: str = "",
         overwrite: Overwrite = False,
         code: Code = "",
     ) -> None:
@@ -36,9 +37,12 @@ def run(args: list[str]) -> None:
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             out: Folder of the results.
             provenance: Write model, seed and class into the files.
+            recordings: Of sounds: the training recordings, of which the image of the samples has the nearest below each.
         """
         sampler = load_for("sample", model, code)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
+        if recordings:
+            sampler.show_beside(recordings)
         sampler.check_out(n, out, overwrite)
         batches = sampler.batches(n, seed, label or None, truncation)
         show(sampler.save(batches, out, about, overwrite=overwrite, n=n))

@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Collection, Sequence
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 
-from multigen.config import Run, field_docs
+from multigen.config import Run, field_docs, is_pair
 from multigen.console import printable
 from multigen.errors import ConfigError
-from multigen.runs.options import cli
+from multigen.runs.options import cli, number_spec
 
 __all__ = ["read_flags"]
 
@@ -121,6 +121,9 @@ def _check_words(args: Sequence[str], known: Collection[str]) -> None:
 def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:
     """Each field of a dataclass, as `make_dataclass` takes it, with its documentation for `--help`."""
     hints, docs = get_type_hints(type(settings)), field_docs(type(settings))
+    for name, hint in hints.items():
+        if is_pair(name, hint):  # one number stands for both
+            hints[name] = Annotated[hint, number_spec(get_args(hint)[0], 2)]
     return {
         name: (name, Annotated[hints[name], _arg(NAMES.get(name, name), docs.get(name, ""), value)], value)
         for name, value in vars(settings).items()

@@ -237,6 +237,13 @@ class Sampler(Ready):
             (show or self.show)(torch.cat(first), sheet, about)
         return f"{counted(n, self.items)} in {out}, the first of them together in {sheet}"
 
+    def show_beside(self, data: str) -> None:
+        """Shows samples with what is nearest to each in a data argument, where the modality can.
+
+        Raises ConfigError where it cannot.
+        """
+        raise ConfigError(f"--recordings {data}: these are {self.items}, which are shown alone; leave it out")
+
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Samples 0 to n - 1 of a seed side by side in one image. Raises ConfigError as `sample`."""
         return self.strip(self.sample(n, seed))
