@@ -1,7 +1,6 @@
 """Bad input to the commands for texts: exit code 2 and one line on standard error that says what and what to do."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,9 +43,8 @@ def train_on(data: str | Path, out: Path, *words: str | Path) -> Words:
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No network, and no waiting for the disk."""
+    """No network."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.fixture(scope="module")
