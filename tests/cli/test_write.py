@@ -10,7 +10,7 @@ from multigen.image.restoration import srgan
 from multigen.image.synthesis import gan
 from tests import tiny
 from tests.cli.test_sample import model as pictures
-from tests.text.synthesis.test_writer import model
+from tests.text.synthesis.test_writer import load, model
 
 
 def test_texts_are_printed_with_a_blank_line_between(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +37,7 @@ def test_texts_go_into_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_no_draw_at_temperature_0_and_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = model(tmp_path / "run")
-    writer = multigen.load(str(run))
+    writer = load(run)
     words = ["write", "--model", run, "--prompt", "The old", "-n", "2", "--temperature", "0"]
     (whole,) = writer.generate("The old", top_k=1)
     for seed in ("0", "9"):
