@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,8 +57,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     task = "super-resolution"
     degrades_whole: ClassVar[bool] = True
-    """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method overrides `inputs` and
-    makes them from the crops, again for each batch."""
+    """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
+    again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
     data: CropSource
     distances: Sequence[PerceptualDistance]
     """What is measured with; the first is that of the configuration."""
@@ -76,6 +77,10 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         """What is restored, uint8 (3, H / scale, W / scale), of a whole photograph, uint8 (3, H, W), H and W multiples of the
         scale: its bicubic reduction. Equal photographs of equal names give equal ones."""
         return reduced(image, self.scale)
+
+    def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+        """What batches hold beside a target, uint8 (3, crop, crop), by name; used where `degrades_whole` is false."""
+        return {}
 
     def inputs(self, batch: Batch, step: Step) -> Tensor:
         """What G restores, (B, 3, crop / scale, crop / scale) in 0..1."""
@@ -112,8 +117,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return open_test_sets(self.config.test, self.scale, self.degrade)
 
     def to_source(self, items: Sequence[Photo]) -> CropSource:
-        degrade = self.degrade if self.degrades_whole else None
-        return CropSource(items, self.config.crop, self.scale, degrade, skip_bad=self.config.skip_bad)
+        degrade, corrupt = (self.degrade, None) if self.degrades_whole else (None, self.corrupt)
+        return CropSource(items, self.config.crop, self.scale, degrade, corrupt=corrupt, skip_bad=self.config.skip_bad)
 
     def to_set(self, name: str, items: Sequence[Photo], skipped: Skipped | None) -> TestSet | None:
         return TestSet.of(name, items, self.scale, self.degrade, skipped)
