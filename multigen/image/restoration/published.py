@@ -81,9 +81,8 @@ def model_folder(model: str) -> Path:
     """
     path = _file_of(model)
     try:
-        cache = private_folder() / "imported"
-        cache.mkdir(exist_ok=True)
-        folder = cache / f"{path.stem.lower()}-{_sha256(path)[:16]}"
+        folder = private_folder() / "imported" / _sha256(path)[:16] / (model if model in PUBLISHED else path.stem)
+        folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(
             f"{model} cannot be converted ({error.strerror}); name a folder: MULTIGEN_CACHE"

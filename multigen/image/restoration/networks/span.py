@@ -33,7 +33,7 @@ class WideConv(nn.Module):
         (skip, first, middle, last), (skip_bias, first_bias, middle_bias, last_bias) = zip(
             *((layer.weight.double(), cast(Tensor, layer.bias).double()) for layer in layers), strict=True
         )
-        one = nn.Conv2d(skip.shape[1], skip.shape[0], 3, padding=1).to(skip_bias.device)
+        one = nn.Conv2d(skip.shape[1], skip.shape[0], 3, padding=1).to(self.sk.weight)
         weight = torch.einsum("om,mnyx,ni->oiyx", last[:, :, 0, 0], middle, first[:, :, 0, 0])
         weight[:, :, 1, 1] += skip[:, :, 0, 0]
         bias = last[:, :, 0, 0] @ (middle.sum((2, 3)) @ first_bias + middle_bias) + last_bias + skip_bias
