@@ -31,7 +31,7 @@ from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device, choose_precision
 from multigen.engine.evaluation import Evaluation
 from multigen.engine.plan import Stage
-from multigen.engine.trial import Choice, Found, choices_of, try_out
+from multigen.engine.trial import Choice, TrialResult, choices_of, try_out
 from multigen.image.restoration.evaluator import score
 from multigen.image.restoration.srgan import PRESETS, SRGANConfig, SRGANTrainer
 from multigen.image.restoration.upscaler import Upscaler
@@ -68,7 +68,7 @@ DEFINITIONS = {
 }
 
 
-def measure(trainer: Trainer, rounds: int) -> tuple[Evaluation, Found]:
+def measure(trainer: Trainer, rounds: int) -> tuple[Evaluation, TrialResult]:
     """Tries out `trainer`, which is prepared in fp32, then times all three ways in `rounds` rounds after one that warms up."""
     convolutional = any(p.dim() == 4 for net in trainer.nets.values() for p in net.parameters())
     began = time.perf_counter()

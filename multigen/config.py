@@ -30,11 +30,11 @@ __all__ = [
     "check_ranges",
     "check_texts",
     "check_types",
-    "chosen",
     "differences",
     "differing",
     "field_docs",
     "from_table",
+    "parse_choices",
     "read_config",
     "read_toml",
     "to_table",
@@ -51,7 +51,7 @@ class Settings:
     """Base of configurations: types and ranges of the fields are checked, and the docstring documents them."""
 
     ranges: ClassVar[Mapping[str, float | tuple[float, float]]] = {}
-    """Field -> the least, or the least and the most, that it may be."""
+    """Field -> minimum, or (minimum, maximum)."""
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -63,7 +63,8 @@ class Settings:
 
 
 class _FieldsToo:
-    """The docstring of a dataclass with its fields, as `help` shows it: read from the source when it is asked for."""
+    """The docstring of a dataclass with its fields, as `help` shows it: read from the source on
+    access."""
 
     def __init__(self, own: str | None):
         self.own = own
@@ -74,14 +75,15 @@ class _FieldsToo:
         docs, lines = field_docs(kind), []
         for field in dataclasses.fields(kind):  # pyright: ignore[reportArgumentType]
             default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
-            lines.append(f"    {field.name}: {_called(_hints(kind)[field.name])}{default}")
+            lines.append(f"    {field.name}: {_type_name(_hints(kind)[field.name])}{default}")
             lines += textwrap.wrap(docs.get(field.name, ""), 100, initial_indent=" " * 8, subsequent_indent=" " * 8)
         about = (self.own or f"How {kind.__name__.removesuffix('Config')} is trained.").strip()
         return "\n".join([about, "", "Settings:", *lines])
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The string behind each field in the source of a dataclass and its bases; none where there is no source."""
+    """The docstring of each field in the source of a dataclass and its bases; {} where no source is
+    available."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
         try:
@@ -99,12 +101,12 @@ def field_docs(kind: type) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Run(Settings):
-    """How to train, whatever the method."""
+    """Options of a training run, common to all methods."""
 
     out: str = ""
     """Folder of the run; empty: runs/METHOD/DATE-TIME. A folder that holds a run is refused without --resume."""
     seed: int = 0
-    """All randomness follows from it."""
+    """Seed of all randomness."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N, mps."""
     precision: Literal["auto", "bf16", "fp16", "fp32", "fp64"] = "auto"
@@ -113,14 +115,16 @@ class Run(Settings):
     layout: Literal["channels_last", "contiguous"] = "channels_last"
     """Memory format of images and 2-d convolutions; contiguous where the trial of precision auto finds it 1.1 times as fast."""
     minutes: float = 0.0
-    """Training time: the speed is measured, then the steps are fixed to fit and recorded. 0: the steps as configured."""
+    """Training time: the speed is measured, and the steps that fit are fixed and recorded. 0: the
+    steps as configured."""
     most_minutes: float = 0.0
-    """Training time that a preset's steps are shortened to, in quarters of them (and where one is too long, its half, and so
-    on); 0: never. Not used with --minutes, --resume or --config, nor where a flag gives the steps."""
+    """Maximum training time of a preset: its steps are reduced to 3/4, 1/2 or 1/4 (then 1/8 and so
+    on) to fit; 0: never. Not used with --minutes, --resume or --config, nor where a flag sets the
+    steps."""
     accumulate: int = 1
-    """Micro-batches that an update's batch is divided into, to save memory."""
+    """Number of micro-batches per batch (gradient accumulation), to save memory."""
     workers: int = 0
-    """Threads that make batches ahead; 0: batches are made between the steps."""
+    """Threads that prefetch batches; 0: batches are made between the steps."""
     compile: bool = False
     """torch.compile the networks (their penalties use the raw ones)."""
     log_every: int = 50
@@ -138,7 +142,7 @@ class Run(Settings):
     data_license: str = ""
     """Licence of the training data, for the model card, such as cc-by-4.0; empty: the card says that it is not stated."""
     resume: str = ""
-    """A run folder to resume; of a folder of runs the newest."""
+    """A run folder to resume; in a folder of runs, the newest."""
     start: str = ""
     """A run or model folder, or hf:OWNER/NAME, whose weights training starts from (fine-tuning)."""
 
@@ -148,17 +152,19 @@ class Run(Settings):
     }
 
     def resolved(self, device: str, precision: str, layout: str) -> "Run":
-        """The options as a run records them: what was chosen by itself is named, what belongs to this call alone left out."""
-        chosen: dict[str, Any] = {"device": device, "precision": precision, "layout": layout}
-        return dataclasses.replace(self, **chosen, out="", resume="", minutes=0.0, most_minutes=0.0)
+        """The options as a run records them: automatic choices resolved, options of this call alone
+        left out."""
+        resolved: dict[str, Any] = {"device": device, "precision": precision, "layout": layout}
+        return dataclasses.replace(self, **resolved, out="", resume="", minutes=0.0, most_minutes=0.0)
 
 
 FREE = {"out", "minutes", "most_minutes", "workers", "keep", "tensorboard", "data_license", "resume", "start"}
-"""Options of a run that a resume may change: they do not touch the numbers."""
+"""Options of a run that a resume may change: they do not affect the results."""
 
 
 BELOW_ONE = 1 - 1e-6
-"""The most that a decay of Adam may be: of 1 it would never learn what gradients are like, and torch refuses it."""
+"""Upper limit of Adam's betas: at 1 the moment estimates would never change, and torch refuses
+it."""
 
 
 LARGEST = {
@@ -166,15 +172,15 @@ LARGEST = {
     "latent": 1 << 16, "embedding": 1 << 16, "discriminator_embedding": 1 << 16, "heads": 1 << 12, "expansion": 1 << 12,
     "size": 1 << 14, "crop": 1 << 14, "length": 1 << 24, "rate": 768_000, "post_filter": 1 << 20, "spectra": 1 << 20,
 }  # fmt: skip
-"""Setting -> the most that it may be, in every method: a configuration that somebody else made may ask for anything."""
+"""Setting -> maximum in every method, since configurations may come from others."""
 
 
 def check_ranges(config: Any, ranges: Mapping[str, float | tuple[float, float]]) -> None:
-    """Raises ConfigError for a number of `config`, or one of several in a field, below the least or above the most allowed, there
-    or in `LARGEST`.
+    """Raises ConfigError for a number of `config`, alone or in a tuple, outside the bounds in
+    `ranges` or above those in `LARGEST`.
 
     Args:
-        ranges: field -> the least, or the least and the most; names that are no fields are skipped.
+        ranges: field -> minimum, or (minimum, maximum); names that are no fields are skipped.
     """
     for name, bounds in ranges.items():
         least, most = bounds if isinstance(bounds, tuple) else (bounds, float("inf"))
@@ -190,13 +196,14 @@ def check_ranges(config: Any, ranges: Mapping[str, float | tuple[float, float]])
                 raise ConfigError(f"{name} {number}: expected at most {most}")
 
 
-def chosen(setting: str, text: str, known: Collection[str]) -> tuple[str, ...]:
-    """ "a,b" as ("a", "b"); "" as (). Raises ConfigError for a name that is not `known`, or is there twice."""
+def parse_choices(setting: str, text: str, choices: Collection[str]) -> tuple[str, ...]:
+    """ "a,b" as ("a", "b"); "" as (). Raises ConfigError for a name that is not among `choices`, or
+    appears twice."""
     names = tuple(name.strip() for name in text.split(",")) if text else ()
     for name in names:
-        if name not in known or names.count(name) > 1:
+        if name not in choices or names.count(name) > 1:
             raise ConfigError(
-                f"{setting} {text!r}: {name!r} is unknown or named twice; expected some of {','.join(known)}"
+                f"{setting} {text!r}: {name!r} is unknown or named twice; expected some of {','.join(choices)}"
             )
     return names
 
@@ -233,8 +240,8 @@ def from_table(default: T, table: dict[str, Any], where: str) -> T:
 def check_types(config: Any) -> None:
     """Raises ConfigError for a field of a dataclass whose value is of another type than the field's; for `__post_init__`.
 
-    What says the same is replaced: a list by a tuple, a path by its text, a number of numpy by Python's, and one number by two
-    where a setting has a first and a last value, such as `lr`.
+    Equivalent values are converted: a list to a tuple, a path to a string, a numpy number to
+        Python's, and one number to two where a setting has a first and a last value, such as `lr`.
     """
     hints = _hints(type(config))
     for field in dataclasses.fields(config):
@@ -248,24 +255,27 @@ _hints = functools.cache(get_type_hints)
 
 
 def _fitted(name: str, value: Any, hint: Any, example: Any, where: str = "") -> Any:
-    """The value of a field as the field has it. Raises ConfigError for one of another type, or that is none of its choices."""
+    """A value converted to the field's type. Raises ConfigError where that is impossible, or it is
+    none of the field's choices."""
     if get_origin(hint) is Literal and value not in get_args(hint):
         near = difflib.get_close_matches(str(value), map(str, get_args(hint)), 1, 0.5)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{where}{name} = {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}{meant}")
-    both = get_origin(hint) is tuple and name != "betas"  # those are two things, not the ends of a line
+        suggestion = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"{where}{name} = {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}{suggestion}"
+        )
+    both = get_origin(hint) is tuple and name != "betas"  # two coefficients, not the first and the last value
     if both and isinstance(value, numbers.Real) and get_args(hint)[1:] == get_args(hint)[:1]:
         value = (value, value)
     try:
         return _typed(value, hint)
     except (TypeError, OverflowError) as error:
         such = "" if example is dataclasses.MISSING else f", as in {example!r}"
-        raise ConfigError(f"{where}{name} = {value!r}; expected {_called(hint)}{such}") from error
+        raise ConfigError(f"{where}{name} = {value!r}; expected {_type_name(hint)}{such}") from error
 
 
 def _typed(value: Any, hint: Any) -> Any:
-    """A value of TOML, JSON or Python as a field has it: lists as tuples, whole numbers as floats where such are expected, paths
-    as texts, numbers of numpy as Python's.
+    """A value from TOML, JSON or Python converted to a field's type: lists to tuples, integers to
+    floats where these are expected, paths to strings, numpy numbers to Python's.
 
     Raises TypeError for one of another type, OverflowError for a whole number too large for a float.
     """
@@ -282,7 +292,7 @@ def _typed(value: Any, hint: Any) -> Any:
         inside = inside[:1] * len(value) if inside[1:] == (...,) else inside
         if len(inside) == len(value):
             return tuple(map(_typed, value, inside))
-    elif kind in (Union, UnionType):  # of a method of the user's own
+    elif kind in (Union, UnionType):  # in a user's own method
         for each in inside:
             with contextlib.suppress(TypeError):
                 return _typed(value, each)
@@ -291,7 +301,7 @@ def _typed(value: Any, hint: Any) -> Any:
     raise TypeError(value)
 
 
-def _called(hint: Any) -> str:
+def _type_name(hint: Any) -> str:
     """int, tuple[float, float], ..."""
     return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
 
@@ -309,13 +319,13 @@ def read_toml(path: Path, inside: Path | None = None) -> dict[str, Any]:
 
 
 def read_config(path: Path, inside: Path | None = None) -> dict[str, Any]:
-    """A run's config.toml, or a configuration file like it, as this version writes it, whichever version wrote it. `inside`: a
-    folder that it must be in, once links are followed."""
+    """A run's config.toml, or a configuration file like it, converted to this version's names,
+    whichever version wrote it. `inside`: a folder that must contain it, once links are followed."""
     return run_table(read_toml(path, inside))
 
 
 def write_toml(path: Path, table: dict[str, Any]) -> None:
-    """Writes whole or not at all; nothing where the file says the same already."""
+    """Writes atomically; does nothing where the file already has this content."""
     import tomli_w
 
     text = tomli_w.dumps(table)
@@ -324,7 +334,8 @@ def write_toml(path: Path, table: dict[str, Any]) -> None:
 
 
 def check_texts(value: Any) -> None:
-    """Raises ConfigError for a text in a table that is no UTF-8, as names of files may be, and cannot stand in a TOML file."""
+    """Raises ConfigError for a text in a table that is not valid UTF-8, as file names may be: TOML
+    cannot represent it."""
     match value:
         case str():
             try:
@@ -341,21 +352,21 @@ def check_texts(value: Any) -> None:
 
 
 def differing(*tables: Mapping[str, Any]) -> list[str]:
-    """Names, sorted, that have not the same value in all tables; one that is not there counts as None."""
+    """Sorted names whose values differ between the tables; a missing one counts as None."""
     names = sorted({name for table in tables for name in table})
     return [name for name in names if any(table.get(name) != tables[0].get(name) for table in tables)]
 
 
 def differences(path: Path, method: str, config: Any, run: Run) -> tuple[list[str], int]:
-    """Settings that differ from those saved at `path`, as "name: saved -> now", options that do not touch the numbers apart;
-    and the saved `steps` where nothing differs but more of them, else 0."""
+    """Settings that differ from those saved at `path`, as "name: saved -> now", except options in
+    `FREE`; and the saved `steps` where the only difference is more steps now, else 0."""
     table = read_config(path)
-    then = (table.get("method"), table.get("config", {}), table.get("run", {}))
+    saved = (table.get("method"), table.get("config", {}), table.get("run", {}))
     before, now = (
         {"method": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
-        for name, fields, options in (then, (method, to_table(config), to_table(run)))
+        for name, fields, options in (saved, (method, to_table(config), to_table(run)))
     )
     names = differing(before, now)
     lines = [f"{n}: {before.get(n)!r} -> {now.get(n)!r}" for n in names]
-    steps = before.get("steps")  # of a damaged file anything, or nothing
+    steps = before.get("steps")  # a damaged file may have anything here
     return lines, steps if names == ["steps"] and isinstance(steps, int) and steps < now["steps"] else 0

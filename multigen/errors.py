@@ -30,7 +30,7 @@ class ConfigError(MultigenError):
 
 
 class DataError(MultigenError):
-    """A file or folder cannot be read as what it was given for."""
+    """A file or folder cannot be used for the purpose it was passed for."""
 
 
 class CheckpointError(MultigenError):
@@ -54,5 +54,5 @@ class Interrupted(MultigenError):
 
 
 def one_line(error: BaseException) -> str:
-    """What a library's error says, for a message of ours: in one line of at most 200 characters."""
+    """A library's error message for use in one of ours: one line of at most 200 characters."""
     return " ".join(str(error).split())[:200]

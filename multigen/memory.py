@@ -1,7 +1,9 @@
-"""Memory: how much is available, refusing what cannot fit before it is allocated, and allocators' errors as one line.
+"""Memory: how much is available, refusal of requests that cannot fit, and allocators' errors as one
+line.
 
-Linux grants more memory than there is and kills the process that uses it, which no program can catch. So what a flag asks for is
-estimated and refused first (`require`), and commands run with a limit at which an allocation fails instead (`limited`).
+Linux grants more memory than there is and kills the process that uses it, which no program can
+catch. So the memory that a flag would need is estimated and refused first (`require`), and commands
+run with a limit at which an allocation fails instead (`limited`).
 """
 
 import contextlib
@@ -30,11 +32,12 @@ PHRASES = (
     "array is too big",
     "Maximum allowed dimension exceeded",
 )
-"""What torch, numpy and CUDA say when memory is short, or when a size in bytes overflows."""
+"""Phrases of torch's, numpy's and CUDA's errors when memory is short, or when a size in bytes
+overflows."""
 
 
 def size(number: float) -> str:
-    """A number of bytes for people: 8.1 GB."""
+    """A human-readable number of bytes: 8.1 GB."""
     units = ("kB", "MB", "GB", "TB", "PB", "EB")
     power = next((i for i in range(1, len(units)) if number < 1000 ** (i + 1)), len(units))
     return f"{number / 1000**power:.3g} {units[power - 1]}"
@@ -43,8 +46,8 @@ def size(number: float) -> str:
 def available() -> int | None:
     """Bytes that this process can still allocate: the least of what the machine, its control groups and its own limits leave.
     None if unknown."""
-    found = [_left_on_machine(), *_left_in_groups(), *_left_of_limits()]
-    return min((max(number, 0) for number in found if number is not None), default=None)
+    amounts = [_left_on_machine(), *_left_in_groups(), *_left_of_limits()]
+    return min((max(number, 0) for number in amounts if number is not None), default=None)
 
 
 def require(needed: int, what: str, remedy: str) -> None:
@@ -75,14 +78,14 @@ def memory_errors(remedy: str) -> Iterator[None]:
             cause = cause.__cause__
         if cause is None:
             raise
-        asked = re.search(r"(?:[Tt]ried|Unable) to allocate ([\d.]+ \w+)", str(cause))
-        amount = "" if asked is None else _readable(asked[1])
+        requested = re.search(r"(?:[Tt]ried|Unable) to allocate ([\d.]+ \w+)", str(cause))
+        amount = "" if requested is None else _readable(requested[1])
         raise OutOfMemory(f"out of memory{amount}; {remedy}") from error
 
 
 def _readable(amount: str) -> str:
     number, _, unit = amount.partition(" ")
-    return f" ({size(float(number)) if unit == 'bytes' else amount} asked for)"
+    return f" ({size(float(number)) if unit == 'bytes' else amount} requested)"
 
 
 @contextlib.contextmanager
@@ -143,13 +146,13 @@ def _left_in_groups() -> Iterator[int | None]:
             yield _left_in(folder, *files, prefix)
 
 
-def _left_in(group: Path, most: str, used: str, prefix: str) -> int | None:
+def _left_in(group: Path, most: str, used_file: str, prefix: str) -> int | None:
     """For one control group, with the names of its files."""
-    limit, taken = _number(group / most), _number(group / used)
-    if limit is None or taken is None:
+    limit, used = _number(group / most), _number(group / used_file)
+    if limit is None or used is None:
         return None
-    held = _fields(group / "memory.stat")  # files in memory count as taken; the kernel drops them when it needs room
-    return limit - taken + sum(held.get(f"{prefix}{kind}_file", 0) for kind in ("inactive", "active"))
+    stat = _fields(group / "memory.stat")  # cached files count as used; the kernel drops them when it needs memory
+    return limit - used + sum(stat.get(f"{prefix}{kind}_file", 0) for kind in ("inactive", "active"))
 
 
 def _left_of_limits() -> Iterator[int | None]:

@@ -331,7 +331,7 @@ def test_a_quiet_command_says_nothing_and_its_log_keeps_what_is_said(
     assert tiny.recipe(["tiny", *tiny.WORDS, *words, "--out", tmp_path / "run"]) == 0
     printed = capsys.readouterr()
     assert printed.err == "" and "adversarial/last" in printed.out
-    assert "evaluating what was trained" in (tmp_path / "x.log").read_text()
+    assert "evaluating the trained networks" in (tmp_path / "x.log").read_text()
     assert tiny.multigen(["train", "nogan", "--quiet", f"--log-file={tmp_path / 'x.log'}"]) == 2
     assert "no method 'nogan'" in capsys.readouterr().err
     assert (tmp_path / "x.log").read_text().splitlines()[-1].startswith("error: no method 'nogan'")

@@ -124,4 +124,4 @@ torch.empty(1 << 30)  # afterwards the limit is gone
 raise SystemExit(code)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "error: out of memory (67.1 MB asked for); lower it\n")
+    assert (done.returncode, done.stderr) == (2, "error: out of memory (67.1 MB requested); lower it\n")

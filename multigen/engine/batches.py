@@ -1,8 +1,8 @@
-"""Batches: which items make up a batch is a pure function of (seed, stage, update, number of the batch).
+"""Batches: the items of a batch are a pure function of (seed, stage, update, number of the batch).
 
-An endless sequence of items is made of one permutation of the data after another, each keyed by its epoch; batch n takes
-positions n*B to n*B + B - 1 of it. Every item is used equally often, a set smaller than a batch works, and any batch can be
-made again without those before it.
+Permutations of the data, each keyed by its epoch, follow one another in an endless sequence; batch
+n takes positions n*B to n*B + B - 1 of it. Every item is used equally often, a data set smaller
+than a batch works, and any batch can be remade without those before it.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ Batch = dict[str, Tensor]
 
 
 class Rows:
-    """The rows of one batch that are to be made: `indices` (n,) of the items, and a generator for each row."""
+    """A request for rows of one batch: `indices` (n,) of the items, and a generator for each row."""
 
     def __init__(self, indices: np.ndarray, first: int, name: tuple[int | str, ...]):
         self.indices, self.first, self.name = indices, first, name
@@ -36,27 +36,28 @@ class Rows:
 
 
 class Source(Protocol):
-    """What the engine asks of data."""
+    """The interface of training data."""
 
     def __len__(self) -> int:
         """Number of items."""
         ...
 
     def batch(self, rows: Rows) -> Batch:
-        """Named tensors whose first dimension is len(rows), on the CPU (or wherever the data lies)."""
+        """Named tensors whose first dimension is len(rows), on the CPU or the data's own device."""
         ...
 
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What opening the training data found out, saved beside the configuration: inference needs it, and a resume compares it."""
+    """Facts determined by opening the training data, saved beside the configuration: inference
+    needs them, and a resume compares them."""
 
     fingerprint: str = ""
     """Hash of the training data; empty: not compared."""
 
 
 class TensorSource:
-    """Data held whole as named tensors (N, ...), on any device: a batch is one gather a tensor."""
+    """Data in memory as named tensors (N, ...), on any device: a batch is one gather per tensor."""
 
     def __init__(self, tensors: Mapping[str, Tensor]):
         if len({len(t) for t in tensors.values()}) != 1:
@@ -72,7 +73,8 @@ class TensorSource:
 
 
 class Stream:
-    """The batches of one update. `at(number)` makes batch `number`; with workers (threads) the following ones are made ahead."""
+    """The batches of one update. `at(number)` makes batch `number`; with workers (threads) the
+    following ones are prefetched."""
 
     def __init__(self, source: Source, batch: int, rows: slice, name: tuple[int | str, ...], workers=0, pin=False):
         self.source, self.size, self.rows, self.name, self.workers, self.pin = source, batch, rows, name, workers, pin
@@ -83,8 +85,8 @@ class Stream:
         """The rows of batch `number` that are this rank's."""
         if self._pool is None:
             return self[number]
-        wanted = range(number, number + 2 * self.workers)
-        self._ahead = {n: self._ahead.get(n) or self._pool.submit(self.__getitem__, n) for n in wanted}
+        numbers = range(number, number + 2 * self.workers)
+        self._ahead = {n: self._ahead.get(n) or self._pool.submit(self.__getitem__, n) for n in numbers}
         return self._ahead[number].result()
 
     def __getitem__(self, number: int) -> Batch:

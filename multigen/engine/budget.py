@@ -1,5 +1,5 @@
-"""How many steps a run makes to take, or not to exceed, a number of minutes at the measured speed; and whether a run may be made
-longer."""
+"""Steps from minutes: how many steps fit into a time budget at the measured speed; and whether a
+resumed run may be longer."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -13,41 +13,45 @@ from multigen.engine.plan import Stage
 from multigen.engine.schedules import Schedule, is_constant
 from multigen.engine.trial import Choice
 
-__all__ = ["may_grow", "part_within", "scaled", "steps_said"]
+__all__ = ["may_grow", "part_within", "scaled", "steps_message"]
 
 
 def scaled(config: Any, fields: Sequence[str], share: float) -> Any:
-    """`config` with the steps of all stages scaled alike: those that `fields` name, each at least 1 but where it is 0."""
+    """`config` with the steps of all stages, which `fields` name, scaled by `share`; at least 1
+    step, but 0 stays 0."""
     steps = {f: max(1, round(n * share)) if (n := getattr(config, f)) else 0 for f in fields}
     return dataclasses.replace(config, **steps)
 
 
 def part_within(seconds: float, minutes: float) -> float:
-    """The part of a run of so many seconds that ends within `minutes` (0: no limit): 1, 3/4, 1/2, 1/4, and where a quarter is too
-    long, 1/8, 1/16 and so on."""
+    """The fraction of a run of `seconds` that ends within `minutes` (0: no limit): 1, 3/4, 1/2,
+    1/4, and where a quarter is too long, 1/8, 1/16 and so on."""
     part = 1.0
     while minutes and seconds * part > minutes * 60 and part > 1e-6:
         part = part - 0.25 if part > 0.25 else part / 2
     return part
 
 
-def steps_said(steps: Mapping[str, int], run: Run, choice: Choice, seconds: float, share: float, command: str) -> str:
-    """The steps of a run in a line; where there are fewer than configured, also the command that repeats the run.
+def steps_message(
+    steps: Mapping[str, int], run: Run, choice: Choice, seconds: float, share: float, command: str
+) -> str:
+    """One line about the steps of a run; where they are fewer than configured, also with the
+    command that repeats the run.
 
     Args:
         steps: by field of the configuration.
-        seconds: how long all steps would take.
-        share: of all steps, made in this run.
-        command: what started the run, without the options that are measured.
+        seconds: time that all steps would take.
+        share: fraction of all steps that this run makes.
+        command: the command that started the run, without measured options.
     """
-    listed = ", ".join(f"{field} {n}" for field, n in steps.items())
+    text = ", ".join(f"{field} {n}" for field, n in steps.items())
     if run.minutes:
-        return f"{run.minutes:g} minutes are {listed} here"
+        return f"{run.minutes:g} minutes are {text} here"
     options: dict[str, Any] = {**steps, "precision": choice.precision}
     options |= {"layout": choice.layout} if choice.layout != DEFAULT_LAYOUT else {}
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
     return (
-        f"{Fraction(share)} of the steps, {listed}, to end within {run.most_minutes:g} minutes: all of them would take "
+        f"{Fraction(share)} of the steps, {text}, to end within {run.most_minutes:g} minutes: all of them would take "
         f"{seconds / 60:.1f} here, and are made with --most-minutes 0; this run again: {f'{command} {flags}'.strip()}"
     )
 
@@ -62,19 +66,21 @@ def may_grow(
     """Whether a run that was planned with `steps` may be resumed with those of `config`, its past unchanged: the stages before
     the last are as long as they were, and no schedule of the last depends on its length.
 
-    What a loss makes of `step.progress` is not seen: a method with such a loss refuses to grow only if an optimiser or an average
-    follows a schedule too, as R3GAN's do.
+    A loss's use of `step.progress` cannot be detected: a method with such a loss refuses to grow
+    only if an optimiser or an average follows a schedule too, as R3GAN's do.
 
     Args:
         plan_of: all stages of a configuration.
         optimiser_of: the description of a network's optimiser in a stage.
-        averaged: networks of which a running average is kept, with its decay.
+        averaged: networks with a running average, and its decay.
     """
-    then, now = plan_of(dataclasses.replace(config, steps=steps)), plan_of(config)
-    plan = [stage for stage in now if stage.steps]
+    old_plan, new_plan = plan_of(dataclasses.replace(config, steps=steps)), plan_of(config)
+    plan = [stage for stage in new_plan if stage.steps]
     for name in {name for stage in plan for update in stage.updates for name in update.trains}:
-        # An optimiser is kept until a stage brings a new one.
+        # An optimiser stays in use until a stage brings a new one.
         brings = [s for s in plan if isinstance(s.optim, Optimiser) or name in (s.optim or ())]
         if not optimiser_of(brings[-1] if brings else plan[0], name).constant():
             return False
-    return [s.steps for s in then[:-1]] == [s.steps for s in now[:-1]] and all(map(is_constant, averaged.values()))
+    return [s.steps for s in old_plan[:-1]] == [s.steps for s in new_plan[:-1]] and all(
+        map(is_constant, averaged.values())
+    )

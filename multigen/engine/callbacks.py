@@ -1,4 +1,4 @@
-"""Hooks into a run: six, each called on every rank."""
+"""Callbacks: six hooks into a run, each called on every rank."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,13 +19,13 @@ class Callback:
         """After each validation."""
 
     def on_checkpoint(self, trainer: Any, folder: Path) -> None:
-        """After each checkpoint that was saved to `folder`."""
+        """After each checkpoint, which was saved to `folder`."""
 
     def on_error(self, trainer: Any, error: BaseException) -> None:
-        """When training ends by an error or an interrupt, before it is raised."""
+        """When training ends with an error or an interrupt, before it is raised."""
 
     def on_end(self, trainer: Any) -> None:
-        """When training has ended as planned, and the model folder is written."""
+        """When training has ended as planned and the model folder is written."""
 
     def on_evaluation(self, trainer: Any, evaluation: Evaluation) -> None:
-        """When what was trained has been measured on test data."""
+        """After the evaluation on test data."""

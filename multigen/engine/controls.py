@@ -1,4 +1,5 @@
-"""Controls at work: what a rule reads, whether its decision can be carried out, and how the state holds it."""
+"""Applies controls: the signals that a rule reads, checks of its decision, and the scalars that
+store it."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -11,38 +12,39 @@ from multigen.errors import ConfigError
 
 __all__ = ["Signals", "begin", "changes_of", "decide", "settings_of"]
 
-PASSING = ("fired/", "rate/", "repeat/", "validation/")
-"""Beginnings of the names of scalars that end with a stage."""
-LATER = "next stage"
-"""Scalar that holds the settings of a decision which take effect when the next stage begins."""
+STAGE_SCALARS = ("fired/", "rate/", "repeat/", "validation/")
+"""Prefixes of the scalars that last for one stage."""
+NEXT_STAGE = "next stage"
+"""Scalar that stores the settings that take effect when the next stage begins."""
 
 
 class Signals(dict[str, float]):
-    """Signals by name, as a rule reads them. A name that is not there raises ConfigError; `get` gives None for it."""
+    """Signals by name, as a rule reads them. A missing name raises ConfigError; `get` returns None
+    for it."""
 
     def __init__(self, control: str, signals: Mapping[str, float]):
         super().__init__(signals)
         self.control = control
 
     def __missing__(self, name: str) -> float:
-        there = ", ".join(sorted(self)) or "nothing"
+        available = ", ".join(sorted(self)) or "nothing"
         raise ConfigError(
-            f"control {self.control!r}: signal {name!r} is not among what was logged since its last look ({there}); list it in "
-            "Control.reads, and use signals.get(name) where it may be missing"
+            f"control {self.control!r}: signal {name!r} is not among those logged since its last decision ({available}); list "
+            "it in Control.reads, and use signals.get(name) where it may be missing"
         )
 
 
 def begin(stage: Stage, scalars: dict[str, Any], networks: Collection[str]) -> None:
-    """Sets what rules may change to its values at the beginning of a stage."""
-    for name in [name for name in scalars if name.startswith(PASSING)]:
+    """Resets the scalars that rules may change to their initial values for a stage."""
+    for name in [name for name in scalars if name.startswith(STAGE_SCALARS)]:
         del scalars[name]
     scalars |= {f"rate/{network}": 1.0 for network in networks}
     scalars |= {f"control/{control.name}": control.start for control in stage.controls}
-    scalars |= scalars.pop(LATER, {})
+    scalars |= scalars.pop(NEXT_STAGE, {})
 
 
 def decide(control: Control, stage: Stage, state: TrainingState) -> Decision:
-    """What the rule of a control decides now; the first rank's decision, on every rank.
+    """The decision of a control's rule: the first rank's, on every rank.
 
     Raises ConfigError for a decision that cannot be carried out.
     """
@@ -59,10 +61,10 @@ def _check(decision: Any, who: str, networks: Collection[str], updates: Collecti
         raise ConfigError(f"{who}: its rule returned {decision!r}; expected a Decision(value, reason)")
     if not math.isfinite(decision.value):
         raise ConfigError(f"{who}: value {decision.value}; expected a finite number, so check what the rule divides by")
-    for field, given, known in (("rates", decision.rates, networks), ("repeats", decision.repeats, updates)):
-        for name in given.keys() - set(known):
+    for field, names, expected in (("rates", decision.rates, networks), ("repeats", decision.repeats, updates)):
+        for name in names.keys() - set(expected):
             kind = {"rates": "a network", "repeats": "an update of the stage"}[field]
-            raise ConfigError(f"{who}: {field} of {name!r}; expected {kind}, which are {', '.join(known)}")
+            raise ConfigError(f"{who}: {field} of {name!r}; expected {kind}, which are {', '.join(expected)}")
     for name, factor in decision.rates.items():
         if not (math.isfinite(factor) and factor >= 0):
             raise ConfigError(f"{who}: rate of {name} {factor}; expected a finite factor of 0 or more, 1 for no change")
@@ -79,7 +81,7 @@ def settings_of(decision: Decision, control: Control) -> dict[str, Any]:
 
 
 def changes_of(decision: Decision, control: Control, stage: Stage, scalars: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a decision's line in metrics.jsonl; none where it leaves everything as it is."""
+    """The fields of a decision's line in metrics.jsonl; none where it changes nothing."""
     planned = {update.name: update.repeat for update in stage.updates}
     rates = {n: factor for n, factor in decision.rates.items() if factor != scalars[f"rate/{n}"]}
     repeats = {n: k for n, k in decision.repeats.items() if k != scalars.get(f"repeat/{n}", planned[n])}

@@ -39,36 +39,40 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-SOON, AGAIN = 5.0, 60.0  # seconds until a rank says that it waits for others, and until it says so again
-# The longest that ranks wait for each other, as while the first evaluates; a rank that has ended is noticed at once.
-TOGETHER = timedelta(minutes=30)
+FIRST_NOTICE, NOTICE_EVERY = (
+    5.0,
+    60.0,
+)  # seconds until a rank reports that it waits for others, and between further reports
+# The longest time that ranks wait for each other, such as while the first evaluates; a rank that
+# has ended is noticed at once.
+TIMEOUT = timedelta(minutes=30)
 
 
 def join(device: torch.device) -> None:
     """Joins the ranks that torchrun started. Does nothing for a single process, or when already joined.
 
-    Raises ConfigError where the environment does not say who the ranks are, TrainingError where not all have come within
-    MULTIGEN_WAIT seconds, 300 if it is not set.
+    Raises ConfigError where the environment does not define the ranks, TrainingError where not all
+    have joined within MULTIGEN_WAIT seconds (default 300).
     """
     if _setting("WORLD_SIZE", 1) == 1 or dist.is_initialized():
         return
-    ranks, mine, wait = _setting("WORLD_SIZE"), _setting("RANK"), _setting("MULTIGEN_WAIT", 300)
+    ranks, own, wait = _setting("WORLD_SIZE"), _setting("RANK"), _setting("MULTIGEN_WAIT", 300)
     host, port = os.environ.get("MASTER_ADDR", ""), _setting("MASTER_PORT")
-    if not 0 <= mine < ranks or not host or not 0 < port < 1 << 16:
+    if not 0 <= own < ranks or not host or not 0 < port < 1 << 16:
         raise ConfigError(
-            f"RANK {mine} of WORLD_SIZE {ranks} at MASTER_ADDR {host!r}, MASTER_PORT {port}: expected a rank from 0 to "
+            f"RANK {own} of WORLD_SIZE {ranks} at MASTER_ADDR {host!r}, MASTER_PORT {port}: expected a rank from 0 to "
             f"{ranks - 1}, a host and a port; start the ranks with torchrun, which sets them"
         )
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    store = _meet(mine, ranks, host, port, wait)
+    store = _rendezvous(own, ranks, host, port, wait)
     with lost_ranks(lambda: "start all of them again"):
         backend = "nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=store, rank=mine, world_size=ranks, timeout=TOGETHER)
+        dist.init_process_group(backend, store=store, rank=own, world_size=ranks, timeout=TIMEOUT)
 
 
 def _setting(name: str, default: int | None = None) -> int:
-    """A whole number of the environment."""
+    """An integer environment variable."""
     text = os.environ.get(name, "" if default is None else str(default))
     try:
         return int(text)
@@ -77,36 +81,38 @@ def _setting(name: str, default: int | None = None) -> int:
         raise ConfigError(f"{name} is {text!r}: expected a whole number; {start}") from error
 
 
-def _meet(mine: int, ranks: int, host: str, port: int, wait: int) -> Store:
-    """The store through which the ranks exchange their addresses, once all are there. Says after some seconds that it waits."""
+def _rendezvous(own: int, ranks: int, host: str, port: int, wait: int) -> Store:
+    """The store through which the ranks exchange their addresses, once all have joined. Reports
+    after some seconds that it waits."""
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's own, which has opened the store
     store: Store | None = None
-    came, reason = 0, ""
+    joined, reason = 0, ""
     began = time.monotonic()
-    says = began + SOON
-    while came < ranks:
-        serves = mine == 0 and not agent
+    says = began + FIRST_NOTICE
+    while joined < ranks:
+        serves = own == 0 and not agent
         if store is None and (serves or not (reason := _unreachable(host, port))):
             store = _open_store(host, port, ranks, serves, wait)
             store.add("ranks", 1)
         with lost_ranks(lambda: "start all of them again", always=True):
-            came = store.add("ranks", 0) if store else 0
-        here = f"{came} here" if store else f"this is rank {mine}; {reason}"
-        if came < ranks and time.monotonic() > began + wait:
+            joined = store.add("ranks", 0) if store else 0
+        status = f"{joined} joined" if store else f"this is rank {own}; {reason}"
+        if joined < ranks and time.monotonic() > began + wait:
             raise TrainingError(
-                f"not all of {ranks} ranks came to {host}:{port} within {wait} s ({here}); start them all, with the same "
+                f"not all of {ranks} ranks joined {host}:{port} within {wait} s ({status}); start them all, with the same "
                 "MASTER_ADDR, MASTER_PORT and WORLD_SIZE, or set MULTIGEN_WAIT to more seconds"
             )
-        if came < ranks and time.monotonic() > says:
-            sys.stderr.write(f"waiting for {ranks} ranks ({here}) at {host}:{port}\n")
-            says += AGAIN
-        time.sleep(0.05 if came < ranks else 0)
+        if joined < ranks and time.monotonic() > says:
+            sys.stderr.write(f"waiting for {ranks} ranks ({status}) at {host}:{port}\n")
+            says += NOTICE_EVERY
+        time.sleep(0.05 if joined < ranks else 0)
     assert store is not None
     return PrefixStore("group", store)
 
 
 def _open_store(host: str, port: int, ranks: int, serves: bool, wait: int) -> Store:
-    """The store at an address, which this rank opens if it `serves`. Each start of all ranks has names of its own in it."""
+    """The store at an address, which this rank opens if it `serves`. Each restart has its own
+    prefix in it."""
     try:
         store = TCPStore(host, port, ranks, serves, timedelta(seconds=wait), wait_for_workers=False)
     except RuntimeError as error:
@@ -130,7 +136,7 @@ def lost_ranks(remedy: Callable[[], str], always: bool = False) -> Iterator[None
     """Turns an error of the connection to other ranks within it into a TrainingError with the remedy.
 
     Args:
-        always: any RuntimeError is one.
+        always: treat any RuntimeError as one.
     """
     try:
         yield
@@ -146,29 +152,30 @@ def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0][:200].rstrip(".")
 
 
-def check_alike(mine: Mapping[str, object], remedy: str) -> None:
-    """Raises ConfigError on all ranks where their values, by name, are not the same; does nothing in a single process."""
+def check_alike(own: Mapping[str, object], remedy: str) -> None:
+    """Raises ConfigError on all ranks where their values, by name, differ; does nothing in a single
+    process."""
     if world() == 1:
         return
-    found: list[Mapping[str, object]] = [{}] * world()
-    dist.all_gather_object(found, mine)
-    for other, values in enumerate(found):
-        for name in found[0]:
-            if values.get(name) != found[0][name]:
-                dist.barrier()  # no rank ends before all have found the difference
+    gathered: list[Mapping[str, object]] = [{}] * world()
+    dist.all_gather_object(gathered, own)
+    for other, values in enumerate(gathered):
+        for name in gathered[0]:
+            if values.get(name) != gathered[0][name]:
+                dist.barrier()  # no rank ends before all have seen the difference
                 dist.destroy_process_group()
                 raise ConfigError(
-                    f"ranks differ: {name} is {found[0][name]!r} on rank 0, {values.get(name)!r} on rank {other}; {remedy}"
+                    f"ranks differ: {name} is {gathered[0][name]!r} on rank 0, {values.get(name)!r} on rank {other}; {remedy}"
                 )
 
 
 def rank() -> int:
-    """This process's number, 0 alone."""
+    """This process's rank; 0 in a single process."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world() -> int:
-    """Number of ranks, 1 alone."""
+    """Number of ranks; 1 in a single process."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -179,7 +186,8 @@ def barrier() -> None:
 
 
 def share(total: int, part: int, parts: int) -> slice:
-    """Rows of a batch of `total` that fall to `part` of `parts`: contiguous, sizes differ by one at most."""
+    """Rows of a batch of `total` for part `part` of `parts`: contiguous; sizes differ by at most
+    one."""
     return slice(total * part // parts, total * (part + 1) // parts)
 
 
@@ -207,7 +215,7 @@ def any_rank(flag: bool, device: torch.device) -> bool:
 
 
 def from_first(values: Sequence[float], device: torch.device) -> list[float]:
-    """Rank 0's numbers, on every rank: what is decided from them is decided alike."""
+    """Rank 0's numbers, on every rank, so that all ranks decide alike."""
     if world() == 1:
         return list(values)
     shared = torch.tensor(values, dtype=torch.float64, device=device)
@@ -252,7 +260,7 @@ def reduce_gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
 
 
 def broadcast_buffers(networks: Iterable[nn.Module]) -> None:
-    """Gives every rank rank 0's buffers: batch statistics are each rank's own until a checkpoint."""
+    """Copies rank 0's buffers to every rank: batch statistics are per rank until a checkpoint."""
     for buffer in [b for network in networks for b in network.buffers()] if world() > 1 else []:
         dist.broadcast(buffer, src=0)
 
@@ -260,19 +268,20 @@ def broadcast_buffers(networks: Iterable[nn.Module]) -> None:
 def shared_rows(
     n: int, make: Callable[[slice], Sequence[Tensor]], device: torch.device | str = "cpu"
 ) -> Sequence[Tensor]:
-    """Rows 0 to n - 1 of tensors (n, ...), of which each rank makes a part: all get the whole, so all must ask for it.
+    """Rows 0 to n - 1 of tensors (n, ...), divided among the ranks: each computes a part and all
+    get the whole, so all ranks must call it.
 
-    What only some ranks may compute, since it may be in the cache of the others, is not for it.
+    Not for work that some ranks may skip, because they have it in their cache.
 
     Args:
-        make: gives the rows of a slice, without a word to other ranks.
-        device: where the ranks can exchange them: with NCCL, the rank's GPU.
+        make: computes the rows of a slice, without communication.
+        device: where the ranks can exchange tensors: with NCCL, the rank's GPU.
     """
     if n < world() or world() == 1:
         return make(slice(0, n))
-    mine, found = share(n, rank(), world()), []
-    for part in make(mine):
+    own, results = share(n, rank(), world()), []
+    for part in make(own):
         whole = torch.zeros(n, *part.shape[1:], dtype=part.dtype, device=device)
-        whole[mine] = part.to(device)
-        found.append(all_sum(whole).to(part.device))
-    return found
+        whole[own] = part.to(device)
+        results.append(all_sum(whole).to(part.device))
+    return results

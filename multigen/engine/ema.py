@@ -32,9 +32,11 @@ class EMAUpdater:
 
 
 def reestimate_statistics(network: nn.Module, forward: Callable[[nn.Module, int], object], passes: int = 20) -> None:
-    """Sets BatchNorm's running statistics to those of `network`'s own weights: copied ones belong to other weights.
+    """Re-estimates BatchNorm's running statistics for `network`'s own weights: copied statistics
+    belong to other weights.
 
-    `forward(network, i)` runs the network once on the i-th batch. Networks without BatchNorm are left alone.
+    `forward(network, i)` runs the network once on the i-th batch. Networks without BatchNorm are
+    unchanged.
     """
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
         update_bn(range(passes), _Passes(network, forward))
@@ -44,7 +46,7 @@ class _Passes(nn.Module):
     def __init__(self, network: nn.Module, run: Callable[[nn.Module, int], object]):
         super().__init__()
         self.network, self.run = network, run
-        self.eval()  # the mode that update_bn puts back
+        self.eval()  # the mode that update_bn restores
 
     def forward(self, i: int) -> object:
         return self.run(self.network, i)

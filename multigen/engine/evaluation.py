@@ -1,4 +1,5 @@
-"""What `Trainer.score` returns, values by row and metric with their definitions; and the run that they are of."""
+"""Evaluations: values by row and metric, with the metrics' definitions, as `Trainer.score` returns
+them; and facts about the run."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,15 +12,15 @@ __all__ = ["Evaluation", "RunInfo", "mean_and_std"]
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Figures by row (a model or a baseline) and metric, and what each metric means."""
+    """Values by row (a model or a baseline) and metric, and the definition of each metric."""
 
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
     remarks: dict[str, str] = field(default_factory=dict)
-    """What follows from the figures, in words."""
+    """Remarks on the values, by subject."""
 
     def table(self) -> str:
-        """The rows as plain text, a column a metric."""
+        """The rows as plain text, one column per metric."""
         metrics = list(dict.fromkeys(m for row in self.rows.values() for m in row))
         lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
         return text_table(lines, ("", *metrics))
@@ -30,7 +31,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run, as the records of it state it."""
+    """Facts about a run, as its records state them."""
 
     method: str
     seed: int
@@ -43,7 +44,7 @@ class RunInfo:
 
 
 def mean_and_std(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Means over seeds, with `METRIC_std` (sample deviation) beside each."""
+    """Means over seeds, each with its sample standard deviation as `METRIC_std`."""
     first = evaluations[0]
     rows: dict[str, dict[str, float]] = {}
     for name, row in first.rows.items():

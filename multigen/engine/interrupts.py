@@ -40,8 +40,9 @@ def deferred_interrupts() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def interruptible(line: Callable[[], str]) -> Iterator[None]:
-    """Within it, SIGINT, SIGTERM and SIGHUP raise Interrupted at once. `line` is called then, and returns the message: how far
-    the work is, and how to resume it. Signals that are ignored, or have a handler of another origin, stay as they are."""
+    """Within it, SIGINT, SIGTERM and SIGHUP raise Interrupted at once. `line` is then called and
+    returns the message: the progress, and how to resume. Signals that are ignored, or have another
+    library's handler, are unchanged."""
 
     with stoppable():
         try:

@@ -1,4 +1,4 @@
-"""What a run says while it trains: `metrics.jsonl`, the terminal, TensorBoard on request."""
+"""Logging during training: `metrics.jsonl`, progress in the terminal, TensorBoard on request."""
 
 import threading
 from collections.abc import Mapping
@@ -17,43 +17,46 @@ __all__ = ["Meter", "RunLog"]
 
 
 class Meter:
-    """Weighted means by name, summed on the device: nothing is read from it until a logging step."""
+    """Weighted means by name, summed on the device without synchronisation until a logging step."""
 
     def __init__(self):
-        self.held: dict[str, Any] = {}  # name -> (sum, weight)
+        self.sums: dict[str, Any] = {}  # name -> (sum, weight)
 
     def add(self, name: str, value: Tensor, weight: Tensor | float) -> None:
         """Adds `value`, a mean over `weight` rows (or tokens)."""
-        total, weights = self.held.get(name, (0.0, 0.0))
-        # A CPU's numbers are at hand, and cheaper to add than tensors.
+        total, weights = self.sums.get(name, (0.0, 0.0))
+        # On a CPU, adding numbers is cheaper than adding tensors.
         number = value.item() if value.device.type == "cpu" else value.double()
-        self.held[name] = (total + number * weight, weights + weight)
+        self.sums[name] = (total + number * weight, weights + weight)
 
     def gather(self) -> dict[str, Tensor]:
-        """Name -> (sum, weight) float64 (2,), over all ranks; one reduction. From then on rank 0 holds it all."""
-        if not self.held:
+        """Name -> (sum, weight) float64 (2,), over all ranks; one reduction. Afterwards rank 0
+        holds all sums."""
+        if not self.sums:
             return {}
-        names = sorted(self.held)
-        device = next((total.device for total, _ in self.held.values() if isinstance(total, Tensor)), "cpu")
-        pairs = [[torch.as_tensor(x, dtype=torch.float64, device=device) for x in self.held[name]] for name in names]
+        names = sorted(self.sums)
+        device = next((total.device for total, _ in self.sums.values() if isinstance(total, Tensor)), "cpu")
+        pairs = [[torch.as_tensor(x, dtype=torch.float64, device=device) for x in self.sums[name]] for name in names]
         gathered = dict(zip(names, all_sum(torch.stack([torch.stack(pair) for pair in pairs])), strict=True))
-        self.held = {name: pair if rank() == 0 else pair * 0 for name, pair in gathered.items()}
+        self.sums = {name: pair if rank() == 0 else pair * 0 for name, pair in gathered.items()}
         return gathered
 
     def read(self) -> dict[str, float]:
-        """Means since the last read, over all ranks, of what had any rows; one transfer from the device. Empties the meter."""
+        """Means since the last read, over all ranks, of the names with any weight; one transfer
+        from the device. Empties the meter."""
         gathered = self.gather()
-        self.held = {}
+        self.sums = {}
         values = torch.stack([*gathered.values()]).tolist() if gathered else []
         return {name: s / w for name, (s, w) in zip(gathered, values, strict=True) if w}
 
 
 class RunLog:
-    """Writes for one rank; with `folder` None (the other ranks) nothing. What cannot be written is said in a line; the run
-    continues.
+    """Writes the log on rank 0; does nothing with `folder` None (the other ranks). Where a file
+    cannot be written, a warning is printed and the run continues.
 
     Args:
-        step, attempt: those of the checkpoint that is resumed. The lines after it are written again.
+        step, attempt: of the checkpoint that is resumed. Lines after it are dropped, since they are
+            written again.
     """
 
     def __init__(self, folder: Path | None, tensorboard: bool = False, step: int = 0, attempt: int = 0):
@@ -64,16 +67,16 @@ class RunLog:
             self.board = _Board(folder, step) if tensorboard else None
 
     def _open(self, path: Path, step: int, attempt: int) -> LineFile:
-        lines, spoilt = read_log(path)
-        if spoilt:
-            say(f"{path}: {spoilt} damaged lines left out")
-        kept = _written_before(lines, step, attempt)
-        if spoilt or len(kept) < len(lines):
-            write_whole(path, "".join(to_json(line) + "\n" for line in kept))
+        lines, damaged = read_log(path)
+        if damaged:
+            say(f"{path}: {damaged} damaged lines ignored")
+        written = _written_before(lines, step, attempt)
+        if damaged or len(written) < len(lines):
+            write_whole(path, "".join(to_json(line) + "\n" for line in written))
         return LineFile(path)
 
     def begin(self, stage: str, steps: int, done: int) -> None:
-        """Starts the progress of a stage."""
+        """Starts the progress display of a stage."""
         self.close(self.progress)
         self.stage, self.progress = stage, Progress(stage, steps, done)
 
@@ -87,24 +90,27 @@ class RunLog:
         self.progress.show(index, f"{text}  {speed:.0f} items/s", left)
 
     def event(self, step: int, **what: Any) -> None:
-        """A line of metrics.jsonl: also what happened once, as a validation, a control's new value, a rollback."""
+        """Adds a line to metrics.jsonl: also for a single event, such as a validation, a control's
+        new value, or a rollback."""
         if self.file is not None:
             self.file.add(to_json({"step": step, **what}))
 
     def flush(self) -> None:
-        """Waits until the lines of metrics.jsonl are on the disk, as those before a checkpoint must be."""
+        """Waits until the lines of metrics.jsonl are on disk, which a checkpoint requires of the
+        lines before it."""
         if self.file is not None:
             self.file.flush()
 
     def close(self, *sinks: Any) -> None:
-        """Ends everything, or what is given."""
+        """Closes all sinks, or only `sinks`."""
         for sink in sinks or (self.progress, self.file, self.board):
             if sink is not None:
                 sink.close()
 
 
 def _written_before(lines: list[dict[str, Any]], step: int, attempt: int) -> list[dict[str, Any]]:
-    """The lines that were written before the checkpoint of this step of an attempt: each begins with the line of a rollback."""
+    """The lines up to the checkpoint at this step of an attempt; each attempt but the first follows
+    the line of a rollback."""
     rollbacks = [i for i, line in enumerate(lines) if "rollback" in line]
     first = [0, *(i + 1 for i in rollbacks)][min(attempt, len(rollbacks))]
     end = [*rollbacks, len(lines)][min(attempt, len(rollbacks))]
@@ -112,7 +118,8 @@ def _written_before(lines: list[dict[str, Any]], step: int, attempt: int) -> lis
 
 
 class _Board:
-    """TensorBoard's file. A thread writes it: its errors are raised by a later call, and are not printed a second time."""
+    """TensorBoard's event file. A thread writes it: its errors are raised by a later call, and are
+    not printed a second time."""
 
     def __init__(self, folder: Path, step: int):
         from torch.utils.tensorboard import SummaryWriter

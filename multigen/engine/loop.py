@@ -1,4 +1,4 @@
-"""The loop of training: stages, steps, and what happens between two steps. Controls, recovery, validation and saving are here."""
+"""The training loop: stages, steps, and logging, controls, recovery and saving between steps."""
 
 import contextlib
 import time
@@ -30,8 +30,8 @@ from multigen.storage.lines import optional
 
 __all__ = ["USAGE", "Loop"]
 
-# Dropped gradients of one update in a row that send a run back to its last checkpoint, and how often it is sent back before it
-# ends with an error.
+# Consecutive non-finite gradients of one update after which the run rolls back to its last
+# checkpoint, and the number of rollbacks after which it ends with an error.
 MAX_NONFINITE_STREAK, MAX_ROLLBACKS = 5, 3
 
 
@@ -42,11 +42,11 @@ USAGE = """
     print(trainer.evaluate())  # the figures as a table
     model = multigen.load("runs/mine")
     """
-"""What `help` of a method's trainer shows first, below what it is."""
+"""Usage in the docstring of each method's trainer, below its description."""
 
 
 class Loop:
-    """Trains one stage after the other. `Trainer` derives from it, builds what is declared here, and documents the methods."""
+    """Trains the stages in order. `Trainer` builds and documents its attributes."""
 
     config: Any
     run: Run
@@ -64,7 +64,7 @@ class Loop:
     precision: str
     layout: str
     _entered = False
-    _postponed: frozenset[str] = frozenset()  # what was due while gradients were not finite
+    _postponed: frozenset[str] = frozenset()  # actions that fell due while gradients were not finite
 
     def optimisers(self) -> Optimiser | Mapping[str, Optimiser]:
         raise NotImplementedError
@@ -81,7 +81,8 @@ class Loop:
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
         raise NotImplementedError
 
-    # ---------------------------------------------------------------------------------- where training stands
+    # ---------------------------------------------------------------------------------- position
+    # and networks
 
     def __repr__(self) -> str:
         if not hasattr(self, "folder"):
@@ -90,31 +91,31 @@ class Loop:
 
     @property
     def stage(self) -> Stage:
-        """The present stage."""
+        """The current stage."""
         return self.plan[self.state.number]
 
     @property
     def index(self) -> int:
-        """Steps of the present stage that are done."""
+        """Steps done in the current stage."""
         return self.state.index
 
     @property
     def step(self) -> int:
-        """Steps of all stages that are done."""
+        """Steps done in all stages."""
         return self.state.step
 
     @property
     def copies(self) -> dict[str, nn.Module]:
-        """Copies of networks that the present stage has taken, by name."""
+        """Copies of networks that the current stage has taken, by name."""
         return self.state.copies
 
     def control(self, name: str) -> float:
-        """Present value of a control."""
+        """Current value of a control."""
         return self.state.scalars[f"control/{name}"]
 
     def saved(self, network: str, stage: str, which: str) -> dict[str, Tensor]:
-        """Weights of `network` (its running average, if kept) at the "last" or the "best" step of a stage; the last where
-        no best is chosen."""
+        """Weights of `network` (its running average, if kept) at the "last" or the "best" step of a
+        stage; the last where the stage selects no best."""
         files = saving.checkpoint_of(self.state, self.folder, stage, which)
         return files.get(f"{network}.ema", files[network])
 
@@ -133,7 +134,7 @@ class Loop:
                 net.train()
 
     def _forward(self, name: str, network: nn.Module, i: int) -> object:
-        """One forward pass on batch `i` of a stream that serves nothing but batch statistics."""
+        """One forward pass on batch `i` of a stream of its own for batch statistics."""
         stream = Stream(self.data, self.updater.batch, self.updater.rows, (self.run.seed, "statistics"))
         step = self.updater.step_at((self.run.seed, 0, "statistics", name, i, 0), 0.0, self.updater.rows)
         seed_everything(key(*step.draw_key, distributed.rank()), self.device)
@@ -147,8 +148,8 @@ class Loop:
         state.updater.enter(stage, {name: self.spec(stage, name) for name in state.nets})
         state.copies = {name: average_like(state.nets[c.source]).train() for name, c in stage.copies.items()}
         vars(self).update(state.copies)
-        followed = {name: c for name, c in stage.copies.items() if c.follow}
-        self._followed = [(EMAUpdater(state.copies[n], state.nets[c.source]), c.follow) for n, c in followed.items()]
+        following = {name: c for name, c in stage.copies.items() if c.follow}
+        self._followed = [(EMAUpdater(state.copies[n], state.nets[c.source]), c.follow) for n, c in following.items()]
         self._averaged = [(EMAUpdater(state.averages[n], state.nets[n]), decay) for n, decay in self.averaged().items()]
         for average, _ in self._averaged:
             average.move(1.0)
@@ -157,7 +158,7 @@ class Loop:
         self._entered = True
 
     def use(self, choice: Choice) -> None:
-        """Trains in this precision and memory format from now on; the type of the weights stays."""
+        """Trains in this precision and memory format from now on; the weights keep their dtype."""
         self.precision, self.updater.precision = choice.precision, choice.precision
         if choice.layout == self.layout:
             return
@@ -171,10 +172,10 @@ class Loop:
 
     def spec(self, stage: Stage, network: str) -> Optimiser:
         """Description of a network's optimiser in a stage."""
-        given = (s if isinstance(s, Optimiser) else (s or {}).get(network) for s in (stage.optim, self.optimisers()))
-        return next((spec for spec in given if spec is not None), Adam())
+        specs = (s if isinstance(s, Optimiser) else (s or {}).get(network) for s in (stage.optim, self.optimisers()))
+        return next((spec for spec in specs if spec is not None), Adam())
 
-    def _train(self, asked: Sequence[int], began: float) -> None:
+    def _train(self, signals: Sequence[int], began: float) -> None:
         state = self.state
         while state.number < len(self.plan):
             if not self._entered:
@@ -194,13 +195,13 @@ class Loop:
                 self._between_steps()
                 # Ranks are signalled at different moments; they agree every few steps.
                 agreed = distributed.world() == 1 or state.step % 10 == 0
-                if agreed and distributed.any_rank(bool(asked), self.device):
+                if agreed and distributed.any_rank(bool(signals), self.device):
                     sound = not self._dropping() and not self._broken()
                     if sound:
                         self._save()
                     what = "" if sound else ", not saved since its gradients are not finite"
                     raise Interrupted(
-                        f"stopped at step {state.step}{what}; resume with: {resume_option(self.folder)}", *asked[:1]
+                        f"stopped at step {state.step}{what}; resume with: {resume_option(self.folder)}", *signals[:1]
                     )
             state.number, state.index, state.ended, self._entered = state.number + 1, 0, False, False
 
@@ -213,7 +214,8 @@ class Loop:
             self.updater.fire(stage, update, index, progress)
         n = self.state.scalars["averaged"] = self.state.scalars["averaged"] + 1
         for average, decay in self._averaged:
-            # The first steps weigh more: a short run is not held back by its initial weights.
+            # A smaller decay at first, so that initial weights do not dominate a short run's
+            # average.
             average.move(1 - min(value_at(decay, progress), n / (9 + n)))
         for lagged, share in self._followed:
             lagged.move(share)
@@ -227,14 +229,14 @@ class Loop:
         run = self.run
         every = {"validation": run.validate_every, "preview": run.preview_every, "checkpoint": run.save_every}
         due = self._postponed | {what for what, steps in every.items() if self._due(steps)}
-        # Postponed until gradients are finite, or until the run goes back to a checkpoint from before they were not.
+        # Postponed until gradients are finite again, or until a rollback.
         self._postponed = due if due and not self.state.ended and self._dropping() else frozenset()
         if not due or self._postponed or self._recover_weights():
             return
         improved = "validation" in due and self._validate()
         if "preview" in due or self.state.ended:
             with self.inference() as nets:
-                if distributed.rank() == 0 and self.folder.is_dir():  # of one that is gone the next checkpoint says so
+                if distributed.rank() == 0 and self.folder.is_dir():  # if gone, the next save raises
                     with optional(self.folder / "previews"):
                         self.preview(nets, self.folder / "previews")
         if self.state.ended:
@@ -258,7 +260,7 @@ class Loop:
             )
 
     def _log_and_recover(self) -> bool:
-        """Logs; True when too many gradients in a row were not finite and the run went back to its last checkpoint."""
+        """Logs; True when too many consecutive non-finite gradients rolled the run back."""
         now = time.monotonic()
         speed = (self.step - self._since[1]) * self.updater.batch / max(now - self._since[0], 1e-9)
         self._since = (now, self.step)
@@ -266,7 +268,7 @@ class Loop:
         self.log.metrics(self.step, self.index, self.updater.meter.read() | dropped, speed, self.left.after(self.index))
         for update in self.stage.updates:
             streak, fired = (int(self.state.scalars.get(f"{what}/{update.name}", 0)) for what in ("nonfinite", "fired"))
-            # At the end of a short stage fewer will do, if half of all or more: not a batch that was dropped as the last.
+            # At the end of a short stage fewer suffice, if they are at least half of all.
             if streak >= MAX_NONFINITE_STREAK or (
                 self.state.ended and (0 < streak == fired or 1 < streak >= fired / 2)
             ):
@@ -278,17 +280,17 @@ class Loop:
         return False
 
     def _dropping(self) -> bool:
-        """Whether the last gradient of any update was not finite."""
+        """Whether any update's last gradient was not finite."""
         return any(int(self.state.scalars.get(f"nonfinite/{update.name}", 0)) for update in self.stage.updates)
 
     def _recover_weights(self) -> bool:
-        """True when the state was not finite and the run went back to its last checkpoint."""
+        """True when the run was rolled back because its state was not finite."""
         if broken := self._broken():
             self._lower_rate(f"{broken} at step {self.step}")
         return bool(broken)
 
     def _broken(self) -> str:
-        """Which tensor of the state is not finite, and the updates that train it; "" if all are finite. Alike on all ranks."""
+        """Which tensor of the state is not finite, and its updates; "" if none. Alike on all ranks."""
         bad = saving.not_finite(self.state)
         if distributed.any_rank(bool(bad), self.device):
             bad = bad or "a buffer of another rank is not finite"
@@ -298,7 +300,7 @@ class Loop:
 
     def _lower_rate(self, what: str) -> None:
         """Goes back to the last checkpoint with half the learning rate. Raises DataError where the data are not finite."""
-        if distributed.any_rank(self._spoilt_data(), self.device):
+        if distributed.any_rank(self._data_not_finite(), self.device):
             raise DataError(f"{what}: the training data hold NaN or infinities; correct them, or leave those items out")
         lr = self.state.scalars["control/lr"] / 2
         folder = checkpoint.saved(self.folder / "checkpoints")[-1]  # one is saved before the first step
@@ -306,8 +308,8 @@ class Loop:
         fp32 = "" if self.updater.precision in ("fp32", "fp64") else " or try --precision fp32"
         self._go_back(folder, {"control/lr": lr}, line, f"{what}, now {lr:g} of the learning rate", fp32)
 
-    def _spoilt_data(self) -> bool:
-        """Whether the data of an update of this stage are not finite: those in memory all, of others the last batches."""
+    def _data_not_finite(self) -> bool:
+        """Whether data of this stage are not finite: all if in memory, else the last batches."""
         for update in self.stage.updates:
             source = self.data if update.data is None else update.data
             if isinstance(source, TensorSource):
@@ -323,7 +325,7 @@ class Loop:
         return False
 
     def _adjust_controls(self) -> bool:
-        """Lets the rules that are due decide; True when one of them sent the run back to an earlier checkpoint."""
+        """Applies the rules that are due; True when one of them rolled the run back."""
         scalars, stage = self.state.scalars, self.stage
         for control in [c for c in stage.controls if self.index % c.every == 0]:
             decision = controls.decide(control, stage, self.state)
@@ -342,20 +344,21 @@ class Loop:
         return False
 
     def _go_back(self, folder: Path, settings: dict[str, Any], line: dict[str, Any], what: str, remedy: str) -> None:
-        """Restores a checkpoint of this run for another attempt, with other draws and with `settings` among the scalars.
+        """Rolls back to a checkpoint for another attempt, with other draws and `settings` as
+        scalars.
 
-        Logs `line` and says `what` happened. Saves the result, so that attempts count however often a run is resumed. Raises
-        TrainingError, with the remedy, after the last rollback that is allowed.
+        Logs `line`, prints `what` happened, and saves, so that attempts count across resumes.
+        Raises TrainingError, with the remedy, after the last rollback that is allowed.
         """
         state, step, number = self.state, self.step, self.state.number
-        kept = {"attempt": state.scalars["attempt"] + 1, "seconds": state.scalars["seconds"]}
-        if kept["attempt"] > MAX_ROLLBACKS:
+        counters = {"attempt": state.scalars["attempt"] + 1, "seconds": state.scalars["seconds"]}
+        if counters["attempt"] > MAX_ROLLBACKS:
             raise TrainingError(f"{what}, after {MAX_ROLLBACKS} rollbacks; lower the learning rate{remedy}")
         saving.restore(state, folder, self.plan, self.enter)
         distributed.barrier()  # all have read what the first rank is about to replace
-        state.scalars |= kept | {name: 0 for name in state.scalars if name.startswith("nonfinite/")}
-        # A stage of which nothing was saved yet begins again, and then sets its own scalars.
-        state.scalars |= settings if state.number == number else {controls.LATER: settings}
+        state.scalars |= counters | {name: 0 for name in state.scalars if name.startswith("nonfinite/")}
+        # A stage without a checkpoint begins again, and then sets its own scalars.
+        state.scalars |= settings if state.number == number else {controls.NEXT_STAGE: settings}
         if distributed.rank() == 0:
             checkpoint.drop_newer(folder)
         self._postponed = frozenset()
@@ -368,10 +371,10 @@ class Loop:
         """Validates; True when this is the best of the stage so far. May end the stage."""
         began = time.monotonic()
         with self.inference() as nets:
-            found = self.validate(nets)
-        if found:
+            values = self.validate(nets)
+        if values:
             self.left.validation = time.monotonic() - began
-        metrics = dict(zip(found, distributed.from_first(list(found.values()), self.device), strict=True))
+        metrics = dict(zip(values, distributed.from_first(list(values.values()), self.device), strict=True))
         self.state.scalars |= {f"validation/{name}": value for name, value in metrics.items()}
         self._call("on_evaluate", metrics)
         if metrics:

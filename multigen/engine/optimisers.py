@@ -1,6 +1,8 @@
-"""Optimisers as descriptions; the engine builds them, one for each network, and sets their numbers at every step.
+"""Descriptions of optimisers; the engine builds one for each network, and sets its hyper-parameters
+at every step.
 
-A number may follow a schedule: a function of the stage's progress (`multigen.engine.schedules`).
+A hyper-parameter may follow a schedule: a function of the stage's progress
+(`multigen.engine.schedules`).
 """
 
 from collections.abc import Sequence
@@ -19,25 +21,28 @@ Betas = tuple[Schedule, Schedule]
 
 @dataclass(frozen=True)
 class Optimiser:
-    """An optimiser of torch, fused where torch has it, and its numbers, perhaps scheduled."""
+    """A torch optimiser, fused where available, and its hyper-parameters, each a number or a
+    schedule."""
 
     kind: type[torch.optim.Optimizer]
     numbers: dict[str, Schedule | Betas]
 
     def build(self, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-        """A fresh one. An unfused one (RMSprop) waits for the non-finite check at every step on a GPU."""
+        """Builds the torch optimiser. An unfused one (RMSprop) waits for the non-finite check at
+        every step on a GPU."""
         how: Any = {"foreach" if self.kind is torch.optim.RMSprop else "fused": True}
         return self.kind(parameters, **self.settings(0.0), **how)
 
     def settings(self, progress: float, lazy: float = 1.0) -> dict[str, Any]:
-        """The numbers at `progress`. Lazy regularisation, c = every / (every + 1), makes them lr c and betas ** c
-        (Karras et al. 2020, appendix B)."""
+        """The hyper-parameters at `progress`. Lazy regularisation, c = every / (every + 1), makes
+        them lr c and betas ** c (Karras et al. 2020, appendix B)."""
         now: dict[str, Any] = {name: value_at(number, progress) for name, number in self.numbers.items()}
         betas = {"betas": tuple(beta**lazy for beta in now["betas"])} if "betas" in now else {}
         return now | {"lr": now["lr"] * lazy} | betas
 
     def constant(self) -> bool:
-        """Whether no number depends on progress, so that a stage may be made longer without changing its past."""
+        """Whether no hyper-parameter depends on progress, so that a stage may be extended without
+        changing its past."""
         return all(map(is_constant, self.numbers.values()))
 
 

@@ -1,4 +1,5 @@
-"""What a method tells the engine: updates (one optimiser step on named networks) in stages (updates repeated for some steps).
+"""The training plan of a method: updates (one optimiser step on named networks) in stages (updates
+repeated for some steps).
 
 A step is one pass over a stage's list of updates, never an optimiser step.
 """
@@ -24,13 +25,14 @@ Terms = Mapping[str, Tensor | tuple[Tensor, Tensor | int]]
 
 
 class Step:
-    """Where training stands, and the random numbers of this place, as a loss sees them.
+    """The current position of training and its random numbers, as passed to a loss.
 
     A draw is made for the global batch and cut to `rows`, so neither ranks nor micro-batches change it; it depends on (seed,
     attempt, stage, update, index, repeat, stream) and on nothing drawn before.
 
-    `stage` is the stage's name, `index` the number of its steps before this one, `progress` their share of all (0..1), `repeat`
-    which of `Update.repeat` firings this is, `batch` the rows of the global batch.
+    `stage` is the stage's name, `index` the step within it, from 0, `progress` the fraction of its
+    steps that is done (0..1), `repeat` which of `Update.repeat` firings this is, `batch` the rows
+    of the global batch.
     """
 
     def __init__(self, draw_key: DrawKey, progress: float, rows: slice, batch: int, device, dtype, signals):
@@ -65,26 +67,28 @@ class Update:
     name: str
     trains: Sequence[str]
     loss: Callable[[Batch, Step], Terms]
-    """Named terms, already weighted. A term is a mean over the rows given, or (sum, count): divided by the whole count."""
+    """Named terms, already weighted. A term is a mean over the batch's rows, or (sum, count), which
+    is divided by the total count."""
     repeat: int = 1
-    """Firings a step, each with its own batch and draws (critic steps)."""
+    """Firings per step, each with its own batch and draws (critic steps)."""
     every: int = 1
     """Fires at steps 0, every, 2 every, ..."""
     lazy: bool = False
     """Multiplies the loss by `every` and corrects the optimiser: lr c, betas ** c with c = every / (every + 1)."""
     data: "Source | Pool | None" = None
-    """Where this update's batches come from, when not from the method's `open_data`."""
+    """Source of this update's batches; None: the method's `open_data`."""
     couples: bool = False
     """The terms couple the rows of a batch (batch averages): micro-batches are refused."""
     clip_norm: float = 0.0
-    """Largest norm of the whole gradient; 0: no limit."""
+    """Maximum norm of the total gradient; 0: no limit."""
     after: Callable[[], None] | None = None
     """Called after the optimiser's step, to project weights (clipping)."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Data that the model makes: `fill(step)` returns named tensors (N, ...), every `every` firings of its update. Saved."""
+    """Data that the model generates: `fill(step)` returns named tensors (N, ...), every `every`
+    firings of its update. Saved in checkpoints."""
 
     fill: Callable[[Step], Batch]
     every: int
@@ -92,20 +96,24 @@ class Pool:
 
 @dataclass(frozen=True)
 class Best:
-    """Which validation metric says that a checkpoint is the best of its stage."""
+    """The validation metric that selects the best checkpoint of a stage."""
 
     metric: str
     mode: Literal["min", "max"] = "min"
 
     def of(self, metrics: Mapping[str, float], stage: str) -> float:
-        """The metric among those of a validation. Raises ConfigError where it is none of them."""
+        """The metric's value in a validation. Raises ConfigError where it is not among the
+        metrics."""
         if self.metric not in metrics:
-            there, remedy = ", ".join(sorted(metrics)) or "no figure", "return it, or name another in Best or EarlyStop"
-            raise ConfigError(f"stage {stage!r} goes by {self.metric!r}, but validate gives {there}; {remedy}")
+            available, remedy = (
+                ", ".join(sorted(metrics)) or "no metric",
+                "return it, or name another in Best or EarlyStop",
+            )
+            raise ConfigError(f"stage {stage!r} selects by {self.metric!r}, but validate returns {available}; {remedy}")
         return metrics[self.metric]
 
     def better(self, new: float, old: float | None) -> bool:
-        """Whether `new` is an improvement; what is not a number never is."""
+        """Whether `new` is an improvement; NaN never is."""
         return not math.isnan(new) and (old is None or (new > old if self.mode == "max" else new < old))
 
 
@@ -115,7 +123,7 @@ class EarlyStop(Best):
 
     patience: int = 5
     restore: bool = True
-    """Go on from the best checkpoint rather than the last."""
+    """Continue from the best checkpoint rather than the last."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a rule wants from now on. What it does not name stays as it is."""
+    """What a control's rule changes from now on. Whatever it does not name stays as it is."""
 
     value: float
     """New value of its control."""
@@ -137,12 +145,12 @@ class Decision:
     rates: Mapping[str, float] = field(default_factory=dict)
     """Network -> factor of its learning rate, beside its schedule; 1 when a stage begins."""
     rollback: bool = False
-    """Return to the best checkpoint of the stage, or to the newest where no best is chosen, and continue from there with other
-    draws; the rest of the decision applies there. Rules and non-finite gradients together may send a run back three times; then
-    it ends with an error."""
+    """Return to the best checkpoint of the stage, or to the newest where the stage selects no best,
+    and continue from there with other draws and the rest of the decision. A run may be rolled back
+    three times, by rules and non-finite gradients together; then it ends with an error."""
     repeats: Mapping[str, int] = field(default_factory=dict)
-    """Update -> its firings in each step in which it is due, in place of `Update.repeat`; 0 skips it. Its batches follow each
-    other all the same: after having been skipped it continues with the next one."""
+    """Update -> its firings in each step in which it is due, in place of `Update.repeat`; 0 skips
+    it. Its batches stay consecutive: a skipped update continues with the next one."""
 
 
 @dataclass(frozen=True)
@@ -158,14 +166,15 @@ class Control:
     every: int
     rule: Callable[[float, Mapping[str, float]], Decision]
     reads: Sequence[str] = ()
-    """Signals that are kept for the rule, as means since its last look over all rows and ranks: loss terms "UPDATE/TERM",
-    "UPDATE/gradient_norm" (before clipping), and what losses log by `step.log`. Values that are not finite do not count, and a
-    signal without any value is missing. "validation/METRIC" of the stage's last validation is there in any case."""
+    """Signals that the rule reads, as means over all rows and ranks since its last decision: loss
+    terms "UPDATE/TERM", "UPDATE/gradient_norm" (before clipping), and what losses log by
+    `step.log`. Values that are not finite do not count, and a signal without any value is missing.
+    "validation/METRIC" of the stage's last validation is always available."""
 
     def __post_init__(self):
         if "/" in self.name:
             raise ConfigError(
-                f"control {self.name!r}: expected a name without /, which checkpoints put behind it; rename it"
+                f"control {self.name!r}: expected a name without /, which separates parts of names in checkpoints; rename it"
             )
 
 
@@ -177,10 +186,10 @@ class Stage:
     steps: int
     updates: Sequence[Update]
     optim: Optimiser | Mapping[str, Optimiser] | None = None
-    """Fresh optimisers for this stage; None goes on with those of the stage before."""
+    """Fresh optimisers for this stage; None continues with those of the stage before."""
     starts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Networks that begin as they were at the "best" or the "last" step of an earlier stage: network -> (stage, which). The
-    others go on from where they are."""
+    """Networks that begin as they were at the "best" or the "last" step of an earlier stage:
+    network -> (stage, which). The others continue as they are."""
     copies: Mapping[str, Copy] = field(default_factory=dict)
     """Copies of networks taken when the stage begins."""
     best: Best | None = None

@@ -1,6 +1,7 @@
-"""Keyed randomness: every random number is a function of the seed and of what it is for, never of what came before.
+"""Keyed randomness: every random number is a function of the seed and of its purpose, never of
+earlier draws.
 
-So a run needs no saved random state: a resumed one draws what the unbroken one would have drawn.
+So a run needs no saved random state: a resumed run draws the same numbers as an uninterrupted one.
 """
 
 import functools

@@ -1,4 +1,5 @@
-"""What all ranks of a run must have in common: one command, one version of the code, the same data."""
+"""Checks that all ranks of a run were started with the same command, version of the code, and
+data."""
 
 import sys
 import zlib
@@ -34,5 +35,5 @@ def check_run(trainer: type, name: str, config: Any, run: Run, device: torch.dev
 
 def check_data(info: Any, items: int) -> None:
     """Raises ConfigError, on every rank, where ranks have opened different data."""
-    found = {f"data, {name}": zlib.crc32(repr(value).encode()) for name, value in to_table(info).items()}
-    distributed.check_alike({"data, items": items, **found}, "give all ranks the same data")
+    checksums = {f"data, {name}": zlib.crc32(repr(value).encode()) for name, value in to_table(info).items()}
+    distributed.check_alike({"data, items": items, **checksums}, "give all ranks the same data")

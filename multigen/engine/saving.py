@@ -40,7 +40,7 @@ def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep
 
     Args:
         config: the configuration as a table, which is recorded.
-        keep: newest checkpoints that stay, besides the best and the last of each stage.
+        keep: number of newest checkpoints to keep, besides the best and the last of each stage.
     """
     distributed.broadcast_buffers([*state.nets.values(), *state.averages.values()])
     folder = run_folder / "checkpoints" / f"step-{state.step:09d}"
@@ -62,8 +62,9 @@ def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep
 
 
 def not_finite(state: TrainingState) -> str:
-    """Which tensor of a state is not finite, as "D.features.2.running_mean holds NaN"; "" if all are finite. Looks at networks,
-    running averages, copies, optimisers and what losses keep. One transfer from the device."""
+    """Which tensor of a state is not finite, as "D.features.2.running_mean holds NaN"; "" if all
+    are finite. Covers networks, running averages, copies, optimisers and the tensors that losses
+    store. One transfer from the device."""
     masks = {  # may hold infinities
         f"{name}.{key}"
         for name, net in _kinds(state).items()
@@ -80,11 +81,12 @@ def check_start(nets: Mapping[str, nn.Module]) -> None:
     """Raises CheckpointError where a network is not finite before it is trained."""
     for name, net in nets.items():
         if bad := checkpoint.not_finite({f"{name}.{key}": p for key, p in net.named_parameters()}):
-            raise CheckpointError(f"{bad} before training; look at the weights that {name} starts from")
+            raise CheckpointError(f"{bad} before training; check the weights that {name} starts from")
 
 
 def _versions(device: torch.device) -> dict[str, Any]:
-    """What the last bits of results depend on besides the seed: another number of threads, say, adds up in another order."""
+    """What the last bits of results depend on besides the seed: another number of threads adds in
+    another order, for example."""
     gpu = {"GPU": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     instructions = torch.backends.cpu.get_cpu_capability()
     return {"torch": torch.__version__, "threads": torch.get_num_threads(), "instructions": instructions} | gpu
@@ -102,12 +104,13 @@ def _kinds(state: TrainingState) -> dict[str, nn.Module]:
 
 def _optimiser(state: TrainingState, name: str) -> dict[str, Tensor]:
     """State of a network's optimiser as PARAMETER/KEY: by the names of the parameters, never by position."""
-    named, saved = state.updater.named[name].items(), state.updater.optimisers[name].state
-    return {f"{n}/{k}": v for n, p in named for k, v in saved.get(p, {}).items() if isinstance(v, Tensor)}
+    parameters, saved = state.updater.named_parameters[name].items(), state.updater.optimisers[name].state
+    return {f"{n}/{k}": v for n, p in parameters for k, v in saved.get(p, {}).items() if isinstance(v, Tensor)}
 
 
 def restore(state: TrainingState, folder: Path, plan: Sequence[Stage], enter: Callable[[Stage], None]) -> None:
-    """Sets everything to what the checkpoint `folder` holds. Raises CheckpointError for a damaged or foreign one.
+    """Restores the whole state from the checkpoint `folder`. Raises CheckpointError for a damaged
+    or foreign one.
 
     `enter` begins a stage: it makes the copies, optimisers and controls whose values are then set.
     """
@@ -134,40 +137,42 @@ def restore(state: TrainingState, folder: Path, plan: Sequence[Stage], enter: Ca
 
 
 def _fill_meters(state: TrainingState) -> None:
-    """Moves the sums of means that were not read yet from the scalars back to their meters."""
+    """Moves the pending sums of means from the scalars back to their meters."""
     updater = state.updater
-    updater.meter.held.clear()
+    updater.meter.sums.clear()
     for key in [k for k in state.scalars if k.startswith(("meter/", "signal/"))]:
         kind, _, name = key.partition("/")
         control, _, signal = name.partition("/")
         meter, name = (updater.meter, name) if kind == "meter" else (updater.signals[control], signal)
-        # What all ranks had seen together is the first rank's from here on, as after `Meter.gather`.
-        meter.held[name] = state.scalars.pop(key) * (distributed.rank() == 0)
+        # The sums over all ranks now belong to the first rank, as after `Meter.gather`.
+        meter.sums[name] = state.scalars.pop(key) * (distributed.rank() == 0)
 
 
 def load_networks(state: TrainingState, files: Files, what: str) -> None:
-    """Sets networks, running averages and copies; the names must be those of `files`."""
+    """Loads networks, running averages and copies; their names must be those of `files`."""
     for name, tensors in _networks(state).items():
         checkpoint.load_strict(tensors, files[name], f"{what}, {name}")
 
 
 def _load_optimiser(state: TrainingState, name: str, tensors: Mapping[str, Tensor]) -> None:
-    named, slots = state.updater.named[name], state.updater.optimisers[name].state
+    parameters, slots = state.updater.named_parameters[name], state.updater.optimisers[name].state
     fields = {key.rpartition("/")[2] for key in tensors}
-    if wrong := sorted({f"{n}/{field}" for n in named for field in fields} ^ tensors.keys()):
+    if wrong := sorted({f"{n}/{field}" for n in parameters for field in fields} ^ tensors.keys()):
         raise CheckpointError(f"{name}.optim does not fit the parameters of {name}: {wrong[:5]} missing or left over")
     if bad := checkpoint.not_finite(tensors):
         raise CheckpointError(f"{name}.optim: {bad}; remove this checkpoint to resume from the one before it")
     slots.clear()
     for key, value in tensors.items():
         of, _, field = key.rpartition("/")
-        # In the memory layout of the parameter: fused optimisers take the two element by element.
-        like = named[of] if value.dim() else value
+        # In the memory format of the parameter: fused optimisers process both element by element.
+        like = parameters[of] if value.dim() else value
         if value.shape != like.shape:
             raise CheckpointError(f"{name}.optim: {key} has shape {tuple(value.shape)}, expected {tuple(like.shape)}")
-        if value.dtype != like.dtype or not value.is_floating_point():  # what counts steps is a float too
-            raise CheckpointError(f"{name}.optim: {key} is of {value.dtype}, expected {named[of].dtype}")
-        slots[named[of]][field] = torch.empty_like(like, dtype=value.dtype, device=state.updater.device).copy_(value)
+        if value.dtype != like.dtype or not value.is_floating_point():  # step counters are floats too
+            raise CheckpointError(f"{name}.optim: {key} is of {value.dtype}, expected {parameters[of].dtype}")
+        slots[parameters[of]][field] = torch.empty_like(like, dtype=value.dtype, device=state.updater.device).copy_(
+            value
+        )
 
 
 def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter: Callable[[Stage], None]) -> None:
@@ -215,8 +220,8 @@ def with_recorded_choice(run: Run) -> Run:
         planned = "a resumed run keeps the steps that it was planned with; to train for longer, give more --steps"
         say(f"minutes {run.minutes:g} is left out: {planned}")
         run = replace(run, minutes=0.0)
-    given, default = to_table(run), to_table(Run())
-    names = [name for name in ("precision", "layout") if given[name] == default[name]]
+    options, default = to_table(run), to_table(Run())
+    names = [name for name in ("precision", "layout") if options[name] == default[name]]
     if not names:
         return run
     path = (folder := find_resumable(run.resume)) / "config.toml"
@@ -244,8 +249,8 @@ def check_same(
 
 def check_held_out(run_folder: Path, fingerprint: str) -> None:
     """Raises ConfigError where the validation or test data of a run are not those that it began with."""
-    then = read_config(run_folder / "config.toml").get("held_out", "")
-    if then and fingerprint and then != fingerprint:
+    before = read_config(run_folder / "config.toml").get("held_out", "")
+    if before and fingerprint and before != fingerprint:
         raise ConfigError(
             f"{run_folder} had other validation or test data than there are now; resume with the same, or start a new run"
         )

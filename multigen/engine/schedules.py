@@ -1,7 +1,7 @@
 """Values that change during a stage, as pure functions of its progress: 0 at its first step, 1 at its end.
 
-A schedule is a number or any function of progress. `value_at` evaluates either and holds progress to 0..1, so the end
-values last beyond the ends; the schedules themselves, when called, expect 0..1. Both end values are exact.
+A schedule is a number or any function of progress. `value_at` evaluates either and clamps progress
+to 0..1; the schedules themselves, when called, expect 0..1. Both end values are exact.
 
     lr = WarmUp(0.05, then=Cosine(2e-4, 5e-5))
     value_at(lr, 0.5)
@@ -23,7 +23,7 @@ Schedule = float | Callable[[float], float]
 
 @dataclass(frozen=True)
 class Linear:
-    """From `start` to `end` in a straight line."""
+    """Linear interpolation from `start` to `end`."""
 
     start: float
     end: float
@@ -34,7 +34,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Cosine:
-    """From `start` to `end` along half a cosine: flat at both ends, half way at progress 1/2."""
+    """From `start` to `end` along half a cosine: flat at both ends, halfway at progress 1/2."""
 
     start: float
     end: float
@@ -46,15 +46,16 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Rises in a straight line from 0 to where `then` begins, over the first `share` of progress; `then` has the rest.
+    """Linear warm-up from 0 to the first value of `then`, over the first `share` of progress;
+    `then` takes the rest.
 
     Raises:
-        ConfigError: `share` lies outside 0 <= share < 1.
+        ConfigError: `share` is outside 0 <= share < 1.
     """
 
     share: float
     then: Schedule
-    """Sees a progress of its own, 0 at the end of the rise and 1 at the end of the stage."""
+    """Its progress is 0 at the end of the warm-up and 1 at the end of the stage."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
@@ -73,7 +74,8 @@ class Steps:
     SRGAN's learning rate is Steps((1e-4, 1e-5), at=(0.5,)).
 
     Raises:
-        ConfigError: there is not one value more than there are changes, or `at` does not rise strictly within 0..1.
+        ConfigError: `values` does not have one entry more than `at`, or `at` does not rise strictly
+            within 0..1.
     """
 
     values: tuple[float, ...]
@@ -103,8 +105,8 @@ def value_at(schedule: Schedule | tuple[Schedule, ...], progress: float) -> floa
 
 
 def is_constant(schedule: Schedule | tuple[Schedule, ...]) -> bool:
-    """Whether the schedule, or each of several, is a plain number, or a line or cosine that ends where it starts. Any other
-    counts as changing, whatever its values."""
+    """Whether the schedule, or each of several, is a number, or a `Linear` or `Cosine` with equal
+    ends. Any other counts as changing, whatever its values."""
     if isinstance(schedule, tuple):
         return all(map(is_constant, schedule))
     if isinstance(schedule, Linear | Cosine):

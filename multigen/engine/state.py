@@ -1,4 +1,5 @@
-"""The state of a training run: everything that its future depends on, in one record that is saved and restored as a whole."""
+"""The full training state: everything that the future of a run depends on, in one record that is
+saved and restored together."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,23 +13,24 @@ __all__ = ["TrainingState"]
 
 @dataclass
 class TrainingState:
-    """What changes while a run trains. A checkpoint holds all of it, by name."""
+    """Everything that changes during training. A checkpoint stores all of it, by name."""
 
     nets: dict[str, nn.Module]
     """Networks by name, as they are trained."""
     averages: dict[str, nn.Module]
     """Running averages, by the names of their networks."""
     updater: Updater
-    """Holds the optimisers, and the means that controls wait for."""
+    """Holds the optimisers, and the running means that controls read."""
     scalars: dict[str, Any]
-    """Everything else, by name: numbers, texts, tensors. Controls, counters and pools are in it, and what a method puts there."""
+    """Everything else, by name: numbers, texts, tensors. Includes controls, counters, pools, and a
+    method's own entries."""
     copies: dict[str, nn.Module] = field(default_factory=dict)
-    """Copies of networks that the present stage has taken."""
+    """Copies of networks that the current stage has taken."""
     number: int = 0
-    """Of the present stage, counted from 0."""
+    """Number of the current stage, from 0."""
     index: int = 0
-    """Steps of the present stage that are done."""
+    """Steps done in the current stage."""
     step: int = 0
-    """Steps of all stages that are done."""
+    """Steps done in all stages."""
     ended: bool = False
-    """Whether the present stage is over."""
+    """Whether the current stage has ended."""

@@ -1,4 +1,5 @@
-"""The time that a run still takes: for the rest of its stage, the later stages, and the evaluation."""
+"""Estimates the remaining time of a run: the rest of its stage, the later stages, and the
+evaluation."""
 
 import time
 from collections.abc import Sequence
@@ -9,12 +10,13 @@ UNKNOWN = 0.05  # share of the time of all steps that an evaluation takes, while
 
 
 class TimeLeft:
-    """An estimate from the steps that were made; for later stages, from those of a trial.
+    """An estimate from the steps so far; for later stages, from those of a trial.
 
     Args:
         steps: number of steps of each stage.
-        paces: seconds a step takes in each stage, as a trial measured them; if empty, as long as one of the present stage.
-        validations: how many times as long as a validation the evaluation takes.
+        paces: seconds per step in each stage, as a trial measured them; if empty, as in the current
+            stage.
+        validations: time of the evaluation, in validations.
     """
 
     def __init__(self, steps: Sequence[int], paces: Sequence[float] = (), validations: float = 5.0):
@@ -23,7 +25,7 @@ class TimeLeft:
         """Seconds of the last validation that measured something."""
 
     def begin(self, number: int, index: int) -> None:
-        """Starts the clock at a stage of which `index` steps are done."""
+        """Starts the clock in a stage with `index` steps done."""
         self.number, self.first, self.began = number, index, time.monotonic()
 
     def after(self, index: int) -> float:

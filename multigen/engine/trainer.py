@@ -1,4 +1,4 @@
-"""The trainer: a method states its networks, data and stages; it is built here, and its run folder kept."""
+"""The trainer: builds a method's networks, data and stages, and trains them in a run folder."""
 
 import contextlib
 import copy
@@ -18,7 +18,7 @@ from multigen.config import Run, check_texts, to_table, write_toml
 from multigen.console import resume_option, say
 from multigen.engine import distributed, ranks, saving
 from multigen.engine.batches import Batch, DataInfo, Rows, Source
-from multigen.engine.budget import may_grow, part_within, scaled, steps_said
+from multigen.engine.budget import may_grow, part_within, scaled, steps_message
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision, to_layout
 from multigen.engine.ema import average_like
@@ -46,38 +46,38 @@ from multigen.version import __version__
 __all__ = ["Trainer"]
 
 C = TypeVar("C")
-MANY = 4096  # rows of a batch whose memory is estimated
-WRITTEN = re.compile(
+LARGE_BATCH = 4096  # rows of a batch from which on its memory is estimated
+ATOMIC_FILES = re.compile(
     r"(config\.toml|metrics\.jsonl|evaluation\.json|report\.html|README\.md|(samples|nearest|curves|comparison|step-\d+)\.\w+)"
 )
-"""Files of a run that are written under a temporary name first."""
+"""Files of a run that are written atomically, under a temporary name first."""
 
 
 class Trainer(Loop, Generic[C]):
     """Trains the networks of one method. A configuration has at least `batch` (rows of a global batch) and `steps`.
 
-    A method overrides `networks`, `open_data` and `stages`, and what it needs of the rest. Each network and each copy of a stage
-    is also an attribute by its name, as losses use them: `self.G`.
+    A method overrides `networks`, `open_data` and `stages`, and any of the other methods that it
+    needs. Networks and copies are also attributes, as losses use them: `self.G`.
     """
 
     name: ClassVar[str]
     """Name of the method, as in `python -m multigen.recipes.<name>`."""
     task: ClassVar[str] = ""
-    """What its models do: a name of `multigen.catalogue.TASKS`."""
+    """Task of its models: a name of `multigen.catalogue.TASKS`."""
     config_type: ClassVar[type]
     """Class of its configuration: C."""
     exports: ClassVar[Sequence[str]] = ("G",)
     """Networks that inference needs."""
     budget: ClassVar[Sequence[str]] = ("steps",)
-    """Fields of the configuration that are the steps of stages: `run.minutes` scales them."""
+    """Configuration fields that hold the stages' numbers of steps: `run.minutes` scales them."""
     validations: ClassVar[float] = 5.0
-    """How many times as long as a validation an evaluation takes, about: it measures more samples, of more checkpoints."""
+    """Estimated time of the evaluation, in validations."""
     data_info: DataInfo = DataInfo()
-    """What `open_data` found out."""
+    """What opening the data has determined (classes, channels, vocabulary); `open_data` sets it."""
     held_out: str = ""
-    """Fingerprint of the data that it is validated and tested on, which `open_data` sets; empty: not compared."""
+    """Fingerprint of the validation and test data, which `open_data` sets; empty: not compared."""
     command: str = ""
-    """The command that started the run, without the options that are measured: for the line that says how to repeat it."""
+    """The command that started the run, without measured options, to print how to repeat it."""
     paces: Sequence[float] = ()
     """Seconds of a step by stage, where a trial measured them."""
     _claimed: Path | None = None
@@ -95,15 +95,16 @@ class Trainer(Loop, Generic[C]):
     # ---------------------------------------------------------------------------------- what a method states
 
     def networks(self) -> dict[str, nn.Module]:
-        """Networks by name. `self.data` is open already."""
+        """Builds the networks, by name. `self.data` is already open."""
         raise NotImplementedError
 
     def open_data(self) -> Source:
-        """Training data; sets `data_info` where there is more to know of them. Raises DataError with path and remedy."""
+        """Opens the training data; sets `data_info` where inference or a resume needs facts about
+        them. Raises DataError with path and remedy."""
         raise NotImplementedError
 
     def stages(self) -> list[Stage]:
-        """What is trained, in which order."""
+        """The stages of training, in order."""
         raise NotImplementedError
 
     def optimisers(self) -> Optimiser | Mapping[str, Optimiser]:
@@ -115,18 +116,19 @@ class Trainer(Loop, Generic[C]):
         return {}
 
     def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> object:
-        """Runs `network` as the losses do; asked for when an averaged network has BatchNorm."""
+        """Runs `network` as the losses do; needed where an averaged network has BatchNorm."""
         raise NotImplementedError(f"forward must run {name}: an averaged network with BatchNorm needs new statistics")
 
     def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Figures on data that is neither training nor test data; they choose the best checkpoint."""
+        """Metrics on data that are neither training nor test data; they select the best
+        checkpoint."""
         return {}
 
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
-        """Writes something to look at or listen to, named after `self.step`."""
+        """Writes samples to look at or listen to, named after `self.step`."""
 
     def score(self) -> Evaluation:
-        """Measures what was trained on test data, beside its baselines."""
+        """Evaluates the trained networks on test data, next to baselines."""
         return Evaluation()
 
     def texts(self) -> dict[str, str]:
@@ -134,7 +136,7 @@ class Trainer(Loop, Generic[C]):
         return {}
 
     def default_callbacks(self) -> Sequence[Callback]:
-        """Callbacks of every run of this trainer, besides those it is given."""
+        """Callbacks of every run of this trainer, besides those passed to it."""
         return ()
 
     # ---------------------------------------------------------------------------------- what a user calls
@@ -152,7 +154,7 @@ class Trainer(Loop, Generic[C]):
         if hasattr(self, "folder"):
             again = f"Run(resume={str(self.folder)!r})"
             raise ConfigError(f"fit() was called before; make a new trainer, to resume this run with {again}")
-        # Before anything is measured or opened: a folder in use is refused at once.
+        # Claimed before anything is measured or opened: a folder in use is refused at once.
         with self.claimed() as folder, self._explained():
             self.prepare()
             self._begin_folder(folder)
@@ -171,10 +173,10 @@ class Trainer(Loop, Generic[C]):
         return self
 
     def evaluate(self) -> Evaluation:
-        """Measures the run by `score`; callbacks write `evaluation.json` and complete the model card."""
+        """Evaluates by `score`; callbacks write `evaluation.json` and complete the model card."""
         if not hasattr(self, "folder"):
             raise ConfigError("evaluate() before fit(): nothing is trained yet; call fit() first")
-        say("evaluating what was trained")
+        say("evaluating the trained networks")
         with self.claimed(), self._explained():
             self.evaluation = self.score()
             self._call("on_evaluation", self.evaluation)
@@ -182,17 +184,18 @@ class Trainer(Loop, Generic[C]):
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[Path]:
-        """The run's folder, in which no other process trains or evaluates meanwhile. `fit` and `evaluate` claim it themselves;
-        around both, no other process comes between them.
+        """Locks the run's folder: no other process trains or evaluates in it meanwhile. `fit` and
+        `evaluate` claim it themselves; claim it around both so that no other process comes between
+        them.
 
         Raises ConfigError, on every rank, where another process holds it.
         """
         if self._claimed is not None:
             yield self._claimed
             return
-        with self._explained(), contextlib.ExitStack() as held:
+        with self._explained(), contextlib.ExitStack() as stack:
             self._join()
-            self._claimed = distributed.decided_by_first(lambda: self._claim(held), self.device)
+            self._claimed = distributed.decided_by_first(lambda: self._claim(stack), self.device)
             try:
                 yield self._claimed
             finally:
@@ -200,8 +203,8 @@ class Trainer(Loop, Generic[C]):
 
     def _train_and_export(self) -> None:
         """Trains and writes the model folder. A signal that comes too late to stop training ends the run after both."""
-        with deferred_interrupts() as asked:
-            self._train(asked, time.monotonic() - self.state.scalars["seconds"])
+        with deferred_interrupts() as signals:
+            self._train(signals, time.monotonic() - self.state.scalars["seconds"])
             if not self.folder.is_dir():  # it may be on a disk that is gone, and is not made again
                 raise CheckpointError(f"{self.folder} is gone; bring it back, or train again")
             if distributed.rank() == 0:
@@ -209,14 +212,14 @@ class Trainer(Loop, Generic[C]):
                 weights = {name: self.saved(name, self.plan[-1].name, "best") for name in self.exports}
                 write_model(self.folder / "model", self.name, to_table(self.config), weights, self.texts(), data)
             self._call("on_end")
-            if distributed.any_rank(bool(asked), self.device):
+            if distributed.any_rank(bool(signals), self.device):
                 raise Interrupted(
-                    f"stopped before the evaluation; resume with: {resume_option(self.folder)}", *asked[:1]
+                    f"stopped before the evaluation; resume with: {resume_option(self.folder)}", *signals[:1]
                 )
 
     def prepare(self) -> None:
-        """Opens the data and builds everything; `fit` does it itself. What the run leaves open, precision, memory format and with
-        minutes the steps, is set first, by a trial on a copy."""
+        """Opens the data and builds everything; `fit` calls it. A trial on a copy first chooses
+        what the run leaves open: precision, memory format, and with minutes the steps."""
         if hasattr(self, "plan"):
             return
         self._join()
@@ -229,7 +232,7 @@ class Trainer(Loop, Generic[C]):
         self._build()
 
     def _build(self) -> None:
-        """Networks, their optimisers and averages, and the stages, as the configuration says."""
+        """Builds networks, optimisers, running averages and stages from the configuration."""
         seed_everything(key(self.run.seed, "weights"), self.device)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.nets = self.networks()
@@ -248,30 +251,31 @@ class Trainer(Loop, Generic[C]):
         self.plan = [stage for stage in self.stages() if stage.steps]
 
     def _try_out(self) -> None:
-        """Sets precision, memory format and steps by a trial, on a copy that shares nothing but the data."""
+        """Sets precision, memory format and steps by a trial on a copy that shares only the data."""
         run, config = self.run, self.config
         trial = copy.copy(self)
         trial.run = replace(run, workers=0, start="")
         trial._build()
         convolutional = any(p.dim() == 4 for net in trial.nets.values() for p in net.parameters())
         choices = choices_of(run, self.device, convolutional)
-        found = try_out(trial, choices, run.minutes, timed=bool(run.minutes or run.most_minutes))
+        result = try_out(trial, choices, run.minutes, timed=bool(run.minutes or run.most_minutes))
         steps = [stage.steps for stage in trial.plan]
         vars(trial).clear()  # its networks are in a circle of references, and would stay for a while
-        self.precision, self.layout = found.choice.precision, found.choice.layout
-        self.paces = found.seconds
-        total = sum(n * seconds for n, seconds in zip(steps, found.seconds, strict=False))
+        self.precision, self.layout = result.choice.precision, result.choice.layout
+        self.paces = result.seconds
+        total = sum(n * seconds for n, seconds in zip(steps, result.seconds, strict=False))
         share = run.minutes * 60 / total if run.minutes else part_within(total, run.most_minutes)
         if run.minutes or share != 1:
             self.config = scaled(config, self.budget, share)
             steps = {field: getattr(self.config, field) for field in self.budget}
-            say(steps_said(steps, run, found.choice, total, share, self.command))
+            say(steps_message(steps, run, result.choice, total, share, self.command))
             self.data = self.open_data()  # which may hold the configuration
 
     # ---------------------------------------------------------------------------------- its folder
 
     def _join(self) -> None:
-        """Chooses the device and joins the other ranks, once. What is still to be measured has its default."""
+        """Chooses the device and joins the other ranks, once. Options to measure keep their
+        defaults."""
         if hasattr(self, "plan"):
             return
         self.device = choose_device(self.run.device)
@@ -279,13 +283,13 @@ class Trainer(Loop, Generic[C]):
         if self.run.resume:
             self.run = saving.with_recorded_choice(self.run)
         ranks.check_run(type(self), self.name, self.config, self.run, self.device)
-        given = choose_precision(self.run.precision, self.device)
-        self.precision, self.layout = "fp32" if self.run.precision == "auto" else given, self.run.layout
+        precision = choose_precision(self.run.precision, self.device)
+        self.precision, self.layout = "fp32" if self.run.precision == "auto" else precision, self.run.layout
 
     def _check_batch(self) -> None:
-        """Raises OutOfMemory where not even a batch of data fits into memory, without the networks' activations."""
+        """Raises OutOfMemory where a batch of data alone, without activations, exceeds memory."""
         batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
-        if batch < MANY:
+        if batch < LARGE_BATCH:
             return
         row = self.data.batch(Rows(np.zeros(1, np.int64), 0, (self.run.seed, "size")))
         numbers = sum(t.numel() for t in row.values())
@@ -294,7 +298,7 @@ class Trainer(Loop, Generic[C]):
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Within it a lost rank and a lack of memory are errors that say what to do."""
+        """Turns a lost rank or a lack of memory within it into an error with the remedy."""
         with distributed.lost_ranks(self._remedy), memory_errors(self._less()):
             yield
 
@@ -310,20 +314,21 @@ class Trainer(Loop, Generic[C]):
         batch = f"lower --batch {self.config.batch}, or raise --accumulate {self.run.accumulate}"  # pyright: ignore
         return batch + (f"; a smaller {' or '.join(flags)} needs less too" if flags else "")
 
-    def _claim(self, held: contextlib.ExitStack) -> Path:
-        """Folder of a new run, or of the one to resume, locked until `held` ends; a new one is removed then if it is empty."""
+    def _claim(self, stack: contextlib.ExitStack) -> Path:
+        """Folder of a new run, or of the one to resume, locked until `stack` closes; a new one that
+        is still empty is then removed."""
         if folder := getattr(self, "folder", None):
-            held.enter_context(locked(folder))
+            stack.enter_context(locked(folder))
             return folder
         if self.run.resume:
             folder = saving.find_resumable(self.run.resume)
         else:
-            there = bool(self.run.out) and expanded(self.run.out).exists()
+            existed = bool(self.run.out) and expanded(self.run.out).exists()
             folder = new_folder(self.run.out, self.name, time.time())
-            if not there:
-                held.callback(_remove_empty, folder)
-        held.enter_context(locked(folder))
-        if not self.run.resume and (folder / "config.toml").exists():  # of a run that ended since it was looked for
+            if not existed:
+                stack.callback(_remove_empty, folder)
+        stack.enter_context(locked(folder))
+        if not self.run.resume and (folder / "config.toml").exists():  # another run began and ended here meanwhile
             raise ConfigError(
                 f"{folder} holds a run already; resume it with {resume_option(folder)}, or choose another --out"
             )
@@ -342,8 +347,8 @@ class Trainer(Loop, Generic[C]):
             table["run"] = to_table(fixed)
             with optional(folder / "previews"):
                 (folder / "previews").mkdir(exist_ok=True)
-            remove_leftovers(folder, WRITTEN)
-            remove_leftovers(folder / "previews", WRITTEN)
+            remove_leftovers(folder, ATOMIC_FILES)
+            remove_leftovers(folder / "previews", ATOMIC_FILES)
             try:
                 write_toml(folder / "config.toml", table)
             except OSError as error:
@@ -367,11 +372,12 @@ class Trainer(Loop, Generic[C]):
         return may_grow(self.config, steps, plan_of, self.spec, self.averaged())
 
     def items(self) -> int:
-        """Number of training items, as people count them."""
+        """Number of training items, as reported to users."""
         return len(self.data)
 
     def about(self) -> dict[str, Any]:
-        """What config.toml says of the run besides its settings; `title` is the first line of the method's file."""
+        """Facts for config.toml besides the settings; `title` is the first line of the method's
+        file."""
         doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None)
         return {
             "version": __version__,
@@ -384,7 +390,7 @@ class Trainer(Loop, Generic[C]):
         }
 
     def run_info(self) -> RunInfo:
-        """What records state of this run."""
+        """Facts about this run that records state."""
         steps = {stage.name: stage.steps for stage in self.plan}
         return RunInfo(self.name, self.run.seed, steps, self.precision, self.state.scalars["seconds"])
 

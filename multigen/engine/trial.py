@@ -1,7 +1,9 @@
-"""A trial before training: how long a step of each stage takes, and in which precision and memory format it is fastest.
+"""A trial before training: measures the time per step of each stage, and which precision and memory
+format is fastest.
 
-A copy of the trainer makes a few steps with each choice in turn, round after round, so that other processes slow all of them
-alike. The copy is then thrown away; nothing that the run depends on has changed.
+A copy of the trainer makes a few steps with each choice in turn, round after round, so that other
+processes slow all choices alike. The copy is then discarded; nothing that the run depends on has
+changed.
 """
 
 import math
@@ -22,42 +24,42 @@ from multigen.engine.plan import Pool, Stage, Update
 from multigen.engine.state import TrainingState
 from multigen.memory import is_memory_error
 
-__all__ = ["Choice", "Found", "Trial", "choices_of", "faster", "try_out"]
+__all__ = ["Choice", "Trial", "TrialResult", "choices_of", "faster", "try_out"]
 
-MARGIN = 1.1  # another choice is taken where it is so many times as fast
-FEW = 50  # steps: a shorter run has no trial
-SHORT = 20.0  # seconds: in a shorter run only the speed is measured, in the default choice
+MARGIN = 1.1  # a choice other than the default must be this many times as fast
+MIN_STEPS = 50  # steps: a shorter run has no trial
+SHORT_RUN = 20.0  # seconds: in a shorter run only the speed is measured, in the default choice
 LIMIT, SHARE = (
     6.0,
     0.05,
-)  # seconds, and share of the run, that all rounds take at most; each stage has two or three in any case
+)  # limits of all rounds, in seconds and as a share of the run; each stage has at least two or three
 ROUNDS = 24  # of a stage, at most
-HOPELESS = 1.5  # a choice that takes so many times as long as the fastest in a round is not tried again
-MANY = 5_000  # steps of a stage from which the shares of its kinds of steps are taken
+HOPELESS = 1.5  # a choice that takes this many times as long as the fastest in a round is dropped
+COUNTED_STEPS = 5_000  # steps of a stage over which the shares of its kinds of steps are counted
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A precision and a memory format to train in."""
+    """A precision and a memory format for training."""
 
     precision: str
     layout: str = DEFAULT_LAYOUT
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a trial found."""
+class TrialResult:
+    """The choice that a trial selected, and its speed."""
 
     choice: Choice
     seconds: list[float]
-    """For a step, by stage; empty without a measurement."""
+    """Seconds per step, by stage; empty without a measurement."""
 
 
 Scalars = dict[str, Any]
 
 
 class Trial(Protocol):
-    """What a trial uses of a trainer."""
+    """The part of a trainer that a trial uses."""
 
     device: torch.device
     plan: list[Stage]
@@ -69,10 +71,10 @@ class Trial(Protocol):
 
 
 def choices_of(run: Run, device: torch.device, convolutional: bool) -> list[Choice]:
-    """What `run` leaves open, the default first.
+    """The precisions and memory formats that `run` leaves open, the default first.
 
     Args:
-        convolutional: whether a network has 2-d convolutions, which a memory format is for.
+        convolutional: whether a network has 2-d convolutions, which memory formats apply to.
     """
     if run.precision != "auto":
         return [Choice(run.precision, run.layout)]
@@ -81,36 +83,37 @@ def choices_of(run: Run, device: torch.device, convolutional: bool) -> list[Choi
     return [Choice("fp32", layout) for layout in layouts] + [Choice("bf16", run.layout)] * native
 
 
-def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed: bool = False) -> Found:
-    """The fastest of `choices`, and its speed. All ranks get the same. A short run takes the first without a measurement.
+def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed: bool = False) -> TrialResult:
+    """The fastest of `choices`, and its speed; the same on all ranks. A short run takes the first
+    without a measurement.
 
     Args:
-        minutes: how long the run will take; 0: as long as its steps do.
-        timed: the speed is needed in any case.
+        minutes: time that the run will take; 0: as long as its steps take.
+        timed: measure the speed in any case.
     """
     steps = [stage.steps for stage in trial.plan]
-    if not timed and (sum(steps) < FEW or len(choices) == 1):
-        return Found(choices[0], [])
-    say(f"measuring how long a step takes{_listed(choices)}")
-    alone, *held = [dict(trial.state.scalars) for _ in range(1 + len(choices))]
+    if not timed and (sum(steps) < MIN_STEPS or len(choices) == 1):
+        return TrialResult(choices[0], [])
+    say(f"measuring how long a step takes{_alternatives(choices)}")
+    alone, *states = [dict(trial.state.scalars) for _ in range(1 + len(choices))]
     first = [_rounds(trial, number, choices[:1], [alone])[0][0] for number in range(len(steps))]
     expected = minutes * 60 or _total(steps, first)
-    if expected < SHORT and len(choices) > 1:
+    if expected < SHORT_RUN and len(choices) > 1:
         choices = choices[:1]
         say(f"precision {choices[0].precision}: the whole run takes seconds")
-    whole = min(LIMIT, SHARE * expected)
-    limits = [whole * n * seconds / _total(steps, first) for n, seconds in zip(steps, first, strict=True)]
-    found = [_rounds(trial, number, choices, held[: len(choices)], 3, limit) for number, limit in enumerate(limits)]
-    totals, at_worst = ([_total(steps, of) for of in zip(*kind, strict=True)] for kind in zip(*found, strict=True))
+    time_limit = min(LIMIT, SHARE * expected)
+    limits = [time_limit * n * seconds / _total(steps, first) for n, seconds in zip(steps, first, strict=True)]
+    timings = [_rounds(trial, number, choices, states[: len(choices)], 3, limit) for number, limit in enumerate(limits)]
+    totals, at_worst = ([_total(steps, of) for of in zip(*kind, strict=True)] for kind in zip(*timings, strict=True))
     best = faster(at_worst)
     if len(choices) > 1:
         say(_reason(choices, totals, best))
-    return Found(choices[best], [times[best] for times, _ in found])
+    return TrialResult(choices[best], [times[best] for times, _ in timings])
 
 
 def faster(totals: Sequence[float]) -> int:
-    """The number of the choice to take, by the seconds that the run takes in each: the first, unless another is faster by
-    `MARGIN`."""
+    """Index of the choice to take, by the seconds that the run takes in each: the first, unless
+    another is faster by `MARGIN`."""
     best = 0
     for i, seconds in enumerate(totals):
         best = i if totals[best] >= MARGIN * seconds else best
@@ -118,39 +121,41 @@ def faster(totals: Sequence[float]) -> int:
 
 
 def _rounds(
-    trial: Trial, number: int, choices: Sequence[Choice], held: list[Scalars], least: int = 2, limit: float = 0.0
+    trial: Trial, number: int, choices: Sequence[Choice], states: list[Scalars], least: int = 2, limit: float = 0.0
 ) -> tuple[list[float], list[float]]:
-    """Seconds that a step of stage `number` takes in each choice, measured in rounds in which all take turns: typically, and at
-    worst, infinite for a choice that fails.
+    """Seconds per step of stage `number` in each choice, measured in rounds in which all choices
+    take turns: typical, and at worst; infinite for a choice that fails.
 
-    Both are the first choice's median times the ratio to it in each round: its median, and its upper quartile, since a gain that
-    is not steady may be none. The first round, which warms up, counts only where steps are so slow that it is the only one.
+    Both are the first choice's median times the ratio to it over the rounds: the median ratio, and
+    the upper quartile, since a gain that is not steady may be none. The first round is a warm-up
+    and counts only where steps are so slow that it is the only one.
 
     Args:
-        held: the state's scalars for each choice, since what losses keep there may differ in type.
-        least: rounds to make, where they do not take far too long.
+        states: the state's scalars for each choice, since the tensors that losses store there may
+            differ in dtype.
+        least: minimum number of rounds, unless they take far too long.
         limit: seconds within which further rounds begin.
     """
     stage, kinds = trial.plan[number], _kinds(trial.plan[number])
     trial.state.number = number
     trial.use(choices[0])
-    _put(trial, held[0])
+    _set_scalars(trial, states[0])
     trial.enter(stage)
-    entered = {k: v for k, v in trial.state.scalars.items() if k not in held[0] or held[0][k] is not v}
-    for scalars in held:
+    entered = {k: v for k, v in trial.state.scalars.items() if k not in states[0] or states[0][k] is not v}
+    for scalars in states:
         scalars |= entered
     rounds: list[dict[int, float]] = []
-    spent, enough, left = 0.0, max(4 * limit, LIMIT / len(trial.plan)), range(len(choices))
+    spent, enough, remaining = 0.0, max(4 * limit, LIMIT / len(trial.plan)), range(len(choices))
     while (len(rounds) < least and spent <= enough) or (len(rounds) <= ROUNDS and spent < limit):
         took: dict[int, list[float]] = {}
-        for i in left:
-            _put(trial, held[i])
+        for i in remaining:
+            _set_scalars(trial, states[i])
             took[i] = _step(trial, stage, kinds, choices[i], may_fail=i > 0)
-            held[i] |= trial.state.scalars
-        rounds.append({i: sum(share * t for share, t in zip(kinds.values(), took[i], strict=True)) for i in left})
+            states[i] |= trial.state.scalars
+        rounds.append({i: sum(share * t for share, t in zip(kinds.values(), took[i], strict=True)) for i in remaining})
         spent += sum(t for times in took.values() for t in times if math.isfinite(t))
         most = HOPELESS * min(rounds[-1].values()) if len(rounds) > 1 else math.inf
-        left = [i for i in left if i == 0 or rounds[-1][i] < most]
+        remaining = [i for i in remaining if i == 0 or rounds[-1][i] < most]
     counted = rounds[1:] or rounds
     base = median(seconds[0] for seconds in counted)
     ratios = [sorted(seconds[i] / seconds[0] for seconds in counted if i in seconds) for i in range(len(choices))]
@@ -158,20 +163,21 @@ def _rounds(
     return typical, [base * ratio[3 * len(ratio) // 4] if ratio else math.inf for ratio in ratios]
 
 
-def _put(trial: Trial, scalars: Scalars) -> None:
+def _set_scalars(trial: Trial, scalars: Scalars) -> None:
     trial.state.scalars.clear()
     trial.state.scalars |= scalars
 
 
 def _step(trial: Trial, stage: Stage, kinds: dict[int, float], choice: Choice, may_fail: bool) -> list[float]:
-    """Seconds that a step of each kind takes, on the first rank; infinite where an operation does not exist in this precision."""
+    """Seconds per step of each kind, on the first rank; infinite where an operation is not
+    available in this precision."""
     trial.use(choice)
     try:
         times = [_seconds(trial, stage, index) for index in kinds]
     except (
         RuntimeError,
         TypeError,
-    ) as error:  # in the default choice, or for lack of memory, the run would fail as well
+    ) as error:  # with the default choice, or for lack of memory, the run would fail as well
         if not may_fail or is_memory_error(error):
             raise
         times = [math.inf for _ in kinds]
@@ -179,7 +185,7 @@ def _step(trial: Trial, stage: Stage, kinds: dict[int, float], choice: Choice, m
 
 
 def _seconds(trial: Trial, stage: Stage, index: int) -> float:
-    """How long step `index` takes, on the batches that it would have in the run."""
+    """Seconds that step `index` takes, on the batches that it would have in the run."""
     fired = {f"fired/{u.name}": -(-index // u.every) * u.repeat for u in stage.updates}
     trial.state.scalars |= fired
     began = time.perf_counter()
@@ -190,16 +196,16 @@ def _seconds(trial: Trial, stage: Stage, index: int) -> float:
 
 
 def _kinds(stage: Stage) -> dict[int, float]:
-    """One step of each kind, with the share of the kind in the stage: steps differ in the updates that are due, and in pools to
-    fill."""
-    due = [tuple(_due(update, i) for update in stage.updates) for i in range(min(stage.steps, MANY))]
+    """One step of each kind, with the kind's share of the stage: steps differ in the updates that
+    are due, and in pools to fill."""
+    due = [tuple(_due(update, i) for update in stage.updates) for i in range(min(stage.steps, COUNTED_STEPS))]
     first = {kind: i for i, kind in reversed(list(enumerate(due)))}
     counts = Counter(due)
     return dict(sorted((i, counts[kind] / len(due)) for kind, i in first.items()))
 
 
 def _due(update: Update, index: int) -> int:
-    """0 in a step without the update, else 1 plus how often its pool is filled."""
+    """0 in a step without the update, else 1 plus the number of times its pool is filled."""
     if index % update.every:
         return 0
     first = index // update.every * update.repeat
@@ -211,21 +217,23 @@ def _total(steps: Sequence[int], seconds: Sequence[float]) -> float:
     return sum(n * s for n, s in zip(steps, seconds, strict=True))
 
 
-def _listed(choices: Sequence[Choice]) -> str:
-    """What is measured, as " in fp32 and bf16, channels_last and contiguous"; "" where there is one choice."""
+def _alternatives(choices: Sequence[Choice]) -> str:
+    """The choices to measure, as " in fp32 and bf16, channels_last and contiguous"; "" for a single
+    choice."""
     kinds = ([c.precision for c in choices], [c.layout for c in choices])
-    listed = (" and ".join(dict.fromkeys(names)) for names in kinds if len(set(names)) > 1)
-    return f" in {text}" if (text := ", ".join(listed)) else ""
+    names = (" and ".join(dict.fromkeys(names)) for names in kinds if len(set(names)) > 1)
+    return f" in {text}" if (text := ", ".join(names)) else ""
 
 
 def _reason(choices: Sequence[Choice], totals: Sequence[float], best: int) -> str:
-    """The choice in words, with its speed against each choice that differs in precision or memory format alone."""
-    chosen = choices[best]
+    """A message about the choice, with its speed relative to each choice that differs in precision
+    or memory format alone."""
+    choice = choices[best]
     precisions = {c.precision: t for c, t in zip(choices, totals, strict=True) if c.layout == choices[0].layout}
-    layouts = {c.layout: t for c, t in zip(choices, totals, strict=True) if c.precision == chosen.precision}
+    layouts = {c.layout: t for c, t in zip(choices, totals, strict=True) if c.precision == choice.precision}
     parts = [
         f"{what} {name}: {_compared(seconds / totals[best], other)} here"
-        for what, name, times in (("precision", chosen.precision, precisions), ("layout", chosen.layout, layouts))
+        for what, name, times in (("precision", choice.precision, precisions), ("layout", choice.layout, layouts))
         for other, seconds in times.items()
         if other != name
     ]

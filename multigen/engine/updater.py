@@ -21,7 +21,8 @@ __all__ = ["Updater"]
 
 
 class Updater:
-    """Fires updates. Holds the optimisers, one a network, and a stream of batches for each update of the stage."""
+    """Fires updates. Has one optimiser per network and one stream of batches per update of the
+    stage."""
 
     def __init__(
         self,
@@ -38,9 +39,11 @@ class Updater:
         self.precision, self.layout = precision, layout
         self.scalars: dict[str, Any] = scalars  # those of the training state
         self.dtype = torch.float64 if precision == "fp64" else torch.float32
-        # A network may hold weights that are never trained: those frozen when it was built.
-        self.named = {n: {k: p for k, p in net.named_parameters() if p.requires_grad} for n, net in nets.items()}
-        self.parameters = {n: [*named.values()] for n, named in self.named.items()}
+        # Weights that were frozen when the network was built are never trained.
+        self.named_parameters = {
+            n: {k: p for k, p in net.named_parameters() if p.requires_grad} for n, net in nets.items()
+        }
+        self.parameters = {n: [*parameters.values()] for n, parameters in self.named_parameters.items()}
         self.optimisers, self.specs = dict[str, torch.optim.Optimizer](), dict[str, Optimiser]()
         self.meter, self.signals = Meter(), dict[str, Meter]()
         self.streams = dict[str, Stream]()
@@ -50,7 +53,8 @@ class Updater:
             raise ConfigError(f"batch {batch}: too small for {parts}")
 
     def enter(self, stage: Stage, specs: Mapping[str, Optimiser]) -> None:
-        """Prepares a stage: its streams, and fresh optimisers where a network has none or the stage asks for it."""
+        """Prepares a stage: its streams, and fresh optimisers where a network has none or the stage
+        requires it."""
         for update in stage.updates:
             if update.couples and self.run.accumulate > 1:
                 raise ConfigError(f"update {update.name!r} couples rows: accumulate {self.run.accumulate}, expected 1")
@@ -70,7 +74,8 @@ class Updater:
         self._constant, self._factors = {n: self.specs[n].constant() for n in self.optimisers}, dict[str, float]()
 
     def set_hyperparameters(self, progress: float) -> None:
-        """Schedules, times the learning-rate controls of the run and of each network, into the optimisers."""
+        """Sets the optimisers' hyper-parameters: schedules times the learning-rate controls of the
+        run and of each network."""
         for name, optimiser in self.optimisers.items():
             factor = self.scalars["control/lr"] * self.scalars[f"rate/{name}"]
             if self._constant[name] and factor == self._factors.get(name):
@@ -89,7 +94,7 @@ class Updater:
             for name, parameters in self.parameters.items():
                 for p in parameters:
                     p.requires_grad_(name in trained)
-        fired = f"fired/{update.name}"  # counted, as a control may change the repeats: batches follow each other all the same
+        fired = f"fired/{update.name}"  # counted, since a control may change the repeats while batches stay consecutive
         for repeat in range(self.scalars.get(f"repeat/{update.name}", update.repeat)):
             draw_key = (self.run.seed, self.scalars["attempt"], stage.name, update.name, index, repeat)
             number = self.scalars.get(fired, 0)
@@ -104,7 +109,7 @@ class Updater:
         return Step(draw_key, progress, rows, self.batch, self.device, self.dtype, self._log)
 
     def move(self, batch: Batch) -> Batch:
-        """A batch as networks take it: on the device, images in the run's memory format."""
+        """A batch as networks expect it: on the device, images in the run's memory format."""
         return {name: to_network(t, self.device, self.dtype, self.layout) for name, t in batch.items()}
 
     def _log(self, name: str, value: Tensor, weight: Tensor | int) -> None:
@@ -119,7 +124,8 @@ class Updater:
             meter.add(name, torch.where(finite, value, torch.zeros_like(value)), weight * finite.double())
 
     def _open_stream(self, stage: Stage, update: Update, number: int, step: Step) -> None:
-        """Opens an update's batches. A pool is filled when due, whole on every rank, from the same draws; it is state."""
+        """Opens an update's stream of batches. A pool is refilled when due, entirely on every rank
+        from the same draws; it is part of the state."""
         source = update.data
         if isinstance(source, Pool):
             if number % source.every and update.name in self.streams:
@@ -143,12 +149,12 @@ class Updater:
         parts, first, local = self.run.accumulate, self.rows.start, self.rows.stop - self.rows.start
         pending: dict[str, tuple[Tensor, list[Tensor]]] = {}
         for part in range(parts):
-            mine = distributed.share(local, part, parts)
-            step = self.step_at(draw_key, progress, slice(first + mine.start, first + mine.stop))
+            own = distributed.share(local, part, parts)
+            step = self.step_at(draw_key, progress, slice(first + own.start, first + own.stop))
             seed_everything(key(*draw_key, "global", distributed.rank(), part), self.device)
             with autocast(self.device, self.precision):
-                terms = update.loss({k: t[mine] for k, t in batch.items()} if parts > 1 else batch, step)
-            self._backward(update, terms, mine.stop - mine.start, parameters, pending)
+                terms = update.loss({k: t[own] for k, t in batch.items()} if parts > 1 else batch, step)
+            self._backward(update, terms, own.stop - own.start, parameters, pending)
         for count, gradients in pending.values():
             total = distributed.all_sum(count).clamp(min=1)
             for p, g in zip(parameters, gradients, strict=True):
@@ -166,8 +172,8 @@ class Updater:
                 self._log(f"{update.name}/{name}", value.detach() / count.clamp(min=1), count)
                 if self.run.accumulate > 1:  # the count is known after the last micro-batch only
                     new = torch.autograd.grad(value * factor, parameters, retain_graph=True, materialize_grads=True)
-                    counted, held = pending.get(name, (0.0, [0.0] * len(new)))
-                    pending[name] = (counted + count, [a + b for a, b in zip(held, new, strict=True)])
+                    counted, sums = pending.get(name, (0.0, [0.0] * len(new)))
+                    pending[name] = (counted + count, [a + b for a, b in zip(sums, new, strict=True)])
                     continue
                 term = value / distributed.all_sum(count).clamp(min=1)
             else:
@@ -183,7 +189,7 @@ class Updater:
             torch._foreach_div_(gradients, self.scalars[f"scale/{update.name}"])  # pyright: ignore[reportPrivateImportUsage]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         self._signal(f"{update.name}/gradient_norm", norm, 1)
-        # A CPU knows at once; elsewhere the answer stays on the device until a logging step.
+        # Known at once on a CPU; elsewhere it stays on the device until a logging step.
         bad = not math.isfinite(norm.item()) if self.device.type == "cpu" else ~torch.isfinite(norm)
         self.scalars[f"nonfinite/{update.name}"] = (self.scalars.get(f"nonfinite/{update.name}", 0) + bad) * bad
         self.scalars["dropped"] = self.scalars.get("dropped", 0) + bad

@@ -95,8 +95,8 @@ def _is_own(file: Path) -> bool:
         text = file.read_text(encoding="utf-8") if file.is_file() and not file.is_symlink() else ""
     except (OSError, ValueError):
         return False
-    card, sealed, _ = text.rpartition(SEAL)
-    return text == _sealed(card) if sealed else '\nlibrary_name: "multigen"\n' in text
+    card, with_checksum, _ = text.rpartition(SEAL)
+    return text == _sealed(card) if with_checksum else '\nlibrary_name: "multigen"\n' in text
 
 
 def card(facts: Facts) -> str:

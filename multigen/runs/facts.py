@@ -9,7 +9,7 @@ from multigen.catalogue import METHODS, TASKS, Task
 from multigen.config import read_config
 from multigen.console import say
 from multigen.errors import ConfigError
-from multigen.storage.files import log_records, read_json, standing, unsealed
+from multigen.storage.files import log_records, read_json, standing, verify_checksum
 from multigen.storage.older import evaluation_table
 from multigen.storage.reading import is_inside, read_bounded
 
@@ -217,7 +217,7 @@ def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
 def _checkpoint(path: Path, folder: Path) -> dict[str, Any]:
     """The run.json of a checkpoint of the run in `folder`, {} for a damaged one."""
     try:
-        return unsealed(read_bounded(path, RECORD, inside=folder))
+        return verify_checksum(read_bounded(path, RECORD, inside=folder))
     except (OSError, ValueError):
         return {}
 

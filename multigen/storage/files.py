@@ -33,10 +33,10 @@ __all__ = [
     "read_npz",
     "remedy",
     "remove_leftovers",
-    "sealed",
     "standing",
     "to_json",
-    "unsealed",
+    "verify_checksum",
+    "with_checksum",
     "write_flushed",
     "write_json",
     "write_whole",
@@ -254,13 +254,13 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def sealed(record: Mapping[str, Any]) -> bytes:
+def with_checksum(record: Mapping[str, Any]) -> bytes:
     """JSON of a record, with its checksum."""
     return _json({**record, "checksum": zlib.crc32(_json(record))})
 
 
-def unsealed(data: bytes) -> dict[str, Any]:
-    """The record that `sealed` made JSON of. Raises ValueError where the data are not as it left them."""
+def verify_checksum(data: bytes) -> dict[str, Any]:
+    """The record that `with_checksum` made JSON of. Raises ValueError where the data are not as it left them."""
     try:
         record = json.loads(data)
     except RecursionError as error:

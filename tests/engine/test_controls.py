@@ -164,7 +164,7 @@ def test_rules_read_terms_gradient_norms_what_losses_log_and_validations(tmp_pat
 
 def test_what_no_control_reads_is_not_kept(tmp_path: Path) -> None:
     held: list[Any] = []
-    trainer: Any = walked(Measured, tmp_path, 5, lambda t: held.append(dict(t.updater.signals["p"].held)))
+    trainer: Any = walked(Measured, tmp_path, 5, lambda t: held.append(dict(t.updater.signals["p"].sums)))
     assert held == [{}] * 5
     assert trainer.seen == [{}, {}]
 
@@ -174,12 +174,12 @@ def test_signals_stay_on_the_device_until_a_rule_reads_them(tmp_path: Path) -> N
     trainer: Any = walked(type("Reading", (Measured,), {"reads": READS}), tmp_path, 1)
     value = torch.empty((), device="meta")
     for signals in (trainer.updater.signals["p"], trainer.updater.meter):
-        signals.held.clear()
+        signals.sums.clear()
     for _ in range(2):
         trainer.updater._signal("d/gradient_norm", value, 1)
         trainer.updater._signal("d/mean", value, torch.tensor(3.0, device="meta"))
         trainer.updater._log("index", value, 4)
-    held = trainer.updater.signals["p"].held
+    held = trainer.updater.signals["p"].sums
     assert held.keys() == {"d/gradient_norm", "d/mean", "index"}
     assert {number.device.type for pair in held.values() for number in pair} == {"meta"}
 

@@ -156,7 +156,9 @@ def test_a_record_that_names_files_elsewhere_removes_none(tmp_path: Path) -> Non
     victim = write(tmp_path / "thesis.safetensors")
     folder = tmp_path / "checkpoints" / "step-000000001"
     folder.mkdir(parents=True)
-    (folder / "run.json").write_bytes(files.sealed({"files": {"../../thesis.safetensors": [0, 0], "my.ckpt": [0, 0]}}))
+    (folder / "run.json").write_bytes(
+        files.with_checksum({"files": {"../../thesis.safetensors": [0, 0], "my.ckpt": [0, 0]}})
+    )
     write(folder / "my.ckpt")
     checkpoint.drop_newer(tmp_path / "checkpoints" / "step-000000000")
     assert victim.exists() and [p.name for p in folder.iterdir()] == ["my.ckpt"]

@@ -239,7 +239,7 @@ def test_damaged_lines_are_left_out_aloud(tmp_path: Path, capsys: pytest.Capture
     path = tmp_path / "run" / "metrics.jsonl"
     path.write_bytes(b"\xff\n" + path.read_bytes() + b'{"step": 7, "los')
     Whole(ToyConfig(), resumed(run)).fit()
-    assert f"{path}: 1 damaged lines left out" in capsys.readouterr().err
+    assert f"{path}: 1 damaged lines ignored" in capsys.readouterr().err
     assert [line["step"] for line in lines(tmp_path / "run")] == [line["step"] for line in lines(whole.folder)]
 
 

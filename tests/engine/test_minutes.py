@@ -172,7 +172,7 @@ def test_each_line_says_the_time_left(tmp_path: Path, capsys: pytest.CaptureFixt
     *lines, last = capsys.readouterr().err.splitlines()
     for line in lines:
         assert re.search(r"  about \d+:\d\d:\d\d left, evaluation included$", line), line
-    assert len(lines) == 2 and last == "evaluating what was trained"
+    assert len(lines) == 2 and last == "evaluating the trained networks"
 
 
 def test_a_validation_is_timed(tmp_path: Path) -> None:

@@ -58,13 +58,13 @@ def test_an_environment_that_does_not_say_who_the_ranks_are(
         joins(monkeypatch, **settings)
 
 
-@pytest.mark.parametrize(("rank", "here"), [("0", "1 here"), ("1", "this is rank 1; Connection refused")])
+@pytest.mark.parametrize(("rank", "here"), [("0", "1 joined"), ("1", "this is rank 1; Connection refused")])
 def test_a_rank_that_waits_says_so_and_ends(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str, here: str
 ) -> None:
-    monkeypatch.setattr(distributed, "SOON", 0.1)
+    monkeypatch.setattr(distributed, "FIRST_NOTICE", 0.1)
     port = str(free_port())
-    with pytest.raises(TrainingError, match=rf"not all of 2 ranks came to 127\.0\.0\.1:{port} within 1 s \({here}\)"):
+    with pytest.raises(TrainingError, match=rf"not all of 2 ranks joined 127\.0\.0\.1:{port} within 1 s \({here}\)"):
         joins(monkeypatch, RANK=rank, MASTER_PORT=port, MULTIGEN_WAIT="1")
     assert capsys.readouterr().err == f"waiting for 2 ranks ({here}) at 127.0.0.1:{port}\n"
 

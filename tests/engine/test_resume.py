@@ -14,7 +14,7 @@ from torch import nn
 from multigen.engine import Adam, EarlyStop, Run, Stage, Update
 from multigen.engine.schedules import Cosine, Linear
 from multigen.errors import CheckpointError, ConfigError
-from multigen.storage.files import sealed, unsealed
+from multigen.storage.files import verify_checksum, with_checksum
 from tests.engine.toys import (
     Numbers,
     PowerCut,
@@ -107,9 +107,9 @@ def test_another_number_of_threads_is_said(tmp_path: Path, capsys: pytest.Captur
     Whole(ToyConfig(), resumed(run)).fit()
     assert "last bits" not in capsys.readouterr().err
     record = checkpoints(run.out)[-1] / "run.json"
-    content = unsealed(record.read_bytes())
+    content = verify_checksum(record.read_bytes())
     content["versions"] |= {"torch": "2.0", "instructions": "old"}
-    record.write_bytes(sealed(content))
+    record.write_bytes(with_checksum(content))
     try:
         torch.set_num_threads(threads + 1)
         Whole(ToyConfig(), resumed(run)).fit()

@@ -184,9 +184,11 @@ def test_a_figure_that_is_not_a_number_is_never_the_best(tmp_path: Path) -> None
 @pytest.mark.parametrize("goes_by", [{"best": Best("fid")}, {"until": EarlyStop("fid")}])
 def test_a_metric_that_validate_does_not_give_is_named_with_those_it_gives(tmp_path: Path, goes_by: Any) -> None:
     Unknown = type("Unknown", (Judged,), goes_by)
-    with pytest.raises(ConfigError, match=r"stage 'a' goes by 'fid', but validate gives loss; .*Best or EarlyStop"):
+    with pytest.raises(
+        ConfigError, match=r"stage 'a' selects by 'fid', but validate returns loss; .*Best or EarlyStop"
+    ):
         walked(Unknown, tmp_path, steps=6, validate_every=2)
-    with pytest.raises(ConfigError, match="validate gives no figure"):
+    with pytest.raises(ConfigError, match="validate returns no metric"):
         walked(type("Silent", (Unknown,), {"validate": lambda self, nets: {}}), tmp_path / "silent", steps=6)
 
 

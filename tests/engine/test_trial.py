@@ -280,7 +280,7 @@ def test_a_run_is_the_same_with_and_without_a_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bf16: float
 ) -> None:
     """Batch norm, dropout, pools, averages, copies, controls, optimisers, to the last bit; and of two stages, the best too."""
-    monkeypatch.setattr(trying, "FEW", 0)
+    monkeypatch.setattr(trying, "MIN_STEPS", 0)
     made = clock(monkeypatch, takes(10.0, 20.0, 10.0 * bf16))
     tried = auto(tmp_path / "tried")
     trainer = Whole(ToyConfig(steps=30), tried).fit()

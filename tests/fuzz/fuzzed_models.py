@@ -23,7 +23,7 @@ from multigen.runs import runner
 from multigen.runs.comparison import compare, read_runs
 from multigen.runs.report import words
 from multigen.runs.runner import report_on
-from multigen.storage.files import sealed
+from multigen.storage.files import with_checksum
 from multigen.storage.model_folder import write_model
 from multigen.text.datasets import TextInfo
 from multigen.text.synthesis import seqgan
@@ -215,7 +215,7 @@ def run_folder(_: Path) -> Reader:
         "log.jsonl": "".join(json.dumps(line) + "\n" for line in log),
         "evaluation.json": json.dumps(evaluation, indent=1),
         "config.toml": tomli_w.dumps(table),
-        "checkpoints/step-000000018/run.json": sealed(
+        "checkpoints/step-000000018/run.json": with_checksum(
             {"step": 18, "state": {"seconds": 9.5, "best_step/a": 9}}
         ).decode(),
     }

@@ -14,7 +14,7 @@ from multigen.engine.evaluation import Evaluation
 from multigen.image.synthesis.dcgan import PRESETS, DCGANTrainer
 from multigen.runs.card import card, escaped, plain
 from multigen.runs.facts import Facts, gather
-from multigen.storage.files import sealed, unsealed, write_json
+from multigen.storage.files import verify_checksum, with_checksum, write_json
 from multigen.version import __version__
 from tests import tiny
 
@@ -73,9 +73,9 @@ def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatc
     }
     monkeypatch.setattr(trainer, "score", lambda: Evaluation(rows, meant, {"verdict": "no *better*."}))
     newest = sorted((trainer.folder / "checkpoints").glob("step-*/run.json"))[-1]
-    saved, whole = unsealed(newest.read_bytes()), newest.read_bytes()
+    saved, whole = verify_checksum(newest.read_bytes()), newest.read_bytes()
     state = {**saved["state"], "control/collapse": -1.0, "attempt": 2}
-    newest.write_bytes(sealed({**saved, "state": state}))
+    newest.write_bytes(with_checksum({**saved, "state": state}))
     trainer.evaluate()
     newest.write_bytes(whole)
     text = (trainer.folder / "model" / "README.md").read_text(encoding="utf-8")

@@ -357,7 +357,7 @@ def test_every_laptop_ends_in_minutes() -> None:
 def test_the_command_that_is_printed_repeats_a_cut_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, timed: list[str]
 ) -> None:
-    monkeypatch.setattr(trying, "FEW", 0)
+    monkeypatch.setattr(trying, "MIN_STEPS", 0)
     monkeypatch.chdir(tmp_path)
     photos(tmp_path / "my photos")
     given = {**SETTINGS, "pretrain_steps": 16, "steps": 4}
@@ -388,8 +388,8 @@ def test_no_method_depends_on_a_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, timed: list[str]
 ) -> None:
     """Weights, averages, optimisers and state of a run that chose fp32 are those of one that was given it."""
-    monkeypatch.setattr(trying, "FEW", 0)
-    monkeypatch.setattr(trying, "SHORT", 0)
+    monkeypatch.setattr(trying, "MIN_STEPS", 0)
+    monkeypatch.setattr(trying, "SHORT_RUN", 0)
     module = import_module(METHODS[name].module)
     budget = trainer_in(module).budget
     config = dataclasses.replace(module.PRESETS["tiny"], **{field: 3 for field in budget})
@@ -403,7 +403,7 @@ def test_no_method_depends_on_a_trial(
 def test_several_seeds_are_measured_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, timed: list[str]
 ) -> None:
-    monkeypatch.setattr(trying, "FEW", 0)
+    monkeypatch.setattr(trying, "MIN_STEPS", 0)
     out = trained(tmp_path, "--seeds", "2", "--precision", "auto", "--pretrain-steps", "16")
     assert capsys.readouterr().err.count("measuring how long a step takes") == 1
     tables = [tomllib.loads((out / f"seed-{seed}" / "config.toml").read_text()) for seed in (0, 1)]

@@ -23,8 +23,8 @@ from multigen.storage.files import (
     read_log,
     read_npz,
     remove_leftovers,
-    sealed,
-    unsealed,
+    verify_checksum,
+    with_checksum,
     write_whole,
     writing,
 )
@@ -45,16 +45,16 @@ def test_what_cannot_be_written_is_named_with_the_remedy(tmp_path: Path) -> None
 
 
 def test_what_is_sealed_comes_back() -> None:
-    assert unsealed(sealed(RECORD)) == RECORD
-    assert json.loads(sealed(RECORD))["step"] == 6
+    assert verify_checksum(with_checksum(RECORD)) == RECORD
+    assert json.loads(with_checksum(RECORD))["step"] == 6
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        sealed(RECORD).replace(b"6", b"7", 1),
-        sealed(RECORD).replace(b'"step"', b'"stop"'),
-        sealed(RECORD)[:-5],
+        with_checksum(RECORD).replace(b"6", b"7", 1),
+        with_checksum(RECORD).replace(b'"step"', b'"stop"'),
+        with_checksum(RECORD)[:-5],
         b"{}",
         b"[1]",
         b"\xff",
@@ -64,7 +64,7 @@ def test_what_is_sealed_comes_back() -> None:
 )
 def test_what_was_changed_is_noticed(data: bytes) -> None:
     with pytest.raises(ValueError):
-        unsealed(data)
+        verify_checksum(data)
 
 
 def test_lines_of_a_log_that_are_damaged_are_counted(tmp_path: Path) -> None:

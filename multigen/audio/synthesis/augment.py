@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from multigen.config import chosen
+from multigen.config import parse_choices
 
 __all__ = ["diff_augment", "parse_policy"]
 
@@ -50,7 +50,7 @@ def diff_augment(
 
 def parse_policy(text: str) -> tuple[str, ...]:
     """ "gain,shift" as ("gain", "shift"); "" as (). Raises ConfigError for other names than gain, shift, polarity, mix."""
-    return chosen("augment", text, POLICIES)
+    return parse_choices("augment", text, POLICIES)
 
 
 # ---------------------------------------------------------------------------------------------------- transformations

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from multigen.config import chosen
+from multigen.config import parse_choices
 
 __all__ = ["diff_augment", "mirror", "parse_policy"]
 
@@ -49,7 +49,7 @@ def diff_augment(
 
 def parse_policy(text: str) -> tuple[str, ...]:
     """ "color,translation,cutout" as ("color", "translation", "cutout"); "" as (). Raises ConfigError for other names."""
-    return chosen("augment", text, POLICIES)
+    return parse_choices("augment", text, POLICIES)
 
 
 def mirror(image: Tensor, u: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from multigen.image import DCGANConfig, DCGANTrainer, SRGANConfig, SRGANTrainer
 from multigen.image.synthesis.base import ImageInfo
 from multigen.image.synthesis.sampler import to_pictures
 from multigen.runs.comparison import compare, read_runs
-from multigen.storage.files import sealed
+from multigen.storage.files import with_checksum
 from multigen.storage.model_folder import write_model
 from multigen.storage.provenance import read
 from multigen.text.datasets import TextInfo
@@ -147,7 +147,7 @@ def test_a_run_that_died_is_told_as_far_as_it_got(tmp_path: Path) -> None:
         file.write('{"step": 11, "sta')
     (half / "evaluation.json").write_text('{"rows": ')
     (half / "checkpoints" / "step-000000010").mkdir(parents=True)
-    (half / "checkpoints" / "step-000000010" / "run.json").write_bytes(sealed({"state": {"seconds": 4.25}}))
+    (half / "checkpoints" / "step-000000010" / "run.json").write_bytes(with_checksum({"state": {"seconds": 4.25}}))
     began = {"time": "now", "step": 0, "began": {"commit": "c0ffee", "machine": "another"}}
     (half / "log.jsonl").write_text(f"{json.dumps(began)}\n")
     found = compare(read_runs([str(whole), str(half)]))

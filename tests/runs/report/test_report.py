@@ -18,7 +18,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.runs.report import write_report
 from multigen.runs.report.media import preview_steps, show
 from multigen.runs.report.table import best_of, definitions
-from multigen.storage.files import sealed
+from multigen.storage.files import with_checksum
 from multigen.version import __version__
 from tests.tiny import multigen, pixels, recipe, trained
 
@@ -98,7 +98,7 @@ def killed(tmp_path: Path) -> Path:
     checkpoint = run / "checkpoints" / "step-000000030"
     checkpoint.mkdir(parents=True)
     held = {"seconds": 130.0, "best_step/adversarial": 30, "best_value/adversarial": 4.0, "stopped/pretrain": 20}
-    (checkpoint / "run.json").write_bytes(sealed({"step": 30, "state": held}))
+    (checkpoint / "run.json").write_bytes(with_checksum({"step": 30, "state": held}))
     for step in range(5, 45, 5):
         Image.fromarray(pixels(16, 16, seed=step)).save(run / "previews" / f"step-{step:09d}.png")
     return run

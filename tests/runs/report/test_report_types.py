@@ -12,7 +12,7 @@ from multigen.config import write_toml
 from multigen.runs.facts import gather
 from multigen.runs.report import charts, write_report
 from multigen.runs.report.page import render
-from multigen.storage.files import sealed
+from multigen.storage.files import with_checksum
 from tests.tiny import multigen
 
 WRONG = [None, -3, 1e308, math.nan, math.inf, 10**400, "text", [], ["a", None], {"b": None}]
@@ -67,7 +67,7 @@ def write(path: Path, value: Any) -> None:
         path.write_text("".join(json.dumps(line) + "\n" for line in (value if isinstance(value, list) else [value])))
     else:
         path.write_bytes(
-            sealed(value) if path.name == "run.json" and isinstance(value, dict) else json.dumps(value).encode()
+            with_checksum(value) if path.name == "run.json" and isinstance(value, dict) else json.dumps(value).encode()
         )
 
 
