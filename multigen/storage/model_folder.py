@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multigen.catalogue import TASKS, imported
 from multigen.console import resume_option
 from multigen.errors import CheckpointError
 from multigen.storage import hub
@@ -33,6 +32,8 @@ def find_model(path: str | Path) -> Path:
     ("hf:owner/name"), or one that is made of published weights or of another project's file of weights."""
     if str(path).startswith(hub.PREFIX):
         return hub.fetch(str(path))
+    from multigen.catalogue import TASKS, imported
+
     for task in TASKS.values():
         if str(path) in task.published or (Path(path).suffix.lower() in task.weights and not expanded(path).is_dir()):
             return imported(task.foreign)(str(path))

@@ -17,6 +17,7 @@ TABLE = {
     "doctor": "--json",
     "evaluate": "--device --out --overwrite --json --skip-bad",
     "export": "--model --out --overwrite",
+    "import": "--out",
     "inspect": "--json",
     "interpolate": "--model --out --overwrite --seed",
     "ls": "--json",
