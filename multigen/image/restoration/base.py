@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from multigen.console import say
 from multigen.data.locate import locate
 from multigen.data.unread import report_unread
 from multigen.engine import Batch, Callback, DataInfo, Step
 from multigen.engine.batches import Source
+from multigen.errors import MultigenError
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, fingerprint, open_photos
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
@@ -25,6 +27,7 @@ from multigen.image.restoration.test_sets import TestSet, open_test_sets
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.card import Card
 from multigen.storage.output import replacing
+from multigen.tasks.loading import load
 from multigen.tasks.restoration.base import RestorationConfig, RestorationTrainer, Restore, Skipped
 
 __all__ = ["ImageRestorationConfig", "ImageRestorationTrainer", "to_unit"]
@@ -144,10 +147,20 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return Upscaler(network, self.scale)
 
     def baselines(self) -> dict[str, Restore]:
-        """Bicubic interpolation; the input itself where it has the size of the output."""
+        """Bicubic interpolation, or the input itself where it has the size of the output; the model that training started from."""
+        start = self._start() if self.run.start else {}
         if self.scale == 1:
-            return {"input": lambda image: image}
-        return {"bicubic": lambda image: imresize(image, self.scale)}
+            return {"input": lambda image: image, **start}
+        return {"bicubic": lambda image: imresize(image, self.scale), **start}
+
+    def _start(self) -> dict[str, Restore]:
+        """The model that training started from, by its name here; none where it is not there any more."""
+        try:
+            model = load(self.run.start)
+        except MultigenError as error:
+            say(f"the model that training started from is not measured: {error}")
+            return {}
+        return {"start": model} if isinstance(model, Upscaler) and model.scale == self.scale else {}
 
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
