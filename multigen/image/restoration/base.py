@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.data.locate import locate
 from multigen.data.unread import report_unread
 from multigen.engine import Batch, Callback, DataInfo, Step
 from multigen.engine.batches import Source
-from multigen.errors import MultigenError
+from multigen.errors import ConfigError, DataError, MultigenError
 from multigen.image.degrade import imresize, reduced
-from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, fingerprint, open_photos
+from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, fingerprint, open_photos, read_image
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
@@ -41,6 +41,8 @@ class ImageRestorationConfig(RestorationConfig):
     """Training photographs: a folder, a file, or "embedded"."""
     test: tuple[str, ...] = ("embedded-held-out",)
     """Photographs that are measured in the end and never trained on: names or folders."""
+    low: str = ""
+    """Folder of what is restored to the photographs of `data`, under the same names; empty: it is made of them."""
     crop: int = 96
     """Side of the crops that are trained on, pixels."""
     perceptual_weights: str = ""
@@ -64,6 +66,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
     again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
     data: CropSource
+    pairs: Mapping[str, Photo]
+    """By the name of a photograph what is restored to it, where the configuration names `low`."""
     distances: Sequence[PerceptualDistance]
     """What is measured with; the first is that of the configuration."""
 
@@ -81,6 +85,13 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         """What is restored, uint8 (3, H / scale, W / scale), of a whole photograph, uint8 (3, H, W), H and W multiples of the
         scale: its bicubic reduction. Equal photographs of equal names give equal ones."""
         return reduced(image, self.scale)
+
+    def input_of(self, image: Tensor, name: str) -> Tensor:
+        """What is restored to a photograph of the training data, uint8 (3, H / scale, W / scale): its pair, or `degrade`."""
+        if not self.config.low:
+            return self.degrade(image, name)
+        height, width = (side // self.scale for side in image.shape[1:])
+        return read_image(self.pairs[name].path)[:, :height, :width]
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         """What batches hold beside a target, uint8 (3, crop, crop), by name; used where `degrades_whole` is false."""
@@ -117,20 +128,28 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def open_items(self) -> Photos:
         if self.config.data not in EMBEDDED_NAMES and (place := locate(self.config.data, "photographs")).is_dir():
             report_unread(place, IMAGE)
-        return open_photos(self.config.data, skip_bad=self.config.skip_bad)
+        c = self.config
+        photos = open_photos(c.data, skip_bad=c.skip_bad)
+        if c.low and not self.degrades_whole:
+            raise ConfigError(f"low {c.low}: {self.name} makes its inputs itself; leave it out, or train srgan")
+        if c.low:
+            self.pairs = match_pairs(photos, open_photos(c.low, skip_bad=c.skip_bad), self.scale)
+        return photos
 
     def open_tests(self) -> list[TestSet]:
         return open_test_sets(self.config.test, self.scale, self.degrade)
 
     def to_source(self, items: Sequence[Photo]) -> CropSource:
-        degrade, corrupt = (self.degrade, None) if self.degrades_whole else (None, self.corrupt)
+        degrade, corrupt = (self.input_of, None) if self.degrades_whole else (None, self.corrupt)
         return CropSource(items, self.config.crop, self.scale, degrade, corrupt=corrupt, skip_bad=self.config.skip_bad)
 
     def to_set(self, name: str, items: Sequence[Photo], skipped: Skipped | None) -> TestSet | None:
-        return TestSet.of(name, items, self.scale, self.degrade, skipped)
+        return TestSet.of(name, items, self.scale, self.input_of, skipped)
 
     def describe_data(self, source: CropSource) -> DataInfo:
-        return DataInfo(fingerprint(source.photos, contents=self.config.data not in EMBEDDED_NAMES))
+        c = self.config
+        photos = [*source.photos, *(self.pairs[photo.name] for photo in source.photos if c.low)]
+        return DataInfo(fingerprint(photos, contents=c.data not in EMBEDDED_NAMES))
 
     def fingerprint_held_out(self, held: Sequence[Photo]) -> str:
         c = self.config
@@ -147,7 +166,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return Upscaler(network, self.scale)
 
     def baselines(self) -> dict[str, Restore]:
-        """Bicubic interpolation, or the input itself where it has the size of the output; the model that training started from."""
+        """Bicubic interpolation, or the input where it has the output's size; and the model that training started from."""
         start = self._start() if self.run.start else {}
         if self.scale == 1:
             return {"input": lambda image: image, **start}
@@ -175,6 +194,29 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
         with replacing(path.with_name(f"{path.name}.png")) as file:
             comparison(restorers, *sets).save(file)
+
+
+def match_pairs(photos: Sequence[Photo], low: Sequence[Photo], scale: int) -> dict[str, Photo]:
+    """The image of `low` for each photograph, whatever their suffixes. Raises DataError where names or sizes do not match."""
+    by_name = {Path(photo.name).with_suffix("").as_posix(): photo for photo in low}
+    pairs, wrong = {}, []
+    for photo in photos:
+        pair = by_name.get(Path(photo.name).with_suffix("").as_posix())
+        expected = photo.height // scale, photo.width // scale
+        if pair is None:
+            wrong.append(f"{photo.name} has none")
+        elif (pair.height, pair.width) != expected:
+            wrong.append(
+                f"{photo.name} has one of {pair.width}x{pair.height} pixels, expected {expected[1]}x{expected[0]}"
+            )
+        else:
+            pairs[photo.name] = pair
+    if wrong:
+        raise DataError(
+            f"low: {counted(len(wrong), 'images')} of {len(photos)} without a pair at x{scale}: {'; '.join(wrong[:5])}"
+            f"{'; ...' if len(wrong) > 5 else ''}; give each photograph an image of its name"
+        )
+    return pairs
 
 
 def to_unit(image: Tensor, step: Step) -> Tensor:
