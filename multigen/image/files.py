@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 
 from multigen.catalogue import MODALITIES
+from multigen.data.folders import NoTestSplit
 from multigen.data.locate import in_package, locate, no_path
+from multigen.data.parts import find_parts
 from multigen.data.unread import check_readable, find_files
 from multigen.errors import ConfigError, DataError, OutOfMemory
 from multigen.memory import require
@@ -231,21 +233,27 @@ def find_images(folder: str | Path) -> list[Path]:
     return find_files(folder, IMAGE)
 
 
-def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
+def open_photos(data: str, *, split: str = "", skip_bad: bool = False) -> Photos:
     """The photographs meant by a data argument. Only their headers are read.
 
     Args:
         data: "embedded" or "embedded-held-out" (see `EMBEDDED`), a folder, or an image file. A relative path that does
             not exist here is looked for in the folder named by the environment variable MULTIGEN_DATA.
+        split: "train", "validation" or "test", of a folder with such splits (`multigen.data.parts`); empty: all of them.
         skip_bad: leave out files whose header cannot be read, and list them in `.skipped`.
 
     Raises:
+        NoTestSplit: there is no such split.
         DataError: nothing there, no image, or (without skip_bad) a file that is none.
     """
     if data in EMBEDDED_NAMES:
+        if split not in ("", "train"):
+            raise NoTestSplit(f"{data}: no {split} photographs of its own")
         return Photos(embedded_photos(EMBEDDED_NAMES[data]))
     place = locate(data, f"a folder of images, an image, or one of the names {' and '.join(EMBEDDED_NAMES)}")
     paths = find_images(place) if place.is_dir() else [place]
+    if split:
+        paths = find_parts(place, paths).of(split)
     photos = Photos()
     for path in paths:
         try:

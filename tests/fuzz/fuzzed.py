@@ -23,7 +23,7 @@ from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from tests import tiny
 from tests.fuzz.fuzzed_models import LINES, MODELS
 from tests.fuzz.fuzzing import Reader, fill_zip, mend_png, mutate, mutate_gzip, mutate_words, mutate_zip
-from tests.fuzz.hostile import HOSTILE
+from tests.fuzz.hostile_models import HOSTILE
 
 __all__ = ["READERS"]
 

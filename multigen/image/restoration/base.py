@@ -6,24 +6,36 @@ A method derives from `ImageRestorationTrainer`, and states only what differs: n
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from types import MappingProxyType
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from multigen.console import counted, say
+from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
+from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import report_unread
 from multigen.engine import Batch, Callback, DataInfo, Step
 from multigen.engine.batches import Source
 from multigen.errors import ConfigError, DataError, MultigenError
 from multigen.image.degrade import imresize, reduced
-from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, fingerprint, open_photos, read_image
+from multigen.image.files import (
+    EMBEDDED_NAMES,
+    IMAGE,
+    Photo,
+    Photos,
+    find_images,
+    fingerprint,
+    open_photos,
+    read_image,
+)
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
-from multigen.image.restoration.test_sets import TestSet, open_test_sets
+from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.card import Card
 from multigen.storage.output import replacing
@@ -32,6 +44,8 @@ from multigen.tasks.restoration.base import RestorationConfig, RestorationTraine
 
 __all__ = ["ImageRestorationConfig", "ImageRestorationTrainer", "to_unit"]
 
+HELD_OUT = ("embedded-held-out",)
+
 
 @dataclass(frozen=True)
 class ImageRestorationConfig(RestorationConfig):
@@ -39,8 +53,9 @@ class ImageRestorationConfig(RestorationConfig):
 
     data: str = "embedded"
     """Training photographs: a folder, a file, or "embedded"."""
-    test: tuple[str, ...] = ("embedded-held-out",)
-    """Photographs that are measured in the end and never trained on: names or folders."""
+    test: tuple[str, ...] = HELD_OUT
+    """Photographs that are measured in the end and never trained on: names or folders. If none are named, the test split that a
+    folder of data brings as well."""
     low: str = ""
     """Folder of what is restored to the photographs of `data`, under the same names; empty: it is made of them."""
     crop: int = 96
@@ -66,7 +81,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
     again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
     data: CropSource
-    pairs: Mapping[str, Photo]
+    pairs: Mapping[str, Photo] = MappingProxyType({})
     """By the name of a photograph what is restored to it, where the configuration names `low`."""
     distances: Sequence[PerceptualDistance]
     """What is measured with; the first is that of the configuration."""
@@ -126,18 +141,53 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return self.distances[0]
 
     def open_items(self) -> Photos:
-        if self.config.data not in EMBEDDED_NAMES and (place := locate(self.config.data, "photographs")).is_dir():
-            report_unread(place, IMAGE)
+        """The photographs to train on. Says which splits a folder has, and which of its files are not read."""
         c = self.config
-        photos = open_photos(c.data, skip_bad=c.skip_bad)
+        if parts := self.parts():
+            report_unread(parts.root, IMAGE)
+            parts.report_left("images")
+            if parts.divided:
+                own = self.own_tests()
+                uses = [f"{parts.folders('train')} is trained on ({len(parts.train):,} photographs)"]
+                uses += [f"{parts.folders('validation')} gives the best checkpoint"] if parts.validation else []
+                uses += [f"{parts.folders('test')} is {'for the final evaluation' if own else 'not used'}"] * bool(
+                    parts.test
+                )
+                say(f"{c.data}: {', '.join(uses)}")
+        return self._open_split("train")
+
+    def open_validation(self) -> Photos | None:
+        try:
+            return self._open_split("validation")
+        except NoTestSplit:
+            return None
+
+    def _open_split(self, split: Literal["train", "validation"]) -> Photos:
+        """The photographs of a split, and of each its pair, where the configuration names `low`."""
+        c = self.config
+        photos = open_photos(c.data, split=split, skip_bad=c.skip_bad)
         if c.low and not self.degrades_whole:
             raise ConfigError(f"low {c.low}: {self.name} makes its inputs itself; leave it out, or train srgan")
         if c.low:
-            self.pairs = match_pairs(photos, open_photos(c.low, skip_bad=c.skip_bad), self.scale)
+            low = open_photos(c.low, split=split, skip_bad=c.skip_bad)
+            self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale)}
         return photos
 
+    def parts(self) -> Parts | None:
+        """The files of a folder of training photographs by their use; None where the data are no folder."""
+        data = self.config.data
+        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of photographs")).is_dir():
+            return None
+        return find_parts(place, find_images(place))
+
+    def own_tests(self) -> tuple[str, ...]:
+        """The data, where they bring a test split and no other test set is named."""
+        c = self.config
+        parts = self.parts() if c.test == HELD_OUT else None
+        return (c.data,) if parts and parts.test else ()
+
     def open_tests(self) -> list[TestSet]:
-        return open_test_sets(self.config.test, self.scale, self.degrade)
+        return open_test_sets([*self.config.test, *self.own_tests()], self.scale, self.degrade)
 
     def to_source(self, items: Sequence[Photo]) -> CropSource:
         degrade, corrupt = (self.input_of, None) if self.degrades_whole else (None, self.corrupt)
@@ -153,7 +203,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     def fingerprint_held_out(self, held: Sequence[Photo]) -> str:
         c = self.config
-        sets = [(held, c.data), *((open_photos(name), name) for name in c.test)]
+        sets = [(held, c.data), *((open_test_photos(name), name) for name in (*c.test, *self.own_tests()))]
         return " ".join(fingerprint(photos, contents=name not in EMBEDDED_NAMES) for photos, name in sets)
 
     def targets(self, batch: Batch, step: Step) -> Tensor:

@@ -140,8 +140,12 @@ class RestorationTrainer(Trainer[C]):
         """The training items, without their content: a list of `Named`, with the `skipped` ones."""
         raise NotImplementedError
 
+    def open_validation(self) -> Any:
+        """The validation items that the data bring, as `open_items`; None where a part of the training items serves for it."""
+        return None
+
     def open_tests(self) -> Sequence[Any]:
-        """The sets of `config.test`."""
+        """The sets of `config.test`, and those that the data bring."""
         raise NotImplementedError
 
     def to_source(self, items: Sequence[Any]) -> Any:
@@ -197,9 +201,14 @@ class RestorationTrainer(Trainer[C]):
         c = self.config
         items = self.open_items()
         self.tests = self.open_tests()
-        train, held = hold_out(items, min(c.validation_size, len(items) // 10))
+        skipped = [*items.skipped]
+        if (own := self.open_validation()) is None:
+            train, held = hold_out(items, min(c.validation_size, len(items) // 10))
+        else:
+            train, held = [*items], sorted(own, key=lambda item: hash_of(item.name, 0))[: c.validation_size]
+            skipped += own.skipped
         source = self.to_source(train)
-        skipped = [*items.skipped, *source.skipped]
+        skipped += source.skipped
         self.validation = self.to_set(VALIDATION, held, skipped if c.skip_bad else None)
         self.data_info = self.describe_data(source)
         self.held_out = self.fingerprint_held_out(held)

@@ -117,6 +117,9 @@ class TextSynthesisTrainer(Trainer[C]):
             vocabulary_size=c.vocabulary_size,
             oracle_texts=c.oracle_texts,
             skip_bad=c.skip_bad,
+            encoding=c.encoding,
+            column=c.column,
+            keep_lines=c.keep_lines,
             given=given_tokenizer(c.tokenizer, self.run.start),
         )
         check_prompt(self.corpus, c.prompt, c.test or c.data)
