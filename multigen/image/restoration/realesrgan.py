@@ -161,13 +161,11 @@ class RealESRGANTrainer(ImageRestorationTrainer[RealESRGANConfig]):
 
     def open_tests(self) -> Sequence[TestSet]:
         """Each set as it is reduced, and under both strengths: NAME, NAME-mild, NAME-strong."""
-        sets = []
+        sets, names = [], [*self.config.test, *self.own_tests()]
         strengths: tuple[Strength, ...] = ("none", "mild", "strong")
         for strength in strengths:
             made = partial(degrade_named, scale=self.scale, strength=strength)
-            for test in open_test_sets(
-                self.config.test, self.scale, lambda image, name, made=made: made(image, name=name)
-            ):
+            for test in open_test_sets(names, self.scale, lambda image, name, made=made: made(image, name=name)):
                 sets.append(test if strength == "none" else replace(test, name=f"{test.name}-{strength}"))
         return sets
 
