@@ -38,6 +38,7 @@ from multigen.image.restoration.evaluator import comparison, definitions, score
 from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.card import Card
+from multigen.storage.files import fingerprint as hash_of_file
 from multigen.storage.output import replacing
 from multigen.tasks.loading import load
 from multigen.tasks.restoration.base import RestorationConfig, RestorationTrainer, Restore, Skipped
@@ -77,6 +78,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     of its input, on each side, an output may depend on."""
 
     task = "super-resolution"
+    sizes = ("crop", "width")
     degrades_whole: ClassVar[bool] = True
     """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
     again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
@@ -126,6 +128,9 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         """Opens photographs, test sets, and the distances that they are measured with."""
         source = super().open_data()
         c = self.config
+        if c.perceptual_weights:
+            self.files = {"perceptual_weights": hash_of_file(self._weights(c.perceptual_weights))}
+        self.check_data()
         extra = ["vgg22"] if c.perceptual_weights and c.distance != "vgg22" else []
         self.distances = [self._open_distance(name) for name in (c.distance, *extra)]
         return source
@@ -133,7 +138,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def _open_distance(self, name: str) -> PerceptualDistance:
         given = self.config.perceptual_weights if name != "efficientnet_lite0" else ""
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        return open_perceptual(name, str(locate(given, "a safetensors file")) if given else None).to(self.device, dtype)
+        return open_perceptual(name, str(self._weights(given)) if given else None).to(self.device, dtype)
+
+    @staticmethod
+    def _weights(given: str) -> Path:
+        return locate(given, "a safetensors file")
 
     @property
     def distance(self) -> PerceptualDistance:

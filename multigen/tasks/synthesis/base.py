@@ -6,7 +6,7 @@ networks, losses, optimisers.
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -35,10 +35,8 @@ from multigen.tasks.synthesis.sampler import Sampler
 __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
-QUICK, QUICK_STEPS = (
-    100,
-    60,
-)  # samples at most, as in `tiny`, for which the classifier is trained for so many steps at most
+QUICK = 100  # samples at most, as in `tiny`, for which the classifier is trained for QUICK_STEPS at most
+QUICK_STEPS = 30
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
     **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
@@ -116,6 +114,7 @@ class SynthesisTrainer(Trainer[C]):
     evaluator: Evaluator[Any]
     data_info: SynthesisInfo = SynthesisInfo()
 
+    sizes: ClassVar[Sequence[str]] = ("size", "length", "width", "latent")
     sampler: ClassVar[type[Sampler]]
     """What a trained generator is handed out as."""
     classifier_steps: ClassVar[int] = STEPS
@@ -178,6 +177,7 @@ class SynthesisTrainer(Trainer[C]):
         self.data_info = self.describe_data()
         held = (self.splits.validation, self.splits.test)
         self.held_out = " ".join(items.fingerprint() for items in held if items is not None)
+        self.check_data()  # before a classifier is trained, say
         self.evaluator = self.open_evaluator()
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
@@ -230,6 +230,9 @@ class SynthesisTrainer(Trainer[C]):
         return nearest(self.cluster_features(items), self.centres) if self.config.clusters else None
 
     # ---------------------------------------------------------------------------------- draws
+
+    def drawn(self) -> int:
+        return self.config.latent
 
     def fakes(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor | None]:
         """G's items (B, ...), augmented as D sees them, and their labels (B,), those of the real batch; None without any."""
