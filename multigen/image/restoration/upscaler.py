@@ -41,8 +41,8 @@ class Upscaler(Ready):
         if tile < 1:
             raise ConfigError(f"tile {tile}: expected 1 pixel or more, 256 is usual")
         self.network, self.scale, self.tile = network, scale, tile
-        radius: int = network.radius  # pyright: ignore[reportAttributeAccessIssue]
-        self.radius, self.fade = (radius, 0) if radius <= SURROUNDINGS else (SURROUNDINGS, SURROUNDINGS // 2)
+        radius = int(network.radius)  # pyright: ignore[reportArgumentType]
+        self.radius, self.fade = (radius, 0) if radius <= SURROUNDINGS else (SURROUNDINGS, SURROUNDINGS // 4)
 
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
@@ -145,7 +145,7 @@ class Upscaler(Ready):
                 bottom, right = min(top + self.tile, height), min(left + self.tile, width)
                 y, x = max(top - r, 0), max(left - r, 0)
                 large = enlarged(image[y : bottom + r, x : right + r])
-                # What is written: the tile, and where others are beside it, half of the surroundings.
+                # What is written: the tile, and where others are beside it, a part of the surroundings.
                 first, last = (max(top - fade, 0), max(left - fade, 0)), (bottom + fade, right + fade)
                 large = large[s * (first[0] - y) : s * (last[0] - y), s * (first[1] - x) : s * (last[1] - x)]
                 place = result[s * first[0] : s * last[0], s * first[1] : s * last[1]]
