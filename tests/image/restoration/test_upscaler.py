@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
-from torch import Tensor
+from torch import Tensor, nn
 
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import embedded_photos, read_image
 from multigen.image.restoration.srgan import CompactGenerator, SRResNet
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.restoration.upscaler import SURROUNDINGS, Upscaler
 from tests.tiny import pixels
 
 
