@@ -7,7 +7,7 @@ import tyro
 
 from multigen.cli.loaded import load_for
 from multigen.console import counted, show, show_text
-from multigen.runs.options import Code, Model, Overwrite, cli
+from multigen.runs.options import Code, Device, Model, Overwrite, cli
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
 
@@ -28,6 +28,7 @@ def run(args: list[str]) -> None:
         length: int = 0,
         out: Path | None = None,
         overwrite: Overwrite = False,
+        device: Device = "auto",
         code: Code = "",
     ) -> None:
         """Continues a prompt, or writes whole texts, with a trained model; a blank line stands between two texts.
@@ -44,7 +45,7 @@ def run(args: list[str]) -> None:
         """
         if out is not None:
             check_targets([out], overwrite, "another file for --out")
-        writer = load_for("write", model, code)
+        writer = load_for("write", model, code, device)
         texts = writer.generate(prompt, n, seed, temperature, top_k, top_p, length)
         page = "\n\n".join(texts)
         if out is None:
