@@ -88,8 +88,8 @@ MODALITIES = {
             items="images",
             title="Images",
             suffixes=(
-                *(".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"),
-                *(".tif", ".tiff", ".webp"),
+                *(".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png"),
+                *(".ppm", ".psd", ".tif", ".tiff", ".webp"),
             ),
             others=IMAGE,
             inspect="multigen.image.inspection:inspect_images",

@@ -78,10 +78,10 @@ def note(text: str) -> None:
         listener(text)
 
 
-def say_once(text: str) -> None:
-    """As `say`, but the same line only once per command."""
-    if text not in _once:
-        _once.add(text)  # first: a listener may fail at the line, and say the same
+def say_once(text: str, kind: str = "") -> None:
+    """As `say`, but the same line, or if `kind` is given one line of this kind, only once per command."""
+    if (kind or text) not in _once:
+        _once.add(kind or text)  # first: a listener may fail at the line, and say the same
         say(text)
 
 

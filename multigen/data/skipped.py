@@ -4,14 +4,19 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from multigen.console import counted, note, say
+from multigen.console import counted, note, printable, say
+from multigen.storage.files import write_whole
+from multigen.storage.reading import open_regular
 
-__all__ = ["Skipped", "reasons", "report_skipped"]
+__all__ = ["LIST", "NAMED", "Skipped", "is_list", "reasons", "report_skipped", "write_list"]
 
 Skipped = Sequence[tuple[Path, str]]
 """(path, reason) of each file left out."""
 
 NAMED = 5  # files that are named on the terminal
+LIST = "skipped.txt"
+"""File beside the results of a command that has no log."""
+HEAD = "# skipped by multigen: file and reason\n"
 
 
 def reasons(skipped: Skipped) -> list[str]:
@@ -37,3 +42,17 @@ def report_skipped(
         (say if i < NAMED else note)(f"  {line}")
     if len(lines) > NAMED:
         say(f"  and {len(lines) - NAMED:,} more: {rest}")
+
+
+def write_list(path: Path, skipped: Skipped) -> None:
+    """Writes a line for each file."""
+    write_whole(path, "".join(f"{printable(line)}\n" for line in [HEAD.strip(), *reasons(skipped)]))
+
+
+def is_list(path: Path) -> bool:
+    """Whether a file is one that `write_list` wrote."""
+    try:
+        with open_regular(path) as file:
+            return file.read(len(HEAD)) == HEAD.encode()
+    except OSError:
+        return False

@@ -21,7 +21,8 @@ from multigen.data.parts import find_parts
 from multigen.data.unread import check_readable, report_unread
 from multigen.errors import ConfigError, DataError
 from multigen.image.arrays import Arrays, digits, fetch_cifar10, fetch_mnist, read_arrays
-from multigen.image.files import IMAGE, find_images, is_grey, read_image, to_picture
+from multigen.image.decoding import read_picture
+from multigen.image.files import IMAGE, find_images, is_grey
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -136,7 +137,7 @@ def _from_folder(name: str, root: Path, split: str, size: int, channels: int, la
     skipped: list[tuple[Path, str]] = []
     for i, path in enumerate(paths):
         try:
-            rows.append(_fit(_read_picture(path), size, channels))  # (C, size, size)
+            rows.append(_fit(_read_picture(path, size), size, channels))  # (C, size, size)
             kept.append(i)
         except DataError as error:
             if not skip_bad:
@@ -155,10 +156,9 @@ def _from_folder(name: str, root: Path, split: str, size: int, channels: int, la
     return ImageSet(name, images, numbers, classes, tuple(names[i] for i in kept), tuple(skipped), parts.folders(split))
 
 
-def _read_picture(path: Path) -> "Picture":
-    """A file as an image of mode L if it is grey, else RGB."""
-    picture = to_picture(read_image(path))
-    return picture.convert("L") if is_grey(path) else picture
+def _read_picture(path: Path, size: int) -> "Picture":
+    """A file as an image of mode L if it is grey by its header, else RGB."""
+    return read_picture(path, size=size).convert("L" if is_grey(path) else "RGB")
 
 
 def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
@@ -170,7 +170,7 @@ def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
     if picture.size != (size, size):
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        square = picture.crop((left, top, left + side, top + side))
+        square = picture.crop((left, top, left + side, top + side)) if picture.width != picture.height else picture
         picture = square.resize((size, size), Image.Resampling.LANCZOS)
     pixels = np.asarray(picture)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

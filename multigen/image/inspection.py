@@ -27,7 +27,9 @@ from multigen.data.locate import locate
 from multigen.data.parts import Parts, find_parts
 from multigen.errors import DataError
 from multigen.image.arrays import digits, read_arrays
-from multigen.image.files import decode, embedded_photos, find_images, open_photos, open_picture, read_image, to_picture
+from multigen.image.decoding import decode, open_picture, read_picture, visible
+from multigen.image.depth import is_deep
+from multigen.image.files import embedded_photos, find_images, open_photos
 
 __all__ = ["inspect_images"]
 
@@ -128,14 +130,12 @@ def _look(path: Path, height: int, width: int) -> _Look:
         grey = Image.getmodebase(file.mode) == "L"
         # JPEGs are then decoded at down to an eighth of their size; others whole.
         file.draft(None, (8 * SMALL, 8 * SMALL))
-        decode(file, path)
+        deep = is_deep(file, path)
+        if not deep:
+            decode(file, path)
         alpha = file.has_transparency_data
-        plain = file.mode in ("L", "RGB") and not alpha
-        small = (
-            (file if plain else to_picture(read_image(path)))
-            .convert("RGB")
-            .resize((SMALL, SMALL), Image.Resampling.BOX)
-        )
+        shown = read_picture(path) if deep else visible(file, path)
+        small = shown.resize((SMALL, SMALL), Image.Resampling.BOX).convert("RGB")
     pixels = np.asarray(small, np.float32)  # (SMALL, SMALL, 3)
     colourless = grey or float(np.ptp(pixels, axis=2).max()) <= GREY
     luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)

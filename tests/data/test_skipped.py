@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from multigen import console
 from multigen.data.skipped import reasons, report_skipped
 from multigen.engine import Run
 from multigen.engine.device import choose_device
@@ -17,11 +18,15 @@ from tests import tiny
 from tests.audio import recordings
 
 
-def test_the_first_are_named_and_the_rest_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_are_named_and_the_log_has_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     skipped = [(Path(f"{i}.png"), f"{i}.png: it is damaged; repair it, or skip it: --skip-bad") for i in range(7)]
     assert reasons(skipped)[0] == "0.png: it is damaged; repair it"
     assert reasons([(Path("a.wav"), "no sound")]) == ["a.wav: no sound"]
+    monkeypatch.setattr(console, "listeners", [(log := list[str]()).append])  # as a run's log listens
     report_skipped(skipped, "images")
+    assert [f"{i}.png" in line for i, line in enumerate(line for line in log if "more" not in line)] == [True] * 7
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "7 images skipped, the first: 0.png: it is damaged; repair it"
     assert said[1:] == [
@@ -30,21 +35,6 @@ def test_the_first_are_named_and_the_rest_counted(tmp_path: Path, capsys: pytest
     ]
     report_skipped([], "images")
     assert capsys.readouterr().err == ""
-
-
-def test_the_log_of_a_run_names_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "d"
-    for i in range(8):
-        recordings.write(folder / f"{i}.wav", recordings.sine(4096, 300.0 + 50 * i))
-    for i in range(7):
-        (folder / f"bad{i}.wav").write_bytes(b"none")
-    words = ["train", "wavegan", "tiny", "--steps", "1", "--data", folder, "--skip-bad", "--out", tmp_path / "run"]
-    assert tiny.multigen(words) == 0
-    said = capsys.readouterr().err
-    assert f"7 recordings skipped, the first: {folder}/bad0" in said and f"  {folder}/bad4" in said
-    assert f"{folder}/bad6" not in said and "and 2 more: the log.jsonl of the run lists all" in said
-    log = [json.loads(line).get("said", "") for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert all(any(f"{folder}/bad{i}" in line for line in log) for i in range(7))
 
 
 def test_images_that_are_skipped_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,3 +66,24 @@ def test_evaluate_lists_all_in_its_json(tmp_path: Path, capsys: pytest.CaptureFi
     for text in (printed.out, (tmp_path / "e.json").read_text()):
         assert all(f"{folder}/bad{i}.wav" in json.loads(text)["remarks"]["skipped"] for i in range(7))
     assert f"{folder}: 7 recordings skipped, the first: {folder}/bad0.wav: " in printed.err
+
+
+def test_upscale_writes_a_list_of_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tiny.photos(tmp_path / "d", 2, side=20), tmp_path / "up"
+    for i in range(7):
+        (folder / f"bad{i}.png").write_bytes(b"none")
+    model = tiny.untrained(tmp_path / "m", SRGANTrainer(replace(SRGAN["tiny"], blocks=1, width=4), Run()))
+    words = ["upscale", folder, "--model", model, "--out", out, "--skip-bad"]
+    for _ in range(2):  # the second replaces the list, too
+        assert tiny.multigen(words) == 0
+        printed = capsys.readouterr()
+        assert "2 images x4" in printed.out and ", 7 skipped" in printed.out
+        assert f"7 images skipped, the first: {folder}/bad0.png: expected an image" in printed.err
+        assert f"and 2 more: {out}/skipped.txt lists all" in printed.err
+    lines = (out / "skipped.txt").read_text().splitlines()
+    assert len(lines) == 8 and lines[7].startswith(f"{folder}/bad6.png: expected an image")
+    (out / "skipped.txt").write_text("mine")
+    assert tiny.multigen(words) == 2
+    assert "skipped.txt exists and is not known as results" in capsys.readouterr().err
+    assert tiny.multigen([*words, "--overwrite", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["skipped"]) == 7

@@ -11,7 +11,7 @@ from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
 from multigen.storage.files import write_whole
 from multigen.storage.output import check_folder, check_targets, is_own, json_table, replacing
-from multigen.storage.provenance import png, together
+from multigen.storage.provenance import ENLARGED, SAMPLE, png, together
 from multigen.tasks.loading import Model, load
 from multigen.tasks.synthesis.sampler import Sampler
 
@@ -115,8 +115,10 @@ def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenan
         return [f"{what}: {path}.txt", "", *page.split("\n")]
     about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
+    kinds = {TASKS[model.task].kind for model in models.values() if TASKS[model.task].modality == "image"}
+    source = SAMPLE if kinds == {"synthesis"} else ENLARGED if kinds else ""
     with replacing(path.with_suffix(".png")) as file:
-        stacked(images).save(file, **png(about))
+        stacked(images).save(file, **png(about, source))
     for name, model in models.items():
         if isinstance(model, Sampler) and model.suffix != ".png":  # a sheet only draws them
             _write_each(model, n, seed, path / name.replace("/", "-"), provenance)
