@@ -35,7 +35,7 @@ TABLE = {
     "sample": "--model --device --out --overwrite --json --seed",
     "train": "--device --out --skip-bad --seed",
     "upscale": "--model --device --out --overwrite --json --skip-bad",
-    "write": "--model --device --out --overwrite --seed",
+    "write": "--model --device --out --overwrite --json --seed",
 }
 """Verb -> what it has of the options that are shared."""
 
