@@ -1,13 +1,14 @@
 """`multigen import FILE --out DIR`: weights of another project as a model folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from multigen.console import printable, show
+from multigen.cli.output import print_json
+from multigen.console import shell_word, show
 from multigen.errors import ConfigError
-from multigen.runs.options import cli
+from multigen.runs.options import Json, cli
 
 __all__ = ["run"]
 
@@ -18,6 +19,7 @@ def run(args: list[str]) -> None:
     def imports(
         file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")],
         out: Path = Path(),
+        json: Json = False,
     ) -> None:
         """Turns weights of another project into a model folder, which every verb takes as --model, and training as --from.
 
@@ -28,12 +30,19 @@ def run(args: list[str]) -> None:
                 realesrgan-animevideov3.
             out: Folder of the model, which must be new or empty; models/NAME if not given.
         """
-        _import(file, out)
+        out, settings = _import(file, out)
+        if json:
+            print_json({"model": str(out), **settings})
+        else:
+            found = ", ".join(f"{name} {value}" for name, value in settings.items())
+            line = f"multigen upscale photo.jpg --model {shell_word(str(out))} --out large/"
+            show(f"{out}: {found}; use it: {line}")
 
     cli(imports, "multigen import", args)
 
 
-def _import(file: str, out: Path) -> None:
+def _import(file: str, out: Path) -> tuple[Path, dict[str, Any]]:
+    """Writes the folder. Returns it, and what the network is."""
     from multigen.image.restoration.published import PUBLISHED, write_foreign
 
     if out == Path():
@@ -47,5 +56,4 @@ def _import(file: str, out: Path) -> None:
         if not any(out.iterdir()):
             out.rmdir()
         raise
-    settings = ", ".join(f"{name} {value}" for name, value in foreign.settings.items())
-    show(f"{out}: {settings}; use it: multigen upscale photo.jpg --model {printable(str(out))} --out large/")
+    return out, foreign.settings
