@@ -15,7 +15,7 @@ TABLE = {
     "completion": "",
     "cp": "",
     "doctor": "--json",
-    "evaluate": "--device --out --overwrite --json --skip-bad",
+    "evaluate": "--model --device --out --overwrite --json --skip-bad",
     "export": "--model --out --overwrite",
     "inspect": "--json",
     "interpolate": "--model --out --overwrite --seed",
