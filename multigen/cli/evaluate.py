@@ -11,7 +11,7 @@ from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
 from multigen.console import counted, show
 from multigen.errors import ConfigError, DataError
-from multigen.runs.options import Code, Model, Overwrite, cli
+from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, json_table
 
@@ -53,9 +53,9 @@ def run(args: list[str]) -> None:
         column: str | None = None,
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         overwrite: Overwrite = False,
-        device: str = "auto",
-        skip_bad: bool = False,
-        json: bool = False,
+        device: Device = "auto",
+        skip_bad: SkipBad = False,
+        json: Json = False,
         code: Code = "",
     ) -> None:
         """Prints how far generated images, sounds or texts are from real ones, beside one half of the real ones against the
@@ -76,9 +76,6 @@ def run(args: list[str]) -> None:
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             out: JSON file for the figures and their definitions.
-            device: auto, cpu, cuda, cuda:N, mps.
-            skip_bad: Skip files that cannot be used, and say how many.
-            json: Print the figures and their definitions as JSON, in place of the table.
         """
         if out is not None:
             check_targets([out], overwrite, "another file for --out", lambda path: json_table(path).keys() == KEYS)
@@ -118,13 +115,11 @@ def _likelihood(model: str, code: str, texts: str, device: str, skip_bad: bool, 
     """How likely texts are under a model. `given`: options that say how they are read."""
     if strangers := given.keys() - {*MODALITIES["text"].options}:
         raise ConfigError(f"--{min(strangers)}: not for texts, which --model and --texts are about; leave it out")
-    writer = load_for("evaluate", model, code)
-    from multigen.engine.device import choose_device
     from multigen.text.files import read_texts
     from multigen.text.synthesis.likelihood import evaluate_texts
     from multigen.text.units import Reading
 
-    writer.G.to(choose_device(device))
+    writer = load_for("evaluate", model, code, device)
     return evaluate_texts(writer, read_texts(texts, Reading("auto", skip_bad, **given)).texts)
 
 
