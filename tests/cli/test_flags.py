@@ -26,7 +26,7 @@ TABLE = {
     "completion": "",
     "cp": "",
     "doctor": "--json",
-    "evaluate": "--device --out --overwrite --json --skip-bad",
+    "evaluate": "--model --device --out --overwrite --json --skip-bad",
     "export": "--model --device --out --overwrite --json",
     "import": "--out --json",
     "inspect": "--json",
