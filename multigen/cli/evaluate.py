@@ -1,7 +1,7 @@
 """`multigen evaluate --real DATA --fake DATA`: compares two sets of images, or two of sounds, whoever made them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -39,6 +39,7 @@ def run(args: list[str]) -> None:
         fake: Annotated[str, tyro.conf.arg(metavar="DATA")],
         features: Features = "",
         size: int | None = None,
+        frames: Literal["first", "all"] | None = None,
         rate: int | None = None,
         length: int | None = None,
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -57,6 +58,7 @@ def run(args: list[str]) -> None:
                 on the embedded drum machine. Of both: classifier is trained on the real ones and needs their labels, one
                 folder per class.
             size: Images: side that all are cut and resized to first, pixels; if none is given 64.
+            frames: Images: of animations and of TIFF files with many pages the first frame, which is usual, or all.
             rate: Sounds: samples a second that all are brought to first; 0 or none: the lower of the two sets' commonest.
             length: Sounds: samples of each that are compared, from its beginning; 0 or none: the longest power of two not above
                 either set's median, but 32 ms at least.
@@ -69,9 +71,8 @@ def run(args: list[str]) -> None:
             check_targets([out], overwrite, "another file for --out", lambda path: json_table(path).keys() == KEYS)
         modality = _same_modality(real, fake)
         name = features or modality.features[0]
-        given = {
-            option: value for option, value in (("size", size), ("rate", rate), ("length", length)) if value is not None
-        }
+        asked = {"size": size, "frames": frames, "rate": rate, "length": length}
+        given = {option: value for option, value in asked.items() if value is not None}
         if (strangers := given.keys() - set(modality.options)) or name not in modality.features:
             flags = " ".join(f"--{option}" for option in given if option in strangers) or f"--features {name}"
             options = " and ".join(f"--{option}" for option in modality.options)

@@ -6,7 +6,7 @@ A method derives from `ImageRestorationTrainer`, and states only what differs: n
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class ImageRestorationConfig(RestorationConfig):
     test: tuple[str, ...] = HELD_OUT
     """Photographs that are measured in the end and never trained on: names or folders. If none are named, the test split that a
     folder of data brings as well."""
+    frames: Literal["first", "all"] = "first"
+    """Of animations and of TIFF files with many pages: the first one, or each as an image."""
     crop: int = 96
     """Side of the crops that are trained on, pixels."""
     perceptual_weights: str = ""
@@ -135,18 +137,19 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
                     parts.test
                 )
                 say(f"{c.data}: {', '.join(uses)}")
-        return open_photos(c.data, split="train", skip_bad=c.skip_bad)
+        return open_photos(c.data, split="train", skip_bad=c.skip_bad, frames=c.frames)
 
     def open_validation(self) -> Photos | None:
         try:
-            return open_photos(self.config.data, split="validation", skip_bad=self.config.skip_bad)
+            c = self.config
+            return open_photos(c.data, split="validation", skip_bad=c.skip_bad, frames=c.frames)
         except NoTestSplit:
             return None
 
     def parts(self) -> Parts | None:
         """The files of a folder of training photographs by their use; None where the data are no folder."""
         data = self.config.data
-        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of photographs")).is_dir():
+        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of images, or an image")).is_dir():
             return None
         return find_parts(place, find_images(place))
 
