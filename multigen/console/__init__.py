@@ -32,6 +32,7 @@ __all__ = [
     "if_slow",
     "listeners",
     "markdown",
+    "note",
     "printable",
     "report_error",
     "resume_option",
@@ -65,6 +66,14 @@ def say(text: str) -> None:
     """A line for the user, once for all ranks; on standard error, so that results on standard output stay clean."""
     text = shortened(text)
     _print(text)
+    for listener in listeners:
+        listener(text)
+
+
+def note(text: str) -> None:
+    """A line for the logs alone: the run's, and that of --log-file."""
+    if _log_file is not None and os.environ.get("RANK", "0") == "0":
+        print(printable(text), file=_log_file, flush=True)
     for listener in listeners:
         listener(text)
 

@@ -18,6 +18,7 @@ from multigen.config import BELOW_ONE, Settings, from_table
 from multigen.console import counted, say
 from multigen.data.clusters import find_centres, nearest
 from multigen.data.datasets import ItemSet, Splits, open_splits, pick
+from multigen.data.skipped import report_skipped
 from multigen.engine import Batch, Best, Control, DataInfo, Stage, Step, TensorSource, Terms, Trainer, Update
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import from_first, rank
@@ -63,7 +64,7 @@ class SynthesisConfig(Settings):
     test_classes: int = 0
     """Whole classes set aside as test data, such as people whose faces or voices are never trained on."""
     skip_bad: bool = False
-    """Skip files that cannot be used, and say how many."""
+    """Skip files that cannot be used, and say which and why."""
     conditional: bool = False
     """Learn the classes, so that one can be asked for; needs labels."""
     clusters: int = 0
@@ -200,14 +201,17 @@ class SynthesisTrainer(Trainer[C]):
         return SynthesisInfo(train.fingerprint(), train.classes)
 
     def _check_data(self) -> None:
-        train, test = self.splits.train, self.splits.test
+        train = self.splits.train
         if self.config.conditional and train.labels is None:
             raise ConfigError(
                 f"conditional: {self.config.data} has no labels; sort the {train.noun} into one folder per class, or "
                 "give --labels"
             )
-        if skipped := dict([*train.skipped, *test.skipped]):  # both may be parts of one folder
-            say(f"{counted(len(skipped), train.noun)} skipped, the first: {next(iter(skipped.values()))}")
+        sets = (train, self.splits.validation, self.splits.test)
+        skipped = dict(
+            each for items in sets if items is not None for each in items.skipped
+        )  # some are parts of one set
+        report_skipped([*skipped.items()], train.noun)
         if len(train) < self.config.batch:
             say(
                 f"{counted(len(train), train.noun)} to train on, fewer than a batch of {self.config.batch}, which contains some "
@@ -356,7 +360,7 @@ class SynthesisTrainer(Trainer[C]):
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Sampler:
-        """The trained generator of a model folder, on the GPU if there is one.
+        """The trained generator of a model folder, on its device.
 
         Raises CheckpointError where weights do not fit, ConfigError for settings that none was trained with.
         """
@@ -369,4 +373,6 @@ class SynthesisTrainer(Trainer[C]):
                 f"{where}: shares {info.shares} of {c.clusters} clusters; expected one of 0 to 1 for each; copy the folder "
                 "again, or train again"
             )
-        return trainer.sampler_of(load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G"))
+        return trainer.sampler_of(
+            load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
+        )
