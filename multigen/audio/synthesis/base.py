@@ -3,6 +3,7 @@
 A method derives from `AudioSynthesisTrainer`, and states only what differs: networks, losses, stages.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
@@ -15,7 +16,7 @@ from multigen.audio.datasets import SoundSet, open_sounds
 from multigen.audio.files import write_sound
 from multigen.audio.plots import draw
 from multigen.audio.synthesis.augment import diff_augment, parse_policy
-from multigen.audio.synthesis.evaluator import WINDOW, nearest_recordings, open_evaluator, spectrogram
+from multigen.audio.synthesis.evaluator import WINDOW, nearest_recordings, open_evaluator, spectrogram, together
 from multigen.audio.synthesis.sampler import AudioSampler, joined
 from multigen.engine import Batch, Callback, Step
 from multigen.engine.randomness import key, seed_everything
@@ -78,9 +79,6 @@ class AudioSynthesisConfig(SynthesisConfig):
 C = TypeVar("C", bound=AudioSynthesisConfig)
 
 
-TOGETHER = 500  # sounds whose spectra are taken at a time
-
-
 def mel_outline(sounds: Tensor, rate: int) -> Tensor:
     """Log-mel spectra in 10 bands and 8 parts: (N, 1, T) -> (N, 80)."""
     return adaptive_avg_pool2d(spectrogram(sounds, rate), (10, 8)).flatten(1)
@@ -121,7 +119,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
 
     def cluster_features(self, items: SoundSet) -> Tensor:
         """Log-mel spectra in 10 bands and 8 parts: (N, 80)."""
-        return torch.cat([mel_outline(sounds, self.config.rate) for sounds in items.items.split(TOGETHER)])
+        return torch.cat([mel_outline(sounds, self.config.rate) for sounds in together(items.items)])
 
     def sampler_of(self, network: nn.Module) -> AudioSampler:
         c, info = self.config, self.data_info
@@ -142,7 +140,8 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
             untrained = self.networks()["G"].to(self.device).eval()
         real = self.splits.test.items
         draw = torch.Generator().manual_seed(key(self.run.seed, "white noise"))
-        noise = torch.randn(self.evaluator.samples, *real.shape[1:], generator=draw) * real.square().mean().sqrt()
+        level = math.sqrt(sum(float(x.square().mean((1, 2)).sum()) for x in together(real)) / len(real))
+        noise = torch.randn(self.evaluator.samples, *real.shape[1:], generator=draw) * level
         return super().baselines() | {
             "noise": self.evaluator.figures(noise.clamp(-1, 1), None),
             "untrained": self.evaluator.measure(self.sampler_of(untrained)),

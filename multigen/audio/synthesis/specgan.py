@@ -21,7 +21,7 @@ from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, pad
 from multigen.audio.datasets import SoundSet
 from multigen.audio.spectral import griffin_lim, magnitude
 from multigen.audio.synthesis.base import AudioSynthesisConfig, AudioSynthesisTrainer
-from multigen.audio.synthesis.evaluator import open_evaluator
+from multigen.audio.synthesis.evaluator import open_evaluator, together
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.engine import Adam, Batch, Step, Terms, Update
 from multigen.engine.optimisers import Optimiser
@@ -210,7 +210,7 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
     def networks(self) -> dict[str, nn.Module]:
         nets = super().networks()
         levels = Moments(BINS)
-        for sounds in self.splits.train.items.split(500):  # all spectrograms are as large as all sounds
+        for sounds in together(self.splits.train.items):  # all spectrograms are as large as all sounds
             levels.add(log_magnitude(sounds)[:, 0].transpose(1, 2).flatten(0, 1))  # (n frames, 128)
         nets["G"].mean.copy_(levels.mean[:, None])  # pyright: ignore[reportCallIssue]
         nets["G"].deviation.copy_(levels.covariance.diagonal().sqrt()[:, None].clamp(min=1e-3))  # pyright: ignore[reportCallIssue]
