@@ -175,16 +175,15 @@ class _Changes:
     loud: int = 0
 
     def report(self, rate: int, channels: int) -> None:
-        mixed = (
-            [(1, "of {} channels averaged to one")]
-            if channels == 1
-            else [(0, "of {} channel copied to two"), (2, "of {} channels mixed to two")]
-        )
         found = [(self.rates, rate, f"resampled from {{}} Hz to {rate} Hz")]
-        for least, text in mixed:
-            found.append(
-                (Counter({n: k for n, k in self.channels.items() if (n > least) == bool(least)}), channels, text)
-            )
+        if channels == 1:
+            found.append((self.channels, 1, "of {} channels averaged to one"))
+        else:
+            more = Counter({n: count for n, count in self.channels.items() if n > 1})
+            found += [
+                (self.channels - more, 2, "of {} channel copied to two"),
+                (more, 2, "of {} channels mixed to two"),
+            ]
         for counts, wanted, text in found:
             if others := {value: n for value, n in counts.items() if value != wanted}:
                 listed = ", ".join(str(value) for value in sorted(others))

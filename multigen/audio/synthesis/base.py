@@ -42,6 +42,8 @@ class AudioSynthesisConfig(SynthesisConfig):
     """Samples a second, Hz; recordings of another rate are resampled."""
     length: int = 4096
     """Samples of a sound; shorter recordings are followed by silence."""
+    channels: Literal[1, 2] = 1
+    """1: mono, the mean of a recording's channels; 2: stereo, for which one of mono is copied. Features are those of the mean."""
     cut: Literal["start", "onsets", "slices", "random"] = "start"
     """What is taken of longer recordings: their beginning, a sound at each onset, windows one after another, or at random
     places."""
@@ -80,12 +82,12 @@ C = TypeVar("C", bound=AudioSynthesisConfig)
 
 
 def mel_outline(sounds: Tensor, rate: int) -> Tensor:
-    """Log-mel spectra in 10 bands and 8 parts: (N, 1, T) -> (N, 80)."""
+    """Log-mel spectra in 10 bands and 8 parts: (N, C, T) -> (N, 80)."""
     return adaptive_avg_pool2d(spectrogram(sounds, rate), (10, 8)).flatten(1)
 
 
 class AudioSynthesisTrainer(SynthesisTrainer[C]):
-    """Trains G to generate sounds (B, 1, length) in -1..1 that D takes for real ones."""
+    """Trains G to generate sounds (B, C, length) in -1..1 that D takes for real ones."""
 
     task = "audio-synthesis"
     sampler: ClassVar[type[AudioSampler]] = AudioSampler
@@ -97,7 +99,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         c = self.config
         return open_sounds(
             data, c.rate, c.length, split=split, labels=labels, test_files=c.test_files,
-            cut=c.cut, trim=c.trim, normalise=c.normalise, skip_bad=c.skip_bad,
+            cut=c.cut, trim=c.trim, normalise=c.normalise, skip_bad=c.skip_bad, channels=c.channels,
         )  # fmt: skip
 
     def open_evaluator(self) -> Evaluator[SoundSet]:
@@ -105,16 +107,16 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         return open_evaluator(self.splits, c.samples, self.device, c.features, steps=self.extractor_steps)
 
     def to_network(self, batch: Batch, step: Step) -> Tensor:
-        """Real sounds (B, 1, length) in -1..1."""
+        """Real sounds (B, C, length) in -1..1."""
         return batch["sound"].to(step.dtype)
 
     def augment(self, items: Tensor, step: Step, stream: str) -> Tensor:
-        """Sounds (B, 1, length) through the configured augmentation."""
+        """Sounds (B, C, length) through the configured augmentation."""
         policy = parse_policy(self.config.augment)
         return diff_augment(items, policy, step.rand, stream) if policy else items
 
     def collapse_features(self, items: Tensor) -> Tensor:
-        """Log-mel spectra in 10 bands and 8 parts: (N, 1, T) -> (N, 80)."""
+        """Log-mel spectra in 10 bands and 8 parts: (N, C, T) -> (N, 80)."""
         return mel_outline(items, self.config.rate)
 
     def cluster_features(self, items: SoundSet) -> Tensor:
@@ -154,5 +156,5 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         real = nearest_recordings(fake, train, rate)
         with replacing(self.folder / "nearest.png") as file:
             draw(fake, rate, columns=SHOWN // 3, below=real).save(file)
-        pairs = torch.stack([fake, real], 1).flatten(0, 1)  # (2 N, 1, T), a sample and then its recording
+        pairs = torch.stack([fake, real], 1).flatten(0, 1)  # (2 N, C, T), a sample and then its recording
         write_sound(self.folder / "nearest.wav", joined(pairs, rate), rate)

@@ -55,9 +55,9 @@ EXTRACTORS = {
 
 
 def spectrogram(sounds: Tensor, rate: int) -> Tensor:
-    """Log-mel spectrograms (B, 1, BANDS, frames) of sounds (B, 1, T); frames of 32 ms every 8 ms."""
+    """Log-mel spectrograms (B, 1, BANDS, frames) of the means of sounds' channels (B, C, T); frames of 32 ms every 8 ms."""
     n_fft = round(WINDOW * rate)
-    return log_mel(sounds, rate, n_fft, round(HOP * rate), BANDS)
+    return log_mel(sounds.mean(1, keepdim=True), rate, n_fft, round(HOP * rate), BANDS)
 
 
 def together(sounds: Tensor) -> Iterable[Tensor]:
@@ -66,13 +66,13 @@ def together(sounds: Tensor) -> Iterable[Tensor]:
 
 
 def logmel(sounds: Tensor, rate: int) -> Tensor:
-    """Features (N, BANDS * PARTS) of sounds (N, 1, T): see `EXTRACTORS`."""
+    """Features (N, BANDS * PARTS) of sounds (N, C, T): see `EXTRACTORS`."""
     parts = [adaptive_avg_pool2d(spectrogram(x, rate), (BANDS, PARTS)).flatten(1) for x in together(sounds)]
     return torch.cat(parts)
 
 
 def nearest_recordings(sounds: Tensor, train: Tensor, rate: int) -> Tensor:
-    """Of the recordings (M, 1, T) the one nearest to each sound (N, 1, T), by log-mel spectra."""
+    """Of the recordings (M, C, T) the one nearest to each sound (N, C, T), by log-mel spectra."""
     return train[features.nearest(logmel(sounds, rate), logmel(train, rate))[1]]
 
 
@@ -121,7 +121,7 @@ def open_evaluator(
 
     Args:
         names: of `EXTRACTORS`; by default the classifier, where there are labels, and log-mel spectra.
-        to_input: sounds (N, 1, T) as D takes them.
+        to_input: sounds (N, C, T) as D takes them.
         steps: of a classifier's training.
     """
     train = sets.train
@@ -139,7 +139,8 @@ def _about(names: Sequence[str]) -> str:
 
 
 def _form(sounds: SoundSet) -> str:
-    return f"sounds of {sounds.items.shape[2]} samples at {sounds.rate} Hz"
+    stereo = ", by the mean of their two channels" if sounds.items.shape[1] > 1 else ""
+    return f"sounds of {sounds.items.shape[2]} samples at {sounds.rate} Hz{stereo}"
 
 
 def compare(name: str, real: SoundSet, fake: SoundSet, device: torch.device) -> Evaluation:
