@@ -25,8 +25,10 @@ from multigen.audio.sets import SliceSource, SoundSet, Windows
 from multigen.audio.store import BLOCK, MEMORY, Store
 from multigen.console import counted, say
 from multigen.data.datasets import numbered, numbered_as
-from multigen.data.folders import NoTestSplit, file_classes, split_folder
+from multigen.data.folders import NoTestSplit
+from multigen.data.labels import file_classes
 from multigen.data.locate import locate
+from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import find_files, report_unread
 from multigen.errors import ConfigError, DataError
 
@@ -82,8 +84,8 @@ def open_sounds(
     A constant offset of a recording (see `offset_of`) is removed, and that is said.
 
     - "drums": `multigen.audio.drums`, with its classes; 4,000 sounds to train and 1,000 others to test (`DRUMS`).
-    - a folder of sound files at any depth, of the kinds `multigen.catalogue` lists. With train/ and test/ or else val/ in
-      it, these are its splits; or `test_files` says which files are the test split.
+    - a folder of sound files at any depth, of the kinds `multigen.catalogue` lists; with
+      splits where its folders are called so (`multigen.data.parts`), or `test_files` says which files are the test split.
     - one sound file, which has no test split.
 
     A relative path that does not exist here is sought in the folder that the environment variable MULTIGEN_DATA names.
@@ -91,7 +93,7 @@ def open_sounds(
     Args:
         rate: Hz; what has another is resampled.
         length: samples of each item. Shorter recordings are faded out over their last 2 ms and padded with zeros.
-        split: "train" or "test"; where the data have no splits, all are "train".
+        split: "train", "validation" or "test"; where the data have no splits, all are "train".
         labels: "" for those that the data bring (of files: the folder, if each lies in one; a single class is none), "none",
             "name" (the file name before the last _), "first" (before the first _), or a CSV file with the columns `file`,
             relative to the folder, and `label`.
@@ -112,26 +114,36 @@ def open_sounds(
         DataError: nothing there, damaged or silent files, fewer than two items, or one class only although labels are asked
             for.
     """
-    if rate < 1 or length < 1 or split not in ("train", "test") or cut not in CUTS or channels not in (1, 2):
+    if (
+        rate < 1
+        or length < 1
+        or split not in ("train", "validation", "test")
+        or cut not in CUTS
+        or channels not in (1, 2)
+    ):
         raise ConfigError(
             f"rate {rate} Hz, length {length}, split {split!r}, cut {cut!r}, channels {channels}: expected a rate and a length "
-            f"of 1 or more, train or test, one of {', '.join(CUTS)}, and 1 or 2; correct what is not"
+            f"of 1 or more, train, validation or test, one of {', '.join(CUTS)}, and 1 or 2; correct what is not"
         )
     skipped: list[tuple[Path, str]] = []
+    folders = ""
     if data == "drums":
         name, most = data, sys.maxsize
         recordings = _from_drums(rate, length, split, labels, test_files, channels)
     else:
         place = locate(data, "a folder of sound files, a sound file, or the name drums")
         name, most = place.resolve().name if place.is_dir() else place.stem, MEMORY
-        root, folder, paths = _find(place, split, test_files)
         if place.is_dir():
             report_unread(place, AUDIO, labels)
-        class_of = file_classes(root, folder, paths, labels) or [""] * len(paths)
-        files = zip(paths, (path.relative_to(root).as_posix() for path in paths), class_of, strict=True)
+        parts = _find(place, test_files)
+        parts.report_left("recordings")
+        folders, paths = parts.folders(split), parts.of(split)
+        class_of = file_classes(parts, paths, labels) or [""] * len(paths)
+        files = zip(paths, (path.relative_to(parts.root).as_posix() for path in paths), class_of, strict=True)
         recordings = _from_files(files, rate, channels, skipped if skip_bad else None)
     ready = (_levelled(r, rate, trim, normalise) for r in recordings)
-    sounds = replace(_assembled(name, ready, rate, length, cut, Store(channels, most)), skipped=tuple(skipped))
+    sounds = _assembled(name, ready, rate, length, cut, Store(channels, most))
+    sounds = replace(sounds, skipped=tuple(skipped), folders=folders)
     _check_enough(data, sounds, labels)
     if labels == "none":
         return replace(sounds, labels=None, classes=())
@@ -156,6 +168,8 @@ def _from_drums(
         raise ConfigError(
             f"labels {labels!r}, test_files {test_files!r}: drums holds no files; leave both empty, or say labels none"
         )
+    if split not in DRUMS:
+        raise NoTestSplit(f"drums have no {split} sounds of their own")
     count, seed = DRUMS[split]
     sounds, numbers = drums(count, length, rate, seed)
     prefix = "drums" if split == "train" else f"drums/{split}"
@@ -249,23 +263,22 @@ def mixed(block: Tensor, channels: int) -> Tensor:
     return (block[:2] + both) / (len(block) - 1)
 
 
-def _find(place: Path, split: str, test_files: str) -> tuple[Path, Path, list[Path]]:
-    """The folder of the whole data, that of the split, and the split's files."""
+def _find(place: Path, test_files: str) -> Parts:
+    """The files by their use."""
     if not place.is_dir():
-        if split == "test" or test_files:
+        if test_files:
             raise NoTestSplit(f"{place}: one file has no test files; name a test set: --test FOLDER")
-        return place.parent, place.parent, [place]
-    if not test_files:
-        folder = split_folder(place, split)
-        return place, folder, find_files(folder, AUDIO, "sound files")
+        return find_parts(place, [place])
     paths = find_files(place, AUDIO, "sound files")
+    if not test_files:
+        return find_parts(place, paths)
     tests = [path for path in paths if fnmatchcase(path.relative_to(place).as_posix(), test_files)]
     if not 0 < len(tests) < len(paths):
         raise ConfigError(
             f"test_files {test_files!r} fits {len(tests)} of {len(paths)} files in {place}, expected some, not all; give another "
             "pattern, such as '*_[0-4].flac'"
         )
-    return place, place, tests if split == "test" else sorted({*paths} - {*tests})
+    return Parts(place, sorted({*paths} - {*tests}), test=tests)
 
 
 # ---------------------------------------------------------------------------------------------------- loudness and cutting
@@ -299,7 +312,7 @@ def _assembled(name: str, recordings: Iterable[_Recording], rate: int, length: i
     windows = Windows(whole, torch.tensor(spans, dtype=torch.int64).view(-1, 2), length, rate)
     numbers, classes = numbered(labels)
     sounds = cast(Tensor, windows) if whole.on_disk else windows[:]
-    found = SoundSet(name, sounds, numbers, classes, tuple(names), (), rate)
+    found = SoundSet(name, sounds, numbers, classes, tuple(names), rate=rate)
     if cut != "random" or not names:
         return found
     return replace(found, whole=whole if whole.on_disk else whole[:], spans=windows.spans)

@@ -1,16 +1,18 @@
-"""`multigen upscale IN... --model RUN --out DIR`: enlarges image files and whole folders with a trained model."""
+"""`multigen upscale IN... --model RUN --out OUT`: enlarges image files and whole folders with a trained model."""
 
-import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from multigen.cli.loaded import load_for
-from multigen.console import counted, say, show
+from multigen.cli.output import print_json
+from multigen.cli.targets import is_file_name, targets_of
+from multigen.console import counted, say_once, show
+from multigen.data.skipped import LIST, NAMED, Skipped, is_list, report_skipped, write_list
 from multigen.errors import ConfigError, DataError
-from multigen.runs.options import Code, Model, Overwrite, cli
+from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets, replacing
 
@@ -25,103 +27,115 @@ def run(args: list[str]) -> None:
         model: Model,
         out: Path,
         tile: int = 256,
-        skip_bad: bool = False,
+        frames: Literal["first", "all"] = "first",
+        skip_bad: SkipBad = False,
+        metadata: bool = True,
         provenance: bool = True,
         overwrite: Overwrite = False,
+        device: Device = "auto",
+        json: Json = False,
         code: Code = "",
     ) -> None:
-        """Enlarges images with a trained model; transparency is kept, folders keep their structure, results are PNG.
+        """Enlarges images with a trained model. Transparency, depth, colour profile and metadata, among them the place where
+        a photograph was taken, are kept; folders keep their structure; results are PNG.
 
         Args:
             inputs: Image files, or folders of them.
-            out: Folder of the results.
+            out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
             tile: Side of the tiles that images pass the network in, pixels; smaller needs less memory.
-            skip_bad: Skip files that cannot be read, and say how many.
-            provenance: Write the model and the name of the source into the files.
+            frames: Of animations and of TIFF files with many pages: the first one, or all, in a file of the same format.
+            metadata: Keep what sources say: EXIF, XMP, IPTC, resolution, texts. The colour profile stays in any case.
+            provenance: Write the model, the name of the source, and that a model enlarged it into the files.
         """
-        jobs = _jobs(inputs, out)
-        check_folder(out)
-        check_targets(jobs.values(), overwrite, "another folder for --out")
-        _upscale(jobs, model, out, tile, skip_bad, provenance, code)
+        from multigen.image.sources import moving_suffix
+
+        jobs = targets_of(inputs, out, moving_suffix if frames == "all" else lambda _: ".png")
+        other = "another file for --out" if is_file_name(out) else "another folder for --out"
+        check_folder(out.parent if is_file_name(out) else out, other)
+        check_targets(jobs.values(), overwrite, other)
+        listed = (out.parent if is_file_name(out) else out) / LIST
+        if skip_bad:
+            check_targets([listed], overwrite, other, is_list)
+        skipped: list[tuple[Path, str]] | None = [] if skip_bad else None
+        scale = _upscale(jobs, model, tile, frames == "all", skipped, metadata, provenance, code, device)
+        _report(jobs, skipped or [], scale, out, listed, {"model": model, "scale": scale} if json else None)
 
     cli(upscale, "multigen upscale", args)
 
 
 def _upscale(
-    jobs: dict[Path, Path], model: str, out: Path, tile: int, skip_bad: bool, provenance: bool, code: str
-) -> None:
+    jobs: dict[Path, Path],
+    model: str,
+    tile: int,
+    frames: bool,
+    skipped: list[tuple[Path, str]] | None,
+    metadata: bool,
+    provenance: bool,
+    code: str,
+    device: str,
+) -> int:
+    """Enlarges images, and returns how many times. Those that are no good go to `skipped`, if there is such a list."""
     import rich.progress
 
-    from multigen.image.files import read_image_with_alpha, to_picture
-    from multigen.storage.provenance import png
-
-    upscaler = load_for("upscale", model, code)
+    upscaler = load_for("upscale", model, code, device)
     if tile < 1:
         raise ConfigError(f"--tile {tile}: expected 1 pixel or more, 256 is usual")
     upscaler.tile = tile
-    skipped: list[str] = []
     for source, target in rich.progress.track(jobs.items(), "upscaling", disable=not sys.stderr.isatty()):
         try:
-            rgb, alpha = read_image_with_alpha(source)
+            _enlarge(upscaler, source, target, frames, metadata, provenance)
         except DataError as error:
-            if not skip_bad:
+            if skipped is None:
                 raise
-            skipped.append(str(error))
-            continue
-        about = {**upscaler.origin, "source": source.name} if provenance else {}
-        with writing(target, "another folder for --out"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as file:
-                to_picture(*upscaler.with_alpha(rgb, alpha)).save(file, **png(about))
-    show(
-        f"{counted(len(jobs) - len(skipped), 'images')} x{upscaler.scale} in {out}"
-        + (f", {len(skipped)} skipped" if skipped else "")
-    )
+            skipped.append((source, str(error)))
+    return upscaler.scale
 
 
-def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
-    """Source -> target. Of folders what is below OUT is left out: results of an earlier run.
-
-    Raises DataError where two images would be written to one file, or none is left.
-    """
-    from multigen.data.unread import check_readable, report_unread
-    from multigen.image.files import IMAGE, find_images
-
-    if not inputs:
-        raise DataError("no image to upscale: give files or folders")
-    targets: dict[Path, Path] = {}
-    results: set[Path] = set()
-    for place in inputs:
-        if place.is_dir():
-            sources = find_images(place)
-            report_unread(place, IMAGE)
-        else:
-            check_readable(place, IMAGE)
-            sources = [place]
-        if _holds(place, out) or (len(inputs) > 1 and place.is_dir() and _real(place) == _real(out)):
-            results |= {source for source in sources if _real(source).is_relative_to(_real(out))}
-        for source in [source for source in sources if source not in results]:
-            inside = source.relative_to(place) if place.is_dir() else Path(source.name)
-            target = out / inside.with_suffix(".png")
-            if _real(target) == _real(source):
-                raise DataError(f"{source} would be overwritten by its result; give another folder for --out")
-            if target in targets:
-                raise DataError(
-                    f"{source} and {targets[target]} would both become {target}; rename one or use two folders"
-                )
-            targets[target] = source
-    if results:
-        say(f"left out {counted(len(results), 'images')} in {out}, where the results go")
-    if not targets:
-        raise DataError(f"no image to upscale but those in {out}, where the results go; give other files or folders")
-    return {source: target for target, source in targets.items()}
+def _report(
+    jobs: dict[Path, Path],
+    skipped: Skipped,
+    scale: int,
+    out: Path,
+    listed: Path,
+    asked: dict[str, Any] | None,
+) -> None:
+    """Says what was made and what was skipped; `asked`: as JSON, with what was asked for."""
+    bad = {path for path, _ in skipped}
+    made = {source: target for source, target in jobs.items() if source not in bad}
+    if len(skipped) > NAMED:
+        with writing(listed, "another folder for --out"):
+            listed.parent.mkdir(parents=True, exist_ok=True)
+            write_list(listed, skipped)
+    report_skipped(skipped, "images", rest=f"{listed} lists all")
+    if asked is not None:
+        sources = [{"source": str(source), "file": str(target)} for source, target in made.items()]
+        left_out = [{"path": str(path), "reason": reason} for path, reason in skipped]
+        files = [str(target) for target in made.values()]
+        print_json({**asked, "files": files, "images": sources, "skipped": left_out})
+        return
+    show(f"{counted(len(made), 'images')} x{scale} in {out}" + (f", {len(skipped)} skipped" if skipped else ""))
 
 
-def _holds(folder: Path, out: Path) -> bool:
-    """Whether OUT is below a folder, once links are followed."""
-    return folder.is_dir() and _real(folder) in _real(out).parents
+def _enlarge(upscaler: Any, path: Path, target: Path, frames: bool, metadata: bool, provenance: bool) -> None:
+    from multigen.image.sources import read_source
+    from multigen.image.writing import check_side, write_image
+    from multigen.storage.provenance import source_type
 
-
-def _real(path: Path) -> Path:
-    """A path without links and `..`; also of what is not there, or is a link in a circle."""
-    return Path(os.path.realpath(path))
+    source = read_source(path, frames)
+    if source.more:
+        say_once(
+            f"{path}: the first of several frames is taken, as of all such files; for all of them: --frames all",
+            "frames",
+        )
+    for frame in source.frames:
+        height, width = frame.pixels.shape[:2]
+        check_side(target, height * upscaler.scale, width * upscaler.scale)
+    about = {}
+    if provenance:
+        about = {**upscaler.origin, "source": path.name, "source_type": source_type(source.metadata.xmp) or None}
+    said = source.metadata if metadata else source.metadata.without_private()
+    made = [upscaler.enlarge(frame) for frame in source.frames]
+    with writing(target, "another folder for --out"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as file:
+            write_image(file, made, said.enlarged(about, path), about, source.motion)

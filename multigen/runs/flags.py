@@ -1,15 +1,14 @@
 """The flags of a method: the fields of its configuration and the options of a run, in groups, the most used first."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
 from multigen.config import Run, field_docs
 from multigen.console import printable
-from multigen.errors import ConfigError
-from multigen.runs.options import cli
+from multigen.runs.options import check_words, cli
 
 __all__ = ["read_flags"]
 
@@ -23,7 +22,7 @@ GROUPS = {
     "data": (
         *("test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
         *("channels", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
-        *("unit", "tokenizer", "vocabulary_size", "oracle_texts"),
+        *("unit", "column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
@@ -55,21 +54,6 @@ GROUPS = {
     "evaluation": ("samples", "features", "lm_steps", "prompt"),
 }
 """Settings by group. Those of a method of one's own that are in none are shown as `other`."""
-HINTS = {
-    "--steps N (a step is a batch), or --minutes N": "epochs epoch num-epochs iterations max-steps num-steps n-steps",
-    "--device cuda, or cuda:N": "gpu gpus cuda use-gpu gpu-id",
-    "--lr": "learning-rate lr-g",
-    "--size": "image-size img-size resolution",
-    "--out": "output-dir output out-dir outdir save-dir log-dir logdir",
-    "--precision fp16": "fp16 half",
-    "--precision auto, which measures bf16": "amp mixed-precision bf16 use-amp autocast",
-    "--batch": "batch-size bs",
-    "--workers": "num-workers",
-    "--data": "dataset data-dir data-path dataroot dataset-path train-dir",
-    "--resume RUN": "checkpoint ckpt resume-from continue",
-    "--keep": "max-checkpoints",
-}
-"""Options here: their words in other tools."""
 NAMES = {"start": "from"}
 """Options whose flag is not their name, which Python keeps for itself."""
 
@@ -89,7 +73,7 @@ def read_flags(
         ("seeds", Annotated[int, tyro.conf.arg(help="Train with this many seeds, report mean and deviation.")], 1),
         ("config", Annotated[str, tyro.conf.arg(help="A configuration file (TOML), overridden by flags.")], ""),
     ]
-    _check_words(args, {NAMES.get(name, name).replace("_", "-") for name in fields})
+    check_words(args, {NAMES.get(name, name).replace("_", "-") for name in fields})
     nested = []
     for group, members in groups.items():
         if members:
@@ -106,16 +90,6 @@ def read_flags(
     values = {name: value for group in vars(given).values() for name, value in vars(group).items()}
     config = dataclasses.replace(config, **{name: values[name] for name in vars(config)})
     return config, dataclasses.replace(run, **{name: values[name] for name in vars(run)}), values["seeds"]
-
-
-def _check_words(args: Sequence[str], known: Collection[str]) -> None:
-    """Raises ConfigError for an option of other tools that has another name here."""
-    for word in args:
-        option = word.partition("=")[0]
-        name = option.removeprefix("--").replace("_", "-").lower()
-        hint = next((here for here, words in HINTS.items() if name in words.split()), "")
-        if option.startswith("--") and hint and name not in known:
-            raise ConfigError(f"{option}: no such option; expected {hint}")
 
 
 def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:

@@ -104,6 +104,8 @@ class ModelFolder:
     """What the training data were found to be."""
     weights: Mapping[str, Mapping[str, "Tensor"]]
     """By network; a tensor is read when it is asked for."""
+    device: str = "auto"
+    """Where its networks are to compute, as `multigen.engine.device.choose_device` takes it."""
 
 
 def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFolder:

@@ -8,25 +8,54 @@
 It holds no time and no folder's name: the same model and seed give the same bytes, and nobody learns where a model lay.
 """
 
+import html
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
 from multigen.errors import DataError
 from multigen.storage.files import aside
 from multigen.storage.reading import check_netpbm
 
-__all__ = ["FORMATS", "NOTHING", "Provenance", "gif", "origin", "png", "read", "text", "together"]
+__all__ = [
+    "ENLARGED",
+    "FORMATS",
+    "NOTHING",
+    "SAMPLE",
+    "Provenance",
+    "gif",
+    "mark_gif",
+    "origin",
+    "png",
+    "read",
+    "source_type",
+    "text",
+    "together",
+    "xmp",
+    "xmp_text",
+]
 
 Provenance = Mapping[str, Any]
 NOTHING: Provenance = MappingProxyType({})
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "PSD", "AVIF")
 """Pillow's decoders of images that are read. Of its others one, for PostScript, starts a program that runs the file."""
 CHUNK = "Comment"
 """Keyword of the text chunk in PNG: one of those that the format names."""
+XMP_CHUNK = "XML:com.adobe.xmp"
+SAMPLE, ENLARGED = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
+"""IPTC's codes of what a model makes from noise, and of what it makes from a photograph."""
+SOURCE_TYPES, MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/", "DigitalSourceType"
+IPTC_EXT, OWN = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "urn:multigen:about"
+EMPTY_XMP = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
 
 
 def origin(name: str, folder: Path, method: str) -> dict[str, Any]:
@@ -57,15 +86,74 @@ def text(about: Provenance) -> str:
     return json.dumps(known) if known else ""
 
 
-def png(about: Provenance) -> dict[str, Any]:
-    """What Pillow's `save` needs to write it into a PNG; {} for nothing."""
+def png(about: Provenance, source: str = "") -> dict[str, Any]:
+    """What Pillow's `save` needs to write it into a PNG; {} for nothing. `source`: of `xmp`."""
     from PIL.PngImagePlugin import PngInfo
 
     if not about:
         return {}
     info = PngInfo()
     info.add_text(CHUNK, text(about))
+    if source:
+        info.add_itxt(XMP_CHUNK, xmp(source).decode())
     return {"pnginfo": info}
+
+
+def xmp(source: str, about: Provenance = NOTHING, given: bytes = b"") -> bytes:
+    """An XMP packet that says how an image was made: that of a file, `given`, with this in place of what it said, or a new one.
+
+    Args:
+        source: a code of IPTC's digital source types, such as `SAMPLE` or `ENLARGED`; "": no mark.
+        about: is put in as well, for formats that have no comment of their own.
+
+    Raises ValueError where `given` is damaged.
+    """
+    marks = ""
+    if source:
+        name = "Iptc4xmpExt"
+        uri = f"{SOURCE_TYPES}{source}"
+        marks += f'<rdf:Description rdf:about="" xmlns:{name}="{IPTC_EXT}" {name}:{MARK}="{uri}"/>'
+    if said := text(about):
+        marks += f'<rdf:Description rdf:about="" xmlns:multigen="{OWN}" multigen:about={quoteattr(said)}/>'
+    packet = xmp_text(given) if given else EMPTY_XMP
+    if source:
+        packet = re.sub(rf"\s[\w.-]+:{MARK}\s*=\s*(\"[^\"]*\"|'[^']*')", "", packet)
+        packet = re.sub(rf"<([\w.-]+):{MARK}\b[^>]*(?:/>|>.*?</\1:{MARK}\s*>)", "", packet, flags=re.DOTALL)
+    packet = re.sub(r'<rdf:Description rdf:about="" xmlns:multigen=[^>]*/>', "", packet)
+    head, end, tail = packet.rpartition("</rdf:RDF>")
+    if not end:
+        raise ValueError("no rdf:RDF in it")
+    made = (head + marks + end + tail).encode()
+    xmp_text(made)
+    return made
+
+
+def xmp_text(packet: bytes) -> str:
+    """A packet as text. Raises ValueError for one that is no XML, or defines entities, which may expand without end."""
+    try:
+        content = packet.strip(b"\0").decode()
+        if "<!" in re.sub(r"<!--.*?-->", "", content, flags=re.DOTALL):
+            raise ValueError("it defines entities")
+        ElementTree.fromstring(content.strip("\ufeff \r\n\t"))
+    except ElementTree.ParseError as error:
+        raise ValueError(str(error)) from error
+    return content
+
+
+def mark_gif(path: Path, packet: bytes) -> None:
+    """Puts an XMP packet into a whole GIF, which Pillow cannot: the block before its end, with XMP's trailer that ends it."""
+    if packet:
+        with path.open("r+b") as file:
+            file.seek(-1, 2)
+            file.write(b"\x21\xff\x0bXMP DataXMP" + packet + b"\x01" + bytes(range(255, -1, -1)) + b"\0\0;")
+
+
+def source_type(packet: bytes) -> str:
+    """The code of the digital source type in an XMP packet, such as "trainedAlgorithmicMedia"; "" for none."""
+    found = re.search(
+        rb"DigitalSourceType[^<>]{0,200}?[\"'>]\s*https?://cv\.iptc\.org/newscodes/digitalsourcetype/(\w+)", packet
+    )
+    return found[1].decode() if found else ""
 
 
 def gif(about: Provenance) -> dict[str, Any]:
@@ -74,7 +162,7 @@ def gif(about: Provenance) -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """What an image (PNG, GIF) or a sound says of itself; {} where it says nothing, or nothing of this shape.
+    """What an image (PNG, GIF, JPEG, WebP, TIFF) or a sound says of itself; {} where it says nothing, or nothing of this shape.
 
     Raises DataError for a file that is neither, or cannot be read.
     """
@@ -91,6 +179,8 @@ def read(path: str | Path) -> dict[str, Any]:
     return about if isinstance(about, dict) and "software" in about else {}
 
 
+PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Suffixes of the images that are written."""
 SOUNDS = (".flac", ".mp3", ".ogg", ".wav")
 
 
@@ -104,6 +194,12 @@ def _comment_of_sound(path: Path) -> str:
         raise OSError(str(error)) from error
 
 
+def _about_in(packet: Any) -> str:
+    """What `xmp` put into a packet."""
+    found = re.search(rb"multigen:about=(?:\"([^\"]*)\"|'([^']*)')", packet) if isinstance(packet, bytes) else None
+    return html.unescape((found[1] or found[2] or b"").decode(errors="replace")) if found else ""
+
+
 def _comment_of_picture(path: Path) -> str:
     from PIL import Image
 
@@ -111,5 +207,5 @@ def _comment_of_picture(path: Path) -> str:
         warnings.simplefilter("ignore")  # of damaged metadata beside it
         picture = Image.open(path, formats=FORMATS)
     with picture:
-        said = picture.info.get(CHUNK) or picture.info.get("comment") or ""
+        said = picture.info.get(CHUNK) or picture.info.get("comment") or _about_in(picture.info.get("xmp")) or ""
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)

@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.provenance import Provenance, origin
 from multigen.storage.tensors import TensorFile
 from multigen.tasks.graph import Graph
+from multigen.tasks.ready import Loaded
 from multigen.version import __version__
 
 if TYPE_CHECKING:
@@ -56,16 +58,19 @@ class Model(Protocol):
         ...
 
 
-def load(run: str | Path, code: str | Path = "") -> Any:
+def load(run: str | Path, code: str | Path = "", device: str = "auto") -> Loaded:
     """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for images or sounds from noise,
     `.generate(prompt)` for texts.
 
     `run` is a run's folder, its `model` folder, a folder of runs (the newest complete one is taken, and named), or a model of
     the Hugging Face hub, "hf:owner/name" or "hf:owner/name@revision". Neither the data nor the trainer is needed. `code` is your
-    own file that trained it (`multigen cp`), whose code is then run; a model folder never causes any to be. Raises
-    CheckpointError where there is no model, ConfigError for a file that is of no use.
+    own file that trained it (`multigen cp`), whose code is then run; a model folder never causes any to be. `device` is where it
+    computes: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.
+
+    Raises CheckpointError where there is no model, ConfigError for a file that is of no use, or a device that is not there.
     """
-    run, code = str(run), str(code)
+    run, code, device = str(run), str(code), str(device)
+    choose_device(device)  # before anything is read
     folder = read_model(find_model(run), ())
     if code:
         trainer = trainer_in(import_code(code), code)
@@ -80,7 +85,7 @@ def load(run: str | Path, code: str | Path = "") -> Any:
             f"{folder.path} was made by {folder.method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a "
             f'file of your own trained it, name that: --code {folder.method}.py, in Python load(..., code="{folder.method}.py")'
         )
-    model = trainer.load(read_model(folder.path, trainer.exports))
+    model = trainer.load(replace(read_model(folder.path, trainer.exports), device=device))
     model.origin = origin(run, folder.path, folder.method)
     return model
 
@@ -99,8 +104,8 @@ def trainer_in(module: ModuleType, called: str = "") -> Any:
     return kinds[-1]
 
 
-def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:
-    """The network that `build` makes, with these weights, in evaluation mode, on the GPU if there is one.
+def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str, device: str = "auto") -> N:
+    """The network that `build` makes, with these weights, in evaluation mode, on a device (see `choose_device`).
 
     Only the header of a file is read until the weights are known to fit. Raises CheckpointError where no network can be built,
     where it needs far more memory than its weights, or where the weights do not fit.
@@ -117,7 +122,7 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
             f"{where}: no network can be made of its settings ({one_line(error)}); copy the model folder again"
         ) from error
     load_strict(network.state_dict(), weights, where)
-    return network.to(choose_device("auto"), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+    return network.to(choose_device(device), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
 class Plan(TorchFunctionMode):

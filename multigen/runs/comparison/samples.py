@@ -11,7 +11,7 @@ from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
 from multigen.storage.files import write_whole
 from multigen.storage.output import check_folder, check_targets, is_own, json_table, replacing
-from multigen.storage.provenance import png, together
+from multigen.storage.provenance import ENLARGED, SAMPLE, png, together
 from multigen.tasks.loading import Model, load
 from multigen.tasks.synthesis.sampler import Sampler
 
@@ -58,20 +58,23 @@ def _checksum(path: Path) -> int:
     return zlib.crc32(path.read_bytes())
 
 
-def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
+def write_samples(
+    runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True, device: str = "auto"
+) -> list[str]:
     """Writes what the models of the runs make, those of one task together. Returns lines: what is where, texts themselves,
     what is missing.
 
     Args:
         code: files that trained models of their own (`multigen cp`), each for the runs of its name.
         provenance: images and sounds say which models made them; a text file cannot.
+        device: where the models compute.
 
     Raises ConfigError for a file that is of none of the runs.
     """
     files = {Path(file).stem: file for file in code}
     if strangers := files.keys() - {run.method for run in runs.values()}:
         raise ConfigError(f"--code {files[min(strangers)]}: none of the runs was made by it; leave it out")
-    models, said = _models(runs, files)
+    models, said = _models(runs, files, device)
     tasks: dict[str, dict[str, Model]] = {}
     for name, model in models.items():
         tasks.setdefault(model.task, {})[name] = model
@@ -85,7 +88,7 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str],
     return said
 
 
-def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Model], list[str]]:
+def _models(runs: Runs, files: Mapping[str, str], device: str) -> tuple[dict[str, Model], list[str]]:
     """The models by the names of their runs, and sentences on those that are not there."""
     models: dict[str, Model] = {}
     said: list[str] = []
@@ -96,7 +99,7 @@ def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Model], lis
             said.append(f"{name}: not finished, so no model and no samples{last}")
             continue
         try:
-            models[name] = load(str(run.folder), files.get(run.method, ""))
+            models[name] = load(str(run.folder), files.get(run.method, ""), device)
         except MultigenError as error:
             said.append(f"{name}: no samples: {error}")
     return models, said
@@ -112,8 +115,10 @@ def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenan
         return [f"{what}: {path}.txt", "", *page.split("\n")]
     about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
+    kinds = {TASKS[model.task].kind for model in models.values() if TASKS[model.task].modality == "image"}
+    source = SAMPLE if kinds == {"synthesis"} else ENLARGED if kinds else ""
     with replacing(path.with_suffix(".png")) as file:
-        stacked(images).save(file, **png(about))
+        stacked(images).save(file, **png(about, source))
     for name, model in models.items():
         if isinstance(model, Sampler) and model.suffix != ".png":  # a sheet only draws them
             _write_each(model, n, seed, path / name.replace("/", "-"), provenance)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from multigen.catalogue import TASKS
 from multigen.config import BELOW_ONE, Settings, from_table
-from multigen.console import counted, say
 from multigen.data.datasets import hash_of
+from multigen.data.skipped import report_skipped
 from multigen.engine import Batch, Best, DataInfo, Step, Trainer
 from multigen.engine.batches import Source
 from multigen.engine.checkpoint import load_strict
@@ -50,7 +50,7 @@ class RestorationConfig(Settings):
     """Size of the validation split used for checkpoint selection, at most a tenth of the training data; 0: the last checkpoint
     is taken."""
     skip_bad: bool = False
-    """Skip files that cannot be used, and say how many."""
+    """Skip files that cannot be used, and say which and why."""
     batch: int = 16
     """Crops per step, over all processes."""
     steps: int = 5_000
@@ -133,8 +133,12 @@ class RestorationTrainer(Trainer[C]):
         """The training items, without their content: a list of `Named`, with the `skipped` ones."""
         raise NotImplementedError
 
+    def open_validation(self) -> Any:
+        """The validation items that the data bring, as `open_items`; None where a part of the training items serves for it."""
+        return None
+
     def open_tests(self) -> Sequence[Any]:
-        """The sets of `config.test`."""
+        """The sets of `config.test`, and those that the data bring."""
         raise NotImplementedError
 
     def to_source(self, items: Sequence[Any]) -> Any:
@@ -190,14 +194,18 @@ class RestorationTrainer(Trainer[C]):
         c = self.config
         items = self.open_items()
         self.tests = self.open_tests()
-        train, held = hold_out(items, min(c.validation_size, len(items) // 10))
+        skipped = [*items.skipped]
+        if (own := self.open_validation()) is None:
+            train, held = hold_out(items, min(c.validation_size, len(items) // 10))
+        else:
+            train, held = [*items], sorted(own, key=lambda item: hash_of(item.name, 0))[: c.validation_size]
+            skipped += own.skipped
         source = self.to_source(train)
-        skipped = [*items.skipped, *source.skipped]
+        skipped += source.skipped
         self.validation = self.to_set(VALIDATION, held, skipped if c.skip_bad else None)
         self.data_info = self.describe_data(source)
         self.held_out = self.fingerprint_held_out(held)
-        if skipped:
-            say(f"{counted(len(skipped), TASKS[self.task].items)} skipped, the first: {skipped[0][1]}")
+        report_skipped(skipped, TASKS[self.task].items)
         return source
 
     # ---------------------------------------------------------------------------------- networks and stages
@@ -257,11 +265,13 @@ class RestorationTrainer(Trainer[C]):
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Any:
-        """The trained generator of a model folder, ready to use, on the GPU if there is one.
+        """The trained generator of a model folder, ready to use, on its device.
 
         Raises CheckpointError where weights do not fit, ConfigError for settings that none was trained with.
         """
         where = f"{folder.path}, config.json"
         trainer = cls(from_table(cls.config_type(), folder.config, where))
         trainer.data_info = from_table(cls.data_info, folder.data, where)
-        return trainer.restorer_of(load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G"))
+        return trainer.restorer_of(
+            load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
+        )

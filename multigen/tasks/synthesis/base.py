@@ -6,7 +6,7 @@ networks, losses, optimisers.
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -18,6 +18,7 @@ from multigen.config import BELOW_ONE, Settings, from_table
 from multigen.console import counted, say
 from multigen.data.clusters import find_centres, nearest
 from multigen.data.datasets import ItemSet, Splits, open_splits, pick
+from multigen.data.skipped import report_skipped
 from multigen.engine import Batch, Best, Control, DataInfo, Stage, Step, TensorSource, Terms, Trainer, Update
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import from_first, rank
@@ -35,10 +36,8 @@ from multigen.tasks.synthesis.sampler import Sampler
 __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
-QUICK, QUICK_STEPS = (
-    100,
-    60,
-)  # samples at most, as in `tiny`, for which the classifier is trained for so many steps at most
+QUICK = 100  # samples at most, as in `tiny`, for which the classifier is trained for QUICK_STEPS at most
+QUICK_STEPS = 30
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
     **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
@@ -65,7 +64,7 @@ class SynthesisConfig(Settings):
     test_classes: int = 0
     """Whole classes set aside as test data, such as people whose faces or voices are never trained on."""
     skip_bad: bool = False
-    """Skip files that cannot be used, and say how many."""
+    """Skip files that cannot be used, and say which and why."""
     conditional: bool = False
     """Learn the classes, so that one can be asked for; needs labels."""
     clusters: int = 0
@@ -116,6 +115,7 @@ class SynthesisTrainer(Trainer[C]):
     evaluator: Evaluator[Any]
     data_info: SynthesisInfo = SynthesisInfo()
 
+    sizes: ClassVar[Sequence[str]] = ("size", "length", "width", "latent")
     sampler: ClassVar[type[Sampler]]
     """What a trained generator is handed out as."""
     classifier_steps: ClassVar[int] = STEPS
@@ -178,6 +178,7 @@ class SynthesisTrainer(Trainer[C]):
         self.data_info = self.describe_data()
         held = (self.splits.validation, self.splits.test)
         self.held_out = " ".join(items.fingerprint() for items in held if items is not None)
+        self.check_data()  # before a classifier is trained, say
         self.evaluator = self.open_evaluator()
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
@@ -200,14 +201,17 @@ class SynthesisTrainer(Trainer[C]):
         return SynthesisInfo(train.fingerprint(), train.classes)
 
     def _check_data(self) -> None:
-        train, test = self.splits.train, self.splits.test
+        train = self.splits.train
         if self.config.conditional and train.labels is None:
             raise ConfigError(
                 f"conditional: {self.config.data} has no labels; sort the {train.noun} into one folder per class, or "
                 "give --labels"
             )
-        if skipped := dict([*train.skipped, *test.skipped]):  # both may be parts of one folder
-            say(f"{counted(len(skipped), train.noun)} skipped, the first: {next(iter(skipped.values()))}")
+        sets = (train, self.splits.validation, self.splits.test)
+        skipped = dict(
+            each for items in sets if items is not None for each in items.skipped
+        )  # some are parts of one set
+        report_skipped([*skipped.items()], train.noun)
         if len(train) < self.config.batch:
             say(
                 f"{counted(len(train), train.noun)} to train on, fewer than a batch of {self.config.batch}, which contains some "
@@ -230,6 +234,9 @@ class SynthesisTrainer(Trainer[C]):
         return nearest(self.cluster_features(items), self.centres) if self.config.clusters else None
 
     # ---------------------------------------------------------------------------------- draws
+
+    def drawn(self) -> int:
+        return self.config.latent
 
     def fakes(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor | None]:
         """G's items (B, ...), augmented as D sees them, and their labels (B,), those of the real batch; None without any."""
@@ -353,7 +360,7 @@ class SynthesisTrainer(Trainer[C]):
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Sampler:
-        """The trained generator of a model folder, on the GPU if there is one.
+        """The trained generator of a model folder, on its device.
 
         Raises CheckpointError where weights do not fit, ConfigError for settings that none was trained with.
         """
@@ -366,4 +373,6 @@ class SynthesisTrainer(Trainer[C]):
                 f"{where}: shares {info.shares} of {c.clusters} clusters; expected one of 0 to 1 for each; copy the folder "
                 "again, or train again"
             )
-        return trainer.sampler_of(load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G"))
+        return trainer.sampler_of(
+            load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
+        )

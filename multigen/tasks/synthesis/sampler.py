@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from multigen.catalogue import TASKS
-from multigen.console import counted
+from multigen.console import counted, shortened
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError
 from multigen.memory import require, size
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets
 from multigen.storage.provenance import NOTHING, Provenance
-from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
+from multigen.tasks.ready import Ready
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["Sampler", "slerp", "tiled", "truncated"]
 
 SHOWN = 100  # samples shown together beside their files, at most
+SENTENCE = 200  # characters of a list of classes, at most
 BLOCK = 4096  # bytes of the disk that a file takes at least
 FEWER = "ask for fewer: -n"
 
 
-class Sampler:
+class Sampler(Ready):
     """A trained generator as a source of samples.
 
     Sample i of a seed depends on the seed, i and its class alone: it is the same whichever others are asked for with it. (In
@@ -51,14 +52,10 @@ class Sampler:
         shares: of the clusters that it was trained with in place of classes: so many of the samples are of each.
     """
 
-    task: ClassVar[str]
-    """A name of `multigen.catalogue.TASKS`."""
     suffix: ClassVar[str]
     """Of a sample's file, e.g. ".png"."""
     overview: ClassVar[str]
     """End of the name of the file that shows samples together, e.g. "grid.png"."""
-    origin: Provenance = NOTHING
-    """What files of its samples say of the model; filled in by `multigen.load`."""
 
     def __init__(
         self,
@@ -70,8 +67,9 @@ class Sampler:
     ):
         self.network, self.latent, self.classes, self.batch, self.shares = network, latent, classes, batch, shares
 
-    def __repr__(self) -> str:
-        return described(self)
+    def about(self) -> dict[str, str]:
+        kind = "classes" if self.classes else "clusters"
+        return super().about() | ({kind: shortened(", ".join(self.choices), SENTENCE)} if self.choices else {})
 
     @property
     def choices(self) -> tuple[str, ...]:
