@@ -6,6 +6,7 @@ The waveform shows how loud a sound is; the spectrogram is as bright for quiet o
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -42,12 +43,11 @@ def draw(sounds: Tensor, rate: int, columns: int = 0, below: Tensor | None = Non
 def _tile(sound: Tensor, rate: int) -> Tensor:
     """uint8 (WAVE + BANDS, WIDTH) of a sound (T,)."""
     wave = torch.full((WAVE, WIDTH), 230, dtype=torch.uint8)
-    parts = sound.clamp(-1, 1).tensor_split(WIDTH)
-    middle = (WAVE - 1) / 2
-    for x, part in enumerate(parts):
-        if len(part):
-            low, high = (round(middle - middle * v.item()) for v in (part.max(), part.min()))
-            wave[low : high + 1, x] = 0
+    starts = np.cumsum([0, *(len(part) for part in sound.tensor_split(WIDTH))])[: min(WIDTH, len(sound))]
+    levels, middle = sound.clamp(-1, 1).double().numpy(), (WAVE - 1) / 2
+    low, high = (np.rint(middle - middle * f.reduceat(levels, starts)) for f in (np.maximum, np.minimum))  # rows
+    rows = np.arange(WAVE)[:, None]
+    wave[:, : len(starts)][torch.from_numpy((low <= rows) & (rows <= high))] = 0
     n_fft = 1 << max(5, round(math.log2(rate * 0.032)))
     spectrum = log_mel(sound, rate, n_fft, n_fft // 4, BANDS, floor=QUIET / RANGE)  # (BANDS, frames)
     top = spectrum.max().clamp(min=math.log(QUIET))
