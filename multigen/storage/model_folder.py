@@ -28,10 +28,15 @@ MODELS = [f"{folder}/config.json" for folder in ("model", aside(Path("model")))]
 
 
 def find_model(path: str | Path) -> Path:
-    """The `model` folder at `path`: the folder itself, a run's, the newest complete one in a folder of runs, or of the hub
-    ("hf:owner/name")."""
+    """The `model` folder at `path`: the folder itself, a run's, the newest complete one in a folder of runs, of the hub
+    ("hf:owner/name"), or one that is made of published weights or of another project's file of weights."""
     if str(path).startswith(hub.PREFIX):
         return hub.fetch(str(path))
+    from multigen.catalogue import TASKS, imported
+
+    for task in TASKS.values():
+        if str(path) in task.published or (Path(path).suffix.lower() in task.weights and not expanded(path).is_dir()):
+            return imported(task.foreign)(str(path))
     path = standing(expanded(path))
     if (path / "config.json").exists():
         return path

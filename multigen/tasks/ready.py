@@ -1,5 +1,6 @@
 """Ready objects: what trained models are handed out as. What all of them say of themselves, and what an editor knows of them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -80,6 +81,7 @@ class Loaded(Any):
         top_k: int = 0,
         top_p: float = 1.0,
         length: int = 0,
+        stop: Sequence[str] = (),
     ) -> list[str]:
         """Texts that begin with the prompt: `multigen.text.synthesis.writer.Writer.generate`."""
         raise NotImplementedError
