@@ -16,7 +16,7 @@ from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import CheckpointError
-from multigen.metrics.names import features_of, swept, without_features
+from multigen.metrics.names import features_of, other_temperature, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
@@ -215,7 +215,7 @@ def _rows(facts: Facts) -> Rows:
 
 def _figures(facts: Facts) -> str:
     """A column for each row of the evaluation, but those at other temperatures; definitions and remarks below."""
-    rows = {name: row for name, row in _rows(facts).items() if not swept(name)}
+    rows = {name: row for name, row in _rows(facts).items() if not other_temperature(name)}
     if not rows:
         return "Not measured yet."
     metrics = dict.fromkeys(m for row in rows.values() for m in row)

@@ -9,7 +9,7 @@ from multigen.catalogue import METHODS, TASKS, Task
 from multigen.config import read_config
 from multigen.console import say
 from multigen.errors import ConfigError
-from multigen.storage.files import log_records, read_json, standing, verify_checksum
+from multigen.storage.files import existing_or_backup, log_records, read_json, verify_checksum
 from multigen.storage.older import evaluation_table
 from multigen.storage.reading import is_inside, read_bounded
 
@@ -133,7 +133,7 @@ class Facts:
     @property
     def has_model(self) -> bool:
         folders = [self.folder, *(seed.folder for seed in self.seeds)]
-        return any((standing(folder / "model") / "config.json").exists() for folder in folders)
+        return any((existing_or_backup(folder / "model") / "config.json").exists() for folder in folders)
 
 
 def gather(folder: Path, measured: bool = True) -> Facts:

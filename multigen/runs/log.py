@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from multigen.console import listeners, shortened
+from multigen.console import shortened, sinks
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.runs.record import beginning
@@ -51,7 +51,7 @@ class History(Callback):
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Keeps what is said while the trainer runs; and how that ends: by an error, or `finished`."""
-        listeners.append(self._said)
+        sinks.append(self._said)
         try:
             yield
             self._write(finished=True)
@@ -59,7 +59,7 @@ class History(Callback):
             self._write(error=shortened(f"{type(error).__name__}: {error}"))
             raise
         finally:
-            listeners.remove(self._said)
+            sinks.remove(self._said)
             if self._file is not None:
                 self._file.close()
 

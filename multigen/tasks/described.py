@@ -1,4 +1,4 @@
-"""What a ready object is, in a line: for its `repr`."""
+"""The `repr` of ready objects."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ __all__ = ["described"]
 
 
 def described(model: Any) -> str:
-    """What a ready object is, for its `repr`: <ImageSampler: dcgan of RUN, generates images from noise; a line of Python>."""
+    """The `repr` of a ready object: <ImageSampler: dcgan of RUN, generates images from noise; a
+    line of Python>."""
     task, origin = TASKS[model.task], model.origin
     made = f"{origin['method']} of {origin['model']}, " if origin else ""
     return printable(f"<{type(model).__name__}: {made}{task.does}; {task.python}>")

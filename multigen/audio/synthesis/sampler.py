@@ -12,7 +12,7 @@ from multigen.audio.plots import draw
 from multigen.errors import DataError, MultigenError
 from multigen.storage import hub
 from multigen.storage.output import replacing
-from multigen.storage.provenance import NOTHING, Provenance, png, text
+from multigen.storage.provenance import NO_PROVENANCE, Provenance, png, text
 from multigen.tasks.synthesis import sampler as sampling
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class AudioSampler(sampling.Sampler):
     def finish(self, x: Tensor) -> Tensor:
         return x.float().clamp(-1, 1)
 
-    def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+    def write(self, sample: Tensor, path: Path, about: Provenance = NO_PROVENANCE) -> None:
         write_sound(path, sample, self.rate, comment=text(about))
 
-    def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING, below: Tensor | None = None) -> None:
+    def show(self, samples: Tensor, path: Path, about: Provenance = NO_PROVENANCE, below: Tensor | None = None) -> None:
         """Writes sounds (N, 1, T) one after the other into one file, and an image (.png) of them and of those `below`."""
         write_sound(path, joined(samples, self.rate), self.rate, comment=text(about))
         with replacing(path.with_suffix(".png")) as file:
@@ -76,7 +76,7 @@ class AudioSampler(sampling.Sampler):
         self,
         samples: Tensor | Iterable[Tensor],
         out: Path,
-        about: Provenance = NOTHING,
+        about: Provenance = NO_PROVENANCE,
         show: Callable[..., None] | None = None,
         overwrite: bool = False,
         n: int = 0,

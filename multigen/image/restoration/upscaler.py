@@ -13,7 +13,7 @@ from multigen.image.degrade import imresize
 from multigen.image.files import from_picture, to_picture
 from multigen.image.restoration.evaluator import strip
 from multigen.memory import require
-from multigen.storage.provenance import NOTHING, Provenance
+from multigen.storage.provenance import NO_PROVENANCE, Provenance
 from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
 
@@ -34,7 +34,7 @@ class Upscaler:
 
     task: ClassVar[str] = "super-resolution"
     """A name of `multigen.catalogue.TASKS`."""
-    origin: Provenance = NOTHING
+    origin: Provenance = NO_PROVENANCE
     """Metadata of all files that it makes; filled in by `multigen.load`."""
 
     def __init__(self, network: nn.Module, scale: int, tile: int = 256):

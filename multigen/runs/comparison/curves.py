@@ -10,7 +10,7 @@ from multigen.console import printable
 from multigen.runs.facts import Curve, Stage
 from multigen.runs.plots import add_curve, averaged, axis_ranges, drawable, thinned
 from multigen.storage.output import replacing
-from multigen.storage.provenance import NOTHING, Provenance, png
+from multigen.storage.provenance import NO_PROVENANCE, Provenance, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def smooth(values: Sequence[float]) -> list[float]:
     return means
 
 
-def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) -> bool:
+def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NO_PROVENANCE) -> bool:
     """An image of the metrics that the runs share, one small multiple each, with beginnings of stages as dotted lines and the
     name of each run at its end; the file says `about`. False, and no image, where they share none."""
     import matplotlib

@@ -11,7 +11,7 @@ from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
 from multigen.storage.files import write_whole
 from multigen.storage.output import check_folder, check_targets, is_own, json_table, replacing
-from multigen.storage.provenance import png, together
+from multigen.storage.provenance import merge, png
 from multigen.tasks.loading import Model, load
 from multigen.tasks.synthesis.sampler import Sampler
 
@@ -110,7 +110,7 @@ def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenan
         page = _in_turn(texts)
         write_whole(path.with_suffix(".txt"), page + "\n")
         return [f"{what}: {path}.txt", "", *page.split("\n")]
-    about = together([model.origin for model in models.values()] if provenance else [], seed=seed)
+    about = merge([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
     with replacing(path.with_suffix(".png")) as file:
         stacked(images).save(file, **png(about))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from multigen.metrics.names import direction, real, swept, trained
+from multigen.metrics.names import direction, other_temperature, real, trained
 
 __all__ = ["best_of", "definitions", "evaluation_table"]
 
@@ -84,7 +84,7 @@ def best_of(rows: Rows, metric: str) -> list[str]:
     less is better."""
     sign = direction(metric)
     found = {n: sign * row[metric] for n, row in rows.items() if metric in row}
-    mine = {n: v for n, v in found.items() if trained(n) and not swept(n)}
+    mine = {n: v for n, v in found.items() if trained(n) and not other_temperature(n)}
     if not sign or len(set(mine.values())) < 2:
         return []
     top = max(mine.values())

@@ -21,7 +21,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.memory import require, size
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets
-from multigen.storage.provenance import NOTHING, Provenance
+from multigen.storage.provenance import NO_PROVENANCE, Provenance
 from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
 
@@ -57,7 +57,7 @@ class Sampler:
     """Of a sample's file, e.g. ".png"."""
     overview: ClassVar[str]
     """End of the name of the file that shows samples together, e.g. "grid.png"."""
-    origin: Provenance = NOTHING
+    origin: Provenance = NO_PROVENANCE
     """What files of its samples say of the model; filled in by `multigen.load`."""
 
     def __init__(
@@ -89,11 +89,11 @@ class Sampler:
         """What the network gives (B, ...) -> samples (B, ...) as they are handed out and measured."""
         return x
 
-    def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+    def write(self, sample: Tensor, path: Path, about: Provenance = NO_PROVENANCE) -> None:
         """Writes one sample (...) to a file, which says where it comes from. May raise OSError."""
         raise NotImplementedError
 
-    def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+    def show(self, samples: Tensor, path: Path, about: Provenance = NO_PROVENANCE) -> None:
         """Writes samples (N, ...) together to one file, to be taken in at once. May raise OSError."""
         raise NotImplementedError
 
@@ -208,7 +208,7 @@ class Sampler:
         self,
         samples: Tensor | Iterable[Tensor],
         out: Path,
-        about: Provenance = NOTHING,
+        about: Provenance = NO_PROVENANCE,
         show: Callable[..., None] | None = None,
         overwrite: bool = False,
         n: int = 0,

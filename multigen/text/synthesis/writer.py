@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from multigen.errors import ConfigError
 from multigen.memory import require
-from multigen.storage.provenance import NOTHING, Provenance
+from multigen.storage.provenance import NO_PROVENANCE, Provenance
 from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
 from multigen.text.decoding import sample
@@ -32,7 +32,7 @@ class Writer:
 
     task: ClassVar[str] = "text-synthesis"
     """A name of `multigen.catalogue.TASKS`."""
-    origin: Provenance = NOTHING
+    origin: Provenance = NO_PROVENANCE
     """What files of its texts say of the model; filled in by `multigen.load`."""
 
     def __init__(self, G: Generator, tokenizer: Tokenizer | None, length: int, end: int | None, pad: int):

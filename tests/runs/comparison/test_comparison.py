@@ -163,7 +163,7 @@ def test_of_a_folder_of_runs_the_newest_is_taken(tmp_path: Path, capsys: pytest.
     a, b = run(tmp_path / "many" / "a", IMAGES), run(tmp_path / "b", IMAGES)
     (a / "checkpoints").mkdir()
     assert [*read_runs([str(tmp_path / "many"), str(b)])] == ["many/a", "b"]
-    assert "taking the newest run there" in capsys.readouterr().err
+    assert "using the newest run" in capsys.readouterr().err
 
 
 def test_what_is_no_pair_of_runs_is_named(tmp_path: Path) -> None:
