@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from multigen.audio.drums import CLASSES, drums
-from multigen.audio.files import SUFFIXES, check_rates, read_sound, resample
+from multigen.audio.files import AUDIO, check_rates, read_sound, resample
 from multigen.console import counted, say
 from multigen.data.datasets import ItemSet, numbered, numbered_as
-from multigen.data.folders import NoTestSplit, file_classes, find_files, split_folder
+from multigen.data.folders import NoTestSplit, file_classes, split_folder
 from multigen.data.locate import locate
+from multigen.data.unread import find_files, report_unread
 from multigen.engine.batches import Batch, Rows, TensorSource
 from multigen.errors import ConfigError, DataError
 
@@ -150,7 +151,7 @@ def open_sounds(
     """The recordings meant by a data argument, of one channel, rate and length.
 
     - "drums": `multigen.audio.drums`, with its classes; 4,000 sounds to train and 1,000 others to test (`DRUMS`).
-    - a folder of sound files at any depth, of the kinds `multigen.audio.files.SUFFIXES`. With train/ and test/ or else val/ in
+    - a folder of sound files at any depth, of the kinds `multigen.catalogue` lists. With train/ and test/ or else val/ in
       it, these are its splits; or `test_files` says which files are the test split.
     - one sound file, which has no test split.
 
@@ -232,6 +233,8 @@ def _from_files(
     One after another: with threads 3,000 short files took longer (.8 s with two, .7 s without).
     """
     root, folder, paths = _find(place, split, test_files)
+    if place.is_dir():
+        report_unread(place, AUDIO, labels)
     class_of = file_classes(root, folder, paths, labels) or [""] * len(paths)
     rates, channels, loud = Counter[int](), Counter[int](), 0
     recordings = []
@@ -273,8 +276,8 @@ def _find(place: Path, split: str, test_files: str) -> tuple[Path, Path, list[Pa
         return place.parent, place.parent, [place]
     if not test_files:
         folder = split_folder(place, split)
-        return place, folder, find_files(folder, SUFFIXES, "sound files")
-    paths = find_files(place, SUFFIXES, "sound files")
+        return place, folder, find_files(folder, AUDIO, "sound files")
+    paths = find_files(place, AUDIO, "sound files")
     tests = [path for path in paths if fnmatchcase(path.relative_to(place).as_posix(), test_files)]
     if not 0 < len(tests) < len(paths):
         raise ConfigError(

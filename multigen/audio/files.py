@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from multigen.catalogue import MODALITIES
 from multigen.console import say
+from multigen.data.unread import check_readable
 from multigen.errors import ConfigError, DataError
 from multigen.storage.output import replacing
 from multigen.storage.reading import check_file
@@ -26,10 +27,9 @@ from multigen.storage.reading import check_file
 if TYPE_CHECKING:
     from soundfile import SoundFile
 
-__all__ = ["SUFFIXES", "Info", "check_rates", "read_info", "read_sound", "resample", "write_sound"]
+__all__ = ["AUDIO", "Info", "check_rates", "read_info", "read_sound", "resample", "write_sound"]
 
-SUFFIXES = MODALITIES["audio"].suffixes
-"""What is taken for a sound in a folder, in upper or lower case."""
+AUDIO = MODALITIES["audio"]
 
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 WRITES = {
@@ -139,6 +139,7 @@ def _open(path: str | Path) -> Iterator["SoundFile"]:
     if place.is_dir() or not place.exists():
         what = "this is a folder" if place.is_dir() else "there is no such file"
         raise DataError(f"{path}: {what}; expected a sound file; check the path, or skip it: --skip-bad")
+    check_readable(place, AUDIO)
     try:
         check_file(place)
         cut = _cut_off(place)

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from multigen.audio.datasets import DRUMS, Silent, check_audible, trimmed
 from multigen.audio.drums import CLASSES
-from multigen.audio.files import SUFFIXES, Info, read_info, read_sound
+from multigen.audio.files import AUDIO, Info, read_info, read_sound
 from multigen.console import counted
-from multigen.data.folders import find_files
 from multigen.data.inspection import (
     Inspection,
     Labels,
@@ -29,6 +28,7 @@ from multigen.data.inspection import (
     watched,
 )
 from multigen.data.locate import locate
+from multigen.data.unread import find_files
 from multigen.errors import DataError
 
 __all__ = ["inspect_sounds"]
@@ -66,7 +66,7 @@ def inspect_sounds(data: str) -> Inspection:
         found.suggestions = [Suggestion("wavegan", "laptop", (), "the preset laptop was made for them")]
         return found
     place = locate(data, "a folder of sound files, a sound file, or the name drums")
-    parts = find_parts(place, find_files(place, SUFFIXES, "sound files") if place.is_dir() else [place])
+    parts = find_parts(place, find_files(place, AUDIO, "sound files") if place.is_dir() else [place])
     paths = [*parts.train, *parts.test]
     found, sounds, silent = Inspection(), [], 0
     for path in watched(paths, "recordings"):

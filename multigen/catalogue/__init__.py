@@ -13,6 +13,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from multigen.catalogue.formats import AUDIO, IMAGE, TEXT, Format
+
 __all__ = [
     "BENCHMARKS",
     "DATA",
@@ -48,7 +50,9 @@ class Modality:
     """What its items are called in sentences, in the plural."""
     title: str
     suffixes: tuple[str, ...]
-    """Of its files, in lower case."""
+    """Of its files that are always read, in lower case."""
+    others: tuple[Format, ...]
+    """Of which the rest of its files are: read with an extra, or not at all."""
     inspect: str
     """(data) -> `multigen.data.inspection.Inspection`."""
     compare: str = ""
@@ -62,6 +66,15 @@ class Modality:
     names: str = ""
     """A part of the names of files that have no suffix, such as MNIST's."""
 
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """Suffixes of the files that are read on this machine."""
+        return (*self.suffixes, *(suffix for each in self.others if each.readable for suffix in each.suffixes))
+
+    def unread(self, suffix: str) -> Format | None:
+        """The format of a suffix, in lower case, whose files are known but are not read on this machine; None for any other."""
+        return next((each for each in self.others if suffix in each.suffixes and not each.readable), None)
+
 
 MODALITIES = {
     modality.name: modality
@@ -74,6 +87,7 @@ MODALITIES = {
                 *(".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"),
                 *(".tif", ".tiff", ".webp"),
             ),
+            others=IMAGE,
             inspect="multigen.image.inspection:inspect_images",
             compare="multigen.image.synthesis.evaluator:compare_data",
             features=("efficientnet_lite0", "classifier", "inception"),
@@ -86,6 +100,7 @@ MODALITIES = {
             items="texts",
             title="Texts",
             suffixes=(".txt",),
+            others=TEXT,
             inspect="multigen.text.inspection:inspect_texts",
         ),
         Modality(
@@ -93,6 +108,7 @@ MODALITIES = {
             items="sounds",
             title="Sounds",
             suffixes=(".aif", ".aiff", ".flac", ".mp3", ".ogg", ".opus", ".wav"),
+            others=AUDIO,
             inspect="multigen.audio.inspection:inspect_sounds",
             compare="multigen.audio.synthesis.evaluator:compare_data",
             features=("logmel", "drums", "classifier"),

@@ -104,6 +104,7 @@ def kind(data: str) -> str:
     from multigen.cli.kinds import kinds_of
     from multigen.data.folders import files_in
     from multigen.data.locate import locate
+    from multigen.data.unread import known
 
     if data in NAMES:
         return NAMES[data]
@@ -111,12 +112,14 @@ def kind(data: str) -> str:
     place = locate(
         data, f"a folder of {' or of '.join(m.items for m in compared)}, a file, or one of the names {', '.join(NAMES)}"
     )
-    counts = kinds_of(files_in(place) if place.is_dir() else [place])
+    paths = files_in(place) if place.is_dir() else [place]
+    counts = kinds_of(paths)
     here = [modality for modality in compared if counts[modality.name]]
     if not here:
-        suffixes = " ".join(suffix for modality in compared for suffix in (*modality.suffixes, *modality.archives))
-        names = " nor ".join(modality.items for modality in compared)
-        raise DataError(f"{place}: neither {names} in it; expected files ending in {suffixes}")
+        suffixes = " ".join(suffix for modality in compared for suffix in (*modality.readable, *modality.archives))
+        lines = [f"neither {' nor '.join(modality.items for modality in compared)} in it"]
+        lines += dict.fromkeys(line for modality in compared for line in known(paths, modality))
+        raise DataError(f"{place}: {'; '.join(lines)}; expected files ending in {suffixes}")
     if len(here) > 1:
         numbers = " and ".join(counted(counts[modality.name], modality.items) for modality in here)
         raise DataError(f"{place}: {numbers}; expected files of one kind; give a folder that holds one")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from multigen.catalogue import DATA, MODALITIES, imported
-from multigen.cli.kinds import kinds_of
+from multigen.cli.kinds import kinds_of, meant_by
 from multigen.cli.output import print_json
 from multigen.console import counted, show, text_table
 from multigen.errors import DataError
@@ -34,6 +34,8 @@ def run(args: list[str]) -> None:
         kind, why = _kind(data)
         found = imported(MODALITIES[kind].inspect)(data)
         found.warnings[:0] = why.get("warnings", [])
+        if lines := why.get("ignored"):
+            found.add("ignored", lines, "; ".join(lines))
         if json:
             print_json(_as_json(data, kind, why["files"], found))
         else:
@@ -45,37 +47,35 @@ def run(args: list[str]) -> None:
 def _kind(data: str) -> tuple[str, dict[str, Any]]:
     """What the data are, and why: the files by suffix, and a warning where there are several kinds."""
     from multigen.data.folders import files_in
-    from multigen.data.locate import HEIC, NotFound, locate
+    from multigen.data.locate import NotFound, locate
+    from multigen.data.unread import known, unread
 
-    known = next((d for d in DATA if d.name.split(":")[0] == data.split(":")[0]), None)  # of fables:N and hf:NAME too
-    kind = known.modality if known else ""
-    if known and data == known.name and not known.downloaded:
+    named = next((d for d in DATA if d.name.split(":")[0] == data.split(":")[0]), None)  # of fables:N and hf:NAME too
+    kind = named.modality if named else ""
+    if named and data == named.name and not named.downloaded:
         return kind, {"files": {}}
     try:
         names = ", ".join(d.name for d in DATA)
         place = locate(data, f"a folder or file of {' or '.join(ITEMS)}, or one of the names {names}")
     except NotFound:
-        if known is None:
+        if named is None:
             raise
         return kind, {"files": {}}
     paths = files_in(place) if place.is_dir() else [place]
     suffixes = dict(Counter(path.suffix.lower() or "none" for path in paths).most_common())
-    counts = kinds_of(paths)
-    others = counts.pop("other", 0)
+    counts = meant_by(paths)
     if not counts:
-        if heic := sum(suffixes.get(suffix, 0) for suffix in HEIC):
-            raise DataError(
-                f"{place}: {counted(heic, 'HEIC files')}, which cannot be read; convert them to JPEG or PNG"
-            )
-        raise DataError(
-            f"{place}: {counted(others, 'files')}, none of {' or '.join(ITEMS)} among them; expected some; check the path"
-        )
+        lines = dict.fromkeys(line for modality in MODALITIES.values() for line in known(paths, modality))
+        none = f"{counted(len(paths), 'files')}, none of {' or '.join(ITEMS)} among them"
+        raise DataError(f"{place}: {'; '.join([none, *lines])}; expected some; check the path")
     kind = max(MODALITIES, key=lambda kind: counts[kind])  # of equally many the first
-    rest = [f"{MODALITIES[name].items} {count:,}" for name, count in counts.items() if name != kind]
+    readable = kinds_of(paths)
+    rest = [f"{MODALITIES[name].items} {readable[name]:,}" for name in counts if name != kind and readable[name]]
     warnings = (
         [f"mixed files; training on {MODALITIES[kind].items} skips the others: {', '.join(rest)}"] if rest else []
     )
-    return kind, {"files": suffixes, "warnings": warnings}
+    lines = unread(paths, MODALITIES[kind]) if place.is_dir() else []
+    return kind, {"files": suffixes, "ignored": lines, "warnings": warnings}
 
 
 def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -> dict[str, Any]:

@@ -6,18 +6,31 @@ from pathlib import Path
 
 from multigen.catalogue import MODALITIES
 
-__all__ = ["kind_of", "kinds_of"]
+__all__ = ["kind_of", "kinds_of", "meant_by"]
 
 
 def kind_of(path: Path) -> str:
-    """The modality of a file, or "other"."""
+    """The modality that reads a file, or "other"."""
     suffix = path.suffix.lower()
     for modality in MODALITIES.values():
-        if suffix in (*modality.suffixes, *modality.archives) or (modality.names and modality.names in path.name):
+        if suffix in (*modality.readable, *modality.archives) or (modality.names and modality.names in path.name):
             return modality.name
     return "other"
 
 
 def kinds_of(paths: Iterable[Path]) -> Counter[str]:
-    """How many files there are of each modality."""
-    return Counter(kind_of(path) for path in paths)
+    """How many files there are that each modality reads, and of "other"."""
+    return Counter(map(kind_of, paths))
+
+
+def meant_by(paths: Iterable[Path]) -> Counter[str]:
+    """How many files there are of each modality, with those that it knows but does not read here; without files of others, and
+    of formats that several know, such as videos and archives."""
+    paths = list(paths)
+    counts = kinds_of(paths)
+    del counts["other"]
+    for path in paths:
+        known = [modality.name for modality in MODALITIES.values() if modality.unread(path.suffix.lower())]
+        if len(known) == 1:
+            counts[known[0]] += 1
+    return counts

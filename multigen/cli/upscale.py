@@ -84,14 +84,20 @@ def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
 
     Raises DataError where two images would be written to one file, or none is left.
     """
-    from multigen.image.files import find_images
+    from multigen.data.unread import check_readable, report_unread
+    from multigen.image.files import IMAGE, find_images
 
     if not inputs:
         raise DataError("no image to upscale: give files or folders")
     targets: dict[Path, Path] = {}
     results: set[Path] = set()
     for place in inputs:
-        sources = find_images(place) if place.is_dir() else [place]
+        if place.is_dir():
+            sources = find_images(place)
+            report_unread(place, IMAGE)
+        else:
+            check_readable(place, IMAGE)
+            sources = [place]
         if _holds(place, out) or (len(inputs) > 1 and place.is_dir() and _real(place) == _real(out)):
             results |= {source for source in sources if _real(source).is_relative_to(_real(out))}
         for source in [source for source in sources if source not in results]:

@@ -3,16 +3,16 @@
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from multigen.console import counted, say_once
-from multigen.data.locate import HEIC, NotFound, locate, may_not_be_read
+from multigen.data.locate import NotFound, locate, may_not_be_read
 from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import open_regular
 from multigen.storage.run_folder import is_run
 
-__all__ = ["NoTestSplit", "file_classes", "files_in", "find_files", "split_folder"]
+__all__ = ["NoTestSplit", "file_classes", "files_in", "split_folder"]
 
 
 TABLE = 1 << 28  # bytes of a table of labels, at most
@@ -22,46 +22,51 @@ class NoTestSplit(DataError):
     """The data can be read, but bring no test items of their own."""
 
 
-def find_files(folder: str | Path, suffixes: Sequence[str], noun: str) -> list[Path]:
-    """Files with one of the suffixes, in upper or lower case, in a folder and the folders in it, sorted.
-
-    Hidden files and folders are skipped.
-
-    Args:
-        suffixes: in lower case, with the dot.
-        noun: what such files are in the plural, e.g. "images".
-
-    Raises DataError if there is no such folder, one that may not be read, or no such file in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; expected a folder of {noun}, check the path")
-    files = files_in(folder)
-    found = [path for path in files if path.suffix.lower() in suffixes]
-    if ".jpg" in suffixes and (heic := [path for path in files if path.suffix.lower() in HEIC]):
-        what = f"{folder}: {counted(len(heic), 'HEIC files')}, such as {heic[0].name}"
-        if not found:
-            raise DataError(f"{what}; expected {noun} of other formats; convert them to JPEG or PNG")
-        say_once(f"{what}, left out; convert them to JPEG or PNG")
-    if not found:
-        raise DataError(f"{folder}: no {noun} in this folder; expected files ending in {' '.join(suffixes)}")
-    return found
-
-
 def files_in(folder: Path) -> list[Path]:
     """All files in a folder and the folders in it, sorted, but hidden ones, those in hidden folders, and those of runs: their
     previews and samples are no data.
 
+    Links are followed, but no folder is entered twice, whatever leads to it, nor one that the link itself is in. Links that are
+    not followed are named.
+
     Raises DataError if the folder, or one in it, may not be read.
     """
-    found = []
+    found, waiting, entered, broken = [], [folder], set[str](), []
     try:
-        for place, inside, names in os.walk(folder, onerror=_refused):
-            inside[:] = [name for name in inside if not name.startswith(".") and not _is_run(Path(place, name))]
-            found += [path for name in names if not name.startswith(".") and (path := Path(place, name)).is_file()]
+        while waiting:
+            top = waiting.pop(0)  # links come after the folders themselves, whose files so keep their names
+            if top != folder and not _to_follow(top, folder, entered):
+                continue
+            for place, inside, names in os.walk(top, onerror=_refused):
+                if (real := os.path.realpath(place)) in entered:  # a link led to it before
+                    inside.clear()
+                    continue
+                entered.add(real)
+                seen = [Path(place, name) for name in sorted(inside) if not name.startswith(".")]
+                inside[:] = [path.name for path in seen if not path.is_symlink() and not _is_run(path)]
+                waiting += [path for path in seen if path.is_symlink()]
+                files = [Path(place, name) for name in names if not name.startswith(".")]
+                found += [path for path in files if path.is_file()]
+                broken += [path for path in files if not path.exists()]
     except PermissionError as error:  # the names in the folder may be read, but not what they are
         _refused(error)
+    if broken:
+        say_once(
+            f"{folder}: {counted(len(broken), 'links')} to files that are not there, such as {min(broken)}: left out"
+        )
     return sorted(found)
+
+
+def _to_follow(link: Path, folder: Path, entered: Collection[str]) -> bool:
+    """Whether a link to a folder leads to files that are not in the data yet; if not, or to a run, that is said."""
+    target = os.path.realpath(link)
+    if any(Path(os.path.realpath(below)).is_relative_to(target) for below in (folder, link.parent)):
+        say_once(f"{link}: a link to {target}, which it is in: left out of the data")
+    elif target in entered:
+        say_once(f"{link}: a link to {target}, which is in the data already: left out")
+    else:
+        return not _is_run(link)
+    return False
 
 
 def _is_run(folder: Path) -> bool:

@@ -8,11 +8,7 @@ from pathlib import Path
 
 from multigen.errors import DataError
 
-__all__ = ["HEIC", "NotFound", "in_package", "locate", "may_not_be_read", "never_data"]
-
-
-HEIC = (".heic", ".heif", ".hif")
-"""Of photographs of telephones, whose format needs a decoder that is not installed."""
+__all__ = ["NotFound", "in_package", "locate", "may_not_be_read", "no_path"]
 
 
 class NotFound(DataError):
@@ -24,7 +20,7 @@ def locate(data: str, expected: str) -> Path:
 
     Raises NotFound if neither is (`expected` says what else the name may be), and DataError for a folder that may not be read.
     """
-    if (reason := never_data(data)) and not os.path.isdir(data):
+    if reason := no_path(data):
         raise NotFound(f"{data} {reason}")
     root = os.environ.get("MULTIGEN_DATA")
     here = Path(os.path.expanduser(data))
@@ -44,12 +40,10 @@ def locate(data: str, expected: str) -> Path:
     return place
 
 
-def never_data(name: str | Path) -> str:
-    """Why no file of this name can be read, whatever is in it, and what to do: of a URL, or a HEIC file; "" for all others."""
+def no_path(name: str | Path) -> str:
+    """Why this is no file's name, and what to do: of a URL; "" for all others."""
     if re.match(r"(https?|s3|gs|ftp):/", str(name)):
         return "is a URL; expected a file or folder here; download it first"
-    if Path(name).suffix.lower() in HEIC:
-        return "is a HEIC file, which cannot be read; convert it to JPEG or PNG"
     return ""
 
 

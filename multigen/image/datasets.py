@@ -16,9 +16,10 @@ from multigen.console import counted
 from multigen.data.datasets import ItemSet, numbered, split_off
 from multigen.data.folders import file_classes, split_folder
 from multigen.data.locate import NotFound, locate
+from multigen.data.unread import check_readable, report_unread
 from multigen.errors import ConfigError, DataError
 from multigen.image.arrays import Arrays, digits, fetch_cifar10, fetch_mnist, read_arrays
-from multigen.image.files import find_images, is_grey, read_image, to_picture
+from multigen.image.files import IMAGE, find_images, is_grey, read_image, to_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -101,6 +102,7 @@ def _place(data: str) -> Path:
             return FETCH[data]()
         raise
     if not place.is_dir() and place.suffix != ".npz":
+        check_readable(place, IMAGE)
         raise DataError(f"{place}: this file is no set of images; expected {EXPECTED}")
     return place
 
@@ -121,6 +123,7 @@ def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int
 def _from_folder(name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool) -> ImageSet:
     folder = split_folder(root, split)
     paths = find_images(folder)
+    report_unread(root, IMAGE, labels)
     names = [path.relative_to(root).as_posix() for path in paths]
     class_of = file_classes(root, folder, paths, labels)
     rows: list[np.ndarray] = []

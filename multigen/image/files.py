@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from multigen.catalogue import MODALITIES
-from multigen.data.folders import find_files
-from multigen.data.locate import in_package, locate, never_data
+from multigen.data.locate import in_package, locate, no_path
+from multigen.data.unread import check_readable, find_files
 from multigen.errors import ConfigError, DataError, OutOfMemory
 from multigen.memory import require
 from multigen.storage.provenance import FORMATS
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EMBEDDED",
     "EMBEDDED_NAMES",
-    "SUFFIXES",
+    "IMAGE",
     "Photo",
     "Photos",
     "decode",
@@ -49,8 +49,7 @@ __all__ = [
     "to_picture",
 ]
 
-SUFFIXES = MODALITIES["image"].suffixes
-"""What `find_images` takes for an image, in upper or lower case."""
+IMAGE = MODALITIES["image"]
 
 EMBEDDED = {
     "train": (
@@ -174,8 +173,9 @@ def open_picture(path: str | Path) -> Iterator["Picture"]:
     """An opened image file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
     from PIL import Image
 
-    if reason := never_data(path):
+    if reason := no_path(path):
         raise DataError(f"{path} {reason}")
+    check_readable(Path(path), IMAGE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large images below the limit
@@ -223,12 +223,12 @@ class Photos(list[Photo]):
 
 
 def find_images(folder: str | Path) -> list[Path]:
-    """Image files (`SUFFIXES`) in a folder and the folders in it, sorted; hidden files and folders are ignored.
+    """Image files in a folder and the folders in it, sorted; hidden files and folders are ignored.
 
     Raises:
         DataError: no such folder, or no image in it.
     """
-    return find_files(folder, SUFFIXES, "images")
+    return find_files(folder, IMAGE)
 
 
 def open_photos(data: str, *, skip_bad: bool = False) -> Photos:

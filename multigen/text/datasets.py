@@ -11,11 +11,12 @@ from torch import Tensor
 
 from multigen.console import say
 from multigen.data.locate import locate
+from multigen.data.unread import report_unread
 from multigen.engine import DataInfo
 from multigen.errors import ConfigError, DataError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.text.decoding import token_mask
-from multigen.text.files import Unit, encode, is_fables, normal, open_texts, split
+from multigen.text.files import TEXT, Unit, encode, is_fables, normal, open_texts, split
 from multigen.text.metrics import require_pair_metrics
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
@@ -120,6 +121,8 @@ def open_corpus(
     if data == "oracle" or Path(data).suffix == ".npz":
         return _oracle_corpus(open_oracle(data, length), oracle_texts, data == "oracle")
     parts = split(open_texts(data, unit, skip_bad), where=data)
+    if not is_fables(data) and not data.startswith("hf:") and (place := locate(data, "texts")).is_dir():
+        report_unread(place, TEXT)
     train, validation, tested = parts.train, parts.validation, parts.test
     if test:  # then none of `data` is needed for it
         tested = open_texts(test, unit, skip_bad)

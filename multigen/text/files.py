@@ -17,9 +17,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from multigen.catalogue import MODALITIES
 from multigen.console import counted, say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
+from multigen.data.unread import check_readable, known
 from multigen.errors import ConfigError, DataError, one_line
 from multigen.storage.files import expanded, read_json
 from multigen.storage.reading import JSON, UnreadableFile, check_file, check_folder, open_regular
@@ -27,6 +29,7 @@ from multigen.text.tokenizers import WIDE, Tokenizer
 
 __all__ = [
     "BLANK_LINES",
+    "TEXT",
     "UNDECODED",
     "Split",
     "Unit",
@@ -39,6 +42,7 @@ __all__ = [
     "split",
 ]
 
+TEXT = MODALITIES["text"]
 Unit = Literal["auto", "line", "file", "paragraph"]
 """What counts as one text of a file."""
 
@@ -119,10 +123,13 @@ def _files(data: str) -> list[tuple[str, str]]:
     """(path, content) of each file; bytes that are no UTF-8 become what `UNDECODED` matches."""
     place = locate(data, EXPECTED)
     if place.is_dir():
-        paths = [p for p in files_in(place) if p.suffix.lower() == ".txt"]
+        files = files_in(place)
+        paths = [path for path in files if path.suffix.lower() in TEXT.readable]
         if not paths:
-            raise DataError(f"{place}: no .txt file in this folder; expected {EXPECTED}; check the path")
-    elif place.suffix.lower() != ".txt":
+            lines = ["no .txt file in this folder", *known(files, TEXT)]
+            raise DataError(f"{place}: {'; '.join(lines)}; expected {EXPECTED}; check the path")
+    elif place.suffix.lower() not in TEXT.readable:
+        check_readable(place, TEXT)
         raise DataError(f"{place}: this file does not end in .txt; expected {EXPECTED}; rename it if it is plain text")
     else:
         paths = [place]

@@ -8,7 +8,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from multigen.audio.files import SUFFIXES, Info, read_info, read_sound, resample, write_sound
+from multigen.audio.files import AUDIO, Info, read_info, read_sound, resample, write_sound
 from multigen.errors import ConfigError, DataError
 
 
@@ -64,7 +64,7 @@ def test_reads_what_loses_by_compression(tmp_path: Path, suffix: str, subtype: s
 
 
 def test_every_suffix_is_tested() -> None:
-    assert SUFFIXES == (".aif", ".aiff", ".flac", ".mp3", ".ogg", ".opus", ".wav")
+    assert AUDIO.suffixes == (".aif", ".aiff", ".flac", ".mp3", ".ogg", ".opus", ".wav")
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
@@ -114,7 +114,7 @@ def test_no_file_at_all(tmp_path: Path) -> None:
             read(tmp_path / "folder.wav")
 
 
-@pytest.mark.parametrize("suffix", [*SUFFIXES, ".raw", ".txt"])
+@pytest.mark.parametrize("suffix", [*AUDIO.suffixes, ".raw", ".txt"])
 @pytest.mark.parametrize("content", [b"", b"no sound, but words. " * 30])
 def test_what_is_no_sound(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"a{suffix}"

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from multigen.audio.datasets import open_sounds
-from multigen.data.folders import files_in, find_files
+from multigen.catalogue import MODALITIES
+from multigen.data.folders import files_in
 from multigen.data.locate import NotFound, locate
+from multigen.data.unread import find_files
 from multigen.errors import DataError
 from multigen.image.datasets import open_images
 from multigen.image.files import open_photos
@@ -75,7 +77,7 @@ def test_files_are_found_sorted_without_hidden_ones(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.touch()
     (tmp_path / "link.wav").symlink_to(tmp_path / "c.txt")
-    names = [path.relative_to(tmp_path).as_posix() for path in find_files(tmp_path, [".wav"], "sounds")]
+    names = [path.relative_to(tmp_path).as_posix() for path in find_files(tmp_path, MODALITIES["audio"])]
     assert names == ["a.wav", "b/1.WAV", "b/2.wav", "d.wav/5.wav", "link.wav"]
     assert (tmp_path / "c.txt") in files_in(tmp_path)
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from multigen.audio.datasets import SoundSet, open_sounds
-from multigen.audio.files import SUFFIXES, Info, read_info
+from multigen.audio.files import AUDIO, Info, read_info
 from multigen.audio.spectral import log_mel
 from multigen.console import say
 from multigen.data.datasets import Splits, report_skipped
-from multigen.data.folders import find_files, split_folder
+from multigen.data.folders import split_folder
 from multigen.data.locate import locate
+from multigen.data.unread import find_files
 from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError, DataError
@@ -169,7 +170,7 @@ def _headers(data: str) -> list[Info]:
         return []
     place = locate(data, "a folder of sounds")
     headers = []
-    for path in find_files(split_folder(place, "train"), SUFFIXES, "sounds") if place.is_dir() else [place]:
+    for path in find_files(split_folder(place, "train"), AUDIO) if place.is_dir() else [place]:
         with contextlib.suppress(DataError):  # said when the sounds are read
             headers.append(read_info(path))
     return headers

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from multigen.data.locate import locate
+from multigen.data.unread import report_unread
 from multigen.engine import Batch, Callback, DataInfo, Step
 from multigen.engine.batches import Source
 from multigen.image.degrade import imresize, reduced
-from multigen.image.files import EMBEDDED_NAMES, Photo, Photos, fingerprint, open_photos
+from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, fingerprint, open_photos
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
@@ -106,6 +107,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return self.distances[0]
 
     def open_items(self) -> Photos:
+        if self.config.data not in EMBEDDED_NAMES and (place := locate(self.config.data, "photographs")).is_dir():
+            report_unread(place, IMAGE)
         return open_photos(self.config.data, skip_bad=self.config.skip_bad)
 
     def open_tests(self) -> list[TestSet]:

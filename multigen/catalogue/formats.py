@@ -1,0 +1,112 @@
+"""Kinds of files that people have in their folders, and that are read with an extra alone, or never. Needs no torch.
+
+A suffix that is always read is in `Modality.suffixes`; every other one that is known is here, with what to do about it.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["AUDIO", "IMAGE", "TEXT", "Format", "installed"]
+
+
+@functools.cache
+def installed(package: str) -> bool:
+    """Whether a package can be imported, which is not done for it."""
+    return importlib.util.find_spec(package) is not None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of files that is read where its extra is installed, or never."""
+
+    name: str
+    """In the plural, such as "HEIC files"."""
+    suffixes: tuple[str, ...]
+    """In lower case."""
+    convert: str
+    """What the user can do about such a file without any extra: a clause in the imperative."""
+    extra: str = ""
+    """The extra of multigen that reads them; empty: none does."""
+    package: str = ""
+    """What that extra installs, as it is imported."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether they are read on this machine."""
+        return bool(self.package) and installed(self.package)
+
+    @property
+    def one(self) -> str:
+        """ "a HEIC file"."""
+        article = "an" if self.name[0].lower() in "aeiou" else "a"
+        return f"{article} {self.name.removesuffix('s')}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do, for the end of a message about one file or several."""
+        return f"pip install 'multigen[{self.extra}]', or {self.convert}" if self.extra else self.convert
+
+
+def _kinds(convert: str, **suffixes: str) -> Iterator[Format]:
+    """Formats that are converted in one way: name, with _ for spaces -> suffixes without their dots."""
+    for name, words in suffixes.items():
+        yield Format(name.replace("_", " "), tuple(f".{word}" for word in words.split()), convert)
+
+
+ANY = tuple(_kinds("unpack first", archives="zip tar gz tgz bz2 xz 7z rar zst"))
+"""Of every modality."""
+VIDEO = "mp4 m4v mov avi mkv webm wmv flv mpg mpeg 3gp 3g2 mts m2ts ts ogv vob"
+
+IMAGE: tuple[Format, ...] = (
+    *_kinds(
+        "convert to JPEG or PNG",
+        HEIC_files="heic heif hif",
+        JPEG_XL_files="jxl",
+        JPEG_XR_files="jxr wdp hdp",
+        AVIF_files="avif",
+    ),
+    *_kinds(
+        "convert to TIFF or PNG with a program for photographs, such as darktable or the camera's own",
+        RAW_camera_files="cr2 cr3 crw nef nrw dng arw sr2 srf orf rw2 raf pef raw rwl srw x3f 3fr iiq kdc dcr erf mrw",
+    ),
+    *_kinds(
+        "export as PNG from the program that made it, or from GIMP",
+        layered_images="psd psb xcf kra afphoto ora clip",
+        uncommon_images="tga icns ico cur pcx sgi rgb dds qoi wmf emf exr hdr pfm",
+    ),
+    *_kinds("draw as PNG, as Inkscape does", drawings="svg svgz ai eps ps"),
+    *_kinds("convert to PNG with the library that wrote it", scientific_images="dcm nii fits fit czi lif nd2"),
+    *_kinds("turn its pages into images: pdftoppm -png FILE.pdf page", PDF_files="pdf"),
+    *_kinds("take images out of it: ffmpeg -i FILE frame-%05d.png", videos=VIDEO),
+    *ANY,
+)
+AUDIO: tuple[Format, ...] = (
+    *_kinds(
+        "convert to FLAC: ffmpeg -i FILE FILE.flac",
+        AAC_files="m4a aac m4b m4r",
+        Core_Audio_files="caf",
+        AIFF_C_files="aifc",
+        Wave64_files="w64 rf64",
+        AU_files="au snd",
+        Windows_Media_files="wma",
+        telephone_recordings="amr awb gsm",
+        Matroska_files="mka weba",
+        uncommon_recordings="ape wv tta mpc ac3 dts ra spx oga mp2 mpga shn dsf dff voc",
+    ),
+    *_kinds("take its sound out: ffmpeg -i FILE -vn FILE.flac", videos=VIDEO),
+    *_kinds("render to WAV with a synthesiser, such as FluidSynth", note_files="mid midi mod xm s3m it"),
+    *ANY,
+)
+TEXT: tuple[Format, ...] = (
+    *_kinds("save as .txt in UTF-8: pdftotext FILE.pdf", PDF_files="pdf"),
+    *_kinds(
+        "save as .txt in UTF-8: pandoc -t plain FILE -o FILE.txt; rename it if it is plain text",
+        documents="doc docx odt rtf pages epub fb2 mobi azw3 djvu",
+        web_pages="html htm xhtml",
+        Markdown_and_TeX_files="md markdown rst tex org",
+    ),
+    *_kinds("save the words alone as .txt in UTF-8", subtitles="srt vtt ass"),
+    *ANY,
+)
