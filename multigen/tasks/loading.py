@@ -1,5 +1,4 @@
-"""Loads trained models from model folders, which may be damaged or from others, as ready
-objects."""
+"""Loads trained models from model folders, which may be damaged or from others, as ready objects."""
 
 import importlib.util
 import re
@@ -38,8 +37,7 @@ LEAST = 64 << 20
 
 
 class Model(Protocol):
-    """A ready object, which `load` returns for a trained model. Other methods depend on the
-    task."""
+    """A ready object, which `load` returns for a trained model. Other methods depend on the task."""
 
     @property
     def task(self) -> str:
@@ -50,8 +48,7 @@ class Model(Protocol):
     """Provenance metadata for the files that it makes; set by `load`."""
 
     def sheet(self, n: int, seed: int = 0) -> "Picture | list[str]":
-        """n results to inspect: side by side in one image, or as texts; deterministic for a
-        seed."""
+        """n results to inspect: side by side in one image, or as texts; deterministic for a seed."""
         ...
 
     def graph(self) -> Graph:

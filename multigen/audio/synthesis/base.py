@@ -144,7 +144,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         draw = torch.Generator().manual_seed(key(self.run.seed, "white noise"))
         noise = torch.randn(self.evaluator.samples, *real.shape[1:], generator=draw) * real.square().mean().sqrt()
         return super().baselines() | {
-            "noise": self.evaluator.figures(noise.clamp(-1, 1), None),
+            "noise": self.evaluator.metrics_of(noise.clamp(-1, 1), None),
             "untrained": self.evaluator.measure(self.sampler_of(untrained)),
         }
 

@@ -254,7 +254,7 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         """With what Griffin-Lim loses of real recordings alone."""
         G, test = self.nets["G"], self.splits.test
         sound = torch.cat([G.sound(G.spectrogram(x.to(self.device))).cpu() for x in test.items.split(100)])  # pyright: ignore[reportCallIssue]
-        return super().baselines() | {"griffin_lim": self.evaluator.figures(sound.clamp(-1, 1), test.labels)}
+        return super().baselines() | {"griffin_lim": self.evaluator.metrics_of(sound.clamp(-1, 1), test.labels)}
 
     def collapse_features(self, items: Tensor) -> Tensor:
         """Means of 8 x 8 parts of spectrograms (N, 1, 128, frames): (N, 64)."""

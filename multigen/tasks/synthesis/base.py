@@ -36,10 +36,8 @@ from multigen.tasks.synthesis.sampler import Sampler
 __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
-FEW_SAMPLES, FEW_STEPS = (
-    100,
-    60,
-)  # with at most so many samples, as in `tiny`, the classifier is trained for at most so many steps
+FEW_SAMPLES, FEW_STEPS = 100, 60
+"""With at most so many samples, as in `tiny`, the classifier is trained for at most so many steps."""
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
     **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
@@ -294,7 +292,7 @@ class SynthesisTrainer(Trainer[C]):
     def stages(self) -> list[Stage]:
         """One stage, whose best checkpoint has the lowest Fréchet distance to the validation items,
         with collapse detection."""
-        best = Best(self.evaluator.chooses_by) if self.splits.validation is not None else None
+        best = Best(self.evaluator.selection_metric) if self.splits.validation is not None else None
         return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=[self.collapse()])]
 
     def collapse(self) -> Control:
