@@ -1,4 +1,4 @@
-"""Sound files: reading any that libsndfile decodes, whole or in part, writing them, and changing their rate.
+"""Sound files: reading them, whole, in part or block by block, and writing them.
 
 What users' folders hold goes wrong in silence with most readers: a .wav that was cut off is shortened, a broken .ogg ends
 early, one NaN spoils a training run. Here each is a DataError that names the file.
@@ -6,28 +6,34 @@ early, one NaN spoils a training run. Here each is a DataError that names the fi
 
 import contextlib
 import io
-import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from multigen.audio.decoding import Decoder, damaged, decoder, reason
+from multigen.audio.rates import check_rates, resample
 from multigen.catalogue import MODALITIES
-from multigen.console import say
+from multigen.console import say, say_once
 from multigen.data.unread import check_readable
 from multigen.errors import ConfigError, DataError
 from multigen.storage.output import replacing
 from multigen.storage.reading import check_file
 
-if TYPE_CHECKING:
-    from soundfile import SoundFile
-
-__all__ = ["AUDIO", "Info", "check_rates", "read_info", "read_sound", "resample", "write_sound"]
+__all__ = [
+    "AUDIO",
+    "Info",
+    "OpenSound",
+    "check_rates",
+    "open_sound",
+    "read_info",
+    "read_sound",
+    "resample",
+    "write_sound",
+]
 
 AUDIO = MODALITIES["audio"]
 
@@ -40,19 +46,11 @@ WRITES = {
 }
 """Suffix -> libsndfile's format, subtypes, and most channels: with hundreds in an .ogg libsndfile 1.2 crashes."""
 
-FILTER_WIDTH = 64
-"""Zero crossings on each side of the resampler's windowed sinc. With torchaudio's 6 a tone at 1.05 of the new Nyquist
-frequency comes back as a third of its amplitude and one at .9 loses a quarter; with 64, under .001 both; as fast."""
 BLOCK = 1 << 16  # frames encoded at once: libsndfile's Vorbis encoder overflows the stack on minutes in one piece
-KERNEL = 1 << 27  # numbers in a resampler's filters, at most: a gigabyte
-RAISED = 64  # times that a rate is raised at most
 LONGEST = 1 << 31  # frames, 12 hours at 48 kHz: more is a damaged header
 SPARSE, USUAL, DENSE = 1 << 26, 64, {"OPUS": 512}
 """Samples, and samples for each byte of a file, by its subtype: a header that promises more of both is damaged, or the file holds
 nothing but silence."""
-CHUNKS = 10_000  # of a .wav or .aiff that are searched for the samples
-UNKNOWN = 0x7FFF0000  # bytes: from here on, the size that programs write which do not know it yet (into a pipe)
-TAIL = 1 << 16  # bytes: the most that a page of Ogg has is 65,307
 
 
 @dataclass(frozen=True)
@@ -73,13 +71,14 @@ class Info:
 
 
 def read_info(path: str | Path) -> Info:
-    """What a file holds, by its header (and the end of an .ogg); nothing is decoded.
+    """What a file holds, by its header (and the end of an .ogg); decoded only where it does not say how long it is.
 
     Raises:
-        DataError: no such file, a folder, not audio, no frames, or a .wav, .aiff or .ogg that was cut off.
+        DataError: no such file, a folder, not audio, no frames, or a .wav, .aiff, .au, .mp3 or .ogg that was cut off; NeedsMedia
+            for one that only PyAV reads, where it is not installed.
     """
-    with _open(path) as file:
-        return Info(file.samplerate, file.channels, file.frames, file.subtype)
+    with open_sound(path) as sound:
+        return sound.info()
 
 
 def read_sound(
@@ -88,7 +87,7 @@ def read_sound(
     """A sound, float32 (C, T), and its rate in Hz. Full scale is -1..1; floats beyond it in a file stay as they are.
 
     Args:
-        path: a file of a kind that libsndfile reads, whatever its name.
+        path: a file of a kind that libsndfile or, where it is installed, PyAV reads, whatever its name.
         rate: Hz to resample to; 0 leaves it. A part is resampled as if silence lay around it.
         mono: the channels' mean, C = 1.
         start: first frame to read, counted at the file's own rate.
@@ -99,40 +98,80 @@ def read_sound(
         DataError: as `read_info`; data that end early or cannot be decoded, NaN or infinite samples, or a part that does
             not lie in the file; a rate that cannot be brought to `rate` (`check_rates`).
     """
-    import soundfile
-
-    with _open(path) as file:
-        count = file.frames - start if frames < 0 else frames
-        if start < 0 or count < 1 or start + count > file.frames:
+    with open_sound(path) as sound:
+        total = sound.info().frames if sound.frames is not None or start or frames >= 0 else 0
+        count = total - start if frames < 0 else frames
+        if total and (start < 0 or count < 1 or start + count > total):
             raise DataError(
-                f"{path}: frames {start} to {start + count} are asked for, expected some of 0 to {file.frames}; ask for "
+                f"{path}: frames {start} to {start + count} are asked for, expected some of 0 to {total}; ask for "
                 "others, or skip this file: --skip-bad"
             )
-        before = file.samplerate
-        try:
-            # After a jump in an .mp3 libsndfile 1.2.2 gives wrong samples, often silence (tones: 26 of 29 places tried).
-            # soundfile jumps after every read, so that only one read from the beginning is right.
-            passed = start if file.format == "MP3" else 0
-            file.seek(start - passed)
-            samples = file.read(passed + count, dtype="float32", always_2d=True)[passed:]  # (T, C)
-        except (soundfile.SoundFileError, MemoryError, OSError) as error:
-            raise _bad(path, f"it cannot be decoded ({_reason(error)})") from error
-    if len(samples) < count:
-        raise _bad(path, f"it ends before frame {start + count}, which its header promises")
-    if not np.isfinite(samples).all():
-        raise _bad(path, f"{np.count_nonzero(~np.isfinite(samples))} of its samples are NaN or infinite")
-    sound = torch.from_numpy(np.ascontiguousarray(samples.T))  # (C, T)
-    if mono:
-        sound = sound.mean(0, keepdim=True)  # (1, T)
+        blocks = [
+            block.mean(0, keepdim=True) if mono else block for block in sound.blocks(start, count if total else -1)
+        ]
+        before = sound.rate
+    whole = torch.cat(blocks, 1) if len(blocks) > 1 else blocks[0]  # (C, T)
     if not rate:
-        return sound, before
+        return whole, before
     check_rates(path, before, rate)
-    return resample(sound, before, rate), rate
+    return resample(whole, before, rate), rate
+
+
+@dataclass(frozen=True)
+class OpenSound:
+    """An opened sound file, which is decoded block by block. `frames` is None where only decoding tells how many there are."""
+
+    path: Path
+    decoder: Decoder
+    rate: int
+    channels: int
+    frames: int | None
+
+    def info(self) -> Info:
+        """What it holds; counted where its header does not say."""
+        frames = self.frames
+        if frames is None:
+            with open_sound(self.path) as again:  # what is decoded to be counted is not there to be read any more
+                frames = sum(block.shape[1] for block in again.blocks())
+        return Info(self.rate, self.channels, frames, self.decoder.subtype)
+
+    def blocks(self, start: int = 0, frames: int = -1) -> Iterator[Tensor]:
+        """Its samples from frame `start`, so many or all, float32 (C, T) each.
+
+        Raises DataError for data that end early or cannot be decoded, and for NaN or infinite samples.
+        """
+        import soundfile
+
+        wanted = frames if frames >= 0 else None if self.frames is None else self.frames - start
+        done, size = 0, self.path.stat().st_size
+        blocks = self.decoder.blocks(start)
+        while wanted is None or done < wanted:
+            try:
+                block = next(blocks, None)
+            except (
+                soundfile.SoundFileError,
+                MemoryError,
+                OSError,
+                ValueError,
+            ) as error:  # PyAV's are OSError or ValueError
+                raise damaged(self.path, f"it cannot be decoded ({reason(error)})") from error
+            if block is None:
+                break
+            block = block if wanted is None else block[:, : wanted - done]
+            done += block.shape[1]
+            _check_promise(self.path, done, self.channels, self.decoder.subtype, size, "holds more than")
+            if not block.isfinite().all():
+                raise damaged(self.path, f"{int((~block.isfinite()).sum())} of its samples are NaN or infinite")
+            yield block
+        if wanted is not None and done < wanted:
+            raise damaged(self.path, f"it ends before frame {start + wanted}, which its header promises")
+        if not done:
+            raise damaged(self.path, "there are no samples in it")
 
 
 @contextlib.contextmanager
-def _open(path: str | Path) -> Iterator["SoundFile"]:
-    """An opened file that has frames and was not cut off, as far as its header and its end tell."""
+def open_sound(path: str | Path) -> Iterator[OpenSound]:
+    """An opened file that has frames and was not cut off, as far as its header and its end tell. Raises as `read_info`."""
     import soundfile
 
     place = Path(path)
@@ -140,53 +179,27 @@ def _open(path: str | Path) -> Iterator["SoundFile"]:
         what = "this is a folder" if place.is_dir() else "there is no such file"
         raise DataError(f"{path}: {what}; expected a sound file; check the path, or skip it: --skip-bad")
     check_readable(place, AUDIO)
-    try:
-        check_file(place)
-        cut = _cut_off(place)
-        file = soundfile.SoundFile(place)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: of .raw files, which have no header
-        raise _bad(path, f"it cannot be decoded ({_reason(error)})") from error
-    with file:
-        if cut:
-            raise _bad(path, f"it was cut off after about {file.frames} frames")
-        samples, size = file.frames * file.channels, place.stat().st_size
-        spread = samples > max(SPARSE, DENSE.get(file.subtype, USUAL) * size)
-        if not 0 < file.frames <= LONGEST or spread:
-            within = f" in {size:,} bytes" if spread else ""
-            raise _bad(path, f"its header promises {file.frames} frames{within}")
-        yield file
+    with contextlib.ExitStack() as held:
+        try:
+            check_file(place)
+            opened = held.enter_context(decoder(place))
+        except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+            raise damaged(path, f"it cannot be decoded ({reason(error)})") from error
+        if opened.frames is not None:
+            _check_promise(
+                path, opened.frames, opened.channels, opened.subtype, place.stat().st_size, "its header promises"
+            )
+        for remark in opened.remarks:
+            say_once(f"{path}: {remark}")
+        yield OpenSound(place, opened, opened.rate, opened.channels, opened.frames)
 
 
-def _cut_off(path: Path) -> bool:
-    """Whether a .wav or .aiff lacks bytes that its header promises, or an .ogg its last page. libsndfile reports neither."""
-    with path.open("rb") as file:
-        head, length = file.read(12), file.seek(0, os.SEEK_END)
-        if head[:4] == b"OggS":
-            file.seek(max(length - TAIL, 0))
-            page = file.read().rpartition(b"OggS")[2]  # flags at byte 1, the segments' sizes from byte 23 (RFC 3533, 6)
-            if len(page) < 23 or not page[1] & 4:  # 4: the last of its stream, which may be empty
-                return True
-            return len(page) < 23 + page[22] + sum(page[23 : 23 + page[22]])
-        order, wanted = ("big", b"SSND") if head[:4] == b"FORM" else ("little", b"data")
-        file.seek(12)
-        for _ in range(CHUNKS if head[:4] in (b"RIFF", b"FORM") else 0):
-            if len(chunk := file.read(8)) < 8:
-                break
-            size = int.from_bytes(chunk[4:], order)
-            if chunk[:4] == wanted:
-                return length < file.tell() + size and size < UNKNOWN
-            file.seek(size + size % 2, os.SEEK_CUR)
-    return False
-
-
-def _bad(path: str | Path, reason: str) -> DataError:
-    return DataError(f"{path}: expected a whole sound file, but {reason}; repair or remove it, or skip it: --skip-bad")
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "error_string", str(error)).removeprefix("Error : ").strip(" .")
-    # What libsndfile says of any file named .mp3 that is none.
-    return "no MPEG audio in it" if "not a regular file" in text else text or type(error).__name__
+def _check_promise(path: str | Path, frames: int, channels: int, subtype: str, size: int, what: str) -> None:
+    """Raises DataError for a sound of no frames, or of more than a file of so many bytes can plausibly hold."""
+    spread = frames * channels > max(SPARSE, DENSE.get(subtype, USUAL) * size)
+    if not 0 < frames <= LONGEST or spread:
+        within = f" in {size:,} bytes" if spread else ""
+        raise damaged(path, f"{what} {frames} frames{within}")
 
 
 # ---------------------------------------------------------------------------------------------------- writing
@@ -258,44 +271,6 @@ def _encode(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: s
                 file.write(samples[i : i + BLOCK])
     except (soundfile.SoundFileError, ValueError) as error:
         raise ConfigError(
-            f"{path}: {kind} at {rate} Hz cannot be encoded ({_reason(error)}); expected a rate that it knows, such as 16000"
+            f"{path}: {kind} at {rate} Hz cannot be encoded ({reason(error)}); expected a rate that it knows, such as 16000"
         ) from error
     return held.getvalue()
-
-
-# ---------------------------------------------------------------------------------------------------- rates
-
-
-def check_rates(path: str | Path, before: int, after: int) -> None:
-    """Raises DataError for a rate of a file, in a damaged header as a rule, from which `resample` would take gigabytes."""
-    shared = math.gcd(before, after)
-    old, new = before // shared, after // shared
-    if old * new + 2 * FILTER_WIDTH * max(old, new) > KERNEL or after > RAISED * before:
-        raise _bad(path, f"its rate of {before} Hz cannot be brought to the {after} Hz that are wanted")
-
-
-def resample(sound: Tensor, before: int, after: int) -> Tensor:
-    """Changes the rate, (..., T) -> (..., ceil(T * after / before)), on the sound's device, by a windowed sinc.
-
-    Flat within .1 % up to .95 of the lower Nyquist frequency; 1.05 of it and more are damped by 60 dB. Differentiable. Around
-    the sound lies silence. Equal rates give a copy.
-
-    Args:
-        sound: floats, T at least 1.
-        before: Hz.
-        after: Hz.
-
-    Raises ConfigError if a rate is below 1.
-    """
-    if before < 1 or after < 1:
-        raise ConfigError(
-            f"resampling from {before} to {after} Hz, expected rates of at least 1; correct the lower one"
-        )
-    if before == after:
-        return sound.clone()
-    from torchaudio import functional
-
-    resampled = functional.resample(sound.contiguous(), before, after, lowpass_filter_width=FILTER_WIDTH)
-    # torchaudio rounds the length as a float32, which beyond 2**24 samples loses some of the last.
-    missing = -(-sound.shape[-1] * after // before) - resampled.shape[-1]
-    return nn.functional.pad(resampled, (0, missing))

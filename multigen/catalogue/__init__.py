@@ -107,7 +107,10 @@ MODALITIES = {
             "audio",
             items="sounds",
             title="Sounds",
-            suffixes=(".aif", ".aiff", ".flac", ".mp3", ".ogg", ".opus", ".wav"),
+            suffixes=(
+                *(".aif", ".aifc", ".aiff", ".au", ".bw64", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64"),
+                *(".snd", ".w64", ".wav"),
+            ),
             others=AUDIO,
             inspect="multigen.audio.inspection:inspect_sounds",
             compare="multigen.audio.synthesis.evaluator:compare_data",

@@ -6,7 +6,7 @@ A suffix that is always read is in `Modality.suffixes`; every other one that is 
 import functools
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["AUDIO", "IMAGE", "TEXT", "Format", "installed"]
 
@@ -55,6 +55,12 @@ def _kinds(convert: str, **suffixes: str) -> Iterator[Format]:
         yield Format(name.replace("_", " "), tuple(f".{word}" for word in words.split()), convert)
 
 
+def _media(convert: str, **suffixes: str) -> Iterator[Format]:
+    """As `_kinds`, of formats whose sound ffmpeg reads."""
+    for found in _kinds(convert, **suffixes):
+        yield replace(found, extra="media", package="av")
+
+
 ANY = tuple(_kinds("unpack first", archives="zip tar gz tgz bz2 xz 7z rar zst"))
 """Of every modality."""
 VIDEO = "mp4 m4v mov avi mkv webm wmv flv mpg mpeg 3gp 3g2 mts m2ts ts ogv vob"
@@ -83,19 +89,19 @@ IMAGE: tuple[Format, ...] = (
     *ANY,
 )
 AUDIO: tuple[Format, ...] = (
-    *_kinds(
+    *_media(
         "convert to FLAC: ffmpeg -i FILE FILE.flac",
         AAC_files="m4a aac m4b m4r",
-        Core_Audio_files="caf",
-        AIFF_C_files="aifc",
-        Wave64_files="w64 rf64",
-        AU_files="au snd",
         Windows_Media_files="wma",
-        telephone_recordings="amr awb gsm",
+        telephone_recordings="amr awb",
         Matroska_files="mka weba",
-        uncommon_recordings="ape wv tta mpc ac3 dts ra spx oga mp2 mpga shn dsf dff voc",
     ),
-    *_kinds("take its sound out: ffmpeg -i FILE -vn FILE.flac", videos=VIDEO),
+    *_media("take its sound out: ffmpeg -i FILE -vn FILE.flac", videos="mp4 m4v mov mkv webm wmv 3gp 3g2"),
+    *_kinds(
+        "convert to FLAC: ffmpeg -i FILE FILE.flac",
+        uncommon_recordings="ape wv tta mpc ac3 dts ra spx gsm mp2 mpga shn dsf dff voc",
+    ),
+    *_kinds("take its sound out: ffmpeg -i FILE -vn FILE.flac", other_videos="avi flv mpg mpeg mts m2ts ts ogv vob"),
     *_kinds("render to WAV with a synthesiser, such as FluidSynth", note_files="mid midi mod xm s3m it"),
     *ANY,
 )

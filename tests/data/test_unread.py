@@ -23,7 +23,7 @@ from multigen.text.datasets import open_corpus
 from tests import tiny
 from tests.audio import recordings
 
-SUFFIX = {"image": ".nef", "audio": ".wma", "text": ".pdf"}
+SUFFIX = {"image": ".nef", "audio": ".ape", "text": ".pdf"}
 """Of each modality one that is known, and not read."""
 OPEN: dict[str, Callable[[str], Any]] = {
     "image": lambda data: open_images(data, 16),

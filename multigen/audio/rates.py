@@ -1,0 +1,103 @@
+"""Changing the rate of sounds, whole or block by block."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from multigen.errors import ConfigError, DataError
+
+__all__ = ["check_rates", "resample", "resampled", "uniform"]
+
+FILTER_WIDTH = 64
+"""Zero crossings on each side of the resampler's windowed sinc. With torchaudio's 6 a tone at 1.05 of the new Nyquist
+frequency comes back as a third of its amplitude and one at .9 loses a quarter; with 64, under .001 both; as fast."""
+KERNEL = 1 << 27  # numbers in a resampler's filters, at most: a gigabyte
+RAISED = 64  # times that a rate is raised at most
+PIECE = 1 << 19  # frames resampled at once
+
+
+def check_rates(path: str | Path, before: int, after: int) -> None:
+    """Raises DataError for a rate of a file, in a damaged header as a rule, from which `resample` would take gigabytes."""
+    shared = math.gcd(before, after)
+    old, new = before // shared, after // shared
+    if old * new + 2 * FILTER_WIDTH * max(old, new) > KERNEL or after > RAISED * before:
+        raise DataError(
+            f"{path}: expected a whole sound file, but its rate of {before} Hz cannot be brought to the {after} Hz that are "
+            "wanted; repair or remove it, or skip it: --skip-bad"
+        )
+
+
+def resample(sound: Tensor, before: int, after: int) -> Tensor:
+    """Changes the rate, (..., T) -> (..., ceil(T * after / before)), on the sound's device, by a windowed sinc.
+
+    Flat within .1 % up to .95 of the lower Nyquist frequency; 1.05 of it and more are damped by 60 dB. Differentiable. Around
+    the sound lies silence. Equal rates give a copy.
+
+    Args:
+        sound: floats, T at least 1.
+        before: Hz.
+        after: Hz.
+
+    Raises ConfigError if a rate is below 1.
+    """
+    if before < 1 or after < 1:
+        raise ConfigError(
+            f"resampling from {before} to {after} Hz, expected rates of at least 1; correct the lower one"
+        )
+    if before == after:
+        return sound.clone()
+    from torchaudio import functional
+
+    resampled = functional.resample(sound.contiguous(), before, after, lowpass_filter_width=FILTER_WIDTH)
+    # torchaudio rounds the length as a float32, which beyond 2**24 samples loses some of the last.
+    missing = -(-sound.shape[-1] * after // before) - resampled.shape[-1]
+    return nn.functional.pad(resampled, (0, missing))
+
+
+def resampled(blocks: Iterable[Tensor], before: int, after: int) -> Iterator[Tensor]:
+    """`resample` of a sound (C, T) that comes in blocks, in memory for a few of them. A sound of one block gives what `resample`
+    gives; of several, rounding apart."""
+    if before == after:
+        yield from blocks
+        return
+    shared = math.gcd(before, after)
+    old, new = before // shared, after // shared
+    reach = (
+        -(-(FILTER_WIDTH + 2) * old // min(old, new)) // old * old + 2 * old
+    )  # frames that the filter reaches, and more
+    size = max(PIECE // old, 1) * old
+    held, lead = torch.empty(0, 0), 0  # frames not passed on yet, behind `lead` frames for the filter alone
+    for block in blocks:
+        held = torch.cat([held, block], 1) if held.numel() else block
+        while held.shape[1] >= lead + size + reach and held.shape[1] > 2 * size:
+            sound = resample(held[:, : lead + size + reach], before, after)
+            yield sound[:, lead // old * new : (lead + size) // old * new]
+            held, lead = held[:, lead + size - reach :], reach
+    if held.shape[-1] > lead:
+        yield resample(held, before, after)[:, lead // old * new :]
+
+
+def uniform(path: str | Path, parts: Iterable[tuple[int, Tensor]], rate: int, channels: int) -> Iterator[Tensor]:
+    """Blocks (C, T), each with its rate, as those of one rate and number of channels; each run of one rate by itself.
+
+    Raises DataError for channels that are neither all averaged nor all equal.
+    """
+
+    def as_many(block: Tensor) -> Tensor:
+        if len(block) == channels:
+            return block
+        if channels > 1 and len(block) > 1:
+            raise DataError(
+                f"{path}: its parts have {channels} and {len(block)} channels; expected as many in all; cut it, or skip it: "
+                "--skip-bad"
+            )
+        return block.mean(0, keepdim=True).expand(channels, -1)
+
+    for before, run in itertools.groupby(parts, lambda part: part[0]):
+        if before != rate:
+            check_rates(path, before, rate)
+        yield from resampled((as_many(block) for _, block in run), before, rate)
