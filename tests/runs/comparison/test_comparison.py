@@ -266,7 +266,7 @@ def test_tasks_are_kept_apart_and_what_cannot_be_compared_is_said(
     assert expected[0][0] in printed and (out / "image-synthesis.png").exists()
     assert f"half: not finished, so no model and no samples; its last preview is {places[3]}/previews/step-" in printed
     assert "own: no samples:" in printed and "--code my_gan.py" in printed
-    assert "image-synthesis, text-synthesis: results of different tasks are not laid beside each other" in printed
+    assert "image-synthesis, text-synthesis: results of different tasks are not compared with each other" in printed
 
 
 def test_a_file_of_ones_own_makes_its_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
