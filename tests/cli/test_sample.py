@@ -216,7 +216,7 @@ def test_truncation_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     for truncation in ("0", "-1", "nan"):
         assert tiny.multigen(["sample", "--model", run, "--truncation", truncation, "--out", tmp_path / "no"]) == 2
-        assert capsys.readouterr().err.startswith(f"error: truncation {truncation}: expected a number above 0")
+        assert capsys.readouterr().err.startswith(f"error: truncation {truncation}: expected a positive number")
     assert not (tmp_path / "no").exists()
 
 
