@@ -5,15 +5,20 @@ from typing import TYPE_CHECKING, Any
 from multigen.version import __version__
 
 if TYPE_CHECKING:
+    from multigen.config import Run
     from multigen.tasks.loading import load
 
-__all__ = ["__version__", "load"]
+__all__ = ["Run", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    # `load` needs torch, which takes a second to import.
+    # Imported when they are used: `load` needs torch, which takes a second.
     if name == "load":
         from multigen.tasks.loading import load
 
         return load
+    if name == "Run":
+        from multigen.config import Run
+
+        return Run
     raise AttributeError(f"module 'multigen' has no attribute {name!r}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from multigen.console.notebook import html_table
 from multigen.errors import ConfigError
 from multigen.storage.files import write_whole
 from multigen.storage.older import run_table
@@ -60,6 +61,11 @@ class Settings:
     def __post_init__(self):
         check_types(self)
         check_ranges(self, self.ranges)
+
+    def _repr_html_(self) -> str:
+        docs = field_docs(type(self))
+        lines = [(name, repr(value), docs.get(name, "")) for name, value in vars(self).items()]
+        return html_table(lines, ("setting", "value", "what it is"), type(self).__name__)
 
 
 class _FieldsToo:

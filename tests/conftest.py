@@ -1,13 +1,59 @@
 """What all tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # Before torch is imported, and inherited by the commands that tests start: more threads than this gain the small
-# networks of the tests nothing, and cost machines with many cores a lot.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+# networks of the tests nothing, and each core has a worker of its own.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+MOST_WORKERS = 8  # each takes 1 to 2 GB
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-extras",
+        action="store_true",
+        help="a test whose optional package is not installed fails; without, it is skipped",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--require-extras"):
+        pytest.importorskip = _required(pytest.importorskip)
+
+
+def _required(importorskip: Any) -> Any:
+    """`importorskip` that fails where it would skip."""
+
+    def required(name: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            return importorskip(name, *arguments, **options)
+        except pytest.skip.Exception as missing:
+            pytest.fail(f"--require-extras: {missing}", pytrace=False)
+
+    return required
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Workers of `-n auto`: one for each processor; none for single files, which are done before workers have started."""
+    if any(Path(name.partition("::")[0]).is_file() for name in config.option.file_or_dir):
+        return 0
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors, MOST_WORKERS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unflushed() -> Iterator[None]:
+    """Waiting for the disk would take most of the time of runs that last less than a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("fsync", "fdatasync"):
+            patch.setattr(os, name, lambda handle: None, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

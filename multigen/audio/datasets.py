@@ -21,8 +21,10 @@ from multigen.audio.drums import CLASSES, drums
 from multigen.audio.files import AUDIO, check_rates, read_sound, resample
 from multigen.console import counted, say
 from multigen.data.datasets import ItemSet, numbered, numbered_as
-from multigen.data.folders import NoTestSplit, file_classes, split_folder
+from multigen.data.folders import NoTestSplit
+from multigen.data.labels import file_classes
 from multigen.data.locate import locate
+from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import find_files, report_unread
 from multigen.engine.batches import Batch, Rows, TensorSource
 from multigen.errors import ConfigError, DataError
@@ -151,8 +153,8 @@ def open_sounds(
     """The recordings meant by a data argument, of one channel, rate and length.
 
     - "drums": `multigen.audio.drums`, with its classes; 4,000 sounds to train and 1,000 others to test (`DRUMS`).
-    - a folder of sound files at any depth, of the kinds `multigen.catalogue` lists. With train/ and test/ or else val/ in
-      it, these are its splits; or `test_files` says which files are the test split.
+    - a folder of sound files at any depth, of the kinds `multigen.catalogue` lists; with
+      splits where its folders are called so (`multigen.data.parts`), or `test_files` says which files are the test split.
     - one sound file, which has no test split.
 
     A relative path that does not exist here is sought in the folder that the environment variable MULTIGEN_DATA names.
@@ -160,7 +162,7 @@ def open_sounds(
     Args:
         rate: Hz; what has another is resampled.
         length: samples of each item. Shorter recordings are faded out over their last 2 ms and padded with zeros.
-        split: "train" or "test"; where the data have no splits, all are "train".
+        split: "train", "validation" or "test"; where the data have no splits, all are "train".
         labels: "" for those that the data bring (of files: the folder, if each lies in one; a single class is none), "none",
             "name" (the file name before the last _), "first" (before the first _), or a CSV file with the columns `file`,
             relative to the folder, and `label`.
@@ -180,23 +182,29 @@ def open_sounds(
         DataError: nothing there, damaged or silent files, fewer than two items, or one class only although labels are asked
             for.
     """
-    if rate < 1 or length < 1 or split not in ("train", "test") or cut not in CUTS:
+    if rate < 1 or length < 1 or split not in ("train", "validation", "test") or cut not in CUTS:
         raise ConfigError(
             f"rate {rate} Hz, length {length}, split {split!r}, cut {cut!r}: expected a rate and a length of 1 or more, train or "
-            f"test, and one of {', '.join(CUTS)}; correct what is not"
+            f"test, or validation, and one of {', '.join(CUTS)}; correct what is not"
         )
     skipped: list[tuple[Path, str]] = []
+    folders = ""
     if data == "drums":
         name, recordings = data, _from_drums(rate, length, split, labels, test_files)
     else:
         place = locate(data, "a folder of sound files, a sound file, or the name drums")
         name = place.resolve().name if place.is_dir() else place.stem
-        recordings = _from_files(place, rate, split, labels, test_files, skipped if skip_bad else None)
+        if place.is_dir():
+            report_unread(place, AUDIO, labels)
+        parts = _find(place, test_files)
+        parts.report_left("recordings")
+        folders = parts.folders(split)
+        recordings = _from_files(parts, rate, split, labels, skipped if skip_bad else None)
     if trim:
         recordings = [replace(r, sound=trimmed(r.sound, rate)) for r in recordings]
     if normalise:
         recordings = [replace(r, sound=_normalised(r.sound, rate)) for r in recordings]
-    sounds = replace(_assembled(name, recordings, rate, length, cut), skipped=tuple(skipped))
+    sounds = replace(_assembled(name, recordings, rate, length, cut), skipped=tuple(skipped), folders=folders)
     _check_enough(data, sounds, labels)
     if labels == "none":
         return replace(sounds, labels=None, classes=())
@@ -219,6 +227,8 @@ def _from_drums(rate: int, length: int, split: str, labels: str, test_files: str
         raise ConfigError(
             f"labels {labels!r}, test_files {test_files!r}: drums holds no files; leave both empty, or say labels none"
         )
+    if split not in DRUMS:
+        raise NoTestSplit(f"drums have no {split} sounds of their own")
     count, seed = DRUMS[split]
     sounds, numbers = drums(count, length, rate, seed)
     prefix = "drums" if split == "train" else f"drums/{split}"
@@ -226,16 +236,14 @@ def _from_drums(rate: int, length: int, split: str, labels: str, test_files: str
 
 
 def _from_files(
-    place: Path, rate: int, split: str, labels: str, test_files: str, skipped: list[tuple[Path, str]] | None
+    parts: Parts, rate: int, split: str, labels: str, skipped: list[tuple[Path, str]] | None
 ) -> list[_Recording]:
     """Whole recordings, resampled; those that are no good go to `skipped`, if there is such a list.
 
     One after another: with threads 3,000 short files took longer (.8 s with two, .7 s without).
     """
-    root, folder, paths = _find(place, split, test_files)
-    if place.is_dir():
-        report_unread(place, AUDIO, labels)
-    class_of = file_classes(root, folder, paths, labels) or [""] * len(paths)
+    paths = parts.of(split)
+    class_of = file_classes(parts, paths, labels) or [""] * len(paths)
     rates, channels, loud = Counter[int](), Counter[int](), 0
     recordings = []
     for path, label in zip(paths, class_of, strict=True):
@@ -253,7 +261,7 @@ def _from_files(
             continue
         peak = mono.abs().max()
         loud += int(peak > 1)
-        recordings.append(_Recording(path.relative_to(root).as_posix(), label, mono / peak.clamp(min=1)))
+        recordings.append(_Recording(path.relative_to(parts.root).as_posix(), label, mono / peak.clamp(min=1)))
         rates[before] += 1
         channels[len(sound)] += 1
     for found, wanted, text in (
@@ -268,23 +276,22 @@ def _from_files(
     return recordings
 
 
-def _find(place: Path, split: str, test_files: str) -> tuple[Path, Path, list[Path]]:
-    """The folder of the whole data, that of the split, and the split's files."""
+def _find(place: Path, test_files: str) -> Parts:
+    """The files by their use."""
     if not place.is_dir():
-        if split == "test" or test_files:
+        if test_files:
             raise NoTestSplit(f"{place}: one file has no test files; name a test set: --test FOLDER")
-        return place.parent, place.parent, [place]
-    if not test_files:
-        folder = split_folder(place, split)
-        return place, folder, find_files(folder, AUDIO, "sound files")
+        return find_parts(place, [place])
     paths = find_files(place, AUDIO, "sound files")
+    if not test_files:
+        return find_parts(place, paths)
     tests = [path for path in paths if fnmatchcase(path.relative_to(place).as_posix(), test_files)]
     if not 0 < len(tests) < len(paths):
         raise ConfigError(
             f"test_files {test_files!r} fits {len(tests)} of {len(paths)} files in {place}, expected some, not all; give another "
             "pattern, such as '*_[0-4].flac'"
         )
-    return place, place, tests if split == "test" else sorted({*paths} - {*tests})
+    return Parts(place, sorted({*paths} - {*tests}), test=tests)
 
 
 class Silent(DataError):
@@ -339,7 +346,7 @@ def _assembled(name: str, recordings: Sequence[_Recording], rate: int, length: i
     sounds = torch.stack(items)[:, None] if items else torch.empty(0, 1, length)  # (N, 1, length)
     numbers, classes = numbered(labels)
     whole = (torch.cat(pieces), torch.tensor(spans)) if pieces else (None, None)
-    return SoundSet(name, sounds, numbers, classes, tuple(names), (), rate, *whole)
+    return SoundSet(name, sounds, numbers, classes, tuple(names), (), "", rate, *whole)
 
 
 def _ranges(sound: Tensor, rate: int, length: int, cut: str) -> list[tuple[int, int]]:

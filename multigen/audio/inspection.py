@@ -16,18 +16,17 @@ from multigen.console import counted
 from multigen.data.inspection import (
     Inspection,
     Labels,
-    Parts,
     Suggestion,
     batch_for,
     describe_files,
     describe_parts,
     find_labels,
-    find_parts,
     listed,
     spread,
     watched,
 )
 from multigen.data.locate import locate
+from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import find_files
 from multigen.errors import DataError
 
@@ -67,7 +66,7 @@ def inspect_sounds(data: str) -> Inspection:
         return found
     place = locate(data, "a folder of sound files, a sound file, or the name drums")
     parts = find_parts(place, find_files(place, AUDIO, "sound files") if place.is_dir() else [place])
-    paths = [*parts.train, *parts.test]
+    paths = [*parts.train, *parts.validation, *parts.test]
     found, sounds, silent = Inspection(), [], 0
     for path in watched(paths, "recordings"):
         try:

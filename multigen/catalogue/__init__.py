@@ -54,7 +54,7 @@ class Modality:
     others: tuple[Format, ...]
     """Of which the rest of its files are: read with an extra, or not at all."""
     inspect: str
-    """(data) -> `multigen.data.inspection.Inspection`."""
+    """(data, **options of `reading`) -> `multigen.data.inspection.Inspection`."""
     compare: str = ""
     """(real, fake, features, device, skip_bad, **options) -> `multigen.engine.evaluation.Evaluation`; "": not compared."""
     features: tuple[str, ...] = ()
@@ -65,6 +65,10 @@ class Modality:
     """Suffixes of files that hold many items each."""
     names: str = ""
     """A part of the names of files that have no suffix, such as MNIST's."""
+    tables: tuple[str, ...] = ()
+    """Suffixes of tables with a column of items. Beside other files they are taken for lists of these."""
+    reading: tuple[str, ...] = ()
+    """Options of `inspect` that say how files are read."""
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -84,8 +88,8 @@ MODALITIES = {
             items="images",
             title="Images",
             suffixes=(
-                *(".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"),
-                *(".tif", ".tiff", ".webp"),
+                *(".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png"),
+                *(".ppm", ".psd", ".tif", ".tiff", ".webp"),
             ),
             others=IMAGE,
             inspect="multigen.image.inspection:inspect_images",
@@ -102,6 +106,8 @@ MODALITIES = {
             suffixes=(".txt",),
             others=TEXT,
             inspect="multigen.text.inspection:inspect_texts",
+            tables=(".csv", ".tsv", ".tab", ".jsonl", ".ndjson"),
+            reading=("encoding", "column"),
         ),
         Modality(
             "audio",

@@ -66,20 +66,16 @@ ANY = tuple(_kinds("unpack first", archives="zip tar gz tgz bz2 xz 7z rar zst"))
 VIDEO = "mp4 m4v mov avi mkv webm wmv flv mpg mpeg 3gp 3g2 mts m2ts ts ogv vob"
 
 IMAGE: tuple[Format, ...] = (
-    *_kinds(
-        "convert to JPEG or PNG",
-        HEIC_files="heic heif hif",
-        JPEG_XL_files="jxl",
-        JPEG_XR_files="jxr wdp hdp",
-        AVIF_files="avif",
-    ),
+    Format("HEIC files", (".heic", ".heif", ".hif"), "convert to JPEG or PNG", "heif", "pillow_heif"),
+    *_kinds("convert to PNG: djxl FILE.jxl FILE.png", JPEG_XL_files="jxl"),
+    *_kinds("convert to JPEG or PNG", JPEG_XR_files="jxr wdp hdp"),
     *_kinds(
         "convert to TIFF or PNG with a program for photographs, such as darktable or the camera's own",
         RAW_camera_files="cr2 cr3 crw nef nrw dng arw sr2 srf orf rw2 raf pef raw rwl srw x3f 3fr iiq kdc dcr erf mrw",
     ),
     *_kinds(
         "export as PNG from the program that made it, or from GIMP",
-        layered_images="psd psb xcf kra afphoto ora clip",
+        layered_images="psb xcf kra afphoto ora clip",
         uncommon_images="tga icns ico cur pcx sgi rgb dds qoi wmf emf exr hdr pfm",
     ),
     *_kinds("draw as PNG, as Inkscape does", drawings="svg svgz ai eps ps"),

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from multigen.catalogue import DATA, MODALITIES, imported
-from multigen.cli.kinds import kinds_of, meant_by
+from multigen.cli.kinds import kind_of, kinds_of, meant_by
 from multigen.cli.output import print_json
 from multigen.console import counted, show, text_table
-from multigen.errors import DataError
+from multigen.errors import ConfigError, DataError
 from multigen.runs.options import cli
 
 if TYPE_CHECKING:
@@ -24,15 +24,28 @@ SHOWN = 10  # unreadable files that are listed, without --json
 def run(args: list[str]) -> None:
     """Inspects data."""
 
-    def inspect(data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")], json: bool = False) -> None:
+    def inspect(
+        data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
+        encoding: str = "",
+        column: str = "",
+        json: bool = False,
+    ) -> None:
         """Describes data: what they hold, what is wrong with them, and how to train on them. Nothing is changed or downloaded.
 
         Args:
             data: A folder of images, texts or sounds, a file, or a name such as digits, drums or fables.
+            encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
+            column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             json: Print one JSON object.
         """
         kind, why = _kind(data)
-        found = imported(MODALITIES[kind].inspect)(data)
+        options = {"encoding": encoding, "column": column}
+        given = {name: value for name, value in options.items() if value}
+        if strangers := given.keys() - {*MODALITIES[kind].reading}:
+            raise ConfigError(
+                f"--{min(strangers)}: for texts only, and {data} holds {MODALITIES[kind].items}; leave it out"
+            )
+        found = imported(MODALITIES[kind].inspect)(data, **given)
         found.warnings[:0] = why.get("warnings", [])
         if lines := why.get("ignored"):
             found.add("ignored", lines, "; ".join(lines))
@@ -74,7 +87,9 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
     warnings = (
         [f"mixed files; training on {MODALITIES[kind].items} skips the others: {', '.join(rest)}"] if rest else []
     )
-    lines = unread(paths, MODALITIES[kind]) if place.is_dir() else []
+    tables = () if any(kind_of(path) == kind for path in paths) else MODALITIES[kind].tables
+    ignored = [path for path in paths if path.suffix.lower() not in tables]
+    lines = unread(ignored, MODALITIES[kind]) if place.is_dir() else []
     return kind, {"files": suffixes, "ignored": lines, "warnings": warnings}
 
 

@@ -12,7 +12,7 @@ from multigen.memory import require
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, replacing
-from multigen.storage.provenance import Provenance, gif, text
+from multigen.storage.provenance import SAMPLE, Provenance, gif, mark_gif, text, xmp
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -86,6 +86,7 @@ def _interpolate(
 def _write_gif(out: Path, pictures: "list[Picture]", about: Provenance) -> None:
     pace = 1000 // FRAMES_A_SECOND
     pictures[0].save(out, save_all=True, append_images=pictures[1:], duration=pace, loop=0, **gif(about))
+    mark_gif(out, xmp(SAMPLE) if about else b"")
 
 
 def _write_mp4(out: Path, pictures: "list[Picture]", about: Provenance) -> None:

@@ -19,8 +19,13 @@ def kind_of(path: Path) -> str:
 
 
 def kinds_of(paths: Iterable[Path]) -> Counter[str]:
-    """How many files there are that each modality reads, and of "other"."""
-    return Counter(map(kind_of, paths))
+    """How many files there are that each modality reads, and of "other". Tables are counted where there is nothing else."""
+    paths = [*paths]
+    counts = Counter(kind_of(path) for path in paths)
+    tables = [path for path in paths if path.suffix.lower() in MODALITIES["text"].tables]
+    if tables and counts.keys() <= {"other"}:
+        return Counter({"text": len(tables), "other": counts["other"] - len(tables)})
+    return counts
 
 
 def meant_by(paths: Iterable[Path]) -> Counter[str]:

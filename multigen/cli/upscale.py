@@ -1,14 +1,14 @@
-"""`multigen upscale IN... --model RUN --out DIR`: enlarges image files and whole folders with a trained model."""
+"""`multigen upscale IN... --model RUN --out OUT`: enlarges image files and whole folders with a trained model."""
 
-import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from multigen.cli.loaded import load_for
-from multigen.console import counted, say, show
+from multigen.cli.targets import is_file_name, targets_of
+from multigen.console import counted, say_once, show
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import writing
@@ -25,35 +25,48 @@ def run(args: list[str]) -> None:
         model: Model,
         out: Path,
         tile: int = 256,
+        frames: Literal["first", "all"] = "first",
         skip_bad: bool = False,
+        metadata: bool = True,
         provenance: bool = True,
         overwrite: Overwrite = False,
         code: Code = "",
     ) -> None:
-        """Enlarges images with a trained model; transparency is kept, folders keep their structure, results are PNG.
+        """Enlarges images with a trained model. Transparency, depth, colour profile and metadata, among them the place where
+        a photograph was taken, are kept; folders keep their structure; results are PNG.
 
         Args:
             inputs: Image files, or folders of them.
-            out: Folder of the results.
+            out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
             tile: Side of the tiles that images pass the network in, pixels; smaller needs less memory.
+            frames: Of animations and of TIFF files with many pages: the first one, or all, in a file of the same format.
             skip_bad: Skip files that cannot be read, and say how many.
-            provenance: Write the model and the name of the source into the files.
+            metadata: Keep what sources say: EXIF, XMP, IPTC, resolution, texts. The colour profile stays in any case.
+            provenance: Write the model, the name of the source, and that a model enlarged it into the files.
         """
-        jobs = _jobs(inputs, out)
-        check_folder(out)
-        check_targets(jobs.values(), overwrite, "another folder for --out")
-        _upscale(jobs, model, out, tile, skip_bad, provenance, code)
+        from multigen.image.sources import moving_suffix
+
+        jobs = targets_of(inputs, out, moving_suffix if frames == "all" else lambda _: ".png")
+        other = "another file for --out" if is_file_name(out) else "another folder for --out"
+        check_folder(out.parent if is_file_name(out) else out, other)
+        check_targets(jobs.values(), overwrite, other)
+        _upscale(jobs, model, out, tile, frames == "all", skip_bad, metadata, provenance, code)
 
     cli(upscale, "multigen upscale", args)
 
 
 def _upscale(
-    jobs: dict[Path, Path], model: str, out: Path, tile: int, skip_bad: bool, provenance: bool, code: str
+    jobs: dict[Path, Path],
+    model: str,
+    out: Path,
+    tile: int,
+    frames: bool,
+    skip_bad: bool,
+    metadata: bool,
+    provenance: bool,
+    code: str,
 ) -> None:
     import rich.progress
-
-    from multigen.image.files import read_image_with_alpha, to_picture
-    from multigen.storage.provenance import png
 
     upscaler = load_for("upscale", model, code)
     if tile < 1:
@@ -62,66 +75,37 @@ def _upscale(
     skipped: list[str] = []
     for source, target in rich.progress.track(jobs.items(), "upscaling", disable=not sys.stderr.isatty()):
         try:
-            rgb, alpha = read_image_with_alpha(source)
+            _enlarge(upscaler, source, target, frames, metadata, provenance)
         except DataError as error:
             if not skip_bad:
                 raise
             skipped.append(str(error))
-            continue
-        about = {**upscaler.origin, "source": source.name} if provenance else {}
-        with writing(target, "another folder for --out"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as file:
-                to_picture(*upscaler.with_alpha(rgb, alpha)).save(file, **png(about))
     show(
         f"{counted(len(jobs) - len(skipped), 'images')} x{upscaler.scale} in {out}"
         + (f", {len(skipped)} skipped" if skipped else "")
     )
 
 
-def _jobs(inputs: list[Path], out: Path) -> dict[Path, Path]:
-    """Source -> target. Of folders what is below OUT is left out: results of an earlier run.
+def _enlarge(upscaler: Any, path: Path, target: Path, frames: bool, metadata: bool, provenance: bool) -> None:
+    from multigen.image.sources import read_source
+    from multigen.image.writing import check_side, write_image
+    from multigen.storage.provenance import source_type
 
-    Raises DataError where two images would be written to one file, or none is left.
-    """
-    from multigen.data.unread import check_readable, report_unread
-    from multigen.image.files import IMAGE, find_images
-
-    if not inputs:
-        raise DataError("no image to upscale: give files or folders")
-    targets: dict[Path, Path] = {}
-    results: set[Path] = set()
-    for place in inputs:
-        if place.is_dir():
-            sources = find_images(place)
-            report_unread(place, IMAGE)
-        else:
-            check_readable(place, IMAGE)
-            sources = [place]
-        if _holds(place, out) or (len(inputs) > 1 and place.is_dir() and _real(place) == _real(out)):
-            results |= {source for source in sources if _real(source).is_relative_to(_real(out))}
-        for source in [source for source in sources if source not in results]:
-            inside = source.relative_to(place) if place.is_dir() else Path(source.name)
-            target = out / inside.with_suffix(".png")
-            if _real(target) == _real(source):
-                raise DataError(f"{source} would be overwritten by its result; give another folder for --out")
-            if target in targets:
-                raise DataError(
-                    f"{source} and {targets[target]} would both become {target}; rename one or use two folders"
-                )
-            targets[target] = source
-    if results:
-        say(f"left out {counted(len(results), 'images')} in {out}, where the results go")
-    if not targets:
-        raise DataError(f"no image to upscale but those in {out}, where the results go; give other files or folders")
-    return {source: target for target, source in targets.items()}
-
-
-def _holds(folder: Path, out: Path) -> bool:
-    """Whether OUT is below a folder, once links are followed."""
-    return folder.is_dir() and _real(folder) in _real(out).parents
-
-
-def _real(path: Path) -> Path:
-    """A path without links and `..`; also of what is not there, or is a link in a circle."""
-    return Path(os.path.realpath(path))
+    source = read_source(path, frames)
+    if source.more:
+        say_once(
+            f"{path}: the first of several frames is taken, as of all such files; for all of them: --frames all",
+            "frames",
+        )
+    for frame in source.frames:
+        height, width = frame.pixels.shape[:2]
+        check_side(target, height * upscaler.scale, width * upscaler.scale)
+    about = {}
+    if provenance:
+        about = {**upscaler.origin, "source": path.name, "source_type": source_type(source.metadata.xmp) or None}
+    said = source.metadata if metadata else source.metadata.without_private()
+    made = [upscaler.enlarge(frame) for frame in source.frames]
+    with writing(target, "another folder for --out"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as file:
+            write_image(file, made, said.enlarged(about, path), about, source.motion)

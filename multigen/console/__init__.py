@@ -10,12 +10,14 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
+from multigen.console.notebook import LiveLine, in_notebook
 from multigen.console.words import counted, did_you_mean, printable, resume_option, shell_word, shortened
 from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.memory import limited, memory_errors
@@ -27,6 +29,7 @@ __all__ = [
     "counted",
     "did_you_mean",
     "exit_code",
+    "if_slow",
     "markdown",
     "printable",
     "report_error",
@@ -69,14 +72,29 @@ def say(text: str) -> None:
         sink(text)
 
 
-def say_once(text: str) -> None:
-    """As `say`, but the same message only once per command."""
-    if text not in _once:
-        _once.add(text)  # first: a sink may fail and print the same message
+def say_once(text: str, kind: str = "") -> None:
+    """As `say`, but the same message, or with `kind` one message of this kind, only once per
+    command."""
+    if (kind or text) not in _once:
+        _once.add(kind or text)  # first: a sink may fail and print the same message
         say(text)
 
 
 _once: set[str] = set()
+SILENCE = 2.0  # seconds after which `if_slow` says what is going on
+
+
+@contextlib.contextmanager
+def if_slow(text: str) -> Iterator[None]:
+    """Within it, says `text` on the terminal once `SILENCE` seconds have passed: for work that is
+    short in most cases, so that nobody takes a long one for a program that hangs."""
+    timer = threading.Timer(SILENCE, _print, (f"{shortened(text)} ...",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _print(text: str) -> None:
@@ -106,8 +124,11 @@ class Progress:
 
     def __init__(self, stage: str, steps: int, done: int):
         self.stage, self.steps, self.done, self.began = stage, steps, done, time.monotonic()
-        self.live = None
-        if sys.stderr.isatty() and not _quiet and os.environ.get("RANK", "0") == "0":
+        self.live, self.line = None, None
+        shown = not _quiet and os.environ.get("RANK", "0") == "0"
+        if shown and in_notebook():
+            self.line = LiveLine()
+        elif shown and sys.stderr.isatty():
             from rich import progress
             from rich.console import Console
 
@@ -132,6 +153,8 @@ class Progress:
         if self.live is not None:
             with _unless_closed():
                 self.live.update(self.task, completed=index, left=remains, text=printable(text))
+        elif self.line is not None:
+            self.line.show(f"{self.stage} {index}/{self.steps}  {remains}  {text}")
         else:
             _print(f"{self.stage} {index}/{self.steps}  {text}  {remains}")
 

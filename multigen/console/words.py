@@ -32,10 +32,10 @@ def printable(text: str, lines: bool = False) -> str:
     return UNSAFE.sub(lambda c: c[0] if lines and c[0] in "\n\t" else c[0].encode("unicode_escape").decode(), text)
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = LONGEST) -> str:
     """A message, without its middle where it is too long, such as one that quotes a value from a
     file: its subject comes first, and the remedy last."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
 
 
 def shell_word(text: str) -> str:

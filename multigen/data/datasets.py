@@ -17,6 +17,7 @@ from torch import Tensor
 
 from multigen.console import counted, say
 from multigen.data.folders import NoTestSplit
+from multigen.data.labels import differing_classes
 from multigen.engine.batches import TensorSource
 from multigen.errors import ConfigError, DataError
 
@@ -28,7 +29,7 @@ __all__ = [
     "numbered_as",
     "open_splits",
     "pick",
-    "report_skipped",
+    "report_compared",
     "split_off",
     "split_off_classes",
 ]
@@ -45,6 +46,7 @@ class ItemSet:
         classes: names by label; () without labels.
         names: N names that do not depend on where the data lie: a file's path inside the folder, or "digits/17".
         skipped: (path, reason) of each damaged file that was left out.
+        folders: in which the set is a split of its data, such as "train/"; "" where the data have no splits.
     """
 
     noun: ClassVar[str] = "items"
@@ -58,6 +60,7 @@ class ItemSet:
     classes: tuple[str, ...]
     names: tuple[str, ...]
     skipped: tuple[tuple[Path, str], ...] = ()
+    folders: str = ""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -90,8 +93,10 @@ class ItemSet:
         return TensorSource({self.key: self.items, **labels})
 
 
-def report_skipped(data: str, items: ItemSet) -> None:
-    """Says how many files of `data` were skipped, and why the first."""
+def report_compared(data: str, items: ItemSet) -> None:
+    """Says which part of `data` is compared, and how many of its files were skipped."""
+    if items.folders:
+        say(f"{data}: {items.folders} alone is compared ({len(items):,} {items.noun})")
     if items.skipped:
         say(f"{data}: {counted(len(items.skipped), items.noun)} skipped, the first: {items.skipped[0][1]}")
 
@@ -127,8 +132,9 @@ def open_splits(c: SplitSettings, read: Callable[[str, str, str, S | None], S]) 
     """The three sets of a configuration: test items as given, brought by the data, or split off.
 
     Args:
-        read: gives the set of (data, split, labels, like), with `split` and `labels` as in `multigen.data.folders`; `like` is
-            None, or the training set, whose shape the test items must have. Raises NoTestSplit where there is no such split.
+        read: gives the set of (data, split, labels, like), with `split` as in `multigen.data.parts` and `labels` as in
+            `multigen.data.labels`; `like` is None, or the training set, whose shape the others must have. Raises NoTestSplit
+            where there is no such split.
 
     Raises ConfigError and DataError for parts that are not available.
     """
@@ -138,6 +144,7 @@ def open_splits(c: SplitSettings, read: Callable[[str, str, str, S | None], S]) 
         )
     train = read(c.data, "train", c.labels, None)
     noun = train.noun
+    labels = "none"
     if c.test_classes:
         train, test = split_off_classes(train, c.test_classes)
         if len(train.classes) < 2:
@@ -162,12 +169,40 @@ def open_splits(c: SplitSettings, read: Callable[[str, str, str, S | None], S]) 
             f"{c.data}: {counted(len(train), noun)} for training and {len(test)} for testing, expected at least 2 of each; "
             f"add {noun}, or hold out others"
         )
+    validation = None if c.test_classes or c.validation_size < 2 else _own_validation(c, read, labels, train)
+    for part in [test] if validation is None else [validation, test]:
+        if part.classes and train.classes and (line := differing_classes(train.classes, part.classes)):
+            say(f"{part.folders or part.name}: {line}")
     test = numbered_as(test, train.classes)
-    hold = min(c.validation_size, len(train) // 10)
-    if hold < 2:
-        return Splits(train, None, test)
-    train, validation = split_off(train, hold)
+    if validation is not None:
+        validation = pick(numbered_as(validation, train.classes), c.validation_size)
+    elif (hold := min(c.validation_size, len(train) // 10)) >= 2:
+        train, validation = split_off(train, hold)
+    _report_splits(c.data, train, validation, test)
     return Splits(train, validation, test)
+
+
+def _own_validation(c: SplitSettings, read: Callable[[str, str, str, S | None], S], labels: str, train: S) -> S | None:
+    """The validation split that the data bring; None where there is none."""
+    try:
+        return read(c.data, "validation", labels, train)
+    except NoTestSplit:
+        return None
+
+
+def _report_splits(data: str, train: ItemSet, validation: ItemSet | None, test: ItemSet) -> None:
+    """Says what each split of the data is used for, where they have splits."""
+    if not train.folders:
+        return
+    own = validation is not None and validation.folders != train.folders
+    chosen = (
+        f"{validation.folders if own else 'some of these'} ({len(validation):,})" if validation else "the last step"
+    )
+    tested = test.folders if test.folders and test.name == train.name else test.name
+    say(
+        f"{data}: {train.folders} is trained on ({len(train):,} {train.noun}), {chosen} gives the best checkpoint, "
+        f"{tested} ({len(test):,}) is for the final evaluation alone"
+    )
 
 
 def split_off(items: S, count: int, seed: int = 0) -> tuple[S, S]:

@@ -13,19 +13,18 @@ from statistics import median
 from typing import Any, TypeVar
 
 from multigen.console import Progress, counted, shell_word
-from multigen.data.folders import NoTestSplit, file_classes, split_folder
+from multigen.data.labels import differing_classes, file_classes
+from multigen.data.parts import Parts
 from multigen.errors import DataError
 
 __all__ = [
     "Fact",
     "Inspection",
     "Labels",
-    "Parts",
     "Suggestion",
     "batch_for",
     "equal_files",
     "find_labels",
-    "find_parts",
     "listed",
     "spread",
     "total_bytes",
@@ -37,8 +36,6 @@ T = TypeVar("T")
 MANY = 3_000  # items from which on reading them shows its progress
 NAMED = 12  # classes that are named
 FEW_IN_CLASS = 20
-PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"}
-NO_CLASSES = "look like parts of the data, but training takes only train with test or val as such; rename the others"
 
 
 @dataclass(frozen=True)
@@ -84,36 +81,6 @@ class Inspection:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The files of a folder by their use, as training divides them; `test` is empty where a folder has no such part."""
-
-    root: Path
-    folder: Path
-    train: list[Path]
-    test: list[Path]
-    left: list[Path]
-    """Files in neither part."""
-
-    def name(self, path: Path) -> str:
-        """A file's path in the folder, for people."""
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
-
-
-def find_parts(place: Path, paths: Sequence[Path]) -> Parts:
-    """The parts of `paths`, files in the folder `place` (or `place` itself)."""
-    if not place.is_dir():
-        return Parts(place.parent, place.parent, list(paths), [], [])
-    folder = split_folder(place, "train")
-    try:
-        tests = split_folder(place, "test")
-        test = [path for path in paths if path.is_relative_to(tests)]
-    except NoTestSplit:
-        test = []
-    train = [path for path in paths if path.is_relative_to(folder)]
-    return Parts(place, folder, train, test, sorted({*paths} - {*train} - {*test}))
-
-
-@dataclass(frozen=True)
 class Labels:
     """Classes of files. `options` are the flags that training needs to see them."""
 
@@ -128,8 +95,6 @@ class Labels:
 def find_labels(parts: Parts) -> Labels:
     """Classes by folders, or else by a CSV table in the folder, or else a guess by the names."""
     if len(counts := _counted(parts, "")) > 1:
-        if {name.lower() for name in counts} <= PARTS:
-            return Labels({}, ("--labels", "none"), faults=(f"folders: {', '.join(counts)} {NO_CLASSES}",))
         return Labels(counts)
     faults = []
     for table in sorted(parts.root.glob("*.csv")):
@@ -150,23 +115,44 @@ def find_labels(parts: Parts) -> Labels:
 
 
 def _counted(parts: Parts, labels: str) -> dict[str, int]:
-    return dict(sorted(Counter(file_classes(parts.root, parts.folder, parts.train, labels) or ()).items()))
+    return dict(sorted(Counter(file_classes(parts, parts.train, labels) or ()).items()))
 
 
 def describe_parts(found: Inspection, parts: Parts, labels: Labels, noun: str) -> None:
     """Adds the numbers of items and classes, and what is to be warned of in them."""
-    train, test, left = len(parts.train), len(parts.test), len(parts.left)
-    text = f"{train:,} to train, {test:,} to test" if test else f"{train:,}"
-    found.add("items", {"train": train, "test": test, "left": left}, text + (f", {left:,} in neither" if left else ""))
-    if left:
+    sizes = {use: len(getattr(parts, use)) for use in ("train", "validation", "test", "left")}
+    words = {"train": "to train", "validation": "to choose the best checkpoint", "test": "to test"}
+    shown = [f"{n:,} {words[use]}{_where(parts, use)}" for use, n in sizes.items() if n and use in words]
+    value = {use: n for use, n in sizes.items() if n or use != "validation"}
+    text = ", ".join(shown) if parts.divided else f"{sizes['train']:,}"
+    found.add("items", value, text + (f", {sizes['left']:,} in none of these" if parts.left else ""))
+    if parts.left:
         found.warnings.append(
-            f"{left:,} {noun} lie beside the folders of the parts and are not used, such as {parts.name(parts.left[0])}"
+            f"{sizes['left']:,} {noun} lie beside the folders of the parts and are not used, such as {parts.name(parts.left[0])}"
         )
+    found.warnings += _differing_classes(parts, labels)
     describe_classes(found, labels.counts, f" by {labels.options[-1] if labels.options else 'folders'}")
     if labels.guess:
         way, number = labels.guess
         found.facts[-1] = Fact("classes", {}, f"none by folders; by the names of the files {number}: --labels {way}")
     found.warnings += [f"no labels by {fault}" for fault in labels.faults]
+
+
+def _where(parts: Parts, split: str) -> str:
+    return f" ({parts.folders(split)})" if parts.folders(split) else ""
+
+
+def _differing_classes(parts: Parts, labels: Labels) -> list[str]:
+    """A warning for each split beside that for training whose classes are others."""
+    if len(labels.counts) < 2:
+        return []
+    way = labels.options[-1] if labels.options else ""
+    return [
+        f"{parts.folders(split)}: {line}"
+        for split in ("validation", "test")
+        if (names := file_classes(parts, getattr(parts, split), way))
+        and (line := differing_classes([*labels.counts], names))
+    ]
 
 
 def describe_classes(found: Inspection, counts: Mapping[str, int], how: str = "") -> None:

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from multigen.console import text_table
+from multigen.console.notebook import html_table
 
 __all__ = ["Evaluation", "RunInfo", "mean_and_std"]
+
+COLUMNS, GAP = 80, 2  # letters of a line of a table, and between two columns
 
 
 @dataclass(frozen=True, repr=False)
@@ -19,14 +22,33 @@ class Evaluation:
     remarks: dict[str, str] = field(default_factory=dict)
     """Remarks on the values, by subject."""
 
-    def table(self) -> str:
-        """The rows as plain text, one column per metric."""
-        metrics = list(dict.fromkeys(m for row in self.rows.values() for m in row))
-        lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
-        return text_table(lines, ("", *metrics))
+    def table(self, metrics: Sequence[str] = ()) -> str:
+        """The figures as plain text, of `metrics` or all of them: in lines of at most `COLUMNS` letters, so that many are divided
+        into several tables."""
+        cells = self._cells(metrics)
+        widths = [max(map(len, column)) + GAP for column in zip(*cells, strict=True)]
+        parts, wide = [[0]], COLUMNS + GAP
+        for i, width in enumerate(widths[1:], 1):
+            if len(parts[-1]) > 1 and sum(widths[j] for j in parts[-1]) + width > wide:
+                parts.append([0])
+            parts[-1].append(i)
+        tables = [[tuple(line[i] for i in part) for line in cells] for part in parts]
+        return "\n\n".join(text_table(lines, head) for head, *lines in tables)
 
     def __repr__(self) -> str:
         return self.table()
+
+    def _repr_html_(self) -> str:
+        head, *lines = self._cells()
+        return html_table(lines, head)
+
+    def _cells(self, metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
+        """A head and lines, each with its name first: a line a row, or, where that is narrower, a line a metric."""
+        metrics = metrics or list(dict.fromkeys(m for row in self.rows.values() for m in row))
+        lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
+        cells = [("", *metrics), *lines]
+        turned = list(zip(*cells, strict=True))
+        return min((cells, turned), key=lambda way: sum(max(map(len, column)) for column in zip(*way, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import Run, to_table
-from multigen.console import resume_option, say
+from multigen.console import if_slow, resume_option, say
 from multigen.engine import checkpoint, controls, distributed, saving
 from multigen.engine.batches import Batch, Source, Stream, TensorSource
 from multigen.engine.callbacks import Callback
@@ -21,6 +21,7 @@ from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.plan import Pool, Stage, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule, value_at
+from multigen.engine.shown import described, html_of
 from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
 from multigen.engine.trial import Choice
@@ -28,21 +29,11 @@ from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, DataError, Interrupted, TrainingError
 from multigen.storage.lines import optional
 
-__all__ = ["USAGE", "Loop"]
+__all__ = ["Loop"]
 
 # Consecutive non-finite gradients of one update after which the run rolls back to its last
 # checkpoint, and the number of rollbacks after which it ends with an error.
 MAX_NONFINITE_STREAK, MAX_ROLLBACKS = 5, 3
-
-
-USAGE = """
-
-    trainer = {0}({1}(), Run(out="runs/mine"))
-    trainer.fit()  # trains, and writes the run's folder
-    print(trainer.evaluate())  # the figures as a table
-    model = multigen.load("runs/mine")
-    """
-"""Usage in the docstring of each method's trainer, below its description."""
 
 
 class Loop:
@@ -85,9 +76,10 @@ class Loop:
     # and networks
 
     def __repr__(self) -> str:
-        if not hasattr(self, "folder"):
-            return f"<{type(self).__name__}: not trained yet, which fit() does>"
-        return f"<{type(self).__name__}: step {self.step} of {sum(stage.steps for stage in self.plan)}, {self.folder}>"
+        return described(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     @property
     def stage(self) -> Stage:
@@ -370,7 +362,7 @@ class Loop:
     def _validate(self) -> bool:
         """Validates; True when this is the best of the stage so far. May end the stage."""
         began = time.monotonic()
-        with self.inference() as nets:
+        with self.inference() as nets, if_slow("measuring on the validation data"):
             values = self.validate(nets)
         if values:
             self.left.validation = time.monotonic() - began

@@ -18,7 +18,7 @@ from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.run_folder import find_run
 
 __all__ = [
-    "check_held_out",
+    "check_data",
     "check_same",
     "check_start",
     "checkpoint_of",
@@ -220,13 +220,12 @@ def with_recorded_choice(run: Run) -> Run:
         planned = "a resumed run keeps the steps that it was planned with; to train for longer, give more --steps"
         say(f"minutes {run.minutes:g} is left out: {planned}")
         run = replace(run, minutes=0.0)
-    options, default = to_table(run), to_table(Run())
+    folder = find_resumable(run.resume)
+    run = replace(run, resume=str(folder))  # so that the newest run is sought, and named, once
+    options, default, path = to_table(run), to_table(Run()), folder / "config.toml"
     names = [name for name in ("precision", "layout") if options[name] == default[name]]
-    if not names:
-        return run
-    path = (folder := find_resumable(run.resume)) / "config.toml"
-    table = read_config(path).get("run", {})
-    return from_table(replace(run, resume=str(folder)), {n: table[n] for n in names if n in table}, f"{path}, run")
+    table = read_config(path).get("run", {}) if names else {}
+    return from_table(run, {n: table[n] for n in names if n in table}, f"{path}, run")
 
 
 def check_same(
@@ -247,13 +246,32 @@ def check_same(
         )
 
 
-def check_held_out(run_folder: Path, fingerprint: str) -> None:
-    """Raises ConfigError where the validation or test data of a run are not those that it began with."""
-    before = read_config(run_folder / "config.toml").get("held_out", "")
+def check_data(run_folder: Path, fingerprint: str, held_out: str, files: Mapping[str, str]) -> None:
+    """Raises ConfigError where data, or files that settings name, are not those that a run began with.
+
+    Args:
+        fingerprint, held_out: of the training data, and of the validation and test data; empty: not compared.
+        files: fingerprints by setting. One that the run did not record is not compared.
+    """
+    table = read_config(run_folder / "config.toml")
+    before = table.get("data", {}).get("fingerprint", "")
     if before and fingerprint and before != fingerprint:
+        raise ConfigError(
+            f"{run_folder} was trained on other data, which differ in fingerprint; resume with the data it was "
+            "trained on, or start a new run"
+        )
+    before = table.get("held_out", "")
+    if before and held_out and before != held_out:
         raise ConfigError(
             f"{run_folder} had other validation or test data than there are now; resume with the same, or start a new run"
         )
+    recorded = table.get("files", {})
+    for setting in files if isinstance(recorded, dict) else ():
+        if recorded.get(setting, files[setting]) != files[setting]:
+            raise ConfigError(
+                f"{run_folder} began with another content of the file that {setting} names; resume with the same file, or "
+                "start a new run"
+            )
 
 
 def checkpoint_of(state: TrainingState, run_folder: Path, stage: str, which: str) -> Files:

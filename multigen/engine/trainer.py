@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 
-import numpy as np
 import torch
 from torch import nn
 
 from multigen.config import Run, check_texts, to_table, write_toml
-from multigen.console import resume_option, say
-from multigen.engine import distributed, ranks, saving
-from multigen.engine.batches import Batch, DataInfo, Rows, Source
+from multigen.console import if_slow, resume_option, say
+from multigen.engine import distributed, memory_use, ranks, saving
+from multigen.engine.batches import Batch, DataInfo, Source
 from multigen.engine.budget import may_grow, part_within, scaled, steps_message
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision, to_layout
@@ -25,28 +24,28 @@ from multigen.engine.ema import average_like
 from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.engine.interrupts import deferred_interrupts
 from multigen.engine.log import RunLog
-from multigen.engine.loop import USAGE, Loop
+from multigen.engine.loop import Loop
 from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.plan import Stage, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
+from multigen.engine.shown import USAGE
 from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
 from multigen.engine.trial import choices_of, try_out
 from multigen.engine.updater import Updater
 from multigen.errors import CheckpointError, ConfigError, Interrupted
-from multigen.memory import memory_errors, require
+from multigen.memory import memory_errors
 from multigen.storage.files import expanded, remedy, remove_leftovers
 from multigen.storage.lines import optional
 from multigen.storage.lock import locked
 from multigen.storage.model_folder import write_model
-from multigen.storage.run_folder import new_folder
+from multigen.storage.run_folder import new_folder, remove_if_empty
 from multigen.version import __version__
 
 __all__ = ["Trainer"]
 
 C = TypeVar("C")
-LARGE_BATCH = 4096  # rows of a batch from which on its memory is estimated
 ATOMIC_FILES = re.compile(
     r"(config\.toml|metrics\.jsonl|evaluation\.json|report\.html|README\.md|(samples|nearest|curves|comparison|step-\d+)\.\w+)"
 )
@@ -68,6 +67,8 @@ class Trainer(Loop, Generic[C]):
     """Class of its configuration: C."""
     exports: ClassVar[Sequence[str]] = ("G",)
     """Networks that inference needs."""
+    sizes: ClassVar[Sequence[str]] = ()
+    """Fields of the configuration of which a smaller value needs less memory."""
     budget: ClassVar[Sequence[str]] = ("steps",)
     """Configuration fields that hold the stages' numbers of steps: `run.minutes` scales them."""
     validations: ClassVar[float] = 5.0
@@ -76,6 +77,8 @@ class Trainer(Loop, Generic[C]):
     """What opening the data has determined (classes, channels, vocabulary); `open_data` sets it."""
     held_out: str = ""
     """Fingerprint of the validation and test data, which `open_data` sets; empty: not compared."""
+    files: Mapping[str, str] = {}
+    """Fingerprints of other files that settings name, by setting, which `open_data` sets."""
     command: str = ""
     """The command that started the run, without measured options, to print how to repeat it."""
     paces: Sequence[float] = ()
@@ -130,6 +133,10 @@ class Trainer(Loop, Generic[C]):
     def score(self) -> Evaluation:
         """Evaluates the trained networks on test data, next to baselines."""
         return Evaluation()
+
+    def drawn(self) -> int:
+        """Random numbers that the losses draw for each row of a batch."""
+        return 0
 
     def texts(self) -> dict[str, str]:
         """Text files that inference needs besides weights, by name, such as a vocabulary."""
@@ -223,13 +230,16 @@ class Trainer(Loop, Generic[C]):
         if hasattr(self, "plan"):
             return
         self._join()
-        self.data = self.open_data()
+        with if_slow("reading the data"):
+            self.data = self.open_data()
         check_texts([to_table(settings) for settings in (self.config, self.data_info, self.run)])
         ranks.check_data(self.data_info, len(self.data))
-        self._check_batch()
+        batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
+        memory_use.check_batch(self.data, batch, self.drawn(), self.run.seed, self._less())
         if (self.run.precision == "auto" or self.run.minutes or self.run.most_minutes) and not self.run.resume:
             self._try_out()
-        self._build()
+        with if_slow("building the networks"):
+            self._build()
 
     def _build(self) -> None:
         """Builds networks, optimisers, running averages and stages from the configuration."""
@@ -286,16 +296,6 @@ class Trainer(Loop, Generic[C]):
         precision = choose_precision(self.run.precision, self.device)
         self.precision, self.layout = "fp32" if self.run.precision == "auto" else precision, self.run.layout
 
-    def _check_batch(self) -> None:
-        """Raises OutOfMemory where a batch of data alone, without activations, exceeds memory."""
-        batch: int = self.config.batch  # pyright: ignore[reportAttributeAccessIssue]
-        if batch < LARGE_BATCH:
-            return
-        row = self.data.batch(Rows(np.zeros(1, np.int64), 0, (self.run.seed, "size")))
-        numbers = sum(t.numel() for t in row.values())
-        numbers += getattr(self.config, "latent", 0) * distributed.world()  # each rank draws for all
-        require(4 * numbers * batch // distributed.world(), f"a batch of {batch}", self._less())
-
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         """Turns a lost rank or a lack of memory within it into an error with the remedy."""
@@ -309,10 +309,7 @@ class Trainer(Loop, Generic[C]):
 
     def _less(self) -> str:
         """What to do where memory is short."""
-        smaller = ("size", "crop", "length", "width", "latent")
-        flags = [f"--{name}" for name in smaller if hasattr(self.config, name)]
-        batch = f"lower --batch {self.config.batch}, or raise --accumulate {self.run.accumulate}"  # pyright: ignore
-        return batch + (f"; a smaller {' or '.join(flags)} needs less too" if flags else "")
+        return memory_use.what_to_lower(self.config, self.run, self.sizes)
 
     def _claim(self, stack: contextlib.ExitStack) -> Path:
         """Folder of a new run, or of the one to resume, locked until `stack` closes; a new one that
@@ -326,7 +323,7 @@ class Trainer(Loop, Generic[C]):
             existed = bool(self.run.out) and expanded(self.run.out).exists()
             folder = new_folder(self.run.out, self.name, time.time())
             if not existed:
-                stack.callback(_remove_empty, folder)
+                stack.callback(remove_if_empty, folder)
         stack.enter_context(locked(folder))
         if not self.run.resume and (folder / "config.toml").exists():  # another run began and ended here meanwhile
             raise ConfigError(
@@ -334,12 +331,18 @@ class Trainer(Loop, Generic[C]):
             )
         return folder
 
+    def check_data(self) -> None:
+        """Raises ConfigError where a resume finds other data, or other files, than the run began
+        with. `open_data` may call it once their fingerprints are known, before what takes long."""
+        if self.run.resume and self._claimed is not None:
+            saving.check_data(self._claimed, self.data_info.fingerprint, self.held_out, self.files)
+
     def _begin_folder(self, folder: Path) -> None:
         """Restores the run to resume; writes the configuration, resolved, into the folder."""
         fixed = self.run.resolved(self.device.type, self.precision, self.layout)
         if self.run.resume:
             saving.check_same(folder, self.name, self.config, self.data_info, fixed, self._may_grow)
-            saving.check_held_out(folder, self.held_out)
+            self.check_data()
             saving.resume(self.state, folder, self.plan, self.enter)
         distributed.barrier()
         if distributed.rank() == 0:
@@ -386,6 +389,7 @@ class Trainer(Loop, Generic[C]):
             "task": self.task,
             "items": self.items(),
             **({"held_out": self.held_out} if self.held_out else {}),
+            **({"files": dict(self.files)} if self.files else {}),
             "parameters": sum(p.numel() for name in self.exports for p in self.nets[name].parameters()),
         }
 
@@ -393,8 +397,3 @@ class Trainer(Loop, Generic[C]):
         """Facts about this run that records state."""
         steps = {stage.name: stage.steps for stage in self.plan}
         return RunInfo(self.name, self.run.seed, steps, self.precision, self.state.scalars["seconds"])
-
-
-def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()

@@ -51,7 +51,7 @@ def digits() -> Arrays:
 
 
 def read_arrays(place: Path, split: str, size: int) -> Arrays | None:
-    """The images of a split ("train" or "test"); None for what holds no arrays, such as a folder of image files.
+    """The images of a split ("train", "validation" or "test"); None for what holds no arrays, such as a folder of image files.
 
     Args:
         place: an .npz file, a folder with IDX files or with train*.npz and test*.npz, or the archive of `fetch_cifar10`.
@@ -62,16 +62,23 @@ def read_arrays(place: Path, split: str, size: int) -> Arrays | None:
         DataError: files are missing, damaged, or hold something else.
     """
     if place.name == CIFAR10_FILE:
-        return _read_cifar10(place, split)
+        return _read_cifar10(place, _of_two(place, split))
     if place.suffix == ".npz":
-        if split == "test":
+        if split != "train":
             raise NoTestSplit(f"{place}: which images are for testing is not known; name a test set: --test FILE")
         return _read_npz(place)
     if any(_idx_file(place, part, "images") for part in ("train", "t10k")):
-        return _read_mnist(place, split, size)
+        return _read_mnist(place, _of_two(place, split), size)
     if any(place.glob("train*.npz")):
         return _read_npz(_only_npz(place, split))
     return None
+
+
+def _of_two(place: Path, split: str) -> str:
+    """The split, "train" or "test". Raises NoTestSplit for any other."""
+    if split not in ("train", "test"):
+        raise NoTestSplit(f"{place}: no {split} images of its own")
+    return split
 
 
 # ---------------------------------------------------------------------------------------------------- .npz

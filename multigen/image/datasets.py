@@ -14,12 +14,15 @@ from torch import Tensor
 
 from multigen.console import counted
 from multigen.data.datasets import ItemSet, numbered, split_off
-from multigen.data.folders import file_classes, split_folder
+from multigen.data.folders import NoTestSplit
+from multigen.data.labels import file_classes
 from multigen.data.locate import NotFound, locate
+from multigen.data.parts import find_parts
 from multigen.data.unread import check_readable, report_unread
 from multigen.errors import ConfigError, DataError
 from multigen.image.arrays import Arrays, digits, fetch_cifar10, fetch_mnist, read_arrays
-from multigen.image.files import IMAGE, find_images, is_grey, read_image, to_picture
+from multigen.image.decoding import read_picture
+from multigen.image.files import IMAGE, find_images, is_grey
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -53,14 +56,14 @@ def open_images(
     - a folder with MNIST's IDX files, gzipped or not. Its 28x28 images are padded with zeros, not resized, to a size of 32.
     - an .npz file: `images` (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8 or floats in 0..1, perhaps `labels` (N,). It has no
       test split. A folder with train*.npz and test*.npz has.
-    - a folder of image files at any depth, read by `read_image`. With train/ and test/ or else val/ in it, these are its
-      splits.
+    - a folder of image files at any depth, read by `read_image`, with splits where its folders are called so
+      (`multigen.data.parts`).
 
     A relative path that does not exist here is sought in the folder that the environment variable MULTIGEN_DATA names.
 
     Args:
         size: height and width of the result, pixels.
-        split: "train" or "test"; where the data have no splits, all are "train".
+        split: "train", "validation" or "test"; where the data have no splits, all are "train".
         channels: 1 for grey (luma of BT.601), 3 for RGB, 0 for what the data are; a file is grey by its mode (L, I;16, ...).
         labels: "" for those that the data bring (of files: the folder, if each lies in one; a single class is none), "none",
             "name" (the file name before the last _), "first" (before the first _), or a CSV file with the columns `file`,
@@ -73,12 +76,14 @@ def open_images(
         DataError: nothing there, no network, fewer than two images, damaged or inconsistent files, grey images among
             coloured ones with `channels` 0, or one class only although labels are asked for.
     """
-    if size < 1 or channels not in (0, 1, 3) or split not in ("train", "test"):
+    if size < 1 or channels not in (0, 1, 3) or split not in ("train", "validation", "test"):
         raise ConfigError(
-            f"size {size}, channels {channels}, split {split!r}: expected a size of 1 or more, 0, 1 or 3 channels, and train "
-            "or test; correct what is not"
+            f"size {size}, channels {channels}, split {split!r}: expected a size of 1 or more, 0, 1 or 3 channels, and train or "
+            "test, or validation; correct what is not"
         )
     if data == "digits":
+        if split == "validation":
+            raise NoTestSplit("digits have no validation images of their own")
         # Split while all labels are there, so that the test images are the same with labels and without.
         images = split_off(_from_arrays(data, data, digits(), size, channels), DIGITS_TEST)[split == "test"]
     else:
@@ -121,17 +126,18 @@ def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int
 
 
 def _from_folder(name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool) -> ImageSet:
-    folder = split_folder(root, split)
-    paths = find_images(folder)
     report_unread(root, IMAGE, labels)
+    parts = find_parts(root, find_images(root))
+    parts.report_left("images")
+    paths = parts.of(split)
     names = [path.relative_to(root).as_posix() for path in paths]
-    class_of = file_classes(root, folder, paths, labels)
+    class_of = file_classes(parts, paths, labels)
     rows: list[np.ndarray] = []
     kept: list[int] = []
     skipped: list[tuple[Path, str]] = []
     for i, path in enumerate(paths):
         try:
-            rows.append(_fit(_read_picture(path), size, channels))  # (C, size, size)
+            rows.append(_fit(_read_picture(path, size), size, channels))  # (C, size, size)
             kept.append(i)
         except DataError as error:
             if not skip_bad:
@@ -147,13 +153,12 @@ def _from_folder(name: str, root: Path, split: str, size: int, channels: int, la
     if labels not in ("", "none") and numbers is None:
         raise DataError(f"{root}: labels {labels!r} give one class only; expected two or more, or say --labels none")
     images = torch.from_numpy(np.stack(rows))  # (N, C, size, size)
-    return ImageSet(name, images, numbers, classes, tuple(names[i] for i in kept), tuple(skipped))
+    return ImageSet(name, images, numbers, classes, tuple(names[i] for i in kept), tuple(skipped), parts.folders(split))
 
 
-def _read_picture(path: Path) -> "Picture":
-    """A file as an image of mode L if it is grey, else RGB."""
-    picture = to_picture(read_image(path))
-    return picture.convert("L") if is_grey(path) else picture
+def _read_picture(path: Path, size: int) -> "Picture":
+    """A file as an image of mode L if it is grey by its header, else RGB."""
+    return read_picture(path, size=size).convert("L" if is_grey(path) else "RGB")
 
 
 def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
@@ -165,7 +170,7 @@ def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
     if picture.size != (size, size):
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        square = picture.crop((left, top, left + side, top + side))
+        square = picture.crop((left, top, left + side, top + side)) if picture.width != picture.height else picture
         picture = square.resize((size, size), Image.Resampling.LANCZOS)
     pixels = np.asarray(picture)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

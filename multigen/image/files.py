@@ -1,16 +1,10 @@
-"""Image files: reading any kind of them, finding them, the embedded photographs.
+"""Image files: as tensors, finding them, the embedded photographs. `decoding` reads the pixels of any kind of them.
 
-Reading takes what folders of photographs really hold: grey, palette, transparent, 16-bit, CMYK and camera-turned images become
-8-bit RGB; what cannot be decoded is named with its path, or left out and counted (`skip_bad`).
+What cannot be decoded is named with its path, or left out and counted (`skip_bad`).
 """
 
-import contextlib
 import hashlib
-import os
-import re
-import warnings
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +14,13 @@ import torch
 from torch import Tensor
 
 from multigen.catalogue import MODALITIES
-from multigen.data.locate import in_package, locate, no_path
-from multigen.data.unread import check_readable, find_files
-from multigen.errors import ConfigError, DataError, OutOfMemory
-from multigen.memory import require
-from multigen.storage.provenance import FORMATS
-from multigen.storage.reading import check_netpbm, check_scans
+from multigen.data.folders import NoTestSplit
+from multigen.data.locate import in_package, locate
+from multigen.data.parts import find_parts
+from multigen.data.unread import find_files
+from multigen.errors import ConfigError, DataError
+from multigen.image.decoding import open_picture, orientation, read_picture
+from multigen.storage.files import ends
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -36,17 +31,14 @@ __all__ = [
     "IMAGE",
     "Photo",
     "Photos",
-    "decode",
     "embedded_photos",
     "find_images",
     "fingerprint",
-    "from_picture",
     "is_grey",
     "open_photos",
-    "open_picture",
     "read_image",
-    "read_image_with_alpha",
     "to_picture",
+    "to_planes",
 ]
 
 IMAGE = MODALITIES["image"]
@@ -65,77 +57,33 @@ EMBEDDED = {
 EMBEDDED_NAMES = {"embedded": "train", "embedded-held-out": "held_out"}
 """Data argument -> split of `EMBEDDED`."""
 
-# EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the image upright.
-TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
-SPARSE, BLANK = 50_000_000, 1000
-"""Pixels, and pixels for each byte of the file: an image that has more of both is a damaged header."""
 LONGEST = 12_288  # pixels: with longer sides the matrices that reduce an image take gigabytes
-END = 1 << 16  # bytes at each end of a file that its fingerprint covers
 
 
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-def read_image(path: str | Path) -> Tensor:
-    """An image file as uint8 RGB (3, H, W); transparent ones are laid on white. Errors as for `read_image_with_alpha`."""
-    rgb, alpha = read_image_with_alpha(path)
-    if alpha is None:
-        return rgb
-    a = alpha.int()
-    return ((rgb.int() * a + 255 * (255 - a) + 127) // 255).to(torch.uint8)
+def read_image(path: str | Path, frame: int = 0) -> Tensor:
+    """An image file as uint8 RGB (3, H, W): in sRGB, upright, transparent ones laid on white.
 
-
-def read_image_with_alpha(path: str | Path) -> tuple[Tensor, Tensor | None]:
-    """An image file as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none.
-
-    Grey becomes RGB; 16-bit grey is divided by 257; the orientation a camera noted is applied; of an animation the
-    first frame is read. Colour profiles are not applied.
-
-    Raises:
-        DataError: no such file, or not an image, damaged, of 32 bits a channel, or of more pixels than Pillow allows
-            (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million), or of more than so few bytes can hold.
+    Grey becomes RGB, 16 bits become 8; of an animation one frame is read. Raises DataError: no such file, or not an image,
+    damaged, of 32 bits a channel, or of more pixels than Pillow allows (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million), or of
+    more than so few bytes can hold.
     """
+    return to_planes(read_picture(path, frame).convert("RGB"))
+
+
+def to_planes(picture: "Picture") -> Tensor:
+    """A PIL image of mode L or RGB as uint8 (1 or 3, H, W)."""
+    pixels = torch.from_numpy(np.array(picture))
+    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+def to_picture(rgb: Tensor) -> "Picture":
+    """uint8 (3, H, W) as a PIL image."""
     from PIL import Image
 
-    with open_picture(path) as file:
-        require(12 * file.width * file.height, f"{path}: {file.width:,} x {file.height:,} pixels", "shrink the image")
-        decode(file, path)
-        turn = _orientation(file)
-        return from_picture(file if turn == 1 else file.transpose(Image.Transpose[TURNS[turn - 2]]))
-
-
-def decode(file: "Picture", path: str | Path) -> None:
-    """Reads the pixels of an opened picture. Raises ValueError, and what decoders raise."""
-    if file.format in ("JPEG", "MPO"):
-        check_scans(path)
-    file.load()
-
-
-def from_picture(picture: "Picture") -> tuple[Tensor, Tensor | None]:
-    """A PIL image of any mode as uint8 RGB (3, H, W) and its opacity (1, H, W), None if it has none."""
-    from PIL import Image
-
-    if picture.mode.startswith(("I", "F")):
-        picture = Image.fromarray(_to_8_bits(np.asarray(picture)))
-    clear = picture.has_transparency_data
-    pixels = np.array(picture.convert("RGBA" if clear else "RGB"))  # (H, W, 4 or 3)
-    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (4 or 3, H, W)
-    return planes[:3], planes[3:] if clear else None
-
-
-def to_picture(rgb: Tensor, alpha: Tensor | None = None) -> "Picture":
-    """uint8 (3, H, W), and opacity (1, H, W) if any, as a PIL image of mode RGB or RGBA."""
-    from PIL import Image
-
-    planes = rgb if alpha is None else torch.cat([rgb, alpha])  # (3 or 4, H, W)
-    return Image.fromarray(planes.permute(1, 2, 0).contiguous().numpy())
-
-
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """Grey of 16 bits, of any integer type, to the nearest of 0..255."""
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise DataError(f"{values.dtype} values from {values.min()} to {values.max()}; 8 or 16 bits are read")
-    return ((values.astype(np.int32) + 128) // 257).astype(np.uint8)
+    return Image.fromarray(rgb.permute(1, 2, 0).contiguous().numpy())
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -144,20 +92,7 @@ def _size(path: Path) -> tuple[int, int]:
     (A PNG that notes its orientation behind the pixels counts as upright here; its sides are then swapped.)
     """
     with open_picture(path) as file:
-        return (file.width, file.height) if _orientation(file) >= 5 else (file.height, file.width)
-
-
-def _orientation(file: "Picture") -> int:
-    """The EXIF number, 1 (upright) to 8, of how a camera was held. Pillow turns TIFF files itself."""
-    from PIL import ExifTags, Image
-
-    if file.format == "TIFF":
-        return 1
-    try:
-        number = Image.Image.getexif(file).get(ExifTags.Base.Orientation, 1)  # PNG's own getexif decodes the pixels
-    except Exception:  # damaged metadata raise as many kinds of errors as damaged pixels, but do no harm
-        return 1
-    return number if number in range(1, 9) else 1
+        return (file.width, file.height) if orientation(file) >= 5 else (file.height, file.width)
 
 
 def is_grey(path: str | Path) -> bool:
@@ -166,39 +101,6 @@ def is_grey(path: str | Path) -> bool:
 
     with open_picture(path) as file:
         return Image.getmodebase(file.mode) == "L"
-
-
-@contextlib.contextmanager
-def open_picture(path: str | Path) -> Iterator["Picture"]:
-    """An opened image file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
-    from PIL import Image
-
-    if reason := no_path(path):
-        raise DataError(f"{path} {reason}")
-    check_readable(Path(path), IMAGE)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged metadata, which do no harm; of large images below the limit
-            check_netpbm(path)
-            with Image.open(path, formats=FORMATS) as file:
-                pixels, size = file.width * file.height, os.stat(path).st_size
-                if pixels > max(SPARSE, BLANK * size):
-                    raise ValueError(f"its header promises {pixels:,} pixels in {size:,} bytes")
-                yield file
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; check the path") from error
-    except (MemoryError, OutOfMemory):  # not the file's fault
-        raise
-    except Image.DecompressionBombError as error:
-        counts = [f"{int(number):,} pixels" for number in re.findall(r"\d+", str(error))]
-        raise DataError(
-            f"{path}: {'; expected at most '.join(counts)}; shrink the image, or skip it: --skip-bad"
-        ) from error
-    except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
-        reason = str(error).replace(str(path), "file")
-        raise DataError(
-            f"{path}: expected an image, but it cannot be decoded ({reason}); fix or remove it, or skip it: --skip-bad"
-        ) from error
 
 
 # ---------------------------------------------------------------------------------------------------- finding
@@ -231,21 +133,27 @@ def find_images(folder: str | Path) -> list[Path]:
     return find_files(folder, IMAGE)
 
 
-def open_photos(data: str, *, skip_bad: bool = False) -> Photos:
+def open_photos(data: str, *, split: str = "", skip_bad: bool = False) -> Photos:
     """The photographs meant by a data argument. Only their headers are read.
 
     Args:
         data: "embedded" or "embedded-held-out" (see `EMBEDDED`), a folder, or an image file. A relative path that does
             not exist here is looked for in the folder named by the environment variable MULTIGEN_DATA.
+        split: "train", "validation" or "test", of a folder with such splits (`multigen.data.parts`); empty: all of them.
         skip_bad: leave out files whose header cannot be read, and list them in `.skipped`.
 
     Raises:
+        NoTestSplit: there is no such split.
         DataError: nothing there, no image, or (without skip_bad) a file that is none.
     """
     if data in EMBEDDED_NAMES:
+        if split not in ("", "train"):
+            raise NoTestSplit(f"{data}: no {split} photographs of its own")
         return Photos(embedded_photos(EMBEDDED_NAMES[data]))
     place = locate(data, f"a folder of images, an image, or one of the names {' and '.join(EMBEDDED_NAMES)}")
     paths = find_images(place) if place.is_dir() else [place]
+    if split:
+        paths = find_parts(place, paths).of(split)
     photos = Photos()
     for path in paths:
         try:
@@ -291,19 +199,6 @@ def fingerprint(photos: Sequence[Photo], contents: bool = True) -> str:
     """
     digest = hashlib.blake2b(digest_size=8)
     for photo in sorted(photos, key=lambda photo: photo.name):
-        parts = (photo.name, *_ends(photo.path)) if contents else (photo.name,)
+        parts = (photo.name, *ends(photo.path)) if contents else (photo.name,)
         digest.update(repr(parts).encode())
     return digest.hexdigest()
-
-
-def _ends(path: Path) -> tuple[int, int]:
-    """Size of a file, bytes, and the CRC-32 of its first and last `END` bytes."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            crc = zlib.crc32(file.read(END))
-            file.seek(max(0, size - END))
-            return size, zlib.crc32(file.read(END), crc)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from error

@@ -13,22 +13,23 @@ from multigen.console import counted
 from multigen.data.inspection import (
     Inspection,
     Labels,
-    Parts,
     Suggestion,
     batch_for,
     describe_classes,
     describe_files,
     describe_parts,
     find_labels,
-    find_parts,
     listed,
     spread,
     watched,
 )
 from multigen.data.locate import locate
+from multigen.data.parts import Parts, find_parts
 from multigen.errors import DataError
 from multigen.image.arrays import digits, read_arrays
-from multigen.image.files import decode, embedded_photos, find_images, open_photos, open_picture, read_image, to_picture
+from multigen.image.decoding import decode, open_picture, read_picture, visible
+from multigen.image.depth import is_deep
+from multigen.image.files import embedded_photos, find_images, open_photos
 
 __all__ = ["inspect_images"]
 
@@ -72,7 +73,7 @@ def inspect_images(data: str) -> Inspection:
         return _arrays(data, digits().pixels, digits().labels)
     if data in EMBEDDED:
         paths = [photo.path for photo in embedded_photos(EMBEDDED[data])]
-        found = _files(data, Parts(Path(), Path(), paths, [], []), Labels({}))
+        found = _files(data, Parts(Path(), paths), Labels({}))
         found.suggestions = [Suggestion("srgan", "laptop", (), "the preset laptop was made for them")]
         return found
     place = locate(data, "a folder of images, an image, an .npz file, digits or embedded (inspect downloads nothing)")
@@ -129,14 +130,12 @@ def _look(path: Path, height: int, width: int) -> _Look:
         grey = Image.getmodebase(file.mode) == "L"
         # JPEGs are then decoded at down to an eighth of their size; others whole.
         file.draft(None, (8 * SMALL, 8 * SMALL))
-        decode(file, path)
+        deep = is_deep(file, path)
+        if not deep:
+            decode(file, path)
         alpha = file.has_transparency_data
-        plain = file.mode in ("L", "RGB") and not alpha
-        small = (
-            (file if plain else to_picture(read_image(path)))
-            .convert("RGB")
-            .resize((SMALL, SMALL), Image.Resampling.BOX)
-        )
+        shown = read_picture(path) if deep else visible(file, path)
+        small = shown.resize((SMALL, SMALL), Image.Resampling.BOX).convert("RGB")
     pixels = np.asarray(small, np.float32)  # (SMALL, SMALL, 3)
     colourless = grey or float(np.ptp(pixels, axis=2).max()) <= GREY
     luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
@@ -227,7 +226,6 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_L
         reason = (
             f"half of them have {short} pixels or more on the shorter side: learns to enlarge such photographs 4 times"
         )
-        reason += ", from those of both parts" if parts.test else ""
         reason += f"; {small} smaller than the crop of {CROP} are left out" if small else ""
         upscaling = Suggestion("srgan", "default", skip, reason)
         choices = [upscaling, *choices] if len(looks) < FEW else [*choices, upscaling]

@@ -33,7 +33,19 @@ __all__ = ["PRESET_OPTIONS", "main", "parse", "report_on", "train", "train_by"]
 
 PRESET_OPTIONS: dict[str, dict[str, Any]] = {"laptop": {"most_minutes": 4.0}}
 """Preset -> options of a run that it sets, for every method."""
-CONFIG_FILE = {"version", "method", "title", "task", "items", "held_out", "parameters", "config", "data", "run"}
+CONFIG_FILE = {
+    "version",
+    "method",
+    "title",
+    "task",
+    "items",
+    "held_out",
+    "files",
+    "parameters",
+    "config",
+    "data",
+    "run",
+}
 """Top-level keys of a run's config.toml, and so of a configuration file."""
 RECIPE = {"preset", "seeds", "needs", "variants", "reach", "expect", "budget"}
 """Top-level keys of benchmark recipes only."""
@@ -88,7 +100,8 @@ def parse(
             f"--resume: expected a run's folder, or a folder of runs such as runs/{name}, whose newest run is used"
         )
     if resume:
-        file = file or str(find_resumable(resume) / "config.toml")
+        resume = str(find_resumable(resume))
+        file = file or str(Path(resume) / "config.toml")
     table: dict[str, Any] = {}
     if file:
         table = read_config(expanded(file))
@@ -99,6 +112,7 @@ def parse(
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
         run = from_table(Run(), table.get("run", {}), file)
     config, run, seeds = read_flags(config, run, command, args, list(presets))
+    run = dataclasses.replace(run, resume=resume)
     if preset and resume and (other := _differing(file, table, presets[preset], config, budget)):
         raise ConfigError(
             f"preset {preset!r} with --resume: {resume} has other settings ({other}); leave the preset out: a run is "

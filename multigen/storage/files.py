@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import itertools
 import json
 import math
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MARK",
     "backup_path",
+    "ends",
     "existing_or_backup",
     "expanded",
+    "fingerprint",
     "flush_folder",
     "from_json",
     "log_records",
@@ -92,6 +95,30 @@ REMEDIES = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "its folder is gone: restore it"),
 }
+
+
+END = 1 << 16  # bytes at each end of a file that its fingerprint covers
+
+
+def ends(path: Path) -> tuple[int, int]:
+    """Size of a file, bytes, and the CRC-32 of its first and last `END` bytes. Raises DataError."""
+    try:
+        with open_regular(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            crc = zlib.crc32(file.read(END))
+            file.seek(max(0, size - END))
+            return size, zlib.crc32(file.read(END), crc)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
+
+
+def fingerprint(path: Path) -> str:
+    """Hash of a file, or of the files in a folder with their names: of their sizes and `ends`, so
+    that large ones take no time. Raises DataError."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    parts = [(p.relative_to(path).as_posix(), *ends(p)) for p in files]
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 
 def remedy(error: OSError) -> str:

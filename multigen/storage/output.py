@@ -83,7 +83,7 @@ def is_own(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in SIGNS:
         return _holds(path, SIGNS[suffix])
-    if suffix in (".png", ".gif", *provenance.SOUNDS):
+    if suffix in (*provenance.PICTURES, *provenance.SOUNDS):
         with contextlib.suppress(DataError):
             return str(provenance.read(path).get("software", "")).startswith("multigen ")
     return False

@@ -10,25 +10,54 @@ It contains no time and no path: the same model and seed give the same bytes, an
 disclosed.
 """
 
+import html
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
 from multigen.errors import DataError
 from multigen.storage.files import backup_path
 from multigen.storage.reading import check_netpbm
 
-__all__ = ["FORMATS", "NO_PROVENANCE", "Provenance", "gif", "merge", "origin", "png", "read", "text"]
+__all__ = [
+    "ENLARGED",
+    "FORMATS",
+    "NO_PROVENANCE",
+    "SAMPLE",
+    "Provenance",
+    "gif",
+    "mark_gif",
+    "merge",
+    "origin",
+    "png",
+    "read",
+    "source_type",
+    "text",
+    "xmp",
+    "xmp_text",
+]
 
 Provenance = Mapping[str, Any]
 NO_PROVENANCE: Provenance = MappingProxyType({})
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "PSD", "AVIF")
 """Pillow's decoders that are used. Another, for PostScript, starts a program that runs the file."""
 CHUNK = "Comment"
 """Keyword of the text chunk in PNG, one of the standard's."""
+XMP_CHUNK = "XML:com.adobe.xmp"
+SAMPLE, ENLARGED = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
+"""IPTC's codes of what a model makes from noise, and of what it makes from a photograph."""
+SOURCE_TYPES, MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/", "DigitalSourceType"
+IPTC_EXT, OWN = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "urn:multigen:about"
+EMPTY_XMP = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
 
 
 def origin(name: str, folder: Path, method: str) -> dict[str, Any]:
@@ -61,15 +90,78 @@ def text(about: Provenance) -> str:
     return json.dumps(present) if present else ""
 
 
-def png(about: Provenance) -> dict[str, Any]:
-    """Arguments of Pillow's `save` that write the metadata into a PNG; {} for none."""
+def png(about: Provenance, source: str = "") -> dict[str, Any]:
+    """Arguments of Pillow's `save` that write the metadata into a PNG; {} for none. `source`: as
+    for `xmp`."""
     from PIL.PngImagePlugin import PngInfo
 
     if not about:
         return {}
     info = PngInfo()
     info.add_text(CHUNK, text(about))
+    if source:
+        info.add_itxt(XMP_CHUNK, xmp(source).decode())
     return {"pnginfo": info}
+
+
+def xmp(source: str, about: Provenance = NO_PROVENANCE, given: bytes = b"") -> bytes:
+    """An XMP packet that states how an image was made: a new one, or `given`, a file's, with its
+    statement replaced.
+
+    Args:
+        source: a code of IPTC's digital source types, such as `SAMPLE` or `ENLARGED`; "": no mark.
+        about: also written, for formats without a comment.
+
+    Raises ValueError where `given` is damaged.
+    """
+    marks = ""
+    if source:
+        name = "Iptc4xmpExt"
+        uri = f"{SOURCE_TYPES}{source}"
+        marks += f'<rdf:Description rdf:about="" xmlns:{name}="{IPTC_EXT}" {name}:{MARK}="{uri}"/>'
+    if said := text(about):
+        marks += f'<rdf:Description rdf:about="" xmlns:multigen="{OWN}" multigen:about={quoteattr(said)}/>'
+    packet = xmp_text(given) if given else EMPTY_XMP
+    if source:
+        packet = re.sub(rf"\s[\w.-]+:{MARK}\s*=\s*(\"[^\"]*\"|'[^']*')", "", packet)
+        packet = re.sub(rf"<([\w.-]+):{MARK}\b[^>]*(?:/>|>.*?</\1:{MARK}\s*>)", "", packet, flags=re.DOTALL)
+    packet = re.sub(r'<rdf:Description rdf:about="" xmlns:multigen=[^>]*/>', "", packet)
+    head, end, tail = packet.rpartition("</rdf:RDF>")
+    if not end:
+        raise ValueError("no rdf:RDF in it")
+    made = (head + marks + end + tail).encode()
+    xmp_text(made)
+    return made
+
+
+def xmp_text(packet: bytes) -> str:
+    """A packet as text. Raises ValueError for invalid XML, or one that defines entities, which may
+    expand without end."""
+    try:
+        content = packet.strip(b"\0").decode()
+        if "<!" in re.sub(r"<!--.*?-->", "", content, flags=re.DOTALL):
+            raise ValueError("it defines entities")
+        ElementTree.fromstring(content.strip("\ufeff \r\n\t"))
+    except ElementTree.ParseError as error:
+        raise ValueError(str(error)) from error
+    return content
+
+
+def mark_gif(path: Path, packet: bytes) -> None:
+    """Appends an XMP packet to a finished GIF, which Pillow cannot do: as the last block, with
+    XMP's trailer."""
+    if packet:
+        with path.open("r+b") as file:
+            file.seek(-1, 2)
+            file.write(b"\x21\xff\x0bXMP DataXMP" + packet + b"\x01" + bytes(range(255, -1, -1)) + b"\0\0;")
+
+
+def source_type(packet: bytes) -> str:
+    """The code of the digital source type in an XMP packet, such as "trainedAlgorithmicMedia"; "" for none."""
+    found = re.search(
+        rb"DigitalSourceType[^<>]{0,200}?[\"'>]\s*https?://cv\.iptc\.org/newscodes/digitalsourcetype/(\w+)", packet
+    )
+    return found[1].decode() if found else ""
 
 
 def gif(about: Provenance) -> dict[str, Any]:
@@ -78,7 +170,8 @@ def gif(about: Provenance) -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The metadata of an image (PNG, GIF) or a sound; {} where it has none, or none of this form.
+    """The metadata of an image (PNG, GIF, JPEG, WebP, TIFF) or a sound; {} where it has none, or
+    none of this form.
 
     Raises DataError for any other file, or one that cannot be read.
     """
@@ -95,6 +188,8 @@ def read(path: str | Path) -> dict[str, Any]:
     return about if isinstance(about, dict) and "software" in about else {}
 
 
+PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Suffixes of the images that are written."""
 SOUNDS = (".flac", ".mp3", ".ogg", ".wav")
 
 
@@ -108,6 +203,12 @@ def _comment_of_sound(path: Path) -> str:
         raise OSError(str(error)) from error
 
 
+def _about_in(packet: Any) -> str:
+    """The metadata that `xmp` wrote into a packet."""
+    found = re.search(rb"multigen:about=(?:\"([^\"]*)\"|'([^']*)')", packet) if isinstance(packet, bytes) else None
+    return html.unescape((found[1] or found[2] or b"").decode(errors="replace")) if found else ""
+
+
 def _comment_of_image(path: Path) -> str:
     from PIL import Image
 
@@ -115,5 +216,5 @@ def _comment_of_image(path: Path) -> str:
         warnings.simplefilter("ignore")  # about other, damaged metadata
         image = Image.open(path, formats=FORMATS)
     with image:
-        comment = image.info.get(CHUNK) or image.info.get("comment") or ""
+        comment = image.info.get(CHUNK) or image.info.get("comment") or _about_in(image.info.get("xmp")) or ""
     return comment.decode(errors="replace") if isinstance(comment, bytes) else str(comment)

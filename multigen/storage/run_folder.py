@@ -1,5 +1,6 @@
 """Run folders: finding existing ones and creating new ones."""
 
+import contextlib
 import itertools
 import json
 import re
@@ -12,7 +13,7 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.storage.files import existing_or_backup, expanded
 from multigen.storage.reading import CONFIG, read_bounded
 
-__all__ = ["find_run", "is_run", "method_of", "new_folder", "newest_runs"]
+__all__ = ["find_run", "is_run", "method_of", "new_folder", "newest_runs", "remove_if_empty"]
 
 
 SYSTEM = {".DS_Store", ".localized", ".directory", "Thumbs.db", "desktop.ini"}
@@ -87,6 +88,12 @@ def new_folder(out: str, name: str, moment: float) -> Path:
     except OSError as error:
         raise _cannot_be_made(folder, error) from error
     return folder
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Removes a folder in which nothing is."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _new_by_date(runs: Path, date: str) -> Path:

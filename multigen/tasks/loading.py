@@ -24,6 +24,7 @@ from multigen.storage.model_folder import find_model, read_model
 from multigen.storage.provenance import Provenance, origin
 from multigen.storage.tensors import TensorFile
 from multigen.tasks.graph import Graph
+from multigen.tasks.ready import Loaded
 from multigen.version import __version__
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Model(Protocol):
         ...
 
 
-def load(run: str | Path, code: str | Path = "") -> Any:
+def load(run: str | Path, code: str | Path = "") -> Loaded:
     """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for images or sounds from noise,
     `.generate(prompt)` for texts.
 

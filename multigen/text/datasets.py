@@ -16,10 +16,12 @@ from multigen.engine import DataInfo
 from multigen.errors import ConfigError, DataError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.text.decoding import token_mask
-from multigen.text.files import TEXT, Unit, encode, is_fables, normal, open_texts, split
+from multigen.text.files import TEXT, Texts, encode, is_fables, normal, read_texts, split
 from multigen.text.metrics import require_pair_metrics
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
+from multigen.text.units import Reading, Unit
+from multigen.text.windows import are_long, encode_windows, passages
 
 __all__ = ["Corpus", "TextInfo", "check_prompt", "given_tokenizer", "open_corpus", "open_oracle"]
 
@@ -100,48 +102,79 @@ def open_corpus(
     vocabulary_size: int = 0,
     oracle_texts: int = 10_000,
     skip_bad: bool = False,
+    encoding: str = "",
+    column: str = "",
+    keep_lines: bool = False,
     given: Tokenizer | None = None,
 ) -> Corpus:
     """The corpus of a data argument, split into training, validation and test texts.
 
     Args:
-        data: what `multigen.text.files.open_texts` takes, "oracle" (that of seed 0), or an oracle's .npz file.
-        length: tokens of a text at most, its end included; longer ones are cut, and counted. An oracle's all have it.
+        data: what `multigen.text.files.read_texts` takes, "oracle" (that of seed 0), or an oracle's .npz file.
+        length: tokens of a text at most, its end included; longer ones are cut, and counted. An oracle's all have it. Long
+            files (and entries), such as books, are divided into windows of it.
         test: texts to test on, as `data`; empty: a twentieth of `data`.
-        unit, skip_bad: of `open_texts`.
+        unit, skip_bad, encoding, column, keep_lines: of `multigen.text.units.Reading`.
         tokenizer: words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty:
-            words.
+            bpe, which keeps every text as it is; of fables, words.
         vocabulary_size: tokens at most; 0: as `Tokenizer.train` says.
         oracle_texts: sequences drawn from an oracle to train on, and as many to test on.
         given: a tokenizer that takes the place of `tokenizer`, such as that of a model to start from.
 
     Raises:
-        ConfigError, DataError: as `open_texts`, `split` and `Tokenizer.train`; and where `test` holds all texts of `data`.
+        ConfigError, DataError: as `read_texts`, `split` and `Tokenizer.train`; and where `test` holds all texts of `data`.
     """
     if data == "oracle" or Path(data).suffix == ".npz":
         return _oracle_corpus(open_oracle(data, length), oracle_texts, data == "oracle")
-    parts = split(open_texts(data, unit, skip_bad), where=data)
-    if not is_fables(data) and not data.startswith("hf:") and (place := locate(data, "texts")).is_dir():
+    reading = Reading(unit, skip_bad, encoding, column, keep_lines)
+    found = read_texts(data, reading)
+    if not is_fables(data) and not found.entries and (place := locate(data, "texts")).is_dir():
         report_unread(place, TEXT)
+    texts, divided = _divided(data, found, length)
+    parts = split(texts, where=data)
     train, validation, tested = parts.train, parts.validation, parts.test
     if test:  # then none of `data` is needed for it
-        tested = open_texts(test, unit, skip_bad)
+        tested, also = _divided(test, read_texts(test, reading), length)
+        divided = divided or also
         train = _without([*parts.train, *parts.test], tested, data, test)
         validation = _without(validation, tested, data, test)
-    made = given or _open_tokenizer(tokenizer, train, vocabulary_size, data)
+    made = given or _open_tokenizer(tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data)
+    tokens = _encoded(data, (train, validation, tested), made, length, divided)
+    fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
+    info = TextInfo(fingerprint, len(made), made.start, made.end, made.pad, made.fingerprint)
+    held_out = hashlib.sha256(repr((validation, tested)).encode()).hexdigest()[:16]
+    real = [*train, *validation]
+    if divided:  # what is compared with samples, which are windows
+        real, tested = ([made.decode(row) for row in part.tolist()] for part in (torch.cat(tokens[:2]), tokens[2]))
+    return Corpus(tokens[0], tokens[1], tokens[2], info, made, None, real, tested, is_fables(data), held_out)
+
+
+def _divided(data: str, found: Texts, length: int) -> tuple[list[str], bool]:
+    """Texts, long ones in passages; and whether there are such."""
+    if found.cut.unit != "file" or is_fables(data) or not are_long(found.texts, length):
+        return found.texts, False
+    total = sum(map(len, found.texts))
+    return [passage for text in found.texts for passage in passages(text, length, total)], True
+
+
+def _encoded(
+    data: str, parts: Sequence[Sequence[str]], tokenizer: Tokenizer, length: int, divided: bool
+) -> list[Tensor]:
+    """Token ids (N, length) of each part; says how many texts are cut, or into how many windows they are divided."""
     try:
-        encoded = [encode(part, made, length) for part in (train, validation, tested)]
+        if divided:
+            tokens = [encode_windows(part, tokenizer, length) for part in parts]
+            windows = sum(map(len, tokens))
+            say(
+                f"{data}: long texts are divided into {windows:,} windows of {length} tokens (--length), over the whole of each"
+            )
+            return tokens
+        encoded = [encode(part, tokenizer, length) for part in parts]
     except DataError as error:
         raise DataError(f"{data}: {error}") from error
     if cut := sum(count for _, count in encoded):
         say(f"{cut} of {sum(len(tokens) for tokens, _ in encoded)} texts are cut at {length} tokens (--length)")
-    tokens = [part for part, _ in encoded]
-    fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
-    info = TextInfo(fingerprint, len(made), made.start, made.end, made.pad, made.fingerprint)
-    real = [*train, *validation]
-    held_out = hashlib.sha256(repr((validation, tested)).encode()).hexdigest()[:16]
-    fables = is_fables(data)
-    return Corpus(tokens[0], tokens[1], tokens[2], info, made, None, real, tested, fables, held_out)
+    return [tokens for tokens, _ in encoded]
 
 
 def _oracle_corpus(oracle: Oracle, n: int, fixed: bool) -> Corpus:
@@ -185,7 +218,6 @@ def open_oracle(data: str, length: int) -> Oracle:
 
 
 def _open_tokenizer(kind: str, texts: list[str], size: int, data: str) -> Tokenizer:
-    kind = kind or "words"
     if kind in ("words", "characters", "bpe"):
         try:
             return Tokenizer.train(texts, kind, size)
@@ -200,7 +232,8 @@ def given_tokenizer(tokenizer: str, start: str) -> Tokenizer | None:
         return None
     folder = find_model(start)
     found, trained = read_tokenizer(folder), read_model(folder, ()).config
-    theirs = trained.get("tokenizer") or trained.get("pretrained") or "words"
+    kind = found.kind if found and found.kind != "pretrained" else ""
+    theirs = trained.get("tokenizer") or trained.get("pretrained") or kind or "words"
     if (tokenizer or theirs) != theirs:
         raise ConfigError(
             f"tokenizer {tokenizer!r}: {folder} was trained with {theirs!r}; give --tokenizer {theirs}, or start from another "

@@ -1,6 +1,6 @@
 """What a text file or a folder of them holds, and how one would train on it."""
 
-import re
+import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -11,9 +11,13 @@ from multigen.console import counted
 from multigen.data.inspection import Inspection, Suggestion, batch_for, listed, spread
 from multigen.errors import ConfigError, DataError
 from multigen.storage.files import expanded
-from multigen.text.files import BLANK_LINES, UNDECODED, count_words, is_fables, normal, open_documents, open_texts
+from multigen.text.encodings import conversion
+from multigen.text.files import is_fables, normal, open_documents
 from multigen.text.oracle import Oracle
-from multigen.text.tokenizers import WIDE, Tokenizer
+from multigen.text.scripts import is_spaceless
+from multigen.text.tokenizers import Tokenizer
+from multigen.text.units import BLANK_LINES, UNDECODED, Cut, Document, Reading, count_words, cut_texts, cutting
+from multigen.text.windows import are_long
 
 __all__ = ["inspect_texts"]
 
@@ -21,11 +25,12 @@ WORDS_AT_MOST = 6_000  # different words, beyond which byte pairs make the small
 LENGTHS = (8, 128)  # tokens, between which lengths are suggested
 MEASURED = 2_000  # texts whose tokens are counted
 FEW = 1_000  # texts
+DESTROYED = 0.01  # of them, up to which words as tokens may change what stands between two spaces
 
 
-def inspect_texts(data: str) -> Inspection:
-    """Units, lengths, scripts, vocabulary, duplicates and encoding faults of what `open_texts` takes, or what `oracle` is;
-    nothing is downloaded.
+def inspect_texts(data: str, encoding: str = "", column: str = "") -> Inspection:
+    """Units, lengths, scripts, vocabulary, duplicates and encoding faults of what `read_texts` takes, or what `oracle` is;
+    nothing is downloaded. Files in another encoding are described by the one that they are likely in.
 
     Raises ConfigError for the name of a data set on the hub, and DataError where there is nothing to read.
     """
@@ -33,31 +38,49 @@ def inspect_texts(data: str) -> Inspection:
         raise ConfigError(f"{data}: inspect downloads nothing; expected a folder or file that is here, or fables")
     if data == "oracle":
         return _oracle()
-    documents, unit = open_documents(data)
+    reading = Reading("auto", True, encoding, column)
+    documents = open_documents(data, reading)
     found = Inspection()
-    whole = "".join(text for _, text in documents)
-    lines = [line for _, text in documents for line in text.split("\n")]
-    blank = sum(not line.strip() for line in lines)
-    blocks = sum(len(BLANK_LINES.split(text.strip())) for _, text in documents)
-    value = {"files": len(documents), "lines": len(lines), "blank_lines": blank, "blocks": blocks}
-    text = f"files {len(documents):,}, lines {len(lines):,} (blank {blank:,}), blocks between blank lines {blocks:,}"
-    if is_fables(data) or data.startswith("hf:"):
-        value, text = {"entries": len(documents)}, f"{len(documents):,} entries"
-    found.add("layout", value, text)
-    _describe_faults(found, documents, unit)
+    _describe_layout(found, documents, data)
+    guessed = _describe_faults(found, documents)
+    documents = [document._replace(fault="") if document.guessed else document for document in documents]
+    cut = cutting(documents, reading)
+    if found.unreadable and cut.unit != "line" and not guessed:
+        files = len({path for path, _ in found.unreadable})
+        found.warnings.append(
+            f"{files} files are no UTF-8 or empty, and --skip-bad leaves each out as a whole; better convert them"
+        )
+    whole = "".join(document.text for document in documents)
     _describe_scripts(found, whole)
     found.add("bytes", size := len(whole.encode(errors="surrogateescape")), f"{size / 1e6:,.2f} MB")
-    try:
-        texts = open_texts(data, "auto", skip_bad=True)
-    except DataError as error:
-        found.warnings.append(str(error))
+    texts = [text for text, _ in cut_texts(documents, cut, data, skip_bad=True)]
+    if not texts:
+        found.warnings.append(f"{data} holds no text; expected at least one text, check its content")
         return found
-    _describe_texts(found, texts, unit)
+    _describe_texts(found, texts, cut)
+    options = ("--column", column) if column else ()
+    if encoding or guessed:
+        options = (*options, "--encoding", encoding or guessed)
     if is_fables(data):
         found.suggestions = [Suggestion("seqgan", "laptop", (), "the preset laptop was made for them")]
     else:
-        _suggest(found, texts, unit)
+        _suggest(found, texts, cut, options)
     return found
+
+
+def _describe_layout(found: Inspection, documents: Sequence[Document], data: str) -> None:
+    if documents[0].entry:
+        what = "entries" if is_fables(data) or data.startswith("hf:") else "rows"
+        found.add("layout", {what: len(documents)}, counted(len(documents), what))
+        return
+    lines = [line for document in documents for line in document.text.split("\n")]
+    blank = sum(not line.strip() for line in lines)
+    blocks = sum(len(BLANK_LINES.split(document.text.strip())) for document in documents)
+    found.add(
+        "layout",
+        {"files": len(documents), "lines": len(lines), "blank_lines": blank, "blocks": blocks},
+        f"files {len(documents):,}, lines {len(lines):,} (blank {blank:,}), blocks between blank lines {blocks:,}",
+    )
 
 
 def _oracle() -> Inspection:
@@ -69,22 +92,29 @@ def _oracle() -> Inspection:
     return found
 
 
-def _describe_faults(found: Inspection, documents: Sequence[tuple[str, str]], unit: str) -> None:
-    for where, text in documents:
-        if not text.strip():
-            found.unreadable.append((Path(where), "this file is empty"))
-        if text.startswith(("\udcff\udcfe", "\udcfe\udcff")):
-            found.unreadable.append((Path(where), "UTF-16, expected UTF-8; convert the file: iconv -f UTF-16 -t UTF-8"))
-        elif UNDECODED.search(text):
-            for number, line in enumerate(text.split("\n"), 1):
-                if fault := UNDECODED.search(line):
-                    byte = ord(fault[0]) - 0xDC00
-                    found.unreadable.append((Path(where), f"line {number}: byte 0x{byte:02x} is no UTF-8"))
-    if found.unreadable and unit != "line":
-        files = len({path for path, _ in found.unreadable})
+def _describe_faults(found: Inspection, documents: Sequence[Document]) -> str:
+    """Adds what training would refuse or leave out; returns the encoding that most files are likely in, if they are not UTF-8."""
+    guesses: Counter[str] = Counter()
+    for document in {document.file: document for document in documents}.values():
+        where = Path(document.file)
+        if document.fault:
+            found.unreadable.append((where, document.fault))
+            guesses[document.guessed] += bool(document.guessed)
+        elif not document.text.strip():
+            found.unreadable.append((where, "this file is empty"))
+    for document in documents:
+        for number, line in enumerate(document.text.split("\n") if UNDECODED.search(document.text) else (), 1):
+            if fault := UNDECODED.search(line):
+                what = "a NUL" if fault[0] == "\x00" else f"byte 0x{ord(fault[0]) - 0xDC00:02x} is no UTF-8"
+                found.unreadable.append((Path(document.where), f"line {number}: {what}"))
+    likely = guesses.most_common(1)[0][0] if guesses.total() else ""
+    if likely:
+        example = next(document.file for document in documents if document.guessed == likely)
         found.warnings.append(
-            f"{files} files are no UTF-8 or empty, and --skip-bad leaves each out as a whole; better convert them"
+            f"{counted(guesses.total(), 'files')} in another encoding than UTF-8, likely {' or '.join(g for g in guesses if g)}: "
+            f"--encoding {likely} reads them, {conversion(example, likely)} converts one; --skip-bad does neither"
         )
+    return likely
 
 
 def _describe_scripts(found: Inspection, text: str) -> None:
@@ -104,10 +134,16 @@ def _describe_scripts(found: Inspection, text: str) -> None:
     )
 
 
-def _describe_texts(found: Inspection, texts: Sequence[str], unit: str) -> None:
+def _describe_texts(found: Inspection, texts: Sequence[str], cut: Cut) -> None:
+    unit = cut.unit
     found.add(
         "texts", {"count": len(texts), "unit": unit}, f"{len(texts):,}, each a {unit.replace('file', 'file or entry')}"
     )
+    if unit == "paragraph":
+        kept = (
+            "kept: lines end before they are full, as those of poems" if cut.keep_lines else "joined, as those of prose"
+        )
+        found.add("line_breaks", "kept" if cut.keep_lines else "joined", kept)
     counts = [count_words(text) for text in texts]
     words = spread(counts) | {"total": sum(counts)}
     found.add(
@@ -132,44 +168,70 @@ def _describe_texts(found: Inspection, texts: Sequence[str], unit: str) -> None:
         )
 
 
-def _suggest(found: Inspection, texts: Sequence[str], unit: str) -> None:
+def _suggest(found: Inspection, texts: Sequence[str], cut: Cut, options: tuple[str, ...]) -> None:
     if len({normal(text) for text in texts}) < 3:
         found.warnings.append(
             f"{counted(len(texts), 'texts')}, expected at least 3 different ones, to train, validate and test; add texts"
         )
         return
     try:
-        tokenizer = Tokenizer.train(texts, "words")
+        tokenizer, kind, why = _tokenizer(found, texts)
     except DataError as error:
         found.warnings.append(str(error))
         return
-    vocabulary = len(tokenizer)
-    found.add("vocabulary", vocabulary, f"{vocabulary:,} different words and signs")
-    wide = len(re.findall(f"[{WIDE}]", "".join(texts[:MEASURED])))
-    kind, why = "words", f"{vocabulary:,} different words are few enough to be tokens"
-    if wide * 2 > sum(map(len, texts[:MEASURED])):
-        why = "Han and kana are tokens one by one"
-    elif vocabulary > WORDS_AT_MOST:
-        kind, why = "bpe", f"{vocabulary:,} different words are many, so byte pairs are the tokens"
-        tokenizer = Tokenizer.train(texts, "bpe")
     step = -(-len(texts) // MEASURED)
     tokens = sorted(len(tokenizer.encode(text)) + 1 for text in texts[::step])  # their end included
     fitting = tokens[len(tokens) * 95 // 100]
     length = min(max(-(-fitting // 4) * 4, LENGTHS[0]), LENGTHS[1])
     over = sum(n > length for n in tokens) / len(tokens)
-    if over > 0.1:
-        found.warnings.append(
-            f"{over:.0%} of the texts are longer than {length} tokens and would be cut (half have up to {median(tokens):g}); a "
-            "longer --length costs time in proportion, another --unit makes shorter texts"
-        )
+    if cut.unit == "file" and are_long(texts, length):
+        fit = f"long ones are divided into windows of {length} tokens"
+    else:
+        fit = f"{1 - over:.0%} of them fit into {length}"
+        if over > 0.1:
+            found.warnings.append(
+                f"{over:.0%} of the texts are longer than {length} tokens and would be cut (half have up to "
+                f"{median(tokens):g}); a longer --length costs time in proportion, another --unit makes shorter texts"
+            )
+    if cut.unit == "paragraph" and cut.keep_lines:
+        options = (*options, "--keep-lines")
+    skip = any("--encoding" not in options or "line" in reason for _, reason in found.unreadable)
     options = (
         "--unit",
-        unit,
+        cut.unit,
+        *options,
         "--tokenizer",
         kind,
         "--length",
         str(length),
-        *(("--skip-bad",) if found.unreadable else ()),
+        *(("--skip-bad",) if skip else ()),
     )
-    reason = f"{len(texts):,} texts, each a {unit}; {why}; {1 - over:.0%} of them fit into {length}"
+    reason = f"{len(texts):,} texts, each a {cut.unit}; {why}; {fit}"
     found.suggestions = [Suggestion("seqgan", "default", (*options, *batch_for(len(texts) * 9 // 10)), reason)]
+
+
+def _tokenizer(found: Inspection, texts: Sequence[str]) -> tuple[Tokenizer, str, str]:
+    """The tokenizer that suits texts, its kind, and why."""
+    words = Tokenizer.train(texts, "words")
+    vocabulary = len(words)
+    found.add("vocabulary", vocabulary, f"{vocabulary:,} different words and signs")
+    some = texts[:: -(-len(texts) // MEASURED)]
+    if sum(not _keeps_words(words, text) for text in some) > DESTROYED * len(some):
+        why = "words and signs alone do not give them back as they are, byte pairs do"
+    elif vocabulary > WORDS_AT_MOST:
+        why = f"{vocabulary:,} different words are many, so byte pairs are the tokens"
+    else:
+        few = f"{vocabulary:,} different words are few enough to be tokens"
+        return words, "words", "Han and kana are tokens one by one" if is_spaceless("".join(some)) else few
+    return Tokenizer.train(texts, "bpe"), "bpe", why
+
+
+def _keeps_words(tokenizer: Tokenizer, text: str) -> bool:
+    """Whether what is between two spaces of a text comes back in one piece, and no line break is lost."""
+    read = tokenizer.decode(tokenizer.encode(text))
+    return "\n" not in text and set(_ends(read)) <= set(_ends(text)) and "".join(read.split()) == "".join(text.split())
+
+
+def _ends(text: str) -> list[int]:
+    """Where its words end, without the spaces."""
+    return [*itertools.accumulate(map(len, text.split()))]

@@ -18,9 +18,10 @@ from multigen.errors import CheckpointError, ConfigError, DataError, one_line
 from multigen.storage.files import expanded
 from multigen.storage.hub import files_folder
 from multigen.storage.reading import JSON, check_folder, read_bounded
+from multigen.text.scripts import JOINED, SPACELESS, WIDE
 from multigen.text.tokenizer_json import LONGEST_ENTRY, MOST_CHARACTERS, check_table, check_vocabulary, guarded
 
-__all__ = ["SPECIAL", "WIDE", "Kind", "Tokenizer"]
+__all__ = ["SPECIAL", "Kind", "Tokenizer", "read_tokenizer"]
 
 Kind = Literal["characters", "words", "bpe"]
 """What the entries of a vocabulary made from texts are."""
@@ -28,13 +29,21 @@ Kind = Literal["characters", "words", "bpe"]
 SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
 """The first entries, ids 0 to 3, of a vocabulary made from texts."""
 
-WIDE = (
-    "\u2e80-\u2fdf\u3001-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
-)
-"""Characters written without spaces, as the inside of a class of a regular expression: Han, kana, their punctuation."""
-
 # In the dialect of Oniguruma, where && intersects classes and \w holds the marks that many scripts write their vowels with.
 WORDS = rf"[{WIDE}]|[\w&&[^{WIDE}]]+(?:['\u2019-][\w&&[^{WIDE}]]+)*|[^\w\s]"
+WORDS_OF_JOINED = rf"[{SPACELESS}]\p{{M}}*|[\w&&[^{SPACELESS}]]+(?:['\u2019-][\w&&[^{SPACELESS}]]+)*|[^\w\s]"
+"""Where texts have scripts without spaces other than Han and kana: a token is a letter with its marks."""
+PIECES = "|".join(
+    (
+        rf" ?[{SPACELESS}]\p{{M}}*",
+        rf" ?[\p{{L}}\p{{M}}&&[^{SPACELESS}]]+(?:['\u2019\u200c\u200d-][\p{{L}}\p{{M}}&&[^{SPACELESS}]]+)*",
+        r" ?\p{N}+",
+        r" ?[^\s\p{L}\p{M}\p{N}]+",
+        r"[\r\n]",
+        r"[^\S\r\n]+(?!\S)|[^\S\r\n]+",
+    )
+)
+"""What byte pairs are joined within: words, each with the space before it, numbers, signs, line breaks."""
 OPENING, CLOSING = "([{\u201c\u2018", ".,;:!?\u2026)]}\u201d\u2019"  # \u2018, \u2019: curly single quotes
 UNKNOWN_SIGN = "\U000f0000"  # of no script: the first sign at which a vocabulary without its own <unk> fails
 BPE_SIZE = 4000  # entries, where no size is given
@@ -75,10 +84,11 @@ class Tokenizer:
 
         - characters: every Unicode character, white space too.
         - words: after NFC normalisation, runs of letters and digits, apostrophes and hyphens inside them included, and single
-          other signs: `\w+(?:['\u2019-]\w+)*|[^\w\s]`. Han and kana, which have no spaces, are a token a character. White
-          space is not kept.
-        - bpe: byte pair encoding of the UTF-8 bytes (Sennrich et al. 2016, arXiv:1508.07909; of bytes as in GPT-2). It
-          encodes any text and gives it back exactly.
+          other signs: `\w+(?:['\u2019-]\w+)*|[^\w\s]`. Scripts without spaces, such as Han, kana and Thai, are a token a
+          character with its marks. White space is not kept, so `$3.14` is not given back as it was.
+        - bpe: byte pair encoding of the UTF-8 bytes (Sennrich et al. 2016, arXiv:1508.07909; of bytes as in GPT-2), within
+          words, each with the space before it; characters of scripts without spaces stay single. With few different words each
+          becomes one token. It encodes any text and gives it back exactly.
 
         Args:
             size: most entries, `SPECIAL` among them; the rarest are left out, of equally rare ones the last by code point.
@@ -97,7 +107,8 @@ class Tokenizer:
             raise DataError(
                 f"no text among {len(texts)} to make a vocabulary of; expected at least one, check the data"
             )
-        backend, trainer = _byte_pairs(size) if kind == "bpe" else _entries(kind, size)
+        joined = kind == "words" and any(re.search(f"[{JOINED}]", text) for text in texts)
+        backend, trainer = _byte_pairs(size) if kind == "bpe" else _entries(kind, size, joined)
         backend.train_from_iterator(texts, trainer)
         found = sorted(backend.get_vocab().keys() - set(SPECIAL))
         if len(found) < 2:
@@ -179,8 +190,9 @@ class Tokenizer:
         """The text of ids up to the first end; pad and start are left out.
 
         Words are joined as is usual in print: no space before . , ; : ! ? and closing brackets, after opening ones, between
-        equal signs (--), nor beside Han and kana. Curly quotes, and straight double ones by turns, stand close to what they
-        enclose; a straight single one, like any other sign, stands between spaces. What the vocabulary lacked reads <unk>.
+        equal signs (--), nor beside characters of scripts without spaces. Curly quotes, and straight double ones by turns,
+        stand close to what they enclose; a straight single one, like any other sign, stands between spaces. What the
+        vocabulary lacked reads <unk>.
 
         Raises DataError for an id that the vocabulary lacks.
         """
@@ -238,12 +250,14 @@ class Tokenizer:
         return {"pad": self.pad, "start": self.start, "end": self.end}
 
 
-def _entries(kind: Kind, size: int) -> tuple[tokenizers.Tokenizer, Any]:
+def _entries(kind: Kind, size: int, joined: bool = False) -> tuple[tokenizers.Tokenizer, Any]:
     """A vocabulary of whole words or characters, and its trainer, which orders by number, then by code points."""
     backend: Any = tokenizers.Tokenizer(models.WordLevel({}, unk_token=SPECIAL[3]))
     if kind == "words":
         backend.normalizer = normalizers.NFC()
-        backend.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(WORDS), "removed", invert=True)
+        backend.pre_tokenizer = pre_tokenizers.Split(
+            tokenizers.Regex(WORDS_OF_JOINED if joined else WORDS), "removed", invert=True
+        )
     else:
         backend.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
     return backend, trainers.WordLevelTrainer(
@@ -251,9 +265,19 @@ def _entries(kind: Kind, size: int) -> tuple[tokenizers.Tokenizer, Any]:
     )
 
 
-def _byte_pairs(size: int) -> tuple[tokenizers.Tokenizer, Any]:
+def _byte_pairs(size: int, within: str = PIECES) -> tuple[tokenizers.Tokenizer, Any]:
+    """`within`: the pattern of what pairs are joined within; "": GPT-2's, as of models of earlier versions."""
     backend: Any = tokenizers.Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.pre_tokenizer = (
+        pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(tokenizers.Regex(within), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        if within
+        else pre_tokenizers.ByteLevel(add_prefix_space=False)
+    )
     backend.decoder = decoders.ByteLevel()
     return backend, trainers.BpeTrainer(
         vocab_size=size or BPE_SIZE,
@@ -307,16 +331,19 @@ def _own_backend(kind: str, table: Any) -> tokenizers.Tokenizer:
         merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]
         if not all(len(pair) == 2 and {*pair, "".join(pair)} <= vocabulary.keys() for pair in merges):
             raise ValueError("merges: expected pairs of entries that make an entry")
-        backend = _byte_pairs(0)[0]
-        backend.model = models.BPE(vocabulary, [(a, b) for a, b in merges])
+        filled: Any = models.BPE(vocabulary, [(a, b) for a, b in merges])
+        backends = [_byte_pairs(0, within)[0] for within in (PIECES, "")]
     else:
-        backend = _entries("words" if kind == "words" else "characters", 0)[0]
-        backend.model = models.WordLevel(vocabulary, unk_token=SPECIAL[3])
-    backend.add_special_tokens(list(SPECIAL))
-    made = json.loads(backend.to_str())
-    if made != {**table, "model": {**model, "merges": merges} if kind == "bpe" else model}:
-        raise ValueError(f"not a tokenizer of {kind} as training writes it")
-    return backend
+        filled = models.WordLevel(vocabulary, unk_token=SPECIAL[3])
+        kinds: list[Kind] = ["words" if kind == "words" else "characters"]
+        backends = [_entries(each, 0, joined)[0] for each in kinds for joined in (False, True)]
+    for backend in backends:
+        backend.model = filled
+        backend.add_special_tokens(list(SPECIAL))
+        made = json.loads(backend.to_str())
+        if made == {**table, "model": {**model, "merges": merges} if kind == "bpe" else model}:
+            return backend
+    raise ValueError(f"not a tokenizer of {kind} as training writes it")
 
 
 def _pretrained_backend(table: Any) -> tokenizers.Tokenizer:
@@ -342,7 +369,7 @@ def _join(pieces: Iterable[str]) -> str:
     """Words and signs as a line of text."""
     text, before, attach, quoted = "", "", True, False
     for piece in pieces:
-        wide, opens, closes = bool(re.match(f"[{WIDE}]", piece)), piece in OPENING, piece in CLOSING
+        wide, opens, closes = bool(re.match(f"[{SPACELESS}]", piece)), piece in OPENING, piece in CLOSING
         if piece == '"':
             opens, closes, quoted = not quoted, quoted, not quoted
         same_sign = piece == before != '"' and len(piece) == 1 and not piece.isalnum()

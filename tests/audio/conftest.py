@@ -1,6 +1,5 @@
 """What the tests of sounds share."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -33,9 +32,3 @@ def quick_classifier(own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     train = evaluator.train_classifier
     monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
-
-
-@pytest.fixture
-def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for the disk would take much of the time of runs that last a second."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)

@@ -115,7 +115,7 @@ def test_fewer_than_two_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"rate": 0}, {"length": 0}, {"split": "validation"}, {"cut": "middle"}], ids=lambda s: next(iter(s))
+    "setting", [{"rate": 0}, {"length": 0}, {"split": "dev"}, {"cut": "middle"}], ids=lambda s: next(iter(s))
 )
 def test_settings_that_are_none(tmp_path: Path, setting: Settings) -> None:
     data = ramps(tmp_path, [100, 100])

@@ -15,7 +15,7 @@ from multigen.engine import Run
 from multigen.metrics.names import trained
 from multigen.runs.card import escaped
 from multigen.storage.files import write_json
-from tests.hostile import forbidden
+from tests.fuzz.hostile_names import forbidden
 from tests.tiny import KEYS, multigen
 
 ROOT = Path(__file__).resolve().parents[2]

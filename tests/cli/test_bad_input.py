@@ -181,10 +181,12 @@ def upscale_of(name: str, content: bytes | None = None) -> Callable[[Path, Path]
     return make
 
 
-def two_for_one(place: Path, good: Path) -> Words:
-    for name in ("a.png", "a.jpg"):
-        Image.fromarray(pixels(16, 16)).save(place / "bad" / name)
-    return ["upscale", place / "bad", "--model", place / "run", "--out", place / "up"]
+def several_into_one(place: Path, good: Path) -> Words:
+    return ["upscale", good, "--model", place / "run", "--out", place / "up.jpg"]
+
+
+def unwritten(place: Path, good: Path) -> Words:
+    return ["upscale", good / "0.png", "--model", place / "run", "--out", place / "up.bmp"]
 
 
 def result_over_its_source(place: Path, good: Path) -> Words:
@@ -251,7 +253,8 @@ CASES = {
     "no model": Case(no_model, "{}/bad", "give a run's folder"),
     "no image upscaled": Case(upscale_of("x.txt", b"a letter"), "{}/bad/x.txt", "--skip-bad"),
     "missing image upscaled": Case(upscale_of("gone.png"), "{}/bad/gone.png", "check the path"),
-    "two results of one name": Case(two_for_one, "{}/bad/a.png", "rename one"),
+    "several results into one image": Case(several_into_one, "{}/up.jpg", "give a folder"),
+    "a result of a format that is not written": Case(unwritten, "{}/up.bmp", ".png"),
     "result over its source": Case(result_over_its_source, "{}/bad/a.png", "--out"),
     "results into a file": Case(results_into_a_file, "{}/bad/file", "--out"),
     "tile 0": Case(tile("0"), "tile 0", "1"),

@@ -69,7 +69,8 @@ def test_upscale_takes_files_and_folders_and_keeps_what_is_clear(
     words = ["upscale", tmp_path / "one.jpg", tmp_path / "album", "--model", run, "--out", tmp_path / "up"]
     assert tiny.multigen([*words, "--tile", "16"]) == 0
     printed = capsys.readouterr()
-    assert printed.out == f"3 images x4 in {tmp_path / 'up'}\n" and printed.err == ""
+    assert printed.out == f"3 images x4 in {tmp_path / 'up'}\n"
+    assert printed.err == f"{tmp_path / 'album'}: 1 other file ignored: .txt\n"
     results = sorted(p.relative_to(tmp_path / "up").as_posix() for p in (tmp_path / "up").rglob("*") if p.is_file())
     assert results == ["deep/clear.png", "grey.png", "one.png"]
     model = multigen.load(str(run))

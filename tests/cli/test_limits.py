@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import multigen
 from multigen import memory
 from multigen.audio.synthesis import wavegan
+from multigen.image.decoding import Raster
 from multigen.image.degrade import imresize
 from multigen.image.restoration import srgan
 from multigen.image.synthesis import gan
@@ -125,7 +126,7 @@ def upscaler(tmp_path: Path) -> Path:
     return model(tmp_path / "srgan", srgan.SRGANConfig(generator="compact", blocks=1, width=4))
 
 
-@pytest.mark.parametrize(("mode", "needs"), [("RGB", "112 MB"), ("L", "112 MB"), ("RGBA", "112 MB")])
+@pytest.mark.parametrize(("mode", "needs"), [("RGB", "112 MB"), ("RGBA", "128 MB")])
 def test_an_image_too_large_to_enlarge_is_refused(
     upscaler: Path, tmp_path: Path, small_machine: None, capsys: pytest.CaptureFixture[str], mode: str, needs: str
 ) -> None:
@@ -148,9 +149,9 @@ def test_a_file_too_large_to_read_is_refused_and_not_taken_for_a_damaged_one(
 def test_opacity_in_tiles_is_that_of_the_whole_image(scale: int) -> None:
     torch.manual_seed(0)
     ready = multigen.image.restoration.upscaler.Upscaler(srgan.CompactGenerator(scale, 1, 4).eval(), scale, tile=7)
-    alpha = torch.randint(0, 256, (1, 23, 31), dtype=torch.uint8)
-    _, large = ready.with_alpha(torch.zeros(3, 23, 31, dtype=torch.uint8), alpha)
-    assert large is not None and torch.equal(large, imresize(alpha, scale))
+    pixels = torch.randint(0, 256, (23, 31, 4), dtype=torch.uint8)
+    large = ready.enlarge(Raster(pixels.numpy())).pixels
+    assert torch.equal(torch.from_numpy(large[..., 3]), imresize(pixels[..., 3], scale))
 
 
 # -------------------------------------------------------------------------------- training, and other verbs

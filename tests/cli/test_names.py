@@ -14,13 +14,14 @@ from multigen import console
 from multigen.console import printable, shell_word, words
 from multigen.image.synthesis import dcgan
 from multigen.image.synthesis.base import ImageInfo
-from tests import hostile, tiny
-from tests.hostile import CASES, EVERYTHING, NAMES, forbidden
+from tests import tiny
+from tests.fuzz import hostile_names
+from tests.fuzz.hostile_names import CASES, EVERYTHING, NAMES, forbidden
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return hostile.place_of(tmp_path_factory.mktemp("names"), EVERYTHING)
+    return hostile_names.place_of(tmp_path_factory.mktemp("names"), EVERYTHING)
 
 
 @pytest.mark.parametrize("case", CASES)

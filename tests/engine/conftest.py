@@ -1,18 +1,11 @@
 """What the tests of the engine share."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from multigen.engine import Run
 from tests.engine.toys import Small, cut, options
-
-
-@pytest.fixture(autouse=True)
-def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for the disk would take most of the time of runs that last a few milliseconds."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.fixture

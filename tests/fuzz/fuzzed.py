@@ -13,8 +13,9 @@ from PIL import Image
 from multigen.audio.datasets import open_sounds
 from multigen.audio.files import read_info, read_sound
 from multigen.image.datasets import open_images
+from multigen.image.decoding import read_raster
 from multigen.image.degrade import reduced
-from multigen.image.files import open_photos, read_image_with_alpha
+from multigen.image.files import open_photos
 from multigen.image.restoration.crops import CropSource
 from multigen.storage import provenance
 from multigen.text.datasets import open_corpus
@@ -23,7 +24,7 @@ from multigen.text.tokenizers import Tokenizer, read_tokenizer
 from tests import tiny
 from tests.fuzz.fuzzed_models import LINES, MODELS
 from tests.fuzz.fuzzing import Reader, fill_zip, mend_png, mutate, mutate_gzip, mutate_words, mutate_zip
-from tests.fuzz.hostile import HOSTILE
+from tests.fuzz.hostile_models import HOSTILE
 
 __all__ = ["READERS"]
 
@@ -53,7 +54,7 @@ def pictures(kind: str, *files: bytes, also: Any = mutate) -> Reader:
     return Reader(
         {f"{i}{kind}": content for i, content in enumerate(files)},
         [
-            lambda folder, path: read_image_with_alpha(path),
+            lambda folder, path: read_raster(path),
             lambda folder, path: provenance.read(path),
             lambda folder, path: CropSource(open_photos(str(folder)), 8, 2, lambda image, name: reduced(image, 2)),
             lambda folder, path: open_images(str(folder), 8, channels=3, skip_bad=True),

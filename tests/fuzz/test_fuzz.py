@@ -21,7 +21,7 @@ from tests.fuzz.fuzzing import (
     mutate_zip,
     trouble,
 )
-from tests.fuzz.hostile import HOSTILE
+from tests.fuzz.hostile_models import HOSTILE
 
 FEW = [
     "png",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import hostile, tiny
-from tests.hostile import CASES, forbidden
+from tests import tiny
+from tests.fuzz import hostile_names
+from tests.fuzz.hostile_names import CASES, forbidden
 
 SLOW = {"compare", "cp", "doctor"}
 """Commands that take seconds: one of them to each hundred names."""
@@ -17,9 +18,9 @@ SLOW = {"compare", "cp", "doctor"}
 
 def faults(seed: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What is wrong with the output of a few commands, drawn by the seed, on its name."""
-    rng, name = random.Random(seed), hostile.name_of(seed)
+    rng, name = random.Random(seed), hostile_names.name_of(seed)
     folder.mkdir()
-    place = hostile.place_of(folder, name)
+    place = hostile_names.place_of(folder, name)
     cases = rng.sample(sorted(CASES.keys() - SLOW), 2) + ([rng.choice(sorted(SLOW))] if seed % 100 == 99 else [])
     found = []
     for case in cases:
@@ -41,13 +42,12 @@ def trouble(first: int, count: int, tmp_path: Path, capsys: pytest.CaptureFixtur
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # half of the time
 
 
 def test_a_name_follows_from_its_seed_and_differs() -> None:
-    assert [hostile.name_of(seed) for seed in range(50)] == [hostile.name_of(seed) for seed in range(50)]
-    assert len({hostile.name_of(seed) for seed in range(50)}) > 40
-    assert sum(bool(forbidden(hostile.name_of(seed))) for seed in range(50)) > 25
+    assert [hostile_names.name_of(seed) for seed in range(50)] == [hostile_names.name_of(seed) for seed in range(50)]
+    assert len({hostile_names.name_of(seed) for seed in range(50)}) > 40
+    assert sum(bool(forbidden(hostile_names.name_of(seed))) for seed in range(50)) > 25
 
 
 def test_thirty_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from multigen.errors import ConfigError, DataError
+from multigen.image.decoding import read_raster
 from multigen.image.files import (
     EMBEDDED,
     Photo,
@@ -20,7 +21,6 @@ from multigen.image.files import (
     fingerprint,
     open_photos,
     read_image,
-    read_image_with_alpha,
 )
 
 GREY = np.array([[0, 60, 120], [180, 240, 255]], np.uint8)
@@ -46,6 +46,13 @@ def saved(path: Path, pixels: np.ndarray, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
     return path
+
+
+def read_image_with_alpha(path: Path) -> tuple[Tensor, Tensor | None]:
+    """RGB (3, H, W) and opacity (1, H, W)."""
+    raster = read_raster(path)
+    colour = torch.from_numpy(raster.colour.copy()).permute(2, 0, 1).expand(3, -1, -1)
+    return colour, None if raster.alpha is None else torch.from_numpy(raster.alpha.copy()).permute(2, 0, 1)
 
 
 def mode(path: Path) -> str:
@@ -110,7 +117,12 @@ def test_16_bit_grey_is_scaled_not_clipped(tmp_path: Path, suffix: str, kind: st
 
 
 def test_values_beyond_16_bits_are_refused(tmp_path: Path):
-    for values, kind in (([0, 0.5], np.float32), ([0, 65536], np.int32), ([-1, 5], np.int32)):
+    for values, kind in (
+        ([0, 1.5], np.float32),
+        ([0, np.nan], np.float32),
+        ([0, 65536], np.int32),
+        ([-1, 5], np.int32),
+    ):
         with pytest.raises(DataError, match=r"a\.tif.*8 or 16 bits"):
             read_image(saved(tmp_path / "a.tif", np.array([values], kind)))
 

@@ -14,9 +14,10 @@ from PIL import Image
 
 from multigen.audio.synthesis import wavegan
 from multigen.engine import Run, Trainer
-from multigen.errors import ConfigError
+from multigen.errors import ConfigError, DataError
 from multigen.image.restoration import srgan
 from multigen.image.synthesis import dcgan
+from multigen.text.networks.generators import LSTM
 from multigen.text.synthesis import seqgan
 from tests.image.test_arrays import write_idx
 from tests.text.test_datasets import oracle_file
@@ -153,6 +154,53 @@ def test_data_of_the_same_names_and_sizes_are_noticed(case: str, tmp_path: Path)
     shutil.rmtree(replaced) if replaced.is_dir() else replaced.unlink()
     copy.rename(replaced)
     begun(trainer, config, again)
+
+
+def test_other_data_are_noticed_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a classifier, which takes minutes to train."""
+    for method in ("dcgan", "wavegan"):
+        trainer, config = TINY[method]
+        write = images if method == "dcgan" else sounds
+        write(data := tmp_path / method, 0)
+        config = replace(config, data=str(data))
+        run = Run(out=str(tmp_path / f"{method}-run"), device="cpu", precision="fp32")
+        begun(trainer, config, run)
+        write(data, 1)
+        monkeypatch.setattr(trainer, "open_evaluator", lambda self: pytest.fail("measured first"))
+        with pytest.raises(ConfigError, match=r"other data, which differ in fingerprint"):
+            begun(trainer, config, replace(run, out="", resume=run.out))
+
+
+def test_another_content_of_a_file_that_a_setting_names_is_noticed(tmp_path: Path) -> None:
+    images(tmp_path / "photos", 0)
+    (weights := tmp_path / "vgg.safetensors").write_bytes(b"weights")
+    trainer, config = TINY["srgan"]
+    config = replace(config, data=str(tmp_path / "photos"), perceptual_weights=str(weights))
+    run = Run(out=str(tmp_path / "run"), device="cpu", precision="fp32")
+    begun(trainer, config, run)
+    again = replace(run, out="", resume=run.out)
+    begun(trainer, config, again)
+    weights.write_bytes(b"another")
+    with pytest.raises(ConfigError, match=r"another content of the file that perceptual_weights names; resume with"):
+        begun(trainer, config, again)
+    weights.unlink()
+    with pytest.raises(DataError, match="no such file"):
+        begun(trainer, config, again)
+
+
+def test_a_pretrained_model_that_was_changed_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder := tmp_path / "gpt").mkdir()
+    (folder / "config.json").write_text("{}")
+    texts(tmp_path / "data.txt", 0)
+    monkeypatch.setattr(seqgan.SeqGANTrainer, "generator", lambda self: LSTM(self.data_info.tokens, 4, 4, 1, 0))
+    trainer, config = TINY["seqgan"]
+    named = {"network": "pretrained", "pretrained": str(folder), "tokenizer": "words"}
+    config = replace(config, data=str(tmp_path / "data.txt"), **named)
+    run = Run(out=str(tmp_path / "run"), device="cpu", precision="fp32")
+    begun(trainer, config, run)
+    (folder / "config.json").write_text('{"dropout": 1}')
+    with pytest.raises(ConfigError, match=r"another content of the file that pretrained names"):
+        begun(trainer, config, replace(run, out="", resume=run.out))
 
 
 def test_a_run_that_recorded_nothing_of_its_test_data_is_resumed(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from multigen.config import Run
-from multigen.data.folders import files_in, split_folder
+from multigen.data.folders import files_in
+from multigen.data.parts import find_parts
 from multigen.errors import CheckpointError, ConfigError
 from multigen.runs.card import Card
 from multigen.runs.runner import report_on, train
@@ -41,10 +42,11 @@ def test_runs_below_the_data_are_no_data(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_run_beside_the_training_part_is_no_part(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.toml").write_text(RUN)
-    assert split_folder(tmp_path, "train") == tmp_path / "train"
+    tiny.photos(tmp_path / "train")
+    tiny.photos(tmp_path / "run" / "previews")
+    assert find_parts(tmp_path, files_in(tmp_path)).folders("train") == "train/"
 
 
 def test_a_run_in_the_folder_of_its_data_is_resumed_with_the_same_data(

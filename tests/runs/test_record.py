@@ -47,6 +47,17 @@ def test_the_table_has_a_line_a_row_and_a_column_a_metric() -> None:
     assert len(head) == len(first) == len(second)
 
 
+def test_a_table_fits_80_columns() -> None:
+    names = ["fd_classifier", "kd_classifier", "precision", "recall", "density", "coverage", "variety", "memorisation"]
+    rows = {row: dict.fromkeys(names, 14_677.8235) for row in ("real", "real_training", "adversarial/last")}
+    lines = (few := Evaluation(rows)).table().splitlines()
+    assert max(map(len, lines)) <= 80 and len(lines) == 1 + len(names)  # narrower with a line a metric
+    assert [line.split() for line in few.table(["recall"]).splitlines()[1:]] == [[row, "14677.8235"] for row in rows]
+    many = {f"{stage}/{which} at {t}": rows["real"] for stage in ("mle", "x") for which in ("last",) for t in range(9)}
+    lines = Evaluation(many).table().splitlines()
+    assert max(map(len, lines)) <= 80 and sum(name in line.split() for line in lines for name in names) == len(names)
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "results" / "a.json"
     write_json(path, {"rows": {}})

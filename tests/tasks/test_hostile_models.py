@@ -23,7 +23,7 @@ from multigen.storage.tensors import LARGEST_HEADER, TensorFile, to_bytes
 from multigen.tasks.loading import load_network
 from multigen.text.networks.generators import load_pretrained
 from tests.engine.toys import Small, ToyConfig, options
-from tests.fuzz.hostile import TRANSFORMERS, make, make_pretrained
+from tests.fuzz.hostile_models import TRANSFORMERS, make, make_pretrained
 
 TERABYTE = 1 << 40
 HUGE = 1 << 36  # bytes: within the limit of a weights file
@@ -39,7 +39,7 @@ import huggingface_hub.constants, multigen
 assert not huggingface_hub.constants.HF_HUB_OFFLINE
 from multigen.errors import MultigenError
 from multigen.text.networks.generators import load_pretrained
-from tests.fuzz.hostile import use
+from tests.fuzz.hostile_models import use
 from transformers import GPT2LMHeadModel, GPTJForCausalLM, GPTNeoXForCausalLM, LlamaForCausalLM
 verbs = {
     "load": lambda folder: use(multigen.load(str(folder)), folder),

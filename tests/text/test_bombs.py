@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import multigen.text.files
+import multigen.text.units
 from multigen.errors import DataError
 from multigen.text.datasets import open_corpus
 from multigen.text.files import open_texts
@@ -31,7 +31,7 @@ def test_texts_of_more_than_memory_holds_are_refused_before_they_are_read(tmp_pa
 def test_a_text_without_end_is_named_or_skipped(
     unit: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(multigen.text.files, "LONGEST", 1_000)
+    monkeypatch.setattr(multigen.text.units, "LONGEST", 1_000)
     (tmp_path / "a.txt").write_text(LINES.replace("\n", "\n\n") if unit == "paragraph" else LINES)
     (tmp_path / "b.txt").write_text("word " * 300)
     with pytest.raises(DataError, match=r"b\.txt: a text of more than 1,000 characters; divide it .*--skip-bad"):
@@ -42,7 +42,7 @@ def test_a_text_without_end_is_named_or_skipped(
 
 
 def test_a_long_file_of_short_lines_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multigen.text.files, "LONGEST", 100)
+    monkeypatch.setattr(multigen.text.units, "LONGEST", 100)
     (tmp_path / "a.txt").write_text(LINES * 100)
     assert len(open_texts(str(tmp_path / "a.txt"), "line")) == 400
 

@@ -115,11 +115,11 @@ def test_a_given_tokenizer_takes_the_place_of_the_configured_one(tmp_path: Path)
 
 def test_texts_that_are_cut_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = lines(tmp_path / "a.txt", [*NAMES, "the fox saw a hen and a crow"])
-    corpus = open_corpus(data, 4)
+    corpus = open_corpus(data, 4, tokenizer="words")
     assert "1 of 11 texts are cut at 4 tokens (--length)" in capsys.readouterr().err
     rows = torch.cat([corpus.train, corpus.validation, corpus.test])
     assert rows.shape == (11, 4) and (rows != corpus.info.end).all(1).sum() == 1  # the one without an end
-    open_corpus(data, 9)
+    open_corpus(data, 9, tokenizer="words")
     assert "cut" not in capsys.readouterr().err
 
 
@@ -186,4 +186,4 @@ def test_a_vocabulary_of_one_word_is_named_with_its_data(tmp_path: Path) -> None
     path = tmp_path / "same.txt"
     path.write_text("fox\nfox fox\nfox fox fox\n")
     with pytest.raises(DataError, match=r"same\.txt: a vocabulary of one word 'fox': expected at least 2"):
-        open_corpus(str(path), 6)
+        open_corpus(str(path), 6, tokenizer="words")

@@ -113,17 +113,17 @@ def test_missing_and_foreign_files_are_named(tmp_path: Path, monkeypatch: pytest
     for name in (str(tmp_path / "no"), "", "x" * 5000):
         with pytest.raises(DataError, match=rf"no such file or folder \(sought .*\); {expected}.*MULTIGEN_DATA"):
             open_texts(name)
-    write(tmp_path / "a.csv", "x")
+    write(tmp_path / "a.dat", "x")
     with pytest.raises(DataError, match=rf"{tmp_path}: no \.txt file in this folder; {expected}.*check the path"):
         open_texts(str(tmp_path))
-    with pytest.raises(DataError, match=rf"a\.csv: this file does not end in \.txt; {expected}.*rename it"):
-        open_texts(str(tmp_path / "a.csv"))
+    with pytest.raises(DataError, match=rf"a\.dat: this file does not end in \.txt; {expected}.*rename it"):
+        open_texts(str(tmp_path / "a.dat"))
 
-    def refuse(path: Path, **_: Any):
+    def refuse(path: Path, *_: Any):
         raise PermissionError(13, "Permission denied", str(path))
 
     path = write(tmp_path / "b.txt", "x")
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr("multigen.text.files.read_bounded", refuse)
     with pytest.raises(DataError, match=r"b\.txt: cannot be read \(Permission denied\); check its permissions"):
         open_texts(path)
 
@@ -143,8 +143,8 @@ def test_empty_files_are_named_or_left_out(tmp_path: Path, capsys: pytest.Captur
         open_texts(str(tmp_path / "b.txt"), "paragraph")
 
 
-def test_bytes_that_are_no_utf8_are_named_or_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    write(tmp_path / "a.txt", "first\nsecond\ncaf\u00e9 \xff\nfourth".encode("latin-1"))
+def test_damaged_lines_are_named_or_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write(tmp_path / "a.txt", b"first\nsecond\ncaf\xe9 \xc3\xa9\nfourth")
     write(tmp_path / "b.txt", "a good file")
     for unit in ("line", "file", "paragraph", "auto"):
         with pytest.raises(
@@ -152,7 +152,8 @@ def test_bytes_that_are_no_utf8_are_named_or_left_out(tmp_path: Path, capsys: py
         ):
             open_texts(str(tmp_path), unit)
     assert open_texts(str(tmp_path), "line", skip_bad=True) == ["first", "second", "fourth", "a good file"]
-    assert "lines left out, empty or no UTF-8: 1\n" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "lines left out, empty or no UTF-8: 1\n" in said and "a.txt, line 3: byte 0xe9 is no UTF-8\n" in said
     for unit in ("file", "paragraph"):
         assert open_texts(str(tmp_path), unit, skip_bad=True) == ["a good file"]
         assert "files left out, empty or no UTF-8: 1\n" in capsys.readouterr().err

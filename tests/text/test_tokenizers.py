@@ -343,3 +343,59 @@ def test_a_vocabulary_without_its_unknown_word_is_refused() -> None:
     about["tokenizer"]["model"]["unk_token"] = "<none>"
     with pytest.raises(CheckpointError, match=r"t\.json is no tokenizer of multigen"):
         Tokenizer.from_json(json.dumps(about), "t.json")
+
+
+# ---------------------------------------------------------------------------------------------------- any text
+
+
+ANY = {
+    "tweets": ["RT @fox: it's $3.14 at 10:30 #a @b https://t.co/aB3?q=1&b=2", "U.S. e.g. 50% off!! \U0001f602\U0001f602 :-)"],
+    "persian": ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u06a9\u062a\u0627\u0628\u200c\u0647\u0627"],
+    "flags": ["\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7 \u2764\ufe0f"],
+    "emoji": ["\U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f3f3\ufe0f\u200d\U0001f308"],
+    "spaces": ["  a  b\n\n c\t\td\r\ne\u00a0f\u3000g\u2028h ", "\ufeffx\x00y\ufffd\U0010ffff"],
+    "chinese": ["\u6211\u7231 Python \u7f16\u7a0b\u3002 \u4e0b\u4e00\u53e5"],
+    "thai": ["\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e0a\u0e32\u0e27\u0e42\u0e25\u0e01 \u0e27\u0e31\u0e19\u0e19\u0e35\u0e49"],
+    "lao": ["\u0eaa\u0eb0\u0e9a\u0eb2\u0e8d\u0e94\u0eb5\u0e8a\u0eb2\u0ea7\u0ec2\u0ea5\u0e81"],
+    "khmer": ["\u179f\u17bd\u179f\u17d2\u178f\u17b8\u1796\u17b7\u1797\u1796\u179b\u17c4\u1780"],
+    "burmese": ["\u1019\u1004\u103a\u1039\u1002\u101c\u102c\u1015\u102b\u1000\u1019\u1039\u1018\u102c"],
+    "tibetan": ["\u0f56\u0f7c\u0f51\u0f0b\u0f61\u0f72\u0f42\u0f0b"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_byte_pairs_give_any_text_back(name: str):
+    texts = ANY[name]
+    for made in (Tokenizer.train(texts * 3, "bpe"), Tokenizer.train(TEXTS, "bpe")):  # one has never seen them
+        again = Tokenizer.from_json(made.to_json(), "here")
+        assert [again.decode(again.encode(text)) for text in texts] == texts
+
+
+@pytest.mark.parametrize("kind", ["words", "bpe"])
+@pytest.mark.parametrize("name", ["chinese", "thai", "lao", "khmer", "burmese", "tibetan"])
+def test_scripts_without_spaces_are_many_tokens(name: str, kind: Kind):
+    (text,) = ANY[name]
+    made = Tokenizer.train([text] * 9, kind)
+    letters = len([c for c in text if c.isalpha()])
+    assert len(made.encode(text)) > letters / 3  # a letter with its marks is one
+    assert Tokenizer.from_json(made.to_json(), "here").encode(text) == made.encode(text)
+
+
+def test_byte_pairs_of_earlier_versions_are_read():
+    backend: Any = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    backend.train_from_iterator(TEXTS, trainer)
+    old = Tokenizer(backend, "bpe", 0, 1, 2)
+    read = Tokenizer.from_json(old.to_json(), "here")
+    assert read.fingerprint == old.fingerprint and [read.encode(t) for t in TEXTS] == [old.encode(t) for t in TEXTS]
+
+
+def test_few_words_are_a_token_each():
+    texts = [f"the {a} saw a {b}." for a in ("fox", "hen", "owl") for b in ("cat", "crow")]
+    made = Tokenizer.train(texts, "bpe")
+    assert {len(made.encode(text)) for text in texts} == {6}

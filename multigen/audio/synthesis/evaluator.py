@@ -17,9 +17,9 @@ from multigen.audio.datasets import SoundSet, open_sounds
 from multigen.audio.files import AUDIO, Info, read_info
 from multigen.audio.spectral import log_mel
 from multigen.console import say
-from multigen.data.datasets import Splits, report_skipped
-from multigen.data.folders import split_folder
+from multigen.data.datasets import Splits, report_compared
 from multigen.data.locate import locate
+from multigen.data.parts import find_parts
 from multigen.data.unread import find_files
 from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
@@ -160,7 +160,7 @@ def compare_data(
         for data, which in zip((real, fake), labels, strict=True)
     ]
     for data, sounds in zip((real, fake), sets, strict=True):
-        report_skipped(data, sounds)
+        report_compared(data, sounds)
     return compare(name, sets[0], sets[1], choose_device(device))
 
 
@@ -170,7 +170,7 @@ def _headers(data: str) -> list[Info]:
         return []
     place = locate(data, "a folder of sounds")
     headers = []
-    for path in find_files(split_folder(place, "train"), AUDIO) if place.is_dir() else [place]:
+    for path in find_parts(place, find_files(place, AUDIO)).train if place.is_dir() else [place]:
         with contextlib.suppress(DataError):  # said when the sounds are read
             headers.append(read_info(path))
     return headers

@@ -23,6 +23,8 @@ from multigen.audio.spectral import griffin_lim, magnitude
 from multigen.audio.synthesis.base import AudioSynthesisConfig, AudioSynthesisTrainer
 from multigen.audio.synthesis.evaluator import open_evaluator
 from multigen.audio.synthesis.sampler import AudioSampler
+from multigen.console import counted, say
+from multigen.data.datasets import pick
 from multigen.engine import Adam, Batch, Step, Terms, Update
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine
@@ -251,8 +253,9 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         return objective.generator_terms(self.config.loss, self.D, fake, label, lambda: self.reals(batch, step))
 
     def baselines(self) -> dict[str, dict[str, float]]:
-        """With what Griffin-Lim loses of real recordings alone."""
-        G, test = self.nets["G"], self.splits.test
+        """With what Griffin-Lim loses of real recordings alone: of the test recordings, at most as many as there are samples."""
+        G, test = self.nets["G"], pick(self.splits.test, self.evaluator.samples)
+        say(f"measuring what Griffin-Lim loses of {counted(len(test), test.noun)}")
         sound = torch.cat([G.sound(G.spectrogram(x.to(self.device))).cpu() for x in test.items.split(100)])  # pyright: ignore[reportCallIssue]
         return super().baselines() | {"griffin_lim": self.evaluator.metrics_of(sound.clamp(-1, 1), test.labels)}
 

@@ -11,22 +11,28 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
+from multigen.console import say
+from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
+from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import report_unread
 from multigen.engine import Batch, Callback, DataInfo, Step
 from multigen.engine.batches import Source
 from multigen.image.degrade import imresize, reduced
-from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, fingerprint, open_photos
+from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, find_images, fingerprint, open_photos
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
-from multigen.image.restoration.test_sets import TestSet, open_test_sets
+from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.card import Card
+from multigen.storage.files import fingerprint as hash_of_file
 from multigen.storage.output import replacing
 from multigen.tasks.restoration.base import RestorationConfig, RestorationTrainer, Restore, Skipped
 
 __all__ = ["ImageRestorationConfig", "ImageRestorationTrainer", "to_unit"]
+
+HELD_OUT = ("embedded-held-out",)
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,9 @@ class ImageRestorationConfig(RestorationConfig):
 
     data: str = "embedded"
     """Training photographs: a folder, a file, or "embedded"."""
-    test: tuple[str, ...] = ("embedded-held-out",)
-    """Photographs that are measured in the end and never trained on: names or folders."""
+    test: tuple[str, ...] = HELD_OUT
+    """Photographs that are measured in the end and never trained on: names or folders. If none are named, the test split that a
+    folder of data brings as well."""
     crop: int = 96
     """Side of the crops that are trained on, pixels."""
     perceptual_weights: str = ""
@@ -56,6 +63,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     of its input, on each side, an output may depend on."""
 
     task = "super-resolution"
+    sizes = ("crop", "width")
     degrades_whole: ClassVar[bool] = True
     """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method overrides `inputs` and
     makes them from the crops, again for each batch."""
@@ -92,6 +100,9 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         """Opens photographs, test sets, and the distances that they are measured with."""
         source = super().open_data()
         c = self.config
+        if c.perceptual_weights:
+            self.files = {"perceptual_weights": hash_of_file(self._weights(c.perceptual_weights))}
+        self.check_data()
         extra = ["vgg22"] if c.perceptual_weights and c.distance != "vgg22" else []
         self.distances = [self._open_distance(name) for name in (c.distance, *extra)]
         return source
@@ -99,7 +110,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def _open_distance(self, name: str) -> PerceptualDistance:
         given = self.config.perceptual_weights if name != "efficientnet_lite0" else ""
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        return open_perceptual(name, str(locate(given, "a safetensors file")) if given else None).to(self.device, dtype)
+        return open_perceptual(name, str(self._weights(given)) if given else None).to(self.device, dtype)
+
+    @staticmethod
+    def _weights(given: str) -> Path:
+        return locate(given, "a safetensors file")
 
     @property
     def distance(self) -> PerceptualDistance:
@@ -107,12 +122,42 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return self.distances[0]
 
     def open_items(self) -> Photos:
-        if self.config.data not in EMBEDDED_NAMES and (place := locate(self.config.data, "photographs")).is_dir():
-            report_unread(place, IMAGE)
-        return open_photos(self.config.data, skip_bad=self.config.skip_bad)
+        """The photographs to train on. Says which splits a folder has, and which of its files are not read."""
+        c = self.config
+        if parts := self.parts():
+            report_unread(parts.root, IMAGE)
+            parts.report_left("images")
+            if parts.divided:
+                own = self.own_tests()
+                uses = [f"{parts.folders('train')} is trained on ({len(parts.train):,} photographs)"]
+                uses += [f"{parts.folders('validation')} gives the best checkpoint"] if parts.validation else []
+                uses += [f"{parts.folders('test')} is {'for the final evaluation' if own else 'not used'}"] * bool(
+                    parts.test
+                )
+                say(f"{c.data}: {', '.join(uses)}")
+        return open_photos(c.data, split="train", skip_bad=c.skip_bad)
+
+    def open_validation(self) -> Photos | None:
+        try:
+            return open_photos(self.config.data, split="validation", skip_bad=self.config.skip_bad)
+        except NoTestSplit:
+            return None
+
+    def parts(self) -> Parts | None:
+        """The files of a folder of training photographs by their use; None where the data are no folder."""
+        data = self.config.data
+        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of photographs")).is_dir():
+            return None
+        return find_parts(place, find_images(place))
+
+    def own_tests(self) -> tuple[str, ...]:
+        """The data, where they bring a test split and no other test set is named."""
+        c = self.config
+        parts = self.parts() if c.test == HELD_OUT else None
+        return (c.data,) if parts and parts.test else ()
 
     def open_tests(self) -> list[TestSet]:
-        return open_test_sets(self.config.test, self.scale, self.degrade)
+        return open_test_sets([*self.config.test, *self.own_tests()], self.scale, self.degrade)
 
     def to_source(self, items: Sequence[Photo]) -> CropSource:
         degrade = self.degrade if self.degrades_whole else None
@@ -126,7 +171,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     def fingerprint_held_out(self, held: Sequence[Photo]) -> str:
         c = self.config
-        sets = [(held, c.data), *((open_photos(name), name) for name in c.test)]
+        sets = [(held, c.data), *((open_test_photos(name), name) for name in (*c.test, *self.own_tests()))]
         return " ".join(fingerprint(photos, contents=name not in EMBEDDED_NAMES) for photos, name in sets)
 
     def targets(self, batch: Batch, step: Step) -> Tensor:

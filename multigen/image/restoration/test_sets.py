@@ -6,11 +6,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from multigen.data.folders import NoTestSplit
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import Degrade
-from multigen.image.files import Photo, open_photos, read_image
+from multigen.image.files import Photo, Photos, open_photos, read_image
 
-__all__ = ["TestSet", "open_test_set", "open_test_sets"]
+__all__ = ["TestSet", "open_test_photos", "open_test_set", "open_test_sets"]
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,18 @@ def _measurable(photo: Photo, scale: int) -> Tensor:
     return image[:, : height - height % scale, : width - width % scale]
 
 
+def open_test_photos(data: str) -> Photos:
+    """The photographs of a test set: the split "test" of a folder that has one, else all. Errors as of `open_photos`."""
+    try:
+        return open_photos(data, split="test")
+    except NoTestSplit:
+        return open_photos(data)
+
+
 def open_test_set(data: str, scale: int, degrade: Degrade) -> TestSet:
     """A set by the name of its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos` does."""
     name = next(part for part in reversed(Path(data).absolute().parts) if part != "HR")
-    found = TestSet.of(name, open_photos(data), scale, degrade)
+    found = TestSet.of(name, open_test_photos(data), scale, degrade)
     assert found is not None  # open_photos raises where there is no image
     return found
 

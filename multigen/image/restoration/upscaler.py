@@ -2,20 +2,19 @@
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError, DataError
+from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
-from multigen.image.files import from_picture, to_picture
 from multigen.image.restoration.evaluator import strip
 from multigen.memory import require
-from multigen.storage.provenance import NO_PROVENANCE, Provenance
-from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
+from multigen.tasks.ready import Ready
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -25,17 +24,14 @@ __all__ = ["Upscaler"]
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
 
-class Upscaler:
+class Upscaler(Ready):
     """A trained generator as a function of images.
 
     Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the image.
     """
 
-    task: ClassVar[str] = "super-resolution"
-    """A name of `multigen.catalogue.TASKS`."""
-    origin: Provenance = NO_PROVENANCE
-    """Metadata of all files that it makes; filled in by `multigen.load`."""
+    task = "super-resolution"
 
     def __init__(self, network: nn.Module, scale: int, tile: int = 256):
         if tile < 1:
@@ -43,14 +39,11 @@ class Upscaler:
         self.network, self.scale, self.tile = network, scale, tile
         self.radius: int = network.radius  # pyright: ignore[reportAttributeAccessIssue]
 
-    def __repr__(self) -> str:
-        return described(self)
-
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
 
-        A PIL image may have any mode; its alpha channel is kept, resized by bicubic interpolation. Raises DataError for
-        anything else.
+        A PIL image may have any mode: grey stays grey, of 8 or 16 bits, opacity and colour profile are kept, CMYK becomes RGB.
+        Raises DataError for anything else.
         """
         if isinstance(image, Tensor):
             return self(image)
@@ -64,12 +57,25 @@ class Upscaler:
             raise DataError(
                 f"a tensor, an array or a PIL image is expected, got {image!r}; open files with PIL.Image.open"
             )
-        rgb, alpha = from_picture(image)
-        return to_picture(*self.with_alpha(rgb, alpha))
+        return to_pil(self.enlarge(raster_of(image)))
 
-    def with_alpha(self, rgb: Tensor, alpha: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """uint8 (3, H, W) through the network, and opacity (1, H, W), if any, through bicubic interpolation."""
-        return self(rgb), None if alpha is None else self._tiled(alpha, CONTEXT, lambda x: imresize(x, self.scale))
+    def enlarge(self, raster: Raster) -> Raster:
+        """The pixels of an image file `scale` times as large, with the same channels, bits and profile.
+
+        Opacity is resized by bicubic interpolation. What is wholly transparent takes colours from nearby that are not, so that
+        no hidden colour shows as a fringe. Colours that are all grey stay so: of the network's output the mean.
+        """
+        pixels, alpha = raster.pixels, raster.alpha
+        colour = raster.colour if alpha is None else opaque(raster.colour, alpha[..., 0])
+        s, (height, width, planes) = self.scale, pixels.shape
+        check_room(height, width, s, planes * pixels.itemsize + (1 if planes == 1 else 4))
+        result = np.empty((height * s, width * s, planes), pixels.dtype)
+        grey = all(np.array_equal(colour[..., 0], colour[..., i]) for i in range(1, colour.shape[-1]))
+        made = result if alpha is None else result[..., :-1]
+        self._fill(made, colour[..., :1] if grey else colour, self.radius, self._network)
+        if alpha is not None:
+            self._fill(result[..., -1:], alpha, CONTEXT, self._interpolated)
+        return Raster(result, raster.profile)
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Up to n crops of the embedded held-out photographs, enlarged, side by side in one image: those with the most detail,
@@ -90,38 +96,78 @@ class Upscaler:
         shape = ("batch", 3, f"{self.scale}*height", f"{self.scale}*width")
         return Graph(copy.deepcopy(self.network).cpu().float(), {"image": names}, example, "large", shape, says)
 
-    @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
         """uint8 (3, H, W) -> uint8 (3, scale H, scale W), both on the CPU. Raises DataError for anything else."""
         if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
             raise DataError(f"a uint8 image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
-        weight = next(self.network.parameters())
+        height, width = (self.scale * side for side in image.shape[1:])
+        check_room(image.shape[1], image.shape[2], self.scale, 7)
+        result = np.empty((height, width, 3), np.uint8)
+        self._fill(result, image.permute(1, 2, 0).cpu().numpy(), self.radius, self._network)
+        return torch.from_numpy(result).permute(2, 0, 1)
 
-        def enlarged(window: Tensor) -> Tensor:
-            x = window[None].to(weight.device, weight.dtype) / 255  # (1, 3, h, w)
-            large = self.network(x.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
-            return (large * 255).round().clamp(0, 255).to(torch.uint8).cpu()
+    @torch.no_grad()
+    def _network(self, window: np.ndarray) -> np.ndarray:
+        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3)."""
+        weight, most = next(self.network.parameters()), int(np.iinfo(window.dtype).max)
+        x = torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1)[None]  # (1, C, h, w)
+        x = (x.to(weight.device, weight.dtype) / most).expand(-1, 3, -1, -1)
+        large = self.network(x.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
+        large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
+        large = large if large.dtype == torch.float64 else large.float()
+        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(window.dtype)
 
-        return self._tiled(image, self.radius, enlarged)
+    def _interpolated(self, window: np.ndarray) -> np.ndarray:
+        """Integers (h, w, 1) -> of the same type (s h, s w, 1)."""
+        planes = torch.from_numpy(
+            np.ascontiguousarray(window if window.dtype == np.uint8 else window.astype(np.float64))
+        )
+        large = imresize(planes.permute(2, 0, 1), self.scale).permute(1, 2, 0).numpy()
+        return (
+            large
+            if window.dtype == np.uint8
+            else np.rint(large).clip(0, np.iinfo(window.dtype).max).astype(window.dtype)
+        )
 
-    def _tiled(self, image: Tensor, r: int, enlarged: Callable[[Tensor], Tensor]) -> Tensor:
-        """uint8 (C, H, W) -> (C, s H, s W), tile by tile, each with `r` pixels of its surroundings."""
-        s, (planes, height, width) = self.scale, image.shape
-        check_room(height, width, s, planes)
-        result = torch.empty(height * s, width * s, planes, dtype=torch.uint8).permute(2, 0, 1)  # as files have it
+    def _fill(
+        self, result: np.ndarray, image: np.ndarray, r: int, enlarged: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        """Enlarges (H, W, C) into (s H, s W, C or more), tile by tile, each with `r` pixels of its surroundings."""
+        s, (height, width) = self.scale, image.shape[:2]
         for top in range(0, height, self.tile):
             for left in range(0, width, self.tile):
                 bottom, right = min(top + self.tile, height), min(left + self.tile, width)
                 y, x = max(top - r, 0), max(left - r, 0)
-                large = enlarged(image[:, y : bottom + r, x : right + r])
-                large = large[:, s * (top - y) : s * (bottom - y), s * (left - x) : s * (right - x)]
-                result[:, s * top : s * bottom, s * left : s * right] = large
-        return result
+                large = enlarged(image[y : bottom + r, x : right + r])
+                large = large[s * (top - y) : s * (bottom - y), s * (left - x) : s * (right - x)]
+                result[s * top : s * bottom, s * left : s * right] = large
 
 
-def check_room(height: int, width: int, scale: int, planes: int) -> None:
-    """Raises OutOfMemory where an image of this size, enlarged, and its copies while the file is written would not fit."""
-    each = planes + 4 if planes == 3 else 9  # bytes: Pillow takes 4, and with opacity all planes are put together first
+def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that nothing hidden shows."""
+    known = alpha > 0
+    return colour if known.all() or not known.any() else _filled(colour, known)
+
+
+def _filled(colour: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """What is not known gets the mean of what is in its square of 2 x 2, or in that of the halved image, and so on."""
+    height, width, channels = colour.shape
+    half = (height + 1) // 2, (width + 1) // 2
+    sums, counts = np.zeros((*half, channels), np.uint32), np.zeros((*half, 1), np.uint32)
+    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        part, its = colour[top::2, left::2], known[top::2, left::2, None]
+        place = slice(part.shape[0]), slice(part.shape[1])
+        sums[place] += np.where(its, part, 0)
+        counts[place] += its
+    means = ((sums + counts // 2) // np.maximum(counts, 1)).astype(colour.dtype)
+    if not counts.all():
+        means = _filled(means, counts[..., 0] > 0)
+    return np.where(known[..., None], colour, means.repeat(2, 0).repeat(2, 1)[:height, :width])
+
+
+def check_room(height: int, width: int, scale: int, each: int) -> None:
+    """Raises OutOfMemory where an image of this size, enlarged, with `each` bytes a pixel for it and for Pillow's copy while the
+    file is written, would not fit."""
     require(
         height * width * scale**2 * each,
         f"an image of {width * scale:,} x {height * scale:,} pixels, {scale} times {width:,} x {height:,}",

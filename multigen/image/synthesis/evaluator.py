@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from multigen.data.datasets import Splits, report_skipped
+from multigen.data.datasets import Splits, report_compared
 from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError
@@ -117,7 +117,7 @@ def compare_data(real: str, fake: str, name: str, device: str, skip_bad: bool, s
         for data, which in zip((real, fake), labels, strict=True)
     ]
     for data, images in zip((real, fake), sets, strict=True):
-        report_skipped(data, images)
+        report_compared(data, images)
     return compare(name, sets[0], sets[1], choose_device(device))
 
 

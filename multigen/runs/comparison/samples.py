@@ -11,7 +11,7 @@ from multigen.errors import ConfigError, MultigenError
 from multigen.runs.comparison import Runs
 from multigen.storage.files import write_whole
 from multigen.storage.output import check_folder, check_targets, is_own, json_table, replacing
-from multigen.storage.provenance import merge, png
+from multigen.storage.provenance import ENLARGED, SAMPLE, merge, png
 from multigen.tasks.loading import Model, load
 from multigen.tasks.synthesis.sampler import Sampler
 
@@ -61,7 +61,7 @@ def _checksum(path: Path) -> int:
 
 
 def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
-    """Writes samples of the runs' models, those of one task together. Returns messages: the files
+    """Writes samples of the runs' models, those of one task merge. Returns messages: the files
     written, generated texts, and what is missing.
 
     Args:
@@ -115,8 +115,10 @@ def _sheets(models: Mapping[str, Model], n: int, seed: int, path: Path, provenan
         return [f"{what}: {path}.txt", "", *page.split("\n")]
     about = merge([model.origin for model in models.values()] if provenance else [], seed=seed)
     images = {name: sheet for name, sheet in sheets.items() if not isinstance(sheet, list)}
+    kinds = {TASKS[model.task].kind for model in models.values() if TASKS[model.task].modality == "image"}
+    source = SAMPLE if kinds == {"synthesis"} else ENLARGED if kinds else ""
     with replacing(path.with_suffix(".png")) as file:
-        stacked(images).save(file, **png(about))
+        stacked(images).save(file, **png(about, source))
     for name, model in models.items():
         if isinstance(model, Sampler) and model.suffix != ".png":  # their sheet is only a plot
             _write_each(model, n, seed, path / name.replace("/", "-"), provenance)

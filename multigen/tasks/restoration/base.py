@@ -137,8 +137,13 @@ class RestorationTrainer(Trainer[C]):
         `skipped`."""
         raise NotImplementedError
 
+    def open_validation(self) -> Any:
+        """The data's own validation items, as `open_items`; None where they are split off the
+        training items."""
+        return None
+
     def open_tests(self) -> Sequence[Any]:
-        """Opens the test sets in `config.test`."""
+        """Opens the test sets in `config.test`, and the data's own."""
         raise NotImplementedError
 
     def to_source(self, items: Sequence[Any]) -> Any:
@@ -199,9 +204,14 @@ class RestorationTrainer(Trainer[C]):
         c = self.config
         items = self.open_items()
         self.tests = self.open_tests()
-        train, held_out = hold_out(items, min(c.validation_size, len(items) // 10))
+        skipped = [*items.skipped]
+        if (own := self.open_validation()) is None:
+            train, held_out = hold_out(items, min(c.validation_size, len(items) // 10))
+        else:
+            train, held_out = [*items], sorted(own, key=lambda item: hash_of(item.name, 0))[: c.validation_size]
+            skipped += own.skipped
         source = self.to_source(train)
-        skipped = [*items.skipped, *source.skipped]
+        skipped += source.skipped
         self.validation = self.to_set(VALIDATION, held_out, skipped if c.skip_bad else None)
         self.data_info = self.describe_data(source)
         self.held_out = self.fingerprint_held_out(held_out)

@@ -7,7 +7,7 @@ states only what differs: networks, losses, optimisers.
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -36,7 +36,7 @@ from multigen.tasks.synthesis.sampler import Sampler
 __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
-FEW_SAMPLES, FEW_STEPS = 100, 60
+QUICK_SAMPLES, QUICK_STEPS = 100, 30
 """With at most so many samples, as in `tiny`, the classifier is trained for at most so many steps."""
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
@@ -118,6 +118,7 @@ class SynthesisTrainer(Trainer[C]):
     evaluator: Evaluator[Any]
     data_info: SynthesisInfo = SynthesisInfo()
 
+    sizes: ClassVar[Sequence[str]] = ("size", "length", "width", "latent")
     sampler: ClassVar[type[Sampler]]
     """Class of the ready object of a trained generator."""
     classifier_steps: ClassVar[int] = STEPS
@@ -172,7 +173,9 @@ class SynthesisTrainer(Trainer[C]):
     def extractor_steps(self) -> int:
         """Training steps of the classifier in this run: few where few samples are evaluated, so
         that `tiny` takes seconds."""
-        return min(self.classifier_steps, FEW_STEPS) if self.config.samples <= FEW_SAMPLES else self.classifier_steps
+        return (
+            min(self.classifier_steps, QUICK_STEPS) if self.config.samples <= QUICK_SAMPLES else self.classifier_steps
+        )
 
     def open_data(self) -> TensorSource:
         """Opens the splits and the evaluator, and computes the clusters, if any."""
@@ -182,6 +185,7 @@ class SynthesisTrainer(Trainer[C]):
         self.data_info = self.describe_data()
         held_out = (self.splits.validation, self.splits.test)
         self.held_out = " ".join(items.fingerprint() for items in held_out if items is not None)
+        self.check_data()  # before, for example, a classifier is trained
         self.evaluator = self.open_evaluator()
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
@@ -235,6 +239,9 @@ class SynthesisTrainer(Trainer[C]):
         return nearest(self.cluster_features(items), self.centres) if self.config.clusters else None
 
     # ---------------------------------------------------------------------------------- draws
+
+    def drawn(self) -> int:
+        return self.config.latent
 
     def fakes(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor | None]:
         """Generated items (B, ...), augmented as D sees them, and their labels (B,), those of the

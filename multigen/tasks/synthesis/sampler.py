@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from multigen.catalogue import TASKS
-from multigen.console import counted
+from multigen.console import counted, shortened
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError
 from multigen.memory import require, size
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets
 from multigen.storage.provenance import NO_PROVENANCE, Provenance
-from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
+from multigen.tasks.ready import Ready
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["Sampler", "slerp", "tiled", "truncated"]
 
 SHOWN = 100  # maximum number of samples in the overview
+SENTENCE = 200  # maximum characters of a list of classes
 BLOCK = 4096  # minimum bytes on disk per file
 FEWER = "request fewer: -n"
 
 
-class Sampler:
+class Sampler(Ready):
     """A trained generator as a source of samples.
 
     Sample i of a seed depends only on the seed, i and its class, not on the other samples generated
@@ -56,14 +57,10 @@ class Sampler:
             have the same.
     """
 
-    task: ClassVar[str]
-    """A name of `multigen.catalogue.TASKS`."""
     suffix: ClassVar[str]
     """Suffix of a sample's file, e.g. ".png"."""
     overview: ClassVar[str]
     """End of the name of the overview file, which shows samples together, e.g. "grid.png"."""
-    origin: Provenance = NO_PROVENANCE
-    """Provenance metadata of the model for its samples' files; set by `multigen.load`."""
 
     def __init__(
         self,
@@ -75,8 +72,9 @@ class Sampler:
     ):
         self.network, self.latent, self.classes, self.batch, self.shares = network, latent, classes, batch, shares
 
-    def __repr__(self) -> str:
-        return described(self)
+    def about(self) -> dict[str, str]:
+        kind = "classes" if self.classes else "clusters"
+        return super().about() | ({kind: shortened(", ".join(self.choices), SENTENCE)} if self.choices else {})
 
     @property
     def choices(self) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.losses.adversarial import at_least_float32
 from multigen.losses.policy_gradient import group_scaled, kl_divergence, leave_one_out, policy_gradient
 from multigen.runs.card import Card
-from multigen.storage.files import write_whole
+from multigen.storage.files import fingerprint, write_whole
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import load_network
 from multigen.text.datasets import Corpus, TextInfo, check_prompt, given_tokenizer, open_corpus
@@ -74,6 +74,7 @@ class TextSynthesisTrainer(Trainer[C]):
     """
 
     task = Writer.task
+    sizes = ("length", "width")
     budget = ("mle_steps", "discriminator_steps", "control_steps", "steps")
     validations = 50.0  # an evaluation trains language models
     data_info: TextInfo = TextInfo()
@@ -117,10 +118,16 @@ class TextSynthesisTrainer(Trainer[C]):
             vocabulary_size=c.vocabulary_size,
             oracle_texts=c.oracle_texts,
             skip_bad=c.skip_bad,
+            encoding=c.encoding,
+            column=c.column,
+            keep_lines=c.keep_lines,
             given=given_tokenizer(c.tokenizer, self.run.start),
         )
         check_prompt(self.corpus, c.prompt, c.test or c.data)
         self.data_info, self.held_out = self.corpus.info, self.corpus.held_out
+        if Path(c.pretrained).expanduser().is_dir():
+            self.files = {"pretrained": fingerprint(Path(c.pretrained).expanduser())}
+        self.check_data()
         self.evaluator = Evaluator(self.corpus, c.samples, c.lm_steps, self.run.seed)
         return TensorSource({"tokens": self.corpus.train})
 

@@ -13,14 +13,21 @@ class TextSynthesisConfig(Settings):
     """Settings of the data, the generator, maximum likelihood, the adversarial stage and the evaluation."""
 
     data: str = "fables"
-    """fables, fables:N (so many), oracle, an oracle's .npz, a text file, a folder of them, or hf:NAME."""
+    """fables, fables:N (so many), oracle, an oracle's .npz, a text file, a table (.csv, .tsv, .jsonl), a folder of them, or
+    hf:NAME."""
     test: str = ""
     """Test texts, used for the final evaluation only; empty: a twentieth of the data."""
     unit: Literal["auto", "line", "file", "paragraph"] = "auto"
-    """What is one text."""
+    """What is one text. Files too long for one are divided into windows of `length` tokens."""
+    column: str = ""
+    """Column of a table that holds the texts; empty: text, or the only one."""
+    encoding: str = ""
+    """Encoding of files that are not UTF-8 and have no mark (BOM), such as cp1252."""
+    keep_lines: bool = False
+    """Keep the line breaks of paragraphs, as is done for poems in any case."""
     tokenizer: str = ""
-    """words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty: words, or
-    that of the pretrained model."""
+    """bpe, characters or words (which does not keep spaces and line breaks), made from the training texts; or a transformers
+    tokenizer by name or folder. Empty: bpe, of fables words, or that of the pretrained model."""
     vocabulary_size: int = 0
     """Tokens at most, the rarest are left out; 0: all words or characters, 4,000 of bpe."""
     length: int = 52

@@ -66,8 +66,8 @@ PRESETS = {
     ),
     "default": ScratchGANConfig(tokenizer="bpe", width=512, mle_steps=20_000, steps=500, kl=0.1, lr=3e-5, patience=5),
     "paper": ScratchGANConfig(
-        vocabulary_size=20_000, batch=512, width=512, layers=2, mle_steps=0, discriminator_steps=0, control_steps=0,
-        steps=200_000, critic_steps=1, negatives=512, refill=1, discount=0.23, betas=(0.5, 0.999), lr=9.59e-5,
+        tokenizer="words", vocabulary_size=20_000, batch=512, width=512, layers=2, mle_steps=0, discriminator_steps=0,
+        control_steps=0, steps=200_000, critic_steps=1, negatives=512, refill=1, discount=0.23, betas=(0.5, 0.999), lr=9.59e-5,
         discriminator_lr=9.38e-3, clip_norm=0.0, samples=10_000,
     ),
 }  # fmt: skip

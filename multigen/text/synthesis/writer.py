@@ -1,16 +1,14 @@
 """Using a trained generator: texts, with or without a prompt."""
 
 import copy
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from multigen.errors import ConfigError
 from multigen.memory import require
-from multigen.storage.provenance import NO_PROVENANCE, Provenance
-from multigen.tasks.described import described
 from multigen.tasks.graph import Graph
+from multigen.tasks.ready import Ready
 from multigen.text.decoding import sample
 from multigen.text.networks.generators import Generator, check_length
 from multigen.text.tokenizers import Tokenizer
@@ -20,7 +18,7 @@ __all__ = ["Writer"]
 TOGETHER = 256  # texts sampled at a time
 
 
-class Writer:
+class Writer(Ready):
     """A trained generator that writes texts.
 
     Args:
@@ -30,16 +28,10 @@ class Writer:
         end, pad: of `multigen.text.decoding.sample`.
     """
 
-    task: ClassVar[str] = "text-synthesis"
-    """A name of `multigen.catalogue.TASKS`."""
-    origin: Provenance = NO_PROVENANCE
-    """What files of its texts say of the model; filled in by `multigen.load`."""
+    task = "text-synthesis"
 
     def __init__(self, G: Generator, tokenizer: Tokenizer | None, length: int, end: int | None, pad: int):
         self.G, self.tokenizer, self.length, self.end, self.pad = G, tokenizer, length, end, pad
-
-    def __repr__(self) -> str:
-        return described(self)
 
     def generate(
         self,

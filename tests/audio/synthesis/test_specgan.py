@@ -166,7 +166,7 @@ def test_the_loss_is_of_spectrograms(tmp_path: Path, drum_folder: Path) -> None:
     torch.testing.assert_close(made.r1(batch, step)["r1"], 2 * penalties.r1(made.D, real))
 
 
-@pytest.mark.usefixtures("own_cache", "unflushed")
+@pytest.mark.usefixtures("own_cache")
 def test_a_run_trains_reports_resumes_and_samples(tmp_path: Path, drum_folder: Path) -> None:
     made = specgan(tmp_path, drum_folder, critic_steps=2).fit()
     rows = made.evaluate().rows
@@ -204,7 +204,7 @@ def test_a_run_trains_reports_resumes_and_samples(tmp_path: Path, drum_folder: P
     assert all(torch.equal(kept[name], weights[name]) for name in kept)
 
 
-@pytest.mark.usefixtures("quick_classifier", "unflushed")
+@pytest.mark.usefixtures("quick_classifier")
 def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, drum_folder: Path) -> None:
     made = specgan(tmp_path, drum_folder, labels="", conditional=True, samples=20).fit()
     assert {"class_accuracy", "classes_learned", "fd_classifier"} <= made.evaluate().rows["adversarial/last"].keys()

@@ -288,7 +288,7 @@ def test_reals_and_fakes_are_altered_by_draws_of_their_own(tmp_path: Path, drum_
 SETTINGS: dict[str, Any] = {"augment": "gain,shift", "spectra": (64,), "post_filter": 8}
 
 
-@pytest.mark.usefixtures("own_cache", "unflushed")
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize(
     "game", [{"critic_steps": 2}, {"loss": "relativistic_pairing", "gamma": 1.0, "lazy": 2}], ids=["wgan", "pairing"]
 )
@@ -319,7 +319,7 @@ def test_a_run_trains_reports_resumes_and_samples(game: dict[str, Any], tmp_path
     assert again.evaluate().rows == rows  # D's figures too: nothing is shuffled there
 
 
-@pytest.mark.usefixtures("quick_classifier", "unflushed")
+@pytest.mark.usefixtures("quick_classifier")
 def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, drum_folder: Path) -> None:
     made = wavegan(tmp_path, drum_folder, labels="", conditional=True, samples=20).fit()
     row = made.evaluate().rows["adversarial/last"]

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -286,7 +286,7 @@ def test_upscalers_are_laid_below_each_other(tmp_path: Path, capsys: pytest.Capt
     assert tiny.multigen(["compare", *places, "-n", "2", "--out", out]) == 0
     assert f"2 each of a, b under seed 0: {out / 'super-resolution.png'}" in capsys.readouterr().out
     assert read(out / "super-resolution.png")["model"] == ["a", "b"]
-    first, second = (multigen.load(str(place)).sheet(2) for place in places)
+    first, second = (cast(Any, multigen.load(str(place)).sheet(2)) for place in places)
     with Image.open(out / "super-resolution.png") as sheet:
         assert sheet.size == (first.width, 2 * (18 + 6) + first.height + second.height)
 

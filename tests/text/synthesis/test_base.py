@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,6 @@ from multigen.text.synthesis.seqgan import PRESETS, SeqGANTrainer
 from tests.engine.toys import assert_same_runs, cut, options, resumed, saved_numbers
 from tests.text.synthesis.toys import METHODS, TRAINERS, assert_equal, configured, lines_file, made, weights
 from tests.text.test_datasets import oracle_file
-
-
-@pytest.fixture(autouse=True)
-def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for the disk would take most of the time of runs this short."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-
 
 # ---------------------------------------------------------------------------------------------------- whole runs
 

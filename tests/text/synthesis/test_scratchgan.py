@@ -1,7 +1,6 @@
 """ScratchGAN: dense rewards, its discriminator's loss, training from scratch."""
 
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,6 @@ from multigen.text.decoding import sample
 from multigen.text.networks.discriminators import Recurrent
 from multigen.text.synthesis.scratchgan import PRESETS, ScratchGANTrainer
 from tests.text.synthesis.toys import Draws, made, prepared, weights
-
-
-@pytest.fixture(autouse=True)
-def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for the disk would take most of the time of runs this short."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 def test_dense_rewards_are_what_the_discriminator_gives_from_a_token_on() -> None:

@@ -1,6 +1,5 @@
 """SeqGAN: rewards by Monte-Carlo search, the roll-out policy, its discriminator's loss."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,6 @@ from multigen.text.decoding import sample
 from multigen.text.synthesis import seqgan
 from multigen.text.synthesis.seqgan import SeqGANTrainer
 from tests.text.synthesis.toys import Draws, made, prepared, weights
-
-
-@pytest.fixture(autouse=True)
-def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for the disk would take most of the time of runs this short."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.mark.parametrize("follow", [1.0, 0.25])

@@ -1,0 +1,119 @@
+"""Where the results of a command go that makes an image file of each image file: distinct names, the same each time."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from multigen.console import counted, say
+from multigen.errors import ConfigError, DataError
+
+__all__ = ["is_file_name", "targets_of"]
+
+
+def is_file_name(out: Path) -> bool:
+    """Whether --out names the file of a result and not a folder: by its suffix, where no folder has this name.
+
+    Raises ConfigError for the suffix of a format that is not written.
+    """
+    from multigen.catalogue import MODALITIES
+    from multigen.image.writing import SIDES
+
+    suffix = out.suffix.lower()
+    if out.is_dir() or suffix in SIDES:
+        return not out.is_dir()
+    if suffix in MODALITIES["image"].suffixes:
+        raise ConfigError(f"--out {out}: files of {suffix} are read, not written; expected {' '.join(sorted(SIDES))}")
+    return False
+
+
+def targets_of(inputs: Sequence[Path], out: Path, suffix_of: Callable[[Path], str]) -> dict[Path, Path]:
+    """Source -> target, for files and folders. In folders what is in OUT is left out: results of an earlier run.
+
+    Args:
+        suffix_of: gives that of the result of a source; of a file that --out names, the name says it.
+
+    Raises DataError where no image is left, a result would replace its source, or --out names a file for several images.
+    """
+    if not inputs:
+        raise DataError("no image to upscale: give files or folders")
+    one = is_file_name(out)
+    places = _places(inputs, out)
+    if not places:
+        raise DataError(f"no image to upscale but those in {out}, where the results go; give other files or folders")
+    if one and len(places) > 1:
+        raise DataError(f"--out {out} is the name of one file, but there are {len(places)} images; give a folder")
+    targets = {next(iter(places)): out} if one else _distinct(places, out, suffix_of)
+    for source, target in targets.items():
+        if _real(target) == _real(source):
+            raise DataError(f"{source} would be overwritten by its result; give another folder for --out")
+    return targets
+
+
+def _places(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Source -> its path below the folder that was given, or its name; each file once."""
+    from multigen.data.unread import check_readable, report_unread
+    from multigen.image.files import IMAGE, find_images
+
+    places: dict[Path, Path] = {}
+    results: set[Path] = set()
+    seen: set[Path] = set()
+    for place in inputs:
+        if place.is_dir():
+            sources = find_images(place)
+            report_unread(place, IMAGE)
+        else:
+            check_readable(place, IMAGE)
+            sources = [place]
+        if _holds(place, out) or (len(inputs) > 1 and place.is_dir() and _real(place) == _real(out)):
+            results |= {source for source in sources if _real(source).is_relative_to(_real(out))}
+        for source in sources:
+            if source not in results and _real(source) not in seen:
+                seen.add(_real(source))
+                places[source] = source.relative_to(place) if place.is_dir() else Path(source.name)
+    if results:
+        say(f"left out {counted(len(results), 'images')} in {out}, where the results go")
+    return places
+
+
+def _distinct(places: dict[Path, Path], out: Path, suffix_of: Callable[[Path], str]) -> dict[Path, Path]:
+    """Results named after their sources. Where several would have one name, each keeps the suffix of its source in it, and where
+    that does not help, a number follows. Upper and lower case count as equal, as some systems have it."""
+    suffixes = {source: suffix_of(source) for source in places}
+    short = {source: inside.with_suffix(suffixes[source]) for source, inside in places.items()}
+    shared = _repeated(short.values())
+    names = {source: name for source, name in short.items() if _key(name) not in shared}
+    taken = {_key(name) for name in names.values()}
+    for source in (source for source in places if source not in names):
+        inside, number = places[source], 1
+        name = whole = inside.with_name(f"{inside.name}{suffixes[source]}")
+        while _key(name) in taken:
+            number += 1
+            name = whole.with_name(f"{inside.name}-{number}{suffixes[source]}")
+        taken.add(_key(name))
+        names[source] = name
+    if shared:
+        first = next(source for source in places if _key(short[source]) in shared)
+        say(
+            f"{counted(sum(_key(name) in shared for name in short.values()), 'images')} share a name up to the suffix: it "
+            f"stays in the names of their results, such as {names[first]} of {places[first]}"
+        )
+    return {source: out / names[source] for source in places}
+
+
+def _repeated(names: Iterable[Path]) -> set[str]:
+    return {key for key, count in Counter(map(_key, names)).items() if count > 1}
+
+
+def _key(name: Path) -> str:
+    return name.as_posix().casefold()
+
+
+def _holds(folder: Path, out: Path) -> bool:
+    """Whether OUT is below a folder, once links are followed."""
+    return folder.is_dir() and _real(folder) in _real(out).parents
+
+
+def _real(path: Path) -> Path:
+    """A path without links and `..`; also of what is not there, or is a link in a circle."""
+    return Path(os.path.realpath(path))

@@ -1,0 +1,108 @@
+"""Texts in tables: a column of a CSV, TSV or JSON Lines file, each row a text."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from multigen.catalogue import MODALITIES
+from multigen.errors import DataError, one_line
+
+__all__ = ["TABLES", "rows_of"]
+
+TABLES = MODALITIES["text"].tables
+"""Suffixes of their files."""
+SEPARATORS = {".tsv": "\t", ".tab": "\t", ".csv": ",;\t"}
+"""Of a .csv the one that most of the first line's columns are separated by; spreadsheets of many countries take ; or a tab."""
+LONGEST = 10_000_000  # characters of a field
+
+
+def rows_of(where: str, suffix: str, content: str, column: str = "", label: str = "") -> Iterator[tuple[str, str, str]]:
+    """(place, text, label) of each row of a table that has a text.
+
+    Args:
+        where: the file, for errors.
+        suffix: of `TABLES`, in lower case.
+        column: of the texts. Empty: `text`, or else the only one (of JSON: of strings).
+        label: a column of labels; empty: none, and the label is "".
+
+    Raises DataError for a table that cannot be read, has no such column, or holds in it what is no text.
+    """
+    json_lines = suffix in (".jsonl", ".ndjson")
+    rows = _objects(where, content) if json_lines else _cells(where, suffix, content)
+    strings, names = _names(where, content) if json_lines else 2 * ([*next(rows, ("", {}))[1]],)
+    usual = "text" if "text" in strings or len(strings) != 1 else strings[0]
+    texts = _find(where, strings, column or usual, column, "column")
+    labels = _find(where, names, label, label, "label-column") if label else ""
+    for number, row in rows:
+        text, kind = row.get(texts), row.get(labels)
+        if text is not None and not isinstance(text, str):
+            raise DataError(
+                f"{where}, {number}: {texts} is {text!r:.40}, expected a string; name another column: --column NAME"
+            )
+        if text and text.strip():
+            yield f"{where}, {number}", text, "" if kind is None else str(kind).strip()
+
+
+def _find(where: str, names: Sequence[str], name: str, given: str, flag: str) -> str:
+    if name not in names:
+        what = f"no column {given!r}" if given else "several columns, none of them called text"
+        shown = ", ".join(map(repr, names[:30])) or "none"
+        raise DataError(f"{where}: {what}; expected one of those there: {shown}; say which: --{flag} NAME")
+    return name
+
+
+def _cells(where: str, suffix: str, content: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(line number, column -> cell) of each row; the first is that of the names."""
+    first = content.partition("\n")[0]
+    how: dict[str, Any] = {
+        "delimiter": max(SEPARATORS[suffix], key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
+    }
+    before = csv.field_size_limit(LONGEST)
+    try:
+        if suffix != ".csv" and not _is_quoted(content, how):
+            how["quoting"] = csv.QUOTE_NONE  # many have quotes that are signs as others
+        reader = csv.reader(io.StringIO(content, newline=""), strict=True, **how)
+        names = next(reader, [])
+        yield "line 1", dict.fromkeys(names)
+        for cells in reader:
+            yield f"line {reader.line_num}", dict(zip(names, cells, strict=False))
+    except csv.Error as error:
+        raise DataError(
+            f"{where}, line {reader.line_num}: cannot be read as a table ({error}); correct this line, or save it again"
+        ) from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _is_quoted(content: str, how: dict[str, Any]) -> bool:
+    """Whether the quotes in a table enclose its cells."""
+    try:
+        return all(row is not None for row in csv.reader(io.StringIO(content, newline=""), strict=True, **how))
+    except csv.Error:
+        return False
+
+
+def _names(where: str, content: str) -> tuple[list[str], list[str]]:
+    """Columns of JSON Lines: those that hold strings, and all."""
+    names: dict[str, bool] = {}
+    for _, row in _objects(where, content):
+        for name, value in row.items():
+            names[name] = names.get(name, False) or isinstance(value, str)
+    return [name for name, strings in names.items() if strings], [*names]
+
+
+def _objects(where: str, content: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(io.StringIO(content), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{where}, line {number}: no JSON ({one_line(error)}); expected a table on each line; correct this line"
+            ) from error
+        if not isinstance(row, dict):
+            raise DataError(f'{where}, line {number}: expected a table such as {{"text": "..."}}; correct this line')
+        yield f"line {number}", row
