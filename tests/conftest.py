@@ -1,7 +1,10 @@
 """What all tests share."""
 
+import copy
+import functools
 import os
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,25 @@ def unflushed() -> Iterator[None]:
         for name in ("fsync", "fdatasync"):
             patch.setattr(os, name, lambda handle: None, raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """EfficientNet-lite0, whose weights are otherwise read for each run: a copy of the first."""
+    from multigen.image import backbones
+
+    load = functools.cache(backbones.efficientnet_lite0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbones, "efficientnet_lite0", lambda: copy.deepcopy(load()))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves are not drawn, which takes a third of the time of a small run; the tests of reports draw them."""
+    from multigen.runs.report import page
+
+    monkeypatch.setattr(page, "chart", lambda title, *_: f'<figure class="chart">{escape(title)}</figure>')
 
 
 @pytest.fixture(scope="session")

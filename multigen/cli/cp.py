@@ -4,7 +4,7 @@ import keyword
 import os
 import re
 import sys
-from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Annotated
 
@@ -73,8 +73,14 @@ def check_name(path: Path) -> None:
         why = "cannot be the name of a module"
     elif stem in METHODS:
         why = "has the name of a method of multigen, whose models its own would be taken for"
-    elif stem == "multigen" or stem in sys.stdlib_module_names or stem in metadata.packages_distributions():
+    elif stem == "multigen" or stem in sys.stdlib_module_names or _installed(stem):
         why = f"would hide the module {stem} from Python when it is run"
     else:
         return
     raise ConfigError(f"{path} {why}; expected letters, digits and _ such as my_gan.py, and no known name")
+
+
+def _installed(module: str) -> bool:
+    """Whether there is a package or module of that name, but for those of the present folder."""
+    here = {"", os.getcwd()}
+    return PathFinder.find_spec(module, [place for place in sys.path if place not in here]) is not None

@@ -1,15 +1,19 @@
 """`multigen write --model RUN --prompt "The old fox" -n 5`: texts of a trained model, with or without a beginning."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from multigen.cli.loaded import load_for
+from multigen.cli.output import print_json
 from multigen.console import counted, show, show_text
+from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Model, Overwrite, cli
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
+from multigen.storage.reading import JSON, read_bounded
 
 __all__ = ["run"]
 
@@ -20,39 +24,73 @@ def run(args: list[str]) -> None:
     def write(
         model: Model,
         prompt: str = "",
+        prompts: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 1,
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int = 0,
         length: int = 0,
+        stop: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT")] = (),
         out: Path | None = None,
         overwrite: Overwrite = False,
+        json: bool = False,
         code: Code = "",
     ) -> None:
         """Continues a prompt, or writes whole texts, with a trained model; a blank line stands between two texts.
 
         Args:
             prompt: The beginning of all texts.
-            n: How many.
-            temperature: Below 1 more probable and less varied texts.
+            prompts: A text file of prompts, one per line.
+            n: How many, of each prompt.
+            temperature: Below 1 more probable and less varied texts; 0: always the most probable token.
             top_k: Draw among so many of the most probable tokens; 0: among all.
             top_p: Draw among the fewest tokens that have this probability together; 1: among all.
             seed: The same seed gives the same texts, and a larger number adds to them.
             length: Tokens of a text at most, the prompt's included; 0: as in training.
+            stop: A text ends before the first of these behind its prompt; \\n is a line break.
             out: A text file to write them to, instead of the terminal.
+            json: Print one JSON object, with the prompt and the text of each.
         """
         if out is not None:
             check_targets([out], overwrite, "another file for --out")
+        if prompts is not None and prompt:
+            raise ConfigError(f"--prompt {prompt!r} and --prompts {prompts}: expected one of them; leave one out")
+        begins = [prompt] if prompts is None else _lines(prompts)
         writer = load_for("write", model, code)
-        texts = writer.generate(prompt, n, seed, temperature, top_k, top_p, length)
-        page = "\n\n".join(texts)
-        if out is None:
+        ends = [text.replace("\\n", "\n") for text in stop]
+        texts = [
+            {"prompt": begin, "text": text}
+            for begin in begins
+            for text in writer.generate(begin, n, seed, temperature, top_k, top_p, length, ends)
+        ]
+        page = "\n\n".join(each["text"] for each in texts)
+        if json:
+            print_json({"model": model, "seed": seed, "texts": texts})
+        elif out is None:
             show_text(page)
+        if out is None:
             return
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             write_whole(out, page + "\n")
-        show(f"{counted(n, 'texts')} in {out}")
+        if not json:
+            show(f"{counted(len(texts), 'texts')} in {out}")
 
     cli(write, "multigen write", args)
+
+
+def _lines(file: Path) -> list[str]:
+    """The lines of a file that are not blank. Raises DataError where it cannot be read, is not UTF-8, or has none."""
+    from multigen.text.encodings import BAD, decode
+
+    try:
+        found = decode(read_bounded(file, JSON))
+    except OSError as error:
+        raise DataError(f"--prompts {file}: cannot be read ({error.strerror}); give a text file") from error
+    lines = [line.strip() for line in found.text.split("\n") if line.strip()]
+    if found.fault or re.search(f"[{BAD}]", found.text):
+        raise DataError(f"--prompts {file}: {found.fault or 'damaged'}; expected UTF-8 text; convert the file")
+    if not lines:
+        raise DataError(f"--prompts {file}: no line with text; expected one prompt per line; add some")
+    return lines

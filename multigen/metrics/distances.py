@@ -10,6 +10,8 @@ All functions raise DataError for features that are not (N, D), not finite, too 
 number (k, subset, splits, ...) that cannot be used.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -78,6 +80,7 @@ class Moments:
         self.count = 0
         self._mean = torch.zeros(dimension, dtype=torch.float64, device=device)
         self._scatter = torch.zeros(dimension, dimension, dtype=torch.float64, device=device)
+        self._columns: list[Tensor] = []  # F, with F F^T = scatter, while it has no more columns than rows
 
     def add(self, features: Tensor) -> None:
         """Adds features (N, D); N may be 0."""
@@ -90,7 +93,12 @@ class Moments:
             return
         total, mean = self.count + len(x), x.mean(0)
         step, centred = mean - self._mean, x - mean
-        self._scatter += centred.T @ centred + torch.outer(step, step) * (self.count * len(x) / total)
+        between = step * math.sqrt(self.count * len(x) / total)
+        self._scatter += centred.T @ centred + torch.outer(between, between)
+        if total <= len(mean) and (self._columns or not self.count):
+            self._columns += [centred.T, between[:, None]]
+        else:
+            self._columns = []
         self._mean += step * (len(x) / total)
         self.count = total
 
@@ -106,28 +114,30 @@ class Moments:
             raise DataError(f"a covariance of {self.count} items: expected at least 2; make or measure more")
         return self._scatter / (self.count - 1)
 
+    @property
+    def root(self) -> Tensor:
+        """R (D, K) with R R^T = covariance, without decomposing it where there are no more items than dimensions."""
+        covariance = self.covariance
+        if self._columns:
+            return torch.cat(self._columns, 1) / math.sqrt(self.count - 1)
+        values, vectors = torch.linalg.eigh(covariance)
+        # What lies below is rounding error, of either sign.
+        kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
+        return vectors[:, kept] * values[kept].sqrt()
+
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), at least 0: Heusel et al. 2017, arXiv:1706.08500, equation 6.
 
     With R_a R_a^T = C_a the last trace is the sum of the singular values of R_a^T R_b, which needs
-    no square root of a product that is not symmetric. The roots omit directions without variance,
-    so singular covariances (fewer items than dimensions) are no problem.
+    no square root of a product that is not symmetric. Singular covariances (fewer items than
+    dimensions) are no problem.
     """
     if len(a.mean) != len(b.mean):
         raise DataError(f"features of {len(a.mean)} and {len(b.mean)} dimensions; expected one extractor for both")
-    covariance_a, covariance_b = a.covariance, b.covariance
-    cross_term = torch.linalg.svdvals(_root(covariance_a).T @ _root(covariance_b)).sum()
-    traces = covariance_a.trace() + covariance_b.trace()
+    cross_term = torch.linalg.svdvals(a.root.T @ b.root).sum()
+    traces = a.covariance.trace() + b.covariance.trace()
     return max(0.0, ((a.mean - b.mean).square().sum() + traces - 2 * cross_term).item())
-
-
-def _root(covariance: Tensor) -> Tensor:
-    """(D, D) -> R (D, rank) with R R^T = covariance."""
-    values, vectors = torch.linalg.eigh(covariance)
-    # Smaller values are rounding error, of either sign.
-    positive = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
-    return vectors[:, positive] * values[positive].sqrt()
 
 
 def kernel_distance(a: Tensor, b: Tensor, subset: int = 1000, subsets: int = 50, seed: int = 0) -> tuple[float, float]:

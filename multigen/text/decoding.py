@@ -41,19 +41,22 @@ def truncated(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: f
     """Logits (B, V) at a temperature, -inf outside the k most probable tokens and outside the fewest that have probability p.
 
     Args:
-        temperature: above 0; below 1 sharpens.
+        temperature: below 1 sharpens; 0 leaves the most probable token alone.
         top_k: 0: all.
         top_p: nucleus of Holtzman et al. 2020, arXiv:1904.09751, section 3.1; 1: all. The most probable token stays.
 
     Raises:
         ConfigError: a number out of its range.
     """
-    if not temperature > 0:
-        raise ConfigError(f"temperature {temperature}: expected a number above 0, such as .8")
+    if not 0 <= temperature < torch.inf:
+        raise ConfigError(f"temperature {temperature}: expected a number above 0, such as .8, or 0 for no draw")
     if top_k < 0:
         raise ConfigError(f"top_k {top_k}: expected a number of tokens, or 0 for all")
     if not 0 < top_p <= 1:
         raise ConfigError(f"top_p {top_p}: expected a share of probability above 0, at most 1")
+    if not temperature:
+        best = logits.argmax(-1, keepdim=True)
+        return torch.full_like(at_least_float32(logits), -torch.inf).scatter(-1, best, 0.0)
     logits = at_least_float32(logits) / temperature
     if 0 < top_k < logits.shape[-1]:
         least = logits.topk(top_k).values[:, -1:]

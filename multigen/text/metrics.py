@@ -17,6 +17,7 @@ from torch import Tensor
 from multigen.errors import ConfigError, DataError
 from multigen.metrics.distances import Moments, frechet_distance
 from multigen.text.bleu import ORDERS, Texts, Tokens, as_lists
+from multigen.text.scripts import JOINED, is_spaceless
 
 __all__ = [
     "DEFINITIONS",
@@ -52,8 +53,8 @@ DEFINITIONS = {
         "0 to 1"
         for n, what in (("1", "words"), ("2", "pairs of words"), ("l", "longest common subsequence of words"))
     },
-    "corpus_bleu": "BLEU-4 of all predictions together, one reference each (sacrebleu: tokenizer 13a, case kept, exponential "
-    "smoothing), 0 to 100",
+    "corpus_bleu": "BLEU-4 of all predictions together, one reference each (sacrebleu: case kept, exponential smoothing; its "
+    "tokenizer 13a, for Chinese zh, for other scripts without spaces, such as kana and Thai, char), 0 to 100",
     **{
         f"distinct_{n}": f"number of different {n}-grams in all samples divided by the number of all their {n}-grams (after Li "
         "et al. 2016), above 0 to 1; falls with the number of samples: compare equal numbers only"
@@ -80,12 +81,12 @@ DEFINITIONS = {
 # ---------------------------------------------------------------------------------------------------- against references
 
 
-# Chinese and Japanese characters, which are written without spaces between words.
-CHARACTERS = r"\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+# Characters that are written without spaces between words: Chinese, Japanese, Thai and others.
+CHARACTERS = r"\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff" + JOINED
 
 
 class Words:
-    """Words for ROUGE: runs of letters and digits, in lower case, but each Chinese or Japanese character by itself.
+    """Words for ROUGE: runs of letters and digits, in lower case, but each character of scripts without spaces by itself.
 
     The same as rouge-score's own tokenizer on ASCII text; that one drops whatever is not a-z or 0-9.
     """
@@ -134,16 +135,31 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
 def corpus_bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
     """BLEU-4 of all predictions together, each against its reference, 0..100: Papineni et al. 2002, as sacrebleu has it.
 
-    Strings as they are: sacrebleu's tokenizer 13a splits them, case counts. Text without spaces between words needs some, for
-    example between all characters. Raises ConfigError without the extra `text-metrics`, DataError for no pair or unequal numbers.
+    Strings as they are, case counts. By the letters of the references one of sacrebleu's tokenizers splits them: 13a, or zh where
+    most are Chinese, or char where most are of other scripts without spaces. Raises ConfigError without the extra
+    `text-metrics`, DataError for no pair or unequal numbers.
     """
     require_pair_metrics()
     from sacrebleu import corpus_bleu
 
     _paired(predictions, references)
-    return corpus_bleu(
-        list(predictions), [list(references)], force=True
-    ).score  # forced: no warning of split full stops
+    found = corpus_bleu(
+        list(predictions),
+        [list(references)],
+        force=True,  # no warning of split full stops
+        tokenize=_bleu_tokenizer(references),
+        use_effective_order=True,  # where all texts are shorter than 4 tokens, BLEU of fewer
+    )
+    return found.score
+
+
+def _bleu_tokenizer(references: Sequence[str]) -> str:
+    """sacrebleu's tokenizer for the scripts that texts are in."""
+    whole = "".join(references)
+    if not is_spaceless(whole):
+        return "13a"
+    others = len(re.findall(rf"[\u3040-\u30ff{JOINED}]", whole))
+    return "char" if others * 20 > len(whole) else "zh"
 
 
 def _paired(predictions: Sequence[str], references: Sequence[str]) -> None:

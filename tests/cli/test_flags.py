@@ -24,7 +24,7 @@ TABLE = {
     "sample": "--model --out --overwrite --seed",
     "train": "--device --out --skip-bad --seed",
     "upscale": "--model --out --overwrite --skip-bad",
-    "write": "--model --out --overwrite --seed",
+    "write": "--model --out --overwrite --json --seed",
 }
 """Verb -> what it has of the options that are shared."""
 

@@ -1,5 +1,6 @@
 """`multigen write`, and a model of texts given to the commands for images."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from multigen.image.restoration import srgan
 from multigen.image.synthesis import gan
 from tests import tiny
 from tests.cli.test_sample import model as pictures
-from tests.text.synthesis.test_writer import model
+from tests.text.synthesis.test_writer import load, model
 
 
 def test_texts_are_printed_with_a_blank_line_between(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,6 +35,40 @@ def test_texts_go_into_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert out.read_text(encoding="utf-8") == "\n\n".join(multigen.load(str(run)).generate(n=3)) + "\n"
 
 
+def test_no_draw_at_temperature_0_and_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = model(tmp_path / "run")
+    writer = load(run)
+    words = ["write", "--model", run, "--prompt", "The old", "-n", "2", "--temperature", "0"]
+    (whole,) = writer.generate("The old", top_k=1)
+    for seed in ("0", "9"):
+        assert tiny.multigen([*words, "--seed", seed]) == 0
+        assert capsys.readouterr().out == f"{whole}\n\n{whole}\n"
+    end = whole.split()[3]
+    stopped = whole[: whole.index(end, 7)]
+    assert writer.generate("The old", temperature=0, stop=[end, "no such"]) == [stopped]
+    assert tiny.multigen([*words, "--stop", "no such", end]) == 0
+    assert capsys.readouterr().out == f"{stopped}\n\n{stopped}\n"
+
+
+def test_prompts_of_a_file_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, file = model(tmp_path / "run"), tmp_path / "prompts.txt"
+    file.write_bytes(b"\xef\xbb\xbfThe old fox\r\n\r\nA crow\r\n")
+    assert tiny.multigen(["write", "--model", run, "--prompts", file, "-n", "2", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    writer = multigen.load(str(run))
+    expected = [(begin, text) for begin in ("The old fox", "A crow") for text in writer.generate(begin, 2)]
+    assert [(each["prompt"], each["text"]) for each in printed["texts"]] == expected
+    out = tmp_path / "out.txt"
+    assert tiny.multigen(["write", "--model", run, "--prompts", file, "--out", out]) == 0
+    assert capsys.readouterr().out == f"2 texts in {out}\n"
+    for content, message in ((b" \n", "no line with text"), ("Füchse und Hühner".encode("cp1252"), "likely cp1252")):
+        file.write_bytes(content)
+        assert tiny.multigen(["write", "--model", run, "--prompts", file]) == 2
+        assert message in capsys.readouterr().err
+    assert tiny.multigen(["write", "--model", run, "--prompts", file, "--prompt", "The"]) == 2
+    assert "expected one of them; leave one out" in capsys.readouterr().err
+
+
 def test_what_cannot_be_written_is_named_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, numbers = model(tmp_path / "run"), model(tmp_path / "numbers", None)
     gan_run, upscaler = (
@@ -46,6 +81,9 @@ def test_what_cannot_be_written_is_named_in_one_line(tmp_path: Path, capsys: pyt
     for words, message in [
         (["write", "--model", run, "-n", "0"], "n 0: expected 1 text or more"),
         (["write", "--model", run, "--temperature", "-1"], "temperature -1.0: expected a number above 0"),
+        (["write", "--model", run, "--temperature", "nan"], "temperature nan: expected a number above 0"),
+        (["write", "--model", run, "--stop", ""], "stop '': expected some text"),
+        (["write", "--model", run, "--prompts", tmp_path / "none"], "cannot be read (No such file or directory)"),
         (["write", "--model", run, "--top-k", "-1"], "top_k -1: expected a number of tokens, or 0 for all"),
         (["write", "--model", run, "--top-p", "0"], "top_p 0.0: expected a share"),
         (["write", "--model", run, "--length", "-4"], "length -4: expected a number of tokens"),

@@ -80,6 +80,32 @@ def test_corpus_bleu_closed_form():
     assert found == pytest.approx(100 * np.prod(precisions) ** (1 / 4) * np.exp(1 - 12 / 10))
 
 
+@pytest.mark.parametrize(
+    ("texts", "tokenizer"),
+    [
+        (["床前明月光，疑是地上霜。", "举头望明月，低头思故乡。"], "zh"),  # noqa: RUF001
+        (["我用 Python 写了一本书，很长很长。", "今天天气很好。"], "zh"),  # noqa: RUF001
+        (["吾輩は猫である。名前はまだ無い。", "どこで生れたかとんと見当がつかぬ。"], "char"),
+        (["สวัสดีชาวโลก วันนี้อากาศดี", "ฉันรักแมวมาก"], "char"),
+        (["သူက ကြောင်ကို ချစ်တယ်", "ស្រលាញ់ឆ្មា"], "char"),
+        (["오늘은 날씨가 참 좋습니다.", "우리는 모두 공원에 갑니다."], "13a"),
+        (["The old fox ran home.", "He read 書 in the old library."], "13a"),
+    ],
+)
+def test_corpus_bleu_splits_scripts_without_spaces(texts: list[str], tokenizer: str):
+    import sacrebleu
+
+    assert corpus_bleu(texts, texts) == pytest.approx(100)
+    half = [text[: len(text) * 2 // 3] + text[-1] for text in texts]
+    expected = sacrebleu.corpus_bleu(half, [texts], tokenize=tokenizer, force=True).score
+    assert corpus_bleu(half, texts) == pytest.approx(expected) and 1 < expected < 99
+    assert rouge(texts, texts)["rouge_l"] == 1 and rouge(half, texts)["rouge_l"] > 0.5
+
+
+def test_corpus_bleu_of_equal_short_texts():
+    assert corpus_bleu(["明月", "the fox"], ["明月", "the fox"]) == pytest.approx(100)
+
+
 def test_corpus_bleu_agrees_with_nltk():
     """On texts of four words and more: NLTK counts one n-gram in those that are too short for any."""
     from nltk.translate.bleu_score import corpus_bleu as of_nltk

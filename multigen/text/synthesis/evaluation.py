@@ -15,10 +15,11 @@ from multigen.storage.lines import optional
 from multigen.text import metrics
 from multigen.text.decoding import sample, token_mask
 from multigen.text.networks.generators import Generator
+from multigen.text.scripts import is_spaceless
 from multigen.text.synthesis.evaluator import DEFINITIONS, Evaluator
 from multigen.text.synthesis.quality_diversity import Point, draw_curves, verdict
 
-__all__ = ["change", "continuations", "evaluate_models"]
+__all__ = ["change", "continuations", "evaluate_models", "shuffled"]
 
 TEMPERATURES = (1.1, 1.0, 0.9, 0.8, 0.7)
 SHOWN = 8  # samples of each model in samples.txt
@@ -105,18 +106,22 @@ def change(rows: Mapping[str, Mapping[str, float]]) -> str:
     return f"{name} against {BASE}: gained {', '.join(gained) or 'nothing'}; lost {', '.join(lost) or 'nothing'}"
 
 
+def shuffled(text: str, rng: random.Random) -> str:
+    """The words of a text in another order, or its characters where it has no spaces between words."""
+    between, units = ("", [*text]) if is_spaceless(text) else (" ", text.split())
+    rng.shuffle(units)
+    return between.join(units)
+
+
 def continuations(evaluator: Evaluator, G: Generator | None, prompt: int) -> dict[str, float]:
     """ROUGE and BLEU of what G writes after the first `prompt` tokens of test texts, against how these go on; without G, of the
-    shuffled words of other test texts: the baseline."""
+    shuffled words (or characters) of other test texts: the baseline."""
     corpus, info = evaluator.corpus, evaluator.info
     test = corpus.test[token_mask(corpus.test, info.last).sum(1) > prompt + 1][:PROMPTED]
     truth = corpus.texts(test[:, prompt:])
     if G is None:
-        rng, written = random.Random(0), []
-        for text in truth[1:] + truth[:1]:
-            words = text.split()
-            rng.shuffle(words)
-            written.append(" ".join(words))
+        rng = random.Random(0)
+        written = [shuffled(text, rng) for text in truth[1:] + truth[:1]]
     else:
         uniform = torch.rand(test.shape, generator=torch.Generator().manual_seed(1)).to(next(G.parameters()).device)
         prompts: Tensor = test[:, :prompt].to(uniform.device)

@@ -20,6 +20,7 @@ from multigen.text.bleu import References, self_bleu
 from multigen.text.datasets import Corpus
 from multigen.text.decoding import log_probs, sample, token_mask
 from multigen.text.networks.generators import LSTM, Generator
+from multigen.text.scripts import JOINED
 from multigen.text.synthesis.language_model import train_scorer
 from multigen.text.words import words
 
@@ -184,8 +185,8 @@ class Evaluator:
 
 
 def split_words(text: str) -> list[str]:
-    """Words as BLEU counts them: those of `multigen.text.words`; each Chinese or Japanese character is a word."""
-    return words(re.sub(r"([\u3040-\u30ff\u3400-\u9fff])", r" \1 ", text))
+    """Words as BLEU counts them: those of `multigen.text.words`; each character of scripts without spaces is a word."""
+    return words(re.sub(rf"([\u3040-\u30ff\u3400-\u9fff{JOINED}])", r" \1 ", text))
 
 
 def _unpadded(tokens: Tensor, end: int | None) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """Using a trained generator: texts, with or without a prompt."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ class Writer(Ready):
         top_k: int = 0,
         top_p: float = 1.0,
         length: int = 0,
+        stop: Sequence[str] = (),
     ) -> list[str]:
         """n texts that begin with the prompt, which is part of them. The same seed gives the same texts; a larger n appends some.
 
@@ -51,9 +53,11 @@ class Writer(Ready):
             seed: of the draws.
             temperature, top_k, top_p: as in `multigen.text.decoding.truncated`.
             length: tokens at most, including the prompt's; 0: as in training.
+            stop: a text ends before the first of these behind its prompt.
 
         Raises:
-            ConfigError: a setting out of its range; a prompt that is too long, or of words the model does not know.
+            ConfigError: a setting out of its range; an empty `stop`; a prompt that is too long, or of words the model does not
+                know.
         """
         if n < 1:
             raise ConfigError(f"n {n}: expected 1 text or more")
@@ -61,6 +65,9 @@ class Writer(Ready):
             raise ConfigError(f"seed {seed}: expected a whole number of at most 64 bits, such as 0")
         if length < 0:
             raise ConfigError(f"length {length}: expected a number of tokens, or 0 for as many as in training")
+        stops = [stop] if isinstance(stop, str) else [*stop]
+        if not all(stops):
+            raise ConfigError("stop '': expected some text; leave it out to end as the model does")
         length = length or self.length
         check_length(self.G, length)
         begin = self._encode(prompt)
@@ -79,7 +86,8 @@ class Writer(Ready):
             uniform = torch.rand(min(TOGETHER, n - len(texts)), length, generator=draw).to(device)
             tokens = sample(self.G, uniform, self.end, self.pad, prefix, temperature, top_k, top_p)
             texts += map(self._decode, tokens.tolist())
-        return texts
+        written = len(self._decode(begin)) if begin else 0
+        return [_stopped(text, written, stops) for text in texts]
 
     def sheet(self, n: int, seed: int = 0) -> list[str]:
         """n texts to look at. The same seed gives the same texts. Raises ConfigError as `generate`."""
@@ -119,6 +127,12 @@ class Writer(Ready):
 
     def _decode(self, tokens: list[int]) -> str:
         return " ".join(map(str, tokens)) if self.tokenizer is None else self.tokenizer.decode(tokens)
+
+
+def _stopped(text: str, begin: int, stops: Sequence[str]) -> str:
+    """A text up to the first of some texts in it, from its character `begin` on."""
+    found = [at for stop in stops if (at := text.find(stop, begin)) >= 0]
+    return text[: min(found)] if found else text
 
 
 class NextToken(nn.Module):

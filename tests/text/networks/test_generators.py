@@ -83,7 +83,7 @@ def test_truncation():
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"temperature": 0.0}, "temperature 0.0: expected a number above 0"), ({"top_k": -1}, "top_k -1: expected a number of"),
+    [({"temperature": -0.5}, "temperature -0.5: expected a number above 0"), ({"top_k": -1}, "top_k -1: expected a number of"),
      ({"top_p": 0.0}, "top_p 0.0: expected a share"), ({"top_p": 1.5}, "top_p 1.5: expected a share")],
 )  # fmt: skip
 def test_settings_of_sampling_out_of_range(settings, words):
@@ -102,6 +102,7 @@ def test_samples_end_and_begin_as_asked(generator: Generator):
     prompted = sample(generator, uniform, end=2, prompt=torch.tensor([2, 5]))  # an end within the prompt ends nothing
     assert (prompted[:, :2] == torch.tensor([2, 5])).all() and (prompted[:, 2] != 0).any()
     cold = sample(generator, uniform, temperature=1e-6)
+    assert torch.equal(sample(generator, uniform, temperature=0.0), cold)
     assert (cold == cold[0]).all()  # the most probable sequence
     assert torch.equal(sample(generator, uniform, top_k=1), cold)
 

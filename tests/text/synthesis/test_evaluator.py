@@ -1,6 +1,7 @@
 """Figures of text models, against direct computation."""
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -212,6 +213,14 @@ def test_words_of_chinese_and_japanese_are_characters() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- prompts
+
+
+def test_shuffled_texts_have_their_words_or_characters() -> None:
+    rng = random.Random(0)
+    assert sorted(evaluation.shuffled("the old fox ran home", rng).split()) == ["fox", "home", "old", "ran", "the"]
+    han = "床前明月光疑是地上霜"
+    mixed = evaluation.shuffled(han, rng)
+    assert mixed != han and sorted(mixed) == sorted(han)
 
 
 def test_a_model_that_knows_what_follows_is_above_the_floor_of_shuffled_words() -> None:

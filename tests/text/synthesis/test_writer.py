@@ -191,7 +191,7 @@ def test_a_model_of_an_oracle_writes_numbers(tmp_path: Path) -> None:
         ({"n": 0}, "n 0: expected 1 text or more"),
         ({"seed": 2**70}, f"seed {2**70}: expected a whole number of at most 64 bits"),
         ({"length": -1}, "length -1: expected a number of tokens, or 0"),
-        ({"temperature": 0.0}, "temperature 0.0: expected a number above 0"),
+        ({"temperature": -0.5}, "temperature -0.5: expected a number above 0"),
         ({"temperature": float("nan")}, "temperature nan"),
         ({"top_k": -1}, "top_k -1"),
         ({"top_p": 0.0}, "top_p 0.0"),

@@ -1,0 +1,8 @@
+"""What the tests of reports share."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def charts() -> None:
+    """Drawn, as users see them."""
