@@ -1,10 +1,9 @@
 """Sample-quality metrics in a feature space: Fréchet and kernel distance, inception score,
 precision and recall, density and coverage, memorisation, class balance.
 
-Features are (N, D), one item per row, of any float dtype; everything is computed in float64 on
-their device. The metrics do not depend on the modality: images, texts and sounds are measured
-alike. A value is meaningful only together with its extractor and numbers of items, so the caller
-names both.
+Features are (N, D), one item per row, of any float dtype; all is computed in float64 on their
+device, for any modality. A value is meaningful only together with its extractor and numbers of
+items, so the caller names both.
 
 All functions raise DataError for features that are not (N, D), not finite, too few, or of different D, and ConfigError for a
 number (k, subset, splits, ...) that cannot be used.
@@ -116,14 +115,14 @@ class Moments:
 
     @property
     def root(self) -> Tensor:
-        """R (D, K) with R R^T = covariance, without decomposing it where there are no more items than dimensions."""
+        """R (D, K) with R R^T = covariance; no decomposition for at most as many items as dimensions."""
         covariance = self.covariance
         if self._columns:
             return torch.cat(self._columns, 1) / math.sqrt(self.count - 1)
         values, vectors = torch.linalg.eigh(covariance)
-        # What lies below is rounding error, of either sign.
-        kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
-        return vectors[:, kept] * values[kept].sqrt()
+        # Smaller values are rounding error, of either sign.
+        positive = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
+        return vectors[:, positive] * values[positive].sqrt()
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -202,8 +201,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     """Precision and recall: Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1-2. The shares of
     samples near real items, and of real items near samples.
 
-    A point is near an item if it is no farther from it than the item's k-th nearest neighbour in
-    its own set, itself excluded.
+    Near: no farther from an item than the item's k-th nearest neighbour in its own set.
 
     Args:
         real, fake: features (N, D) and (M, D), more than k of each.
@@ -218,9 +216,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
 def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, float]:
     """Density and coverage: Naeem et al. 2020, arXiv:2002.09797, equations 6 and 7.
 
-    A real item's ball reaches to its k-th nearest real neighbour, border included. Density is the
-    mean number of balls that contain a sample, divided by k; coverage the share of balls that
-    contain a sample.
+    A real item's ball reaches to its k-th nearest real neighbour, border included. Density: mean
+    number of balls that contain a sample, divided by k; coverage: share of balls with a sample.
 
     Args:
         real, fake: features (N, D) and (M, D), more than k of each.
@@ -236,8 +233,7 @@ def _share(flags: Tensor) -> float:
 
 
 def _balls(centres: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Numbers of balls that contain each point (M,), and of points in the ball around each centre
-    (N,).
+    """Numbers of balls that contain each point (M,), and of points in each centre's ball (N,).
 
     A ball reaches to its centre's k-th nearest other centre.
     """
@@ -290,16 +286,14 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
 def memorisation(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
     """Memorisation ratio: how near samples are to the training set, relative to held-out data.
 
-    The mean distance of a sample to its nearest training item, divided by that of a held-out item.
-    1: samples are no nearer to the training set than new data; 0: all are copies of training items;
-    above 1: samples are off the data.
+    The mean distance of a sample to its nearest training item, divided by that of a held-out item:
+    1 for samples as near as new data, 0 for copies of training items, above 1 for samples off the data.
 
     Args:
         fake, train, held_out: features (N, D), (M, D) and (L, D).
 
     Raises:
-        DataError: also if all held-out items are copies of training items, so that the ratio is
-            undefined.
+        DataError: also if all held-out items are copies of training items.
     """
     of_fakes, of_held_out = (nearest(x, train)[0].mean().item() for x in (fake, held_out))
     if not of_held_out:
