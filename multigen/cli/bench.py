@@ -26,7 +26,7 @@ from multigen.config import from_table
 from multigen.console import report_error, shell_word, show, show_traceback, text_table
 from multigen.errors import ConfigError, Interrupted, MultigenError
 from multigen.metrics.names import real
-from multigen.runs.options import Overwrite, cli
+from multigen.runs.options import Device, Overwrite, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, json_table
 
@@ -42,7 +42,7 @@ def run(args: list[str]) -> None:
     def bench(
         recipes: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE.toml ...")],
         out: Path | None = None,
-        device: str = "auto",
+        device: Device = "auto",
         runs: str = "",
         quick: bool = False,
         check: bool = False,
@@ -55,7 +55,6 @@ def run(args: list[str]) -> None:
         Args:
             recipes: The recipes: TOML files, or names that multigen ls shows.
             out: Folder of the results; by default `results` beside each recipe, or here for one given by its name.
-            device: Where to train: auto, cpu, cuda, cuda:N, mps.
             runs: Folder of the runs, RUNS/NAME for each recipe; by default a new one for each under runs.
             quick: About a minute each with few samples, to see that all works: no figure is checked, and results go to a folder
                 `quick` under --out, by default under runs.

@@ -10,7 +10,7 @@ from multigen.cli.output import print_json
 from multigen.console import printable, show, text_table
 from multigen.errors import ConfigError
 from multigen.metrics.names import other_temperature
-from multigen.runs.options import Overwrite, cli
+from multigen.runs.options import Device, Json, Overwrite, cli
 from multigen.storage.files import writing
 
 __all__ = ["run"]
@@ -27,7 +27,8 @@ def run(args: list[str]) -> None:
         seed: int = 0,
         out: Path = Path("comparison"),
         overwrite: Overwrite = False,
-        json: bool = False,
+        json: Json = False,
+        device: Device = "auto",
         provenance: bool = True,
         code: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE.py ...")] = (),
     ) -> None:
@@ -40,10 +41,10 @@ def run(args: list[str]) -> None:
             n: Samples of each run.
             seed: Of the samples, the same for all.
             out: Folder of the results.
-            json: Print what a program can read, in place of tables.
             provenance: Write the models and the seed into images and sounds.
             code: Your own files that trained models, if any did (multigen cp); they are run.
         """
+        from multigen.engine.device import choose_device
         from multigen.runs import comparison
         from multigen.runs.comparison.curves import draw
         from multigen.runs.comparison.samples import check_out, checksums, write_samples
@@ -54,6 +55,7 @@ def run(args: list[str]) -> None:
             raise ConfigError("no run given; expected two or more: multigen compare RUN RUN")
         if n < 1:
             raise ConfigError(f"n {n}: expected 1 sample of each run or more")
+        choose_device(device)  # before anything is written
         held = comparison.read_runs(runs)
         check_out(out, overwrite)
         found = comparison.compare(held)
@@ -64,7 +66,7 @@ def run(args: list[str]) -> None:
             origins = [origin(str(run.folder), run.folder, run.method) for run in held.values()] if provenance else []
             drawn = draw(out / "compare.png", {name: run.stages for name, run in held.items()}, merge(origins))
             said = [f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"]
-            said += write_samples(held, n, seed, out, code, provenance)
+            said += write_samples(held, n, seed, out, code, provenance, device)
             written = {**found, "seed": seed, "said": said, "files": checksums(out)}
             write_json(out / "compare.json", written)
         if json:

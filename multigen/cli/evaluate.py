@@ -9,7 +9,7 @@ from multigen.catalogue import DATA, MODALITIES, TASKS, Modality, imported
 from multigen.cli.output import print_json
 from multigen.console import counted, show
 from multigen.errors import ConfigError, DataError
-from multigen.runs.options import Overwrite, cli
+from multigen.runs.options import Device, Json, Overwrite, SkipBad, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, json_table
 
@@ -43,9 +43,9 @@ def run(args: list[str]) -> None:
         length: int | None = None,
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         overwrite: Overwrite = False,
-        device: str = "auto",
-        skip_bad: bool = False,
-        json: bool = False,
+        device: Device = "auto",
+        skip_bad: SkipBad = False,
+        json: Json = False,
     ) -> None:
         """Prints how far generated images or sounds are from real ones, beside one half of the real ones against the other.
 
@@ -61,9 +61,6 @@ def run(args: list[str]) -> None:
             length: Sounds: samples of each that are compared, from its beginning; 0 or none: the longest power of two not above
                 either set's median, but 32 ms at least.
             out: JSON file for the figures and their definitions.
-            device: auto, cpu, cuda, cuda:N, mps.
-            skip_bad: Skip files that cannot be used, and say how many.
-            json: Print the figures and their definitions as JSON, in place of the table.
         """
         if out is not None:
             check_targets([out], overwrite, "another file for --out", lambda path: json_table(path).keys() == KEYS)

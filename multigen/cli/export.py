@@ -2,19 +2,20 @@
 
 import contextlib
 import io
-import json
 import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from multigen.cli.output import print_json
 from multigen.console import show
 from multigen.errors import CheckpointError, ConfigError, MultigenError
-from multigen.runs.options import Code, Model, Overwrite, cli
+from multigen.runs.options import Code, Device, Json, Model, Overwrite, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, is_own
 
@@ -34,6 +35,8 @@ def run(args: list[str]) -> None:
         model: Model,
         out: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")],
         overwrite: Overwrite = False,
+        device: Device = "auto",
+        json: Json = False,
         code: Code = "",
     ) -> None:
         """Writes a trained network as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
@@ -42,12 +45,17 @@ def run(args: list[str]) -> None:
         Args:
             out: The result, an .onnx file.
         """
-        _export(model, out, overwrite, code)
+        graph, difference = _export(model, out, overwrite, code, device)
+        if json:
+            print_json({"model": model, "files": [str(out)], "difference": difference, "says": graph.says})
+        else:
+            _describe(graph, out, difference)
 
     cli(export, "multigen export", args)
 
 
-def _export(model: str, out: Path, overwrite: bool, code: str) -> None:
+def _export(model: str, out: Path, overwrite: bool, code: str, device: str) -> "tuple[Graph, float]":
+    """Writes the file. Returns what is in it, and the largest difference of its output from PyTorch's."""
     if out.suffix.lower() != ".onnx":
         raise ConfigError(f"--out {out}: expected a file ending in .onnx")
     try:
@@ -62,18 +70,19 @@ def _export(model: str, out: Path, overwrite: bool, code: str) -> None:
 
     from multigen.tasks.loading import load
 
-    found = load(model, code)
+    found = load(model, code, device)
     with writing(out), _exporting(model, own=bool(code)):
         graph = found.graph()
         out.parent.mkdir(parents=True, exist_ok=True)
-        difference = write(graph, out, {**found.origin, **graph.says})
+        return graph, write(graph, out, {**found.origin, **graph.says})
+
+
+def _describe(graph: "Graph", out: Path, difference: float) -> None:
     show(f"{out}: verified against PyTorch, largest difference of the output {difference:.1e}")
     for name, what in graph.says.items():
         show(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
     fed = ", ".join(f'"{name}": {name}' for name in graph.inputs)
-    show(
-        f"  in Python: onnxruntime.InferenceSession({json.dumps(out.name, ensure_ascii=False)}).run(None, {{{fed}}})[0]"
-    )
+    show(f"  in Python: onnxruntime.InferenceSession({dumps(out.name, ensure_ascii=False)}).run(None, {{{fed}}})[0]")
 
 
 @contextlib.contextmanager

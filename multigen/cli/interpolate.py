@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from multigen.cli.loaded import load_for
+from multigen.cli.output import print_json
 from multigen.console import show
 from multigen.errors import ConfigError
 from multigen.memory import require
-from multigen.runs.options import Code, Model, Overwrite, cli
+from multigen.runs.options import Code, Device, Json, Model, Overwrite, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, replacing
 from multigen.storage.provenance import SAMPLE, Provenance, gif, mark_gif, text, xmp
@@ -35,6 +36,8 @@ def run(args: list[str]) -> None:
         truncation: float | None = None,
         provenance: bool = True,
         overwrite: Overwrite = False,
+        device: Device = "auto",
+        json: Json = False,
         code: Code = "",
     ) -> None:
         """Makes a looping animation of latent interpolation: images that turn into each other.
@@ -48,7 +51,12 @@ def run(args: list[str]) -> None:
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
             provenance: Write model, seed and class into the file.
         """
-        _interpolate(model, out, n, frames, seed, label, truncation, provenance, overwrite, code)
+        _interpolate(model, out, n, frames, seed, label, truncation, provenance, overwrite, code, device)
+        if json:
+            asked = {"n": n, "frames": n * frames, "seed": seed, "class": label or None, "truncation": truncation}
+            print_json({"model": model, **asked, "files": [str(out)]})
+        else:
+            show(f"{n * frames} frames in {out}")
 
     cli(interpolate, "multigen interpolate", args)
 
@@ -64,6 +72,7 @@ def _interpolate(
     provenance: bool,
     overwrite: bool,
     code: str,
+    device: str,
 ) -> None:
     if out.suffix.lower() not in WRITERS:
         raise ConfigError(f"--out {out}: expected a file ending in {' or '.join(WRITERS)}")
@@ -71,7 +80,7 @@ def _interpolate(
 
     from multigen.image.synthesis.sampler import to_pictures
 
-    sampler = load_for("interpolate", model, code)
+    sampler = load_for("interpolate", model, code, device)
     about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
     walk = sampler.interpolate(n, frames, seed, label or None, truncation)
     require(8 * walk.numel(), f"an animation of {n * frames} frames", "lower -n or --frames")
@@ -80,7 +89,6 @@ def _interpolate(
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as file:
             WRITERS[out.suffix.lower()](file, pictures, about)
-    show(f"{n * frames} frames in {out}")
 
 
 def _write_gif(out: Path, pictures: "list[Picture]", about: Provenance) -> None:

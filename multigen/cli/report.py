@@ -5,8 +5,9 @@ from typing import Annotated
 
 import tyro
 
+from multigen.cli.output import print_json
 from multigen.console import show
-from multigen.runs.options import Overwrite, cli
+from multigen.runs.options import Json, Overwrite, cli
 
 __all__ = ["run"]
 
@@ -18,6 +19,7 @@ def run(args: list[str]) -> None:
         run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")],
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         overwrite: Overwrite = False,
+        json: Json = False,
     ) -> None:
         """Writes what was run, how it went and what it gave as one HTML file, from what lies in the run's folder.
 
@@ -33,6 +35,10 @@ def run(args: list[str]) -> None:
 
         folder = expanded(run)
         folder = folder if seed_folders(folder) else find_run(folder)
-        show(f"{report_on(folder, out, overwrite)} written")
+        written = report_on(folder, out, overwrite)
+        if json:
+            print_json({"run": str(folder), "files": [str(written)]})
+        else:
+            show(f"{written} written")
 
     cli(report, "multigen report", args)

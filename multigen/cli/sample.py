@@ -6,8 +6,9 @@ from typing import Annotated
 import tyro
 
 from multigen.cli.loaded import load_for
+from multigen.cli.output import print_json
 from multigen.console import show
-from multigen.runs.options import Code, Model, Overwrite, cli
+from multigen.runs.options import Code, Device, Json, Model, Overwrite, cli
 
 __all__ = ["run"]
 
@@ -24,6 +25,8 @@ def run(args: list[str]) -> None:
         out: Path = Path("samples"),
         provenance: bool = True,
         overwrite: Overwrite = False,
+        device: Device = "auto",
+        json: Json = False,
         code: Code = "",
     ) -> None:
         """Generates images or sounds with a trained model: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
@@ -37,10 +40,16 @@ def run(args: list[str]) -> None:
             out: Folder of the results.
             provenance: Write model, seed and class into the files.
         """
-        sampler = load_for("sample", model, code)
+        sampler = load_for("sample", model, code, device)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
         sampler.check_out(n, out, overwrite)
         batches = sampler.batches(n, seed, label or None, truncation)
-        show(sampler.save(batches, out, about, overwrite=overwrite, n=n))
+        line = sampler.save(batches, out, about, overwrite=overwrite, n=n)
+        if not json:
+            show(line)
+            return
+        files = [str(out / f"{i:04d}{sampler.suffix}") for i in range(n)]
+        asked = {"seed": seed, "class": label or None, "truncation": truncation}
+        print_json({"model": model, **asked, "files": files, "together": str(sampler.overviews(out)[0])})
 
     cli(sample, "multigen sample", args)

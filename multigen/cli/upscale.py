@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from multigen.cli.loaded import load_for
+from multigen.cli.output import print_json
 from multigen.cli.targets import is_file_name, targets_of
 from multigen.console import counted, say_once, show
+from multigen.data.skipped import LIST, NAMED, Skipped, is_list, report_skipped, write_list
 from multigen.errors import ConfigError, DataError
-from multigen.runs.options import Code, Model, Overwrite, cli
+from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets, replacing
 
@@ -26,10 +28,12 @@ def run(args: list[str]) -> None:
         out: Path,
         tile: int = 256,
         frames: Literal["first", "all"] = "first",
-        skip_bad: bool = False,
+        skip_bad: SkipBad = False,
         metadata: bool = True,
         provenance: bool = True,
         overwrite: Overwrite = False,
+        device: Device = "auto",
+        json: Json = False,
         code: Code = "",
     ) -> None:
         """Enlarges images with a trained model. Transparency, depth, colour profile and metadata, among them the place where
@@ -40,7 +44,6 @@ def run(args: list[str]) -> None:
             out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
             tile: Side of the tiles that images pass the network in, pixels; smaller needs less memory.
             frames: Of animations and of TIFF files with many pages: the first one, or all, in a file of the same format.
-            skip_bad: Skip files that cannot be read, and say how many.
             metadata: Keep what sources say: EXIF, XMP, IPTC, resolution, texts. The colour profile stays in any case.
             provenance: Write the model, the name of the source, and that a model enlarged it into the files.
         """
@@ -50,7 +53,12 @@ def run(args: list[str]) -> None:
         other = "another file for --out" if is_file_name(out) else "another folder for --out"
         check_folder(out.parent if is_file_name(out) else out, other)
         check_targets(jobs.values(), overwrite, other)
-        _upscale(jobs, model, out, tile, frames == "all", skip_bad, metadata, provenance, code)
+        listed = (out.parent if is_file_name(out) else out) / LIST
+        if skip_bad:
+            check_targets([listed], overwrite, other, is_list)
+        skipped: list[tuple[Path, str]] | None = [] if skip_bad else None
+        scale = _upscale(jobs, model, tile, frames == "all", skipped, metadata, provenance, code, device)
+        _report(jobs, skipped or [], scale, out, listed, {"model": model, "scale": scale} if json else None)
 
     cli(upscale, "multigen upscale", args)
 
@@ -58,32 +66,54 @@ def run(args: list[str]) -> None:
 def _upscale(
     jobs: dict[Path, Path],
     model: str,
-    out: Path,
     tile: int,
     frames: bool,
-    skip_bad: bool,
+    skipped: list[tuple[Path, str]] | None,
     metadata: bool,
     provenance: bool,
     code: str,
-) -> None:
+    device: str,
+) -> int:
+    """Enlarges images, and returns how many times. Those that are no good go to `skipped`, if there is such a list."""
     import rich.progress
 
-    upscaler = load_for("upscale", model, code)
+    upscaler = load_for("upscale", model, code, device)
     if tile < 1:
         raise ConfigError(f"--tile {tile}: expected 1 pixel or more, 256 is usual")
     upscaler.tile = tile
-    skipped: list[str] = []
     for source, target in rich.progress.track(jobs.items(), "upscaling", disable=not sys.stderr.isatty()):
         try:
             _enlarge(upscaler, source, target, frames, metadata, provenance)
         except DataError as error:
-            if not skip_bad:
+            if skipped is None:
                 raise
-            skipped.append(str(error))
-    show(
-        f"{counted(len(jobs) - len(skipped), 'images')} x{upscaler.scale} in {out}"
-        + (f", {len(skipped)} skipped" if skipped else "")
-    )
+            skipped.append((source, str(error)))
+    return upscaler.scale
+
+
+def _report(
+    jobs: dict[Path, Path],
+    skipped: Skipped,
+    scale: int,
+    out: Path,
+    listed: Path,
+    asked: dict[str, Any] | None,
+) -> None:
+    """Says what was made and what was skipped; `asked`: as JSON, with what was asked for."""
+    bad = {path for path, _ in skipped}
+    made = {source: target for source, target in jobs.items() if source not in bad}
+    if len(skipped) > NAMED:
+        with writing(listed, "another folder for --out"):
+            listed.parent.mkdir(parents=True, exist_ok=True)
+            write_list(listed, skipped)
+    report_skipped(skipped, "images", rest=f"{listed} lists all")
+    if asked is not None:
+        sources = [{"source": str(source), "file": str(target)} for source, target in made.items()]
+        left_out = [{"path": str(path), "reason": reason} for path, reason in skipped]
+        files = [str(target) for target in made.values()]
+        print_json({**asked, "files": files, "images": sources, "skipped": left_out})
+        return
+    show(f"{counted(len(made), 'images')} x{scale} in {out}" + (f", {len(skipped)} skipped" if skipped else ""))
 
 
 def _enlarge(upscaler: Any, path: Path, target: Path, frames: bool, metadata: bool, provenance: bool) -> None:

@@ -10,7 +10,7 @@ from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
 from multigen.console import counted, show, show_text
 from multigen.errors import ConfigError, DataError
-from multigen.runs.options import Code, Model, Overwrite, cli
+from multigen.runs.options import Code, Device, Json, Model, Overwrite, cli
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
 from multigen.storage.reading import JSON, read_bounded
@@ -34,7 +34,8 @@ def run(args: list[str]) -> None:
         stop: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT")] = (),
         out: Path | None = None,
         overwrite: Overwrite = False,
-        json: bool = False,
+        device: Device = "auto",
+        json: Json = False,
         code: Code = "",
     ) -> None:
         """Continues a prompt, or writes whole texts, with a trained model; a blank line stands between two texts.
@@ -50,14 +51,13 @@ def run(args: list[str]) -> None:
             length: Tokens of a text at most, the prompt's included; 0: as in training.
             stop: A text ends before the first of these behind its prompt; \\n is a line break.
             out: A text file to write them to, instead of the terminal.
-            json: Print one JSON object, with the prompt and the text of each.
         """
         if out is not None:
             check_targets([out], overwrite, "another file for --out")
         if prompts is not None and prompt:
             raise ConfigError(f"--prompt {prompt!r} and --prompts {prompts}: expected one of them; leave one out")
         begins = [prompt] if prompts is None else _lines(prompts)
-        writer = load_for("write", model, code)
+        writer = load_for("write", model, code, device)
         ends = [text.replace("\\n", "\n") for text in stop]
         texts = [
             {"prompt": begin, "text": text}

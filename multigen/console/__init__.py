@@ -31,6 +31,7 @@ __all__ = [
     "exit_code",
     "if_slow",
     "markdown",
+    "note",
     "printable",
     "report_error",
     "resume_option",
@@ -68,6 +69,14 @@ def say(text: str) -> None:
     only results."""
     text = shortened(text)
     _print(text)
+    for sink in sinks:
+        sink(text)
+
+
+def note(text: str) -> None:
+    """A line for the logs alone: the run's, and that of --log-file."""
+    if _log_file is not None and os.environ.get("RANK", "0") == "0":
+        print(printable(text), file=_log_file, flush=True)
     for sink in sinks:
         sink(text)
 

@@ -18,7 +18,9 @@ from torch import Tensor
 from multigen.console import counted, say
 from multigen.data.folders import NoTestSplit
 from multigen.data.labels import differing_classes
+from multigen.data.skipped import reasons, report_skipped
 from multigen.engine.batches import TensorSource
+from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError, DataError
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "report_compared",
     "split_off",
     "split_off_classes",
+    "with_skipped",
 ]
 
 
@@ -94,11 +97,16 @@ class ItemSet:
 
 
 def report_compared(data: str, items: ItemSet) -> None:
-    """Says which part of `data` is compared, and how many of its files were skipped."""
+    """Says which part of `data` is compared, and which of its files were skipped."""
     if items.folders:
         say(f"{data}: {items.folders} alone is compared ({len(items):,} {items.noun})")
-    if items.skipped:
-        say(f"{data}: {counted(len(items.skipped), items.noun)} skipped, the first: {items.skipped[0][1]}")
+    report_skipped(items.skipped, items.noun, data, "--json and the file of --out list all")
+
+
+def with_skipped(evaluation: Evaluation, *compared: ItemSet) -> Evaluation:
+    """An evaluation with a remark that names the files that were skipped in what was compared."""
+    lines = [line for items in compared for line in reasons(items.skipped)]
+    return replace(evaluation, remarks={**evaluation.remarks, "skipped": "; ".join(lines)}) if lines else evaluation
 
 
 S = TypeVar("S", bound=ItemSet)

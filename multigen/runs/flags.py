@@ -2,15 +2,14 @@
 used first."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
 from multigen.config import Run, field_docs
 from multigen.console import printable
-from multigen.errors import ConfigError
-from multigen.runs.options import cli
+from multigen.runs.options import check_words, cli
 
 __all__ = ["read_flags"]
 
@@ -56,21 +55,6 @@ GROUPS = {
     "evaluation": ("samples", "features", "lm_steps", "prompt"),
 }
 """Settings by group. A user's own method's settings outside all groups are shown as `other`."""
-HINTS = {
-    "--steps N (a step is a batch), or --minutes N": "epochs epoch num-epochs iterations max-steps num-steps n-steps",
-    "--device cuda, or cuda:N": "gpu gpus cuda use-gpu gpu-id",
-    "--lr": "learning-rate lr-g",
-    "--size": "image-size img-size resolution",
-    "--out": "output-dir output out-dir outdir save-dir log-dir logdir",
-    "--precision fp16": "fp16 half",
-    "--precision auto, which measures bf16": "amp mixed-precision bf16 use-amp autocast",
-    "--batch": "batch-size bs",
-    "--workers": "num-workers",
-    "--data": "dataset data-dir data-path dataroot dataset-path train-dir",
-    "--resume RUN": "checkpoint ckpt resume-from continue",
-    "--keep": "max-checkpoints",
-}
-"""Our option -> its names in other tools."""
 NAMES = {"start": "from"}
 """Options whose flag differs from their name, since the flag is a keyword of Python."""
 
@@ -91,7 +75,7 @@ def read_flags(
         ("seeds", Annotated[int, tyro.conf.arg(help="Train with this many seeds, report mean and deviation.")], 1),
         ("config", Annotated[str, tyro.conf.arg(help="A configuration file (TOML), overridden by flags.")], ""),
     ]
-    _check_words(args, {NAMES.get(name, name).replace("_", "-") for name in fields})
+    check_words(args, {NAMES.get(name, name).replace("_", "-") for name in fields})
     nested = []
     for group, members in groups.items():
         if members:
@@ -108,16 +92,6 @@ def read_flags(
     values = {name: value for group in vars(flags).values() for name, value in vars(group).items()}
     config = dataclasses.replace(config, **{name: values[name] for name in vars(config)})
     return config, dataclasses.replace(run, **{name: values[name] for name in vars(run)}), values["seeds"]
-
-
-def _check_words(args: Sequence[str], own_options: Collection[str]) -> None:
-    """Raises ConfigError for an option of other tools that has a different name here."""
-    for word in args:
-        option = word.partition("=")[0]
-        name = option.removeprefix("--").replace("_", "-").lower()
-        hint = next((own_option for own_option, words in HINTS.items() if name in words.split()), "")
-        if option.startswith("--") and hint and name not in own_options:
-            raise ConfigError(f"{option}: no such option; expected {hint}")
 
 
 def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:

@@ -114,6 +114,8 @@ class ModelFolder:
     """Facts about the training data: classes, channels, vocabulary, ..."""
     weights: Mapping[str, Mapping[str, "Tensor"]]
     """By network; a tensor is read on access."""
+    device: str = "auto"
+    """Device of its networks, as for `multigen.engine.device.choose_device`."""
 
 
 def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFolder:

@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -57,17 +58,21 @@ class Model(Protocol):
         ...
 
 
-def load(run: str | Path, code: str | Path = "") -> Loaded:
+def load(run: str | Path, code: str | Path = "", device: str = "auto") -> Loaded:
     """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for images or sounds from noise,
     `.generate(prompt)` for texts.
 
     `run` is a run's folder, its `model` folder, a folder of runs (the newest complete one is used,
     and printed), or a model on the Hugging Face hub, "hf:owner/name" or "hf:owner/name@revision".
     Neither the data nor the trainer is needed. `code` is your own file that trained it (`multigen
-    cp`), which is then executed; a model folder never causes code to run. Raises CheckpointError
-    where there is no model, ConfigError for an unusable file.
+    cp`), which is then executed; a model folder never causes code to run. `device`: auto (a GPU if
+    there is one), cpu, cuda, cuda:1, mps.
+
+    Raises CheckpointError where there is no model, ConfigError for an unusable file, or a device
+    that is not available.
     """
-    run, code = str(run), str(code)
+    run, code, device = str(run), str(code), str(device)
+    choose_device(device)  # before anything is read
     folder = read_model(find_model(run), ())
     if code:
         trainer = trainer_in(import_code(code), code)
@@ -82,7 +87,7 @@ def load(run: str | Path, code: str | Path = "") -> Loaded:
             f"{folder.path} was made by {folder.method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a "
             f'file of your own trained it, name it: --code {folder.method}.py, in Python load(..., code="{folder.method}.py")'
         )
-    model = trainer.load(read_model(folder.path, trainer.exports))
+    model = trainer.load(replace(read_model(folder.path, trainer.exports), device=device))
     model.origin = origin(run, folder.path, folder.method)
     return model
 
@@ -102,8 +107,9 @@ def trainer_in(module: ModuleType, called: str = "") -> Any:
     return kinds[-1]
 
 
-def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:
-    """Builds a network and loads its weights; in evaluation mode, on the GPU if there is one.
+def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str, device: str = "auto") -> N:
+    """Builds a network and loads its weights; in evaluation mode, on a device (see
+    `choose_device`).
 
     Only the header of a file is read until the weights are known to fit. Raises CheckpointError where no network can be built,
     where it needs far more memory than its weights, or where the weights do not fit.
@@ -120,7 +126,7 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
             f"{where}: no network can be built from its settings ({one_line(error)}); copy the model folder again"
         ) from error
     load_strict(network.state_dict(), weights, where)
-    return network.to(choose_device("auto"), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+    return network.to(choose_device(device), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
 class Plan(TorchFunctionMode):

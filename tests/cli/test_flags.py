@@ -1,30 +1,41 @@
 """Options that several verbs share: each verb has those of them that apply to it, under one name."""
 
+import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import multigen
 from multigen.cli import VERBS
+from multigen.engine import Run
+from multigen.errors import ConfigError
+from multigen.image.restoration.srgan import PRESETS as SRGAN
+from multigen.image.restoration.srgan import SRGANTrainer
+from multigen.image.synthesis.base import ImageInfo
+from multigen.image.synthesis.dcgan import PRESETS as DCGAN
+from multigen.image.synthesis.dcgan import DCGANTrainer
 from tests import tiny
 
 SHARED = {"--model", "--device", "--out", "--overwrite", "--json", "--skip-bad", "--seed"}
 
 TABLE = {
     "bench": "--device --out --overwrite --json",
-    "compare": "--out --overwrite --json --seed",
+    "compare": "--device --out --overwrite --json --seed",
     "completion": "",
     "cp": "",
     "doctor": "--json",
     "evaluate": "--device --out --overwrite --json --skip-bad",
-    "export": "--model --out --overwrite",
+    "export": "--model --device --out --overwrite --json",
     "inspect": "--json",
-    "interpolate": "--model --out --overwrite --seed",
+    "interpolate": "--model --device --out --overwrite --json --seed",
     "ls": "--json",
-    "report": "--out --overwrite",
-    "sample": "--model --out --overwrite --seed",
+    "report": "--out --overwrite --json",
+    "sample": "--model --device --out --overwrite --json --seed",
     "train": "--device --out --skip-bad --seed",
-    "upscale": "--model --out --overwrite --skip-bad",
-    "write": "--model --out --overwrite --json --seed",
+    "upscale": "--model --device --out --overwrite --json --skip-bad",
+    "write": "--model --device --out --overwrite --json --seed",
 }
 """Verb -> what it has of the options that are shared."""
 
@@ -41,3 +52,67 @@ def test_a_verb_has_the_options_that_apply_to_it(verb: str, capsys: pytest.Captu
     options = {word for line in lines for word in re.findall(r"(?<![\w-])--[a-z-]+", line)}
     assert "--help" in options or verb == "train"
     assert options & SHARED == set(TABLE[verb].split())
+
+
+# ---------------------------------------------------------------------------------------------------- devices
+
+WITH_DEVICE = [verb for verb, options in TABLE.items() if "--device" in options and verb not in ("bench", "train")]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An untrained model for each verb that uses one."""
+    folder = tmp_path_factory.mktemp("models")
+    image = DCGANTrainer(replace(DCGAN["tiny"], width=2), Run())
+    found = tiny.untrained(folder / "dcgan", image, ImageInfo(channels=1))
+    srgan = SRGANTrainer(replace(SRGAN["tiny"], blocks=1, width=4), Run())
+    return {"": found, "upscale": tiny.untrained(folder / "srgan", srgan)}
+
+
+def words_of(verb: str, models: dict[str, Path], out: Path) -> list[str | Path]:
+    """A command that would work."""
+    model, data = models.get(verb, models[""]), out.parent / "photos"
+    if not data.exists():
+        tiny.photos(data, side=32)
+    return {
+        "compare": ["compare", model, model, "--out", out],
+        "evaluate": ["evaluate", "--real", data, "--fake", data],
+        "export": ["export", "--model", model, "--out", out.with_suffix(".onnx")],
+        "interpolate": ["interpolate", "--model", model, "-n", "2", "--frames", "2", "--out", out.with_suffix(".gif")],
+        "sample": ["sample", "--model", model, "-n", "2", "--out", out],
+        "upscale": ["upscale", data, "--model", model, "--out", out],
+        "write": ["write", "--model", model],
+    }[verb]
+
+
+@pytest.mark.parametrize("verb", WITH_DEVICE)
+def test_a_device_that_is_missing_is_named(
+    verb: str, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words_of(verb, models, tmp_path / "out")
+    for device in ("cuda:7", "gpu"):
+        assert tiny.multigen([*words, "--device", device]) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert f"error: device '{device}'" in said and "auto, cpu, cuda, cuda:N or mps" in said
+    assert tiny.multigen([*words, "--gpu"]) == 2
+    assert "error: --gpu: no such option; expected --device cuda, or cuda:N" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["interpolate", "sample", "upscale"])
+def test_results_on_a_named_device(
+    verb: str, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tiny.multigen([*words_of(verb, models, tmp_path / "out"), "--device", "cpu", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["files"] and all(Path(file).is_file() for file in printed["files"])
+
+
+def test_a_model_is_loaded_onto_a_device(models: dict[str, Path]) -> None:
+    model = multigen.load(models[""], device="cpu")
+    assert next(model.network.parameters()).device.type == "cpu" and model.sample(2).shape[0] == 2
+    for device in ("cuda:7", "gpu", "tpu"):
+        with pytest.raises(ConfigError, match=f"device '{device}'.*auto, cpu, cuda, cuda:N or mps"):
+            multigen.load(models[""], device=device)
+    with pytest.raises(ConfigError, match="device 'meta'"):  # on which nothing is computed
+        multigen.load(models[""], device="meta")

@@ -17,7 +17,7 @@ from multigen.audio.datasets import SoundSet, open_sounds
 from multigen.audio.files import AUDIO, Info, read_info
 from multigen.audio.spectral import log_mel
 from multigen.console import say
-from multigen.data.datasets import Splits, report_compared
+from multigen.data.datasets import Splits, report_compared, with_skipped
 from multigen.data.locate import locate
 from multigen.data.parts import find_parts
 from multigen.data.unread import find_files
@@ -161,7 +161,7 @@ def compare_data(
     ]
     for data, sounds in zip((real, fake), sets, strict=True):
         report_compared(data, sounds)
-    return compare(name, sets[0], sets[1], choose_device(device))
+    return with_skipped(compare(name, sets[0], sets[1], choose_device(device)), *sets)
 
 
 def _headers(data: str) -> list[Info]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from multigen.data.datasets import Splits, report_compared
+from multigen.data.datasets import Splits, report_compared, with_skipped
 from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError
@@ -118,7 +118,7 @@ def compare_data(real: str, fake: str, name: str, device: str, skip_bad: bool, s
     ]
     for data, images in zip((real, fake), sets, strict=True):
         report_compared(data, images)
-    return compare(name, sets[0], sets[1], choose_device(device))
+    return with_skipped(compare(name, sets[0], sets[1], choose_device(device)), *sets)
 
 
 def open_evaluator(

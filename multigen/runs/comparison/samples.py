@@ -60,20 +60,23 @@ def _checksum(path: Path) -> int:
     return zlib.crc32(path.read_bytes())
 
 
-def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True) -> list[str]:
-    """Writes samples of the runs' models, those of one task merge. Returns messages: the files
+def write_samples(
+    runs: Runs, n: int, seed: int, out: Path, code: Sequence[str], provenance: bool = True, device: str = "auto"
+) -> list[str]:
+    """Writes samples of the runs' models, those of one task together. Returns messages: the files
     written, generated texts, and what is missing.
 
     Args:
         code: users' own files that trained models (`multigen cp`), each for the runs of its name.
         provenance: write the models' names into images and sounds; text files have none.
+        device: device of the models.
 
     Raises ConfigError for a file that made none of the runs.
     """
     files = {Path(file).stem: file for file in code}
     if strangers := files.keys() - {run.method for run in runs.values()}:
         raise ConfigError(f"--code {files[min(strangers)]}: none of the runs was made by it; leave it out")
-    models, messages = _models(runs, files)
+    models, messages = _models(runs, files, device)
     tasks: dict[str, dict[str, Model]] = {}
     for name, model in models.items():
         tasks.setdefault(model.task, {})[name] = model
@@ -87,7 +90,7 @@ def write_samples(runs: Runs, n: int, seed: int, out: Path, code: Sequence[str],
     return messages
 
 
-def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Model], list[str]]:
+def _models(runs: Runs, files: Mapping[str, str], device: str) -> tuple[dict[str, Model], list[str]]:
     """The models by the names of their runs, and messages about missing ones."""
     models: dict[str, Model] = {}
     messages: list[str] = []
@@ -98,7 +101,7 @@ def _models(runs: Runs, files: Mapping[str, str]) -> tuple[dict[str, Model], lis
             messages.append(f"{name}: not finished, so no model and no samples{last}")
             continue
         try:
-            models[name] = load(str(run.folder), files.get(run.method, ""))
+            models[name] = load(str(run.folder), files.get(run.method, ""), device)
         except MultigenError as error:
             messages.append(f"{name}: no samples: {error}")
     return models, messages

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from multigen.catalogue import TASKS
 from multigen.config import BELOW_ONE, Settings, from_table
-from multigen.console import counted, say
 from multigen.data.datasets import hash_of
+from multigen.data.skipped import report_skipped
 from multigen.engine import Batch, Best, DataInfo, Step, Trainer
 from multigen.engine.batches import Source
 from multigen.engine.checkpoint import load_strict
@@ -51,7 +51,7 @@ class RestorationConfig(Settings):
     """Size of the validation split used for checkpoint selection, at most a tenth of the training
     data; 0: the last checkpoint is used."""
     skip_bad: bool = False
-    """Skip unusable files, and report how many."""
+    """Skip unusable files, and report which and why."""
     batch: int = 16
     """Crops per step, over all processes."""
     steps: int = 5_000
@@ -215,8 +215,7 @@ class RestorationTrainer(Trainer[C]):
         self.validation = self.to_set(VALIDATION, held_out, skipped if c.skip_bad else None)
         self.data_info = self.describe_data(source)
         self.held_out = self.fingerprint_held_out(held_out)
-        if skipped:
-            say(f"{counted(len(skipped), TASKS[self.task].items)} skipped, the first: {skipped[0][1]}")
+        report_skipped(skipped, TASKS[self.task].items)
         return source
 
     # ---------------------------------------------------------------------------------- networks and stages
@@ -278,11 +277,13 @@ class RestorationTrainer(Trainer[C]):
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Any:
-        """The ready object of a model folder's generator, on the GPU if there is one.
+        """The ready object of a model folder's generator, on the folder's device.
 
         Raises CheckpointError where weights do not fit, ConfigError for invalid settings.
         """
         where = f"{folder.path}, config.json"
         trainer = cls(from_table(cls.config_type(), folder.config, where))
         trainer.data_info = from_table(cls.data_info, folder.data, where)
-        return trainer.restorer_of(load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G"))
+        return trainer.restorer_of(
+            load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
+        )

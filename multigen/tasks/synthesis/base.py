@@ -19,6 +19,7 @@ from multigen.config import BELOW_ONE, Settings, from_table
 from multigen.console import counted, say
 from multigen.data.clusters import find_centres, nearest
 from multigen.data.datasets import ItemSet, Splits, open_splits, pick
+from multigen.data.skipped import report_skipped
 from multigen.engine import Batch, Best, Control, DataInfo, Stage, Step, TensorSource, Terms, Trainer, Update
 from multigen.engine.checkpoint import load_strict
 from multigen.engine.distributed import from_first, rank
@@ -66,7 +67,7 @@ class SynthesisConfig(Settings):
     """Number of whole classes held out as test data, such as people whose faces or voices are never
     trained on."""
     skip_bad: bool = False
-    """Skip unusable files, and report how many."""
+    """Skip unusable files, and report which and why."""
     conditional: bool = False
     """Condition on the classes, so that samples of a class can be generated; needs labels."""
     clusters: int = 0
@@ -208,14 +209,17 @@ class SynthesisTrainer(Trainer[C]):
         return SynthesisInfo(train.fingerprint(), train.classes)
 
     def _check_data(self) -> None:
-        train, test = self.splits.train, self.splits.test
+        train = self.splits.train
         if self.config.conditional and train.labels is None:
             raise ConfigError(
                 f"conditional: {self.config.data} has no labels; sort the {train.noun} into one folder per class, or "
                 "give --labels"
             )
-        if skipped := dict([*train.skipped, *test.skipped]):  # both may come from one folder
-            say(f"{counted(len(skipped), train.noun)} skipped, the first: {next(iter(skipped.values()))}")
+        sets = (train, self.splits.validation, self.splits.test)
+        skipped = dict(
+            each for items in sets if items is not None for each in items.skipped
+        )  # some are in several sets
+        report_skipped([*skipped.items()], train.noun)
         if len(train) < self.config.batch:
             say(
                 f"{counted(len(train), train.noun)} to train on, fewer than a batch of {self.config.batch}, which contains some "
@@ -371,7 +375,7 @@ class SynthesisTrainer(Trainer[C]):
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Sampler:
-        """The ready object of a model folder's generator, on the GPU if there is one.
+        """The ready object of a model folder's generator, on the folder's device.
 
         Raises CheckpointError where weights do not fit, ConfigError for invalid settings.
         """
@@ -384,4 +388,6 @@ class SynthesisTrainer(Trainer[C]):
                 f"{where}: shares {info.shares} of {c.clusters} clusters; expected one of 0 to 1 for each; copy the folder "
                 "again, or train again"
             )
-        return trainer.sampler_of(load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G"))
+        return trainer.sampler_of(
+            load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
+        )

@@ -309,7 +309,7 @@ class TextSynthesisTrainer(Trainer[C]):
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Writer:
-        """The trained generator of a model folder, on the GPU if there is one.
+        """The trained generator of a model folder, on its device.
 
         Raises CheckpointError where its parts do not fit together, ConfigError for settings that none was trained with.
         """
@@ -326,5 +326,7 @@ class TextSynthesisTrainer(Trainer[C]):
         if wrong := info.mismatch(tokenizer):
             raise CheckpointError(f"{where}: {wrong}; copy the whole model folder again")
         described = folder.path / DESCRIPTION if trainer.config.network == "pretrained" else None
-        G = load_network(lambda: trainer.generator(described), folder.weights.get("G", {}), f"{folder.path}, G")
+        G = load_network(
+            lambda: trainer.generator(described), folder.weights.get("G", {}), f"{folder.path}, G", folder.device
+        )
         return Writer(G, tokenizer, trainer.config.length, info.last, info.pad)
