@@ -106,6 +106,9 @@ MODALITIES = {
             suffixes=(".txt",),
             others=TEXT,
             inspect="multigen.text.inspection:inspect_texts",
+            compare="multigen.text.comparing:compare_data",
+            features=("words",),
+            options=("encoding", "column"),
             tables=(".csv", ".tsv", ".tab", ".jsonl", ".ndjson"),
             reading=("encoding", "column"),
         ),
@@ -154,6 +157,12 @@ class Task:
     imports: str = "import multigen"
     pipeline: str = ""
     """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
+    foreign: str = ""
+    """(model) -> the model folder of published weights or of a file of another project; "": there are none."""
+    published: tuple[str, ...] = ()
+    """Names of published weights, the default of the verb first."""
+    weights: tuple[str, ...] = ()
+    """Suffixes of files of other projects."""
 
     @property
     def items(self) -> str:
@@ -189,6 +198,9 @@ TASKS = {
             gives="a larger image",
             imports="from PIL import Image\n\nimport multigen",
             pipeline="image-to-image",
+            foreign="multigen.image.restoration.published:model_folder",
+            published=("realesrgan-x4plus", "realesrgan-anime-6b", "realesrgan-animevideov3"),
+            weights=(".pth", ".safetensors", ".param", ".bin"),
             tag="super-resolution",
             limit="It invents detail that the small image does not hold: what it adds is likely, not true. Do not use it for "
             "evidence, for measuring, or to recognise anybody.",
@@ -198,6 +210,7 @@ TASKS = {
             "synthesis",
             "text",
             verb="write",
+            more_verbs=("evaluate",),
             does="writes texts",
             arguments="--model {model} -n 5",
             python="texts = model.generate(n=5, seed=0)",
@@ -278,6 +291,7 @@ METHODS = {
     method.name: method
     for method in (
         Method("srgan", "super-resolution"),
+        Method("realesrgan", "super-resolution"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),

@@ -1,15 +1,17 @@
-"""`multigen evaluate --real DATA --fake DATA`: compares two sets of images, or two of sounds, whoever made them."""
+"""`multigen evaluate --real DATA --fake DATA`: compares two sets of images, of sounds or of texts, whoever made them; with
+`--model RUN --texts FILE` it says how likely texts are under a trained model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from multigen.catalogue import DATA, MODALITIES, TASKS, Modality, imported
+from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
 from multigen.console import counted, show
 from multigen.errors import ConfigError, DataError
-from multigen.runs.options import Device, Json, Overwrite, SkipBad, cli
+from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, json_table
 
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["kind", "run"]
 
-NAMES = {d.name: d.modality for d in DATA if MODALITIES[d.modality].compare and TASKS[d.task].kind == "synthesis"}
-"""Data sets that can be compared by name."""
+NAMES = {
+    d.name: d.modality
+    for d in DATA
+    if MODALITIES[d.modality].compare and TASKS[d.task].kind == "synthesis" and d.modality != "text"
+}
+"""Images and sounds that can be compared by name."""
 KEYS = {"rows", "definitions", "remarks"}
 """Of the JSON file."""
 
@@ -32,43 +38,55 @@ else:
 
 
 def run(args: list[str]) -> None:
-    """Compares two sets of images or of sounds."""
+    """Compares two sets of images, of sounds or of texts."""
 
     def evaluate(
-        real: Annotated[str, tyro.conf.arg(metavar="DATA")],
-        fake: Annotated[str, tyro.conf.arg(metavar="DATA")],
+        real: Annotated[str, tyro.conf.arg(metavar="DATA")] = "",
+        fake: Annotated[str, tyro.conf.arg(metavar="DATA")] = "",
+        model: Model = "",
+        texts: Annotated[str, tyro.conf.arg(metavar="DATA")] = "",
         features: Features = "",
         size: int | None = None,
         rate: int | None = None,
         length: int | None = None,
+        encoding: str | None = None,
+        column: str | None = None,
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         overwrite: Overwrite = False,
         device: Device = "auto",
         skip_bad: SkipBad = False,
         json: Json = False,
+        code: Code = "",
     ) -> None:
-        """Prints how far generated images or sounds are from real ones, beside one half of the real ones against the other.
+        """Prints how far generated images, sounds or texts are from real ones, beside one half of the real ones against the
+        other; or, with --model and --texts, the perplexity of texts under a trained model.
 
         Args:
-            real: Real images or sounds: a folder, a file that holds many images (.npz), or a name.
+            real: Real images, sounds or texts: a folder, a file (.txt, .csv, .jsonl; of many images .npz), or a name.
             fake: Generated ones, likewise.
+            texts: Texts whose likelihood under --model is wanted: a file or folder, or a name.
             features: What is compared. Of images: efficientnet_lite0 (if none is named) needs nothing; inception gives the FID
                 of the literature (extra fid). Of sounds: logmel (if none is named) needs nothing; drums is a classifier trained
                 on the embedded drum machine. Of both: classifier is trained on the real ones and needs their labels, one
-                folder per class.
+                folder per class. Of texts: words.
             size: Images: side that all are cut and resized to first, pixels; if none is given 64.
             rate: Sounds: samples a second that all are brought to first; 0 or none: the lower of the two sets' commonest.
             length: Sounds: samples of each that are compared, from its beginning; 0 or none: the longest power of two not above
                 either set's median, but 32 ms at least.
+            encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
+            column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             out: JSON file for the figures and their definitions.
         """
         if out is not None:
             check_targets([out], overwrite, "another file for --out", lambda path: json_table(path).keys() == KEYS)
+        options = {"size": size, "rate": rate, "length": length, "encoding": encoding, "column": column}
+        given = {option: value for option, value in options.items() if value is not None}
+        _check_sets(real, fake, model, texts)
+        if model:
+            _report(_likelihood(model, code, texts, device, skip_bad, given), out, json)
+            return
         modality = _same_modality(real, fake)
         name = features or modality.features[0]
-        given = {
-            option: value for option, value in (("size", size), ("rate", rate), ("length", length)) if value is not None
-        }
         if (strangers := given.keys() - set(modality.options)) or name not in modality.features:
             flags = " ".join(f"--{option}" for option in given if option in strangers) or f"--features {name}"
             options = " and ".join(f"--{option}" for option in modality.options)
@@ -80,6 +98,29 @@ def run(args: list[str]) -> None:
         _report(evaluation, out, json)
 
     cli(evaluate, "multigen evaluate", args)
+
+
+def _check_sets(real: str, fake: str, model: str, texts: str) -> None:
+    """Raises ConfigError where neither two sets are given nor a model and texts."""
+    given = {"--real": real, "--fake": fake, "--model": model, "--texts": texts}
+    names = [flag for flag, value in given.items() if value]
+    if names not in (["--real", "--fake"], ["--model", "--texts"]):
+        raise ConfigError(
+            f"{' '.join(names) or 'nothing'} given: expected --real DATA and --fake DATA, to compare two sets, or --model RUN "
+            "and --texts DATA, for the likelihood of texts; give both of either"
+        )
+
+
+def _likelihood(model: str, code: str, texts: str, device: str, skip_bad: bool, given: dict[str, Any]) -> "Evaluation":
+    """How likely texts are under a model. `given`: options that say how they are read."""
+    if strangers := given.keys() - {*MODALITIES["text"].options}:
+        raise ConfigError(f"--{min(strangers)}: not for texts, which --model and --texts are about; leave it out")
+    from multigen.text.files import read_texts
+    from multigen.text.synthesis.likelihood import evaluate_texts
+    from multigen.text.units import Reading
+
+    writer = load_for("evaluate", model, code, device)
+    return evaluate_texts(writer, read_texts(texts, Reading("auto", skip_bad, **given)).texts)
 
 
 def _same_modality(real: str, fake: str) -> Modality:
@@ -103,6 +144,8 @@ def kind(data: str) -> str:
     from multigen.data.locate import locate
     from multigen.data.unread import known
 
+    if data.partition(":")[0] in ("fables", "hf"):
+        return "text"
     if data in NAMES:
         return NAMES[data]
     compared = [modality for modality in MODALITIES.values() if modality.compare]
@@ -112,6 +155,8 @@ def kind(data: str) -> str:
     paths = files_in(place) if place.is_dir() else [place]
     counts = kinds_of(paths)
     here = [modality for modality in compared if counts[modality.name]]
+    if len(here) > 1:  # a text among them says something of the others
+        here = [modality for modality in here if modality.name != "text"]
     if not here:
         suffixes = " ".join(suffix for modality in compared for suffix in (*modality.readable, *modality.archives))
         lines = [f"neither {' nor '.join(modality.items for modality in compared)} in it"]

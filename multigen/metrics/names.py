@@ -15,7 +15,18 @@ AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
     *("fd_", "fid", "kd_", "kid", "class_kl"),
     *("efficientnet", "vgg", "lsd", "mcd", "multi_stft"),
-    *("nll", "lm_score", "reverse_lm_score", "divergence_bits", "ungrammatical", "exact_copies", "longest_copied"),
+    *(
+        "nll",
+        "perplexity",
+        "bits_per_character",
+        "word_js",
+        "lm_score",
+        "reverse_lm_score",
+        "divergence_bits",
+        "ungrammatical",
+        "exact_copies",
+        "longest_copied",
+    ),
 )
 HIGHER = (
     *("is_", "inception_score", "precision", "recall", "coverage", "class_accuracy", "classes"),

@@ -21,7 +21,7 @@ COMMON = (
 SHOWN_COMMON = 10
 GROUPS = {
     "data": (
-        *("test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
+        *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
         *("channels", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
         *("unit", "column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),

@@ -38,9 +38,15 @@ MODELS = [f"{folder}/config.json" for folder in ("model", backup_path(Path("mode
 
 def find_model(path: str | Path) -> Path:
     """The model folder at `path`: the folder itself, a run's, that of the newest complete run in a
-    folder of runs, or one on the hub ("hf:owner/name")."""
+    folder of runs, one on the hub ("hf:owner/name"), or one converted from published weights or
+    another project's weights file."""
     if str(path).startswith(hub.PREFIX):
         return hub.fetch(str(path))
+    from multigen.catalogue import TASKS, imported
+
+    for task in TASKS.values():
+        if str(path) in task.published or (Path(path).suffix.lower() in task.weights and not expanded(path).is_dir()):
+            return imported(task.foreign)(str(path))
     path = existing_or_backup(expanded(path))
     if (path / "config.json").exists():
         return path

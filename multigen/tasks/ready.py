@@ -1,6 +1,7 @@
 """Ready objects, which `multigen.load` returns for trained models: their base class, and their type
 for editors."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -83,6 +84,7 @@ class Loaded(Any):
         top_k: int = 0,
         top_p: float = 1.0,
         length: int = 0,
+        stop: Sequence[str] = (),
     ) -> list[str]:
         """Texts that begin with the prompt: `multigen.text.synthesis.writer.Writer.generate`."""
         raise NotImplementedError

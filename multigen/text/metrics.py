@@ -18,6 +18,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.metrics.distances import Moments, frechet_distance
 from multigen.text.bleu import ORDERS, Texts, Tokens, as_lists
 from multigen.text.scripts import JOINED, is_spaceless
+from multigen.text.words import words
 
 __all__ = [
     "DEFINITIONS",
@@ -29,6 +30,7 @@ __all__ = [
     "rouge",
     "sentence_distance",
     "sentence_features",
+    "split_words",
     "unique",
 ]
 
@@ -95,6 +97,11 @@ class Words:
 
     def tokenize(self, text: str) -> list[str]:
         return self._pattern.findall(text.lower())
+
+
+def split_words(text: str) -> list[str]:
+    """Words as BLEU counts them: those of `multigen.text.words`; each character of scripts without spaces is a word."""
+    return words(re.sub(rf"([\u3040-\u30ff\u3400-\u9fff{JOINED}])", r" \1 ", text))
 
 
 def require_pair_metrics() -> None:

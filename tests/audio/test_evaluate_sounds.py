@@ -139,7 +139,7 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
     Image.fromarray(tiny.pixels(9, 9)).save(both / "cover.PNG")
     empty.mkdir()
     nothing.mkdir()
-    (nothing / "notes.txt").write_text("no sound")
+    (nothing / "notes.py").write_text("no sound")
     two = ["--real", real, "--fake", real]
     for words, message in (
         (
@@ -157,12 +157,12 @@ def test_what_does_not_fit_together_is_one_line(place: Path, capsys: pytest.Capt
         (["--real", both, "--fake", real], "/both: 1 image and 4 sounds; expected files of one kind; give a folder"),
         (
             ["--real", real, "--fake", nothing],
-            "/nothing: neither images nor sounds in it; expected files ending in .*wav",
+            "/nothing: neither images nor texts nor sounds in it; expected files ending in .*wav",
         ),
-        (["--real", real, "--fake", empty], "/empty: neither images nor sounds in it"),
+        (["--real", real, "--fake", empty], "/empty: neither images nor texts nor sounds in it"),
         (
             ["--real", real, "--fake", "gone"],
-            "gone: no such file or folder .*; expected a folder of images or of sounds",
+            "gone: no such file or folder .*; expected a folder of images or of texts or of sounds",
         ),
         ([*two, "--size", "32"], "--size: not for sounds, .*; expected --rate and --length, .*; leave out what is not"),
         (

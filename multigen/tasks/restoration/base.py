@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -75,6 +75,13 @@ class Named(Protocol):
 
     @property
     def name(self) -> str: ...
+
+
+@runtime_checkable
+class Mergeable(Protocol):
+    """A network some layers of which are several while it is trained, and one in use."""
+
+    def merge(self) -> nn.Module: ...
 
 
 I = TypeVar("I", bound=Named)  # noqa: E741
@@ -271,7 +278,7 @@ class RestorationTrainer(Trainer[C]):
         """The ready object of the generator at the "last" or the "best" step of a stage."""
         network = copy.deepcopy(self.nets["G"]).eval()
         load_strict(network.state_dict(), self.saved("G", stage, which), f"{stage}/{which}")
-        return self.restorer_of(network)
+        return self.restorer_of(_for_use(network))
 
     # ---------------------------------------------------------------------------------- use
 
@@ -284,6 +291,10 @@ class RestorationTrainer(Trainer[C]):
         where = f"{folder.path}, config.json"
         trainer = cls(from_table(cls.config_type(), folder.config, where))
         trainer.data_info = from_table(cls.data_info, folder.data, where)
-        return trainer.restorer_of(
-            load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
-        )
+        network = load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
+        return trainer.restorer_of(_for_use(network))
+
+
+def _for_use(network: nn.Module) -> nn.Module:
+    """The network; where it has `merge`, with those layers made one that are several while it is trained."""
+    return network.merge() if isinstance(network, Mergeable) else network

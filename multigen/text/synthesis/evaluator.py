@@ -8,7 +8,6 @@ run on these two axes.
 import functools
 import importlib.util
 import math
-import re
 from collections.abc import Sequence
 
 import torch
@@ -19,10 +18,9 @@ from multigen.text import fables, metrics
 from multigen.text.bleu import References, self_bleu
 from multigen.text.datasets import Corpus
 from multigen.text.decoding import log_probs, sample, token_mask
+from multigen.text.metrics import split_words
 from multigen.text.networks.generators import LSTM, Generator
-from multigen.text.scripts import JOINED
 from multigen.text.synthesis.language_model import train_scorer
-from multigen.text.words import words
 
 __all__ = ["DEFINITIONS", "Evaluator", "split_words"]
 
@@ -182,11 +180,6 @@ class Evaluator:
         if self.corpus.kind == "texts":
             tokens, texts = self.corpus.real(self.samples)
         return figures | self.variety(tokens, texts, real=True)
-
-
-def split_words(text: str) -> list[str]:
-    """Words as BLEU counts them: those of `multigen.text.words`; each character of scripts without spaces is a word."""
-    return words(re.sub(rf"([\u3040-\u30ff\u3400-\u9fff{JOINED}])", r" \1 ", text))
 
 
 def _unpadded(tokens: Tensor, end: int | None) -> list[list[int]]:
