@@ -1,5 +1,4 @@
-"""Inference with a trained generator: samples by seed and class, latent interpolation, files. Each
-modality derives its own."""
+"""Samplers: samples by seed and class, latent interpolation, files. Modalities derive theirs."""
 
 import copy
 import itertools
@@ -40,9 +39,8 @@ FEWER = "request fewer: -n"
 class Sampler(Ready):
     """A trained generator as a source of samples.
 
-    Sample i of a seed depends only on the seed, i and its class, not on the other samples generated
-    with it. (In batches of another size values may differ by rounding, since sums are in another
-    order.)
+    Sample i of a seed depends only on the seed, i and its class, not on the other samples (apart from
+    rounding in batches of another size).
 
     A modality sets `task`, `suffix` and `overview`, and overrides `finish`, `write`, `show`,
     `strip` and `describe_output`.
@@ -159,8 +157,7 @@ class Sampler(Ready):
     def batches(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
     ) -> Iterator[Tensor]:
-        """Yields samples 0 to n - 1 of a seed, as `sample`, `batch` at a time: memory does not grow
-        with n."""
+        """Yields samples 0 to n - 1 of a seed, `batch` at a time: memory does not grow with n."""
         for first in range(0, max(n, 1), self.batch):
             yield self.sample(min(self.batch, n - first), seed, label, truncation, first)
 
@@ -191,19 +188,16 @@ class Sampler(Ready):
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
 
-    def check_out(self, n: int, out: Path, overwrite: bool = False) -> None:
-        """Checks that `save` may write n samples to OUT.
+    def check_out(self, n: int, out: Path, overwrite: bool = False, each: int = 0) -> None:
+        """Checks that `save` may write n samples, of at least `each` bytes, to OUT.
 
         Raises:
             ConfigError: samples of other runs, with higher numbers, would remain in OUT.
-            DataError: OUT cannot be written, or a file there would be replaced that is not an
-                earlier result.
+            DataError: OUT cannot be written, or would replace a file that is no earlier result.
         """
         check_folder(out)
-        _check_space(n, self.items, out)
-        existing = sorted(
-            p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal()
-        )  # n may exceed any folder's size
+        _check_space(n, self.items, out, each)
+        existing = sorted(p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal())
         if older := [p for p in existing if int(p.stem) >= n]:
             raise ConfigError(
                 f"--out {out}: {len(older)} other samples would remain in it, such as {older[0].name}; choose another "
@@ -213,8 +207,7 @@ class Sampler(Ready):
         check_targets([*dict.fromkeys(files), *self.overviews(out)], overwrite, "another folder for --out")
 
     def overviews(self, out: Path) -> list[Path]:
-        """The overview files of OUT: next to it, not in it, so that none is mistaken for a
-        sample."""
+        """The overview files of OUT: next to it, so that none is mistaken for a sample."""
         return [out.with_name(f"{out.name}-{self.overview}") if out.name else out / self.overview]
 
     def save(
@@ -254,6 +247,20 @@ class Sampler(Ready):
                     i += 1
             (show or self.show)(torch.cat(first), sheet, about)
         return f"{counted(n, self.items)} in {out}, the first of them together in {sheet}"
+
+    def save_pieces(
+        self,
+        n: int,
+        seconds: float,
+        out: Path,
+        seed: int = 0,
+        label: str | int | None = None,
+        truncation: float | None = None,
+        about: Provenance = NO_PROVENANCE,
+        overwrite: bool = False,
+    ) -> str:
+        """Writes n pieces of a length to OUT/0000, ...; says so. ConfigError for a fixed length."""
+        raise ConfigError(f"--seconds {seconds:g}: {self.items} have no length; leave it out")
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Samples 0 to n - 1 of a seed side by side in one image. Raises as `sample`."""
@@ -303,8 +310,7 @@ class Sampler(Ready):
         return torch.full((n,), number)
 
     def _draw_clusters(self, n: int, seed: int, first: int) -> Tensor:
-        """Clusters (n,), drawn in their proportions; for one seed, a larger n begins with the same
-        ones."""
+        """Clusters (n,), drawn in their proportions; a larger n begins with the same ones."""
         rows = [torch.Generator().manual_seed(key("cluster", seed, i)) for i in range(first, first + n)]
         ends = torch.tensor(self.shares, dtype=torch.float64).cumsum(0)
         uniform = torch.stack([torch.rand((), dtype=torch.float64, generator=row) for row in rows])
@@ -340,10 +346,10 @@ class Sampler(Ready):
         return result
 
 
-def _check_space(n: int, items: str, out: Path) -> None:
+def _check_space(n: int, items: str, out: Path, each: int) -> None:
     """Raises DataError where the disk of OUT has no space for n files, even of minimum size."""
     place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    free, least = shutil.disk_usage(place).free, n * BLOCK
+    free, least = shutil.disk_usage(place).free, n * max(BLOCK, each)
     files = os.statvfs(place).f_favail if hasattr(os, "statvfs") else 0
     if least > free or 0 < files < n:
         has = f"{size(free)} are free" if least > free else f"{files} more files fit"
@@ -384,8 +390,7 @@ def slerp(start: Tensor, end: Tensor, along: Tensor) -> Tensor:
 
 
 def tiled(tiles: Tensor, columns: int, gap: int) -> Tensor:
-    """Arranges tiles uint8 (N, C, H, W) row by row with white gaps of `gap` pixels in one sheet,
-    uint8 (C, H', W')."""
+    """Tiles uint8 (N, C, H, W), row by row with white gaps, as one sheet uint8 (C, H', W')."""
     n, c, h, w = tiles.shape
     rows = math.ceil(n / columns)
     sheet = torch.full((c, rows * (h + gap) - gap, columns * (w + gap) - gap), 255, dtype=torch.uint8)
