@@ -37,6 +37,7 @@ __all__ = [
     "is_grey",
     "open_photos",
     "read_image",
+    "size_of",
     "to_picture",
     "to_planes",
 ]
@@ -86,7 +87,7 @@ def to_picture(rgb: Tensor) -> "Picture":
     return Image.fromarray(rgb.permute(1, 2, 0).contiguous().numpy())
 
 
-def _size(path: Path) -> tuple[int, int]:
+def size_of(path: Path) -> tuple[int, int]:
     """Height and width as `read_image` will give them, from the header alone.
 
     (A PNG that notes its orientation behind the pixels counts as upright here; its sides are then swapped.)
@@ -158,7 +159,7 @@ def open_photos(data: str, *, split: str = "", skip_bad: bool = False) -> Photos
     for path in paths:
         try:
             name = path.relative_to(place).as_posix() if place.is_dir() else path.name
-            photo = Photo(name, path, *_size(path))
+            photo = Photo(name, path, *size_of(path))
             if (side := max(photo.height, photo.width)) > LONGEST:
                 raise DataError(
                     f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or skip it: --skip-bad"
@@ -187,7 +188,7 @@ def embedded_photos(split: str = "train") -> list[Photo]:
         path = in_package(*entry.split("/", 1))
         if path is None:
             raise DataError(f"the embedded photograph {entry} is missing: install scikit-image and scikit-learn again")
-        photos.append(Photo(path.stem, path, *_size(path)))
+        photos.append(Photo(path.stem, path, *size_of(path)))
     return photos
 
 
