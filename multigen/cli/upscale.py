@@ -12,7 +12,7 @@ from multigen.catalogue import TASKS
 from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
 from multigen.cli.targets import is_file_name, targets_of
-from multigen.console import counted, say, say_once, show
+from multigen.console import counted, say, show
 from multigen.data.skipped import LIST, NAMED, Skipped, is_list, report_skipped, write_list
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
@@ -148,11 +148,6 @@ def _enlarge(upscaler: Any, path: Path, target: Path, frames: bool, metadata: bo
     from multigen.storage.provenance import source_type
 
     source = read_source(path, frames)
-    if source.more:
-        say_once(
-            f"{path}: the first of several frames is taken, as of all such files; for all of them: --frames all",
-            "frames",
-        )
     for frame in source.frames:
         height, width = frame.pixels.shape[:2]
         check_side(target, height * upscaler.scale, width * upscaler.scale)

@@ -21,7 +21,7 @@ MOST = 10
 GROUPS = {
     "data": (
         *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
-        *("channels", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
+        *("channels", "frames", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
         *("unit", "column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (

@@ -123,6 +123,7 @@ def test_damaged_files_that_are_skipped_are_counted_and_the_first_is_named(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_damage_is_found_in_test_recordings_too(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = recordings(place / "bad") / "bad.wav"
     bad.write_bytes(b"no sound")

@@ -178,6 +178,7 @@ def test_a_batch_that_does_not_fit_is_refused(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_while_training_is_one_line_also_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from multigen.image.files import open_photos, read_image
 from multigen.recipes import dcgan
 from multigen.runs.runner import main
 from tests import tiny
+from tests.cases import few
 
 WORDS = ["--size", "16", "--steps", "2", "--batch", "4", "--width", "4", "--samples", "20", "--validation-size", "0"]
 WORDS += ["--device", "cpu", "--precision", "fp32"]
@@ -77,7 +78,7 @@ def test_bad_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("count", [4, 12])
+@pytest.mark.parametrize("count", few([4, 12], 4))
 def test_fewer_pictures_than_a_batch_will_do(count: int, tmp_path: Path) -> None:
     """And a run that was trained is not lost because there are too few images to measure it by neighbours."""
     assert dcgan_tiny("--data", pictures(tmp_path / "p", count), "--batch", "16", "--out", tmp_path / "run") == 0

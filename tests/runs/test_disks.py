@@ -19,6 +19,7 @@ from multigen.runs import card
 from multigen.runs.card import Card
 from multigen.runs.runner import train
 from multigen.storage import lines as storage_lines
+from tests.cases import few
 from tests.engine.toys import AtStep, ToyConfig, Whole, checkpoints, lines, options, resumed
 
 
@@ -61,7 +62,7 @@ class Refusing:
 NUMBERS = [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO]
 
 
-@pytest.mark.parametrize("number", NUMBERS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("number", few(NUMBERS, errno.ENOSPC), ids=errno.errorcode.get)
 @pytest.mark.parametrize("part", ["metrics.jsonl", "log.jsonl", "previews", "README.md"])
 def test_what_a_run_can_do_without_costs_one_line(
     run: Run, part: str, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

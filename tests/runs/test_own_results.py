@@ -80,6 +80,7 @@ def test_a_report_is_written_again_but_not_over_a_page_of_a_users(
     assert report_on(trained, mine) == mine
 
 
+@pytest.mark.slow
 def test_a_page_of_a_users_in_the_run_stays_when_training_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

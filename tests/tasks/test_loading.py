@@ -57,6 +57,7 @@ def test_an_empty_layer_is_no_warning() -> None:
         load_network(lambda: linear(0), WEIGHTS, "m")
 
 
+@pytest.mark.slow
 def test_planning_imports_nothing() -> None:
     code = "import sys, torch; from tests.tasks.test_loading import *; load_network(lambda: linear(2), WEIGHTS, 'm')"
     done = subprocess.run([sys.executable, "-c", f"{code}; assert 'sympy' not in sys.modules"], capture_output=True)

@@ -290,7 +290,11 @@ SETTINGS: dict[str, Any] = {"augment": "gain,shift", "spectra": (64,), "post_fil
 
 @pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize(
-    "game", [{"critic_steps": 2}, {"loss": "relativistic_pairing", "gamma": 1.0, "lazy": 2}], ids=["wgan", "pairing"]
+    "game",
+    [
+        pytest.param({"critic_steps": 2}, id="wgan"),
+        pytest.param({"loss": "relativistic_pairing", "gamma": 1.0, "lazy": 2}, id="pairing", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_trains_reports_resumes_and_samples(game: dict[str, Any], tmp_path: Path, drum_folder: Path) -> None:
     made = wavegan(tmp_path, drum_folder, **SETTINGS, **game).fit()
