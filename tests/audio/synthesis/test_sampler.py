@@ -185,14 +185,14 @@ def test_nothing_that_a_model_folder_names_is_opened(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("config", "words", "message"),
     [
-        (CLASSES, ["--class", "tom"], "class 'tom' was never trained; choose from kick, snare"),
+        (CLASSES, ["--class", "tom"], "class 'tom' is unknown; choose from kick, snare"),
         (PLAIN, ["--class", "kick"], "class 'kick': the model was trained without classes"),
-        (PLAIN, ["-n", "0"], "0 sounds are asked for; expected 1 or more"),
+        (PLAIN, ["-n", "0"], "0 sounds requested; expected 1 or more"),
         (PLAIN, ["--out", "file"], "cannot be written"),
         (
             PLAIN,
             ["-n", "1", "--out", "older"],
-            "1 other samples would stay in it, such as 0007.wav; give another folder",
+            "1 other samples would remain in it, such as 0007.wav; choose another folder",
         ),
     ],
 )
