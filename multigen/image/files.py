@@ -38,6 +38,7 @@ __all__ = [
     "named_frames",
     "open_photos",
     "read_image",
+    "size_of",
     "to_picture",
     "to_planes",
 ]
@@ -87,7 +88,7 @@ def to_picture(rgb: Tensor) -> "Picture":
     return Image.fromarray(rgb.permute(1, 2, 0).contiguous().numpy())
 
 
-def _size(path: Path, frame: int = 0) -> tuple[int, int]:
+def size_of(path: Path, frame: int = 0) -> tuple[int, int]:
     """Height and width as `read_image` will give them, from the header alone.
 
     (A PNG that notes its orientation behind the pixels counts as upright here; its sides are then swapped.)
@@ -173,7 +174,7 @@ def open_photos(data: str, *, split: str = "", skip_bad: bool = False, frames: s
 
 
 def _photo(name: str, path: Path, frame: int | None) -> Photo:
-    photo = Photo(name, path, *_size(path, frame or 0), frame)
+    photo = Photo(name, path, *size_of(path, frame or 0), frame)
     if (side := max(photo.height, photo.width)) > LONGEST:
         raise DataError(
             f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or skip it: --skip-bad"
@@ -204,7 +205,7 @@ def embedded_photos(split: str = "train") -> list[Photo]:
         path = in_package(*entry.split("/", 1))
         if path is None:
             raise DataError(f"the embedded photograph {entry} is missing: install scikit-image and scikit-learn again")
-        photos.append(Photo(path.stem, path, *_size(path)))
+        photos.append(Photo(path.stem, path, *size_of(path)))
     return photos
 
 
