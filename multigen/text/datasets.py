@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.data.locate import locate
 from multigen.data.unread import report_unread
 from multigen.engine import DataInfo
@@ -203,7 +203,8 @@ def _encoded(
     except DataError as error:
         raise DataError(f"{data}: {error}") from error
     if cut := sum(count for _, count in encoded):
-        say(f"{cut} of {sum(len(tokens) for tokens, _ in encoded)} texts are cut at {length} tokens (--length)")
+        total = counted(sum(len(tokens) for tokens, _ in encoded), "texts")
+        say(f"{cut:,} of {total} cut at {length} tokens (--length)")
     return [tokens for tokens, _ in encoded]
 
 
