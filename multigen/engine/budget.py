@@ -13,7 +13,7 @@ from multigen.engine.plan import Stage
 from multigen.engine.schedules import Schedule, is_constant
 from multigen.engine.trial import Choice
 
-__all__ = ["may_grow", "part_within", "scaled", "steps_message"]
+__all__ = ["is_level", "may_grow", "part_within", "scaled", "steps_message"]
 
 
 def scaled(config: Any, fields: Sequence[str], share: float) -> Any:
@@ -56,31 +56,37 @@ def steps_message(
     )
 
 
-def may_grow(
-    config: Any,
-    steps: int,
-    plan_of: Callable[[Any], Sequence[Stage]],
+def may_grow(old: Sequence[Stage], new: Sequence[Stage], optimiser_of: Callable[[Stage, str], Optimiser]) -> bool:
+    """Whether a run of the stages `old` may be resumed with those of `new`: the stages before the
+    last are as long as they were, and no learning rate of the last ends at 0, where nothing could
+    be learned any more.
+
+    Args:
+        optimiser_of: the description of a network's optimiser in a stage.
+    """
+    ends = [optimiser.settings(1.0)["lr"] for optimiser in _last_optimisers(new, optimiser_of)]
+    return [s.steps for s in old[:-1]] == [s.steps for s in new[:-1]] and all(lr > 0 for lr in ends)
+
+
+def is_level(
+    plan: Sequence[Stage],
     optimiser_of: Callable[[Stage, str], Optimiser],
     averaged: Mapping[str, Schedule],
 ) -> bool:
-    """Whether a run that was planned with `steps` may be resumed with those of `config`, its past unchanged: the stages before
-    the last are as long as they were, and no schedule of the last depends on its length.
-
-    A loss's use of `step.progress` cannot be detected: a method with such a loss refuses to grow
-    only if an optimiser or an average follows a schedule too, as R3GAN's do.
+    """Whether no schedule of the last stage depends on its length, so that a longer one has the same
+    past. A loss's use of `step.progress` is not seen.
 
     Args:
-        plan_of: all stages of a configuration.
-        optimiser_of: the description of a network's optimiser in a stage.
         averaged: networks with a running average, and its decay.
     """
-    old_plan, new_plan = plan_of(dataclasses.replace(config, steps=steps)), plan_of(config)
-    plan = [stage for stage in new_plan if stage.steps]
-    for name in {name for stage in plan for update in stage.updates for name in update.trains}:
-        # An optimiser stays in use until a stage brings a new one.
-        brings = [s for s in plan if isinstance(s.optim, Optimiser) or name in (s.optim or ())]
-        if not optimiser_of(brings[-1] if brings else plan[0], name).constant():
-            return False
-    return [s.steps for s in old_plan[:-1]] == [s.steps for s in new_plan[:-1]] and all(
-        map(is_constant, averaged.values())
-    )
+    level = all(optimiser.constant() for optimiser in _last_optimisers(plan, optimiser_of))
+    return level and all(map(is_constant, averaged.values()))
+
+
+def _last_optimisers(plan: Sequence[Stage], optimiser_of: Callable[[Stage, str], Optimiser]) -> list[Optimiser]:
+    """Those in use at the end: an optimiser stays in use until a stage brings a new one."""
+    found, stages = [], [stage for stage in plan if stage.steps]
+    for name in sorted({name for stage in stages for update in stage.updates for name in update.trains}):
+        brings = [s for s in stages if isinstance(s.optim, Optimiser) or name in (s.optim or ())]
+        found.append(optimiser_of(brings[-1] if brings else stages[0], name))
+    return found
