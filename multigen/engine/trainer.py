@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import re
 import sys
 import time
@@ -17,7 +18,7 @@ from multigen.config import Run, check_texts, to_table, write_toml
 from multigen.console import if_slow, resume_option, say
 from multigen.engine import distributed, memory_use, ranks, saving
 from multigen.engine.batches import Batch, DataInfo, Source
-from multigen.engine.budget import is_level, may_grow, part_within, scaled, steps_message
+from multigen.engine.budget import keep_schedule, may_grow, part_within, scaled, steps_message
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision, to_layout
 from multigen.engine.ema import average_like
@@ -341,11 +342,11 @@ class Trainer(Loop, Generic[C]):
         """Restores the run to resume; writes the configuration, resolved, into the folder."""
         fixed = self.run.resolved(self.device.type, self.precision, self.layout)
         if self.run.resume:
-            saving.check_same(folder, self.name, self.config, self.data_info, fixed, self._may_grow)
+            saving.check_same(folder, self.name, self.config, self.data_info, fixed, functools.partial(may_grow, self))
             self.check_data()
             then = saving.resume(self.state, folder, self.plan, self.enter).get("steps")
             if isinstance(then, int) and then < getattr(self.config, "steps", 0):
-                self._keep_schedule(then)
+                keep_schedule(self, then)
         distributed.barrier()
         if distributed.rank() == 0:
             table = {**self.about(), "config": to_table(self.config), "data": to_table(self.data_info)}
@@ -365,28 +366,6 @@ class Trainer(Loop, Generic[C]):
                 raise CheckpointError(
                     f"{folder / 'config.toml'} cannot be written ({error.strerror}); {remedy(error)}, then {again}"
                 ) from error
-
-    def _old_plan(self, steps: int) -> list[Stage]:
-        """The stages of a run that was planned with `steps`."""
-        other = copy.copy(self)
-        other.config = replace(self.config, steps=steps)  # pyright: ignore
-        return other.stages()
-
-    def _may_grow(self, steps: int) -> bool:
-        """Whether a run that was planned with `steps` may be resumed with those of the configuration."""
-        return may_grow(self._old_plan(steps), self.stages(), self.spec)
-
-    def _keep_schedule(self, steps: int) -> None:
-        """Of a run that was planned with `steps` and now has more, the schedules end where they would have ended: what was
-        trained stays what it was, and the end values hold from there on."""
-        old, name = self._old_plan(steps)[-1], self.plan[-1].name
-        planned = self.state.scalars.get(f"planned/{name}")
-        if planned is None and is_level(self.plan, self.spec, self.averaged()):
-            return
-        planned = self.state.scalars[f"planned/{name}"] = int(planned or old.steps)  # pyright: ignore
-        say(
-            f"schedules end after {planned:,} steps of {name}, as planned before; the steps behind them keep the end values"
-        )
 
     def items(self) -> int:
         """Number of training items, as reported to users."""
