@@ -25,17 +25,17 @@ QUIET = 1e-3  # mel power of a tone at -50 dB; what is quieter throughout is dar
 
 
 def draw(sounds: Tensor, rate: int, columns: int = 0, below: Tensor | None = None) -> "Picture":
-    """Sounds (N, 1, T), row by row, as one grey PIL image.
+    """Sounds (N, C, T), row by row, the mean of their channels, as one grey PIL image.
 
     Args:
         columns: sounds a row; 0: about twice as many rows as columns.
-        below: (N, 1, T), each drawn under the sound of the same number, as for comparison.
+        below: (N, C, T), each drawn under the sound of the same number, as for comparison.
     """
     from PIL import Image
 
-    tiles = [_tile(x[0], rate) for x in sounds.float().cpu()]
+    tiles = [_tile(x.mean(0), rate) for x in sounds.float().cpu()]
     if below is not None:
-        tiles = [torch.cat([a, _tile(x[0], rate)]) for a, x in zip(tiles, below.float().cpu(), strict=True)]
+        tiles = [torch.cat([a, _tile(x.mean(0), rate)]) for a, x in zip(tiles, below.float().cpu(), strict=True)]
     columns = columns or max(1, math.ceil(math.sqrt(len(tiles) / 2)))
     return Image.fromarray(tiled(torch.stack(tiles)[:, None], columns, GAP)[0].numpy())
 

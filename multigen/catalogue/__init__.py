@@ -227,7 +227,7 @@ TASKS = {
             does="generates sounds from noise",
             arguments="--model {model} -n 16 --out sounds/",
             python="sounds = model.sample(16, seed=0)",
-            gives="float32 (16, 1, T) in -1..1, at model.rate Hz",
+            gives="float32 (16, channels, T) in -1..1, at model.rate Hz",
             tag="audio-generation",
             limit="A sound that it makes may still resemble a recording that somebody has rights to.",
         ),

@@ -180,15 +180,15 @@ class Sampler(Ready):
         walk = slerp(ends[:, None], ends.roll(-1, 0)[:, None], along)  # (n, frames, latent)
         return self._generate(walk.flatten(0, 1), None if labels is None else labels.repeat_interleave(frames))
 
-    def check_out(self, n: int, out: Path, overwrite: bool = False) -> None:
-        """Whether `save` may write n samples to OUT.
+    def check_out(self, n: int, out: Path, overwrite: bool = False, each: int = 0) -> None:
+        """Whether `save` may write n samples, of so many bytes each at least, to OUT.
 
         Raises:
             ConfigError: samples of other runs, of higher numbers, would stay in OUT.
             DataError: OUT cannot be written, or what is there is no earlier result and would be replaced.
         """
         check_folder(out)
-        _check_space(n, self.items, out)
+        _check_space(n, self.items, out, each)
         there = sorted(p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal())  # n may be larger than any folder
         if older := [p for p in there if int(p.stem) >= n]:
             raise ConfigError(
@@ -236,6 +236,21 @@ class Sampler(Ready):
                     i += 1
             (show or self.show)(torch.cat(first), sheet, about)
         return f"{counted(n, self.items)} in {out}, the first of them together in {sheet}"
+
+    def save_pieces(
+        self,
+        n: int,
+        seconds: float,
+        out: Path,
+        seed: int = 0,
+        label: str | int | None = None,
+        truncation: float | None = None,
+        about: Provenance = NOTHING,
+        overwrite: bool = False,
+    ) -> str:
+        """Writes n pieces of so many seconds to OUT/0000, OUT/0001, ...; says so in a sentence. ConfigError where samples have no
+        length that could be another."""
+        raise ConfigError(f"--seconds {seconds:g}: {self.items} have no length; leave it out")
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Samples 0 to n - 1 of a seed side by side in one image. Raises ConfigError as `sample`."""
@@ -317,10 +332,10 @@ class Sampler(Ready):
         return result
 
 
-def _check_space(n: int, items: str, out: Path) -> None:
+def _check_space(n: int, items: str, out: Path, each: int) -> None:
     """Raises DataError where the disk of OUT has no room for n files, even of the least size."""
     place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    free, least = shutil.disk_usage(place).free, n * BLOCK
+    free, least = shutil.disk_usage(place).free, n * max(BLOCK, each)
     files = os.statvfs(place).f_favail if hasattr(os, "statvfs") else 0
     if least > free or 0 < files < n:
         has = f"{size(free)} are free" if least > free else f"{files} more files fit"
