@@ -343,6 +343,7 @@ def test_a_resume_is_never_cut(run: Path) -> None:
         assert parsed(*words, "--resume", run)[1].most_minutes == 0
 
 
+@pytest.mark.slow
 def test_every_laptop_ends_in_minutes() -> None:
     for name in METHODS:
         module = import_module(METHODS[name].module)
