@@ -95,7 +95,7 @@ MODALITIES = {
             inspect="multigen.image.inspection:inspect_images",
             compare="multigen.image.synthesis.evaluator:compare_data",
             features=("efficientnet_lite0", "classifier", "inception"),
-            options=("size",),
+            options=("size", "frames"),
             archives=(".npz",),
             names="-ubyte",
         ),

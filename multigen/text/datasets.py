@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,7 @@ from multigen.engine import DataInfo
 from multigen.errors import ConfigError, DataError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.text.decoding import token_mask
-from multigen.text.files import TEXT, Texts, encode, is_fables, normal, read_texts, split
+from multigen.text.files import TEXT, Texts, encode, is_fables, normal, open_parts, read_texts, split
 from multigen.text.metrics import require_pair_metrics
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
@@ -113,7 +113,7 @@ def open_corpus(
         data: what `multigen.text.files.read_texts` takes, "oracle" (that of seed 0), or an oracle's .npz file.
         length: tokens of a text at most, its end included; longer ones are cut, and counted. An oracle's all have it. Long
             files (and entries), such as books, are divided into windows of it.
-        test: texts to test on, as `data`; empty: a twentieth of `data`.
+        test: texts to test on, as `data`; empty: the split that `data` bring for it, else a twentieth of them.
         unit, skip_bad, encoding, column, keep_lines: of `multigen.text.units.Reading`.
         tokenizer: words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty:
             bpe, which keeps every text as it is; of fables, words.
@@ -127,17 +127,7 @@ def open_corpus(
     if data == "oracle" or Path(data).suffix == ".npz":
         return _oracle_corpus(open_oracle(data, length), oracle_texts, data == "oracle")
     reading = Reading(unit, skip_bad, encoding, column, keep_lines)
-    found = read_texts(data, reading)
-    if not is_fables(data) and not found.entries and (place := locate(data, "texts")).is_dir():
-        report_unread(place, TEXT)
-    texts, divided = _divided(data, found, length)
-    parts = split(texts, where=data)
-    train, validation, tested = parts.train, parts.validation, parts.test
-    if test:  # then none of `data` is needed for it
-        tested, also = _divided(test, read_texts(test, reading), length)
-        divided = divided or also
-        train = _without([*parts.train, *parts.test], tested, data, test)
-        validation = _without(validation, tested, data, test)
+    (train, validation, tested), divided = _read_splits(data, test, reading, length)
     made = given or _open_tokenizer(tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data)
     tokens = _encoded(data, (train, validation, tested), made, length, divided)
     fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
@@ -147,6 +137,46 @@ def open_corpus(
     if divided:  # what is compared with samples, which are windows
         real, tested = ([made.decode(row) for row in part.tolist()] for part in (torch.cat(tokens[:2]), tokens[2]))
     return Corpus(tokens[0], tokens[1], tokens[2], info, made, None, real, tested, is_fables(data), held_out)
+
+
+def _read_splits(data: str, test: str, reading: Reading, length: int) -> tuple[Sequence[list[str]], bool]:
+    """The texts to train, to validate and to test on: those that the data, or `test`, bring for it, else some of those to train
+    on; and whether long ones are divided into passages."""
+    parts = open_parts(data, reading)
+    own = parts if parts and parts.divided else None
+    found = read_texts(data, replace(reading, split="train" if own else ""))
+    if parts and not found.entries:
+        report_unread(parts.root, TEXT)
+        parts.report_left("files")
+    texts, divided = _divided(data, found, length)
+    alike = replace(reading, unit=found.cut.unit, keep_lines=found.cut.keep_lines)  # splits are cut in one way
+    held = None if own and own.validation else split(texts, where=data)
+    train, validation = (held.train, held.validation) if held else (texts, [])
+    if own and not held:
+        validation, also = _divided(data, read_texts(data, replace(alike, split="validation")), length)
+        divided = divided or also
+    given = test or (
+        own.folders("test") if own else ""
+    )  # where the texts to test on are; then none of `data` is needed for it
+    if test:
+        brought = open_parts(test, reading)
+        there = read_texts(test, replace(reading, split="test" if brought and brought.test else ""))
+    else:
+        there = read_texts(data, replace(alike, split="test")) if given else None
+    if there:
+        tested, also = _divided(given, there, length)
+        divided = divided or also
+        train = _without([*train, *(held.test if held else ())], tested, data, given)
+        validation = _without(validation, tested, data, given)
+    else:
+        tested = held.test if held else []
+    if own:
+        chosen = own.folders("validation") or "some of these"
+        say(
+            f"{data}: {own.folders('train')} is trained on ({len(train):,} texts), {chosen} ({len(validation):,}) gives the best "
+            f"checkpoint, {given or 'others of these'} ({len(tested):,}) is for the final evaluation alone"
+        )
+    return (train, validation, tested), divided
 
 
 def _divided(data: str, found: Texts, length: int) -> tuple[list[str], bool]:

@@ -157,8 +157,8 @@ def test_what_is_made_to_fit_is_said(place: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.slow
 def test_a_class_that_was_never_trained(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, words, message in (
-        ("classes", ["--conditional"], "class 'tom' was never trained; choose from kick, snare"),
-        ("none", [], "class 'tom': the model was trained without classes; ask for none"),
+        ("classes", ["--conditional"], "class 'tom' is unknown; choose from kick, snare"),
+        ("none", [], "class 'tom': the model was trained without classes; leave the class out"),
     ):
         assert recipe(place, "--data", classes(place / name), *words, "--out", place / f"run-{name}") == 0
         capsys.readouterr()

@@ -50,7 +50,7 @@ def test_more_samples_than_the_disk_holds_are_refused(
 ) -> None:
     out = tmp_path / "out"
     said = one_line(["sample", "--model", model(tmp_path / "run", GREY), "-n", n, "--out", out], capsys)
-    assert f"--out {out}: {n} images take" in said and "ask for fewer: -n" in said
+    assert f"--out {out}: {n} images take" in said and "request fewer: -n" in said
     assert not out.exists()
 
 

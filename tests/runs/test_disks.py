@@ -150,7 +150,7 @@ def test_figures_that_cannot_be_written_are_measured_again_by_a_resume(
     with monkeypatch.context() as patch:
         patch.setattr(card, "write_json", Refusing(card.write_json, "evaluation.json", errno.ENOSPC))
         with pytest.raises(
-            CheckpointError, match=r"evaluation\.json cannot be .*make room there, then evaluate again with: "
+            CheckpointError, match=r"evaluation\.json cannot be .*free space there, then evaluate again with: "
         ):
             train(Shown, ToyConfig(), run)
     evaluation, _, content = train(Shown, ToyConfig(), resumed(run))
@@ -167,7 +167,7 @@ def test_a_folder_that_vanished_is_not_made_again(
                 shutil.rmtree(trainer.folder)
 
     monkeypatch.setattr(Shown, "default_callbacks", lambda self: [Vanish()])
-    with pytest.raises(CheckpointError, match=r"No such file or directory; its folder is gone: bring it back"):
+    with pytest.raises(CheckpointError, match=r"No such file or directory; its folder is gone: restore it"):
         train(Shown, ToyConfig(), run)
     assert not Path(run.out).exists()
     said = capsys.readouterr().err
@@ -213,7 +213,7 @@ def test_a_folder_that_vanished_at_the_end_is_not_made_again(
 ) -> None:
     vanish = type("Vanish", (Callback,), {when: lambda self, trainer, *more: shutil.rmtree(trainer.folder)})
     monkeypatch.setattr(Shown, "default_callbacks", lambda self: [vanish(), Card()])
-    with pytest.raises((CheckpointError, ConfigError), match=r"is gone: bring it back|holds no run"):
+    with pytest.raises((CheckpointError, ConfigError), match=r"is gone: restore it|holds no run"):
         train(Shown, ToyConfig(), run)
     assert not Path(run.out).exists()
 
@@ -268,7 +268,7 @@ def test_a_disk_that_is_really_full(small_disk: Path, capsys: pytest.CaptureFixt
     torch.manual_seed(0)
     run = options(small_disk / "run", log_every=1, save_every=1, preview_every=1, keep=100)
     with pytest.raises(
-        CheckpointError, match=r"No space left on device; make room there, then resume from step-\d+ with"
+        CheckpointError, match=r"No space left on device; free space there, then resume from step-\d+ with"
     ):
         train(Large, ToyConfig(), run)
     kept = checkpoints(run.out)

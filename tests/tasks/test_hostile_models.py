@@ -311,7 +311,9 @@ def test_what_is_in_no_file_is_in_proportion_to_what_is() -> None:
     weights = Table(1).state_dict()
     assert load_network(lambda: Table(1000), weights, "m").table.shape == (1000,)
     for rows in (10**8, 10**13):
-        with pytest.raises(CheckpointError, match=r"^m: no network can be made .*MiB to build it, expected at most 64"):
+        with pytest.raises(
+            CheckpointError, match=r"^m: no network can be built .*MiB to build it, expected at most 64"
+        ):
             load_network(lambda rows=rows: Table(rows), weights, "m")
 
 
@@ -417,7 +419,7 @@ def test_a_run_starts_from_the_networks_that_it_has_alone(tmp_path: Path) -> Non
     assert read_model(tmp_path / "old" / "model", ["G"]).weights.keys() == {"G"}
     (tmp_path / "old" / "model" / "G.safetensors").unlink()
     sparse(tmp_path / "old" / "model" / "G.safetensors")
-    with pytest.raises(CheckpointError, match=r"G\.safetensors is no whole safetensors file"):
+    with pytest.raises(CheckpointError, match=r"G\.safetensors is not a complete safetensors file"):
         Small(ToyConfig(), options(tmp_path / "third", start=str(tmp_path / "old"))).prepare()
 
 

@@ -38,7 +38,7 @@ def test_settings_of_too_large_a_network_take_no_memory() -> None:
 
 @pytest.mark.parametrize("width", [-1, 10**30])
 def test_settings_of_no_network_are_refused_in_one_line(width: int) -> None:
-    with pytest.raises(CheckpointError, match=r"m: no network can be made of its settings .*again$") as found:
+    with pytest.raises(CheckpointError, match=r"m: no network can be built from its settings .*again$") as found:
         load_network(lambda: linear(width), WEIGHTS, "m")
     assert "\n" not in str(found.value)
 

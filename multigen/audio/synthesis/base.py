@@ -145,7 +145,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         level = math.sqrt(sum(float(x.square().mean((1, 2)).sum()) for x in together(real)) / len(real))
         noise = torch.randn(self.evaluator.samples, *real.shape[1:], generator=draw) * level
         return super().baselines() | {
-            "noise": self.evaluator.figures(noise.clamp(-1, 1), None),
+            "noise": self.evaluator.metrics_of(noise.clamp(-1, 1), None),
             "untrained": self.evaluator.measure(self.sampler_of(untrained)),
         }
 

@@ -17,7 +17,7 @@ from multigen.errors import ConfigError, DataError, MultigenError
 from multigen.storage import hub
 from multigen.storage.files import writing
 from multigen.storage.output import replacing
-from multigen.storage.provenance import NOTHING, Provenance, png, text
+from multigen.storage.provenance import NO_PROVENANCE, Provenance, png, text
 from multigen.tasks.synthesis import sampler as sampling
 from multigen.tasks.synthesis.sampler import slerp, truncated
 
@@ -59,10 +59,10 @@ class AudioSampler(sampling.Sampler):
     def finish(self, x: Tensor) -> Tensor:
         return x.float().clamp(-1, 1)
 
-    def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+    def write(self, sample: Tensor, path: Path, about: Provenance = NO_PROVENANCE) -> None:
         write_sound(path, sample, self.rate, comment=text(about))
 
-    def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING, below: Tensor | None = None) -> None:
+    def show(self, samples: Tensor, path: Path, about: Provenance = NO_PROVENANCE, below: Tensor | None = None) -> None:
         """Writes sounds (N, C, T) one after the other into one file, and an image (.png) of them and of those `below`."""
         write_sound(path, joined(samples, self.rate), self.rate, comment=text(about))
         with replacing(path.with_suffix(".png")) as file:
@@ -84,7 +84,7 @@ class AudioSampler(sampling.Sampler):
         self,
         samples: Tensor | Iterable[Tensor],
         out: Path,
-        about: Provenance = NOTHING,
+        about: Provenance = NO_PROVENANCE,
         show: Callable[..., None] | None = None,
         overwrite: bool = False,
         n: int = 0,
@@ -166,7 +166,7 @@ class AudioSampler(sampling.Sampler):
         seed: int = 0,
         label: str | int | None = None,
         truncation: float | None = None,
-        about: Provenance = NOTHING,
+        about: Provenance = NO_PROVENANCE,
         overwrite: bool = False,
     ) -> str:
         """As the base: pieces by `piece`, each written while it is made, so that memory does not grow with their length."""

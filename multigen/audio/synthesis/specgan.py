@@ -257,7 +257,7 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         G, test = self.nets["G"], pick(self.splits.test, self.evaluator.samples)
         say(f"measuring what Griffin-Lim loses of {counted(len(test), test.noun)}")
         sound = torch.cat([G.sound(G.spectrogram(x.to(self.device))).cpu() for x in test.items.split(100)])  # pyright: ignore[reportCallIssue]
-        return super().baselines() | {"griffin_lim": self.evaluator.figures(sound.clamp(-1, 1), test.labels)}
+        return super().baselines() | {"griffin_lim": self.evaluator.metrics_of(sound.clamp(-1, 1), test.labels)}
 
     def collapse_features(self, items: Tensor) -> Tensor:
         """Means of 8 x 8 parts of spectrograms (N, C, 128, frames): (N, 64 C)."""

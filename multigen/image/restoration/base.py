@@ -57,6 +57,8 @@ class ImageRestorationConfig(RestorationConfig):
     test: tuple[str, ...] = HELD_OUT
     """Photographs that are measured in the end and never trained on: names or folders. If none are named, the test split that a
     folder of data brings as well."""
+    frames: Literal["first", "all"] = "first"
+    """Of animations and of TIFF files with many pages: the first one, or each as an image."""
     low: str = ""
     """Folder of what is restored to the photographs of `data`, under the same names; empty: it is made of them."""
     crop: int = 96
@@ -108,7 +110,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         if not self.config.low:
             return self.degrade(image, name)
         height, width = (side // self.scale for side in image.shape[1:])
-        return read_image(self.pairs[name].path)[:, :height, :width]
+        return read_image(self.pairs[name].path, self.pairs[name].frame)[:, :height, :width]
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
         """What batches hold beside a target, uint8 (3, crop, crop), by name; used where `degrades_whole` is false."""
@@ -174,18 +176,18 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def _open_split(self, split: Literal["train", "validation"]) -> Photos:
         """The photographs of a split, and of each its pair, where the configuration names `low`."""
         c = self.config
-        photos = open_photos(c.data, split=split, skip_bad=c.skip_bad)
+        photos = open_photos(c.data, split=split, skip_bad=c.skip_bad, frames=c.frames)
         if c.low and not self.degrades_whole:
             raise ConfigError(f"low {c.low}: {self.name} makes its inputs itself; leave it out, or train srgan")
         if c.low:
-            low = open_photos(c.low, split=split, skip_bad=c.skip_bad)
+            low = open_photos(c.low, split=split, skip_bad=c.skip_bad, frames=c.frames)
             self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale)}
         return photos
 
     def parts(self) -> Parts | None:
         """The files of a folder of training photographs by their use; None where the data are no folder."""
         data = self.config.data
-        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of photographs")).is_dir():
+        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of images, or an image")).is_dir():
             return None
         return find_parts(place, find_images(place))
 

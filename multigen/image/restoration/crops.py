@@ -61,17 +61,17 @@ class CropSource:
         self.crop, self.scale, self.degrade, self.corrupt = crop, scale, degrade, corrupt
         self.photos: list[Photo] = []
         self.skipped: list[tuple[Path, str]] = []
-        self._cache: dict[Path, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._cache: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
         free = cache_bytes
         for photo in photos:
             try:
                 self._check(photo)
                 size = 3 * photo.height * photo.width * (1 + (1 / scale**2 if degrade else 0))
                 if size <= free:
-                    self._cache[photo.path] = self._decode(photo)
+                    self._cache[photo.name] = self._decode(photo)
                     free -= size
                 elif skip_bad:
-                    read_image(photo.path)
+                    read_image(photo.path, photo.frame)
             except DataError as error:
                 if not skip_bad:
                     raise
@@ -98,7 +98,7 @@ class CropSource:
         side, crops = self.crop // self.scale, []
         for i, item in enumerate(rows.indices):
             photo = self.photos[self._photo_of_item[item]]
-            target, given = self._cache.get(photo.path) or self._decode(photo)
+            target, given = self._cache.get(photo.name) or self._decode(photo)
             rng = rows.rng(i)
             top = rng.integers(target.shape[1] // self.scale - side + 1)
             left = rng.integers(target.shape[2] // self.scale - side + 1)
@@ -120,7 +120,7 @@ class CropSource:
 
     def _decode(self, photo: Photo) -> tuple[np.ndarray, np.ndarray | None]:
         """A whole photograph, uint8 (3, H, W), and what is restored, uint8 (C, H / scale, W / scale)."""
-        image = read_image(photo.path)
+        image = read_image(photo.path, photo.frame)
         height, width = (side - side % self.scale for side in image.shape[1:])
         target = image[:, :height, :width].contiguous()
         return target.numpy(), self.degrade(target, photo.name).numpy() if self.degrade else None

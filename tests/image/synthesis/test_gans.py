@@ -311,7 +311,7 @@ def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, folder: P
     model = multigen.load(str(tmp_path / "run"))
     assert model.classes == ("cat", "dog")
     assert not torch.equal(model.sample(1, label="cat"), model.sample(1, label="dog"))
-    with pytest.raises(ConfigError, match="class 'horse' was never trained; choose from cat, dog"):
+    with pytest.raises(ConfigError, match="class 'horse' is unknown; choose from cat, dog"):
         model.sample(1, label="horse")
 
 

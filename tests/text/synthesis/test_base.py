@@ -41,8 +41,8 @@ def test_a_run_trains_measures_and_writes(case: str, tmp_path: Path) -> None:
     found = trainer.evaluate()
 
     models = ["mle/best", "constant/last", "random/last", "adversarial/best"]
-    swept = ["mle/best", "adversarial/best"]
-    at = {f"{name} at {t:g}" for name in swept for t in evaluation.TEMPERATURES if t != 1}
+    other_temperature = ["mle/best", "adversarial/best"]
+    at = {f"{name} at {t:g}" for name in other_temperature for t in evaluation.TEMPERATURES if t != 1}
     extra = {"shuffled"} if trainer.config.prompt else set()
     assert found.rows.keys() == {"real", *models, "mle/last", "adversarial/last", *at, *extra}
     assert metrics <= found.rows["adversarial/last"].keys()
