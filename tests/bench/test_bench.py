@@ -359,6 +359,7 @@ def test_an_error_of_a_recipe_can_be_traced(tmp_path: Path, capsys: pytest.Captu
 # -- quick runs --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_quick_run_leaves_results_alone_and_checks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -234,6 +234,7 @@ def test_bfloat16_and_layout_change_little(name: str, full_file: str):
     torch.testing.assert_close(distance(fake.contiguous(memory_format=torch.channels_last), real), exact)
 
 
+@pytest.mark.slow
 def test_lite0_grows_with_blur(lite0: PerceptualDistance):
     image = photograph()
     distances = [lite0(blurred(image, sigma), image).item() for sigma in (0.5, 1.0, 2.0, 4.0)]
