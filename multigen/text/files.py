@@ -19,6 +19,7 @@ from multigen.catalogue import MODALITIES
 from multigen.console import say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
+from multigen.data.parts import find_parts
 from multigen.data.unread import check_readable, known
 from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import UnreadableFile, read_bounded
@@ -147,15 +148,16 @@ def _files(data: str, reading: Reading) -> list[Document]:
             raise DataError(
                 f"{place}: {total:,} bytes of text, which are held in memory; expected at most {LARGEST:,}; give a part of it"
             )
-        return [document for path in paths for document in _file(path, place, reading)]
+        parts = find_parts(place if place.is_dir() else place.parent, paths)
+        return [document for path in paths for document in _file(path, parts.below(path), reading)]
     except UnreadableFile as error:
         raise DataError(f"{place}: cannot be read ({error}); give a text file, or a folder of them") from error
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _file(path: Path, place: Path, reading: Reading) -> list[Document]:
-    """The text of a file, or those of the rows of a table."""
+def _file(path: Path, below: tuple[str, ...], reading: Reading) -> list[Document]:
+    """The text of a file, or those of the rows of a table. `below`: its path in the data."""
     found = decode(read_bounded(path, LARGEST), reading.encoding)
     suffix = path.suffix.lower()
     if suffix in TABLES and found.text.strip() and not (found.fault and not found.text):
@@ -164,8 +166,7 @@ def _file(path: Path, place: Path, reading: Reading) -> list[Document]:
         if not documents:
             raise DataError(f"{path} holds no text; expected rows with one; check the file, or name another --column")
         return documents
-    inside = path.relative_to(place).parts if place.is_dir() else ()
-    return [Document(str(path), found.text, found.fault, found.guessed, inside[0] if len(inside) > 1 else "")]
+    return [Document(str(path), found.text, found.fault, found.guessed, below[0] if len(below) > 1 else "")]
 
 
 def is_fables(data: str) -> bool:

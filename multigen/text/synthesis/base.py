@@ -121,6 +121,8 @@ class TextSynthesisTrainer(Trainer[C]):
             encoding=c.encoding,
             column=c.column,
             keep_lines=c.keep_lines,
+            conditional=c.conditional,
+            label_column=c.label_column,
             given=given_tokenizer(c.tokenizer, self.run.start),
         )
         check_prompt(self.corpus, c.prompt, c.test or c.data)
@@ -329,4 +331,4 @@ class TextSynthesisTrainer(Trainer[C]):
         G = load_network(
             lambda: trainer.generator(described), folder.weights.get("G", {}), f"{folder.path}, G", folder.device
         )
-        return Writer(G, tokenizer, trainer.config.length, info.last, info.pad)
+        return Writer(G, tokenizer, trainer.config.length, info.last, info.pad, info.classes)
