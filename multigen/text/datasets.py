@@ -141,6 +141,10 @@ def open_corpus(
         ConfigError, DataError: as `read_texts`, `split` and `Tokenizer.train`; and where `test` holds all texts of `data`.
     """
     if data == "oracle" or Path(data).suffix == ".npz":
+        if conditional:
+            raise ConfigError(
+                f"conditional: {data} has no classes; give texts that have some, or leave --conditional out"
+            )
         return _oracle_corpus(open_oracle(data, length), oracle_texts, data == "oracle")
     reading = Reading(unit, skip_bad, encoding, column, keep_lines, label_column)
     found = read_texts(data, reading)

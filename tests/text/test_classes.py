@@ -20,10 +20,9 @@ from tests.data.suggestions import configured, facts
 
 SAID = {"animals": [f"the {a} saw the {b}" for a in ("fox", "hen", "owl", "cat") for b in ("cow", "ram", "sow", "ox")]}
 SAID["weather"] = [f"rain fell in {m} {n}" for m in ("may", "june", "july", "march") for n in range(4)]
-FLAGS = "--length 8 --embedding 8 --width 32 --batch 16 --samples 20 --tokenizer words --negatives 16 --refill 4 --mle-steps 100 --mle-lr 3e-2 3e-2 --lr 1e-5"
-FLAGS += (
-    " --discriminator-steps 2 --control-steps 1 --steps 1 --critic-steps 1 --lm-steps 2 --device cpu --precision fp32"
-)
+FLAGS = "--length 8 --embedding 8 --width 32 --batch 16 --samples 20 --tokenizer words --negatives 16 --refill 4"
+FLAGS += " --mle-steps 100 --mle-lr 3e-2 3e-2 --lr 1e-5 --discriminator-steps 2 --control-steps 1 --steps 1"
+FLAGS += " --critic-steps 1 --lm-steps 2 --device cpu --precision fp32"
 
 
 @pytest.fixture
@@ -62,6 +61,8 @@ def test_texts_without_classes_are_named(folders: Path, table: Path) -> None:
             DataError, match=r"no classes of its texts; expected one folder per class .*--label-column NAME"
         ):
             open_corpus(str(data), 8, conditional=True, label_column=column)
+    with pytest.raises(ConfigError, match=r"conditional: oracle has no classes"):
+        open_corpus("oracle", 8, conditional=True)
     with pytest.raises(DataError, match=r"no column 'colour'; .*'topic'.*--label-column NAME"):
         open_corpus(str(table), 8, conditional=True, label_column="colour")
 

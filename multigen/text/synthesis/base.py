@@ -109,6 +109,10 @@ class TextSynthesisTrainer(Trainer[C]):
                 f"accumulate {self.run.accumulate}: baseline mean and scale_rewards compare the texts of a batch; give "
                 "--accumulate 1, or another --baseline"
             )
+        if c.conditional and c.network == "pretrained":
+            raise ConfigError(
+                "conditional: a pretrained model has no tokens for classes; give --network lstm or transformer"
+            )
         self.corpus = open_corpus(
             c.data,
             c.length,
