@@ -14,7 +14,7 @@ import pytest
 # networks of the tests nothing, and each core has a worker of its own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-MOST_WORKERS = 8  # each takes 1 to 2 GB
+MOST_WORKERS = 4  # each takes 1 to 2 GB, and imports for itself
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -139,6 +139,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_one_line_of_the_catalogue_and_a_file_make_a_method(checkout: Path) -> None:
     text = (checkout / "multigen/image/synthesis/dcgan.py").read_text()
     text = text.replace("DCGAN: conv", "FooGAN: conv").replace("DCGAN", "FooGAN").replace('"dcgan"', '"foogan"')
@@ -182,6 +183,7 @@ def test_faulty_markers_are_named(old: str, new: str, checkout: Path) -> None:
         derived(checkout)
 
 
+@pytest.mark.slow
 def test_the_names_of_a_modality_import_their_method_alone() -> None:
     code = "from multigen.image import DCGANConfig; import sys; print(DCGANConfig.__module__, *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -187,6 +187,7 @@ for keep in (False, True):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_memory_that_is_kept_is_not_asked_for_again() -> None:
     """Ten large tensors one after the other, in a fresh process: pages are handed out for each, or hardly any."""

@@ -257,6 +257,7 @@ def test_the_losses_of_the_tutorial_are_the_papers(ralsgan: ModuleType) -> None:
     assert {k: terms["adversarial"].item() for k, terms in found.items()} == pytest.approx({"d": 18.0, "g": 2.0})
 
 
+@pytest.mark.slow
 def test_the_method_of_the_tutorial_is_evaluated(ralsgan: ModuleType, tmp_path: Path) -> None:
     found = fit(ralsgan, tmp_path / "run", data=str(photos(tmp_path / "photos", count=24))).evaluate()
     assert set(found.rows) == {"real", "adversarial/last"}

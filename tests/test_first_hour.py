@@ -110,9 +110,9 @@ def test_a_method_of_ones_own_may_have_settings_of_any_kind() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('data = "flowers"', r"'data' stands in no table; write a line \[config\] above"),
-        ('method = "dcgan"\nsteps = 3', r"'steps' stands in no table; write a line \[config\] above"),
-        ("seed = 3", r"'seed' stands in no table; write a line \[run\] above"),
+        ('data = "flowers"', r"'data' is outside the tables; write a line \[config\] above"),
+        ('method = "dcgan"\nsteps = 3', r"'steps' is outside the tables; write a line \[config\] above"),
+        ("seed = 3", r"'seed' is outside the tables; write a line \[run\] above"),
         ("stepz = 3", r"unknown setting 'stepz'; expected the tables \[config\]"),
         ("[dcgan]\nsteps = 3", r"unknown table 'dcgan'; expected the tables \[config\]"),
         ('method = "dcgan"\npreset = "tiny"', r"is a benchmark recipe; run it with: multigen bench "),

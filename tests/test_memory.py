@@ -106,6 +106,7 @@ def test_other_errors_stay_what_they_are(error: Exception) -> None:
     assert caught.value is error
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.skipif(any(map(os.path.exists, memory.GPUS)), reason="not limited beside a GPU")
 def test_a_command_that_takes_more_than_there_is_ends_with_one_line() -> None:

@@ -69,9 +69,9 @@ def photos(folder: Path, count: int = 3, side: int = 48) -> Path:
     return folder
 
 
-def recipe(words: Sequence[str | Path]) -> int:
-    """Exit code of `python -m multigen.recipes.srgan WORDS`, run in this process."""
-    return _run(lambda: recipe_main(srgan.TRAINER, srgan.PRESETS), words)
+def recipe(words: Sequence[str | Path], module: Any = srgan) -> int:
+    """Exit code of `python -m multigen.recipes.srgan WORDS`, or of another recipe, run in this process."""
+    return _run(lambda: recipe_main(module.TRAINER, module.PRESETS), words)
 
 
 def multigen(words: Sequence[str | Path]) -> int:

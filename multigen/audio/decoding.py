@@ -72,8 +72,8 @@ def decoder(path: Path) -> Iterator[Decoder]:
         if mpeg and mpeg.promised != mpeg.frames and not mpeg.constant:
             yield held.enter_context(_media(path, "its length is not in its header, or it holds several recordings"))
             return
-        # libsndfile takes anything called .au or .snd for samples, and so is not told the name of a file of no known kind. Of an
-        # MP3 it does not see what stands behind its frames, of which libsndfile's decoder prints a warning.
+        # libsndfile reads any file named .au or .snd as samples, so it does not get the name of a
+        # file of unknown kind; nor an MP3's data after its frames, of which its decoder would warn.
         part = ogg.links[0] if ogg.links else [(0, mpeg.end)] if mpeg else None
         if not containers.media_format(path):
             part = [(0, path.stat().st_size)]

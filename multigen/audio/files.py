@@ -6,7 +6,7 @@ early, one NaN spoils a training run. Here each is a DataError that names the fi
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ __all__ = [
     "read_info",
     "read_sound",
     "resample",
+    "write_blocks",
     "write_sound",
 ]
 
@@ -242,6 +243,31 @@ def write_sound(path: str | Path, sound: Tensor, rate: int, subtype: str = "PCM_
         say(f"{path}: {beyond} of {samples.size} samples beyond -1..1 (peak {peak:.3g}) were clipped")
 
 
+def write_blocks(path: Path, blocks: Iterable[Tensor], rate: int, channels: int, comment: str = "") -> None:
+    """Writes a .wav of 16 bits, whole or not at all, from blocks (C, T) in -1..1, each written before the next is asked for.
+
+    Raises DataError where the disk refuses it; what `blocks` raises.
+    """
+    import soundfile
+
+    try:
+        with replacing(path) as place, soundfile.SoundFile(place, "w", rate, channels, "PCM_16", format="WAV") as file:
+            if comment:
+                file.comment = comment
+            for block in blocks:
+                file.write(_whole(block.to(torch.float64).numpy().T, 16))
+    except (OSError, soundfile.SoundFileError) as error:
+        raise DataError(
+            f"{path}: cannot be written ({reason(error)}); expected a folder with room in it; make room, or name another"
+        ) from error
+
+
+def _whole(samples: np.ndarray, bits: int) -> np.ndarray:
+    """As integers of 32 bits, of which libsndfile writes the upper ones; floats it would round down."""
+    whole = (samples * 2.0 ** (bits - 1)).round().clip(max=2.0 ** (bits - 1) - 1)
+    return (whole * 2.0 ** (32 - bits)).astype(np.int32)
+
+
 def _encode(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: str) -> bytes:
     """The file's bytes; encoding in memory leaves faults of the disk to `open`, which tells them from bad settings."""
     import soundfile
@@ -258,10 +284,7 @@ def _encode(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: s
         )
     samples = samples.clip(-1, 1)
     if subtype in BITS:
-        # As integers of 32 bits, of which libsndfile writes the upper ones; floats it would round down.
-        bits = BITS[subtype]
-        whole = (samples * 2.0 ** (bits - 1)).round().clip(max=2.0 ** (bits - 1) - 1)
-        samples = (whole * 2.0 ** (32 - bits)).astype(np.int32)
+        samples = _whole(samples, BITS[subtype])
     held = io.BytesIO()
     try:
         with soundfile.SoundFile(held, "w", rate, samples.shape[1], subtype, format=kind) as file:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
+import torch
 from torch import Tensor
 
-from multigen.audio.datasets import DRUMS, Silent, check_audible, trimmed
+from multigen.audio.datasets import DRUMS, Silent
 from multigen.audio.drums import CLASSES
-from multigen.audio.files import AUDIO, Info, read_info, read_sound
+from multigen.audio.files import AUDIO, Info, open_sound
+from multigen.audio.levels import audible, check_audible, offset_of, peak_of
+from multigen.audio.store import Store
 from multigen.console import counted
 from multigen.data.inspection import (
     Inspection,
@@ -47,6 +50,8 @@ class _Sound:
     clipped: bool
     kept: float
     """Seconds that --trim leaves."""
+    offset: float
+    """A constant that all its samples have, once averaged to one channel; 0: none that is plain."""
 
 
 def inspect_sounds(data: str) -> Inspection:
@@ -85,10 +90,20 @@ def inspect_sounds(data: str) -> Inspection:
 
 
 def _read(path: Path) -> _Sound:
-    sound, rate = read_sound(path, mono=False)  # (C, T)
-    mono = sound.mean(0)  # (T,)
-    check_audible(path, mono)
-    return _Sound(path, read_info(path), float(sound.abs().max()), _clipped(sound), len(trimmed(mono, rate)) / rate)
+    mono, peak, clipped, tail = Store(), 0.0, False, torch.empty(0, 0)
+    with open_sound(path) as file:
+        for block in file.blocks():
+            peak = max(peak, float(block.abs().max()))
+            clipped |= _clipped(block)
+            clipped |= tail.numel() > 0 and _clipped(torch.cat([tail, block[:, : CLIPPED - 1]], 1))
+            tail = block[:, 1 - CLIPPED :].clone()  # a row of clipped samples may go on in the next block
+            mono.append(block.mean(0, keepdim=True))
+        info = Info(file.rate, file.channels, len(mono), file.decoder.subtype)
+    offset = offset_of(mono, info.rate)
+    loudest = peak_of(mono, offset)
+    check_audible(path, loudest)
+    first, end = audible(mono, info.rate, offset, loudest)
+    return _Sound(path, info, peak, clipped, (end - first) / info.rate, float(offset))
 
 
 def _clipped(sound: Tensor) -> bool:
@@ -122,6 +137,11 @@ def _describe(found: Inspection, sounds: Sequence[_Sound], silent: int) -> None:
     clipped = [str(h.path) for h in sounds if h.clipped]
     how = f"{CLIPPED} neighbouring samples at full scale"
     found.add("clipped", clipped, f"{len(clipped):,}, such as {clipped[0]} ({how})" if clipped else f"none ({how})")
+    shifted = sorted(((abs(h.offset), h) for h in sounds if h.offset), key=lambda pair: pair[0], reverse=True)
+    text = "none"
+    if shifted:
+        text = f"{len(shifted):,}, the most {shifted[0][1].offset:+.3f} in {shifted[0][1].path} (training removes it)"
+    found.add("offsets", {str(h.path): round(h.offset, 4) for _, h in shifted}, text)
     quiet = _quiet_ends(sounds)
     found.add("quiet_ends", quiet, f"--trim would leave out {quiet:.0%} of a recording (median)")
     if len(rates) > 1:

@@ -6,6 +6,7 @@ The waveform shows how loud a sound is; the spectrogram is as bright for quiet o
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -24,17 +25,17 @@ QUIET = 1e-3  # mel power of a tone at -50 dB; what is quieter throughout is dar
 
 
 def draw(sounds: Tensor, rate: int, columns: int = 0, below: Tensor | None = None) -> "Picture":
-    """Sounds (N, 1, T), row by row, as one grey PIL image.
+    """Sounds (N, C, T), row by row, the mean of their channels, as one grey PIL image.
 
     Args:
         columns: sounds a row; 0: about twice as many rows as columns.
-        below: (N, 1, T), each drawn under the sound of the same number, as for comparison.
+        below: (N, C, T), each drawn under the sound of the same number, as for comparison.
     """
     from PIL import Image
 
-    tiles = [_tile(x[0], rate) for x in sounds.float().cpu()]
+    tiles = [_tile(x.mean(0), rate) for x in sounds.float().cpu()]
     if below is not None:
-        tiles = [torch.cat([a, _tile(x[0], rate)]) for a, x in zip(tiles, below.float().cpu(), strict=True)]
+        tiles = [torch.cat([a, _tile(x.mean(0), rate)]) for a, x in zip(tiles, below.float().cpu(), strict=True)]
     columns = columns or max(1, math.ceil(math.sqrt(len(tiles) / 2)))
     return Image.fromarray(tiled(torch.stack(tiles)[:, None], columns, GAP)[0].numpy())
 
@@ -42,12 +43,11 @@ def draw(sounds: Tensor, rate: int, columns: int = 0, below: Tensor | None = Non
 def _tile(sound: Tensor, rate: int) -> Tensor:
     """uint8 (WAVE + BANDS, WIDTH) of a sound (T,)."""
     wave = torch.full((WAVE, WIDTH), 230, dtype=torch.uint8)
-    parts = sound.clamp(-1, 1).tensor_split(WIDTH)
-    middle = (WAVE - 1) / 2
-    for x, part in enumerate(parts):
-        if len(part):
-            low, high = (round(middle - middle * v.item()) for v in (part.max(), part.min()))
-            wave[low : high + 1, x] = 0
+    starts = np.cumsum([0, *(len(part) for part in sound.tensor_split(WIDTH))])[: min(WIDTH, len(sound))]
+    levels, middle = sound.clamp(-1, 1).double().numpy(), (WAVE - 1) / 2
+    low, high = (np.rint(middle - middle * f.reduceat(levels, starts)) for f in (np.maximum, np.minimum))  # rows
+    rows = np.arange(WAVE)[:, None]
+    wave[:, : len(starts)][torch.from_numpy((low <= rows) & (rows <= high))] = 0
     n_fft = 1 << max(5, round(math.log2(rate * 0.032)))
     spectrum = log_mel(sound, rate, n_fft, n_fft // 4, BANDS, floor=QUIET / RANGE)  # (BANDS, frames)
     top = spectrum.max().clamp(min=math.log(QUIET))

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from multigen.bench.recipe import Figure, Recipe, figures, read_recipe, read_result
 from multigen.catalogue import METHODS, MODALITIES, heading
 from multigen.console import markdown, show
-from multigen.metrics.names import features_of, headlines, real, swept, trained
+from multigen.metrics.names import features_of, headlines, other_temperature, real, trained
 from multigen.runs.card import code, escaped
 from multigen.storage.files import write_whole, writing
 from multigen.storage.output import check_targets
@@ -187,7 +187,7 @@ def _baselines(rows: Mapping[str, Any]) -> list[str]:
 
 def _models(rows: Mapping[str, Any]) -> list[str]:
     """Of each stage the best model, or without one the last."""
-    models = [name for name in rows if trained(name) and not swept(name)]
+    models = [name for name in rows if trained(name) and not other_temperature(name)]
     return [name for name in models if name.endswith("/best") or name.removesuffix("last") + "best" not in models]
 
 

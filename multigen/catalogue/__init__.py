@@ -95,7 +95,7 @@ MODALITIES = {
             inspect="multigen.image.inspection:inspect_images",
             compare="multigen.image.synthesis.evaluator:compare_data",
             features=("efficientnet_lite0", "classifier", "inception"),
-            options=("size",),
+            options=("size", "frames"),
             archives=(".npz",),
             names="-ubyte",
         ),
@@ -157,6 +157,12 @@ class Task:
     imports: str = "import multigen"
     pipeline: str = ""
     """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
+    foreign: str = ""
+    """(model) -> the model folder of published weights or of a file of another project; "": there are none."""
+    published: tuple[str, ...] = ()
+    """Names of published weights, the default of the verb first."""
+    weights: tuple[str, ...] = ()
+    """Suffixes of files of other projects."""
 
     @property
     def items(self) -> str:
@@ -192,6 +198,9 @@ TASKS = {
             gives="a larger image",
             imports="from PIL import Image\n\nimport multigen",
             pipeline="image-to-image",
+            foreign="multigen.image.restoration.published:model_folder",
+            published=("realesrgan-x4plus", "realesrgan-anime-6b", "realesrgan-animevideov3"),
+            weights=(".pth", ".safetensors", ".param", ".bin"),
             tag="super-resolution",
             limit="It invents detail that the small image does not hold: what it adds is likely, not true. Do not use it for "
             "evidence, for measuring, or to recognise anybody.",
@@ -218,7 +227,7 @@ TASKS = {
             does="generates sounds from noise",
             arguments="--model {model} -n 16 --out sounds/",
             python="sounds = model.sample(16, seed=0)",
-            gives="float32 (16, 1, T) in -1..1, at model.rate Hz",
+            gives="float32 (16, channels, T) in -1..1, at model.rate Hz",
             tag="audio-generation",
             limit="A sound that it makes may still resemble a recording that somebody has rights to.",
         ),
@@ -282,6 +291,7 @@ METHODS = {
     method.name: method
     for method in (
         Method("srgan", "super-resolution"),
+        Method("realesrgan", "super-resolution"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),

@@ -16,6 +16,7 @@ VERBS = {
     "doctor": "say which versions, devices and folders there are, and what is missing: multigen doctor",
     "evaluate": "compare generated images or sounds with real ones: multigen evaluate --real DIR --fake DIR",
     "export": "write a trained network as ONNX: multigen export --model RUN --out FILE.onnx",
+    "import": "weights of another project as a model folder: multigen import FILE.pth",
     "inspect": "describe a folder of data and how to train on it: multigen inspect DATA",
     "interpolate": "animate images that turn into each other: multigen interpolate --model RUN --out walk.gif",
     "ls": "methods with their presets, data and benchmark recipes, a line each: multigen ls",

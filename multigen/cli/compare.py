@@ -9,7 +9,7 @@ import tyro
 from multigen.cli.output import print_json
 from multigen.console import printable, show, text_table
 from multigen.errors import ConfigError
-from multigen.metrics.names import swept
+from multigen.metrics.names import other_temperature
 from multigen.runs.options import Device, Json, Overwrite, cli
 from multigen.storage.files import writing
 
@@ -49,7 +49,7 @@ def run(args: list[str]) -> None:
         from multigen.runs.comparison.curves import draw
         from multigen.runs.comparison.samples import check_out, checksums, write_samples
         from multigen.storage.files import write_json
-        from multigen.storage.provenance import origin, together
+        from multigen.storage.provenance import merge, origin
 
         if not runs:
             raise ConfigError("no run given; expected two or more: multigen compare RUN RUN")
@@ -64,7 +64,7 @@ def run(args: list[str]) -> None:
         with writing(out, "another folder for --out"):
             out.mkdir(parents=True, exist_ok=True)
             origins = [origin(str(run.folder), run.folder, run.method) for run in held.values()] if provenance else []
-            drawn = draw(out / "compare.png", {name: run.stages for name, run in held.items()}, together(origins))
+            drawn = draw(out / "compare.png", {name: run.stages for name, run in held.items()}, merge(origins))
             said = [f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"]
             said += write_samples(held, n, seed, out, code, provenance, device)
             written = {**found, "seed": seed, "said": said, "files": checksums(out)}
@@ -98,7 +98,7 @@ def _tables(found: dict[str, Any]) -> str:
 
 
 def _figures(figures: list[dict[str, Any]], names: list[str]) -> str:
-    shown = [f for f in figures if not swept(f["row"])]
+    shown = [f for f in figures if not other_temperature(f["row"])]
     if not shown:
         return "no figure was measured of two of the runs"
     lines = []

@@ -2,7 +2,7 @@
 `--model RUN --texts FILE` it says how likely texts are under a trained model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -47,6 +47,7 @@ def run(args: list[str]) -> None:
         texts: Annotated[str, tyro.conf.arg(metavar="DATA")] = "",
         features: Features = "",
         size: int | None = None,
+        frames: Literal["first", "all"] | None = None,
         rate: int | None = None,
         length: int | None = None,
         encoding: str | None = None,
@@ -70,6 +71,7 @@ def run(args: list[str]) -> None:
                 on the embedded drum machine. Of both: classifier is trained on the real ones and needs their labels, one
                 folder per class. Of texts: words.
             size: Images: side that all are cut and resized to first, pixels; if none is given 64.
+            frames: Images: of animations and of TIFF files with many pages the first frame, which is usual, or all.
             rate: Sounds: samples a second that all are brought to first; 0 or none: the lower of the two sets' commonest.
             length: Sounds: samples of each that are compared, from its beginning; 0 or none: the longest power of two not above
                 either set's median, but 32 ms at least.
@@ -79,7 +81,14 @@ def run(args: list[str]) -> None:
         """
         if out is not None:
             check_targets([out], overwrite, "another file for --out", lambda path: json_table(path).keys() == KEYS)
-        options = {"size": size, "rate": rate, "length": length, "encoding": encoding, "column": column}
+        options = {
+            "size": size,
+            "frames": frames,
+            "rate": rate,
+            "length": length,
+            "encoding": encoding,
+            "column": column,
+        }
         given = {option: value for option, value in options.items() if value is not None}
         _check_sets(real, fake, model, texts)
         if model:

@@ -22,6 +22,7 @@ def run(args: list[str]) -> None:
         seed: int = 0,
         label: Annotated[str, tyro.conf.arg(name="class")] = "",
         truncation: float | None = None,
+        seconds: float | None = None,
         out: Path = Path("samples"),
         provenance: bool = True,
         overwrite: Overwrite = False,
@@ -37,11 +38,15 @@ def run(args: list[str]) -> None:
             seed: The same seed gives the same samples, and a larger number adds to them.
             label: A class by name, or a cluster by number; if empty, classes come in turn, clusters as often as in the data.
             truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
+            seconds: Of sounds: pieces of this length, of windows along a walk through the latents, each faded into the next.
             out: Folder of the results.
             provenance: Write model, seed and class into the files.
         """
         sampler = load_for("sample", model, code, device)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
+        if seconds is not None:
+            show(sampler.save_pieces(n, seconds, out, seed, label or None, truncation, about, overwrite))
+            return
         sampler.check_out(n, out, overwrite)
         batches = sampler.batches(n, seed, label or None, truncation)
         line = sampler.save(batches, out, about, overwrite=overwrite, n=n)

@@ -1,15 +1,18 @@
 """`multigen upscale IN... --model RUN --out OUT`: enlarges image files and whole folders with a trained model."""
 
+import contextlib
+import datetime
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from multigen.catalogue import TASKS
 from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
 from multigen.cli.targets import is_file_name, targets_of
-from multigen.console import counted, say_once, show
+from multigen.console import counted, say, show
 from multigen.data.skipped import LIST, NAMED, Skipped, is_list, report_skipped, write_list
 from multigen.errors import ConfigError, DataError
 from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
@@ -18,14 +21,17 @@ from multigen.storage.output import check_folder, check_targets, replacing
 
 __all__ = ["run"]
 
+PUBLISHED = TASKS["super-resolution"].published
+NOTABLE = 1 << 15  # pixels: what is less takes a moment, whatever the model
+
 
 def run(args: list[str]) -> None:
     """Upscales images."""
 
     def upscale(
         inputs: Annotated[list[Path], tyro.conf.Positional, tyro.conf.arg(metavar="IN ...")],
-        model: Model,
         out: Path,
+        model: Model = PUBLISHED[0],
         tile: int = 256,
         frames: Literal["first", "all"] = "first",
         skip_bad: SkipBad = False,
@@ -41,6 +47,9 @@ def run(args: list[str]) -> None:
 
         Args:
             inputs: Image files, or folders of them.
+            model: A run or its model folder, a folder of runs (the newest is taken), hf:OWNER/NAME, a file of another project
+                (.pth, .safetensors, ncnn), or published weights: realesrgan-x4plus, realesrgan-anime-6b,
+                realesrgan-animevideov3 (extra pretrained).
             out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
             tile: Side of the tiles that images pass the network in, pixels; smaller needs less memory.
             frames: Of animations and of TIFF files with many pages: the first one, or all, in a file of the same format.
@@ -81,6 +90,7 @@ def _upscale(
     if tile < 1:
         raise ConfigError(f"--tile {tile}: expected 1 pixel or more, 256 is usual")
     upscaler.tile = tile
+    _say_time(upscaler, [*jobs], model)
     for source, target in rich.progress.track(jobs.items(), "upscaling", disable=not sys.stderr.isatty()):
         try:
             _enlarge(upscaler, source, target, frames, metadata, provenance)
@@ -89,6 +99,22 @@ def _upscale(
                 raise
             skipped.append((source, str(error)))
     return upscaler.scale
+
+
+def _say_time(upscaler: Any, sources: list[Path], model: str) -> None:
+    """Says about how long it will take, unless that is a moment; and which model is faster, where it takes minutes."""
+    from multigen.image.files import size_of
+
+    sizes = []
+    for path in sources:
+        with contextlib.suppress(DataError):  # named when it is read
+            sizes.append(size_of(path))
+    if sum(height * width for height, width in sizes) < NOTABLE:
+        return
+    seconds = upscaler.seconds(sizes)
+    faster = f"; faster, with less detail: --model {PUBLISHED[-1]}" if model in PUBLISHED[:-1] and seconds > 120 else ""
+    if seconds > 2:
+        say(f"{counted(len(sizes), 'images')}: about {datetime.timedelta(seconds=round(seconds))}{faster}")
 
 
 def _report(
@@ -122,11 +148,6 @@ def _enlarge(upscaler: Any, path: Path, target: Path, frames: bool, metadata: bo
     from multigen.storage.provenance import source_type
 
     source = read_source(path, frames)
-    if source.more:
-        say_once(
-            f"{path}: the first of several frames is taken, as of all such files; for all of them: --frames all",
-            "frames",
-        )
     for frame in source.frames:
         height, width = frame.pixels.shape[:2]
         check_side(target, height * upscaler.scale, width * upscaler.scale)

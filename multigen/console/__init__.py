@@ -1,5 +1,5 @@
-"""What a command prints, and how it exits. All of it passes through `printable`, so that no name or text of other people sends
-control characters to a terminal."""
+"""Console output and exit codes. All output passes through `printable`, so that no name or text
+from outside sends control characters to a terminal."""
 
 import contextlib
 import datetime
@@ -30,7 +30,6 @@ __all__ = [
     "did_you_mean",
     "exit_code",
     "if_slow",
-    "listeners",
     "markdown",
     "note",
     "printable",
@@ -43,45 +42,50 @@ __all__ = [
     "show",
     "show_text",
     "show_traceback",
+    "sinks",
     "stoppable",
     "text_table",
 ]
 
 
 def show(text: str = "", lines: bool = False) -> None:
-    """Prints a result on standard output: one line, or with `lines` several. Nothing else in the package does."""
+    """Prints a result on standard output: one line, or with `lines` several. Nothing else in the
+    package prints there."""
     print(printable(text, lines))
 
 
 def show_text(text: str) -> None:
-    """Prints what a model wrote: as it is for a file or a program, with the escapes of `printable` on a terminal."""
+    """Prints generated text: unchanged to a file or a pipe, with the escapes of `printable` on a
+    terminal."""
     print(printable(text, lines=True) if sys.stdout.isatty() else text)
 
 
-listeners: list[Callable[[str], object]] = []
-"""Who else gets what is said, such as a run's log."""
+sinks: list[Callable[[str], object]] = []
+"""Additional sinks of messages, such as a run's log."""
 
 
 def say(text: str) -> None:
-    """A line for the user, once for all ranks; on standard error, so that results on standard output stay clean."""
+    """Prints a message for the user, on rank 0 only; on standard error, so that standard output has
+    only results."""
     text = shortened(text)
     _print(text)
-    for listener in listeners:
-        listener(text)
+    for sink in sinks:
+        sink(text)
 
 
 def note(text: str) -> None:
     """A line for the logs alone: the run's, and that of --log-file."""
     if _log_file is not None and os.environ.get("RANK", "0") == "0":
         print(printable(text), file=_log_file, flush=True)
-    for listener in listeners:
-        listener(text)
+    for sink in sinks:
+        sink(text)
 
 
 def say_once(text: str, kind: str = "") -> None:
-    """As `say`, but the same line, or if `kind` is given one line of this kind, only once per command."""
+    """As `say`, but the same message, or with `kind` one message of this kind, only once per
+    command."""
     if (kind or text) not in _once:
-        _once.add(kind or text)  # first: a listener may fail at the line, and say the same
+        _once.add(kind or text)  # first: a sink may fail and print the same message
         say(text)
 
 
@@ -113,18 +117,19 @@ def _print(text: str) -> None:
 
 @contextlib.contextmanager
 def _unless_closed() -> Iterator[None]:
-    """For writing to the terminal. Once its window is closed, everything written is dropped, and training continues."""
+    """Around writing to the terminal: once its window is closed, all output is dropped, and
+    training continues."""
     try:
         yield
     except OSError as error:
         if error.errno != errno.EIO:
             raise
         for stream in (sys.stdout, sys.stderr):
-            _give_up(stream)
+            _discard_output(stream)
 
 
 class Progress:
-    """The progress of one stage of `steps` steps, `done` of which were made before."""
+    """The progress display of one stage of `steps` steps, `done` of which were made before."""
 
     def __init__(self, stage: str, steps: int, done: int):
         self.stage, self.steps, self.done, self.began = stage, steps, done, time.monotonic()
@@ -147,7 +152,8 @@ class Progress:
             self.live.start()
 
     def show(self, index: int, text: str, left: float | None = None) -> None:
-        """`index` steps are done; `text` says how it goes. `left`: seconds until the whole run is over; None: unknown."""
+        """Shows that `index` steps are done, with the metrics in `text`. `left`: seconds until the
+        run ends; None: unknown."""
         if left is None:
             seconds = (time.monotonic() - self.began) / max(index - self.done, 1) * (self.steps - index)
             remains = f"{datetime.timedelta(seconds=round(seconds))} left"
@@ -162,7 +168,7 @@ class Progress:
             _print(f"{self.stage} {index}/{self.steps}  {text}  {remains}")
 
     def close(self) -> None:
-        """Gives the terminal back."""
+        """Releases the terminal."""
         if self.live is not None:
             with _unless_closed():
                 self.live.stop()
@@ -173,15 +179,16 @@ Line = Sequence[str]
 
 UNLIMITED = 1 << 20  # columns
 NUMBER = re.compile(r"[-+]?(\d[\d,.]*(e[-+]?\d+)?|nan|inf)( (of|±) \d[\d,.]*)?|-?")
-"""A number, perhaps with its deviation or out of how many; - or nothing where there is none."""
+"""A number, optionally with its deviation or total; - or nothing where it is missing."""
 
 
 def text_table(lines: Sequence[Line], head: Line = ()) -> str:
-    """Lines of equally many cells in columns two spaces apart, under a head if one is given; numbers stand to the right.
+    """Lines of equally many cells as columns two spaces apart, under an optional head; numbers are
+    right-aligned.
 
-    On a terminal, texts are wrapped to its width. Elsewhere, and where the table does not fit even so, lines are as long as they
-    must be. Cells are plain text, one line each, as `printable` makes it: rich's markup and emoji codes are not interpreted, no
-    colours are set.
+    On a terminal, texts are wrapped to its width. Elsewhere, and where the table does not fit even
+    so, lines are as long as needed. Cells are plain text, one line each, as `printable` makes it:
+    rich's markup and emoji codes are not interpreted, no colours are set.
     """
     from rich.console import Console
     from rich.measure import Measurement
@@ -196,21 +203,21 @@ def text_table(lines: Sequence[Line], head: Line = ()) -> str:
     for line in cells:
         table.add_row(*line)
     terminal = Console().width if sys.stdout.isatty() else 0
-    console = Console(file=(written := io.StringIO()), width=UNLIMITED, force_jupyter=False)
+    console = Console(file=(output := io.StringIO()), width=UNLIMITED, force_jupyter=False)
     if Measurement.get(console, console.options, table).minimum <= terminal:
         console.width = terminal
     console.print(table)
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+    return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
 
 
 def markdown(lines: Sequence[Line], head: Line) -> str:
-    """Lines of equally many cells under a head. What stands in a cell is Markdown; a | in it would end it."""
+    """A Markdown table: lines of equally many cells under a head. Cells are Markdown, without |."""
     rule = ["---:" if right else "---" for right in _numbers(lines, head)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
 
 
 def _numbers(lines: Sequence[Line], head: Line) -> list[bool]:
-    """Of each column whether nothing but numbers stands in it."""
+    """For each column, whether all its cells are numbers."""
     columns = [all(map(NUMBER.fullmatch, column)) for column in zip(*lines, strict=True)]
     return columns or [False for _ in head]
 
@@ -219,7 +226,8 @@ STOPPING = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, 
 
 
 class Stopped(KeyboardInterrupt):
-    """Carries the number of a signal; no Exception, which code that makes do with a failure would catch."""
+    """Carries the number of a signal. Not an Exception, so that code which tolerates failures does
+    not catch it."""
 
     def __init__(self, number: int = signal.SIGINT):
         super().__init__(number)
@@ -228,9 +236,11 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Within it, SIGINT, SIGTERM and SIGHUP (the window is closed) raise Stopped, so that what is half written is removed.
+    """Within it, SIGINT, SIGTERM and SIGHUP (the window is closed) raise Stopped, so that partial
+    output is removed.
 
-    Signals with a handler of somebody else's, and ignored ones, stay as they are; off the main thread nothing changes.
+    Signals with another library's handler, and ignored ones, are unchanged; so is everything
+    outside the main thread.
     """
     old = {}
     try:
@@ -251,25 +261,26 @@ def _stop(number: int, _frame: object) -> None:
 TRACEBACK = "--traceback"
 
 
-_traced = False  # whether the command that runs was given it
+_traced = False  # whether the running command has the flag
 QUIET, LOG_FILE = "--quiet", "--log-file"
 _quiet = False
 _log_file: TextIO | None = None
 
 
 def exit_code(action: Callable[[], object], less: str = "") -> int:
-    """Runs a command. An error that the user can fix becomes one line on standard error and exit code 2 (128 + signal for
-    an interrupt or a reader that has gone, such as `head`, as shells have it); any other error is ours and keeps its
-    traceback. With --traceback anywhere among the command's words, which is taken out of them, the others show theirs too.
+    """Runs a command and returns its exit code. An error that the user can fix becomes one line on
+    standard error and exit code 2 (128 + signal for an interrupt or a broken pipe, as in shells);
+    any other error is a bug and keeps its traceback. The flag --traceback, anywhere in the command,
+    shows the traceback of all errors.
 
-    Likewise taken out are --quiet, by which nothing is said but results and errors, and --log-file FILE, to which what is said is
-    added.
+    --quiet prints only results and errors; --log-file FILE also appends messages to a file. These
+    three flags are removed from `sys.argv`.
 
-    `less`: what to do where memory is short; if empty, to free some, or to use a machine with more.
+    `less`: the remedy where memory is short; default: free some, or use a machine with more.
     """
     global _traced, _quiet, _log_file
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it: it may lack some letters
+        sys.stdout.reconfigure(errors="backslashreplace")  # as on standard error: its encoding may lack some characters
     warnings.formatwarning = _warning
     logging.setLogRecordFactory(_Record)
     sys.excepthook = lambda _kind, error, _trace: show_traceback(error)
@@ -287,36 +298,36 @@ def exit_code(action: Callable[[], object], less: str = "") -> int:
         with limited(), stoppable(), _log_file or contextlib.nullcontext():
             return _finished(action, less)
     except OSError as error:
-        closed = terminal and not sys.stdout.isatty()  # a disk may say EIO too
+        closed = terminal and not sys.stdout.isatty()  # a disk may raise EIO too
         if not isinstance(error, BrokenPipeError) and not (closed and error.errno == errno.EIO):
             raise
         for stream in (sys.stdout, sys.stderr):
-            _give_up(stream)
-        # SIGPIPE, in whose place Python raises the exception; SIGHUP of a terminal whose window was closed
+            _discard_output(stream)
+        # SIGPIPE, which Python turns into the exception; SIGHUP for a closed terminal window
         return 128 + (13 if isinstance(error, BrokenPipeError) else 1)
     finally:
         _log_file = None
 
 
 def _opened_log() -> TextIO | None:
-    """The file of --log-file, which is taken out of the command's words; None without."""
+    """The file of --log-file, which is removed from `sys.argv`; None without the flag."""
     for i, word in enumerate(sys.argv):
         if word.partition("=")[0] == LOG_FILE:
-            given = [word.partition("=")[2]] if "=" in word else sys.argv[i + 1 : i + 2]
+            value = [word.partition("=")[2]] if "=" in word else sys.argv[i + 1 : i + 2]
             sys.argv[i : i + 1 + ("=" not in word)] = []
-            if not given or not given[0] or given[0].startswith("--"):
+            if not value or not value[0] or value[0].startswith("--"):
                 raise ConfigError(f"{LOG_FILE}: expected a file, such as {LOG_FILE} training.log")
             try:
-                return open(os.path.expanduser(given[0]), "a", encoding="utf-8", errors="backslashreplace")
+                return open(os.path.expanduser(value[0]), "a", encoding="utf-8", errors="backslashreplace")
             except OSError as error:
                 raise ConfigError(
-                    f"{LOG_FILE} {given[0]} cannot be written ({error.strerror}); give another file"
+                    f"{LOG_FILE} {value[0]} cannot be written ({error.strerror}); give another file"
                 ) from error
     return None
 
 
 def report_error(error: BaseException, line: str) -> None:
-    """Prints the line that says what an error is, and if --traceback was given where it came from; on standard error."""
+    """Prints an error's line on standard error, and with --traceback its traceback."""
     if _log_file is not None and not _log_file.closed:
         print(printable(line), file=_log_file, flush=True)
     with _unless_closed():
@@ -326,19 +337,19 @@ def report_error(error: BaseException, line: str) -> None:
 
 
 def show_traceback(error: BaseException) -> None:
-    """Prints where an error came from, on standard error."""
+    """Prints an error's traceback on standard error."""
     print(printable("".join(traceback.format_exception(error)), lines=True), file=sys.stderr, end="")
 
 
 class _Record(logging.LogRecord):
-    """What a library logs, which may quote names and texts of files."""
+    """A library's log record, which may quote names and texts from files: escaped and shortened."""
 
     def getMessage(self) -> str:
         return printable(shortened(super().getMessage()))
 
 
 def _warning(message: Warning | str, *where: Any) -> str:
-    """What a library warns of, likewise."""
+    """A library's warning, likewise."""
     return _format(printable(shortened(str(message))), *where)
 
 
@@ -364,8 +375,8 @@ def _finished(action: Callable[[], object], less: str) -> int:
     return 0
 
 
-def _give_up(stream: TextIO) -> None:
-    """Throws away what a stream still holds that nobody reads, so that Python does not try to write it again as it ends."""
+def _discard_output(stream: TextIO) -> None:
+    """Discards a stream's unwritten content, so that Python does not retry the flush at exit."""
     try:
         stream.flush()
     except OSError:

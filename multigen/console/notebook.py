@@ -1,4 +1,5 @@
-"""What a notebook shows: objects as tables of HTML, and the progress of training as one line that changes."""
+"""Display in notebooks: objects as HTML tables, and training progress as one line that is
+updated."""
 
 import builtins
 import uuid
@@ -12,11 +13,12 @@ __all__ = ["LiveLine", "html_table", "in_notebook"]
 
 
 def html_table(lines: Sequence[Sequence[str]], head: Sequence[str] = (), title: str = "") -> str:
-    """Lines of equally many texts as a table of HTML, the first of each line as its heading; all of it escaped.
+    """Lines of equally many texts as an HTML table, the first of each line as its heading;
+    everything escaped.
 
     Args:
-        head: above the columns.
-        title: above the table.
+        head: column headings.
+        title: caption of the table.
     """
     caption = f'<caption style="text-align: left">{_shown(title)}</caption>' if title else ""
     heads = f"<thead><tr>{''.join(f'<th>{_shown(cell)}</th>' for cell in head)}</tr></thead>" if head else ""
@@ -33,7 +35,8 @@ def _shown(text: str) -> str:
 
 
 def _shell() -> Any:
-    """The shell of IPython, in which code of a notebook or of its terminal runs; None elsewhere."""
+    """IPython's shell, in which code of a notebook or of IPython's terminal runs; None
+    elsewhere."""
     return getattr(builtins, "get_ipython", lambda: None)()
 
 
@@ -44,13 +47,14 @@ def in_notebook() -> bool:
 
 
 class LiveLine:
-    """A line of a notebook's output that changes in place, without ipywidgets, which rich needs."""
+    """A line of a notebook's output that is updated in place, without ipywidgets, which rich
+    needs."""
 
     def __init__(self):
         self.name, self.shown = uuid.uuid4().hex, False
 
     def show(self, text: str) -> None:
-        """Puts `text` in place of the line's."""
+        """Replaces the line's text."""
         text = printable(text)
         data = {"text/plain": text, "text/html": f'<pre style="margin: 0">{escape(text)}</pre>'}
         _shell().display_pub.publish(data=data, transient={"display_id": self.name}, update=self.shown)

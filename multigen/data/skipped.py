@@ -8,7 +8,7 @@ from multigen.console import counted, note, printable, say
 from multigen.storage.files import write_whole
 from multigen.storage.reading import open_regular
 
-__all__ = ["LIST", "NAMED", "Skipped", "is_list", "reasons", "report_skipped", "write_list"]
+__all__ = ["LIST", "NAMED", "Skipped", "is_list", "name_first", "reasons", "report_skipped", "write_list"]
 
 Skipped = Sequence[tuple[Path, str]]
 """(path, reason) of each file left out."""
@@ -16,6 +16,7 @@ Skipped = Sequence[tuple[Path, str]]
 NAMED = 5  # files that are named on the terminal
 LIST = "skipped.txt"
 """File beside the results of a command that has no log."""
+LOG = "the log.jsonl of the run lists all"
 HEAD = "# skipped by multigen: file and reason\n"
 
 
@@ -38,10 +39,15 @@ def report_skipped(
     lines = reasons(skipped)
     if lines:
         say(f"{f'{data}: ' if data else ''}{counted(len(lines), noun)} skipped, the first: {lines[0]}")
-    for i, line in enumerate(lines[1:], 1):
-        (say if i < NAMED else note)(f"  {line}")
-    if len(lines) > NAMED:
-        say(f"  and {len(lines) - NAMED:,} more: {rest}")
+        name_first(lines[1:], rest, NAMED - 1)
+
+
+def name_first(lines: Sequence[str], rest: str = LOG, most: int = NAMED) -> None:
+    """Says lines on what was skipped: the first, and how many more there are, which go to the logs. `rest` as above."""
+    for i, line in enumerate(lines):
+        (say if i < most else note)(f"  {line}")
+    if len(lines) > most:
+        say(f"  and {len(lines) - most:,} more: {rest}")
 
 
 def write_list(path: Path, skipped: Skipped) -> None:

@@ -165,7 +165,7 @@ def read(folder: Path, only: Collection[str] | None = None) -> tuple[dict[str, T
         _compare(folder, {n: zlib.crc32(content) for n, content in data.items()}, {n: contents[n][1] for n in chosen})
         return {name.removesuffix(".safetensors"): from_bytes(content) for name, content in data.items()}, record
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder} is not a whole checkpoint ({error})") from error
+        raise CheckpointError(f"{folder} is not a complete checkpoint ({error})") from error
 
 
 def _compare(folder: Path, actual: Mapping[str, int], expected: Mapping[str, int]) -> None:

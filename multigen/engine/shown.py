@@ -1,4 +1,4 @@
-"""What a trainer shows of itself: its `repr`, in a notebook a table, and the use that `help` begins with."""
+"""Display of trainers: `repr`, a table in notebooks, and the usage in `help`."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ USAGE = """
 
     trainer = {0}({1}(), multigen.Run(out="runs/mine"))
     trainer.fit()  # trains, and writes the run's folder
-    print(trainer.evaluate())  # the figures as a table
+    print(trainer.evaluate())  # the metrics as a table
     model = multigen.load("runs/mine")
     """
 """Usage in the docstring of each method's trainer, below its description."""
@@ -25,7 +25,7 @@ def described(trainer: Any) -> str:
 
 
 def html_of(trainer: Any) -> str:
-    """The state of a trainer as a table of HTML, below it the evaluation, where there is one."""
+    """The state of a trainer as an HTML table, followed by its evaluation, if any."""
     lines = [("training", "not yet, which fit() does")]
     if hasattr(trainer, "folder"):
         lines = [

@@ -6,6 +6,7 @@ from multigen.catalogue import lazy
 
 # catalogue: methods
 if TYPE_CHECKING:
+    from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
     from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
     from multigen.image.synthesis.gan import GANConfig, GANTrainer
@@ -23,6 +24,8 @@ __all__ = [
     "LSGANTrainer",
     "R3GANConfig",
     "R3GANTrainer",
+    "RealESRGANConfig",
+    "RealESRGANTrainer",
     "SNGANConfig",
     "SNGANTrainer",
     "SRGANConfig",

@@ -4,6 +4,7 @@ They come from scikit-learn's digits, the IDX files of MNIST, CIFAR-10, .npz fil
 without. All images of a set are cut to the square in their middle and resized, antialiased (Pillow's LANCZOS), to one size.
 """
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -22,7 +23,7 @@ from multigen.data.unread import check_readable, report_unread
 from multigen.errors import ConfigError, DataError
 from multigen.image.arrays import Arrays, digits, fetch_cifar10, fetch_mnist, read_arrays
 from multigen.image.decoding import read_picture
-from multigen.image.files import IMAGE, find_images, is_grey
+from multigen.image.files import IMAGE, find_images, is_grey, named_frames
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -45,9 +46,19 @@ class ImageSet(ItemSet):
     def images(self) -> Tensor:
         return self.items
 
+    def origins(self) -> tuple[str, ...]:
+        return tuple(re.sub(r"#\d+$", "", name) for name in self.names)  # the file that a frame is of
+
 
 def open_images(
-    data: str, size: int, *, split: str = "train", channels: int = 0, labels: str = "", skip_bad: bool = False
+    data: str,
+    size: int,
+    *,
+    split: str = "train",
+    channels: int = 0,
+    labels: str = "",
+    skip_bad: bool = False,
+    frames: str = "first",
 ) -> ImageSet:
     """The images meant by a data argument.
 
@@ -69,6 +80,7 @@ def open_images(
             "name" (the file name before the last _), "first" (before the first _), or a CSV file with the columns `file`,
             relative to the folder, and `label`.
         skip_bad: leave out files that cannot be decoded, and list them in `.skipped`.
+        frames: of `open_photos`. Frames of one file are held out together.
 
     Raises:
         ConfigError: a setting is none of those above, or labels are asked for of data that have no file names.
@@ -91,7 +103,7 @@ def open_images(
         name = data if data in FETCH else place.resolve().name.removesuffix(".npz")
         arrays = read_arrays(place, split, size)
         if arrays is None:
-            return _from_folder(name, place, split, size, channels, labels, skip_bad)
+            return _from_folder(name, place, split, size, channels, labels, skip_bad, frames)
         images = _from_arrays(name, str(place), arrays, size, channels)
     if labels not in ("", "none"):
         raise ConfigError(f"labels {labels!r}: {data} holds no image files; leave labels empty, or say none")
@@ -125,7 +137,9 @@ def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int
 # ---------------------------------------------------------------------------------------------------- image files
 
 
-def _from_folder(name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool) -> ImageSet:
+def _from_folder(
+    name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool, frames: str
+) -> ImageSet:
     report_unread(root, IMAGE, labels)
     parts = find_parts(root, find_images(root))
     parts.report_left("images")
@@ -134,11 +148,14 @@ def _from_folder(name: str, root: Path, split: str, size: int, channels: int, la
     class_of = file_classes(parts, paths, labels)
     rows: list[np.ndarray] = []
     kept: list[int] = []
+    called: list[str] = []
     skipped: list[tuple[Path, str]] = []
     for i, path in enumerate(paths):
         try:
-            rows.append(_fit(_read_picture(path, size), size, channels))  # (C, size, size)
-            kept.append(i)
+            for each, frame in named_frames(names[i], path, frames):
+                rows.append(_fit(_read_picture(path, frame, size), size, channels))  # (C, size, size)
+                kept.append(i)
+                called.append(each)
         except DataError as error:
             if not skip_bad:
                 raise
@@ -153,12 +170,12 @@ def _from_folder(name: str, root: Path, split: str, size: int, channels: int, la
     if labels not in ("", "none") and numbers is None:
         raise DataError(f"{root}: labels {labels!r} give one class only; expected two or more, or say --labels none")
     images = torch.from_numpy(np.stack(rows))  # (N, C, size, size)
-    return ImageSet(name, images, numbers, classes, tuple(names[i] for i in kept), tuple(skipped), parts.folders(split))
+    return ImageSet(name, images, numbers, classes, tuple(called), tuple(skipped), parts.folders(split))
 
 
-def _read_picture(path: Path, size: int) -> "Picture":
+def _read_picture(path: Path, frame: int | None, size: int) -> "Picture":
     """A file as an image of mode L if it is grey by its header, else RGB."""
-    return read_picture(path, size=size).convert("L" if is_grey(path) else "RGB")
+    return read_picture(path, frame, size).convert("L" if is_grey(path) else "RGB")
 
 
 def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multigen.catalogue import MODALITIES
+from multigen.console import say_once
 from multigen.data.locate import no_path
 from multigen.data.unread import check_readable
 from multigen.errors import DataError, OutOfMemory
@@ -37,8 +38,10 @@ __all__ = [
     "orientation",
     "raster_in",
     "raster_of",
+    "read_frame_numbers",
     "read_picture",
     "read_raster",
+    "say_first",
     "to_pil",
     "visible",
 ]
@@ -96,11 +99,11 @@ def raster_in(file: "File", path: str | Path, frame: int = 0) -> Raster:
     return Raster(turned(values, turn), kept_profile(stand_in, path))
 
 
-def read_picture(path: str | Path, frame: int = 0, size: int = 0) -> "Picture":
+def read_picture(path: str | Path, frame: int | None = None, size: int = 0) -> "Picture":
     """An image file as training and measuring take it: PIL image of mode L or RGB, 8 bits, in sRGB, upright, on white.
 
     Args:
-        frame: of an animation, or the page of a TIFF.
+        frame: of an animation, or the page of a TIFF; None: the first, and where there are more, that is said.
         size: that of the square that it is to be cut to and resized to; a large JPEG is then decoded smaller, but at least
             four times as large. 0: whole.
 
@@ -108,14 +111,16 @@ def read_picture(path: str | Path, frame: int = 0, size: int = 0) -> "Picture":
     """
     from PIL import Image
 
-    with open_picture(path, frame) as file:
+    with open_picture(path, frame or 0) as file:
+        if frame is None:
+            say_first(file, path)
         if not is_deep(file, path):
             if size and file.width * file.height > LARGE:
                 file.draft(None, (NEAR * size, NEAR * size))
             return visible(_upright(file, path), path)
         _check_room(file, path)
         turn, info = orientation(file), {"icc_profile": file.info.get("icc_profile")}
-        picture = to_pil(Raster(scaled(deep_channels(file, path, frame), FULL, np.uint8)))
+        picture = to_pil(Raster(scaled(deep_channels(file, path, frame or 0), FULL, np.uint8)))
         picture.info.update(info)
         upright = picture if turn == 1 else picture.transpose(Image.Transpose[TURNS[turn - 2]])
         upright.info.update(info)
@@ -225,6 +230,21 @@ def orientation(file: "File") -> int:
     except Exception:  # damaged metadata raise as many kinds of errors as damaged pixels, but do no harm
         return 1
     return number if number in range(1, 9) else 1
+
+
+def say_first(file: "File", path: str | Path) -> None:
+    """Says, once, that of an opened file the first of several frames is taken."""
+    if file.format in MOVING and getattr(file, "is_animated", False) and len(frame_numbers(file)) > 1:
+        say_once(
+            f"{path}: the first of several frames is taken, as of all such files; for all of them: --frames all",
+            kind="frames",
+        )
+
+
+def read_frame_numbers(path: Path) -> list[int]:
+    """Those of `frame_numbers` of a file. Raises DataError."""
+    with open_picture(path) as file:
+        return frame_numbers(file)
 
 
 def frame_numbers(file: "File") -> list[int]:

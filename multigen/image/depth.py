@@ -41,6 +41,9 @@ def is_deep(file: "File", path: str | Path) -> bool:
     raw = args[0] if isinstance(args, tuple) and args else args
     if file.format in CODED:
         return _bits(path) > 8
+    if file.format == "TIFF" and not file.mode.startswith(("I", "F")):
+        tags: Any = file.tag_v2  # pyright: ignore[reportAttributeAccessIssue]
+        return max(tags.get(258) or (1,)) > 8
     return file.mode.startswith(("I", "F")) or ";16" in str(raw) or (file.format == "PPM" and _most_of_ppm(args) > 255)
 
 

@@ -19,7 +19,7 @@ from multigen.data.locate import in_package, locate
 from multigen.data.parts import find_parts
 from multigen.data.unread import find_files
 from multigen.errors import ConfigError, DataError
-from multigen.image.decoding import open_picture, orientation, read_picture
+from multigen.image.decoding import open_picture, orientation, read_frame_numbers, read_picture
 from multigen.storage.files import ends
 
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ __all__ = [
     "find_images",
     "fingerprint",
     "is_grey",
+    "named_frames",
     "open_photos",
     "read_image",
+    "size_of",
     "to_picture",
     "to_planes",
 ]
@@ -63,7 +65,7 @@ LONGEST = 12_288  # pixels: with longer sides the matrices that reduce an image 
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-def read_image(path: str | Path, frame: int = 0) -> Tensor:
+def read_image(path: str | Path, frame: int | None = None) -> Tensor:
     """An image file as uint8 RGB (3, H, W): in sRGB, upright, transparent ones laid on white.
 
     Grey becomes RGB, 16 bits become 8; of an animation one frame is read. Raises DataError: no such file, or not an image,
@@ -86,12 +88,12 @@ def to_picture(rgb: Tensor) -> "Picture":
     return Image.fromarray(rgb.permute(1, 2, 0).contiguous().numpy())
 
 
-def _size(path: Path) -> tuple[int, int]:
+def size_of(path: Path, frame: int = 0) -> tuple[int, int]:
     """Height and width as `read_image` will give them, from the header alone.
 
     (A PNG that notes its orientation behind the pixels counts as upright here; its sides are then swapped.)
     """
-    with open_picture(path) as file:
+    with open_picture(path, frame) as file:
         return (file.width, file.height) if orientation(file) >= 5 else (file.height, file.width)
 
 
@@ -114,6 +116,8 @@ class Photo:
     path: Path
     height: int
     width: int
+    frame: int | None = None
+    """Of an animation, or the page of a TIFF, where all are taken, each as an image."""
 
 
 class Photos(list[Photo]):
@@ -133,7 +137,7 @@ def find_images(folder: str | Path) -> list[Path]:
     return find_files(folder, IMAGE)
 
 
-def open_photos(data: str, *, split: str = "", skip_bad: bool = False) -> Photos:
+def open_photos(data: str, *, split: str = "", skip_bad: bool = False, frames: str = "first") -> Photos:
     """The photographs meant by a data argument. Only their headers are read.
 
     Args:
@@ -141,6 +145,7 @@ def open_photos(data: str, *, split: str = "", skip_bad: bool = False) -> Photos
             not exist here is looked for in the folder named by the environment variable MULTIGEN_DATA.
         split: "train", "validation" or "test", of a folder with such splits (`multigen.data.parts`); empty: all of them.
         skip_bad: leave out files whose header cannot be read, and list them in `.skipped`.
+        frames: "all" takes each frame of an animation and each page of a TIFF as an image, named FILE#NUMBER; "first" one.
 
     Raises:
         NoTestSplit: there is no such split.
@@ -158,12 +163,7 @@ def open_photos(data: str, *, split: str = "", skip_bad: bool = False) -> Photos
     for path in paths:
         try:
             name = path.relative_to(place).as_posix() if place.is_dir() else path.name
-            photo = Photo(name, path, *_size(path))
-            if (side := max(photo.height, photo.width)) > LONGEST:
-                raise DataError(
-                    f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or skip it: --skip-bad"
-                )
-            photos.append(photo)
+            photos += [_photo(each, path, frame) for each, frame in named_frames(name, path, frames)]
         except DataError as error:
             if not skip_bad:
                 raise
@@ -171,6 +171,24 @@ def open_photos(data: str, *, split: str = "", skip_bad: bool = False) -> Photos
     if not photos:
         raise DataError(f"{place}: none of {len(paths)} images can be read; {photos.skipped[0][1]}")
     return photos
+
+
+def _photo(name: str, path: Path, frame: int | None) -> Photo:
+    photo = Photo(name, path, *size_of(path, frame or 0), frame)
+    if (side := max(photo.height, photo.width)) > LONGEST:
+        raise DataError(
+            f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or skip it: --skip-bad"
+        )
+    return photo
+
+
+def named_frames(name: str, path: Path, frames: str) -> list[tuple[str, int | None]]:
+    """Name and number of what is taken of a file of this name: with frames "all" each frame, otherwise the file itself and None.
+
+    Raises DataError for a file that cannot be read.
+    """
+    numbers = read_frame_numbers(path) if frames == "all" else []
+    return [(f"{name}#{number}", number) for number in numbers] if len(numbers) > 1 else [(name, None)]
 
 
 def embedded_photos(split: str = "train") -> list[Photo]:
@@ -187,7 +205,7 @@ def embedded_photos(split: str = "train") -> list[Photo]:
         path = in_package(*entry.split("/", 1))
         if path is None:
             raise DataError(f"the embedded photograph {entry} is missing: install scikit-image and scikit-learn again")
-        photos.append(Photo(path.stem, path, *_size(path)))
+        photos.append(Photo(path.stem, path, *size_of(path)))
     return photos
 
 

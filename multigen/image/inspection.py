@@ -27,7 +27,7 @@ from multigen.data.locate import locate
 from multigen.data.parts import Parts, find_parts
 from multigen.errors import DataError
 from multigen.image.arrays import digits, read_arrays
-from multigen.image.decoding import decode, open_picture, read_picture, visible
+from multigen.image.decoding import decode, frame_numbers, open_picture, read_picture, visible
 from multigen.image.depth import is_deep
 from multigen.image.files import embedded_photos, find_images, open_photos
 
@@ -55,6 +55,9 @@ class _Look:
     grey: bool
     colourless: bool
     alpha: bool
+    deep: bool
+    profile: bool
+    frames: int
     thumbnail: np.ndarray  # float32 (SMALL * SMALL,), luma
 
     @property
@@ -117,6 +120,7 @@ def _files(data: str, parts: Parts, labels: Labels) -> Inspection:
         f"{grey:,} grey, {len(looks) - grey:,} in colour{hidden}",
     )
     found.add("transparent", alpha := sum(x.alpha for x in looks), f"{alpha:,}, laid on white" if alpha else "none")
+    _describe_kinds(found, looks)
     repeated = describe_files(found, parts, [photo.path for photo in photos])
     _describe_near(found, parts, [look for look in looks if look.path not in repeated])
     _suggest(found, parts, labels, looks)
@@ -130,16 +134,17 @@ def _look(path: Path, height: int, width: int) -> _Look:
         grey = Image.getmodebase(file.mode) == "L"
         # JPEGs are then decoded at down to an eighth of their size; others whole.
         file.draft(None, (8 * SMALL, 8 * SMALL))
-        deep = is_deep(file, path)
+        deep, frames = is_deep(file, path), len(frame_numbers(file))
         if not deep:
             decode(file, path)
         alpha = file.has_transparency_data
-        shown = read_picture(path) if deep else visible(file, path)
+        profile = bool(file.info.get("icc_profile"))
+        shown = read_picture(path, 0) if deep else visible(file, path)
         small = shown.resize((SMALL, SMALL), Image.Resampling.BOX).convert("RGB")
     pixels = np.asarray(small, np.float32)  # (SMALL, SMALL, 3)
     colourless = grey or float(np.ptp(pixels, axis=2).max()) <= GREY
     luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    return _Look(path, height, width, grey, colourless, alpha, luma.reshape(-1))
+    return _Look(path, height, width, grey, colourless, alpha, deep, profile, frames, luma.reshape(-1))
 
 
 def _describe_sizes(found: Inspection, sizes: Counter[tuple[int, int]], sides: Sequence[int]) -> None:
@@ -149,6 +154,21 @@ def _describe_sizes(found: Inspection, sizes: Counter[tuple[int, int]], sides: S
     if short["least"] < short["most"]:
         text += f"; shorter sides {short['least']} to {short['most']}, half of them up to {short['median']:g}"
     found.add("sizes", {"widths_x_heights": named, "shorter_side": short}, f"{text} pixels (width x height)")
+
+
+def _describe_kinds(found: Inspection, looks: Sequence[_Look]) -> None:
+    """Adds what few images have: more than 8 bits, a colour profile, several frames."""
+    if deep := sum(x.deep for x in looks):
+        found.add("deep", deep, f"{deep:,} of more than 8 bits a channel, which are trained on with 8")
+    if profiles := sum(x.profile for x in looks):
+        found.add("profiles", profiles, f"{profiles:,} with a colour profile, converted to sRGB where it is another")
+    if moving := [x for x in looks if x.frames > 1]:
+        frames = sum(x.frames for x in moving)
+        found.add(
+            "frames",
+            {"files": len(moving), "frames": frames},
+            f"{counted(len(moving), 'files')} of several, {frames:,} in all: the first is taken, or with --frames all each",
+        )
 
 
 def _describe_near(found: Inspection, parts: Parts, looks: Sequence[_Look]) -> None:

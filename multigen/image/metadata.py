@@ -107,7 +107,7 @@ class Metadata:
 
 
 def read_metadata(file: "File", path: str | Path) -> Metadata:
-    """Of an opened file whose pixels are decoded. What is damaged is left out, which is said."""
+    """Of an opened file, whose pixels are decoded unless it is a TIFF. What is damaged is left out, which is said."""
     if _is_signed(path):
         say_once(
             f"{path}: its C2PA manifest is not kept, since it would not be valid for an enlarged image; other such images "

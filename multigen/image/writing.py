@@ -15,7 +15,7 @@ from multigen.errors import ConfigError
 from multigen.image.decoding import Raster, to_pil
 from multigen.image.depth import FULL, scaled
 from multigen.image.metadata import Metadata
-from multigen.storage.provenance import NOTHING, Provenance, mark_gif
+from multigen.storage.provenance import NO_PROVENANCE, Provenance, mark_gif
 
 __all__ = ["SIDES", "Motion", "check_side", "write_image"]
 
@@ -59,7 +59,7 @@ def write_image(
     path: Path,
     frames: Sequence[Raster],
     metadata: Metadata | None = None,
-    about: Provenance = NOTHING,
+    about: Provenance = NO_PROVENANCE,
     motion: Motion | None = None,
 ) -> None:
     """Writes frames, in a format by the suffix: one image, an animation, or the pages of a TIFF.

@@ -1,4 +1,5 @@
-"""Loss formulas: adversarial losses by name; `penalties` of the discriminator, and `policy_gradient` for discrete data."""
+"""Losses: adversarial losses by name; `penalties` of the discriminator; `policy_gradient` for
+discrete data."""
 
 from multigen.losses.adversarial import (
     LOSSES,

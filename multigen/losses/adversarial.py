@@ -1,8 +1,9 @@
 """Adversarial losses, named as in their papers.
 
-A loss takes logits: the discriminator's raw outputs, of any shape (B, ...), so one a sample or one a patch; the larger,
-the more real. It returns a scalar, the mean over *this rank's* logits; the engine weighs the ranks by their share of
-the batch and adds them up. All arithmetic is in float32, whatever the logits come in (float64 stays float64).
+A loss takes logits, the discriminator's raw outputs, of any shape (B, ...), such as one per sample
+or one per patch; larger means more real. It returns a scalar, the mean over *this rank's* logits;
+the engine weights the ranks by their share of the batch and sums them. All arithmetic is in
+float32, whatever the logits' dtype (float64 stays float64).
 
     losses.hinge.discriminator(D(real), D(fake.detach()))
     losses.hinge.generator(D(fake))
@@ -36,14 +37,15 @@ __all__ = [
 
 
 class GeneratorLoss(Protocol):
-    """What the generator minimises, given the logits of its samples and, for a paired loss, those of real data."""
+    """The generator's loss, from the logits of its samples and, for a paired loss, those of real
+    data."""
 
     def __call__(self, fake: Tensor, real: Tensor | None = None) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """The two sides of an adversarial game."""
+    """The losses of discriminator and generator."""
 
     name: str
     """Key in `LOSSES`."""
@@ -52,7 +54,8 @@ class AdversarialLoss:
     generator: GeneratorLoss
     """(fake, real=None) -> scalar that the generator minimises. ValueError if the loss is paired and `real` is None."""
     paired: bool = False
-    """Whether the generator's loss needs the real logits. They may be detached: nothing of the generator is in them."""
+    """Whether the generator's loss needs the real logits. They may be detached, since they do not
+    depend on the generator."""
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -135,11 +138,12 @@ non_saturating = AdversarialLoss("non_saturating", _cross_entropy, _non_saturati
 
 
 def least_squares_to(a: float, b: float, c: float) -> AdversarialLoss:
-    """LSGAN, Mao et al. 2017, arXiv:1611.04076, eq. 2: D is to answer `a` to fakes and `b` to reals, G wants `c` for its fakes.
+    """LSGAN, Mao et al. 2017, arXiv:1611.04076, eq. 2: D's targets are `a` for fakes and `b` for
+    reals, G's is `c` for its fakes.
 
-    D minimises 1/2 E[(D(x) - b)^2] + 1/2 E[(D(G(z)) - a)^2], G minimises 1/2 E[(D(G(z)) - c)^2]: the paper's factor 1/2 is in
-    both, and many implementations leave it out. With b - c = 1 and b - a = 2, such as -1, 1, 0 (eq. 8), G minimises a Pearson
-    chi-square divergence.
+    D minimises 1/2 E[(D(x) - b)^2] + 1/2 E[(D(G(z)) - a)^2], G minimises 1/2 E[(D(G(z)) - c)^2]:
+    the paper's factor 1/2 is in both; many implementations omit it. With b - c = 1 and b - a = 2,
+    such as -1, 1, 0 (eq. 8), G minimises a Pearson chi-square divergence.
     """
 
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -161,7 +165,8 @@ D minimises E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))], G minimises -E[D(G(z))
 """
 
 wasserstein = AdversarialLoss("wasserstein", _wasserstein_critic, _minus_mean)
-"""WGAN, Arjovsky et al. 2017, arXiv:1701.07875, eq. 2. The critic must be kept Lipschitz by other means.
+"""WGAN, Arjovsky et al. 2017, arXiv:1701.07875, eq. 2. The critic must be constrained to be
+Lipschitz by other means.
 
 The critic minimises E[D(G(z))] - E[D(x)], minus its estimate of the distance; G minimises -E[D(G(z))].
 """
@@ -176,11 +181,11 @@ batch with logit i of the fake. ValueError if the two shapes differ.
 relativistic_average = AdversarialLoss("relativistic_average", _average_discriminator, _average_generator, paired=True)
 """RaGAN, Jolicoeur-Martineau 2018, arXiv:1807.00734; the loss of ESRGAN, Wang et al. 2018, arXiv:1809.00219.
 
-With m(.) the mean over the batches of all ranks, D minimises
-1/2 (E[softplus(-(D(x) - m(D(G(z)))))] + E[softplus(D(G(z)) - m(D(x)))]), and G the same with x and G(z) exchanged.
-Both papers write the sum without the 1/2; ESRGAN's authors' code halves the loss of D and that of G, to which its
-weight 5e-3 belongs, and so does this. Gradients flow through m on both sides (some implementations detach it in D's
-loss). It couples the whole batch: right across ranks, not across micro-batches.
+With m(.) the mean over the batches of all ranks, D minimises 1/2 (E[softplus(-(D(x) - m(D(G(z)))))]
++ E[softplus(D(G(z)) - m(D(x)))]), and G the same with x and G(z) exchanged. Both papers write the
+sum without the 1/2; ESRGAN's official code halves the losses of D and G, for which its weight 5e-3
+is meant, and so does this. Gradients flow through m on both sides (some implementations detach it
+in D's loss). It couples the whole batch: correct across ranks, not across micro-batches.
 """
 
 LOSSES: dict[str, AdversarialLoss] = {

@@ -1,4 +1,5 @@
-"""Training objective by the name of its loss: WGAN-GP where it is `wasserstein`, else any other adversarial loss.
+"""Training objectives by the name of the loss: WGAN-GP for `wasserstein`, else the adversarial loss
+of that name.
 
 On a small budget a relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734) with R1 and R2 (Mescheder et al. 2018,
 arXiv:1801.04406) every few steps trains faster than WGAN-GP with five critic steps (Gulrajani et al. 2017, arXiv:1704.00028).
@@ -18,12 +19,13 @@ __all__ = ["discriminator_terms", "generator_terms", "r1_r2_terms"]
 def discriminator_terms(
     name: str, D: Critic, real: Tensor, fake: Tensor, label: Tensor | None, mix: Tensor, penalty: float
 ) -> dict[str, Tensor]:
-    """D's loss on real and generated samples (B, ...) and their labels; with `wasserstein` its gradient penalty too.
+    """D's loss on real and generated samples (B, ...) and their labels; for `wasserstein` with its
+    gradient penalty.
 
     Args:
-        name: of `LOSSES`.
+        name: a key of `LOSSES`.
         mix: as in `penalties.wgan_gp`.
-        penalty: lambda, its weight.
+        penalty: weight of the gradient penalty, lambda.
     """
     terms = {name: LOSSES[name].discriminator(D(real, label), D(fake, label))}
     if name == "wasserstein":
@@ -34,7 +36,8 @@ def discriminator_terms(
 def generator_terms(
     name: str, D: Critic, fake: Tensor, label: Tensor | None, reals: Callable[[], Tensor]
 ) -> dict[str, Tensor]:
-    """G's loss on its samples (B, ...); `reals` gives as many real ones for a loss of pairs."""
+    """G's loss on its samples (B, ...); `reals` returns equally many real samples for a paired
+    loss."""
     real_scores = None
     if LOSSES[name].paired:
         with torch.no_grad():
@@ -43,5 +46,5 @@ def generator_terms(
 
 
 def r1_r2_terms(D: Critic, real: Tensor, fake: Tensor, label: Tensor | None, gamma: float) -> dict[str, Tensor]:
-    """Gradient penalties of weight `gamma` at real and at generated samples (B, ...)."""
+    """R1 and R2 gradient penalties, weighted by `gamma`, at real and generated samples (B, ...)."""
     return {"r1": r1(D, real, label) * gamma, "r2": r2(D, fake, label) * gamma}

@@ -1,12 +1,13 @@
-"""Regularisers of the discriminator: gradient penalties and weight clipping. Their weights belong to the caller.
+"""Discriminator regularisation: gradient penalties and weight clipping, without their weights,
+which the caller applies.
 
-Gradient penalties always compute in float32 (float64 stays float64) with autocast off. They differentiate the critic
-twice: one compiled by `torch.compile` is taken in its raw form, for compiled graphs have no second derivative. A
-function that only *calls* a compiled module cannot be seen through; let it call the raw one. A conditional critic is
-called with its labels.
+Gradient penalties always compute in float32 (float64 stays float64) with autocast off. They
+differentiate the critic twice: for a module compiled by `torch.compile` the original is used, since
+compiled graphs have no second derivative. A function that *calls* a compiled module is not
+unwrapped; let it call the original. A conditional critic is called with its labels.
 
-The gradient of a sample is taken as that of the sum of all outputs, so the critic must not mix samples (no batch
-normalisation). Like all terms, a penalty is the mean over this rank's samples.
+The gradient at each sample is computed from the sum of all outputs, so the critic must not mix
+samples (no batch normalisation). Like all terms, a penalty is the mean over this rank's samples.
 """
 
 from collections.abc import Callable
@@ -26,13 +27,14 @@ Critic = Callable[..., Tensor]
 def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, label: Tensor | None = None) -> Tensor:
     """E[(|grad D(x^)| - 1)^2] at x^ = mix * real + (1 - mix) * fake; Gulrajani et al. 2017, arXiv:1704.00028, eq. 3.
 
-    The norm is that of a whole sample, over all its dimensions. Several scores of a sample count as their mean, as in the
-    loss. Without the weight lambda (10 in the paper).
+    The norm is taken over all dimensions of a sample. Several scores per sample are averaged, as in
+    the loss. Without the weight lambda (10 in the paper).
 
     Args:
         critic: (B, ...), and `label` if given -> scores of any shape (B, ...); a module or any function.
         real, fake: samples (B, ...) of one shape; detached here.
-        mix: uniform in 0..1, one number a sample: (B, 1, ..., 1), with as many dimensions as `real`.
+        mix: uniform in 0..1, one number per sample: (B, 1, ..., 1), with as many dimensions as
+            `real`.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -51,15 +53,16 @@ def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, label: Tens
 def r1(critic: Critic, real: Tensor, label: Tensor | None = None) -> Tensor:
     """1/2 E[|grad D(x)|^2] on real samples (B, ...); Mescheder et al. 2018, arXiv:1801.04406, section 4.1.
 
-    Several scores of a sample count as their sum. The 1/2 is included and gamma is not: multiply by gamma as papers state it.
+    Several scores per sample are summed. The factor 1/2 is included, gamma is not: multiply by
+    gamma as papers state it.
     """
     return scores_and_r1(critic, real, label)[1]
 
 
 def scores_and_r1(critic: Critic, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The critic's scores of samples (B, ...), and `r1` at them, of one and the same pass.
+    """The critic's scores of samples (B, ...), and `r1` at them, from the same forward pass.
 
-    For losses that need both at each step: a pass less than on their own, and the scores are in float32 too.
+    For losses that need both at each step: saves a forward pass; the scores are in float32 too.
     """
     scores, gradient = _scores_and_gradient(critic, x, label)
     return scores, gradient.square().sum(dim=1).mean() / 2
@@ -72,7 +75,7 @@ def r2(critic: Critic, fake: Tensor, label: Tensor | None = None) -> Tensor:
 
 def _scores_and_gradient(critic: Critic, x: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
     """Scores, and the gradient of the critic at each sample, flat (B, N), itself differentiable in the critic's parameters."""
-    critic = getattr(critic, "_orig_mod", critic)  # the raw module within a compiled one
+    critic = getattr(critic, "_orig_mod", critic)  # the original of a compiled module
     x = at_least_float32(x.detach()).requires_grad_()
     with torch.autocast(x.device.type, enabled=False):
         scores = critic(x) if label is None else critic(x, label)

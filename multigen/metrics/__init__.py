@@ -1,3 +1,3 @@
-"""Scores of any kind of sample: distances in feature spaces, a classifier, the names of metrics."""
+"""Metrics for any modality: distances in feature spaces, a classifier, names of metrics."""
 
 __all__: list[str] = []

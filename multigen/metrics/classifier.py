@@ -1,8 +1,9 @@
-"""A small classifier that the package trains itself on labelled data: an evaluator of samples, and an extractor of features for
-`multigen.metrics.distances`.
+"""A small classifier that the package trains on the labelled data: it scores samples, and extracts
+features for `multigen.metrics.distances`.
 
-It needs no download, knows the data at hand, and takes whatever can be laid out as planes: images, spectrograms. Features of
-two of them are not comparable, so figures compare only within one set of data.
+It needs no download, is specific to the data, and takes anything laid out as planes: images,
+spectrograms. Features of two classifiers are not comparable, so values compare only within one data
+set.
 """
 
 from collections.abc import Callable
@@ -20,16 +21,17 @@ from multigen.errors import ConfigError, DataError
 __all__ = ["STEPS", "Classifier", "train_classifier"]
 
 STEPS = 600
-"""Of training, by default."""
+"""Default number of training steps."""
 
 ToInput = Callable[[Tensor], Tensor]
-"""What items are held as (B, C, H, W), e.g. uint8 -> what the classifier takes, e.g. floats in -1..1; same layout."""
+"""Stored items (B, C, H, W), e.g. uint8 -> the classifier's input, e.g. floats in -1..1; same
+shape."""
 
 
 class Classifier(nn.Module):
     """Four convolutions of stride 2 with batch norm, the mean over positions, a linear layer: (B, C, H, W) -> (B, K) logits.
 
-    Any height and width; those it was trained with give the results to be expected.
+    Accepts any height and width; it is accurate only for those it was trained with.
 
     Args:
         channels: C.
@@ -45,7 +47,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(4 * width, classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, D), at least 0: what the last layer sees."""
+        """(B, C, H, W) -> (B, D), at least 0: the input of the last layer."""
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,19 +73,20 @@ def train_classifier(
     shift: int = 2,
     width: int = 32,
 ) -> Classifier:
-    """Trains with AdamW and a one-cycle learning rate (Smith & Topin 2017, arXiv:1708.07120); on a CPU the same seed gives the
-    same weights. Global random state is left as it was.
+    """Trains with AdamW and a one-cycle learning rate (Smith & Topin 2017, arXiv:1708.07120); on a
+    CPU the same seed gives the same weights. Global random state is unchanged.
 
     Args:
         inputs: items (N, C, H, W), uint8 or float, on any device.
         labels: int64 (N,), 0..classes-1.
         classes: K, at least 2.
         to_input: see `ToInput`; applied to each batch on `device`.
-        steps, batch: number of batches and items in each.
-        seed: of the weights, the order of the items and their shifts.
-        device: where to train; where the hardware has it, in bfloat16.
-        lr: the highest learning rate.
-        shift: largest shift of an item in either direction, pixels (its border is repeated); 0: none.
+        steps, batch: number of batches, and items per batch.
+        seed: seed of the weights, the order of the items and their shifts.
+        device: device to train on; in bfloat16 where the hardware supports it.
+        lr: maximum learning rate.
+        shift: maximum shift of an item in either direction, pixels (its border is repeated); 0:
+            none.
         width: see `Classifier`.
 
     Returns:
@@ -91,7 +94,7 @@ def train_classifier(
 
     Raises:
         ConfigError: fewer than 2 classes, no steps, or batches of fewer than 2 items.
-        DataError: items or labels of another shape, kind or number than expected.
+        DataError: items or labels of an unexpected shape, dtype or number.
     """
     _check(inputs, labels, classes)
     if classes < 2 or steps < 1 or batch < 2 or shift < 0:
@@ -122,7 +125,7 @@ def train_classifier(
 
 
 def _shifted(items: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """(B, C, H, W), each item moved by its own number (B,) of pixels, its border repeated."""
+    """(B, C, H, W), each item shifted by its own number (B,) of pixels, its border repeated."""
     count, channels, height, width = items.shape
     rows = (torch.arange(height, device=items.device) - down[:, None]).clamp(0, height - 1)  # (B, H)
     columns = (torch.arange(width, device=items.device) - right[:, None]).clamp(0, width - 1)  # (B, W)
@@ -138,7 +141,7 @@ def _check(inputs: Tensor, labels: Tensor, classes: int) -> None:
         )
     if labels.dtype != torch.int64 or labels.shape != inputs.shape[:1]:
         raise DataError(
-            f"labels {labels.dtype} {tuple(labels.shape)} of {len(inputs)} items: expected int64 ({len(inputs)},), one an item"
+            f"labels {labels.dtype} {tuple(labels.shape)} of {len(inputs)} items: expected int64 ({len(inputs)},), one per item"
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(

@@ -1,9 +1,9 @@
-"""How samples compare with real items in the features of some extractor: Fréchet and kernel distance, inception score,
+"""Sample-quality metrics in a feature space: Fréchet and kernel distance, inception score,
 precision and recall, density and coverage, memorisation, class balance.
 
-Features are (N, D), a row an item, of any float type; everything is computed in float64 on the device where they lie. Nothing
-here knows what the items are: images, texts and sounds are measured alike. A figure means something only together with its
-extractor and its numbers of items, so the caller names both.
+Features are (N, D), one item per row, of any float dtype; all is computed in float64 on their
+device, for any modality. A value is meaningful only together with its extractor and numbers of
+items, so the caller names both.
 
 All functions raise DataError for features that are not (N, D), not finite, too few, or of different D, and ConfigError for a
 number (k, subset, splits, ...) that cannot be used.
@@ -55,23 +55,24 @@ DEFINITIONS = {
     "class_kl": "KL divergence, in nats, of the samples' histogram over classes from the real one (even where it is not known); "
     "by chance alone about (classes - 1) / (2 samples)",
 }
-"""Metric name -> what exactly it measures with the default settings, for reports; callers add the extractor's name."""
+"""Metric name -> its exact definition with the default settings, for reports; callers add the
+extractor's name."""
 
-CHUNK = 256  # rows of a distance matrix held at a time: 120 MB of float64 against 60,000 items
+CHUNK = 256  # rows of a distance matrix in memory at a time: 120 MB of float64 against 60,000 items
 
 
 class Moments:
-    """Mean and covariance of features, gathered batch by batch.
+    """Running mean and covariance of features, batch by batch.
 
         moments = Moments(128)
-        moments.add(features)                               # (N, 128), as often as there are features
+        moments.add(features)                               # (N, 128), for each batch
         moments.covariance
 
     Batches are merged by their means and centred products (Chan et al. 1979), so a mean far from zero costs no digits.
 
     Args:
         dimension: D.
-        device: where the totals lie.
+        device: device of the totals.
     """
 
     def __init__(self, dimension: int, device: torch.device | str = "cpu"):
@@ -102,39 +103,40 @@ class Moments:
 
     @property
     def mean(self) -> Tensor:
-        """(D,), float64; zeros when nothing was added."""
+        """(D,), float64; zeros where nothing was added."""
         return self._mean
 
     @property
     def covariance(self) -> Tensor:
-        """(D, D), float64, divided by the count less one. Raises DataError for fewer than two items."""
+        """(D, D), float64, divided by count - 1. Raises DataError for fewer than two items."""
         if self.count < 2:
             raise DataError(f"a covariance of {self.count} items: expected at least 2; make or measure more")
         return self._scatter / (self.count - 1)
 
     @property
     def root(self) -> Tensor:
-        """R (D, K) with R R^T = covariance, without decomposing it where there are no more items than dimensions."""
+        """R (D, K) with R R^T = covariance; no decomposition for at most as many items as dimensions."""
         covariance = self.covariance
         if self._columns:
             return torch.cat(self._columns, 1) / math.sqrt(self.count - 1)
         values, vectors = torch.linalg.eigh(covariance)
-        # What lies below is rounding error, of either sign.
-        kept = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
-        return vectors[:, kept] * values[kept].sqrt()
+        # Smaller values are rounding error, of either sign.
+        positive = values > len(values) * torch.finfo(values.dtype).eps * values[-1]
+        return vectors[:, positive] * values[positive].sqrt()
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), at least 0: Heusel et al. 2017, arXiv:1706.08500, equation 6.
 
-    With R_a R_a^T = C_a the last trace is the sum of the singular values of R_a^T R_b, which needs no square root of a product
-    that is not symmetric. Covariances of fewer items than dimensions do no harm.
+    With R_a R_a^T = C_a the last trace is the sum of the singular values of R_a^T R_b, which needs
+    no square root of a product that is not symmetric. Singular covariances (fewer items than
+    dimensions) are no problem.
     """
     if len(a.mean) != len(b.mean):
         raise DataError(f"features of {len(a.mean)} and {len(b.mean)} dimensions; expected one extractor for both")
-    together = torch.linalg.svdvals(a.root.T @ b.root).sum()
+    cross_term = torch.linalg.svdvals(a.root.T @ b.root).sum()
     traces = a.covariance.trace() + b.covariance.trace()
-    return max(0.0, ((a.mean - b.mean).square().sum() + traces - 2 * together).item())
+    return max(0.0, ((a.mean - b.mean).square().sum() + traces - 2 * cross_term).item())
 
 
 def kernel_distance(a: Tensor, b: Tensor, subset: int = 1000, subsets: int = 50, seed: int = 0) -> tuple[float, float]:
@@ -142,9 +144,9 @@ def kernel_distance(a: Tensor, b: Tensor, subset: int = 1000, subsets: int = 50,
 
     Args:
         a, b: features (N, D) and (M, D).
-        subset: items that each estimate draws from either set; no more than the smaller set has.
+        subset: items that each estimate draws from either set; at most the size of the smaller set.
         subsets: number of estimates.
-        seed: of the subsets.
+        seed: seed of the subsets.
 
     Returns:
         Mean and standard deviation (of the population) over the estimates. The mean may be slightly below 0.
@@ -171,7 +173,7 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
 
     Args:
         probabilities: (N, K), each row a classifier's softmax for one sample, samples in random order.
-        splits: parts of equal size (within one), in the order given, that are scored on their own.
+        splits: number of consecutive parts of equal size (within one) that are scored separately.
 
     Returns:
         Mean and standard deviation (of the population) over the splits.
@@ -179,7 +181,9 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
     p = _matrix(probabilities, "probabilities")
     _at_least(splits, 1, "splits")
     if len(p) < splits:
-        raise DataError(f"{len(p)} samples in {splits} splits: expected at least one each; make more, or ask for fewer")
+        raise DataError(
+            f"{len(p)} samples in {splits} splits: expected at least one each; make more, or use fewer splits"
+        )
     if p.min() < 0 or (p.sum(1) - 1).abs().max() > 1e-3:
         raise DataError(
             "class probabilities that are negative or do not add up to 1 in a row; expected softmax outputs"
@@ -189,18 +193,19 @@ def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, flo
 
 
 def _divergence(q: Tensor, p: Tensor) -> Tensor:
-    """KL(q || p) over the last dimension, nats; infinite where q has what p lacks."""
+    """KL(q || p) over the last dimension, nats; infinite where p is 0 and q is not."""
     return (torch.xlogy(q, q) - torch.xlogy(q, p)).sum(-1)
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """Shares of samples near real items, and of real items near samples: Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1-2.
+    """Precision and recall: Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1-2. The shares of
+    samples near real items, and of real items near samples.
 
-    Near an item is what lies no farther from it than its k-th nearest neighbour in its own set, itself not counted.
+    Near: no farther from an item than the item's k-th nearest neighbour in its own set.
 
     Args:
         real, fake: features (N, D) and (M, D), more than k of each.
-        k: which neighbour.
+        k: number of the neighbour.
     """
     real, fake = _pair(real, fake, ("real", "fake"), least=_at_least(k, 1, "k") + 1)
     of_fakes, _ = _balls(real, fake, k)
@@ -211,12 +216,12 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
 def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, float]:
     """Density and coverage: Naeem et al. 2020, arXiv:2002.09797, equations 6 and 7.
 
-    A real item's ball reaches to its k-th nearest real neighbour, border included. Density is the number of balls that a
-    sample lies in, mean over samples, divided by k; coverage the share of balls that hold a sample.
+    A real item's ball reaches to its k-th nearest real neighbour, border included. Density: mean
+    number of balls that contain a sample, divided by k; coverage: share of balls with a sample.
 
     Args:
         real, fake: features (N, D) and (M, D), more than k of each.
-        k: which neighbour.
+        k: number of the neighbour.
     """
     real, fake = _pair(real, fake, ("real", "fake"), least=_at_least(k, 1, "k") + 1)
     balls_of_fakes, fakes_in_balls = _balls(real, fake, k)
@@ -228,27 +233,27 @@ def _share(flags: Tensor) -> float:
 
 
 def _balls(centres: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """How many balls each of the points (M,) lies in, and how many points each ball (N,) around a centre holds.
+    """Numbers of balls that contain each point (M,), and of points in each centre's ball (N,).
 
     A ball reaches to its centre's k-th nearest other centre.
     """
     middle = centres.mean(0)
     centres, points = centres - middle, points - middle
     inside = torch.zeros(len(points), dtype=torch.int64, device=points.device)
-    held = []
+    counts = []
     for rows in torch.arange(len(centres), device=points.device).split(CHUNK):
         to_centres = _squared_distances(centres[rows], centres)  # (n, N)
         to_centres[torch.arange(len(rows)), rows] = torch.inf  # not a neighbour of its own
         radii = to_centres.topk(k, largest=False).values[:, -1:]  # (n, 1)
-        # A point on the border lies in the ball, however its distance is rounded.
+        # A point on the border counts as inside, however its distance is rounded.
         within = _squared_distances(centres[rows], points) <= radii * (1 + 1e-9)  # (n, M)
         inside += within.sum(0)
-        held.append(within.sum(1))
-    return inside, torch.cat(held)
+        counts.append(within.sum(1))
+    return inside, torch.cat(counts)
 
 
 def nearest(queries: Tensor, references: Tensor, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
-    """The Euclidean distance of each query to its nearest reference, and which one that is.
+    """The Euclidean distance of each query to its nearest reference, and the reference's index.
 
     Args:
         queries, references: features (N, D) and (M, D).
@@ -262,15 +267,16 @@ def nearest(queries: Tensor, references: Tensor, chunk: int = CHUNK) -> tuple[Te
     _at_least(chunk, 1, "chunk")
     middle = references.mean(0)
     references = references - middle
-    found = [_squared_distances(part - middle, references).min(1) for part in queries.split(chunk)]
-    return torch.cat([f.values for f in found]).sqrt(), torch.cat([f.indices for f in found])
+    minima = [_squared_distances(part - middle, references).min(1) for part in queries.split(chunk)]
+    return torch.cat([f.values for f in minima]).sqrt(), torch.cat([f.indices for f in minima])
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """(N, D), (M, D) -> (N, M).
 
-    By a matrix product, 15 times faster than differences. Its rounding error, about 1e-15 of the squared norms, would part
-    copies, so what is below 1e-12 of them is 0; callers subtract a mean first to keep the norms small.
+    Computed by a matrix product, 15 times faster than by differences. Its rounding error, about
+    1e-15 of the squared norms, would separate copies, so values below 1e-12 of them are set to 0;
+    callers subtract a mean first to keep the norms small.
     """
     scale = torch.linalg.vector_norm(x, dim=1, keepdim=True).square() + torch.linalg.vector_norm(y, dim=1).square()
     distances = torch.addmm(scale, x, y.T, alpha=-2)
@@ -278,16 +284,16 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def memorisation(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
-    """How near samples lie to the training set, beside unseen data of its kind.
+    """Memorisation ratio: how near samples are to the training set, relative to held-out data.
 
-    The mean distance of a sample to its nearest training item, divided by that of a held-out item to its own. 1: samples are no
-    nearer to the training set than new data are; 0: all are copies of training items; above 1: samples lie off the data.
+    The mean distance of a sample to its nearest training item, divided by that of a held-out item:
+    1 for samples as near as new data, 0 for copies of training items, above 1 for samples off the data.
 
     Args:
         fake, train, held_out: features (N, D), (M, D) and (L, D).
 
     Raises:
-        DataError: also if all held-out items are copies of training items, so that there is no ratio.
+        DataError: also if all held-out items are copies of training items.
     """
     of_fakes, of_held_out = (nearest(x, train)[0].mean().item() for x in (fake, held_out))
     if not of_held_out:
@@ -298,19 +304,19 @@ def memorisation(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
 
 
 def variety(fake: Tensor, real: Tensor) -> float:
-    """How far samples lie from each other, beside real items: the mean distance of a sample to the nearest other one, divided by
-    that of a real item. 0 for copies of one sample.
+    """Variety of samples relative to real items: the mean distance of a sample to the nearest other
+    sample, divided by that of a real item. 0 for copies of one sample.
 
     Args:
         fake, real: features (N, D) and (M, D), at least two of each; as many of both are compared, drawn from the larger set.
 
     Raises:
-        DataError: also if all real items are alike, so that there is no ratio.
+        DataError: also if all real items are alike, so that the ratio is undefined.
     """
     fake, real = _pair(fake, real, ("fake", "real"), least=2)
     count = min(len(fake), len(real))
-    drawn = (x[_draw(len(x), count, 0, 0, "variety").to(x.device)] for x in (fake, real))
-    of_fakes, of_reals = (_nearest_other(x).mean().item() for x in drawn)
+    subsets = (x[_draw(len(x), count, 0, 0, "variety").to(x.device)] for x in (fake, real))
+    of_fakes, of_reals = (_nearest_other(x).mean().item() for x in subsets)
     if not of_reals:
         raise DataError("all real items have the same features; expected different ones; check the data and extractor")
     return of_fakes / of_reals
@@ -319,29 +325,29 @@ def variety(fake: Tensor, real: Tensor) -> float:
 def _nearest_other(x: Tensor) -> Tensor:
     """Distance of each row (N, D) to the nearest other row, (N,)."""
     x = x - x.mean(0)
-    found = []
+    minima = []
     for rows in torch.arange(len(x), device=x.device).split(CHUNK):
         distances = _squared_distances(x[rows], x)  # (n, N)
         distances[torch.arange(len(rows)), rows] = torch.inf
-        found.append(distances.min(1).values.sqrt())
-    return torch.cat(found)
+        minima.append(distances.min(1).values.sqrt())
+    return torch.cat(minima)
 
 
 def class_balance(predicted: Tensor, classes: int, real: Tensor | None = None) -> tuple[int, float]:
-    """How evenly samples spread over classes.
+    """Class coverage and balance of samples.
 
     Args:
-        predicted: int64 (N,), the class that each sample is taken for.
-        classes: how many there are.
-        real: real items by class, (classes,); None: the same number of each.
+        predicted: int64 (N,), the predicted class of each sample.
+        classes: number of classes.
+        real: number of real items by class, (classes,); None: equal numbers.
 
     Returns:
         covered: number of classes with at least a tenth of an even share of the samples, N / (10 classes).
         kl: KL(samples || real), nats; infinite if samples fall in a class without real items.
     """
     _at_least(classes, 1, "classes")
-    listed = predicted.dtype == torch.int64 and predicted.ndim == 1 and len(predicted)
-    if not listed or predicted.min() < 0 or predicted.max() >= classes:
+    valid = predicted.dtype == torch.int64 and predicted.ndim == 1 and len(predicted)
+    if not valid or predicted.min() < 0 or predicted.max() >= classes:
         raise DataError(
             f"predicted classes {predicted.dtype} {tuple(predicted.shape)}: expected int64 (N,), at least one, each "
             f"0..{classes - 1}; check the classifier"
@@ -360,7 +366,7 @@ def class_balance(predicted: Tensor, classes: int, real: Tensor | None = None) -
 
 
 def _matrix(features: Tensor, name: str) -> Tensor:
-    """The features in float64, after the checks."""
+    """The features in float64, checked."""
     if features.ndim != 2 or not features.shape[1]:
         raise DataError(f"{name} of shape {tuple(features.shape)}: expected (N, D); give each item one row")
     x = features.detach().double()

@@ -1,3 +1,4 @@
-"""A run, from its command line to what people read of it: options, runner, record, log, card, report, comparison."""
+"""Runs, from the command line to the results: options, runner, records, log, model card, report,
+comparison."""
 
 __all__: list[str] = []

@@ -16,7 +16,7 @@ from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import CheckpointError
-from multigen.metrics.names import features_of, swept, without_features
+from multigen.metrics.names import features_of, other_temperature, without_features
 from multigen.runs.facts import Facts, gather
 from multigen.runs.record import beginning, record
 from multigen.runs.usage import own_file, python_lines, shell_line
@@ -30,22 +30,25 @@ LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by-2\.[05]|cc-by(-nc|-sa|-nc-sa|-nc-nd)?-[34]\.0|cc-by-nd-4\.0|cdla-(sharing|permissive)-1\.0|"
     r"cdla-permissive-2\.0|odc-by|odbl|pddl|gfdl|gpl-3\.0|bsd-3-clause|unlicense"
 )
-"""Names of licences that the hub knows; any other is called `other` there, with its own name beside it."""
+"""Licence identifiers that the hub knows; any other is `other` there, with its own name beside
+it."""
 SEAL = "\n<!-- Written by multigen, which leaves it as it is once you change it. Checksum: "
 NEARER, FARTHER = 0.8, 1.5
-"""Shares of the baseline below and above which `memorisation` is said to be near to the training items, or far from them."""
+"""Ratios to the baseline below and above which `memorisation` is described as near to the training
+items, or far from them."""
 
 Rows = Mapping[str, Mapping[str, float]]
 
 
 class Card(Callback):
-    """Writes the model card when training has ended; `evaluation.json` and the card again when the model was measured."""
+    """Writes the model card when training has ended; `evaluation.json` and the card again after the
+    evaluation."""
 
     def on_end(self, trainer: Trainer[Any]) -> None:
         if rank() == 0:
             facts = gather(trainer.folder, measured=False)
-            if not facts.began:  # trained from Python: the folder has no log of when and where
-                facts = replace(facts, began=[{"step": 0, "began": beginning(trainer.run_info())}])
+            if not facts.starts:  # trained from Python: the folder has no log of its start
+                facts = replace(facts, starts=[{"step": 0, "began": beginning(trainer.run_info())}])
             _write(facts)
 
     def on_evaluation(self, trainer: Trainer[Any], evaluation: Evaluation) -> None:
@@ -57,15 +60,15 @@ class Card(Callback):
 
 @contextlib.contextmanager
 def writing_evaluation(folder: Path) -> Iterator[Path]:
-    """For writing the `evaluation.json` of a run, whose path it yields. Raises CheckpointError where that fails, or where a file
-    of other origin has the name."""
+    """Around writing a run's `evaluation.json`, whose path it yields. Raises CheckpointError where
+    that fails, or where a foreign file has the name."""
     path = folder / "evaluation.json"
     if os.path.lexists(path) and not {"status", "rows"} <= json_table(path).keys():
         raise CheckpointError(
             f"{path} was not written by multigen; move it elsewhere, then resume with: {resume_option(folder)}"
         )
     try:
-        folder.stat()  # a folder that is gone is not made again
+        folder.stat()  # raises if the folder is gone, which is not made again
         yield path
     except OSError as error:
         raise CheckpointError(
@@ -77,7 +80,7 @@ def _write(facts: Facts) -> None:
     folder = facts.folder / "model"
     file = folder / "README.md"
     if os.path.lexists(file) and not _is_own(file):
-        say(f"{file} was not written by multigen, or was changed since; it is kept as it is")
+        say(f"{file} was not written by multigen, or was changed since; it is left unchanged")
     elif folder.is_dir():
         with optional(file):
             # A temporary file in `model/` could be published with it.
@@ -85,22 +88,23 @@ def _write(facts: Facts) -> None:
 
 
 def _sealed(card: str) -> str:
-    """A card with its checksum, which shows whether it was changed."""
+    """A card with its checksum, which detects changes."""
     return f"{card}{SEAL}{zlib.crc32(card.encode()):08x} -->\n"
 
 
 def _is_own(file: Path) -> bool:
-    """Whether a card is unchanged since it was written. Those of earlier versions have no checksum, but name the library."""
+    """Whether a card is unchanged since multigen wrote it. Cards of earlier versions have no
+    checksum, but name the library."""
     try:
         text = file.read_text(encoding="utf-8") if file.is_file() and not file.is_symlink() else ""
     except (OSError, ValueError):
         return False
-    card, with_checksum, _ = text.rpartition(SEAL)
-    return text == _sealed(card) if with_checksum else '\nlibrary_name: "multigen"\n' in text
+    card, checksum, _ = text.rpartition(SEAL)
+    return text == _sealed(card) if checksum else '\nlibrary_name: "multigen"\n' in text
 
 
 def card(facts: Facts) -> str:
-    """The card of a run, as Markdown; with its metrics once it was measured."""
+    """The card of a run as Markdown, with its metrics once evaluated."""
     does = f"{facts.use.does}, trained" if facts.use else "trained"
     by = f"multigen {facts.version}".strip()
     parts = [
@@ -116,7 +120,8 @@ def card(facts: Facts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-# ---------------------------------------------------------------------------------------------------- users' words
+# ----------------------------------------------------------------------------------------------------
+# escaping
 
 
 def plain(text: str) -> str:
@@ -125,13 +130,13 @@ def plain(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text as one line of Markdown that is shown as it is: no mark-up, link, or HTML."""
-    found = plain(text).replace("&", "&amp;").replace("<", "&lt;")  # as every dialect of Markdown reads them
-    return re.sub(r"([\\`*_\[\]>|~$#!])", r"\\\1", found)
+    """A text as one line of Markdown that is shown literally: no mark-up, link, or HTML."""
+    line = plain(text).replace("&", "&amp;").replace("<", "&lt;")  # in every dialect of Markdown
+    return re.sub(r"([\\`*_\[\]>|~$#!])", r"\\\1", line)
 
 
 def code(name: str) -> str:
-    """A metric, a row or a class as code, which a table may hold."""
+    """A metric, a row or a class as code, safe in a table."""
     return "`" + plain(name).replace("`", "'").replace("|", "/") + "`"
 
 
@@ -144,9 +149,9 @@ def sentence(text: str) -> str:
 
 def _front_matter(facts: Facts) -> str:
     license = plain(_license(facts))
-    known = license.lower() if LICENSES.fullmatch(license.lower()) else "other" if license else "unknown"
-    fields: dict[str, Any] = {"license": known}
-    fields |= {"license_name": license} if known == "other" else {}
+    license_id = license.lower() if LICENSES.fullmatch(license.lower()) else "other" if license else "unknown"
+    fields: dict[str, Any] = {"license": license_id}
+    fields |= {"license_name": license} if license_id == "other" else {}
     fields |= {"library_name": "multigen"}
     fields |= (
         {"pipeline_tag": facts.use.pipeline}
@@ -154,7 +159,7 @@ def _front_matter(facts: Facts) -> str:
         else {}
     )
     fields["tags"] = list(dict.fromkeys(["multigen", "gan", facts.method, *([facts.use.tag] if facts.use else [])]))
-    # JSON is YAML; in it no text can end its own line.
+    # JSON is valid YAML, in which no text can end its line.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
     return "\n".join(["---", *lines, "---"])
 
@@ -164,7 +169,7 @@ def _license(facts: Facts) -> str:
 
 
 def _data(facts: Facts) -> str:
-    """Name of the training data, without the folders in which it lies."""
+    """Name of the training data, without its parent folders."""
     data = facts.setting("data", "")
     return data if data.startswith("hf:") and not Path(data[3:]).is_absolute() else Path(data).name or "unnamed data"
 
@@ -175,19 +180,23 @@ def _classes(facts: Facts) -> list[str]:
 
 def _about_data(facts: Facts) -> str:
     classes, noun = _classes(facts), facts.items_name
-    shown = ", ".join(map(code, classes[:20])) + (", ..." if len(classes) > 20 else "")
-    use = "one can be asked for" if facts.setting("conditional", False) else "the model is not conditioned on them"
+    names = ", ".join(map(code, classes[:20])) + (", ..." if len(classes) > 20 else "")
+    use = (
+        "samples can be conditioned on one"
+        if facts.setting("conditional", False)
+        else "the model is not conditioned on them"
+    )
     trained_on = f"Training {noun}" if facts.items is None else f"{facts.items:,} training {noun}"
     lines = [
         f"{trained_on}: {escaped(_data(facts))}.",
-        *([f"{len(classes)} classes ({use}): {shown}."] if classes else []),
+        *([f"{len(classes)} classes ({use}): {names}."] if classes else []),
         f"Licence of the data, as given by whoever trained the model: {escaped(_license(facts)) or 'not stated'}.",
     ]
     return "\n".join(lines)
 
 
 def _about_training(facts: Facts) -> str:
-    known = facts.origin
+    origin = facts.origin
     steps, batch = ", ".join(f"{stage} {n:,}" for stage, n in facts.planned.items()), facts.setting("batch", 0)
     rows = {
         "method": facts.method,
@@ -195,16 +204,16 @@ def _about_training(facts: Facts) -> str:
         "steps": "; ".join([steps, *([f"batches of {batch}"] if batch else [])]),
         "seed": facts.run.get("seed"),
         "time": f"{facts.seconds:,.0f} s",
-        "machine": known.get("machine"),
-        "commit": known.get("commit"),
-        "date": known.get("date") or datetime.date.fromtimestamp(facts.written).isoformat(),
+        "machine": origin.get("machine"),
+        "commit": origin.get("commit"),
+        "date": origin.get("date") or datetime.date.fromtimestamp(facts.written).isoformat(),
     }
     table = markdown([(name, escaped(str(value))) for name, value in rows.items() if value is not None], ("", ""))
-    return f"{table}\n\nAll settings stand in `config.json`."
+    return f"{table}\n\nAll settings are in `config.json`."
 
 
 def _row(facts: Facts) -> str:
-    """The row of the evaluation that is of this model."""
+    """This model's row of the evaluation."""
     stage = next(reversed(facts.planned), "")
     return f"{stage}/best" if f"{stage}/best" in _rows(facts) else f"{stage}/last"
 
@@ -214,15 +223,16 @@ def _rows(facts: Facts) -> Rows:
 
 
 def _figures(facts: Facts) -> str:
-    """A column for each row of the evaluation, but those at other temperatures; definitions and remarks below."""
-    rows = {name: row for name, row in _rows(facts).items() if not swept(name)}
+    """The evaluation with one column per row, except those at other temperatures; definitions and
+    remarks below."""
+    rows = {name: row for name, row in _rows(facts).items() if not other_temperature(name)}
     if not rows:
-        return "Not measured yet."
+        return "Not evaluated yet."
     metrics = dict.fromkeys(m for row in rows.values() for m in row)
     figures = [(code(m), *(f"{row[m]:.4g}" if m in row else "" for row in rows.values())) for m in metrics]
     lines = [
-        f"This model is the column {code(_row(facts))}. The others are other moments of the run and baselines, such as real "
-        "data, with which its figures are to be compared.\n",
+        f"This model is the column {code(_row(facts))}. The others are other checkpoints of the run, and baselines "
+        "such as real data, with which to compare its metrics.\n",
         markdown(figures, ("", *map(code, rows))),
     ]
     definitions = facts.evaluation.get("definitions", {})
@@ -234,52 +244,53 @@ def _figures(facts: Facts) -> str:
 
 
 def _limits(facts: Facts) -> list[str]:
-    """What the model cannot do, by its task, its metrics and its training."""
-    found, real = _rows(facts).get(_row(facts), {}), _rows(facts).get("real", {})
+    """Limitations of the model, by its task, its metrics and its training."""
+    metrics, real = _rows(facts).get(_row(facts), {}), _rows(facts).get("real", {})
     noun, classes = facts.items_name, len(_classes(facts))
     count = noun if facts.items is None else f"{facts.items:,} {noun}"
-    lines = [f"It has learned from the {count} above and nothing else, and has their gaps and biases."]
+    lines = [f"It was trained on the {count} above only, and has their gaps and biases."]
     lines += [facts.use.limit] if facts.use else []
-    if "memorisation" in found:
-        lines.append(_nearness(found["memorisation"], real.get("memorisation", 1.0), noun))
-    if "exact_copies" in found:
-        lines.append(f"{found['exact_copies']:.1%} of its texts equal a training text word for word.")
-    if "coverage" in found and "coverage" in real:
-        lines.append(f"It covers {found['coverage']:.0%} of the test {noun}; real ones cover {real['coverage']:.0%}.")
-    if "classes" in found and found["classes"] < classes:
-        lines.append(f"It makes {found['classes']:.0f} of the {classes} classes.")
-    if "class_accuracy" in found:
+    if "memorisation" in metrics:
+        lines.append(_nearness(metrics["memorisation"], real.get("memorisation", 1.0), noun))
+    if "exact_copies" in metrics:
+        lines.append(f"{metrics['exact_copies']:.1%} of its texts equal a training text word for word.")
+    if "coverage" in metrics and "coverage" in real:
+        lines.append(f"It covers {metrics['coverage']:.0%} of the test {noun}; real ones cover {real['coverage']:.0%}.")
+    if "classes" in metrics and metrics["classes"] < classes:
+        lines.append(f"It generates {metrics['classes']:.0f} of the {classes} classes.")
+    if "class_accuracy" in metrics:
         lines.append(
-            f"Asked for a class, it makes one that is recognised as such in {found['class_accuracy']:.0%} of the cases."
+            f"Conditioned on a class, {metrics['class_accuracy']:.0%} of its samples are classified as that class."
         )
     if facts.collapsed:
         lines.append(
-            "In training the generator collapsed: its samples became alike. The run's `metrics.jsonl` says when."
+            "The generator collapsed in training: its samples became alike. The run's `metrics.jsonl` says when."
         )
     if facts.rollbacks:
         lines.append(
-            f"In training the run went back {facts.rollbacks} times to an earlier checkpoint. The run's `metrics.jsonl` says why."
+            f"Training was rolled back {facts.rollbacks} times to an earlier checkpoint. The run's `metrics.jsonl` says why."
         )
     return lines
 
 
 def _nearness(memorisation: float, baseline: float, noun: str) -> str:
     share = memorisation / baseline if baseline else 1.0
-    where, so = f"about as near to the training {noun} as", "no copies on average, though a few would not show in it"
-    if share < NEARER:
-        where, so = f"nearer to the training {noun} than", "some may be copies"
-    elif share > FARTHER:
-        where, so = f"farther from the training {noun} than", "they are unlike real ones"
-    return (
-        f"Its samples lie {where} unseen ones (memorisation {memorisation:.2f}, of unseen ones {baseline:.2f}): {so}."
+    comparison, conclusion = (
+        f"about as near to the training {noun} as",
+        "no copies on average, though a few might not be noticed",
     )
+    if share < NEARER:
+        comparison, conclusion = f"nearer to the training {noun} than", "some may be copies"
+    elif share > FARTHER:
+        comparison, conclusion = f"farther from the training {noun} than", "they are unlike real ones"
+    return f"Its samples are {comparison} unseen ones (memorisation {memorisation:.2f}, unseen {baseline:.2f}): {conclusion}."
 
 
 def _use(facts: Facts) -> str:
     file = Path(own_file(facts)).name
     shell, classes = shell_line(facts, "MODEL", file), _classes(facts) if facts.setting("conditional", False) else []
-    asked = f" --class {shell_word(classes[0])}" if classes and shell else ""
-    blocks = {"bash": f"{shell}{asked}", "python": python_lines(facts, "MODEL", file)}
+    option = f" --class {shell_word(classes[0])}" if classes and shell else ""
+    blocks = {"bash": f"{shell}{option}", "python": python_lines(facts, "MODEL", file)}
     # Three backticks in a class's name would end the block.
-    shown = [f"```{language}\n{text.replace('```', '')}\n```" for language, text in blocks.items() if text]
-    return "\n\n".join(["MODEL is this folder, or `hf:OWNER/NAME` where it lies on the Hugging Face hub.", *shown])
+    fenced = [f"```{language}\n{text.replace('```', '')}\n```" for language, text in blocks.items() if text]
+    return "\n\n".join(["MODEL is this folder, or `hf:OWNER/NAME` where it is on the Hugging Face hub.", *fenced])

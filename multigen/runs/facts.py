@@ -1,4 +1,5 @@
-"""What a run's folder says. Whatever is missing or damaged, as in a run that was killed, is left out."""
+"""Reads the facts about a run from its folder. Missing or damaged parts, as in a killed run, are
+ignored."""
 
 import datetime
 from dataclasses import dataclass, field, replace
@@ -9,69 +10,70 @@ from multigen.catalogue import METHODS, TASKS, Task
 from multigen.config import read_config
 from multigen.console import say
 from multigen.errors import ConfigError
-from multigen.storage.files import log_records, read_json, standing, verify_checksum
+from multigen.storage.files import existing_or_backup, log_records, read_json, verify_checksum
 from multigen.storage.older import evaluation_table
 from multigen.storage.reading import is_inside, read_bounded
 
 __all__ = ["Curve", "Facts", "Stage", "gather", "seed_folders", "when"]
 
 Curve = list[tuple[float, float]]
-"""(step, value), by step; a value that was not finite is there as NaN."""
+"""(step, value), by step; non-finite values are NaN."""
 
 
 T = TypeVar("T")
-MOST = 1 << 52
-"""More steps or seconds than a run can have; below it every whole number is a float too."""
+LARGEST_STEP = 1 << 52
+"""More steps or seconds than a run can have; smaller integers are exact as floats."""
 RECORD = 1 << 23
-"""Bytes of an evaluation.json and of a checkpoint's run.json, at most."""
+"""Maximum bytes of an evaluation.json and of a checkpoint's run.json."""
 ENTRIES = 2_000_000
-"""Entries of a log that are kept, at most; while there are more, every second line of means or rates is dropped."""
+"""Maximum entries read from a log; while there are more, every second line of means or rates is
+dropped."""
 STAGES, CURVES = 16, 100
-"""Stages of a run, and curves of a stage, that are kept: methods have far fewer."""
+"""Maximum stages of a run, and curves of a stage: methods have far fewer."""
 
 
 @dataclass
 class Stage:
-    """What metrics.jsonl has of a stage. Steps count from the beginning of the run."""
+    """A stage's part of metrics.jsonl. Steps count from the beginning of the run."""
 
     name: str
     first: int
     last: int
     curves: dict[str, Curve] = field(default_factory=dict)
-    """UPDATE/TERM, or a signal's name -> means since the line before."""
+    """UPDATE/TERM, or a signal's name -> means since the previous line."""
     validation: dict[str, Curve] = field(default_factory=dict)
     best: tuple[int, float] | None = None
-    """Step and value of the checkpoint that was chosen."""
+    """Step and metric of the selected checkpoint."""
     stopped: bool = False
     """Whether early stopping ended it."""
 
 
 @dataclass
 class Facts:
-    """A run, or with `seeds` the folder above several."""
+    """Facts about a run, or with `seeds` about the folder of several runs."""
 
     folder: Path
     method: str
     title: str
-    """Of the method, with its paper; as its file has it."""
+    """The method's title with its paper, from its file."""
     task: str
-    """A name of `multigen.catalogue.TASKS`; "" of a method that names none."""
+    """A name of `multigen.catalogue.TASKS`; "" for a method without one."""
     version: str
-    """Of multigen; "" where an older one did not say."""
+    """Version of multigen; "" for an old run that does not state it."""
     items: int | None
     """Number of training items."""
     parameters: int | None
-    """Of the networks that inference needs."""
+    """Number of parameters of the networks that inference needs."""
     config: dict[str, Any]
     data: dict[str, Any]
-    """What opening the data found out."""
+    """Facts about the training data."""
     run: dict[str, Any]
     evaluation: dict[str, Any]
-    """evaluation.json; {} where there is none."""
-    began: list[dict[str, Any]]
+    """Content of evaluation.json; {} without it."""
+    starts: list[dict[str, Any]]
     """Each start and resume: time, step, and `began` with command, commit, machine, steps by stage."""
-    said: list[dict[str, Any]]
-    """time, step, and `said` or `error`."""
+    messages: list[dict[str, Any]]
+    """Messages: time, step, and `said` or `error`."""
     state: str
     """finished, error, or unfinished: killed, or still running."""
     stages: list[Stage]
@@ -79,68 +81,71 @@ class Facts:
     controls: list[dict[str, Any]]
     """step, control, value, reason."""
     dropped: int
-    """Gradients that were dropped as they were not finite."""
+    """Number of gradients dropped since they were not finite."""
     rollbacks: int
-    """Returns to an earlier checkpoint, of those that lead to the newest."""
+    """Number of rollbacks to an earlier checkpoint, up to the newest one."""
     collapsed: bool
-    """Whether the last stage ended with a generator whose samples are alike."""
+    """Whether the generator had collapsed at the end of the last stage."""
     step: int
-    """The last that is known of."""
+    """The last known step."""
     saved: int | None
     """Step of the newest checkpoint."""
     seconds: float
     written: float
-    """When the run wrote last, in seconds since 1970."""
+    """Time of the run's last write, in seconds since 1970."""
     seeds: list["Facts"] = field(default_factory=list)
 
     @property
     def planned(self) -> dict[str, int]:
         """Stage -> steps."""
-        began = self.began[-1]["began"] if self.began else {}
+        began = self.starts[-1]["began"] if self.starts else {}
         return self.evaluation.get("steps") or _counts(began.get("steps"))
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Command, commit, machine, date: as evaluation.json has them, else as noted when the run last began."""
-        return {**(self.began[-1]["began"] if self.began else {}), **self.evaluation}
+        """Command, commit, machine, date: from evaluation.json, else from the run's last start."""
+        return {**(self.starts[-1]["began"] if self.starts else {}), **self.evaluation}
 
     @property
     def heading(self) -> str:
-        """The title, after its own name for a method that is not ours, which may be a changed copy of one."""
+        """The title; for a user's own method, which may be a changed copy of one of ours, after its
+        name."""
         ours = self.title and self.method in METHODS
         return self.title if ours else f"{self.method}: {self.title}".removesuffix(": ")
 
     @property
     def use(self) -> Task | None:
-        """How such models are used; None of an unknown task."""
+        """The model's task; None for an unknown one."""
         return TASKS.get(self.task)
 
     @property
     def items_name(self) -> str:
-        """What it was trained on, in the plural."""
+        """Noun for the training items, in the plural."""
         return self.use.items if self.use else "items"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The configuration, and what opening the data found out."""
+        """The configuration, and facts about the training data."""
         return {**self.config, **self.data}
 
     def setting(self, name: str, default: T) -> T:
-        """One of the settings; `default` where there is none, or one of another type."""
+        """One of the settings; `default` where it is missing, or of another type."""
         value = self.settings.get(name, default)
         return value if isinstance(value, type(default)) else default
 
     @property
     def has_model(self) -> bool:
         folders = [self.folder, *(seed.folder for seed in self.seeds)]
-        return any((standing(folder / "model") / "config.json").exists() for folder in folders)
+        return any((existing_or_backup(folder / "model") / "config.json").exists() for folder in folders)
 
 
 def gather(folder: Path, measured: bool = True) -> Facts:
-    """The facts of the run in `folder`, or of its runs seed-*. Raises ConfigError where there is none.
+    """The facts about the run in `folder`, or about its runs seed-*. Raises ConfigError without a
+    run.
 
     Args:
-        measured: whether evaluation.json is of the model that is there, and not of one before training was resumed.
+        measured: whether evaluation.json belongs to the current model, not to one before training
+            was resumed.
     """
     if (folder / "config.toml").exists():
         return _one(folder, _evaluation(folder) if measured else {})
@@ -150,17 +155,17 @@ def gather(folder: Path, measured: bool = True) -> Facts:
 
 
 def seed_folders(folder: Path) -> list[Path]:
-    """The runs seed-* in a folder; links that lead out of it are none."""
+    """The runs seed-* in a folder; links that lead out of it are ignored."""
     return sorted(path.parent for path in folder.glob("seed-*/config.toml") if is_inside(path.parent, folder))
 
 
 def _several(folder: Path, runs: list[Facts]) -> Facts:
-    """The facts of the folder above the runs of several seeds: what they have in common, and sums."""
+    """The facts about a folder of runs of several seeds: common values, and sums."""
     return replace(
         runs[0],
         folder=folder,
         evaluation=_evaluation(folder),
-        said=[line for run in runs for line in run.said],
+        messages=[line for run in runs for line in run.messages],
         state=next((run.state for run in runs if run.state != "finished"), "finished"),
         stages=[],
         rates={},
@@ -174,10 +179,10 @@ def _several(folder: Path, runs: list[Facts]) -> Facts:
 def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
     table = read_config(folder / "config.toml", inside=folder)
     log = _lines(folder, "log.jsonl")
-    began = [line for line in log if isinstance(line.get("began"), dict)]
+    starts = [line for line in log if isinstance(line.get("began"), dict)]
     checkpoints = sorted((folder / "checkpoints").glob("step-*/run.json"))
     checkpoint = _checkpoint(checkpoints[-1], folder) if checkpoints else {}
-    held = _table(checkpoint.get("state"))
+    state_scalars = _table(checkpoint.get("state"))
     metrics = _lines(folder, "metrics.jsonl")
     ends = [line for line in log if not {"began", "finished", "error"}.isdisjoint(line)]
     state = "finished" if evaluation else "unfinished"
@@ -196,18 +201,18 @@ def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
         data=_table(table.get("data")),
         run=_table(table.get("run")),
         evaluation=evaluation,
-        began=began,
-        said=[line for line in log if "said" in line or "error" in line],
+        starts=starts,
+        messages=[line for line in log if "said" in line or "error" in line],
         state=state,
-        stages=_stages(metrics, held),
+        stages=_stages(metrics, state_scalars),
         rates=_rates(log),
         controls=[line for line in metrics if "control" in line],
-        dropped=int(max(_amount(line.get("dropped")) for line in (held, *metrics))),
-        rollbacks=int(_amount(held.get("attempt"))),
-        collapsed=dict(_numbers(held)).get("control/collapse", 0.0) < 0,
+        dropped=int(max(_amount(line.get("dropped")) for line in (state_scalars, *metrics))),
+        rollbacks=int(_amount(state_scalars.get("attempt"))),
+        collapsed=dict(_numbers(state_scalars)).get("control/collapse", 0.0) < 0,
         step=max([int(_amount(checkpoint.get("step"))), *(line["step"] for line in metrics)]),
         saved=int(_amount(checkpoint["step"])) if "step" in checkpoint else None,
-        seconds=evaluation.get("seconds") or _amount(held.get("seconds")),
+        seconds=evaluation.get("seconds") or _amount(state_scalars.get("seconds")),
         written=max(
             p.stat().st_mtime for n in ("config.toml", "metrics.jsonl", "log.jsonl") if (p := folder / n).exists()
         ),
@@ -215,7 +220,7 @@ def _one(folder: Path, evaluation: dict[str, Any]) -> Facts:
 
 
 def _checkpoint(path: Path, folder: Path) -> dict[str, Any]:
-    """The run.json of a checkpoint of the run in `folder`, {} for a damaged one."""
+    """The run.json of a checkpoint of the run in `folder`; {} for a damaged one."""
     try:
         return verify_checksum(read_bounded(path, RECORD, inside=folder))
     except (OSError, ValueError):
@@ -223,61 +228,64 @@ def _checkpoint(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def _evaluation(folder: Path) -> dict[str, Any]:
-    """`evaluation.json`; what is of another type than it should be is left out."""
+    """Content of `evaluation.json`, without values of unexpected types."""
     kinds = {"rows": dict, "definitions": dict, "remarks": dict, "seeds": list}
     content = evaluation_table(_json(folder, "evaluation.json"))
-    found = {k: v for k, v in content.items() if isinstance(v, kinds.get(k, object))}
-    for key in {"definitions", "remarks"} & found.keys():
-        found[key] = {name: text for name, text in found[key].items() if isinstance(text, str)}
-    found |= {"steps": _counts(found.get("steps")), "seconds": _amount(found.get("seconds"))} if found else {}
-    if "rows" in found:
-        found["rows"] = {row: dict(_numbers(v)) for row, v in found["rows"].items() if isinstance(v, dict)}
-    return found
+    valid = {k: v for k, v in content.items() if isinstance(v, kinds.get(k, object))}
+    for key in {"definitions", "remarks"} & valid.keys():
+        valid[key] = {name: text for name, text in valid[key].items() if isinstance(text, str)}
+    valid |= {"steps": _counts(valid.get("steps")), "seconds": _amount(valid.get("seconds"))} if valid else {}
+    if "rows" in valid:
+        valid["rows"] = {row: dict(_numbers(v)) for row, v in valid["rows"].items() if isinstance(v, dict)}
+    return valid
 
 
 def _lines(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Lines of a log, without those of an impossible step; of a very long log, without the lines that curves need least."""
-    kept: list[dict[str, Any]] = []
+    """Lines of a log, without impossible steps; for a very long log, with its curves thinned."""
+    records: list[dict[str, Any]] = []
     entries = 0
     try:
         for line in log_records(folder / name, inside=folder):
-            if line is None or not 0 <= line["step"] < MOST:
+            if line is None or not 0 <= line["step"] < LARGEST_STEP:
                 continue
-            kept.append(line)
+            records.append(line)
             entries += _entries(line)
             if entries > ENTRIES:
-                kept = [line for i, line in enumerate(kept) if i % 2 or line.keys().isdisjoint(("stage", "rates"))]
-                entries = sum(map(_entries, kept))
+                records = [
+                    line for i, line in enumerate(records) if i % 2 or line.keys().isdisjoint(("stage", "rates"))
+                ]
+                entries = sum(map(_entries, records))
                 if entries > 3 * ENTRIES // 4:
-                    say(f"{folder / name}: more than a run writes; what follows step {line['step']} is left out")
+                    say(f"{folder / name}: longer than any run writes; lines after step {line['step']} are ignored")
                     break
     except OSError as error:
-        say(f"{folder / name}: left out ({error.strerror or error})")
-    return kept
+        say(f"{folder / name}: ignored ({error.strerror or error})")
+    return records
 
 
 def _table(value: Any) -> dict[str, Any]:
-    """The value where it is a table, else an empty one."""
+    """The value if it is a table, else {}."""
     return value if isinstance(value, dict) else {}
 
 
 def _counts(value: Any) -> dict[str, int]:
-    """Stage -> steps, of what a file says of them."""
+    """Stage -> steps, from a file's content."""
     return {name: int(_amount(steps)) for name, steps in _table(value).items()}
 
 
 def _amount(value: Any) -> float:
-    """A number of steps or seconds, 0 for what cannot be one."""
-    return value if isinstance(value, int | float) and 0 <= value < MOST else 0
+    """A number of steps or seconds; 0 for an impossible one."""
+    return value if isinstance(value, int | float) and 0 <= value < LARGEST_STEP else 0
 
 
 def _whole(value: Any) -> int | None:
-    """A count, None for what cannot be one."""
+    """A count; None for an impossible one."""
     return value if type(value) is int and value >= 0 else None
 
 
 def _entries(line: dict[str, Any]) -> int:
-    """The size of a line of a log in entries: its names, those in tables in it, and one per 100 characters of text."""
+    """The size of a log's line in entries: its names, those of nested tables, and one per 100
+    characters of text."""
     more = [value for value in line.values() if not isinstance(value, int | float)]
     return len(line) + sum(len(value) if isinstance(value, dict | list) else len(str(value)) // 100 for value in more)
 
@@ -288,12 +296,12 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        say(f"{folder / name}: left out ({error})")
+        say(f"{folder / name}: ignored ({error})")
         return {}
 
 
-def _stages(metrics: list[dict[str, Any]], held: dict[str, Any]) -> list[Stage]:
-    """Stages in their order. A validation belongs to the stage that the line before it logged."""
+def _stages(metrics: list[dict[str, Any]], state_scalars: dict[str, Any]) -> list[Stage]:
+    """The stages in order. A validation belongs to the stage of the line before it."""
     stages: list[Stage] = []
     early: dict[str, Curve] = {}  # validations before the stage's first line
     for line in metrics:
@@ -316,8 +324,8 @@ def _stages(metrics: list[dict[str, Any]], held: dict[str, Any]) -> list[Stage]:
                 if name not in ("step", "dropped"):
                     _add(stages[-1].curves, name, (step, value))
     for stage in stages:
-        stage.stopped = f"stopped/{stage.name}" in held
-        step, value = (dict(_numbers(held)).get(f"best_{what}/{stage.name}") for what in ("step", "value"))
+        stage.stopped = f"stopped/{stage.name}" in state_scalars
+        step, value = (dict(_numbers(state_scalars)).get(f"best_{what}/{stage.name}") for what in ("step", "value"))
         if step is not None and value is not None:
             stage.best = int(_amount(step)), value
     return stages
@@ -334,17 +342,17 @@ def _numbers(line: dict[str, Any]) -> list[tuple[str, float]]:
 
 
 def _rates(log: list[dict[str, Any]]) -> dict[str, Curve]:
-    """Learning rates by network; of a resumed run the newest line of a step counts."""
-    found: dict[str, dict[int, float]] = {}
+    """Learning rates by network; in a resumed run, the newest line of a step counts."""
+    rates: dict[str, dict[int, float]] = {}
     for line in log:
         if isinstance(line.get("rates"), dict):
             for name, value in _numbers(line["rates"])[:CURVES]:
-                found.setdefault(name, {})[line["step"]] = value
-    return {name: sorted((float(s), v) for s, v in values.items()) for name, values in found.items()}
+                rates.setdefault(name, {})[line["step"]] = value
+    return {name: sorted((float(s), v) for s, v in values.items()) for name, values in rates.items()}
 
 
 def when(moment: str | float) -> str:
-    """A time of the log, or one in seconds, as people read it."""
+    """A time from the log, or in seconds, in human-readable form."""
     try:
         text = isinstance(moment, str)
         value = datetime.datetime.fromisoformat(moment) if text else datetime.datetime.fromtimestamp(float(moment))

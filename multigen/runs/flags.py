@@ -1,4 +1,5 @@
-"""The flags of a method: the fields of its configuration and the options of a run, in groups, the most used first."""
+"""The flags of a method: its configuration fields and the options of a run, in groups, the most
+used first."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,12 +17,12 @@ COMMON = (
     *("data", "size", "scale", "rate", "length", "conditional", "steps", "batch", "lr"),
     *("minutes", "out", "seed", "device", "resume"),
 )
-"""The most used, in the order in which they are shown: the first ten that a method has."""
-MOST = 10
+"""The most used flags, in order of display: the first ten that a method has."""
+SHOWN_COMMON = 10
 GROUPS = {
     "data": (
-        *("test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
-        *("channels", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
+        *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
+        *("channels", "frames", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
         *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
@@ -53,18 +54,19 @@ GROUPS = {
     ),
     "evaluation": ("samples", "features", "lm_steps", "prompt"),
 }
-"""Settings by group. Those of a method of one's own that are in none are shown as `other`."""
+"""Settings by group. A user's own method's settings outside all groups are shown as `other`."""
 NAMES = {"start": "from"}
-"""Options whose flag is not their name, which Python keeps for itself."""
+"""Options whose flag differs from their name, since the flag is a keyword of Python."""
 
 
 def read_flags(
     config: Any, run: Run, command: str, args: Sequence[str], presets: Sequence[str]
 ) -> tuple[Any, Run, int]:
-    """Configuration, options and number of seeds: those given, with what the words behind `command` change."""
+    """Parses the arguments after `command`: the configuration, options and number of seeds, as
+    changed by flags."""
     groups: dict[str, list[tuple[str, Any, Any]]] = {name: [] for name in ("common", *GROUPS, "other", "run")}
     fields = {**_flags(config), **_flags(run)}
-    common = [name for name in COMMON if name in fields][:MOST]
+    common = [name for name in COMMON if name in fields][:SHOWN_COMMON]
     for name, field in fields.items():
         group = "run" if name in vars(run) else next((g for g, names in GROUPS.items() if name in names), "other")
         groups["common" if name in common else group].append(field)
@@ -79,7 +81,7 @@ def read_flags(
         if members:
             kind = dataclasses.make_dataclass(group, members, frozen=True)
             nested.append((group, Annotated[kind, tyro.conf.arg(help="")], dataclasses.field(default=kind())))
-    given = cli(
+    flags = cli(
         dataclasses.make_dataclass("Flags", nested),
         command,
         args,
@@ -87,13 +89,14 @@ def read_flags(
         prog=f"{command} [{'|'.join(presets)}]",
         description=f"Presets: {', '.join(presets)}. Without one: default where --data is given, else laptop.",
     )
-    values = {name: value for group in vars(given).values() for name, value in vars(group).items()}
+    values = {name: value for group in vars(flags).values() for name, value in vars(group).items()}
     config = dataclasses.replace(config, **{name: values[name] for name in vars(config)})
     return config, dataclasses.replace(run, **{name: values[name] for name in vars(run)}), values["seeds"]
 
 
 def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:
-    """Each field of a dataclass, as `make_dataclass` takes it, with its documentation for `--help`."""
+    """The fields of a dataclass as arguments of `make_dataclass`, with their documentation for
+    `--help`."""
     hints, docs = get_type_hints(type(settings)), field_docs(type(settings))
     return {
         name: (name, Annotated[hints[name], _arg(NAMES.get(name, name), docs.get(name, ""), value)], value)
@@ -102,7 +105,8 @@ def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:
 
 
 def _arg(name: str | None, doc: str, value: Any) -> Any:
-    """A flag for tyro, which prints defaults as they are: one from a configuration file may hold anything."""
+    """A flag for tyro, which prints defaults literally: one from a configuration file may contain
+    anything."""
     default = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     hint = f"(default: {printable(default)})" if printable(default) != default else None
     return tyro.conf.arg(name=name, help=doc, help_behavior_hint=hint)

@@ -1,7 +1,8 @@
-"""`log.jsonl` of a run: when and where it began, what it said in the terminal, its learning rates, how it ended.
+"""`log.jsonl`, the log of a run: start, messages, learning-rate changes, errors, end.
 
-Each line has `time` and `step`, and one of `began` (command, commit, machine, steps by stage), `said` (a line of text), `rates`
-(network -> learning rate, when one has changed), `error` (a line of text) and `finished`. A resumed run adds to it.
+Each line has `time` and `step`, and one of `began` (command, commit, machine, steps by stage),
+`said` (a message), `rates` (network -> learning rate, when one has changed), `error` (a line of
+text) and `finished`. A resumed run appends to it.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from multigen.console import listeners, shortened
+from multigen.console import shortened, sinks
 from multigen.engine import Callback, Trainer
 from multigen.engine.distributed import rank
 from multigen.runs.record import beginning
@@ -21,19 +22,19 @@ __all__ = ["History"]
 
 
 class History(Callback):
-    """Writes `log.jsonl` of a trainer's run, on the first rank. What is said before the run has a folder is written when it has
-    one."""
+    """Writes `log.jsonl` of a trainer's run, on the first rank. Messages before the run has a
+    folder are written once it has one."""
 
     def __init__(self, trainer: Trainer[Any]):
         self.trainer = trainer
-        self._begun = False
+        self._began = False
         self._file: LineFile | None = None
         self._waiting: list[dict[str, Any]] = []
         self._rates: dict[str, float] = {}
 
     @property
     def folder(self) -> Path | None:
-        """Folder of the run, once it has one."""
+        """The run's folder; None before it has one."""
         return getattr(self.trainer, "folder", None)
 
     def on_checkpoint(self, trainer: Trainer[Any], folder: Path) -> None:
@@ -49,9 +50,9 @@ class History(Callback):
                 self._write(rates=rates)
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Keeps what is said while the trainer runs; and how that ends: by an error, or `finished`."""
-        listeners.append(self._said)
+    def recording(self) -> Iterator[None]:
+        """Records messages while the trainer runs, and its end: an error, or `finished`."""
+        sinks.append(self._message)
         try:
             yield
             self._write(finished=True)
@@ -59,16 +60,16 @@ class History(Callback):
             self._write(error=shortened(f"{type(error).__name__}: {error}"))
             raise
         finally:
-            listeners.remove(self._said)
+            sinks.remove(self._message)
             if self._file is not None:
                 self._file.close()
 
-    def _said(self, text: str) -> None:
+    def _message(self, text: str) -> None:
         self._write(said=text)
 
     def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
+        if not self._began:
+            self._began = True
             self._write(began=beginning(self.trainer.run_info()))
             for line in self._waiting:
                 self._append(line)

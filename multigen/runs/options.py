@@ -1,4 +1,5 @@
-"""Command-line options: tyro makes them from a function's parameters or a configuration's fields, and reports mistakes."""
+"""Command-line options: tyro derives them from a function's parameters or a configuration's fields,
+and reports mistakes."""
 
 import contextlib
 import functools
@@ -20,15 +21,15 @@ Model = Annotated[
     str,
     tyro.conf.arg(
         metavar="RUN",
-        help="A run or its model folder, a folder of runs (the newest is taken), or hf:OWNER/NAME.",
+        help="A run or its model folder, a folder of runs (uses the newest), or hf:OWNER/NAME.",
     ),
 ]
-"""Of verbs that use a model."""
+"""Option of verbs that use a model."""
 Overwrite = Annotated[
     bool,
-    tyro.conf.arg(help="Replace files that exist, whatever they are; without it only earlier results are replaced."),
+    tyro.conf.arg(help="Replace any existing file; without it only earlier results are replaced."),
 ]
-"""Of verbs that write files."""
+"""Option of verbs that write files."""
 Code = Annotated[
     str,
     tyro.conf.arg(metavar="FILE.py", help="Your own file that trained the model, if one did (multigen cp); it is run."),
@@ -57,7 +58,7 @@ HINTS = {
     "--resume RUN": "checkpoint ckpt resume-from continue",
     "--keep": "max-checkpoints",
 }
-"""Options here: their words in other tools."""
+"""Our option -> its names in other tools."""
 FUNCTION = "--function"
 PATHS = tyro.constructors.ConstructorRegistry()
 
@@ -66,7 +67,7 @@ PATHS = tyro.constructors.ConstructorRegistry()
 def _expanded_path(
     info: tyro.constructors.PrimitiveTypeInfo,
 ) -> tyro.constructors.PrimitiveConstructorSpec[Path] | None:
-    """Paths whose ~ is the home folder also where no shell has replaced it, as in --out=~/up."""
+    """Paths with ~ expanded to the home folder also where no shell does so, as in --out=~/up."""
     if info.type is not Path:
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
@@ -83,9 +84,10 @@ class _Function(Exception):
 
 
 def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
-    """The result of `tyro.cli` for `f`, a function or a class, on the words that follow `command`.
+    """The result of `tyro.cli` for `f`, a function or a class, on the arguments after `command`.
 
-    For a mistake in the words, tyro prints on standard error what is wrong, with the nearest options, and exits with code 2.
+    For a mistake in the arguments, tyro prints it on standard error, with the nearest options, and
+    exits with code 2.
     """
     if list(args) == [FUNCTION]:
         raise _Function(f)
@@ -93,7 +95,7 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
         "registry": PATHS,
         **more,
         "prog": printable(more.get("prog", command)),
-    }  # it may be a file of the user's
+    }  # it may be a user's file
     if not isinstance(f, type):
         check_words(args, {name.replace("_", "-") for name in inspect.signature(f).parameters})
     if (words := [printable(word) for word in args]) != list(args):
@@ -101,24 +103,25 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     return tyro.cli(f, args=args, **options)
 
 
-def check_words(args: Sequence[str], known: Collection[str]) -> None:
-    """Raises ConfigError for an option of other tools that has another name among the `known` ones."""
+def check_words(args: Sequence[str], own_options: Collection[str]) -> None:
+    """Raises ConfigError for an option of other tools that has another name among `own_options`."""
     for word in args:
         option = word.partition("=")[0]
         name = option.removeprefix("--").replace("_", "-").lower()
-        hint = next((here for here, words in HINTS.items() if name in words.split()), "")
-        there = hint.removeprefix("--").partition(" ")[0] in known
-        if option.startswith("--") and there and name not in known:
+        hint = next((option_here for option_here, words in HINTS.items() if name in words.split()), "")
+        exists = hint.removeprefix("--").partition(" ")[0] in own_options
+        if option.startswith("--") and exists and name not in own_options:
             raise ConfigError(f"{option}: no such option; expected {hint}")
 
 
 def _check(f: Any, args: Sequence[str], words: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Exits as `tyro.cli` does where it would print something: it then quotes `words`, the printable form of `args`."""
+    """Exits as `tyro.cli` does where it would print something, quoting `words`, the printable form
+    of `args`."""
 
     @functools.wraps(f, updated=())
     def reads(*_: Any, **__: Any) -> None: ...
 
-    parsed = f if isinstance(f, type) else reads  # a function is not to run yet
+    parsed = f if isinstance(f, type) else reads  # a function must not run yet
     unseen = io.StringIO()
     try:
         with contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
@@ -129,7 +132,7 @@ def _check(f: Any, args: Sequence[str], words: Sequence[str], options: Mapping[s
 
 
 def function_of(run: Callable[[list[str]], None]) -> Callable[..., None]:
-    """The function that `run` of a verb gives `cli`: its parameters are the verb's options."""
+    """The function that a verb's `run` passes to `cli`: its parameters are the verb's options."""
     try:
         run([FUNCTION])
     except _Function as carried:

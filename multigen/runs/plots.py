@@ -1,4 +1,5 @@
-"""Curves of a run on matplotlib's axes, for reports and comparisons: gaps where values are not finite, few ticks, thin lines."""
+"""Plots a run's curves with matplotlib, for reports and comparisons: gaps for non-finite values,
+few ticks, thin lines."""
 
 import math
 from collections.abc import Iterable
@@ -12,13 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["add_curve", "averaged", "axis_ranges", "drawable", "short", "thinned"]
 
 DECADES = 100.0
-"""The vertical axis is logarithmic where the largest value is so many times the smallest."""
+"""The vertical axis is logarithmic where the largest value is this many times the smallest."""
 LETTERS = 6
-"""Of a small number in decimals, at most; a longer one has a power of ten."""
+"""Maximum characters of a small number in decimals; a longer one is printed with an exponent."""
 POINTS = 500
-"""Of a curve that are drawn, about."""
+"""Maximum points per curve, about."""
 LARGEST = 1e300
-"""Of larger values an axis cannot be made: they are left out, as those that are not finite."""
+"""Larger values cannot be on an axis: they are omitted, as non-finite ones are."""
 
 
 def drawable(value: float) -> bool:

@@ -1,6 +1,7 @@
-"""`evaluation.json`: what was measured, of which rows, by which definitions, and how to measure it again.
+"""`evaluation.json`: metrics by row, their definitions, and how to reproduce them.
 
-`evaluation.schema.json` beside this file is its shape, and that of every result of a benchmark recipe.
+Its schema, also of every result of a benchmark recipe, is `evaluation.schema.json` beside this
+file.
 """
 
 import datetime
@@ -22,7 +23,7 @@ __all__ = ["beginning", "not_run", "program", "record"]
 
 
 def record(evaluation: Evaluation, runs: Sequence[RunInfo]) -> dict[str, Any]:
-    """The content of evaluation.json: what was measured on the runs of one configuration, one run per seed."""
+    """The content of evaluation.json for the runs of one configuration, one run per seed."""
     first = runs[0]
     began = beginning(first)
     return {
@@ -43,7 +44,7 @@ def record(evaluation: Evaluation, runs: Sequence[RunInfo]) -> dict[str, Any]:
 
 
 def beginning(run: RunInfo) -> dict[str, Any]:
-    """What is known of a run when it begins: its command, commit, machine and steps by stage."""
+    """Facts about a run at its start: command, commit, machine, and steps by stage."""
     return {
         "command": " ".join([program(), *map(shell_word, sys.argv[1:])]),
         "commit": commit(),
@@ -71,7 +72,8 @@ def not_run(method: str, command: str, why: str) -> dict[str, Any]:
 
 
 def program() -> str:
-    """How this process was started, without the arguments: `python -m multigen.recipes.dcgan`, or `python my_gan.py`."""
+    """The command that started this process, without arguments: `python -m multigen.recipes.dcgan`,
+    or `python my_gan.py`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec:
         return f"python -m {spec.name.removesuffix('.__main__')}"
@@ -81,11 +83,11 @@ def program() -> str:
 
 @functools.cache
 def commit() -> str:
-    """The checkout's commit, marked if files were changed since; the version where there is no checkout."""
+    """The checkout's commit, marked if files have changed since; without a checkout, the version."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        result = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        return result.stdout.strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")) != Path(__file__).parents[2]:

@@ -1,4 +1,4 @@
-"""What all recipes share: flags from a configuration, the run, the report."""
+"""Runs a method from the command line: parses flags, trains, evaluates, writes the report."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ from multigen.tasks.loading import trainer_in
 __all__ = ["PRESET_OPTIONS", "main", "parse", "report_on", "train", "train_by"]
 
 PRESET_OPTIONS: dict[str, dict[str, Any]] = {"laptop": {"most_minutes": 4.0}}
-"""Preset -> the options of a run that it sets, for every method."""
+"""Preset -> options of a run that it sets, for every method."""
 CONFIG_FILE = {
     "version",
     "method",
@@ -46,23 +46,24 @@ CONFIG_FILE = {
     "data",
     "run",
 }
-"""What a run's config.toml, and so a configuration file, may have at its top."""
+"""Top-level keys of a run's config.toml, and so of a configuration file."""
 RECIPE = {"preset", "seeds", "needs", "variants", "reach", "expect", "budget"}
-"""What only a benchmark recipe has there."""
+"""Top-level keys of benchmark recipes only."""
 MEASURED = ("precision", "layout", "most_minutes")
-"""Options that a measurement may decide: a command that repeats a run has the result in place of what was asked for."""
+"""Options that a measurement may decide: a command that repeats a run has the measured result in
+place of the user's option."""
 
 
 def main(trainer: type[Trainer], presets: Mapping[str, Any]) -> None:
-    """The command: exits with 0, or after one line that says what was wrong with 2."""
+    """Entry point of a recipe: exits with 0, or after a one-line error with 2."""
     command = f"python -m multigen.recipes.{trainer.name}" if trainer.name in METHODS else program()
     raise SystemExit(exit_code(lambda: train_by(sys.argv[1:], trainer, presets, command)))
 
 
 def train_by(args: Sequence[str], trainer: type[Trainer], presets: Mapping[str, Any], command: str) -> None:
-    """Trains as the words of a command line say, those behind `command`."""
+    """Trains as specified by the arguments after `command`."""
     config, run, seeds = parse(args, trainer.name, presets, command, trainer.budget)
-    repeated = _without(args, ("out", *MEASURED))  # in a folder of its own: the one of --out is in use
+    repeated = _without(args, ("out", *MEASURED))  # in another folder: that of --out is in use
     train(trainer, config, run, seeds, " ".join([command, *map(shell_word, repeated)]))
 
 
@@ -73,12 +74,13 @@ def parse(
     command: str = "python -m multigen.recipes",
     budget: Sequence[str] | None = None,
 ) -> tuple[Any, Run, int]:
-    """Configuration, options and number of seeds from the words of a command line.
+    """Configuration, options and number of seeds from command-line arguments.
 
-    The base is the preset named first, else `default` where --data is given and `laptop` where not; the file of --config
-    overrides it, and flags override that. With --resume it is the run's own, unless a preset is named: then they must agree.
-    The usage text names `command`. Only steps that are the preset's own are ever shortened (`Run.most_minutes`): not those of a
-    file, nor where a flag gives one of `budget`, the fields that are steps (None: as the method of this name has them).
+    The base is the preset named first, else `default` with --data and `laptop` without; the file of
+    --config overrides it, and flags override that. With --resume the base is the run's
+    configuration; a preset named as well must agree with it. The usage text names `command`. Only a
+    preset's own steps are shortened (`Run.most_minutes`): not those of a file, nor where a flag
+    sets one of `budget`, the fields that are steps (None: those of the method `name`).
     """
     from multigen.runs.flags import read_flags
 
@@ -91,11 +93,11 @@ def parse(
         raise ConfigError(f"preset {preset!r}: expected one of {', '.join(presets)}{did_you_mean(preset, presets)}")
     base = preset or ("default" if _value(args, "--data") else "laptop")
     config, run = presets[base], Run(**PRESET_OPTIONS.get(base, {}))
-    file = given = _value(args, "--config")
+    file = config_file = _value(args, "--config")
     resume = _value(args, "--resume")
     if (not resume or resume.startswith("--")) and _sets(args, ["resume"]):
         raise ConfigError(
-            f"--resume: expected a run's folder, or a folder of runs such as runs/{name}, whose newest run is taken"
+            f"--resume: expected a run's folder, or a folder of runs such as runs/{name}, whose newest run is used"
         )
     if resume:
         resume = str(find_resumable(resume))
@@ -103,7 +105,7 @@ def parse(
     table: dict[str, Any] = {}
     if file:
         table = read_config(expanded(file))
-        if file == given:
+        if file == config_file:
             _check_tables(file, table, config)
         if table.get("method", name) != name:
             raise ConfigError(f"{file} is a configuration of {table['method']!r}, this is {name!r}; give another file")
@@ -124,19 +126,22 @@ def parse(
 
 
 def _differing(file: str, table: Mapping[str, Any], preset: Any, config: Any, budget: Sequence[str]) -> str:
-    """Settings, steps apart, in which the run of a configuration file differs from `config`."""
-    then, now = to_table(from_table(preset, table.get("config", {}), file)), to_table(config)
-    return ", ".join(name for name in differing(then, now) if name not in budget)
+    """Settings except steps in which the run of a configuration file differs from `config`."""
+    saved, current = to_table(from_table(preset, table.get("config", {}), file)), to_table(config)
+    return ", ".join(name for name in differing(saved, current) if name not in budget)
 
 
 def _check_tables(file: str, table: Mapping[str, Any], config: Any) -> None:
-    """Raises ConfigError for a configuration file with settings that stand in no table, or with what no such file has."""
+    """Raises ConfigError for a configuration file with settings outside its tables, or with unknown
+    keys."""
     for key, value in table.items():
         flat = not isinstance(value, dict)
         if flat and key in vars(config):
-            raise ConfigError(f"{file}: {key!r} stands in no table; write a line [config] above the method's settings")
+            raise ConfigError(
+                f"{file}: {key!r} is outside the tables; write a line [config] above the method's settings"
+            )
         if flat and key in vars(Run()):
-            raise ConfigError(f"{file}: {key!r} stands in no table; write a line [run] above the options of the run")
+            raise ConfigError(f"{file}: {key!r} is outside the tables; write a line [run] above the options of the run")
         if key in RECIPE:
             raise ConfigError(f"{file} is a benchmark recipe; run it with: multigen bench {shell_word(file)}")
         if key not in CONFIG_FILE:
@@ -147,26 +152,26 @@ def _check_tables(file: str, table: Mapping[str, Any], config: Any) -> None:
 
 
 def _sets(args: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether the words of a command line set one of the options `names`."""
+    """Whether command-line arguments set one of the options `names`."""
     return _without(args, names) != list(args)
 
 
 def _without(args: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The words of a command line without those that set one of the options `names`."""
+    """Command-line arguments without those that set one of the options `names`."""
     flags = {f"--{name.replace('_', '-')}" for name in names}
-    kept: list[str] = []
-    is_value = False  # of such an option, which the word before it named
+    rest: list[str] = []
+    is_value = False  # the value of such an option, named by the word before
     for word in args:
         flag, equals, _ = word.partition("=")
         is_flag = flag.replace("_", "-") in flags
         if not (is_flag or is_value):
-            kept.append(word)
+            rest.append(word)
         is_value = is_flag and not equals
-    return kept
+    return rest
 
 
 def _value(args: Sequence[str], flag: str) -> str:
-    """Value of a flag that must be known before the others are read."""
+    """Value of a flag that is needed before the others are parsed."""
     for i, word in enumerate(args):
         if word == flag and i + 1 < len(args):
             return args[i + 1]
@@ -178,33 +183,35 @@ def _value(args: Sequence[str], flag: str) -> str:
 def train(
     trainer: type[Trainer], config: Any, run: Run, seeds: int = 1, command: str = ""
 ) -> tuple[Evaluation, Path, dict[str, Any]]:
-    """Trains and evaluates with `seeds` seeds, prints the table. Returns it, the run's folder and the content of its JSON.
+    """Trains and evaluates with `seeds` seeds, and prints the table. Returns the evaluation, the
+    run's folder, and the content of evaluation.json.
 
     Args:
-        command: what started the run, without the options that are measured; with these it repeats the run.
+        command: the command that started the run, without measured options; with these added it
+            repeats the run.
     """
     if seeds < 1:
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
     if seeds > 1 and run.resume:
         raise ConfigError(f"--seeds {seeds} with --resume: resume the runs of the seeds one by one")
-    with contextlib.ExitStack() as held:
-        out = run.out if seeds == 1 else _folder_of_seeds(run, trainer.name, held)
+    with contextlib.ExitStack() as stack:
+        out = run.out if seeds == 1 else _folder_of_seeds(run, trainer.name, stack)
         return _train_seeds(trainer, config, run, seeds, command, out)
 
 
 def _train_seeds(
     trainer: type[Trainer], config: Any, run: Run, seeds: int, command: str, out: str | Path
 ) -> tuple[Evaluation, Path, dict[str, Any]]:
-    """`train` in the folder `out`, which of several seeds is there and empty."""
+    """`train` in the folder `out`, which for several seeds exists and is empty."""
     trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
         each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
         trainers.append(_trained(trainer, config, each, command))
-        first = trainers[0]  # What it measured is settled for all seeds.
-        chosen: dict[str, Any] = {"precision": first.precision, "layout": first.layout}
-        config, run = first.config, dataclasses.replace(run, minutes=0.0, most_minutes=0.0, **chosen)
+        first = trainers[0]  # Its measured options hold for all seeds.
+        measured: dict[str, Any] = {"precision": first.precision, "layout": first.layout}
+        config, run = first.config, dataclasses.replace(run, minutes=0.0, most_minutes=0.0, **measured)
     folder, evaluation = trainers[0].folder, trainers[0].evaluation
-    if seeds > 1:  # of a single run its callback has written evaluation.json
+    if seeds > 1:  # for a single run its callback has written evaluation.json
         folder, evaluation = folder.parent, mean_and_std([t.evaluation for t in trainers])
         if rank() == 0:
             with writing_evaluation(folder) as path:
@@ -223,12 +230,13 @@ def _train_seeds(
     return evaluation, folder, content
 
 
-def _folder_of_seeds(run: Run, name: str, held: contextlib.ExitStack) -> Path:
-    """The new folder above the runs of several seeds, the same on every rank; locked until `held` ends."""
+def _folder_of_seeds(run: Run, name: str, stack: contextlib.ExitStack) -> Path:
+    """The new parent folder of the runs of several seeds, the same on every rank; locked until
+    `stack` closes."""
 
     def claim() -> Path:
         folder = new_folder(run.out, name, time.time())
-        held.enter_context(locked(folder))
+        stack.enter_context(locked(folder))
         return folder
 
     join(device := choose_device(run.device))
@@ -236,7 +244,7 @@ def _folder_of_seeds(run: Run, name: str, held: contextlib.ExitStack) -> Path:
 
 
 def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Trainer:
-    """One run, trained and evaluated; with its log and, however it ends, its report."""
+    """Trains and evaluates one run, with its log and, however it ends, its report."""
     running = trainer(config, run)
     running.command = command
     history = History(running)
@@ -248,15 +256,15 @@ def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Tra
         return f"stopped{where}; resume with: {resume_option(history.folder)}"
 
     running.callbacks.insert(0, history)
-    if not any(isinstance(callback, Card) for callback in running.callbacks):  # of a trainer outside all tasks
+    if not any(isinstance(callback, Card) for callback in running.callbacks):  # a trainer outside all tasks
         running.callbacks.append(Card())
     try:
-        with running.claimed(), history.listening(), interruptible(stopped):
+        with running.claimed(), history.recording(), interruptible(stopped):
             running.fit().evaluate()
     finally:
         if (
             history.folder and rank() == 0 and (history.folder / "config.toml").exists()
-        ):  # else it is gone, which was said
+        ):  # else it is gone, which was reported
             _report(history.folder)
     return running
 
@@ -264,7 +272,7 @@ def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Tra
 def _report(folder: Path) -> None:
     try:
         report_on(folder)
-    except Exception as error:  # whatever it is, no reason to lose what was trained, or to hide why training ended
+    except Exception as error:  # no error here may lose the trained model, or hide why training ended
         again = f"multigen report {shell_word(str(folder))}"
         say(f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: {again}")
 
@@ -272,7 +280,7 @@ def _report(folder: Path) -> None:
 def report_on(folder: Path, out: Path | None = None, overwrite: bool = False) -> Path:
     """Writes the report of the run in `folder`, or of its seeds, and returns its path."""
     runs = [folder] if (folder / "config.toml").exists() else seed_folders(folder)
-    # Where there is no run, `write_report` says so.
+    # Without a run, `write_report` raises.
     method = read_config(runs[0] / "config.toml", inside=runs[0]).get("method") if runs else ""
     presets = import_module(METHODS[method].module).PRESETS if method in METHODS else {}
     return write_report(folder, {name: to_table(preset) for name, preset in presets.items()}, out, overwrite)

@@ -1,4 +1,4 @@
-"""How to use what a run trained: command lines and lines of Python, for its report and its model card."""
+"""How to use a run's model: command lines and lines of Python, for its report and its model card."""
 
 import json
 
@@ -16,7 +16,7 @@ def shell_of(task: Task, model: str, code: str = "") -> str:
 
 
 def python_of(task: Task | None, model: str, code: str = "") -> str:
-    """The lines of Python that use a model of a task; of an unknown one those that load it."""
+    """The lines of Python that use a model of a task; for an unknown task those that load it."""
     words = [_literal(model), *([f"code={_literal(code)}"] if code else [])]
     loading = f"model = multigen.load({', '.join(words)})"
     if task is None:
@@ -25,16 +25,16 @@ def python_of(task: Task | None, model: str, code: str = "") -> str:
 
 
 def _literal(text: str) -> str:
-    """A string of Python, whose escapes are those of JSON and of `printable`."""
+    """A Python string literal, with the escapes of JSON and of `printable`."""
     return printable(json.dumps(text, ensure_ascii=False))
 
 
 def shell_line(facts: Facts, model: str, code: str | None = None) -> str:
-    """The command that uses the model; "" where none is known.
+    """The command that uses the model; "" for an unknown task.
 
     Args:
-        model: how the command names it.
-        code: the user's own file that trained the model; as the run's own command names it if not given.
+        model: the model's name in the command.
+        code: the user's own file that trained the model; default: as in the run's command.
     """
     task = TASKS.get(facts.task)
     return shell_of(task, model, own_file(facts) if code is None else code) if task else ""
@@ -46,7 +46,8 @@ def python_lines(facts: Facts, model: str, code: str | None = None) -> str:
 
 
 def tune_command(facts: Facts) -> str:
-    """The command that trains on from the model's weights; with the run's settings, by others its networks would not fit."""
+    """The command that fine-tunes the model, with the run's settings, since other networks would
+    not fit."""
     one = facts.seeds[0] if facts.seeds else facts
     settings = shell_word(str(one.folder.resolve() / "config.toml"))
     return f"{_program(facts)} --config {settings} --from {shell_word(str(facts.folder.resolve()))} --data ..."
@@ -58,14 +59,15 @@ def resume_command(facts: Facts) -> str:
 
 
 def own_file(facts: Facts) -> str:
-    """The user's own file that trained the model (`multigen cp`), which loading it takes; "" for a method of multigen."""
+    """The user's own file that trained the model (`multigen cp`), which loading needs; "" for a
+    method of multigen."""
     if facts.method in METHODS:
         return ""
-    words = str(facts.began[0]["began"].get("command", "")).split() if facts.began else []
+    words = str(facts.starts[0]["began"].get("command", "")).split() if facts.starts else []
     return next((word for word in words[1:2] if word.endswith(".py")), f"{facts.method}.py")
 
 
 def _program(facts: Facts) -> str:
-    """The command that trains: the recipe's, or that of the user's own file."""
+    """The command that trains: the recipe, or the user's own file."""
     own = own_file(facts)
     return f"python {shell_word(own)}" if own else f"python -m multigen.recipes.{facts.method}"

@@ -1,3 +1,3 @@
-"""What lies on disk: files written whole or not at all, run and model folders, the cache, the hub."""
+"""Storage: atomic file writes, run and model folders, the cache, the Hugging Face hub."""
 
 __all__: list[str] = []

@@ -1,10 +1,12 @@
-"""Results of long computations on data (features of real items, trained classifiers), kept between runs.
+"""Cache of long computations on data (features of real items, trained classifiers) between runs.
 
-A result is named by a hash of all that it was computed from, so it never goes stale: other data have another name. It is
-written under a temporary name and renamed, so processes may compute the same at once. The files may be removed at any time.
+A result is named by a hash of all its inputs, so it never goes stale: other data have another name.
+It is written atomically, so several processes may compute the same result at once. The files may be
+removed at any time.
 
-Whoever can write to the folder can change every figure that is computed from it, since a checksum shows damage, not intent. So it
-is created for its owner alone, and a folder that belongs to another user, or that others can write to, is not used.
+Whoever can write to the folder can change every metric computed from it, since a checksum detects
+damage, not intent. So the folder is private to its owner, and one that belongs to another user, or
+that others can write to, is not used.
 """
 
 import contextlib
@@ -31,14 +33,16 @@ __all__ = ["cache_folder", "cached", "not_private", "private_folder"]
 
 
 def cache_folder() -> Path:
-    """The folder that MULTIGEN_CACHE names, else `multigen` in the user's cache folder of this platform (~/.cache on Linux)."""
+    """The folder named by MULTIGEN_CACHE, else `multigen` in the user's cache folder of this
+    platform (~/.cache on Linux)."""
     if own := os.environ.get("MULTIGEN_CACHE"):
         return expanded(own)
     return platformdirs.user_cache_path("multigen", appauthor=False)
 
 
 def private_folder() -> Path:
-    """The cache folder, made if it is not there. Raises UnreadableFile (an OSError) where others may have written to it."""
+    """The cache folder, created if missing. Raises UnreadableFile (an OSError) where others may
+    have written to it."""
     folder = cache_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if reason := not_private(folder):
@@ -47,17 +51,17 @@ def private_folder() -> Path:
 
 
 def not_private(folder: Path) -> str:
-    """Who else can write to a folder, and what to do about it; "" if nobody can, or there is no such folder."""
-    if not hasattr(os, "getuid"):  # Windows, whose users' folders are their own
+    """Why a folder is not private to this user, and the remedy; "" if it is, or does not exist."""
+    if not hasattr(os, "getuid"):  # on Windows, users' folders are private
         return ""
     try:
-        about = os.stat(folder)
+        status = os.stat(folder)
     except OSError:
         return ""
-    if about.st_uid != os.getuid():
+    if status.st_uid != os.getuid():
         return "it belongs to another user; name a folder of your own with the environment variable MULTIGEN_CACHE"
-    if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"other users may write to it; remove what is in it, then: chmod 700 {folder}"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"other users may write to it; remove its content, then: chmod 700 {folder}"
     return ""
 
 
@@ -67,16 +71,18 @@ def cached(
     compute: Callable[[], Mapping[str, Tensor]],
     like: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """What `compute` gives, from the cache if it was computed before; as contiguous tensors on the CPU either way.
+    """The result of `compute`, from the cache if computed before; contiguous tensors on the CPU
+    either way.
 
-    Where the cache cannot be read or written, is not the user's alone, or holds a damaged file, a line says so and the result is
-    computed.
+    Where the cache cannot be read or written, is not private, or holds a damaged file, a warning is
+    printed and the result is computed.
 
     Args:
-        kind: what it is: lower-case letters, digits, _ and -; the file's name begins with it.
-        key_parts: all that the result depends on, in order; the version of multigen is added.
-        compute: makes the result, named tensors; called only if it must be.
-        like: tensors with the names, types and shapes of the result; a file with any others is not used.
+        kind: prefix of the file's name: lower-case letters, digits, _ and -.
+        key_parts: all inputs of the result, in order; the version of multigen is added.
+        compute: computes the result, named tensors; called only if it is not in the cache.
+        like: tensors with the names, types and shapes of the result; a file with others is not
+            used.
     """
     if not re.fullmatch(r"[a-z0-9_-]+", kind):
         raise ValueError(
@@ -85,9 +91,9 @@ def cached(
     path = cache_folder() / f"{kind}-{_digest([__version__, *key_parts])}.safetensors"
     shared = not_private(path.parent)
     if shared:
-        say_once(f"{path.parent}: results kept there are not used, and none are added: {shared}")
-    elif (kept := _read(path, like)) is not None:
-        return kept
+        say_once(f"{path.parent}: this cache is not used: {shared}")
+    elif (stored := _read(path, like)) is not None:
+        return stored
     result = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in compute().items()}
     if not shared:
         _write(path, result)
@@ -103,41 +109,42 @@ def _digest(parts: Sequence[bytes | str | int | Tensor]) -> str:
             digest.update(f"{part.dtype} {tuple(part.shape)};".encode())
             digest.update(flat.view(torch.uint8).numpy().data)
         else:
-            digest.update(f"{part!r};".encode())  # repr keeps apart b"1", "1" and 1, and shows where each ends
+            digest.update(f"{part!r};".encode())  # repr distinguishes b"1", "1" and 1, and delimits them
     return digest.hexdigest()
 
 
 def _read(path: Path, like: Mapping[str, Tensor] | None) -> dict[str, Tensor] | None:
-    """The tensors of a file as `_write` left it; None if there is none, or of other names, types or shapes than `like`."""
+    """The tensors of a file that `_write` made; None if it is missing, or differs from `like` in
+    names, types or shapes."""
     try:
         check_file(path, WEIGHTS, inside=path.parent)
         with safe_open(path, "pt") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            whole = like is None or found == {name: tuple(tensor.shape) for name, tensor in like.items()}
-            tensors = {name: file.get_tensor(name) for name in found} if whole else {}
-            whole = whole and (file.metadata() or {}).get("checksum") == _checksum(tensors)
-            whole = whole and (like is None or all(tensors[name].dtype == like[name].dtype for name in tensors))
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            valid = like is None or shapes == {name: tuple(tensor.shape) for name, tensor in like.items()}
+            tensors = {name: file.get_tensor(name) for name in shapes} if valid else {}
+            valid = valid and (file.metadata() or {}).get("checksum") == _checksum(tensors)
+            valid = valid and (like is None or all(tensors[name].dtype == like[name].dtype for name in tensors))
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError) as error:
         say(f"{path} cannot be read ({error}); computing its content again")
         return None
-    if not whole:
+    if not valid:
         say(f"{path} is damaged; computing its content again")
-    return tensors if whole else None
+    return tensors if valid else None
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Writes whole or not at all; what goes wrong is said, once for each reason."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # of its own for each process and thread
+    """Writes atomically; an error is printed as a warning, once per reason."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # unique to each process and thread
     try:
         private_folder()
         temporary.write_bytes(save(tensors, {"checksum": _checksum(tensors)}))
         os.replace(temporary, path)
     except OSError as error:
         say_once(
-            f"{path.parent}: results cannot be kept there ({error.strerror or error}) and will be computed again next time; make "
-            "room, or name another folder with the environment variable MULTIGEN_CACHE"
+            f"{path.parent}: results cannot be cached there ({error.strerror or error}) and will be computed again next time; "
+            "free space, or name another folder with the environment variable MULTIGEN_CACHE"
         )
     finally:
         with contextlib.suppress(OSError):

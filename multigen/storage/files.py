@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what tells whole ones from damaged ones."""
+"""Atomic file writes, JSON, logs, and checksums."""
 
 import contextlib
 import errno
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MARK",
-    "aside",
+    "backup_path",
     "ends",
+    "existing_or_backup",
     "expanded",
     "fingerprint",
     "flush_folder",
@@ -36,7 +37,6 @@ __all__ = [
     "read_npz",
     "remedy",
     "remove_leftovers",
-    "standing",
     "to_json",
     "verify_checksum",
     "with_checksum",
@@ -51,7 +51,7 @@ __all__ = [
 MARK = ".multigen"
 """Name of a file in the temporary folders of `writing_whole`, which marks them: everything in them may be removed."""
 LOG, LINE = 1 << 30, 1 << 16
-"""Bytes of a log, and of one of its lines, at most."""
+"""Maximum bytes of a log, and of one of its lines."""
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -73,7 +73,7 @@ def _named(value: Any) -> Any:
 
 
 def from_json(text: str | bytes) -> Any:
-    """What `to_json` made JSON of; numbers that are not finite come back in tables. Raises ValueError."""
+    """The inverse of `to_json`; non-finite numbers are restored in tables. Raises ValueError."""
 
     def numbers(table: dict[str, Any]) -> dict[str, Any]:
         return {key: NOT_FINITE.get(value, value) if isinstance(value, str) else value for key, value in table.items()}
@@ -85,15 +85,15 @@ def from_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path, most: int, inside: Path | None = None) -> Any:
-    """`from_json` of a regular file of at most `most` bytes, which is in the folder `inside`, if given. Raises OSError or
-    ValueError."""
+    """`from_json` of a regular file of at most `most` bytes, inside the folder `inside` if given.
+    Raises OSError or ValueError."""
     return from_json(read_bounded(path, most, inside))
 
 
 REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space there"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
-    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "its folder is gone: bring it back"),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ESTALE), "its folder is gone: restore it"),
 }
 
 
@@ -122,15 +122,17 @@ def fingerprint(path: Path) -> str:
 
 
 def remedy(error: OSError) -> str:
-    """What to do about an error of writing, for its message."""
+    """The remedy for a write error, for its message."""
     return REMEDIES.get(error.errno or 0, "check the disk")
 
 
 def write_whole(path: Path, text: str, by: Path | None = None) -> None:
-    """Writes under a temporary name and renames: a reader finds the old file or the new one, also after a power cut.
+    """Writes atomically, under a temporary name, then renames: a reader finds the old file or the
+    new one, even after a power failure.
 
     Args:
-        by: folder of the temporary file, which a killed process leaves there, on the same disk; by default that of the file.
+        by: folder of the temporary file, on the same disk; a killed process may leave the file
+            there. Default: the target's folder.
     """
     temporary = (by or path.parent) / f".{path.name}.{os.getpid()}"
     try:
@@ -147,7 +149,8 @@ LEFTOVER = re.compile(r"\.(.+?)\.\d+(\.\w+)?")
 
 
 def remove_leftovers(folder: Path, names: re.Pattern[str]) -> None:
-    """Removes temporary files that killed processes left in `folder` while they wrote files of these names."""
+    """Removes temporary files in `folder` that killed processes left while writing files of these
+    names."""
     for path in folder.glob(".*"):
         if (form := LEFTOVER.fullmatch(path.name)) and names.fullmatch(form[1]) and path.is_file():
             with contextlib.suppress(OSError):
@@ -156,18 +159,20 @@ def remove_leftovers(folder: Path, names: re.Pattern[str]) -> None:
 
 @contextlib.contextmanager
 def writing_whole(folder: Path, ours: Collection[str] = ()) -> Iterator[Path]:
-    """An empty folder that takes the place of `folder` when the block ends; if the block fails, it is removed.
+    """Writes a folder atomically: yields an empty folder that replaces `folder` when the block
+    ends; if the block fails, it is removed.
 
-    For the moment between two renamings, the old folder has another name: see `standing`.
+    Between the two renamings, the old folder has its backup name: see `existing_or_backup`.
 
     Args:
-        ours: names of the files in `folder` that this package wrote, and may replace or remove. All others belong to the user
-            and are kept. Raises FileExistsError where one has the name of a new file, or `folder` is a link.
+        ours: names of the files in `folder` that this package wrote, and may replace or remove. All
+            others are the user's and are preserved. Raises FileExistsError where one has the name
+            of a new file, or `folder` is a link.
     """
-    old, new = aside(folder), folder.with_name(f".{folder.name}.new")
+    old, new = backup_path(folder), folder.with_name(f".{folder.name}.new")
     before = folder if folder.exists() else old if _marked(old) else None
     _remove_marked(new)
-    with contextlib.suppress(OSError):  # of a process killed before it had left its mark
+    with contextlib.suppress(OSError):  # of a process killed before it made the mark
         new.rmdir()
     new = _unused(new)
     new.mkdir(parents=True)
@@ -191,7 +196,7 @@ def writing_whole(folder: Path, ours: Collection[str] = ()) -> Iterator[Path]:
 
 
 def _marked(folder: Path) -> bool:
-    """Whether a folder is a temporary one of ours, which may be removed."""
+    """Whether a folder is one of our temporary folders, which may be removed."""
     return (folder / MARK).exists() and not folder.is_symlink()
 
 
@@ -201,18 +206,19 @@ def _remove_marked(folder: Path) -> None:
 
 
 def _unused(path: Path) -> Path:
-    """`path`; PATH-2 and so on where something has that name."""
+    """`path`, or PATH-2 and so on where that name exists."""
     names = (path if i == 1 else path.with_name(f"{path.name}-{i}") for i in itertools.count(1))
     return next(name for name in names if not os.path.lexists(name))
 
 
 def _keep_others(folder: Path, new: Path, ours: Collection[str]) -> None:
-    """Links what is in `folder`, without the files `ours`, into `new`. Raises FileExistsError where a name is taken."""
+    """Links the content of `folder`, except the files `ours`, into `new`. Raises FileExistsError
+    where a name exists there."""
     others = [path for path in folder.iterdir() if path.name not in ours]
-    taken = sorted(path.name for path in others if os.path.lexists(new / path.name))
-    if taken or folder.is_symlink():
-        named = f"{', '.join(taken)} in it" if taken else "it is a link, which"
-        raise FileExistsError(errno.EEXIST, f"{named} was not written by multigen; move it elsewhere")
+    conflicts = sorted(path.name for path in others if os.path.lexists(new / path.name))
+    if conflicts or folder.is_symlink():
+        what = f"{', '.join(conflicts)} in it" if conflicts else "it is a link, which"
+        raise FileExistsError(errno.EEXIST, f"{what} was not written by multigen; move it elsewhere")
     for path in others:
         if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, new / path.name, symlinks=True, copy_function=_link)
@@ -221,26 +227,26 @@ def _keep_others(folder: Path, new: Path, ours: Collection[str]) -> None:
 
 
 def _link(path: str | Path, target: str | Path) -> None:
-    """A hard link to a file; a copy where the disk has no links."""
+    """Makes a hard link to a file, or a copy where the file system has no links."""
     try:
         os.link(path, target, follow_symlinks=False)
     except (OSError, NotImplementedError):  # Windows cannot tell a link from its target here
         shutil.copy2(path, target, follow_symlinks=False)
 
 
-def aside(folder: Path) -> Path:
-    """Where a folder stands while a new one takes its place."""
+def backup_path(folder: Path) -> Path:
+    """Name of a folder while a new one replaces it."""
     return folder.with_name(f".{folder.name}.old")
 
 
-def standing(folder: Path) -> Path:
-    """`folder`; or where it was put aside, if the process that was about to replace it got no further."""
-    return aside(folder) if aside(folder).exists() and not folder.exists() else folder
+def existing_or_backup(folder: Path) -> Path:
+    """`folder`, or its backup if the process that was replacing it was killed in between."""
+    return backup_path(folder) if backup_path(folder).exists() and not folder.exists() else folder
 
 
 @contextlib.contextmanager
 def writing(out: Path, other: str = "another file for --out") -> Iterator[None]:
-    """For writing what the user asked for to `out`: an OSError within it becomes a DataError that suggests `other`."""
+    """Around writing a result to `out`: turns an OSError into a DataError that suggests `other`."""
     try:
         yield
     except OSError as error:
@@ -248,23 +254,24 @@ def writing(out: Path, other: str = "another file for --out") -> Iterator[None]:
 
 
 def expanded(path: str | Path) -> Path:
-    """A path whose ~ is the home folder, which a shell replaces in `--out ~/run` but not in `--out=~/run`.
+    """The path with ~ expanded to the home folder: a shell does so in `--out ~/run` but not in
+    `--out=~/run`.
 
-    Raises ConfigError for what cannot be the path of a file, since it is too long or holds a zero.
+    Raises ConfigError for an impossible path: too long, or with a null byte.
     """
-    found = os.path.expanduser(path)
+    full = os.path.expanduser(path)
     try:
-        os.lstat(found)
+        os.lstat(full)
     except ValueError as error:
-        raise ConfigError(f"{str(found)!r}: no path of a file ({error}); give another") from error
+        raise ConfigError(f"{str(full)!r}: not a valid path ({error}); choose another") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise ConfigError(f"{found}: no path of a file ({error.strerror}); give a shorter one") from error
-    return Path(found)
+            raise ConfigError(f"{full}: not a valid path ({error.strerror}); choose a shorter one") from error
+    return Path(full)
 
 
 def write_flushed(path: Path, data: bytes) -> None:
-    """Writes, and waits until it is on the disk."""
+    """Writes, and waits until the data are on disk."""
     with open(path, "wb") as file:
         file.write(data)
         file.flush()
@@ -272,7 +279,8 @@ def write_flushed(path: Path, data: bytes) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Waits until the names in a folder, after a renaming, are on the disk. Windows and some file systems cannot do that."""
+    """Waits until renamings in a folder are on disk. Windows and some file systems cannot do
+    that."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -287,13 +295,14 @@ def with_checksum(record: Mapping[str, Any]) -> bytes:
 
 
 def verify_checksum(data: bytes) -> dict[str, Any]:
-    """The record that `with_checksum` made JSON of. Raises ValueError where the data are not as it left them."""
+    """The record in JSON from `with_checksum`. Raises ValueError where its checksum does not
+    match."""
     try:
         record = json.loads(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(record, dict) or record.pop("checksum", None) != zlib.crc32(_json(record)):
-        raise ValueError("not as written: its checksum is another")
+        raise ValueError("its checksum does not match")
     return record
 
 
@@ -302,14 +311,14 @@ def _json(record: Mapping[str, Any]) -> bytes:
 
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The lines of a metrics.jsonl, none without a file, and the number of damaged ones, which are left out."""
+    """The intact lines of a metrics.jsonl, [] without a file, and the number of damaged ones."""
     records = list(log_records(path))
-    kept = [record for record in records if record is not None]
-    return kept, len(records) - len(kept)
+    intact = [record for record in records if record is not None]
+    return intact, len(records) - len(intact)
 
 
 def log_records(path: Path, inside: Path | None = None) -> Iterator[dict[str, Any] | None]:
-    """The lines of a log one after another, None for a damaged one; nothing without a file. Raises OSError."""
+    """Yields the lines of a log, None for a damaged one; nothing without a file. Raises OSError."""
     if not path.exists():
         return
     with open_regular(path, LOG, inside) as file:
@@ -317,7 +326,7 @@ def log_records(path: Path, inside: Path | None = None) -> Iterator[dict[str, An
             if not line.endswith(b"\n"):
                 while line and not line.endswith(b"\n"):  # the rest of a line that is too long
                     line = file.readline(LINE)
-                if line:  # what follows the last line break, a killed process was writing
+                if line:  # an incomplete last line was being written by a killed process
                     yield None
             elif line != b"\n":
                 yield _record(line)
@@ -332,12 +341,13 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
-    """Arrays of an .npz file by name, never unpickled. Their sizes are compared with that of the file before memory is allocated.
+    """Arrays of an .npz file by name, never unpickled. Their sizes are checked against the file's
+    before memory is allocated.
 
     For a damaged file numpy, zipfile and zlib raise many kinds of errors, so catch Exception.
     """
     with warnings.catch_warnings(), open_regular(path) as opened, zipfile.ZipFile(opened) as file:
-        warnings.simplefilter("ignore")  # of headers that look old
+        warnings.simplefilter("ignore")  # about old headers
         entries = {entry.filename.removesuffix(".npy"): entry for entry in file.infolist()}
         check_expansion(sum(entry.file_size for entry in file.infolist()), os.fstat(opened.fileno()).st_size)
         return {name: _array(file, entry, name) for name, entry in entries.items()}
@@ -350,19 +360,19 @@ def _array(file: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> "np.ndar
         try:
             version = npy.read_magic(content)
         except ValueError as error:
-            raise ValueError(f"{name} holds no array") from error
-        # Version 3.0 differs from 2.0 in the encoding of names alone.
+            raise ValueError(f"{name} is not an array") from error
+        # Version 3.0 differs from 2.0 only in the encoding of names.
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, kind = read_header(content)
         if (size := math.prod(shape) * kind.itemsize) != (
-            held := entry.file_size - content.tell()
+            present := entry.file_size - content.tell()
         ) and not kind.hasobject:
-            raise ValueError(f"{name}: {size:,} bytes for {kind} {shape}, but it holds {held:,}")
+            raise ValueError(f"{name}: {size:,} bytes for {kind} {shape}, but it holds {present:,}")
     with file.open(entry) as content:
         return npy.read_array(content, allow_pickle=False)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes whole or not at all; `multigen.storage.files.from_json` reads it."""
+    """Writes atomically; `from_json` reads it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, to_json(content, indent=1) + "\n")

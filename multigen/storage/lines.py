@@ -1,4 +1,5 @@
-"""What a run can do without, as logs and previews: where these cannot be written, a line says so, and the run continues."""
+"""Optional outputs of a run, such as logs and previews: where they cannot be written, a warning is
+printed and the run continues."""
 
 import contextlib
 import os
@@ -17,8 +18,8 @@ BLOCK = 1 << 16  # bytes read at once
 
 @contextlib.contextmanager
 def optional(what: Path | str) -> Iterator[None]:
-    """For what the run can do without: an OSError within it, or a DataError that comes from one, becomes a line, once for each
-    reason."""
+    """Around writing an optional output: an OSError, or a DataError caused by one, becomes a
+    printed warning, once per reason."""
     try:
         yield
     except (OSError, DataError) as raised:
@@ -29,10 +30,10 @@ def optional(what: Path | str) -> Iterator[None]:
 
 
 class LineFile:
-    """A file to which lines are added, each written at once. A line that cannot be written waits, and is tried again with the
-    next one.
+    """A file to which lines are appended, each written immediately. A line that cannot be written
+    is retried with the next one.
 
-    The part of a last line that a killed process left is removed before the first line is added.
+    An incomplete last line of a killed process is removed before the first line is appended.
     """
 
     def __init__(self, path: Path):
@@ -46,11 +47,11 @@ class LineFile:
             if self._file is None:
                 self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 (pyright cannot tell that it is a FileIO)
                 _cut_torn(self._file)
-            while self._waiting:  # of a part that was written the rest follows, so that no line is torn
+            while self._waiting:  # after a partial write the rest follows, so that no line is torn
                 self._waiting = self._waiting[self._file.write(self._waiting) :]
 
     def flush(self) -> None:
-        """Waits until the lines are on the disk."""
+        """Waits until the lines are on disk."""
         if self._file is not None:
             with optional(self.path):
                 getattr(os, "fdatasync", os.fsync)(self._file.fileno())
@@ -62,13 +63,13 @@ class LineFile:
 
 
 def _cut_torn(file: BinaryIO) -> None:
-    """Removes what follows the last line break."""
+    """Removes everything after the last line break."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(0, end - BLOCK)
         file.seek(start)
-        found = file.read(end - start).rfind(b"\n")
-        end = start + found + 1
-        if found >= 0:
+        last_break = file.read(end - start).rfind(b"\n")
+        end = start + last_break + 1
+        if last_break >= 0:
             break
     file.truncate(end)

@@ -1,4 +1,4 @@
-"""The lock of a run's folder: one process at a time trains or evaluates there."""
+"""The lock of a run's folder: only one process at a time trains or evaluates in it."""
 
 import contextlib
 import json
@@ -24,11 +24,11 @@ NAME = ".lock"
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a run's folder until the block or the process ends. The kernel keeps the lock; the file's content only
-    says which process has it.
+    """Holds the lock of a run's folder until the block or the process ends. The kernel maintains
+    the lock; the file's content only states which process has it.
 
-    Raises ConfigError that names the process which holds the folder. Where files cannot be locked, as on some network file
-    systems, a line says so.
+    Raises ConfigError naming the process that holds the lock. Where files cannot be locked, as on
+    some network file systems, a warning is printed.
     """
     path = folder / NAME
     handle = _acquire(path)
@@ -41,7 +41,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _acquire(path: Path) -> int:
-    """The open file, locked."""
+    """Opens the file and locks it; returns its descriptor."""
     while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
@@ -56,11 +56,11 @@ def _acquire(path: Path) -> int:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # its last holder has removed the file meanwhile; a third process may have made another
+        os.close(handle)  # its last holder has removed the file meanwhile; another process may have made a new one
 
 
 def _lock(handle: int, path: Path) -> bool:
-    """Whether the lock was acquired; True as well where files cannot be locked."""
+    """Whether the lock was acquired; also True where files cannot be locked."""
     try:
         if fcntl is None:
             raise OSError("not on this system")
@@ -81,7 +81,8 @@ def _same(handle: int, path: Path) -> bool:
 
 
 def _sign(handle: int) -> None:
-    """Writes which process has the lock. On a full disk the file stays empty, and the lock holds."""
+    """Writes which process has the lock. On a full disk the file stays empty; the lock is valid all
+    the same."""
     with contextlib.suppress(OSError):
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}).encode())
@@ -90,8 +91,8 @@ def _sign(handle: int) -> None:
 def _holder(handle: int) -> str:
     """Process, host and time that the file names; "another process" where it names none."""
     try:
-        by = json.loads(os.read(handle, 1000))
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(by["since"]))
-        return f"process {int(by['pid'])} on {ascii(by['host'])[1:-1]} since {since}"
+        owner = json.loads(os.read(handle, 1000))
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
+        return f"process {int(owner['pid'])} on {ascii(owner['host'])[1:-1]} since {since}"
     except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return "another process"

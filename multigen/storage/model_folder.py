@@ -1,4 +1,5 @@
-"""`model/` of a run: what inference needs and nothing else: weights as safetensors, configuration, model card."""
+"""Model folders, `model/` of a run: only what inference needs: safetensors weights, configuration,
+model card."""
 
 import json
 import os
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from multigen.console import resume_option
 from multigen.errors import CheckpointError
 from multigen.storage import hub
-from multigen.storage.files import aside, expanded, read_json, remedy, standing, write_flushed, writing_whole
+from multigen.storage.files import (
+    backup_path,
+    existing_or_backup,
+    expanded,
+    read_json,
+    remedy,
+    write_flushed,
+    writing_whole,
+)
 from multigen.storage.older import model_table
 from multigen.storage.reading import CONFIG
 from multigen.storage.run_folder import find_newest, is_run, method_of, newest_runs
@@ -23,20 +32,26 @@ if TYPE_CHECKING:
 __all__ = ["ModelFolder", "find_model", "read_model", "write_model"]
 
 
-MODELS = [f"{folder}/config.json" for folder in ("model", aside(Path("model")))]
-"""A run with a model has one of these."""
+MODELS = [f"{folder}/config.json" for folder in ("model", backup_path(Path("model")))]
+"""Paths of which a run with a model has one."""
 
 
 def find_model(path: str | Path) -> Path:
-    """The `model` folder at `path`: the folder itself, a run's, the newest complete one in a folder of runs, or of the hub
-    ("hf:owner/name")."""
+    """The model folder at `path`: the folder itself, a run's, that of the newest complete run in a
+    folder of runs, one on the hub ("hf:owner/name"), or one converted from published weights or
+    another project's weights file."""
     if str(path).startswith(hub.PREFIX):
         return hub.fetch(str(path))
-    path = standing(expanded(path))
+    from multigen.catalogue import TASKS, imported
+
+    for task in TASKS.values():
+        if str(path) in task.published or (Path(path).suffix.lower() in task.weights and not expanded(path).is_dir()):
+            return imported(task.foreign)(str(path))
+    path = existing_or_backup(expanded(path))
     if (path / "config.json").exists():
         return path
     try:
-        return standing(find_newest(path, MODELS, "model") / "model")
+        return existing_or_backup(find_newest(path, MODELS, "model") / "model")
     except CheckpointError as error:
         if run := next((folder for folder in (path, *newest_runs(path)) if is_run(folder)), None):
             resume = f"multigen train {method_of(run)} {resume_option(run)}"
@@ -54,18 +69,19 @@ def write_model(
     texts: Mapping[str, str],
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a model folder, whole or not at all, in place of the one that is there: NAME.safetensors for each network,
-    config.json, which lists the files, and text files, such as a vocabulary. Files of others in the folder stay.
+    """Writes a model folder atomically, replacing an existing one: NAME.safetensors for each
+    network, config.json, which lists the files, and text files, such as a vocabulary. A user's
+    files in the folder stay.
 
     Args:
-        data: what the training data were found to be.
+        data: facts about the training data.
 
-    Raises CheckpointError for a full disk, or where a file of somebody else has the name of one of these.
+    Raises CheckpointError for a full disk, or where a user's file has the name of one of these.
     """
     files = sorted([*(f"{name}.safetensors" for name in weights), *texts, "config.json"])
     about = {"version": __version__, "method": method, "config": config, "data": data or {}, "files": files}
     try:
-        with writing_whole(folder, _written(standing(folder), files)) as new:
+        with writing_whole(folder, _own_files(existing_or_backup(folder), files)) as new:
             for name, tensors in weights.items():
                 write_flushed(new / f"{name}.safetensors", to_bytes(tensors))
             for name, text in {**texts, "config.json": json.dumps(about, indent=1) + "\n"}.items():
@@ -80,37 +96,37 @@ def write_model(
         ) from error
 
 
-def _written(folder: Path, files: Collection[str]) -> Collection[str]:
-    """Names of the files in a model folder that this package wrote: those that it lists, of an earlier version those among
-    `files`; none in another folder."""
+def _own_files(folder: Path, files: Collection[str]) -> Collection[str]:
+    """Names of the files in a model folder that this package wrote: those that it lists, or for an
+    earlier version those among `files`; none in any other folder."""
     try:
         about = read_json(folder / "config.json", CONFIG)
         if not isinstance(about, dict) or not {"config"} < about.keys() & {"config", "method", "recipe"}:
             return ()
     except (OSError, ValueError):
         return ()
-    listed = about.get("files", files)
-    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else files
+    names = about.get("files", files)
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else files
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What a model folder holds."""
+    """The content of a model folder."""
 
     path: Path
     method: str
     config: dict[str, Any]
     data: dict[str, Any]
-    """What the training data were found to be."""
+    """Facts about the training data: classes, channels, vocabulary, ..."""
     weights: Mapping[str, Mapping[str, "Tensor"]]
-    """By network; a tensor is read when it is asked for."""
+    """By network; a tensor is read on access."""
     device: str = "auto"
-    """Where its networks are to compute, as `multigen.engine.device.choose_device` takes it."""
+    """Device of its networks, as for `multigen.engine.device.choose_device`."""
 
 
 def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFolder:
-    """What a folder says of its model, and the weights of `networks`, as far as there are any; other files are not looked at.
-    None: of all files.
+    """Reads a model folder: its configuration, and the weights of `networks` that it has. None: all
+    weights.
 
     Raises CheckpointError for files that cannot be read.
     """
@@ -121,12 +137,12 @@ def read_model(folder: Path, networks: Iterable[str] | None = None) -> ModelFold
             raise TypeError("expected a method's name and a table of its settings")
         about = model_table(about)
         if not isinstance(about["data"], dict):
-            raise TypeError("expected a table of what the data are")
+            raise TypeError("expected a table of facts about the data")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{folder}/config.json cannot be read ({error}); give the model folder of a finished run"
         ) from error
-    named = [path.stem for path in folder.glob("*.safetensors")] if networks is None else networks
-    files = {name: folder / f"{name}.safetensors" for name in named}
+    names = [path.stem for path in folder.glob("*.safetensors")] if networks is None else networks
+    files = {name: folder / f"{name}.safetensors" for name in names}
     weights = {name: TensorFile.open(file, inside) for name, file in files.items() if os.path.lexists(file)}
     return ModelFolder(folder, about["method"], about["config"], about["data"], weights)

@@ -1,4 +1,5 @@
-"""What earlier versions wrote, read as this version writes it. Each function returns what this version wrote as it is."""
+"""Compatibility: converts files of earlier versions to this version's form. Files of this version
+are returned unchanged."""
 
 import re
 from collections.abc import Mapping
@@ -17,16 +18,17 @@ RENAMED = {
     "recognised": "confident",
     "copied": "exact_copies",
 }
-"""Keys, settings and metrics of 0.1.0 -> their names now."""
+"""Keys, settings and metrics of 0.1.0 -> current names."""
 
 REWORDED = {"pictures": "images", "picture": "image"}
-"""Words in definitions of 0.1.0 -> the words now: what is measured in the same way is then defined in the same words."""
+"""Words in definitions of 0.1.0 -> current words, so that equal metrics have equal definitions."""
 
 DATA = ("classes", "shares", "tokens", "start", "end", "pad", "vocabulary")
-"""Settings of 0.1.0 that were filled in from the data: they are a record of their own now."""
+"""Settings of 0.1.0 that were determined from the data; they now have a record of their own."""
 ROLLOUT = ("rollouts", "follow", "filters", "dropout", "weight_decay")
 DENSE = ("discount",)
-"""Settings of 0.1.0's seqgan that one kind of reward has and the other has not; with dense rewards it is scratchgan now."""
+"""Settings of 0.1.0's seqgan for one kind of reward only; with dense rewards it is now
+scratchgan."""
 
 TASKS = {
     "pictures": "image-synthesis",
@@ -34,11 +36,11 @@ TASKS = {
     "texts": "text-synthesis",
     "sounds": "audio-synthesis",
 }
-"""What models of 0.1.0 make -> their task."""
+"""Outputs of models of 0.1.0 -> their task."""
 
 
 def model_table(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a model folder's config.json. One of 0.1.0 does not say its version."""
+    """The content of a model folder's config.json. One of 0.1.0 states no version."""
     if "version" in about:
         return dict(about)
     method, config, data = _settings(about["method"], about["config"])
@@ -46,59 +48,60 @@ def model_table(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_table(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a run's config.toml, or of a configuration file like it. One of 0.1.0 says no version, and what is
-    returned has none either; nor need a file that a user wrote."""
+    """The content of a run's config.toml, or of a configuration file like it. One of 0.1.0 states
+    no version, and neither does the result; a user's own file need not state one."""
     if "version" in table:
         run = table.get("run")
-        # Before it was a choice, the memory format was always this one.
+        # Before the memory format was an option, it was always this one.
         return {**table, "run": {"layout": "channels_last", **run}} if isinstance(run, dict) else dict(table)
-    if "recipe" not in table:  # written by a user, for whichever version
+    if "recipe" not in table:  # written by a user, for any version
         config = table.get("config")
         return {**table, "config": _renamed(config)} if isinstance(config, dict) else dict(table)
-    found = _renamed(table)
-    if "makes" in found and (task := TASKS.get(str(found.pop("makes")))):
-        found.setdefault("task", task)
+    converted = _renamed(table)
+    if "makes" in converted and (task := TASKS.get(str(converted.pop("makes")))):
+        converted.setdefault("task", task)
     if isinstance(table.get("config"), dict):
-        found["method"], found["config"], data = _settings(str(table["recipe"]), table["config"])
-        found.setdefault("data", data)
-    return found
+        converted["method"], converted["config"], data = _settings(str(table["recipe"]), table["config"])
+        converted.setdefault("data", data)
+    return converted
 
 
 def evaluation_table(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of evaluation.json, or of a result of a benchmark; "recipe" is in those of 0.1.0. What is of another type than
-    it should be stays as it is."""
+    """The content of evaluation.json, or of a benchmark result; those of 0.1.0 have the key
+    "recipe". Values of unexpected types are unchanged."""
     if "recipe" not in content:
         return dict(content)
-    found = _renamed(content)
-    if isinstance(definitions := found.get("definitions"), dict):
-        found["definitions"] = {metric(name): _reworded(text) for name, text in definitions.items()}
-    if isinstance(rows := found.get("rows"), dict):
-        found["rows"] = {
+    converted = _renamed(content)
+    if isinstance(definitions := converted.get("definitions"), dict):
+        converted["definitions"] = {metric(name): _reworded(text) for name, text in definitions.items()}
+    if isinstance(rows := converted.get("rows"), dict):
+        converted["rows"] = {
             row: {metric(name): value for name, value in values.items()} if isinstance(values, dict) else values
             for row, values in rows.items()
         }
-    return found
+    return converted
 
 
 def recipe_table(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a benchmark recipe; "recipe" names the method in those of 0.1.0."""
+    """The content of a benchmark recipe; those of 0.1.0 name the method "recipe"."""
     if "recipe" not in table:
         return dict(table)
-    found = _renamed(table)
+    converted = _renamed(table)
     if isinstance(config := table.get("config"), dict):
-        found["method"], found["config"], _ = _settings(str(table["recipe"]), config)
+        converted["method"], converted["config"], _ = _settings(str(table["recipe"]), config)
     if isinstance(variants := table.get("variants"), dict):
-        found["variants"] = {n: _renamed(v) if isinstance(v, dict) else v for n, v in variants.items()}
-    for checks in {"reach", "expect"} & found.keys():
-        if isinstance(lines := found[checks], list):
-            found[checks] = [
+        converted["variants"] = {n: _renamed(v) if isinstance(v, dict) else v for n, v in variants.items()}
+    for checks in {"reach", "expect"} & converted.keys():
+        if isinstance(lines := converted[checks], list):
+            converted[checks] = [
                 {**x, "metric": metric(str(x["metric"]))} if isinstance(x, dict) and "metric" in x else x for x in lines
             ]
-    return found
+    return converted
 
 
 def metric(name: str) -> str:
-    """A metric by its name now; on a named set it is SET/METRIC, and of several seeds METRIC_std is its deviation."""
+    """A metric's current name; also for SET/METRIC, on a named set, and METRIC_std, the deviation
+    over seeds."""
     head, slash, last = name.rpartition("/")
     stem = last.removesuffix("_std")
     return head + slash + RENAMED.get(stem, stem) + last[len(stem) :]
@@ -113,7 +116,8 @@ def _reworded(text: Any) -> Any:
 
 
 def _settings(method: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The method, its settings and what its data were found to be, of a method of 0.1.0 and its settings."""
+    """Converts a method of 0.1.0 and its settings to the method, its settings, and facts about its
+    data."""
     config = dict(config)
     if method == "seqgan" and "reward" in config:
         dense = config.pop("reward") == "dense"

@@ -1,9 +1,10 @@
-"""Results that a command writes to a path of the user's choice: no file of other origin is replaced, none is left half written.
+"""Writes a command's results to a user's path: never replaces a file of other origin, never leaves
+one half written.
 
 check_targets([out], overwrite)        # before anything is computed
 ...
 with replacing(out) as file:
-    picture.save(file)
+    image.save(file)
 """
 
 import contextlib
@@ -21,27 +22,28 @@ from multigen.storage.reading import JSON, open_regular
 
 __all__ = ["check_folder", "check_targets", "is_own", "json_table", "replacing"]
 
-LONG = 200  # characters of a name that its temporary one has: with all, it might be too long for the disk
+LONG = 200  # characters of a name that its temporary name keeps, which might otherwise be too long for the disk
 SIGNS = {
     ".html": rb"default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
     ".md": rb"This file is generated: do not edit. `multigen bench|; result: `recipes/results/",
     ".mp4": rb'\{"software": "multigen ',
     ".onnx": rb"\n\x08software\x12.multigen ",
 }
-"""Suffix -> a pattern in all files of this kind that commands write."""
+"""Suffix -> a pattern that all files of this kind written by commands contain."""
 
 
 def check_targets(
     targets: Iterable[Path], overwrite: bool, other: str = "another --out", own: Callable[[Path], bool] | None = None
 ) -> None:
-    """Raises DataError where a file that a command is about to write cannot be written, or exists and is no earlier result.
+    """Raises DataError where a command's output file cannot be written, or exists and is not an
+    earlier result.
 
     Args:
-        overwrite: existing files may be replaced, whatever they are.
-        other: what the message suggests instead.
-        own: whether a file is an earlier result; `is_own` if not given.
+        overwrite: allow replacing any existing file.
+        other: the alternative that the message suggests.
+        own: whether a file is an earlier result; default: `is_own`.
     """
-    found = []
+    existing = []
     for path in targets:
         if os.path.isdir(path):
             raise DataError(f"{path} cannot be written (it is a folder); give {other}")
@@ -49,34 +51,35 @@ def check_targets(
             raise DataError(f"{path} cannot be written (it is no regular file); give {other}")
         if os.path.lexists(path):
             if not overwrite and (path.is_symlink() or not (own or is_own)(path)):
-                found.append(path)
+                existing.append(path)
         else:
             _check_place(path, path.parent, other)
-    if found:
-        more = f" and {len(found) - 1} more files exist and are" if len(found) > 1 else " exists and is"
+    if existing:
+        more = f" and {len(existing) - 1} more files exist and are" if len(existing) > 1 else " exists and is"
         raise DataError(
-            f"{found[0]}{more} not known as results of multigen; give {other}, or --overwrite to replace them"
+            f"{existing[0]}{more} not known as results of multigen; give {other}, or --overwrite to replace them"
         )
 
 
 def check_folder(out: Path, other: str = "another folder for --out") -> None:
-    """Raises DataError where results cannot be written to the folder `out`, which need not be there."""
+    """Raises DataError where results cannot be written to the folder `out`, which need not exist."""
     if os.path.lexists(out) and not out.is_dir():
         raise DataError(f"{out} cannot be written (File exists); give {other}")
     _check_place(out, out, other)
 
 
 def _check_place(path: Path, folder: Path, other: str) -> None:
-    """Raises DataError where `folder`, or the nearest existing path above it, is no folder or may not be written to."""
+    """Raises DataError where `folder`, or its nearest existing ancestor, is not a writable
+    folder."""
     folder = folder.absolute()
-    above = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        why = "Permission denied" if above.is_dir() else "Not a directory"
+    ancestor = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
+        why = "Permission denied" if ancestor.is_dir() else "Not a directory"
         raise DataError(f"{path} cannot be written ({why}); give {other}")
 
 
 def is_own(path: Path) -> bool:
-    """Whether a file says that multigen wrote it. Texts and JSON files say nothing about it."""
+    """Whether a file states that multigen wrote it. Text and JSON files carry no such statement."""
     suffix = path.suffix.lower()
     if suffix in SIGNS:
         return _holds(path, SIGNS[suffix])
@@ -105,13 +108,13 @@ def _holds(path: Path, pattern: bytes) -> bool:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name of the same suffix to write to. The file takes the place of `path` when the block ends, and is removed if
-    the block fails. A link is replaced, not its target. Raises OSError."""
+    """Yields a temporary path with the same suffix. The file replaces `path` when the block ends,
+    and is removed if the block fails. A link is replaced, not its target. Raises OSError."""
     temporary = path.with_name(f".{path.name[:LONG]}.{os.getpid()}{path.suffix}")  # `remove_leftovers` knows such names
     try:
         yield temporary
         if os.path.lexists(path):
-            _flush(temporary)  # otherwise a power cut may leave neither file
+            _flush(temporary)  # otherwise a power failure may leave neither file
         temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):

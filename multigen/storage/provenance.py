@@ -1,11 +1,13 @@
-"""Where a generated file comes from, written into the file itself: software, model, method, seed, class. One shape in all kinds.
+"""Provenance metadata in generated files: software, model, method, seed, class; the same form in
+all formats.
 
     about = {"software": "multigen 0.1.0", "model": "dcgan", "method": "dcgan", "seed": 0, "class": "3", "index": 7}
     image.save(path, **png(about))            # as the text chunk Comment
     write_sound(path, sound, rate, comment=text(about))
-    read(path)                                  # the same again
+    read(path)                                  # returns `about`
 
-It holds no time and no folder's name: the same model and seed give the same bytes, and nobody learns where a model lay.
+It contains no time and no path: the same model and seed give the same bytes, and no folder name is
+disclosed.
 """
 
 import html
@@ -20,33 +22,33 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from multigen.errors import DataError
-from multigen.storage.files import aside
+from multigen.storage.files import backup_path
 from multigen.storage.reading import check_netpbm
 
 __all__ = [
     "ENLARGED",
     "FORMATS",
-    "NOTHING",
+    "NO_PROVENANCE",
     "SAMPLE",
     "Provenance",
     "gif",
     "mark_gif",
+    "merge",
     "origin",
     "png",
     "read",
     "source_type",
     "text",
-    "together",
     "xmp",
     "xmp_text",
 ]
 
 Provenance = Mapping[str, Any]
-NOTHING: Provenance = MappingProxyType({})
+NO_PROVENANCE: Provenance = MappingProxyType({})
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000", "PSD", "AVIF")
-"""Pillow's decoders of images that are read. Of its others one, for PostScript, starts a program that runs the file."""
+"""Pillow's decoders that are used. Another, for PostScript, starts a program that runs the file."""
 CHUNK = "Comment"
-"""Keyword of the text chunk in PNG: one of those that the format names."""
+"""Keyword of the text chunk in PNG, one of the standard's."""
 XMP_CHUNK = "XML:com.adobe.xmp"
 SAMPLE, ENLARGED = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
 """IPTC's codes of what a model makes from noise, and of what it makes from a photograph."""
@@ -59,35 +61,38 @@ EMPTY_XMP = (
 
 
 def origin(name: str, folder: Path, method: str) -> dict[str, Any]:
-    """What all files of a model say.
+    """Metadata common to all files made by a model.
 
     Args:
-        name: the model as it was asked for; of a hub's model it is kept, of a folder only the run's name.
-        folder: the model folder that was found.
-        method: of the model.
+        name: the model as the user named it; unchanged for a model on the hub, reduced to the run's
+            name for a folder.
+        folder: the model folder.
+        method: the model's method.
     """
     from multigen.version import __version__
 
     if not name.startswith("hf:"):
         place = folder.absolute()
-        name = place.parent.name if place.name in ("model", aside(Path("model")).name) else place.name
+        name = place.parent.name if place.name in ("model", backup_path(Path("model")).name) else place.name
     return {"software": f"multigen {__version__}", "model": name, "method": method}
 
 
-def together(origins: Sequence[Provenance], **more: Any) -> dict[str, Any]:
-    """What a file that shows several models says: of each its name and method; {} for none."""
+def merge(origins: Sequence[Provenance], **more: Any) -> dict[str, Any]:
+    """Metadata of a file made by several models: the name and method of each; {} for none."""
     lists = {name: [each[name] for each in origins] for name in ("model", "method")}
     return {"software": origins[0]["software"], **lists, **more} if origins else {}
 
 
 def text(about: Provenance) -> str:
-    """One line of JSON in ASCII, which every format can hold; "" for nothing. What is None is left out."""
-    known = {name: value for name, value in about.items() if value is not None}
-    return json.dumps(known) if known else ""
+    """One line of ASCII JSON, which every format can hold; "" for no metadata. Values of None are
+    omitted."""
+    present = {name: value for name, value in about.items() if value is not None}
+    return json.dumps(present) if present else ""
 
 
 def png(about: Provenance, source: str = "") -> dict[str, Any]:
-    """What Pillow's `save` needs to write it into a PNG; {} for nothing. `source`: of `xmp`."""
+    """Arguments of Pillow's `save` that write the metadata into a PNG; {} for none. `source`: as
+    for `xmp`."""
     from PIL.PngImagePlugin import PngInfo
 
     if not about:
@@ -99,12 +104,13 @@ def png(about: Provenance, source: str = "") -> dict[str, Any]:
     return {"pnginfo": info}
 
 
-def xmp(source: str, about: Provenance = NOTHING, given: bytes = b"") -> bytes:
-    """An XMP packet that says how an image was made: that of a file, `given`, with this in place of what it said, or a new one.
+def xmp(source: str, about: Provenance = NO_PROVENANCE, given: bytes = b"") -> bytes:
+    """An XMP packet that states how an image was made: a new one, or `given`, a file's, with its
+    statement replaced.
 
     Args:
         source: a code of IPTC's digital source types, such as `SAMPLE` or `ENLARGED`; "": no mark.
-        about: is put in as well, for formats that have no comment of their own.
+        about: also written, for formats without a comment.
 
     Raises ValueError where `given` is damaged.
     """
@@ -129,7 +135,8 @@ def xmp(source: str, about: Provenance = NOTHING, given: bytes = b"") -> bytes:
 
 
 def xmp_text(packet: bytes) -> str:
-    """A packet as text. Raises ValueError for one that is no XML, or defines entities, which may expand without end."""
+    """A packet as text. Raises ValueError for invalid XML, or one that defines entities, which may
+    expand without end."""
     try:
         content = packet.strip(b"\0").decode()
         if "<!" in re.sub(r"<!--.*?-->", "", content, flags=re.DOTALL):
@@ -141,7 +148,8 @@ def xmp_text(packet: bytes) -> str:
 
 
 def mark_gif(path: Path, packet: bytes) -> None:
-    """Puts an XMP packet into a whole GIF, which Pillow cannot: the block before its end, with XMP's trailer that ends it."""
+    """Appends an XMP packet to a finished GIF, which Pillow cannot do: as the last block, with
+    XMP's trailer."""
     if packet:
         with path.open("r+b") as file:
             file.seek(-1, 2)
@@ -157,23 +165,24 @@ def source_type(packet: bytes) -> str:
 
 
 def gif(about: Provenance) -> dict[str, Any]:
-    """What Pillow's `save` needs to write it into a GIF; {} for nothing."""
+    """Arguments of Pillow's `save` that write the metadata into a GIF; {} for none."""
     return {"comment": text(about).encode()} if about else {}
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """What an image (PNG, GIF, JPEG, WebP, TIFF) or a sound says of itself; {} where it says nothing, or nothing of this shape.
+    """The metadata of an image (PNG, GIF, JPEG, WebP, TIFF) or a sound; {} where it has none, or
+    none of this form.
 
-    Raises DataError for a file that is neither, or cannot be read.
+    Raises DataError for any other file, or one that cannot be read.
     """
     path = Path(path)
     try:
         check_netpbm(path)
-        said = _comment_of_sound(path) if path.suffix.lower() in SOUNDS else _comment_of_picture(path)
+        comment = _comment_of_sound(path) if path.suffix.lower() in SOUNDS else _comment_of_image(path)
     except Exception as error:  # decoders of damaged files raise OSError, SyntaxError, ValueError, struct.error, ...
         raise DataError(f"{path}: cannot be read as an image or a sound ({error}); give another file") from error
     try:
-        about = json.loads(said)
+        about = json.loads(comment)
     except (ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) and "software" in about else {}
@@ -195,17 +204,17 @@ def _comment_of_sound(path: Path) -> str:
 
 
 def _about_in(packet: Any) -> str:
-    """What `xmp` put into a packet."""
+    """The metadata that `xmp` wrote into a packet."""
     found = re.search(rb"multigen:about=(?:\"([^\"]*)\"|'([^']*)')", packet) if isinstance(packet, bytes) else None
     return html.unescape((found[1] or found[2] or b"").decode(errors="replace")) if found else ""
 
 
-def _comment_of_picture(path: Path) -> str:
+def _comment_of_image(path: Path) -> str:
     from PIL import Image
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged metadata beside it
-        picture = Image.open(path, formats=FORMATS)
-    with picture:
-        said = picture.info.get(CHUNK) or picture.info.get("comment") or _about_in(picture.info.get("xmp")) or ""
-    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        warnings.simplefilter("ignore")  # about other, damaged metadata
+        image = Image.open(path, formats=FORMATS)
+    with image:
+        comment = image.info.get(CHUNK) or image.info.get("comment") or _about_in(image.info.get("xmp")) or ""
+    return comment.decode(errors="replace") if isinstance(comment, bytes) else str(comment)

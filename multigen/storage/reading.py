@@ -1,5 +1,5 @@
-"""Reading files of unknown origin: regular files of bounded size, inside the folder they belong to; never a named pipe, a device
-or a socket, which would block or never end."""
+"""Safe reading of files of unknown origin: only regular files of bounded size inside their folder;
+never a named pipe, a device or a socket, which could block or never end."""
 
 import mmap
 import os
@@ -34,39 +34,43 @@ KINDS = {
 }
 PIECE = 1 << 20  # bytes read at once
 CONFIG, JSON, WEIGHTS = 1 << 20, 1 << 26, 1 << 37
-"""Bytes at most: of a config.json or config.toml, 1 MiB; of another JSON file, 64 MiB; of a weights file, 128 GiB."""
+"""Maximum bytes of a config.json or config.toml (1 MiB), of another JSON file (64 MiB), of a
+weights file (128 GiB)."""
 EXPANSION, SMALL = 200, 1 << 26
-"""Compressed data may grow by this factor, or to this many bytes. Images compress to a tenth; files made to fill memory, to a
-thousandth."""
+"""Compressed data may expand by this factor, or to this many bytes. Images compress to a tenth,
+decompression bombs to a thousandth."""
 SCANS = 64
-"""Of a JPEG, at most: encoders write about ten. Each takes as long to decode as the whole image, and may have ten bytes."""
+"""Maximum scans of a JPEG: encoders write about ten. Each takes as long to decode as the whole
+image, and may have only ten bytes."""
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
-"""What begins a part of a JPEG; END is its last, and a SCAN holds pixels."""
+"""Start of a JPEG segment; END is the last one, and a SCAN holds pixels."""
 COMMENT = re.compile(rb"#[^\r\n]*")
-"""In the header of a PPM and its kin, which is read letter by letter."""
+"""Comments in the header of a PPM and related formats, which is read byte by byte."""
 END, SCAN = b"\xff\xd9", b"\xff\xda"
 
 
 class UnreadableFile(OSError):
-    """A file is not read. The message says what it is and what was expected, in one line without the file's name."""
+    """A file is refused. The message states what it is and what was expected, in one line without
+    the file's name."""
 
     def __init__(self, reason: str):
         super().__init__(reason)
-        self.strerror = reason  # as other OSErrors have it
+        self.strerror = reason  # as in other OSErrors
 
 
 def open_regular(path: str | Path, most: int | None = None, inside: str | Path | None = None) -> BufferedReader:
-    """A regular file, opened to read its bytes.
+    """Opens a regular file for reading bytes.
 
     Args:
-        most: the largest size allowed, bytes.
+        most: maximum size, bytes.
         inside: the folder that must hold the file, once links are followed; the folder itself may be a link.
 
-    Raises UnreadableFile (an OSError) for a file that does not meet these conditions, otherwise as `open` does.
+    Raises UnreadableFile (an OSError) for a file that does not meet these conditions, else the
+    errors of `open`.
     """
     if inside is not None and not is_inside(path, inside):
         raise UnreadableFile(f"a link that leads out of {inside}; expected a file in that folder")
-    _check(os.stat(path), most)  # before it is opened, which alone makes some devices act
+    _check(os.stat(path), most)  # before opening, which alone triggers some devices
     descriptor = os.open(path, FLAGS)
     try:
         _check(os.fstat(descriptor), most)
@@ -90,12 +94,13 @@ def _check(about: os.stat_result, most: int | None) -> None:
 
 
 def check_file(path: str | Path, most: int | None = None, inside: str | Path | None = None) -> None:
-    """Raises OSError where `open_regular` does: for libraries that open a file by its name."""
+    """Raises the errors of `open_regular`: for libraries that open a file by name."""
     open_regular(path, most, inside).close()
 
 
 def check_folder(folder: Path) -> None:
-    """Raises OSError where `open_regular` does for a file in a folder: for libraries that open all of them."""
+    """Raises the errors of `open_regular` for any file in a folder: for libraries that open all of
+    them."""
     for path in sorted(folder.iterdir()):
         if not path.is_dir():
             try:
@@ -108,7 +113,7 @@ def read_bounded(path: str | Path, most: int, inside: str | Path | None = None) 
     """The content of a regular file of at most `most` bytes. Arguments and errors as of `open_regular`."""
     content = bytearray()
     with open_regular(path, most, inside) as file:
-        # Counted as well: files in /proc have a size of 0, and others grow.
+        # Bytes are counted as well: files in /proc have a size of 0, and others grow.
         while piece := file.read(min(PIECE, most + 1 - len(content))):
             content += piece
     if len(content) > most:
@@ -117,7 +122,8 @@ def read_bounded(path: str | Path, most: int, inside: str | Path | None = None) 
 
 
 def check_expansion(size: int, packed: int) -> None:
-    """Raises ValueError where a header promises more bytes (`size`) than `packed` compressed bytes can plausibly hold."""
+    """Raises ValueError where a header states more bytes (`size`) than `packed` compressed bytes
+    can plausibly hold."""
     if size > max(EXPANSION * packed, SMALL):
         raise ValueError(
             f"its header promises {size:,} bytes, unpacked from {packed:,}; expected at most {EXPANSION} times as many"
@@ -125,7 +131,8 @@ def check_expansion(size: int, packed: int) -> None:
 
 
 def check_scans(path: str | Path) -> None:
-    """Raises ValueError for a JPEG of more scans than cameras and programs write: it would take minutes to decode."""
+    """Raises ValueError for a JPEG with more scans than any encoder writes, which would take
+    minutes to decode."""
     with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         at = scans = 0
         while (marker := MARKER.search(content, at)) and marker[0] != END and scans <= SCANS:
@@ -137,7 +144,8 @@ def check_scans(path: str | Path) -> None:
 
 
 def check_netpbm(path: str | Path) -> None:
-    """Raises ValueError for a PPM, or one of its kin, whose header does not end within 64 KiB: it would take minutes to read."""
+    """Raises ValueError for a PPM, or a related format, whose header does not end within 64 KiB: it
+    would take minutes to read."""
     with open_regular(path) as file:
         head = file.read(1 << 16)
     if head[:1] == b"P" and len(head) == 1 << 16 and len(COMMENT.sub(b"", head).split()) < 4:

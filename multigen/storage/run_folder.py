@@ -1,4 +1,4 @@
-"""Folders of runs: finding and claiming them, and `model/`, which holds what inference needs and nothing else."""
+"""Run folders: finding existing ones and creating new ones."""
 
 import contextlib
 import itertools
@@ -10,39 +10,40 @@ from pathlib import Path
 
 from multigen.console import resume_option, say
 from multigen.errors import CheckpointError, ConfigError
-from multigen.storage.files import expanded, standing
+from multigen.storage.files import existing_or_backup, expanded
 from multigen.storage.reading import CONFIG, read_bounded
 
 __all__ = ["find_run", "is_run", "method_of", "new_folder", "newest_runs", "remove_if_empty"]
 
 
 SYSTEM = {".DS_Store", ".localized", ".directory", "Thumbs.db", "desktop.ini"}
-"""Files that systems leave in folders by themselves."""
+"""Files that operating systems create in folders."""
 
 
 def find_run(path: str | Path) -> Path:
-    """The run at `path`; in a folder of runs the newest one that has a checkpoint, which is printed."""
+    """The run at `path`, or in a folder of runs the newest with a checkpoint, which is printed."""
     return find_newest(expanded(path), ["config.toml"], "checkpoints")
 
 
 def find_newest(path: Path, marks: Sequence[str], what: str) -> Path:
-    """The run at `path`, or the newest in it, that has one of the files `marks`, all as deep in it, and the folder `what`."""
+    """The run at `path`, or the newest one below it, that has one of the files `marks` (all at one
+    depth) and the folder `what`."""
     if not path.is_dir():
         raise CheckpointError(f"{path} is not a folder; give a run's folder, or a folder of runs")
     if any((path / mark).exists() for mark in marks):
         return path
     depth = marks[0].count("/")
-    found = [
+    matches = [
         f
-        for above in ("*", "*/*")
+        for pattern in ("*", "*/*")
         for mark in marks
-        for f in path.glob(f"{above}/{mark}")
-        if standing(f.parents[depth] / what).exists()
+        for f in path.glob(f"{pattern}/{mark}")
+        if existing_or_backup(f.parents[depth] / what).exists()
     ]
-    if not found:
+    if not matches:
         raise CheckpointError(f"{path} holds no run with {what}; give a run's folder, or a folder of runs")
-    newest = max(found, key=lambda f: f.stat().st_mtime).parents[depth]
-    say(f"taking the newest run there: {newest}")
+    newest = max(matches, key=lambda f: f.stat().st_mtime).parents[depth]
+    say(f"using the newest run: {newest}")
     return newest
 
 
@@ -57,22 +58,23 @@ def is_run(folder: Path) -> bool:
 
 def method_of(folder: Path) -> str:
     """The method of a run, as its config.toml names it."""
-    found = re.search(
+    matches = re.search(
         r'^(?:method|recipe) = "(\w+)"', read_bounded(folder / "config.toml", CONFIG).decode(), re.MULTILINE
     )
-    return found[1] if found else "METHOD"
+    return matches[1] if matches else "METHOD"
 
 
 def newest_runs(path: Path) -> list[Path]:
-    """The runs in a folder of runs, the newest first."""
-    found = [file for above in ("*", "*/*") for file in path.glob(f"{above}/config.toml")]
-    return [file.parent for file in sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)]
+    """The runs in a folder of runs, newest first."""
+    matches = [file for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/config.toml")]
+    return [file.parent for file in sorted(matches, key=lambda file: file.stat().st_mtime, reverse=True)]
 
 
 def new_folder(out: str, name: str, moment: float) -> Path:
-    """Makes the folder of a new run: `out`, which may be there if nothing is in it, or a new runs/NAME/DATE-TIME.
+    """Makes the folder of a new run: `out`, which may exist if it is empty, or a new
+    runs/NAME/DATE-TIME.
 
-    Raises ConfigError where something is in it already, and touches nothing then.
+    Raises ConfigError where it is not empty, and changes nothing then.
     """
     if not out:
         return _new_by_date(Path("runs") / name, time.strftime("%Y-%m-%d-%H%M%S", time.localtime(moment)))
@@ -95,7 +97,7 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def _new_by_date(runs: Path, date: str) -> Path:
-    """A folder that nobody else has: runs that begin in one second get DATE, DATE-2, ..."""
+    """A unique folder: runs that begin in the same second get DATE, DATE-2, ..."""
     for i in itertools.count(1):
         folder = runs / (f"{date}-{i}" if i > 1 else date)
         try:
@@ -111,7 +113,8 @@ def _new_by_date(runs: Path, date: str) -> Path:
 
 
 def _is_lock(path: Path) -> bool:
-    """Whether a file is the lock of a run that has not begun, or that was killed before: see `multigen.storage.lock`."""
+    """Whether a file is the lock of a run that has not begun yet, or was killed before: see
+    `multigen.storage.lock`."""
     try:
         content = read_bounded(path, 1000) if path.name == ".lock" else b"-"
         return not content or {"pid", "host", "since"} == json.loads(content).keys()
@@ -124,7 +127,7 @@ def _cannot_be_made(folder: Path, error: OSError) -> ConfigError:
 
 
 def _check_empty(folder: Path) -> None:
-    """Raises ConfigError for a folder in which anything is but files that systems leave everywhere."""
+    """Raises ConfigError for a folder that contains anything but files of the operating system."""
     try:
         inside = sorted(path.name for path in folder.iterdir() if path.name not in SYSTEM and not _is_lock(path))
     except OSError as error:
@@ -136,7 +139,7 @@ def _check_empty(folder: Path) -> None:
     if any(is_run(folder / name) for name in inside if name.startswith("seed-")):
         raise ConfigError(f"{folder} holds runs already; resume them one by one, or choose another --out")
     if inside:
-        named = ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" if len(inside) > 3 else "")
+        examples = ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" if len(inside) > 3 else "")
         raise ConfigError(
-            f"{folder} holds what is not of a run ({named}); expected a new or an empty folder; choose another --out"
+            f"{folder} is not empty ({examples}); expected a new or an empty folder; choose another --out"
         )

@@ -19,13 +19,14 @@ __all__ = ["Stored", "TensorFile", "from_bytes", "load_tensors", "to_bytes"]
 
 MOST_DIMENSIONS = 8
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-"""Types that networks and optimisers have -> bytes of a number."""
+"""Data types of networks and optimisers -> bytes per number."""
 LARGEST_HEADER = 1 << 24
-"""Bytes: about 150,000 tensors; a transformer of 1,000 layers with its optimiser has 36,000."""
+"""Maximum bytes of a header: about 150,000 tensors; a transformer of 1,000 layers with its
+optimiser has 36,000."""
 
 
 class Stored(NamedTuple):
-    """What a header says about one tensor; begin and end are offsets in bytes."""
+    """A header's entry for one tensor; begin and end are offsets in bytes."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -34,7 +35,7 @@ class Stored(NamedTuple):
 
 
 def to_bytes(tensors: "Mapping[str, Tensor]") -> bytes:
-    """A safetensors file. Weights that two layers share are in it twice."""
+    """The tensors as a safetensors file. Weights shared by two layers are stored twice."""
     import torch
     from safetensors.torch import save
 
@@ -42,7 +43,7 @@ def to_bytes(tensors: "Mapping[str, Tensor]") -> bytes:
 
 
 def from_bytes(data: bytes) -> "dict[str, Tensor]":
-    """The tensors of a safetensors file. Raises ValueError for what is none."""
+    """The tensors of a safetensors file. Raises ValueError for any other data."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -80,7 +81,7 @@ class TensorFile(Mapping[str, "Tensor"]):
                 return cls(path, _read_header(file, path.stat().st_size))
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{path} is no whole safetensors file ({one_line(error)}); copy or convert it again"
+                f"{path} is not a complete safetensors file ({one_line(error)}); copy or convert it again"
             ) from error
 
     @property
@@ -139,7 +140,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _stored_in(table: Any) -> dict[str, Stored]:
-    found = {}
+    stored = {}
     for name, about in table.items() if isinstance(table, dict) else [("", table)]:
         if name == "__metadata__":
             continue
@@ -150,5 +151,5 @@ def _stored_in(table: Any) -> dict[str, Stored]:
             raise ValueError(f"{name} of another shape, or in another place, than a tensor can have")
         if end - begin != BYTES[dtype] * math.prod(shape):
             raise ValueError(f"{name} of shape {shape} in {end - begin} bytes")
-        found[name] = Stored(dtype, tuple(shape), begin, end)
-    return found
+        stored[name] = Stored(dtype, tuple(shape), begin, end)
+    return stored

@@ -1,3 +1,3 @@
-"""What a task's methods share, whatever the modality."""
+"""Base trainers, samplers and evaluators of each task, for any modality."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""A trained network as a graph with named inputs and outputs: what a ready object gives `multigen export`."""
+"""A trained network with named inputs and outputs, for `multigen export`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,17 +10,19 @@ __all__ = ["Graph"]
 
 @dataclass(frozen=True)
 class Graph:
-    """What is exported."""
+    """A network to export, and the description of its inputs and output."""
 
     network: nn.Module
     """On the CPU, in float32 and evaluation mode."""
     inputs: Mapping[str, Mapping[int, str]]
-    """Name -> those of its dimensions that may have any size, by position, with their names."""
+    """Input -> its dynamic dimensions: position -> name."""
     example: Callable[[int, int], tuple[Tensor, ...]]
-    """(n, side) -> inputs: a batch of n, with about `side` pixels or tokens to a side."""
+    """(n, side) -> example inputs: a batch of n, about `side` pixels or tokens long per
+    dimension."""
     output: str
-    """Its name."""
+    """Name of the output."""
     shape: tuple[int | str, ...]
-    """Of the output: numbers, and names of what may have any size."""
+    """Shape of the output: sizes, and names of dynamic dimensions."""
     says: dict[str, str] = field(default_factory=dict)
-    """How to use it: for each input and the output its shape and range, and what else must be known."""
+    """Metadata: for each input and the output its shape and range, and other facts needed to use
+    it."""

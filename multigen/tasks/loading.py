@@ -1,4 +1,4 @@
-"""Trained models, ready to use, from model folders, which may be damaged or somebody else's."""
+"""Loads trained models from model folders, which may be damaged or from others, as ready objects."""
 
 import importlib.util
 import re
@@ -35,11 +35,11 @@ __all__ = ["Model", "import_code", "load", "load_network", "trainer_in"]
 
 N = TypeVar("N", bound=nn.Module)
 LEAST = 64 << 20
-"""Bytes that building a network may take, however small its weights."""
+"""Bytes that building a network may always take, however small its weights."""
 
 
 class Model(Protocol):
-    """A ready object: what a trained model is handed out as. What else it can do is its task's."""
+    """A ready object, which `load` returns for a trained model. Other methods depend on the task."""
 
     @property
     def task(self) -> str:
@@ -47,10 +47,10 @@ class Model(Protocol):
         ...
 
     origin: Provenance
-    """Metadata of all files that it makes; `load` sets it."""
+    """Provenance metadata for the files that it makes; set by `load`."""
 
     def sheet(self, n: int, seed: int = 0) -> "Picture | list[str]":
-        """n results to look at: side by side in one image, or as texts. The same seed gives the same."""
+        """n results to inspect: side by side in one image, or as texts; deterministic for a seed."""
         ...
 
     def graph(self) -> Graph:
@@ -62,12 +62,14 @@ def load(run: str | Path, code: str | Path = "", device: str = "auto") -> Loaded
     """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for images or sounds from noise,
     `.generate(prompt)` for texts.
 
-    `run` is a run's folder, its `model` folder, a folder of runs (the newest complete one is taken, and named), or a model of
-    the Hugging Face hub, "hf:owner/name" or "hf:owner/name@revision". Neither the data nor the trainer is needed. `code` is your
-    own file that trained it (`multigen cp`), whose code is then run; a model folder never causes any to be. `device` is where it
-    computes: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.
+    `run` is a run's folder, its `model` folder, a folder of runs (the newest complete one is used,
+    and printed), or a model on the Hugging Face hub, "hf:owner/name" or "hf:owner/name@revision".
+    Neither the data nor the trainer is needed. `code` is your own file that trained it (`multigen
+    cp`), which is then executed; a model folder never causes code to run. `device`: auto (a GPU if
+    there is one), cpu, cuda, cuda:1, mps.
 
-    Raises CheckpointError where there is no model, ConfigError for a file that is of no use, or a device that is not there.
+    Raises CheckpointError where there is no model, ConfigError for an unusable file, or a device
+    that is not available.
     """
     run, code, device = str(run), str(code), str(device)
     choose_device(device)  # before anything is read
@@ -76,14 +78,14 @@ def load(run: str | Path, code: str | Path = "", device: str = "auto") -> Loaded
         trainer = trainer_in(import_code(code), code)
         if trainer.name != folder.method:
             raise CheckpointError(
-                f"{code} trains {trainer.name!r}, but the model was made by {folder.method!r}; give the file of that"
+                f"{code} trains {trainer.name!r}, but the model was made by {folder.method!r}; give that method's file"
             )
     elif folder.method in METHODS:
         trainer = trainer_in(import_module(METHODS[folder.method].module))
     else:
         raise CheckpointError(
             f"{folder.path} was made by {folder.method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a "
-            f'file of your own trained it, name that: --code {folder.method}.py, in Python load(..., code="{folder.method}.py")'
+            f'file of your own trained it, name it: --code {folder.method}.py, in Python load(..., code="{folder.method}.py")'
         )
     model = trainer.load(replace(read_model(folder.path, trainer.exports), device=device))
     model.origin = origin(run, folder.path, folder.method)
@@ -91,7 +93,8 @@ def load(run: str | Path, code: str | Path = "", device: str = "auto") -> Loaded
 
 
 def trainer_in(module: ModuleType, called: str = "") -> Any:
-    """The trainer of a method's module: the class that is defined there, or imported from another file of the user's.
+    """The trainer class of a method's module: defined there, or imported from another of the user's
+    files.
 
     Raises ConfigError where there is none.
     """
@@ -105,7 +108,8 @@ def trainer_in(module: ModuleType, called: str = "") -> Any:
 
 
 def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str, device: str = "auto") -> N:
-    """The network that `build` makes, with these weights, in evaluation mode, on a device (see `choose_device`).
+    """Builds a network and loads its weights; in evaluation mode, on a device (see
+    `choose_device`).
 
     Only the header of a file is read until the weights are known to fit. Raises CheckpointError where no network can be built,
     where it needs far more memory than its weights, or where the weights do not fit.
@@ -117,21 +121,23 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
         network = build()
     except MultigenError:
         raise
-    except Exception as error:  # as many kinds as there are layers
+    except Exception as error:  # layers raise errors of many kinds
         raise CheckpointError(
-            f"{where}: no network can be made of its settings ({one_line(error)}); copy the model folder again"
+            f"{where}: no network can be built from its settings ({one_line(error)}); copy the model folder again"
         ) from error
     load_strict(network.state_dict(), weights, where)
     return network.to(choose_device(device), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
 class Plan(TorchFunctionMode):
-    """Counts calls and bytes while a network is built on the meta device: damaged settings may ask for any amount of memory.
+    """Counts calls and bytes while a network is built on the meta device: damaged settings may
+    require any amount of memory.
 
-    `torch.nn.init` is left out: without memory there is nothing to fill, and torch imports sympy to find that out (1.2 s).
+    `torch.nn.init` is skipped: without memory there is nothing to fill, and torch would import
+    sympy (1.2 s).
 
     Args:
-        calls: functions of torch that may be called.
+        calls: maximum number of calls of torch functions.
     """
 
     def __init__(self, calls: int):
@@ -140,15 +146,15 @@ class Plan(TorchFunctionMode):
 
     @classmethod
     def of(cls, build: Callable[[], N], tensors: int) -> "tuple[N, Plan]":
-        """The network on the meta device, and its plan. Raises ValueError where it has far more layers than the weights have
-        `tensors`: settings may ask for layers without end."""
+        """The network on the meta device, and its plan. Raises ValueError where it has far more
+        layers than the weights have `tensors`."""
         with torch.device("meta"), cls(5_000 + 100 * tensors) as plan, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return build(), plan
 
     def check(self, nbytes: int) -> None:
-        """Raises ValueError where the network needs far more memory than its weights of `nbytes` bytes: for buffers that it
-        computes, which are in no file."""
+        """Raises ValueError where building the network needs far more memory than its weights of
+        `nbytes` bytes, such as for computed buffers."""
         if self.bytes > (most := LEAST + 8 * nbytes):
             raise ValueError(f"{self.bytes >> 20:,} MiB to build it, expected at most {most >> 20:,} for its weights")
 
@@ -159,15 +165,16 @@ class Plan(TorchFunctionMode):
             raise ValueError("it has more layers than there are weights for")
         if getattr(func, "__module__", "") == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        made = func(*args, **kwargs)
-        if isinstance(made, Tensor) and not any(made is each for each in args):
-            self.bytes += made.nbytes
-        return made
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor) and not any(result is each for each in args):
+            self.bytes += result.nbytes
+        return result
 
 
 def import_code(path: str) -> ModuleType:
-    """The module of a file that trained a model. Running the file's code is what this does: it is for files that the user names,
-    never for what a model folder names. Meanwhile the file's folder is searched for other modules, as when it is run.
+    """Imports a file that trained a model. This executes the file: only for files that the user
+    names, never for names in a model folder. The file's folder is on `sys.path` meanwhile, as when
+    it is run.
 
     Raises ConfigError for a file that cannot be imported.
     """
@@ -177,7 +184,7 @@ def import_code(path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"multigen_code_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for the names of annotations
+    sys.modules[spec.name] = module  # dataclasses look up annotations there
     sys.path.insert(0, str(file.parent))
     try:
         spec.loader.exec_module(module)
@@ -192,7 +199,8 @@ def import_code(path: str) -> ModuleType:
 
 
 def _check_version(path: Path, called: str, reason: str) -> None:
-    """Raises ConfigError for a file whose first line says that another version of multigen copied it (`multigen cp`)."""
+    """Raises ConfigError for a file that another version of multigen copied (`multigen cp`), by its
+    first line."""
     with path.open("rb") as opened:
         first = opened.readline(1000).decode(errors="replace")
     copied = re.match(r"# Copied from (\w+) of multigen (\d+(?:\.\w+)*)", first)

@@ -1,4 +1,5 @@
-"""Ready objects: what trained models are handed out as. What all of them say of themselves, and what an editor knows of them."""
+"""Ready objects, which `multigen.load` returns for trained models: their base class, and their type
+for editors."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,7 +10,7 @@ from torch import Tensor
 from multigen.catalogue import TASKS
 from multigen.console import printable
 from multigen.console.notebook import html_table
-from multigen.storage.provenance import NOTHING, Provenance
+from multigen.storage.provenance import NO_PROVENANCE, Provenance
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -18,12 +19,13 @@ __all__ = ["Loaded", "Ready"]
 
 
 class Ready:
-    """Base of ready objects: their `repr`, in a notebook a table, and an error that says what they do."""
+    """Base of ready objects: their `repr`, in a notebook a table, and a helpful error for missing
+    attributes."""
 
     task: ClassVar[str]
     """A name of `multigen.catalogue.TASKS`."""
-    origin: Provenance = NOTHING
-    """Metadata of all files that it makes; filled in by `multigen.load`."""
+    origin: Provenance = NO_PROVENANCE
+    """Provenance metadata for the files that it makes; set by `multigen.load`."""
 
     def __repr__(self) -> str:
         task = TASKS[self.task]
@@ -31,7 +33,7 @@ class Ready:
         return printable(f"<{type(self).__name__}: {made}{task.does}; {task.python}>")
 
     def about(self) -> dict[str, str]:
-        """What it is, by name, for a table."""
+        """Facts about the model, by name, for a table."""
         task = TASKS[self.task]
         made = {"method": str(self.origin["method"]), "model": str(self.origin["model"])} if self.origin else {}
         return {"task": task.does, **made, "use": task.python, "gives": task.gives}
@@ -39,7 +41,7 @@ class Ready:
     def _repr_html_(self) -> str:
         return html_table(list(self.about().items()), title=type(self).__name__)
 
-    if not TYPE_CHECKING:  # a type checker is to find names that are not there
+    if not TYPE_CHECKING:  # type checkers must report missing attributes
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
@@ -49,13 +51,13 @@ class Ready:
 
 
 class Loaded(Any):
-    """The type of what `multigen.load` gives, for editors and type checkers: what the models of all tasks can do. A model can do
-    what its task is, and an attribute of another kind is not checked."""
+    """The type that `multigen.load` returns, for editors and type checkers: the methods of all
+    tasks' models. A model has those of its task; other attributes are not checked."""
 
     task: str
     """A name of `multigen.catalogue.TASKS`."""
     origin: Provenance
-    """Metadata of all files that it makes."""
+    """Provenance metadata for the files that it makes."""
 
     def sample(
         self,
@@ -69,7 +71,8 @@ class Loaded(Any):
         raise NotImplementedError
 
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
-        """A larger image of the kind given: `multigen.image.restoration.upscaler.Upscaler.upscale`."""
+        """A larger image of the same type:
+        `multigen.image.restoration.upscaler.Upscaler.upscale`."""
         raise NotImplementedError
 
     def generate(
@@ -88,5 +91,6 @@ class Loaded(Any):
         raise NotImplementedError
 
     def sheet(self, n: int, seed: int = 0) -> "Picture | list[str]":
-        """n results to look at: side by side in one image, or as texts. The same seed gives the same."""
+        """n results to inspect: side by side in one image, or as texts; deterministic for a
+        seed."""
         raise NotImplementedError

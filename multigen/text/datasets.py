@@ -16,7 +16,7 @@ from multigen.engine import DataInfo
 from multigen.errors import ConfigError, DataError
 from multigen.storage.model_folder import find_model, read_model
 from multigen.text.decoding import token_mask
-from multigen.text.files import TEXT, Texts, encode, is_fables, normal, read_texts, split
+from multigen.text.files import TEXT, Texts, encode, is_fables, normal, open_parts, read_texts, split
 from multigen.text.metrics import require_pair_metrics
 from multigen.text.oracle import Oracle
 from multigen.text.tokenizers import Tokenizer, read_tokenizer
@@ -128,7 +128,7 @@ def open_corpus(
         data: what `multigen.text.files.read_texts` takes, "oracle" (that of seed 0), or an oracle's .npz file.
         length: tokens of a text at most, its end included; longer ones are cut, and counted. An oracle's all have it. Long
             files (and entries), such as books, are divided into windows of it.
-        test: texts to test on, as `data`; empty: a twentieth of `data`.
+        test: texts to test on, as `data`; empty: the split that `data` bring for it, else a twentieth of them.
         unit, skip_bad, encoding, column, keep_lines, label_column: of `multigen.text.units.Reading`.
         conditional: every text begins with a token of its class: that of the folder it is in, or of `label_column`.
         tokenizer: words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty:
@@ -147,17 +147,7 @@ def open_corpus(
             )
         return _oracle_corpus(open_oracle(data, length), oracle_texts, data == "oracle")
     reading = Reading(unit, skip_bad, encoding, column, keep_lines, label_column)
-    found = read_texts(data, reading)
-    if not is_fables(data) and not found.entries and (place := locate(data, "texts")).is_dir():
-        report_unread(place, TEXT)
-    texts, labels, divided = _divided(data, found, length)
-    parts = split(texts, where=data)
-    train, validation, tested = parts.train, parts.validation, parts.test
-    if test:  # then none of `data` is needed for it
-        tested, others, also = _divided(test, read_texts(test, reading), length)
-        divided, labels = divided or also, {**others, **labels}
-        train = _without([*parts.train, *parts.test], tested, data, test)
-        validation = _without(validation, tested, data, test)
+    (train, validation, tested), labels, divided = _read_splits(data, test, reading, length)
     classes = _classes(data, labels, [*train, *validation], tested) if conditional else ()
     made = given or _open_tokenizer(tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data)
     numbers = {text: len(made) + classes.index(labels[text]) for text in labels} if classes else {}
@@ -173,6 +163,48 @@ def open_corpus(
         windows = corpus.texts(torch.cat(tokens[:2])), corpus.texts(tokens[2])
         return replace(corpus, real_texts=windows[0], test_texts=windows[1])
     return corpus
+
+
+def _read_splits(
+    data: str, test: str, reading: Reading, length: int
+) -> tuple[Sequence[list[str]], dict[str, str], bool]:
+    """The texts to train, to validate and to test on: those that the data, or `test`, bring for it, else some of those to train
+    on; the label of each; and whether long ones are divided into passages."""
+    parts = open_parts(data, reading)
+    own = parts if parts and parts.divided else None
+    found = read_texts(data, replace(reading, split="train" if own else ""))
+    if parts and not found.entries:
+        report_unread(parts.root, TEXT)
+        parts.report_left("files")
+    texts, labels, divided = _divided(data, found, length)
+    alike = replace(reading, unit=found.cut.unit, keep_lines=found.cut.keep_lines)  # splits are cut in one way
+    held = None if own and own.validation else split(texts, where=data)
+    train, validation = (held.train, held.validation) if held else (texts, [])
+    if own and not held:
+        validation, others, also = _divided(data, read_texts(data, replace(alike, split="validation")), length)
+        divided, labels = divided or also, {**others, **labels}
+    given = test or (
+        own.folders("test") if own else ""
+    )  # where the texts to test on are; then none of `data` is needed for it
+    if test:
+        brought = open_parts(test, reading)
+        there = read_texts(test, replace(reading, split="test" if brought and brought.test else ""))
+    else:
+        there = read_texts(data, replace(alike, split="test")) if given else None
+    if there:
+        tested, others, also = _divided(given, there, length)
+        divided, labels = divided or also, {**others, **labels}
+        train = _without([*train, *(held.test if held else ())], tested, data, given)
+        validation = _without(validation, tested, data, given)
+    else:
+        tested = held.test if held else []
+    if own:
+        chosen = own.folders("validation") or "some of these"
+        say(
+            f"{data}: {own.folders('train')} is trained on ({len(train):,} texts), {chosen} ({len(validation):,}) gives the best "
+            f"checkpoint, {given or 'others of these'} ({len(tested):,}) is for the final evaluation alone"
+        )
+    return (train, validation, tested), labels, divided
 
 
 def _divided(data: str, found: Texts, length: int) -> tuple[list[str], dict[str, str], bool]:

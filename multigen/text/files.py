@@ -19,7 +19,7 @@ from multigen.catalogue import MODALITIES
 from multigen.console import say
 from multigen.data.folders import files_in
 from multigen.data.locate import locate
-from multigen.data.parts import find_parts
+from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import check_readable, known
 from multigen.errors import ConfigError, DataError
 from multigen.storage.reading import UnreadableFile, read_bounded
@@ -37,6 +37,7 @@ __all__ = [
     "is_fables",
     "normal",
     "open_documents",
+    "open_parts",
     "open_texts",
     "read_texts",
     "split",
@@ -128,6 +129,29 @@ def open_documents(data: str, reading: Reading = DEFAULT) -> list[Document]:
 
 def _files(data: str, reading: Reading) -> list[Document]:
     place = locate(data, EXPECTED)
+    parts = _parts(place, reading)
+    paths = parts.of(reading.split) if reading.split else sorted([*parts.train, *parts.validation, *parts.test])
+    try:
+        if (total := sum(path.stat().st_size for path in paths)) > LARGEST:
+            raise DataError(
+                f"{place}: {total:,} bytes of text, which are held in memory; expected at most {LARGEST:,}; give a part of it"
+            )
+        return [document for path in paths for document in _file(path, parts, reading)]
+    except UnreadableFile as error:
+        raise DataError(f"{place}: cannot be read ({error}); give a text file, or a folder of them") from error
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def open_parts(data: str, reading: Reading = DEFAULT) -> Parts | None:
+    """The files of a folder of texts by their use; None for data that are no folder."""
+    if is_fables(data) or data.startswith("hf:") or not (place := locate(data, EXPECTED)).is_dir():
+        return None
+    return _parts(place, reading)
+
+
+def _parts(place: Path, reading: Reading) -> Parts:
+    """The files of a place by their use. Raises DataError where it holds no texts."""
     if place.is_dir():
         files = files_in(place)
         paths = [path for path in files if path.suffix.lower() in TEXT.readable]
@@ -143,21 +167,11 @@ def _files(data: str, reading: Reading) -> list[Document]:
         paths = [place]
     if reading.column and paths[0].suffix.lower() == ".txt":
         raise DataError(f"{place}: plain text has no column {reading.column!r}; expected a table; leave --column out")
-    try:
-        if (total := sum(path.stat().st_size for path in paths)) > LARGEST:
-            raise DataError(
-                f"{place}: {total:,} bytes of text, which are held in memory; expected at most {LARGEST:,}; give a part of it"
-            )
-        parts = find_parts(place if place.is_dir() else place.parent, paths)
-        return [document for path in paths for document in _file(path, parts.below(path), reading)]
-    except UnreadableFile as error:
-        raise DataError(f"{place}: cannot be read ({error}); give a text file, or a folder of them") from error
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
+    return find_parts(place, paths, files=True)
 
 
-def _file(path: Path, below: tuple[str, ...], reading: Reading) -> list[Document]:
-    """The text of a file, or those of the rows of a table. `below`: its path in the data."""
+def _file(path: Path, parts: Parts, reading: Reading) -> list[Document]:
+    """The text of a file, or those of the rows of a table."""
     found = decode(read_bounded(path, LARGEST), reading.encoding)
     suffix = path.suffix.lower()
     if suffix in TABLES and found.text.strip() and not (found.fault and not found.text):
@@ -166,7 +180,8 @@ def _file(path: Path, below: tuple[str, ...], reading: Reading) -> list[Document
         if not documents:
             raise DataError(f"{path} holds no text; expected rows with one; check the file, or name another --column")
         return documents
-    return [Document(str(path), found.text, found.fault, found.guessed, below[0] if len(below) > 1 else "")]
+    inside = parts.below(path)
+    return [Document(str(path), found.text, found.fault, found.guessed, inside[0] if len(inside) > 1 else "")]
 
 
 def is_fables(data: str) -> bool:

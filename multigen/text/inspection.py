@@ -4,6 +4,7 @@ import itertools
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -12,7 +13,7 @@ from multigen.data.inspection import Inspection, Suggestion, batch_for, describe
 from multigen.errors import ConfigError, DataError
 from multigen.storage.files import expanded
 from multigen.text.encodings import conversion
-from multigen.text.files import is_fables, normal, open_documents
+from multigen.text.files import is_fables, normal, open_documents, open_parts
 from multigen.text.oracle import Oracle
 from multigen.text.scripts import is_spaceless
 from multigen.text.tokenizers import Tokenizer
@@ -39,8 +40,14 @@ def inspect_texts(data: str, encoding: str = "", column: str = "", label_column:
     if data == "oracle":
         return _oracle()
     reading = Reading("auto", True, encoding, column, label_column=label_column)
+    found, parts = Inspection(), open_parts(data, reading)
+    if parts and parts.divided:
+        uses = [use for use in ("train", "validation", "test") if getattr(parts, use)]
+        value = {use: len(getattr(parts, use)) for use in uses}
+        text = ", ".join(f"{parts.folders(use)} ({counted(value[use], 'files')}) for {use}" for use in uses)
+        found.add("splits", value, f"{text}; what follows is of those to train on")
+        reading = replace(reading, split="train")
     documents = open_documents(data, reading)
-    found = Inspection()
     _describe_layout(found, documents, data)
     guessed = _describe_faults(found, documents)
     documents = [document._replace(fault="") if document.guessed else document for document in documents]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from multigen.console import counted, say
+from multigen.data.skipped import name_first
 from multigen.errors import DataError
 from multigen.text.encodings import BAD, conversion
 from multigen.text.scripts import SPACELESS, is_spaceless
@@ -35,7 +36,6 @@ LONGEST = 10_000_000  # characters of a text: the longest novels have a third
 LEAST_WORDS = 3  # of a paragraph; shorter ones are titles
 LEAST_BREAKS = 8  # from which on it is judged whether lines are those of poems
 SHORT_LINE = 20  # characters, up to which lines of a script without spaces are taken as those of poems
-NAMED = 3  # faults that are left out and named
 UNDECODED = re.compile(f"[{BAD}]")
 BLANK_LINES = re.compile(r"\n\s*\n")
 BETWEEN_POEMS = re.compile(r"\n[^\S\n]*\n[^\S\n]*\n\s*")
@@ -63,6 +63,8 @@ class Reading:
     """Paragraphs keep their line breaks; where two blank lines or more stand between some, stanzas stay together."""
     label_column: str = ""
     """Of a table that holds their classes; empty: none."""
+    split: str = ""
+    """ "train", "validation" or "test", of a folder with such splits; empty: all of them."""
 
 
 DEFAULT = Reading()
@@ -134,7 +136,8 @@ def cut_texts(documents: Sequence[Document], cut: Cut, data: str, skip_bad: bool
     """(text, label) of all documents. What is left out is counted and said, with the first reasons."""
     texts: list[tuple[str, str]] = []
     bad: list[str] = []
-    long, titles = 0, 0
+    long: list[str] = []
+    titles = 0
     for document in documents:
         if fault := _fault(document):
             if document.guessed or not skip_bad:
@@ -155,7 +158,8 @@ def cut_texts(documents: Sequence[Document], cut: Cut, data: str, skip_bad: bool
                         f"{document.where}: a text of more than {LONGEST:,} characters; divide it by line breaks, or leave "
                         "such texts out: --skip-bad"
                     )
-                long += 1
+                line = f", line {number}" if cut.unit == "line" else ""
+                long.append(f"{document.where}{line}: {len(piece):,} characters")
             elif cut.unit == "paragraph":
                 blocks = _blocks(document.where, piece, cut.keep_lines)
                 kept = [block for block in blocks if count_words(block) >= LEAST_WORDS]
@@ -166,10 +170,10 @@ def cut_texts(documents: Sequence[Document], cut: Cut, data: str, skip_bad: bool
     items = "lines" if cut.unit == "line" else "files"
     if bad:
         say(f"{data}: {items} left out, empty or no UTF-8: {len(bad)}")
-        for fault in bad[:NAMED]:
-            say(f"  {fault.partition(';')[0]}")
+        name_first([fault.partition(";")[0] for fault in bad])
     if long:
-        say(f"{data}: {items} left out, of more than {LONGEST:,} characters: {long}")
+        say(f"{data}: {items} left out, of more than {LONGEST:,} characters: {len(long)}")
+        name_first(long)
     if titles:
         say(f"{data}: {counted(len(texts), 'paragraphs')}, {titles} of fewer than {LEAST_WORDS} words left out")
     return texts

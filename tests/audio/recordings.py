@@ -49,6 +49,7 @@ class Config(SynthesisConfig):
     cut: str = "start"
     trim: bool = False
     normalise: bool = False
+    channels: int = 1
     test_files: str = ""
 
 

@@ -123,6 +123,7 @@ def test_damaged_files_that_are_skipped_are_counted_and_the_first_is_named(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_damage_is_found_in_test_recordings_too(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = recordings(place / "bad") / "bad.wav"
     bad.write_bytes(b"no sound")
@@ -155,8 +156,8 @@ def test_what_is_made_to_fit_is_said(place: Path, capsys: pytest.CaptureFixture[
 
 def test_a_class_that_was_never_trained(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, words, message in (
-        ("classes", ["--conditional"], "class 'tom' was never trained; choose from kick, snare"),
-        ("none", [], "class 'tom': the model was trained without classes; ask for none"),
+        ("classes", ["--conditional"], "class 'tom' is unknown; choose from kick, snare"),
+        ("none", [], "class 'tom': the model was trained without classes; leave the class out"),
     ):
         assert recipe(place, "--data", classes(place / name), *words, "--out", place / f"run-{name}") == 0
         capsys.readouterr()

@@ -98,7 +98,7 @@ def test_upscale_takes_the_newest_of_a_folder_of_runs(
 ) -> None:
     Image.fromarray(pixels(20, 26)).save(tmp_path / "a.png")
     assert tiny.multigen(["upscale", tmp_path / "a.png", "--model", run.parent, "--out", tmp_path / "up"]) == 0
-    assert capsys.readouterr().err == f"taking the newest run there: {run}\n"
+    assert capsys.readouterr().err == f"using the newest run: {run}\n"
     with Image.open(tmp_path / "up" / "a.png") as ours:
         planes = torch.from_numpy(np.array(ours)).permute(2, 0, 1)
     given = torch.from_numpy(pixels(20, 26)).permute(2, 0, 1)

@@ -122,7 +122,7 @@ def test_what_was_done_ends_with_0_and_a_fault_of_ours_with_its_traceback(tmp_pa
 
 
 def test_nobody_who_reads_ends_with_141(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "_give_up", lambda stream: None)
+    monkeypatch.setattr(console, "_discard_output", lambda stream: None)
     assert exit_code(raising(BrokenPipeError())) == 141
 
 

@@ -20,6 +20,7 @@ from multigen.storage.model_folder import write_model
 from multigen.tasks.loading import trainer_in
 from multigen.version import __version__
 from tests import tiny
+from tests.cases import few
 from tests.text.synthesis.test_writer import model as text_model
 
 onnx = pytest.importorskip("onnx", reason="the extra export is missing")
@@ -51,7 +52,7 @@ def exported(run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, dict[s
     return session, session.get_modelmeta().custom_metadata_map, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("conditional", few([False, True], True))
 @pytest.mark.parametrize(
     "method", [pytest.param(m, id=m.name, marks=[] if m.name == "gan" else pytest.mark.slow) for m in FROM_NOISE]
 )

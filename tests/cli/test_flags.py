@@ -28,6 +28,7 @@ TABLE = {
     "doctor": "--json",
     "evaluate": "--model --device --out --overwrite --json --skip-bad",
     "export": "--model --device --out --overwrite --json",
+    "import": "--out --json",
     "inspect": "--json",
     "interpolate": "--model --device --out --overwrite --json --seed",
     "ls": "--json",

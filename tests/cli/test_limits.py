@@ -49,7 +49,7 @@ def test_more_samples_than_the_disk_holds_are_refused(
 ) -> None:
     out = tmp_path / "out"
     said = one_line(["sample", "--model", model(tmp_path / "run", GREY), "-n", n, "--out", out], capsys)
-    assert f"--out {out}: {n} images take" in said and "ask for fewer: -n" in said
+    assert f"--out {out}: {n} images take" in said and "request fewer: -n" in said
     assert not out.exists()
 
 
@@ -178,6 +178,7 @@ def test_a_batch_that_does_not_fit_is_refused(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_while_training_is_one_line_also_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

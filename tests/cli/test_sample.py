@@ -140,12 +140,12 @@ def test_what_cannot_be_made_is_named_in_one_line(tmp_path: Path, capsys: pytest
     out = tmp_path / "out"
     gif = tmp_path / "out.gif"
     for words, message in [
-        (["sample", "--model", grey, "-n", "0", "--out", out], "0 images are asked for; expected 1 or more"),
-        (["interpolate", "--model", grey, "-n", "-2", "--out", gif], "-2 images are asked for; expected 1 or more"),
-        (["interpolate", "--model", grey, "--frames", "0", "--out", gif], "0 frames are asked for"),
+        (["sample", "--model", grey, "-n", "0", "--out", out], "0 images requested; expected 1 or more"),
+        (["interpolate", "--model", grey, "-n", "-2", "--out", gif], "-2 images requested; expected 1 or more"),
+        (["interpolate", "--model", grey, "--frames", "0", "--out", gif], "0 frames requested"),
         (
             ["sample", "--model", colour, "--class", "bird", "--out", out],
-            "class 'bird' was never trained; choose from cat, dog",
+            "class 'bird' is unknown; choose from cat, dog",
         ),
         (
             ["interpolate", "--model", grey, "--class", "cat", "--out", gif],
@@ -216,7 +216,7 @@ def test_truncation_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     for truncation in ("0", "-1", "nan"):
         assert tiny.multigen(["sample", "--model", run, "--truncation", truncation, "--out", tmp_path / "no"]) == 2
-        assert capsys.readouterr().err.startswith(f"error: truncation {truncation}: expected a number above 0")
+        assert capsys.readouterr().err.startswith(f"error: truncation {truncation}: expected a positive number")
     assert not (tmp_path / "no").exists()
 
 

@@ -107,6 +107,7 @@ def test_training_starts_from_their_weights(method: str, runs: Path, tmp_path: P
             assert torch.equal(value, files[name][key]), f"{name}, {key}"
 
 
+@pytest.mark.slow
 def test_a_run_begun_from_one_is_compared_with_it(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,8 @@ from multigen.image.datasets import open_images
 from multigen.image.restoration.srgan import PRESETS as SRGAN
 from multigen.image.restoration.srgan import SRGANTrainer
 from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
+from multigen.text.datasets import open_corpus
+from multigen.text.inspection import inspect_texts
 from tests import tiny
 from tests.audio import recordings
 
@@ -163,3 +165,37 @@ def test_evaluate_says_what_it_compares(tmp_path: Path, capsys: pytest.CaptureFi
     assert "d: train/ alone is compared (6 images)" in capsys.readouterr().err
     report_compared("d", open_images(str(tmp_path / "d" / "train"), 16))
     assert capsys.readouterr().err == ""
+
+
+# ---------------------------------------------------------------------------------------------------- texts
+
+
+@pytest.mark.parametrize("layout", ["folders", "files"])
+def test_texts_have_splits_too(layout: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, count in (("train", 9), ("valid", 3), ("test", 4)):
+        file = tmp_path / "d" / (f"{name}.txt" if layout == "files" else f"{name}/a.txt")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"the {name} fox saw {i} hens\n" for i in range(count)))
+    corpus = open_corpus(str(tmp_path / "d"), 12)
+    assert [len(part) for part in (corpus.train, corpus.validation, corpus.test)] == [9, 3, 4]
+    assert "test fox" in corpus.test_texts[0] and "valid fox" in corpus.real_texts[-1]
+    ending = ".txt" if layout == "files" else "/"
+    said = capsys.readouterr().err
+    assert (
+        f"train{ending} is trained on (9 texts), valid{ending} (3) gives the best checkpoint, test{ending} (4)" in said
+    )
+    found = inspect_texts(str(tmp_path / "d"))
+    facts = {fact.name: fact for fact in found.facts}
+    assert (
+        facts["splits"].value == {"train": 1, "validation": 1, "test": 1} and f"valid{ending}" in facts["splits"].text
+    )
+    assert facts["texts"].value["count"] == 9
+
+
+def test_the_best_checkpoint_of_texts_is_not_chosen_by_the_test_texts(tmp_path: Path) -> None:
+    for name, count in (("train", 30), ("dev", 4)):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        (tmp_path / "d" / name / "a.txt").write_text("".join(f"the {name} fox saw {i} hens\n" for i in range(count)))
+    corpus = open_corpus(str(tmp_path / "d"), 12)
+    assert len(corpus.test) == 4 and len(corpus.train) + len(corpus.validation) == 30
+    assert not any("dev" in text for text in corpus.real_texts) and len(corpus.validation) > 0

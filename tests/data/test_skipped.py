@@ -24,7 +24,7 @@ def test_the_first_are_named_and_the_log_has_all(
     skipped = [(Path(f"{i}.png"), f"{i}.png: it is damaged; repair it, or skip it: --skip-bad") for i in range(7)]
     assert reasons(skipped)[0] == "0.png: it is damaged; repair it"
     assert reasons([(Path("a.wav"), "no sound")]) == ["a.wav: no sound"]
-    monkeypatch.setattr(console, "listeners", [(log := list[str]()).append])  # as a run's log listens
+    monkeypatch.setattr(console, "sinks", [(log := list[str]()).append])  # as a run's log listens
     report_skipped(skipped, "images")
     assert [f"{i}.png" in line for i, line in enumerate(line for line in log if "more" not in line)] == [True] * 7
     said = capsys.readouterr().err.splitlines()

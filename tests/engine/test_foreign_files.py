@@ -46,7 +46,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 def test_a_folder_with_anything_in_it_is_refused_and_nothing_touched(tmp_path: Path, name: str) -> None:
     write(tmp_path / name)
     before = tree(tmp_path)
-    with pytest.raises(ConfigError, match=r"holds what is not of a run .*another --out") as caught:
+    with pytest.raises(ConfigError, match=r"is not empty .*another --out") as caught:
         Small(ToyConfig(), options(tmp_path)).fit()
     assert "\n" not in str(caught.value) and name.split("/")[0] in str(caught.value)
     assert tree(tmp_path) == before

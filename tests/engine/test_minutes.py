@@ -117,7 +117,7 @@ def test_a_folder_in_use_is_refused_before_the_speed_is_measured(tmp_path: Path)
     run = options(tmp_path, minutes=0.1 / 60)
     (tmp_path / "notes.txt").touch()
     kind: Any = type("Fresh", (Noting,), {"opened": []})
-    with pytest.raises(ConfigError, match=r"holds what is not of a run \(notes\.txt\)"):
+    with pytest.raises(ConfigError, match=r"is not empty \(notes\.txt\)"):
         kind(ToyConfig(), run).fit()
     assert kind.opened == []
 

@@ -224,7 +224,7 @@ def run_folder(_: Path) -> Reader:
         other = folder.parent / "other-run"
         shutil.rmtree(other, ignore_errors=True)
         runs = read_runs([str(folder), str(shutil.copytree(folder, other))])
-        return compare(runs), [words.said(run) + words.warnings(run) + words.verdict(run) for run in runs.values()]
+        return compare(runs), [words.log(run) + words.warnings(run) + words.verdict(run) for run in runs.values()]
 
     def dots(data: bytes, rng: Any) -> bytes:
         return (mutate_dots if b"[run]" in data else mutate_words)(data, rng)

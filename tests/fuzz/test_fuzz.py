@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from multigen.errors import DataError
+from tests.cases import few
 from tests.fuzz import fuzzed, fuzzing
 from tests.fuzz.fuzzing import (
     Reader,
@@ -46,23 +47,16 @@ FEW = [
 """Readers of each sort; the others read alike, train, or import much."""
 
 
-def test_thirty_damaged_files_of_each_kind() -> None:
+@pytest.mark.parametrize("count", few([8, 30], 8))
+def test_damaged_and_hostile_files_of_each_kind(count: int) -> None:
     """Others each time; what fails names its seed."""
-    assert trouble(FEW, random.SystemRandom().randrange(10**6), 30) == []
+    assert trouble([*FEW, *HOSTILE], random.SystemRandom().randrange(10**6), count) == []
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in fuzzed.READERS if name not in HOSTILE])
 def test_a_thousand_damaged_files(name: str) -> None:
     assert trouble([name], 0, 1000) == []
-
-
-@pytest.mark.parametrize("count", [10, pytest.param(30, marks=pytest.mark.slow)])
-def test_hostile_files_of_each_kind(count: int) -> None:
-    """Others each time; what fails names its seed."""
-    first = random.SystemRandom().randrange(10**6)
-    print(f"seeds {first} to {first + count - 1}")
-    assert trouble(list(HOSTILE), first, count) == []
 
 
 @pytest.mark.long

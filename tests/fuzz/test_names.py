@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.cases import few
 from tests.fuzz import hostile_names
 from tests.fuzz.hostile_names import CASES, forbidden
 
@@ -50,10 +51,11 @@ def test_a_name_follows_from_its_seed_and_differs() -> None:
     assert sum(bool(forbidden(hostile_names.name_of(seed))) for seed in range(50)) > 25
 
 
-def test_thirty_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("count", few([10, 100], 10))
+def test_names(count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Others each day; a failure names its seed, and MULTIGEN_FUZZ_SEED=SEED begins with it."""
     first = int(os.environ.get("MULTIGEN_FUZZ_SEED") or time.time() // 86400 * 1000)
-    assert trouble(first, 30, tmp_path, capsys) == []
+    assert trouble(first, count, tmp_path, capsys) == []
 
 
 @pytest.mark.long

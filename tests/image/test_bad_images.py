@@ -14,6 +14,7 @@ from multigen.image.files import open_photos, read_image
 from multigen.recipes import dcgan
 from multigen.runs.runner import main
 from tests import tiny
+from tests.cases import few
 
 WORDS = ["--size", "16", "--steps", "2", "--batch", "4", "--width", "4", "--samples", "20", "--validation-size", "0"]
 WORDS += ["--device", "cpu", "--precision", "fp32"]
@@ -77,7 +78,7 @@ def test_bad_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("count", [4, 12])
+@pytest.mark.parametrize("count", few([4, 12], 4))
 def test_fewer_pictures_than_a_batch_will_do(count: int, tmp_path: Path) -> None:
     """And a run that was trained is not lost because there are too few images to measure it by neighbours."""
     assert dcgan_tiny("--data", pictures(tmp_path / "p", count), "--batch", "16", "--out", tmp_path / "run") == 0
@@ -92,7 +93,7 @@ def test_a_class_that_was_never_trained_is_named(tmp_path: Path, capsys: pytest.
     assert dcgan_tiny(*words) == 0
     capsys.readouterr()
     assert tiny.multigen(["sample", "--model", tmp_path / "run", "--class", "cow", "--out", tmp_path / "s"]) == 2
-    assert "class 'cow' was never trained; choose from cat, dog" in capsys.readouterr().err
+    assert "class 'cow' is unknown; choose from cat, dog" in capsys.readouterr().err
 
 
 def test_a_test_set_of_another_mode_is_made_to_fit(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_samples_of_another_run_do_not_stay_among_new_ones(tmp_path: Path, capsy
     assert tiny.multigen([*words, "-n", "5"]) == 0 and tiny.multigen([*words, "-n", "5", "--seed", "1"]) == 0
     capsys.readouterr()
     assert tiny.multigen([*words, "-n", "4"]) == 2
-    assert "1 other samples would stay in it, such as 0004.png; give another folder" in capsys.readouterr().err
+    assert "1 other samples would remain in it, such as 0004.png; choose another folder" in capsys.readouterr().err
 
 
 def test_widths_that_do_not_divide_into_groups_are_named() -> None:

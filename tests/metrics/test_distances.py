@@ -20,6 +20,7 @@ from multigen.metrics.distances import (
     precision_recall,
     variety,
 )
+from tests.cases import few
 
 
 def draw(count: int, dimension: int, seed: int = 0) -> Tensor:
@@ -238,7 +239,7 @@ def test_nearest_knows_copies_from_near_copies():
     np.testing.assert_allclose(found, 1e-3, rtol=1e-5)
 
 
-@pytest.mark.parametrize("held", [25, 200])
+@pytest.mark.parametrize("held", few([25, 200], 25))
 def test_memorisation_of_copies_strangers_and_what_lies_between(held: int):
     """However much smaller than the training set the held-out set is."""
     train, held_out, strangers = draw(1600, 4), draw(held, 4, 1), draw(400, 4, 2)

@@ -9,7 +9,7 @@ from multigen.audio.metrics import DEFINITIONS as SOUNDS
 from multigen.image.metrics import DEFINITIONS as PICTURES
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.metrics import distances as features
-from multigen.metrics.names import direction, features_of, headlines, real, swept, trained, without_features
+from multigen.metrics.names import direction, features_of, headlines, other_temperature, real, trained, without_features
 from multigen.tasks.synthesis import evaluator as judge
 from multigen.text.synthesis.evaluator import DEFINITIONS as TEXTS
 
@@ -56,14 +56,14 @@ def test_every_row_that_was_measured_is_a_model_or_a_floor() -> None:
     floors = {"real", "real_training", "bicubic", "noise", "untrained", "griffin_lim", "shuffled"}
     assert {row for row in rows if not trained(row)} == floors
     assert {row for row in rows if real(row)} == {"real", "real_training"}
-    assert {row for row in rows if swept(row)} == {row for row in rows if " at " in row} != set()
+    assert {row for row in rows if other_temperature(row)} == {row for row in rows if " at " in row} != set()
     assert trained("plain/adversarial/best") and not trained("plain/noise") and not trained("shuffled")
 
 
 def test_a_row_at_a_temperature() -> None:
     for row in ("mle/best at 0.7", "mle/best at 1.1", "clip/mle/last at 2"):
-        assert swept(row) and trained(row)
-    assert not swept("mle/best") and not swept("look at me") and not trained("real at 0.7")
+        assert other_temperature(row) and trained(row)
+    assert not other_temperature("mle/best") and not other_temperature("look at me") and not trained("real at 0.7")
 
 
 def test_headlines_are_few_and_say_most() -> None:

@@ -48,7 +48,7 @@ def test_a_card_says_what_was_trained(trainer: DCGANTrainer) -> None:
     data = section(text, "Data")
     assert (
         f"{len(trainer.data):,} training images: digits." in data
-        and "10 classes (one can be asked for): `0`, `1`" in data
+        and "10 classes (samples can be conditioned on one): `0`, `1`" in data
     )
     assert "as given by whoever trained the model: CC-BY-4.0." in data
     training = section(text, "Training")
@@ -57,7 +57,7 @@ def test_a_card_says_what_was_trained(trainer: DCGANTrainer) -> None:
         assert f"| {name} | " in training
     size = sum(p.numel() for p in trainer.nets["G"].parameters())
     assert f"| parameters | {size:,} |" in training and f"trained with multigen {__version__}. DCGAN" in text
-    assert section(text, "Figures") == "Not measured yet."
+    assert section(text, "Figures") == "Not evaluated yet."
     assert "--class 0" in section(text, "Use") and "model.sample(16" in section(text, "Use")
 
 
@@ -86,12 +86,12 @@ def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatc
         "- `coverage`: share.\n- `classes`: so many.\n- Features: of a network.\n- Verdict: no \\*better\\*." in figures
     )
     for part in (
-        "nearer to the training images than unseen ones (memorisation 0.50, of unseen ones 1.00): some may be copies.",
+        "nearer to the training images than unseen ones (memorisation 0.50, unseen 1.00): some may be copies.",
         "It covers 25% of the test images; real ones cover 90%.",
-        "It makes 3 of the 10 classes.",
-        "recognised as such in 40% of the cases",
-        "the generator collapsed",
-        "the run went back 2 times to an earlier checkpoint",
+        "It generates 3 of the 10 classes.",
+        "40% of its samples are classified as that class",
+        "The generator collapsed",
+        "rolled back 2 times to an earlier checkpoint",
     ):
         assert part in limits, part
 
@@ -140,7 +140,7 @@ def test_a_resumed_run_is_not_measured_by_its_old_evaluation(trainer: DCGANTrain
     write_json(copy / "evaluation.json", {"rows": {"adversarial/last": {"fd": 1.0}}, "steps": {"adversarial": 1}})
     DCGANTrainer(trainer.config, dataclasses.replace(trainer.run, resume=str(copy))).fit()
     text = (copy / "model" / "README.md").read_text(encoding="utf-8")
-    assert section(text, "Figures") == "Not measured yet." and "| steps | adversarial 2; " in section(text, "Training")
+    assert section(text, "Figures") == "Not evaluated yet." and "| steps | adversarial 2; " in section(text, "Training")
 
 
 def test_the_card_of_an_older_run_says_what_its_folder_says(tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_the_card_of_an_older_run_says_what_its_folder_says(tmp_path: Path) -> N
     write_toml(tmp_path / "config.toml", {"recipe": "wavegan", "makes": "sounds", "config": config, "run": {"seed": 5}})
     text = card(gather(tmp_path))
     assert "Generates sounds from noise, trained with multigen." in text and "Training sounds: drums." in text
-    assert "1 classes (one can be asked for): `kick`." in text and "| parameters |" not in text
-    assert "learned from the sounds above" in text and "--class kick" in text
+    assert "1 classes (samples can be conditioned on one): `kick`." in text and "| parameters |" not in text
+    assert "trained on the sounds above" in text and "--class kick" in text
 
 
 @pytest.mark.parametrize("wrong", [None, 3, "text", [], {}])

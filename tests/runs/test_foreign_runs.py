@@ -72,7 +72,7 @@ def test_a_report_shows_nothing_but_regular_files_of_the_run(
     assert "mine" in page
     assert SECRET not in page or kind == "too large"  # of a long text of its own the beginning is shown
     if name.endswith(("jsonl", "evaluation.json")):
-        assert f"{run / name}: left out (" in capsys.readouterr().err
+        assert f"{run / name}: ignored (" in capsys.readouterr().err
 
 
 def test_previews_and_seeds_that_are_links_to_elsewhere_are_left_out(
@@ -82,7 +82,7 @@ def test_previews_and_seeds_that_are_links_to_elsewhere_are_left_out(
     (run / "previews").rename(tmp_path / "previews")
     (run / "previews").symlink_to(other / "previews")
     page = report_on(run).read_text()
-    assert f"{run / 'previews'}: left out, as it is a link that leads out of {run}" in capsys.readouterr().err
+    assert f"{run / 'previews'}: ignored, as it is a link that leads out of {run}" in capsys.readouterr().err
     assert "step 1</figcaption>" not in page
     above = tmp_path / "above"
     made(above / "seed-0")
@@ -151,8 +151,8 @@ def test_more_events_than_a_run_has_end_the_reading(
 ) -> None:
     monkeypatch.setattr(multigen.runs.facts, "ENTRIES", 3_000)
     run = made(tmp_path / "run", log=[{"step": i, "time": "", "said": "s"} for i in range(5_000)])
-    assert len(gather(run).said) < 1_100
-    assert "log.jsonl: more than a run writes; what follows step" in capsys.readouterr().err
+    assert len(gather(run).messages) < 1_100
+    assert "log.jsonl: longer than any run writes; lines after step" in capsys.readouterr().err
 
 
 def test_stages_and_curves_without_number_are_cut(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def test_a_report_is_written_again_but_not_over_a_page_of_a_users(
     assert report_on(trained, mine) == mine
 
 
+@pytest.mark.slow
 def test_a_page_of_a_users_in_the_run_stays_when_training_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,7 +124,7 @@ def test_the_folder_of_several_seeds_is_new_or_empty(tmp_path: Path, name: str) 
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
     file.write_text(RUN)
-    expected = "holds runs already; resume them one by one" if name.startswith("seed") else "holds what is not of a run"
+    expected = "holds runs already; resume them one by one" if name.startswith("seed") else "is not empty"
     with pytest.raises(ConfigError, match=f"{expected}.*another --out"):
         train(Small, ToyConfig(), options(tmp_path), seeds=2)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [file]

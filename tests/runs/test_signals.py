@@ -18,6 +18,7 @@ from multigen.runs.log import History
 from multigen.runs.runner import train
 from multigen.storage.files import from_json
 from multigen.storage.output import replacing
+from tests.cases import few
 from tests.engine.toys import ToyConfig, Whole, options, resumed, saved_numbers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ class Stopped(Whole):
         return Evaluation({"only/last": {"loss": 1.0}}, {"loss": "a number"})
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", few([signal.SIGTERM, signal.SIGHUP], signal.SIGTERM))
 def test_a_signal_in_the_evaluation_says_how_to_evaluate_again(
     tmp_path: Path, number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,7 +131,7 @@ def test_a_folder_that_cannot_be_written_costs_the_caching_only(folder: Path, ca
         assert torch.equal(cached("k", [part], compute)["x"], torch.arange(5.0))
     assert compute.calls == 3
     said = capsys.readouterr().err
-    assert said.count("cannot be kept there") == 1
+    assert said.count("cannot be cached there") == 1
     assert str(folder) in said and "MULTIGEN_CACHE" in said
 
 

@@ -84,7 +84,7 @@ def test_arrays_and_nothing_else_are_read(tmp_path: Path) -> None:
     assert found.keys() == {"a", "b"} and found["a"].tolist() == [0, 1, 2]
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("c.npy", b"no array")
-    with pytest.raises(ValueError, match="c holds no array"):
+    with pytest.raises(ValueError, match="c is not an array"):
         read_npz(path)
 
 
@@ -140,7 +140,7 @@ BOMBS = {
     "fewer than promised": (npy("(100,)", content=bytes(99)), "100 bytes for uint8 .*holds 99"),
     "more than promised": (npy("(100,)", content=bytes(101)), "100 bytes for uint8 .*holds 101"),
     "objects": (npy("(1,)", "|O", content=b"cos\nsystem\n."), "Object arrays"),
-    "an archive": (b"PK\x03\x04", "holds no array"),
+    "an archive": (b"PK\x03\x04", "is not an array"),
 }
 
 
@@ -209,5 +209,5 @@ def test_leftovers_of_files_of_ours_are_removed_and_no_others(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["x" * 300, "a/" * 3_000, "a\0b"])
 def test_a_path_that_no_file_can_have_is_one_line(name: str) -> None:
     for act in (multigen.load, files.expanded, find_run):
-        with pytest.raises(ConfigError, match=r"^[^\n]*: no path of a file \([^\n]*\); give [^\n]*$"):
+        with pytest.raises(ConfigError, match=r"^[^\n]*: not a valid path \([^\n]*\); choose [^\n]*$"):
             act(name)

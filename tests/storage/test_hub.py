@@ -139,9 +139,9 @@ def test_a_model_is_fetched_and_nothing_else_and_works_without_the_hub(
     [
         ("hf:ann/none", "there is no such repository, or it is private; check the name, or log in"),
         ("hf:ann/closed", "it is gated; request access on its page"),
-        ("hf:ann/faces@v9", "there is no such revision; check what stands behind the @"),
-        ("hf:ann/foreign", "holds no model of multigen: it has no config.json that names a method"),
-        ("hf:ann/empty", "holds no model of multigen"),
+        ("hf:ann/faces@v9", "there is no such revision; check the name after the @"),
+        ("hf:ann/foreign", "is not a multigen model: it has no config.json that names a method"),
+        ("hf:ann/empty", "is not a multigen model"),
     ],
 )
 def test_what_cannot_be_had_is_said_in_one_line(name: str, message: str, hub: Hub) -> None:

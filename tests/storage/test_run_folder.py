@@ -132,7 +132,7 @@ def test_a_new_run_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.M
         new_folder(str(run), "srgan", moment)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.toml").write_text("[server]\nport = 80\n")
-    with pytest.raises(ConfigError, match=r"holds what is not of a run \(config.toml\); .* --out$"):
+    with pytest.raises(ConfigError, match=r"is not empty \(config.toml\); .* --out$"):
         new_folder(str(tmp_path / "other"), "srgan", moment)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"file .*--out"):

@@ -85,9 +85,7 @@ def test_files_of_a_checkpoint_are_as_long_as_it_says(name: str, kind: str, tmp_
     checkpoint.write(folder, {"G": {"w": torch.zeros(2)}}, {"step": 1})
     assert checkpoint.read(folder)[1] == {"step": 1}
     replace_by(kind, folder / name, tmp_path)
-    refused = (
-        rf"step-000000001 (is not a whole checkpoint \([^\n]*{REFUSED}|is damaged: G\.safetensors missing, left over)"
-    )
+    refused = rf"step-000000001 (is not a complete checkpoint \([^\n]*{REFUSED}|is damaged: G\.safetensors missing, left over)"
     with pytest.raises(CheckpointError, match=refused):
         checkpoint.read(folder)
 

@@ -52,7 +52,7 @@ def test_of_a_folder_of_runs_the_newest_is_taken_and_named(
     for name in ("old", "middle"):
         (tmp_path / name / "model" / "G.safetensors").write_bytes(b"")  # would be an error
     assert isinstance(multigen.load(str(tmp_path)), Upscaler)
-    assert capsys.readouterr().err == f"taking the newest run there: {tmp_path / 'new'}\n"
+    assert capsys.readouterr().err == f"using the newest run: {tmp_path / 'new'}\n"
 
 
 def test_a_model_folder_holds_what_inference_needs_and_nothing_else(moved: tuple[Path, SRGANTrainer]) -> None:

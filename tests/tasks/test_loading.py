@@ -38,7 +38,7 @@ def test_settings_of_too_large_a_network_take_no_memory() -> None:
 
 @pytest.mark.parametrize("width", [-1, 10**30])
 def test_settings_of_no_network_are_refused_in_one_line(width: int) -> None:
-    with pytest.raises(CheckpointError, match=r"m: no network can be made of its settings .*again$") as found:
+    with pytest.raises(CheckpointError, match=r"m: no network can be built from its settings .*again$") as found:
         load_network(lambda: linear(width), WEIGHTS, "m")
     assert "\n" not in str(found.value)
 
@@ -57,6 +57,7 @@ def test_an_empty_layer_is_no_warning() -> None:
         load_network(lambda: linear(0), WEIGHTS, "m")
 
 
+@pytest.mark.slow
 def test_planning_imports_nothing() -> None:
     code = "import sys, torch; from tests.tasks.test_loading import *; load_network(lambda: linear(2), WEIGHTS, 'm')"
     done = subprocess.run([sys.executable, "-c", f"{code}; assert 'sympy' not in sys.modules"], capture_output=True)

@@ -271,6 +271,7 @@ def test_skip_bad_goes_on_and_counts(place: Path, capsys: pytest.CaptureFixture[
     assert f"{place}/bad: lines left out, empty or no UTF-8: 3" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_three_lines_are_enough(place: Path) -> None:
     """One to train on, one to validate, one to test on."""
     data = texts(place / "three.txt", ["the fox sat", "a hen ran", "the owl saw all"])
@@ -278,6 +279,7 @@ def test_three_lines_are_enough(place: Path) -> None:
     assert rows_of(place / "new").keys() >= {"real", "mle/best", "adversarial/last"}
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_resumed_to_the_same_report(place: Path) -> None:
     rows = rows_of(place / "run")
     assert recipe(["--resume", place / "run"]) == 0

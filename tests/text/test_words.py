@@ -7,6 +7,7 @@ from nltk.tokenize.destructive import NLTKWordTokenizer
 
 from multigen.text.fables import sample
 from multigen.text.words import words
+from tests.cases import few
 
 PIECES = (
     *"abtsd09 .,:;'\"`()[]{}<>-*?!@#$%&«»\u201c\u201d\u2018\u2019\u201e…\u2014\u2013\n\t\\/_漢é",
@@ -54,7 +55,7 @@ def test_a_sentence() -> None:
     assert words("") == words(" \n") == []
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", few(range(8), 0))
 def test_agrees_with_nltk_on_random_texts(seed: int) -> None:
     rng, tokenizer = random.Random(seed), NLTKWordTokenizer()
     for _ in range(1_000):

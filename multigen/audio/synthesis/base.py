@@ -3,6 +3,7 @@
 A method derives from `AudioSynthesisTrainer`, and states only what differs: networks, losses, stages.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
@@ -15,7 +16,7 @@ from multigen.audio.datasets import SoundSet, open_sounds
 from multigen.audio.files import write_sound
 from multigen.audio.plots import draw
 from multigen.audio.synthesis.augment import diff_augment, parse_policy
-from multigen.audio.synthesis.evaluator import WINDOW, nearest_recordings, open_evaluator, spectrogram
+from multigen.audio.synthesis.evaluator import WINDOW, nearest_recordings, open_evaluator, spectrogram, together
 from multigen.audio.synthesis.sampler import AudioSampler, joined
 from multigen.engine import Batch, Callback, Step
 from multigen.engine.randomness import key, seed_everything
@@ -41,6 +42,8 @@ class AudioSynthesisConfig(SynthesisConfig):
     """Samples a second, Hz; recordings of another rate are resampled."""
     length: int = 4096
     """Samples of a sound; shorter recordings are followed by silence."""
+    channels: Literal[1, 2] = 1
+    """1: mono, the mean of a recording's channels; 2: stereo, for which one of mono is copied. Features are those of the mean."""
     cut: Literal["start", "onsets", "slices", "random"] = "start"
     """What is taken of longer recordings: their beginning, a sound at each onset, windows one after another, or at random
     places."""
@@ -78,16 +81,13 @@ class AudioSynthesisConfig(SynthesisConfig):
 C = TypeVar("C", bound=AudioSynthesisConfig)
 
 
-TOGETHER = 500  # sounds whose spectra are taken at a time
-
-
 def mel_outline(sounds: Tensor, rate: int) -> Tensor:
-    """Log-mel spectra in 10 bands and 8 parts: (N, 1, T) -> (N, 80)."""
+    """Log-mel spectra in 10 bands and 8 parts: (N, C, T) -> (N, 80)."""
     return adaptive_avg_pool2d(spectrogram(sounds, rate), (10, 8)).flatten(1)
 
 
 class AudioSynthesisTrainer(SynthesisTrainer[C]):
-    """Trains G to generate sounds (B, 1, length) in -1..1 that D takes for real ones."""
+    """Trains G to generate sounds (B, C, length) in -1..1 that D takes for real ones."""
 
     task = "audio-synthesis"
     sampler: ClassVar[type[AudioSampler]] = AudioSampler
@@ -99,7 +99,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         c = self.config
         return open_sounds(
             data, c.rate, c.length, split=split, labels=labels, test_files=c.test_files,
-            cut=c.cut, trim=c.trim, normalise=c.normalise, skip_bad=c.skip_bad,
+            cut=c.cut, trim=c.trim, normalise=c.normalise, skip_bad=c.skip_bad, channels=c.channels,
         )  # fmt: skip
 
     def open_evaluator(self) -> Evaluator[SoundSet]:
@@ -107,21 +107,21 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         return open_evaluator(self.splits, c.samples, self.device, c.features, steps=self.extractor_steps)
 
     def to_network(self, batch: Batch, step: Step) -> Tensor:
-        """Real sounds (B, 1, length) in -1..1."""
+        """Real sounds (B, C, length) in -1..1."""
         return batch["sound"].to(step.dtype)
 
     def augment(self, items: Tensor, step: Step, stream: str) -> Tensor:
-        """Sounds (B, 1, length) through the configured augmentation."""
+        """Sounds (B, C, length) through the configured augmentation."""
         policy = parse_policy(self.config.augment)
         return diff_augment(items, policy, step.rand, stream) if policy else items
 
     def collapse_features(self, items: Tensor) -> Tensor:
-        """Log-mel spectra in 10 bands and 8 parts: (N, 1, T) -> (N, 80)."""
+        """Log-mel spectra in 10 bands and 8 parts: (N, C, T) -> (N, 80)."""
         return mel_outline(items, self.config.rate)
 
     def cluster_features(self, items: SoundSet) -> Tensor:
         """Log-mel spectra in 10 bands and 8 parts: (N, 80)."""
-        return torch.cat([mel_outline(sounds, self.config.rate) for sounds in items.items.split(TOGETHER)])
+        return torch.cat([mel_outline(sounds, self.config.rate) for sounds in together(items.items)])
 
     def sampler_of(self, network: nn.Module) -> AudioSampler:
         c, info = self.config, self.data_info
@@ -142,9 +142,10 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
             untrained = self.networks()["G"].to(self.device).eval()
         real = self.splits.test.items
         draw = torch.Generator().manual_seed(key(self.run.seed, "white noise"))
-        noise = torch.randn(self.evaluator.samples, *real.shape[1:], generator=draw) * real.square().mean().sqrt()
+        level = math.sqrt(sum(float(x.square().mean((1, 2)).sum()) for x in together(real)) / len(real))
+        noise = torch.randn(self.evaluator.samples, *real.shape[1:], generator=draw) * level
         return super().baselines() | {
-            "noise": self.evaluator.figures(noise.clamp(-1, 1), None),
+            "noise": self.evaluator.metrics_of(noise.clamp(-1, 1), None),
             "untrained": self.evaluator.measure(self.sampler_of(untrained)),
         }
 
@@ -155,5 +156,5 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         real = nearest_recordings(fake, train, rate)
         with replacing(self.folder / "nearest.png") as file:
             draw(fake, rate, columns=SHOWN // 3, below=real).save(file)
-        pairs = torch.stack([fake, real], 1).flatten(0, 1)  # (2 N, 1, T), a sample and then its recording
+        pairs = torch.stack([fake, real], 1).flatten(0, 1)  # (2 N, C, T), a sample and then its recording
         write_sound(self.folder / "nearest.wav", joined(pairs, rate), rate)

@@ -7,7 +7,7 @@ the labelled training recordings; compare them within one set of data.
 
 import contextlib
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -38,11 +38,13 @@ __all__ = [
     "open_evaluator",
     "open_extractor",
     "spectrogram",
+    "together",
 ]
 
 WINDOW, HOP = 0.032, 0.008  # seconds
 RATE, LENGTH = 8000, 4096  # of sounds that are compared where no file says more: the drum machine beside itself
 BANDS, PARTS = 40, 8
+TOGETHER = 1 << 20  # samples whose spectra are taken at a time
 EXTRACTORS = {
     "logmel": f"natural logarithm of the power in {BANDS} mel bands (32 ms windows every 8 ms, at least 1e-5), its means in "
     f"{PARTS} parts of the sound, {BANDS * PARTS} features",
@@ -53,19 +55,24 @@ EXTRACTORS = {
 
 
 def spectrogram(sounds: Tensor, rate: int) -> Tensor:
-    """Log-mel spectrograms (B, 1, BANDS, frames) of sounds (B, 1, T); frames of 32 ms every 8 ms."""
+    """Log-mel spectrograms (B, 1, BANDS, frames) of the means of sounds' channels (B, C, T); frames of 32 ms every 8 ms."""
     n_fft = round(WINDOW * rate)
-    return log_mel(sounds, rate, n_fft, round(HOP * rate), BANDS)
+    return log_mel(sounds.mean(1, keepdim=True), rate, n_fft, round(HOP * rate), BANDS)
+
+
+def together(sounds: Tensor) -> Iterable[Tensor]:
+    """Sounds (N, C, T) in parts whose spectra fit into memory together."""
+    return sounds.split(max(TOGETHER // sounds.shape[1:].numel(), 1))
 
 
 def logmel(sounds: Tensor, rate: int) -> Tensor:
-    """Features (N, BANDS * PARTS) of sounds (N, 1, T): see `EXTRACTORS`."""
-    parts = [adaptive_avg_pool2d(spectrogram(x, rate), (BANDS, PARTS)).flatten(1) for x in sounds.split(500)]
+    """Features (N, BANDS * PARTS) of sounds (N, C, T): see `EXTRACTORS`."""
+    parts = [adaptive_avg_pool2d(spectrogram(x, rate), (BANDS, PARTS)).flatten(1) for x in together(sounds)]
     return torch.cat(parts)
 
 
 def nearest_recordings(sounds: Tensor, train: Tensor, rate: int) -> Tensor:
-    """Of the recordings (M, 1, T) the one nearest to each sound (N, 1, T), by log-mel spectra."""
+    """Of the recordings (M, C, T) the one nearest to each sound (N, C, T), by log-mel spectra."""
     return train[features.nearest(logmel(sounds, rate), logmel(train, rate))[1]]
 
 
@@ -93,7 +100,7 @@ def _classifier(train: SoundSet, device: torch.device, steps: int) -> Extractor:
     rate = train.rate
 
     def planes(sounds: Tensor) -> Tensor:
-        return torch.cat([spectrogram(x, rate) for x in sounds.split(500)])
+        return torch.cat([spectrogram(x, rate) for x in together(sounds)])
 
     def unit(spectra: Tensor) -> Tensor:
         return (spectra + 5) / 4  # about -1.6..1.6
@@ -114,7 +121,7 @@ def open_evaluator(
 
     Args:
         names: of `EXTRACTORS`; by default the classifier, where there are labels, and log-mel spectra.
-        to_input: sounds (N, 1, T) as D takes them.
+        to_input: sounds (N, C, T) as D takes them.
         steps: of a classifier's training.
     """
     train = sets.train
@@ -132,7 +139,8 @@ def _about(names: Sequence[str]) -> str:
 
 
 def _form(sounds: SoundSet) -> str:
-    return f"sounds of {sounds.items.shape[2]} samples at {sounds.rate} Hz"
+    stereo = ", by the mean of their two channels" if sounds.items.shape[1] > 1 else ""
+    return f"sounds of {sounds.items.shape[2]} samples at {sounds.rate} Hz{stereo}"
 
 
 def compare(name: str, real: SoundSet, fake: SoundSet, device: torch.device) -> Evaluation:

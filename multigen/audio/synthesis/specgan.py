@@ -21,7 +21,7 @@ from torch.nn.functional import adaptive_avg_pool2d, leaky_relu, pad
 from multigen.audio.datasets import SoundSet
 from multigen.audio.spectral import griffin_lim, magnitude
 from multigen.audio.synthesis.base import AudioSynthesisConfig, AudioSynthesisTrainer
-from multigen.audio.synthesis.evaluator import open_evaluator
+from multigen.audio.synthesis.evaluator import open_evaluator, together
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.console import counted, say
 from multigen.data.datasets import pick
@@ -117,7 +117,7 @@ PRESETS = {
 
 
 class Generator(nn.Module):
-    """z (B, latent), label (B,) -> spectrogram (B, 1, 128, frames) in -1..1, low frequencies first.
+    """z (B, latent), label (B,) -> spectrogram (B, C, 128, frames) in -1..1, low frequencies first.
 
     It keeps the mean and the deviation (128, 1) of each bin's log magnitude, by which spectrograms are scaled.
     """
@@ -134,7 +134,7 @@ class Generator(nn.Module):
             nn.Linear(c.latent + self.classes, widths[0] * c.start[0] * c.start[1]),
             nn.Unflatten(1, first),
         ]
-        for before, after in pairwise([*widths, 1]):
+        for before, after in pairwise([*widths, c.channels]):
             layers += [nn.ReLU(), nn.ConvTranspose2d(before, after, 5, 2, padding=2, output_padding=1)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
         self.register_buffer("mean", torch.zeros(BINS, 1))
@@ -144,31 +144,31 @@ class Generator(nn.Module):
         return self.layers(with_class(z, label, self.classes))
 
     def spectrogram(self, sound: Tensor) -> Tensor:
-        """Sounds (B, 1, length) as this network makes them: (B, 1, 128, length / 128)."""
+        """Sounds (B, C, length) as this network makes them: (B, C, 128, length / 128)."""
         level = log_magnitude(sound)
         # Sounds may lie on the CPU, this network elsewhere.
         mean, deviation = self.mean.to(level), self.deviation.to(level)
         return ((level - mean) / (DEVIATIONS * deviation)).clamp(-1, 1)
 
     def sound(self, spectrogram: Tensor) -> Tensor:
-        """The way back, by Griffin-Lim: (B, 1, 128, frames) -> (B, 1, 128 frames)."""
+        """The way back, by Griffin-Lim, of each channel by itself: (B, C, 128, frames) -> (B, C, 128 frames)."""
         level = (spectrogram.float() * (DEVIATIONS * self.deviation) + self.mean).exp() - FLOOR
-        # (B, 1, 129, frames + 1): with the highest bin, and a silent last frame
+        # (B, C, 129, frames + 1): with the highest bin, and a silent last frame
         whole = pad(level.clamp(min=0), (0, 1, 0, 1))
         return griffin_lim(whole, N_FFT, HOP, ITERATIONS)
 
 
 def log_magnitude(sound: Tensor) -> Tensor:
-    """log(|STFT| + 1e-6) of sounds (B, 1, length): (B, 1, 128, length / 128)."""
+    """log(|STFT| + 1e-6) of sounds (B, C, length): (B, C, 128, length / 128)."""
     return (magnitude(sound, N_FFT, HOP)[..., :BINS, :-1] + FLOOR).log()
 
 
 class Discriminator(nn.Module):
-    """spectrogram (B, 1, 128, frames), label (B,) -> logit (B,): the generator's mirror image."""
+    """spectrogram (B, C, 128, frames), label (B,) -> logit (B,): the generator's mirror image."""
 
     def __init__(self, c: SpecGANConfig, classes: int = 0):
         super().__init__()
-        widths = [1, *(c.width << i for i in range(LAYERS))]
+        widths = [c.channels, *(c.width << i for i in range(LAYERS))]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 5, 2, padding=2) for a, b in pairwise(widths))
         self.head = ProjectionHead(widths[-1] * c.start[0] * c.start[1], classes)
 
@@ -212,8 +212,8 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
     def networks(self) -> dict[str, nn.Module]:
         nets = super().networks()
         levels = Moments(BINS)
-        for sounds in self.splits.train.items.split(500):  # all spectrograms are as large as all sounds
-            levels.add(log_magnitude(sounds)[:, 0].transpose(1, 2).flatten(0, 1))  # (n frames, 128)
+        for sounds in together(self.splits.train.items):  # all spectrograms are as large as all sounds
+            levels.add(log_magnitude(sounds).transpose(2, 3).flatten(0, 2))  # (n C frames, 128)
         nets["G"].mean.copy_(levels.mean[:, None])  # pyright: ignore[reportCallIssue]
         nets["G"].deviation.copy_(levels.covariance.diagonal().sqrt()[:, None].clamp(min=1e-3))  # pyright: ignore[reportCallIssue]
         return nets
@@ -226,7 +226,7 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         return open_evaluator(self.splits, c.samples, self.device, c.features, to_input, self.extractor_steps)
 
     def to_network(self, batch: Batch, step: Step) -> Tensor:
-        """Spectrograms (B, 1, 128, frames) of real sounds."""
+        """Spectrograms (B, C, 128, frames) of real sounds."""
         return self.nets["G"].spectrogram(batch["sound"].to(step.dtype))  # pyright: ignore[reportCallIssue]
 
     def optimisers(self) -> Optimiser:
@@ -257,8 +257,8 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         G, test = self.nets["G"], pick(self.splits.test, self.evaluator.samples)
         say(f"measuring what Griffin-Lim loses of {counted(len(test), test.noun)}")
         sound = torch.cat([G.sound(G.spectrogram(x.to(self.device))).cpu() for x in test.items.split(100)])  # pyright: ignore[reportCallIssue]
-        return super().baselines() | {"griffin_lim": self.evaluator.figures(sound.clamp(-1, 1), test.labels)}
+        return super().baselines() | {"griffin_lim": self.evaluator.metrics_of(sound.clamp(-1, 1), test.labels)}
 
     def collapse_features(self, items: Tensor) -> Tensor:
-        """Means of 8 x 8 parts of spectrograms (N, 1, 128, frames): (N, 64)."""
+        """Means of 8 x 8 parts of spectrograms (N, C, 128, frames): (N, 64 C)."""
         return adaptive_avg_pool2d(items, 8).flatten(1)

@@ -162,7 +162,7 @@ PRESETS = {
 
 
 class Generator(nn.Module):
-    """z (B, latent), label (B,) -> sound (B, 1, length) in -1..1."""
+    """z (B, latent), label (B,) -> sound (B, C, length) in -1..1."""
 
     def __init__(self, c: WaveGANConfig, classes: int = 0):
         super().__init__()
@@ -172,13 +172,13 @@ class Generator(nn.Module):
             nn.Linear(c.latent + self.classes, widths[0] * c.start),
             nn.Unflatten(1, (widths[0], c.start)),
         ]
-        for before, after in pairwise([*widths, 1]):
+        for before, after in pairwise([*widths, c.channels]):
             layers += [nn.ReLU(), _longer(before, after, c.upsample)]
         layers.append(nn.Tanh())
         if c.post_filter:
             before = (c.post_filter - 1) // 2  # padding="same" does this too, and warns of an even number of taps
             layers.append(nn.ConstantPad1d((before, c.post_filter - 1 - before), 0.0))
-            layers.append(nn.Conv1d(1, 1, c.post_filter, bias=False))
+            layers.append(nn.Conv1d(c.channels, c.channels, c.post_filter, groups=c.channels, bias=False))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -203,12 +203,12 @@ def phase_shuffle(x: Tensor, n: int) -> Tensor:
 
 
 class WaveformCritic(nn.Module):
-    """sound (B, 1, length), label (B,) -> logit (B,): the generator's mirror image; phases are shuffled in training only."""
+    """sound (B, C, length), label (B,) -> logit (B,): the generator's mirror image; phases are shuffled in training only."""
 
     def __init__(self, c: WaveGANConfig, classes: int = 0):
         super().__init__()
         self.shuffle = c.shuffle
-        widths = [1, *(c.width << i for i in range(c.layers))]
+        widths = [c.channels, *(c.width << i for i in range(c.layers))]
         self.convs = nn.ModuleList(nn.Conv1d(a, b, TAPS, STRIDE, padding=11) for a, b in pairwise(widths))
         self.head = ProjectionHead(widths[-1] * c.start, classes)
 
@@ -220,7 +220,7 @@ class WaveformCritic(nn.Module):
 
 
 class SpectrogramCritic(nn.Module):
-    """sound (B, 1, length), label (B,) -> logit (B,), by three convolutions over its log spectrogram.
+    """sound (B, C, length), label (B,) -> logit (B,), by three convolutions over its log spectrogram.
 
     In training each sound is moved by up to half a hop, so that no place in it is always the middle of a window.
     """
@@ -229,7 +229,7 @@ class SpectrogramCritic(nn.Module):
         super().__init__()
         self.n_fft = n_fft
         self.shift = n_fft // 4 if c.shift_frames else 0  # samples
-        widths = [1, *(c.spectral_width << i for i in range(3))]
+        widths = [c.channels, *(c.spectral_width << i for i in range(3))]
         self.convs = nn.Sequential()
         for a, b in pairwise(widths):
             self.convs.extend([nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(SLOPE)])
@@ -238,7 +238,7 @@ class SpectrogramCritic(nn.Module):
 
     def forward(self, sound: Tensor, label: Tensor | None = None) -> Tensor:
         sound = phase_shuffle(sound, self.shift if self.training else 0)
-        spectrum = stft(sound, self.n_fft, self.n_fft // 2)[..., :-1, :-1]  # (B, 1, n_fft / 2, 2 length / n_fft)
+        spectrum = stft(sound, self.n_fft, self.n_fft // 2)[..., :-1, :-1]  # (B, C, n_fft / 2, 2 length / n_fft)
         # A sine of amplitude 1 has a power of n_fft / 8 here. The floor bounds the gradient; what lies below it D misses,
         # and G leaves noise there: with one of 1e-4 tones ended in a hiss, and half of the drums were none.
         power = torch.view_as_real(spectrum).square().sum(-1) * (2 / self.n_fft)
@@ -247,7 +247,7 @@ class SpectrogramCritic(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """sound (B, 1, length), label (B,) -> logits (B, critics): one for the waveform, one for each spectrogram."""
+    """sound (B, C, length), label (B,) -> logits (B, critics): one for the waveform, one for each spectrogram."""
 
     def __init__(self, c: WaveGANConfig, classes: int = 0):
         super().__init__()

@@ -6,20 +6,32 @@ A method derives from `ImageRestorationTrainer`, and states only what differs: n
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from types import MappingProxyType
+from typing import ClassVar, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multigen.console import say
+from multigen.console import counted, say
 from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
 from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import report_unread
 from multigen.engine import Batch, Callback, DataInfo, Step
 from multigen.engine.batches import Source
+from multigen.errors import ConfigError, DataError, MultigenError
 from multigen.image.degrade import imresize, reduced
-from multigen.image.files import EMBEDDED_NAMES, IMAGE, Photo, Photos, find_images, fingerprint, open_photos
+from multigen.image.files import (
+    EMBEDDED_NAMES,
+    IMAGE,
+    Photo,
+    Photos,
+    find_images,
+    fingerprint,
+    open_photos,
+    read_image,
+)
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
@@ -28,6 +40,7 @@ from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.card import Card
 from multigen.storage.files import fingerprint as hash_of_file
 from multigen.storage.output import replacing
+from multigen.tasks.loading import load
 from multigen.tasks.restoration.base import RestorationConfig, RestorationTrainer, Restore, Skipped
 
 __all__ = ["ImageRestorationConfig", "ImageRestorationTrainer", "to_unit"]
@@ -44,6 +57,10 @@ class ImageRestorationConfig(RestorationConfig):
     test: tuple[str, ...] = HELD_OUT
     """Photographs that are measured in the end and never trained on: names or folders. If none are named, the test split that a
     folder of data brings as well."""
+    frames: Literal["first", "all"] = "first"
+    """Of animations and of TIFF files with many pages: the first one, or each as an image."""
+    low: str = ""
+    """Folder of what is restored to the photographs of `data`, under the same names; empty: it is made of them."""
     crop: int = 96
     """Side of the crops that are trained on, pixels."""
     perceptual_weights: str = ""
@@ -65,9 +82,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     task = "super-resolution"
     sizes = ("crop", "width")
     degrades_whole: ClassVar[bool] = True
-    """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method overrides `inputs` and
-    makes them from the crops, again for each batch."""
+    """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
+    again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
     data: CropSource
+    pairs: Mapping[str, Photo] = MappingProxyType({})
+    """By the name of a photograph what is restored to it, where the configuration names `low`."""
     distances: Sequence[PerceptualDistance]
     """What is measured with; the first is that of the configuration."""
 
@@ -85,6 +104,17 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         """What is restored, uint8 (3, H / scale, W / scale), of a whole photograph, uint8 (3, H, W), H and W multiples of the
         scale: its bicubic reduction. Equal photographs of equal names give equal ones."""
         return reduced(image, self.scale)
+
+    def input_of(self, image: Tensor, name: str) -> Tensor:
+        """What is restored to a photograph of the training data, uint8 (3, H / scale, W / scale): its pair, or `degrade`."""
+        if not self.config.low:
+            return self.degrade(image, name)
+        height, width = (side // self.scale for side in image.shape[1:])
+        return read_image(self.pairs[name].path, self.pairs[name].frame)[:, :height, :width]
+
+    def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+        """What batches hold beside a target, uint8 (3, crop, crop), by name; used where `degrades_whole` is false."""
+        return {}
 
     def inputs(self, batch: Batch, step: Step) -> Tensor:
         """What G restores, (B, 3, crop / scale, crop / scale) in 0..1."""
@@ -135,18 +165,29 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
                     parts.test
                 )
                 say(f"{c.data}: {', '.join(uses)}")
-        return open_photos(c.data, split="train", skip_bad=c.skip_bad)
+        return self._open_split("train")
 
     def open_validation(self) -> Photos | None:
         try:
-            return open_photos(self.config.data, split="validation", skip_bad=self.config.skip_bad)
+            return self._open_split("validation")
         except NoTestSplit:
             return None
+
+    def _open_split(self, split: Literal["train", "validation"]) -> Photos:
+        """The photographs of a split, and of each its pair, where the configuration names `low`."""
+        c = self.config
+        photos = open_photos(c.data, split=split, skip_bad=c.skip_bad, frames=c.frames)
+        if c.low and not self.degrades_whole:
+            raise ConfigError(f"low {c.low}: {self.name} makes its inputs itself; leave it out, or train srgan")
+        if c.low:
+            low = open_photos(c.low, split=split, skip_bad=c.skip_bad, frames=c.frames)
+            self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale)}
+        return photos
 
     def parts(self) -> Parts | None:
         """The files of a folder of training photographs by their use; None where the data are no folder."""
         data = self.config.data
-        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of photographs")).is_dir():
+        if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of images, or an image")).is_dir():
             return None
         return find_parts(place, find_images(place))
 
@@ -160,14 +201,16 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return open_test_sets([*self.config.test, *self.own_tests()], self.scale, self.degrade)
 
     def to_source(self, items: Sequence[Photo]) -> CropSource:
-        degrade = self.degrade if self.degrades_whole else None
-        return CropSource(items, self.config.crop, self.scale, degrade, skip_bad=self.config.skip_bad)
+        degrade, corrupt = (self.input_of, None) if self.degrades_whole else (None, self.corrupt)
+        return CropSource(items, self.config.crop, self.scale, degrade, corrupt=corrupt, skip_bad=self.config.skip_bad)
 
     def to_set(self, name: str, items: Sequence[Photo], skipped: Skipped | None) -> TestSet | None:
-        return TestSet.of(name, items, self.scale, self.degrade, skipped)
+        return TestSet.of(name, items, self.scale, self.input_of, skipped)
 
     def describe_data(self, source: CropSource) -> DataInfo:
-        return DataInfo(fingerprint(source.photos, contents=self.config.data not in EMBEDDED_NAMES))
+        c = self.config
+        photos = [*source.photos, *(self.pairs[photo.name] for photo in source.photos if c.low)]
+        return DataInfo(fingerprint(photos, contents=c.data not in EMBEDDED_NAMES))
 
     def fingerprint_held_out(self, held: Sequence[Photo]) -> str:
         c = self.config
@@ -184,10 +227,20 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return Upscaler(network, self.scale)
 
     def baselines(self) -> dict[str, Restore]:
-        """Bicubic interpolation; the input itself where it has the size of the output."""
+        """Bicubic interpolation, or the input where it has the output's size; and the model that training started from."""
+        start = self._start() if self.run.start else {}
         if self.scale == 1:
-            return {"input": lambda image: image}
-        return {"bicubic": lambda image: imresize(image, self.scale)}
+            return {"input": lambda image: image, **start}
+        return {"bicubic": lambda image: imresize(image, self.scale), **start}
+
+    def _start(self) -> dict[str, Restore]:
+        """The model that training started from, by its name here; none where it is not there any more."""
+        try:
+            model = load(self.run.start)
+        except MultigenError as error:
+            say(f"the model that training started from is not measured: {error}")
+            return {}
+        return {"start": model} if isinstance(model, Upscaler) and model.scale == self.scale else {}
 
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
@@ -202,6 +255,29 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
         with replacing(path.with_name(f"{path.name}.png")) as file:
             comparison(restorers, *sets).save(file)
+
+
+def match_pairs(photos: Sequence[Photo], low: Sequence[Photo], scale: int) -> dict[str, Photo]:
+    """The image of `low` for each photograph, whatever their suffixes. Raises DataError where names or sizes do not match."""
+    by_name = {Path(photo.name).with_suffix("").as_posix(): photo for photo in low}
+    pairs, wrong = {}, []
+    for photo in photos:
+        pair = by_name.get(Path(photo.name).with_suffix("").as_posix())
+        expected = photo.height // scale, photo.width // scale
+        if pair is None:
+            wrong.append(f"{photo.name} has none")
+        elif (pair.height, pair.width) != expected:
+            wrong.append(
+                f"{photo.name} has one of {pair.width}x{pair.height} pixels, expected {expected[1]}x{expected[0]}"
+            )
+        else:
+            pairs[photo.name] = pair
+    if wrong:
+        raise DataError(
+            f"low: {counted(len(wrong), 'images')} of {len(photos)} without a pair at x{scale}: {'; '.join(wrong[:5])}"
+            f"{'; ...' if len(wrong) > 5 else ''}; give each photograph an image of its name"
+        )
+    return pairs
 
 
 def to_unit(image: Tensor, step: Step) -> Tensor:

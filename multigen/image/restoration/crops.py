@@ -1,6 +1,6 @@
 """Crops of photographs, with what is to be restored: training data of image restoration."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,10 @@ from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import Degrade
 from multigen.image.files import Photo, read_image
 
-__all__ = ["CropSource"]
+__all__ = ["Corrupt", "CropSource"]
+
+Corrupt = Callable[[Tensor, np.random.Generator], dict[str, Tensor]]
+"""(a target, uint8 (3, crop, crop); its draws) -> what batches hold beside it, by name: "input", and what else is made of it."""
 
 
 class CropSource:
@@ -32,7 +35,8 @@ class CropSource:
         photos: as from `open_photos`.
         crop: side of the targets, pixels; a multiple of the scale.
         scale: factor between the sides of a target and its input.
-        degrade: gives the input of a whole target; None: batches have no inputs.
+        degrade: gives the input of a whole photograph, once.
+        corrupt: makes the input of each crop, again each time it is drawn. Without either, batches have no inputs.
         skip_bad: leave out photographs that are damaged or smaller than the crop.
         cache_bytes: memory for decoded photographs, bytes (one takes 3 * H * W * (1 + 1 / scale^2), without inputs 3 * H * W).
 
@@ -48,25 +52,26 @@ class CropSource:
         scale: int = 1,
         degrade: Degrade | None = None,
         *,
+        corrupt: Corrupt | None = None,
         skip_bad: bool = False,
         cache_bytes: int = 2 << 30,
     ):
         if scale < 1 or crop < scale or crop % scale:
             raise ConfigError(f"crop {crop} with scale {scale}: expected a multiple of the scale, at least {scale}")
-        self.crop, self.scale, self.degrade = crop, scale, degrade
+        self.crop, self.scale, self.degrade, self.corrupt = crop, scale, degrade, corrupt
         self.photos: list[Photo] = []
         self.skipped: list[tuple[Path, str]] = []
-        self._cache: dict[Path, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._cache: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
         free = cache_bytes
         for photo in photos:
             try:
                 self._check(photo)
                 size = 3 * photo.height * photo.width * (1 + (1 / scale**2 if degrade else 0))
                 if size <= free:
-                    self._cache[photo.path] = self._decode(photo)
+                    self._cache[photo.name] = self._decode(photo)
                     free -= size
                 elif skip_bad:
-                    read_image(photo.path)
+                    read_image(photo.path, photo.frame)
             except DataError as error:
                 if not skip_bad:
                     raise
@@ -87,21 +92,24 @@ class CropSource:
         """Crops at random places, each turned and mirrored in one of the eight ways.
 
         Returns:
-            uint8 "target" (B, 3, crop, crop) and, with `degrade`, "input" (B, C, crop / scale, crop / scale), RGB.
+            uint8 "target" (B, 3, crop, crop) and, with `degrade`, "input" (B, C, crop / scale, crop / scale), RGB; with
+            `corrupt` what that makes.
         """
-        side, targets, inputs = self.crop // self.scale, [], []
+        side, crops = self.crop // self.scale, []
         for i, item in enumerate(rows.indices):
             photo = self.photos[self._photo_of_item[item]]
-            target, given = self._cache.get(photo.path) or self._decode(photo)
+            target, given = self._cache.get(photo.name) or self._decode(photo)
             rng = rows.rng(i)
             top = rng.integers(target.shape[1] // self.scale - side + 1)
             left = rng.integers(target.shape[2] // self.scale - side + 1)
             way = int(rng.integers(8))
-            targets.append(_turned(_window(target, top * self.scale, left * self.scale, self.crop), way))
+            crop = {"target": _turned(_window(target, top * self.scale, left * self.scale, self.crop), way)}
             if given is not None:
-                inputs.append(_turned(_window(given, top, left, side), way))
-        named = {"target": targets} | ({"input": inputs} if inputs else {})
-        return {name: torch.from_numpy(np.stack(crops)) for name, crops in named.items()}
+                crop["input"] = _turned(_window(given, top, left, side), way)
+            if self.corrupt:
+                crop |= self.corrupt(crop["target"], rng)
+            crops.append(crop)
+        return {name: torch.stack([crop[name] for crop in crops]) for name in crops[0]}
 
     def _check(self, photo: Photo) -> None:
         if min(photo.height, photo.width) < self.crop:
@@ -112,7 +120,7 @@ class CropSource:
 
     def _decode(self, photo: Photo) -> tuple[np.ndarray, np.ndarray | None]:
         """A whole photograph, uint8 (3, H, W), and what is restored, uint8 (C, H / scale, W / scale)."""
-        image = read_image(photo.path)
+        image = read_image(photo.path, photo.frame)
         height, width = (side - side % self.scale for side in image.shape[1:])
         target = image[:, :height, :width].contiguous()
         return target.numpy(), self.degrade(target, photo.name).numpy() if self.degrade else None
@@ -122,8 +130,8 @@ def _window(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
     return image[:, top : top + side, left : left + side]
 
 
-def _turned(crop: np.ndarray, way: int) -> np.ndarray:
+def _turned(crop: np.ndarray, way: int) -> Tensor:
     """One of the eight symmetries of a square, `way` 0..7: two mirrorings and a transposition, each a bit."""
     crop = crop[:, ::-1] if way & 1 else crop
     crop = crop[:, :, ::-1] if way & 2 else crop
-    return crop.swapaxes(1, 2) if way & 4 else crop
+    return torch.from_numpy(np.ascontiguousarray(crop.swapaxes(1, 2) if way & 4 else crop))

@@ -13,7 +13,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from multigen import losses
 from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
@@ -21,6 +20,7 @@ from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine, Steps
 from multigen.errors import ConfigError
 from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer
+from multigen.image.restoration.networks import GENERATORS, CompactGenerator
 from multigen.tasks.restoration.base import RANGES
 
 __all__ = ["PRESETS", "CompactGenerator", "Discriminator", "SRGANConfig", "SRGANTrainer", "SRResNet"]
@@ -34,8 +34,8 @@ class SRGANConfig(ImageRestorationConfig):
     """Side of the high-resolution crops, pixels; a multiple of the scale, and of 16 for the discriminator."""
     scale: int = 4
     """Factor between the resolutions: 2, 3, 4 or 8."""
-    generator: Literal["srresnet", "compact"] = "compact"
-    """The paper's network, or a small one without batch norm that trains several times faster."""
+    generator: Literal["srresnet", "compact", "span", "srvgg"] = "compact"
+    """The paper's network, or one without batch norm that trains several times faster: our own, SPAN, or Real-ESRGAN's."""
     blocks: int = 10
     """Residual blocks of the generator (B = 16 in the paper)."""
     width: int = 48
@@ -126,35 +126,6 @@ class SRResNet(nn.Module):
         return self.tail(x + self.body(x))  # (B, 3, scale H, scale W)
 
 
-class CompactGenerator(nn.Module):
-    """Residual blocks without batch norm at low resolution, one pixel shuffle, added to bilinear interpolation.
-
-    RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). Without batch norm as in EDSR (Lim et al. 2017, arXiv:1707.02921).
-    """
-
-    def __init__(self, scale: int = 4, blocks: int = 8, width: int = 32):
-        super().__init__()
-        self.scale, self.radius = scale, 2 * blocks + 3
-        self.head = nn.Conv2d(3, width, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
-            for _ in range(blocks)
-        )
-        self.last = nn.Conv2d(width, width, 3, padding=1)
-        self.tail = nn.Conv2d(width, 3 * scale**2, 3, padding=1)
-        with torch.no_grad():  # blocks begin near the identity, which allows the high learning rate
-            for block in self.blocks:
-                block[2].weight.mul_(0.1)  # pyright: ignore[reportIndexIssue]
-
-    def forward(self, image: Tensor) -> Tensor:
-        x = skip = self.head(image - 0.5)  # (B, C, H, W)
-        for block in self.blocks:
-            x = x + block(x)
-        x = self.tail(skip + self.last(x))  # (B, 3 scale^2, H, W)
-        smooth = F.interpolate(image, scale_factor=self.scale, mode="bilinear", align_corners=False)
-        return smooth + F.pixel_shuffle(x, self.scale)  # (B, 3, scale H, scale W)
-
-
 class Discriminator(nn.Module):
     """The discriminator of figure 4: RGB (B, 3, crop, crop) in 0..1, crop a multiple of 16 -> logit (B,) of a photograph."""
 
@@ -187,9 +158,9 @@ class SRGANTrainer(ImageRestorationTrainer[SRGANConfig]):
     def scale(self) -> int:
         return self.config.scale
 
-    def generator(self) -> SRResNet | CompactGenerator:
+    def generator(self) -> nn.Module:
         c = self.config
-        return (SRResNet if c.generator == "srresnet" else CompactGenerator)(c.scale, c.blocks, c.width)
+        return {"srresnet": SRResNet, **GENERATORS}[c.generator](c.scale, c.blocks, c.width)
 
     def discriminator(self) -> Discriminator:
         c = self.config

@@ -52,7 +52,7 @@ class TestSet:
 
 def _measurable(photo: Photo, scale: int) -> Tensor:
     """A photograph cut to a multiple of the scale, large enough for SSIM without its borders and for perceptual distances."""
-    image = read_image(photo.path)
+    image = read_image(photo.path, photo.frame)
     height, width = image.shape[1:]
     least = max(16, 11 + 2 * scale) + scale - 1
     if min(height, width) < least:

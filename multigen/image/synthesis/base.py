@@ -38,6 +38,8 @@ class ImageSynthesisConfig(SynthesisConfig):
     """Height and width of an image, pixels."""
     channels: int = 0
     """1: grey, 3: colour, 0: as the images are."""
+    frames: Literal["first", "all"] = "first"
+    """Of animations and of TIFF files with many pages: the first one, or each as an image."""
     mirror: bool = False
     """Mirror half of the real images."""
     augment: str = ""
@@ -95,7 +97,9 @@ class ImageSynthesisTrainer(SynthesisTrainer[C]):
     def open_items(self, data: str, split: str, labels: str, like: ImageSet | None) -> ImageSet:
         c = self.config
         channels = c.channels if like is None else like.images.shape[1]
-        return open_images(data, c.size, split=split, channels=channels, labels=labels, skip_bad=c.skip_bad)
+        return open_images(
+            data, c.size, split=split, channels=channels, labels=labels, skip_bad=c.skip_bad, frames=c.frames
+        )
 
     def describe_data(self) -> ImageInfo:
         train = self.splits.train

@@ -109,11 +109,13 @@ def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> 
     return evaluator.compare(name, real, fake, device, open_extractor, _about(name, real))
 
 
-def compare_data(real: str, fake: str, name: str, device: str, skip_bad: bool, size: int = SIZE) -> Evaluation:
+def compare_data(
+    real: str, fake: str, name: str, device: str, skip_bad: bool, size: int = SIZE, frames: str = "first"
+) -> Evaluation:
     """As `compare`, of two data arguments, whose images are cut and resized to squares of `size` pixels first."""
     labels = ("" if name == "classifier" else "none", "none")
     sets = [
-        open_images(data, size, channels=3, labels=which, skip_bad=skip_bad)
+        open_images(data, size, channels=3, labels=which, skip_bad=skip_bad, frames=frames)
         for data, which in zip((real, fake), labels, strict=True)
     ]
     for data, images in zip((real, fake), sets, strict=True):

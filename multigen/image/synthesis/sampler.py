@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multigen.image.files import to_picture
 from multigen.storage.output import replacing
-from multigen.storage.provenance import NOTHING, SAMPLE, Provenance, png
+from multigen.storage.provenance import NO_PROVENANCE, SAMPLE, Provenance, png
 from multigen.tasks.synthesis import sampler as sampling
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ class ImageSampler(sampling.Sampler):
     def finish(self, x: Tensor) -> Tensor:
         return to_uint8(x)
 
-    def write(self, sample: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+    def write(self, sample: Tensor, path: Path, about: Provenance = NO_PROVENANCE) -> None:
         with replacing(path) as file:
             to_pictures(sample[None])[0].save(file, **png(about, SAMPLE))
 
-    def show(self, samples: Tensor, path: Path, about: Provenance = NOTHING) -> None:
+    def show(self, samples: Tensor, path: Path, about: Provenance = NO_PROVENANCE) -> None:
         with replacing(path) as file:
             grid(samples).save(file, **png(about, SAMPLE))
 

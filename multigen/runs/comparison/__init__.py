@@ -1,4 +1,5 @@
-"""Runs beside each other: what differs in their settings, their last values, their figures. Works for runs that died, too."""
+"""Compares runs: differences in their settings, last values and metrics. Also works for unfinished
+runs."""
 
 import math
 import os
@@ -16,28 +17,29 @@ from multigen.storage.run_folder import find_run
 __all__ = ["Runs", "compare", "read_runs"]
 
 MEASURED_BY = ("data", "test", "labels", "size", "channels", "rate", "length", "scale", "prompt")
-"""Settings that say what a run is measured against."""
+"""Settings that determine what a run is evaluated against."""
 
 Runs = Mapping[str, Facts]
-"""Runs by the ends of their paths, which tell them apart."""
+"""Runs by the distinguishing ends of their paths."""
 
 
 def read_runs(places: Sequence[str]) -> Runs:
-    """The runs of these folders; in a folder of runs the newest. Raises ConfigError for fewer than two or one given twice,
-    CheckpointError for a folder without a run."""
+    """The runs of these folders, or the newest in a folder of runs. Raises ConfigError for fewer
+    than two or for duplicates, CheckpointError for a folder without a run."""
     folders = [find_run(place) for place in places]
-    whole = [folder.resolve() for folder in folders]
-    if len(set(whole)) < max(2, len(whole)):
+    resolved = [folder.resolve() for folder in folders]
+    if len(set(resolved)) < max(2, len(resolved)):
         raise ConfigError(f"{' '.join(places)}: expected two different runs or more; give the folder of another one")
-    top = Path(os.path.commonpath(whole))
-    ends = [path.relative_to(top).as_posix() for path in whole]
+    top = Path(os.path.commonpath(resolved))
+    ends = [path.relative_to(top).as_posix() for path in resolved]
     return {
-        path.name if end == "." else end: gather(folder) for path, end, folder in zip(whole, ends, folders, strict=True)
+        path.name if end == "." else end: gather(folder)
+        for path, end, folder in zip(resolved, ends, folders, strict=True)
     }
 
 
 def compare(runs: Runs) -> dict[str, Any]:
-    """What differs, as JSON has it; a list has one value a run, None where it has none."""
+    """The differences, as JSON; a list has one value per run, None where a run has none."""
     facts = [*runs.values()]
     return {
         "runs": [{"name": name, **_about(run)} for name, run in runs.items()],
@@ -70,7 +72,7 @@ def _rows(run: Facts) -> Mapping[str, Mapping[str, float]]:
 
 
 def _figures(runs: Sequence[Facts]) -> Iterator[dict[str, Any]]:
-    """A dict for each figure that at least two runs have."""
+    """One dict per row and metric that at least two runs have."""
     for row in dict.fromkeys(row for run in runs for row in _rows(run)):
         for metric in dict.fromkeys(metric for run in runs for metric in _rows(run).get(row, {})):
             values = [_rows(run).get(row, {}).get(metric) for run in runs]
@@ -88,34 +90,36 @@ def _figures(runs: Sequence[Facts]) -> Iterator[dict[str, Any]]:
 
 
 def _against(first: Facts, run: Facts, row: str, metric: str) -> tuple[str, float | None]:
-    """ "better", "worse", "" where neither can be said, or why the two are not to be compared; and the difference of a figure."""
+    """ "better", "worse", "" where neither applies, or why the two are not comparable; and the
+    difference of the values."""
     if metric not in _rows(run).get(row, {}):
         return "", None
-    before, now = _rows(first)[row][metric], _rows(run)[row][metric]
-    change = now - before
+    before, after = _rows(first)[row][metric], _rows(run)[row][metric]
+    change = after - before
     if _definition(first, metric) != _definition(run, metric):
         return "other definitions", change
-    if foreign := [name for name in MEASURED_BY if first.settings.get(name) != run.settings.get(name)]:
-        return f"other {' '.join(foreign)}", change
-    if not trained(row) or not direction(metric) or math.isclose(before, now) or not math.isfinite(change):
+    if different := [name for name in MEASURED_BY if first.settings.get(name) != run.settings.get(name)]:
+        return f"other {' '.join(different)}", change
+    if not trained(row) or not direction(metric) or math.isclose(before, after) or not math.isfinite(change):
         return "", change
     return "better" if change * direction(metric) > 0 else "worse", change
 
 
 def _redefined(runs: Sequence[Facts]) -> dict[str, list[str | None]]:
-    """Metrics that runs define differently -> the parts of each definition that the others do not share."""
+    """Metrics that runs define differently -> the parts of each definition that are not common to
+    all."""
     texts = [run.evaluation.get("definitions", {}) for run in runs]
-    found = {}
-    for name in sorted({name for known in texts for name in known}):
-        parts = [known[name].split("; ") if name in known else None for known in texts]
-        given = [part for part in parts if part is not None]
-        if any(part != given[0] for part in given):
-            common = set.intersection(*map(set, given))
-            found[name] = [part and "; ".join(p for p in part if p not in common) for part in parts]
-    return found
+    differing_parts = {}
+    for name in sorted({name for definitions in texts for name in definitions}):
+        parts = [definitions[name].split("; ") if name in definitions else None for definitions in texts]
+        present = [clauses for clauses in parts if clauses is not None]
+        if any(clauses != present[0] for clauses in present):
+            common = set.intersection(*map(set, present))
+            differing_parts[name] = [clauses and "; ".join(p for p in clauses if p not in common) for clauses in parts]
+    return differing_parts
 
 
 def _definition(run: Facts, metric: str) -> str | None:
-    """A metric on a named set, SET/METRIC, has the definition of the metric."""
-    known = run.evaluation.get("definitions", {})
-    return known.get(metric, known.get(metric.rpartition("/")[2]))
+    """The definition of a metric; of SET/METRIC, on a named set, that of the metric."""
+    definitions = run.evaluation.get("definitions", {})
+    return definitions.get(metric, definitions.get(metric.rpartition("/")[2]))

@@ -1,4 +1,4 @@
-"""Curves of several runs drawn over each other, smoothed a little."""
+"""Plots the curves of several runs over each other, slightly smoothed."""
 
 import math
 import warnings
@@ -10,7 +10,7 @@ from multigen.console import printable
 from multigen.runs.facts import Curve, Stage
 from multigen.runs.plots import add_curve, averaged, axis_ranges, drawable, thinned
 from multigen.storage.output import replacing
-from multigen.storage.provenance import NOTHING, Provenance, png
+from multigen.storage.provenance import NO_PROVENANCE, Provenance, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,24 +18,26 @@ if TYPE_CHECKING:
 __all__ = ["curve", "draw", "shared", "smooth"]
 
 COLOURS = ("#1f5fbf", "#d2691e", "#2e8b57", "#8b3a8b", "#b22222", "#5f6a72")
-RAW = 0.25  # opacity of what was measured behind its smoothed line
+RAW = 0.25  # opacity of raw values behind the smoothed line
 COLUMNS = 3
-POINTS = 2000  # of a curve that are drawn, about
-PANELS = 60  # metrics that are drawn
+POINTS = 2000  # maximum points per curve, about
+PANELS = 60  # maximum number of metrics
 
 Stages = Sequence[Stage]
-"""What a run logged (`multigen.runs.facts`)."""
+"""A run's stages, with their curves (`multigen.runs.facts`)."""
 
 
 def curve(stage: Stage, metric: str) -> Curve:
-    """The points of a metric in a stage, of validations under the name validation/METRIC; none where it was not logged."""
+    """The points of a metric in a stage, for validations as validation/METRIC; [] where it was not
+    logged."""
     if metric.startswith("validation/"):
         return stage.validation.get(metric.removeprefix("validation/"), [])
     return stage.curves.get(metric, [])
 
 
 def shared(runs: Sequence[Stages]) -> list[str]:
-    """Metrics that at least two of the runs logged, in the order of the runs; speed apart, which is the machine's."""
+    """Metrics that at least two of the runs logged, in the order of the runs; without speed, which
+    depends on the machine."""
     logged = [
         {name: None for stage in run for name in (*stage.curves, *(f"validation/{v}" for v in stage.validation))}
         for run in runs
@@ -45,7 +47,8 @@ def shared(runs: Sequence[Stages]) -> list[str]:
 
 
 def smooth(values: Sequence[float]) -> list[float]:
-    """Centred means over about a fifteenth of the values, and near the ends over fewer; what is not finite stays alone."""
+    """Centred moving averages over about a fifteenth of the values, near the ends over fewer;
+    non-finite values are unchanged."""
     reach = len(values) // 30
     means = []
     for i, value in enumerate(values):
@@ -55,9 +58,10 @@ def smooth(values: Sequence[float]) -> list[float]:
     return means
 
 
-def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) -> bool:
-    """An image of the metrics that the runs share, one small multiple each, with beginnings of stages as dotted lines and the
-    name of each run at its end; the file says `about`. False, and no image, where they share none."""
+def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NO_PROVENANCE) -> bool:
+    """Plots the metrics that the runs share, one panel each, with stage boundaries as dotted lines
+    and each run's name at the end of its curve; the file's metadata is `about`. Returns False,
+    without an image, where they share none."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -68,7 +72,7 @@ def draw(path: Path, runs: Mapping[str, Stages], about: Provenance = NOTHING) ->
     columns = min(COLUMNS, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     with matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        # Of letters that the font lacks, and of names that are too long for their place.
+        # About characters that the font lacks, and names that are too long.
         warnings.simplefilter("ignore", UserWarning)
         figure = Figure(figsize=(5 * columns, 2.8 * rows), layout="constrained")
         FigureCanvasAgg(figure)
@@ -88,7 +92,7 @@ def _panel(axes: "Axes", metric: str, runs: Mapping[str, Stages]) -> None:
     ends: list[tuple[float, str, str]] = []  # last value, run, colour
     for name, run in having.items():
         colour = COLOURS[[*runs].index(name) % len(COLOURS)]
-        for points in (curve(stage, metric) for stage in run):  # means never reach into another stage
+        for points in (curve(stage, metric) for stage in run):  # averages do not cross stages
             fewer = averaged(points, POINTS)
             means = smooth([value for _, value in fewer])
             add_curve(axes, thinned(points, POINTS), color=colour, alpha=RAW, linewidth=0.8)
@@ -103,20 +107,22 @@ def _panel(axes: "Axes", metric: str, runs: Mapping[str, Stages]) -> None:
 
 
 def _mark_stages(axes: "Axes", run: Stages, colour: str) -> None:
-    """A line and a name at the beginning of each stage; no name where it would cover the one before it."""
-    named = -math.inf
+    """Marks the beginning of each stage by a line and its name; no name where it would overlap the
+    previous one."""
+    last_label = -math.inf
     for stage in run:
         if stage.first:
             axes.axvline(stage.first, color=colour, linewidth=0.8, linestyle=":")
-        if len(run) > 1 and stage.first - named > axes.get_xlim()[1] / 30:
+        if len(run) > 1 and stage.first - last_label > axes.get_xlim()[1] / 30:
             where: Any = axes.get_xaxis_transform()  # steps along, a share of the height up
             label = printable(stage.name)
             axes.text(stage.first, 0.99, label, fontsize=6, color=colour, rotation=90, va="top", transform=where)
-            named = stage.first
+            last_label = stage.first
 
 
 def _label_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
-    """Names right of the curves at the height of their ends, moved apart where they would cover each other."""
+    """Names right of the curves at the height of their ends, moved apart where they would
+    overlap."""
     up, height = axes.transScale + axes.transLimits, -1.0
     for value, name, colour in sorted(ends, key=lambda end: end[0] if drawable(end[0]) else math.inf):
         share = up.transform((0.0, value))[1] if drawable(value) else 1.0

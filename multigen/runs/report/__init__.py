@@ -1,7 +1,7 @@
-"""`report.html` of a run: one file that says what was run, how it went and what it gave, from what lies in the run's folder.
+"""`report.html` of a run: one file with its settings, course and results, from the run's folder.
 
-`media` makes images and sounds small, `charts`, `table` and `words` make the parts, `page`
-puts them together. Nothing here knows a modality: the files and settings that lie in the folder decide what is shown.
+`media` embeds images and sounds, `charts`, `table` and `words` make the parts, `page` assembles
+them. It does not depend on the modality: the files and settings in the folder decide what is shown.
 """
 
 from collections.abc import Mapping
@@ -20,15 +20,17 @@ def write_report(
     out: Path | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Writes the report of a run, finished or not, or of a folder of one run a seed. Returns its path.
+    """Writes the report of a run, finished or not, or of a folder with one run per seed. Returns
+    its path.
 
     Args:
-        folder: with config.toml, or with folders seed-*.
-        presets: configurations of the method by the preset's name, as TOML tables; fields that differ are marked.
-        out: the file, by default report.html in the folder.
-        overwrite: a file that is there may be replaced though it is no report.
+        folder: contains config.toml, or folders seed-*.
+        presets: the method's configurations by preset, as TOML tables; fields that differ are
+            marked.
+        out: the file; default: report.html in the folder.
+        overwrite: allow replacing any existing file.
 
-    Raises ConfigError for a folder that holds no run, DataError where the file cannot be written.
+    Raises ConfigError for a folder without a run, DataError where the file cannot be written.
     """
     from multigen.runs.facts import gather
     from multigen.runs.report.page import render

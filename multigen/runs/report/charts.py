@@ -1,4 +1,5 @@
-"""Curves as inline SVG: matplotlib makes axes and lines; colours are of the page's style sheet, so that light and dark fit."""
+"""Curves as inline SVG: matplotlib makes axes and lines; colours come from the page's style sheet,
+for light and dark mode."""
 
 import io
 import math
@@ -15,18 +16,18 @@ __all__ = ["chart"]
 WIDTH, HEIGHT = 380, 190
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 24
 COLOURS = 6
-"""Of the style sheet: c0 to c5."""
+"""Number of colours in the style sheet: c0 to c5."""
 
 
 def chart(
     title: str, curves: Mapping[str, Curve], span: tuple[float, float], best: tuple[int, float] | None = None
 ) -> str:
-    """A figure of curves on shared axes, with a legend above them that gives each curve's last value.
+    """A chart of curves on shared axes, with a legend above that shows each curve's last value.
 
     Args:
         curves: by label; NaN leaves a gap.
         span: first and last step of the axis.
-        best: a point to mark as chosen.
+        best: a point to mark as selected.
     """
     values = [v for curve in curves.values() for _, v in curve if drawable(v)]
     marks = [
@@ -38,13 +39,13 @@ def chart(
     head = f"<figcaption><strong>{escape(title)}</strong><ul>{''.join(marks)}</ul></figcaption>"
     if not values:
         return f'<figure class="chart">{head}<p>no finite value</p></figure>'
-    parts, log = _drawn([thinned(curve) for curve in curves.values()], span, values, best)
+    parts, log = _draw([thinned(curve) for curve in curves.values()], span, values, best)
     label = f"{title} over steps" + (", logarithmic" if log else "")
     drawing = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{parts}</svg>'
     return f'<figure class="chart">{head}{drawing}</figure>'
 
 
-def _drawn(
+def _draw(
     curves: list[Curve], span: tuple[float, float], values: list[float], best: tuple[int, float] | None
 ) -> tuple[str, bool]:
     """The parts of the SVG, and whether its vertical axis is logarithmic."""
@@ -52,7 +53,7 @@ def _drawn(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))  # a point of it is a pixel of the page
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))  # one point is one pixel of the page
     FigureCanvasSVG(figure)
     size = (WIDTH - LEFT - RIGHT) / WIDTH, (HEIGHT - TOP - BOTTOM) / HEIGHT
     axes = figure.add_axes((LEFT / WIDTH, BOTTOM / HEIGHT, *size), frame_on=False)
@@ -73,9 +74,10 @@ def _drawn(
 
 
 def _parts(element: ElementTree.Element, name: str = "") -> Iterator[str]:
-    """matplotlib's paths, markers and texts, with the classes of the style sheet in place of ids and styles of their own.
+    """matplotlib's paths, markers and texts, with the style sheet's classes in place of their ids
+    and styles.
 
-    `name` is the `gid` of what they belong to, which matplotlib writes as the id of a group.
+    `name` is the `gid` of their artist, which matplotlib writes as the id of a group.
     """
     tag = element.tag.rpartition("}")[2]
     if tag == "path" and name:

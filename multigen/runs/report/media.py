@@ -1,4 +1,4 @@
-"""Images, sounds and texts of a run's folder, as HTML with everything inside: small, and safe to show."""
+"""Images, sounds and texts of a run's folder as self-contained HTML: small, and safe to show."""
 
 import base64
 import io
@@ -10,71 +10,73 @@ from pathlib import Path
 from multigen.console import say
 from multigen.storage.reading import check_file, check_scans, is_inside, open_regular, read_bounded
 
-__all__ = ["PICTURES", "SOUNDS", "TEXTS", "final_files", "preview_steps", "show"]
+__all__ = ["IMAGES", "SOUNDS", "TEXTS", "final_files", "preview_steps", "show"]
 
-PICTURES, SOUNDS, TEXTS = (".png", ".jpg", ".webp"), (".wav", ".flac"), (".txt",)
+IMAGES, SOUNDS, TEXTS = (".png", ".jpg", ".webp"), (".wav", ".flac"), (".txt",)
 SMALL = 48_000
-"""Bytes of an image file that goes in as it is."""
+"""Maximum bytes of an image file that is embedded unchanged."""
 SIDE, CRISP = 1400, 640
-"""Pixels: longest side that is kept; images up to this side are enlarged without smoothing."""
+"""Pixels: maximum side of an embedded image; side up to which images are enlarged without
+smoothing."""
 SECONDS, LETTERS = 60, 3000
-"""Of a sound and of a text, that are kept."""
-MOST = {"pictures": 6, "sounds": 4, "texts": 6}
-"""Previews of a kind that are shown."""
+"""Maximum seconds of a sound and characters of a text."""
+MOST = {"images": 6, "sounds": 4, "texts": 6}
+"""Maximum number of previews shown, by kind."""
 FILES, ALIKE = 24, 4
-"""Files of the run's own folder, and those of one step or one name, that are shown at most."""
+"""Maximum files shown of the run's own folder, and of one step or name."""
 LARGEST, PIXELS = 1 << 28, 50_000_000
-"""Bytes of a file, and pixels of an image, that are shown at most."""
+"""Maximum bytes of a file, and pixels of an image."""
 DIGITS = 15
-"""Of a step, at most."""
+"""Maximum digits of a step."""
 RATE = 1 << 20
-"""Samples a second that a sound may have, all channels together."""
+"""Maximum samples per second of a sound, over all channels."""
 MP3_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 
 
 def preview_steps(folder: Path) -> dict[int, list[Path]]:
-    """Step -> the files previews/step-*: the first, the last and some evenly between."""
-    found: dict[int, list[Path]] = {}
+    """Step -> its files previews/step-*: the first step, the last, and some evenly between."""
+    by_step: dict[int, list[Path]] = {}
     previews = folder / "previews"
     if not is_inside(previews, folder):
-        say(f"{previews}: left out, as it is a link that leads out of {folder}")
+        say(f"{previews}: ignored, as it is a link that leads out of {folder}")
         return {}
     for path in sorted(previews.glob("step-*")):
         number = path.stem.removeprefix("step-")
-        if number.isdecimal() and len(number) <= DIGITS and _shown(path):
-            found.setdefault(int(number), []).append(path)
-    kind = "sounds" if any(p.suffix in SOUNDS for files in found.values() for p in files) else "pictures"
-    steps, most = sorted(found), MOST[kind]
+        if number.isdecimal() and len(number) <= DIGITS and _is_shown(path):
+            by_step.setdefault(int(number), []).append(path)
+    kind = "sounds" if any(p.suffix in SOUNDS for paths in by_step.values() for p in paths) else "images"
+    steps, most = sorted(by_step), MOST[kind]
     if len(steps) > most:
         steps = [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
-    return {step: found[step][:ALIKE] for step in steps}
+    return {step: by_step[step][:ALIKE] for step in steps}
 
 
 def final_files(folder: Path, first: Collection[str] = ()) -> dict[str, list[Path]]:
-    """Name -> files of that name that the run wrote into its folder itself, such as samples.wav and samples.png; of very many,
-    those of the names `first` before others."""
-    found: dict[str, list[Path]] = {}
+    """Name -> files of that name directly in the run's folder, such as samples.wav and samples.png;
+    if there are many, those of the names `first` before others."""
+    files: dict[str, list[Path]] = {}
     for path in itertools.islice(
-        filter(_shown, sorted(folder.iterdir(), key=lambda p: (p.stem not in first, p))), FILES
+        filter(_is_shown, sorted(folder.iterdir(), key=lambda p: (p.stem not in first, p))), FILES
     ):
-        found.setdefault(path.stem, []).append(path)
-    return found
+        files.setdefault(path.stem, []).append(path)
+    return files
 
 
-def _shown(path: Path) -> bool:
-    """Whether a file can be shown. A link is not: a folder that somebody else sent must not bring other files into a report."""
-    return path.suffix in (*PICTURES, *SOUNDS, *TEXTS) and path.is_file() and not path.is_symlink()
+def _is_shown(path: Path) -> bool:
+    """Whether a file can be shown. Links are not: a folder from others must not bring other files
+    into a report."""
+    return path.suffix in (*IMAGES, *SOUNDS, *TEXTS) and path.is_file() and not path.is_symlink()
 
 
 def show(path: Path, label: str) -> str:
-    """One file; what cannot be read is named instead."""
+    """One file as HTML; an unreadable one is named instead."""
     try:
-        if path.suffix in PICTURES:
-            return _picture(path, label)
+        if path.suffix in IMAGES:
+            return _image(path, label)
         if path.suffix in SOUNDS:
             return _sound(path, label)
         return _text(path)
-    except Exception as error:  # decoders of damaged files have as many kinds as there are formats
+    except Exception as error:  # decoders raise errors of many kinds for damaged files
         return f'<p class="muted">{escape(path.name)} cannot be read: {escape(str(error))}</p>'
 
 
@@ -82,20 +84,20 @@ def _uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _picture(path: Path, label: str) -> str:
+def _image(path: Path, label: str) -> str:
     """An image; a large file is shrunk to SIDE pixels and compressed as WebP where that is smaller."""
     from PIL import Image
 
     data, kind = read_bounded(path, LARGEST), "image/png" if path.suffix == ".png" else f"image/{path.suffix[1:]}"
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
-        if picture.width * picture.height > PIXELS:
-            raise ValueError(f"{picture.width:,} x {picture.height:,} pixels; expected at most {PIXELS:,} in all")
-        if picture.format == "JPEG":
+    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
+        if image.width * image.height > PIXELS:
+            raise ValueError(f"{image.width:,} x {image.height:,} pixels; expected at most {PIXELS:,} in all")
+        if image.format == "JPEG":
             check_scans(path)
-        picture.load()
-        width, height = picture.size
+        image.load()
+        width, height = image.size
         if len(data) > SMALL:
-            small = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+            small = image if image.mode in ("L", "RGB") else image.convert("RGB")
             small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
             file = io.BytesIO()
             small.save(file, "WEBP", quality=86, method=4)
@@ -106,7 +108,7 @@ def _picture(path: Path, label: str) -> str:
 
 
 def _sound(path: Path, label: str) -> str:
-    """A player; the sound as MP3, which all browsers play, or at unusual rates as Ogg."""
+    """A player with the sound as MP3, which all browsers play, or at unusual rates as Ogg."""
     import soundfile
 
     check_file(path, LARGEST)

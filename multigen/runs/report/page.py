@@ -1,5 +1,5 @@
-"""The page: facts in, one HTML file out. All texts pass through `escape`, and the whole through `printable`; the page may load
-nothing and runs no script."""
+"""The report as one HTML page. All texts pass through `escape`, and the page through `printable`;
+it loads nothing and runs no script."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from multigen.runs.facts import Curve, Facts, Stage, when
 from multigen.runs.report import media
 from multigen.runs.report.charts import chart
 from multigen.runs.report.table import definitions, evaluation_table
-from multigen.runs.report.words import chosen_metric, duration, said, state, steps, usage, verdict, warnings
+from multigen.runs.report.words import chosen_metric, duration, log, state, steps, usage, verdict, warnings
 
 __all__ = ["render"]
 
@@ -27,11 +27,11 @@ CAPTIONS = {
     "comparison": "the same items by each model",
     "curves": "quality against diversity",
 }
-"""Name of a file that a run leaves in its folder -> what it shows."""
+"""File in a run's folder -> caption."""
 CHARTS = 24
-"""Of a stage's updates, and of its validations, that are drawn at most."""
+"""Maximum charts of a stage's updates, and of its validations."""
 RESUMES = 50
-"""Of a run that are listed."""
+"""Maximum number of resumes listed."""
 
 
 def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
@@ -40,13 +40,13 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
     name, _, about = facts.heading.partition(": ")
     sections = {
         "Warnings": warnings(facts),
-        "What was run": _run(facts) + _seeds(facts) + _configuration(facts, presets),
+        "Run": _run(facts) + _seeds(facts) + _configuration(facts, presets),
         "Samples": _final(facts),
         "Samples during training": _previews(facts),
         "Evaluation": _evaluation(facts),
         "Curves": _curves(facts),
         "Using the model": usage(facts),
-        "Log": said(facts),
+        "Log": log(facts),
     }
     body = "".join(f"<section><h2>{title}</h2>{html}</section>" for title, html in sections.items() if html)
     page = f"""<!DOCTYPE html>
@@ -76,14 +76,15 @@ def render(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
     return printable(page, lines=True)
 
 
-# -- what was run ----------------------------------------------------------------------------------------------------
+# -- settings
+# ----------------------------------------------------------------------------------------------------
 
 
 def _run(facts: Facts) -> str:
-    first: dict[str, Any] = facts.began[0]["began"] if facts.began else {}
+    first: dict[str, Any] = facts.starts[0]["began"] if facts.starts else {}
     source = first | ({} if first else facts.evaluation)
     seeds = facts.evaluation.get("seeds") or [facts.run.get("seed", 0)]
-    started = when(facts.began[0].get("time", "")) if facts.began else facts.evaluation.get("date")
+    started = when(facts.starts[0].get("time", "")) if facts.starts else facts.evaluation.get("date")
     about = {
         "Command": f"<code>{escape(str(source['command']))}</code>" if source.get("command") else None,
         "Code": f"<code>{escape(str(source['commit']))}</code>" if source.get("commit") else None,
@@ -91,7 +92,7 @@ def _run(facts: Facts) -> str:
         "Machine": escape(str(source["machine"])) if source.get("machine") else None,
         "Started": escape(str(started)) if started else None,
         "Resumed": escape(
-            ", ".join(f"{when(b.get('time', ''))} at step {b['step']:,}" for b in facts.began[1:][-RESUMES:])
+            ", ".join(f"{when(b.get('time', ''))} at step {b['step']:,}" for b in facts.starts[1:][-RESUMES:])
         ),
         "Trained for": duration(facts.seconds) if facts.seconds else None,
         "Steps": ", ".join(f"{escape(str(n))} {int(s):,}" for n, s in facts.planned.items()),
@@ -101,7 +102,7 @@ def _run(facts: Facts) -> str:
 
 
 def _configuration(facts: Facts, presets: Mapping[str, Mapping[str, Any]]) -> str:
-    """All settings, folded; those that differ from the nearest preset are marked."""
+    """All settings, collapsed; those that differ from the nearest preset are marked."""
 
     def changed(preset: str) -> list[str]:
         return [k for k, v in facts.config.items() if presets[preset].get(k, v) != v and k not in ("classes", "shares")]
@@ -128,28 +129,29 @@ def _seeds(facts: Facts) -> str:
     return f'<ul class="seeds">{"".join(lines)}</ul>' if lines else ""
 
 
-# -- what came of it -------------------------------------------------------------------------------------------------
+# -- results
+# -------------------------------------------------------------------------------------------------
 
 
 def _group(files: list[Path], caption: str, label: str) -> str:
-    shown = "".join(media.show(path, label) for path in files)
-    return f'<figure class="sample"><figcaption>{caption}</figcaption>{shown}</figure>'
+    figures = "".join(media.show(path, label) for path in files)
+    return f'<figure class="sample"><figcaption>{caption}</figcaption>{figures}</figure>'
 
 
 def _final(facts: Facts) -> str:
     order = [*CAPTIONS]
     files = media.final_files(facts.folder, CAPTIONS)
     names = sorted(files, key=lambda name: order.index(name) if name in order else len(order))
-    shown = "".join(
+    figures = "".join(
         _group(files[n], f"<b>{escape(n)}</b> {CAPTIONS.get(n, '')}", f"{n}: {CAPTIONS.get(n, '')}") for n in names
     )
-    return f'<div class="finals">{shown}</div>' if shown else ""
+    return f'<div class="finals">{figures}</div>' if figures else ""
 
 
 def _previews(facts: Facts) -> str:
     steps = media.preview_steps(facts.folder)
-    shown = "".join(_group(files, f"step {step:,}", f"step {step}") for step, files in steps.items())
-    return f'<div class="strip">{shown}</div>' if shown else ""
+    figures = "".join(_group(files, f"step {step:,}", f"step {step}") for step, files in steps.items())
+    return f'<div class="strip">{figures}</div>' if figures else ""
 
 
 def _evaluation(facts: Facts) -> str:
@@ -165,7 +167,7 @@ def _evaluation(facts: Facts) -> str:
     )
     return (
         f"{stale}{evaluation_table(rows)}"
-        f'<p class="muted">{note} <mark>Marked</mark>: the best of this run\'s models, where more or less is plainly better and '
+        f'<p class="muted">{note} <mark>Marked</mark>: the best of this run\'s models, where higher or lower is better and '
         "no baseline surpasses it; that is no test of significance.</p>"
         f"<details><summary>definitions</summary>{definitions(facts.evaluation.get('definitions', {}))}</details>"
     )

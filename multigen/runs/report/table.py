@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from multigen.metrics.names import direction, real, swept, trained
+from multigen.metrics.names import direction, other_temperature, real, trained
 
 __all__ = ["best_of", "definitions", "evaluation_table"]
 
@@ -54,7 +54,7 @@ def _kind(name: str) -> str:
 
 
 def _broken(name: str) -> str:
-    """A long name may be broken after a slash and between words."""
+    """A name with line breaks allowed after slashes and between words."""
     return escape(name).replace("/", "/<wbr>").replace("_", "_<wbr>")
 
 
@@ -72,28 +72,28 @@ def _cell(rows: Rows, name: str, metric: str) -> str:
 
 
 def _digits(values: list[float]) -> int:
-    """Decimals that give about four digits of the largest."""
+    """Number of decimals for about four significant digits of the largest value."""
     largest = max((abs(v) for v in values if v == v and abs(v) != float("inf")), default=0.0)
     return next((d for d, bound in ((1, 100), (2, 10), (3, 1), (4, 0.01)) if largest >= bound), 6 if largest else 1)
 
 
 def best_of(rows: Rows, metric: str) -> list[str]:
-    """The run's models, as they sample by themselves (no " at 0.9"), with the best figure.
+    """The run's models with the best value, at temperature 1 only.
 
-    None where they are all the same, where a baseline other than real data is better, or where it is not said whether more or
-    less is better."""
+    [] where all are equal, where a baseline other than real data is better, or where neither higher
+    nor lower is better."""
     sign = direction(metric)
-    found = {n: sign * row[metric] for n, row in rows.items() if metric in row}
-    mine = {n: v for n, v in found.items() if trained(n) and not swept(n)}
-    if not sign or len(set(mine.values())) < 2:
+    scores = {n: sign * row[metric] for n, row in rows.items() if metric in row}
+    own = {n: v for n, v in scores.items() if trained(n) and not other_temperature(n)}
+    if not sign or len(set(own.values())) < 2:
         return []
-    top = max(mine.values())
-    beaten = any(v >= top for n, v in found.items() if not trained(n) and not real(n))
-    return [] if beaten else [n for n, v in mine.items() if v == top]
+    top = max(own.values())
+    beaten = any(v >= top for n, v in scores.items() if not trained(n) and not real(n))
+    return [] if beaten else [n for n, v in own.items() if v == top]
 
 
 def definitions(texts: Mapping[str, Any]) -> str:
-    """What each metric means; a clause that most of them share stands once, below."""
+    """The definition of each metric; clauses that most of them share are listed once, below."""
     parts = {name: str(text).split("; ") for name, text in texts.items()}
     counts: dict[str, int] = {}
     for clauses in parts.values():
@@ -102,8 +102,8 @@ def definitions(texts: Mapping[str, Any]) -> str:
     shared = [clause for clause, n in counts.items() if n > max(2, len(parts) / 2)]
     lines = []
     for name, clauses in parts.items():
-        kept = [c for c in clauses if c not in shared]
-        star = " *" if len(kept) < len(clauses) else ""
-        lines.append(f"<dt>{_broken(name)}</dt><dd>{escape('; '.join(kept))}{star}</dd>")
+        specific = [c for c in clauses if c not in shared]
+        star = " *" if len(specific) < len(clauses) else ""
+        lines.append(f"<dt>{_broken(name)}</dt><dd>{escape('; '.join(specific))}{star}</dd>")
     below = f'<p class="muted">* {escape("; ".join(shared))}</p>' if shared else ""
     return f"<dl>{''.join(lines)}</dl>{below}"

@@ -1,4 +1,4 @@
-"""The report in words: the state of the run, what follows from its metrics, what went wrong, how to use its model."""
+"""Text sections of the report: state of the run, verdict, warnings, usage, log."""
 
 import math
 from html import escape
@@ -7,18 +7,19 @@ from multigen.console import counted
 from multigen.runs.facts import Facts, Stage, when
 from multigen.runs.usage import python_lines, resume_command, shell_line, tune_command
 
-__all__ = ["chosen_metric", "duration", "said", "state", "steps", "usage", "verdict", "warnings"]
+__all__ = ["chosen_metric", "duration", "log", "state", "steps", "usage", "verdict", "warnings"]
 
 FEW = 12
-"""Lines of a run's log that are shown unfolded."""
+"""Maximum lines of a run's log that are shown expanded."""
 LINES, LETTERS = 2_000, 5_000
-"""Of a run's log, and of a line of it, that are shown at most."""
+"""Maximum lines of a run's log, and characters of a line."""
 WARNINGS = 500
-"""Of a run's controls that are looked at."""
+"""Maximum number of control decisions considered."""
 
 
 def state(facts: Facts) -> str:
-    """Whether it finished; if not, its last step and the command that resumes it. Of several seeds, the first unfinished one."""
+    """The run's state; if unfinished, its last step and the command that resumes it. For several
+    seeds, of the first unfinished one."""
     if facts.state == "finished":
         return f'<p class="state good"><b>Finished</b> after {steps(facts)} in {duration(facts.seconds)}</p>'
     if facts.seeds:
@@ -37,13 +38,13 @@ def state(facts: Facts) -> str:
 
 
 def steps(facts: Facts) -> str:
-    """How many were made, of several seeds by all of them."""
+    """The number of steps made, over all seeds."""
     runs = facts.seeds or [facts]
     return f"{counted(sum(run.step or sum(run.planned.values()) for run in runs), 'steps')}"
 
 
 def verdict(facts: Facts) -> str:
-    """What follows from the figures: the run's own remarks, the verdict first; and which checkpoints were chosen."""
+    """Conclusions: the run's own remarks, the verdict first; and which checkpoints were selected."""
     remarks = {str(k): str(v) for k, v in facts.evaluation.get("remarks", {}).items()}
     order = sorted(remarks, key=lambda what: not what.startswith("verdict"))
     lines = [f"<p><b>{escape(what.capitalize())}.</b> {escape(remarks[what])}</p>" for what in order]
@@ -54,41 +55,42 @@ def verdict(facts: Facts) -> str:
         curve = stage.validation[metric]
         after = "" if curve[-1][0] == stage.best[0] else f"; the last had {curve[-1][1]:.4g}"
         lines.append(
-            f"<p>Stage {escape(stage.name)}: the model of step {stage.best[0]:,} was chosen, with {escape(metric)} "
+            f"<p>Stage {escape(stage.name)}: the model of step {stage.best[0]:,} was selected, with {escape(metric)} "
             f"{stage.best[1]:.4g} on validation data, the best of {len(curve)} validations{after}.</p>"
         )
     return f'<div class="verdict">{"".join(lines)}</div>' if lines else ""
 
 
 def chosen_metric(stage: Stage) -> str | None:
-    """The validation metric that chose the stage's best checkpoint: the one that has its value at its step."""
+    """The validation metric that selected the stage's best checkpoint: the one with its value at
+    its step."""
     return next((name for name, curve in stage.validation.items() if stage.best in curve), None)
 
 
 def warnings(facts: Facts) -> str:
     """Errors, dropped updates, rollbacks, collapse, early stops, values that are not finite."""
-    found = [str(line["error"]) for line in facts.said if "error" in line][-1:] if facts.state == "error" else []
+    lines = [str(line["error"]) for line in facts.messages if "error" in line][-1:] if facts.state == "error" else []
     if facts.dropped:
-        found.append(f"{facts.dropped} updates were dropped, as their gradients were not finite.")
+        lines.append(f"{facts.dropped} updates were dropped, as their gradients were not finite.")
     for line in facts.controls[-WARNINGS:]:
         reason = str(line.get("reason", ""))
-        if "rollback" in line and line.get("control") != "lr":  # a rule's: it did not see at which step it decided
-            found.append(f"step {line['rollback']}: {reason}; the run went back to step {line['step']}")
+        if "rollback" in line and line.get("control") != "lr":  # a rule's reason does not state its step
+            lines.append(f"step {line['rollback']}: {reason}; the run was rolled back to step {line['step']}")
         elif line.get("control") == "lr" or "collapsed" in reason:
-            found.append(reason if reason.startswith("step ") else f"step {line['step']}: {reason}")
+            lines.append(reason if reason.startswith("step ") else f"step {line['step']}: {reason}")
     for stage in facts.stages:
         if stage.stopped:
             planned = facts.planned.get(stage.name)
             of = f" of {planned:,}" if planned else ""
-            found.append(
-                f"Stage {stage.name} ended early, after {stage.last - stage.first:,}{of} steps: it got no better."
+            lines.append(
+                f"Stage {stage.name} ended early, after {stage.last - stage.first:,}{of} steps: no improvement."
             )
         gaps = sorted(name for name, curve in stage.curves.items() if any(not math.isfinite(v) for _, v in curve))
         if gaps:
-            found.append(f"Stage {stage.name}: values that are not finite in {', '.join(gaps)}.")
+            lines.append(f"Stage {stage.name}: values that are not finite in {', '.join(gaps)}.")
     for run in facts.seeds:
-        found += [f"{run.folder.name}: {run.dropped} updates dropped"] if run.dropped else []
-    return f'<ul class="warnings">{"".join(f"<li>{escape(text)}</li>" for text in found)}</ul>' if found else ""
+        lines += [f"{run.folder.name}: {run.dropped} updates dropped"] if run.dropped else []
+    return f'<ul class="warnings">{"".join(f"<li>{escape(text)}</li>" for text in lines)}</ul>' if lines else ""
 
 
 def usage(facts: Facts) -> str:
@@ -100,7 +102,7 @@ def usage(facts: Facts) -> str:
     folder = str(facts.folder.resolve())
     blocks = [block for block in (shell_line(facts, folder), python_lines(facts, folder)) if block]
     return (
-        f"{''.join(map(_command, blocks))}<p>To train on from its weights with other data or settings:</p>"
+        f"{''.join(map(_command, blocks))}<p>To fine-tune it with other data or settings:</p>"
         f"{_command(tune_command(facts))}"
     )
 
@@ -109,20 +111,20 @@ def _command(text: str) -> str:
     return f'<pre class="command">{escape(text)}</pre>'
 
 
-def said(facts: Facts) -> str:
-    """The lines of the terminal that the run kept."""
+def log(facts: Facts) -> str:
+    """The messages that the run logged."""
     lines = [
         f"<li><time>{escape(when(str(line.get('time', ''))[:LETTERS]))}</time> <span>step {line['step']:,}</span> "
         f"{escape(str(line.get('said') or line.get('error'))[:LETTERS])}</li>"
-        for line in facts.said[-LINES:]
+        for line in facts.messages[-LINES:]
     ]
     if not lines:
         return ""
     block = f'<ul class="log">{"".join(lines)}</ul>'
     count = (
         f"{counted(len(lines), 'lines')}"
-        if len(lines) == len(facts.said)
-        else f"the last {LINES:,} of {len(facts.said):,} lines"
+        if len(lines) == len(facts.messages)
+        else f"the last {LINES:,} of {len(facts.messages):,} lines"
     )
     return block if len(lines) <= FEW else f"<details><summary>{count}</summary>{block}</details>"
 

@@ -1,14 +1,15 @@
-"""Base trainer for restoration, a better item from a worse one made from it: settings, data, the best checkpoint, evaluation.
+"""Base trainer for restoration (super-resolution, denoising, ...): settings, data, checkpoint
+selection, evaluation.
 
-A modality derives its own trainer, which knows what the items are; a method derives from that, and states only what differs:
-networks, losses, stages.
+Each modality derives its own trainer, which defines the items; a method derives from that, and
+states only what differs: networks, losses, stages.
 """
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -29,28 +30,28 @@ from multigen.tasks.loading import load_network
 
 __all__ = ["RANGES", "RestorationConfig", "RestorationTrainer", "hold_out"]
 
-VALIDATION = "validation"  # name of the set that chooses the best checkpoint
+VALIDATION = "validation"  # name of the set for checkpoint selection
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"batch": 1, "steps": 1, "validation_size": 0, "blocks": (1, 1_000), "width": 1, "discriminator_width": 1},
     **{"lr": 0, "pretrain_lr": 0, "content_weight": 0, "pixel_weight": 0, "adversarial_weight": 0},
     **{"ema": (0, 1), "betas": (0, BELOW_ONE)},
 }
-"""Setting -> the least, or the least and the most that it may be, in all methods that have it."""
+"""Setting -> minimum, or (minimum, maximum), in all methods that have it."""
 
 
 @dataclass(frozen=True)
 class RestorationConfig(Settings):
-    """Settings that all methods have, in every modality."""
+    """Settings common to all restoration methods, in every modality."""
 
     data: str
     """Training data: a name, a folder, or a file."""
     test: tuple[str, ...]
     """Test sets, used for the final evaluation only: names or folders."""
     validation_size: int = 5
-    """Size of the validation split used for checkpoint selection, at most a tenth of the training data; 0: the last checkpoint
-    is taken."""
+    """Size of the validation split used for checkpoint selection, at most a tenth of the training
+    data; 0: the last checkpoint is used."""
     skip_bad: bool = False
-    """Skip files that cannot be used, and say which and why."""
+    """Skip unusable files, and report which and why."""
     batch: int = 16
     """Crops per step, over all processes."""
     steps: int = 5_000
@@ -61,7 +62,7 @@ class RestorationConfig(Settings):
     """Decay of the running average of the generator; 0: none."""
 
     ranges: ClassVar[dict[str, float | tuple[float, float]]] = RANGES
-    """What settings may be; a modality and a method add their own."""
+    """Ranges of settings; a modality and a method add their own."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -76,38 +77,47 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
+@runtime_checkable
+class Mergeable(Protocol):
+    """A network some layers of which are several while it is trained, and one in use."""
+
+    def merge(self) -> nn.Module: ...
+
+
 I = TypeVar("I", bound=Named)  # noqa: E741
 
 
 def hold_out(items: Sequence[I], count: int, seed: int = 0) -> tuple[list[I], list[I]]:
     """Splits items into (training, held out) by a hash of their names.
 
-    Those held out are the `count` with the smallest hashes, so neither the folder's place nor the order of the items matters,
-    and an item added or removed changes places with one other at most. Raises ConfigError for a count below 0, or where none
-    would remain for training.
+    The `count` items with the smallest hashes are held out, so the split depends neither on the
+    folder's path nor on the order of the items, and adding or removing an item moves at most one
+    other. Raises ConfigError for a count below 0, or where none would remain for training.
     """
     if not 0 <= count < len(items):
         raise ConfigError(
-            f"{count} of {len(items)} items are to be held out, expected 0 to {len(items) - 1}; hold out fewer, or add some"
+            f"{count} of {len(items)} items are to be held out, expected 0 to {len(items) - 1}; hold out fewer, or add items"
         )
     ranked = sorted(items, key=lambda item: hash_of(item.name, seed))
-    held = {item.name for item in ranked[:count]}
-    return [item for item in items if item.name not in held], [item for item in items if item.name in held]
+    held_out = {item.name for item in ranked[:count]}
+    return [item for item in items if item.name not in held_out], [item for item in items if item.name in held_out]
 
 
 Restore = Callable[[Tensor], Tensor]
-"""The worse item -> the restored one, without batch dimension: a ready object, or a baseline that learns nothing."""
+"""Degraded item -> restored item, without batch dimension: a ready object, or a baseline without
+training."""
 Skipped = list[tuple[Path, str]]
-"""(path, reason) of each file left out."""
+"""(path, reason) of each skipped file."""
 C = TypeVar("C", bound=RestorationConfig)
 
 
 class RestorationTrainer(Trainer[C]):
-    """Trains G to restore items from worse ones made from them: G(input (B, ...)) -> (B, ...), as `targets` gives them.
+    """Trains G to restore degraded items: G(inputs (B, ...)) -> (B, ...), approximating `targets`.
 
-    A method states `generator`, its losses and `stages`, and what differs of `discriminator` and `optimisers`. A modality states
-    what stands below. `prepare` calls `open_data`, `networks` and `stages`, in this order: `open_data` sets `tests`, `validation`
-    and what else the modality measures with, and the other two set nothing.
+    A method states `generator`, its losses and `stages`, and where they differ `discriminator` and
+    `optimisers`. A modality implements the methods listed below for it. `prepare` calls
+    `open_data`, `networks` and `stages`, in this order: `open_data` sets `tests`, `validation` and
+    the modality's metrics; the other two set nothing.
     """
 
     G: nn.Module
@@ -115,58 +125,63 @@ class RestorationTrainer(Trainer[C]):
     tests: Sequence[Any]
     """Test sets, each with a `name`."""
     validation: Any
-    """The set that chooses the best checkpoint; None without one."""
+    """The validation set for checkpoint selection; None without one."""
 
     # ---------------------------------------------------------------------------------- what a method states
 
     def generator(self) -> nn.Module:
-        """An untrained G, by `config` and `data_info`."""
+        """Builds an untrained G from `config` and `data_info`."""
         raise NotImplementedError
 
     def discriminator(self) -> nn.Module | None:
-        """An untrained D; None for a method without."""
+        """Builds an untrained D; None for a method without one."""
         return None
 
     # ---------------------------------------------------------------------------------- what a modality states
 
     def open_items(self) -> Any:
-        """The training items, without their content: a list of `Named`, with the `skipped` ones."""
+        """Lists the training items without reading them: a list of `Named`, with the attribute
+        `skipped`."""
         raise NotImplementedError
 
     def open_validation(self) -> Any:
-        """The validation items that the data bring, as `open_items`; None where a part of the training items serves for it."""
+        """The data's own validation items, as `open_items`; None where they are split off the
+        training items."""
         return None
 
     def open_tests(self) -> Sequence[Any]:
-        """The sets of `config.test`, and those that the data bring."""
+        """Opens the test sets in `config.test`, and the data's own."""
         raise NotImplementedError
 
     def to_source(self, items: Sequence[Any]) -> Any:
-        """Batches of training items, with the `skipped` ones."""
+        """The source of training batches, with the attribute `skipped`."""
         raise NotImplementedError
 
     def to_set(self, name: str, items: Sequence[Any], skipped: Skipped | None) -> Any:
-        """Whole items to measure on; None where there are none. Bad ones are noted in the list `skipped`, if one is given."""
+        """A set of whole items to evaluate on; None where there are none. Unusable ones are
+        appended to `skipped`, if it is a list."""
         raise NotImplementedError
 
     def describe_data(self, source: Any) -> DataInfo:
-        """What the training data are."""
+        """Facts about the training data."""
         raise NotImplementedError
 
-    def fingerprint_held_out(self, held: Sequence[Any]) -> str:
-        """Of the validation items `held` and those of `config.test`; empty: not compared."""
+    def fingerprint_held_out(self, items: Sequence[Any]) -> str:
+        """Fingerprint of the validation items `items` and of the sets in `config.test`; empty: not
+        compared."""
         return ""
 
     def inputs(self, batch: Batch, step: Step) -> Tensor:
-        """What G restores (B, ...)."""
+        """G's inputs: degraded items (B, ...)."""
         raise NotImplementedError
 
     def targets(self, batch: Batch, step: Step) -> Tensor:
-        """What G should give for `inputs` (B, ...)."""
+        """G's targets for `inputs` (B, ...)."""
         raise NotImplementedError
 
     def restorer_of(self, network: nn.Module) -> Any:
-        """A generator, ready to use: a `Restore` with `task`, `origin`, `sheet` and `graph`."""
+        """The ready object of a generator: a `Restore` with `task`, `origin`, `sheet` and
+        `graph`."""
         raise NotImplementedError
 
     def baselines(self) -> dict[str, Restore]:
@@ -176,35 +191,37 @@ class RestorationTrainer(Trainer[C]):
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[Any], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """Row -> "SET/metric" -> figure. Metrics that take long are left out unless they are `needed`; None: all are."""
+        """Row -> "SET/metric" -> value. Slow metrics are omitted unless they are in `needed`; None:
+        all metrics."""
         raise NotImplementedError
 
     def definitions(self) -> dict[str, str]:
-        """Metric -> what exactly it measures."""
+        """Metric -> its exact definition."""
         raise NotImplementedError
 
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[Any], path: Path) -> None:
-        """Writes what they make of the same items, side by side; `path` is the file's name without the suffix."""
+        """Writes their results on the same items side by side; `path` is the file's path without
+        the suffix."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- data
 
     def open_data(self) -> Source:
-        """Opens the training items, those held out of them, and the test sets."""
+        """Opens the training items, the validation split, and the test sets."""
         c = self.config
         items = self.open_items()
         self.tests = self.open_tests()
         skipped = [*items.skipped]
         if (own := self.open_validation()) is None:
-            train, held = hold_out(items, min(c.validation_size, len(items) // 10))
+            train, held_out = hold_out(items, min(c.validation_size, len(items) // 10))
         else:
-            train, held = [*items], sorted(own, key=lambda item: hash_of(item.name, 0))[: c.validation_size]
+            train, held_out = [*items], sorted(own, key=lambda item: hash_of(item.name, 0))[: c.validation_size]
             skipped += own.skipped
         source = self.to_source(train)
         skipped += source.skipped
-        self.validation = self.to_set(VALIDATION, held, skipped if c.skip_bad else None)
+        self.validation = self.to_set(VALIDATION, held_out, skipped if c.skip_bad else None)
         self.data_info = self.describe_data(source)
-        self.held_out = self.fingerprint_held_out(held)
+        self.held_out = self.fingerprint_held_out(held_out)
         report_skipped(skipped, TASKS[self.task].items)
         return source
 
@@ -215,34 +232,36 @@ class RestorationTrainer(Trainer[C]):
         return {name: network for name, network in nets.items() if network is not None}
 
     def averaged(self) -> Mapping[str, Schedule]:
-        """The generator's running average, if one is kept."""
+        """The running average of the generator, unless `ema` is 0."""
         return {"G": self.config.ema} if self.config.ema else {}
 
     def best(self, metric: str, mode: Literal["min", "max"] = "min") -> Best | None:
-        """The choice of a stage's best checkpoint by a metric of the validation set; None without one."""
+        """Checkpoint selection by a validation metric; None without a validation set."""
         return Best(metric, mode) if self.validation is not None else None
 
     def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> Tensor:
-        """One pass of the generator, for its batch norms."""
+        """One forward pass of the generator, for its BatchNorm statistics."""
         return network(self.inputs(batch, step))
 
     # ---------------------------------------------------------------------------------- evaluation
 
     def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Figures on the validation set: the quick ones, and the one that the stage goes by."""
+        """Metrics on the validation set: the fast ones, and the one by which the stage selects its
+        checkpoint."""
         if self.validation is None:
             return {}
-        goes_by = self.stage.until or self.stage.best
-        needed = {goes_by.metric} if goes_by else set()
+        selection = self.stage.until or self.stage.best
+        needed = {selection.metric} if selection else set()
         row = self.measure({"now": self.restorer_of(nets["G"])}, [self.validation], needed)["now"]
         return {metric.removeprefix(f"{VALIDATION}/"): value for metric, value in row.items()}
 
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
-        """Items of the first test set, the same each time."""
+        """Restored items of the first test set, the same each time."""
         self.compare({"now": self.restorer_of(nets["G"])}, self.tests[:1], folder / f"step-{self.step:09d}")
 
     def score(self) -> Evaluation:
-        """The last and the best generator of each stage beside the baselines, on the test sets; writes `comparison` beside it."""
+        """Evaluates the last and the best generator of each stage next to the baselines on the test
+        sets; writes `comparison`."""
         rows = {
             f"{stage.name}/{which}": self.restorer_at(stage.name, which)
             for stage in self.plan
@@ -250,28 +269,32 @@ class RestorationTrainer(Trainer[C]):
         }
         scores = self.measure({**self.baselines(), **rows}, self.tests)
         if rank() == 0:
-            shown = {stage.name: rows[f"{stage.name}/last"] for stage in self.plan}
+            restorers = {stage.name: rows[f"{stage.name}/last"] for stage in self.plan}
             with optional(f"{self.folder}: the comparison"):
-                self.compare({**self.baselines(), **shown}, self.tests, self.folder / "comparison")
+                self.compare({**self.baselines(), **restorers}, self.tests, self.folder / "comparison")
         return Evaluation(scores, self.definitions())
 
     def restorer_at(self, stage: str, which: str) -> Any:
-        """The generator as it was at the "last" or the "best" step of a stage, ready to use."""
+        """The ready object of the generator at the "last" or the "best" step of a stage."""
         network = copy.deepcopy(self.nets["G"]).eval()
         load_strict(network.state_dict(), self.saved("G", stage, which), f"{stage}/{which}")
-        return self.restorer_of(network)
+        return self.restorer_of(_for_use(network))
 
     # ---------------------------------------------------------------------------------- use
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Any:
-        """The trained generator of a model folder, ready to use, on its device.
+        """The ready object of a model folder's generator, on the folder's device.
 
-        Raises CheckpointError where weights do not fit, ConfigError for settings that none was trained with.
+        Raises CheckpointError where weights do not fit, ConfigError for invalid settings.
         """
         where = f"{folder.path}, config.json"
         trainer = cls(from_table(cls.config_type(), folder.config, where))
         trainer.data_info = from_table(cls.data_info, folder.data, where)
-        return trainer.restorer_of(
-            load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
-        )
+        network = load_network(trainer.generator, folder.weights.get("G", {}), f"{folder.path}, G", folder.device)
+        return trainer.restorer_of(_for_use(network))
+
+
+def _for_use(network: nn.Module) -> nn.Module:
+    """The network; where it has `merge`, with those layers made one that are several while it is trained."""
+    return network.merge() if isinstance(network, Mergeable) else network

@@ -1,7 +1,8 @@
-"""Base trainer for synthesis from a latent: settings, data, random draws, the usual stage, evaluation.
+"""Base trainer for synthesis from a latent: settings, data, random draws, the standard stage,
+evaluation.
 
-A modality derives its own trainer, which knows what the items are; a method derives from that, and states only what differs:
-networks, losses, optimisers.
+Each modality derives its own trainer, which defines the items; a method derives from that, and
+states only what differs: networks, losses, optimisers.
 """
 
 import copy
@@ -36,40 +37,42 @@ from multigen.tasks.synthesis.sampler import Sampler
 __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
-QUICK = 100  # samples at most, as in `tiny`, for which the classifier is trained for QUICK_STEPS at most
-QUICK_STEPS = 30
+QUICK_SAMPLES, QUICK_STEPS = 100, 30
+"""With at most so many samples, as in `tiny`, the classifier is trained for at most so many steps."""
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
     **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
     **{"lr": 0, "penalty": 0, "gamma": 0, "clip": 0},
     **{"ema": (0, 1), "beta2": (0, BELOW_ONE), "betas": (0, BELOW_ONE)},
 }
-"""Setting -> the least, or the least and the most that it may be, in all methods that have it."""
+"""Setting -> minimum, or (minimum, maximum), in all methods that have it."""
 
 
 @dataclass(frozen=True)
 class SynthesisConfig(Settings):
-    """Settings that all methods have, in every modality."""
+    """Settings common to all synthesis methods, in every modality."""
 
     data: str
     """Training data: a name, a folder (of folders, one per class), or a file."""
     test: str = ""
-    """Test data, used for the final evaluation only; empty: those the data bring for it, else a tenth of them."""
+    """Test data, used for the final evaluation only; empty: the data's own test split, else a tenth
+    of them."""
     labels: str = ""
     """Classes of a folder's files: empty, its folders; name, the file name before the last _; first, before the first _; none; or
     a CSV file."""
     validation_size: int = 500
-    """Size of the validation split used for checkpoint selection, at most a tenth of the training items; 0: the last checkpoint
-    is taken."""
+    """Size of the validation split used for checkpoint selection, at most a tenth of the training
+    items; 0: the last checkpoint is used."""
     test_classes: int = 0
-    """Whole classes set aside as test data, such as people whose faces or voices are never trained on."""
+    """Number of whole classes held out as test data, such as people whose faces or voices are never
+    trained on."""
     skip_bad: bool = False
-    """Skip files that cannot be used, and say which and why."""
+    """Skip unusable files, and report which and why."""
     conditional: bool = False
-    """Learn the classes, so that one can be asked for; needs labels."""
+    """Condition on the classes, so that samples of a class can be generated; needs labels."""
     clusters: int = 0
-    """Without classes: number of clusters into which k-means divides the training items. G and D are conditioned on them (Sage et
-    al. 2018, arXiv:1712.04407, section 3.2). 0: none."""
+    """Without labels: number of k-means clusters of the training items, on which G and D are
+    conditioned (Sage et al. 2018, arXiv:1712.04407, section 3.2). 0: none."""
     latent: int = 128
     """Dimensions of z ~ N(0, I)."""
     batch: int = 64
@@ -81,32 +84,33 @@ class SynthesisConfig(Settings):
     ema: float = 0.999
     """Decay of the running average of the generator; 0: none."""
     samples: int = 2_000
-    """Samples that are evaluated, at most as many as there are training items."""
+    """Number of samples to evaluate, at most the number of training items."""
 
     ranges: ClassVar[dict[str, float | tuple[float, float]]] = RANGES
-    """What settings may be; a modality and a method add their own."""
+    """Ranges of settings; a modality and a method add their own."""
 
 
 @dataclass(frozen=True)
 class SynthesisInfo(DataInfo):
-    """What opening the data found out."""
+    """Facts about the training data."""
 
     classes: tuple[str, ...] = ()
     """Names of the classes, by label."""
     shares: tuple[float, ...] = ()
-    """Of the training items in each cluster."""
+    """Share of the training items in each cluster."""
 
 
 C = TypeVar("C", bound=SynthesisConfig)
 
 
 class SynthesisTrainer(Trainer[C]):
-    """Trains G to generate items that D takes for real ones: G(z (B, latent), label (B,) or None) -> (B, ...) in -1..1,
-    D(items, label) -> (B,), or (B, critics).
+    """Trains G against D: G(z (B, latent), label (B,) or None) -> items (B, ...) in -1..1, D(items,
+    label) -> (B,), or (B, critics).
 
-    A method states `generator`, `discriminator`, `discriminator_loss` and `generator_loss`, and what differs of `optimisers`,
-    `updates` and `stages`. A modality states `open_items`, `open_evaluator`, `to_network`, `collapse_features` and
-    `cluster_features`, and where it has augmentations `augment`.
+    A method states `generator`, `discriminator`, `discriminator_loss` and `generator_loss`, and
+    where they differ `optimisers`, `updates` and `stages`. A modality states `open_items`,
+    `open_evaluator`, `to_network`, `collapse_features` and `cluster_features`, and where it has
+    augmentations `augment`.
     """
 
     G: nn.Module
@@ -117,18 +121,18 @@ class SynthesisTrainer(Trainer[C]):
 
     sizes: ClassVar[Sequence[str]] = ("size", "length", "width", "latent")
     sampler: ClassVar[type[Sampler]]
-    """What a trained generator is handed out as."""
+    """Class of the ready object of a trained generator."""
     classifier_steps: ClassVar[int] = STEPS
-    """Training steps of the classifier whose features are compared, where one is used."""
+    """Training steps of the classifier that extracts features, where one is used."""
 
     # ---------------------------------------------------------------------------------- what a method states
 
     def generator(self) -> nn.Module:
-        """An untrained G, by `config` and `data_info`."""
+        """Builds an untrained G from `config` and `data_info`."""
         raise NotImplementedError
 
     def discriminator(self) -> nn.Module:
-        """An untrained D."""
+        """Builds an untrained D."""
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
@@ -140,11 +144,11 @@ class SynthesisTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- what a modality states
 
     def open_items(self, data: str, split: str, labels: str, like: Any) -> Any:
-        """The `ItemSet` of a data argument, as `multigen.data.datasets.open_splits` asks for it."""
+        """The `ItemSet` of a data argument; `multigen.data.datasets.open_splits` calls it."""
         raise NotImplementedError
 
     def open_evaluator(self) -> Evaluator[Any]:
-        """What measures the generator on `splits`."""
+        """The evaluator of generators on `splits`."""
         raise NotImplementedError
 
     def to_network(self, batch: Batch, step: Step) -> Tensor:
@@ -160,30 +164,34 @@ class SynthesisTrainer(Trainer[C]):
         raise NotImplementedError
 
     def cluster_features(self, items: Any) -> Tensor:
-        """An `ItemSet` as low-resolution feature vectors (N, D), which are clustered before there are networks."""
+        """An `ItemSet` as low-resolution feature vectors (N, D), which are clustered before any
+        network is built."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- data
 
     @property
     def extractor_steps(self) -> int:
-        """Training steps of the classifier in this run: few where few samples are measured, so that `tiny` takes seconds."""
-        return min(self.classifier_steps, QUICK_STEPS) if self.config.samples <= QUICK else self.classifier_steps
+        """Training steps of the classifier in this run: few where few samples are evaluated, so
+        that `tiny` takes seconds."""
+        return (
+            min(self.classifier_steps, QUICK_STEPS) if self.config.samples <= QUICK_SAMPLES else self.classifier_steps
+        )
 
     def open_data(self) -> TensorSource:
-        """Opens the splits and the evaluator, and finds the clusters, if any."""
+        """Opens the splits and the evaluator, and computes the clusters, if any."""
         self.splits = self.open_splits()
         self._check_data()
         train = self.splits.train
         self.data_info = self.describe_data()
-        held = (self.splits.validation, self.splits.test)
-        self.held_out = " ".join(items.fingerprint() for items in held if items is not None)
-        self.check_data()  # before a classifier is trained, say
+        held_out = (self.splits.validation, self.splits.test)
+        self.held_out = " ".join(items.fingerprint() for items in held_out if items is not None)
+        self.check_data()  # before, for example, a classifier is trained
         self.evaluator = self.open_evaluator()
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
-            # It takes a minute for tens of thousands.
-            say(f"dividing {len(train):,} {train.noun} into {self.config.clusters} clusters")
+            # Takes a minute for tens of thousands of items.
+            say(f"clustering {len(train):,} {train.noun} into {self.config.clusters} clusters")
             features = self.cluster_features(train)
             self.centres = self._same(find_centres(features, self.config.clusters))
             source.tensors["label"] = labels = nearest(features, self.centres)
@@ -196,7 +204,7 @@ class SynthesisTrainer(Trainer[C]):
         return open_splits(self.config, self.open_items)
 
     def describe_data(self) -> SynthesisInfo:
-        """What `splits` are."""
+        """Facts about `splits`."""
         train = self.splits.train
         return SynthesisInfo(train.fingerprint(), train.classes)
 
@@ -210,7 +218,7 @@ class SynthesisTrainer(Trainer[C]):
         sets = (train, self.splits.validation, self.splits.test)
         skipped = dict(
             each for items in sets if items is not None for each in items.skipped
-        )  # some are parts of one set
+        )  # some are in several sets
         report_skipped([*skipped.items()], train.noun)
         if len(train) < self.config.batch:
             say(
@@ -219,7 +227,8 @@ class SynthesisTrainer(Trainer[C]):
             )
 
     def _same(self, centres: Tensor) -> Tensor:
-        """Rank 0's centres on every rank: on unlike machines rounding may lead k-means elsewhere."""
+        """Rank 0's centres on every rank: on different machines rounding may change the result of
+        k-means."""
         return torch.tensor(from_first(centres.flatten().tolist(), self.device), dtype=centres.dtype).view_as(centres)
 
     @property
@@ -239,7 +248,8 @@ class SynthesisTrainer(Trainer[C]):
         return self.config.latent
 
     def fakes(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor | None]:
-        """G's items (B, ...), augmented as D sees them, and their labels (B,), those of the real batch; None without any."""
+        """Generated items (B, ...), augmented as D sees them, and their labels (B,), those of the
+        real batch; None without conditions."""
         fake, label = self._generated(batch, step)
         return self.augment(fake, step, "fake"), label
 
@@ -248,13 +258,15 @@ class SynthesisTrainer(Trainer[C]):
         return self.augment(self.to_network(batch, step), step, "real")
 
     def pairs(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What D is trained on: real and generated items (B, ...), augmented alike, and the labels (B,) of both."""
+        """D's training data: real and generated items (B, ...), augmented alike, and the labels
+        (B,) of both."""
         with torch.no_grad():
             fake, label = self.fakes(batch, step)
         return self.reals(batch, step), fake, label
 
     def bare_pairs(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor, Tensor | None]:
-        """As `pairs`, but not augmented: for penalties at the items themselves, which take `augmented_critic` for D."""
+        """As `pairs`, but not augmented: for penalties at the items themselves, which use
+        `augmented_critic` as D."""
         with torch.no_grad():
             fake, label = self._generated(batch, step)
         return self.to_network(batch, step), fake, label
@@ -269,7 +281,7 @@ class SynthesisTrainer(Trainer[C]):
         return self.G(step.randn("z", self.config.latent), label), label
 
     def forward(self, name: str, network: nn.Module, batch: Batch, step: Step) -> Tensor:
-        """One pass of the generator, for its batch norms."""
+        """One forward pass of the generator, for its BatchNorm statistics."""
         return network(step.randn("z", self.config.latent), batch["label"] if self.conditions else None)
 
     # ---------------------------------------------------------------------------------- networks and stages
@@ -278,38 +290,40 @@ class SynthesisTrainer(Trainer[C]):
         return {"G": self.generator(), "D": self.discriminator()}
 
     def averaged(self) -> Mapping[str, Schedule]:
-        """The generator's running average, if one is kept."""
+        """The running average of the generator, unless `ema` is 0."""
         return {"G": self.config.ema} if self.config.ema else {}
 
     def updates(self) -> list[Update]:
-        """What a step does: D `critic_steps` times, then G."""
+        """The updates of a step: D `critic_steps` times, then G."""
         return [
             Update("discriminator", trains=["D"], loss=self.discriminator_loss, repeat=self.config.critic_steps),
             Update("generator", trains=["G"], loss=self.generator_loss),
         ]
 
     def stages(self) -> list[Stage]:
-        """One stage, whose best checkpoint has the lowest Frechet distance to the validation items, watched for collapse."""
-        best = Best(self.evaluator.chooses_by) if self.splits.validation is not None else None
+        """One stage, whose best checkpoint has the lowest Fréchet distance to the validation items,
+        with collapse detection."""
+        best = Best(self.evaluator.selection_metric) if self.splits.validation is not None else None
         return [Stage("adversarial", self.config.steps, self.updates(), best=best, controls=[self.collapse()])]
 
     def collapse(self) -> Control:
-        """Watches whether samples of fixed latents stay as different from each other as real items are."""
+        """The control that detects mode collapse: compares the diversity of samples of fixed
+        latents with that of real items."""
         real = pick(self.splits.train, SHOWN).items
         n = len(real)
 
-        def look() -> float:
+        def measure() -> float:
             latents = self.sampler_of(self.nets["G"]).latents(n).to(next(self.nets["G"].parameters()))
             classes = torch.arange(n) % self.conditions if self.conditions else None
             reals = self.evaluator.to_input(real.float())
             return diversity(self.nets["G"], latents, classes, reals, self.collapse_features)
 
-        return Control("collapse", 0.0, 50, functools.partial(watch, self, look))
+        return Control("collapse", 0.0, 50, functools.partial(watch, self, measure))
 
     # ---------------------------------------------------------------------------------- evaluation
 
     def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Frechet distance to the validation items, and how D tells training from validation items."""
+        """Fréchet distance to the validation items, and D's overfitting."""
         if self.splits.validation is None:
             return {}
         figures = self.evaluator.validate(self.sampler_of(nets["G"]))
@@ -320,7 +334,8 @@ class SynthesisTrainer(Trainer[C]):
         self.show(self.sampler_of(nets["G"]), folder / f"step-{self.step:09d}")
 
     def score(self) -> Evaluation:
-        """The last and the best generator beside real items; writes `samples` beside it, and what `save_figures` adds."""
+        """Evaluates the last and the best generator next to real items; writes `samples`, and the
+        figures of `save_figures`."""
         rows, stage = self.baselines(), self.plan[-1].name
         nets = {name: copy.deepcopy(self.nets[name]).eval() for name in ("G", "D")}
         samples = self.sampler_of(nets["G"])
@@ -343,7 +358,7 @@ class SynthesisTrainer(Trainer[C]):
         return self.evaluator.baselines()
 
     def show(self, samples: Sampler, path: Path) -> None:
-        """Writes samples together to one file; `path` is its name without the suffix."""
+        """Writes samples together to one file; `path` is its path without the suffix."""
         samples.show(samples.sample(SHOWN), path.with_name(path.name + Path(samples.overview).suffix))
 
     def save_figures(self, samples: Sampler) -> None:
@@ -352,7 +367,7 @@ class SynthesisTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- use
 
     def sampler_of(self, network: nn.Module) -> Sampler:
-        """A generator, ready to use."""
+        """The ready object of a generator."""
         info = self.data_info
         return self.sampler(
             network, self.config.latent, info.classes if self.config.conditional else (), shares=info.shares
@@ -360,9 +375,9 @@ class SynthesisTrainer(Trainer[C]):
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Sampler:
-        """The trained generator of a model folder, on its device.
+        """The ready object of a model folder's generator, on the folder's device.
 
-        Raises CheckpointError where weights do not fit, ConfigError for settings that none was trained with.
+        Raises CheckpointError where weights do not fit, ConfigError for invalid settings.
         """
         where = f"{folder.path}, config.json"
         trainer = cls(from_table(cls.config_type(), folder.config, where))

@@ -1,4 +1,4 @@
-"""Blocks that more than one method uses."""
+"""Class conditioning: projection head and one-hot labels."""
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,14 @@ __all__ = ["ProjectionHead", "with_class"]
 class ProjectionHead(nn.Module):
     """features (B, D), label (B,) or None -> logit (B,): psi(h) + <v_y, h>; Miyato & Koyama 2018, arXiv:1802.05637, eq. 8.
 
-    Without classes only psi, a linear layer; then no label is taken.
+    Without classes only psi, a linear layer, and no label.
     """
 
     def __init__(self, features: int, classes: int = 0):
         super().__init__()
         self.score = nn.Linear(features, 1)
         self.classes = nn.Embedding(classes, features) if classes else None
-        if self.classes is not None:  # the product is then as large as one feature
+        if self.classes is not None:  # so the product is as large as one feature
             nn.init.normal_(self.classes.weight, 0.0, features**-0.5)
 
     def forward(self, h: Tensor, label: Tensor | None = None) -> Tensor:
@@ -26,5 +26,6 @@ class ProjectionHead(nn.Module):
 
 
 def with_class(z: Tensor, label: Tensor | None, classes: int) -> Tensor:
-    """z (B, latent) with the label (B,) beside it, one-hot: (B, latent + classes); z itself without classes."""
+    """z (B, latent) concatenated with the one-hot label (B,): (B, latent + classes); z itself
+    without classes."""
     return torch.cat([z, one_hot(label, classes).to(z)], 1) if label is not None and classes else z

@@ -39,7 +39,7 @@ class TextSynthesisConfig(Settings):
     oracle_texts: int = 10_000
     """Sequences drawn from an oracle to train on, and as many to test on."""
     skip_bad: bool = False
-    """Skip lines or files that cannot be read, and say how many."""
+    """Skip lines or files that cannot be read, and say which and why."""
     batch: int = 64
     """Texts per step, over all processes."""
     samples: int = 1_000

@@ -110,11 +110,11 @@ def test_the_classifier_is_trained_once_and_learns_the_drums(
 def test_copies_are_called_so_and_noise_and_one_sound_lie_farther_than_recordings(sets: Splits[SoundSet]) -> None:
     plain = Splits(*(replace(s, labels=None, classes=()) for s in (sets.train, sets.validation, sets.test) if s))
     it = open_evaluator(plain, 60, CPU)
-    assert (it.extractor_name, it.chooses_by, it.also) == ("logmel", "fd_logmel", {})
+    assert (it.extractor_name, it.selection_metric, it.also) == ("logmel", "fd_logmel", {})
     floor = it.baselines()["real"]
     copies = it.measure(AudioSampler(Copies(plain.train.items), 2))
     one = it.measure(AudioSampler(Copies(plain.test.items[:1]), 2))
-    noise = it.figures(0.1 * torch.randn(60, 1, 2048, generator=torch.Generator().manual_seed(0)), None)
+    noise = it.metrics_of(0.1 * torch.randn(60, 1, 2048, generator=torch.Generator().manual_seed(0)), None)
     assert copies["memorisation"] == 0 and 0.7 < floor["memorisation"] < 1.4
     assert 0.7 < floor["variety"] < 1.4 and one["variety"] == 0 and 0.7 < copies["variety"] < 1.4
     assert 3 * max(floor["fd_logmel"], copies["fd_logmel"]) < min(one["fd_logmel"], noise["fd_logmel"])
@@ -132,7 +132,7 @@ def test_with_labels_the_classifier_judges_and_log_mel_distances_stand_beside(
     sets: Splits[SoundSet], quick_classifier: None
 ) -> None:
     it = open_evaluator(sets, 64, CPU)
-    assert it.extractor_name == "classifier" and it.chooses_by == "fd_logmel" and [*it.also] == ["logmel"]
+    assert it.extractor_name == "classifier" and it.selection_metric == "fd_logmel" and [*it.also] == ["logmel"]
     found, floor = it.measure(AudioSampler(Copies(sets.test.items), 2, CLASSES)), it.baselines()["real"]
     for row in (found, floor):
         assert {

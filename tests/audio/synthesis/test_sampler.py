@@ -168,14 +168,14 @@ def test_sample_without_the_recordings_says_so(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("config", "words", "message"),
     [
-        (CLASSES, ["--class", "tom"], "class 'tom' was never trained; choose from kick, snare"),
+        (CLASSES, ["--class", "tom"], "class 'tom' is unknown; choose from kick, snare"),
         (PLAIN, ["--class", "kick"], "class 'kick': the model was trained without classes"),
-        (PLAIN, ["-n", "0"], "0 sounds are asked for; expected 1 or more"),
+        (PLAIN, ["-n", "0"], "0 sounds requested; expected 1 or more"),
         (PLAIN, ["--out", "file"], "cannot be written"),
         (
             PLAIN,
             ["-n", "1", "--out", "older"],
-            "1 other samples would stay in it, such as 0007.wav; give another folder",
+            "1 other samples would remain in it, such as 0007.wav; choose another folder",
         ),
     ],
 )

@@ -95,7 +95,8 @@ def test_memory_limit_changes_speed_only(tmp_path: Path, photos_in_memory: int, 
     source = CropSource(photos, 8, 4, reduce(4), cache_bytes=photos_in_memory * 3 * (20 * 24 + 5 * 6))
     decoded = []
     monkeypatch.setattr(
-        "multigen.image.restoration.crops.read_image", lambda path: decoded.append(path) or read_image(path)
+        "multigen.image.restoration.crops.read_image",
+        lambda path, frame: decoded.append(path) or read_image(path, frame),
     )
     result = source.batch(rows(range(len(source))))
     assert all(torch.equal(result[name], expected[name]) for name in ("target", "input"))

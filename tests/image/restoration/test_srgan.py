@@ -22,6 +22,7 @@ from multigen.image.restoration.srgan import (
     SRGANTrainer,
     SRResNet,
 )
+from tests.cases import few
 from tests.tiny import SETTINGS, photos
 
 GENERATORS = [SRResNet, CompactGenerator]
@@ -337,6 +338,7 @@ def test_nothing_to_train_is_refused() -> None:
         SRGANConfig(steps=0, pretrain_steps=0)
 
 
+@pytest.mark.slow
 def test_tiny_trains_in_seconds_on_the_embedded_photographs(tmp_path: Path) -> None:
     """As `python -m multigen.recipes.srgan tiny` does."""
     trainer = SRGANTrainer(PRESETS["tiny"], Run(out=str(tmp_path / "run"), device="cpu")).fit()
@@ -358,7 +360,8 @@ class Contrary(SRGANTrainer):
 
 
 @pytest.mark.parametrize(
-    ("content", "kind"), [("efficientnet_lite0", SRGANTrainer), ("efficientnet_lite0", Contrary), ("mse", Contrary)]
+    ("content", "kind"),
+    few([("efficientnet_lite0", SRGANTrainer), ("efficientnet_lite0", Contrary), ("mse", Contrary)], ("mse", Contrary)),
 )
 def test_the_best_of_each_stage_is_chosen_on_photographs_held_out(
     data: Path, tmp_path: Path, content: Any, kind: type[SRGANTrainer]

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
-from torch import Tensor
+from torch import Tensor, nn
 
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import embedded_photos, read_image
 from multigen.image.restoration.srgan import CompactGenerator, SRResNet
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.restoration.upscaler import SURROUNDINGS, Upscaler
 from tests.tiny import pixels
 
 
@@ -246,3 +246,28 @@ def test_a_graph_is_a_copy_of_the_network() -> None:
     torch.testing.assert_close(graph.network(image).double(), expected, rtol=0, atol=1e-5)
     assert list(graph.inputs) == ["image"] and graph.says.keys() == {"image", graph.output}
     assert graph.shape == ("batch", 3, "3*height", "3*width")
+
+
+class Far(nn.Module):
+    """Says that it looks farther than tiles have surroundings, and adds one number to all of a window: its mean."""
+
+    radius = SURROUNDINGS + 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * 0 + x.mean()) * self.w
+
+
+def test_tiles_of_a_network_that_looks_far_are_cross_faded() -> None:
+    image = torch.zeros(3, 40, 300, dtype=torch.uint8)
+    image[:, :, 150:] = 200
+    upscaler = Upscaler(Far(), 1, tile=100)
+    row = upscaler(image)[0, 20].int()
+    assert upscaler.radius == SURROUNDINGS
+    assert row.diff().abs().max() <= 8 < (row[-1] - row[0]).abs()  # no step where tiles meet
+    assert row[0] == row[80] and row[299] == row[220]
+    upscaler.fade = 0
+    assert upscaler(image)[0, 20].int().diff().abs().max() > 50

@@ -212,7 +212,7 @@ def test_more_extractors_give_a_distance_each(stub: None) -> None:
         == {"fd_mean"}
         == it.definitions().keys() - plain.definitions().keys()
     )
-    assert it.chooses_by == "fd_classifier"
+    assert it.selection_metric == "fd_classifier"
 
 
 def test_figures_are_those_of_items_that_pass_for_samples(stub: None) -> None:
@@ -220,8 +220,8 @@ def test_figures_are_those_of_items_that_pass_for_samples(stub: None) -> None:
     it = open_evaluator(sets, 120, CPU)
     asked = pick(sets.train, 120).labels
     expected = it.measure(ImageSampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
-    assert it.figures(sets.test.images, asked) == expected
-    assert expected.keys() - it.figures(sets.test.images, None).keys() == {"class_accuracy", "classes_learned"}
+    assert it.metrics_of(sets.test.images, asked) == expected
+    assert expected.keys() - it.metrics_of(sets.test.images, None).keys() == {"class_accuracy", "classes_learned"}
 
 
 def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
@@ -238,7 +238,7 @@ def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
 
 def test_without_labels_no_classes_are_counted() -> None:
     it = open_evaluator(sets_of(12, 0), 12, CPU)
-    assert it.extractor_name == "efficientnet_lite0" and it.chooses_by == "fd_efficientnet_lite0"
+    assert it.extractor_name == "efficientnet_lite0" and it.selection_metric == "fd_efficientnet_lite0"
     found = it.measure(ImageSampler(Copies(it.splits.train.images), 2))
     assert not {"confident", "classes", "is_efficientnet_lite0"} & found.keys() and "fd_efficientnet_lite0" in found
 
@@ -279,7 +279,7 @@ def test_validation_prefers_what_is_nearer_to_the_validation_pictures(stub: None
     assert it.samples == 120 and sets.validation is not None  # no more than there are training images
     made = (sets.validation.images, sets.test.images, sets.test.images // 2)
     found = [it.validate(ImageSampler(Copies(images), 2, ("c0", "c1", "c2"))) for images in made]
-    assert [[*figures] for figures in found] == [[it.chooses_by]] * 3 == [["fd_classifier"]] * 3
+    assert [[*figures] for figures in found] == [[it.selection_metric]] * 3 == [["fd_classifier"]] * 3
     same, like, other = (figures["fd_classifier"] for figures in found)
     assert 3 * same < like < 0.01 * other
 

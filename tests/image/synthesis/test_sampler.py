@@ -88,7 +88,7 @@ def test_classes_that_cannot_be_had() -> None:
     sampler = ImageSampler(Network(classes=2), 8, ("cat", "dog"))
     for label in ("bird", "0", 2, -1):
         for act in (sampler.sample, sampler.interpolate):
-            with pytest.raises(ConfigError, match=f"class {label!r} was never trained; choose from cat, dog"):
+            with pytest.raises(ConfigError, match=f"class {label!r} is unknown; choose from cat, dog"):
                 act(2, label=label)
     with pytest.raises(ConfigError, match="class 'cat': the model was trained without classes"):
         ImageSampler(Network(), 8).sample(2, label="cat")
@@ -115,7 +115,7 @@ def test_numbers_of_classes_one_by_one() -> None:
 def test_numbers_that_make_no_sense() -> None:
     sampler = ImageSampler(Network(), 8)
     for act in (sampler.latents, sampler.sample, sampler.interpolate):
-        with pytest.raises(ConfigError, match=r"-1 images are asked for; expected 1 or more"):
+        with pytest.raises(ConfigError, match=r"-1 images requested; expected 1 or more"):
             act(-1)
     with pytest.raises(ConfigError, match=r"0 frames .* expected 1 or more"):
         sampler.interpolate(2, frames=0)

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -163,7 +163,7 @@ def test_of_a_folder_of_runs_the_newest_is_taken(tmp_path: Path, capsys: pytest.
     a, b = run(tmp_path / "many" / "a", IMAGES), run(tmp_path / "b", IMAGES)
     (a / "checkpoints").mkdir()
     assert [*read_runs([str(tmp_path / "many"), str(b)])] == ["many/a", "b"]
-    assert "taking the newest run there" in capsys.readouterr().err
+    assert "using the newest run" in capsys.readouterr().err
 
 
 def test_what_is_no_pair_of_runs_is_named(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_tasks_are_kept_apart_and_what_cannot_be_compared_is_said(
     assert expected[0][0] in printed and (out / "image-synthesis.png").exists()
     assert f"half: not finished, so no model and no samples; its last preview is {places[3]}/previews/step-" in printed
     assert "own: no samples:" in printed and "--code my_gan.py" in printed
-    assert "image-synthesis, text-synthesis: results of different tasks are not laid beside each other" in printed
+    assert "image-synthesis, text-synthesis: results of different tasks are not compared with each other" in printed
 
 
 def test_a_file_of_ones_own_makes_its_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,7 +286,7 @@ def test_upscalers_are_laid_below_each_other(tmp_path: Path, capsys: pytest.Capt
     assert tiny.multigen(["compare", *places, "-n", "2", "--out", out]) == 0
     assert f"2 each of a, b under seed 0: {out / 'super-resolution.png'}" in capsys.readouterr().out
     assert read(out / "super-resolution.png")["model"] == ["a", "b"]
-    first, second = (multigen.load(str(place)).sheet(2) for place in places)
+    first, second = (cast(Any, multigen.load(str(place)).sheet(2)) for place in places)
     with Image.open(out / "super-resolution.png") as sheet:
         assert sheet.size == (first.width, 2 * (18 + 6) + first.height + second.height)
 

@@ -127,14 +127,14 @@ def test_warnings_are_gathered(killed: Path) -> None:
     text = report(killed).text
     assert "3 updates were dropped, as their gradients were not finite." in text
     assert "step 35: update 'critic': not finite at step 35" in text
-    assert "step 36: D wins; the run went back to step 30" in text
+    assert "step 36: D wins; the run was rolled back to step 30" in text
     assert "Stage pretrain ended early, after 20 steps" in text
     assert "Stage adversarial: values that are not finite in critic/loss." in text
 
 
 def test_the_chosen_validation_is_marked(killed: Path) -> None:
     page = report(killed)
-    assert "the model of step 30 was chosen, with fd 4 on validation data, the best of 2 validations" in page.text
+    assert "the model of step 30 was selected, with fd 4 on validation data, the best of 2 validations" in page.text
     assert "the last had 6." in page.text
     assert len([c for c in page.all("circle") if c["class"] == "best"]) == 1
 

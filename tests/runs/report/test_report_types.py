@@ -82,7 +82,7 @@ def run(tmp_path: Path) -> Path:
 @pytest.fixture
 def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Charts of the same curves are drawn once: most of the pages differ elsewhere."""
-    draw, known = charts._drawn, {}
+    draw, known = charts._draw, {}
 
     def drawn(*arguments: Any) -> Any:
         key = repr(arguments)
@@ -90,13 +90,13 @@ def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
             known[key] = draw(*arguments)
         return known[key]
 
-    monkeypatch.setattr(charts, "_drawn", drawn)
+    monkeypatch.setattr(charts, "_draw", drawn)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_value_of_another_type_is_passed_over(name: str, run: Path, drawn_once: None) -> None:
     whole = write_report(run).read_text(encoding="utf-8")
-    assert "Stage adversarial: the model of step 5 was chosen" in whole
+    assert "Stage adversarial: the model of step 5 was selected" in whole
     for at in places(FILES[name]):
         for wrong in WRONG:
             write(run / name, changed(FILES[name], at, wrong))

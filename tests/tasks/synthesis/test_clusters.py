@@ -64,7 +64,7 @@ def test_samples_are_of_the_clusters_in_their_shares() -> None:
         drawn, sampler.sample(2_000, seed=2)
     )
     assert sampler.sample(3, label="2").tolist() == sampler.sample(3, label=2).tolist() == [2, 2, 2]
-    with pytest.raises(ConfigError, match="class 'cat' was never trained; choose from 0, 1, 2, 3"):
+    with pytest.raises(ConfigError, match="class 'cat' is unknown; choose from 0, 1, 2, 3"):
         sampler.sample(1, label="cat")
 
 

@@ -65,5 +65,5 @@ def test_walks_pass_truncated_samples() -> None:
 @pytest.mark.parametrize("t", [0.0, -0.5, float("nan")])
 def test_a_truncation_that_is_not_above_0(t: float) -> None:
     for act in (Echo().latents, Echo().sample, Echo().interpolate):
-        with pytest.raises(ConfigError, match=r"truncation .*: expected a number above 0"):
+        with pytest.raises(ConfigError, match=r"truncation .*: expected a positive number"):
             act(2, truncation=t)

@@ -17,6 +17,7 @@ from multigen.errors import ConfigError
 from multigen.text.synthesis import evaluation
 from multigen.text.synthesis.evaluator import Evaluator
 from multigen.text.synthesis.seqgan import PRESETS, SeqGANTrainer
+from tests.cases import few
 from tests.engine.toys import assert_same_runs, cut, options, resumed, saved_numbers
 from tests.text.synthesis.toys import METHODS, TRAINERS, assert_equal, configured, lines_file, made, weights
 from tests.text.test_datasets import oracle_file
@@ -32,7 +33,7 @@ CASES: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", few(CASES, "oracle", "texts"))
 def test_a_run_trains_measures_and_writes(case: str, tmp_path: Path) -> None:
     settings, metrics = CASES[case]
     place = {"fables:200": case, "oracle": str(oracle_file(tmp_path))}.get(case) or lines_file(tmp_path)
@@ -40,8 +41,8 @@ def test_a_run_trains_measures_and_writes(case: str, tmp_path: Path) -> None:
     found = trainer.evaluate()
 
     models = ["mle/best", "constant/last", "random/last", "adversarial/best"]
-    swept = ["mle/best", "adversarial/best"]
-    at = {f"{name} at {t:g}" for name in swept for t in evaluation.TEMPERATURES if t != 1}
+    other_temperature = ["mle/best", "adversarial/best"]
+    at = {f"{name} at {t:g}" for name in other_temperature for t in evaluation.TEMPERATURES if t != 1}
     extra = {"shuffled"} if trainer.config.prompt else set()
     assert found.rows.keys() == {"real", *models, "mle/last", "adversarial/last", *at, *extra}
     assert metrics <= found.rows["adversarial/last"].keys()

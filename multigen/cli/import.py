@@ -1,0 +1,59 @@
+"""`multigen import FILE --out DIR`: weights of another project as a model folder."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from multigen.cli.output import print_json
+from multigen.console import shell_word, show
+from multigen.errors import ConfigError
+from multigen.runs.options import Json, cli
+
+__all__ = ["run"]
+
+
+def run(args: list[str]) -> None:
+    """Imports weights."""
+
+    def imports(
+        file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")],
+        out: Path = Path(),
+        json: Json = False,
+    ) -> None:
+        """Turns weights of another project into a model folder, which every verb takes as --model, and training as --from.
+
+        Networks that are read: SRVGGNetCompact, RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN) and SPAN. Nothing in the file is run.
+
+        Args:
+            file: .pth, .safetensors, or .param beside .bin (ncnn); or a name: realesrgan-x4plus, realesrgan-anime-6b,
+                realesrgan-animevideov3.
+            out: Folder of the model, which must be new or empty; models/NAME if not given.
+        """
+        out, settings = _import(file, out)
+        if json:
+            print_json({"model": str(out), **settings})
+        else:
+            found = ", ".join(f"{name} {value}" for name, value in settings.items())
+            line = f"multigen upscale photo.jpg --model {shell_word(str(out))} --out large/"
+            show(f"{out}: {found}; use it: {line}")
+
+    cli(imports, "multigen import", args)
+
+
+def _import(file: str, out: Path) -> tuple[Path, dict[str, Any]]:
+    """Writes the folder. Returns it, and what the network is."""
+    from multigen.image.restoration.published import PUBLISHED, write_foreign
+
+    if out == Path():
+        out = Path("models") / (file if file in PUBLISHED else Path(file).stem)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is not empty; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        foreign = write_foreign(file, out)
+    except BaseException:
+        if not any(out.iterdir()):
+            out.rmdir()
+        raise
+    return out, foreign.settings

