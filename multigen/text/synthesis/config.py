@@ -99,7 +99,7 @@ class TextSynthesisConfig(Settings):
     """Weight of KL(G || the model of maximum likelihood), nats a token."""
 
     ranges: ClassVar[dict[str, float | tuple[float, float]]] = {
-        **{"length": (2, 1 << 20), "batch": 1, "samples": 10, "lm_steps": 1, "prompt": 0, "oracle_texts": 10},
+        **{"length": (2, 1 << 15), "batch": 1, "samples": 10, "lm_steps": 1, "prompt": 0, "oracle_texts": 10},
         **{"vocabulary_size": 0, "embedding": 1, "width": 1, "layers": (1, 1_000), "heads": 1},
         **{"discriminator_embedding": 1, "mle_steps": 1, "patience": 0, "discriminator_steps": 0, "control_steps": 0},
         **{"steps": 0, "critic_steps": 0, "negatives": 1, "refill": 1},
