@@ -3,13 +3,13 @@ used first."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 
-from multigen.config import Run, field_docs
+from multigen.config import Run, field_docs, is_pair
 from multigen.console import printable
-from multigen.runs.options import check_words, cli
+from multigen.runs.options import check_words, cli, number_spec
 
 __all__ = ["read_flags"]
 
@@ -23,7 +23,7 @@ GROUPS = {
     "data": (
         *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
         *("channels", "frames", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
-        *("unit", "column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
+        *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
@@ -98,6 +98,9 @@ def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:
     """The fields of a dataclass as arguments of `make_dataclass`, with their documentation for
     `--help`."""
     hints, docs = get_type_hints(type(settings)), field_docs(type(settings))
+    for name, hint in hints.items():
+        if is_pair(name, hint):  # one number stands for both
+            hints[name] = Annotated[hint, number_spec(get_args(hint)[0], 2)]
     return {
         name: (name, Annotated[hints[name], _arg(NAMES.get(name, name), docs.get(name, ""), value)], value)
         for name, value in vars(settings).items()

@@ -5,7 +5,7 @@ A method derives from `AudioSynthesisTrainer`, and states only what differs: net
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeVar
 
 import torch
@@ -132,8 +132,15 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
             classes,
             shares=info.shares,
             rate=c.rate,
-            recordings=lambda: self.open_splits().train.items,
+            recordings=self.recordings,
+            data=c.data if c.data == "drums" else "",
         )
+
+    def recordings(self, data: str) -> Tensor:
+        """The training recordings (N, 1, length) of a data argument, prepared and divided as those of this run."""
+        labels = self.config.labels if self.config.labels in ("none", "name", "first") else ""  # not a table's
+        trainer = type(self)(replace(self.config, data=data, test="", labels=labels, test_classes=0))
+        return trainer.open_splits().train.items
 
     def baselines(self) -> dict[str, dict[str, float]]:
         """Real recordings, white noise as loud as they are, and a generator of random weights."""

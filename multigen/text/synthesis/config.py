@@ -25,6 +25,10 @@ class TextSynthesisConfig(Settings):
     """Encoding of files that are not UTF-8 and have no mark (BOM), such as cp1252."""
     keep_lines: bool = False
     """Keep the line breaks of paragraphs, as is done for poems in any case."""
+    conditional: bool = False
+    """Learn the classes of texts, so that one can be asked for: that of the folder they are in, or of `label_column`."""
+    label_column: str = ""
+    """Column of a table that holds the classes, for `conditional`."""
     tokenizer: str = ""
     """bpe, characters or words (which does not keep spaces and line breaks), made from the training texts; or a transformers
     tokenizer by name or folder. Empty: bpe, of fables words, or that of the pretrained model."""
@@ -95,7 +99,7 @@ class TextSynthesisConfig(Settings):
     """Weight of KL(G || the model of maximum likelihood), nats a token."""
 
     ranges: ClassVar[dict[str, float | tuple[float, float]]] = {
-        **{"length": (2, 1 << 20), "batch": 1, "samples": 10, "lm_steps": 1, "prompt": 0, "oracle_texts": 10},
+        **{"length": (2, 1 << 15), "batch": 1, "samples": 10, "lm_steps": 1, "prompt": 0, "oracle_texts": 10},
         **{"vocabulary_size": 0, "embedding": 1, "width": 1, "layers": (1, 1_000), "heads": 1},
         **{"discriminator_embedding": 1, "mle_steps": 1, "patience": 0, "discriminator_steps": 0, "control_steps": 0},
         **{"steps": 0, "critic_steps": 0, "negatives": 1, "refill": 1},
