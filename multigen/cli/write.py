@@ -31,6 +31,7 @@ def run(args: list[str]) -> None:
         top_p: float = 1.0,
         seed: int = 0,
         length: int = 0,
+        label: Annotated[str, tyro.conf.arg(name="class")] = "",
         stop: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT")] = (),
         out: Path | None = None,
         overwrite: Overwrite = False,
@@ -49,6 +50,7 @@ def run(args: list[str]) -> None:
             top_p: Draw among the fewest tokens that have this probability together; 1: among all.
             seed: The same seed gives the same texts, and a larger number adds to them.
             length: Tokens of a text at most, the prompt's included; 0: as in training.
+            label: The class of all texts, by name; if empty, the model draws one for each text.
             stop: A text ends before the first of these behind its prompt; \\n is a line break.
             out: A text file to write them to, instead of the terminal.
         """
@@ -62,7 +64,7 @@ def run(args: list[str]) -> None:
         texts = [
             {"prompt": begin, "text": text}
             for begin in begins
-            for text in writer.generate(begin, n, seed, temperature, top_k, top_p, length, ends)
+            for text in writer.generate(begin, n, seed, temperature, top_k, top_p, length, ends, label or None)
         ]
         page = "\n\n".join(each["text"] for each in texts)
         if json:
