@@ -35,6 +35,7 @@ __all__ = [
     "differing",
     "field_docs",
     "from_table",
+    "is_pair",
     "parse_choices",
     "read_config",
     "read_toml",
@@ -260,6 +261,13 @@ def check_types(config: Any) -> None:
 _hints = functools.cache(get_type_hints)
 
 
+def is_pair(name: str, hint: Any) -> bool:
+    """Whether a field is the first and the last value of a schedule, for which one number may stand."""
+    inside = get_args(hint)
+    pair = get_origin(hint) is tuple and inside in ((float, float), (int, int))
+    return pair and name != "betas"  # those are two decays, not the ends of a line
+
+
 def _fitted(name: str, value: Any, hint: Any, example: Any, where: str = "") -> Any:
     """A value converted to the field's type. Raises ConfigError where that is impossible, or it is
     none of the field's choices."""
@@ -269,8 +277,7 @@ def _fitted(name: str, value: Any, hint: Any, example: Any, where: str = "") -> 
         raise ConfigError(
             f"{where}{name} = {value!r}; expected one of {', '.join(map(repr, get_args(hint)))}{suggestion}"
         )
-    both = get_origin(hint) is tuple and name != "betas"  # two coefficients, not the first and the last value
-    if both and isinstance(value, numbers.Real) and get_args(hint)[1:] == get_args(hint)[:1]:
+    if is_pair(name, hint) and isinstance(value, numbers.Real) and not isinstance(value, bool):
         value = (value, value)
     try:
         return _typed(value, hint)

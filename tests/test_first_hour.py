@@ -5,6 +5,7 @@ import json
 import pydoc
 import re
 import shutil
+import sys
 import threading
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -318,6 +319,39 @@ def test_words_that_are_none_get_hints(
     assert hint in error_of(capsys, *words.split())
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("sample --model none -n many", "-n many: expected a whole number, such as 10 or 1e3"),
+        ("sample --model none -n 1.5", "-n 1.5: expected a whole number"),
+        ("sample --model none --n=1e99", "--n=1e99: expected a whole number"),
+        ("sample --model none --truncation big", "--truncation big: expected a number, such as 0.5"),
+        ("write --model none --top-k few", "--top-k few: expected a whole number"),
+        ("upscale a.png --model none --out b --tile 1e", "--tile 1e: expected a whole number"),
+        ("interpolate --model none --out b.gif --seed 0x1", "--seed 0x1: expected a whole number"),
+        ("compare a b -n nan", "-n nan: expected a whole number"),
+        ("train dcgan tiny --steps 1.5", "--steps 1.5: expected a whole number"),
+        ("train dcgan tiny --lr fast", "--lr fast: expected a number"),
+        ("train dcgan tiny --lr 1e-4 fast", "fast: expected a number"),
+        ("train srgan tiny --seeds two", "--seeds two: expected a whole number"),
+    ],
+)
+def test_a_word_in_the_place_of_a_number_is_one_line(
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in error_of(capsys, *words.split())
+
+
+def test_numbers_may_be_written_with_an_exponent_and_one_may_stand_for_a_pair() -> None:
+    config, run, _ = parse(
+        ["tiny", "--steps", "1e3", "--lr", "1e-3", "--seed", "1_000", "--batch", "16.0"], "dcgan", dcgan.PRESETS
+    )
+    assert (config.steps, config.lr, run.seed, config.batch) == (1000, (1e-3, 1e-3), 1000, 16)
+    assert parse(["tiny", "--lr", "1e-3", "1e-4"], "dcgan", dcgan.PRESETS)[0].lr == (1e-3, 1e-4)
+    with pytest.raises(SystemExit):
+        parse(["tiny", "--betas", ".5"], "dcgan", dcgan.PRESETS)
+
+
 @pytest.mark.parametrize("suffix", [".heic", ".HEIF"])
 def test_heic_files_are_named_as_such(
     suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -389,6 +423,8 @@ def test_the_newest_run_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_slow_work_says_what_it_does(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("multigen.console.SILENCE", 1e6)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with if_slow("reading 3 images"):
         pass
     assert capsys.readouterr().err == ""

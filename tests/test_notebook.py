@@ -5,6 +5,7 @@ import inspect
 import json
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from torch import nn
 
 import multigen
+from multigen.config import field_docs
 from multigen.console import Progress
 from multigen.console.notebook import html_table
 from multigen.engine.evaluation import Evaluation
@@ -54,7 +56,7 @@ def test_a_ready_object_is_a_table(tmp_path: Path) -> None:
 
 
 def test_settings_and_options_are_tables() -> None:
-    assert "All randomness follows from it." in cells_of(multigen.Run(out=HOSTILE))
+    assert escape(field_docs(multigen.Run)["seed"]) in cells_of(multigen.Run(out=HOSTILE))
     assert "&lt;script&gt;" in cells_of(DCGANConfig(data=HOSTILE))
 
 

@@ -133,9 +133,9 @@ def open_sounds(
     else:
         place = locate(data, "a folder of sound files, a sound file, or the name drums")
         name, most = place.resolve().name if place.is_dir() else place.stem, MEMORY
+        parts = _find(place, test_files)
         if place.is_dir():
             report_unread(place, AUDIO, labels)
-        parts = _find(place, test_files)
         parts.report_left("recordings")
         folders, paths = parts.folders(split), parts.of(split)
         class_of = file_classes(parts, paths, labels) or [""] * len(paths)

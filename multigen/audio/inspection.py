@@ -190,7 +190,7 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, sounds: Sequence[_
         return
     options = ("--rate", str(rate), "--length", str(length), *(("--cut", "random") if long else ()))
     options += (*(("--trim",) if trim else ()), *labels.options, *(("--skip-bad",) if bad else ()))
-    conditional = ("--conditional",) if len(labels.counts) > 1 else ()
+    conditional = ("--conditional",) if labels.learnable else ()
     batch = batch_for(items * 4 // 5)
     reason = f"{length} samples at {rate} Hz are {length / rate:.2f} s, "
     if long:

@@ -16,6 +16,7 @@ from multigen.storage.files import writing
 
 __all__ = ["run"]
 
+MANY = 1_000  # maximum samples per run, side by side
 MOST = 36  # maximum characters of a value
 
 
@@ -54,8 +55,8 @@ def run(args: list[str]) -> None:
 
         if not runs:
             raise ConfigError("no run given; expected two or more: multigen compare RUN RUN")
-        if n < 1:
-            raise ConfigError(f"n {n}: expected 1 sample of each run or more")
+        if not 1 <= n <= MANY:
+            raise ConfigError(f"-n {n}: expected 1 to {MANY:,} samples of each run")
         choose_device(device)  # before anything is written
         held = comparison.read_runs(runs)
         check_out(out, overwrite)

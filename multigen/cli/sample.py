@@ -25,6 +25,7 @@ def run(args: list[str]) -> None:
         seconds: float | None = None,
         out: Path = Path("samples"),
         provenance: bool = True,
+        recordings: str = "",
         overwrite: Overwrite = False,
         device: Device = "auto",
         json: Json = False,
@@ -41,9 +42,12 @@ def run(args: list[str]) -> None:
             seconds: Of sounds: pieces of this length, of windows along a walk through the latents, each faded into the next.
             out: Folder of the results.
             provenance: Write model, seed and class into the files.
+            recordings: Of sounds: the training recordings, of which the image of the samples has the nearest below each.
         """
         sampler = load_for("sample", model, code, device)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}
+        if recordings:
+            sampler.show_beside(recordings)
         if seconds is not None:
             show(sampler.save_pieces(n, seconds, out, seed, label or None, truncation, about, overwrite))
             return

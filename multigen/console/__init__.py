@@ -95,8 +95,11 @@ SILENCE = 2.0  # seconds after which `if_slow` says what is going on
 
 @contextlib.contextmanager
 def if_slow(text: str) -> Iterator[None]:
-    """Within it, says `text` on the terminal once `SILENCE` seconds have passed: for work that is
-    short in most cases, so that nobody takes a long one for a program that hangs."""
+    """Within it, says `text` on the terminal, or in a notebook, once `SILENCE` seconds have passed:
+    for work that is short in most cases, so that nobody takes a long one for a program that hangs."""
+    if not (sys.stderr.isatty() or in_notebook()):
+        yield
+        return
     timer = threading.Timer(SILENCE, _print, (f"{shortened(text)} ...",))
     timer.daemon = True
     timer.start()

@@ -91,6 +91,11 @@ class Labels:
     faults: tuple[str, ...] = ()
     """Tables in the folder that give no labels, each with the reason."""
 
+    @property
+    def learnable(self) -> bool:
+        """Whether there are classes, and all of them have enough items to be learned."""
+        return len(self.counts) > 1 and min(self.counts.values()) >= FEW_IN_CLASS
+
 
 def find_labels(parts: Parts) -> Labels:
     """Classes by folders, or else by a CSV table in the folder, or else a guess by the names."""
@@ -164,7 +169,7 @@ def describe_classes(found: Inspection, counts: Mapping[str, int], how: str = ""
         name = min(small, key=lambda key: small[key])
         found.warnings.append(
             f"{len(small)} of {len(counts)} classes have fewer than {FEW_IN_CLASS} items ({name!r} {small[name]}): they will "
-            "hardly be learned; join them to others, or train without --conditional"
+            "hardly be learned, so --conditional is not suggested; join them to others, or add items"
         )
 
 

@@ -33,6 +33,8 @@ LIMIT, SHARE = (
     6.0,
     0.05,
 )  # limits of all rounds, in seconds and as a share of the run; each stage has at least two or three
+TIME_BOX = 10.0  # seconds, about, that the trial takes at most
+LEAST = 3  # rounds in which choices are compared, where there is time for them; else 2
 ROUNDS = 24  # of a stage, at most
 HOPELESS = 1.5  # a choice that takes this many times as long as the fastest in a round is dropped
 COUNTED_STEPS = 5_000  # steps of a stage over which the shares of its kinds of steps are counted
@@ -53,6 +55,17 @@ class TrialResult:
     choice: Choice
     seconds: list[float]
     """Seconds per step, by stage; empty without a measurement."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Measured seconds per step of one stage, by choice."""
+
+    typical: list[float]
+    worst: list[float]
+    spent: float = 0.0
+    """Seconds that the measurement took."""
+    rounds: int = 1
 
 
 Scalars = dict[str, Any]
@@ -96,19 +109,49 @@ def try_out(trial: Trial, choices: Sequence[Choice], minutes: float = 0.0, timed
         return TrialResult(choices[0], [])
     say(f"measuring how long a step takes{_alternatives(choices)}")
     alone, *states = [dict(trial.state.scalars) for _ in range(1 + len(choices))]
-    first = [_rounds(trial, number, choices[:1], [alone])[0][0] for number in range(len(steps))]
+    timed_once = [_rounds(trial, number, choices[:1], [alone]) for number in range(len(steps))]
+    first = [timing.typical[0] for timing in timed_once]
     expected = minutes * 60 or _total(steps, first)
     if expected < SHORT_RUN and len(choices) > 1:
         choices = choices[:1]
         say(f"precision {choices[0].precision}: the whole run takes seconds")
     time_limit = min(LIMIT, SHARE * expected)
     limits = [time_limit * n * seconds / _total(steps, first) for n, seconds in zip(steps, first, strict=True)]
-    timings = [_rounds(trial, number, choices, states[: len(choices)], 3, limit) for number, limit in enumerate(limits)]
-    totals, at_worst = ([_total(steps, of) for of in zip(*kind, strict=True)] for kind in zip(*timings, strict=True))
-    best = faster(at_worst)
+    rounds = _affordable([n * s for n, s in zip(steps, first, strict=True)], timed_once, len(choices))
+    if not rounds and len(choices) > 1:
+        say(f"precision {choices[0].precision}: its steps are too long to compare with others within {TIME_BOX:.0f} s")
+        return TrialResult(choices[0], first)
+    timings = {
+        number: _rounds(trial, number, choices, states[: len(choices)], least, limits[number])
+        for number, least in sorted(rounds.items())
+    }
+    totals, at_worst = (
+        [_total([steps[number] for number in timings], seconds) for seconds in zip(*by_stage, strict=True)]
+        for by_stage in ([t.typical for t in timings.values()], [t.worst for t in timings.values()])
+    )
+    best = faster(at_worst or [1.0])
     if len(choices) > 1:
         say(_reason(choices, totals, best))
-    return TrialResult(choices[best], [times[best] for times, _ in timings])
+    gain = totals[best] / totals[0] if totals else 1.0  # also taken for that of the other stages
+    seconds = [timings[i].typical[best] if i in timings else first[i] * gain for i in range(len(steps))]
+    return TrialResult(choices[best], seconds)
+
+
+def _affordable(shares: Sequence[float], timings: Sequence[Timing], choices: int) -> dict[int, int]:
+    """Stages to compare, with the rounds to make in each, so that the trial takes `TIME_BOX`: those
+    that take most of the run first. None where these are less than half of it.
+
+    Args:
+        shares: time of each stage in the run.
+        timings: of a first measurement, which is part of the time.
+    """
+    left, rounds = TIME_BOX - sum(timing.spent for timing in timings), dict[int, int]()
+    for number in sorted(range(len(shares)), key=lambda i: -shares[i]):
+        each = choices * timings[number].spent / timings[number].rounds
+        if affordable := next((n for n in (LEAST, 2) if n * each <= left), 0):
+            rounds[number] = affordable
+            left -= affordable * each
+    return rounds if 2 * sum(shares[i] for i in rounds) >= sum(shares) else {}
 
 
 def faster(totals: Sequence[float]) -> int:
@@ -122,7 +165,7 @@ def faster(totals: Sequence[float]) -> int:
 
 def _rounds(
     trial: Trial, number: int, choices: Sequence[Choice], states: list[Scalars], least: int = 2, limit: float = 0.0
-) -> tuple[list[float], list[float]]:
+) -> Timing:
     """Seconds per step of stage `number` in each choice, measured in rounds in which all choices
     take turns: typical, and at worst; infinite for a choice that fails.
 
@@ -146,6 +189,8 @@ def _rounds(
         scalars |= entered
     rounds: list[dict[int, float]] = []
     spent, enough, remaining = 0.0, max(4 * limit, LIMIT / len(trial.plan)), range(len(choices))
+    if len(choices) == 1:
+        enough = TIME_BOX / 20  # of a step that is so slow, once is enough to know about how long the run takes
     while (len(rounds) < least and spent <= enough) or (len(rounds) <= ROUNDS and spent < limit):
         took: dict[int, list[float]] = {}
         for i in remaining:
@@ -160,7 +205,8 @@ def _rounds(
     base = median(seconds[0] for seconds in counted)
     ratios = [sorted(seconds[i] / seconds[0] for seconds in counted if i in seconds) for i in range(len(choices))]
     typical = [base * median(ratio) if ratio else math.inf for ratio in ratios]
-    return typical, [base * ratio[3 * len(ratio) // 4] if ratio else math.inf for ratio in ratios]
+    worst = [base * ratio[3 * len(ratio) // 4] if ratio else math.inf for ratio in ratios]
+    return Timing(typical, worst, spent, len(rounds))
 
 
 def _set_scalars(trial: Trial, scalars: Scalars) -> None:

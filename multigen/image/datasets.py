@@ -140,8 +140,9 @@ def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int
 def _from_folder(
     name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool, frames: str
 ) -> ImageSet:
+    found = find_images(root)  # it says itself why there are none
     report_unread(root, IMAGE, labels)
-    parts = find_parts(root, find_images(root))
+    parts = find_parts(root, found)
     parts.report_left("images")
     paths = parts.of(split)
     names = [path.relative_to(root).as_posix() for path in paths]

@@ -219,7 +219,7 @@ def _arrays(data: str, pixels: np.ndarray, labels: np.ndarray | None) -> Inspect
     if data == "digits":
         found.suggestions = [Suggestion("dcgan", "laptop", ("--conditional",), "the preset laptop was made for them")]
     else:
-        found.suggestions = [_from_noise(count, min(height, width), len(counts) > 1, ())]
+        found.suggestions = [_from_noise(count, min(height, width), Labels(counts).learnable, ())]
     return found
 
 
@@ -239,7 +239,7 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_L
         colours = ("--channels", "1")
     choices = []
     if usable >= (2 if parts.test else 4):
-        choices.append(_from_noise(usable, short, len(labels.counts) > 1, (*labels.options, *colours, *flags)))
+        choices.append(_from_noise(usable, short, labels.learnable, (*labels.options, *colours, *flags)))
     if short >= 2 * CROP:
         small = sum(look.short < CROP for look in looks)
         skip = ("--skip-bad",) if found.unreadable or small else ()

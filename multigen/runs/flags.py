@@ -3,13 +3,13 @@ used first."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 
-from multigen.config import Run, field_docs
+from multigen.config import Run, field_docs, is_pair
 from multigen.console import printable
-from multigen.runs.options import check_words, cli
+from multigen.runs.options import check_words, cli, number_spec
 
 __all__ = ["read_flags"]
 
@@ -98,6 +98,9 @@ def _flags(settings: Any) -> dict[str, tuple[str, Any, Any]]:
     """The fields of a dataclass as arguments of `make_dataclass`, with their documentation for
     `--help`."""
     hints, docs = get_type_hints(type(settings)), field_docs(type(settings))
+    for name, hint in hints.items():
+        if is_pair(name, hint):  # one number stands for both
+            hints[name] = Annotated[hint, number_spec(get_args(hint)[0], 2)]
     return {
         name: (name, Annotated[hints[name], _arg(NAMES.get(name, name), docs.get(name, ""), value)], value)
         for name, value in vars(settings).items()

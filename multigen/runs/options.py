@@ -5,7 +5,10 @@ import contextlib
 import functools
 import inspect
 import io
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +18,18 @@ from multigen.console import printable
 from multigen.errors import ConfigError
 from multigen.storage.files import expanded
 
-__all__ = ["Code", "Device", "Json", "Model", "Overwrite", "SkipBad", "check_words", "cli", "function_of"]
+__all__ = [
+    "Code",
+    "Device",
+    "Json",
+    "Model",
+    "Overwrite",
+    "SkipBad",
+    "check_words",
+    "cli",
+    "function_of",
+    "number_spec",
+]
 
 Model = Annotated[
     str,
@@ -79,6 +93,46 @@ def _expanded_path(
     )
 
 
+@PATHS.primitive_rule
+def _number(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """Numbers, of which a whole one may be written as 1e3."""
+    return number_spec(info.type) if info.type in (int, float) else None
+
+
+def number_spec(kind: type, most: int = 1) -> tyro.constructors.PrimitiveConstructorSpec[Any]:
+    """How tyro reads an int or a float; with `most` 2, a pair of them, or one that stands for both."""
+
+    def read(words: list[str]) -> Any:
+        found = [_read_number(word, kind) for word in words]
+        return found[0] if most == 1 else tuple(found * (most // len(found)))
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1 if most == 1 else (1, most),
+        metavar=" ".join([kind.__name__.upper(), *[f"[{kind.__name__.upper()}]"] * (most - 1)]),
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, tuple) if most > 1 else isinstance(value, (int, kind)),
+        str_from_instance=lambda value: list(map(str, value)) if most > 1 else [str(value)],
+    )
+
+
+def _read_number(word: str, kind: type) -> Any:
+    try:
+        if kind is float:
+            return float(word)
+        if re.fullmatch(r"[-+]?\d[\d_]*", word):
+            return int(word)
+        exact = Decimal(word if len(word) < 30 else "nan")
+        if exact.is_finite() and abs(exact.adjusted()) < 30 and exact == exact.to_integral_value():
+            return int(exact)
+    except (ValueError, InvalidOperation):
+        pass
+    raise _NoNumber(word, kind)
+
+
+class _NoNumber(Exception):
+    """Carries a word that is no number from where tyro reads it to `cli`, which knows its option."""
+
+
 class _Function(Exception):
     """Carries the function of a command from `cli` to `function_of`."""
 
@@ -100,7 +154,18 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
         check_words(args, {name.replace("_", "-") for name in inspect.signature(f).parameters})
     if (words := [printable(word) for word in args]) != list(args):
         _check(f, args, words, options)
-    return tyro.cli(f, args=args, **options)
+    try:
+        return tyro.cli(f, args=args, **options)
+    except _NoNumber as error:
+        raise ConfigError(_no_number(args, *error.args)) from None
+
+
+def _no_number(words: Sequence[str], word: str, kind: type) -> str:
+    """The error of a word in the place of a number, with the option before it."""
+    before = [option for option, value in pairwise(words) if value == word and option.startswith("-")]
+    inside = [option for option in words if option.startswith("-") and option.endswith(f"={word}")]
+    where = f"{before[0]} {word}" if before else inside[0] if inside else word
+    return f"{where}: expected {'a whole number, such as 10 or 1e3' if kind is int else 'a number, such as 0.5'}"
 
 
 def check_words(args: Sequence[str], own_options: Collection[str]) -> None:

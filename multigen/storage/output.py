@@ -11,18 +11,21 @@ import contextlib
 import mmap
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from multigen.errors import DataError
+from multigen.memory import size
 from multigen.storage import provenance
 from multigen.storage.files import read_json
 from multigen.storage.reading import JSON, open_regular
 
-__all__ = ["check_folder", "check_targets", "is_own", "json_table", "replacing"]
+__all__ = ["check_folder", "check_space", "check_targets", "is_own", "json_table", "replacing"]
 
 LONG = 200  # characters of a name that its temporary name keeps, which might otherwise be too long for the disk
+BLOCK = 4096  # bytes of the disk that a file takes at least
 SIGNS = {
     ".html": rb"default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
     ".md": rb"This file is generated: do not edit. `multigen bench|; result: `recipes/results/",
@@ -76,6 +79,16 @@ def _check_place(path: Path, folder: Path, other: str) -> None:
     if not ancestor.is_dir() or not os.access(ancestor, os.W_OK | os.X_OK):
         why = "Permission denied" if ancestor.is_dir() else "Not a directory"
         raise DataError(f"{path} cannot be written ({why}); give {other}")
+
+
+def check_space(n: int, items: str, out: Path, each: int, remedy: str) -> None:
+    """Raises DataError where the disk of OUT has no space for n files, even of minimum size."""
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    free, least = shutil.disk_usage(place).free, n * max(BLOCK, each)
+    files = os.statvfs(place).f_favail if hasattr(os, "statvfs") else 0
+    if least > free or 0 < files < n:
+        has = f"{size(free)} are free" if least > free else f"{files} more files fit"
+        raise DataError(f"--out {out}: {n} {items} take {size(least)} at least, and {has} there; {remedy}")
 
 
 def is_own(path: Path) -> bool:

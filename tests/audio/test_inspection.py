@@ -9,6 +9,7 @@ from multigen.audio.datasets import open_sounds
 from multigen.audio.files import write_sound
 from multigen.audio.inspection import inspect_sounds
 from multigen.audio.synthesis.base import AudioSynthesisTrainer
+from multigen.data import inspection
 from multigen.data.inspection import Suggestion
 from multigen.errors import DataError
 from tests.data.suggestions import configured, facts
@@ -69,9 +70,13 @@ def test_silent_clipped_and_damaged_recordings(tmp_path: Path) -> None:
     assert len(opened(found.suggestions[0], tmp_path).train) == 8  # --skip-bad
 
 
-def test_classes_by_folder(tmp_path: Path) -> None:
+def test_classes_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("bass", "snare"):
         tones(tmp_path / name)
+    few = inspect_sounds(str(tmp_path))
+    assert any("so --conditional is not suggested" in warning for warning in few.warnings)
+    assert not configured(few.suggestions[0], tmp_path).conditional
+    monkeypatch.setattr(inspection, "FEW_IN_CLASS", 8)
     found = inspect_sounds(str(tmp_path))
     assert facts(found)["classes"].value == {"bass": 8, "snare": 8}
     assert configured(found.suggestions[0], tmp_path).conditional

@@ -17,6 +17,7 @@ from multigen.image.decoding import Raster
 from multigen.image.degrade import imresize
 from multigen.image.restoration import srgan
 from multigen.image.synthesis import gan
+from multigen.storage import output
 from multigen.tasks.synthesis import sampler as sampling
 from tests import tiny
 from tests.cli.test_sample import GREY, model
@@ -37,6 +38,7 @@ def one_line(words: list[Any], capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture
 def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """100 MB are left."""
+    monkeypatch.setattr("multigen.cli.upscale.NOTABLE", 1 << 40)  # no line about the time
     monkeypatch.setattr(memory, "available", lambda: 100_000_000)
 
 
@@ -59,7 +61,7 @@ def test_more_sounds_than_the_disk_holds_are_refused(
     config = wavegan.WaveGANConfig(data="drums", length=16384, width=4, latent=4)
     run = tiny.untrained(tmp_path / "run", wavegan.WaveGANTrainer(config))
     usage = shutil.disk_usage(tmp_path)._replace(free=40_000)
-    monkeypatch.setattr(sampling.shutil, "disk_usage", lambda place: usage)
+    monkeypatch.setattr(output.shutil, "disk_usage", lambda place: usage)
     out = tmp_path / "out"
     said = one_line(["sample", "--model", run, "-n", "10", "--out", out], capsys)
     assert "10 sounds take 41 kB at least, and 40 kB are free there" in said

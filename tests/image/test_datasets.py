@@ -9,10 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+import multigen.console
 from multigen.data.datasets import numbered_as, pick, split_off, split_off_classes
 from multigen.data.folders import NoTestSplit
 from multigen.errors import ConfigError, DataError
 from multigen.image.datasets import ImageSet, open_images
+from multigen.image.files import open_photos
+from multigen.image.inspection import inspect_images
+from multigen.image.restoration.crops import CropSource
 from multigen.image.synthesis.sampler import grid
 from tests.tiny import pixels
 
@@ -378,3 +382,32 @@ def test_larger_sets(data_root: Path, data: str, labels: str, train: int, test: 
     else:
         with pytest.raises(NoTestSplit):
             open_images(data, 32, split="test", labels=labels)
+
+
+def test_each_frame_is_an_image_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multigen.console, "_once", set())
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "b.tif", save_all=True, append_images=frames[1:])
+    frames[1].save(tmp_path / "c.png")
+    first = open_images(str(tmp_path), 16)
+    assert first.names == ("a.png", "b.tif", "c.png")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a.png: the first of several frames" in line and "--frames all" in line
+    every = open_images(str(tmp_path), 16, frames="all")
+    assert every.names == (*(f"a.png#{i}" for i in range(3)), *(f"b.tif#{i}" for i in range(3)), "c.png")
+    assert every.origins() == ("a.png",) * 3 + ("b.tif",) * 3 + ("c.png",)
+    assert [int(image.float().mean((1, 2)).argmax()) for image in every.images] == [0, 1, 2, 0, 1, 2, 1]
+    photos = open_photos(str(tmp_path), frames="all")
+    assert [photo.name for photo in photos] == list(every.names)
+    source = CropSource(photos, 16)
+    assert (
+        len({int(target.argmax()) for target in (source._decode(photo)[0].mean((1, 2)) for photo in source.photos)})
+        == 3
+    )
+    assert {fact.name: fact.value for fact in inspect_images(str(tmp_path)).facts}["frames"] == {
+        "files": 2,
+        "frames": 6,
+    }

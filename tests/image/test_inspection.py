@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from multigen.data import inspection
 from multigen.data.inspection import Inspection, Suggestion
 from multigen.errors import DataError
 from multigen.image.datasets import open_images
@@ -52,7 +53,17 @@ def test_classes_sizes_and_colours_are_told(tmp_path: Path) -> None:
     assert any("2 of 2 classes have fewer than 20" in warning for warning in found.warnings)
 
 
-def test_few_pictures_with_classes_are_for_r3gan_with_diffaugment(tmp_path: Path) -> None:
+def test_classes_are_not_suggested_against_the_warning_of_few_items(tmp_path: Path) -> None:
+    root = classes(tmp_path / "two words")
+    found = inspect_images(str(root))
+    assert any("so --conditional is not suggested" in warning for warning in found.warnings)
+    assert not any("--conditional" in choice.options for choice in found.suggestions)
+
+
+def test_few_pictures_with_classes_are_for_r3gan_with_diffaugment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "FEW_IN_CLASS", 6)
     root = classes(tmp_path / "two words")
     choice = inspect_images(str(root)).suggestions[0]
     assert (choice.method, choice.preset) == ("r3gan", "default")

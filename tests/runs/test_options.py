@@ -35,10 +35,8 @@ MISTAKES = {
     "no word": ("cp dcgan", "FILE.py"),
     "no value": ("sample --model", "'--model'"),
     "an option for a value": ("sample --model --seed 3", "'--model'"),
-    "too few values": ("train dcgan --lr 1 --seed 3", "'--lr'", "2 values"),
+    "too few values": ("train dcgan --betas 1 --seed 3", "'--betas'", "2 values"),
     # values that cannot be used
-    "no whole number": ("sample --model r -n abc", "-n/--n", "'abc'"),
-    "no two numbers": ("train dcgan tiny --betas a b --seed 3", "--betas"),
     "none of the choices": ("train dcgan --precision bf61", "'bf61'", "--precision", "'fp64'"),
     "none of the words": ("completion tcsh", "'tcsh'", "'fish'"),
     # words too many

@@ -1,4 +1,5 @@
-"""Using a trained generator of sounds: samples by seed and class, as tensors or files, to listen to and to look at."""
+"""Inference with a trained generator of sounds: samples by seed and class, as tensors, sound files
+and images."""
 
 import functools
 import math
@@ -14,7 +15,6 @@ from multigen.audio.plots import draw
 from multigen.console import counted
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError, MultigenError
-from multigen.storage import hub
 from multigen.storage.files import writing
 from multigen.storage.output import replacing
 from multigen.storage.provenance import NO_PROVENANCE, Provenance, png, text
@@ -36,7 +36,9 @@ class AudioSampler(sampling.Sampler):
 
     Args:
         rate: samples a second, Hz.
-        recordings: gives the training recordings (M, C, T), where they are known.
+        recordings: gives the training recordings (M, C, T) of a data argument.
+        data: of the training recordings that samples are shown with; empty: they are shown alone. A
+            model folder may name any place on a disk, so only the embedded set is taken from one.
     """
 
     task = "audio-synthesis"
@@ -51,10 +53,11 @@ class AudioSampler(sampling.Sampler):
         batch: int = 64,
         rate: int = 8000,
         shares: tuple[float, ...] = (),
-        recordings: Callable[[], Tensor] | None = None,
+        recordings: Callable[[str], Tensor] | None = None,
+        data: str = "",
     ):
         super().__init__(network, latent, classes, batch, shares)
-        self.rate, self.recordings = rate, recordings
+        self.rate, self.recordings, self.data = rate, recordings, data
 
     def finish(self, x: Tensor) -> Tensor:
         return x.float().clamp(-1, 1)
@@ -97,8 +100,7 @@ class AudioSampler(sampling.Sampler):
             below = None
             try:
                 below = self.nearest(first)
-            # The folder of the recordings, or the table of their labels, may not be on this machine.
-            except MultigenError as error:
+            except MultigenError as error:  # as where the folder of the recordings is not on this machine
                 said = f"no training recordings are beside them in its image: {error}"
             self.show(first, path, about, below=below)
 
@@ -196,11 +198,15 @@ class AudioSampler(sampling.Sampler):
 
         if self.recordings is None:
             raise DataError("its training recordings are not known; load the generator from a model folder")
-        if str(self.origin.get("model", "")).startswith(hub.PREFIX):
+        if not self.data:
             raise DataError(
-                "its recordings are with those who trained it: folders that a model of the hub names are not read"
+                "a folder that a model names is not read by itself; to see them, give it: --recordings FOLDER, in Python "
+                'model.data = "FOLDER"'
             )
-        return nearest_recordings(samples, self.recordings(), self.rate)
+        return nearest_recordings(samples, self.recordings(self.data), self.rate)
+
+    def show_beside(self, data: str) -> None:
+        self.data = data
 
 
 def joined(sounds: Tensor, rate: int) -> Tensor:

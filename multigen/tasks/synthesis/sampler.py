@@ -4,8 +4,6 @@ import copy
 import itertools
 import json
 import math
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -17,10 +15,10 @@ from torch.nn.functional import cosine_similarity
 from multigen.catalogue import TASKS
 from multigen.console import counted, shortened
 from multigen.engine.randomness import key
-from multigen.errors import ConfigError, DataError
-from multigen.memory import require, size
+from multigen.errors import ConfigError
+from multigen.memory import require
 from multigen.storage.files import writing
-from multigen.storage.output import check_folder, check_targets
+from multigen.storage.output import check_folder, check_space, check_targets
 from multigen.storage.provenance import NO_PROVENANCE, Provenance
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
@@ -32,7 +30,6 @@ __all__ = ["Sampler", "slerp", "tiled", "truncated"]
 
 SHOWN = 100  # maximum number of samples in the overview
 SENTENCE = 200  # maximum characters of a list of classes
-BLOCK = 4096  # minimum bytes on disk per file
 FEWER = "request fewer: -n"
 
 
@@ -196,7 +193,7 @@ class Sampler(Ready):
             DataError: OUT cannot be written, or would replace a file that is no earlier result.
         """
         check_folder(out)
-        _check_space(n, self.items, out, each)
+        check_space(n, self.items, out, each, FEWER)
         existing = sorted(p for p in out.glob(f"*{self.suffix}") if p.stem.isdecimal())
         if older := [p for p in existing if int(p.stem) >= n]:
             raise ConfigError(
@@ -247,6 +244,13 @@ class Sampler(Ready):
                     i += 1
             (show or self.show)(torch.cat(first), sheet, about)
         return f"{counted(n, self.items)} in {out}, the first of them together in {sheet}"
+
+    def show_beside(self, data: str) -> None:
+        """Shows samples with what is nearest to each in a data argument, where the modality can.
+
+        Raises ConfigError where it cannot.
+        """
+        raise ConfigError(f"--recordings {data}: these are {self.items}, which are shown alone; leave it out")
 
     def save_pieces(
         self,
@@ -344,16 +348,6 @@ class Sampler(Ready):
             result[count : count + len(samples)] = samples
             count += len(samples)
         return result
-
-
-def _check_space(n: int, items: str, out: Path, each: int) -> None:
-    """Raises DataError where the disk of OUT has no space for n files, even of minimum size."""
-    place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    free, least = shutil.disk_usage(place).free, n * max(BLOCK, each)
-    files = os.statvfs(place).f_favail if hasattr(os, "statvfs") else 0
-    if least > free or 0 < files < n:
-        has = f"{size(free)} are free" if least > free else f"{files} more files fit"
-        raise DataError(f"--out {out}: {n} {items} take {size(least)} at least, and {has} there; {FEWER}")
 
 
 def truncated(z: Tensor, truncation: float) -> Tensor:

@@ -1,5 +1,6 @@
 """Using a trained generator of sounds: tensors, files, what is shown; `multigen sample`."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -102,7 +103,8 @@ def test_the_nearest_recording_is_the_one_copied(drum_folder: Path) -> None:
     with pytest.raises(DataError, match="training recordings are not known; load the generator from a model folder"):
         sampler.nearest(torch.zeros(1, 1, 1024))
     config = replace(PLAIN, data=str(drum_folder), validation_size=0)
-    sampler.recordings = lambda: AudioSynthesisTrainer(config).open_splits().train.items
+    sampler.recordings = AudioSynthesisTrainer(config).recordings
+    sampler.data = config.data
     train = AudioSynthesisTrainer(config).open_splits().train.items
     assert torch.equal(sampler.nearest(0.9 * train[[5, 40, 2]]), train[[5, 40, 2]])
 
@@ -116,6 +118,7 @@ def test_sample_writes_sounds_and_shows_them_above_the_nearest_recordings(
     run = model(tmp_path / "run", replace(CLASSES, data=str(drum_folder)))
     out = tmp_path / "new" / "out"
     words = ["sample", "--model", run, "-n", "6", "--seed", "3", "--class", "snare", "--out", out]
+    words += ["--recordings", drum_folder]
     assert tiny.multigen(words) == 0
     sheet = tmp_path / "new" / "out-preview.wav"
     said = f"6 sounds in {out}, the first of them together in {sheet}; its image has the nearest training recording"
@@ -131,7 +134,8 @@ def test_sample_writes_sounds_and_shows_them_above_the_nearest_recordings(
     picture = pixels(sheet.with_suffix(".png"))
     assert picture.shape == (3 * (192 + 6) - 6, 2 * 166 - 6)
     tile = np.asarray(draw(expected[:1], 8000))
-    nearest = np.asarray(draw(multigen.load(str(run)).nearest(expected[:1]), 8000))
+    (ready := multigen.load(str(run))).data = str(drum_folder)
+    nearest = np.asarray(draw(ready.nearest(expected[:1]), 8000))
     assert np.array_equal(picture[:96, :160], tile) and np.array_equal(picture[96:192, :160], nearest)
 
 
@@ -147,22 +151,35 @@ def test_sample_without_the_recordings_says_so(tmp_path: Path, capsys: pytest.Ca
     run, labelled = model(tmp_path / "run", config), model(tmp_path / "other", replace(config, labels=str(table)))
     rows = {there: 192, gone: 96}
 
-    def sampled(run: Path) -> str:
-        assert tiny.multigen(["sample", "--model", run, "-n", "2", "--out", tmp_path / "out"]) == 0
+    def sampled(run: Path, *more: Any) -> str:
+        assert tiny.multigen(["sample", "--model", run, "-n", "2", "--out", tmp_path / "out", *more]) == 0
         printed = capsys.readouterr()
         (said,) = [text for text in rows if f"; {text}" in printed.out]
         assert pixels(tmp_path / "out-preview.png").shape[0] == 2 * (rows[said] + 6) - 6 and printed.err == ""
         return said
 
-    assert sampled(labelled) == sampled(run) == there
-    of_the_hub = multigen.load(str(run))
-    of_the_hub.origin = {"model": "hf:somebody/drums"}
-    with pytest.raises(DataError, match="folders that a model of the hub names are not read"):
-        of_the_hub.nearest(of_the_hub.sample(2))
+    named = ("--recordings", folder)
+    assert sampled(labelled, *named) == sampled(run, *named) == there
+    assert sampled(run) == gone  # the model folder may be somebody else's: what it names is not read
+    with pytest.raises(DataError, match=r"a folder that a model names is not read by itself.* --recordings FOLDER"):
+        (ready := multigen.load(str(run))).nearest(ready.sample(2))
     table.unlink()
-    assert sampled(labelled) == gone
+    assert sampled(labelled, *named) == there
     shutil.rmtree(folder)
-    assert sampled(run) == gone
+    assert sampled(run, *named) == gone
+
+
+def test_nothing_that_a_model_folder_names_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the data, the test data or the table of labels of the machine that it comes from."""
+    named = {name: str(tmp_path / "elsewhere" / name) for name in ("data", "test", "labels")}
+    run = model(tmp_path / "run", replace(PLAIN, **named))
+    opened: list[str] = []
+    real = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *a, **k: (opened.append(str(path)), real(path, *a, **k))[1])
+    ready = multigen.load(str(run))
+    ready.save(ready.sample(2), tmp_path / "out")
+    assert opened and not [path for path in opened if "elsewhere" in path]
+    assert ready.data == "" and multigen.load(str(model(tmp_path / "drums", PLAIN))).data == "drums"
 
 
 @pytest.mark.parametrize(

@@ -189,3 +189,8 @@ def test_classes_along_a_walk() -> None:
     dogs = sampler.interpolate(3, 4, seed=6, label=1)
     assert levels(turns, torch.cat([cats[:4], dogs[4:8], cats[8:]])) <= 1
     assert levels(cats, dogs) > 1
+
+
+def test_images_have_no_recordings() -> None:
+    with pytest.raises(ConfigError, match=r"--recordings a: these are images, which are shown alone; leave it out"):
+        ImageSampler(nn.Identity(), 4).show_beside("a")

@@ -297,7 +297,8 @@ def test_errors_are_one_line_and_write_nothing(
     (tmp_path / "file").touch()
     for words, message in [
         ([a], "expected two different runs or more"),
-        ([a, b, "-n", "0"], "n 0: expected 1 sample of each run or more"),
+        ([a, b, "-n", "0"], "-n 0: expected 1 to 1,000 samples of each run"),
+        ([a, b, "-n", "1000000000000"], "-n 1000000000000: expected 1 to 1,000 samples of each run"),
         (
             [a, b, "--out", tmp_path / "file"],
             f"{tmp_path / 'file'} cannot be written (File exists); give another folder",
