@@ -113,7 +113,7 @@ MODALITIES = {
             features=("words",),
             options=("encoding", "column"),
             tables=(".csv", ".tsv", ".tab", ".jsonl", ".ndjson"),
-            reading=("encoding", "column"),
+            reading=("encoding", "column", "label_column"),
         ),
         Modality(
             "audio",

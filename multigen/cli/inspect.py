@@ -29,6 +29,7 @@ def run(args: list[str]) -> None:
         data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
         encoding: str = "",
         column: str = "",
+        label_column: str = "",
         json: bool = False,
     ) -> None:
         """Describes data: their content, their problems, and how to train on them. Nothing is
@@ -38,14 +39,15 @@ def run(args: list[str]) -> None:
             data: A folder of images, texts or sounds, a file, or a name such as digits, drums or fables.
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
+            label_column: Texts: column of a table that holds their classes.
             json: Print one JSON object.
         """
         kind, why = _kind(data)
-        options = {"encoding": encoding, "column": column}
+        options = {"encoding": encoding, "column": column, "label_column": label_column}
         given = {name: value for name, value in options.items() if value}
         if strangers := given.keys() - {*MODALITIES[kind].reading}:
             raise ConfigError(
-                f"--{min(strangers)}: for texts only, and {data} holds {MODALITIES[kind].items}; leave it out"
+                f"--{min(strangers).replace('_', '-')}: for texts only, and {data} holds {MODALITIES[kind].items}; leave it out"
             )
         found = imported(MODALITIES[kind].inspect)(data, **given)
         found.warnings[:0] = why.get("warnings", [])

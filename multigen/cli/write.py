@@ -32,6 +32,7 @@ def run(args: list[str]) -> None:
         top_p: float = 1.0,
         seed: int = 0,
         length: int = 0,
+        label: Annotated[str, tyro.conf.arg(name="class")] = "",
         stop: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT")] = (),
         out: Path | None = None,
         overwrite: Overwrite = False,
@@ -51,6 +52,7 @@ def run(args: list[str]) -> None:
             top_p: Nucleus sampling: sample from the smallest set of tokens with this total probability; 1: from all.
             seed: The same seed gives the same texts; a larger n adds to them.
             length: Maximum tokens of a text, including the prompt; 0: as in training.
+            label: The class of all texts, by name; if empty, the model draws one for each text.
             stop: A text ends before the first of these behind its prompt; \\n is a line break.
             out: A text file to write them to, instead of the terminal.
         """
@@ -64,7 +66,7 @@ def run(args: list[str]) -> None:
         texts = [
             {"prompt": begin, "text": text}
             for begin in begins
-            for text in writer.generate(begin, n, seed, temperature, top_k, top_p, length, ends)
+            for text in writer.generate(begin, n, seed, temperature, top_k, top_p, length, ends, label or None)
         ]
         page = "\n\n".join(each["text"] for each in texts)
         if json:

@@ -21,7 +21,7 @@ from multigen.data.locate import no_path
 from multigen.data.unread import check_readable
 from multigen.errors import DataError, OutOfMemory
 from multigen.image.colour import kept_profile, to_srgb
-from multigen.image.depth import FULL, REMEDY, deep_channels, is_deep, scaled, to_16_bits, turned
+from multigen.image.depth import FULL, REMEDY, deep_channels, is_deep, open_tiff, scaled, to_16_bits, turned
 from multigen.memory import require
 from multigen.storage.provenance import FORMATS
 from multigen.storage.reading import check_netpbm, check_scans, open_regular
@@ -324,9 +324,7 @@ def _kind_of(path: str | Path) -> str:
         with open_regular(path) as file:
             if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
                 return ""
-        import tifffile
-
-        with tifffile.TiffFile(path) as opened:
+        with open_tiff(path) as opened:
             page: Any = opened.pages[0]
             known = page.bitspersample <= 16 and page.dtype is not None and page.dtype.kind == "u"
             return "" if known else f"a TIFF of {page.samplesperpixel} x {page.dtype or page.bitspersample}; {REMEDY}"

@@ -4,6 +4,7 @@ PNG is read in two passes of Pillow's decoder, since its unpackers take either t
 PPM from its bytes; TIFF by tifffile, or where that lacks the compression in two passes too.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from multigen.storage.reading import check_expansion, open_regular
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile as File
 
-__all__ = ["FULL", "deep_channels", "is_deep", "scaled", "to_16_bits", "turned"]
+__all__ = ["FULL", "deep_channels", "is_deep", "open_tiff", "scaled", "to_16_bits", "turned"]
 
 FULL = 65535
 """The greatest value of 16 bits."""
@@ -175,13 +176,19 @@ def _ppm(file: "File", path: str | Path) -> np.ndarray:
     return scaled(np.minimum(values, most), most, np.uint16)
 
 
-def _tiff(file: "File", path: str | Path, frame: int) -> np.ndarray:
+def open_tiff(path: str | Path) -> Any:
+    """A file opened by tifffile, which says nothing of damaged tags: they are errors later, or do no harm."""
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    return tifffile.TiffFile(path)
+
+
+def _tiff(file: "File", path: str | Path, frame: int) -> np.ndarray:
     most = _declared(file, path)
     raw = str((file.tile[0].args or ("",))[0])
     turn = file.getexif().get(274, 1)
-    with tifffile.TiffFile(path) as opened:
+    with open_tiff(path) as opened:
         page: Any = opened.pages[frame]
         check_expansion(page.nbytes, Path(path).stat().st_size)
         try:

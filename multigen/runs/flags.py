@@ -23,7 +23,7 @@ GROUPS = {
     "data": (
         *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
         *("channels", "frames", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
-        *("unit", "column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
+        *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),

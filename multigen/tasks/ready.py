@@ -85,6 +85,7 @@ class Loaded(Any):
         top_p: float = 1.0,
         length: int = 0,
         stop: Sequence[str] = (),
+        label: str | None = None,
     ) -> list[str]:
         """Texts that begin with the prompt: `multigen.text.synthesis.writer.Writer.generate`."""
         raise NotImplementedError

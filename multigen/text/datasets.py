@@ -1,7 +1,7 @@
 """Corpora: texts, or sequences of an oracle, as token sequences for training, validation and test."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -41,18 +41,30 @@ class TextInfo(DataInfo):
     """Token that fills the places after the end."""
     vocabulary: str = ""
     """Fingerprint of the tokenizer; empty for an oracle, which has none."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes. The last tokens stand for them, in this order; each text begins with that of its class."""
 
     @property
     def last(self) -> int | None:
         """The token that ends a text; None where all texts have one length."""
         return None if self.end < 0 else self.end
 
+    @property
+    def words(self) -> int:
+        """Number of tokens that are text; those from there on are classes."""
+        return self.tokens - len(self.classes)
+
     def mismatch(self, tokenizer: Tokenizer | None) -> str:
         """Where the ids do not fit the tokenizer (None: an oracle's texts), in words; "" if they do."""
         ours = {"tokens": self.tokens, "start": self.start, "end": self.end, "pad": self.pad}
         said = ", ".join(f"{name} {value}" for name, value in ours.items())
         if tokenizer is not None:
-            theirs = {"tokens": len(tokenizer), "start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
+            theirs = {
+                "tokens": len(tokenizer) + len(self.classes),
+                "start": tokenizer.start,
+                "end": tokenizer.end,
+                "pad": tokenizer.pad,
+            }
             return "" if ours == theirs else f"{said}: expected {theirs}, as in tokenizer.json"
         ids = (self.start, max(self.end, 0), self.pad)
         return "" if all(0 <= each < self.tokens for each in ids) else f"{said}: expected ids of 0 to tokens - 1"
@@ -89,7 +101,8 @@ class Corpus:
         """Sequences (N, T) as texts; an oracle's as numbers."""
         if self.tokenizer is None:
             return [" ".join(map(str, row)) for row in tokens.tolist()]
-        return [self.tokenizer.decode(row) for row in tokens.tolist()]
+        words = self.info.words
+        return [self.tokenizer.decode(token for token in row if token < words) for row in tokens.tolist()]
 
 
 def open_corpus(
@@ -105,6 +118,8 @@ def open_corpus(
     encoding: str = "",
     column: str = "",
     keep_lines: bool = False,
+    conditional: bool = False,
+    label_column: str = "",
     given: Tokenizer | None = None,
 ) -> Corpus:
     """The corpus of a data argument, split into training, validation and test texts.
@@ -114,7 +129,8 @@ def open_corpus(
         length: tokens of a text at most, its end included; longer ones are cut, and counted. An oracle's all have it. Long
             files (and entries), such as books, are divided into windows of it.
         test: texts to test on, as `data`; empty: the split that `data` bring for it, else a twentieth of them.
-        unit, skip_bad, encoding, column, keep_lines: of `multigen.text.units.Reading`.
+        unit, skip_bad, encoding, column, keep_lines, label_column: of `multigen.text.units.Reading`.
+        conditional: every text begins with a token of its class: that of the folder it is in, or of `label_column`.
         tokenizer: words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty:
             bpe, which keeps every text as it is; of fables, words.
         vocabulary_size: tokens at most; 0: as `Tokenizer.train` says.
@@ -125,36 +141,48 @@ def open_corpus(
         ConfigError, DataError: as `read_texts`, `split` and `Tokenizer.train`; and where `test` holds all texts of `data`.
     """
     if data == "oracle" or Path(data).suffix == ".npz":
+        if conditional:
+            raise ConfigError(
+                f"conditional: {data} has no classes; give texts that have some, or leave --conditional out"
+            )
         return _oracle_corpus(open_oracle(data, length), oracle_texts, data == "oracle")
-    reading = Reading(unit, skip_bad, encoding, column, keep_lines)
-    (train, validation, tested), divided = _read_splits(data, test, reading, length)
+    reading = Reading(unit, skip_bad, encoding, column, keep_lines, label_column)
+    (train, validation, tested), labels, divided = _read_splits(data, test, reading, length)
+    classes = _classes(data, labels, [*train, *validation], tested) if conditional else ()
     made = given or _open_tokenizer(tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data)
-    tokens = _encoded(data, (train, validation, tested), made, length, divided)
+    numbers = {text: len(made) + classes.index(labels[text]) for text in labels} if classes else {}
+    tokens = _encoded(data, (train, validation, tested), made, length, divided, numbers)
     fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
-    info = TextInfo(fingerprint, len(made), made.start, made.end, made.pad, made.fingerprint)
+    info = TextInfo(
+        fingerprint, len(made) + len(classes), made.start, made.end, made.pad, made.fingerprint, tuple(classes)
+    )
     held_out = hashlib.sha256(repr((validation, tested)).encode()).hexdigest()[:16]
     real = [*train, *validation]
+    corpus = Corpus(tokens[0], tokens[1], tokens[2], info, made, None, real, tested, is_fables(data), held_out)
     if divided:  # what is compared with samples, which are windows
-        real, tested = ([made.decode(row) for row in part.tolist()] for part in (torch.cat(tokens[:2]), tokens[2]))
-    return Corpus(tokens[0], tokens[1], tokens[2], info, made, None, real, tested, is_fables(data), held_out)
+        windows = corpus.texts(torch.cat(tokens[:2])), corpus.texts(tokens[2])
+        return replace(corpus, real_texts=windows[0], test_texts=windows[1])
+    return corpus
 
 
-def _read_splits(data: str, test: str, reading: Reading, length: int) -> tuple[Sequence[list[str]], bool]:
+def _read_splits(
+    data: str, test: str, reading: Reading, length: int
+) -> tuple[Sequence[list[str]], dict[str, str], bool]:
     """The texts to train, to validate and to test on: those that the data, or `test`, bring for it, else some of those to train
-    on; and whether long ones are divided into passages."""
+    on; the label of each; and whether long ones are divided into passages."""
     parts = open_parts(data, reading)
     own = parts if parts and parts.divided else None
     found = read_texts(data, replace(reading, split="train" if own else ""))
     if parts and not found.entries:
         report_unread(parts.root, TEXT)
         parts.report_left("files")
-    texts, divided = _divided(data, found, length)
+    texts, labels, divided = _divided(data, found, length)
     alike = replace(reading, unit=found.cut.unit, keep_lines=found.cut.keep_lines)  # splits are cut in one way
     held = None if own and own.validation else split(texts, where=data)
     train, validation = (held.train, held.validation) if held else (texts, [])
     if own and not held:
-        validation, also = _divided(data, read_texts(data, replace(alike, split="validation")), length)
-        divided = divided or also
+        validation, others, also = _divided(data, read_texts(data, replace(alike, split="validation")), length)
+        divided, labels = divided or also, {**others, **labels}
     given = test or (
         own.folders("test") if own else ""
     )  # where the texts to test on are; then none of `data` is needed for it
@@ -164,8 +192,8 @@ def _read_splits(data: str, test: str, reading: Reading, length: int) -> tuple[S
     else:
         there = read_texts(data, replace(alike, split="test")) if given else None
     if there:
-        tested, also = _divided(given, there, length)
-        divided = divided or also
+        tested, others, also = _divided(given, there, length)
+        divided, labels = divided or also, {**others, **labels}
         train = _without([*train, *(held.test if held else ())], tested, data, given)
         validation = _without(validation, tested, data, given)
     else:
@@ -176,35 +204,70 @@ def _read_splits(data: str, test: str, reading: Reading, length: int) -> tuple[S
             f"{data}: {own.folders('train')} is trained on ({len(train):,} texts), {chosen} ({len(validation):,}) gives the best "
             f"checkpoint, {given or 'others of these'} ({len(tested):,}) is for the final evaluation alone"
         )
-    return (train, validation, tested), divided
+    return (train, validation, tested), labels, divided
 
 
-def _divided(data: str, found: Texts, length: int) -> tuple[list[str], bool]:
-    """Texts, long ones in passages; and whether there are such."""
+def _divided(data: str, found: Texts, length: int) -> tuple[list[str], dict[str, str], bool]:
+    """Texts, long ones in passages; the label of each; and whether there are long ones."""
+    labels = dict(zip(found.texts, found.labels, strict=True))
     if found.cut.unit != "file" or is_fables(data) or not are_long(found.texts, length):
-        return found.texts, False
+        return found.texts, labels, False
     total = sum(map(len, found.texts))
-    return [passage for text in found.texts for passage in passages(text, length, total)], True
+    divided = [(passage, labels[text]) for text in found.texts for passage in passages(text, length, total)]
+    return [passage for passage, _ in divided], dict(divided), True
+
+
+def _classes(data: str, labels: Mapping[str, str], train: Sequence[str], tested: Sequence[str]) -> list[str]:
+    """The classes of texts, sorted. Raises DataError where there are fewer than two, or a text has none of those trained on."""
+    classes = sorted({labels[text] for text in train})
+    if len(classes) < 2 or "" in labels.values():
+        raise DataError(
+            f"{data}: no classes of its texts; expected one folder per class with its files, or a table and --label-column NAME; "
+            "or train without --conditional"
+        )
+    if strange := {labels[text] for text in tested} - {*classes}:
+        raise DataError(
+            f"class {min(strange)!r} of test texts: expected one of {', '.join(classes)}, which are trained on"
+        )
+    return classes
 
 
 def _encoded(
-    data: str, parts: Sequence[Sequence[str]], tokenizer: Tokenizer, length: int, divided: bool
+    data: str,
+    parts: Sequence[Sequence[str]],
+    tokenizer: Tokenizer,
+    length: int,
+    divided: bool,
+    classes: Mapping[str, int],
 ) -> list[Tensor]:
-    """Token ids (N, length) of each part; says how many texts are cut, or into how many windows they are divided."""
-    try:
+    """Token ids (N, length) of each part; says how many texts are cut, or into how many windows they are divided. `classes`: the
+    token that each text begins with; empty: none."""
+    encoded: list[Tensor] = []
+    owners: list[Sequence[int]] = []
+    cuts: list[int] = []
+    for part in parts:
         if divided:
-            tokens = [encode_windows(part, tokenizer, length) for part in parts]
-            windows = sum(map(len, tokens))
-            say(
-                f"{data}: long texts are divided into {windows:,} windows of {length} tokens (--length), over the whole of each"
-            )
-            return tokens
-        encoded = [encode(part, tokenizer, length) for part in parts]
-    except DataError as error:
-        raise DataError(f"{data}: {error}") from error
-    if cut := sum(count for _, count in encoded):
-        say(f"{cut} of {sum(len(tokens) for tokens, _ in encoded)} texts are cut at {length} tokens (--length)")
-    return [tokens for tokens, _ in encoded]
+            rows, of = encode_windows(part, tokenizer, length - bool(classes))
+        else:
+            try:
+                rows, cut = encode(part, tokenizer, length - bool(classes))
+            except DataError as error:
+                raise DataError(f"{data}: {error}") from error
+            of = range(len(part))
+            cuts.append(cut)
+        encoded.append(rows)
+        owners.append(of)
+    total = sum(map(len, encoded))
+    if divided:
+        say(
+            f"{data}: long texts are divided into {total:,} windows of {length} tokens (--length), over the whole of each"
+        )
+    elif cut := sum(cuts):
+        say(f"{cut} of {total} texts are cut at {length} tokens (--length)")
+    if not classes:
+        return encoded
+    first = [torch.tensor([classes[part[i]] for i in of]) for part, of in zip(parts, owners, strict=True)]
+    return [torch.cat([column[:, None], rows], 1) for column, rows in zip(first, encoded, strict=True)]
 
 
 def _oracle_corpus(oracle: Oracle, n: int, fixed: bool) -> Corpus:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from multigen.console import counted
-from multigen.data.inspection import Inspection, Suggestion, batch_for, listed, spread
+from multigen.data.inspection import Inspection, Suggestion, batch_for, describe_classes, listed, spread
 from multigen.errors import ConfigError, DataError
 from multigen.storage.files import expanded
 from multigen.text.encodings import conversion
@@ -29,7 +29,7 @@ FEW = 1_000  # texts
 DESTROYED = 0.01  # of them, up to which words as tokens may change what stands between two spaces
 
 
-def inspect_texts(data: str, encoding: str = "", column: str = "") -> Inspection:
+def inspect_texts(data: str, encoding: str = "", column: str = "", label_column: str = "") -> Inspection:
     """Units, lengths, scripts, vocabulary, duplicates and encoding faults of what `read_texts` takes, or what `oracle` is;
     nothing is downloaded. Files in another encoding are described by the one that they are likely in.
 
@@ -39,7 +39,7 @@ def inspect_texts(data: str, encoding: str = "", column: str = "") -> Inspection
         raise ConfigError(f"{data}: inspect downloads nothing; expected a folder or file that is here, or fables")
     if data == "oracle":
         return _oracle()
-    reading = Reading("auto", True, encoding, column)
+    reading = Reading("auto", True, encoding, column, label_column=label_column)
     found, parts = Inspection(), open_parts(data, reading)
     if parts and parts.divided:
         uses = [use for use in ("train", "validation", "test") if getattr(parts, use)]
@@ -60,12 +60,17 @@ def inspect_texts(data: str, encoding: str = "", column: str = "") -> Inspection
     whole = "".join(document.text for document in documents)
     _describe_scripts(found, whole)
     found.add("bytes", size := len(whole.encode(errors="surrogateescape")), f"{size / 1e6:,.2f} MB")
-    texts = [text for text, _ in cut_texts(documents, cut, data, skip_bad=True)]
+    read = cut_texts(documents, cut, data, skip_bad=True)
+    texts = [text for text, _ in read]
     if not texts:
         found.warnings.append(f"{data} holds no text; expected at least one text, check its content")
         return found
     _describe_texts(found, texts, cut)
     options = ("--column", column) if column else ()
+    counts = dict(sorted(Counter(label for _, label in read).items()))
+    if len(counts) > 1 and "" not in counts:
+        describe_classes(found, counts, f" by {label_column or 'folders'}")
+        options = (*options, "--conditional", *(("--label-column", label_column) if label_column else ()))
     if encoding or guessed:
         options = (*options, "--encoding", encoding or guessed)
     if is_fables(data):

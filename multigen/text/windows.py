@@ -40,17 +40,20 @@ def passages(text: str, length: int, total: int) -> list[str]:
     return [passage for passage in (*found, text[begin:]) if passage.strip()]
 
 
-def encode_windows(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> Tensor:
+def encode_windows(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[Tensor, list[int]]:
     """Token ids int64 (N, length): windows one after the other over each text, the last one reaching back as far as it must. A
-    text that fits with its end is one row, as of `multigen.text.files.encode`; no other window has an end."""
-    rows = []
-    for text in texts:
+    text that fits with its end is one row, as of `multigen.text.files.encode`; no other window has an end. And the text that
+    each is of."""
+    rows, owners = [], []
+    for owner, text in enumerate(texts):
         ids = tokenizer.encode(text)
         if len(ids) < length:
             rows.append([*ids, tokenizer.end] + [tokenizer.pad] * (length - 1 - len(ids)))
+            owners.append(owner)
             continue
         starts = [*range(0, len(ids) - length + 1, length)]
         if starts[-1] + length < len(ids):
             starts.append(len(ids) - length)
         rows += [ids[start : start + length] for start in starts]
-    return torch.tensor(rows, dtype=torch.int64).view(-1, length)
+        owners += [owner] * len(starts)
+    return torch.tensor(rows, dtype=torch.int64).view(-1, length), owners

@@ -236,3 +236,24 @@ def test_what_a_format_cannot_hold_is_said(
     assert "holds 8 bits of the 16" in said and "laid on white" in said
     write_image(tmp_path / "a.webp", [Raster(values(3))])
     assert np.array_equal(read_raster(tmp_path / "a.webp").pixels, reduced(values(3)))
+
+
+def test_damaged_files_of_16_bits_are_errors(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multigen.console, "_once", {"fewer bits"})
+    tifffile.imwrite(tmp_path / "whole.tif", values(3), photometric="rgb", compression="zlib")
+    content = (tmp_path / "whole.tif").read_bytes()
+    rng = np.random.default_rng(0)
+    read = 0
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in rng.integers(0, 300, 3):
+            damaged[place] = rng.choice([0, 255, 7])
+        (tmp_path / "a.tif").write_bytes(damaged)
+        try:
+            read_raster(tmp_path / "a.tif")
+            read += 1
+        except DataError as error:
+            assert "a.tif" in str(error)
+    assert 0 < read < 60 and "tifffile" not in capfd.readouterr().err.lower()  # libtiff prints what it likes

@@ -224,7 +224,7 @@ CASES = {
     ),
     "resumed after the data were changed": Case(
         data_changed,
-        "{}/run was trained on other data, which differ in fingerprint, tokens, vocabulary",
+        "{}/run was trained on other data, which differ in fingerprint;",
         "start a new run",
     ),
     "resumed after the data were turned round": Case(

@@ -26,7 +26,8 @@ def test_passages_are_the_text(book: str) -> None:
 def test_windows_cover_each_text() -> None:
     texts = [BOOK[:3_000], "the fox."]
     tokenizer = Tokenizer.train(texts, "bpe")
-    rows = encode_windows(texts, tokenizer, 20)
+    rows, owners = encode_windows(texts, tokenizer, 20)
+    assert owners == [0] * (len(rows) - 1) + [1]
     ids = tokenizer.encode(texts[0])
     whole = rows[:-1].tolist()
     assert [token for row in whole[:-1] for token in row] == ids[: 20 * (len(whole) - 1)] and whole[-1] == ids[-20:]

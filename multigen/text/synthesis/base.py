@@ -109,6 +109,10 @@ class TextSynthesisTrainer(Trainer[C]):
                 f"accumulate {self.run.accumulate}: baseline mean and scale_rewards compare the texts of a batch; give "
                 "--accumulate 1, or another --baseline"
             )
+        if c.conditional and c.network == "pretrained":
+            raise ConfigError(
+                "conditional: a pretrained model has no tokens for classes; give --network lstm or transformer"
+            )
         self.corpus = open_corpus(
             c.data,
             c.length,
@@ -121,6 +125,8 @@ class TextSynthesisTrainer(Trainer[C]):
             encoding=c.encoding,
             column=c.column,
             keep_lines=c.keep_lines,
+            conditional=c.conditional,
+            label_column=c.label_column,
             given=given_tokenizer(c.tokenizer, self.run.start),
         )
         check_prompt(self.corpus, c.prompt, c.test or c.data)
@@ -329,4 +335,4 @@ class TextSynthesisTrainer(Trainer[C]):
         G = load_network(
             lambda: trainer.generator(described), folder.weights.get("G", {}), f"{folder.path}, G", folder.device
         )
-        return Writer(G, tokenizer, trainer.config.length, info.last, info.pad)
+        return Writer(G, tokenizer, trainer.config.length, info.last, info.pad, info.classes)

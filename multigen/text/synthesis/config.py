@@ -25,6 +25,10 @@ class TextSynthesisConfig(Settings):
     """Encoding of files that are not UTF-8 and have no mark (BOM), such as cp1252."""
     keep_lines: bool = False
     """Keep the line breaks of paragraphs, as is done for poems in any case."""
+    conditional: bool = False
+    """Learn the classes of texts, so that one can be asked for: that of the folder they are in, or of `label_column`."""
+    label_column: str = ""
+    """Column of a table that holds the classes, for `conditional`."""
     tokenizer: str = ""
     """bpe, characters or words (which does not keep spaces and line breaks), made from the training texts; or a transformers
     tokenizer by name or folder. Empty: bpe, of fables words, or that of the pretrained model."""

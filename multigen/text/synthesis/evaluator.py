@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,8 @@ DEFINITIONS = metrics.DEFINITIONS | {
     "divergence_bits": "mean over held-out stories of log2 of their probability under the grammar less that under the model, "
     "bits a story: an estimate of KL(grammar || model), 0 for the grammar itself",
     "distinct_tokens": "number of different tokens in all samples",
+    "class_accuracy": "share of samples that a classifier of words (naive Bayes, trained on the training texts) takes for the "
+    "class that they were begun with; real: of held-out texts",
 }
 
 
@@ -153,6 +156,8 @@ class Evaluator:
         if self.corpus.oracle:
             return figures | {"distinct_tokens": float(len(tokens.unique()))}
         split = [split_words(text) for text in texts]
+        if self.info.classes and not real:
+            figures["class_accuracy"] = self.class_accuracy(tokens, texts)
         if len(split) > 1:
             figures |= {f"self_bleu_{n}": float(scores.mean()) for n, scores in self_bleu(split).items()}
         if self.corpus.kind == "texts":
@@ -167,6 +172,22 @@ class Evaluator:
         longest = max(map(len, split))
         return figures | {f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3) if n <= longest}
 
+    @functools.cached_property
+    def classifier(self) -> Any:
+        """Of texts by their words (naive Bayes), trained on the training texts."""
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.naive_bayes import MultinomialNB
+        from sklearn.pipeline import make_pipeline
+
+        train = self.corpus.train
+        analyzer: Any = split_words  # its annotation is narrower than what it takes
+        made = make_pipeline(CountVectorizer(analyzer=analyzer), MultinomialNB())
+        return made.fit(self.corpus.texts(train), train[:, 0].numpy())
+
+    def class_accuracy(self, tokens: Tensor, texts: Sequence[str]) -> float:
+        """Share of texts that the classifier takes for the class that they begin with."""
+        return float((self.classifier.predict(list(texts)) == tokens[:, 0].numpy()).mean())
+
     def real(self) -> dict[str, float]:
         """The same figures of real texts: of test texts, or, for BLEU against those, of training texts."""
         held_out = self.corpus.test[: self.samples]
@@ -179,6 +200,8 @@ class Evaluator:
         tokens, texts = held_out, self.corpus.texts(held_out)
         if self.corpus.kind == "texts":
             tokens, texts = self.corpus.real(self.samples)
+        if self.info.classes:
+            figures["class_accuracy"] = self.class_accuracy(held_out, self.corpus.texts(held_out))
         return figures | self.variety(tokens, texts, real=True)
 
 

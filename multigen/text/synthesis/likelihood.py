@@ -35,7 +35,12 @@ def evaluate_texts(writer: Writer, texts: Sequence[str]) -> Evaluation:
     if tokenizer is None or writer.end is None:
         raise ConfigError("a model of an oracle writes numbers, not words; give a model of texts")
     ids = [[*tokenizer.encode(text), writer.end] for text in texts]
-    sums = _log_likelihoods(writer, ids)
+    if writer.classes:  # of any class, each as probable as the model has it
+        begun = [[[len(tokenizer) + c, *row] for row in ids] for c in range(len(writer.classes))]
+        each = torch.tensor([_log_likelihoods(writer, rows) for rows in begun], dtype=torch.float64)
+        sums = each.logsumexp(0).tolist()
+    else:
+        sums = _log_likelihoods(writer, ids)
     unknown = [sum(token == tokenizer.unknown for token in row) for row in ids]
     rows = {"texts": _figures(sum(sums), sum(map(len, ids)), sum(map(len, texts)), sum(unknown), tokenizer.unknown)}
     if 1 < len(texts) <= EACH:

@@ -27,12 +27,23 @@ class Writer(Ready):
         tokenizer: None for a model of an oracle, whose texts are numbers.
         length: tokens of a text at most.
         end, pad: of `multigen.text.decoding.sample`.
+        classes: names of the classes that it was trained with; none for an unconditional one. Their tokens follow those of the
+            tokenizer, and a text begins with one.
     """
 
     task = "text-synthesis"
 
-    def __init__(self, G: Generator, tokenizer: Tokenizer | None, length: int, end: int | None, pad: int):
+    def __init__(
+        self,
+        G: Generator,
+        tokenizer: Tokenizer | None,
+        length: int,
+        end: int | None,
+        pad: int,
+        classes: tuple[str, ...] = (),
+    ):
         self.G, self.tokenizer, self.length, self.end, self.pad = G, tokenizer, length, end, pad
+        self.classes = classes
 
     def generate(
         self,
@@ -44,6 +55,7 @@ class Writer(Ready):
         top_p: float = 1.0,
         length: int = 0,
         stop: Sequence[str] = (),
+        label: str | None = None,
     ) -> list[str]:
         """n texts that begin with the prompt, which is part of them. The same seed gives the same texts; a larger n appends some.
 
@@ -54,6 +66,7 @@ class Writer(Ready):
             temperature, top_k, top_p: as in `multigen.text.decoding.truncated`.
             length: tokens at most, including the prompt's; 0: as in training.
             stop: a text ends before the first of these behind its prompt.
+            label: the class of all texts, by its name; None: the model draws one for each, as often as in the data.
 
         Raises:
             ConfigError: a setting out of its range; an empty `stop`; a prompt that is too long, or of words the model does not
@@ -70,7 +83,7 @@ class Writer(Ready):
             raise ConfigError("stop '': expected some text; leave it out to end as the model does")
         length = length or self.length
         check_length(self.G, length)
-        begin = self._encode(prompt)
+        begin = [*self._class(label, bool(prompt)), *self._encode(prompt)]
         if len(begin) >= length:
             raise ConfigError(
                 f"prompt of {len(begin)} tokens: expected fewer than {length}; shorten it, or raise --length"
@@ -113,6 +126,19 @@ class Writer(Ready):
         shape = ("batch", "tokens + 1", vocabulary)
         return Graph(NextToken(G).eval(), {"tokens": {0: "batch", 1: "tokens"}}, example, "logits", shape, says)
 
+    def _class(self, label: str | None, needed: bool) -> list[int]:
+        """The token of a class; of none, where one is `needed` before a prompt, that of the first class."""
+        if label is None:
+            return [len(self.tokenizer or ())] if self.classes and needed else []
+        if label not in self.classes:
+            known = (
+                f"expected one of {', '.join(self.classes)}"
+                if self.classes
+                else "the model was trained without classes"
+            )
+            raise ConfigError(f"class {label!r}: {known}; ask for {'another' if self.classes else 'none'}")
+        return [len(self.tokenizer or ()) + self.classes.index(label)]
+
     def _encode(self, prompt: str) -> list[int]:
         if not prompt:
             return []
@@ -126,7 +152,10 @@ class Writer(Ready):
         return self.tokenizer.encode(prompt)
 
     def _decode(self, tokens: list[int]) -> str:
-        return " ".join(map(str, tokens)) if self.tokenizer is None else self.tokenizer.decode(tokens)
+        if self.tokenizer is None:
+            return " ".join(map(str, tokens))
+        words = len(self.tokenizer)
+        return self.tokenizer.decode(token for token in tokens if token < words)
 
 
 def _stopped(text: str, begin: int, stops: Sequence[str]) -> str:
