@@ -19,13 +19,22 @@ def kind_of(path: Path) -> str:
 
 
 def kinds_of(paths: Iterable[Path]) -> Counter[str]:
-    """How many files there are that each modality reads, and of "other". Tables are counted where there is nothing else."""
+    """How many files there are that each modality reads, and of "other". Tables, and files of formats that several modalities
+    know, such as videos, are counted where there is nothing else."""
     paths = [*paths]
-    counts = Counter(kind_of(path) for path in paths)
+    counts = Counter("other" if _is_shared(path) else kind_of(path) for path in paths)
+    if counts.keys() <= {"other"}:
+        counts = Counter(map(kind_of, paths))
     tables = [path for path in paths if path.suffix.lower() in MODALITIES["text"].tables]
     if tables and counts.keys() <= {"other"}:
         return Counter({"text": len(tables), "other": counts["other"] - len(tables)})
     return counts
+
+
+def _is_shared(path: Path) -> bool:
+    """Whether several modalities know the format of a file."""
+    suffix = path.suffix.lower()
+    return sum(suffix in each.suffixes for modality in MODALITIES.values() for each in modality.others) > 1
 
 
 def meant_by(paths: Iterable[Path]) -> Counter[str]:
@@ -36,6 +45,5 @@ def meant_by(paths: Iterable[Path]) -> Counter[str]:
     del counts["other"]
     for path in paths:
         known = [modality.name for modality in MODALITIES.values() if modality.unread(path.suffix.lower())]
-        if len(known) == 1:
-            counts[known[0]] += 1
+        counts.update([] if _is_shared(path) else known)
     return counts

@@ -154,6 +154,7 @@ def test_what_is_made_to_fit_is_said(place: Path, capsys: pytest.CaptureFixture[
     assert "adversarial 1/1" in said
 
 
+@pytest.mark.slow
 def test_a_class_that_was_never_trained(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, words, message in (
         ("classes", ["--conditional"], "class 'tom' is unknown; choose from kick, snare"),

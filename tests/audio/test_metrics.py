@@ -133,6 +133,7 @@ def test_warping_undoes_a_pause():
     assert METRICS["mcd_dtw"](late, target, 16_000) == warped
 
 
+@pytest.mark.slow
 def test_signal_ratios_in_closed_form():
     t = torch.arange(8000).double() / 8000
     target, error = (2 * math.pi * 100 * t).sin(), 0.1 * (2 * math.pi * 300 * t).sin()  # orthogonal

@@ -146,6 +146,7 @@ def test_a_recipe_that_is_no_toml_is_named(tmp_path: Path, capsys: pytest.Captur
         assert len(said) == 1 and str(tmp_path / name) in said[0]
 
 
+@pytest.mark.slow
 def test_variants_are_trained_in_turn_and_their_rows_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     variants = {"plain": {}, "deeper": {"blocks": 2}}
     path = written(tmp_path, variants=variants, reach=[reach("deeper/pretrain/last", "psnr_y", at_least=1)])
@@ -358,6 +359,7 @@ def test_an_error_of_a_recipe_can_be_traced(tmp_path: Path, capsys: pytest.Captu
 # -- quick runs --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_quick_run_leaves_results_alone_and_checks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

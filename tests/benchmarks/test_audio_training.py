@@ -110,6 +110,7 @@ def test_the_layers_are_those_of_a_pass(network: type[Generator] | type[Waveform
         assert all(ms > 0 for ms in milliseconds(part, "fp32", 1))
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "found.json"
     audio_training.main(**SIZES, rounds=1, device="cpu", with_profile=True, out=out)

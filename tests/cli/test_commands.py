@@ -286,6 +286,7 @@ def shell(name: str, *words: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "expected"), CASES)
 def test_bash_completes(line: str, expected: set[str], scripts: Path) -> None:
     words = line.split()

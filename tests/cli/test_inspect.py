@@ -56,7 +56,7 @@ def test_the_oracle_is_inspected_as_it_would_be_trained_on(capsys: pytest.Captur
     assert config == replace(SEQGAN["paper"], data="oracle") and config.length == 20
 
 
-@pytest.mark.parametrize("words", few([[], ["--json"]], []))
+@pytest.mark.parametrize("words", few([[], ["--json"]]))
 def test_names_of_files_that_are_no_text_can_be_printed(words: list[str], tmp_path: Path) -> None:
     root = tiny.photos(tmp_path / "photos", count=3, side=70)
     try:

@@ -11,6 +11,7 @@ import pytest
 from multigen.audio.datasets import open_sounds
 from multigen.catalogue import MODALITIES, Modality, imported
 from multigen.catalogue.formats import Format
+from multigen.cli.kinds import kinds_of, meant_by
 from multigen.data.folders import files_in
 from multigen.data.unread import check_readable, find_files, unread
 from multigen.engine import Run
@@ -120,6 +121,12 @@ def test_a_suffix_has_one_record(modality: Modality) -> None:
     suffixes = [*modality.suffixes, *(suffix for each in modality.others for suffix in each.suffixes)]
     assert len({*suffixes}) == len(suffixes) and all(suffix == suffix.lower() for suffix in suffixes)
     assert all(suffix.startswith(".") for suffix in suffixes)
+
+
+def test_videos_among_images_are_no_second_kind(tmp_path: Path) -> None:
+    """Though their sound could be read where PyAV is installed."""
+    names = [tmp_path / name for name in ("a.jpg", "b.mp4", "c.mov")]
+    assert kinds_of(names) == {"image": 1, "other": 2} and meant_by(names) == {"image": 1}
 
 
 def test_formats_that_people_have_are_known() -> None:

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -99,6 +100,7 @@ def test_wgan_gp_is_the_loop_one_would_write(tmp_path: Path) -> None:
     assert_same_weights(trainer, nets)
 
 
+@pytest.mark.slow
 def test_wgan_gp_learns_where_the_points_lie(tmp_path: Path) -> None:
     trainer = WGAN(ToyConfig(batch=12, steps=100, betas=(0.0, 0.9)), options(tmp_path))
     nets = prepared(trainer)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from multigen.errors import DataError
-from tests.cases import few
 from tests.fuzz import fuzzed, fuzzing
 from tests.fuzz.fuzzing import (
     Reader,
@@ -47,10 +46,14 @@ FEW = [
 """Readers of each sort; the others read alike, train, or import much."""
 
 
-@pytest.mark.parametrize("count", few([8, 30], 8))
-def test_damaged_and_hostile_files_of_each_kind(count: int) -> None:
+@pytest.mark.parametrize(
+    ("names", "count"),
+    [(FEW, 8), pytest.param([*FEW, *HOSTILE], 30, marks=pytest.mark.slow)],
+    ids=["few damaged", "damaged and hostile"],
+)
+def test_files_of_each_kind(names: list[str], count: int) -> None:
     """Others each time; what fails names its seed."""
-    assert trouble([*FEW, *HOSTILE], random.SystemRandom().randrange(10**6), count) == []
+    assert trouble(names, random.SystemRandom().randrange(10**6), count) == []
 
 
 @pytest.mark.long

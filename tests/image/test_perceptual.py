@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from multigen.errors import CheckpointError, ConfigError
 from multigen.image.backbones import EfficientNetLite0, efficientnet_lite0
 from multigen.image.perceptual import DEFINITIONS, VGG19, PerceptualDistance, open_perceptual
+from tests.cases import few
 
 OXFORD_MEAN = (123.68, 116.779, 103.939)
 
@@ -62,7 +63,7 @@ def blurred(image: Tensor, sigma: float) -> Tensor:
 # -- VGG19 -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("layer", "depth"), [("vgg22", 9), ("vgg54", 36)])
+@pytest.mark.parametrize(("layer", "depth"), few([("vgg22", 9), ("vgg54", 36)], ("vgg22", 9)))
 def test_vgg19_features_and_distance_match_torchvision(
     layer: str, depth: int, reference: nn.Sequential, full_file: str
 ):
@@ -233,6 +234,7 @@ def test_bfloat16_and_layout_change_little(name: str, full_file: str):
     torch.testing.assert_close(distance(fake.contiguous(memory_format=torch.channels_last), real), exact)
 
 
+@pytest.mark.slow
 def test_lite0_grows_with_blur(lite0: PerceptualDistance):
     image = photograph()
     distances = [lite0(blurred(image, sigma), image).item() for sigma in (0.5, 1.0, 2.0, 4.0)]

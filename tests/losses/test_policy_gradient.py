@@ -75,21 +75,18 @@ def test_the_mean_gradient_is_the_exact_one(baseline: str):
     p = log_policy(weights, everything).sum(1).exp()
     (exact,) = torch.autograd.grad(-(p * reward(everything)).sum(), weights)
 
-    batches, B = 1_000, 4
+    batches, B = 4_000, 4
     drawn = torch.multinomial(p.detach().expand(batches, -1), B, replacement=True, generator=rng)
-    estimates = []
-    mask = torch.ones(B, T, dtype=torch.bool)
-    for rows in drawn:
-        texts = everything[rows]
-        value = reward(texts)[:, None].expand(B, T)  # of the whole sequence, for each of its tokens
-        if baseline == "mean":
-            value = value - leave_one_out(value, mask)
-        elif baseline == "wrong on purpose":  # the sequence's own mean: biased
-            value = value - value.mean(0, keepdim=True)
-        total, count = policy_gradient(log_policy(weights, texts), value, mask)
-        (gradient,) = torch.autograd.grad(total * T / count, weights)
-        estimates.append(gradient)
-    estimates = torch.stack(estimates)
+    texts, mask = everything[drawn], torch.ones(batches, B, T, dtype=torch.bool)
+    value = reward(texts.flatten(0, 1)).view(batches, B, 1).expand(-1, -1, T)  # of the whole sequence, for each token
+    if baseline == "mean":
+        value = torch.stack([of - leave_one_out(of, rows) for of, rows in zip(value, mask, strict=True)])
+    elif baseline == "wrong on purpose":  # the sequence's own mean: biased
+        value = value - value.mean(1, keepdim=True)
+    each = weights.detach().expand(batches, T, V, V).clone().requires_grad_()  # a policy of its own for each batch
+    log_p = torch.func.vmap(log_policy)(each, texts)
+    total, count = policy_gradient(log_p.flatten(0, 1), value.flatten(0, 1), mask.flatten(0, 1))
+    (estimates,) = torch.autograd.grad(total * T * batches / count, each)
     error = estimates.std(0) / batches**0.5
     z = ((estimates.mean(0) - exact) / error.clamp(min=1e-12))[error > 0]
     if baseline == "wrong on purpose":

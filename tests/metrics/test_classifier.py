@@ -43,6 +43,7 @@ def test_it_learns_to_tell_classes_apart():
     assert accuracy(untrained, *stripes(200, seed=1)) < 0.75
 
 
+@pytest.mark.slow
 def test_handwritten_digits():
     from sklearn.datasets import load_digits
 

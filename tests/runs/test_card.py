@@ -125,6 +125,7 @@ def test_no_licence_is_said_to_be_unknown(trainer: DCGANTrainer) -> None:
     assert front(text)["license"] == "unknown" and "not stated." in section(text, "Data")
 
 
+@pytest.mark.slow
 def test_a_resume_may_give_the_licence(tmp_path: Path) -> None:
     run = tiny.trained(tmp_path, "--data-license", "mit")
     text = (run / "model" / "README.md").read_text(encoding="utf-8")

@@ -49,6 +49,7 @@ def test_a_run_beside_the_training_part_is_no_part(tmp_path: Path) -> None:
     assert find_parts(tmp_path, files_in(tmp_path)).folders("train") == "train/"
 
 
+@pytest.mark.slow
 def test_a_run_in_the_folder_of_its_data_is_resumed_with_the_same_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,6 +30,7 @@ from multigen.runs.runner import parse, train
 from multigen.tasks.loading import trainer_in
 from tests import tiny
 from tests.engine.toys import assert_same, assert_same_runs, checkpoints, lines, saved_files, saved_numbers
+from tests.runs.test_schema import faults
 from tests.tiny import KEYS, SETTINGS, WORDS, photos, python, recipe, trained
 
 FLAGS = {"--data", "--out", "--seed", "--seeds", "--steps", "--minutes", "--device", "--precision", "--skip-bad"}
@@ -232,6 +233,7 @@ def test_several_seeds_give_means_and_deviations(tmp_path: Path) -> None:
     content = json.loads((out / "evaluation.json").read_text())
     each = [json.loads((out / f"seed-{seed}" / "evaluation.json").read_text()) for seed in (7, 8)]
     assert list(content) == KEYS
+    assert faults(content) == [] == faults(each[1])  # of the JSON schema
     assert (content["seed"], content["seeds"]) == (7, [7, 8])
     assert content["seconds"] == pytest.approx(sum(e["seconds"] for e in each), abs=0.2)
     assert each[0]["rows"]["adversarial/last"] != each[1]["rows"]["adversarial/last"]
@@ -343,6 +345,7 @@ def test_a_resume_is_never_cut(run: Path) -> None:
         assert parsed(*words, "--resume", run)[1].most_minutes == 0
 
 
+@pytest.mark.slow
 def test_every_laptop_ends_in_minutes() -> None:
     for name in METHODS:
         module = import_module(METHODS[name].module)
@@ -398,6 +401,7 @@ def test_no_method_depends_on_a_trial(
     assert_same_runs(*runs)
 
 
+@pytest.mark.slow
 def test_several_seeds_are_measured_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, timed: list[str]
 ) -> None:

@@ -73,6 +73,7 @@ def test_samples_and_their_grid(words: list[str], asked: dict[str, str], tmp_pat
     assert contents[0] == contents[1]
 
 
+@pytest.mark.slow
 def test_samples_of_sounds_and_what_shows_them(tmp_path: Path) -> None:
     run, out = sound_model(tmp_path / "run", PRESETS["tiny"]), tmp_path / "out"
     for words, expected in ([], {"model": "run", "method": "wavegan", "seed": 0}), (["--no-provenance"], {}):

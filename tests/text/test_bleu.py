@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from benchmarks import bleu as benchmark
 from multigen.errors import ConfigError, DataError
@@ -28,6 +27,8 @@ CAPTIONS = [words(line) for line in LINES.splitlines()]
 
 def nltk(references: list[list], hypothesis: list) -> list[float]:
     """Smoothed BLEU-1 to -5."""
+    from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
     smoothing = SmoothingFunction().method1
     return [float(sentence_bleu(references, hypothesis, (1 / n,) * n, smoothing)) for n in ORDERS]  # pyright: ignore
 

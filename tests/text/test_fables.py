@@ -190,6 +190,7 @@ def test_samples_follow_the_continuations(stories: list[str]):
     assert tested >= 8
 
 
+@pytest.mark.slow
 def test_samples_follow_the_continuations_also_deep_inside(stories: list[str]):
     """A word's number of occurrences less the sum of its probabilities has mean 0, variance the sum of p (1 - p)."""
     gap, variance = defaultdict[str, float](float), defaultdict[str, float](float)
@@ -313,6 +314,7 @@ def test_errors():
         sample(-1)
 
 
+@pytest.mark.slow
 def test_alternatives_are_drawn_by_their_weights() -> None:
     """One of the fourteen shares of character is lazy; so is one of ten characters."""
     n = 4_000

@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from nltk.tokenize.destructive import NLTKWordTokenizer
 
 from multigen.text.fables import sample
 from multigen.text.words import words
@@ -57,6 +56,8 @@ def test_a_sentence() -> None:
 
 @pytest.mark.parametrize("seed", few(range(8), 0))
 def test_agrees_with_nltk_on_random_texts(seed: int) -> None:
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+
     rng, tokenizer = random.Random(seed), NLTKWordTokenizer()
     for _ in range(1_000):
         text = "".join(rng.choices(PIECES, k=rng.randrange(1, 25)))
@@ -64,6 +65,8 @@ def test_agrees_with_nltk_on_random_texts(seed: int) -> None:
 
 
 def test_agrees_with_nltk_on_fables() -> None:
+    from nltk.tokenize.destructive import NLTKWordTokenizer
+
     tokenizer = NLTKWordTokenizer()
     for text in sample(300, seed=1):
         assert words(text) == tokenizer.tokenize(text), text

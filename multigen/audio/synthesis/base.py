@@ -6,7 +6,7 @@ A method derives from `AudioSynthesisTrainer`, and states only what differs: net
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +62,7 @@ class AudioSynthesisConfig(SynthesisConfig):
     best checkpoint is chosen by logmel where it is one of them, else by the first. Empty: classifier, where there are labels,
     and logmel."""
 
+    earlier: ClassVar[dict[str, Any]] = {"channels": 1}
     ranges = RANGES | {"rate": 4000, "length": 64}
 
     def __post_init__(self):

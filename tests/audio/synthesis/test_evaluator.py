@@ -86,6 +86,7 @@ def test_extractors_by_name(sets: Splits[SoundSet]) -> None:
         open_extractor("classifier", replace(sets.train, labels=None, classes=()), CPU)
 
 
+@pytest.mark.slow
 def test_the_classifier_is_trained_once_and_learns_the_drums(
     sets: Splits[SoundSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:

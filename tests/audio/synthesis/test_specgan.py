@@ -204,6 +204,7 @@ def test_a_run_trains_reports_resumes_and_samples(tmp_path: Path, drum_folder: P
     assert all(torch.equal(kept[name], weights[name]) for name in kept)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_classifier")
 def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, drum_folder: Path) -> None:
     made = specgan(tmp_path, drum_folder, labels="", conditional=True, samples=20).fit()

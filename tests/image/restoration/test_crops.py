@@ -54,6 +54,7 @@ def test_crops_are_aligned_windows_of_whole_images(tmp_path: Path, scale: int):
         place_of(target, given, planes(pixels), scale)
 
 
+@pytest.mark.slow
 def test_every_place_and_every_way_is_drawn_about_equally_often(tmp_path: Path):
     pixels = noise(10, 12)
     source = CropSource(open_photos(str(saved(tmp_path / "a.png", pixels))), 8, 2, reduce(2))  # 2 x 3 places, 8 ways

@@ -389,6 +389,7 @@ def test_the_best_of_each_stage_is_chosen_on_photographs_held_out(
     assert list(rows) == ["bicubic", *(f"{s}/{w}" for s in ("pretrain", "adversarial") for w in ("last", "best"))]
 
 
+@pytest.mark.slow
 def test_vgg22_is_measured_as_well_where_its_weights_are_given(
     data: Path, tmp_path: Path, vgg19: tuple[nn.Sequential, str]
 ) -> None:

@@ -98,6 +98,7 @@ def test_both_networks_are_told_of_clusters(tmp_path: Path) -> None:
     assert model.shares == made.data_info.shares and not torch.equal(model.sample(2, label=0), model.sample(2, label=1))
 
 
+@pytest.mark.slow
 def test_a_run_with_clusters_resumes_as_it_was(tmp_path: Path) -> None:
     whole, stopped, again = shaded(tmp_path / "a"), shaded(tmp_path / "b"), shaded(tmp_path / "b")
     whole.fit()

@@ -74,7 +74,7 @@ def test_a_run_trains_measures_and_writes(case: str, tmp_path: Path) -> None:
     assert_equal(weights(writer.G), {k: v.float() for k, v in trainer.saved("G", "adversarial", "best").items()})
 
 
-@pytest.mark.parametrize("discriminator_steps", [0, 2])
+@pytest.mark.parametrize("discriminator_steps", few([0, 2], 2))
 def test_maximum_likelihood_alone(discriminator_steps: int, data: str, tmp_path: Path) -> None:
     trainer = made(data, tmp_path / "run", discriminator_steps=discriminator_steps, control_steps=0, steps=0).fit()
     found = trainer.evaluate()
@@ -84,7 +84,11 @@ def test_maximum_likelihood_alone(discriminator_steps: int, data: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("method", "settings"), [("seqgan", {"follow": 0.5, "dropout": 0.25}), ("scratchgan", {"baseline": "critic"})]
+    ("method", "settings"),
+    few(
+        [("seqgan", {"follow": 0.5, "dropout": 0.25}), ("scratchgan", {"baseline": "critic"})],
+        ("seqgan", {"follow": 0.5, "dropout": 0.25}),
+    ),
 )
 def test_a_run_that_is_broken_off_ends_bit_for_bit_as_one_that_never_was(
     method: str, settings: dict[str, Any], data: str, tmp_path: Path
