@@ -416,7 +416,7 @@ def test_the_newest_run_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixt
             assert folder == run
         with contextlib.suppress(ConfigError), srgan.SRGANTrainer(config, Run(resume=str(run.parent))).claimed():
             pass
-        assert capsys.readouterr().err.count("taking the newest run there") == 2  # by the command, and in Python
+        assert capsys.readouterr().err.count("the newest run: ") == 2  # by the command, and in Python
 
 
 # ---------------------------------------------------------------------------------------------- silence
