@@ -2,9 +2,10 @@
 it is called."""
 
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 
-from multigen.console import did_you_mean, exit_code, show
+from multigen.console import did_you_mean, exit_code, if_slow, show
 from multigen.errors import ConfigError
 
 __all__ = ["main"]
@@ -84,7 +85,8 @@ def _run(args: list[str]) -> None:
     elif args[0] == "--version":
         show(__version__)
     elif args[0] in VERBS:
-        import_module(f"multigen.cli.{args[0]}").run(args[1:])
+        with if_slow(f"multigen {args[0]} is at work") if args[0] not in ("train", "bench") else nullcontext():
+            import_module(f"multigen.cli.{args[0]}").run(args[1:])
     else:
         from multigen.catalogue import METHODS
 
