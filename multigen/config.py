@@ -54,6 +54,8 @@ class Settings:
 
     ranges: ClassVar[Mapping[str, float | tuple[float, float]]] = {}
     """Field -> minimum, or (minimum, maximum)."""
+    earlier: ClassVar[Mapping[str, Any]] = {}
+    """Field -> what it stands for in runs made before it was added, which may be resumed with this value."""
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -379,9 +381,7 @@ def differences(path: Path, method: str, config: Any, run: Run) -> tuple[list[st
         {"method": name, **fields, **{k: v for k, v in options.items() if k not in FREE}}
         for name, fields, options in (saved, (method, to_table(config), to_table(run)))
     )
-    # A setting that there was not yet when the run was made had what is its default now.
-    defaults = {f.name for f in dataclasses.fields(config) if f.default == getattr(config, f.name)}
-    names = [name for name in differing(before, now) if name in before or name not in defaults]
+    names = differing({**config.earlier, **before} if isinstance(config, Settings) else before, now)
     lines = [f"{n}: {before.get(n)!r} -> {now.get(n)!r}" for n in names]
     steps = before.get("steps")  # a damaged file may have anything here
     return lines, steps if names == ["steps"] and isinstance(steps, int) and steps < now["steps"] else 0

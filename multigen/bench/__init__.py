@@ -1,3 +1,3 @@
-"""Benchmark recipes: reading, checking, shortening them; their results."""
+"""Benchmark recipes: reading, checking and shortening them; their results."""
 
 __all__: list[str] = []

@@ -1,6 +1,7 @@
-"""Quick runs of a benchmark recipe: all that it does, at the size of its method's preset `tiny`, in about a minute.
+"""Smoke-test settings: shrink a benchmark to about a minute, at the size of its method's preset
+`tiny`, while exercising every code path.
 
-The values that come of it say nothing of the method: there are few samples and hardly any training.
+The resulting metrics are meaningless: there are few samples and hardly any training.
 """
 
 import contextlib
@@ -13,10 +14,12 @@ __all__ = ["quick_config"]
 
 
 def quick_config(config: Any, tiny: Any) -> Any:
-    """`config` with no whole number larger than in `tiny` (steps, widths, samples), and the first of several test sets.
+    """`config` with no integer larger than in `tiny` (steps, widths, samples), and only the first
+    test set.
 
-    What names data, networks or losses stays, so that each variant takes its own way through the code. So does a number that
-    is 0 in `tiny`, which would leave something out, or too small for another setting.
+    Names of data, networks and losses are unchanged, so that each variant takes its own code path.
+    So is a number that is 0 in `tiny`, which would disable something, or that would be too small
+    for another setting.
     """
     if isinstance(test := vars(config).get("test"), tuple):
         config = dataclasses.replace(config, test=test[:1])

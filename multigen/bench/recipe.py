@@ -1,26 +1,26 @@
-"""Benchmark recipes: what their TOML files hold, and which figures of a result keep to it.
+"""Benchmark recipes: the content of their TOML files, and checks of a result against it.
 
 method = "srgan"                # python -m multigen.recipes.srgan
 preset = "default"
 seeds = 1
-needs = "gpu"                   # optional: without one the result says "not run" and why
+needs = "gpu"                   # optional: without one the result states "not run" and why
 [config]                        # fields of the method's configuration
-data = "photos/bsds500"         # a relative path is sought here and in MULTIGEN_DATA
+data = "photos/bsds500"         # a relative path is looked up here and in MULTIGEN_DATA
 [variants.clip]                 # optional: trained once for each variant, whose fields differ; rows are clip/ROW
 constraint = "clip"
 [run]                           # options of the run
 seed = 0
-[[reach]]                       # a figure that must be good enough
+[[reach]]                       # a metric that must reach a target
 row = "pretrain/best"
 metric = "Set5/psnr_y"
 at_least = 31.3                 # or at_most
-[[expect]]                      # a figure that must come out again as it was measured
+[[expect]]                      # a metric that must be reproduced
 row = "bicubic"
 metric = "Set5/psnr_y"
 value = 28.429
 tolerance = 0.001               # absolute
 [budget]
-minutes = 40                    # training time that must not be exceeded on the machine it is meant for
+minutes = 40                    # maximum training time on the intended machine
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Reach:
-    """One figure that must be reached."""
+    """One metric that must reach a target."""
 
     row: str = ""
     metric: str = ""
@@ -64,7 +64,7 @@ class Reach:
 
 @dataclasses.dataclass(frozen=True)
 class Expect:
-    """One figure that must come out again."""
+    """One metric that must be reproduced."""
 
     row: str = ""
     metric: str = ""
@@ -76,12 +76,12 @@ class Expect:
 @dataclasses.dataclass(frozen=True)
 class Budget:
     minutes: float = 0.0
-    """Training time, of one variant and one seed; 0: not limited."""
+    """Training time of one variant and one seed; 0: not limited."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A benchmark recipe as read from its file."""
+    """The content of a benchmark recipe."""
 
     method: str = ""
     preset: str = "default"
@@ -103,26 +103,27 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A figure of a result beside what the recipe says of it."""
+    """One checked value of a result."""
 
     kind: str
     """expect, reach or budget."""
     name: str
-    """ROW METRIC, or what the budget limits."""
+    """ROW METRIC, or the name of the budget's limit."""
     value: float
     bound: str
-    """What the recipe says, in words."""
+    """The recipe's bound, as text."""
     met: bool
 
     def __str__(self) -> str:
         return f"{'ok    ' if self.met else 'MISSED'}  {self.name} {self.value:.4f}, {self.bound}"
 
 
-RESULT = 1 << 23  # bytes of a result, at most
+RESULT = 1 << 23  # maximum bytes of a result
 
 
 def find_recipe(named: Path) -> Path:
-    """The file of a recipe: that of this path, or one of the package's by its name, as in digits-dcgan or digits-dcgan.toml.
+    """The file of a recipe: this path, or one of the package's recipes by name, such as
+    digits-dcgan or digits-dcgan.toml.
 
     Raises ConfigError where there is none.
     """
@@ -138,7 +139,8 @@ def find_recipe(named: Path) -> Path:
 
 
 def results_folder(named: Path) -> Path:
-    """Where the results of a recipe go by default: `results` beside its file, but here for one of the package by its name."""
+    """Default folder of a recipe's results: `results` beside its file, or `results` here for a
+    recipe of the package."""
     from multigen.catalogue import PACKAGE
 
     ours = not named.is_file() or PACKAGE in named.resolve().parents
@@ -146,7 +148,7 @@ def results_folder(named: Path) -> Path:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Raises ConfigError for a file that is no recipe, naming what is wrong."""
+    """Reads a recipe. Raises ConfigError for an invalid one."""
     from multigen.catalogue import METHODS
 
     recipe = from_table(Recipe(), recipe_table(read_toml(path)), str(path))
@@ -154,18 +156,18 @@ def read_recipe(path: Path) -> Recipe:
         raise ConfigError(f"{path}: method {recipe.method!r}; expected one of {', '.join(METHODS)}")
     if recipe.needs not in ("", "gpu"):
         raise ConfigError(f"{path}: needs {recipe.needs!r}; expected gpu, or nothing")
-    recipe.targets(str(path))  # so that a mistake in them is found before hours of training
+    recipe.targets(str(path))  # so that mistakes are found before hours of training
     for expect in recipe.expected(str(path)):
         if not (math.isfinite(expect.value) and expect.tolerance >= 0):
             raise ConfigError(
-                f"{path}, expect: value {expect.value}, tolerance {expect.tolerance}; expected a number and how far from it a "
-                "figure may be, 0 or more"
+                f"{path}, expect: value {expect.value}, tolerance {expect.tolerance}; expected a "
+                "number, and the largest difference from it, 0 or more"
             )
     return recipe
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Raises DataError for a result that is not there or cannot be read."""
+    """Reads a result. Raises DataError for a missing or invalid one."""
     try:
         content = read_json(path, RESULT)
         if not isinstance(content, dict):
@@ -188,9 +190,9 @@ def minutes(recipe: Recipe, content: dict[str, Any]) -> float:
 
 
 def figures(recipe: Recipe, content: dict[str, Any], where: str) -> list[Figure]:
-    """What the recipe says of figures, held against the result `content`; nothing of one that was not run.
+    """Checks the result `content` against the recipe; [] for a result that was not run.
 
-    Raises ConfigError for a figure that the result does not have.
+    Raises ConfigError for a metric that the result does not have.
     """
     if content["status"] != "ok":
         return []
@@ -212,17 +214,18 @@ def figures(recipe: Recipe, content: dict[str, Any], where: str) -> list[Figure]
     return found
 
 
-def _value(wanted: Reach | Expect, rows: dict[str, dict[str, float]], where: str) -> float:
-    if wanted.metric not in rows.get(wanted.row, {}):
-        raise ConfigError(f"{where}: no figure {wanted.metric!r} in row {wanted.row!r}; the rows are {', '.join(rows)}")
-    return rows[wanted.row][wanted.metric]
+def _value(target: Reach | Expect, rows: dict[str, dict[str, float]], where: str) -> float:
+    if target.metric not in rows.get(target.row, {}):
+        raise ConfigError(f"{where}: no metric {target.metric!r} in row {target.row!r}; the rows are {', '.join(rows)}")
+    return rows[target.row][target.metric]
 
 
-def summary(name: str, status: str, seconds: float = 0.0, found: Sequence[Figure] = ()) -> dict[str, Any]:
-    """A recipe's outcome in one plain table: training time of all variants and seeds, how many figures were met and missed."""
+def summary(name: str, status: str, seconds: float = 0.0, checks: Sequence[Figure] = ()) -> dict[str, Any]:
+    """A recipe's outcome as one table: training time of all variants and seeds, numbers of checks
+    met and missed."""
     counts = {
-        kind: {"met": sum(f.met for f in some), "missed": sum(not f.met for f in some)}
+        kind: {"met": sum(f.met for f in of_kind), "missed": sum(not f.met for f in of_kind)}
         for kind in ("expect", "reach", "budget")
-        for some in [[f for f in found if f.kind == kind]]
+        for of_kind in [[f for f in checks if f.kind == kind]]
     }
     return {"recipe": name, "status": status, "minutes": round(seconds / 60, 1), **counts}

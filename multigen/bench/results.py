@@ -1,7 +1,8 @@
 """The results of benchmark recipes as Markdown: `multigen bench recipes/*.toml --page docs/results.md`.
 
-The page is about a screen per modality: the headline metrics of each model next to real data and to published values. A page
-per benchmark, docs/results/NAME.md, has all that was measured. What the metrics are is in docs/metrics.md alone.
+The page has about a screen per modality: the headline metrics of each model next to real data and
+to published values. One page per benchmark, docs/results/NAME.md, has all metrics. Metrics are
+defined in docs/metrics.md only.
 """
 
 import itertools
@@ -25,7 +26,7 @@ from multigen.storage.output import check_targets
 
 __all__ = ["pages", "write_pages"]
 
-WIDE = 8  # metrics beside each other at most
+WIDE = 8  # maximum metrics side by side
 PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "srgan-bsds500": {
         "SRResNet, Ledig et al. 2017": {"Set5/psnr_y": 32.05, "BSD100/psnr_y": 27.58},
@@ -47,7 +48,7 @@ PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         | {"self_bleu_2": 0.951, "self_bleu_3": 0.841, "self_bleu_4": 0.670, "self_bleu_5": 0.490},
     },
 }
-"""Benchmark -> what was published -> values that compare with ours: the same metric, on the same data."""
+"""Benchmark -> publication -> comparable values: the same metric, on the same data."""
 INTRODUCTION = """\
 # Results
 
@@ -92,8 +93,8 @@ def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None, ov
 
     Args:
         recipes: TOML files.
-        out: folder of their results; `results` beside each if not given.
-        overwrite: files that are there may be replaced though they are no such pages.
+        out: folder of their results; default: `results` beside each.
+        overwrite: allow replacing any existing files.
     """
     texts = pages(recipes, out, file.stem)
     files = {file.parent / name if name else file: text for name, text in texts.items()}
@@ -106,7 +107,8 @@ def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None, ov
 
 
 def pages(recipes: Sequence[Path], out: Path | None = None, folder: str = "results") -> dict[str, str]:
-    """The page under the name "", and the pages of single benchmarks under FOLDER/NAME.md, as the page links to them.
+    """The overview page, named "", and the pages of single benchmarks, FOLDER/NAME.md, to which it
+    links.
 
     Raises ConfigError and DataError for recipes and results that cannot be read.
     """
@@ -127,7 +129,8 @@ def _read(path: Path, out: Path | None) -> Benchmark:
 
 
 def _modality(benchmarks: Sequence[Benchmark], folder: str) -> Iterator[str]:
-    """A table for the data sets whose headline metrics are the same, the machines, and the benchmarks that were not run."""
+    """One table for data sets with the same headline metrics, the machines, and the benchmarks that
+    were not run."""
     tables: dict[tuple[str, ...], list[Sequence[str]]] = {}
     ran = [b for b in benchmarks if b.ran]
     for data in sorted({str(b.recipe.config.get("data", "")) for b in ran}):
@@ -186,7 +189,7 @@ def _baselines(rows: Mapping[str, Any]) -> list[str]:
 
 
 def _models(rows: Mapping[str, Any]) -> list[str]:
-    """Of each stage the best model, or without one the last."""
+    """The best model of each stage, or without one the last."""
     models = [name for name in rows if trained(name) and not other_temperature(name)]
     return [name for name in models if name.endswith("/best") or name.removesuffix("last") + "best" not in models]
 
@@ -198,7 +201,7 @@ def _name(rows: Mapping[str, Any], row: str) -> str:
 
 
 def _range(rows: Sequence[Mapping[str, float]], metric: str) -> str:
-    """What several benchmarks measured of one baseline: a value, or the least and the greatest."""
+    """The value of a baseline in several benchmarks, or its range."""
     some = sorted((row for row in rows if metric in row), key=lambda row: row[metric])
     if not some:
         return "-"
@@ -215,7 +218,7 @@ def _count(checks: Sequence[Figure]) -> str:
 
 
 def _page(b: Benchmark) -> str:
-    """All that was measured, how, and which checks were missed."""
+    """The page of one benchmark: all metrics, how they were measured, and failed checks."""
     recipe, content, name = b.recipe, b.content, b.path.stem
     facts = [f"status: {_status(b)}", f"command: {code(str(content['command']))}"]
     if b.ran:
@@ -245,13 +248,13 @@ def _page(b: Benchmark) -> str:
 
 
 def _short(commit: str) -> str:
-    """A commit by its first ten digits; what else is said of it stays."""
+    """A commit by its first ten digits, with its suffix."""
     digits, plus, more = commit.partition("+")
     return (digits if digits.startswith("version") else digits[:10]) + plus + more
 
 
 def _wrapped(text: str) -> str:
-    """Prose, or an item of a list, in lines of 100 columns, none of which begins as a list or a heading does."""
+    """Prose, or a list item, wrapped at 100 columns; no line begins like a list or a heading."""
     indent = "  " if text.startswith("- ") else ""
     text = re.sub(r" (?=(?:[-+=:]+|\d+[.)])(?: |$))", "\0", text)
     lines = textwrap.fill(text, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
@@ -259,12 +262,12 @@ def _wrapped(text: str) -> str:
 
 
 def _items(features: str) -> str:
-    """The form and the numbers of the items, which end what a result says of its features."""
+    """The form and the numbers of items, at the end of a description of features."""
     return escaped("; ".join(features.split("; ")[-2:]))
 
 
 def _tables(rows: Mapping[str, Mapping[str, float]], published: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Rows by metrics, baselines first, in as many tables as it takes; rows with the same values are one."""
+    """Tables of rows by metrics, baselines first; rows with the same values are merged."""
     same: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for name in sorted(rows, key=trained):
         same.setdefault(tuple(rows[name].items()), []).append(code(name))
@@ -289,7 +292,7 @@ def _figure(row: Mapping[str, float], metric: str) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits, whole numbers as such, and no powers of ten; nan and inf by their names."""
+    """Four significant digits, integers as such, no exponents; nan and inf by name."""
     if not math.isfinite(value):
         return f"{value}"
     if value == round(value) or abs(value) >= 1000:

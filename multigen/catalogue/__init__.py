@@ -1,6 +1,8 @@
-"""What the toolkit has: modalities, tasks, methods, data sets known by name, benchmark recipes. Needs no torch.
+"""The catalogue: modalities, tasks, methods, named data sets, benchmark recipes. Does not import
+torch.
 
-python -m multigen.catalogue --write    # in a checkout: writes what follows from it (`multigen.catalogue.derived`)
+python -m multigen.catalogue --write    # in a checkout: writes derived files
+(`multigen.catalogue.derived`)
 """
 
 import ast
@@ -36,35 +38,35 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def imported(name: str) -> Callable[..., Any]:
-    """What "package.module:function" names, imported now."""
+    """Imports the function named "package.module:function"."""
     module, _, function = name.partition(":")
     return getattr(import_module(module), function)
 
 
 @dataclass(frozen=True)
 class Modality:
-    """A kind of data. Functions are named as "module:function" and imported when they are used."""
+    """A modality. Functions are named as "module:function" and imported on use."""
 
     name: str
     items: str
-    """What its items are called in sentences, in the plural."""
+    """Noun for its items, in the plural."""
     title: str
     suffixes: tuple[str, ...]
-    """Of its files that are always read, in lower case."""
+    """Suffixes of the files that are always readable, in lower case."""
     others: tuple[Format, ...]
-    """Of which the rest of its files are: read with an extra, or not at all."""
+    """Other formats of its files: readable with an extra, or not at all."""
     inspect: str
     """(data, **options of `reading`) -> `multigen.data.inspection.Inspection`."""
     compare: str = ""
     """(real, fake, features, device, skip_bad, **options) -> `multigen.engine.evaluation.Evaluation`; "": not compared."""
     features: tuple[str, ...] = ()
-    """What `compare` can compare, the default first."""
+    """Feature extractors of `compare`, the default first."""
     options: tuple[str, ...] = ()
-    """Of `compare`."""
+    """Options of `compare`."""
     archives: tuple[str, ...] = ()
-    """Suffixes of files that hold many items each."""
+    """Suffixes of files that contain many items."""
     names: str = ""
-    """A part of the names of files that have no suffix, such as MNIST's."""
+    """Part of the names of files without a suffix, such as MNIST's."""
     tables: tuple[str, ...] = ()
     """Suffixes of tables with a column of items. Beside other files they are taken for lists of these."""
     reading: tuple[str, ...] = ()
@@ -72,11 +74,12 @@ class Modality:
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """Suffixes of the files that are read on this machine."""
+        """Suffixes of the files that are readable on this machine."""
         return (*self.suffixes, *(suffix for each in self.others if each.readable for suffix in each.suffixes))
 
     def unread(self, suffix: str) -> Format | None:
-        """The format of a suffix, in lower case, whose files are known but are not read on this machine; None for any other."""
+        """The format of a suffix, in lower case, whose files are known but not readable on this
+        machine; None for any other."""
         return next((each for each in self.others if suffix in each.suffixes and not each.readable), None)
 
 
@@ -128,32 +131,33 @@ MODALITIES = {
         ),
     )
 }
-"""By name, in the order in which they are shown."""
+"""By name, in order of display."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a model does and how it is used: for the model card, the report, `multigen cp`, and errors."""
+    """A task: what its models do and how to use them, for the model card, the report, `multigen
+    cp`, and errors."""
 
     name: str
     kind: str
     """synthesis, restoration or translation: the folder of its methods."""
     modality: str
     verb: str
-    """Of the command line."""
+    """Verb of the command line that uses its models."""
     does: str
     """ "generates images from noise"."""
     arguments: str
-    """What follows the verb; {model} stands for the model."""
+    """Arguments of the verb; {model} stands for the model."""
     python: str
-    """A line on `model`, which `multigen.load` gave."""
-    gives: str  # by that line
+    """A line of Python that uses `model`, from `multigen.load`."""
+    gives: str  # the result of that line
     tag: str
-    """Of the model card."""
+    """Tag of the model card."""
     limit: str
-    """What a user should know of all such models."""
+    """Limitation of all such models."""
     more_verbs: tuple[str, ...] = ()
-    """That take its models too."""
+    """Other verbs that use its models."""
     imports: str = "import multigen"
     pipeline: str = ""
     """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
@@ -166,7 +170,7 @@ class Task:
 
     @property
     def items(self) -> str:
-        """What it is trained on and makes, in the plural."""
+        """Noun for its training items and samples, in the plural."""
         return MODALITIES[self.modality].items
 
 
@@ -233,7 +237,7 @@ TASKS = {
         ),
     )
 }
-"""By the name that trainers and ready objects have as `task`, and that a run's config.toml keeps."""
+"""By name: the `task` of trainers and ready objects, and in a run's config.toml."""
 
 
 @dataclass(frozen=True)
@@ -250,22 +254,22 @@ class Method:
 
     @property
     def module(self) -> str:
-        """Where its trainer and its PRESETS are."""
+        """The module of its trainer and its PRESETS."""
         return f"multigen.{self.modality}.{TASKS[self.task].kind}.{self.name}"
 
     @property
     def file(self) -> str:
-        """Its file, from the package's folder."""
+        """Its file, relative to the package."""
         return self.module.removeprefix("multigen.").replace(".", "/") + ".py"
 
     @property
     def page(self) -> str:
-        """Its page, from the folder docs."""
+        """Its page, relative to docs."""
         return f"methods/{self.modality}/{TASKS[self.task].kind}/{self.name}.md"
 
     @functools.cached_property
     def source(self) -> ast.Module:
-        """Its file, read but not imported."""
+        """Its file, parsed but not imported."""
         return ast.parse((PACKAGE / self.file).read_text(encoding="utf-8"))
 
     @property
@@ -279,7 +283,7 @@ class Method:
 
     @property
     def presets(self) -> tuple[str, ...]:
-        """The keys of its PRESETS, a dictionary written out."""
+        """The keys of its PRESETS, a dictionary literal."""
         for node in self.source.body:
             match node:
                 case ast.Assign(targets=[ast.Name(id="PRESETS")], value=ast.Dict(keys=keys)):
@@ -304,7 +308,7 @@ METHODS = {
         Method("specgan", "audio-synthesis"),
     )
 }
-"""By name, in the order in which they are shown."""
+"""By name, in order of display."""
 
 
 def lazy(package: str, name: str) -> Any:
@@ -319,11 +323,11 @@ def lazy(package: str, name: str) -> Any:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Data that --data takes by name (docs/data.md says more of each)."""
+    """A data set that --data accepts by name (see docs/data.md)."""
 
     name: str
     task: str
-    """Of the methods that train on it."""
+    """Task of the methods that train on it."""
     about: str
     downloaded: bool = False
 
@@ -347,25 +351,26 @@ DATA = (
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What a benchmark recipe's file says of itself."""
+    """Facts about a benchmark recipe, from its file."""
 
     name: str
     file: str
     method: str
     preset: str
     needs: str
-    """gpu, or nothing."""
+    """gpu, or ""."""
     about: str
     """The first sentence of its comment."""
 
 
 _PACKAGED = PACKAGE / "recipes" / "toml"
 BENCHMARKS = _PACKAGED if _PACKAGED.is_dir() else PACKAGE.parent / "recipes"
-"""Folder of the benchmark recipes: an installed package has it within, a checkout beside the package."""
+"""Folder of the benchmark recipes: inside an installed package, beside the package in a
+checkout."""
 
 
 def heading(text: str) -> str:
-    """The comment that a recipe begins with, as one line."""
+    """The comment at the beginning of a recipe, as one line."""
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
     return " ".join(line.removeprefix("#").strip() for line in comment)
 

@@ -1,7 +1,9 @@
-"""Files that follow from the catalogue and are committed: `python -m multigen.catalogue --write` writes them in a checkout.
+"""Derived files, which are committed: `python -m multigen.catalogue --write` writes them in a
+checkout.
 
-The modules of `multigen/recipes/` are whole files. Elsewhere what stands between two markers is replaced: the table of methods
-in README.md, those in docs/index.md, the navigation in mkdocs.yml, and the lazy names of each modality's package.
+The modules of `multigen/recipes/` are whole files. Elsewhere the text between two markers is
+replaced: the table of methods in README.md, those in docs/index.md, the navigation in mkdocs.yml,
+and the lazy names of each modality's package.
 """
 
 import ast
@@ -16,7 +18,7 @@ __all__ = ["derived", "main"]
 
 KINDS = ("synthesis", "restoration", "translation")
 TUTORIALS = {"image": "tutorials/pictures.md", "text": "tutorials/texts.md", "audio": "tutorials/sounds.md"}
-"""Modality -> the page that goes from a folder of one's own to a model."""
+"""Modality -> tutorial from a user's folder to a model."""
 MARKED = re.compile(
     r"(?P<begin>^ *(?:<!--|#) catalogue: (?P<key>[\w-]+)(?: -->)?\n)(?P<old>.*?)(?P<end>^ *(?:<!--|#) end(?: -->)?$)",
     re.M | re.S,
@@ -52,7 +54,7 @@ def main() -> None:
 
 
 def derived(root: Path) -> dict[Path, str]:
-    """Each file -> its whole text, as the catalogue has it. Raises ValueError for markers that are not known or not closed."""
+    """Derived file -> its text. Raises ValueError for markers that are unknown or not closed."""
     pages = {
         "README.md": {"methods": matrix("docs/")},
         "docs/index.md": {task: methods_table(task) for task in TASKS},
@@ -64,7 +66,8 @@ def derived(root: Path) -> dict[Path, str]:
 
 
 def filled(path: Path, blocks: Mapping[str, str]) -> str:
-    """The text of a file with the blocks between their markers. Raises ValueError for unknown or open markers, or none."""
+    """The text of a file with `blocks` between their markers. Raises ValueError for unknown, open
+    or missing markers."""
     text = path.read_text(encoding="utf-8")
 
     def block(found: re.Match[str]) -> str:
@@ -93,7 +96,8 @@ def recipe(method: Method) -> str:
 
 
 def names(modality: str) -> str:
-    """What a modality's package offers, for readers and type checkers; `multigen.catalogue.lazy` imports it."""
+    """The public names of a modality's package, for readers and type checkers;
+    `multigen.catalogue.lazy` imports them."""
     found = {method.module: classes(method) for method in METHODS.values() if method.modality == modality}
     imports = [f"    from {module} import {', '.join(found[module])}" for module in sorted(found)]
     public = [f'    "{name}",' for name in sorted(name for pair in found.values() for name in pair)]
@@ -111,7 +115,8 @@ def classes(method: Method) -> tuple[str, str]:
 
 
 def matrix(docs: str) -> str:
-    """A row per modality, a column per kind of task: what the models do, and the methods. `docs`: path of docs/."""
+    """One row per modality, one column per kind of task: what the models do, and the methods.
+    `docs`: path of docs/."""
     kinds = [kind for kind in KINDS if any(TASKS[m.task].kind == kind for m in METHODS.values())]
     rows = []
     for modality in MODALITIES.values():
@@ -130,7 +135,8 @@ def links(task: str, docs: str) -> str:
 
 
 def methods_table(task: str) -> str:
-    """A row per method of a task: its name on the command line, a link to its page, what it is."""
+    """One row per method of a task: its name on the command line, a link to its page, its
+    description."""
     methods = [method for method in METHODS.values() if method.task == task]
     rows = [f"| `{m.name}` | [{m.title}]({m.page}): {m.about.partition(': ')[2]} |" for m in methods]
     return "\n".join(["| recipe | method |", "|---|---|", *rows])

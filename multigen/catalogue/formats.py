@@ -1,6 +1,7 @@
-"""Kinds of files that people have in their folders, and that are read with an extra alone, or never. Needs no torch.
+"""File formats that are readable only with an extra, or not at all. Does not import torch.
 
-A suffix that is always read is in `Modality.suffixes`; every other one that is known is here, with what to do about it.
+Suffixes that are always readable are in `Modality.suffixes`; every other known one is here, with
+its remedy.
 """
 
 import functools
@@ -13,28 +14,28 @@ __all__ = ["AUDIO", "IMAGE", "TEXT", "Format", "installed"]
 
 @functools.cache
 def installed(package: str) -> bool:
-    """Whether a package can be imported, which is not done for it."""
+    """Whether a package is importable, without importing it."""
     return importlib.util.find_spec(package) is not None
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of files that is read where its extra is installed, or never."""
+    """A file format that is readable if its extra is installed, or never."""
 
     name: str
-    """In the plural, such as "HEIC files"."""
+    """Name of the files, in the plural, such as "HEIC files"."""
     suffixes: tuple[str, ...]
-    """In lower case."""
+    """Suffixes in lower case."""
     convert: str
-    """What the user can do about such a file without any extra: a clause in the imperative."""
+    """Remedy without any extra: a clause in the imperative."""
     extra: str = ""
-    """The extra of multigen that reads them; empty: none does."""
+    """The extra of multigen that reads them; empty: none."""
     package: str = ""
-    """What that extra installs, as it is imported."""
+    """Import name of the extra's package."""
 
     @property
     def readable(self) -> bool:
-        """Whether they are read on this machine."""
+        """Whether the files are readable on this machine."""
         return bool(self.package) and installed(self.package)
 
     @property
@@ -45,24 +46,24 @@ class Format:
 
     @property
     def remedy(self) -> str:
-        """What to do, for the end of a message about one file or several."""
+        """The remedy, for the end of a message about one file or several."""
         return f"pip install 'multigen[{self.extra}]', or {self.convert}" if self.extra else self.convert
 
 
 def _kinds(convert: str, **suffixes: str) -> Iterator[Format]:
-    """Formats that are converted in one way: name, with _ for spaces -> suffixes without their dots."""
+    """Formats with the same remedy: name, with _ for spaces -> suffixes without dots."""
     for name, words in suffixes.items():
         yield Format(name.replace("_", " "), tuple(f".{word}" for word in words.split()), convert)
 
 
 def _media(convert: str, **suffixes: str) -> Iterator[Format]:
-    """As `_kinds`, of formats whose sound ffmpeg reads."""
+    """As `_kinds`, for formats whose sound ffmpeg reads."""
     for found in _kinds(convert, **suffixes):
         yield replace(found, extra="media", package="av")
 
 
 ANY = tuple(_kinds("unpack first", archives="zip tar gz tgz bz2 xz 7z rar zst"))
-"""Of every modality."""
+"""Formats for every modality."""
 VIDEO = "mp4 m4v mov avi mkv webm wmv flv mpg mpeg 3gp 3g2 mts m2ts ts ogv vob"
 
 IMAGE: tuple[Format, ...] = (

@@ -1,9 +1,11 @@
-"""The `multigen` command: one small file a verb, and what verbs share. A verb's modules are imported when it is called."""
+"""The `multigen` command: one file per verb, and shared parts. A verb's modules are imported when
+it is called."""
 
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 
-from multigen.console import did_you_mean, exit_code, show
+from multigen.console import did_you_mean, exit_code, if_slow, show
 from multigen.errors import ConfigError
 
 __all__ = ["main"]
@@ -11,16 +13,16 @@ __all__ = ["main"]
 VERBS = {
     "bench": "run a benchmark recipe and check what it reaches: multigen bench digits-dcgan",
     "compare": "compare runs side by side, settings, curves, figures and samples: multigen compare RUN RUN",
-    "completion": "a script by which a shell completes these: multigen completion bash",
-    "cp": "a method as a file of your own: multigen cp dcgan my_gan.py",
-    "doctor": "say which versions, devices and folders there are, and what is missing: multigen doctor",
+    "completion": "print a shell's completion script: multigen completion bash",
+    "cp": "copy a method to a file of your own: multigen cp dcgan my_gan.py",
+    "doctor": "show versions, devices and folders, and what is missing: multigen doctor",
     "evaluate": "compare generated images or sounds with real ones: multigen evaluate --real DIR --fake DIR",
     "export": "write a trained network as ONNX: multigen export --model RUN --out FILE.onnx",
     "import": "weights of another project as a model folder: multigen import FILE.pth",
     "inspect": "describe a folder of data and how to train on it: multigen inspect DATA",
-    "interpolate": "animate images that turn into each other: multigen interpolate --model RUN --out walk.gif",
-    "ls": "methods with their presets, data and benchmark recipes, a line each: multigen ls",
-    "report": "write a run's report.html again, also of one that has not ended: multigen report RUN",
+    "interpolate": "animate latent interpolation as a loop: multigen interpolate --model RUN --out walk.gif",
+    "ls": "list methods with their presets, data and benchmark recipes: multigen ls",
+    "report": "write a run's report.html again, also for an unfinished run: multigen report RUN",
     "sample": "generate images or sounds with a trained model: multigen sample --model RUN -n 64",
     "train": "train and evaluate a method: multigen train dcgan laptop",
     "upscale": "enlarge images with a trained model: multigen upscale IN... --model RUN --out DIR",
@@ -38,7 +40,7 @@ LESS = {
     "upscale": "lower --tile, or cut the images into parts",
     "write": "lower -n or --length",
 }
-"""Verb -> what to do where memory is short, if there is something that takes less."""
+"""Verb -> remedy where memory is short, if any option needs less."""
 
 OTHERS = {
     **dict.fromkeys(("help", "-help", "?"), "multigen --help"),
@@ -51,20 +53,19 @@ OTHERS = {
     **dict.fromkeys(("eval", "test"), "multigen evaluate --real DIR --fake DIR"),
     "resume": "multigen train METHOD --resume RUN",
 }
-"""Words of other tools in place of a verb."""
+"""Words of other tools -> the command here."""
 
 CODES = """\
   --version   print the version
-  --traceback anywhere on the line: show where an error came from
-  --quiet     anywhere on the line: say nothing but results and errors
-  --log-file FILE anywhere on the line: also add what is said to FILE
+  --traceback anywhere on the line: show the traceback of an error
+  --quiet     anywhere on the line: print only results and errors
+  --log-file FILE anywhere on the line: also append messages to FILE
 
 exit codes:
-  0   done
-  1   a figure of a benchmark recipe was missed; the installation is broken (doctor); or a fault in multigen, with a traceback
-  2   input that cannot be used: the message says which, and what to do
-  130 stopped by Ctrl-C; 143 by SIGTERM; 129 as the window was closed; a training run saves what was trained
-  141 broken pipe: the reader of the output closed it"""
+  0   done 1   a check of a benchmark recipe failed; the installation is broken (doctor); or a bug
+  in multigen, with a traceback 2   invalid input: the message says which, and how to fix it 130
+  stopped by Ctrl-C; 143 by SIGTERM; 129 by a closed window; a training run saves a checkpoint 141
+  broken pipe: the reader of the output closed it"""
 
 
 def main() -> None:
@@ -84,7 +85,8 @@ def _run(args: list[str]) -> None:
     elif args[0] == "--version":
         show(__version__)
     elif args[0] in VERBS:
-        import_module(f"multigen.cli.{args[0]}").run(args[1:])
+        with if_slow(f"multigen {args[0]} is at work") if args[0] not in ("train", "bench") else nullcontext():
+            import_module(f"multigen.cli.{args[0]}").run(args[1:])
     else:
         from multigen.catalogue import METHODS
 

@@ -1,11 +1,14 @@
-"""`multigen bench RECIPE.toml ...`: runs benchmark recipes, writes their results, and checks what they must reach.
+"""`multigen bench RECIPE.toml ...`: runs benchmark recipes, writes their results, and checks them
+against targets.
 
-    multigen bench digits-dcgan                                    # one of those that multigen ls shows
-    multigen bench recipes/*.toml --quick                          # about a minute each: does the whole path work?
-    multigen bench recipes/*.toml --check                          # trains nothing: do the results keep to the recipes?
-    multigen bench recipes/*.toml --page docs/results.md           # trains nothing: writes the results as pages
+    multigen bench digits-dcgan                                    # one of those that multigen ls
+    shows multigen bench recipes/*.toml --quick                          # about a minute each: a
+    smoke test multigen bench recipes/*.toml --check                          # no training: do the
+    results pass the recipes' checks? multigen bench recipes/*.toml --page docs/results.md # no
+    training: writes the results as pages
 
-`multigen.bench.recipe` says what a recipe holds. Exit code 1: a figure was missed; 2: a recipe could not be run.
+`multigen.bench.recipe` defines a recipe's content. Exit code 1: a check failed; 2: a recipe could
+not be run.
 """
 
 import contextlib
@@ -33,11 +36,11 @@ from multigen.storage.output import check_targets, json_table
 __all__ = ["merged", "run"]
 
 KEYS = {"status", "rows"}
-"""Of every result, among others."""
+"""Some of every result's keys."""
 
 
 def run(args: list[str]) -> None:
-    """Runs recipe files; ends with 1 where a figure is missed, with 2 where a recipe could not be run."""
+    """Runs recipe files; exit code 1 where a check failed, 2 where a recipe could not be run."""
 
     def bench(
         recipes: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE.toml ...")],
@@ -50,17 +53,17 @@ def run(args: list[str]) -> None:
         overwrite: Overwrite = False,
         json: bool = False,
     ) -> None:
-        """Runs benchmark recipes, writes results/NAME.json, and checks their figures.
+        """Runs benchmark recipes, writes results/NAME.json, and checks their metrics.
 
         Args:
             recipes: The recipes: TOML files, or names that multigen ls shows.
-            out: Folder of the results; by default `results` beside each recipe, or here for one given by its name.
-            runs: Folder of the runs, RUNS/NAME for each recipe; by default a new one for each under runs.
-            quick: About a minute each with few samples, to see that all works: no figure is checked, and results go to a folder
-                `quick` under --out, by default under runs.
-            check: Train nothing; hold the results that are there against the recipes.
-            page: Train nothing; write the results that are there as a Markdown page to this file, and a page for each beside it.
-            json: Print the outcomes, a table each, as JSON; all else that would be printed goes to standard error.
+            out: Folder of the results; default: `results` beside each recipe, or here for a recipe given by name.
+            runs: Folder of the runs, RUNS/NAME for each recipe; default: a new one for each under runs.
+            quick: A smoke test of about a minute each, with few samples and no checks; results go
+                to the folder `quick` under --out, by default under runs.
+            check: No training; check existing results against the recipes.
+            page: No training; write existing results as a Markdown page to this file, and one page per benchmark beside it.
+            json: Print the outcomes as JSON, one object each; all other output goes to standard error.
         """
         if not recipes:
             raise ConfigError(
@@ -100,7 +103,7 @@ def run(args: list[str]) -> None:
 
 
 def _attempt(path: Path, outcome) -> dict[str, Any]:
-    """The outcome of one recipe; where it fails, why is said, and the next one can run."""
+    """The outcome of one recipe; a failure is reported, and the next one can run."""
     try:
         return outcome(path)
     except Interrupted:
@@ -109,20 +112,20 @@ def _attempt(path: Path, outcome) -> dict[str, Any]:
         where = "" if str(path) in str(error) else f"{path}: "
         report_error(error, f"error: {where}{error}")
         return summary(path.stem, f"error: {error}")
-    except Exception as error:  # a mistake of ours ends this recipe alone
+    except Exception as error:  # a bug ends this recipe only
         show_traceback(error)
         return summary(path.stem, f"error: {error!r}")
 
 
 def exit_code(outcomes: Sequence[dict[str, Any]]) -> int:
-    """2 where a recipe could not be run, else 1 where a figure was missed, else 0."""
+    """2 where a recipe could not be run, else 1 where a check failed, else 0."""
     if any(outcome["status"].startswith("error") for outcome in outcomes):
         return 2
     return int(any(outcome[kind]["missed"] for outcome in outcomes for kind in ("expect", "reach", "budget")))
 
 
 def table(outcomes: Sequence[dict[str, Any]]) -> str:
-    """Outcomes as plain text, a line each."""
+    """Outcomes as plain text, one line each."""
     lines = []
     for o in outcomes:
         met = [o["expect"], {k: o["reach"][k] + o["budget"][k] for k in ("met", "missed")}]
@@ -132,7 +135,7 @@ def table(outcomes: Sequence[dict[str, Any]]) -> str:
 
 
 def _check(path: Path, out: Path) -> dict[str, Any]:
-    """Holds the result that is there against the recipe."""
+    """Checks the existing result against the recipe."""
     recipe, content = read_recipe(path), read_result(out / f"{path.stem}.json")
     found = figures(recipe, content, str(path))
     for line in (f"{path.stem}: {content['status']}", *found):
@@ -156,7 +159,7 @@ def _bench(
     if recipe.needs == "gpu" and not torch.cuda.is_available():
         status = "not run: it needs a GPU, and there is none"
         if result.exists() and read_result(result)["status"] == "ok":
-            show(f"{path.stem}: not run, it needs a GPU; {result} is left as it was measured")
+            show(f"{path.stem}: not run, it needs a GPU; {result} is unchanged")
         else:
             with writing(result, "another folder for --out"):
                 write_json(result, not_run(recipe.method, command, "it needs a GPU, and there is none"))
@@ -168,7 +171,7 @@ def _bench(
             write_json(result, content | ({"quick": True} if quick else {}))
         show(f"{result} written")
     if quick:
-        return summary(path.stem, "ok, quick: no figure was checked", content["seconds"])
+        return summary(path.stem, "ok, quick: nothing was checked", content["seconds"])
     found = figures(recipe, content, str(path))
     for line in found:
         show(str(line))
@@ -176,7 +179,7 @@ def _bench(
 
 
 def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) -> dict[str, Any]:
-    """Trains all variants and seeds of a recipe; their results as one."""
+    """Trains all variants and seeds of a recipe; returns their merged result."""
     from multigen.engine import Run
     from multigen.runs.runner import train
     from multigen.tasks.loading import trainer_in
@@ -203,7 +206,7 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
 
 
 def merged(contents: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One result of those of several variants: their rows under NAME/ROW, but those of real data once."""
+    """Merges the results of several variants: rows as NAME/ROW, those of real data once."""
     rows: dict[str, dict[str, float]] = {}
     for name, content in contents.items():
         rows |= {f"{name}/{row}" if name and not real(row) else row: v for row, v in content["rows"].items()}

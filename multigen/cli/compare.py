@@ -1,4 +1,5 @@
-"""`multigen compare RUN RUN`: runs side by side: settings that differ, curves, figures, samples under one seed."""
+"""`multigen compare RUN RUN`: compares runs: differing settings, curves, metrics, samples with the
+same seed."""
 
 import re
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from multigen.cli.output import print_json
-from multigen.console import printable, show, text_table
+from multigen.console import counted, printable, show, text_table
 from multigen.errors import ConfigError
 from multigen.metrics.names import other_temperature
 from multigen.runs.options import Device, Json, Overwrite, cli
@@ -15,8 +16,8 @@ from multigen.storage.files import writing
 
 __all__ = ["run"]
 
-MANY = 1_000  # samples of a run side by side, at most
-MOST = 36  # characters of a value
+MANY = 1_000  # maximum samples per run, side by side
+MOST = 36  # maximum characters of a value
 
 
 def run(args: list[str]) -> None:
@@ -33,17 +34,17 @@ def run(args: list[str]) -> None:
         provenance: bool = True,
         code: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FILE.py ...")] = (),
     ) -> None:
-        """Shows runs side by side: what differs in their settings, the last values of their curves, their figures; and writes
-        OUT/compare.png, the curves, OUT/compare.json, all of it, and samples. A run that was never finished is compared as far
-        as it got.
+        """Compares runs side by side: differing settings, last values of their curves, metrics.
+        Writes OUT/compare.png, the curves, OUT/compare.json, everything, and samples. Unfinished
+        runs are compared as far as they got.
 
         Args:
-            runs: Two runs or more; of a folder of runs the newest.
-            n: Samples of each run.
-            seed: Of the samples, the same for all.
+            runs: Two runs or more; for a folder of runs, its newest.
+            n: Number of samples per run.
+            seed: Seed of the samples, the same for all.
             out: Folder of the results.
             provenance: Write the models and the seed into images and sounds.
-            code: Your own files that trained models, if any did (multigen cp); they are run.
+            code: Your own files that trained models (multigen cp), if any; they are executed.
         """
         from multigen.engine.device import choose_device
         from multigen.runs import comparison
@@ -89,29 +90,29 @@ def _tables(found: dict[str, Any]) -> str:
     lines = [[metric, *values] for metric, values in found["last"].items()]
     parts.append(_table(lines, ["last value", *names]) if lines else "no metric was logged by two of the runs")
     parts.append(_figures(found["figures"], names))
-    alike: dict[tuple[str, ...], list[str]] = {}  # what differs in the definitions of these metrics
+    alike: dict[tuple[str, ...], list[str]] = {}  # differences of definitions -> metrics
     for metric, texts in found["definitions"].items():
         alike.setdefault(tuple(map(str, texts)), []).append(metric)
     for texts, metrics in alike.items():
         said = "; ".join(f"{name}: {text}" for name, text in zip(names, texts, strict=True))
-        parts.append(printable(f"not to be compared, since measured otherwise: {', '.join(metrics)} ({said})"))
+        parts.append(printable(f"not comparable, since defined differently: {', '.join(metrics)} ({said})"))
     return "\n\n".join(parts)
 
 
 def _figures(figures: list[dict[str, Any]], names: list[str]) -> str:
-    shown = [f for f in figures if not other_temperature(f["row"])]
-    if not shown:
-        return "no figure was measured of two of the runs"
+    rows = [f for f in figures if not other_temperature(f["row"])]
+    if not rows:
+        return "no metric was evaluated for two of the runs"
     lines = []
-    for f in shown:
+    for f in rows:
         pairs = zip(f["difference"], f["verdict"], strict=True)
         changes = ["-" if d is None else f"{d:+.4g} {verdict}".rstrip() for d, verdict in pairs]
         lines.append([f"{f['row']} {f['metric']}", *map(_cell, f["values"]), *changes[1:]])
-    left_out = len(figures) - len(shown)
-    ending = f"\n{left_out} figures at other temperatures: see compare.json" if left_out else ""
+    omitted = len(figures) - len(rows)
+    ending = f"\n{counted(omitted, 'values')} at other temperatures: see compare.json" if omitted else ""
     if any(verdict in ("better", "worse") for f in figures for verdict in f["verdict"]):
-        ending += "\nbetter and worse are those of single runs: another seed may turn small differences round"
-    return text_table(lines, ["figure", *names, *(f"{name} - {names[0]}" for name in names[1:])]) + ending
+        ending += "\nbetter and worse compare single runs: another seed may reverse small differences"
+    return text_table(lines, ["metric", *names, *(f"{name} - {names[0]}" for name in names[1:])]) + ending
 
 
 def _table(lines: list[list[Any]], head: list[str]) -> str:
@@ -119,7 +120,7 @@ def _table(lines: list[list[Any]], head: list[str]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A value in words, a commit by its first ten digits; a long one is cut."""
+    """A value as text, a commit by its first ten digits; a long one is cut."""
     match value:
         case None:
             return "-"

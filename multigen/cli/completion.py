@@ -1,6 +1,8 @@
-"""`multigen completion SHELL`: a script by which a shell completes verbs, their options, methods and presets.
+"""`multigen completion SHELL`: prints a shell's completion script for verbs, their options, methods
+and presets.
 
-tyro writes the script from the verbs' functions. The script holds all words, so completing imports neither multigen nor torch.
+tyro generates the script from the verbs' functions. It contains all words, so completion imports
+neither multigen nor torch.
 """
 
 from collections.abc import Sequence
@@ -26,7 +28,8 @@ complete -o default -F _multigen multigen
     "zsh": "\n(( compstate[nmatches] )) || _files\n",
     "fish": "\ncomplete --command multigen --condition 'test (count (commandline -opc)) -gt 1' --force-files\n",
 }
-"""What each script lacks: where it has no word to offer, names of files complete (images to upscale, a run to report on)."""
+"""Additions to each script: file names complete where it has no word to offer (images to upscale, a
+run to report on)."""
 
 
 def run(args: list[str]) -> None:
@@ -50,7 +53,7 @@ def run(args: list[str]) -> None:
                 args=["--tyro-write-completion", shell, "-"],
                 config=[tyro.conf.OmitArgPrefixes],
             )
-        except SystemExit as end:  # how tyro ends after it has printed the script
+        except SystemExit as end:  # tyro exits after printing the script
             if end.code:
                 raise
         show(FILES[shell].removesuffix("\n"), lines=True)
@@ -60,7 +63,8 @@ def run(args: list[str]) -> None:
 
 @dataclass(kw_only=True)
 class Training:
-    """Options of every method, those most used. All options of all methods would make a script of a megabyte."""
+    """The most used options of every method. All options of all methods would make a script of a
+    megabyte."""
 
     data: str = ""
     out: str = ""
@@ -81,7 +85,8 @@ class Nothing:
 
 
 def _verbs() -> SubcommandApp:
-    """What `multigen` takes, as tyro's subcommands; for tyro, a preset and the name of a shell are subcommands too."""
+    """The verbs of `multigen` as tyro's subcommands; presets and names of shells are subcommands
+    too."""
     verbs, train = SubcommandApp(), SubcommandApp()
     for method in METHODS.values():
         train.command(name=method.name)(_with_choices(Training, method.presets))
@@ -96,6 +101,6 @@ def _verbs() -> SubcommandApp:
 
 
 def _with_choices(options: type, words: Sequence[str]) -> type:
-    """Options and, after one of the words if it is given, the same options."""
+    """Options that may follow one of the words, or stand alone."""
     choices = tuple(Annotated[options, tyro.conf.subcommand(word)] for word in words)
     return make_dataclass("Choices", [("choice", Union[choices])], bases=(options,), kw_only=True)  # noqa: UP007

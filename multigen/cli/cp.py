@@ -1,4 +1,5 @@
-"""`multigen cp METHOD FILE.py`: a method as a file of one's own, to change and run anywhere."""
+"""`multigen cp METHOD FILE.py`: copies a method to a user's own file, to change and run
+anywhere."""
 
 import keyword
 import os
@@ -40,7 +41,7 @@ def run(args: list[str]) -> None:
 
         Args:
             method: The method, such as dcgan.
-            file: The new file, such as my_gan.py; its name becomes that of the method.
+            file: The new file, such as my_gan.py; the method is named after it.
         """
         text = copy_of(method, file.name)
         check_name(file)
@@ -54,8 +55,8 @@ def run(args: list[str]) -> None:
 
 
 def copy_of(method: str, file: str) -> str:
-    """The source of a method, to be saved as `file`, such as "my_gan.py": its trainer's name and the commands in its docstring
-    are replaced by the file's. Raises ConfigError for an unknown method."""
+    """The source of a method, to save as `file`, such as "my_gan.py": its trainer's name and the
+    commands in its docstring are the file's. Raises ConfigError for an unknown method."""
     if method not in METHODS:
         raise ConfigError(f"no method {method!r}; expected one of {', '.join(METHODS)}")
     package = Path(__file__).parents[1]
@@ -67,12 +68,12 @@ def copy_of(method: str, file: str) -> str:
 
 
 def check_name(path: Path) -> None:
-    """Raises ConfigError for a file that cannot be a module of one's own: its name is no module's, or another module's."""
+    """Raises ConfigError for an unsuitable file name: not a module name, or another module's."""
     stem = path.stem
     if path.suffix != ".py" or not stem.isidentifier() or keyword.iskeyword(stem):
         why = "cannot be the name of a module"
     elif stem in METHODS:
-        why = "has the name of a method of multigen, whose models its own would be taken for"
+        why = "has the name of a method of multigen, with whose models its own would be confused"
     elif stem == "multigen" or stem in sys.stdlib_module_names or _installed(stem):
         why = f"would hide the module {stem} from Python when it is run"
     else:

@@ -1,4 +1,5 @@
-"""`multigen doctor`: versions, extras, devices and folders; what is missing, and how to get it."""
+"""`multigen doctor`: shows versions, extras, devices and folders, what is missing, and how to
+install it."""
 
 import os
 import platform
@@ -19,21 +20,25 @@ __all__ = ["EXTRAS", "Check", "checks", "extras", "run"]
 EXTRAS = {
     "export": "trained generators as ONNX: multigen export",
     "fid": "the FID of the literature, by its Inception network: --features inception",
+    "heif": "HEIC and AVIF images",
     "hub": "data sets of the Hugging Face hub: --data hf:NAME",
+    "media": "sound of AAC, WMA and video files; multigen interpolate as MP4",
+    "pretrained": "published weights of Real-ESRGAN: --model realesrgan-x4plus",
     "sentences": "a Frechet distance of texts by a sentence encoder",
     "speech": "SI-SDR, SNR, PESQ and STOI of recordings",
     "tensorboard": "curves in TensorBoard: --tensorboard",
     "text-metrics": "ROUGE and BLEU of continuations: --prompt of text methods",
-    "video": "multigen interpolate as MP4",
+    "video": "the name of media in 0.1.0",
 }
-"""Extra -> what it is for."""
+"""Extra -> purpose."""
 FOR_DEVELOPERS = {"all", "dev", "docs"}
-COMPILED = ("torch", "torchvision", "torchaudio", "soundfile")  # may be installed and yet not fit each other
+COMPILED = ("torch", "torchvision", "torchaudio", "soundfile")  # may be installed but incompatible
 
 
 @dataclass(frozen=True)
 class Check:
-    """A finding. `problem` says what is wrong and how to fix it, or is empty; `core`: nothing works without it."""
+    """A finding. `problem`: what is wrong and how to fix it, or ""; `core`: nothing works without
+    it."""
 
     name: str
     text: str
@@ -45,9 +50,10 @@ def run(args: list[str]) -> None:
     """Checks the installation."""
 
     def doctor(json: bool = False) -> None:
-        """Says which versions, devices and folders there are, what is missing, and how to get it. Nothing is downloaded.
+        """Shows versions, devices and folders, what is missing, and how to install it. Nothing is
+        downloaded.
 
-        Exit code 1 where something is broken that nothing works without, else 0.
+        Exit code 1 where an essential part is broken, else 0.
 
         Args:
             json: Print one JSON object.
@@ -69,7 +75,7 @@ def run(args: list[str]) -> None:
 
 
 def checks() -> Iterator[Check]:
-    """All findings in their order."""
+    """All findings in order."""
     yield Check("multigen", f"{__version__}, {Path(__file__).resolve().parents[1]}")
     yield Check("python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
     by_extra = extras()
@@ -93,7 +99,8 @@ def checks() -> Iterator[Check]:
 
 
 def extras() -> dict[str, list[str]]:
-    """Packages of each extra for users, of the core under "", as the installed package states them."""
+    """Packages of each user extra, and of the core under "", from the installed package's
+    metadata."""
     try:
         lines = metadata.requires("multigen") or []
     except metadata.PackageNotFoundError:
@@ -117,7 +124,7 @@ def _compiled(name: str) -> Check:
     try:
         import_module(name)
         return Check(name, metadata.version(name))
-    except Exception as error:  # an ImportError, or an OSError or RuntimeError of a library that does not fit
+    except Exception as error:  # an ImportError, or an incompatible library's OSError or RuntimeError
         fix = f"pip install --force-reinstall {' '.join(dict.fromkeys(('torch', name)))}"
         return Check(name, "broken", f"it cannot be imported ({one_line(error)}); {fix}", core=True)
 

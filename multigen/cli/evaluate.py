@@ -27,7 +27,7 @@ NAMES = {
 }
 """Images and sounds that can be compared by name."""
 KEYS = {"rows", "definitions", "remarks"}
-"""Of the JSON file."""
+"""Keys of the JSON file."""
 
 if TYPE_CHECKING:
     Features = str
@@ -66,18 +66,20 @@ def run(args: list[str]) -> None:
             real: Real images, sounds or texts: a folder, a file (.txt, .csv, .jsonl; of many images .npz), or a name.
             fake: Generated ones, likewise.
             texts: Texts whose likelihood under --model is wanted: a file or folder, or a name.
-            features: What is compared. Of images: efficientnet_lite0 (if none is named) needs nothing; inception gives the FID
-                of the literature (extra fid). Of sounds: logmel (if none is named) needs nothing; drums is a classifier trained
-                on the embedded drum machine. Of both: classifier is trained on the real ones and needs their labels, one
-                folder per class. Of texts: words.
-            size: Images: side that all are cut and resized to first, pixels; if none is given 64.
+            features: Feature extractor. Images: efficientnet_lite0 (default) needs nothing;
+                inception gives the FID of the literature (extra fid). Sounds: logmel (default)
+                needs nothing; drums is a classifier trained on the embedded drum machine. Both:
+                classifier is trained on the real ones and needs their labels, one folder per class.
+                Of texts: words.
+            size: Images: side to which all are cropped and resized first, pixels; default 64.
             frames: Images: of animations and of TIFF files with many pages the first frame, which is usual, or all.
-            rate: Sounds: samples a second that all are brought to first; 0 or none: the lower of the two sets' commonest.
-            length: Sounds: samples of each that are compared, from its beginning; 0 or none: the longest power of two not above
-                either set's median, but 32 ms at least.
+            rate: Sounds: sample rate to which all are resampled first, Hz; 0 or none: the lower of
+                the two sets' most common rates.
+            length: Sounds: samples of each to compare, from its beginning; 0 or none: the largest
+                power of two not above either set's median, at least 32 ms.
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
-            out: JSON file for the figures and their definitions.
+            out: JSON file for the metrics and their definitions.
         """
         if out is not None:
             check_targets([out], overwrite, "another file for --out", lambda path: json_table(path).keys() == KEYS)
@@ -144,9 +146,10 @@ def _same_modality(real: str, fake: str) -> Modality:
 
 
 def kind(data: str) -> str:
-    """The modality that a data argument means, one that can be compared: by its name, else by the suffixes of the files.
+    """The modality of a data argument, one that can be compared: by its name, else by the files'
+    suffixes.
 
-    Raises DataError for what is not there, holds none, or holds several.
+    Raises DataError for missing data, or data of no or several modalities.
     """
     from multigen.cli.kinds import kinds_of
     from multigen.data.folders import files_in

@@ -1,4 +1,5 @@
-"""`multigen export --model RUN --out FILE.onnx`: a trained network as an ONNX file, which is kept if its output is PyTorch's."""
+"""`multigen export --model RUN --out FILE.onnx`: exports a trained network to ONNX, verified
+against PyTorch."""
 
 import contextlib
 import io
@@ -39,8 +40,9 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Writes a trained network as ONNX (extra export): inputs and outputs have names, batches any size. What surrounds the
-        network, such as tokenizers, Griffin-Lim, or the choice of the next token, stays outside.
+        """Exports a trained network to ONNX (extra export), with named inputs and outputs and a
+        dynamic batch size. Tokenizers, Griffin-Lim, and the choice of the next token are not
+        included.
 
         Args:
             out: The result, an .onnx file.
@@ -65,7 +67,7 @@ def _export(model: str, out: Path, overwrite: bool, code: str, device: str) -> "
     except ImportError as error:
         raise ConfigError(f"multigen export: {error.name} is missing; pip install 'multigen[export]'") from error
 
-    weights = out.with_name(f"{out.name}.data")  # of a large network
+    weights = out.with_name(f"{out.name}.data")  # for a large network
     check_targets([out, weights], overwrite, "another file for --out", lambda _: is_own(out))
 
     from multigen.tasks.loading import load
@@ -78,7 +80,7 @@ def _export(model: str, out: Path, overwrite: bool, code: str, device: str) -> "
 
 
 def _describe(graph: "Graph", out: Path, difference: float) -> None:
-    show(f"{out}: verified against PyTorch, largest difference of the output {difference:.1e}")
+    show(f"{out}: verified against PyTorch, max abs difference {difference:.1e}")
     for name, what in graph.says.items():
         show(f"  {name}: {what if len(what) < 400 else 'in the metadata of the file'}")
     fed = ", ".join(f'"{name}": {name}' for name in graph.inputs)
@@ -87,7 +89,8 @@ def _describe(graph: "Graph", out: Path, difference: float) -> None:
 
 @contextlib.contextmanager
 def _exporting(model: str, own: bool) -> Iterator[None]:
-    """Within it a network that cannot be exported, with `own` for whatever reason, becomes a CheckpointError."""
+    """Turns the error of a network that cannot be exported, with `own` any error, into a
+    CheckpointError."""
     from torch.onnx import OnnxExporterError
 
     try:
@@ -102,8 +105,8 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
             cause = cause.__cause__
         reason = " ".join(f"{type(cause).__name__}: {cause}".split())[:200]
         raise CheckpointError(
-            f"--model {model}: its network cannot be written as ONNX ({reason}); use it with multigen itself, or change what "
-            "is named there"
+            f"--model {model}: its network cannot be exported to ONNX ({reason}); use it with multigen itself, or "
+            "change its code"
         ) from error
 
 
@@ -111,9 +114,10 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
 
 
 def write(graph: "Graph", out: Path, says: Mapping[str, Any]) -> float:
-    """Writes the file with metadata, runs it, and returns the largest difference from PyTorch's output on batches of other sizes.
+    """Writes the file with metadata, runs it, and returns the max abs difference from PyTorch's
+    output on batches of other sizes.
 
-    Raises CheckpointError where it is too large. Only a file that was verified takes the place of what is there.
+    Raises CheckpointError where it is too large. Only a verified file replaces an existing one.
     """
     program = _program(graph)
     with tempfile.TemporaryDirectory(prefix=".", dir=out.parent) as folder:  # a large network has a second file
@@ -131,12 +135,12 @@ def write(graph: "Graph", out: Path, says: Mapping[str, Any]) -> float:
 
 
 def _program(graph: "Graph") -> Any:
-    """What torch's exporter makes of the network."""
+    """The network exported by torch."""
     import torch
 
     example = graph.example(2, 6)
     with torch.no_grad(), _silence():
-        graph.network(*example)  # what networks keep from their first use must be real tensors, not the exporter's
+        graph.network(*example)  # tensors that networks cache on first use must be real, not the exporter's
         program = torch.onnx.export(
             graph.network,
             example,
@@ -152,7 +156,8 @@ def _program(graph: "Graph") -> Any:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Suppresses what torch's exporter prints: warnings about its own future, and graphs that it could not make."""
+    """Suppresses the output of torch's exporter: deprecation warnings, and graphs that it could not
+    make."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -171,7 +176,7 @@ def _save(program: Any, graph: "Graph", out: Path, says: Mapping[str, Any]) -> N
         program.save(out, external_data=weights > LARGE)
     held = onnx.load(out, load_external_data=False)
     for side, size in zip(held.graph.output[0].type.tensor_type.shape.dim, graph.shape, strict=True):
-        # torch writes down the example's number of tokens for what an LSTM gives.
+        # torch records the example's number of tokens in the shape of an LSTM's output.
         side.Clear()
         if isinstance(size, str):
             side.dim_param = size

@@ -1,4 +1,5 @@
-"""`multigen inspect DATA`: what a folder of images, sounds or texts holds, and how to train on it."""
+"""`multigen inspect DATA`: describes a folder of images, sounds or texts, and suggests how to train
+on it."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 ITEMS = [modality.items for modality in MODALITIES.values()]
-SHOWN = 10  # unreadable files that are listed, without --json
+SHOWN = 10  # maximum unreadable files listed without --json
 
 
 def run(args: list[str]) -> None:
@@ -31,7 +32,8 @@ def run(args: list[str]) -> None:
         label_column: str = "",
         json: bool = False,
     ) -> None:
-        """Describes data: what they hold, what is wrong with them, and how to train on them. Nothing is changed or downloaded.
+        """Describes data: their content, their problems, and how to train on them. Nothing is
+        changed or downloaded.
 
         Args:
             data: A folder of images, texts or sounds, a file, or a name such as digits, drums or fables.
@@ -60,12 +62,13 @@ def run(args: list[str]) -> None:
 
 
 def _kind(data: str) -> tuple[str, dict[str, Any]]:
-    """What the data are, and why: the files by suffix, and a warning where there are several kinds."""
+    """The modality of the data, and the evidence: files by suffix, and a warning where there are
+    several modalities."""
     from multigen.data.folders import files_in
     from multigen.data.locate import NotFound, locate
     from multigen.data.unread import known, unread
 
-    named = next((d for d in DATA if d.name.split(":")[0] == data.split(":")[0]), None)  # of fables:N and hf:NAME too
+    named = next((d for d in DATA if d.name.split(":")[0] == data.split(":")[0]), None)  # also fables:N and hf:NAME
     kind = named.modality if named else ""
     if named and data == named.name and not named.downloaded:
         return kind, {"files": {}}
@@ -83,7 +86,7 @@ def _kind(data: str) -> tuple[str, dict[str, Any]]:
         lines = dict.fromkeys(line for modality in MODALITIES.values() for line in known(paths, modality))
         none = f"{counted(len(paths), 'files')}, none of {' or '.join(ITEMS)} among them"
         raise DataError(f"{place}: {'; '.join([none, *lines])}; expected some; check the path")
-    kind = max(MODALITIES, key=lambda kind: counts[kind])  # of equally many the first
+    kind = max(MODALITIES, key=lambda kind: counts[kind])  # the first in a tie
     readable = kinds_of(paths)
     rest = [f"{MODALITIES[name].items} {readable[name]:,}" for name in counts if name != kind and readable[name]]
     warnings = (

@@ -40,15 +40,15 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Makes a looping animation of latent interpolation: images that turn into each other.
+        """Makes a looping animation of latent interpolation between images.
 
         Args:
             out: The result, a .gif or (extra media) an .mp4 file.
-            n: How many images the walk passes; the last turns into the first.
+            n: Number of images on the closed path.
             frames: Frames from one image to the next.
-            seed: The same seed gives the same walk.
+            seed: The same seed gives the same path.
             label: A class by name, or a cluster by number; if empty, classes come in turn, clusters as often as in the data.
-            truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
+            truncation: Truncation of the latents, such as 0.7: smaller values give less varied, more typical samples.
             provenance: Write model, seed and class into the file.
         """
         _interpolate(model, out, n, frames, seed, label, truncation, provenance, overwrite, code, device)
@@ -121,4 +121,4 @@ def _write_mp4(out: Path, pictures: "list[Picture]", about: Provenance) -> None:
 
 
 WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}
-"""Suffix -> function of the file and the frames."""
+"""Suffix -> function that writes the frames to a file."""

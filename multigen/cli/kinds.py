@@ -1,4 +1,4 @@
-"""What data arguments of the commands mean: images, sounds or texts, by the suffixes of files."""
+"""The modality of data arguments, by the suffixes of files."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -38,8 +38,8 @@ def _is_shared(path: Path) -> bool:
 
 
 def meant_by(paths: Iterable[Path]) -> Counter[str]:
-    """How many files there are of each modality, with those that it knows but does not read here; without files of others, and
-    of formats that several know, such as videos and archives."""
+    """Number of files of each modality, including formats that it knows but cannot read here;
+    without other files, and formats common to several modalities, such as videos and archives."""
     paths = list(paths)
     counts = kinds_of(paths)
     del counts["other"]

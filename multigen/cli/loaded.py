@@ -1,4 +1,4 @@
-"""Trained models for the verbs, each of which some tasks can do."""
+"""Loads models for verbs, each of which supports some tasks."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ __all__ = ["load_for"]
 
 
 def load_for(verb: str, model: str, code: str, device: str = "auto") -> Any:
-    """The model of a run, for a verb of the command line. Raises ConfigError for a model of a task that the verb does not do, and
-    says how that one is used."""
+    """The model of a run, for a verb. Raises ConfigError for a model whose task the verb does not
+    support, with the command that uses it."""
     from multigen.runs.usage import shell_of
     from multigen.tasks.loading import load
 

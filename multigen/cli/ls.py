@@ -1,4 +1,4 @@
-"""`multigen ls`: what the toolkit has, a line each: methods, data, benchmark recipes."""
+"""`multigen ls`: lists methods, data sets and benchmark recipes, one line each."""
 
 from dataclasses import asdict
 
@@ -11,13 +11,13 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> None:
-    """Lists what there is."""
+    """Lists methods, data sets and benchmark recipes."""
 
     def ls(json: bool = False) -> None:
         """Lists the methods with their presets, the data that --data takes by name, and the benchmark recipes.
 
         Args:
-            json: As JSON.
+            json: Print JSON.
         """
         if json:
             _print_json()

@@ -1,4 +1,4 @@
-"""What verbs print for programs."""
+"""JSON output of verbs."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ __all__ = ["print_json"]
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as JSON, in ASCII, which every terminal and every pipe can take."""
+    """Prints a value as JSON in ASCII, which is safe for every terminal and pipe."""
     show(to_json(value, indent=1), lines=True)

@@ -1,4 +1,4 @@
-"""`multigen report RUN`: writes a run's report.html again, also of a run that has not ended."""
+"""`multigen report RUN`: writes a run's report.html again, also for an unfinished run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,12 +21,12 @@ def run(args: list[str]) -> None:
         overwrite: Overwrite = False,
         json: Json = False,
     ) -> None:
-        """Writes what was run, how it went and what it gave as one HTML file, from what lies in the run's folder.
+        """Writes the settings, course and results of a run as one HTML file, from the run's folder.
 
         Args:
-            run: A run's folder, finished or not, or the folder above the runs of several seeds; in a folder of runs the newest
-                that has a checkpoint.
-            out: The file; by default report.html in the run's folder.
+            run: A run's folder, finished or not, or the folder of the runs of several seeds; for a
+                folder of runs, its newest with a checkpoint.
+            out: The file; default: report.html in the run's folder.
         """
         from multigen.runs.facts import seed_folders
         from multigen.runs.runner import report_on

@@ -31,14 +31,14 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Generates images or sounds with a trained model: OUT/0000.png, OUT/0001.png, ..., and OUT-grid.png of the first
-        hundred; of sounds .wav files likewise.
+        """Generates images or sounds with a trained model: OUT/0000.png, OUT/0001.png, ..., and
+        OUT-grid.png with the first hundred; for sounds .wav files likewise.
 
         Args:
-            n: How many.
-            seed: The same seed gives the same samples, and a larger number adds to them.
+            n: Number of samples.
+            seed: The same seed gives the same samples; a larger n adds to them.
             label: A class by name, or a cluster by number; if empty, classes come in turn, clusters as often as in the data.
-            truncation: Above 0, such as 0.7: latents beyond it are not drawn, so samples vary less and look more typical.
+            truncation: Truncation of the latents, such as 0.7: smaller values give less varied, more typical samples.
             seconds: Of sounds: pieces of this length, of windows along a walk through the latents, each faded into the next.
             out: Folder of the results.
             provenance: Write model, seed and class into the files.

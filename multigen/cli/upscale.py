@@ -51,7 +51,7 @@ def run(args: list[str]) -> None:
                 (.pth, .safetensors, ncnn), or published weights: realesrgan-x4plus, realesrgan-anime-6b,
                 realesrgan-animevideov3 (extra pretrained).
             out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
-            tile: Side of the tiles that images pass the network in, pixels; smaller needs less memory.
+            tile: Side of the tiles in which images are processed, pixels; smaller needs less memory.
             frames: Of animations and of TIFF files with many pages: the first one, or all, in a file of the same format.
             metadata: Keep what sources say: EXIF, XMP, IPTC, resolution, texts. The colour profile stays in any case.
             provenance: Write the model, the name of the source, and that a model enlarged it into the files.

@@ -1,4 +1,5 @@
-"""`multigen write --model RUN --prompt "The old fox" -n 5`: texts of a trained model, with or without a beginning."""
+"""`multigen write --model RUN --prompt "The old fox" -n 5`: generates texts with a trained model,
+with or without a prompt."""
 
 import re
 from pathlib import Path
@@ -39,17 +40,18 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Continues a prompt, or writes whole texts, with a trained model; a blank line stands between two texts.
+        """Continues a prompt, or writes whole texts, with a trained model; texts are separated by
+        blank lines.
 
         Args:
-            prompt: The beginning of all texts.
+            prompt: Beginning of all texts.
             prompts: A text file of prompts, one per line.
             n: How many, of each prompt.
             temperature: Below 1 more probable and less varied texts; 0: always the most probable token.
-            top_k: Draw among so many of the most probable tokens; 0: among all.
-            top_p: Draw among the fewest tokens that have this probability together; 1: among all.
-            seed: The same seed gives the same texts, and a larger number adds to them.
-            length: Tokens of a text at most, the prompt's included; 0: as in training.
+            top_k: Sample from the k most probable tokens; 0: from all.
+            top_p: Nucleus sampling: sample from the smallest set of tokens with this total probability; 1: from all.
+            seed: The same seed gives the same texts; a larger n adds to them.
+            length: Maximum tokens of a text, including the prompt; 0: as in training.
             label: The class of all texts, by name; if empty, the model draws one for each text.
             stop: A text ends before the first of these behind its prompt; \\n is a line break.
             out: A text file to write them to, instead of the terminal.

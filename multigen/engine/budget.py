@@ -1,19 +1,21 @@
 """Steps from minutes: how many steps fit into a time budget at the measured speed; and whether a
 resumed run may be longer."""
 
+import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 from multigen.config import Run
+from multigen.console import say
 from multigen.engine.device import DEFAULT_LAYOUT
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.plan import Stage
-from multigen.engine.schedules import Schedule, is_constant
+from multigen.engine.schedules import is_constant
 from multigen.engine.trial import Choice
 
-__all__ = ["may_grow", "part_within", "scaled", "steps_message"]
+__all__ = ["keep_schedule", "may_grow", "part_within", "scaled", "steps_message"]
 
 
 def scaled(config: Any, fields: Sequence[str], share: float) -> Any:
@@ -56,31 +58,40 @@ def steps_message(
     )
 
 
-def may_grow(
-    config: Any,
-    steps: int,
-    plan_of: Callable[[Any], Sequence[Stage]],
-    optimiser_of: Callable[[Stage, str], Optimiser],
-    averaged: Mapping[str, Schedule],
-) -> bool:
-    """Whether a run that was planned with `steps` may be resumed with those of `config`, its past unchanged: the stages before
-    the last are as long as they were, and no schedule of the last depends on its length.
+def may_grow(trainer: Any, steps: int) -> bool:
+    """Whether a run that was planned with `steps` may be resumed with those of the trainer's configuration: the stages before the
+    last are as long as they were, and no learning rate of the last ends at 0, where nothing could be learned any more."""
+    old, new = _planned(trainer, steps), trainer.stages()
+    ends = [optimiser.settings(1.0)["lr"] for optimiser in _last_optimisers(trainer, new)]
+    return [s.steps for s in old[:-1]] == [s.steps for s in new[:-1]] and all(lr > 0 for lr in ends)
 
-    A loss's use of `step.progress` cannot be detected: a method with such a loss refuses to grow
-    only if an optimiser or an average follows a schedule too, as R3GAN's do.
 
-    Args:
-        plan_of: all stages of a configuration.
-        optimiser_of: the description of a network's optimiser in a stage.
-        averaged: networks with a running average, and its decay.
-    """
-    old_plan, new_plan = plan_of(dataclasses.replace(config, steps=steps)), plan_of(config)
-    plan = [stage for stage in new_plan if stage.steps]
-    for name in {name for stage in plan for update in stage.updates for name in update.trains}:
-        # An optimiser stays in use until a stage brings a new one.
-        brings = [s for s in plan if isinstance(s.optim, Optimiser) or name in (s.optim or ())]
-        if not optimiser_of(brings[-1] if brings else plan[0], name).constant():
-            return False
-    return [s.steps for s in old_plan[:-1]] == [s.steps for s in new_plan[:-1]] and all(
-        map(is_constant, averaged.values())
+def keep_schedule(trainer: Any, steps: int) -> None:
+    """Lets the schedules of a resumed run that was planned with `steps`, and now has more, end where they would have ended: what
+    was trained stays what it was, and the end values hold from there on. Says so where a schedule depends on the stage's length;
+    a loss's use of `step.progress` is not seen."""
+    name, scalars = trainer.plan[-1].name, trainer.state.scalars
+    level = all(optimiser.constant() for optimiser in _last_optimisers(trainer, trainer.plan))
+    level &= all(map(is_constant, trainer.averaged().values()))
+    if level and f"planned/{name}" not in scalars:
+        return
+    planned = scalars.setdefault(f"planned/{name}", _planned(trainer, steps)[-1].steps)
+    say(
+        f"schedules end after {planned:,} steps of {name}, as planned before; the steps behind them keep the end values"
     )
+
+
+def _planned(trainer: Any, steps: int) -> list[Stage]:
+    """The stages of a run that was planned with `steps`."""
+    other = copy.copy(trainer)
+    other.config = dataclasses.replace(trainer.config, steps=steps)
+    return other.stages()
+
+
+def _last_optimisers(trainer: Any, plan: Sequence[Stage]) -> list[Optimiser]:
+    """Those in use at the end: an optimiser stays in use until a stage brings a new one."""
+    found, stages = [], [stage for stage in plan if stage.steps]
+    for name in sorted({name for stage in stages for update in stage.updates for name in update.trains}):
+        brings = [s for s in stages if isinstance(s.optim, Optimiser) or name in (s.optim or ())]
+        found.append(trainer.spec(brings[-1] if brings else stages[0], name))
+    return found

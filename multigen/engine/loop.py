@@ -200,7 +200,9 @@ class Loop:
     def advance(self, index: int) -> None:
         """One step: a pass over the stage's updates."""
         stage = self.stage
-        progress = index / stage.steps
+        # A stage that a resume has made longer keeps its schedules, which end where they ended.
+        planned: Any = self.state.scalars.get(f"planned/{stage.name}", stage.steps)
+        progress = min(index / planned, 1.0)
         self.updater.set_hyperparameters(progress)
         for update in stage.updates:
             self.updater.fire(stage, update, index, progress)

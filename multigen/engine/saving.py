@@ -175,8 +175,11 @@ def _load_optimiser(state: TrainingState, name: str, tensors: Mapping[str, Tenso
         )
 
 
-def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter: Callable[[Stage], None]) -> None:
-    """Restores the newest intact checkpoint of a run; a damaged one is skipped with a warning."""
+def resume(
+    state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter: Callable[[Stage], None]
+) -> dict[str, Any]:
+    """Restores the newest intact checkpoint of a run; a damaged one is skipped with a warning. Returns the configuration that it
+    was saved with; empty without any."""
     paths = checkpoint.saved(run_folder / "checkpoints")
     for path in reversed(paths):
         try:
@@ -194,10 +197,11 @@ def resume(state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter:
         then, now = record.get("versions", {}), _versions(state.updater.device)
         if changed := [f"{name} {then[name]} -> {now[name]}" for name in now if then.get(name, now[name]) != now[name]]:
             say(f"{', '.join(changed)}: the last bits may differ from those of a run that was never stopped")
-        return
+        return record.get("config", {})
     if paths:
         raise CheckpointError(f"{run_folder} holds no whole checkpoint; start again with another --out")
     say(f"{run_folder} has no checkpoint yet; starting at its beginning")
+    return {}
 
 
 def find_resumable(path: str) -> Path:

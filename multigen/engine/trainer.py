@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import re
 import sys
 import time
@@ -17,7 +18,7 @@ from multigen.config import Run, check_texts, to_table, write_toml
 from multigen.console import if_slow, resume_option, say
 from multigen.engine import distributed, memory_use, ranks, saving
 from multigen.engine.batches import Batch, DataInfo, Source
-from multigen.engine.budget import may_grow, part_within, scaled, steps_message
+from multigen.engine.budget import keep_schedule, may_grow, part_within, scaled, steps_message
 from multigen.engine.callbacks import Callback
 from multigen.engine.device import choose_device, choose_precision, to_layout
 from multigen.engine.ema import average_like
@@ -341,9 +342,11 @@ class Trainer(Loop, Generic[C]):
         """Restores the run to resume; writes the configuration, resolved, into the folder."""
         fixed = self.run.resolved(self.device.type, self.precision, self.layout)
         if self.run.resume:
-            saving.check_same(folder, self.name, self.config, self.data_info, fixed, self._may_grow)
+            saving.check_same(folder, self.name, self.config, self.data_info, fixed, functools.partial(may_grow, self))
             self.check_data()
-            saving.resume(self.state, folder, self.plan, self.enter)
+            then = saving.resume(self.state, folder, self.plan, self.enter).get("steps")
+            if isinstance(then, int) and then < getattr(self.config, "steps", 0):
+                keep_schedule(self, then)
         distributed.barrier()
         if distributed.rank() == 0:
             table = {**self.about(), "config": to_table(self.config), "data": to_table(self.data_info)}
@@ -363,16 +366,6 @@ class Trainer(Loop, Generic[C]):
                 raise CheckpointError(
                     f"{folder / 'config.toml'} cannot be written ({error.strerror}); {remedy(error)}, then {again}"
                 ) from error
-
-    def _may_grow(self, steps: int) -> bool:
-        """Whether a run that was planned with `steps` may be resumed with those of the configuration."""
-
-        def plan_of(config: C) -> list[Stage]:
-            other = copy.copy(self)
-            other.config = config
-            return other.stages()
-
-        return may_grow(self.config, steps, plan_of, self.spec, self.averaged())
 
     def items(self) -> int:
         """Number of training items, as reported to users."""

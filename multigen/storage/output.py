@@ -12,6 +12,7 @@ import mmap
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,9 @@ def check_targets(
         own: whether a file is an earlier result; default: `is_own`.
     """
     existing = []
+    targets = list(targets)
+    for folder in {path.parent for path in targets}:
+        _remove_leftovers(folder)
     for path in targets:
         if os.path.isdir(path):
             raise DataError(f"{path} cannot be written (it is a folder); give {other}")
@@ -89,6 +93,31 @@ def check_space(n: int, items: str, out: Path, each: int, remedy: str) -> None:
     if least > free or 0 < files < n:
         has = f"{size(free)} are free" if least > free else f"{files} more files fit"
         raise DataError(f"--out {out}: {n} {items} take {size(least)} at least, and {has} there; {remedy}")
+
+
+UNFINISHED = re.compile(r"\..*(\.\w+)\.(\d+)\1")  # .a.png.123.png: see `replacing`
+MINUTE = 60.0
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes the unfinished files of `replacing` that processes left which were killed: they are no
+    longer running, and wrote nothing for a minute, as a process on another machine would."""
+    for path in folder.glob(".*") if folder.is_dir() else ():
+        if (form := UNFINISHED.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > MINUTE and not _runs(int(form[2])):
+                    path.unlink()
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is a process of this number, anybody's."""
+    try:
+        os.kill(pid, 0) if os.name == "posix" else None
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def is_own(path: Path) -> bool:

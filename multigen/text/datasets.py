@@ -263,7 +263,7 @@ def _encoded(
             f"{data}: long texts are divided into {total:,} windows of {length} tokens (--length), over the whole of each"
         )
     elif cut := sum(cuts):
-        say(f"{cut} of {total} texts are cut at {length} tokens (--length)")
+        say(f"{cut} of {total} texts cut at {length} tokens (--length)")
     if not classes:
         return encoded
     first = [torch.tensor([classes[part[i]] for i in of]) for part, of in zip(parts, owners, strict=True)]

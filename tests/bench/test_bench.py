@@ -372,7 +372,7 @@ def test_a_quick_run_leaves_results_alone_and_checks_nothing(
     assert content["command"] == f"multigen bench {path} --quick"
     assert content["seeds"] == [0 + 3] and list(content["rows"]) == ["bicubic", "pretrain/last", "adversarial/last"]
     printed = capsys.readouterr().out
-    assert "MISSED" not in printed and "quick: no figure was checked" in printed
+    assert "MISSED" not in printed and "quick: nothing was checked" in printed
     assert bench(path, "--quick", "--out", tmp_path / "results", "--runs", tmp_path / "again") == 0
     assert [p.name for p in (tmp_path / "results").iterdir()] == ["quick"]
 

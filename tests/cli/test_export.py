@@ -179,6 +179,6 @@ def test_a_network_of_ones_own_that_cannot_be_exported_is_named(
     capfd.readouterr()
     assert tiny.multigen(["export", "--model", run, "--code", file, "--out", tmp_path / "g.onnx"]) == 2
     said = capfd.readouterr().err
-    assert said.startswith(f"error: --model {run}: its network cannot be written as ONNX (") and said.count("\n") == 1
+    assert said.startswith(f"error: --model {run}: its network cannot be exported to ONNX (") and said.count("\n") == 1
     assert named in said and "use it with multigen itself" in said
     assert not (tmp_path / "g.onnx").exists()

@@ -275,25 +275,44 @@ class Scheduled(Toy):
 
 
 @pytest.mark.parametrize(
-    "changing",
+    ("changing", "rate"),
     [
-        {"lr": Cosine(1e-2, 1e-3)},
-        {"decay": Linear(0.5, 0.9)},
-        {"optim": Adam(Linear(1e-2, 2e-2))},
-        {"optim": {"G": Adam(Cosine(1e-2, 0.0))}},
-        {"optim": Adam(1e-2, betas=(Linear(0.5, 0.9), 0.999))},
-        {"earlier": Adam(Cosine(1e-2, 1e-3))},  # the last stage goes on with it
+        ({"lr": Cosine(1e-2, 1e-3)}, 1e-3),
+        ({"decay": Linear(0.5, 0.9)}, 1e-2),
+        ({"optim": Adam(Linear(1e-2, 2e-2))}, 2e-2),
+        ({"optim": Adam(1e-2, betas=(Linear(0.5, 0.9), 0.999))}, 1e-2),
+        ({"earlier": Adam(Cosine(1e-2, 1e-3))}, 1e-3),  # the last stage goes on with it
     ],
-    ids=["rate", "average", "stage", "network", "betas", "stage before"],
+    ids=["rate", "average", "stage", "betas", "stage before"],
 )
-def test_a_stage_whose_schedules_depend_on_its_length_keeps_its_length(
-    tmp_path: Path, changing: dict[str, Any]
+def test_schedules_end_where_they_ended_when_a_stage_is_made_longer(
+    tmp_path: Path, changing: dict[str, Any], rate: float, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Finished, then made longer twice, with a stop between: as if the end values had been planned to hold."""
     Changing = type("Changing", (Scheduled,), changing)
-    run = options(tmp_path)
+    run = options(tmp_path / "a", save_every=1)
     Changing(ToyConfig(), run).fit()
+    end = saved_files(run.out)
+    trainer = Changing(ToyConfig(steps=9), resumed(run)).fit()
+    assert "schedules end after 6 steps of b, as planned before" in capfd.readouterr().err
+    assert trainer.updater.optimisers["G"].param_groups[0]["lr"] == pytest.approx(rate)
+    trainer = Changing(ToyConfig(steps=12), resumed(run)).fit()
+    assert "schedules end after 6 steps of b" in capfd.readouterr().err and trainer.step == 15
+    assert trainer.state.scalars["planned/b"] == 6
+
+    again = options(tmp_path / "b", save_every=1)
+    Changing(ToyConfig(), again).fit()
+    assert_same(saved_files(again.out), end)
+    Changing(ToyConfig(steps=12), resumed(again)).fit()
+    assert_same(saved_files(again.out), saved_files(run.out))
+
+
+def test_a_rate_that_ended_at_zero_cannot_go_on(tmp_path: Path) -> None:
+    Ended = type("Ended", (Scheduled,), {"optim": {"G": Adam(Cosine(1e-2, 0.0))}})
+    run = options(tmp_path)
+    Ended(ToyConfig(), run).fit()
     with pytest.raises(ConfigError, match="steps: 6 -> 7"):
-        Changing(ToyConfig(steps=7), resumed(run)).fit()
+        Ended(ToyConfig(steps=7), resumed(run)).fit()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,22 @@ def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
         file.write_text("result")
     assert (tmp_path / "thesis.txt").read_text() == "thesis"
     assert (tmp_path / "out.txt").read_text() == "result" and not (tmp_path / "out.txt").is_symlink()
+
+
+def test_what_killed_processes_left_unfinished_is_removed(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = {
+        f".0001.png.{dead.pid}.png": False,
+        f".walk.gif.{dead.pid}.gif": False,
+        f".0002.png.{os.getpid()}.png": True,  # of a process that runs
+        f".0003.png.{dead.pid}.gif": True,  # not named as ours are
+        ".hidden": True,
+        "0004.png.1.png": True,
+    }
+    for name in names:
+        (tmp_path / name).write_text("half")
+        os.utime(tmp_path / name, (0, 0))
+    (young := tmp_path / f".0005.png.{dead.pid}.png").write_text("perhaps another machine's")
+    check_targets([tmp_path / "0000.png"], overwrite=False)
+    assert {name: (tmp_path / name).exists() for name in names} == names and young.exists()

@@ -259,7 +259,7 @@ def rows_of(run: Path) -> dict[str, dict[str, float]]:
 def test_lines_that_are_too_long_are_cut_and_counted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long = [f"{line} and then the hen ran" for line in LINES[:3]]
     assert recipe(train_on(texts(place / "long.txt", [*LINES, *long]), place / "new")) == 0
-    assert "3 of 15 texts are cut at 6 tokens (--length)" in capsys.readouterr().err
+    assert "3 of 15 texts cut at 6 tokens (--length)" in capsys.readouterr().err
     assert "adversarial/last" in rows_of(place / "new")
 
 

@@ -116,7 +116,7 @@ def test_a_given_tokenizer_takes_the_place_of_the_configured_one(tmp_path: Path)
 def test_texts_that_are_cut_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = lines(tmp_path / "a.txt", [*NAMES, "the fox saw a hen and a crow"])
     corpus = open_corpus(data, 4, tokenizer="words")
-    assert "1 of 11 texts are cut at 4 tokens (--length)" in capsys.readouterr().err
+    assert "1 of 11 texts cut at 4 tokens (--length)" in capsys.readouterr().err
     rows = torch.cat([corpus.train, corpus.validation, corpus.test])
     assert rows.shape == (11, 4) and (rows != corpus.info.end).all(1).sum() == 1  # the one without an end
     open_corpus(data, 9, tokenizer="words")

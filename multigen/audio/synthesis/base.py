@@ -6,7 +6,7 @@ A method derives from `AudioSynthesisTrainer`, and states only what differs: net
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -34,23 +34,24 @@ SHOWN = 24  # samples beside the recordings nearest to them
 
 @dataclass(frozen=True)
 class AudioSynthesisConfig(SynthesisConfig):
-    """Settings that all methods have."""
+    """Settings common to all methods."""
 
     data: str = "drums"
-    """Training recordings: drums (the embedded drum machine), or a folder (of folders, one a class) of sound files."""
+    """Training recordings: drums (the embedded drum machine), or a folder (of folders, one per
+    class) of sound files."""
     rate: int = 8000
-    """Samples a second, Hz; recordings of another rate are resampled."""
+    """Sample rate, Hz; recordings of another rate are resampled."""
     length: int = 4096
-    """Samples of a sound; shorter recordings are followed by silence."""
+    """Length of a sound, samples; shorter recordings are padded with silence."""
     channels: Literal[1, 2] = 1
     """1: mono, the mean of a recording's channels; 2: stereo, for which one of mono is copied. Features are those of the mean."""
     cut: Literal["start", "onsets", "slices", "random"] = "start"
     """What is taken of longer recordings: their beginning, a sound at each onset, windows one after another, or at random
     places."""
     trim: bool = False
-    """Leave out silence at the beginning and the end of a recording."""
+    """Trim silence at the beginning and the end of a recording."""
     normalise: bool = False
-    """Give all recordings the same loudness."""
+    """Normalise the loudness of recordings."""
     test_files: str = ""
     """Pattern of the files that are measured against in the end, such as *_[0-4].flac; empty: folders train and test, else a
     tenth."""
@@ -61,6 +62,7 @@ class AudioSynthesisConfig(SynthesisConfig):
     best checkpoint is chosen by logmel where it is one of them, else by the first. Empty: classifier, where there are labels,
     and logmel."""
 
+    earlier: ClassVar[dict[str, Any]] = {"channels": 1}
     ranges = RANGES | {"rate": 4000, "length": 64}
 
     def __post_init__(self):
@@ -87,7 +89,7 @@ def mel_outline(sounds: Tensor, rate: int) -> Tensor:
 
 
 class AudioSynthesisTrainer(SynthesisTrainer[C]):
-    """Trains G to generate sounds (B, C, length) in -1..1 that D takes for real ones."""
+    """Trains G against D to generate sounds (B, C, length) in -1..1."""
 
     task = "audio-synthesis"
     sampler: ClassVar[type[AudioSampler]] = AudioSampler
@@ -143,7 +145,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         return trainer.open_splits().train.items
 
     def baselines(self) -> dict[str, dict[str, float]]:
-        """Real recordings, white noise as loud as they are, and a generator of random weights."""
+        """Baselines: real recordings, white noise of equal loudness, and an untrained generator."""
         with torch.random.fork_rng(devices=[]):
             seed_everything(key(self.run.seed, "untrained"), torch.device("cpu"))
             untrained = self.networks()["G"].to(self.device).eval()

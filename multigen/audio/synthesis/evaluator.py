@@ -1,4 +1,5 @@
-"""What generated sounds are worth: distances to real ones in the features of a log-mel spectrum or of a classifier.
+"""Sample-quality metrics of sounds: distances to real ones in the features of a log-mel spectrum or
+of a classifier.
 
 The networks by which the literature measures sounds (VGGish, CLAP, the classifier of WaveGAN's authors) are not available without
 a download, or at all. So figures carry other names: `logmel`, a fixed summary of the spectrum, and `classifier`, trained here on
@@ -72,7 +73,7 @@ def logmel(sounds: Tensor, rate: int) -> Tensor:
 
 
 def nearest_recordings(sounds: Tensor, train: Tensor, rate: int) -> Tensor:
-    """Of the recordings (M, C, T) the one nearest to each sound (N, C, T), by log-mel spectra."""
+    """The recording (M, C, T) nearest to each sound (N, C, T), by log-mel spectra."""
     return train[features.nearest(logmel(sounds, rate), logmel(train, rate))[1]]
 
 

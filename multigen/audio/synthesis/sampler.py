@@ -1,4 +1,5 @@
-"""Using a trained generator of sounds: samples by seed and class, as tensors or files, to listen to and to look at."""
+"""Inference with a trained generator of sounds: samples by seed and class, as tensors, sound files
+and images."""
 
 import functools
 import math

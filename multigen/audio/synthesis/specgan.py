@@ -61,7 +61,7 @@ class SpecGANConfig(AudioSynthesisConfig):
     lazy: int = 8
     """Steps per update by R1 and R2, however many critic updates are in them."""
     lr: tuple[float, float] = (1e-4, 1e-4)
-    """Learning rate at the beginning and at the end, in between a cosine."""
+    """First and last learning rate of a cosine schedule."""
     betas: tuple[float, float] = (0.5, 0.9)
     """Betas of Adam."""
 
@@ -89,7 +89,7 @@ class SpecGANConfig(AudioSynthesisConfig):
 
 
 LOW_BUDGET: dict[str, Any] = {"loss": "relativistic_pairing", "critic_steps": 1, "betas": (0.0, 0.99), "gamma": 0.1}
-"""A loss that learns more from few steps than the paper's."""
+"""A loss that learns faster than the paper's on a small budget."""
 
 PRESETS = {
     "tiny": SpecGANConfig(latent=16, width=2, batch=8, steps=20, critic_steps=2, ema=0.9, samples=100),

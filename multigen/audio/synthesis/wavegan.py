@@ -62,7 +62,8 @@ class WaveGANConfig(AudioSynthesisConfig):
     shuffle: int = 2
     """n of phase shuffle in the critic of the waveform; 0: none."""
     spectra: tuple[int, ...] = ()
-    """Window lengths, samples, of critics of log spectrograms; none in the paper."""
+    """Window lengths, samples, of spectrogram discriminators (multi-resolution STFT
+    discriminators); none in the paper."""
     spectral_width: int = 16
     """Channels of the first layer of a critic of spectrograms."""
     shift_frames: bool = True
@@ -78,7 +79,7 @@ class WaveGANConfig(AudioSynthesisConfig):
     lazy: int = 8
     """Steps per update by R1 and R2, however many critic updates are in them."""
     lr: tuple[float, float] = (1e-4, 1e-4)
-    """Learning rate at the beginning and at the end, in between a cosine."""
+    """First and last learning rate of a cosine schedule."""
     betas: tuple[float, float] = (0.5, 0.9)
     """Betas of Adam."""
 
@@ -126,7 +127,7 @@ class WaveGANConfig(AudioSynthesisConfig):
 
 
 LOW_BUDGET: dict[str, Any] = {"loss": "relativistic_pairing", "critic_steps": 1, "betas": (0.0, 0.99), "gamma": 0.01}
-"""A loss that learns more from few steps than the paper's."""
+"""A loss that learns faster than the paper's on a small budget."""
 
 PRESETS = {
     "tiny": WaveGANConfig(

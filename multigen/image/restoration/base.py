@@ -50,7 +50,7 @@ HELD_OUT = ("embedded-held-out",)
 
 @dataclass(frozen=True)
 class ImageRestorationConfig(RestorationConfig):
-    """Settings that all methods have."""
+    """Settings common to all methods."""
 
     data: str = "embedded"
     """Training photographs: a folder, a file, or "embedded"."""
@@ -88,7 +88,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     pairs: Mapping[str, Photo] = MappingProxyType({})
     """By the name of a photograph what is restored to it, where the configuration names `low`."""
     distances: Sequence[PerceptualDistance]
-    """What is measured with; the first is that of the configuration."""
+    """Perceptual distances to evaluate with, the configured one first."""
 
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
@@ -148,7 +148,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     @property
     def distance(self) -> PerceptualDistance:
-        """The distance that the configuration names, for losses."""
+        """The configured distance, for losses."""
         return self.distances[0]
 
     def open_items(self) -> Photos:

@@ -86,7 +86,7 @@ class TextSynthesisTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- what a method states
 
     def discriminator(self) -> nn.Module:
-        """An untrained D, by `config` and `data_info`."""
+        """Builds an untrained D from `config` and `data_info`."""
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
@@ -245,11 +245,11 @@ class TextSynthesisTrainer(Trainer[C]):
         return terms
 
     def constant_reward(self, tokens: Tensor, step: Step) -> Tensor:
-        """Control: 1 for every token."""
+        """Control experiment: reward 1 for every token."""
         return torch.ones(tokens.shape, device=tokens.device)
 
     def random_reward(self, tokens: Tensor, step: Step) -> Tensor:
-        """Control: a uniform random number in [0, 1) for every token."""
+        """Control experiment: a uniform random reward in [0, 1) for every token."""
         return step.rand("reward", tokens.shape[1])
 
     # ---------------------------------------------------------------------------------- texts of G
@@ -272,7 +272,7 @@ class TextSynthesisTrainer(Trainer[C]):
         return {"nll_validation": self.evaluator.validation_nll(self._generator_of(nets))}
 
     def preview(self, nets: Mapping[str, nn.Module], folder: Path) -> None:
-        """Eight samples, of the same random numbers each time."""
+        """Eight samples, from the same random numbers each time."""
         text = "\n\n".join(self.evaluator.texts(self._generator_of(nets), 8))
         write_whole(folder / f"step-{self.step:09d}.txt", text + "\n")
 

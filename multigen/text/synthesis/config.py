@@ -1,4 +1,4 @@
-"""Settings that all methods of text synthesis have."""
+"""Settings common to all methods of text synthesis."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -43,7 +43,7 @@ class TextSynthesisConfig(Settings):
     batch: int = 64
     """Texts per step, over all processes."""
     samples: int = 1_000
-    """Samples that are evaluated."""
+    """Number of samples to evaluate."""
     lm_steps: int = 1_000
     """Training steps of the language models that score samples, where neither an oracle nor a grammar can."""
     prompt: int = 0
@@ -65,13 +65,14 @@ class TextSynthesisConfig(Settings):
     mle_steps: int = 3_000
     """Steps of maximum likelihood."""
     mle_lr: tuple[float, float] = (3e-3, 3e-4)
-    """Learning rate of maximum likelihood at the beginning and at the end, in between a cosine; a transformer's warms up."""
+    """First and last learning rate of maximum likelihood, a cosine schedule; a transformer's warms
+    up."""
     patience: int = 0
     """Validations without a better likelihood after which maximum likelihood ends; 0: all its steps are made."""
     begin_from: Literal["best", "last"] = "best"
     """Which model of maximum likelihood, by the validation texts, the stages after it start from."""
     clip_norm: float = 5.0
-    """Largest norm of G's gradient; 0: no limit."""
+    """Maximum norm of G's gradient; 0: no limit."""
 
     discriminator_steps: int = 300
     """Steps of D before the adversarial stage."""
@@ -96,7 +97,7 @@ class TextSynthesisConfig(Settings):
     scale_rewards: bool = False
     """Subtract the mean of values over the batch, and divide by their deviation (Shao et al. 2024, GRPO, arXiv:2402.03300)."""
     kl: float = 0.0
-    """Weight of KL(G || the model of maximum likelihood), nats a token."""
+    """Weight of KL(G || the model of maximum likelihood), nats per token."""
 
     ranges: ClassVar[dict[str, float | tuple[float, float]]] = {
         **{"length": (2, 1 << 15), "batch": 1, "samples": 10, "lm_steps": 1, "prompt": 0, "oracle_texts": 10},
@@ -105,7 +106,7 @@ class TextSynthesisConfig(Settings):
         **{"steps": 0, "critic_steps": 0, "negatives": 1, "refill": 1},
         **{"mle_lr": 0, "lr": 0, "discriminator_lr": 0, "clip_norm": 0, "kl": 0},
     }
-    """Setting -> the least, or the least and the most that it may be; a method adds its own."""
+    """Setting -> minimum, or (minimum, maximum); a method adds its own."""
 
     @property
     def couples(self) -> bool:

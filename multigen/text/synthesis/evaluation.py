@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from multigen.console import if_slow
 from multigen.engine.distributed import rank
 from multigen.engine.evaluation import Evaluation
 from multigen.metrics.names import direction
@@ -55,7 +56,8 @@ def evaluate_models(
         name = names[0]
         for temperature in TEMPERATURES if name.startswith(SWEPT) else (1.0,):
             whole = temperature == 1 or evaluator.corpus.kind != "texts"
-            figures = evaluator.measure(G, temperature, whole)
+            with if_slow(f"measuring {name} at temperature {temperature:g}"):
+                figures = evaluator.measure(G, temperature, whole)
             point = Point(temperature, figures["nll_test"], figures[quality], figures.pop("quality_error"))
             curves.setdefault(name, []).append(point)
             for each in names if temperature == 1 else names[:1]:

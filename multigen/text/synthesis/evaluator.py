@@ -90,7 +90,7 @@ class Evaluator:
         return totals, counts
 
     def validation_nll(self, G: Generator) -> float:
-        """-log p of the validation texts, nats a token."""
+        """-log p of the validation texts, nats per token."""
         totals, counts = self.log_likelihood(G, self.corpus.validation[:VALIDATED])
         return -totals.sum().item() / counts.sum().item()
 

@@ -1,4 +1,4 @@
-"""Using a trained generator: texts, with or without a prompt."""
+"""Inference with a trained generator: texts, with or without a prompt."""
 
 import copy
 from collections.abc import Sequence
