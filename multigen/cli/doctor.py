@@ -20,12 +20,15 @@ __all__ = ["EXTRAS", "Check", "checks", "extras", "run"]
 EXTRAS = {
     "export": "trained generators as ONNX: multigen export",
     "fid": "the FID of the literature, by its Inception network: --features inception",
+    "heif": "HEIC and AVIF images",
     "hub": "data sets of the Hugging Face hub: --data hf:NAME",
+    "media": "sound of AAC, WMA and video files; multigen interpolate as MP4",
+    "pretrained": "published weights of Real-ESRGAN: --model realesrgan-x4plus",
     "sentences": "a Frechet distance of texts by a sentence encoder",
     "speech": "SI-SDR, SNR, PESQ and STOI of recordings",
     "tensorboard": "curves in TensorBoard: --tensorboard",
     "text-metrics": "ROUGE and BLEU of continuations: --prompt of text methods",
-    "video": "multigen interpolate as MP4",
+    "video": "the name of media in 0.1.0",
 }
 """Extra -> purpose."""
 FOR_DEVELOPERS = {"all", "dev", "docs"}

@@ -33,6 +33,7 @@ Unit = Literal["auto", "line", "file", "paragraph"]
 SHORT_FILE = 2000  # characters; below this median a folder's files are texts of their own
 WRAPPED = (1.2, 50)  # lines that a block holds on average where line breaks are those of prose
 LONGEST = 10_000_000  # characters of a text: the longest novels have a third
+STANZAS = 20  # of a poem on average, up to which wider gaps part poems
 LEAST_WORDS = 3  # of a paragraph; shorter ones are titles
 LEAST_BREAKS = 8  # from which on it is judged whether lines are those of poems
 SHORT_LINE = 20  # characters, up to which lines of a script without spaces are taken as those of poems
@@ -218,8 +219,8 @@ def _blocks(where: str, document: str, keep_lines: bool) -> list[str]:
     """What lies between blank lines; each block as one line, or with its lines."""
     document = document.strip()
     if keep_lines:
-        poems = BETWEEN_POEMS.split(document)
-        parts = poems if len(poems) > 2 else BLANK_LINES.split(document)
+        poems, stanzas = BETWEEN_POEMS.split(document), BLANK_LINES.split(document)
+        parts = poems if len(poems) > 2 and len(poems) * STANZAS >= len(stanzas) else stanzas
         return ["\n".join(line.rstrip() for line in part.strip("\n").split("\n")) for part in parts if part.strip()]
     blocks = [" ".join(block.split()) for block in BLANK_LINES.split(document)]
     lines = document.count("\n") + 1

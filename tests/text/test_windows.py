@@ -76,6 +76,8 @@ def test_poems_keep_their_lines_and_prose_does_not(tmp_path: Path, capsys: pytes
     assert open_texts(str(tmp_path / "haiku.txt"))[0] == "古池や\n蛙飛びこむ0\n水の音"
     assert all("\n" not in text for text in open_texts(str(tmp_path / "prose.txt")))
     assert open_texts(str(tmp_path / "prose.txt"), keep_lines=True)[0] == PROSE.split("\n\n")[0]
+    (tmp_path / "play.txt").write_text("\n\n".join([HAIKU] * 9) + "\n\n\nThe end\nof all\n\n\nand more")
+    assert len(open_texts(str(tmp_path / "play.txt"))) > 100  # a wider gap or two do not make three poems of it
     assert "\n" not in open_texts(str(tmp_path / "poems.txt"), "paragraph")[0]  # which asks for prose
 
 
