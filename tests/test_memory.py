@@ -73,13 +73,13 @@ def wrapped() -> None:
 
 
 FAILURES = {
-    "torch": (lambda: torch.empty(1 << 60, dtype=torch.uint8), r" \(1.15 EB asked for\)"),
+    "torch": (lambda: torch.empty(1 << 60, dtype=torch.uint8), r" \(1.15 EB requested\)"),
     "torch, overflow": (lambda: torch.empty(10**12, 10**12), ""),
     "torch, no number": (lambda: torch.zeros(10**30), ""),
-    "numpy": (lambda: np.zeros(1 << 58, np.uint8), r" \(256. PiB asked for\)"),
+    "numpy": (lambda: np.zeros(1 << 58, np.uint8), r" \(256. PiB requested\)"),
     "numpy, overflow": (lambda: np.zeros((10**12, 10**12)), ""),
     "python": (lambda: b" " * (1 << 60), ""),
-    "cuda": (cuda, r" \(20.00 GiB asked for\)"),
+    "cuda": (cuda, r" \(20.00 GiB requested\)"),
     "another error made of one": (wrapped, ""),
 }
 

@@ -22,23 +22,14 @@ SHOWN_COMMON = 10
 GROUPS = {
     "data": (
         *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
-        *("channels", "frames", "mirror", "augment", "augment_share", "crop", "cut", "trim", "normalise"),
+        *("channels", "frames", "mirror", "augment", "augment_share", "degradation", "sharpen"),
+        *("crop", "cut", "trim", "normalise"),
         *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
-        *(
-            "group",
-            "patch",
-            "embedding",
-            "heads",
-            "filters",
-            "dropout",
-            "maxout",
-            "upsample",
-            "positions",
-            "post_filter",
-        ),
+        *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
+        *("upsample", "positions", "post_filter"),
         *("discriminator_width", "discriminator_norm", "discriminator_embedding"),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames"),
     ),

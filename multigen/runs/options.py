@@ -152,9 +152,9 @@ def cli(f: Any, command: str, args: Sequence[str], **more: Any) -> Any:
     }  # it may be a user's file
     if not isinstance(f, type):
         check_words(args, {name.replace("_", "-") for name in inspect.signature(f).parameters})
-    if (words := [printable(word) for word in args]) != list(args):
-        _check(f, args, words, options)
     try:
+        if (words := [printable(word) for word in args]) != list(args):
+            _check(f, args, words, options)
         return tyro.cli(f, args=args, **options)
     except _NoNumber as error:
         raise ConfigError(_no_number(args, *error.args)) from None

@@ -191,7 +191,9 @@ def test_verbs_take_the_models_of_their_tasks(
         ),
         (Odours, f"its task is 'odour-synthesis'; expected one of {', '.join(TASKS)}"),
     ):
-        monkeypatch.setattr("multigen.tasks.loading.load", lambda run, code, kind=kind: kind(nn.Linear(4, 8), 4))
+        monkeypatch.setattr(
+            "multigen.tasks.loading.load", lambda run, code, device, kind=kind: kind(nn.Linear(4, 8), 4)
+        )
         given = ["--model", "a run", "--code", "my_gan.py"]
         assert tiny.multigen(["interpolate", *given, "--out", tmp_path / "walk.gif"]) == 2
         assert capsys.readouterr().err == f"error: --model a run: {why}\n"

@@ -53,7 +53,7 @@ def test_directions() -> None:
 
 def test_every_row_that_was_measured_is_a_model_or_a_floor() -> None:
     rows = {row for path in RESULTS for row in json.loads(path.read_text())["rows"]}
-    floors = {"real", "real_training", "bicubic", "noise", "untrained", "griffin_lim", "shuffled"}
+    floors = {"real", "real_training", "bicubic", "start", "noise", "untrained", "griffin_lim", "shuffled"}
     assert {row for row in rows if not trained(row)} == floors
     assert {row for row in rows if real(row)} == {"real", "real_training"}
     assert {row for row in rows if other_temperature(row)} == {row for row in rows if " at " in row} != set()

@@ -30,7 +30,7 @@ MISTAKES = {
     "of another verb": ("write --model r --truncation 1", "--truncation"),
     # what is missing
     "no model": ("sample -n 3", "Missing from multigen sample", "--model RUN"),
-    "two missing": ("evaluate", "--real", "--fake"),
+    "two missing": ("interpolate", "--model", "--out"),
     "a model by its place": ("sample runs/x", "--model RUN", "runs/x"),
     "no word": ("cp dcgan", "FILE.py"),
     "no value": ("sample --model", "'--model'"),

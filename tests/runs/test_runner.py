@@ -70,11 +70,16 @@ def test_an_unknown_preset_is_named() -> None:
         parsed("huge")
 
 
-@pytest.mark.parametrize("words", [["--stepz", "3"], ["--steps", "many"], ["--content", "vgg99"], ["--seeds"]])
+@pytest.mark.parametrize("words", [["--stepz", "3"], ["--content", "vgg99"], ["--seeds"]])
 def test_flags_that_are_none_are_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         parsed("tiny", *words)
     assert words[0] in (printed := capsys.readouterr().err) and "--help" in printed
+
+
+def test_a_flag_that_is_no_number_is_named() -> None:
+    with pytest.raises(ConfigError, match="--steps many: expected a whole number, such as 10 or 1e3"):
+        parsed("tiny", "--steps", "many")
 
 
 @pytest.mark.parametrize(
@@ -391,6 +396,7 @@ def test_no_method_depends_on_a_trial(
     """Weights, averages, optimisers and state of a run that chose fp32 are those of one that was given it."""
     monkeypatch.setattr(trying, "MIN_STEPS", 0)
     monkeypatch.setattr(trying, "SHORT_RUN", 0)
+    monkeypatch.setattr(trying, "TIME_BOX", 1e9)
     module = import_module(METHODS[name].module)
     budget = trainer_in(module).budget
     config = dataclasses.replace(module.PRESETS["tiny"], **{field: 3 for field in budget})

@@ -142,7 +142,7 @@ def test_a_file_is_a_model_for_every_verb(tmp_path: Path, capsys: pytest.Capture
     [
         ("net.ckpt", b"", "weights are read from .pth, .safetensors, .param, .bin"),
         ("net.pth", b"junk", "no weights can be read from it"),
-        ("net.safetensors", b"junk", "no whole safetensors file"),
+        ("net.safetensors", b"junk", "not a complete safetensors file"),
         ("net.bin", b"junk", "no network of ncnn can be read"),
     ],
 )
