@@ -183,9 +183,7 @@ def _read_splits(
     if own and not held:
         validation, others, also = _divided(data, read_texts(data, replace(alike, split="validation")), length)
         divided, labels = divided or also, {**others, **labels}
-    given = test or (
-        own.folders("test") if own else ""
-    )  # source of the test texts; then none of `data` are held out for testing
+    given = test or (own.folders("test") if own else "")  # source of the test texts; "": they are held out of `data`
     if test:
         brought = open_parts(test, reading)
         there = read_texts(test, replace(reading, split="test" if brought and brought.test else ""))
