@@ -19,9 +19,9 @@ from tests.cli.test_bad_input import everything
 from tests.cli.test_sample import model as pictures
 
 Words = Sequence[str | Path]
-FLAGS = "--length 6 --embedding 4 --discriminator-embedding 4 --width 8 --batch 4 --samples 10 --rollouts 2 --negatives 8"
-FLAGS += " --refill 4 --mle-steps 3 --discriminator-steps 2 --control-steps 1 --steps 2 --critic-steps 1 --lm-steps 2"
-FLAGS += " --filters 1 4 2 4 --device cpu --precision fp32"
+FLAGS = "--length 6 --embedding 4 --discriminator-embedding 4 --width 8 --batch 4 --samples 10 --rollouts 2"
+FLAGS += " --negatives 8 --refill 4 --mle-steps 3 --discriminator-steps 2 --control-steps 1 --steps 2 --critic-steps 1"
+FLAGS += " --lm-steps 2 --filters 1 4 2 4 --device cpu --precision fp32"
 LINES = [
     f"{who} {what} {where}" for who in ("the fox", "a hen") for what in ("sat", "ran") for where in ("by", "in", "on")
 ]
