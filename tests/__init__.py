@@ -1,1 +1,1 @@
-"""The tests, as a package: torch-fidelity installs one of this name, which would hide a folder without this file."""
+"""Tests of multigen. A package, since torch-fidelity installs one of the same name, which would hide a mere folder."""

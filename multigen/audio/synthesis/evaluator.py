@@ -130,9 +130,9 @@ def open_evaluator(
     extractors = {name: open_extractor(name, train, device, steps) for name in names}
     first = names[0]
     about = f"features: {_about(names)}; {_form(train)}"
-    others = {name: extractors[name] for name in names[1:]}
+    reported = {name: extractors[name] for name in names[1:]}
     chooses = "logmel" if "logmel" in names else first
-    return Evaluator(sets, samples, device, first, extractors[first], about, to_input, others, chooses)
+    return Evaluator(sets, samples, device, first, extractors[first], about, to_input, reported, chooses)
 
 
 def _about(names: Sequence[str]) -> str:
