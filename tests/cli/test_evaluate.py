@@ -71,7 +71,7 @@ def test_the_classifier_learns_the_classes_of_the_real_pictures(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Features that cost nothing: the means of all columns."""
     from multigen.image.synthesis import evaluator as evaluator
-    from multigen.tasks.synthesis.evaluator import Extractor
+    from multigen.tasks.synthesis.extractors import Extractor
 
     stand_in = Extractor(lambda image: (image.float().mean(2).flatten(1) / 255, None))
     monkeypatch.setattr(evaluator, "open_extractor", lambda *arguments: stand_in)

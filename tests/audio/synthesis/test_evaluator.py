@@ -15,7 +15,7 @@ from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.data.datasets import Splits
 from multigen.errors import ConfigError, DataError
 from multigen.tasks.synthesis import evaluator as evaluator
-from multigen.tasks.synthesis.evaluator import embed
+from multigen.tasks.synthesis.extractors import embed
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -21,7 +21,8 @@ from multigen.image.synthesis.evaluator import compare, nearest_picture, open_ev
 from multigen.image.synthesis.sampler import ImageSampler
 from multigen.metrics.distances import frechet_distance
 from multigen.tasks.synthesis import evaluator as figures
-from multigen.tasks.synthesis.evaluator import Extractor, embed, embed_real, measure
+from multigen.tasks.synthesis.evaluator import measure
+from multigen.tasks.synthesis.extractors import Extractor, embed, embed_real
 
 CPU = torch.device("cpu")
 
