@@ -56,10 +56,10 @@ def test_two_folders_are_compared_beside_the_floor(folders: Path, capsys: pytest
 def test_the_classifier_learns_the_classes_of_the_real_pictures(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from multigen.tasks.synthesis import evaluator as evaluator
+    from multigen.tasks.synthesis import extractors
 
-    train = evaluator.train_classifier
-    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
+    train = extractors.train_classifier
+    monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
     assert evaluate("--real", folders / "real", "--fake", folders / "like", "--features", "classifier") == 0
     assert "is_classifier" in capsys.readouterr().out
     flat = folders / "real" / "dark"
