@@ -103,7 +103,7 @@ def test_an_hour_takes_little_memory(tmp_path: Path) -> None:
         "from multigen.cli import main\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
         "before = peak()\n"
-        "i.inspect_sounds(sys.argv[4])\n"
+        "i.inspect_sounds(sys.argv[5])\n"
         "print(peak() - before)\n"
         "try: main()\n"
         "finally: print(peak() - before)"
