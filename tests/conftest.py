@@ -4,7 +4,6 @@ import copy
 import functools
 import os
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +72,22 @@ def loaded_once() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Curves are not drawn, which takes a third of the time of a small run; the tests of reports draw them."""
-    from multigen.runs.report import page
+    from tests import tiny
 
-    monkeypatch.setattr(page, "chart", lambda title, *_: f'<figure class="chart">{escape(title)}</figure>')
+    tiny.without_charts(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def srgan_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A finished run of super-resolution, `photos` beside it; only to be read (`tiny.copy_of` is for the others)."""
+    from tests import tiny
+
+    place = tmp_path_factory.mktemp("srgan")
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.without_charts(patch)
+        run = tiny.trained(place)
+    with tiny.only_read(place):
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -390,26 +390,26 @@ def test_one_image_that_is_none_is_named_as_such(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------- stopped runs
 
 
-def test_a_stopped_run_says_how_it_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = Path(shutil.copytree(tiny.trained(tmp_path), tmp_path / "runs" / "a"))
+def test_a_stopped_run_says_how_it_is_resumed(
+    srgan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tiny.copy_of(srgan_run, tmp_path / "runs")
     shutil.rmtree(run / "model")
     for model in (run, run.parent):
         said = error_of(capsys, "sample", "--model", model)
         assert f"{run} has no model yet" in said and said.endswith(f"multigen train srgan --resume {run}")
 
 
-def test_a_preset_beside_a_run_to_resume_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = tiny.trained(tmp_path)
-    capsys.readouterr()
-    assert tiny.recipe(["laptop", "--resume", run]) == 2
+def test_a_preset_beside_a_run_to_resume_is_explained(srgan_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiny.recipe(["laptop", "--resume", srgan_run]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert (
         said.startswith("error: preset 'laptop' with --resume: ") and "leave the preset out" in said and "batch" in said
     )
 
 
-def test_the_newest_run_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = Path(shutil.copytree(tiny.trained(tmp_path), tmp_path / "runs" / "a"))
+def test_the_newest_run_is_named_once(srgan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tiny.copy_of(srgan_run, tmp_path / "runs")
     for words in ([], ["--precision", "fp64"]):
         config, options, _ = parse(["--resume", str(run.parent), *words], "srgan", srgan.PRESETS)
         with srgan.SRGANTrainer(config, options).claimed() as folder:

@@ -1,9 +1,13 @@
 """What tests of the commands share: small images, a run of seconds, commands run within this process or as users run them."""
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +106,40 @@ def trained(folder: Path, *words: str | Path) -> Path:
     data = folder / "photos" if (folder / "photos").exists() else photos(folder / "photos")
     assert recipe(["tiny", *WORDS, "--data", data, "--test", data, "--out", folder / "run", *words]) == 0
     return folder / "run"
+
+
+def without_charts(patch: pytest.MonkeyPatch) -> None:
+    """Reports have stand-ins for their curves."""
+    from multigen.runs.report import page
+
+    patch.setattr(page, "chart", lambda title, *_: f'<figure class="chart">{escape(title)}</figure>')
+
+
+@contextmanager
+def only_read(folder: Path) -> Iterator[None]:
+    """Fails with the name of a file below `folder` that came, went, or has other contents than at the beginning."""
+    before = _files(folder)
+    yield
+    after = _files(folder)
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if changed:
+        pytest.fail(
+            f"{folder / changed[0]} was written by a test (in all {len(changed)}), though other tests read it; "
+            "give the test a copy: tiny.copy_of(run, tmp_path)",
+            pytrace=False,
+        )
+
+
+def _files(folder: Path) -> dict[str, tuple[int, str]]:
+    """Size and checksum by name."""
+    found = {}
+    for file in folder.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            found[file.relative_to(folder).as_posix()] = len(content), hashlib.sha256(content).hexdigest()
+    return found
+
+
+def copy_of(run: Path, folder: Path) -> Path:
+    """`folder`/run, for a test that writes into the run."""
+    return shutil.copytree(run, folder / "run")

@@ -1,5 +1,5 @@
-"""What the bytes of a sound file say without being decoded: its kind, whether it was cut off, and whether it holds several
-recordings one after another, of which libsndfile would read the first and say nothing.
+"""Sound file headers, parsed without decoding: the format, truncation, and files of several recordings in a row, of which
+libsndfile would silently read only the first.
 """
 
 import io
@@ -29,7 +29,7 @@ MEDIA = (
 
 
 def media_format(path: Path) -> str:
-    """ffmpeg's name of a file's format, by its first bytes; "" if it is none of those that are read."""
+    """ffmpeg's name of a file's format, from its first bytes; "" for a format that is not supported."""
     with open_regular(path) as file:
         head = file.read(32)
     for at, magic, name in MEDIA:
@@ -89,8 +89,8 @@ class Parts(io.RawIOBase):
 
 
 def cut_off(path: Path) -> bool:
-    """Whether a .wav, .aiff, .w64, .caf or .au lacks bytes that its header promises, or an .ogg its last page: libsndfile says
-    nothing of either."""
+    """Whether a .wav, .aiff, .w64, .caf or .au lacks bytes that its header promises, or an .ogg its last page: libsndfile reports
+    neither."""
     with open_regular(path) as file:
         head, length = file.read(24), file.seek(0, os.SEEK_END)
         if head[:4] == b"OggS":
@@ -255,7 +255,7 @@ class Mpeg:
 
 
 def mpeg(path: Path) -> Mpeg | None:
-    """What the headers of an MP3's frames say; None for another file, or one of unusual frames, which are left to the decoder."""
+    """Parses the frame headers of an MP3; None for another file, or for unusual frames, which are left to the decoder."""
     with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         at = _after_tag(content, 0)
         first = _frame(content, at)
@@ -282,7 +282,7 @@ def mpeg(path: Path) -> Mpeg | None:
 
 
 def _frame(content: mmap.mmap, at: int) -> tuple[int, tuple[int, ...]] | None:
-    """Bytes of the frame of layer III that begins here, and its version, bit rate and sampling rate; None if none does."""
+    """Size in bytes, version, bit rate and sampling rate of the layer III frame that begins here; None if none does."""
     head = content[at : at + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return None
@@ -295,7 +295,7 @@ def _frame(content: mmap.mmap, at: int) -> tuple[int, tuple[int, ...]] | None:
 
 
 def _after_tag(content: mmap.mmap, at: int) -> int:
-    """Where what stands here ends: an ID3 tag, or zeros."""
+    """The end of the ID3 tag, or of the zeros, that begins here."""
     if content[at : at + 3] == b"ID3" and at + 10 <= len(content):
         size = 0
         for byte in content[at + 6 : at + 10]:
@@ -305,7 +305,7 @@ def _after_tag(content: mmap.mmap, at: int) -> int:
 
 
 def _next(content: mmap.mmap, at: int) -> int:
-    """Where the next frame begins that another follows, or a tag; the end of the file without any."""
+    """Start of the next frame that another frame or a tag follows; the end of the file if there is none."""
     for _ in range(TRIES):
         if (at := content.find(b"\xff", at)) < 0:
             break

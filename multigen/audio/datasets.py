@@ -1,7 +1,7 @@
 """Splits of short recordings for training generators, of one rate, length and number of channels.
 
 They come from the embedded drum machine, or from sound files of any rate, number of channels and length: these are mixed to
-one channel or two, resampled, and cut or padded. What was changed is said once for a whole set, never done in silence. Files are
+one channel or two, resampled, and cut or padded. Changes are reported once per set. Files are
 read block by block, so that an hour takes no more memory than a minute.
 """
 
@@ -58,7 +58,7 @@ class _Recording:
         return (len(self.sound) if self.end < 0 else self.end) - self.first
 
     def blocks(self, frames: int = -1) -> Iterator[Tensor]:
-        """So many of its frames, or all, (C, T) each."""
+        """The first `frames` frames, or all, as blocks (C, T)."""
         end = self.first + (len(self) if frames < 0 else min(frames, len(self)))
         for at in range(self.first, end, BLOCK):
             part = self.sound[at : min(at + BLOCK, end)]
@@ -81,7 +81,7 @@ def open_sounds(
 ) -> SoundSet:
     """The recordings meant by a data argument, of one rate, length and number of channels.
 
-    A constant offset of a recording (see `offset_of`) is removed, and that is said.
+    A constant offset of a recording (see `offset_of`) is removed and reported.
 
     - "drums": `multigen.audio.drums`, with its classes; 4,000 sounds to train and 1,000 others to test (`DRUMS`).
     - a folder of sound files at any depth, of the kinds `multigen.catalogue` lists; with
@@ -91,7 +91,7 @@ def open_sounds(
     A relative path that does not exist here is sought in the folder that the environment variable MULTIGEN_DATA names.
 
     Args:
-        rate: Hz; what has another is resampled.
+        rate: Hz; recordings of another rate are resampled.
         length: samples of each item. Shorter recordings are faded out over their last 2 ms and padded with zeros.
         split: "train", "validation" or "test"; where the data have no splits, all are "train".
         labels: "" for those that the data bring (of files: the folder, if each lies in one; a single class is none), "none",
@@ -181,7 +181,7 @@ def _from_drums(
 
 @dataclass
 class _Changes:
-    """What was done to recordings, to be said once."""
+    """Changes made to recordings, reported once."""
 
     rates: Counter[int] = field(default_factory=Counter)
     channels: Counter[int] = field(default_factory=Counter)
@@ -214,7 +214,7 @@ class _Changes:
 def _from_files(
     files: Iterable[tuple[Path, str, str]], rate: int, channels: int, skipped: list[tuple[Path, str]] | None
 ) -> Iterator[_Recording]:
-    """Whole recordings, resampled, of files with their names and classes; those that are no good go to `skipped`, if there is
+    """Whole recordings of files, resampled, with names and classes; unusable ones are added to `skipped`, if there is
     such a list.
 
     One after another: with threads 3,000 short files took longer (.8 s with two, .7 s without).

@@ -104,7 +104,7 @@ def damaged(path: str | Path, why: str) -> DataError:
 
 
 def reason(error: BaseException) -> str:
-    """What a library says of a file, without its path."""
+    """A library's error message about a file, without its path."""
     text = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
     text = text.removeprefix("Error : ").strip(" .")
     # What libsndfile says of any file named .mp3 that is none.
@@ -197,7 +197,7 @@ def _from(start: int, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
 
 @contextlib.contextmanager
 def _media(path: Path, why: str) -> Iterator[Decoder]:
-    """By ffmpeg; the file is given opened, its format by name, and no protocol is allowed by which another could be opened."""
+    """Decodes by ffmpeg: from an opened file, with the format named, and with no protocol by which it could open another file."""
     try:
         import av
         from av.error import FFmpegError
@@ -269,7 +269,7 @@ class _Media(Decoder):
                 packet = next(packets, None)
                 frames = packet.decode() if packet is not None else []
             except FFmpegError as error:
-                # Between joined MP3s stand tags and headers, which a player passes over; elsewhere it is damage.
+                # Between joined MP3s are tags and headers, which players skip; elsewhere it is damage.
                 if mixed and isinstance(error, InvalidDataError):
                     continue
                 raise damaged(self.path, f"it cannot be decoded ({reason(error)})") from error

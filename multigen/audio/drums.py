@@ -1,7 +1,7 @@
 """A drum machine: eight kinds of drum sounds, synthesised from seeds, so that data exist with no download and no licence.
 
 Each sound is a sum of a few components, as in the analogue machines of around 1980: sines that sweep in pitch, square
-waves, and noise, each under an exponential envelope. `RANGES` says what is drawn for every sound. Everything is
+waves, and noise, each under an exponential envelope. `RANGES` holds the distributions of its parameters. Everything is
 band-limited: partials at or above half the sampling rate are left out, and noise is shaped by its spectrum.
 """
 
@@ -25,7 +25,7 @@ RATES = (4_000, 48_000)
 
 
 class Range(NamedTuple):
-    """Where a parameter is drawn: uniformly, or where the unit is Hz or ms uniformly in its logarithm."""
+    """Range of a parameter, drawn uniformly; log-uniformly where the unit is Hz or ms."""
 
     low: float
     high: float
@@ -34,7 +34,7 @@ class Range(NamedTuple):
 
 
 # Units: Hz; ms; x, a factor or a ratio; turn, a phase; top, a share of the lower of half the sampling rate and 10 kHz.
-# A decay is the time in which an envelope falls by 60 dB. Levels stand beside 1, the level of the first component.
+# A decay is the time in which an envelope falls by 60 dB. Levels are relative to that of the first component, 1.
 RANGES: dict[str, dict[str, Range]] = {
     "kick": {
         "start": Range(90, 340, "Hz"),

@@ -1,7 +1,7 @@
 """Sound files: reading them, whole, in part or block by block, and writing them.
 
-What users' folders hold goes wrong in silence with most readers: a .wav that was cut off is shortened, a broken .ogg ends
-early, one NaN spoils a training run. Here each is a DataError that names the file.
+Most readers accept damaged files silently: a truncated .wav is shortened, a broken .ogg ends early, one NaN spoils a
+training run. Here each is a DataError that names the file.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ nothing but silence."""
 
 @dataclass(frozen=True)
 class Info:
-    """What the header of a sound file says. `rate` is in Hz; `subtype` is libsndfile's name, such as PCM_16 or VORBIS."""
+    """Header of a sound file. `rate` is in Hz; `subtype` is libsndfile's name, such as PCM_16 or VORBIS."""
 
     rate: int
     channels: int
@@ -129,7 +129,7 @@ class OpenSound:
     frames: int | None
 
     def info(self) -> Info:
-        """What it holds; counted where its header does not say."""
+        """Header of the file; the frames are counted where it does not give their number."""
         frames = self.frames
         if frames is None:
             with open_sound(self.path) as again:  # what is decoded to be counted is not there to be read any more
@@ -216,7 +216,7 @@ def write_sound(path: str | Path, sound: Tensor, rate: int, subtype: str = "PCM_
         path: of the file; one that is there is replaced.
         sound: (T,) or (C, T), floats.
         rate: Hz; .mp3 knows 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 and 48 kHz alone.
-        subtype: PCM_16 or PCM_24, in .wav also PCM_32 and FLOAT; .ogg and .mp3 have one kind and pass it over.
+        subtype: PCM_16 or PCM_24, in .wav also PCM_32 and FLOAT; ignored by .ogg and .mp3, which have one kind.
         comment: for the file's comment tag.
 
     Raises:
@@ -269,7 +269,7 @@ def _whole(samples: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _encode(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: str) -> bytes:
-    """The file's bytes; encoding in memory leaves faults of the disk to `open`, which tells them from bad settings."""
+    """The file's bytes; encoding in memory separates errors of the disk from bad settings."""
     import soundfile
 
     if path.suffix.lower() not in WRITES:

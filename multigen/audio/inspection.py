@@ -1,4 +1,4 @@
-"""What a folder or file of recordings holds, and how one would train on it."""
+"""Inspection of a folder or file of recordings, with suggestions how to train on it."""
 
 import math
 from collections import Counter
@@ -96,7 +96,7 @@ def _read(path: Path) -> _Sound:
             peak = max(peak, float(block.abs().max()))
             clipped |= _clipped(block)
             clipped |= tail.numel() > 0 and _clipped(torch.cat([tail, block[:, : CLIPPED - 1]], 1))
-            tail = block[:, 1 - CLIPPED :].clone()  # a row of clipped samples may go on in the next block
+            tail = block[:, 1 - CLIPPED :].clone()  # a run of clipped samples may continue in the next block
             mono.append(block.mean(0, keepdim=True))
         info = Info(file.rate, file.channels, len(mono), file.decoder.subtype)
     offset = offset_of(mono, info.rate)
@@ -107,7 +107,7 @@ def _read(path: Path) -> _Sound:
 
 
 def _clipped(sound: Tensor) -> bool:
-    """Whether so many neighbouring samples of a channel (C, T) are at full scale as no wave has by chance."""
+    """Whether a channel of (C, T) has more neighbouring samples at full scale than a wave has by chance."""
     full = sound.abs() >= FULL
     return full.shape[1] >= CLIPPED and bool(full.unfold(1, CLIPPED, 1).all(2).any())
 

@@ -1,4 +1,4 @@
-"""How loud a recording is, and where: its offset, its peak, its audible part, its loudness. All of it read block by block."""
+"""Levels of a recording: DC offset, peak, audible part and loudness, computed block by block."""
 
 import math
 from pathlib import Path
@@ -17,7 +17,7 @@ LOUDNESS = 0.1  # -20 dB of full scale, which leaves most speech and music room 
 PEAK = 0.99
 MARGIN = 0.005  # seconds kept around what is not silent
 FRAME = 0.05  # seconds
-OFFSET = 0.005  # -46 dB of full scale: what converters leave, below, nobody hears
+OFFSET = 0.005  # -46 dB of full scale: smaller offsets, as converters leave them, are inaudible
 SAME_SIDE = 0.9  # share of frames whose means are on one side of 0
 FRAMES = 8
 
@@ -27,7 +27,7 @@ class Silent(DataError):
 
 
 def offset_of(sound: Store, rate: int) -> Tensor:
-    """The constant that a faulty converter has added to each channel, (C, 1); 0 where there is none that is plain.
+    """DC offset of each channel, (C, 1), as a faulty converter adds it; 0 where there is no clear one.
 
     It is the median of the means of frames of 50 ms, or of 10 ms in short recordings, if it is `OFFSET` or more and nearly all of
     these are on its side of 0. Low tones have means on both sides, and silence has none.
@@ -50,7 +50,7 @@ def offset_of(sound: Store, rate: int) -> Tensor:
 
 
 def peak_of(sound: Store, offset: Tensor) -> float:
-    """The greatest sample's size, without the offset (C, 1); NaN where one is no number."""
+    """Greatest absolute sample after subtracting the offset (C, 1); NaN where a sample is NaN."""
     peaks = [float((block - offset).abs().max()) for _, block in sound.blocks()]
     return float(torch.tensor(peaks).max())
 
@@ -71,7 +71,7 @@ def check_audible(path: Path, peak: float) -> None:
 
 
 def audible(sound: Store, rate: int, offset: Tensor, peak: float) -> tuple[int, int]:
-    """Without what is 40 dB below the peak at the ends, up to 5 ms: the first frame of the rest, and the one behind its last."""
+    """First and end frame of the audible part: the ends that are 40 dB below the peak are cut, up to 5 ms."""
 
     def ends(backwards: bool, which: int) -> int:
         for first, block in sound.blocks(backwards=backwards):
@@ -84,7 +84,7 @@ def audible(sound: Store, rate: int, offset: Tensor, peak: float) -> tuple[int, 
 
 
 def gain(sound: Store, rate: int, first: int, end: int, peak: float) -> float:
-    """By what a sound of this peak is multiplied so that its 50 ms frames from `first` to `end`, without the silent ones, have an
+    """Factor that scales a sound of this peak so that its 50 ms frames from `first` to `end`, without the silent ones, have an
     RMS of -20 dB of full scale together, or less if its peak would be above .99."""
     frame = min(max(round(FRAME * rate), 1), end - first)
     size = frame * max(BLOCK // frame, 1)

@@ -1,4 +1,4 @@
-"""How near one recording is to another: distances of spectra and cepstra, ratios of signal to error, quality of speech.
+"""Full-reference audio metrics: distances of spectra and cepstra, ratios of signal to error, quality of speech.
 
 Published figures under one name differ by window, hop, logarithm and what is added before it, so each metric has its
 definition here (`DEFINITIONS`), and everything is computed in float64. A low log-spectral distance alone proves little:
@@ -71,7 +71,7 @@ def log_spectral_distance(prediction: Tensor, target: Tensor) -> Tensor:
         float64, (B,) or () for a single recording. (So do the functions below, whose arguments are the same.)
 
     Raises:
-        DataError: the recordings differ in shape, hold something else than finite numbers, or are too short.
+        DataError: the recordings differ in shape, have values that are not finite, or are too short.
     """
     pair = _checked(prediction, target, LSD_FFT // 2 + 1)
     p, q = ((_power(x, LSD_FFT, LSD_HOP, LSD_FFT) + LSD_EPS).log10() for x in pair)  # (..., F, frames)
@@ -224,11 +224,11 @@ class SoundScores:
     Args:
         rate: samples a second.
         metrics: names out of `DEFINITIONS`.
-        device: where the totals lie; with NCCL they must lie on the rank's GPU.
+        device: of the totals; with NCCL it must be the rank's GPU.
 
     Raises:
-        ConfigError: an unknown metric, or one that is not available at this rate or without a package: now, not when
-            training is over.
+        ConfigError: an unknown metric, or one that is not available at this rate or without a package: at
+            construction, not after training.
     """
 
     def __init__(self, rate: int, metrics: Sequence[str] = ("lsd", "multi_stft"), device: torch.device | str = "cpu"):

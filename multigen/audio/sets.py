@@ -1,4 +1,4 @@
-"""Sets of recordings of one length and rate: held whole, or where they are many read from a file when they are used."""
+"""Datasets of recordings of one length and rate: in memory, or read from a file on demand where they are large."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -20,8 +20,8 @@ FEW = 1 << 22  # bytes of a part of a set on disk that are held in memory
 
 
 class Windows:
-    """Windows of a store, float32 (N, C, length), which are read when they are asked for: what sets of sounds do with a tensor
-    can be done with them.
+    """Windows of a store, float32 (N, C, length), read on demand; they can be indexed
+    like a tensor.
 
     Args:
         spans: int64 (N, 2), first frame of each and the one behind its last; of a longer span its beginning is taken, and a
@@ -51,7 +51,7 @@ class Windows:
         return max(READ // self.shape[1:].numel(), 1)
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """All of them, so many at a time or fewer."""
+        """All of them, in parts of at most that many."""
         return (self[first : first + size] for first in range(0, len(self), size))
 
     def __repr__(self) -> str:
@@ -186,7 +186,7 @@ def _joined(spans: Tensor) -> Tensor:
 
 
 def _fitted(sound: Tensor, length: int, rate: int) -> Tensor:
-    """The first `length` samples, (C, T) -> (C, length); if there are fewer, faded out at the end, so that no click arises, and
+    """The first `length` samples, (C, T) -> (C, length); a shorter sound is faded out at its end, which avoids a click, and
     padded."""
     count = sound.shape[1]
     if count >= length:

@@ -127,10 +127,10 @@ def mfcc(
 def griffin_lim(
     magnitude: Tensor, n_fft: int = 1024, hop: int = 256, iterations: int = 32, seed: int = 0, length: int = 0
 ) -> Tensor:
-    """A sound (..., T) whose STFT has about the magnitudes given, by iteration from random phases.
+    """Griffin-Lim phase reconstruction: a sound (..., T) from STFT magnitudes, iterated from random phases.
 
     Griffin and Lim 1984, doi:10.1109/TASSP.1984.1164317; with the momentum of Perraudin et al. 2013,
-    doi:10.1109/WASPAA.2013.6701851. Same seed, same sound, whichever others are made with it: the first phases are drawn on the
+    doi:10.1109/WASPAA.2013.6701851. The same seed gives the same sound in any batch: the first phases are drawn on the
     CPU, by a generator of their own, and are those of every sound.
 
     Args:
@@ -173,7 +173,7 @@ def griffin_lim(
 
 
 # ---------------------------------------------------------------------------------------------------- what is computed once
-# Made outside inference mode, even if first asked for within: a tensor of inference cannot take part in training.
+# Made outside inference mode, even if first used within: an inference tensor cannot take part in training.
 
 
 def _full(x: Tensor) -> Tensor:

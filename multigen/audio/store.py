@@ -1,4 +1,4 @@
-"""Samples that are kept while they are used: in memory, or where they are many in a file without a name."""
+"""Temporary storage of samples: in memory, or in an unnamed file where there are many."""
 
 import contextlib
 import io

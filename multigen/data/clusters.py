@@ -1,4 +1,4 @@
-"""Clusters of items: what a generator is conditioned on where nobody has sorted them into classes."""
+"""Clusters of items: the condition of a generator where they have no class labels."""
 
 import torch
 from torch import Tensor

@@ -1,7 +1,7 @@
-"""Splits of items held whole in memory, with labels or without: the parts held out for choosing and for testing.
+"""In-memory datasets with or without labels, and their validation and test splits.
 
-Nothing here knows what the items are: images and recordings are divided alike. Which are held out depends on their names
-alone, neither on where the data lie nor on the order of the items.
+Images and recordings are divided alike. Which items are held out depends on their names alone, neither on where the data
+are nor on the order of the items.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class ItemSet:
         items: (N, ...).
         labels: int64 (N,), or None.
         classes: names by label; () without labels.
-        names: N names that do not depend on where the data lie: a file's path inside the folder, or "digits/17".
+        names: N names that do not depend on where the data are: a file's path inside the folder, or "digits/17".
         skipped: (path, reason) of each damaged file that was left out.
         folders: in which the set is a split of its data, such as "train/"; "" where the data have no splits.
     """
@@ -97,7 +97,7 @@ class ItemSet:
 
 
 def report_compared(data: str, items: ItemSet) -> None:
-    """Says which part of `data` is compared, and which of its files were skipped."""
+    """Reports which part of `data` is compared, and which of its files were skipped."""
     if items.folders:
         say(f"{data}: {items.folders} alone is compared ({len(items):,} {items.noun})")
     report_skipped(items.skipped, items.noun, data, "--json and the file of --out list all")
@@ -122,7 +122,7 @@ class Splits(Generic[S]):
 
 
 class SplitSettings(Protocol):
-    """What a configuration says of its data, as `multigen.tasks.synthesis.base.SynthesisConfig` documents it."""
+    """Data settings of a configuration, as `multigen.tasks.synthesis.base.SynthesisConfig` documents it."""
 
     @property
     def data(self) -> str: ...
@@ -199,7 +199,7 @@ def _own_validation(c: SplitSettings, read: Callable[[str, str, str, S | None], 
 
 
 def _report_splits(data: str, train: ItemSet, validation: ItemSet | None, test: ItemSet) -> None:
-    """Says what each split of the data is used for, where they have splits."""
+    """Reports what each split of the data is used for, where they have splits."""
     if not train.folders:
         return
     own = validation is not None and validation.folders != train.folders

@@ -1,4 +1,4 @@
-"""Folders of files, whatever these hold: finding them."""
+"""Finding files in folders."""
 
 import os
 from collections.abc import Collection
@@ -17,8 +17,8 @@ class NoTestSplit(DataError):
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files in a folder and the folders in it, sorted, but hidden ones, those in hidden folders, and those of runs: their
-    previews and samples are no data.
+    """All files in a folder and the folders in it, sorted, without hidden ones, those in hidden folders, and those of runs, whose
+    previews and samples are not data.
 
     Links are followed, but no folder is entered twice, whatever leads to it, nor one that the link itself is in. Links that are
     not followed are named.
@@ -52,7 +52,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _to_follow(link: Path, folder: Path, entered: Collection[str]) -> bool:
-    """Whether a link to a folder leads to files that are not in the data yet; if not, or to a run, that is said."""
+    """Whether a link to a folder leads to files that are not in the data yet; otherwise, or for a run, the reason is reported."""
     target = os.path.realpath(link)
     if any(Path(os.path.realpath(below)).is_relative_to(target) for below in (folder, link.parent)):
         say_once(f"{link}: a link to {target}, which it is in: left out of the data")
@@ -64,7 +64,7 @@ def _to_follow(link: Path, folder: Path, entered: Collection[str]) -> bool:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder in the data is a run, which is left out with a line."""
+    """Whether a folder in the data is a run, which is skipped with a message."""
     if found := is_run(folder):
         say_once(f"{folder} is a run: left out of the data")
     return found

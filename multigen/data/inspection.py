@@ -1,6 +1,6 @@
-"""What is to be known of data before anything is trained on them: one record, whatever the data are.
+"""Inspection of data before training: one record for all modalities.
 
-A modality fills it, by the readers that training uses; here is what all three need for that.
+Each modality fills it with the readers that training uses; what they share is in this file.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ FEW_IN_CLASS = 20
 
 @dataclass(frozen=True)
 class Fact:
-    """A finding: its value as JSON has it, and in words."""
+    """A finding: its value for JSON, and in words."""
 
     name: str
     value: Any
@@ -64,8 +64,8 @@ class Suggestion:
 
 @dataclass
 class Inspection:
-    """What data hold. The first suggestion is what would be chosen; the others are alternatives. There are none for data that
-    cannot be trained on as they are; `warnings` then say why."""
+    """Findings about data. The first suggestion is the recommended one, the others are alternatives. There are none for data
+    that cannot be trained on as they are; `warnings` then say why."""
 
     facts: list[Fact] = field(default_factory=list)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
@@ -124,7 +124,7 @@ def _counted(parts: Parts, labels: str) -> dict[str, int]:
 
 
 def describe_parts(found: Inspection, parts: Parts, labels: Labels, noun: str) -> None:
-    """Adds the numbers of items and classes, and what is to be warned of in them."""
+    """Adds the numbers of items and classes, and warnings about them."""
     sizes = {use: len(getattr(parts, use)) for use in ("train", "validation", "test", "left")}
     words = {"train": "to train", "validation": "to choose the best checkpoint", "test": "to test"}
     shown = [f"{n:,} {words[use]}{_where(parts, use)}" for use, n in sizes.items() if n and use in words]

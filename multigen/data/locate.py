@@ -1,4 +1,4 @@
-"""Where data are: a user's, and those that packages bring."""
+"""Locating data: of the user, and of installed packages."""
 
 import contextlib
 import importlib.util
@@ -16,7 +16,7 @@ class NotFound(DataError):
 
 
 def locate(data: str, expected: str) -> Path:
-    """The file or folder of that name here, or in the folder that the environment variable MULTIGEN_DATA names.
+    """The file or folder of that name in the working directory, or in the folder named by the environment variable MULTIGEN_DATA.
 
     Raises NotFound if neither is (`expected` says what else the name may be), and DataError for a folder that may not be read.
     """
@@ -41,14 +41,14 @@ def locate(data: str, expected: str) -> Path:
 
 
 def no_path(name: str | Path) -> str:
-    """Why this is no file's name, and what to do: of a URL; "" for all others."""
+    """Why a URL is not accepted as a path, and what to do; "" for any other name."""
     if re.match(r"(https?|s3|gs|ftp):/", str(name)):
         return "is a URL; expected a file or folder here; download it first"
     return ""
 
 
 def in_package(package: str, inside: str) -> Path | None:
-    """A file that an installed package brings, by its path in the package's folder; None where there is none.
+    """A file of an installed package, by its path in the package's folder; None where there is none.
 
     The package is not imported for it: that may take seconds.
     """

@@ -56,7 +56,7 @@ class Parts:
         return ", ".join(sorted({_top(self.root, path) for path in getattr(self, split)})) if self.divided else ""
 
     def report_left(self, noun: str) -> None:
-        """Says, once, how many files are in no split. `noun`: what they are, in the plural."""
+        """Reports, once, how many files are in no split. `noun`: what they are, in the plural."""
         if self.left:
             count = counted(len(self.left), noun)
             say_once(

@@ -1,4 +1,4 @@
-"""What --skip-bad leaves out: which files, and why."""
+"""Files skipped by --skip-bad: lists and messages."""
 
 import re
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def reasons(skipped: Skipped) -> list[str]:
 def report_skipped(
     skipped: Skipped, noun: str, data: str = "", rest: str = "the log.jsonl of the run lists all"
 ) -> None:
-    """Says which files were skipped, and why: the first by name; all of them go to the logs.
+    """Reports which files were skipped, and why: the first by name; all of them go to the logs.
 
     Args:
         noun: what they are, in the plural.
@@ -43,7 +43,7 @@ def report_skipped(
 
 
 def name_first(lines: Sequence[str], rest: str = LOG, most: int = NAMED) -> None:
-    """Says lines on what was skipped: the first, and how many more there are, which go to the logs. `rest` as above."""
+    """Reports skipped items: the first by name, and the number of the others, which go to the logs. `rest` as above."""
     for i, line in enumerate(lines):
         (say if i < most else note)(f"  {line}")
     if len(lines) > most:

@@ -35,14 +35,14 @@ def find_files(folder: str | Path, modality: Modality, noun: str = "") -> list[P
 
 
 def unread(files: Iterable[Path], modality: Modality) -> list[str]:
-    """What is not read of files when a modality is: a line for each format that is known, and one for all other files."""
+    """The files that a modality does not read: a line per known format, and one for all other files."""
     files = list(files)
     others = [path for path in files if not modality.unread(path.suffix.lower()) and not _reads(modality, path)]
     return [*known(files, modality), *other(others)]
 
 
 def known(files: Iterable[Path], modality: Modality) -> list[str]:
-    """A line for each format of a modality that is not read here, and has some of the files."""
+    """A line for each known format among the files that is not read on this machine."""
     formats: dict[Format, list[Path]] = defaultdict(list)
     for path in files:
         if found := modality.unread(path.suffix.lower()):
@@ -59,14 +59,14 @@ def _reads(modality: Modality, path: Path) -> bool:
 
 
 def other(files: Iterable[Path]) -> list[str]:
-    """A line for files of other kinds, without those that systems leave in folders by themselves; none where there are none."""
+    """A line for files of other kinds, except those that operating systems create by themselves; empty where there are none."""
     counts = Counter(path.suffix.lower() or "without suffix" for path in files if path.name.lower() not in SYSTEMS)
     shown = ", ".join(suffix for suffix, _ in counts.most_common(NAMED)) + (" and more" if len(counts) > NAMED else "")
     return [f"{counted(counts.total(), 'other files')} ignored: {shown}"] if counts else []
 
 
 def report_unread(folder: Path, modality: Modality, labels: str = "") -> None:
-    """Says which files of a folder are not read, once a command. `labels`: a table among them, which is."""
+    """Reports which files of a folder are not read, once per command. `labels`: a table among them, which is read."""
     files = [path for path in files_in(folder) if not labels or path.name != Path(labels).name]
     for line in unread(files, modality):
         say_once(f"{folder}: {line}")

@@ -1,6 +1,6 @@
-"""Small images that files hold as arrays: scikit-learn's digits, the IDX files of MNIST, CIFAR-10, and .npz.
+"""Small images stored as arrays: scikit-learn's digits, the IDX files of MNIST, CIFAR-10, and .npz.
 
-`multigen.image.datasets.open_images` says what each is and makes a set of it.
+`multigen.image.datasets.open_images` describes each and makes a dataset of it.
 """
 
 import gzip
@@ -55,7 +55,7 @@ def read_arrays(place: Path, split: str, size: int) -> Arrays | None:
 
     Args:
         place: an .npz file, a folder with IDX files or with train*.npz and test*.npz, or the archive of `fetch_cifar10`.
-        size: of the images that are wanted: 28x28 images of IDX files are padded with zeros to a size of 32.
+        size: of the requested images: 28x28 images of IDX files are padded with zeros to a size of 32.
 
     Raises:
         NoTestSplit: the test split is asked for, and there is none.

@@ -49,7 +49,7 @@ def efficientnet_lite0() -> nn.Module:
     from efficientnet_lite_pytorch import EfficientNet
 
     with torch.device("meta"):
-        net = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: padding follows the image's size
+        net = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: padding for any image size
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     net.load_state_dict(state, assign=True)
     net.eval().requires_grad_(False)

@@ -22,7 +22,7 @@ SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": 
 def to_srgb(picture: "Picture", path: str | Path = "an image") -> "Picture":
     """A picture of mode L, LA, RGB or RGBA in the colours of sRGB; given of one of these modes, or CMYK or LAB.
 
-    Without a profile, or with a damaged one, which is said, its numbers count as sRGB already. CMYK without one is inverted.
+    Without a profile, or with a damaged one (reported), its values are taken as sRGB. CMYK without one is inverted.
     """
     from PIL import Image
 
@@ -40,12 +40,12 @@ def to_srgb(picture: "Picture", path: str | Path = "an image") -> "Picture":
 
 
 def kept_profile(picture: "Picture", path: str | Path = "an image") -> bytes:
-    """The profile that a result in the same colours is to have; b"" where there is none that fits, and for CMYK."""
+    """The colour profile for an output in the same colours; b"" where none fits, and for CMYK."""
     return b"" if picture.mode == "CMYK" else _usable(picture.info.get("icc_profile"), picture.mode, path)
 
 
 def _usable(profile: Any, mode: str, path: str | Path) -> bytes:
-    """A profile that is whole and of the picture's kind, else b""."""
+    """The profile if it is intact and fits the image's mode, else b""."""
     from PIL import ImageCms
 
     if not isinstance(profile, bytes) or not profile:
@@ -66,7 +66,7 @@ def _usable(profile: Any, mode: str, path: str | Path) -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> Any:
-    """From a profile to sRGB, from LAB for b""; None where it changes nothing. Raises what littleCMS does."""
+    """Transform from a profile to sRGB, from LAB for b""; None for an identity. Raises the errors of littleCMS."""
     from PIL import Image, ImageCms
 
     source = ImageCms.getOpenProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
@@ -87,5 +87,5 @@ def _applied(picture: "Picture", transform: Any) -> "Picture":
     from PIL import ImageCms
 
     same = picture.mode == transform.output_mode
-    made = ImageCms.applyTransform(picture, transform, inPlace=same)  # in place: a large picture is not held twice
+    made = ImageCms.applyTransform(picture, transform, inPlace=same)  # in place: saves a copy of a large image
     return picture if made is None else made

@@ -111,7 +111,7 @@ def open_images(
 
 
 def _place(data: str) -> Path:
-    """Where the data lie; fetched if they must be."""
+    """Where the data are; downloaded if needed."""
     try:
         place = locate(data, EXPECTED)
     except NotFound:
@@ -140,7 +140,7 @@ def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int
 def _from_folder(
     name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool, frames: str
 ) -> ImageSet:
-    found = find_images(root)  # it says itself why there are none
+    found = find_images(root)  # which reports itself why there are none
     report_unread(root, IMAGE, labels)
     parts = find_parts(root, found)
     parts.report_left("images")

@@ -1,7 +1,7 @@
 """Reading the pixels of an image file of any kind: as it is (`read_raster`), or as it is trained on (`read_picture`).
 
-What folders of photographs really hold: grey, palette, transparent, 16-bit, CMYK and camera-turned images, colour profiles,
-animations.
+It handles what real folders of photographs have: grey, palette, transparent, 16-bit, CMYK and rotated images, colour
+profiles, animations.
 """
 
 import contextlib
@@ -88,7 +88,7 @@ def read_raster(path: str | Path, frame: int = 0) -> Raster:
 
 
 def raster_in(file: "File", path: str | Path, frame: int = 0) -> Raster:
-    """As `read_raster`, of an opened file at its frame `frame`. Raises what decoders do."""
+    """As `read_raster`, of an opened file at its frame `frame`. Raises the errors of decoders."""
     if not is_deep(file, path):
         return raster_of(_upright(file, path), path)
     _check_room(file, path)
@@ -103,7 +103,7 @@ def read_picture(path: str | Path, frame: int | None = None, size: int = 0) -> "
     """An image file as training and measuring take it: PIL image of mode L or RGB, 8 bits, in sRGB, upright, on white.
 
     Args:
-        frame: of an animation, or the page of a TIFF; None: the first, and where there are more, that is said.
+        frame: of an animation, or the page of a TIFF; None: the first, with a message where there are more.
         size: that of the square that it is to be cut to and resized to; a large JPEG is then decoded smaller, but at least
             four times as large. 0: whole.
 
@@ -128,7 +128,7 @@ def read_picture(path: str | Path, frame: int | None = None, size: int = 0) -> "
 
 
 def _upright(file: "File", path: str | Path) -> "Picture":
-    """The pixels of an opened file, as the camera that took them was held."""
+    """The pixels of an opened file, rotated by its EXIF orientation."""
     from PIL import Image
 
     _check_room(file, path)
@@ -142,7 +142,7 @@ def _check_room(file: "File", path: str | Path) -> None:
 
 
 def decode(file: "File", path: str | Path) -> None:
-    """Reads the pixels of an opened picture. Raises ValueError, and what decoders raise."""
+    """Reads the pixels of an opened picture. Raises ValueError, and the errors of decoders."""
     if file.format in ("JPEG", "MPO"):
         check_scans(path)
     file.load()
@@ -220,7 +220,7 @@ def _is_grey_palette(picture: "Picture") -> bool:
 
 
 def orientation(file: "File") -> int:
-    """The EXIF number, 1 (upright) to 8, of how a camera was held. Pillow turns TIFF files itself."""
+    """The EXIF orientation, 1 (upright) to 8. Pillow rotates TIFF files itself."""
     from PIL import ExifTags, Image
 
     if file.format == "TIFF":
@@ -233,7 +233,7 @@ def orientation(file: "File") -> int:
 
 
 def say_first(file: "File", path: str | Path) -> None:
-    """Says, once, that of an opened file the first of several frames is taken."""
+    """Reports, once, that only the first of several frames of an opened file is used."""
     if file.format in MOVING and getattr(file, "is_animated", False) and len(frame_numbers(file)) > 1:
         say_once(
             f"{path}: the first of several frames is taken, as of all such files; for all of them: --frames all",
@@ -328,5 +328,5 @@ def _kind_of(path: str | Path) -> str:
             page: Any = opened.pages[0]
             known = page.bitspersample <= 16 and page.dtype is not None and page.dtype.kind == "u"
             return "" if known else f"a TIFF of {page.samplesperpixel} x {page.dtype or page.bitspersample}; {REMEDY}"
-    except Exception:  # damaged, which the decoder has said already
+    except Exception:  # damaged: the decoder has reported it already
         return ""

@@ -1,4 +1,4 @@
-"""Degradations that are restored: bicubic reduction as MATLAB's `imresize` does it.
+"""Degradation of images: bicubic reduction as MATLAB's `imresize` does it.
 
 Super-resolution is measured on images reduced by that function, and other bicubic filters (most of all those without
 antialiasing) shift the figures by whole decibels. The kernel is Keys 1981, "Cubic convolution interpolation for digital
@@ -28,7 +28,7 @@ def imresize(image: Tensor, scale: float | tuple[int, int]) -> Tensor:
             range; uint8 is computed in float64 and, as in MATLAB, rounded half up and clamped after *each* of the two
             passes (the direction that shrinks most comes first; rows, if equal).
         scale: factor for both directions (the result has ceil(H * scale) rows and ceil(W * scale) columns), or the
-            (height, width) wanted, pixels.
+            (height, width) of the result, pixels.
 
     Returns:
         (..., H', W') of the same type and device.

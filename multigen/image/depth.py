@@ -1,4 +1,4 @@
-"""Image files of more than 8 bits a channel: their values whole, as 16 bits. Pillow by itself reduces all but grey ones to 8.
+"""Image files of more than 8 bits a channel, read at full depth as 16 bits. Pillow by itself reduces all but grey ones to 8.
 
 PNG is read in two passes of Pillow's decoder, since its unpackers take either the upper or the lower byte of each value; so is
 PPM from its bytes; TIFF by tifffile, or where that lacks the compression in two passes too.
@@ -63,7 +63,7 @@ def _most_of_ppm(args: Any) -> int:
 def deep_channels(file: "File", path: str | Path, frame: int = 0) -> np.ndarray:
     """The values of an opened file that `is_deep`, uint16 (H, W, C) of 0..65535, C being 1 (grey), 2, 3 or 4: even with opacity.
 
-    It has not been decoded yet, and is not turned as its metadata say unless it is a TIFF. Raises what decoders do.
+    It has not been decoded yet, and is not rotated by its metadata unless it is a TIFF. Raises the errors of decoders.
     """
     if file.mode.startswith(("I", "F")):
         clear, most = file.info.get("transparency"), _declared(file, path)
@@ -95,7 +95,7 @@ def to_16_bits(values: np.ndarray, most: int = 0, name: str = "an image") -> np.
     """Integers of 0..65535, or floats of 0..1, of any shape, as uint16 of 0..65535.
 
     Args:
-        most: the value of white; 0: not known. Then data that fill 8, 10 or 12 bits only are scaled up, which is said.
+        most: the value of white; 0: not known. Then data that use 8, 10 or 12 bits only are scaled up, with a message.
     """
     if values.dtype.kind == "f":
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
@@ -143,7 +143,7 @@ def scaled(values: np.ndarray, most: int, kind: Any) -> np.ndarray:
 
 
 def _unpacked(path: str | Path, frame: int, raw: str) -> np.ndarray:
-    """The pixels of a file, decoded anew by one of Pillow's unpackers."""
+    """The pixels of a file, decoded again by one of Pillow's unpackers."""
     from PIL import Image
 
     with Image.open(path, formats=FORMATS) as file:
@@ -177,7 +177,7 @@ def _ppm(file: "File", path: str | Path) -> np.ndarray:
 
 
 def open_tiff(path: str | Path) -> Any:
-    """A file opened by tifffile, which says nothing of damaged tags: they are errors later, or do no harm."""
+    """A file opened by tifffile, without warnings of damaged tags: these are errors later, or harmless."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -198,12 +198,12 @@ def _tiff(file: "File", path: str | Path, frame: int) -> np.ndarray:
             if raw not in HALVES or page.planarconfig == 2:
                 what = f"a TIFF of {page.bitspersample} bits, compressed by {page.compression.name}"
                 raise ValueError(f"{what}; {REMEDY}") from error
-            return _scaled_up(_joined(path, frame, raw), most, str(path))  # which Pillow has turned
+            return _scaled_up(_joined(path, frame, raw), most, str(path))  # rotated by Pillow already
         values = np.moveaxis(values, 0, -1) if page.planarconfig == 2 and values.ndim == 3 else values
         if values.dtype != np.uint16 or values.ndim != 3 or values.shape[-1] not in (3, 4):
             raise ValueError(f"a TIFF of {values.dtype} {values.shape}; {REMEDY}")
         values = _scaled_up(values, most, str(path))
-        if values.shape[-1] == 4 and 1 in page.extrasamples:  # colours are multiplied by opacity
+        if values.shape[-1] == 4 and 1 in page.extrasamples:  # premultiplied alpha
             alpha = values[..., 3:].astype(np.uint32)
             colour = (values[..., :3].astype(np.uint32) * FULL + alpha // 2) // np.maximum(alpha, 1)
             values = np.concatenate([np.minimum(colour, FULL).astype(np.uint16), values[..., 3:]], -1)
@@ -211,7 +211,7 @@ def _tiff(file: "File", path: str | Path, frame: int) -> np.ndarray:
 
 
 def turned(values: np.ndarray, orientation: int) -> np.ndarray:
-    """(H, W, C) set upright, by the EXIF number, 1 to 8, of how a camera was held."""
+    """(H, W, C) rotated upright by the EXIF orientation, 1 to 8."""
     if orientation >= 5:
         values = values.swapaxes(0, 1)
     rows, columns = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}.get(orientation, (1, 1))
@@ -219,7 +219,7 @@ def turned(values: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _opacity(values: np.ndarray, clear: Sequence[int] | None) -> list[np.ndarray]:
-    """The channel of opacity, (H, W, 1), where one colour of the file is declared to be transparent; else none."""
+    """The channel of opacity, (H, W, 1), where the file declares one colour transparent; else none."""
     if clear is None:
         return []
     return [np.where((values == np.array(clear)).all(-1, keepdims=True), 0, FULL).astype(np.uint16)]

@@ -1,6 +1,6 @@
 """Image files: as tensors, finding them, the embedded photographs. `decoding` reads the pixels of any kind of them.
 
-What cannot be decoded is named with its path, or left out and counted (`skip_bad`).
+A file that cannot be decoded is an error with its path, or is skipped and counted (`skip_bad`).
 """
 
 import hashlib
@@ -183,7 +183,7 @@ def _photo(name: str, path: Path, frame: int | None) -> Photo:
 
 
 def named_frames(name: str, path: Path, frames: str) -> list[tuple[str, int | None]]:
-    """Name and number of what is taken of a file of this name: with frames "all" each frame, otherwise the file itself and None.
+    """(name, frame number) of the items of a file: with frames "all" each frame, otherwise the file itself and None.
 
     Raises DataError for a file that cannot be read.
     """

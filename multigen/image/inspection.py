@@ -1,4 +1,4 @@
-"""What a folder or file of images holds, and how one would train on it."""
+"""Inspection of a folder or file of images, with suggestions how to train on it."""
 
 import math
 from collections import Counter
@@ -36,18 +36,18 @@ __all__ = ["inspect_images"]
 EMBEDDED = {"embedded": "train", "embedded-held-out": "held_out"}
 SMALL = 16  # pixels: side of the thumbnails that are compared
 ALIKE = 3.0  # of 255: root mean square difference of two thumbnails
-MOST_COMPARED = 20_000  # images; above that, near duplicates are not sought
+MOST_COMPARED = 20_000  # images, above which near duplicates are not searched for
 GREY = 2  # of 255: largest difference of a thumbnail's channels in a colourless image
 
 SIZES = (16, 32, 64)  # pixels; larger ones are trained on request
 ENOUGH = 10_000  # images to train on: DCGAN then learns more than R3GAN in the same time (docs/results)
-FEW = 1_000  # photographs that are too few to make others from noise
+FEW = 1_000  # photographs: fewer are too few to train synthesis on
 CROP = 96  # pixels: SRGAN's
 
 
 @dataclass(frozen=True)
 class _Look:
-    """An image file. `grey` is the file's mode, as `open_images` takes it; `colourless` what its pixels show."""
+    """An image file. `grey` is the file's mode, as `open_images` takes it; `colourless` whether its pixels are all grey."""
 
     path: Path
     height: int
@@ -157,7 +157,7 @@ def _describe_sizes(found: Inspection, sizes: Counter[tuple[int, int]], sides: S
 
 
 def _describe_kinds(found: Inspection, looks: Sequence[_Look]) -> None:
-    """Adds what few images have: more than 8 bits, a colour profile, several frames."""
+    """Adds less common properties: more than 8 bits, a colour profile, several frames."""
     if deep := sum(x.deep for x in looks):
         found.add("deep", deep, f"{deep:,} of more than 8 bits a channel, which are trained on with 8")
     if profiles := sum(x.profile for x in looks):

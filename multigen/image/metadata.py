@@ -1,4 +1,4 @@
-"""What image files say besides their pixels: EXIF, XMP, IPTC, resolution, texts. Read from one file, written into another."""
+"""Metadata of image files: EXIF, XMP, IPTC, resolution, texts. Read from one file, written into another."""
 
 import mmap
 import re
@@ -31,7 +31,7 @@ IPTC_RECORD = 0x0404  # in Photoshop's resources
 
 @dataclass(frozen=True)
 class Metadata:
-    """Of one file. What it does not have is empty."""
+    """Metadata of one file; empty fields are absent."""
 
     exif: bytes = b""
     xmp: bytes = b""
@@ -41,12 +41,12 @@ class Metadata:
     """Of a PNG: keyword -> text; of other formats the comment."""
 
     def without_private(self) -> "Metadata":
-        """What remains with `--no-metadata`: the mark of an image that a model made."""
+        """The part kept with `--no-metadata`: the mark of a generated image."""
         source = provenance.source_type(self.xmp)
         return Metadata(xmp=provenance.xmp(source) if source in (SAMPLE, ENLARGED) else b"")
 
     def enlarged(self, about: Provenance, path: str | Path) -> "Metadata":
-        """That of the result: marked as made by a model from this image, unless `about` is empty."""
+        """Metadata of the result: marked as made by a model from this image, unless `about` is empty."""
         try:
             packet = _upright(provenance.xmp_text(self.xmp)).encode() if self.xmp else b""
             xmp = _marked(packet, about) if about else packet
@@ -56,7 +56,7 @@ class Metadata:
         return Metadata(self.exif, xmp, self.iptc, self.dpi, self.texts)
 
     def options(self, suffix: str, about: Provenance, size: tuple[int, int]) -> dict[str, Any]:
-        """What Pillow's `save` needs to write it into a file of this suffix and size."""
+        """Arguments of Pillow's `save` that write it into a file of this suffix and size."""
         options: dict[str, Any] = {}
         if self.exif:
             options["exif"] = _with_sides(self.exif, size)
@@ -107,7 +107,7 @@ class Metadata:
 
 
 def read_metadata(file: "File", path: str | Path) -> Metadata:
-    """Of an opened file, whose pixels are decoded unless it is a TIFF. What is damaged is left out, which is said."""
+    """Metadata of an opened file, whose pixels are decoded unless it is a TIFF. Damaged parts are skipped with a message."""
     if _is_signed(path):
         say_once(
             f"{path}: its C2PA manifest is not kept, since it would not be valid for an enlarged image; other such images "
@@ -146,7 +146,7 @@ def _say_damaged(path: str | Path, what: str, error: Exception) -> None:
 
 
 def _exif(file: "File") -> bytes:
-    """Without the orientation, which has been applied, and without the thumbnail."""
+    """EXIF without the orientation, which has been applied, and without the thumbnail."""
     from PIL import Image
 
     given = file.getexif()
@@ -160,7 +160,7 @@ def _exif(file: "File") -> bytes:
 
 
 def _with_sides(exif: bytes, size: tuple[int, int]) -> bytes:
-    """With the width and height of the result, where there were any."""
+    """EXIF with the width and height of the result, where it had any."""
     from PIL import Image
 
     made = Image.Exif()
@@ -212,7 +212,7 @@ def _is_signed(path: str | Path) -> bool:
 
 
 def _marked(packet: bytes, about: Provenance) -> bytes:
-    """What a model made stays that; all else becomes a composite of it and a model's."""
+    """XMP source type: a generated image stays generated, any other becomes a composite with generated content."""
     source = provenance.source_type(packet)
     return provenance.xmp(SAMPLE if source == SAMPLE else ENLARGED, about, packet)
 

@@ -1,4 +1,4 @@
-"""How near one image is to another: PSNR and SSIM, as papers on super-resolution measure them.
+"""Full-reference image metrics: PSNR and SSIM, as papers on super-resolution measure them.
 
 SSIM is Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity". Everything is
 computed in float64 on 8-bit images, so values agree to the last digit with those that other tools give under the
@@ -70,7 +70,7 @@ class ImageScores:
     Args:
         border: pixels left out at each side.
         metrics: names out of `DEFINITIONS`.
-        device: where the totals lie; with NCCL they must lie on the rank's GPU.
+        device: of the totals; with NCCL it must be the rank's GPU.
     """
 
     def __init__(self, border: int, metrics: Sequence[str] = ("psnr_y", "ssim_y"), device: torch.device | str = "cpu"):

@@ -157,7 +157,7 @@ class PerceptualDistance(nn.Module):
         return self.between(self.features(fake), targets)
 
     def between(self, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-        """(B,) from what `features` gave: the features of an image that many are compared with are needed once."""
+        """(B,) from precomputed `features`, so that those of an image compared with many are computed once."""
         distances = [(x - y).square().mean((1, 2, 3)) for x, y in zip(fake, real, strict=True)]
         return torch.stack(distances).mean(0)  # (taps, B) -> (B,)
 

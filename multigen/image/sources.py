@@ -1,4 +1,4 @@
-"""An image file with all that its enlarged copy is to have: its frames, what it says of itself, how it moves."""
+"""An image file with all that its enlarged copy keeps: frames, metadata, timing of an animation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ def read_source(path: str | Path, all_frames: bool = False) -> Source:
 
 
 def moving_suffix(path: Path) -> str:
-    """The suffix of the enlarged copy with all frames. A file that cannot be read has that of a still: it is refused later."""
+    """The suffix of the enlarged copy with all frames. A file that cannot be read counts as a still: it is refused later."""
     try:
         with open_picture(path) as file:
             return SUFFIXES.get(file.format or "", ".png") if len(frame_numbers(file)) > 1 else ".png"

@@ -64,8 +64,8 @@ def write_image(
 ) -> None:
     """Writes frames, in a format by the suffix: one image, an animation, or the pages of a TIFF.
 
-    What the format cannot hold is said and left out: 16 bits become 8, transparent images are laid on white. `about` says where
-    the file comes from (`multigen.storage.provenance`).
+    What the format does not support is dropped with a message: 16 bits become 8, transparent images are laid on white. `about`
+    says where the file comes from (`multigen.storage.provenance`).
     """
     suffix, metadata = path.suffix.lower(), metadata or Metadata()
     for frame in frames:
@@ -92,7 +92,7 @@ def write_image(
 
 
 def _fitting(frame: Raster, suffix: str, one: bool) -> Raster:
-    """A frame as its format can hold it."""
+    """A frame converted to what its format supports."""
     pixels = frame.pixels
     if pixels.dtype == np.uint16 and (suffix not in (".png", ".tif", ".tiff") or (suffix == ".png" and not one)):
         say_once(f"{suffix}: holds 8 bits of the 16 that there are; for all, choose .png or .tif")

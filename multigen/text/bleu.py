@@ -4,8 +4,8 @@ A score is the sentence BLEU of Papineni et al. 2002, "BLEU: a method for automa
 uniform weights over the orders 1 to n and smoothing method 1 of Chen and Cherry 2014, as NLTK computes it; papers report
 the mean over samples for n = 2 to 5. It rises with the number of references (self-BLEU: of samples), so name that number.
 
-An n-gram is a number here: that of its first n - 1 tokens and its last token, looked up in a sorted list. The most often that
-any reference has each n-gram is found once, after which a sample costs microseconds.
+N-grams are numbered: the number of the first n - 1 tokens and the last token are looked up in a sorted list. The maximum
+count of each n-gram over the references is computed once, after which a sample costs microseconds.
 
 Texts are sequences of tokens: words (by `multigen.text.words`), characters or ids, also arrays and tensors of ids.
 Padding counts as any token does, so cut it off first.
@@ -22,7 +22,7 @@ from multigen.errors import ConfigError, DataError
 __all__ = ["ORDERS", "References", "Texts", "Tokens", "as_lists", "self_bleu"]
 
 ORDERS = (2, 3, 4, 5)
-SMOOTHING = 0.1  # method 1's matches where there is none
+SMOOTHING = 0.1  # method 1: counted for an order without matches
 
 Texts = Iterable[Iterable[Hashable]]
 
@@ -68,13 +68,13 @@ class Tokens:
         self._room = ends - np.arange(total)  # (L,), tokens up to the text's end, this one counted
 
     def unigrams(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the 1-grams begin, and their keys: what `longer` gives for the n-gram of no token, number 0."""
+        """Start positions and keys of the 1-grams: `longer` of the empty n-gram, number 0."""
         everywhere = np.arange(len(self._tokens))
         return self.longer(everywhere, np.zeros_like(everywhere), 1)
 
     def longer(self, starts: np.ndarray, numbers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the (n-1)-grams, given by start and number, that one more token of the same text and of the vocabulary
-        follows: their starts, and for each n-gram a key that is the same for the same n-gram only."""
+        """Extends (n-1)-grams, given by start and number, by the next token where it is in the same text and in the vocabulary:
+        start positions of the n-grams, and a key unique to each n-gram."""
         fits = self._room[starts] >= n
         starts, numbers = starts[fits], numbers[fits]
         last = self._tokens[starts + n - 1]
@@ -82,7 +82,7 @@ class Tokens:
         return starts[known], (numbers * len(self.vocabulary) + last)[known]
 
     def counts(self, starts: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each text and each n-gram in it: the text, the n-gram's number, how often the text has it."""
+        """Counts of n-grams per text: text, number of the n-gram, count."""
         size = numbers.max(initial=0) + 1
         pairs, counts = np.unique(self.owners[starts] * size + numbers, return_counts=True)
         return pairs // size, pairs % size, counts
@@ -110,10 +110,8 @@ class References:
         self.orders = orders
         self._vocabulary = tokens.vocabulary
         self._lengths = np.sort(tokens.lengths)
-        self._keys: list[
-            np.ndarray
-        ] = []  # of each order: the keys of its n-grams, sorted, so their places are their numbers
-        self._most: list[np.ndarray] = []  # of each order and number: the most often that one reference has the n-gram
+        self._keys: list[np.ndarray] = []  # per order: sorted keys of its n-grams; their positions are their numbers
+        self._most: list[np.ndarray] = []  # per order and number: the maximum count in one reference
         starts, keys = tokens.unigrams()
         for n in range(1, orders + 1):
             known, numbers = np.unique(keys, return_inverse=True)
@@ -190,15 +188,15 @@ def self_bleu(samples: Texts, orders: Sequence[int] = ORDERS) -> dict[int, np.nd
 
 
 def _most_of_others(which: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Of each text and n-gram (K,): the most often that one other text has this n-gram.
+    """For each text and n-gram (K,): the maximum count of this n-gram in one other text.
 
     That is the largest count of the n-gram, and for the text that holds it the second largest.
     """
     order = np.lexsort((counts, which))
     which, counts = which[order], counts[order]
-    last = np.append(which[1:] != which[:-1], True)[: len(which)]  # where the largest count of an n-gram stands
+    last = np.append(which[1:] != which[:-1], True)[: len(which)]  # position of the largest count of an n-gram
     first = np.append(True, last)[:-1]
-    second = np.where(first, 0, np.append(0, counts)[:-1])  # where it is the last: the count before it
+    second = np.where(first, 0, np.append(0, counts)[:-1])  # at the largest itself: the count before it
     largest = counts[last].repeat(np.diff(np.flatnonzero(last), prepend=-1))
     others = np.where(last, second, largest)
     found = np.empty_like(others)
@@ -207,7 +205,7 @@ def _most_of_others(which: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _nearer(lengths: np.ndarray, below: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """Which of the two lengths around each is nearer; the shorter one where both are as near."""
+    """The nearer of the two lengths around each; the shorter one in a tie."""
     return np.where(lengths - below <= above - lengths, below, above)
 
 

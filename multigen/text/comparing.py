@@ -1,4 +1,4 @@
-"""Two sets of texts against each other, whoever wrote them: `multigen evaluate --real A.txt --fake B.txt`."""
+"""Compares two sets of texts: `multigen evaluate --real A.txt --fake B.txt`."""
 
 import importlib.util
 import math
@@ -43,7 +43,7 @@ def compare_data(
 
 
 def compare_texts(real: Sequence[str], fake: Sequence[str], device: torch.device | str = "cpu") -> Evaluation:
-    """Texts against all real ones; and as the baseline every other real one against the rest of them."""
+    """Metrics of texts against all real ones; the baseline is every other real text against the rest of them."""
     n = min(len(fake), len(real) // 2, SAMPLES)
     rows = {"real": _measure(real[::2], real[1::2], n, device), "fake": _measure(fake, real, n, device)}
     about = (

@@ -28,7 +28,7 @@ __all__ = ["Corpus", "TextInfo", "check_prompt", "given_tokenizer", "open_corpus
 
 @dataclass(frozen=True)
 class TextInfo(DataInfo):
-    """What opening a corpus found out. The fingerprint is that of the training texts; an oracle has none, since its sequences
+    """Properties of an opened corpus. The fingerprint is that of the training texts; an oracle has none, since its sequences
     are drawn again on each machine, and need not be rounded alike on all."""
 
     tokens: int = 0
@@ -46,7 +46,7 @@ class TextInfo(DataInfo):
 
     @property
     def last(self) -> int | None:
-        """The token that ends a text; None where all texts have one length."""
+        """The end token; None where all texts have one length."""
         return None if self.end < 0 else self.end
 
     @property
@@ -55,7 +55,7 @@ class TextInfo(DataInfo):
         return self.tokens - len(self.classes)
 
     def mismatch(self, tokenizer: Tokenizer | None) -> str:
-        """Where the ids do not fit the tokenizer (None: an oracle's texts), in words; "" if they do."""
+        """Describes how the ids do not fit the tokenizer (None: an oracle's texts); "" if they fit."""
         ours = {"tokens": self.tokens, "start": self.start, "end": self.end, "pad": self.pad}
         said = ", ".join(f"{name} {value}" for name, value in ours.items())
         if tokenizer is not None:
@@ -90,7 +90,7 @@ class Corpus:
 
     @property
     def kind(self) -> Literal["oracle", "fables", "texts"]:
-        """What is known of the true distribution: all of it, the grammar, or nothing."""
+        """Knowledge of the true distribution: exact, a grammar, or none."""
         return "oracle" if self.oracle else "fables" if self.fables else "texts"
 
     def real(self, n: int) -> tuple[Tensor, list[str]]:
@@ -159,7 +159,7 @@ def open_corpus(
     held_out = hashlib.sha256(repr((validation, tested)).encode()).hexdigest()[:16]
     real = [*train, *validation]
     corpus = Corpus(tokens[0], tokens[1], tokens[2], info, made, None, real, tested, is_fables(data), held_out)
-    if divided:  # what is compared with samples, which are windows
+    if divided:  # for comparison with samples, which are windows
         windows = corpus.texts(torch.cat(tokens[:2])), corpus.texts(tokens[2])
         return replace(corpus, real_texts=windows[0], test_texts=windows[1])
     return corpus
@@ -168,8 +168,8 @@ def open_corpus(
 def _read_splits(
     data: str, test: str, reading: Reading, length: int
 ) -> tuple[Sequence[list[str]], dict[str, str], bool]:
-    """The texts to train, to validate and to test on: those that the data, or `test`, bring for it, else some of those to train
-    on; the label of each; and whether long ones are divided into passages."""
+    """Training, validation and test texts: the splits of the data, or `test`, else parts of the training
+    texts; the label of each; and whether long ones are divided into passages."""
     parts = open_parts(data, reading)
     own = parts if parts and parts.divided else None
     found = read_texts(data, replace(reading, split="train" if own else ""))
@@ -183,9 +183,7 @@ def _read_splits(
     if own and not held:
         validation, others, also = _divided(data, read_texts(data, replace(alike, split="validation")), length)
         divided, labels = divided or also, {**others, **labels}
-    given = test or (
-        own.folders("test") if own else ""
-    )  # where the texts to test on are; then none of `data` is needed for it
+    given = test or (own.folders("test") if own else "")  # source of the test texts; "": they are held out of `data`
     if test:
         brought = open_parts(test, reading)
         there = read_texts(test, replace(reading, split="test" if brought and brought.test else ""))
@@ -208,7 +206,7 @@ def _read_splits(
 
 
 def _divided(data: str, found: Texts, length: int) -> tuple[list[str], dict[str, str], bool]:
-    """Texts, long ones in passages; the label of each; and whether there are long ones."""
+    """Texts, long ones divided into passages; the label of each; and whether any is long."""
     labels = dict(zip(found.texts, found.labels, strict=True))
     if found.cut.unit != "file" or is_fables(data) or not are_long(found.texts, length):
         return found.texts, labels, False
@@ -218,7 +216,7 @@ def _divided(data: str, found: Texts, length: int) -> tuple[list[str], dict[str,
 
 
 def _classes(data: str, labels: Mapping[str, str], train: Sequence[str], tested: Sequence[str]) -> list[str]:
-    """The classes of texts, sorted. Raises DataError where there are fewer than two, or a text has none of those trained on."""
+    """The classes of texts, sorted. Raises DataError for fewer than two, or a class that the training data lack."""
     classes = sorted({labels[text] for text in train})
     if len(classes) < 2 or "" in labels.values():
         raise DataError(
@@ -240,8 +238,8 @@ def _encoded(
     divided: bool,
     classes: Mapping[str, int],
 ) -> list[Tensor]:
-    """Token ids (N, length) of each part; says how many texts are cut, or into how many windows they are divided. `classes`: the
-    token that each text begins with; empty: none."""
+    """Token ids (N, length) of each part; reports how many texts are cut, or into how many windows they are divided.
+    `classes`: the token that each text begins with; empty: none."""
     encoded: list[Tensor] = []
     owners: list[Sequence[int]] = []
     cuts: list[int] = []
@@ -279,7 +277,7 @@ def _oracle_corpus(oracle: Oracle, n: int, fixed: bool) -> Corpus:
 
 
 def _without(texts: list[str], tested: list[str], data: str, test: str) -> list[str]:
-    """The texts of `data` that are not tested on; says how many are left out. Raises DataError where none is left."""
+    """The texts of `data` without the test texts; reports how many are removed. Raises DataError where none remains."""
     excluded = set(map(normal, tested))
     kept = [text for text in texts if normal(text) not in excluded]
     if not kept:

@@ -13,7 +13,7 @@ ROWS = 128  # whose logits are computed at a time
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """Tokens by inversion of the distribution function: each uniform number in [0, 1) becomes one token.
+    """Inverse-CDF sampling of tokens: each uniform number in [0, 1) becomes one token.
 
     Several times faster on a CPU than torch.multinomial over thousands of tokens, and the same numbers give the same tokens
     in batches of any size.
@@ -64,13 +64,13 @@ def truncated(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: f
     if top_p < 1:
         ordered, order = logits.sort(descending=True)
         p = ordered.softmax(-1)
-        outside = p.cumsum(-1) - p >= top_p  # in the order of probability
+        outside = p.cumsum(-1) - p >= top_p  # sorted by probability
         logits = logits.masked_fill(outside.scatter(1, order, outside), -torch.inf)
     return logits
 
 
 def token_mask(tokens: Tensor, end: int | None) -> Tensor:
-    """Which tokens (B, T) belong to their sequences: all up to and with the first `end`. bool (B, T)."""
+    """Mask of valid tokens (B, T), bool: True up to and including the first `end`."""
     if end is None:
         return torch.ones_like(tokens, dtype=torch.bool)
     ends = tokens == end
@@ -88,7 +88,7 @@ def sample(
     top_k: int = 0,
     top_p: float = 1.0,
 ) -> Tensor:
-    """Sequences (B, T), token after token; after `end` comes `pad`.
+    """Samples sequences (B, T) autoregressively; `end` is followed by `pad`.
 
     Args:
         uniform: (B, T), uniform in [0, 1): the randomness, one number a token.

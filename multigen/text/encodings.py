@@ -1,6 +1,6 @@
-"""Bytes of a text file to text: by its mark (BOM), as UTF-8, or by an encoding that the user names.
+"""Decoding text files: by a byte order mark (BOM), as UTF-8, or in an encoding that the user names.
 
-What is neither is not read: the likely encoding is guessed, so that an error can name it and the way to convert the file.
+Other files are refused: the error names the likely encoding, which is guessed, and the command that converts the file.
 """
 
 import codecs
@@ -16,7 +16,7 @@ __all__ = ["BAD", "Decoded", "check_encoding", "conversion", "decode", "guess"]
 
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_LE: "utf-32-le",  # before UTF-16: its mark begins with that of UTF-16
     codecs.BOM_UTF32_BE: "utf-32-be",
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
@@ -28,7 +28,7 @@ CANDIDATES = (
     *("cp1252", "cp1251", "koi8-r", "shift_jis", "cp932", "euc_jp", "gb18030", "big5", "cp950", "euc_kr", "cp949"),
     *("cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp874", "cp866", "mac_roman", "latin-1"),
 )
-"""Of equally plausible ones the first is taken."""
+"""In a tie the first one is chosen."""
 MULTIBYTE = ("shift_jis", "cp932", "euc_jp", "gb18030", "big5", "cp950", "euc_kr", "cp949")
 ICONV = {
     **{
@@ -40,17 +40,17 @@ ICONV = {
     },
     **{"utf-16-le": "UTF-16LE", "utf-16-be": "UTF-16BE", "utf-32-le": "UTF-32LE", "utf-32-be": "UTF-32BE"},
 }
-"""Encodings that the command iconv calls otherwise."""
+"""Encodings with another name in the command iconv."""
 NO_TEXT = ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem")
 SAMPLE = 4_000  # bytes that an encoding is guessed from
 PLAUSIBLE = 0.45
 FEW = 5  # letters of another alphabet than the Latin one (CJK count twice), where the rest is ASCII
-LIKELIEST = 0.08  # what the most frequent of all encodings has before the others
+LIKELIEST = 0.08  # prior advantage of the most frequent encoding
 ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI")
 BINARY = 50  # characters to each NUL or bad byte, below which a file with NULs is no text
-MIXED = 3  # so many characters of valid UTF-8 to each bad byte: the file is UTF-8, with some damage
+MIXED = 3  # valid UTF-8 characters per bad byte, from which a file is UTF-8 with some damage
 
-# What is frequent in languages that are written so, and how much a sign of theirs speaks for an encoding.
+# Frequent characters of the languages written in each script, and their weight as evidence for an encoding.
 LETTERS = {
     1.0: "éäöüßоеаинтсрвлкмдпуыяαοιετσνηυρπκμλγήόάί",
     0.9: "áíóúčěřšžąęłśżώύέ“”‘’–—…«»„‚¡¿",  # noqa: RUF001
@@ -115,7 +115,7 @@ def decode(content: bytes, encoding: str = "") -> Decoded:
 
 
 def _lines(text: str) -> str:
-    """With line breaks as Python reads them."""
+    """The text with universal newlines, as Python reads them."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -125,7 +125,7 @@ def conversion(file: str, encoding: str) -> str:
 
 
 def _is_utf8(content: bytes) -> bool:
-    """Whether bytes are UTF-8 that says so: more than ASCII, which many encodings have, and no NUL."""
+    """Whether bytes are recognisably UTF-8: valid, with more than ASCII, which many encodings share, and without NUL."""
     try:
         return b"\x00" not in content and not content.isascii() and bool(content.decode("utf-8"))
     except UnicodeDecodeError:
@@ -133,7 +133,7 @@ def _is_utf8(content: bytes) -> bool:
 
 
 def _by(content: bytes, encoding: str, marked: bool) -> Decoded:
-    """By an encoding that is known; where the content is not that, the fault says so."""
+    """Decodes by a known encoding; where the content does not fit it, the fault says so."""
     try:
         return Decoded(_lines(content.decode(encoding)))
     except UnicodeError as error:
@@ -148,7 +148,7 @@ def _by(content: bytes, encoding: str, marked: bool) -> Decoded:
 def guess(content: bytes, valid: float = 0.0) -> str:
     """The likely encoding of bytes that are no UTF-8, or have NULs; "" where none is likely.
 
-    `valid`: the share of what is beyond ASCII that is UTF-8: hardly any, by chance, where each character is one byte.
+    `valid`: the share of non-ASCII bytes that is valid UTF-8; near 0 in single-byte encodings.
     """
     wide = b"\x00" in content
     sample = content[: SAMPLE // 4 * 4] if wide else _telling(content)
@@ -166,7 +166,7 @@ def guess(content: bytes, valid: float = 0.0) -> str:
 
 
 def _telling(content: bytes) -> bytes:
-    """Lines with more than ASCII in them, of so many bytes together as are read for a guess."""
+    """Lines with non-ASCII characters, up to the number of bytes that a guess reads."""
     lines, size = [], 0
     for line in content.splitlines(keepends=True):
         if not line.isascii() or b"\x1b$" in line:
@@ -178,7 +178,7 @@ def _telling(content: bytes) -> bytes:
 
 
 def _plausibility(text: str, encoding: str, everything: bool) -> float:
-    """How much a text looks like one, by its characters beyond ASCII (or `everything`): about 1 where it was decoded right."""
+    """Plausibility of a decoded text by its non-ASCII characters (or `everything`): about 1 for the right encoding."""
     foreign = sum(len(c.encode()) - 1 for c in text if c > "\x7f" and _script(c) not in ("", "LATIN"))
     if 0 < foreign < FEW:  # single letters of another alphabet are damage
         return 0.0
@@ -207,7 +207,7 @@ def _scores(text: str, japanese: bool, everything: bool) -> Iterator[float]:
 
 
 def _letter(character: str, before: str, run: int) -> float:
-    """Of an alphabet with capitals, after the character before it; `run`: so many Latin letters beyond ASCII end with it."""
+    """Score of a letter of an alphabet with capitals, given the character before it; `run`: non-ASCII Latin letters in a row."""
     if character.isupper() and before.islower():
         return -2.0
     if run > 2:
@@ -242,12 +242,12 @@ def _is_common(character: str) -> bool:
 
 
 def _script(character: str) -> str:
-    """Of a letter or mark, as Unicode names it: LATIN, CJK."""
+    """Script of a letter or mark by its Unicode name: LATIN, CJK."""
     letter = unicodedata.category(character)[0] in "LM"
     return unicodedata.name(character, "").partition(" ")[0].partition("-")[0] if letter else ""
 
 
 def _shown(text: str) -> str:
-    """Where the first characters beyond ASCII stand, to be compared with what one knows of the text."""
+    """Shows the first non-ASCII characters in context, for the user to check."""
     at = next((i for i, character in enumerate(text) if character > "\x7f"), 0)
     return repr(text[max(at - 10, 0) : at + 20].strip())

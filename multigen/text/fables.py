@@ -1,4 +1,4 @@
-"""Fables: short stories from a probabilistic grammar that knows the exact likelihood of every text.
+"""Fables: short stories from a probabilistic grammar that gives the exact likelihood of every text.
 
     print(fables.sample(1)[0])
     # By the hill a small fox found a golden coin. A poor cow looked for the treasure. The fox gladly gave it back. They

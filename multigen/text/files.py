@@ -53,7 +53,7 @@ LARGEST = 1 << 31  # bytes of a corpus, which is held in memory
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts as they were read, the label of each ("" for none), and how they were cut."""
+    """Texts, the label of each ("" for none), and how they were cut."""
 
     texts: list[str]
     labels: list[str]
@@ -202,7 +202,7 @@ def _fables(data: str) -> list[tuple[str, str]]:
 
 
 def split(texts: Sequence[str], validation: float = 0.05, test: float = 0.05, where: str = "the data") -> Split:
-    """Splits texts by a hash of what they say (SHA-256; after NFC, white space collapsed); each part keeps their order.
+    """Splits texts by a hash of their content (SHA-256; after NFC, white space collapsed); each part keeps their order.
 
     Equal texts fall into one part, so none that is trained on is tested on, and texts added later move no other. Only where
     a part would be empty, as may happen with a few dozen texts, is it given the text of the next smallest hash.
@@ -226,7 +226,7 @@ def split(texts: Sequence[str], validation: float = 0.05, test: float = 0.05, wh
             f"{where} holds {len(ranked)} different texts; expected at least 3, to train, validate and test; give more, or cut "
             "them otherwise: --unit line, file or paragraph"
         )
-    # Those of smallest hash are tested on, the next are validated on; at least one each, and one is left.
+    # The smallest hashes are test texts, the next validation texts; at least one each, and one training text.
     first = min(max(bisect.bisect_left(ranked, test), 1), len(ranked) - 2)
     second = min(max(bisect.bisect_left(ranked, test + validation), first + 1), len(ranked) - 1)
     parts: tuple[list[str], list[str], list[str]] = ([], [], [])
@@ -241,7 +241,7 @@ def _hash(text: str) -> float:
 
 
 def normal(text: str) -> str:
-    """The form that texts share which count as equal: after NFC, with white space collapsed."""
+    """Normal form for comparing texts: NFC, with white space collapsed."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, or such saved in a folder: their columns of texts."""
+"""Text columns of Hugging Face datasets, from the hub or saved in a folder."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ def open_hub(data: str, column: str = "") -> list[tuple[str, str]]:
 def _columns(name: str) -> Mapping[str, Sequence[str | None]]:
     """The data set's columns of strings; of several splits, those of that for training."""
     folder = expanded(name)
-    if files := sorted(folder.glob("*.jsonl")):  # read here: of lines nested deeply the library's reader crashes
+    if files := sorted(folder.glob("*.jsonl")):  # read without the library, whose reader crashes on deeply nested lines
         return _columns_of_lines(files)
     import datasets
 

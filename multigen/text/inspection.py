@@ -1,4 +1,4 @@
-"""What a text file or a folder of them holds, and how one would train on it."""
+"""Inspection of text files, with suggestions how to train on them."""
 
 import itertools
 import unicodedata
@@ -96,7 +96,7 @@ def _describe_layout(found: Inspection, documents: Sequence[Document], data: str
 
 
 def _oracle() -> Inspection:
-    """The network of seed 0, which writes the training data as training begins."""
+    """The network of seed 0, which generates the training data when training begins."""
     oracle, found = Oracle.seeded(0), Inspection()
     found.add("length", oracle.length, f"{oracle.length} tokens, in all sequences, unless --length says another")
     found.add("vocabulary", oracle.vocabulary, f"{oracle.vocabulary:,} different tokens, which have no meaning")
@@ -105,7 +105,7 @@ def _oracle() -> Inspection:
 
 
 def _describe_faults(found: Inspection, documents: Sequence[Document]) -> str:
-    """Adds what training would refuse or leave out; returns the encoding that most files are likely in, if they are not UTF-8."""
+    """Adds what training would refuse or skip; returns the encoding that most files are likely in, if they are not UTF-8."""
     guesses: Counter[str] = Counter()
     for document in {document.file: document for document in documents}.values():
         where = Path(document.file)
@@ -223,7 +223,7 @@ def _suggest(found: Inspection, texts: Sequence[str], cut: Cut, options: tuple[s
 
 
 def _tokenizer(found: Inspection, texts: Sequence[str]) -> tuple[Tokenizer, str, str]:
-    """The tokenizer that suits texts, its kind, and why."""
+    """The suggested tokenizer, its kind, and the reason."""
     words = Tokenizer.train(texts, "words")
     vocabulary = len(words)
     found.add("vocabulary", vocabulary, f"{vocabulary:,} different words and signs")
@@ -239,7 +239,7 @@ def _tokenizer(found: Inspection, texts: Sequence[str]) -> tuple[Tokenizer, str,
 
 
 def _keeps_words(tokenizer: Tokenizer, text: str) -> bool:
-    """Whether what is between two spaces of a text comes back in one piece, and no line break is lost."""
+    """Whether encoding and decoding keeps words between spaces intact, and line breaks."""
     read = tokenizer.decode(tokenizer.encode(text))
     return "\n" not in text and set(_ends(read)) <= set(_ends(text)) and "".join(read.split()) == "".join(text.split())
 

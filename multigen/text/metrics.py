@@ -1,6 +1,6 @@
-"""How good, how varied and how much copied generated texts are; `multigen.text.bleu` has BLEU and self-BLEU.
+"""Metrics of generated texts: quality, diversity and copying; BLEU and self-BLEU are in `multigen.text.bleu`.
 
-A text is a string where words are the metric's own affair (`rouge`, `corpus_bleu`, `sentence_features`), else a sequence of
+A text is a string where the metric splits words itself (`rouge`, `corpus_bleu`, `sentence_features`), else a sequence of
 tokens: words, characters or ids, also arrays and tensors of ids. Padding counts as any token does, so cut it off first.
 """
 
@@ -90,7 +90,7 @@ CHARACTERS = r"\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U
 class Words:
     """Words for ROUGE: runs of letters and digits, in lower case, but each character of scripts without spaces by itself.
 
-    The same as rouge-score's own tokenizer on ASCII text; that one drops whatever is not a-z or 0-9.
+    The same as rouge-score's own tokenizer on ASCII text; that one drops all but a-z and 0-9.
     """
 
     _pattern = re.compile(rf"(?=[^\W_])[{CHARACTERS}]|[^\W_{CHARACTERS}]+")
@@ -212,7 +212,7 @@ def exact_copies(samples: Texts, train: Texts) -> float:
 
 
 def longest_copied(samples: Texts, train: Texts) -> np.ndarray:
-    """Tokens of each sample's longest span that stands, as it is, in one of the training texts.
+    """Length in tokens of each sample's longest span that occurs verbatim in a training text.
 
     Args:
         samples, train: token sequences.
@@ -230,7 +230,7 @@ def longest_copied(samples: Texts, train: Texts) -> np.ndarray:
     starts, keys = tokens.unigrams()
     n = 1
     while len(starts):
-        # Only an n-gram that both sides have can begin a longer one that both have.
+        # Only a shared n-gram can be the beginning of a longer shared one.
         known, numbers = np.unique(keys, return_inverse=True)
         sampled = tokens.owners[starts] < count
         on_sides = np.zeros((2, len(known)), bool)
@@ -258,7 +258,7 @@ def sentence_features(
         texts: strings.
         encoder: all-MiniLM-L6-v2.
         device: where the encoder runs.
-        batch: texts that it reads at a time, those of like length together.
+        batch: texts per batch, sorted by length.
 
     Returns:
         float32 (N, 384), on the CPU.

@@ -1,8 +1,8 @@
-"""The synthetic oracle: a random LSTM that stands for the true distribution, so that samples can be scored exactly.
+"""The synthetic oracle: a random LSTM as the true distribution, so that samples can be scored exactly.
 
 Yu et al. 2017 (SeqGAN, arXiv:1609.05473), section 5.1: embeddings and units of 32, 5,000 tokens, sequences of 20 tokens, all
-weights standard normal. The lower the negative log-likelihood of a model's samples under it, the better the samples; that says
-nothing of how many different ones there are.
+weights standard normal. The lower the negative log-likelihood of a model's samples under it, the better the samples; it does
+not measure diversity.
 """
 
 from pathlib import Path

@@ -191,8 +191,8 @@ class Tokenizer:
 
         Words are joined as is usual in print: no space before . , ; : ! ? and closing brackets, after opening ones, between
         equal signs (--), nor beside characters of scripts without spaces. Curly quotes, and straight double ones by turns,
-        stand close to what they enclose; a straight single one, like any other sign, stands between spaces. What the
-        vocabulary lacked reads <unk>.
+        stand close to what they enclose; a straight single one, like any other sign, stands between spaces. Tokens outside the
+        vocabulary read <unk>.
 
         Raises DataError for an id that the vocabulary lacks.
         """
@@ -236,7 +236,7 @@ class Tokenizer:
         )
 
     def to_json(self) -> str:
-        """All of the tokenizer as JSON, the same for equal tokenizers."""
+        """The tokenizer as JSON, the same for equal tokenizers."""
         about = {"kind": self.kind, "special": self._special, "tokenizer": json.loads(self.backend.to_str())}
         return json.dumps(about, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
@@ -305,7 +305,7 @@ def _fast_tokenizer(name_or_folder: str) -> Any:
         source = str(place) if local else name_or_folder
         with guarded():
             found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
-    except Exception as error:  # OSError, ValueError, KeyError, ...: as many kinds as there are ways to fail
+    except Exception as error:  # OSError, ValueError, KeyError, ...: each cause has its own type
         raise ConfigError(
             f"tokenizer {name_or_folder!r} is not available ({one_line(error)}); expected a name on "
             "the Hugging Face hub, which needs a network the first time, or a folder that holds its tokenizer.json"

@@ -1,4 +1,4 @@
-"""What counts as one text: cutting files into lines, paragraphs or poems, and what is left out of them."""
+"""Units of text: cutting files into lines, paragraphs or poems, and skipping unusable parts."""
 
 import itertools
 import re
@@ -35,7 +35,7 @@ WRAPPED = (1.2, 50)  # lines that a block holds on average where line breaks are
 LONGEST = 10_000_000  # characters of a text: the longest novels have a third
 STANZAS = 20  # of a poem on average, up to which wider gaps part poems
 LEAST_WORDS = 3  # of a paragraph; shorter ones are titles
-LEAST_BREAKS = 8  # from which on it is judged whether lines are those of poems
+LEAST_BREAKS = 8  # lines, from which on verse is detected
 SHORT_LINE = 20  # characters, up to which lines of a script without spaces are taken as those of poems
 UNDECODED = re.compile(f"[{BAD}]")
 BLANK_LINES = re.compile(r"\n\s*\n")
@@ -100,7 +100,7 @@ class Cut(NamedTuple):
 
 
 def cutting(documents: Sequence[Document], reading: Reading) -> Cut:
-    """How documents are cut by what `reading` asks for."""
+    """How documents are cut, by the settings of `reading`."""
     if reading.unit != "auto":
         return Cut(reading.unit, reading.keep_lines)
     if documents and documents[0].entry:
@@ -118,7 +118,7 @@ def cutting(documents: Sequence[Document], reading: Reading) -> Cut:
 
 
 def _is_verse(files: Sequence[str]) -> bool:
-    """Whether lines end before they are full, as those of poems and plays do: in prose the next word had no room."""
+    """Whether lines end before they are full, as in poems and plays; in prose the next word would not have fitted."""
     breaks: list[tuple[int, int]] = []  # of lines with another after them: their length, and with the next word
     for text in files:
         lines = [line.strip() for line in text.split("\n")]
@@ -134,7 +134,7 @@ def _is_verse(files: Sequence[str]) -> bool:
 
 
 def cut_texts(documents: Sequence[Document], cut: Cut, data: str, skip_bad: bool) -> list[tuple[str, str]]:
-    """(text, label) of all documents. What is left out is counted and said, with the first reasons."""
+    """(text, label) of all documents. Skipped ones are counted and reported, with the first reasons."""
     texts: list[tuple[str, str]] = []
     bad: list[str] = []
     long: list[str] = []
@@ -181,7 +181,7 @@ def cut_texts(documents: Sequence[Document], cut: Cut, data: str, skip_bad: bool
 
 
 def _fault(document: Document) -> str:
-    """Why the whole of a document cannot be taken, and what to do; "" for others."""
+    """Why a whole document is unusable, and how to fix it; "" for a usable one."""
     if document.fault:
         return encoding_error(document)
     if not document.text.strip():
@@ -190,7 +190,7 @@ def _fault(document: Document) -> str:
 
 
 def encoding_error(document: Document) -> str:
-    """What is wrong with a document's encoding, and what to do."""
+    """The fault of a document's encoding, and how to fix it."""
     what, guessed = f"{document.where}: {document.fault}; expected UTF-8 text", document.guessed
     if not guessed:
         return f"{what}; convert the file, or leave it out: --skip-bad"
@@ -216,7 +216,7 @@ def _longest(piece: str, unit: str) -> int:
 
 
 def _blocks(where: str, document: str, keep_lines: bool) -> list[str]:
-    """What lies between blank lines; each block as one line, or with its lines."""
+    """Blocks between blank lines; each as one line, or with its lines."""
     document = document.strip()
     if keep_lines:
         poems, stanzas = BETWEEN_POEMS.split(document), BLANK_LINES.split(document)

@@ -41,9 +41,9 @@ def passages(text: str, length: int, total: int) -> list[str]:
 
 
 def encode_windows(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[Tensor, list[int]]:
-    """Token ids int64 (N, length): windows one after the other over each text, the last one reaching back as far as it must. A
-    text that fits with its end is one row, as of `multigen.text.files.encode`; no other window has an end. And the text that
-    each is of."""
+    """Token ids int64 (N, length): windows one after the other over each text, the last one overlapping the one before it to be
+    full. A text that fits with its end is one row, as of `multigen.text.files.encode`; no other window has an end. Also the index
+    of the text of each window."""
     rows, owners = [], []
     for owner, text in enumerate(texts):
         ids = tokenizer.encode(text)

@@ -17,31 +17,23 @@ from multigen.image.files import open_photos
 from multigen.tasks.restoration.base import hold_out
 from tests.cases import few
 from tests.engine.toys import assert_same, checkpoints, saved_files
-from tests.tiny import WORDS, multigen, photos, pixels, python, recipe, trained
+from tests.tiny import WORDS, copy_of, multigen, photos, pixels, python, recipe, trained
 
 Words = Sequence[str | Path]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `photos` and the finished `run` on them; to be copied, not changed."""
-    place = tmp_path_factory.mktemp("finished")
-    trained(place, "--save-every", "2", "--keep", "9")
-    return place
-
-
 @pytest.fixture
-def place(finished: Path, tmp_path: Path) -> Path:
+def place(srgan_run: Path, tmp_path: Path) -> Path:
     """A copy of the run, to be spoilt, and a folder `bad` beside it."""
-    shutil.copytree(finished / "run", tmp_path / "run")
+    copy_of(srgan_run, tmp_path)
     (tmp_path / "bad").mkdir()
     return tmp_path
 
 
 @pytest.fixture
-def good(finished: Path) -> Path:
+def good(srgan_run: Path) -> Path:
     """Images that nothing is wrong with."""
-    return finished / "photos"
+    return srgan_run.parent / "photos"
 
 
 # -- what is bad -------------------------------------------------------------------------------------------------
@@ -236,7 +228,7 @@ CASES = {
     "negative steps": Case(recipe_flags("--steps", "-3"), "steps -3", "0"),
     "device": Case(recipe_flags("--device", "abacus"), "'abacus'", "give auto, cpu, cuda"),
     "resumed with other settings": Case(other_settings, "{}/run", "batch: 2 -> 3; lr: 0.0001 -> 0.5"),
-    "all checkpoints cut short": Case(all_checkpoints_cut_short, "{}/run", "--out", aloud=4),
+    "all checkpoints cut short": Case(all_checkpoints_cut_short, "{}/run", "--out", aloud=2),
     "foreign checkpoint, shapes": Case(foreign("--width", "12"), "{}/run/checkpoints/step-", "expected"),
     "foreign checkpoint, names": Case(foreign("--blocks", "2"), "{}/run/checkpoints/step-", "left over"),
     "foreign checkpoint, networks": Case(foreign("--ema", "0"), "{}/run/checkpoints/step-", "other networks"),

@@ -12,12 +12,7 @@ from PIL import Image
 
 import multigen
 from tests import tiny
-from tests.tiny import pixels, python, trained
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(tmp_path_factory.mktemp("cli"))
+from tests.tiny import pixels, python
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], []])
@@ -57,7 +52,7 @@ def test_a_reader_that_has_gone_is_no_traceback(words: list[str], deaf: str, tmp
 
 
 def test_upscale_takes_files_and_folders_and_keeps_what_is_clear(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    srgan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "album" / "deep").mkdir(parents=True)
     rgba = np.dstack([pixels(20, 26), pixels(20, 26, seed=1)[..., 0]])
@@ -66,14 +61,14 @@ def test_upscale_takes_files_and_folders_and_keeps_what_is_clear(
     Image.fromarray(pixels(30, 24)).save(tmp_path / "one.jpg")
     (tmp_path / "album" / "notes.txt").write_text("no image, and not taken for one")
 
-    words = ["upscale", tmp_path / "one.jpg", tmp_path / "album", "--model", run, "--out", tmp_path / "up"]
+    words = ["upscale", tmp_path / "one.jpg", tmp_path / "album", "--model", srgan_run, "--out", tmp_path / "up"]
     assert tiny.multigen([*words, "--tile", "16"]) == 0
     printed = capsys.readouterr()
     assert printed.out == f"3 images x4 in {tmp_path / 'up'}\n"
     assert printed.err == f"{tmp_path / 'album'}: 1 other file ignored: .txt\n"
     results = sorted(p.relative_to(tmp_path / "up").as_posix() for p in (tmp_path / "up").rglob("*") if p.is_file())
     assert results == ["deep/clear.png", "grey.png", "one.png"]
-    model = multigen.load(str(run))
+    model = multigen.load(str(srgan_run))
     for result, source in (("deep/clear.png", "album/deep/clear.png"), ("one.png", "one.jpg")):
         with Image.open(tmp_path / "up" / result) as ours, Image.open(tmp_path / source) as given:
             expected = model.upscale(given)
@@ -82,24 +77,25 @@ def test_upscale_takes_files_and_folders_and_keeps_what_is_clear(
 
 
 def test_upscale_goes_on_without_bad_pictures_and_counts_them(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    srgan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(pixels(20, 26)).save(tmp_path / "in" / "a.png")
     for name in ("b.png", "c.jpg"):
         (tmp_path / "in" / name).write_bytes(b"no image")
-    assert tiny.multigen(["upscale", tmp_path / "in", "--model", run, "--out", tmp_path / "up", "--skip-bad"]) == 0
+    words = ["upscale", tmp_path / "in", "--model", srgan_run, "--out", tmp_path / "up"]
+    assert tiny.multigen([*words, "--skip-bad"]) == 0
     assert "1 image x4" in (printed := capsys.readouterr().out) and "2 skipped" in printed
     assert [p.name for p in (tmp_path / "up").iterdir()] == ["a.png"]
 
 
 def test_upscale_takes_the_newest_of_a_folder_of_runs(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    srgan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.fromarray(pixels(20, 26)).save(tmp_path / "a.png")
-    assert tiny.multigen(["upscale", tmp_path / "a.png", "--model", run.parent, "--out", tmp_path / "up"]) == 0
-    assert capsys.readouterr().err == f"using the newest run: {run}\n"
+    assert tiny.multigen(["upscale", tmp_path / "a.png", "--model", srgan_run.parent, "--out", tmp_path / "up"]) == 0
+    assert capsys.readouterr().err == f"using the newest run: {srgan_run}\n"
     with Image.open(tmp_path / "up" / "a.png") as ours:
         planes = torch.from_numpy(np.array(ours)).permute(2, 0, 1)
     given = torch.from_numpy(pixels(20, 26)).permute(2, 0, 1)
-    assert torch.equal(planes, multigen.load(str(run)).upscale(given))
+    assert torch.equal(planes, multigen.load(str(srgan_run)).upscale(given))

@@ -18,11 +18,6 @@ from tests.engine.toys import Small, ToyConfig, options
 RUN = 'version = "0.2.0"\nmethod = "dcgan"\n\n[config]\nbatch = 4\n\n[run]\nseed = 0\n'
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.trained(tmp_path_factory.mktemp("own"))
-
-
 # ------------------------------------------------------------------------------------------------------- runs below the data
 
 
@@ -68,24 +63,25 @@ def test_a_run_in_the_folder_of_its_data_is_resumed_with_the_same_data(
 
 
 def test_a_report_is_written_again_but_not_over_a_page_of_a_users(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    srgan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tiny.multigen(["report", trained]) == 0
+    run = tiny.copy_of(srgan_run, tmp_path)
+    assert tiny.multigen(["report", run]) == 0
     mine = tmp_path / "mine.html"
     mine.write_text("<h1>thesis</h1>")
-    assert tiny.multigen(["report", trained, "--out", mine]) == 2
+    assert tiny.multigen(["report", run, "--out", mine]) == 2
     assert f"{mine} exists and is not known" in capsys.readouterr().err
     assert mine.read_text() == "<h1>thesis</h1>"
-    assert tiny.multigen(["report", trained, "--out", mine, "--overwrite"]) == 0
-    assert tiny.multigen(["report", trained, "--out", mine]) == 0
-    assert report_on(trained, mine) == mine
+    assert tiny.multigen(["report", run, "--out", mine, "--overwrite"]) == 0
+    assert tiny.multigen(["report", run, "--out", mine]) == 0
+    assert report_on(run, mine) == mine
 
 
 @pytest.mark.slow
 def test_a_page_of_a_users_in_the_run_stays_when_training_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    srgan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tiny.trained(tmp_path)
+    run = tiny.copy_of(srgan_run, tmp_path)
     mine = [run / name for name in ("report.html", "model/thesis.bin", "notes.txt", "model/README.md")]
     for file in mine[:3]:
         file.write_text("thesis")
@@ -143,11 +139,11 @@ def test_the_folder_of_several_seeds_belongs_to_one_process(tmp_path: Path) -> N
 
 
 def test_paths_may_begin_with_the_home_folder(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    srgan_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "link").symlink_to(trained)
+    (tmp_path / "link").symlink_to(srgan_run)
     tiny.photos(tmp_path / "album", 1)
     assert tiny.multigen(["report", "~/link", "--out=~/r.html"]) == 0
     assert tiny.multigen(["upscale", "~/album", "--model", "~/link", "--out", "~/up"]) == 0

@@ -131,28 +131,23 @@ def test_help_answers_within_two_seconds(tmp_path: Path) -> None:
 # -- a run -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(tmp_path_factory.mktemp("recipes"))
-
-
-def test_a_run_leaves_its_folder(run: Path) -> None:
-    entries = {p.name for p in run.iterdir()}
+def test_a_run_leaves_its_folder(srgan_run: Path) -> None:
+    entries = {p.name for p in srgan_run.iterdir()}
     assert entries == {
         *("config.toml", "metrics.jsonl", "log.jsonl", "previews", "checkpoints", "evaluation.json", "comparison.png"),
         *("model", "report.html"),
     }
-    assert [p.name for p in checkpoints(run)] == ["step-000000004", "step-000000006"]
-    assert sorted(p.name for p in (run / "previews").iterdir()) == ["step-000000004.png", "step-000000006.png"]
-    for path in [*(run / "previews").iterdir(), run / "comparison.png"]:
+    assert [p.name for p in checkpoints(srgan_run)] == ["step-000000004", "step-000000006"]
+    assert sorted(p.name for p in (srgan_run / "previews").iterdir()) == ["step-000000004.png", "step-000000006.png"]
+    for path in [*(srgan_run / "previews").iterdir(), srgan_run / "comparison.png"]:
         with Image.open(path) as picture:
             assert len(np.unique(np.asarray(picture))) > 20
-    stages = [line["stage"] for line in lines(run)]
+    stages = [line["stage"] for line in lines(srgan_run)]
     assert stages == ["pretrain", "adversarial"]
 
 
-def test_the_evaluation_has_the_shape_of_all_evaluations(run: Path) -> None:
-    content = json.loads((run / "evaluation.json").read_text())
+def test_the_evaluation_has_the_shape_of_all_evaluations(srgan_run: Path) -> None:
+    content = json.loads((srgan_run / "evaluation.json").read_text())
     assert list(content) == KEYS
     assert content["method"] == "srgan" and content["status"] == "ok"
     assert (content["seed"], content["seeds"]) == (0, [0])
@@ -179,54 +174,54 @@ def test_the_table_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "pretrain 1/1" in printed.err
 
 
-def test_the_configuration_of_a_run_can_be_given_back(run: Path, tmp_path: Path) -> None:
-    data = str(run.parent / "photos")
-    config, options, _ = parsed("--config", run / "config.toml")
+def test_the_configuration_of_a_run_can_be_given_back(srgan_run: Path, tmp_path: Path) -> None:
+    data = str(srgan_run.parent / "photos")
+    config, options, _ = parsed("--config", srgan_run / "config.toml")
     assert config == dataclasses.replace(PRESETS["tiny"], data=data, test=(data,), **SETTINGS)
     assert options == Run(device="cpu", precision="fp32")
-    assert recipe(["--config", run / "config.toml", "--out", tmp_path / "again"]) == 0
+    assert recipe(["--config", srgan_run / "config.toml", "--out", tmp_path / "again"]) == 0
     again = tomllib.loads((tmp_path / "again" / "config.toml").read_text())
-    assert again == tomllib.loads((run / "config.toml").read_text())
-    assert_same(saved_files(run), saved_files(tmp_path / "again"))
+    assert again == tomllib.loads((srgan_run / "config.toml").read_text())
+    assert_same(saved_files(srgan_run), saved_files(tmp_path / "again"))
 
 
-def test_a_run_is_resumed_by_its_folder_alone(run: Path, tmp_path: Path) -> None:
+def test_a_run_is_resumed_by_its_folder_alone(srgan_run: Path, tmp_path: Path) -> None:
     """With its last checkpoint gone it goes on from the one before, with the settings that it had."""
-    shutil.copytree(run, tmp_path / "run")
+    tiny.copy_of(srgan_run, tmp_path)
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-000000006")
     assert recipe(["--resume", tmp_path / "run"]) == 0
-    assert_same(saved_files(run), saved_files(tmp_path / "run"))
+    assert_same(saved_files(srgan_run), saved_files(tmp_path / "run"))
 
 
-def test_fine_tuning_begins_with_trained_weights(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for place in (run, run / "model", run.parent):
-        data = str(run.parent / "photos")
+def test_fine_tuning_begins_with_trained_weights(srgan_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in (srgan_run, srgan_run / "model", srgan_run.parent):
+        data = str(srgan_run.parent / "photos")
         config = SRGANConfig(data=data, test=(data,), **SETTINGS)
         trainer = SRGANTrainer(config, Run(start=str(place), seed=5, device="cpu"))
         trainer.prepare()
-        expected = {"G": load_file(run / "model" / "G.safetensors"), "D": saved_files(run)["D"]}
+        expected = {"G": load_file(srgan_run / "model" / "G.safetensors"), "D": saved_files(srgan_run)["D"]}
         for name, network in trainer.nets.items():
             for key, value in network.state_dict().items():
                 assert torch.equal(value, expected[name][key]), f"{name}, {key}"
-        assert f"starting from {run / 'model'}" in capsys.readouterr().err
+        assert f"starting from {srgan_run / 'model'}" in capsys.readouterr().err
 
 
 def test_fine_tuning_of_a_model_alone_says_what_is_untrained(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    srgan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(run / "model", tmp_path / "model")
-    data = run.parent / "photos"
+    shutil.copytree(srgan_run / "model", tmp_path / "model")
+    data = srgan_run.parent / "photos"
     words = ["tiny", *WORDS, "--data", data, "--test", data, "--steps", "1", "--pretrain-steps", "0"]
     assert recipe([*words, "--from", tmp_path / "model", "--out", tmp_path / "run"]) == 0
     assert "untrained: D" in capsys.readouterr().err
 
 
 def test_fine_tuning_of_another_network_says_which_settings_to_take(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    srgan_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = run.parent / "photos"
-    words = ["tiny", *WORDS, "--data", data, "--test", data, "--width", "12", "--from", run, "--out", tmp_path / "run"]
-    assert recipe(words) == 2
+    data = srgan_run.parent / "photos"
+    words = ["tiny", *WORDS, "--data", data, "--test", data, "--width", "12", "--from", srgan_run]
+    assert recipe([*words, "--out", tmp_path / "run"]) == 2
     assert "; train with the settings of its run: --config RUN/config.toml" in capsys.readouterr().err
 
 
@@ -344,10 +339,10 @@ def test_only_a_presets_own_steps_are_cut(
     assert ("--most-minutes is not used" in capsys.readouterr().err) == left_out
 
 
-def test_a_resume_is_never_cut(run: Path) -> None:
-    data = read_toml(run / "config.toml")["config"]["data"]
+def test_a_resume_is_never_cut(srgan_run: Path) -> None:
+    data = read_toml(srgan_run / "config.toml")["config"]["data"]
     for words in ([], ["tiny", *WORDS, "--data", data, "--test", data]):
-        assert parsed(*words, "--resume", run)[1].most_minutes == 0
+        assert parsed(*words, "--resume", srgan_run)[1].most_minutes == 0
 
 
 @pytest.mark.slow

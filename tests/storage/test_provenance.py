@@ -104,11 +104,11 @@ def test_walks(tmp_path: Path) -> None:
         assert film.metadata["comment"] == text({**WHO, "seed": 5})
 
 
-def test_enlarged_pictures_name_their_source_without_its_folder(tmp_path: Path) -> None:
-    run, photos = tiny.trained(tmp_path), tmp_path / "photos"
+def test_enlarged_pictures_name_their_source_without_its_folder(srgan_run: Path, tmp_path: Path) -> None:
+    photos = srgan_run.parent / "photos"
     for words, expected in (
         ([], {"software": f"multigen {__version__}", "model": "run", "method": "srgan", "source": "0.png"}),
         (["--no-provenance"], {}),
     ):
-        assert tiny.multigen(["upscale", photos / "0.png", "--model", run, "--out", tmp_path / "up", *words]) == 0
+        assert tiny.multigen(["upscale", photos / "0.png", "--model", srgan_run, "--out", tmp_path / "up", *words]) == 0
         assert read(tmp_path / "up" / "0.png") == expected

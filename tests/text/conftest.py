@@ -1,11 +1,26 @@
 """What the tests of texts share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from torch import Tensor
 
+from tests import tiny
 from tests.text.test_datasets import oracle_file
+
+
+@pytest.fixture(scope="session")
+def seqgan_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A finished run of text synthesis, `good.txt` beside it; only to be read (`tiny.copy_of` is for the others)."""
+    from tests.text.test_bad_input import recipe, texts, train_on
+
+    place = tmp_path_factory.mktemp("seqgan")
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.without_charts(patch)
+        assert recipe(train_on(texts(place / "good.txt"), place / "run")) == 0
+    with tiny.only_read(place):
+        yield place / "run"
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from tests.cli.test_bad_input import everything
 from tests.cli.test_sample import model as pictures
 
 Words = Sequence[str | Path]
-FLAGS = "--length 6 --embedding 4 --width 8 --batch 4 --samples 10 --rollouts 2 --negatives 8 --refill 4 --mle-steps 3"
-FLAGS += " --discriminator-steps 2 --control-steps 1 --steps 2 --critic-steps 1 --lm-steps 2 --filters 1 4 2 4"
-FLAGS += " --device cpu --precision fp32"
+FLAGS = "--length 6 --embedding 4 --discriminator-embedding 4 --width 8 --batch 4 --samples 10 --rollouts 2"
+FLAGS += " --negatives 8 --refill 4 --mle-steps 3 --discriminator-steps 2 --control-steps 1 --steps 2 --critic-steps 1"
+FLAGS += " --lm-steps 2 --filters 1 4 2 4 --device cpu --precision fp32"
 LINES = [
     f"{who} {what} {where}" for who in ("the fox", "a hen") for what in ("sat", "ran") for where in ("by", "in", "on")
 ]
@@ -47,21 +47,12 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `good.txt` and the finished `run` on it; to be copied, not changed."""
-    place = tmp_path_factory.mktemp("finished")
-    assert recipe(train_on(texts(place / "good.txt"), place / "run")) == 0
-    return place
-
-
 @pytest.fixture
-def place(finished: Path, tmp_path: Path) -> Path:
+def place(seqgan_run: Path, tmp_path: Path) -> Path:
     """A copy of the run, to be spoilt, and a folder `bad` beside it."""
-    for name in ("run", "good.txt"):
-        (shutil.copytree if name == "run" else shutil.copy)(finished / name, tmp_path / name)
-    config = tmp_path / "run" / "config.toml"
-    config.write_text(config.read_text().replace(str(finished), str(tmp_path)))
+    shutil.copy(seqgan_run.parent / "good.txt", tmp_path)
+    config = tiny.copy_of(seqgan_run, tmp_path) / "config.toml"
+    config.write_text(config.read_text().replace(str(seqgan_run.parent), str(tmp_path)))
     (tmp_path / "bad").mkdir()
     return tmp_path
 

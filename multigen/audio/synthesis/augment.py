@@ -1,7 +1,7 @@
-"""DiffAugment for sounds: what D takes of real and of generated ones is altered alike, and gradients go through to G.
+"""DiffAugment for sounds: real and generated sounds are altered in the same way before D, differentiably for G.
 
-The idea is that of Zhao et al. 2020, arXiv:2006.10738, for images; the alterations are those that leave a sound what it is:
-louder, later, upside down, or with another behind it. Everything is batched and stays on the device.
+The idea is that of Zhao et al. 2020, arXiv:2006.10738, for images; the alterations keep the class of a sound:
+gain, shift, polarity, and another sound mixed in. Everything is batched and stays on the device.
 """
 
 from collections.abc import Callable, Sequence

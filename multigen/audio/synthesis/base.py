@@ -37,7 +37,7 @@ from multigen.tasks.synthesis.sampler import Sampler
 
 __all__ = ["AudioSynthesisConfig", "AudioSynthesisTrainer"]
 
-SHOWN = 24  # samples beside the recordings nearest to them
+SHOWN = 24  # samples shown with their nearest recordings
 NOISE = 64  # sounds of white noise made at a time
 
 

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 WINDOW, HOP = 0.032, 0.008  # seconds
-RATE, LENGTH = 8000, 4096  # of sounds that are compared where no file says more: the drum machine beside itself
+RATE, LENGTH = 8000, 4096  # of the drum machine compared with itself, where no file gives another
 BANDS, PARTS = 40, 8
 TOGETHER = 1 << 19  # samples whose spectra are taken at a time
 EXTRACTORS = {
@@ -136,8 +136,8 @@ def open_evaluator(
     to_input: Callable[[Tensor], Tensor] = torch.clone,
     steps: int = STEPS,
 ) -> Evaluator[SoundSet]:
-    """Measures by several extractors. The best checkpoint is chosen by log-mel spectra, where they are among them: they know
-    nothing of the classes by which samples are counted in the end, and waver less.
+    """Measures by several extractors. The best checkpoint is chosen by log-mel spectra, where they are among them: they are
+    independent of the classes that the final evaluation counts, and less noisy.
 
     Args:
         names: of `EXTRACTORS`; by default the classifier, where there are labels, and log-mel spectra.
@@ -194,7 +194,7 @@ def compare_data(
 
 
 def _headers(data: str) -> list[Info]:
-    """What the headers say of the files that `open_sounds` takes; nothing for the drum machine, or where none can be read."""
+    """Headers of the files that `open_sounds` takes; nothing for the drum machine, or where none can be read."""
     if data == "drums":
         return []
     place = locate(data, "a folder of sounds")

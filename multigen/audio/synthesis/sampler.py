@@ -72,7 +72,7 @@ class AudioSampler(sampling.Sampler):
             draw(samples, self.rate, below=below).save(file, **png(about))
 
     def strip(self, samples: Tensor) -> "Picture":
-        """Their waveforms and spectrograms."""
+        """An image of their waveforms and spectrograms."""
         return draw(samples, self.rate, columns=len(samples))
 
     def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
@@ -92,7 +92,7 @@ class AudioSampler(sampling.Sampler):
         overwrite: bool = False,
         n: int = 0,
     ) -> str:
-        """As the base; where the training recordings are available, the image has the one nearest to each sound below it."""
+        """As in the base class; where the training recordings are available, the nearest one is drawn below each sound."""
         said = "its image has the nearest training recording below each"
 
         def beside(first: Tensor, path: Path, about: Provenance) -> None:
@@ -171,7 +171,7 @@ class AudioSampler(sampling.Sampler):
         about: Provenance = NO_PROVENANCE,
         overwrite: bool = False,
     ) -> str:
-        """As the base: pieces by `piece`, each written while it is made, so that memory does not grow with their length."""
+        """As in the base class: pieces by `piece`, each written while it is generated; memory does not grow with the length."""
         channels = self.sample(1, seed, label, truncation).shape[1]
         size = 2 * channels * self._frames(seconds)
         self.check_out(n, out, overwrite, size)

@@ -1,10 +1,10 @@
-"""SpecGAN: sounds by way of spectrograms, as pictures. Donahue et al. 2019, arXiv:1802.04208, section 4.
+"""SpecGAN: generates spectrograms as images and inverts them to sound. Donahue et al. 2019, arXiv:1802.04208, section 4.
 
     python -m multigen.recipes.specgan                          # embedded drum machine, minutes on a laptop
-    python -m multigen.recipes.specgan default --data sounds/   # your own recordings, a folder a class or none
+    python -m multigen.recipes.specgan default --data sounds/   # your own recordings, one folder per class or no folders
     python -m multigen.recipes.specgan paper --data digits/     # the paper's networks and settings
 
-The magnitudes of a short-time Fourier transform, in logarithms, each frequency scaled to the mean and deviation that it has in
+The magnitudes of a short-time Fourier transform, taken as logarithms, standardised per frequency by the mean and deviation of
 the training data and clipped at three deviations, are images in -1..1. DCGAN's networks, with filters of 5 x 5, make such
 images; Griffin-Lim finds a sound for each.
 """
@@ -148,12 +148,12 @@ class Generator(nn.Module):
     def spectrogram(self, sound: Tensor) -> Tensor:
         """Sounds (B, C, length) as this network makes them: (B, C, 128, length / 128)."""
         level = log_magnitude(sound)
-        # Sounds may lie on the CPU, this network elsewhere.
+        # Sounds may be on the CPU and the network on another device.
         mean, deviation = self.mean.to(level), self.deviation.to(level)
         return ((level - mean) / (DEVIATIONS * deviation)).clamp(-1, 1)
 
     def sound(self, spectrogram: Tensor) -> Tensor:
-        """The way back, by Griffin-Lim, of each channel by itself: (B, C, 128, frames) -> (B, C, 128 frames)."""
+        """Inverse of `spectrogram` by Griffin-Lim, channel by channel: (B, C, 128, frames) -> (B, C, 128 frames)."""
         level = (spectrogram.float() * (DEVIATIONS * self.deviation) + self.mean).exp() - FLOOR
         # (B, C, 129, frames + 1): with the highest bin, and a silent last frame
         whole = pad(level.clamp(min=0), (0, 1, 0, 1))
@@ -188,7 +188,7 @@ class SpectrumSampler(AudioSampler):
         return super().finish(self.network.sound(x))  # pyright: ignore[reportCallIssue]
 
     def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
-        """Of the network alone, which gives spectrograms: `finish` does the rest."""
+        """Output of the network alone, a spectrogram; `finish` inverts it to sound."""
         scale = {name: getattr(self.network, name).flatten().tolist() for name in ("mean", "deviation")}
         sizes = ", ".join(map(str, shape))
         what = (
@@ -214,7 +214,7 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
     def networks(self) -> dict[str, nn.Module]:
         nets = super().networks()
         levels = Moments(BINS)
-        for sounds in together(self.splits.train.items):  # all spectrograms are as large as all sounds
+        for sounds in together(self.splits.train.items):  # all spectrograms take as much memory as all sounds
             levels.add(log_magnitude(sounds).transpose(2, 3).flatten(0, 2))  # (n C frames, 128)
         nets["G"].mean.copy_(levels.mean[:, None])  # pyright: ignore[reportCallIssue]
         nets["G"].deviation.copy_(levels.covariance.diagonal().sqrt()[:, None].clamp(min=1e-3))  # pyright: ignore[reportCallIssue]
@@ -255,7 +255,7 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         return objective.generator_terms(self.config.loss, self.D, fake, label, lambda: self.reals(batch, step))
 
     def baselines(self) -> dict[str, dict[str, float]]:
-        """With what Griffin-Lim loses of real recordings alone: of the test recordings, at most as many as there are samples."""
+        """Adds `griffin_lim`: test recordings through the spectrogram and back, at most as many as there are samples."""
         G, test = self.nets["G"], pick(self.splits.test, self.evaluator.samples)
         say(f"measuring what Griffin-Lim loses of {counted(len(test), test.noun)}")
         size = self.evaluator.batch

@@ -1,13 +1,13 @@
 """WaveGAN: sounds from noise, sample by sample. Donahue et al. 2019, arXiv:1802.04208.
 
     python -m multigen.recipes.wavegan                          # embedded drum machine, minutes on a laptop
-    python -m multigen.recipes.wavegan default --data sounds/   # your own recordings, a folder a class or none
+    python -m multigen.recipes.wavegan default --data sounds/   # your own recordings, one folder per class or no folders
     python -m multigen.recipes.wavegan paper --data digits/     # the paper's networks and settings
 
-DCGAN in one dimension: filters of 25 taps and stride 4, and phase shuffle in the critic, so that it does not know samples by the
-pitch that transposed convolutions leave. The paper trains it as WGAN-GP with five critic steps. On a small budget the same
-networks learn faster by pairing each sample with a real sound, with gradients penalised now and then, and with a critic of
-spectrograms in place of that of waveforms.
+DCGAN in one dimension: filters of 25 taps and stride 4, and phase shuffle in the critic, so that it cannot recognise samples by
+the pitch artefacts of transposed convolutions. The paper trains it as WGAN-GP with five critic steps. On a small budget the same
+networks learn faster with a relativistic pairing loss, lazy gradient penalties, and spectrogram critics in place of that of
+waveforms.
 """
 
 from dataclasses import dataclass
@@ -177,7 +177,7 @@ class Generator(nn.Module):
             layers += [nn.ReLU(), _longer(before, after, c.upsample)]
         layers.append(nn.Tanh())
         if c.post_filter:
-            before = (c.post_filter - 1) // 2  # padding="same" does this too, and warns of an even number of taps
+            before = (c.post_filter - 1) // 2  # padding="same" does the same, but warns about an even number of taps
             layers.append(nn.ConstantPad1d((before, c.post_filter - 1 - before), 0.0))
             layers.append(nn.Conv1d(c.channels, c.channels, c.post_filter, groups=c.channels, bias=False))
         self.layers = nn.Sequential(*layers)
@@ -240,8 +240,8 @@ class SpectrogramCritic(nn.Module):
     def forward(self, sound: Tensor, label: Tensor | None = None) -> Tensor:
         sound = phase_shuffle(sound, self.shift if self.training else 0)
         spectrum = stft(sound, self.n_fft, self.n_fft // 2)[..., :-1, :-1]  # (B, C, n_fft / 2, 2 length / n_fft)
-        # A sine of amplitude 1 has a power of n_fft / 8 here. The floor bounds the gradient; what lies below it D misses,
-        # and G leaves noise there: with one of 1e-4 tones ended in a hiss, and half of the drums were none.
+        # A sine of amplitude 1 has a power of n_fft / 8 here. The floor bounds the gradient, but energy below it gives
+        # D no signal, and G leaves noise there: at 1e-4 tones ended in a hiss, and half of the drums were unrecognisable.
         power = torch.view_as_real(spectrum).square().sum(-1) * (2 / self.n_fft)
         level = (torch.log(power + FLOOR) + 6) / 5
         return self.head(self.convs(level).flatten(1), label)

@@ -101,23 +101,23 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return 1
 
     def degrade(self, image: Tensor, name: str) -> Tensor:
-        """What is restored, uint8 (3, H / scale, W / scale), of a whole photograph, uint8 (3, H, W), H and W multiples of the
+        """The input, uint8 (3, H / scale, W / scale), for a whole photograph, uint8 (3, H, W), H and W multiples of the
         scale: its bicubic reduction. Equal photographs of equal names give equal ones."""
         return reduced(image, self.scale)
 
     def input_of(self, image: Tensor, name: str) -> Tensor:
-        """What is restored to a photograph of the training data, uint8 (3, H / scale, W / scale): its pair, or `degrade`."""
+        """The input for a photograph of the training data, uint8 (3, H / scale, W / scale): its pair, or `degrade`."""
         if not self.config.low:
             return self.degrade(image, name)
         height, width = (side // self.scale for side in image.shape[1:])
         return read_image(self.pairs[name].path, self.pairs[name].frame)[:, :height, :width]
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """What batches hold beside a target, uint8 (3, crop, crop), by name; used where `degrades_whole` is false."""
+        """Further tensors of a batch for a target, uint8 (3, crop, crop), by name; used where `degrades_whole` is false."""
         return {}
 
     def inputs(self, batch: Batch, step: Step) -> Tensor:
-        """What G restores, (B, 3, crop / scale, crop / scale) in 0..1."""
+        """Inputs of G, (B, 3, crop / scale, crop / scale) in 0..1."""
         return to_unit(batch["input"], step)
 
     # ---------------------------------------------------------------------------------- data
@@ -152,7 +152,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return self.distances[0]
 
     def open_items(self) -> Photos:
-        """The photographs to train on. Says which splits a folder has, and which of its files are not read."""
+        """The photographs to train on. Reports which splits a folder has, and which of its files are not read."""
         c = self.config
         if parts := self.parts():
             report_unread(parts.root, IMAGE)
@@ -234,7 +234,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return {"bicubic": lambda image: imresize(image, self.scale), **start}
 
     def _start(self) -> dict[str, Restore]:
-        """The model that training started from, by its name here; none where it is not there any more."""
+        """The model that training started from, by its row name; none where it no longer exists."""
         try:
             model = load(self.run.start)
         except MultigenError as error:

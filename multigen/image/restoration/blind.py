@@ -23,7 +23,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pass:
-    """What is drawn once: shares are probabilities, ranges are drawn from uniformly."""
+    """Distributions of one degradation pass: shares are probabilities, ranges are drawn from uniformly."""
 
     blur: float
     """Share of images that are blurred."""
@@ -72,7 +72,7 @@ def degrade(image: Tensor, scale: int, strength: Strength, rng: np.random.Genera
     x = _noisy(_resized(_blurred(x, second, rng), second, rng, (height, width)), second, rng)
     last = sinc(int(rng.choice(SIZES)), rng.uniform(np.pi / 3, np.pi)) if rng.random() < LAST_RINGING else None
     quality, mode = rng.uniform(*second.jpeg), str(rng.choice(RESIZES))
-    if rng.random() < 0.5:  # JPEG is the last thing that happened, or the resizing is
+    if rng.random() < 0.5:  # the last operation is JPEG or the resizing
         x = _jpeg(_last(x, (height, width), mode, last), quality)
     else:
         x = _last(_jpeg(x, quality), (height, width), mode, last)
@@ -85,8 +85,8 @@ def degrade_named(image: Tensor, scale: int, strength: Strength, name: str) -> T
 
 
 def sharpened(image: Tensor) -> Tensor:
-    """Unsharp masking, as the targets of the pixel and content losses have it: uint8 (3, H, W) -> the same. Half of what a
-    Gaussian of 8 pixels takes away is added where that is more than 10 of 255."""
+    """Unsharp masking, as the targets of the pixel and content losses have it: uint8 (3, H, W) -> the same. Half of the
+    difference to a Gaussian blur of 8 pixels is added where it exceeds 10 of 255."""
     x = image.float() / 255
     line = gaussian(51, 8.0).sum(0, keepdim=True)  # (1, 51): a Gaussian is the product of two
 
@@ -109,7 +109,7 @@ def _blurred(x: Tensor, p: Pass, rng: np.random.Generator) -> Tensor:
 
 
 def _resized(x: Tensor, p: Pass, rng: np.random.Generator, sides: tuple[int, ...]) -> Tensor:
-    """Resized by a factor relative to `sides`, with one of three filters, of which two do not avoid aliasing."""
+    """Resized by a factor relative to `sides`, with one of three filters, two of which are not antialiased."""
     kind, low, high = rng.random(), *p.factor
     factor = (
         rng.uniform(1, high) if kind < p.enlarged else rng.uniform(low, 1) if kind < p.enlarged + p.reduced else 1.0

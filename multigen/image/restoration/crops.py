@@ -1,4 +1,4 @@
-"""Crops of photographs, with what is to be restored: training data of image restoration."""
+"""Crops of photographs with their inputs: training data of image restoration."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -119,7 +119,7 @@ class CropSource:
             )
 
     def _decode(self, photo: Photo) -> tuple[np.ndarray, np.ndarray | None]:
-        """A whole photograph, uint8 (3, H, W), and what is restored, uint8 (C, H / scale, W / scale)."""
+        """A whole photograph, uint8 (3, H, W), and its input, uint8 (C, H / scale, W / scale)."""
         image = read_image(photo.path, photo.frame)
         height, width = (side - side % self.scale for side in image.shape[1:])
         target = image[:, :height, :width].contiguous()

@@ -30,7 +30,7 @@ MARGIN = 24  # pixels at the lower and right border that some scale may cut off
 def score(
     restorers: Mapping[str, Restore], sets: Sequence[TestSet], distances: Sequence[PerceptualDistance], device
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> figure, of models and baselines, which make uint8 (3, scale H, scale W) of uint8 (C, H, W).
+    """Row -> "SET/metric" -> value of models and baselines, which map uint8 (C, H, W) to uint8 (3, scale H, scale W).
 
     Ranks share the images; all get the result.
     """
@@ -59,7 +59,7 @@ def _features(distance: PerceptualDistance, image: Tensor, device) -> list[Tenso
 
 
 def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
-    """What the figures of `score` are."""
+    """Definitions of the metrics of `score`."""
     return {m: DEFINITIONS[m] for m in ("psnr_y", "ssim_y")} | {d.name: DISTANCES[d.name] for d in distances}
 
 

@@ -100,7 +100,7 @@ def _span(weights: Weights) -> tuple[dict[str, Any], dict[str, Tensor]]:
     blocks = sum(re.fullmatch(r"block_\d+\.c1_r\.sk\.weight", name) is not None for name in weights)
     width = weights["conv_1.sk.weight"].shape[0]
     settings = {"generator": "span", "scale": _scale(weights["upsampler.0.weight"]), "blocks": blocks, "width": width}
-    # What is merged follows from the rest.
+    # Merged weights follow from the others.
     return settings, {name: value for name, value in weights.items() if ".eval_conv." not in name}
 
 

@@ -45,7 +45,7 @@ def gaussian(
 
 
 def sinc(size: int, cutoff: float) -> Tensor:
-    """The ideal low-pass filter in two dimensions (equation 6), (size, size), sum 1; `cutoff` in radians a pixel, to pi."""
+    """The ideal low-pass filter in two dimensions (equation 6), (size, size), sum 1; `cutoff` in radians a pixel, up to pi."""
     y, x = _grid(size)
     r = torch.hypot(y, x)
     r[size // 2, size // 2] = 1.0

@@ -27,7 +27,7 @@ NOTICE = "Copyright (c) 2021, Xintao Wang. All rights reserved. BSD-3-Clause, th
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that are known by name."""
+    """Published weights and where they are from."""
 
     about: str
     stem: str

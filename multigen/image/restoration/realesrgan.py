@@ -1,4 +1,4 @@
-"""Real-ESRGAN: super-resolution of images whose blur, noise and compression nobody knows. Wang et al. 2021, arXiv:2107.10833.
+"""Real-ESRGAN: blind super-resolution: blur, noise and compression of the input are unknown. Wang et al. 2021, arXiv:2107.10833.
 
     python -m multigen.recipes.realesrgan                          # embedded photographs, minutes on a laptop
     python -m multigen.recipes.realesrgan default --data photos/   # your own photographs
@@ -160,7 +160,7 @@ class RealESRGANTrainer(ImageRestorationTrainer[RealESRGANConfig]):
         return {"sharp": sharp, "input": degrade(sharp, self.scale, self.config.degradation, rng)}
 
     def open_tests(self) -> Sequence[TestSet]:
-        """Each set as it is reduced, and under both strengths: NAME, NAME-mild, NAME-strong."""
+        """Each set after bicubic reduction, and after mild and strong degradation: NAME, NAME-mild, NAME-strong."""
         sets, names = [], [*self.config.test, *self.own_tests()]
         strengths: tuple[Strength, ...] = ("none", "mild", "strong")
         for strength in strengths:

@@ -1,4 +1,4 @@
-"""SRGAN: super-resolution that looks sharp instead of being right on average. Ledig et al. 2017, arXiv:1609.04802.
+"""SRGAN: photorealistic super-resolution with an adversarial and a content loss. Ledig et al. 2017, arXiv:1609.04802.
 
     python -m multigen.recipes.srgan                           # embedded photographs, minutes on a laptop
     python -m multigen.recipes.srgan default --data photos/    # your own photographs

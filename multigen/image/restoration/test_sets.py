@@ -1,4 +1,4 @@
-"""Test sets of image restoration: photographs, and what is restored from each."""
+"""Test sets of image restoration: photographs and their inputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ __all__ = ["TestSet", "open_test_photos", "open_test_set", "open_test_sets"]
 
 @dataclass(frozen=True)
 class TestSet:
-    """Images to measure on: photographs, uint8 (3, H, W), cut to a multiple of the scale, and what is restored from each, uint8
+    """Images to measure on: photographs, uint8 (3, H, W), cut to a multiple of the scale, and the input for each, uint8
     (C, H / scale, W / scale)."""
 
-    __test__ = False  # not a test, whatever pytest thinks of its name
+    __test__ = False  # the name makes pytest take it for a test
 
     name: str
     scale: int
@@ -80,7 +80,7 @@ def open_test_set(data: str, scale: int, degrade: Degrade) -> TestSet:
 
 
 def open_test_sets(data: Sequence[str], scale: int, degrade: Degrade) -> list[TestSet]:
-    """The sets of `open_test_set`. Raises ConfigError where two have one name, which their figures are named after."""
+    """The sets of `open_test_set`. Raises ConfigError where two have the same name, since their metrics would be ambiguous."""
     sets = [open_test_set(each, scale, degrade) for each in data]
     names = [test.name for test in sets]
     if twice := [name for name in names if names.count(name) > 1]:

@@ -1,4 +1,4 @@
-"""Using a trained generator of super-resolution: images of any size, in tiles."""
+"""Inference with a trained super-resolution generator: images of any size, in tiles."""
 
 import copy
 import math
@@ -70,8 +70,8 @@ class Upscaler(Ready):
     def enlarge(self, raster: Raster) -> Raster:
         """The pixels of an image file `scale` times as large, with the same channels, bits and profile.
 
-        Opacity is resized by bicubic interpolation. What is wholly transparent takes colours from nearby that are not, so that
-        no hidden colour shows as a fringe. Colours that are all grey stay so: of the network's output the mean.
+        Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of visible ones nearby, so that
+        no hidden colour shows as a fringe. Colour images that are all grey stay grey: the mean of the network's channels.
         """
         pixels, alpha = raster.pixels, raster.alpha
         colour = raster.colour if alpha is None else opaque(raster.colour, alpha[..., 0])
@@ -161,7 +161,7 @@ class Upscaler(Ready):
                 bottom, right = min(top + self.tile, height), min(left + self.tile, width)
                 y, x = max(top - r, 0), max(left - r, 0)
                 large = enlarged(image[y : bottom + r, x : right + r])
-                # What is written: the tile, and where others are beside it, a part of the surroundings.
+                # The part written: the tile, and next to other tiles some of its surroundings.
                 first, last = (max(top - fade, 0), max(left - fade, 0)), (bottom + fade, right + fade)
                 large = large[s * (first[0] - y) : s * (last[0] - y), s * (first[1] - x) : s * (last[1] - x)]
                 place = result[s * first[0] : s * last[0], s * first[1] : s * last[1]]
@@ -180,13 +180,13 @@ def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndar
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that nothing hidden shows."""
+    """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that no hidden colour shows."""
     known = alpha > 0
     return colour if known.all() or not known.any() else _filled(colour, known)
 
 
 def _filled(colour: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """What is not known gets the mean of what is in its square of 2 x 2, or in that of the halved image, and so on."""
+    """Unknown pixels get the mean of the known ones in their 2 x 2 square, or in that of the halved image, and so on."""
     height, width, channels = colour.shape
     half = (height + 1) // 2, (width + 1) // 2
     sums, counts = np.zeros((*half, channels), np.uint32), np.zeros((*half, 1), np.uint32)

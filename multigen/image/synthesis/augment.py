@@ -1,7 +1,7 @@
-"""DiffAugment: what D sees of real and of generated images is altered alike, and gradients go through to G.
+"""DiffAugment: real and generated images are augmented in the same way before D, differentiably for G.
 
-Zhao et al. 2020, arXiv:2006.10738. With few images D learns them by heart; altered ones it cannot, and since generated
-images are altered in the same way, G does not learn to make altered ones. Everything is batched and stays on the device.
+Zhao et al. 2020, arXiv:2006.10738. With few images D memorises them; augmentation prevents that, and since generated
+images are augmented in the same way, G does not learn to produce augmented ones. Everything is batched and stays on the device.
 """
 
 from collections.abc import Callable, Sequence

@@ -30,7 +30,7 @@ TOGETHER = 1_000  # images that are made smaller at a time
 
 @dataclass(frozen=True)
 class ImageSynthesisConfig(SynthesisConfig):
-    """Settings that all methods have."""
+    """Settings common to all methods."""
 
     data: str = "digits"
     """Training images: digits, mnist, cifar10, a folder (of folders, one per class), or an .npz file."""
@@ -60,7 +60,7 @@ class ImageSynthesisConfig(SynthesisConfig):
 
 
 def doublings(size: int) -> int:
-    """How often 4 pixels are doubled to give `size`. Raises ConfigError for sizes that are no power of two from 16 to 256."""
+    """Number of doublings from 4 pixels to `size`. Raises ConfigError for sizes that are no power of two from 16 to 256."""
     if size not in (legal := [16, 32, 64, 128, 256]):
         nearest = sorted(sorted(legal, key=lambda s: abs(s - size))[:2])
         raise ConfigError(
@@ -71,7 +71,7 @@ def doublings(size: int) -> int:
 
 @dataclass(frozen=True)
 class ImageInfo(SynthesisInfo):
-    """What opening the images found out."""
+    """Properties of the opened images."""
 
     channels: int = 3
     """1: grey, 3: colour."""
@@ -107,7 +107,7 @@ class ImageSynthesisTrainer(SynthesisTrainer[C]):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """What networks are built for: pixels of a side, channels, and number of classes or clusters."""
+        """Shape that networks are built for: side in pixels, channels, and number of classes or clusters."""
         return self.config.size, self.data_info.channels, self.conditions
 
     def open_evaluator(self) -> Evaluator[ImageSet]:

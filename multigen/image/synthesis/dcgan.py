@@ -1,4 +1,4 @@
-"""DCGAN: convolutional networks that train against each other stably. Radford et al. 2016, arXiv:1511.06434.
+"""DCGAN: a stable convolutional GAN. Radford et al. 2016, arXiv:1511.06434.
 
     python -m multigen.recipes.dcgan                           # embedded digits, minutes on a laptop
     python -m multigen.recipes.dcgan paper --data photos/      # the paper's networks and settings

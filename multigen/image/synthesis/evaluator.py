@@ -1,4 +1,4 @@
-"""What generated images are worth: distances to real ones in the features of a network, coverage, copies of training data.
+"""Sample-quality metrics of images: distances to real ones in a feature space, coverage, copies of training data.
 
 Three networks give features, and each distance carries its network's name: `efficientnet_lite0` (ImageNet, installed with the
 package), `classifier` (trained here on the labelled training images), `inception` (of the FID of the literature, by
@@ -39,7 +39,7 @@ EXTRACTORS = {
 SIZE = 64  # pixels, where no size is given
 INCEPTION = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
-    "6726825d",  # its SHA-256 begins so
+    "6726825d",  # first digits of its SHA-256
 )
 
 
@@ -85,7 +85,7 @@ def _inception(device: torch.device) -> Extractor:
         weights = private_folder() / INCEPTION[0].rpartition("/")[2]
         if not weights.exists():
             torch.hub.download_url_to_file(INCEPTION[0], str(weights), hash_prefix=INCEPTION[1])
-        with open_regular(weights) as file:  # a pickle, which is why it is the published one or none
+        with open_regular(weights) as file:  # a pickle, so only the published file is accepted
             if not hashlib.file_digest(file, "sha256").hexdigest().startswith(INCEPTION[1]):
                 raise UnreadableFile(f"{weights} is not the published file; remove it to download it again")
         network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(weights)).to(device)

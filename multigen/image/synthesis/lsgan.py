@@ -1,4 +1,4 @@
-"""LSGAN: a discriminator whose answers are drawn to targets by least squares. Mao et al. 2017, arXiv:1611.04076.
+"""LSGAN: a least-squares loss that regresses D's output to targets. Mao et al. 2017, arXiv:1611.04076.
 
     python -m multigen.recipes.lsgan                           # embedded digits, minutes on a laptop
     python -m multigen.recipes.lsgan --targets -1 1 0          # the targets of equation 8
@@ -43,7 +43,7 @@ PRESETS = {
 
 
 class LSGANTrainer(ImageSynthesisTrainer[LSGANConfig]):
-    """Trains G to generate images to which D answers as G wants it to."""
+    """Trains G to generate images whose D output is near G's target."""
 
     name = "lsgan"
 

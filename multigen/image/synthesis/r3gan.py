@@ -1,11 +1,11 @@
-"""R3GAN: a plain modern baseline, stable without tricks. Huang et al. 2024, arXiv:2501.05441.
+"""R3GAN: a modern ResNet GAN baseline (relativistic loss, R1 + R2). Huang et al. 2024, arXiv:2501.05441.
 
     python -m multigen.recipes.r3gan                           # embedded digits, minutes on a laptop
     python -m multigen.recipes.r3gan default --data photos/    # your own images
     python -m multigen.recipes.r3gan paper --data cifar10      # the paper's settings for CIFAR-10
 
-A relativistic loss that pairs each sample with a real image, and gradient penalties on both (R1, R2), every step: the game then
-converges, so no normalisation and no other device is needed. The networks are ResNets with grouped convolutions, alike in both.
+A relativistic loss that pairs each sample with a real image, and gradient penalties on both (R1, R2), every step: training then
+converges without normalisation or other stabilisers. The networks are ResNets with grouped convolutions, alike in both.
 Learning rate, second moment, penalty, augmentation and running average follow one cosine over the run.
 """
 
@@ -135,7 +135,7 @@ class Block(nn.Module):
 
 
 class Resample(nn.Module):
-    """Twice or half the size through the filter [1, 3, 3, 1], and a 1x1 convolution where the channels change."""
+    """2x up- or downsampling with the binomial filter [1, 3, 3, 1], and a 1x1 convolution where the channels change."""
 
     def __init__(self, before: int, after: int, up: bool):
         super().__init__()
@@ -193,7 +193,7 @@ class Discriminator(nn.Module):
 
 
 class R3GANTrainer(ImageSynthesisTrainer[R3GANConfig]):
-    """Trains G and D on the differences of their pairs."""
+    """Trains G and D with the relativistic pairing loss."""
 
     name = "r3gan"
 

@@ -1,4 +1,4 @@
-"""Using a trained generator of images: samples by seed and class, and walks between latents."""
+"""Inference with a trained image generator: samples by seed and class, and latent interpolation."""
 
 import math
 from pathlib import Path
@@ -46,12 +46,12 @@ class ImageSampler(sampling.Sampler):
 
 
 def to_uint8(image: Tensor) -> Tensor:
-    """-1..1 to the nearest of 0..255, uint8; what lies beyond is clamped."""
+    """-1..1 to the nearest of 0..255, uint8; values beyond are clamped."""
     return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def to_unit(image: Tensor) -> Tensor:
-    """0..255, of a float type, to -1..1: the way back from `to_uint8`."""
+    """0..255, of a float type, to -1..1: the inverse of `to_uint8`."""
     return image / 127.5 - 1
 
 

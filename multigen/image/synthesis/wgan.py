@@ -1,4 +1,4 @@
-"""WGAN: a critic that measures how far samples are from data. Arjovsky et al. 2017, arXiv:1701.07875.
+"""WGAN: a critic that estimates the Wasserstein distance of samples to data. Arjovsky et al. 2017, arXiv:1701.07875.
 
 WGAN-GP, with a penalty in place of weight clipping: Gulrajani et al. 2017, arXiv:1704.00028.
 
@@ -52,7 +52,7 @@ PRESETS = {
 
 
 class WGANTrainer(ImageSynthesisTrainer[WGANConfig]):
-    """Trains G to lessen the distance that D, the critic, measures."""
+    """Trains G to minimise the distance that D, the critic, estimates."""
 
     name = "wgan"
 

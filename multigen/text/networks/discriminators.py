@@ -38,7 +38,7 @@ class Convolutional(nn.Module):
         features = sum(count for _, count in filters)
         self.gate, self.highway = nn.Linear(features, features), nn.Linear(features, features)
         self.output = nn.Linear(features, 1)
-        nn.init.constant_(self.gate.bias, -2.0)  # at first the highway layer mostly carries (Srivastava et al. 2015)
+        nn.init.constant_(self.gate.bias, -2.0)  # the highway layer starts near the identity (Srivastava et al. 2015)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self._logits(tokens, self.drop if self.training else 0.0)
@@ -64,7 +64,7 @@ class Recurrent(nn.Module):
     """tokens (B, T) -> a score of each token (B, T), from the tokens up to it: an embedding, an LSTM, a linear layer.
 
     As a discriminator (de Masson d'Autume et al. 2019, ScratchGAN, arXiv:1905.09922, section 3.1) it gives a logit for each
-    token; as a critic, `before=True`, it estimates the value of a place before it has read the token there.
+    token; as a critic, `before=True`, it estimates the value of a position before reading its token.
     """
 
     def __init__(self, vocabulary: int, embedding: int, width: int, before: bool = False):

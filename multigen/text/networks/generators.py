@@ -34,8 +34,8 @@ class Generator(nn.Module):
     start: int
 
     def begin(self, n: int, length: int, capacity: int = 0) -> Any:
-        """The state of n rows that have read nothing. They will read `length` tokens at most, and become `capacity` rows at most,
-        or n, if that is more."""
+        """The initial state of n rows, with memory for `length` tokens and for `capacity` rows, or n if that is
+        more."""
         raise NotImplementedError
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -43,7 +43,7 @@ class Generator(nn.Module):
         raise NotImplementedError
 
     def branch(self, state: Any, first: int, times: int) -> Any:
-        """The state's rows, and appended to them the first ones, `times` times."""
+        """The state with copies of its `first` rows appended, `times` times."""
         raise NotImplementedError
 
     def size(self, state: Any) -> int:
@@ -206,7 +206,7 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
             use_safetensors=True,
             trust_remote_code=False,
         )
-    except Exception as error:  # as many kinds as there are models
+    except Exception as error:  # each model has its own errors
         raise ConfigError(
             f"pretrained {name!r}: no causal model there ({one_line(error)}); give a folder with config.json and "
             "model.safetensors, or a name that can be downloaded"
@@ -224,14 +224,14 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
 
 
 def _config_of(name: str) -> Any:
-    """The configuration of a model on the hub, without what does not shape the network."""
+    """The configuration of a model on the hub, reduced to the fields that determine the network."""
     from transformers import AutoConfig
 
     return to_config(AutoConfig.from_pretrained(name, trust_remote_code=False).to_dict())
 
 
 def _config_in(folder: Path) -> Any:
-    """The configuration of a model in a folder, which is in proportion to the weights there. Raises ValueError and others."""
+    """The configuration of a model in a folder, checked against the size of the weights there. Raises ValueError and others."""
     from transformers import AutoModelForCausalLM
 
     if (folder / "adapter_config.json").exists():
@@ -257,7 +257,7 @@ def load_described(file: Path, start: int, tokens: int) -> Transformer:
         if config.vocab_size != tokens:
             raise ValueError(f"vocab_size {config.vocab_size}, expected {tokens}")
         return Transformer(AutoModelForCausalLM.from_config(config, trust_remote_code=False), start)
-    except Exception as error:  # as many kinds as there are models
+    except Exception as error:  # each model has its own errors
         raise CheckpointError(f"{file} describes no model ({one_line(error)}); copy the model folder again") from error
 
 

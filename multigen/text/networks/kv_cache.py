@@ -1,4 +1,4 @@
-"""Preallocated key-value cache for batched decoding with branching: a step copies none of the tokens that were read before it."""
+"""Preallocated key-value cache for batched decoding with branching: a step does not copy earlier tokens."""
 
 from typing import Any
 

@@ -65,7 +65,7 @@ C = TypeVar("C", bound=TextSynthesisConfig)
 
 
 class TextSynthesisTrainer(Trainer[C]):
-    """Trains G to write texts: by maximum likelihood, then by policy gradient on what D gives its texts.
+    """Trains G to write texts: by maximum likelihood, then by policy gradient with rewards from D.
 
     Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action that has a value. Two controls
     show how much of the gain is D's: the same stage with a constant and with a random value.
@@ -104,7 +104,7 @@ class TextSynthesisTrainer(Trainer[C]):
 
     def open_data(self) -> TensorSource:
         c = self.config
-        if c.couples and self.run.accumulate > 1:  # said now, not after maximum likelihood
+        if c.couples and self.run.accumulate > 1:  # an error now, not after maximum likelihood training
             raise ConfigError(
                 f"accumulate {self.run.accumulate}: baseline mean and scale_rewards compare the texts of a batch; give "
                 "--accumulate 1, or another --baseline"
@@ -208,7 +208,7 @@ class TextSynthesisTrainer(Trainer[C]):
         return Update("discriminator", ["D"], self.discriminator_loss, repeat=repeat, data=pool)
 
     def starts(self) -> dict[str, tuple[str, str]]:
-        """Where the stages after maximum likelihood start: G from its `begin_from`, the critic untrained."""
+        """Initial weights of the stages after maximum likelihood: G from its `begin_from`, the critic untrained."""
         c = self.config
         return {"G": ("mle", c.begin_from)} | ({"V": ("mle", "last")} if c.baseline == "critic" else {})
 

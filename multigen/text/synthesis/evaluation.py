@@ -1,4 +1,4 @@
-"""Evaluation of a text run: all its models next to maximum likelihood at several temperatures, and the verdict that follows."""
+"""Evaluation of a text run: all its models next to maximum likelihood at several temperatures, and the verdict."""
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -116,8 +116,8 @@ def shuffled(text: str, rng: random.Random) -> str:
 
 
 def continuations(evaluator: Evaluator, G: Generator | None, prompt: int) -> dict[str, float]:
-    """ROUGE and BLEU of what G writes after the first `prompt` tokens of test texts, against how these go on; without G, of the
-    shuffled words (or characters) of other test texts: the baseline."""
+    """ROUGE and BLEU of continuations by G of the first `prompt` tokens of test texts, against the true continuations;
+    without G, of the shuffled words (or characters) of other test texts: the baseline."""
     corpus, info = evaluator.corpus, evaluator.info
     test = corpus.test[token_mask(corpus.test, info.last).sum(1) > prompt + 1][:PROMPTED]
     truth = corpus.texts(test[:, prompt:])

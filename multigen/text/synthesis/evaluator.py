@@ -118,7 +118,7 @@ class Evaluator:
         return train_scorer(tokens, self.info, steps=self.lm_steps, seed=self.seed + 1)
 
     def measure(self, G: Generator, temperature: float, whole: bool) -> dict[str, float]:
-        """Figures of a model at a temperature: all of them, or those of the curves only. Ranks share the work, so all must call
+        """Metrics of a model at a temperature: all of them, or those of the curves only. Ranks share the work, so all must call
         it."""
         device = next(G.parameters()).device
         (tokens,) = shared_rows(self.samples, lambda rows: [self._draw(G, self.uniform[rows], temperature)], device)
@@ -146,7 +146,7 @@ class Evaluator:
         return {"lm_score": -totals.sum().item() / counts.sum().item(), "quality_error": _error(scores)}
 
     def variety(self, tokens: Tensor, texts: Sequence[str], real: bool = False) -> dict[str, float]:
-        """Figures of a set of samples (n, T) and their `texts`: repetition, copies of training texts, BLEU. Copies are
+        """Metrics of a set of samples (n, T) and their `texts`: repetition, copies of training texts, BLEU. Copies are
         not counted for `real` texts."""
         rows, train = (_unpadded(part, self.info.last) for part in (tokens, self.corpus.train))
         figures = {"unique": metrics.unique(rows)}
@@ -174,7 +174,7 @@ class Evaluator:
 
     @functools.cached_property
     def classifier(self) -> Any:
-        """Of texts by their words (naive Bayes), trained on the training texts."""
+        """Naive Bayes classifier of texts by their words, trained on the training texts."""
         from sklearn.feature_extraction.text import CountVectorizer
         from sklearn.naive_bayes import MultinomialNB
         from sklearn.pipeline import make_pipeline
@@ -185,11 +185,11 @@ class Evaluator:
         return made.fit(self.corpus.texts(train), train[:, 0].numpy())
 
     def class_accuracy(self, tokens: Tensor, texts: Sequence[str]) -> float:
-        """Share of texts that the classifier takes for the class that they begin with."""
+        """Share of texts classified as the class that they begin with."""
         return float((self.classifier.predict(list(texts)) == tokens[:, 0].numpy()).mean())
 
     def real(self) -> dict[str, float]:
-        """The same figures of real texts: of test texts, or, for BLEU against those, of training texts."""
+        """The same metrics of real texts: of test texts, or, for BLEU against those, of training texts."""
         held_out = self.corpus.test[: self.samples]
         figures = self.quality(held_out)
         if self.corpus.oracle:

@@ -1,4 +1,4 @@
-"""How likely given texts are under a trained model: `multigen evaluate --model RUN --texts FILE`."""
+"""Likelihood of texts under a trained model: `multigen evaluate --model RUN --texts FILE`."""
 
 import math
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def evaluate_texts(writer: Writer, texts: Sequence[str]) -> Evaluation:
     if tokenizer is None or writer.end is None:
         raise ConfigError("a model of an oracle writes numbers, not words; give a model of texts")
     ids = [[*tokenizer.encode(text), writer.end] for text in texts]
-    if writer.classes:  # of any class, each as probable as the model has it
+    if writer.classes:  # marginal over classes, weighted by their probability under the model
         begun = [[[len(tokenizer) + c, *row] for row in ids] for c in range(len(writer.classes))]
         each = torch.tensor([_log_likelihoods(writer, rows) for rows in begun], dtype=torch.float64)
         sums = each.logsumexp(0).tolist()

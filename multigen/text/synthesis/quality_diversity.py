@@ -30,7 +30,7 @@ class Point:
 
 
 def advantage(point: Point, curve: Sequence[Point]) -> tuple[float, float]:
-    """By how much a point is better than the curve at equal diversity, and the standard error of that.
+    """The advantage of a point over the curve at equal diversity, and its standard error.
 
     The curve is linear between its Pareto-optimal points. Beyond its ends there is no model to compare with: there a point is
     better only if it is more diverse *and* better than the nearer end, worse only if it is less diverse *and* worse.
@@ -60,7 +60,7 @@ def _sentence(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
 
 
 def _beyond(curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
-    """A sentence on points that are better than every point of the curve, at less diversity than it reaches; or ""."""
+    """A sentence about points that are better than all of the curve, at lower diversity than it reaches; or ""."""
     end = min(curve, key=lambda p: p.quality)
     beyond = [
         p

@@ -86,7 +86,7 @@ def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pa
     out = tokens.expand(T - 1, n, B, T).where(kept, pad)
     uniform = uniform.permute(2, 1, 0, 3).to(device)  # (T - 1, N, B, T)
     inside = token_mask(tokens, end)
-    over = ~inside[:, 1:].T[:, None].expand(T - 1, n, B).clone()  # continuations that are complete
+    over = ~inside[:, 1:].T[:, None].expand(T - 1, n, B).clone()  # complete continuations
     previous, state = torch.full((B,), G.start, device=device), G.begin(B, T, capacity=B + (T - 1) * n * B)
     for t in range(T):
         h, state = G.step(previous, state)

@@ -4,8 +4,8 @@
     python -m multigen.recipes.scratchgan default --data texts/     # your own texts
     python -m multigen.recipes.scratchgan paper --data texts/       # the paper's sizes, from scratch: no maximum likelihood
 
-D is recurrent: it says at each token, from those before it, whether it is real. The reward of a token is 2 D - 1, its value the
-discounted sum of the rewards from there on, so no roll-outs are needed. The paper trains from random weights; the
+D is recurrent: it classifies each token as real or generated, given those before it. The reward of a token is 2 D - 1, its value
+the discounted sum of the rewards from there on, so no roll-outs are needed. The paper trains from random weights; the
 other presets first train G by maximum likelihood, as SeqGAN does.
 """
 

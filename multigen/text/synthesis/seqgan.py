@@ -1,11 +1,11 @@
-"""SeqGAN: a generator of text trained by policy gradient on a discriminator's verdicts. Yu et al. 2017, arXiv:1609.05473.
+"""SeqGAN: a text generator trained by policy gradient with rewards from a discriminator. Yu et al. 2017, arXiv:1609.05473.
 
     python -m multigen.recipes.seqgan                           # embedded fables, minutes on a laptop
     python -m multigen.recipes.seqgan default --data texts/     # your own texts
     python -m multigen.recipes.seqgan paper --data oracle       # the paper's settings on its synthetic data
 
-Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action, and its value is what D gives, on
-average, to whole texts that begin with the tokens so far, sampled to their ends (Monte-Carlo search, section 3.1). G first learns
+Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action, and its value is the
+mean output of D for full texts completed from the tokens so far (Monte-Carlo search, section 3.1). G first learns
 by maximum likelihood, D then to tell G's texts from real ones, and in the adversarial stage both are trained in turn
 (algorithm 1).
 """

@@ -1,4 +1,4 @@
-"""SPAN: attention without parameters, convolutions that are several while training and one in use. Wan et al. 2024,
+"""SPAN: parameter-free attention, and convolutions reparameterised from several in training to one in use. Wan et al. 2024,
 arXiv:2311.12770."""
 
 from typing import cast
