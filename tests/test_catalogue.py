@@ -214,7 +214,7 @@ def test_data_known_by_name_are_those_of_the_readers() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
-def test_what_is_trained_on_when_nothing_is_said_is_listed(method) -> None:
+def test_default_training_data_are_listed(method) -> None:
     data = import_module(method.module).PRESETS["laptop"].data.partition(":")[0]
     assert (data, method.modality) in {(known.name, known.modality) for known in DATA}
 

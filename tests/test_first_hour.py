@@ -129,7 +129,7 @@ def test_settings_outside_their_tables_are_refused(tmp_path: Path, text: str, me
 # ---------------------------------------------------------------------------------------------- trainers and models
 
 
-def test_the_order_of_fit_and_evaluate_is_said(tmp_path: Path) -> None:
+def test_the_order_of_fit_and_evaluate_is_reported(tmp_path: Path) -> None:
     trainer = Whole(ToyConfig(), options(tmp_path / "run"))
     with pytest.raises(ConfigError, match=r"evaluate\(\) before fit\(\).*call fit\(\) first"):
         trainer.evaluate()
@@ -138,7 +138,7 @@ def test_the_order_of_fit_and_evaluate_is_said(tmp_path: Path) -> None:
         trainer.fit()
 
 
-def test_minutes_of_a_resume_are_said_to_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_minutes_of_a_resume_are_reported_as_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Whole(ToyConfig(), options(tmp_path / "run")).fit()
     capsys.readouterr()
     again = Whole(ToyConfig(), options("", resume=str(run.folder), minutes=0.1)).fit()
@@ -256,7 +256,7 @@ def test_figures_of_few_items_say_so() -> None:
         *[(1, "batches", "1 batch"), (1, "copies", "1 copy"), (12_345, "texts", "12,345 texts"), (1, "GPU", "1 GPU")],
     ],
 )
-def test_one_is_said_in_the_singular(n: int, plural: str, said: str) -> None:
+def test_one_item_is_singular(n: int, plural: str, said: str) -> None:
     assert counted(n, plural) == said
 
 

@@ -66,19 +66,21 @@ class Parts(io.RawIOBase):
         return self.at
 
     def readinto(self, buffer) -> int:
-        view, done, begin = memoryview(buffer).cast("B"), 0, 0
+        view, filled, begin = memoryview(buffer).cast("B"), 0, 0
         for first, end in self.parts:
-            if begin <= self.at < begin + end - first and done < len(view):
+            if begin <= self.at < begin + end - first and filled < len(view):
                 self.file.seek(first + self.at - begin)
-                count = self.file.readinto(view[done : done + min(len(view) - done, begin + end - first - self.at)])
-                done += count
+                count = self.file.readinto(
+                    view[filled : filled + min(len(view) - filled, begin + end - first - self.at)]
+                )
+                filled += count
                 self.at += count
             begin += end - first
         for at, patch in self.patches.items():
-            for i, byte in enumerate(patch, at - (self.at - done)):
-                if 0 <= i < done:
+            for i, byte in enumerate(patch, at - (self.at - filled)):
+                if 0 <= i < filled:
                     view[i] = byte
-        return done
+        return filled
 
     def close(self) -> None:
         self.file.close()
@@ -117,12 +119,12 @@ def _samples(file: io.BufferedReader) -> tuple[int, int]:
     """
     file.seek(0)
     head, big = file.read(12)[:4], 0
-    order, wanted = ("big", b"SSND") if head == b"FORM" else ("little", b"data")
+    order, chunk_id = ("big", b"SSND") if head == b"FORM" else ("little", b"data")
     for _ in range(CHUNKS if head in (b"RIFF", b"FORM", b"RF64", b"BW64") else 0):
         if len(chunk := file.read(8)) < 8:
             break
         size = int.from_bytes(chunk[4:], order)
-        if chunk[:4] == wanted:
+        if chunk[:4] == chunk_id:
             return file.tell(), big if big and size == 0xFFFFFFFF else size
         if chunk[:4] == b"ds64":
             big = int.from_bytes(file.read(16)[8:], "little")
@@ -200,10 +202,10 @@ SOUNDS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"fLaC", b"Speex   ")
 
 def ogg_links(path: Path) -> Links:
     """The links of an Ogg file; none where it is no Ogg file, or no sound in it."""
-    found = Links()
+    links = Links()
     with open_regular(path) as file:
         if file.read(4) != b"OggS":
-            return found
+            return links
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
             at, began, serial, streams = 0, False, b"", 0
             while (at := pages.find(b"OggS", at)) >= 0 and at + 27 <= len(pages):
@@ -214,20 +216,20 @@ def ogg_links(path: Path) -> Links:
                     if not began:
                         began, serial, streams = True, b"", 0
                     streams += 1
-                    found.streams = max(found.streams, streams)
+                    links.streams = max(links.streams, streams)
                     if not serial and pages[data:end].startswith(SOUNDS):
                         serial = pages[at + 14 : at + 18]
-                        found.links.append([])
+                        links.links.append([])
                 else:
                     began = False
                 if serial and serial == pages[at + 14 : at + 18]:
-                    parts = found.links[-1]
+                    parts = links.links[-1]
                     if parts and parts[-1][1] == at:
                         parts[-1] = (parts[-1][0], end)
                     else:
                         parts.append((at, end))
                 at = end
-    return found
+    return links
 
 
 # ---------------------------------------------------------------------------------------------------- MP3
@@ -269,10 +271,10 @@ def mpeg(path: Path) -> Mpeg | None:
         frames, constant, kinds = -(promised >= 0), True, set()
         end = length = len(content)
         while at < length:
-            if (found := _frame(content, at)) and at + found[0] <= length:
+            if (frame := _frame(content, at)) and at + frame[0] <= length:
                 frames += 1
-                kinds.add(found[1])
-                at += found[0]
+                kinds.add(frame[1])
+                at += frame[0]
                 end = at
                 continue
             constant &= content[at : at + 3] == b"TAG" and length - at == 128
@@ -309,8 +311,8 @@ def _next(content: mmap.mmap, at: int) -> int:
     for _ in range(TRIES):
         if (at := content.find(b"\xff", at)) < 0:
             break
-        found = _frame(content, at)
-        if found and (at + found[0] >= len(content) - 128 or _frame(content, at + found[0])):
+        frame = _frame(content, at)
+        if frame and (at + frame[0] >= len(content) - 128 or _frame(content, at + frame[0])):
             return at
         at += 1
     return len(content)

@@ -189,19 +189,19 @@ class _Changes:
     loud: int = 0
 
     def report(self, rate: int, channels: int) -> None:
-        found = [(self.rates, rate, f"resampled from {{}} Hz to {rate} Hz")]
+        changes = [(self.rates, rate, f"resampled from {{}} Hz to {rate} Hz")]
         if channels == 1:
-            found.append((self.channels, 1, "of {} channels averaged to one"))
+            changes.append((self.channels, 1, "of {} channels averaged to one"))
         else:
             more = Counter({n: count for n, count in self.channels.items() if n > 1})
-            found += [
+            changes += [
                 (self.channels - more, 2, "of {} channel copied to two"),
                 (more, 2, "of {} channels mixed to two"),
             ]
-        for counts, wanted, text in found:
-            if others := {value: n for value, n in counts.items() if value != wanted}:
-                listed = ", ".join(str(value) for value in sorted(others))
-                say(f"{counted(sum(others.values()), 'recordings')} {text.format(listed)}")
+        for counts, target, text in changes:
+            if changed := {value: n for value, n in counts.items() if value != target}:
+                listed = ", ".join(str(value) for value in sorted(changed))
+                say(f"{counted(sum(changed.values()), 'recordings')} {text.format(listed)}")
         if self.offsets:
             say(
                 f"{counted(len(self.offsets), 'recordings')} with a constant offset of up to {max(self.offsets):.3g} of full "
@@ -312,10 +312,10 @@ def _assembled(name: str, recordings: Iterable[_Recording], rate: int, length: i
     windows = Windows(whole, torch.tensor(spans, dtype=torch.int64).view(-1, 2), length, rate)
     numbers, classes = numbered(labels)
     sounds = cast(Tensor, windows) if whole.on_disk else windows[:]
-    found = SoundSet(name, sounds, numbers, classes, tuple(names), rate=rate)
+    dataset = SoundSet(name, sounds, numbers, classes, tuple(names), rate=rate)
     if cut != "random" or not names:
-        return found
-    return replace(found, whole=whole if whole.on_disk else whole[:], spans=windows.spans)
+        return dataset
+    return replace(dataset, whole=whole if whole.on_disk else whole[:], spans=windows.spans)
 
 
 def _ranges(recording: _Recording, rate: int, length: int, cut: str) -> list[tuple[int, int]]:
@@ -355,8 +355,8 @@ def _onsets(recording: _Recording, rate: int) -> list[int]:
         envelope = librosa.onset.onset_strength(y=part, sr=rate, hop_length=hop, n_fft=window, n_mels=24)
         last = at + size >= len(padded)
         parts.append(envelope[(at - first) // hop :][: None if last else size // hop])
-    found = librosa.onset.onset_detect(
+    onsets = librosa.onset.onset_detect(
         onset_envelope=np.concatenate(parts), sr=rate, hop_length=hop, units="samples", backtrack=True
     )
     count = len(recording)
-    return sorted({max(int(start) - window, 0) for start in found if start < count + window}) or [0]
+    return sorted({max(int(start) - window, 0) for start in onsets if start < count + window}) or [0]

@@ -63,14 +63,14 @@ def decoder(path: Path) -> Iterator[Decoder]:
     """
     import soundfile
 
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         cut = containers.cut_off(path)
         ogg = containers.ogg_links(path)
         mpeg = containers.mpeg(path) if not ogg.links and containers.media_format(path) == "mp3" else None
         if mpeg and mpeg.promised > mpeg.frames:
             raise damaged(path, f"it was cut off: {mpeg.frames} of its {mpeg.promised} MPEG frames are there")
         if mpeg and mpeg.promised != mpeg.frames and not mpeg.constant:
-            yield held.enter_context(_media(path, "its length is not in its header, or it holds several recordings"))
+            yield stack.enter_context(_media(path, "its length is not in its header, or it holds several recordings"))
             return
         # libsndfile reads any file named .au or .snd as samples, so it does not get the name of a
         # file of unknown kind; nor an MP3's data after its frames, of which its decoder would warn.
@@ -79,17 +79,17 @@ def decoder(path: Path) -> Iterator[Decoder]:
             part = [(0, path.stat().st_size)]
         opened: Any = containers.Parts(path, part) if part else containers.open_riff(path)
         try:
-            file = held.enter_context(_forward()(held.enter_context(opened) if opened else path))
+            file = stack.enter_context(_forward()(stack.enter_context(opened) if opened else path))
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: of .raw files, which have no header
-            known = containers.media_format(path)
-            if known in ("", "mp3", "flac", "ogg") or getattr(error, "code", 0) == MALFORMED:
+            file_format = containers.media_format(path)
+            if file_format in ("", "mp3", "flac", "ogg") or getattr(error, "code", 0) == MALFORMED:
                 raise
-            yield held.enter_context(_media(path, reason(error)))
+            yield stack.enter_context(_media(path, reason(error)))
             return
         if cut:
             raise damaged(path, f"it was cut off after about {file.frames} frames")
         if file.format != "MP3" and file.subtype.startswith("MPEG"):
-            yield held.enter_context(_media(path, "MP3 in another format"))
+            yield stack.enter_context(_media(path, "MP3 in another format"))
             return
         if len(ogg.links) > 1 or ogg.streams > 1:
             yield _chain(path, ogg)
@@ -178,8 +178,8 @@ def _chain(path: Path, ogg: containers.Links) -> Decoder:
     remarks = []
     if ogg.streams > 1:
         remarks.append(f"{ogg.streams} streams at once, of which the first sound is read")
-    if others := sorted({info[0] for info in infos} - {rate}):
-        remarks.append(f"parts of {', '.join(map(str, others))} Hz brought to the {rate} Hz of its first")
+    if other_rates := sorted({info[0] for info in infos} - {rate}):
+        remarks.append(f"parts of {', '.join(map(str, other_rates))} Hz brought to the {rate} Hz of its first")
     frames = sum(-(-n * rate // before) for before, _, n, _ in infos)
     return _Chain(rate, channels, frames, subtype, tuple(remarks), path=path, links=links)
 
@@ -241,11 +241,11 @@ class _Media(Decoder):
     stream: Any = None
 
     def blocks(self, start: int = 0) -> Iterator[Tensor]:
-        done = 0
+        position = 0
         for block in _larger(uniform(self.path, self._frames(), self.rate, self.channels)):
-            done += block.shape[1]
-            yield from _from(max(start - done + block.shape[1], 0), iter([block]))
-        promised, seconds = self._promised(), done / self.rate
+            position += block.shape[1]
+            yield from _from(max(start - position + block.shape[1], 0), iter([block]))
+        promised, seconds = self._promised(), position / self.rate
         if promised - seconds > min(SHORT, promised / 10):
             raise damaged(
                 self.path, f"it ends after {seconds:.2f} of the {promised:.2f} seconds that its header promises"
@@ -291,11 +291,11 @@ def _samples(frame: Any) -> Tensor:
 
 def _larger(blocks: Iterator[Tensor]) -> Iterator[Tensor]:
     """Joined to blocks of about `BLOCK` frames."""
-    held: list[Tensor] = []
+    pending: list[Tensor] = []
     for block in blocks:
-        held.append(block)
-        if sum(part.shape[1] for part in held) >= BLOCK:
-            yield torch.cat(held, 1)
-            held = []
-    if held:
-        yield torch.cat(held, 1)
+        pending.append(block)
+        if sum(part.shape[1] for part in pending) >= BLOCK:
+            yield torch.cat(pending, 1)
+            pending = []
+    if pending:
+        yield torch.cat(pending, 1)

@@ -185,8 +185,8 @@ def _block(kind: str, first: int, length: int, rate: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(key("drums", seed, number))
         uniform[row].uniform_(generator=generator)
         noise[row] = torch.randn(length, generator=generator)
-    drawn = zip(ranges.items(), uniform.split(counts, dim=1), strict=True)
-    p = {name: _draw(r, u, rate) for (name, r), u in drawn}  # (BLOCK, count) each
+    draws = zip(ranges.items(), uniform.split(counts, dim=1), strict=True)
+    p = {name: _draw(r, u, rate) for (name, r), u in draws}  # (BLOCK, count) each
     t = torch.arange(length, dtype=torch.float64) / rate  # (T,) seconds
     x = SYNTHESIS[kind](p, t, noise, rate)  # (BLOCK, T)
     fade = max(2, int(FADE * length))

@@ -143,10 +143,10 @@ class OpenSound:
         """
         import soundfile
 
-        wanted = frames if frames >= 0 else None if self.frames is None else self.frames - start
-        done, size = 0, self.path.stat().st_size
+        limit = frames if frames >= 0 else None if self.frames is None else self.frames - start
+        count, size = 0, self.path.stat().st_size
         blocks = self.decoder.blocks(start)
-        while wanted is None or done < wanted:
+        while limit is None or count < limit:
             try:
                 block = next(blocks, None)
             except (
@@ -158,15 +158,15 @@ class OpenSound:
                 raise damaged(self.path, f"it cannot be decoded ({reason(error)})") from error
             if block is None:
                 break
-            block = block if wanted is None else block[:, : wanted - done]
-            done += block.shape[1]
-            _check_promise(self.path, done, self.channels, self.decoder.subtype, size, "holds more than")
+            block = block if limit is None else block[:, : limit - count]
+            count += block.shape[1]
+            _check_promise(self.path, count, self.channels, self.decoder.subtype, size, "holds more than")
             if not block.isfinite().all():
                 raise damaged(self.path, f"{int((~block.isfinite()).sum())} of its samples are NaN or infinite")
             yield block
-        if wanted is not None and done < wanted:
-            raise damaged(self.path, f"it ends before frame {start + wanted}, which its header promises")
-        if not done:
+        if limit is not None and count < limit:
+            raise damaged(self.path, f"it ends before frame {start + limit}, which its header promises")
+        if not count:
             raise damaged(self.path, "there are no samples in it")
 
 
@@ -177,13 +177,13 @@ def open_sound(path: str | Path) -> Iterator[OpenSound]:
 
     place = Path(path)
     if place.is_dir() or not place.exists():
-        what = "this is a folder" if place.is_dir() else "there is no such file"
-        raise DataError(f"{path}: {what}; expected a sound file; check the path, or skip it: --skip-bad")
+        fault = "this is a folder" if place.is_dir() else "there is no such file"
+        raise DataError(f"{path}: {fault}; expected a sound file; check the path, or skip it: --skip-bad")
     check_readable(place, AUDIO)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         try:
             check_file(place)
-            opened = held.enter_context(decoder(place))
+            opened = stack.enter_context(decoder(place))
         except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
             raise damaged(path, f"it cannot be decoded ({reason(error)})") from error
         if opened.frames is not None:
@@ -285,9 +285,9 @@ def _encode(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: s
     samples = samples.clip(-1, 1)
     if subtype in BITS:
         samples = _whole(samples, BITS[subtype])
-    held = io.BytesIO()
+    buffer = io.BytesIO()
     try:
-        with soundfile.SoundFile(held, "w", rate, samples.shape[1], subtype, format=kind) as file:
+        with soundfile.SoundFile(buffer, "w", rate, samples.shape[1], subtype, format=kind) as file:
             if comment:
                 file.comment = comment
             for i in range(0, len(samples), BLOCK):
@@ -296,4 +296,4 @@ def _encode(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: s
         raise ConfigError(
             f"{path}: {kind} at {rate} Hz cannot be encoded ({reason(error)}); expected a rate that it knows, such as 16000"
         ) from error
-    return held.getvalue()
+    return buffer.getvalue()

@@ -62,31 +62,31 @@ def inspect_sounds(data: str) -> Inspection:
     Raises DataError where there is nothing, or no recording that can be read.
     """
     if data == "drums":
-        found = Inspection()
+        inspection = Inspection()
         counts = {split: count for split, (count, _) in DRUMS.items()}
         words = ", ".join(f"{count:,} to {split}" for split, count in counts.items())
-        found.add("items", counts, f"{words}, made when they are asked for")
-        found.add("classes", list(CLASSES), f"{len(CLASSES)}: {', '.join(CLASSES)}")
-        found.suggestions = [Suggestion("wavegan", "laptop", (), "the preset laptop was made for them")]
-        return found
+        inspection.add("items", counts, f"{words}, made when they are asked for")
+        inspection.add("classes", list(CLASSES), f"{len(CLASSES)}: {', '.join(CLASSES)}")
+        inspection.suggestions = [Suggestion("wavegan", "laptop", (), "the preset laptop was made for them")]
+        return inspection
     place = locate(data, "a folder of sound files, a sound file, or the name drums")
     parts = find_parts(place, find_files(place, AUDIO, "sound files") if place.is_dir() else [place])
     paths = [*parts.train, *parts.validation, *parts.test]
-    found, sounds, silent = Inspection(), [], 0
+    inspection, sounds, silent = Inspection(), [], 0
     for path in watched(paths, "recordings"):
         try:
             sounds.append(_read(path))
         except DataError as error:
             silent += isinstance(error, Silent)
-            found.unreadable.append((path, str(error)))
+            inspection.unreadable.append((path, str(error)))
     if not sounds:
-        raise DataError(f"{data}: none of {len(paths)} recordings can be read; {found.unreadable[0][1]}")
+        raise DataError(f"{data}: none of {len(paths)} recordings can be read; {inspection.unreadable[0][1]}")
     labels = find_labels(parts)
-    describe_parts(found, parts, labels, "recordings")
-    _describe(found, sounds, silent)
-    describe_files(found, parts, paths)
-    _suggest(found, parts, labels, sounds)
-    return found
+    describe_parts(inspection, parts, labels, "recordings")
+    _describe(inspection, sounds, silent)
+    describe_files(inspection, parts, paths)
+    _suggest(inspection, parts, labels, sounds)
+    return inspection
 
 
 def _read(path: Path) -> _Sound:
@@ -112,45 +112,47 @@ def _clipped(sound: Tensor) -> bool:
     return full.shape[1] >= CLIPPED and bool(full.unfold(1, CLIPPED, 1).all(2).any())
 
 
-def _describe(found: Inspection, sounds: Sequence[_Sound], silent: int) -> None:
+def _describe(inspection: Inspection, sounds: Sequence[_Sound], silent: int) -> None:
     infos = [h.info for h in sounds]
     rates = Counter(info.rate for info in infos)
     named = {f"{rate} Hz": count for rate, count in rates.most_common()}
-    found.add("rates", {str(rate): count for rate, count in rates.most_common()}, _all(named))
+    inspection.add("rates", {str(rate): count for rate, count in rates.most_common()}, _all(named))
     channels = Counter(info.channels for info in infos)
     text = _all({f"{n} channel{'s' * (n > 1)}": count for n, count in channels.most_common()})
-    found.add("channels", {str(n): count for n, count in channels.most_common()}, text)
+    inspection.add("channels", {str(n): count for n, count in channels.most_common()}, text)
     kinds = Counter(info.subtype for info in infos)
-    found.add("formats", dict(kinds.most_common()), _all({_kind(name): n for name, n in kinds.most_common()}))
+    inspection.add("formats", dict(kinds.most_common()), _all({_kind(name): n for name, n in kinds.most_common()}))
     seconds = spread([info.seconds for info in infos])
     total = sum(info.seconds for info in infos)
     text = f"{seconds['least']:.2f} to {seconds['most']:.2f} s, half of them up to {seconds['median']:.2f} s; "
     text += f"{total / 60:,.1f} minutes in all"
-    found.add("seconds", seconds | {"total": total}, text)
+    inspection.add("seconds", seconds | {"total": total}, text)
     peaks = [20 * math.log10(h.peak) for h in sounds]
-    found.add(
+    inspection.add(
         "peaks",
         spread(peaks),
         f"{round(min(peaks))} to {round(max(peaks))} dB of full scale, half up to {round(median(peaks))}",
     )
-    found.add("silent", silent, f"{silent:,} (listed with the unreadable)" if silent else "none")
+    inspection.add("silent", silent, f"{silent:,} (listed with the unreadable)" if silent else "none")
     clipped = [str(h.path) for h in sounds if h.clipped]
     how = f"{CLIPPED} neighbouring samples at full scale"
-    found.add("clipped", clipped, f"{len(clipped):,}, such as {clipped[0]} ({how})" if clipped else f"none ({how})")
+    inspection.add(
+        "clipped", clipped, f"{len(clipped):,}, such as {clipped[0]} ({how})" if clipped else f"none ({how})"
+    )
     shifted = sorted(((abs(h.offset), h) for h in sounds if h.offset), key=lambda pair: pair[0], reverse=True)
     text = "none"
     if shifted:
         text = f"{len(shifted):,}, the most {shifted[0][1].offset:+.3f} in {shifted[0][1].path} (training removes it)"
-    found.add("offsets", {str(h.path): round(h.offset, 4) for _, h in shifted}, text)
+    inspection.add("offsets", {str(h.path): round(h.offset, 4) for _, h in shifted}, text)
     quiet = _quiet_ends(sounds)
-    found.add("quiet_ends", quiet, f"--trim would leave out {quiet:.0%} of a recording (median)")
+    inspection.add("quiet_ends", quiet, f"--trim would leave out {quiet:.0%} of a recording (median)")
     if len(rates) > 1:
-        found.warnings.append(
+        inspection.warnings.append(
             f"{len(rates)} rates: those of {min(rates)} Hz hold nothing above {min(rates) // 2} Hz, which D may notice; a "
             f"--rate of {max(min(rates), RATES[0])} treats all alike"
         )
     if len(clipped) > len(sounds) // 10:
-        found.warnings.append(
+        inspection.warnings.append(
             f"{len(clipped):,} of {len(sounds):,} recordings are clipped; the generator learns that too"
         )
 
@@ -172,18 +174,18 @@ def _kind(subtype: str) -> str:
     )
 
 
-def _suggest(found: Inspection, parts: Parts, labels: Labels, sounds: Sequence[_Sound]) -> None:
+def _suggest(inspection: Inspection, parts: Parts, labels: Labels, sounds: Sequence[_Sound]) -> None:
     rate = min(max(Counter(h.info.rate for h in sounds).most_common(1)[0][0], RATES[0]), RATES[1])
     trim = _quiet_ends(sounds) >= QUIET_ENDS
     seconds = [h.kept if trim else h.info.seconds for h in sounds]
     most = quantiles(seconds, n=10)[-1] if len(seconds) > 1 else seconds[0]
     length = min(max(1 << (math.ceil(most * rate) - 1).bit_length(), LENGTHS[0]), LENGTHS[1])
     long = median(seconds) * rate >= 2 * length
-    bad = {path for path, _ in found.unreadable}
+    bad = {path for path, _ in inspection.unreadable}
     train = [h for h in sounds if h.path in {*parts.train} - bad]
     items = sum(max(1, round(h.info.seconds * rate / length)) for h in train) if long else len(train)
     if items < (2 if parts.test else 4):
-        found.warnings.append(
+        inspection.warnings.append(
             f"{counted(items, 'sounds')} of {length / rate:.1f} s in it, expected at least 4, two of them to "
             "test with; add recordings"
         )
@@ -203,9 +205,9 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, sounds: Sequence[_
         reason += f"which hold {len(seconds) - over:,} of {len(seconds):,} recordings whole" + (
             " once trimmed" if trim else ""
         )
-    found.suggestions = [Suggestion("wavegan", "default", (*options, *conditional, *batch), reason)]
+    inspection.suggestions = [Suggestion("wavegan", "default", (*options, *conditional, *batch), reason)]
     if labels.guess:
         way, number = labels.guess
         options += ("--labels", way, "--conditional", *batch)
         why = f"the same with {number} classes by the names of the files"
-        found.suggestions.append(Suggestion("wavegan", "default", options, why))
+        inspection.suggestions.append(Suggestion("wavegan", "default", options, why))

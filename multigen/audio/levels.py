@@ -36,15 +36,14 @@ def offset_of(sound: Store, rate: int) -> Tensor:
     if not frame:
         return torch.zeros(sound.channels, 1)
     size = frame * max(BLOCK // frame, 1)
-    means: list[
-        list[float]
-    ] = []  # numbers, for small tensors between the blocks would keep their memory from being used again
+    # Numbers: small tensors between the blocks would keep their memory from being used again.
+    means: list[list[float]] = []
     for _, block in sound.blocks(size):
         if block.shape[1] >= frame:
             means += block.unfold(1, frame, frame).mean(2).T.tolist()
-    found = torch.tensor(means).T  # (C, frames)
-    middle = found.median(1, keepdim=True).values
-    beside = (found.sign() == middle.sign()).float().mean(1, keepdim=True)
+    frame_means = torch.tensor(means).T  # (C, frames)
+    middle = frame_means.median(1, keepdim=True).values
+    beside = (frame_means.sign() == middle.sign()).float().mean(1, keepdim=True)
     plain = middle.isfinite() & (middle.abs() >= OFFSET) & (beside >= SAME_SIDE)
     return torch.where(plain, middle, 0.0)
 
@@ -75,8 +74,8 @@ def audible(sound: Store, rate: int, offset: Tensor, peak: float) -> tuple[int, 
 
     def ends(backwards: bool, which: int) -> int:
         for first, block in sound.blocks(backwards=backwards):
-            if len(found := ((block - offset).abs().amax(0) >= QUIET * peak).nonzero()):
-                return first + int(found[which])
+            if len(audible_frames := ((block - offset).abs().amax(0) >= QUIET * peak).nonzero()):
+                return first + int(audible_frames[which])
         return 0
 
     margin = round(MARGIN * rate)

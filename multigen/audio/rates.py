@@ -70,15 +70,15 @@ def resampled(blocks: Iterable[Tensor], before: int, after: int) -> Iterator[Ten
         -(-(FILTER_WIDTH + 2) * old // min(old, new)) // old * old + 2 * old
     )  # frames that the filter reaches, and more
     size = max(PIECE // old, 1) * old
-    held, lead = torch.empty(0, 0), 0  # frames not passed on yet, behind `lead` frames for the filter alone
+    pending, lead = torch.empty(0, 0), 0  # frames not passed on yet, behind `lead` frames for the filter alone
     for block in blocks:
-        held = torch.cat([held, block], 1) if held.numel() else block
-        while held.shape[1] >= lead + size + reach and held.shape[1] > 2 * size:
-            sound = resample(held[:, : lead + size + reach], before, after)
+        pending = torch.cat([pending, block], 1) if pending.numel() else block
+        while pending.shape[1] >= lead + size + reach and pending.shape[1] > 2 * size:
+            sound = resample(pending[:, : lead + size + reach], before, after)
             yield sound[:, lead // old * new : (lead + size) // old * new]
-            held, lead = held[:, lead + size - reach :], reach
-    if held.shape[-1] > lead:
-        yield resample(held, before, after)[:, lead // old * new :]
+            pending, lead = pending[:, lead + size - reach :], reach
+    if pending.shape[-1] > lead:
+        yield resample(pending, before, after)[:, lead // old * new :]
 
 
 def uniform(path: str | Path, parts: Iterable[tuple[int, Tensor]], rate: int, channels: int) -> Iterator[Tensor]:

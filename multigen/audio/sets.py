@@ -39,11 +39,11 @@ class Windows:
         return len(self.spans)
 
     def __getitem__(self, which: slice | Tensor) -> Tensor:
-        found = [
+        windows = [
             _fitted(self.store[a : min(b, a + self.length)], self.length, self.rate)
             for a, b in self.spans[which].tolist()
         ]
-        return torch.stack(found) if found else torch.empty(0, *self.shape[1:])
+        return torch.stack(windows) if windows else torch.empty(0, *self.shape[1:])
 
     @property
     def at_once(self) -> int:
@@ -84,17 +84,17 @@ class SoundSet(ItemSet):
 
     def subset(self, indices: Iterable[int] | Tensor) -> Self:
         """The items of these indices, in this order; windows are drawn from what these stand for alone."""
-        chosen = torch.as_tensor(indices if isinstance(indices, Tensor) else list(indices), dtype=torch.int64)
+        selection = torch.as_tensor(indices if isinstance(indices, Tensor) else list(indices), dtype=torch.int64)
         part = self
         if isinstance(self.items, Windows):
-            windows = Windows(self.items.store, self.items.spans[chosen], self.items.length, self.rate)
+            windows = Windows(self.items.store, self.items.spans[selection], self.items.length, self.rate)
             few = 4 * windows.shape.numel() <= FEW
             part = replace(self, items=windows[:] if few else cast(Tensor, windows))
-            labels = None if self.labels is None else self.labels[chosen]
-            part = replace(part, labels=labels, names=tuple(self.names[i] for i in chosen.tolist()))
+            labels = None if self.labels is None else self.labels[selection]
+            part = replace(part, labels=labels, names=tuple(self.names[i] for i in selection.tolist()))
         else:
-            part = super().subset(chosen)
-        return part if self.spans is None else replace(part, spans=self.spans[chosen])
+            part = super().subset(selection)
+        return part if self.spans is None else replace(part, spans=self.spans[selection])
 
     # Slices of a recording resemble each other: were some trained on and others held out, a generator that repeats the
     # training data would seem to know the held-out ones. Hence whole recordings are held out, by the name before the #.
@@ -111,12 +111,12 @@ class SoundSet(ItemSet):
                 digest.update(part.numpy().data)
             if self.labels is not None:
                 digest.update(self.labels.numpy().data)
-            found = digest.hexdigest()
+            fingerprint = digest.hexdigest()
         else:
-            found = super().fingerprint()
+            fingerprint = super().fingerprint()
         if self.whole is None:
-            return found
-        digest = hashlib.blake2b(found.encode(), digest_size=8)
+            return fingerprint
+        digest = hashlib.blake2b(fingerprint.encode(), digest_size=8)
         parts = (part for _, part in self.whole.blocks()) if isinstance(self.whole, Store) else (self.whole,)
         for part in parts:
             digest.update(part.contiguous().numpy().data)
@@ -168,8 +168,8 @@ class SliceSource(TensorSource):
             room = max(end - first - self.length, 0) if self.at_random else 0
             start = first + (int(rows.rng(i).integers(room + 1)) if self.at_random else 0)
             span = slice(start, min(end, start + self.length))
-            found = self.whole[span] if isinstance(self.whole, Store) else self.whole[:, span]
-            sounds.append(_fitted(found, self.length, self.rate))
+            window = self.whole[span] if isinstance(self.whole, Store) else self.whole[:, span]
+            sounds.append(_fitted(window, self.length, self.rate))
         return {"sound": torch.stack(sounds), **batch}
 
 

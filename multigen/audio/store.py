@@ -59,8 +59,8 @@ class Store:
         size = BYTES * self.channels
         with self._lock:
             self._file.seek(size * first)
-            held = bytearray(self._file.read(size * max(end - first, 0)))
-        samples = np.frombuffer(held, np.float32).reshape(-1, self.channels)
+            buffer = bytearray(self._file.read(size * max(end - first, 0)))
+        samples = np.frombuffer(buffer, np.float32).reshape(-1, self.channels)
         return torch.from_numpy(np.ascontiguousarray(samples.T))  # (C, T)
 
     def blocks(self, size: int = BLOCK, backwards: bool = False) -> Iterator[tuple[int, Tensor]]:

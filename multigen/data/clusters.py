@@ -22,8 +22,8 @@ def find_centres(x: Tensor, count: int) -> Tensor:
     if count > different:
         raise ConfigError(f"clusters {count}: there are {different} different training items; give fewer clusters")
     with threadpool_limits(1):  # several threads add in any order
-        found = KMeans(count, n_init=STARTS, random_state=0)  # pyright: ignore[reportArgumentType]
-        centres = found.fit(x.double().numpy()).cluster_centers_
+        kmeans = KMeans(count, n_init=STARTS, random_state=0)  # pyright: ignore[reportArgumentType]
+        centres = kmeans.fit(x.double().numpy()).cluster_centers_
     return torch.from_numpy(centres)
 
 

@@ -70,12 +70,12 @@ class ItemSet:
 
     def subset(self, indices: Iterable[int] | Tensor) -> Self:
         """The items of these indices, in this order; classes stay numbered as they are."""
-        chosen = torch.as_tensor(indices if isinstance(indices, Tensor) else list(indices), dtype=torch.int64)
+        selection = torch.as_tensor(indices if isinstance(indices, Tensor) else list(indices), dtype=torch.int64)
         return replace(
             self,
-            items=self.items[chosen],
-            labels=None if self.labels is None else self.labels[chosen],
-            names=tuple(self.names[i] for i in chosen.tolist()),
+            items=self.items[selection],
+            labels=None if self.labels is None else self.labels[selection],
+            names=tuple(self.names[i] for i in selection.tolist()),
         )
 
     def origins(self) -> tuple[str, ...]:
@@ -203,12 +203,12 @@ def _report_splits(data: str, train: ItemSet, validation: ItemSet | None, test: 
     if not train.folders:
         return
     own = validation is not None and validation.folders != train.folders
-    chosen = (
+    selection = (
         f"{validation.folders if own else 'some of these'} ({len(validation):,})" if validation else "the last step"
     )
     tested = test.folders if test.folders and test.name == train.name else test.name
     say(
-        f"{data}: {train.folders} is trained on ({len(train):,} {train.noun}), {chosen} gives the best checkpoint, "
+        f"{data}: {train.folders} is trained on ({len(train):,} {train.noun}), {selection} gives the best checkpoint, "
         f"{tested} ({len(test):,}) is for the final evaluation alone"
     )
 
@@ -228,12 +228,12 @@ def split_off(items: S, count: int, seed: int = 0) -> tuple[S, S]:
             f"{items.noun}"
         )
     origins = items.origins()
-    held: set[int] = set()
+    held_out: set[int] = set()
     for members in _in_turn(items, items.names if len(set(origins)) == 1 else origins, seed):
-        if len(held) >= count or len(held) + len(members) == len(items):
+        if len(held_out) >= count or len(held_out) + len(members) == len(items):
             break
-        held.update(members)
-    return items.subset(i for i in range(len(items)) if i not in held), items.subset(sorted(held))
+        held_out.update(members)
+    return items.subset(i for i in range(len(items)) if i not in held_out), items.subset(sorted(held_out))
 
 
 def pick(items: S, count: int) -> S:
@@ -264,8 +264,8 @@ def split_off_classes(items: S, count: int) -> tuple[S, S]:
             "fewer"
         )
     ranked = sorted(range(len(items.classes)), key=lambda k: hash_of(items.classes[k], 0))
-    kept = len(ranked) - count
-    return _only(items, sorted(ranked[:kept])), _only(items, sorted(ranked[kept:]))
+    boundary = len(ranked) - count
+    return _only(items, sorted(ranked[:boundary])), _only(items, sorted(ranked[boundary:]))
 
 
 def numbered(labels: np.ndarray | Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
@@ -307,7 +307,7 @@ def hash_of(name: str, seed: int) -> bytes:
 def _only(items: S, classes: list[int]) -> S:
     """The items of these classes, renumbered."""
     assert items.labels is not None
-    wanted = torch.tensor(classes, dtype=torch.int64)
-    chosen = torch.isin(items.labels, wanted).nonzero()[:, 0]
-    labels = torch.searchsorted(wanted, items.labels[chosen])
-    return replace(items.subset(chosen), labels=labels, classes=tuple(items.classes[k] for k in classes))
+    numbers = torch.tensor(classes, dtype=torch.int64)
+    selection = torch.isin(items.labels, numbers).nonzero()[:, 0]
+    labels = torch.searchsorted(numbers, items.labels[selection])
+    return replace(items.subset(selection), labels=labels, classes=tuple(items.classes[k] for k in classes))

@@ -25,7 +25,7 @@ def files_in(folder: Path) -> list[Path]:
 
     Raises DataError if the folder, or one in it, may not be read.
     """
-    found, waiting, entered, broken = [], [folder], set[str](), []
+    matches, waiting, entered, broken = [], [folder], set[str](), []
     try:
         while waiting:
             top = waiting.pop(0)  # links come after the folders themselves, whose files so keep their names
@@ -36,11 +36,11 @@ def files_in(folder: Path) -> list[Path]:
                     inside.clear()
                     continue
                 entered.add(real)
-                seen = [Path(place, name) for name in sorted(inside) if not name.startswith(".")]
-                inside[:] = [path.name for path in seen if not path.is_symlink() and not _is_run(path)]
-                waiting += [path for path in seen if path.is_symlink()]
+                entries = [Path(place, name) for name in sorted(inside) if not name.startswith(".")]
+                inside[:] = [path.name for path in entries if not path.is_symlink() and not _is_run(path)]
+                waiting += [path for path in entries if path.is_symlink()]
                 files = [Path(place, name) for name in names if not name.startswith(".")]
-                found += [path for path in files if path.is_file()]
+                matches += [path for path in files if path.is_file()]
                 broken += [path for path in files if not path.exists()]
     except PermissionError as error:  # the names in the folder may be read, but not what they are
         _refused(error)
@@ -48,7 +48,7 @@ def files_in(folder: Path) -> list[Path]:
         say_once(
             f"{folder}: {counted(len(broken), 'links')} to files that are not there, such as {min(broken)}: left out"
         )
-    return sorted(found)
+    return sorted(matches)
 
 
 def _to_follow(link: Path, folder: Path, entered: Collection[str]) -> bool:
@@ -65,9 +65,9 @@ def _to_follow(link: Path, folder: Path, entered: Collection[str]) -> bool:
 
 def _is_run(folder: Path) -> bool:
     """Whether a folder in the data is a run, which is skipped with a message."""
-    if found := is_run(folder):
+    if is_one := is_run(folder):
         say_once(f"{folder} is a run: left out of the data")
-    return found
+    return is_one
 
 
 def _refused(error: OSError) -> None:

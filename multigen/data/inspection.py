@@ -123,24 +123,26 @@ def _counted(parts: Parts, labels: str) -> dict[str, int]:
     return dict(sorted(Counter(file_classes(parts, parts.train, labels) or ()).items()))
 
 
-def describe_parts(found: Inspection, parts: Parts, labels: Labels, noun: str) -> None:
+def describe_parts(inspection: Inspection, parts: Parts, labels: Labels, noun: str) -> None:
     """Adds the numbers of items and classes, and warnings about them."""
     sizes = {use: len(getattr(parts, use)) for use in ("train", "validation", "test", "left")}
     words = {"train": "to train", "validation": "to choose the best checkpoint", "test": "to test"}
-    shown = [f"{n:,} {words[use]}{_where(parts, use)}" for use, n in sizes.items() if n and use in words]
+    counts = [f"{n:,} {words[use]}{_where(parts, use)}" for use, n in sizes.items() if n and use in words]
     value = {use: n for use, n in sizes.items() if n or use != "validation"}
-    text = ", ".join(shown) if parts.divided else f"{sizes['train']:,}"
-    found.add("items", value, text + (f", {sizes['left']:,} in none of these" if parts.left else ""))
+    text = ", ".join(counts) if parts.divided else f"{sizes['train']:,}"
+    inspection.add("items", value, text + (f", {sizes['left']:,} in none of these" if parts.left else ""))
     if parts.left:
-        found.warnings.append(
+        inspection.warnings.append(
             f"{sizes['left']:,} {noun} lie beside the folders of the parts and are not used, such as {parts.name(parts.left[0])}"
         )
-    found.warnings += _differing_classes(parts, labels)
-    describe_classes(found, labels.counts, f" by {labels.options[-1] if labels.options else 'folders'}")
+    inspection.warnings += _differing_classes(parts, labels)
+    describe_classes(inspection, labels.counts, f" by {labels.options[-1] if labels.options else 'folders'}")
     if labels.guess:
         way, number = labels.guess
-        found.facts[-1] = Fact("classes", {}, f"none by folders; by the names of the files {number}: --labels {way}")
-    found.warnings += [f"no labels by {fault}" for fault in labels.faults]
+        inspection.facts[-1] = Fact(
+            "classes", {}, f"none by folders; by the names of the files {number}: --labels {way}"
+        )
+    inspection.warnings += [f"no labels by {fault}" for fault in labels.faults]
 
 
 def _where(parts: Parts, split: str) -> str:
@@ -160,14 +162,14 @@ def _differing_classes(parts: Parts, labels: Labels) -> list[str]:
     ]
 
 
-def describe_classes(found: Inspection, counts: Mapping[str, int], how: str = "") -> None:
+def describe_classes(inspection: Inspection, counts: Mapping[str, int], how: str = "") -> None:
     """Adds the numbers of items by class."""
-    shown = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:NAMED])
+    listing = ", ".join(f"{name} ({count:,})" for name, count in list(counts.items())[:NAMED])
     more = f", and {len(counts) - NAMED} more" if len(counts) > NAMED else ""
-    found.add("classes", dict(counts), f"{len(counts)}{how}: {shown}{more}" if len(counts) > 1 else "none")
+    inspection.add("classes", dict(counts), f"{len(counts)}{how}: {listing}{more}" if len(counts) > 1 else "none")
     if small := {name: n for name, n in counts.items() if n < FEW_IN_CLASS and len(counts) > 1}:
         name = min(small, key=lambda key: small[key])
-        found.warnings.append(
+        inspection.warnings.append(
             f"{len(small)} of {len(counts)} classes have fewer than {FEW_IN_CLASS} items ({name!r} {small[name]}): they will "
             "hardly be learned, so --conditional is not suggested; join them to others, or add items"
         )
@@ -176,25 +178,25 @@ def describe_classes(found: Inspection, counts: Mapping[str, int], how: str = ""
 # ---------------------------------------------------------------------------------------------------- files and figures
 
 
-def describe_files(found: Inspection, parts: Parts, paths: Sequence[Path]) -> set[Path]:
+def describe_files(inspection: Inspection, parts: Parts, paths: Sequence[Path]) -> set[Path]:
     """Adds bytes and files of equal content; returns those that repeat an earlier one."""
     groups = equal_files(paths)
     repeated = {path for group in groups for path in group[1:]}
     value = [[parts.name(path) for path in group] for group in groups]
     example = f", such as {value[0][1]} that of {value[0][0]}" if groups else ""
-    found.add(
+    inspection.add(
         "duplicates", value, f"{len(repeated):,} files have the content of another{example}" if groups else "none"
     )
-    found.add("bytes", total := total_bytes(paths), f"{total / 1e6:,.1f} MB in {counted(len(paths), 'files')}")
+    inspection.add("bytes", total := total_bytes(paths), f"{total / 1e6:,.1f} MB in {counted(len(paths), 'files')}")
     train, test = {*parts.train}, {*parts.test}
     leaked = [group[0] for group in groups if train.intersection(group) and test.intersection(group)]
     if leaked:
-        found.warnings.append(
+        inspection.warnings.append(
             f"{len(leaked)} files are both in the training and in the test part ({parts.name(leaked[0])}): test results will "
             "flatter; remove them from one"
         )
     elif groups and not test:
-        found.warnings.append(
+        inspection.warnings.append(
             f"{len(repeated):,} files repeat others: some may be trained on and held out at once; remove {value[0][1]} and such"
         )
     return repeated
@@ -225,8 +227,8 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def listed(counts: Mapping[Any, int], most: int = 5) -> str:
     """The commonest first, as "480x320 (210), 320x480 (190)"."""
     ranked = sorted(counts.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name} ({count:,})" for name, count in ranked[:most])
-    return shown + (f" and {len(ranked) - most:,} others" if len(ranked) > most else "")
+    listing = ", ".join(f"{name} ({count:,})" for name, count in ranked[:most])
+    return listing + (f" and {len(ranked) - most:,} others" if len(ranked) > most else "")
 
 
 def batch_for(items: int, batch: int = 64) -> tuple[str, ...]:

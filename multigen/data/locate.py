@@ -23,8 +23,8 @@ def locate(data: str, expected: str) -> Path:
     if reason := no_path(data):
         raise NotFound(f"{data} {reason}")
     root = os.environ.get("MULTIGEN_DATA")
-    here = Path(os.path.expanduser(data))
-    places = [here] if here.is_absolute() or not root else [here, Path(root) / here]
+    path = Path(os.path.expanduser(data))
+    places = [path] if path.is_absolute() or not root else [path, Path(root) / path]
     for place in places:
         with contextlib.suppress(OSError, ValueError):  # a name that no file can have, such as one too long
             if data and place.exists():

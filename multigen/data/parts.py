@@ -79,13 +79,13 @@ def find_parts(root: Path, paths: Sequence[Path], files: bool = False) -> Parts:
         return Parts(root.parent, paths)
     tops = {top for path in paths if (top := _top(root, path, files))}
     uses = {top: _split_of(top) for top in tops}
-    there = {use for use in uses.values() if use}
-    if len(tops) > 1 and all(uses.values()) and "train" not in there:
+    present = {use for use in uses.values() if use}
+    if len(tops) > 1 and all(uses.values()) and "train" not in present:
         raise DataError(
             f"{root}: its folders {', '.join(sorted(tops))} are splits, but none is for training; rename one to train, or give "
             f"one of them: {root / min(tops)}"
         )
-    if "train" not in there or not (all(uses.values()) or len(there) > 1):
+    if "train" not in present or not (all(uses.values()) or len(present) > 1):
         return Parts(root, sorted(paths))
     splits: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(paths):

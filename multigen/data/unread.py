@@ -27,29 +27,29 @@ def find_files(folder: str | Path, modality: Modality, noun: str = "") -> list[P
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected a folder of {noun}, check the path")
     files = files_in(folder)
-    found = [path for path in files if path.suffix.lower() in modality.readable]
-    if not found:
+    readable = [path for path in files if path.suffix.lower() in modality.readable]
+    if not readable:
         lines = [f"no {noun} in this folder", *known(files, modality)]
         raise DataError(f"{folder}: {'; '.join(lines)}; expected files ending in {' '.join(modality.readable)}")
-    return found
+    return readable
 
 
 def unread(files: Iterable[Path], modality: Modality) -> list[str]:
     """The files that a modality does not read: a line per known format, and one for all other files."""
     files = list(files)
-    others = [path for path in files if not modality.unread(path.suffix.lower()) and not _reads(modality, path)]
-    return [*known(files, modality), *other(others)]
+    foreign = [path for path in files if not modality.unread(path.suffix.lower()) and not _reads(modality, path)]
+    return [*known(files, modality), *other(foreign)]
 
 
 def known(files: Iterable[Path], modality: Modality) -> list[str]:
     """A line for each known format among the files that is not read on this machine."""
     formats: dict[Format, list[Path]] = defaultdict(list)
     for path in files:
-        if found := modality.unread(path.suffix.lower()):
-            formats[found].append(path)
+        if entry := modality.unread(path.suffix.lower()):
+            formats[entry].append(path)
     return [
-        f"{counted(len(paths), found.name)} left out, such as {paths[0].name}; to use such a file, {found.remedy}"
-        for found, paths in formats.items()
+        f"{counted(len(paths), entry.name)} left out, such as {paths[0].name}; to use such a file, {entry.remedy}"
+        for entry, paths in formats.items()
     ]
 
 
@@ -61,8 +61,10 @@ def _reads(modality: Modality, path: Path) -> bool:
 def other(files: Iterable[Path]) -> list[str]:
     """A line for files of other kinds, except those that operating systems create by themselves; empty where there are none."""
     counts = Counter(path.suffix.lower() or "without suffix" for path in files if path.name.lower() not in SYSTEMS)
-    shown = ", ".join(suffix for suffix, _ in counts.most_common(NAMED)) + (" and more" if len(counts) > NAMED else "")
-    return [f"{counted(counts.total(), 'other files')} ignored: {shown}"] if counts else []
+    suffixes = ", ".join(suffix for suffix, _ in counts.most_common(NAMED)) + (
+        " and more" if len(counts) > NAMED else ""
+    )
+    return [f"{counted(counts.total(), 'other files')} ignored: {suffixes}"] if counts else []
 
 
 def report_unread(folder: Path, modality: Modality, labels: str = "") -> None:
@@ -74,5 +76,5 @@ def report_unread(folder: Path, modality: Modality, labels: str = "") -> None:
 
 def check_readable(path: Path, modality: Modality) -> None:
     """Raises DataError for one file of a format that is known, but not read on this machine, whatever is in it."""
-    if found := modality.unread(path.suffix.lower()):
-        raise DataError(f"{path} is {found.one}, which cannot be read; {found.remedy}")
+    if entry := modality.unread(path.suffix.lower()):
+        raise DataError(f"{path} is {entry.one}, which cannot be read; {entry.remedy}")

@@ -85,12 +85,14 @@ def _of_two(place: Path, split: str) -> str:
 
 
 def _only_npz(folder: Path, split: str) -> Path:
-    found = sorted(folder.glob(f"{split}*.npz"))
-    if not found:
+    matches = sorted(folder.glob(f"{split}*.npz"))
+    if not matches:
         raise NoTestSplit(f"{folder}: no {split}*.npz in this folder; add it, or name a test set: --test FILE")
-    if len(found) > 1:
-        raise DataError(f"{folder}: {len(found)} files {split}*.npz, expected one; give the file itself: {found[0]}")
-    return found[0]
+    if len(matches) > 1:
+        raise DataError(
+            f"{folder}: {len(matches)} files {split}*.npz, expected one; give the file itself: {matches[0]}"
+        )
+    return matches[0]
 
 
 def _read_npz(path: Path) -> Arrays:
@@ -173,15 +175,15 @@ def _idx_array(file: gzip.GzipFile | BinaryIO, dimensions: int, size: int, packe
     if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, 8, dimensions)):
         raise ValueError(f"expected an IDX file of bytes in {dimensions} dimensions")
     shape = np.frombuffer(head, ">u4", dimensions, offset=4).tolist()
-    wanted = math.prod(shape)
+    expected = math.prod(shape)
     if packed:
-        check_expansion(wanted, size)
-    if 0 in shape or (not packed and wanted != size - len(head)):
+        check_expansion(expected, size)
+    if 0 in shape or (not packed and expected != size - len(head)):
         raise ValueError(f"{size - len(head):,} bytes for {shape}; it is cut off or damaged")
-    content = file.read(wanted + 1)  # a byte behind the last would be too many
-    if len(content) != wanted:
+    content = file.read(expected + 1)  # a byte behind the last would be too many
+    if len(content) != expected:
         raise ValueError(
-            f"{'more' if len(content) > wanted else 'fewer'} than {wanted:,} bytes for {shape}; it is damaged"
+            f"{'more' if len(content) > expected else 'fewer'} than {expected:,} bytes for {shape}; it is damaged"
         )
     return np.frombuffer(content, np.uint8).reshape(shape)
 

@@ -87,5 +87,5 @@ def _applied(picture: "Picture", transform: Any) -> "Picture":
     from PIL import ImageCms
 
     same = picture.mode == transform.output_mode
-    made = ImageCms.applyTransform(picture, transform, inPlace=same)  # in place: saves a copy of a large image
-    return picture if made is None else made
+    converted = ImageCms.applyTransform(picture, transform, inPlace=same)  # in place: saves a copy of a large image
+    return picture if converted is None else converted

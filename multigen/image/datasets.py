@@ -140,34 +140,34 @@ def _from_arrays(name: str, where: str, arrays: Arrays, size: int, channels: int
 def _from_folder(
     name: str, root: Path, split: str, size: int, channels: int, labels: str, skip_bad: bool, frames: str
 ) -> ImageSet:
-    found = find_images(root)  # which reports itself why there are none
+    candidates = find_images(root)  # which reports itself why there are none
     report_unread(root, IMAGE, labels)
-    parts = find_parts(root, found)
+    parts = find_parts(root, candidates)
     parts.report_left("images")
     paths = parts.of(split)
     names = [path.relative_to(root).as_posix() for path in paths]
     class_of = file_classes(parts, paths, labels)
     rows: list[np.ndarray] = []
-    kept: list[int] = []
+    indices: list[int] = []
     called: list[str] = []
     skipped: list[tuple[Path, str]] = []
     for i, path in enumerate(paths):
         try:
             for each, frame in named_frames(names[i], path, frames):
                 rows.append(_fit(_read_picture(path, frame, size), size, channels))  # (C, size, size)
-                kept.append(i)
+                indices.append(i)
                 called.append(each)
         except DataError as error:
             if not skip_bad:
                 raise
             skipped.append((path, str(error)))
     _expect_two(len(rows), f"{root}{f', {len(skipped)} damaged' if skipped else ''}")
-    example = {len(row): paths[i] for row, i in zip(rows, kept, strict=True)}  # channels -> an image that has them
+    example = {len(row): paths[i] for row, i in zip(rows, indices, strict=True)}  # channels -> an image that has them
     if len(example) > 1:
         raise DataError(
             f"{root}: {example[1]} is grey, {example[3]} is not; expected images of one kind, make them so: --channels 3 or 1"
         )
-    numbers, classes = (None, ()) if class_of is None else numbered([class_of[i] for i in kept])
+    numbers, classes = (None, ()) if class_of is None else numbered([class_of[i] for i in indices])
     if labels not in ("", "none") and numbers is None:
         raise DataError(f"{root}: labels {labels!r} give one class only; expected two or more, or say --labels none")
     images = torch.from_numpy(np.stack(rows))  # (N, C, size, size)

@@ -326,7 +326,9 @@ def _kind_of(path: str | Path) -> str:
                 return ""
         with open_tiff(path) as opened:
             page: Any = opened.pages[0]
-            known = page.bitspersample <= 16 and page.dtype is not None and page.dtype.kind == "u"
-            return "" if known else f"a TIFF of {page.samplesperpixel} x {page.dtype or page.bitspersample}; {REMEDY}"
+            supported = page.bitspersample <= 16 and page.dtype is not None and page.dtype.kind == "u"
+            return (
+                "" if supported else f"a TIFF of {page.samplesperpixel} x {page.dtype or page.bitspersample}; {REMEDY}"
+            )
     except Exception:  # damaged: the decoder has reported it already
         return ""

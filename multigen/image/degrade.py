@@ -45,7 +45,7 @@ def imresize(image: Tensor, scale: float | tuple[int, int]) -> Tensor:
     if not min(scale if isinstance(scale, tuple) else (scale,)) > 0:
         raise ConfigError(f"imresize: scale {scale} given, expected a factor or a (height, width) above 0")
     if isinstance(scale, tuple):
-        sizes, factors = scale, [wanted / side for wanted, side in zip(scale, sides, strict=True)]
+        sizes, factors = scale, [length / side for length, side in zip(scale, sides, strict=True)]
     else:
         sizes, factors = [math.ceil(side * scale) for side in sides], [scale, scale]
 

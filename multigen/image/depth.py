@@ -52,8 +52,8 @@ def _bits(path: str | Path) -> int:
     """Bits a channel of a JPEG 2000, AVIF or HEIC file, as its header says; 8 if it does not."""
     with open_regular(path) as opened:
         head = opened.read(HEAD)
-    found = re.search(rb"\xff\x4f\xff\x51.{38}(.)|pixi.{4}[\x01-\x04](.)", head, re.DOTALL)
-    return 8 if found is None else (found[1][0] & 127) + 1 if found[1] else found[2][0]
+    match = re.search(rb"\xff\x4f\xff\x51.{38}(.)|pixi.{4}[\x01-\x04](.)", head, re.DOTALL)
+    return 8 if match is None else (match[1][0] & 127) + 1 if match[1] else match[2][0]
 
 
 def _most_of_ppm(args: Any) -> int:
@@ -196,8 +196,8 @@ def _tiff(file: "File", path: str | Path, frame: int) -> np.ndarray:
         except (ValueError, KeyError, ImportError) as error:  # a compression that needs another package
             raw = {"RGB;16N": "RGB;16L", "RGBA;16N": "RGBA;16L"}.get(raw, raw)
             if raw not in HALVES or page.planarconfig == 2:
-                what = f"a TIFF of {page.bitspersample} bits, compressed by {page.compression.name}"
-                raise ValueError(f"{what}; {REMEDY}") from error
+                description = f"a TIFF of {page.bitspersample} bits, compressed by {page.compression.name}"
+                raise ValueError(f"{description}; {REMEDY}") from error
             return _scaled_up(_joined(path, frame, raw), most, str(path))  # rotated by Pillow already
         values = np.moveaxis(values, 0, -1) if page.planarconfig == 2 and values.ndim == 3 else values
         if values.dtype != np.uint16 or values.ndim != 3 or values.shape[-1] not in (3, 4):
@@ -235,6 +235,6 @@ def _declared(file: "File", path: str | Path) -> int:
     if file.format == "PNG":
         with open_regular(path) as opened:
             head = opened.read(HEAD)
-        if found := re.search(rb"\0\0\0[\x01-\x04]sBIT(.)", head[: head.find(b"IDAT")], re.DOTALL):
-            return (1 << found[1][0]) - 1 if 8 < found[1][0] < 16 else 0
+        if match := re.search(rb"\0\0\0[\x01-\x04]sBIT(.)", head[: head.find(b"IDAT")], re.DOTALL):
+            return (1 << match[1][0]) - 1 if 8 < match[1][0] < 16 else 0
     return 0

@@ -76,9 +76,9 @@ def inspect_images(data: str) -> Inspection:
         return _arrays(data, digits().pixels, digits().labels)
     if data in EMBEDDED:
         paths = [photo.path for photo in embedded_photos(EMBEDDED[data])]
-        found = _files(data, Parts(Path(), paths), Labels({}))
-        found.suggestions = [Suggestion("srgan", "laptop", (), "the preset laptop was made for them")]
-        return found
+        inspection = _files(data, Parts(Path(), paths), Labels({}))
+        inspection.suggestions = [Suggestion("srgan", "laptop", (), "the preset laptop was made for them")]
+        return inspection
     place = locate(data, "a folder of images, an image, an .npz file, digits or embedded (inspect downloads nothing)")
     if place.is_dir() or place.suffix == ".npz":
         arrays = read_arrays(place, "train", 0)
@@ -93,38 +93,42 @@ def inspect_images(data: str) -> Inspection:
 
 
 def _files(data: str, parts: Parts, labels: Labels) -> Inspection:
-    found = Inspection()
+    inspection = Inspection()
     photos = open_photos(data, skip_bad=True)
-    found.unreadable = list(photos.skipped)
+    inspection.unreadable = list(photos.skipped)
     looks = []
     for photo in watched(photos, "images"):
         try:
             looks.append(_look(photo.path, photo.height, photo.width))
         except DataError as error:
-            found.unreadable.append((photo.path, str(error)))
+            inspection.unreadable.append((photo.path, str(error)))
     if not looks:
-        raise DataError(f"{data}: none of {len(found.unreadable)} images can be read; {found.unreadable[0][1]}")
-    describe_parts(found, parts, labels, "images")
+        raise DataError(
+            f"{data}: none of {len(inspection.unreadable)} images can be read; {inspection.unreadable[0][1]}"
+        )
+    describe_parts(inspection, parts, labels, "images")
     sides = [look.short for look in looks]
-    _describe_sizes(found, Counter((look.width, look.height) for look in looks), sides)
+    _describe_sizes(inspection, Counter((look.width, look.height) for look in looks), sides)
     if min(sides) == max(sides) <= max(SIZES):
-        found.warnings.append(
+        inspection.warnings.append(
             f"all have {sides[0]} pixels on the shorter side, as thumbnails have: a larger --size shows nothing more, and srgan "
             "needs larger ones"
         )
     grey, colourless = sum(x.grey for x in looks), sum(x.colourless for x in looks)
     hidden = f"; {colourless - grey:,} of those in colour show grey alone" if colourless > grey else ""
-    found.add(
+    inspection.add(
         "colour",
         {"grey": grey, "colour": len(looks) - grey, "colourless": colourless},
         f"{grey:,} grey, {len(looks) - grey:,} in colour{hidden}",
     )
-    found.add("transparent", alpha := sum(x.alpha for x in looks), f"{alpha:,}, laid on white" if alpha else "none")
-    _describe_kinds(found, looks)
-    repeated = describe_files(found, parts, [photo.path for photo in photos])
-    _describe_near(found, parts, [look for look in looks if look.path not in repeated])
-    _suggest(found, parts, labels, looks)
-    return found
+    inspection.add(
+        "transparent", alpha := sum(x.alpha for x in looks), f"{alpha:,}, laid on white" if alpha else "none"
+    )
+    _describe_kinds(inspection, looks)
+    repeated = describe_files(inspection, parts, [photo.path for photo in photos])
+    _describe_near(inspection, parts, [look for look in looks if look.path not in repeated])
+    _suggest(inspection, parts, labels, looks)
+    return inspection
 
 
 def _look(path: Path, height: int, width: int) -> _Look:
@@ -139,51 +143,53 @@ def _look(path: Path, height: int, width: int) -> _Look:
             decode(file, path)
         alpha = file.has_transparency_data
         profile = bool(file.info.get("icc_profile"))
-        shown = read_picture(path, 0) if deep else visible(file, path)
-        small = shown.resize((SMALL, SMALL), Image.Resampling.BOX).convert("RGB")
+        picture = read_picture(path, 0) if deep else visible(file, path)
+        small = picture.resize((SMALL, SMALL), Image.Resampling.BOX).convert("RGB")
     pixels = np.asarray(small, np.float32)  # (SMALL, SMALL, 3)
     colourless = grey or float(np.ptp(pixels, axis=2).max()) <= GREY
     luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
     return _Look(path, height, width, grey, colourless, alpha, deep, profile, frames, luma.reshape(-1))
 
 
-def _describe_sizes(found: Inspection, sizes: Counter[tuple[int, int]], sides: Sequence[int]) -> None:
+def _describe_sizes(inspection: Inspection, sizes: Counter[tuple[int, int]], sides: Sequence[int]) -> None:
     named = {f"{width}x{height}": count for (width, height), count in sizes.most_common()}
     short = spread(sides)
     text = f"all {next(iter(named))}" if len(named) == 1 else listed(named)
     if short["least"] < short["most"]:
         text += f"; shorter sides {short['least']} to {short['most']}, half of them up to {short['median']:g}"
-    found.add("sizes", {"widths_x_heights": named, "shorter_side": short}, f"{text} pixels (width x height)")
+    inspection.add("sizes", {"widths_x_heights": named, "shorter_side": short}, f"{text} pixels (width x height)")
 
 
-def _describe_kinds(found: Inspection, looks: Sequence[_Look]) -> None:
+def _describe_kinds(inspection: Inspection, looks: Sequence[_Look]) -> None:
     """Adds less common properties: more than 8 bits, a colour profile, several frames."""
     if deep := sum(x.deep for x in looks):
-        found.add("deep", deep, f"{deep:,} of more than 8 bits a channel, which are trained on with 8")
+        inspection.add("deep", deep, f"{deep:,} of more than 8 bits a channel, which are trained on with 8")
     if profiles := sum(x.profile for x in looks):
-        found.add("profiles", profiles, f"{profiles:,} with a colour profile, converted to sRGB where it is another")
+        inspection.add(
+            "profiles", profiles, f"{profiles:,} with a colour profile, converted to sRGB where it is another"
+        )
     if moving := [x for x in looks if x.frames > 1]:
         frames = sum(x.frames for x in moving)
-        found.add(
+        inspection.add(
             "frames",
             {"files": len(moving), "frames": frames},
             f"{counted(len(moving), 'files')} of several, {frames:,} in all: the first is taken, or with --frames all each",
         )
 
 
-def _describe_near(found: Inspection, parts: Parts, looks: Sequence[_Look]) -> None:
+def _describe_near(inspection: Inspection, parts: Parts, looks: Sequence[_Look]) -> None:
     """Adds pairs that differ in encoding, size or little else; files of equal content are left out before."""
     how = f"thumbnails of {SMALL}x{SMALL} grey pixels that differ by {ALIKE:g} of 255 levels or less"
     if len(looks) > MOST_COMPARED:
-        found.add("near_duplicates", None, f"not sought among more than {MOST_COMPARED:,} images")
+        inspection.add("near_duplicates", None, f"not sought among more than {MOST_COMPARED:,} images")
         return
     pairs = _alike(np.stack([look.thumbnail for look in looks]))
     value = [[parts.name(looks[i].path), parts.name(looks[j].path)] for i, j in pairs]
     text = f"{len(value):,} images resemble another, such as {' and '.join(value[0])}" if value else "none"
-    found.add("near_duplicates", value, f"{text} ({how})")
+    inspection.add("near_duplicates", value, f"{text} ({how})")
     test = {*parts.test}
     if leaked := [value[k] for k, (i, j) in enumerate(pairs) if (looks[i].path in test) != (looks[j].path in test)]:
-        found.warnings.append(
+        inspection.warnings.append(
             f"{len(leaked)} test images resemble training images ({' and '.join(leaked[0])}): look whether they are the same"
         )
 
@@ -206,35 +212,39 @@ def _alike(thumbnails: np.ndarray) -> list[tuple[int, int]]:
 
 def _arrays(data: str, pixels: np.ndarray, labels: np.ndarray | None) -> Inspection:
     """Images uint8 (N, H, W) or (N, H, W, 3); those of the training part."""
-    found = Inspection()
+    inspection = Inspection()
     count, (height, width) = len(pixels), pixels.shape[1:3]
-    found.add("items", {"train": count}, f"{count:,} to train")
+    inspection.add("items", {"train": count}, f"{count:,} to train")
     counts = {} if labels is None else {str(name): n for name, n in sorted(Counter(labels.tolist()).items())}
-    describe_classes(found, counts)
-    _describe_sizes(found, Counter({(width, height): count}), [min(height, width)])
-    found.add("colour", kind := "grey" if pixels.ndim == 3 else "colour", kind)
+    describe_classes(inspection, counts)
+    _describe_sizes(inspection, Counter({(width, height): count}), [min(height, width)])
+    inspection.add("colour", kind := "grey" if pixels.ndim == 3 else "colour", kind)
     repeated = count - len({picture.tobytes() for picture in pixels})
-    found.add("duplicates", repeated, f"{repeated:,} images equal an earlier one" if repeated else "none")
-    found.add("bytes", pixels.nbytes, f"{pixels.nbytes / 1e6:,.1f} MB in memory")
+    inspection.add("duplicates", repeated, f"{repeated:,} images equal an earlier one" if repeated else "none")
+    inspection.add("bytes", pixels.nbytes, f"{pixels.nbytes / 1e6:,.1f} MB in memory")
     if data == "digits":
-        found.suggestions = [Suggestion("dcgan", "laptop", ("--conditional",), "the preset laptop was made for them")]
+        inspection.suggestions = [
+            Suggestion("dcgan", "laptop", ("--conditional",), "the preset laptop was made for them")
+        ]
     else:
-        found.suggestions = [_from_noise(count, min(height, width), Labels(counts).learnable, ())]
-    return found
+        inspection.suggestions = [_from_noise(count, min(height, width), Labels(counts).learnable, ())]
+    return inspection
 
 
 # ---------------------------------------------------------------------------------------------------- what to train
 
 
-def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_Look]) -> None:
+def _suggest(inspection: Inspection, parts: Parts, labels: Labels, looks: Sequence[_Look]) -> None:
     short = sorted(look.short for look in looks)[len(looks) // 2]
-    bad = {path for path, _ in found.unreadable}
+    bad = {path for path, _ in inspection.unreadable}
     usable = len([path for path in parts.train if path not in bad])
-    flags = ("--skip-bad",) if found.unreadable else ()
+    flags = ("--skip-bad",) if inspection.unreadable else ()
     colours = ()
     if 0 < sum(look.grey for look in looks) < len(looks):
         colours = ("--channels", "3")
-        found.warnings.append("grey images among coloured ones, which training refuses without --channels 3 (or 1)")
+        inspection.warnings.append(
+            "grey images among coloured ones, which training refuses without --channels 3 (or 1)"
+        )
     elif all(look.colourless for look in looks) and not looks[0].grey:
         colours = ("--channels", "1")
     choices = []
@@ -242,7 +252,7 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_L
         choices.append(_from_noise(usable, short, labels.learnable, (*labels.options, *colours, *flags)))
     if short >= 2 * CROP:
         small = sum(look.short < CROP for look in looks)
-        skip = ("--skip-bad",) if found.unreadable or small else ()
+        skip = ("--skip-bad",) if inspection.unreadable or small else ()
         reason = (
             f"half of them have {short} pixels or more on the shorter side: learns to enlarge such photographs 4 times"
         )
@@ -253,9 +263,9 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_L
         way, number = labels.guess
         named = _from_noise(usable, short, True, ("--labels", way, *colours, *flags))
         choices.append(replace(named, reason=f"the same with {number} classes by the names of the files"))
-    found.suggestions = choices
+    inspection.suggestions = choices
     if not choices:
-        found.warnings.append(
+        inspection.warnings.append(
             f"{counted(usable, 'images')}, the half of them up to {short} pixels: too few to make others from noise (4), too "
             f"small to learn enlarging ({2 * CROP} pixels); add images"
         )
@@ -264,12 +274,12 @@ def _suggest(found: Inspection, parts: Parts, labels: Labels, looks: Sequence[_L
 def _from_noise(count: int, short: int, conditional: bool, options: tuple[str, ...]) -> Suggestion:
     size = min(SIZES, key=lambda s: abs(math.log(s / short)))
     words = ("--size", str(size), *options, *(("--conditional",) if conditional else ()), *batch_for(count * 4 // 5))
-    what = f"{size} pixels are nearest to shorter sides of {short}"
+    sizes = f"{size} pixels are nearest to shorter sides of {short}"
     if short > size == SIZES[-1]:
-        what = f"{size} pixels to begin with, 128 take four times as long"
+        sizes = f"{size} pixels to begin with, 128 take four times as long"
     if count >= ENOUGH:
         return Suggestion(
-            "dcgan", "default", words, f"{count:,} images are many, of which DCGAN learns fastest; {what}"
+            "dcgan", "default", words, f"{count:,} images are many, of which DCGAN learns fastest; {sizes}"
         )
-    reason = f"{count:,} images are few: DiffAugment (--augment) keeps R3GAN's D from learning them by heart; {what}"
+    reason = f"{count:,} images are few: DiffAugment (--augment) keeps R3GAN's D from learning them by heart; {sizes}"
     return Suggestion("r3gan", "default", (*words, "--augment", "color,translation,cutout"), reason)

@@ -149,28 +149,28 @@ def _exif(file: "File") -> bytes:
     """EXIF without the orientation, which has been applied, and without the thumbnail."""
     from PIL import Image
 
-    given = file.getexif()
-    if not len(given):
+    source = file.getexif()
+    if not len(source):
         return b""
-    kept = Image.Exif()
-    for tag, value in given.items():
+    exif = Image.Exif()
+    for tag, value in source.items():
         if tag not in PIXELS and tag != ORIENTATION:
-            kept[tag] = given.get_ifd(tag) if tag in (EXIF, 34853) else value
-    return b"Exif\0\0" + kept.tobytes() if len(kept) else b""
+            exif[tag] = source.get_ifd(tag) if tag in (EXIF, 34853) else value
+    return b"Exif\0\0" + exif.tobytes() if len(exif) else b""
 
 
 def _with_sides(exif: bytes, size: tuple[int, int]) -> bytes:
     """EXIF with the width and height of the result, where it had any."""
     from PIL import Image
 
-    made = Image.Exif()
-    made.load(exif)
-    inside = made.get_ifd(EXIF)
+    resized = Image.Exif()
+    resized.load(exif)
+    inside = resized.get_ifd(EXIF)
     if not any(tag in inside for tag in SIDES):
         return exif
     for tag, side in zip(SIDES, size, strict=True):
         inside[tag] = side
-    return b"Exif\0\0" + made.tobytes()
+    return b"Exif\0\0" + resized.tobytes()
 
 
 def _xmp(file: "File") -> bytes:
@@ -187,8 +187,8 @@ def _iptc(file: "File") -> bytes:
     value = value[0] if isinstance(value, tuple) and len(value) == 1 else value
     if isinstance(value, bytes) and value:
         return value
-    if found := (file.info.get("photoshop") or {}).get(IPTC_RECORD):
-        return bytes(found)
+    if packet := (file.info.get("photoshop") or {}).get(IPTC_RECORD):
+        return bytes(packet)
     text = str((getattr(file, "text", None) or {}).get("Raw profile type iptc", ""))
     content = bytes.fromhex("".join(text.split()[2:]))
     start = content.find(b"8BIM\x04\x04")

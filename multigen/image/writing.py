@@ -160,8 +160,8 @@ def _write_tiff(path: Path, frames: Sequence[Raster], metadata: Metadata) -> Non
 
     if metadata.exif:
         say_once(f"{path.suffix}: EXIF is not written into TIFF files of 16 bits in colour; to keep it, choose .png")
-    given = ((700, 1, metadata.xmp), (33723, 7, metadata.iptc))
-    tags = [(tag, kind, len(value), value, True) for tag, kind, value in given if value]
+    extra = ((700, 1, metadata.xmp), (33723, 7, metadata.iptc))
+    tags = [(tag, kind, len(value), value, True) for tag, kind, value in extra if value]
     with tifffile.TiffWriter(path) as file:
         for frame in frames:
             pixels = frame.pixels[..., 0] if frame.pixels.shape[-1] == 1 else frame.pixels

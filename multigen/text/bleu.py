@@ -29,7 +29,7 @@ Texts = Iterable[Iterable[Hashable]]
 
 def as_lists(texts: Texts, name: str) -> list[list[Hashable]]:
     """Token sequences, arrays or tensors as lists. Raises DataError where there is none, or where one is a string or a number."""
-    found: list[list[Hashable]] = []
+    lists: list[list[Hashable]] = []
     text: Any
     for number, text in enumerate(texts):
         tokens = text.tolist() if hasattr(text, "tolist") else text
@@ -37,10 +37,10 @@ def as_lists(texts: Texts, name: str) -> list[list[Hashable]]:
             raise DataError(
                 f"{name}: text {number} is {tokens!r:.30}, expected a sequence of tokens; split strings with words()"
             )
-        found.append(list(tokens))
-    if not found:
+        lists.append(list(tokens))
+    if not lists:
         raise DataError(f"{name}: no text, expected at least one; make or read more")
-    return found
+    return lists
 
 
 class Tokens:
@@ -78,8 +78,8 @@ class Tokens:
         fits = self._room[starts] >= n
         starts, numbers = starts[fits], numbers[fits]
         last = self._tokens[starts + n - 1]
-        known = last >= 0
-        return starts[known], (numbers * len(self.vocabulary) + last)[known]
+        in_vocabulary = last >= 0
+        return starts[in_vocabulary], (numbers * len(self.vocabulary) + last)[in_vocabulary]
 
     def counts(self, starts: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Counts of n-grams per text: text, number of the n-gram, count."""
@@ -114,11 +114,11 @@ class References:
         self._most: list[np.ndarray] = []  # per order and number: the maximum count in one reference
         starts, keys = tokens.unigrams()
         for n in range(1, orders + 1):
-            known, numbers = np.unique(keys, return_inverse=True)
-            _, which, counts = tokens.counts(starts, numbers)
-            most = np.zeros(len(known), np.int64)
-            np.maximum.at(most, which, counts)
-            self._keys.append(known)
+            unique, numbers = np.unique(keys, return_inverse=True)
+            _, ngrams, counts = tokens.counts(starts, numbers)
+            most = np.zeros(len(unique), np.int64)
+            np.maximum.at(most, ngrams, counts)
+            self._keys.append(unique)
             self._most.append(most)
             starts, keys = tokens.longer(starts, numbers, n + 1)
 
@@ -140,12 +140,12 @@ class References:
         tokens = Tokens(as_lists(hypotheses, "hypotheses"), self._vocabulary)
         matches = np.zeros((max(orders), len(tokens.lengths)))
         starts, keys = tokens.unigrams()
-        for n, (known, most) in enumerate(zip(self._keys[: max(orders)], self._most, strict=False), start=1):
-            numbers = np.searchsorted(known, keys)
-            there = np.append(known, -1)[numbers] == keys
-            starts, numbers = starts[there], numbers[there]
-            owners, which, counts = tokens.counts(starts, numbers)
-            matches[n - 1] = np.bincount(owners, np.minimum(counts, most[which]), len(tokens.lengths))
+        for n, (order_keys, most) in enumerate(zip(self._keys[: max(orders)], self._most, strict=False), start=1):
+            numbers = np.searchsorted(order_keys, keys)
+            matched = np.append(order_keys, -1)[numbers] == keys
+            starts, numbers = starts[matched], numbers[matched]
+            owners, ngrams, counts = tokens.counts(starts, numbers)
+            matches[n - 1] = np.bincount(owners, np.minimum(counts, most[ngrams]), len(tokens.lengths))
             starts, keys = tokens.longer(starts, numbers, n + 1)
         around = np.concatenate([[-np.inf], self._lengths, [np.inf]])
         place = np.searchsorted(self._lengths, tokens.lengths)
@@ -177,8 +177,8 @@ def self_bleu(samples: Texts, orders: Sequence[int] = ORDERS) -> dict[int, np.nd
     starts, keys = tokens.unigrams()
     for n in range(1, max(orders) + 1):
         _, numbers = np.unique(keys, return_inverse=True)
-        owners, which, counts = tokens.counts(starts, numbers)
-        matches[n - 1] = np.bincount(owners, np.minimum(counts, _most_of_others(which, counts)), len(tokens.lengths))
+        owners, ngrams, counts = tokens.counts(starts, numbers)
+        matches[n - 1] = np.bincount(owners, np.minimum(counts, _most_of_others(ngrams, counts)), len(tokens.lengths))
         starts, keys = tokens.longer(starts, numbers, n + 1)
     order = np.argsort(tokens.lengths)
     around = np.concatenate([[-np.inf], tokens.lengths[order], [np.inf]])
@@ -187,21 +187,21 @@ def self_bleu(samples: Texts, orders: Sequence[int] = ORDERS) -> dict[int, np.nd
     return _scores(matches, tokens.lengths, nearest, orders)
 
 
-def _most_of_others(which: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _most_of_others(ngrams: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """For each text and n-gram (K,): the maximum count of this n-gram in one other text.
 
     That is the largest count of the n-gram, and for the text that holds it the second largest.
     """
-    order = np.lexsort((counts, which))
-    which, counts = which[order], counts[order]
-    last = np.append(which[1:] != which[:-1], True)[: len(which)]  # position of the largest count of an n-gram
+    order = np.lexsort((counts, ngrams))
+    ngrams, counts = ngrams[order], counts[order]
+    last = np.append(ngrams[1:] != ngrams[:-1], True)[: len(ngrams)]  # position of the largest count of an n-gram
     first = np.append(True, last)[:-1]
     second = np.where(first, 0, np.append(0, counts)[:-1])  # at the largest itself: the count before it
     largest = counts[last].repeat(np.diff(np.flatnonzero(last), prepend=-1))
     others = np.where(last, second, largest)
-    found = np.empty_like(others)
-    found[order] = others
-    return found
+    maxima = np.empty_like(others)
+    maxima[order] = others
+    return maxima
 
 
 def _nearer(lengths: np.ndarray, below: np.ndarray, above: np.ndarray) -> np.ndarray:

@@ -50,8 +50,8 @@ def compare_texts(real: Sequence[str], fake: Sequence[str], device: torch.device
         f"; words as for BLEU in the published tables; first {counted(n, 'texts')} of {len(fake):,}, against {len(real):,} real "
         f"ones; baseline: {n:,} of the real ones against {len(real[1::2]):,} others of them"
     )
-    known = metrics.DEFINITIONS | DEFINITIONS
-    return Evaluation(rows, {metric: known[metric] + about for metric in rows["fake"]})
+    definitions = metrics.DEFINITIONS | DEFINITIONS
+    return Evaluation(rows, {metric: definitions[metric] + about for metric in rows["fake"]})
 
 
 def _measure(texts: Sequence[str], real: Sequence[str], n: int, device: torch.device | str) -> dict[str, float]:
@@ -73,10 +73,10 @@ def word_divergence(samples: Sequence[Sequence[str]], real: Sequence[Sequence[st
     without a common word."""
     counts = [Counter(word for text in texts for word in text) for texts in (samples, real)]
     totals = [max(count.total(), 1) for count in counts]
-    found = 0.0
+    divergence = 0.0
     for word in counts[0].keys() | counts[1].keys():
         p, q = (count[word] / total for count, total in zip(counts, totals, strict=True))
         for share in (p, q):
             if share:
-                found += share / 2 * math.log2(2 * share / (p + q))
-    return found
+                divergence += share / 2 * math.log2(2 * share / (p + q))
+    return divergence

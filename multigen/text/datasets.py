@@ -56,18 +56,18 @@ class TextInfo(DataInfo):
 
     def mismatch(self, tokenizer: Tokenizer | None) -> str:
         """Describes how the ids do not fit the tokenizer (None: an oracle's texts); "" if they fit."""
-        ours = {"tokens": self.tokens, "start": self.start, "end": self.end, "pad": self.pad}
-        said = ", ".join(f"{name} {value}" for name, value in ours.items())
+        corpus_ids = {"tokens": self.tokens, "start": self.start, "end": self.end, "pad": self.pad}
+        listing = ", ".join(f"{name} {value}" for name, value in corpus_ids.items())
         if tokenizer is not None:
-            theirs = {
+            tokenizer_ids = {
                 "tokens": len(tokenizer) + len(self.classes),
                 "start": tokenizer.start,
                 "end": tokenizer.end,
                 "pad": tokenizer.pad,
             }
-            return "" if ours == theirs else f"{said}: expected {theirs}, as in tokenizer.json"
+            return "" if corpus_ids == tokenizer_ids else f"{listing}: expected {tokenizer_ids}, as in tokenizer.json"
         ids = (self.start, max(self.end, 0), self.pad)
-        return "" if all(0 <= each < self.tokens for each in ids) else f"{said}: expected ids of 0 to tokens - 1"
+        return "" if all(0 <= each < self.tokens for each in ids) else f"{listing}: expected ids of 0 to tokens - 1"
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,24 @@ def open_corpus(
     reading = Reading(unit, skip_bad, encoding, column, keep_lines, label_column)
     (train, validation, tested), labels, divided = _read_splits(data, test, reading, length)
     classes = _classes(data, labels, [*train, *validation], tested) if conditional else ()
-    made = given or _open_tokenizer(tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data)
-    numbers = {text: len(made) + classes.index(labels[text]) for text in labels} if classes else {}
-    tokens = _encoded(data, (train, validation, tested), made, length, divided, numbers)
+    fitted = given or _open_tokenizer(
+        tokenizer or ("words" if is_fables(data) else "bpe"), train, vocabulary_size, data
+    )
+    numbers = {text: len(fitted) + classes.index(labels[text]) for text in labels} if classes else {}
+    tokens = _encoded(data, (train, validation, tested), fitted, length, divided, numbers)
     fingerprint = hashlib.sha256(tokens[0].numpy().tobytes()).hexdigest()[:16]
     info = TextInfo(
-        fingerprint, len(made) + len(classes), made.start, made.end, made.pad, made.fingerprint, tuple(classes)
+        fingerprint,
+        len(fitted) + len(classes),
+        fitted.start,
+        fitted.end,
+        fitted.pad,
+        fitted.fingerprint,
+        tuple(classes),
     )
     held_out = hashlib.sha256(repr((validation, tested)).encode()).hexdigest()[:16]
     real = [*train, *validation]
-    corpus = Corpus(tokens[0], tokens[1], tokens[2], info, made, None, real, tested, is_fables(data), held_out)
+    corpus = Corpus(tokens[0], tokens[1], tokens[2], info, fitted, None, real, tested, is_fables(data), held_out)
     if divided:  # for comparison with samples, which are windows
         windows = corpus.texts(torch.cat(tokens[:2])), corpus.texts(tokens[2])
         return replace(corpus, real_texts=windows[0], test_texts=windows[1])
@@ -172,46 +180,46 @@ def _read_splits(
     texts; the label of each; and whether long ones are divided into passages."""
     parts = open_parts(data, reading)
     own = parts if parts and parts.divided else None
-    found = read_texts(data, replace(reading, split="train" if own else ""))
-    if parts and not found.entries:
+    source = read_texts(data, replace(reading, split="train" if own else ""))
+    if parts and not source.entries:
         report_unread(parts.root, TEXT)
         parts.report_left("files")
-    texts, labels, divided = _divided(data, found, length)
-    alike = replace(reading, unit=found.cut.unit, keep_lines=found.cut.keep_lines)  # splits are cut in one way
-    held = None if own and own.validation else split(texts, where=data)
-    train, validation = (held.train, held.validation) if held else (texts, [])
-    if own and not held:
+    texts, labels, divided = _divided(data, source, length)
+    alike = replace(reading, unit=source.cut.unit, keep_lines=source.cut.keep_lines)  # splits are cut in one way
+    parted = None if own and own.validation else split(texts, where=data)
+    train, validation = (parted.train, parted.validation) if parted else (texts, [])
+    if own and not parted:
         validation, others, also = _divided(data, read_texts(data, replace(alike, split="validation")), length)
         divided, labels = divided or also, {**others, **labels}
-    given = test or (own.folders("test") if own else "")  # source of the test texts; "": they are held out of `data`
+    origin = test or (own.folders("test") if own else "")  # of the test texts; "": they are held out of `data`
     if test:
         brought = open_parts(test, reading)
-        there = read_texts(test, replace(reading, split="test" if brought and brought.test else ""))
+        test_texts = read_texts(test, replace(reading, split="test" if brought and brought.test else ""))
     else:
-        there = read_texts(data, replace(alike, split="test")) if given else None
-    if there:
-        tested, others, also = _divided(given, there, length)
+        test_texts = read_texts(data, replace(alike, split="test")) if origin else None
+    if test_texts:
+        tested, others, also = _divided(origin, test_texts, length)
         divided, labels = divided or also, {**others, **labels}
-        train = _without([*train, *(held.test if held else ())], tested, data, given)
-        validation = _without(validation, tested, data, given)
+        train = _without([*train, *(parted.test if parted else ())], tested, data, origin)
+        validation = _without(validation, tested, data, origin)
     else:
-        tested = held.test if held else []
+        tested = parted.test if parted else []
     if own:
         chosen = own.folders("validation") or "some of these"
         say(
             f"{data}: {own.folders('train')} is trained on ({len(train):,} texts), {chosen} ({len(validation):,}) gives the best "
-            f"checkpoint, {given or 'others of these'} ({len(tested):,}) is for the final evaluation alone"
+            f"checkpoint, {origin or 'others of these'} ({len(tested):,}) is for the final evaluation alone"
         )
     return (train, validation, tested), labels, divided
 
 
-def _divided(data: str, found: Texts, length: int) -> tuple[list[str], dict[str, str], bool]:
+def _divided(data: str, source: Texts, length: int) -> tuple[list[str], dict[str, str], bool]:
     """Texts, long ones divided into passages; the label of each; and whether any is long."""
-    labels = dict(zip(found.texts, found.labels, strict=True))
-    if found.cut.unit != "file" or is_fables(data) or not are_long(found.texts, length):
-        return found.texts, labels, False
-    total = sum(map(len, found.texts))
-    divided = [(passage, labels[text]) for text in found.texts for passage in passages(text, length, total)]
+    labels = dict(zip(source.texts, source.labels, strict=True))
+    if source.cut.unit != "file" or is_fables(data) or not are_long(source.texts, length):
+        return source.texts, labels, False
+    total = sum(map(len, source.texts))
+    divided = [(passage, labels[text]) for text in source.texts for passage in passages(text, length, total)]
     return [passage for passage, _ in divided], dict(divided), True
 
 
@@ -279,12 +287,12 @@ def _oracle_corpus(oracle: Oracle, n: int, fixed: bool) -> Corpus:
 def _without(texts: list[str], tested: list[str], data: str, test: str) -> list[str]:
     """The texts of `data` without the test texts; reports how many are removed. Raises DataError where none remains."""
     excluded = set(map(normal, tested))
-    kept = [text for text in texts if normal(text) not in excluded]
-    if not kept:
+    remaining = [text for text in texts if normal(text) not in excluded]
+    if not remaining:
         raise DataError(f"{test} holds all texts of {data}; expected others; give another --test, or none")
-    if len(kept) < len(texts):
-        say(f"{data}: {len(texts) - len(kept)} of its texts left out, which {test} holds too")
-    return kept
+    if len(remaining) < len(texts):
+        say(f"{data}: {len(texts) - len(remaining)} of its texts left out, which {test} holds too")
+    return remaining
 
 
 def check_prompt(corpus: Corpus, prompt: int, where: str) -> None:
@@ -322,12 +330,12 @@ def given_tokenizer(tokenizer: str, start: str) -> Tokenizer | None:
     if not start:
         return None
     folder = find_model(start)
-    found, trained = read_tokenizer(folder), read_model(folder, ()).config
-    kind = found.kind if found and found.kind != "pretrained" else ""
-    theirs = trained.get("tokenizer") or trained.get("pretrained") or kind or "words"
-    if (tokenizer or theirs) != theirs:
+    pretrained, trained = read_tokenizer(folder), read_model(folder, ()).config
+    kind = pretrained.kind if pretrained and pretrained.kind != "pretrained" else ""
+    used = trained.get("tokenizer") or trained.get("pretrained") or kind or "words"
+    if (tokenizer or used) != used:
         raise ConfigError(
-            f"tokenizer {tokenizer!r}: {folder} was trained with {theirs!r}; give --tokenizer {theirs}, or start from another "
+            f"tokenizer {tokenizer!r}: {folder} was trained with {used!r}; give --tokenizer {used}, or start from another "
             "model"
         )
-    return found
+    return pretrained

@@ -84,11 +84,11 @@ class Decoded:
 def check_encoding(encoding: str) -> None:
     """Raises ConfigError where Python knows no encoding of texts by that name."""
     try:
-        found = codecs.lookup(encoding or "utf-8")
-        known = getattr(found, "_is_text_encoding", True) and found.name.replace("-", "_") not in NO_TEXT
+        codec = codecs.lookup(encoding or "utf-8")
+        usable = getattr(codec, "_is_text_encoding", True) and codec.name.replace("-", "_") not in NO_TEXT
     except (LookupError, ValueError):
-        known = False
-    if not known:
+        usable = False
+    if not usable:
         raise ConfigError(
             f"encoding {encoding!r}: no encoding of texts has this name; expected one such as {', '.join(CANDIDATES[:6])}"
         )
@@ -97,18 +97,18 @@ def check_encoding(encoding: str) -> None:
 def decode(content: bytes, encoding: str = "") -> Decoded:
     """The text of a file: by its mark, else as UTF-8 where it is that, else by `encoding`; "": UTF-8 only."""
     mark = next((mark for mark in MARKS if content.startswith(mark)), b"")
-    given = MARKS.get(mark, "") or ("" if _is_utf8(content) else encoding)
-    if given and given != "utf-8":
-        return _by(content[len(mark) :], given, bool(mark))
+    declared = MARKS.get(mark, "") or ("" if _is_utf8(content) else encoding)
+    if declared and declared != "utf-8":
+        return _by(content[len(mark) :], declared, bool(mark))
     text = _lines(content[len(mark) :].decode("utf-8", "surrogateescape"))
     bad = len(re.findall("[\udc80-\udcff]", text))
     valid = len(re.findall("[^\x00-\x7f]", text)) - bad if bad else 0
     if "\x00" not in text and "\x1b$" not in text and (not bad or valid >= MIXED * bad):
         return Decoded(text)
     if likely := guess(content, valid / max(valid + bad, 1)):
-        what = f"NULs, as of {likely} without a mark" if "\x00" in text else f"no UTF-8 but likely {likely}"
+        fault = f"NULs, as of {likely} without a mark" if "\x00" in text else f"no UTF-8 but likely {likely}"
         read = _lines(content.decode(likely))
-        return Decoded(read, f"{what} ({_shown(read)})", likely)
+        return Decoded(read, f"{fault} ({_shown(read)})", likely)
     if "\x00" in text and (text.count("\x00") + bad) * BINARY > len(text):
         return Decoded("", "NULs, as binary files have")
     return Decoded(text)
@@ -138,10 +138,10 @@ def _by(content: bytes, encoding: str, marked: bool) -> Decoded:
         return Decoded(_lines(content.decode(encoding)))
     except UnicodeError as error:
         at = getattr(error, "start", 0)
-        what = "its mark says" if marked else "--encoding says"
+        origin = "its mark says" if marked else "--encoding says"
         likely = guess(content)
-        found = content[at : at + 1].hex() or "00"
-        fault = f"byte 0x{found} at {at:,} is not {encoding}, as {what}"
+        byte = content[at : at + 1].hex() or "00"
+        fault = f"byte 0x{byte} at {at:,} is not {encoding}, as {origin}"
         return Decoded("", fault, "" if likely == encoding else likely)
 
 
@@ -152,17 +152,17 @@ def guess(content: bytes, valid: float = 0.0) -> str:
     """
     wide = b"\x00" in content
     sample = content[: SAMPLE // 4 * 4] if wide else _telling(content)
-    best, found = PLAUSIBLE, ""
+    best, likeliest = PLAUSIBLE, ""
     candidates = WIDE_ENCODINGS if wide else ("iso2022_jp",) if content.isascii() else CANDIDATES
     for encoding in candidates:
         try:
             score = _plausibility(sample.decode(encoding), encoding, wide) - valid * (encoding not in MULTIBYTE)
             if score > best:
                 content.decode(encoding)
-                best, found = score, encoding
+                best, likeliest = score, encoding
         except UnicodeError:
             continue
-    return found
+    return likeliest
 
 
 def _telling(content: bytes) -> bytes:

@@ -225,12 +225,12 @@ def _pieces(template: str, role: str) -> tuple[str, ...]:
 
 
 @cache
-def _shares(name: str, case: str, taken: frozenset[str]) -> tuple[tuple[str, float], ...]:
+def _shares(name: str, case: str, used: frozenset[str]) -> tuple[tuple[str, float], ...]:
     """The alternatives of a row, or of "asked|begged", less those taken, and their probabilities."""
     row = _row(name)
     if isinstance(row, Given):
         row = row.cases.get(case) or row.otherwise
-    counts = Counter(template for template in map(str.strip, BAR.split(row)) if template not in taken)
+    counts = Counter(template for template in map(str.strip, BAR.split(row)) if template not in used)
     return tuple((template, count / counts.total()) for template, count in counts.items())
 
 
@@ -240,8 +240,8 @@ def _row(name: str) -> str | Given:
 
 def _fill(slot: str, facts: Facts) -> Iterator[tuple[float, str, Facts]]:
     """The ways to fill a slot: probability, template, and the facts then."""
-    for known, value in facts:
-        if known == slot:
+    for fact, value in facts:
+        if fact == slot:
             yield 1.0, value, facts
             return
     role, _, name = slot.rpartition(".")
@@ -249,8 +249,8 @@ def _fill(slot: str, facts: Facts) -> Iterator[tuple[float, str, Facts]]:
     if isinstance(row, Given):
         cases = _fill(role + row.fact if row.fact.startswith(".") else row.fact, facts)
     for p, case, then in cases:
-        taken = [value for other, value in then if other.endswith("." + name)] if name in DISTINCT else ()
-        for template, share in _shares(name, case, frozenset(taken)):
+        used = [value for other, value in then if other.endswith("." + name)] if name in DISTINCT else ()
+        for template, share in _shares(name, case, frozenset(used)):
             yield p * share, template, (*then, (slot, template)) if name in FACTS else then
 
 
@@ -340,13 +340,13 @@ def prefix_log_prob(words: Sequence[str]) -> list[float]:
 
     "" as the last word stands for the story's end.
     """
-    found: list[float] = []
+    log_probs: list[float] = []
     for k in range(1, len(words) + 1):
         p = sum(_states(tuple(words[:k])).values())
         if not p:
             break
-        found.append(math.log(p))
-    return found + [-math.inf] * (len(words) - len(found))
+        log_probs.append(math.log(p))
+    return log_probs + [-math.inf] * (len(words) - len(log_probs))
 
 
 def log_prob(text: str) -> float:
@@ -360,8 +360,8 @@ def first_offence(text: str) -> tuple[int, str] | None:
     A story that breaks off offends at its end: (number of words, "").
     """
     read = [*words(text), END]
-    found = prefix_log_prob(read)
-    return None if math.isfinite(found[-1]) else (k := found.index(-math.inf), read[k])
+    log_probs = prefix_log_prob(read)
+    return None if math.isfinite(log_probs[-1]) else (k := log_probs.index(-math.inf), read[k])
 
 
 def continuations(words: Sequence[str]) -> dict[str, float]:

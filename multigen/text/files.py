@@ -107,8 +107,8 @@ def read_texts(data: str, reading: Reading) -> Texts:
     documents = open_documents(data, reading)
     cut = cutting(documents, reading)
     if reading.unit == "auto" and cut.unit == "paragraph":
-        kept = "; their lines are short, as those of poems, and are kept" if cut.keep_lines else ""
-        say(f"{data}: taken as paragraphs, since blank lines part its lines; --unit line takes each line{kept}")
+        remark = "; their lines are short, as those of poems, and are kept" if cut.keep_lines else ""
+        say(f"{data}: taken as paragraphs, since blank lines part its lines; --unit line takes each line{remark}")
     texts = cut_texts(documents, cut, data, reading.skip_bad)
     if not texts:
         raise DataError(
@@ -172,16 +172,16 @@ def _parts(place: Path, reading: Reading) -> Parts:
 
 def _file(path: Path, parts: Parts, reading: Reading) -> list[Document]:
     """The text of a file, or those of the rows of a table."""
-    found = decode(read_bounded(path, LARGEST), reading.encoding)
+    decoded = decode(read_bounded(path, LARGEST), reading.encoding)
     suffix = path.suffix.lower()
-    if suffix in TABLES and found.text.strip() and not (found.fault and not found.text):
-        rows = rows_of(str(path), suffix, found.text, reading.column, reading.label_column)
-        documents = [Document(where, text, found.fault, found.guessed, label, True) for where, text, label in rows]
+    if suffix in TABLES and decoded.text.strip() and not (decoded.fault and not decoded.text):
+        rows = rows_of(str(path), suffix, decoded.text, reading.column, reading.label_column)
+        documents = [Document(where, text, decoded.fault, decoded.guessed, label, True) for where, text, label in rows]
         if not documents:
             raise DataError(f"{path} holds no text; expected rows with one; check the file, or name another --column")
         return documents
     inside = parts.below(path)
-    return [Document(str(path), found.text, found.fault, found.guessed, inside[0] if len(inside) > 1 else "")]
+    return [Document(str(path), decoded.text, decoded.fault, decoded.guessed, inside[0] if len(inside) > 1 else "")]
 
 
 def is_fables(data: str) -> bool:
@@ -262,12 +262,12 @@ def encode(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[Ten
     ids = torch.full((len(texts), length), tokenizer.pad, dtype=torch.int64)  # (N, length)
     cut = 0
     for i, text in enumerate(texts):
-        found = tokenizer.encode(text)
-        if not found:
+        encoded = tokenizer.encode(text)
+        if not encoded:
             raise DataError(
                 f"text {i + 1} of {len(texts)}, {text[:40]!r}, has no tokens; expected at least one; remove it"
             )
-        cut += len(found) >= length
-        row = [*found, tokenizer.end][:length]
+        cut += len(encoded) >= length
+        row = [*encoded, tokenizer.end][:length]
         ids[i, : len(row)] = torch.tensor(row)
     return ids, cut

@@ -53,10 +53,10 @@ def _columns(name: str) -> Mapping[str, Sequence[str | None]]:
 
     if folder.exists():
         _check_saved(folder)
-        found: Any = datasets.load_from_disk(str(folder), keep_in_memory=True)  # mapped, a damaged one ends the process
+        dataset: Any = datasets.load_from_disk(str(folder), keep_in_memory=True)  # a damaged mapped one is fatal
     else:
-        found = datasets.load_dataset(name, split="train")
-    table = found["train"] if isinstance(found, dict) else found
+        dataset = datasets.load_dataset(name, split="train")
+    table = dataset["train"] if isinstance(dataset, dict) else dataset
     if folder.exists():
         table.data.table.validate(full=True)
     return {

@@ -150,14 +150,14 @@ def corpus_bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
     from sacrebleu import corpus_bleu
 
     _paired(predictions, references)
-    found = corpus_bleu(
+    score = corpus_bleu(
         list(predictions),
         [list(references)],
         force=True,  # no warning of split full stops
         tokenize=_bleu_tokenizer(references),
         use_effective_order=True,  # where all texts are shorter than 4 tokens, BLEU of fewer
     )
-    return found.score
+    return score.score
 
 
 def _bleu_tokenizer(references: Sequence[str]) -> str:
@@ -165,8 +165,8 @@ def _bleu_tokenizer(references: Sequence[str]) -> str:
     whole = "".join(references)
     if not is_spaceless(whole):
         return "13a"
-    others = len(re.findall(rf"[\u3040-\u30ff{JOINED}]", whole))
-    return "char" if others * 20 > len(whole) else "zh"
+    spaceless = len(re.findall(rf"[\u3040-\u30ff{JOINED}]", whole))
+    return "char" if spaceless * 20 > len(whole) else "zh"
 
 
 def _paired(predictions: Sequence[str], references: Sequence[str]) -> None:
@@ -207,8 +207,8 @@ def unique(samples: Texts) -> float:
 
 def exact_copies(samples: Texts, train: Texts) -> float:
     """Share of samples (token sequences) that equal a training text, 0..1. Raises DataError for an empty set, or a string."""
-    known = set(map(tuple, as_lists(train, "training texts")))
-    return fmean(tuple(text) in known for text in as_lists(samples, "samples"))
+    training = set(map(tuple, as_lists(train, "training texts")))
+    return fmean(tuple(text) in training for text in as_lists(samples, "samples"))
 
 
 def longest_copied(samples: Texts, train: Texts) -> np.ndarray:
@@ -231,14 +231,14 @@ def longest_copied(samples: Texts, train: Texts) -> np.ndarray:
     n = 1
     while len(starts):
         # Only a shared n-gram can be the beginning of a longer shared one.
-        known, numbers = np.unique(keys, return_inverse=True)
+        unique_keys, numbers = np.unique(keys, return_inverse=True)
         sampled = tokens.owners[starts] < count
-        on_sides = np.zeros((2, len(known)), bool)
+        on_sides = np.zeros((2, len(unique_keys)), bool)
         on_sides[sampled.astype(int), numbers] = True
-        kept = (on_sides[0] & on_sides[1])[numbers]
-        longest[tokens.owners[starts[kept & sampled]]] = n
+        common = (on_sides[0] & on_sides[1])[numbers]
+        longest[tokens.owners[starts[common & sampled]]] = n
         n += 1
-        starts, keys = tokens.longer(starts[kept], numbers[kept], n)
+        starts, keys = tokens.longer(starts[common], numbers[common], n)
     return longest
 
 
@@ -274,7 +274,7 @@ def sentence_features(
     model, tokenizer = _minilm()
     model.to(device)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    found = torch.empty(len(texts), model.config.hidden_size)
+    features = torch.empty(len(texts), model.config.hidden_size)
     for first in range(0, len(texts), batch):
         rows = order[first : first + batch]
         pieces = tokenizer(
@@ -283,8 +283,8 @@ def sentence_features(
         h = model(**pieces).last_hidden_state  # (B, T, 384)
         mask = pieces["attention_mask"][..., None]  # (B, T, 1)
         h = (h * mask).sum(1) / mask.sum(1)  # (B, 384); the marks of begin and end are never masked
-        found[rows] = torch.nn.functional.normalize(h, dim=1).cpu()
-    return found
+        features[rows] = torch.nn.functional.normalize(h, dim=1).cpu()
+    return features
 
 
 def _minilm() -> tuple[Any, Any]:
@@ -298,12 +298,12 @@ def _minilm() -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
-    folder, shown = get_model_path(), logging.is_progress_bar_enabled()
+    folder, progress_bar = get_model_path(), logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # of half a second
     try:
         return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     finally:
-        if shown:
+        if progress_bar:
             logging.enable_progress_bar()
 
 

@@ -45,11 +45,11 @@ def rows_of(where: str, suffix: str, content: str, column: str = "", label: str 
             yield f"{where}, {number}", text, "" if kind is None else str(kind).strip()
 
 
-def _find(where: str, names: Sequence[str], name: str, given: str, flag: str) -> str:
+def _find(where: str, names: Sequence[str], name: str, requested: str, flag: str) -> str:
     if name not in names:
-        what = f"no column {given!r}" if given else "several columns, none of them called text"
-        shown = ", ".join(map(repr, names[:30])) or "none"
-        raise DataError(f"{where}: {what}; expected one of those there: {shown}; say which: --{flag} NAME")
+        fault = f"no column {requested!r}" if requested else "several columns, none of them called text"
+        listing = ", ".join(map(repr, names[:30])) or "none"
+        raise DataError(f"{where}: {fault}; expected one of those there: {listing}; say which: --{flag} NAME")
     return name
 
 

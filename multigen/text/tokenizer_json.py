@@ -45,8 +45,8 @@ GROWTH = {"NFD": 4, "NFKD": 18, "NFKC": 18, "BertNormalizer": 3, "ByteLevel": 4}
 
 def check_table(table: Any) -> None:
     """Raises ValueError for a table that is out of bounds, or has parts of other types than known."""
-    known = {*PARTS, "version", "truncation", "padding", "added_tokens", "model"}
-    if not isinstance(table, dict) or table.keys() - known:
+    allowed = {*PARTS, "version", "truncation", "padding", "added_tokens", "model"}
+    if not isinstance(table, dict) or table.keys() - allowed:
         raise ValueError("expected a table of the tokenizers library")
     if table.get("truncation") is not None or table.get("padding") is not None:
         raise ValueError("truncation or padding: expected none")
@@ -121,15 +121,15 @@ def check_regex(pattern: str) -> None:
     """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, has a back
     reference or more than two repetitions in a branch, requires something after two repetitions, or can match in very many
     ways. Those of language models have none of these."""
-    found = re.sub(r"\\[pPx]\{[^}]*\}|\\[^0-9kg]", "a", pattern)  # escapes are one character
-    if re.search(r"\\|\(\?[(~#&P0-9+]|\(\?[a-z-]*x", found):
+    simplified = re.sub(r"\\[pPx]\{[^}]*\}|\\[^0-9kg]", "a", pattern)  # escapes are one character
+    if re.search(r"\\|\(\?[(~#&P0-9+]|\(\?[a-z-]*x", simplified):
         raise ValueError("a regular expression that refers back, or has comments")
-    found = re.sub(r"([*+?])\+", r"\1", _without_classes(found))  # possessive ones do not go back
+    simplified = re.sub(r"([*+?])\+", r"\1", _without_classes(simplified))  # possessive ones do not go back
     repeated = r"(?:[*+]|\{\d*,?\d*\})"
-    if re.search(rf"[)*+?}}]\??{repeated}", found):
+    if re.search(rf"[)*+?}}]\??{repeated}", simplified):
         raise ValueError("a regular expression that repeats what may be repeated")
-    found = re.sub(r"\(\?(?:[:=!>]|<[=!]|[imx-]+[:)])", "(", found)
-    for branch in _branches(found):
+    simplified = re.sub(r"\(\?(?:[:=!>]|<[=!]|[imx-]+[:)])", "(", simplified)
+    for branch in _branches(simplified):
         repetitions = [*re.finditer(repeated, branch)]
         if len(repetitions) > 2:
             raise ValueError("a regular expression with more than two repetitions in a branch")
@@ -232,9 +232,9 @@ def guarded() -> Iterator[None]:
     """
     with _redirecting, contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # there may be no standard error
-            kept = os.dup(2)
-            stack.callback(os.close, kept)
-            stack.callback(os.dup2, kept, 2)
+            saved = os.dup(2)
+            stack.callback(os.close, saved)
+            stack.callback(os.dup2, saved, 2)
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), 2)
         try:

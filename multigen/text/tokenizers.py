@@ -110,12 +110,12 @@ class Tokenizer:
         joined = kind == "words" and any(re.search(f"[{JOINED}]", text) for text in texts)
         backend, trainer = _byte_pairs(size) if kind == "bpe" else _entries(kind, size, joined)
         backend.train_from_iterator(texts, trainer)
-        found = sorted(backend.get_vocab().keys() - set(SPECIAL))
-        if len(found) < 2:
+        entries = sorted(backend.get_vocab().keys() - set(SPECIAL))
+        if len(entries) < 2:
             raise DataError(
-                f"a vocabulary of one {kind.removesuffix('s')} {found[0]!r}: expected at least 2; give texts that differ"
+                f"a vocabulary of one {kind.removesuffix('s')} {entries[0]!r}: expected at least 2; give texts that differ"
             )
-        if longest := max((entry for entry in found if len(entry) > LONGEST_ENTRY), key=len, default=""):
+        if longest := max((entry for entry in entries if len(entry) > LONGEST_ENTRY), key=len, default=""):
             raise DataError(
                 f"{longest[:20]!r}...: a piece of {len(longest):,} characters, expected at most {LONGEST_ENTRY:,}; leave it "
                 "out, or train with tokenizer characters"
@@ -131,15 +131,15 @@ class Tokenizer:
 
         Raises ConfigError where there is none, it cannot be fetched, has no form for the `tokenizers` library or no end.
         """
-        found = _fast_tokenizer(name_or_folder)
-        end = _first(found.eos_token_id, found.sep_token_id)
+        fast = _fast_tokenizer(name_or_folder)
+        end = _first(fast.eos_token_id, fast.sep_token_id)
         if end is None:
             raise ConfigError(
                 f"tokenizer {name_or_folder!r} has neither an eos nor a sep token to end a text with; name one in its "
                 "tokenizer_config.json, or give another model's"
             )
-        pad, start = _first(found.pad_token_id, end), _first(found.bos_token_id, found.cls_token_id, end)
-        backend: Any = found.backend_tokenizer
+        pad, start = _first(fast.pad_token_id, end), _first(fast.bos_token_id, fast.cls_token_id, end)
+        backend: Any = fast.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
         try:
@@ -159,11 +159,11 @@ class Tokenizer:
             about = json.loads(text)
             kind, table = about["kind"], about["tokenizer"]
             backend = _pretrained_backend(table) if kind == "pretrained" else _own_backend(kind, table)
-            made = cls(backend, kind, **about["special"])
-            if kind != "pretrained" and (made.pad, made.start, made.end) != (0, 1, 2):
+            tokenizer = cls(backend, kind, **about["special"])
+            if kind != "pretrained" and (tokenizer.pad, tokenizer.start, tokenizer.end) != (0, 1, 2):
                 raise ValueError(f"special tokens {about['special']}, expected those of ids 0 to 2")
-            made.encode(UNKNOWN_SIGN)
-            return made
+            tokenizer.encode(UNKNOWN_SIGN)
+            return tokenizer
         except Exception as error:  # the tokenizers library raises bare Exceptions
             raise CheckpointError(
                 f"{where} is no tokenizer of multigen ({type(error).__name__}: {one_line(error)}); give the model folder of a "
@@ -196,21 +196,21 @@ class Tokenizer:
 
         Raises DataError for an id that the vocabulary lacks.
         """
-        kept = []
+        content = []
         for i in map(int, ids):
             if i == self.end:
                 break
             if not 0 <= i < self._size:
                 raise DataError(f"token id {i}: expected 0 to {self._size - 1}; decode with the tokenizer that encoded")
             if i not in (self.pad, self.start):
-                kept.append(i)
+                content.append(i)
         if self.kind in ("characters", "words"):
-            pieces = [self.backend.id_to_token(i) or "" for i in kept]
+            pieces = [self.backend.id_to_token(i) or "" for i in content]
             return "".join(pieces) if self.kind == "characters" else _join(pieces)
         if self.kind == "bpe":
-            return self.backend.decode(kept)
+            return self.backend.decode(content)
         with guarded():
-            return self.backend.decode(kept)
+            return self.backend.decode(content)
 
     def _encoded(self, text: str) -> Any:
         """Raises ConfigError where a pretrained tokenizer fails at a text."""
@@ -230,9 +230,11 @@ class Tokenizer:
             return []
         if self.kind == "words":
             text = unicodedata.normalize("NFC", text)  # as the backend does, so that its offsets fit
-        found = self._encoded(text)
+        encoding = self._encoded(text)
         return list(
-            dict.fromkeys(text[a:b] for i, (a, b) in zip(found.ids, found.offsets, strict=True) if i == self.unknown)
+            dict.fromkeys(
+                text[a:b] for i, (a, b) in zip(encoding.ids, encoding.offsets, strict=True) if i == self.unknown
+            )
         )
 
     def to_json(self) -> str:
@@ -304,18 +306,18 @@ def _fast_tokenizer(name_or_folder: str) -> Any:
             _check_file(place / "tokenizer.json")
         source = str(place) if local else name_or_folder
         with guarded():
-            found: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
+            fast: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False, local_files_only=local)
     except Exception as error:  # OSError, ValueError, KeyError, ...: each cause has its own type
         raise ConfigError(
             f"tokenizer {name_or_folder!r} is not available ({one_line(error)}); expected a name on "
             "the Hugging Face hub, which needs a network the first time, or a folder that holds its tokenizer.json"
         ) from error
-    if not found.is_fast:
+    if not fast.is_fast:
         raise ConfigError(
-            f"tokenizer {name_or_folder!r} ({type(found).__name__}) runs in Python only; expected one with a tokenizer.json, "
+            f"tokenizer {name_or_folder!r} ({type(fast).__name__}) runs in Python only; expected one with a tokenizer.json, "
             "give another model's, or train one: characters, words or bpe"
         )
-    return found
+    return fast
 
 
 def _own_backend(kind: str, table: Any) -> tokenizers.Tokenizer:
@@ -340,8 +342,8 @@ def _own_backend(kind: str, table: Any) -> tokenizers.Tokenizer:
     for backend in backends:
         backend.model = filled
         backend.add_special_tokens(list(SPECIAL))
-        made = json.loads(backend.to_str())
-        if made == {**table, "model": {**model, "merges": merges} if kind == "bpe" else model}:
+        rebuilt = json.loads(backend.to_str())
+        if rebuilt == {**table, "model": {**model, "merges": merges} if kind == "bpe" else model}:
             return backend
     raise ValueError(f"not a tokenizer of {kind} as training writes it")
 

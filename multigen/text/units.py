@@ -163,9 +163,9 @@ def cut_texts(documents: Sequence[Document], cut: Cut, data: str, skip_bad: bool
                 long.append(f"{document.where}{line}: {len(piece):,} characters")
             elif cut.unit == "paragraph":
                 blocks = _blocks(document.where, piece, cut.keep_lines)
-                kept = [block for block in blocks if count_words(block) >= LEAST_WORDS]
-                titles += len(blocks) - len(kept)
-                texts += [(block, document.label) for block in kept]
+                paragraphs = [block for block in blocks if count_words(block) >= LEAST_WORDS]
+                titles += len(blocks) - len(paragraphs)
+                texts += [(block, document.label) for block in paragraphs]
             elif piece.strip():
                 texts.append((piece.strip(), document.label))
     items = "lines" if cut.unit == "line" else "files"
@@ -191,21 +191,21 @@ def _fault(document: Document) -> str:
 
 def encoding_error(document: Document) -> str:
     """The fault of a document's encoding, and how to fix it."""
-    what, guessed = f"{document.where}: {document.fault}; expected UTF-8 text", document.guessed
+    fault, guessed = f"{document.where}: {document.fault}; expected UTF-8 text", document.guessed
     if not guessed:
-        return f"{what}; convert the file, or leave it out: --skip-bad"
+        return f"{fault}; convert the file, or leave it out: --skip-bad"
     return (
-        f"{what}; read it as that: --encoding {guessed}, or convert it: {conversion(document.file, guessed)} (--skip-bad "
+        f"{fault}; read it as that: --encoding {guessed}, or convert it: {conversion(document.file, guessed)} (--skip-bad "
         "leaves out no file for its encoding)"
     )
 
 
 def _undecodable(document: Document, line: int, piece: str) -> str:
-    found = UNDECODED.search(piece)
-    assert found
-    line += piece.count("\n", 0, found.start())
-    what = "a NUL" if found[0] == "\x00" else f"byte 0x{ord(found[0]) - 0xDC00:02x} is no UTF-8"
-    return f"{document.where}, line {line}: {what}"
+    match = UNDECODED.search(piece)
+    assert match
+    line += piece.count("\n", 0, match.start())
+    description = "a NUL" if match[0] == "\x00" else f"byte 0x{ord(match[0]) - 0xDC00:02x} is no UTF-8"
+    return f"{document.where}, line {line}: {description}"
 
 
 def _longest(piece: str, unit: str) -> int:

@@ -30,14 +30,14 @@ def passages(text: str, length: int, total: int) -> list[str]:
     """
     letters = 1 if is_spaceless(text[:10_000]) else LETTERS
     size = max(min(WINDOWS * length * letters, total // LEAST), length)  # characters
-    found, begin = [], 0
+    parts, begin = [], 0
     while len(text) - begin > size * 3 // 2:
         end = begin + size
         space = max(text.rfind(sign, begin + size // 2, end) for sign in " \n")
         end = space if space > begin else end
-        found.append(text[begin:end])
+        parts.append(text[begin:end])
         begin = end
-    return [passage for passage in (*found, text[begin:]) if passage.strip()]
+    return [passage for passage in (*parts, text[begin:]) if passage.strip()]
 
 
 def encode_windows(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[Tensor, list[int]]:

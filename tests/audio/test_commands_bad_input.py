@@ -137,7 +137,7 @@ def test_damage_is_found_in_test_recordings_too(place: Path, capsys: pytest.Capt
 # -- what is made to fit, and said -------------------------------------------------------------------------------
 
 
-def test_what_is_made_to_fit_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_adapted_recordings_are_reported(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a set smaller than a batch recordings are used more than once, for one that gives no batch would train nothing."""
     folder = recordings(place / "p", rate=16_000, frames=2200)
     saved(noise(channels=8))(folder / "eight.wav")

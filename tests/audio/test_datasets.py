@@ -64,7 +64,9 @@ def test_a_recording_as_long_as_asked_stays_as_it_is(tmp_path: Path) -> None:
     assert torch.equal(open_sounds(data, RATE, 50).items.flatten(), ramp(100))
 
 
-def test_other_rates_and_channels_are_adapted_and_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_rates_and_channels_are_adapted_and_reported_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for i in range(3):
         write(tmp_path / f"{i}.wav", torch.stack([sine(400), sine(400, 1000)]), 16000)
     write(tmp_path / "3.wav", sine(200))

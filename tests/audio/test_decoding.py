@@ -110,7 +110,7 @@ def test_links_of_other_rates_and_channels_are_brought_to_the_first(
         read_sound(put(tmp_path / "cut.ogg", mono + mono[:-300]))
 
 
-def test_of_streams_at_once_the_first_sound_is_read_and_that_is_said(
+def test_of_parallel_streams_the_first_is_read_with_a_message(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pages = []

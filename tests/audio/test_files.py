@@ -250,7 +250,7 @@ def test_writes_what_takes_several_blocks(tmp_path: Path, name: str) -> None:
     assert (read_sound(tmp_path / name)[0] - sound)[:, 500:-500].abs().max() < 0.03
 
 
-def test_what_is_clipped_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_clipping_is_reported(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_sound(tmp_path / "a.wav", torch.tensor([1.0, -1.0, 0.25]), 8000)
     assert capfd.readouterr().err == ""
     write_sound(tmp_path / "a.wav", torch.tensor([1.25, -1.5, 0.25, 1.0]), 8000)

@@ -35,7 +35,7 @@ def opened(choice: Suggestion, data: Path):
     return AudioSynthesisTrainer(configured(choice, data)).open_splits()
 
 
-def test_rates_lengths_and_formats_are_told(tmp_path: Path) -> None:
+def test_rates_lengths_and_formats_are_reported(tmp_path: Path) -> None:
     tones(tmp_path)
     tone(tmp_path / "fast.flac", seconds=1, rate=16000, subtype="PCM_24")
     found = inspect_sounds(str(tmp_path))

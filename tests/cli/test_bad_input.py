@@ -202,7 +202,7 @@ class Case:
     named: str
     """What is named: a path below the test's folder, or other words."""
     remedy: str
-    aloud: int = 0
+    warnings: int = 0
     """Lines before the last, of what is done about it."""
 
 
@@ -228,7 +228,7 @@ CASES = {
     "negative steps": Case(recipe_flags("--steps", "-3"), "steps -3", "0"),
     "device": Case(recipe_flags("--device", "abacus"), "'abacus'", "give auto, cpu, cuda"),
     "resumed with other settings": Case(other_settings, "{}/run", "batch: 2 -> 3; lr: 0.0001 -> 0.5"),
-    "all checkpoints cut short": Case(all_checkpoints_cut_short, "{}/run", "--out", aloud=2),
+    "all checkpoints cut short": Case(all_checkpoints_cut_short, "{}/run", "--out", warnings=2),
     "foreign checkpoint, shapes": Case(foreign("--width", "12"), "{}/run/checkpoints/step-", "expected"),
     "foreign checkpoint, names": Case(foreign("--blocks", "2"), "{}/run/checkpoints/step-", "left over"),
     "foreign checkpoint, networks": Case(foreign("--ema", "0"), "{}/run/checkpoints/step-", "other networks"),
@@ -272,7 +272,7 @@ def test_bad_input(name: str, place: Path, good: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert (multigen if words[0] in ("upscale", "downscale") else recipe)(words) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == case.aloud + 1, lines
+    assert len(lines) == case.warnings + 1, lines
     assert lines[-1].startswith("error: ")
     assert case.named.format(place) in lines[-1] and case.remedy in lines[-1]
     assert everything(place).keys() - before.keys() == set()
@@ -303,7 +303,7 @@ def test_skip_bad_goes_on_without_a_bad_picture_that_would_have_been_held_out(pl
     assert recipe(words) == 0
 
 
-def test_a_truncated_checkpoint_is_passed_over_aloud(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_truncated_checkpoint_is_skipped_with_a_warning(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     last, before = checkpoints(place / "run")[::-1][:2]
     expected = saved_files(place / "run")
     cut_short(last / "D.safetensors")

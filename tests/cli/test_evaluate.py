@@ -100,7 +100,7 @@ def test_grey_arrays_compare_with_coloured_files_of_other_sizes(folders: Path, q
     assert {*figures(folders, "real", "grey.npz")["fake"]} == {*figures(folders, "grey.npz", "real")["real"]}
 
 
-def test_what_is_wrong_is_said_in_one_line(folders: Path, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line(folders: Path, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
     (folders / "few").mkdir()
     for i in range(3):
         shutil.copy(folders / "real" / "dark" / f"{2 * i + 1}.png", folders / "few")

@@ -69,7 +69,7 @@ def test_names_of_files_that_are_no_text_can_be_printed(words: list[str], tmp_pa
     assert r"a\udcff.png" in done.stdout
 
 
-def test_mixed_folders_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mixed_folders_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.photos(tmp_path / "data", count=5)
     (tmp_path / "data" / "readme.txt").write_text("pictures")
     (tmp_path / "data" / "list.csv").write_text("")

@@ -122,7 +122,7 @@ def test_all_frames_on_request(upscaler: Path, tmp_path: Path, suffix: str) -> N
         assert (large[:, ::2, ::2].float() - small.float()).abs().mean() < 60 and large.float().std() > 20
 
 
-def test_the_first_frame_is_taken_which_is_said_once(
+def test_the_first_frame_is_used_with_one_message(
     upscaler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a.gif", "b.gif", "c.tif"):

@@ -59,7 +59,7 @@ def test_a_report_has_the_settings_the_figures_and_how_to_use_the_model(method: 
     assert gather(runs / method).evaluation["rows"].keys() == rows.keys()
 
 
-def test_what_was_found_of_the_data_is_told_from_the_settings(runs: Path) -> None:
+def test_properties_of_the_data_are_separate_from_the_settings(runs: Path) -> None:
     images, texts = gather(runs / "dcgan"), gather(runs / "seqgan")
     assert (images.task, texts.task) == ("image-synthesis", "text-synthesis")
     assert images.data == {"classes": [*"0123456789"], "shares": [], "channels": 1}
@@ -68,7 +68,7 @@ def test_what_was_found_of_the_data_is_told_from_the_settings(runs: Path) -> Non
 
 
 @pytest.mark.parametrize("state", ["unfinished", "error"])
-def test_an_unfinished_run_is_not_said_to_be_resumable(state: str, runs: Path) -> None:
+def test_an_unfinished_run_is_not_reported_as_resumable(state: str, runs: Path) -> None:
     log = runs / "dcgan" / "log.jsonl"
     lines = [line for line in log.read_text().splitlines() if '"finished"' not in line]
     log.write_text("\n".join(lines + (['{"step": 6, "error": "killed"}'] if state == "error" else [])) + "\n")

@@ -82,9 +82,7 @@ def test_files_are_found_sorted_without_hidden_ones(tmp_path: Path) -> None:
     assert (tmp_path / "c.txt") in files_in(tmp_path)
 
 
-def test_a_name_that_is_not_there_is_told_with_what_was_expected(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_name_is_reported_with_what_was_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MULTIGEN_DATA", str(tmp_path))
     for name in ("gone", "", "x" * 5000):
         with pytest.raises(NotFound, match=f"{name}: no such file or folder .*; expected a thing; .*MULTIGEN_DATA"):

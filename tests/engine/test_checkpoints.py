@@ -283,7 +283,7 @@ DAMAGES = [truncate, flip, remove, add, empty_record, cut_record, no_record, oth
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_a_damaged_newest_checkpoint_is_passed_over_aloud(
+def test_a_damaged_newest_checkpoint_is_skipped_with_a_warning(
     run: Run, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = Small(ToyConfig(), options(Path(run.out).parent / "whole")).fit()

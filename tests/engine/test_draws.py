@@ -198,7 +198,7 @@ def test_an_update_may_have_data_of_its_own(tmp_path: Path) -> None:
 
 
 class Noise:
-    """Items that are made anew for each batch, as crops are."""
+    """Items that are made again for each batch, as crops are."""
 
     def __len__(self) -> int:
         return 6
@@ -253,7 +253,7 @@ def test_workers_end_with_their_stage_and_with_the_run(tmp_path: Path) -> None:
     assert 1 < len(of_the_first) <= 4  # at most two for each update
 
 
-def test_what_goes_wrong_in_a_worker_is_heard_of(tmp_path: Path) -> None:
+def test_errors_in_a_worker_are_raised(tmp_path: Path) -> None:
     class Broken(Noise):
         def batch(self, rows: Rows) -> Batch:
             raise DataError("photo.jpg cannot be read")

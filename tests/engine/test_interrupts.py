@@ -107,7 +107,7 @@ def test_outside_of_training_a_signal_ends_at_once_with_a_line(number: int) -> N
         signal.signal(signal.SIGINT, before)
 
 
-def test_signals_are_heard_while_training_only(tmp_path: Path) -> None:
+def test_signals_are_deferred_during_training_only(tmp_path: Path) -> None:
     def handlers() -> list[object]:
         return [signal.getsignal(number) for number in STOPPING]
 

@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Counted(Numbers):
-    """The terms say which firing they are of, so that their means can be told."""
+    """The terms say which firing they are of, so that their means can be distinguished."""
 
     def stages(self) -> list[Stage]:
         updates = [Update("d", ["D"], self.d, repeat=2), Update("g", ["G"], self.g, every=2)]
@@ -232,7 +232,7 @@ def test_tensorboard_files_are_written_on_request(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in board.Scalars("first/d/firing")] == [(2, 5.5), (4, 25.5), (5, 40.5)]
 
 
-def test_damaged_lines_are_left_out_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_lines_are_skipped_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = options(tmp_path / "run", log_every=2, save_every=2)
     whole = Whole(ToyConfig(), options(tmp_path / "whole", log_every=2, save_every=2)).fit()
     cut(run, 8)

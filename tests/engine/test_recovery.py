@@ -199,7 +199,7 @@ def test_five_in_a_row_return_to_the_last_checkpoint(tmp_path: Path, capsys: pyt
     assert trainer.state.scalars["attempt"] == 1
     assert trainer.step == 20
     assert trainer.G().item() == 1 - 5 / 8 - 15 / 16
-    for index in range(5, 10):  # other draws, lest it sicken of the same ones again
+    for index in range(5, 10):  # other draws, so that the same ones do not fail again
         assert not torch.equal(trainer.drawn[0, index], trainer.drawn[1, index])
     (event,) = [line for line in lines(tmp_path) if line.get("control") == "lr"]
     assert event["value"] == 0.5

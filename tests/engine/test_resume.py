@@ -101,7 +101,7 @@ def test_a_finished_run_resumes_to_what_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "G.safetensors").read_bytes() == model
 
 
-def test_another_number_of_threads_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_number_of_threads_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, threads = options(tmp_path / "run"), torch.get_num_threads()
     cut(run, 8)
     Whole(ToyConfig(), resumed(run)).fit()
@@ -130,7 +130,7 @@ def test_the_newest_of_a_folder_of_runs_is_resumed(tmp_path: Path, capsys: pytes
 
 
 def test_a_run_cut_before_its_first_checkpoint_begins_at_its_beginning(tmp_path: Path) -> None:
-    """Its folder is claimed already, so it cannot be started anew there; nothing is lost by starting."""
+    """Its folder is claimed already, so it cannot be started again there; nothing is lost by starting."""
     whole, run = options(tmp_path / "whole"), options(tmp_path / "cut")
     Whole(ToyConfig(), whole).fit()
 

@@ -77,14 +77,14 @@ class Constant(nn.Module):
 
 
 class Numbers(Toy):
-    """Networks G and D of one number each, 1 and 2: what an update does to them can be told in closed form."""
+    """Networks G and D of one number each, 1 and 2: what an update does to them is known in closed form."""
 
     def networks(self) -> dict[str, nn.Module]:
         return {"G": Constant(1.0), "D": Constant(2.0)}
 
 
 class Walk(Numbers):
-    """G, one number, loses 1 a step; so what follows it can be told in closed form."""
+    """G, one number, loses 1 a step; so what follows it is known in closed form."""
 
     def optimisers(self) -> Any:
         return SGD(lr=1.0)

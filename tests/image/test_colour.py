@@ -117,7 +117,7 @@ def test_opacity_stays_when_colours_are_converted() -> None:
     [b"garbage", profile_of(ADOBE)[:200], profile_of(SRGB, 1.8, b"GRAY")],
     ids=["no profile", "cut", "of grey"],
 )
-def test_profiles_of_no_use_are_said_and_left_out(
+def test_unusable_profiles_are_skipped_with_a_message(
     tmp_path: Path, profile: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multigen.console, "_once", set())

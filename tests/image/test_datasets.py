@@ -321,7 +321,7 @@ def test_shares_of_classes_are_rounded_so_that_the_total_is_right(count: int) ->
     assert rare is not None and rare.tolist() == [0, 0, 0]
 
 
-def test_whole_classes_are_held_out_and_numbered_anew() -> None:
+def test_whole_classes_are_held_out_and_renumbered() -> None:
     images = made([0, 1, 2, 0, 1, 2], ("a", "b", "c"))
     rest, held = split_off_classes(images, 1)
     assert len(rest.classes) == 2 and len(held.classes) == 1 and {*rest.classes, *held.classes} == {"a", "b", "c"}

@@ -137,7 +137,7 @@ def test_images_of_16_bits_are_set_upright(tmp_path: Path, orientation: int, suf
 @pytest.mark.parametrize("bits", [8, 10, 12])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_fewer_bits_in_a_file_of_16_are_scaled_up_and_said(
+def test_fewer_bits_in_a_file_of_16_are_scaled_up_with_a_message(
     tmp_path: Path,
     bits: int,
     channels: int,
@@ -159,7 +159,7 @@ def test_fewer_bits_in_a_file_of_16_are_scaled_up_and_said(
     assert f"taken for {bits} bits" in line and str(path) in line
 
 
-def test_bits_that_the_file_names_are_not_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bits_that_the_file_names_are_not_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     narrow = (values(3) >> 4) // 5  # dark: the greatest value alone would not tell
     wanted = np.rint(narrow.astype(float) * 65535 / 4095)
     png(tmp_path / "a.png", narrow, chunk(b"sBIT", bytes([12, 12, 12])))
@@ -227,7 +227,7 @@ def test_16_bits_are_written_whole(tmp_path: Path, channels: int, suffix: str) -
         file.load()  # other programs read it
 
 
-def test_what_a_format_cannot_hold_is_said(
+def test_what_a_format_does_not_support_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multigen.console, "_once", set())

@@ -37,7 +37,7 @@ def opened(choice: Suggestion, data: Path):
     return ImageSynthesisTrainer(configured(choice, data)).open_splits()
 
 
-def test_classes_sizes_and_colours_are_told(tmp_path: Path) -> None:
+def test_classes_sizes_and_colours_are_reported(tmp_path: Path) -> None:
     root = classes(tmp_path / "data")
     save(root / "dogs" / "wide.png", pixels(48, 90, seed=50))
     found = inspect_images(str(root))

@@ -124,7 +124,7 @@ def test_marking_twice_is_marking_once() -> None:
     "packet",
     [b"no xml", b"<a>", b'<!DOCTYPE a [<!ENTITY b "c">]><rdf:RDF></rdf:RDF>', b"\xff\xfe<\0", b"<a></a>"],
 )
-def test_damaged_xmp_is_said_and_left_out(
+def test_damaged_xmp_is_skipped_with_a_message(
     packet: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multigen.console, "_once", set())
@@ -140,7 +140,7 @@ def test_damaged_exif_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert not read_source(tmp_path / "a.jpg").metadata.exif
 
 
-def test_a_c2pa_manifest_is_not_kept_which_is_said(
+def test_a_c2pa_manifest_is_dropped_with_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multigen.console, "_once", set())

@@ -10,7 +10,7 @@ from multigen.image.metrics import DEFINITIONS as PICTURES
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.metrics import distances as features
 from multigen.metrics.names import direction, features_of, headlines, other_temperature, real, trained, without_features
-from multigen.tasks.synthesis import evaluator as judge
+from multigen.tasks.synthesis import evaluator
 from multigen.text.synthesis.evaluator import DEFINITIONS as TEXTS
 
 RESULTS = sorted((Path(__file__).resolve().parents[2] / "recipes" / "results").glob("*.json"))
@@ -24,7 +24,7 @@ NEITHER = {
 def test_of_every_metric_it_is_decided() -> None:
     """One that is new is entered in NEITHER here, or in `multigen.metrics.names`."""
     measured = {name for path in RESULTS for name in json.loads(path.read_text())["definitions"]}
-    generated = {*features.DEFINITIONS, *judge.LABELLED} - {"frechet", "kernel", "inception_score"}
+    generated = {*features.DEFINITIONS, *evaluator.LABELLED} - {"frechet", "kernel", "inception_score"}
     defined = measured | generated | {*SOUNDS, *PICTURES, *DISTANCES, *TEXTS}
     assert len(measured) > 40 and {"pesq", "psnr_y", "vgg22", "nll_oracle", "coverage"} <= defined
     assert {name for name in defined if not direction(name)} == NEITHER
@@ -53,8 +53,8 @@ def test_directions() -> None:
 
 def test_every_row_that_was_measured_is_a_model_or_a_floor() -> None:
     rows = {row for path in RESULTS for row in json.loads(path.read_text())["rows"]}
-    floors = {"real", "real_training", "bicubic", "start", "noise", "untrained", "griffin_lim", "shuffled"}
-    assert {row for row in rows if not trained(row)} == floors
+    baselines = {"real", "real_training", "bicubic", "start", "noise", "untrained", "griffin_lim", "shuffled"}
+    assert {row for row in rows if not trained(row)} == baselines
     assert {row for row in rows if real(row)} == {"real", "real_training"}
     assert {row for row in rows if other_temperature(row)} == {row for row in rows if " at " in row} != set()
     assert trained("plain/adversarial/best") and not trained("plain/noise") and not trained("shuffled")

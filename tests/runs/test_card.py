@@ -120,7 +120,7 @@ def test_what_a_user_gave_stays_text(trainer: DCGANTrainer) -> None:
     assert body.count("```") == 4
 
 
-def test_no_licence_is_said_to_be_unknown(trainer: DCGANTrainer) -> None:
+def test_a_missing_licence_is_reported_as_unknown(trainer: DCGANTrainer) -> None:
     text = card(facts_of(trainer, run={}))
     assert front(text)["license"] == "unknown" and "not stated." in section(text, "Data")
 

@@ -108,7 +108,7 @@ def damages(path: Path) -> Iterator[bytes]:
     yield multigen.storage.cache.save({"x": torch.zeros(5)})  # without a checksum
 
 
-def test_a_damaged_file_is_computed_again_aloud(folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_damaged_file_is_computed_again_with_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]):
     expected = cached("k", [], Compute())["x"]
     (name,) = files(folder)
     contents = list(damages(folder / name))

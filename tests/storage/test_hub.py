@@ -144,7 +144,7 @@ def test_a_model_is_fetched_and_nothing_else_and_works_without_the_hub(
         ("hf:ann/empty", "is not a multigen model"),
     ],
 )
-def test_what_cannot_be_had_is_said_in_one_line(name: str, message: str, hub: Hub) -> None:
+def test_what_is_not_available_is_reported_in_one_line(name: str, message: str, hub: Hub) -> None:
     hub.closed.add("ann/closed")
     hub.repos = {
         "ann/faces": {"config.json": b"{}"},

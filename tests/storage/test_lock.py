@@ -32,7 +32,7 @@ def holder(folder: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_is_told_which_one_holds_the_folder(tmp_path: Path) -> None:
+def test_a_second_process_learns_which_one_locks_the_folder(tmp_path: Path) -> None:
     process = holder(tmp_path)
     said = rf"in use by process {process.pid} on .+ since 2.*; wait until it ends"
     with pytest.raises(ConfigError, match=said), locked(tmp_path):

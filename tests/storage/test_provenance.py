@@ -36,7 +36,7 @@ def test_pictures_carry_it(tmp_path: Path) -> None:
         assert read(tmp_path / "a.png") == read(tmp_path / "a.gif") == about
 
 
-def test_of_a_model_only_its_name_is_told(tmp_path: Path) -> None:
+def test_only_the_name_of_a_model_is_recorded(tmp_path: Path) -> None:
     for name, folder, called in [
         (str(tmp_path), tmp_path / "secret" / "mine" / "model", "mine"),
         (str(tmp_path), tmp_path / "secret" / "mine", "mine"),

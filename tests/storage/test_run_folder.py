@@ -107,7 +107,7 @@ def test_a_process_killed_as_it_writes_a_model_leaves_the_old_one_or_the_new_one
     assert survived and moment > 5 and found == ({1, 2} if there else {2})
 
 
-def test_where_there_is_no_run_it_is_said(tmp_path: Path) -> None:
+def test_a_missing_run_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     make_run(tmp_path / "run", model=False)
     for path in (tmp_path / "none", tmp_path / "file"):

@@ -187,7 +187,7 @@ CASES = {
     "length below 0": setting("--length -4", "2 to 32768"),
     "batch": setting("--batch 0", "1 or more"),
     "samples": setting("--samples 3", "10 or more"),
-    "judge steps": setting("--lm-steps 0", "1 or more"),
+    "language model steps": setting("--lm-steps 0", "1 or more"),
     "rollouts": setting("--rollouts 0", "1 or more"),
     "follow": setting("--follow 1.5", "0 to 1"),
     "kl": setting("--kl -1.0", "0 or more"),

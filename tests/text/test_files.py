@@ -82,7 +82,7 @@ def test_what_auto_takes_for_a_text(tmp_path: Path):
     assert len(open_texts(str(tmp_path / "lists"))) == 600
 
 
-def test_prose_without_blank_lines_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_prose_without_blank_lines_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = write(tmp_path / "a.txt", "a line of prose\n" * 60)
     assert open_texts(path, "paragraph") == [" ".join(["a line of prose"] * 60)]
     assert "a.txt: no blank line between 60 lines, which are taken as one paragraph" in capsys.readouterr().err

@@ -147,7 +147,7 @@ def test_decoding_stops_at_the_end(kind: Kind):
             tokenizer.decode([wrong])
 
 
-def test_what_the_vocabulary_lacks_is_told():
+def test_words_outside_the_vocabulary_are_reported():
     words = Tokenizer.train(["a café is open"], "words")
     text = "a Cafe\u0301, a cafe\u0301 is a bar, a bar"
     assert words.unknown_words(text) == ["Café", ",", "bar"]

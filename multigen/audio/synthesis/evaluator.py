@@ -149,10 +149,10 @@ def open_evaluator(
     extractors = {name: open_extractor(name, train, device, steps) for name in names}
     first = names[0]
     about = f"features: {_about(names)}; {_form(train)}"
-    others = {name: extractors[name] for name in names[1:]}
+    reported = {name: extractors[name] for name in names[1:]}
     chooses = "logmel" if "logmel" in names else first
     batch = min(BATCH, _fitting(train.items))
-    return Evaluator(sets, samples, device, first, extractors[first], about, to_input, others, chooses, batch)
+    return Evaluator(sets, samples, device, first, extractors[first], about, to_input, reported, chooses, batch)
 
 
 def _about(names: Sequence[str]) -> str:

@@ -78,10 +78,10 @@ class AudioSampler(sampling.Sampler):
     def describe_output(self, shape: tuple[int, ...]) -> dict[str, str]:
         if len(shape) != 2:
             raise ValueError(f"it gives {shape} an item, expected (channels, samples)")
-        what = (
+        content = (
             f"float32 (batch, {', '.join(map(str, shape))}), -1..1, {self.rate} samples a second; clip what lies beyond"
         )
-        return {"sound": what}
+        return {"sound": content}
 
     def save(
         self,
@@ -93,19 +93,19 @@ class AudioSampler(sampling.Sampler):
         n: int = 0,
     ) -> str:
         """As in the base class; where the training recordings are available, the nearest one is drawn below each sound."""
-        said = "its image has the nearest training recording below each"
+        remark = "its image has the nearest training recording below each"
 
         def beside(first: Tensor, path: Path, about: Provenance) -> None:
-            nonlocal said
+            nonlocal remark
             below = None
             try:
                 below = self.nearest(first)
             except MultigenError as error:  # as where the folder of the recordings is not on this machine
-                said = f"no training recordings are beside them in its image: {error}"
+                remark = f"no training recordings are beside them in its image: {error}"
             self.show(first, path, about, below=below)
 
         done = super().save(samples, out, about, show or beside, overwrite, n)
-        return f"{done}; {said}"
+        return f"{done}; {remark}"
 
     def piece(
         self,
@@ -132,22 +132,22 @@ class AudioSampler(sampling.Sampler):
         overlap = length // 4
         hop = length - overlap
         angle = (torch.arange(overlap) + 0.5) / max(overlap, 1) * (math.pi / 2)
-        count, done, tail = max(1, -(-(total - overlap) // hop)), 0, torch.empty(0)
+        count, written, tail = max(1, -(-(total - overlap) // hop)), 0, torch.empty(0)
         for first in range(0, count, self.batch):
             at = range(first, min(first + self.batch, count))
             walk = [
                 slerp(z(i // ALONG), z(i // ALONG + 1), torch.tensor([i % ALONG / ALONG], dtype=torch.float64))
                 for i in at
             ]
-            known = None if labels is None else labels.expand(len(walk))
-            for window in self._generate(torch.stack(walk).float(), known):
-                if done:
+            classes = None if labels is None else labels.expand(len(walk))
+            for window in self._generate(torch.stack(walk).float(), classes):
+                if written:
                     window[:, :overlap] = tail * angle.cos() + window[:, :overlap] * angle.sin()
                 tail = window[:, hop:]
-                yield window[:, : min(hop, total - done)].clamp(-1, 1)
-                done += min(hop, total - done)
-        if done < total:
-            yield tail[:, : total - done].clamp(-1, 1)
+                yield window[:, : min(hop, total - written)].clamp(-1, 1)
+                written += min(hop, total - written)
+        if written < total:
+            yield tail[:, : total - written].clamp(-1, 1)
 
     def _frames(self, seconds: float) -> int:
         if not 0 < seconds < math.inf or seconds * self.rate < 1:

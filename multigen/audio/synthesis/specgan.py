@@ -191,12 +191,12 @@ class SpectrumSampler(AudioSampler):
         """Output of the network alone, a spectrogram; `finish` inverts it to sound."""
         scale = {name: getattr(self.network, name).flatten().tolist() for name in ("mean", "deviation")}
         sizes = ", ".join(map(str, shape))
-        what = (
+        content = (
             f"float32 (batch, {sizes}) in -1..1; exp({DEVIATIONS:g} * deviation * spectrogram + mean) - {FLOOR:g}, by frequency, "
             f"are magnitudes of an STFT (windows of {N_FFT} samples every {HOP}) without its highest frequency; Griffin-Lim, "
             f"which stays outside this file, makes sound of them, {self.rate} samples a second"
         )
-        return {"spectrogram": what, **{name: json.dumps(values) for name, values in scale.items()}}
+        return {"spectrogram": content, **{name: json.dumps(values) for name, values in scale.items()}}
 
 
 class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):

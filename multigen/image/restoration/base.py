@@ -138,13 +138,13 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return source
 
     def _open_distance(self, name: str) -> PerceptualDistance:
-        given = self.config.perceptual_weights if name != "efficientnet_lite0" else ""
+        weights = self.config.perceptual_weights if name != "efficientnet_lite0" else ""
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        return open_perceptual(name, str(self._weights(given)) if given else None).to(self.device, dtype)
+        return open_perceptual(name, str(self._weights(weights)) if weights else None).to(self.device, dtype)
 
     @staticmethod
-    def _weights(given: str) -> Path:
-        return locate(given, "a safetensors file")
+    def _weights(name: str) -> Path:
+        return locate(name, "a safetensors file")
 
     @property
     def distance(self) -> PerceptualDistance:

@@ -131,8 +131,8 @@ def _noisy(x: Tensor, p: Pass, rng: np.random.Generator) -> Tensor:
         shape = (1 if is_grey else 3, *x.shape[-2:])
         noise = rng.standard_normal(shape, dtype=np.float32) * (rng.uniform(*p.gaussian) / 255)
     else:
-        seen = (x[0] * 0.299 + x[1] * 0.587 + x[2] * 0.114)[None] if is_grey else x
-        whole = (seen * 255).round().to(torch.uint8).numpy()
+        signal = (x[0] * 0.299 + x[1] * 0.587 + x[2] * 0.114)[None] if is_grey else x
+        whole = (signal * 255).round().to(torch.uint8).numpy()
         photons = 2.0 ** np.ceil(np.log2(max(2, np.count_nonzero(np.bincount(whole.ravel())))))  # by its levels
         levels = whole / np.float32(255)
         noise = (rng.poisson(levels * photons) / photons - levels) * rng.uniform(*p.poisson)

@@ -98,14 +98,14 @@ class CropSource:
         side, crops = self.crop // self.scale, []
         for i, item in enumerate(rows.indices):
             photo = self.photos[self._photo_of_item[item]]
-            target, given = self._cache.get(photo.name) or self._decode(photo)
+            target, source = self._cache.get(photo.name) or self._decode(photo)
             rng = rows.rng(i)
             top = rng.integers(target.shape[1] // self.scale - side + 1)
             left = rng.integers(target.shape[2] // self.scale - side + 1)
             way = int(rng.integers(8))
             crop = {"target": _turned(_window(target, top * self.scale, left * self.scale, self.crop), way)}
-            if given is not None:
-                crop["input"] = _turned(_window(given, top, left, side), way)
+            if source is not None:
+                crop["input"] = _turned(_window(source, top, left, side), way)
             if self.corrupt:
                 crop |= self.corrupt(crop["target"], rng)
             crops.append(crop)

@@ -104,9 +104,9 @@ def strip(restore: Restore, scale: int, n: int, side: int = SIDE) -> "Picture":
         large = restore(reduced(image[:, :height, :width], scale))
         windows = islice(_busiest(image[:, :-MARGIN, :-MARGIN], side), n)
         crops.append([to_picture(large[:, rows, columns]) for rows, columns in windows])
-    shown = [crop for turn in zip_longest(*crops) for crop in turn if crop][:n]
-    sheet = Image.new("RGB", (len(shown) * (side + 2) - 2, side), "white")
-    for i, crop in enumerate(shown):
+    selection = [crop for turn in zip_longest(*crops) for crop in turn if crop][:n]
+    sheet = Image.new("RGB", (len(selection) * (side + 2) - 2, side), "white")
+    for i, crop in enumerate(selection):
         sheet.paste(crop, (i * (side + 2), 0))
     return sheet
 

@@ -157,11 +157,11 @@ def _released(name: str) -> Path:
 
 def _check(path: Path, sha256: str, remedy: str) -> None:
     try:
-        found = _sha256(path)
+        digest = _sha256(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
-    if found != sha256:
-        raise CheckpointError(f"{path} is not the published file: its SHA-256 is {found}, expected {sha256}; {remedy}")
+    if digest != sha256:
+        raise CheckpointError(f"{path} is not the published file: its SHA-256 is {digest}, expected {sha256}; {remedy}")
 
 
 def _sha256(path: Path) -> str:

@@ -128,13 +128,13 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         x = leaky_relu(self.first(image), 0.2)  # (B, C, H, W)
-        seen = []
+        skips = []
         for layer in self.down:
-            seen.append(x)
+            skips.append(x)
             x = leaky_relu(layer(x), 0.2)  # at last (B, 8 C, H / 8, W / 8)
         for layer in self.up:
             x = interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = leaky_relu(layer(x), 0.2) + seen.pop()
+            x = leaky_relu(layer(x), 0.2) + skips.pop()
         for layer in self.last:
             x = leaky_relu(layer(x), 0.2)
         return self.head(x)
@@ -164,8 +164,10 @@ class RealESRGANTrainer(ImageRestorationTrainer[RealESRGANConfig]):
         sets, names = [], [*self.config.test, *self.own_tests()]
         strengths: tuple[Strength, ...] = ("none", "mild", "strong")
         for strength in strengths:
-            made = partial(degrade_named, scale=self.scale, strength=strength)
-            for test in open_test_sets(names, self.scale, lambda image, name, made=made: made(image, name=name)):
+            degrade = partial(degrade_named, scale=self.scale, strength=strength)
+            for test in open_test_sets(
+                names, self.scale, lambda image, name, degrade=degrade: degrade(image, name=name)
+            ):
                 sets.append(test if strength == "none" else replace(test, name=f"{test.name}-{strength}"))
         return sets
 

@@ -74,9 +74,9 @@ def open_test_photos(data: str) -> Photos:
 def open_test_set(data: str, scale: int, degrade: Degrade) -> TestSet:
     """A set by the name of its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos` does."""
     name = next(part for part in reversed(Path(data).absolute().parts) if part != "HR")
-    found = TestSet.of(name, open_test_photos(data), scale, degrade)
-    assert found is not None  # open_photos raises where there is no image
-    return found
+    test_set = TestSet.of(name, open_test_photos(data), scale, degrade)
+    assert test_set is not None  # open_photos raises where there is no image
+    return test_set
 
 
 def open_test_sets(data: Sequence[str], scale: int, degrade: Degrade) -> list[TestSet]:

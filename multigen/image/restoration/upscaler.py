@@ -79,8 +79,8 @@ class Upscaler(Ready):
         check_room(height, width, s, planes * pixels.itemsize + (1 if planes == 1 else 4))
         result = np.empty((height * s, width * s, planes), pixels.dtype)
         grey = all(np.array_equal(colour[..., 0], colour[..., i]) for i in range(1, colour.shape[-1]))
-        made = result if alpha is None else result[..., :-1]
-        self._fill(made, colour[..., :1] if grey else colour, self.radius, self._network)
+        enlarged = result if alpha is None else result[..., :-1]
+        self._fill(enlarged, colour[..., :1] if grey else colour, self.radius, self._network)
         if alpha is not None:
             self._fill(result[..., -1:], alpha, CONTEXT, self._interpolated)
         return Raster(result, raster.profile)
@@ -181,24 +181,24 @@ def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndar
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that no hidden colour shows."""
-    known = alpha > 0
-    return colour if known.all() or not known.any() else _filled(colour, known)
+    visible = alpha > 0
+    return colour if visible.all() or not visible.any() else _filled(colour, visible)
 
 
-def _filled(colour: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _filled(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Unknown pixels get the mean of the known ones in their 2 x 2 square, or in that of the halved image, and so on."""
     height, width, channels = colour.shape
     half = (height + 1) // 2, (width + 1) // 2
     sums, counts = np.zeros((*half, channels), np.uint32), np.zeros((*half, 1), np.uint32)
     for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        part, its = colour[top::2, left::2], known[top::2, left::2, None]
+        part, its = colour[top::2, left::2], mask[top::2, left::2, None]
         place = slice(part.shape[0]), slice(part.shape[1])
         sums[place] += np.where(its, part, 0)
         counts[place] += its
     means = ((sums + counts // 2) // np.maximum(counts, 1)).astype(colour.dtype)
     if not counts.all():
         means = _filled(means, counts[..., 0] > 0)
-    return np.where(known[..., None], colour, means.repeat(2, 0).repeat(2, 1)[:height, :width])
+    return np.where(mask[..., None], colour, means.repeat(2, 0).repeat(2, 1)[:height, :width])
 
 
 def check_room(height: int, width: int, scale: int, each: int) -> None:

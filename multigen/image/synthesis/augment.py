@@ -80,8 +80,8 @@ def translation(image: Tensor, u: Tensor) -> Tensor:
     rows = _moved(u[:, :1], height).transpose(2, 3)  # (B, 1, H, 1), of the source
     columns = _moved(u[:, 1:], width)  # (B, 1, 1, W)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)  # (B, 1, H, W)
-    which = torch.arange(batch, device=image.device).view(-1, 1, 1)
-    source = which, rows[:, 0].clamp(0, height - 1), columns[:, 0].clamp(0, width - 1)
+    index = torch.arange(batch, device=image.device).view(-1, 1, 1)
+    source = index, rows[:, 0].clamp(0, height - 1), columns[:, 0].clamp(0, width - 1)
     moved = image.permute(0, 2, 3, 1)[source].permute(0, 3, 1, 2)  # (B, C, H, W), channels-last
     layout = torch.contiguous_format if image.is_contiguous() else torch.channels_last
     return (moved * inside).contiguous(memory_format=layout)

@@ -139,8 +139,8 @@ def open_evaluator(
 
 def nearest_picture(images: Tensor, by: Evaluator[ImageSet]) -> "Picture":
     """Samples (N, C, H, W) uint8 in the upper row, the training image nearest to each, in features, below it."""
-    found = features.nearest(embed(by.extract, images, by.device)[0], by.features_of(by.splits.train))[1]
-    return grid(torch.cat([images, by.splits.train.images[found]]), columns=len(images))
+    neighbours = features.nearest(embed(by.extract, images, by.device)[0], by.features_of(by.splits.train))[1]
+    return grid(torch.cat([images, by.splits.train.images[neighbours]]), columns=len(images))
 
 
 def _about(name: str, images: ImageSet) -> str:

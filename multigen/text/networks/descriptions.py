@@ -43,13 +43,13 @@ def describe(about: Any) -> dict[str, Any]:
         )
     config = CONFIG_MAPPING[kind]
     declared = inspect.signature(config).parameters.keys() - inspect.signature(PreTrainedConfig).parameters.keys()
-    known = declared | config.attribute_map.keys() | OLDER
-    kept = {name: value for name, value in about.items() if name in known}
-    for name, value in kept.items():
+    fields = declared | config.attribute_map.keys() | OLDER
+    description = {name: value for name, value in about.items() if name in fields}
+    for name, value in description.items():
         most = MOST_LAYERS if "layer" in name else LARGEST
         if not _is_plain(value, most, deep=2):
             raise ValueError(f"{name} {str(value)[:LONGEST]}, expected numbers of at most {most:,}, and few of them")
-    return {"model_type": kind, **kept}
+    return {"model_type": kind, **description}
 
 
 def _is_plain(value: Any, most: int, deep: int) -> bool:

@@ -130,8 +130,8 @@ class Transformer(Generator):
     def _check(self) -> None:
         """Raises ConfigError where the model's logits are not those of `forward`."""
         token = torch.tensor([[self.start]], device=self.model.device)
-        plain, ours = self.model.eval()(input_ids=token, use_cache=False).logits, self(token)
-        if not torch.allclose(plain, ours, atol=1e-4):
+        plain, forward = self.model.eval()(input_ids=token, use_cache=False).logits, self(token)
+        if not torch.allclose(plain, forward, atol=1e-4):
             raise ConfigError(
                 f"{type(self.model).__name__}: its logits are more than one layer on its last hidden states; give another model"
             )

@@ -284,15 +284,15 @@ class TextSynthesisTrainer(Trainer[C]):
         """Names and G of all stages that train it: STAGE/best and STAGE/last, both names at once where it is one model. It is one
         network, with the weights of each in turn."""
         G = self._generator_of(self.nets)
-        kept = {name: t.clone() for name, t in G.state_dict().items()}
+        weights = {name: t.clone() for name, t in G.state_dict().items()}
         G.eval()
         for stage in [s for s in self.plan if any("G" in u.trains for u in s.updates)]:
-            steps = {which: self.state.scalars.get(f"{which}_step/{stage.name}") for which in ("best", "last")}
+            steps = {point: self.state.scalars.get(f"{point}_step/{stage.name}") for point in ("best", "last")}
             for step in dict.fromkeys(s for s in steps.values() if s is not None):
-                names = [which for which, at in steps.items() if at == step]
+                names = [point for point, at in steps.items() if at == step]
                 load_strict(G.state_dict(), self.saved("G", stage.name, names[0]), f"G, {names[0]} of {stage.name}")
-                yield [f"{stage.name}/{which}" for which in names], G
-        load_strict(G.state_dict(), kept, "G")
+                yield [f"{stage.name}/{point}" for point in names], G
+        load_strict(G.state_dict(), weights, "G")
         G.train()
 
     @staticmethod

@@ -51,7 +51,7 @@ def evaluate_models(
     quality, label = AXES[evaluator.corpus.kind]
     rows = {"real": evaluator.real()}
     curves: dict[str, list[Point]] = {}
-    shown: list[str] = []
+    excerpts: list[str] = []
     for names, G in models:
         name = names[0]
         for temperature in TEMPERATURES if name.startswith(SWEPT) else (1.0,):
@@ -62,7 +62,7 @@ def evaluate_models(
             curves.setdefault(name, []).append(point)
             for each in names if temperature == 1 else names[:1]:
                 rows[each if temperature == 1 else f"{each} at {temperature:g}"] = dict(figures)
-        shown += [f"{' = '.join(names)}\n", *(f"  {text}" for text in evaluator.texts(G, SHOWN)), ""]
+        excerpts += [f"{' = '.join(names)}\n", *(f"  {text}" for text in evaluator.texts(G, SHOWN)), ""]
         if prompt:
             continued = continuations(evaluator, G, prompt)
             for each in names:
@@ -75,7 +75,7 @@ def evaluate_models(
         star = Point(1.0, real["nll_test"], real[quality], error) if "nll_test" in real else None
         with optional(f"{folder}: curves and samples"):
             draw_curves(folder / "curves.png", curves, star, ("nll_test, nats a token", label))
-            write_whole(folder / "samples.txt", "\n".join(shown) + "\n")
+            write_whole(folder / "samples.txt", "\n".join(excerpts) + "\n")
     used = {metric for row in rows.values() for metric in row}
     definitions = {metric: text for metric, text in DEFINITIONS.items() if metric in used}
     return Evaluation(rows, definitions, _remarks(rows, curves, quality))

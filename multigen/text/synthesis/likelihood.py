@@ -67,7 +67,7 @@ def _log_likelihoods(writer: Writer, ids: Sequence[Sequence[int]]) -> list[float
         some = windows[first : first + TOGETHER]
         widest = max(len(row) for _, row in some)
         tokens = torch.tensor([[*row, *[writer.pad] * (widest - len(row))] for _, row in some], device=device)  # (B, T)
-        found: Tensor = log_probs(writer.G, tokens).double().cpu()
-        for (i, row), scores in zip(some, found, strict=True):
+        token_log_probs: Tensor = log_probs(writer.G, tokens).double().cpu()
+        for (i, row), scores in zip(some, token_log_probs, strict=True):
             sums[i] += scores[: len(row)].sum().item()
     return sums

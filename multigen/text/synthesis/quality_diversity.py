@@ -81,10 +81,10 @@ def _compared(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
     better = [(gain, p) for (gain, error), p in gains if gain > SURE * error]
     worse = [(gain, p) for (gain, error), p in gains if gain < -SURE * error]
 
-    def at(found: list[tuple[float, Point]]) -> str:
-        gain, point = max(found, key=lambda pair: abs(pair[0]))
+    def at(advantages: list[tuple[float, Point]]) -> str:
+        gain, point = max(advantages, key=lambda pair: abs(pair[0]))
         return (
-            f"at {len(found)} of {len(points)} temperatures, by up to {abs(gain):.3g} in {what} (at temperature "
+            f"at {len(advantages)} of {len(points)} temperatures, by up to {abs(gain):.3g} in {what} (at temperature "
             f"{point.temperature:g}, diversity {point.diversity:.3f})"
         )
 

@@ -82,8 +82,8 @@ def _state_bytes(G: Generator, length: int) -> int:
 def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pad: int) -> Tensor:
     """(B, T), (B, N, T - 1, T) -> (B, N, T - 1, T). Rows of the state: the sequences, then N * B branches per prefix."""
     (B, n, _, T), device = uniform.shape, tokens.device
-    kept = torch.ones(T - 1, T, dtype=torch.bool, device=device).tril()[:, None, None]  # prefix i has tokens 0 to i
-    out = tokens.expand(T - 1, n, B, T).where(kept, pad)
+    prefix_mask = torch.ones(T - 1, T, dtype=torch.bool, device=device).tril()[:, None, None]  # prefix i: tokens 0 to i
+    out = tokens.expand(T - 1, n, B, T).where(prefix_mask, pad)
     uniform = uniform.permute(2, 1, 0, 3).to(device)  # (T - 1, N, B, T)
     inside = token_mask(tokens, end)
     over = ~inside[:, 1:].T[:, None].expand(T - 1, n, B).clone()  # complete continuations
@@ -93,10 +93,10 @@ def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pa
         if t:
             new = draw_next(G, h[:B], uniform[t - 1, :, :, t].T).T[None]  # (1, N, B), branching off here
             old = draw_next(G, h[B:], uniform[: t - 1, :, :, t].reshape(-1, 1)).view(t - 1, n, B)
-            drawn = torch.cat([old, new]).masked_fill(over[:t], pad)  # (t, N, B)
-            out[:t, :, :, t] = drawn
+            sequences = torch.cat([old, new]).masked_fill(over[:t], pad)  # (t, N, B)
+            out[:t, :, :, t] = sequences
             if end is not None:
-                over[:t] |= drawn == end
+                over[:t] |= sequences == end
             state = G.branch(state, B, n)
         if over.all():
             break

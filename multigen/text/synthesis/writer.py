@@ -131,12 +131,12 @@ class Writer(Ready):
         if label is None:
             return [len(self.tokenizer or ())] if self.classes and needed else []
         if label not in self.classes:
-            known = (
+            class_names = (
                 f"expected one of {', '.join(self.classes)}"
                 if self.classes
                 else "the model was trained without classes"
             )
-            raise ConfigError(f"class {label!r}: {known}; ask for {'another' if self.classes else 'none'}")
+            raise ConfigError(f"class {label!r}: {class_names}; ask for {'another' if self.classes else 'none'}")
         return [len(self.tokenizer or ()) + self.classes.index(label)]
 
     def _encode(self, prompt: str) -> list[int]:
@@ -160,8 +160,8 @@ class Writer(Ready):
 
 def _stopped(text: str, begin: int, stops: Sequence[str]) -> str:
     """A text up to the first of some texts in it, from its character `begin` on."""
-    found = [at for stop in stops if (at := text.find(stop, begin)) >= 0]
-    return text[: min(found)] if found else text
+    positions = [at for stop in stops if (at := text.find(stop, begin)) >= 0]
+    return text[: min(positions)] if positions else text
 
 
 class NextToken(nn.Module):

@@ -129,7 +129,7 @@ def test_copies_are_called_so_and_noise_and_one_sound_lie_farther_than_recording
     assert not {"class_accuracy", "classes", "is_logmel", "fd_classifier"} & (copies | floor).keys()
 
 
-def test_with_labels_the_classifier_judges_and_log_mel_distances_stand_beside(
+def test_with_labels_the_classifier_is_used_and_log_mel_distances_are_reported_too(
     sets: Splits[SoundSet], quick_classifier: None
 ) -> None:
     it = open_evaluator(sets, 64, CPU)

@@ -43,7 +43,7 @@ def run(request: pytest.FixtureRequest, stereo_folder: Path, tmp_path_factory: p
     return place / "run"
 
 
-def test_channels_are_copied_mixed_and_said(stereo_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_channels_are_copied_mixed_and_reported(stereo_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     stereo = open_sounds(str(stereo_folder), RATE, 4096, channels=2)
     assert stereo.items.shape == (24, 2, 4096)
     assert "1 recording of 1 channel copied to two" in capfd.readouterr().err

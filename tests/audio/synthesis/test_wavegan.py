@@ -353,7 +353,7 @@ def test_classes_need_labels(tmp_path: Path, drum_folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_floors_are_noise_as_loud_as_the_recordings_and_the_generator_untrained(
+def test_baselines_are_noise_as_loud_as_the_recordings_and_the_untrained_generator(
     tmp_path: Path, drum_folder: Path
 ) -> None:
     made = wavegan(tmp_path, drum_folder)

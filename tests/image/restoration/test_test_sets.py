@@ -43,7 +43,7 @@ def test_a_set_in_the_working_folder_has_a_name(tmp_path: Path, monkeypatch: pyt
     assert open_test_set(data, 4, quarter).name
 
 
-def test_sets_that_could_not_be_told_apart_are_refused(tmp_path: Path) -> None:
+def test_sets_of_the_same_name_are_refused(tmp_path: Path) -> None:
     places = [str(photos(tmp_path / name / "photos", count=1)) for name in ("a", "b")]
     with pytest.raises(ConfigError, match="two sets are called 'photos', as their folders are; rename one"):
         open_test_sets(places, 4, quarter)

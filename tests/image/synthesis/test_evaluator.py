@@ -267,7 +267,7 @@ def test_a_discriminator_that_cannot_tell_scores_nought(stub: None, validation: 
         assert abs(np.mean([it.overfitting(d, lambda items: None)["d_overfit"] for _ in range(300)])) < 0.05
 
 
-def test_a_conditional_discriminator_is_told_the_classes(stub: None) -> None:
+def test_a_conditional_discriminator_gets_the_classes(stub: None) -> None:
     it, seen = open_evaluator(sets_of(), 120, CPU), []
     for condition_of in (lambda items: None, lambda items: items.labels):
         it.overfitting(scores(lambda image, label: seen.append(label) or image[:, 0, 0, 0]), condition_of)
@@ -339,7 +339,7 @@ def test_features_of_real_pictures_are_kept_and_belong_to_their_network(monkeypa
         assert len(calls) == expected  # other weights give other features
 
 
-def test_a_classifier_trained_anew_makes_features_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retrained_classifier_recomputes_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, seeds = extractors.train_classifier, iter((0, 1))
     quick = {"steps": 5, "batch": 16}
     monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, **quick}, seed=next(seeds)))

@@ -403,7 +403,7 @@ def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
     return run, values[3:]  # from step 200 on
 
 
-def test_collapse_is_said_once_with_the_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_collapse_is_reported_once_with_the_step(capsys: pytest.CaptureFixture[str]) -> None:
     _, values = watched(500, [0.1, 0.9, 0.1, 0.1, 0.1, 0.1])
     assert values == [1, 0, 1, 2, -1, -1]
     printed = capsys.readouterr()

@@ -69,8 +69,8 @@ def run(
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     if rows is not None:
         definitions = {"fd_logmel": "a distance; 100 samples", "psnr_y": "dB", "odd": "neither"}
-        told = {"commit": "0" * 40 + "+changes", "machine": "one", "seconds": 9.5, "definitions": definitions}
-        (folder / "evaluation.json").write_text(json.dumps({**told, "rows": rows, **more}))
+        record = {"commit": "0" * 40 + "+changes", "machine": "one", "seconds": 9.5, "definitions": definitions}
+        (folder / "evaluation.json").write_text(json.dumps({**record, "rows": rows, **more}))
     if model:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -87,7 +87,7 @@ def figures(runs: list[Path]) -> dict[tuple[str, str], dict[str, Any]]:
 # -- what differs ------------------------------------------------------------------------------------------------
 
 
-def test_only_what_differs_is_told(tmp_path: Path) -> None:
+def test_only_differences_are_reported(tmp_path: Path) -> None:
     one = run(tmp_path / "x" / "one", IMAGES, {})
     three = run(tmp_path / "x" / "three", replace(IMAGES, lr=(1e-3, 1e-4), steps=7), {})
     found = compare(read_runs([str(one), str(three)]))
@@ -128,8 +128,8 @@ def test_nothing_is_better_that_was_measured_otherwise(tmp_path: Path) -> None:
     found = figures([a, b, c])
     assert found["adversarial/last", "fd_logmel"]["verdict"] == ["", "other definitions", "other data"]
     assert found["adversarial/last", "psnr_y"]["values"] == [20.0, 20.0, None]
-    told = compare(read_runs([str(a), str(b), str(c)]))
-    assert told["definitions"] == {"fd_logmel": ["100 samples", "200 samples", "100 samples"]}
+    record = compare(read_runs([str(a), str(b), str(c)]))
+    assert record["definitions"] == {"fd_logmel": ["100 samples", "200 samples", "100 samples"]}
 
 
 def test_what_is_no_number_is_neither_better_nor_worse(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_what_is_no_number_is_neither_better_nor_worse(tmp_path: Path) -> None:
     assert math.isnan(found["values"][0]) and found["values"][1] == 1.0 and found["verdict"] == ["", ""]
 
 
-def test_a_run_that_died_is_told_as_far_as_it_got(tmp_path: Path) -> None:
+def test_a_killed_run_is_compared_up_to_its_last_step(tmp_path: Path) -> None:
     whole, half = (
         run(tmp_path / "whole", IMAGES, {"adversarial/last": {"odd": 1.0}}),
         run(tmp_path / "half", IMAGES, model=False),
@@ -241,7 +241,7 @@ def test_sounds_are_drawn_and_written(tmp_path: Path) -> None:
         assert sheet.size == (2 * 160 + 6, 2 * (18 + 96 + 6))
 
 
-def test_tasks_are_kept_apart_and_what_cannot_be_compared_is_said(
+def test_tasks_are_compared_separately_and_incomparable_metrics_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = [

@@ -239,7 +239,7 @@ def test_a_tenth_at_most_is_held_out_and_never_trained_on() -> None:
         assert len(trainer.trained_on) + len(held) == 20
 
 
-def test_what_is_skipped_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_files_are_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     held = hold_out([Item(f"{i}") for i in range(20)], 2)[1]
     config = ToyConfig(skip_bad=True, bad=tuple(item.name for item in held))
     trainer = Toy(config, Run(device="cpu"))

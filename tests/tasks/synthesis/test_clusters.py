@@ -1,4 +1,4 @@
-"""Clusters in place of classes: how they are found, drawn, and told to the networks."""
+"""Clusters in place of classes: how they are found, drawn, and given to the networks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,8 +43,8 @@ def test_more_clusters_than_items_are_refused() -> None:
         find_centres(BLOBS.repeat(5, 1), 4)
 
 
-class Told(nn.Module):
-    """Gives the label that it is told."""
+class LabelEcho(nn.Module):
+    """Returns its label."""
 
     def __init__(self):
         super().__init__()
@@ -55,7 +55,7 @@ class Told(nn.Module):
 
 
 def test_samples_are_of_the_clusters_in_their_shares() -> None:
-    sampler = Sampler(Told(), 2, shares=(0.5, 0.0, 0.3, 0.2))
+    sampler = Sampler(LabelEcho(), 2, shares=(0.5, 0.0, 0.3, 0.2))
     assert torch.equal(sampler.sample(4, first=3), sampler.sample(7)[3:])
     drawn = sampler.sample(2_000, seed=1)
     counts = drawn.long().bincount(minlength=4) / 2_000
@@ -82,15 +82,15 @@ def shaded(tmp_path: Path, **settings: Any) -> dcgan.DCGANTrainer:
     return dcgan.DCGANTrainer(config, run)
 
 
-def test_both_networks_are_told_of_clusters(tmp_path: Path) -> None:
+def test_both_networks_are_conditioned_on_clusters(tmp_path: Path) -> None:
     made = shaded(tmp_path).fit()
     train = made.evaluator.splits.train
-    told = made.condition_of(train)
-    assert told is not None and isinstance(made.data, TensorSource)
-    assert made.data.tensors["label"].tolist() == told.tolist()
+    condition = made.condition_of(train)
+    assert condition is not None and isinstance(made.data, TensorSource)
+    assert made.data.tensors["label"].tolist() == condition.tolist()
     shade = train.items.float().mean((1, 2, 3)) // 80  # dark, middling, light
-    assert all(len(told[shade == i].unique()) == 1 for i in range(3))
-    shares = [(told == i).float().mean().item() for i in range(3)]
+    assert all(len(condition[shade == i].unique()) == 1 for i in range(3))
+    shares = [(condition == i).float().mean().item() for i in range(3)]
     assert made.data_info.shares == pytest.approx(shares, abs=1e-4) and made.conditions == 3
     rows = made.evaluate().rows
     assert "class_accuracy" not in rows["adversarial/last"] and "d_overfit" in rows["adversarial/last"]

@@ -94,7 +94,7 @@ def test_the_divergence_is_that_of_the_model_from_the_grammar() -> None:
     assert real["grammatical"] == 1
 
 
-def test_of_stories_that_were_cut_nothing_is_said_that_is_not_finite() -> None:
+def test_metrics_of_truncated_stories_are_finite() -> None:
     """The grammar cannot write them."""
     _, info, found = fable_evaluator(length=40)
     figures = [found.measure(LSTM(info.tokens, 4, 5), 1.0, whole=True), found.real()]
@@ -252,7 +252,7 @@ def test_a_model_that_ends_each_text_at_once_is_measured_too() -> None:
     assert figures["grammatical"] == 0 and figures["unique"] == pytest.approx(0.1)
 
 
-def test_what_changed_is_told_by_its_direction() -> None:
+def test_changes_are_reported_with_their_direction() -> None:
     base = {"nll_test": 2.0, "grammatical": 0.5, "unique": 0.9, "self_bleu_2": 0.3}
     rows = {"mle/best": base, "adversarial/last": {**base, "nll_test": 2.5, "grammatical": 0.75, "self_bleu_2": 0.9}}
     said = evaluation.change(rows)

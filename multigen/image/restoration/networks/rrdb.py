@@ -17,12 +17,12 @@ class DenseBlock(nn.Module):
             self.add_module(f"conv{i}", nn.Conv2d(width + (i - 1) * growth, out, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x
+        features = x
         for i in range(1, 5):
-            seen = torch.cat(
-                [seen, F.leaky_relu(self.get_submodule(f"conv{i}")(seen), 0.2)], dim=1
+            features = torch.cat(
+                [features, F.leaky_relu(self.get_submodule(f"conv{i}")(features), 0.2)], dim=1
             )  # + growth channels
-        return x + 0.2 * self.get_submodule("conv5")(seen)
+        return x + 0.2 * self.get_submodule("conv5")(features)
 
 
 class Block(nn.Module):
