@@ -36,8 +36,12 @@ def offset_of(sound: Store, rate: int) -> Tensor:
     if not frame:
         return torch.zeros(sound.channels, 1)
     size = frame * max(BLOCK // frame, 1)
-    means = [block.unfold(1, frame, frame).mean(2) for _, block in sound.blocks(size) if block.shape[1] >= frame]
-    frame_means = torch.cat(means, 1)  # (C, frames)
+    # Numbers: small tensors between the blocks would keep their memory from being used again.
+    means: list[list[float]] = []
+    for _, block in sound.blocks(size):
+        if block.shape[1] >= frame:
+            means += block.unfold(1, frame, frame).mean(2).T.tolist()
+    frame_means = torch.tensor(means).T  # (C, frames)
     middle = frame_means.median(1, keepdim=True).values
     beside = (frame_means.sign() == middle.sign()).float().mean(1, keepdim=True)
     plain = middle.isfinite() & (middle.abs() >= OFFSET) & (beside >= SAME_SIDE)
@@ -46,8 +50,8 @@ def offset_of(sound: Store, rate: int) -> Tensor:
 
 def peak_of(sound: Store, offset: Tensor) -> float:
     """Greatest absolute sample after subtracting the offset (C, 1); NaN where a sample is NaN."""
-    peaks = [(block - offset).abs().max() for _, block in sound.blocks()]
-    return float(torch.stack(peaks).max())
+    peaks = [float((block - offset).abs().max()) for _, block in sound.blocks()]
+    return float(torch.tensor(peaks).max())
 
 
 def check_audible(path: Path, peak: float) -> None:
@@ -84,8 +88,10 @@ def gain(sound: Store, rate: int, first: int, end: int, peak: float) -> float:
     frame = min(max(round(FRAME * rate), 1), end - first)
     size = frame * max(BLOCK // frame, 1)
     parts = (sound[at : min(at + size, end)] for at in range(first, end, size))
-    power = torch.cat(
-        [x.unfold(1, frame, frame).square().mean((0, 2)) for x in parts if x.shape[1] >= frame]
-    )  # (frames,)
+    powers: list[float] = []
+    for x in parts:
+        if x.shape[1] >= frame:
+            powers += x.unfold(1, frame, frame).square().mean((0, 2)).tolist()
+    power = torch.tensor(powers)  # (frames,)
     loudness = float(power[power >= QUIET**2 * power.max()].mean().sqrt())
     return min(LOUDNESS / loudness, PEAK / peak)

@@ -8,14 +8,15 @@ from typing import ClassVar, Self, cast
 import torch
 from torch import Tensor
 
-from multigen.audio.store import MEMORY, Store
+from multigen.audio.store import Store
 from multigen.data.datasets import ItemSet
 from multigen.engine.batches import Batch, Rows, TensorSource
 
 __all__ = ["SliceSource", "SoundSet", "Windows"]
 
 FADE = 0.002  # seconds
-READ = 256  # windows read at once
+READ = 1 << 19  # samples read at once
+FEW = 1 << 22  # bytes of a part of a set on disk that are held in memory
 
 
 class Windows:
@@ -44,6 +45,11 @@ class Windows:
         ]
         return torch.stack(windows) if windows else torch.empty(0, *self.shape[1:])
 
+    @property
+    def at_once(self) -> int:
+        """How many are well read at once."""
+        return max(READ // self.shape[1:].numel(), 1)
+
     def split(self, size: int) -> Iterator[Tensor]:
         """All of them, in parts of at most that many."""
         return (self[first : first + size] for first in range(0, len(self), size))
@@ -52,7 +58,7 @@ class Windows:
         """Names them by their content, for the cache."""
         if not self._digest:
             digest = hashlib.blake2b(digest_size=20)
-            for part in self.split(READ):
+            for part in self.split(self.at_once):
                 digest.update(part.numpy().data)
             self._digest = digest.hexdigest()
         return f"Windows({tuple(self.shape)}, {self._digest})"
@@ -82,7 +88,7 @@ class SoundSet(ItemSet):
         part = self
         if isinstance(self.items, Windows):
             windows = Windows(self.items.store, self.items.spans[selection], self.items.length, self.rate)
-            few = 4 * windows.shape.numel() <= MEMORY
+            few = 4 * windows.shape.numel() <= FEW
             part = replace(self, items=windows[:] if few else cast(Tensor, windows))
             labels = None if self.labels is None else self.labels[selection]
             part = replace(part, labels=labels, names=tuple(self.names[i] for i in selection.tolist()))
@@ -101,7 +107,7 @@ class SoundSet(ItemSet):
         """Hash of the recordings; where windows are drawn from them, of all of each, held-out ones included."""
         if isinstance(self.items, Windows):
             digest = hashlib.blake2b(digest_size=8)
-            for part in self.items.split(READ):
+            for part in self.items.split(self.items.at_once):
                 digest.update(part.numpy().data)
             if self.labels is not None:
                 digest.update(self.labels.numpy().data)

@@ -28,7 +28,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick_classifier(own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of a few steps: good enough to see that figures are made."""
-    from multigen.tasks.synthesis import evaluator as evaluator
+    from multigen.tasks.synthesis import extractors
 
-    train = evaluator.train_classifier
-    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
+    train = extractors.train_classifier
+    monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))

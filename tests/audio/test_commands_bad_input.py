@@ -14,7 +14,7 @@ from multigen.audio.synthesis import evaluator as evaluator
 from multigen.audio.synthesis.wavegan import WaveformCritic
 from multigen.recipes import specgan, wavegan
 from multigen.runs.runner import main
-from multigen.tasks.synthesis.evaluator import Extractor
+from multigen.tasks.synthesis.extractors import Extractor
 from tests import tiny
 
 Words = list[str | Path]

@@ -12,7 +12,7 @@ from multigen.audio.drums import drums
 from multigen.audio.files import Info, write_sound
 from multigen.audio.synthesis.evaluator import _common
 from multigen.cli.evaluate import kind
-from multigen.tasks.synthesis import evaluator as evaluator
+from multigen.tasks.synthesis import extractors
 from tests import tiny
 
 LABELS = ("high", "low")
@@ -85,8 +85,8 @@ def test_rate_and_length_follow_the_headers() -> None:
 def test_the_classifier_learns_the_classes_of_the_real_recordings(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train = evaluator.train_classifier
-    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
+    train = extractors.train_classifier
+    monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
     real, fake = recordings(place / "real"), recordings(place / "fake", 50)
     assert evaluate("--real", real, "--fake", fake, "--features", "classifier") == 0
     assert "is_classifier" in capsys.readouterr().out
@@ -99,8 +99,8 @@ def test_the_drum_machine_s_classifier_needs_no_labels(
 ) -> None:
     from multigen.audio import datasets as data
 
-    train = evaluator.train_classifier
-    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 5, "batch": 16}))
+    train = extractors.train_classifier
+    monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 5, "batch": 16}))
     monkeypatch.setattr(data, "DRUMS", {"train": (16, 0), "test": (8, 1)})
     real = recordings(place / "real", count=8)
     assert evaluate("--real", real / "low", "--fake", real / "high", "--features", "drums") == 0

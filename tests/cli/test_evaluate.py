@@ -56,10 +56,10 @@ def test_two_folders_are_compared_beside_the_floor(folders: Path, capsys: pytest
 def test_the_classifier_learns_the_classes_of_the_real_pictures(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from multigen.tasks.synthesis import evaluator as evaluator
+    from multigen.tasks.synthesis import extractors
 
-    train = evaluator.train_classifier
-    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
+    train = extractors.train_classifier
+    monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 20, "batch": 16}))
     assert evaluate("--real", folders / "real", "--fake", folders / "like", "--features", "classifier") == 0
     assert "is_classifier" in capsys.readouterr().out
     flat = folders / "real" / "dark"
@@ -71,7 +71,7 @@ def test_the_classifier_learns_the_classes_of_the_real_pictures(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Features that cost nothing: the means of all columns."""
     from multigen.image.synthesis import evaluator as evaluator
-    from multigen.tasks.synthesis.evaluator import Extractor
+    from multigen.tasks.synthesis.extractors import Extractor
 
     stand_in = Extractor(lambda image: (image.float().mean(2).flatten(1) / 255, None))
     monkeypatch.setattr(evaluator, "open_extractor", lambda *arguments: stand_in)

@@ -4,7 +4,7 @@ A method derives from `AudioSynthesisTrainer`, and states only what differs: net
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -16,7 +16,14 @@ from multigen.audio.datasets import SoundSet, open_sounds
 from multigen.audio.files import write_sound
 from multigen.audio.plots import draw
 from multigen.audio.synthesis.augment import diff_augment, parse_policy
-from multigen.audio.synthesis.evaluator import WINDOW, nearest_recordings, open_evaluator, spectrogram, together
+from multigen.audio.synthesis.evaluator import (
+    WINDOW,
+    in_parts,
+    nearest_recordings,
+    open_evaluator,
+    spectrogram,
+    together,
+)
 from multigen.audio.synthesis.sampler import AudioSampler, joined
 from multigen.engine import Batch, Callback, Step
 from multigen.engine.randomness import key, seed_everything
@@ -25,11 +32,13 @@ from multigen.runs.card import Card
 from multigen.storage.output import replacing
 from multigen.tasks.synthesis.base import RANGES, SynthesisConfig, SynthesisTrainer
 from multigen.tasks.synthesis.evaluator import Evaluator
+from multigen.tasks.synthesis.extractors import Made
 from multigen.tasks.synthesis.sampler import Sampler
 
 __all__ = ["AudioSynthesisConfig", "AudioSynthesisTrainer"]
 
 SHOWN = 24  # samples shown with their nearest recordings
+NOISE = 64  # sounds of white noise made at a time
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
 
     def cluster_features(self, items: SoundSet) -> Tensor:
         """Log-mel spectra in 10 bands and 8 parts: (N, 80)."""
-        return torch.cat([mel_outline(sounds, self.config.rate) for sounds in together(items.items)])
+        return in_parts(lambda sounds: mel_outline(sounds, self.config.rate), items.items)
 
     def sampler_of(self, network: nn.Module) -> AudioSampler:
         c, info = self.config, self.data_info
@@ -150,11 +159,18 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
             seed_everything(key(self.run.seed, "untrained"), torch.device("cpu"))
             untrained = self.networks()["G"].to(self.device).eval()
         real = self.splits.test.items
-        draw = torch.Generator().manual_seed(key(self.run.seed, "white noise"))
         level = math.sqrt(sum(float(x.square().mean((1, 2)).sum()) for x in together(real)) / len(real))
-        noise = torch.randn(self.evaluator.samples, *real.shape[1:], generator=draw) * level
+
+        def noise(rows: slice) -> Iterator[Tensor]:
+            draw = torch.Generator().manual_seed(key(self.run.seed, "white noise"))
+            for first in range(0, rows.stop, NOISE):  # the same, whatever rows are asked for
+                sounds = (
+                    torch.randn(min(NOISE, self.evaluator.samples - first), *real.shape[1:], generator=draw) * level
+                )
+                yield sounds[max(rows.start - first, 0) : rows.stop - first].clamp(-1, 1)
+
         return super().baselines() | {
-            "noise": self.evaluator.metrics_of(noise.clamp(-1, 1), None),
+            "noise": self.evaluator.metrics_of(Made(self.evaluator.samples, noise), None),
             "untrained": self.evaluator.measure(self.sampler_of(untrained)),
         }
 

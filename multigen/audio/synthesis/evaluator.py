@@ -28,12 +28,14 @@ from multigen.errors import ConfigError, DataError
 from multigen.metrics import distances as features
 from multigen.metrics.classifier import STEPS
 from multigen.tasks.synthesis import evaluator as evaluator
-from multigen.tasks.synthesis.evaluator import Evaluator, Extractor, by_classifier
+from multigen.tasks.synthesis.evaluator import Evaluator
+from multigen.tasks.synthesis.extractors import BATCH, Extractor, by_classifier
 
 __all__ = [
     "EXTRACTORS",
     "compare",
     "compare_data",
+    "in_parts",
     "logmel",
     "nearest_recordings",
     "open_evaluator",
@@ -45,7 +47,7 @@ __all__ = [
 WINDOW, HOP = 0.032, 0.008  # seconds
 RATE, LENGTH = 8000, 4096  # of the drum machine compared with itself, where no file gives another
 BANDS, PARTS = 40, 8
-TOGETHER = 1 << 20  # samples whose spectra are taken at a time
+TOGETHER = 1 << 19  # samples whose spectra are taken at a time
 EXTRACTORS = {
     "logmel": f"natural logarithm of the power in {BANDS} mel bands (32 ms windows every 8 ms, at least 1e-5), its means in "
     f"{PARTS} parts of the sound, {BANDS * PARTS} features",
@@ -63,13 +65,30 @@ def spectrogram(sounds: Tensor, rate: int) -> Tensor:
 
 def together(sounds: Tensor) -> Iterable[Tensor]:
     """Sounds (N, C, T) in parts whose spectra fit into memory together."""
-    return sounds.split(max(TOGETHER // sounds.shape[1:].numel(), 1))
+    return sounds.split(_fitting(sounds))
+
+
+def _fitting(sounds: Tensor) -> int:
+    return max(TOGETHER // sounds.shape[1:].numel(), 1)
 
 
 def logmel(sounds: Tensor, rate: int) -> Tensor:
     """Features (N, BANDS * PARTS) of sounds (N, C, T): see `EXTRACTORS`."""
-    parts = [adaptive_avg_pool2d(spectrogram(x, rate), (BANDS, PARTS)).flatten(1) for x in together(sounds)]
-    return torch.cat(parts)
+    return in_parts(lambda x: adaptive_avg_pool2d(spectrogram(x, rate), (BANDS, PARTS)).flatten(1), sounds)
+
+
+def in_parts(work: Callable[[Tensor], Tensor], sounds: Tensor) -> Tensor:
+    """`work` done on sounds (N, C, T) `together`: (n, C, T) -> (n, ...).
+
+    Each result is copied to its place when it comes: in a list they would keep memory from being used again (see `embed_all`).
+    """
+    whole, at = torch.empty(0), 0
+    for part in together(sounds):
+        done = work(part)
+        whole = whole if at else done.new_empty(len(sounds), *done.shape[1:])
+        whole[at : at + len(part)] = done
+        at += len(part)
+    return whole
 
 
 def nearest_recordings(sounds: Tensor, train: Tensor, rate: int) -> Tensor:
@@ -101,7 +120,7 @@ def _classifier(train: SoundSet, device: torch.device, steps: int) -> Extractor:
     rate = train.rate
 
     def planes(sounds: Tensor) -> Tensor:
-        return torch.cat([spectrogram(x, rate) for x in together(sounds)])
+        return in_parts(lambda x: spectrogram(x, rate), sounds)
 
     def unit(spectra: Tensor) -> Tensor:
         return (spectra + 5) / 4  # about -1.6..1.6
@@ -132,7 +151,8 @@ def open_evaluator(
     about = f"features: {_about(names)}; {_form(train)}"
     reported = {name: extractors[name] for name in names[1:]}
     chooses = "logmel" if "logmel" in names else first
-    return Evaluator(sets, samples, device, first, extractors[first], about, to_input, reported, chooses)
+    batch = min(BATCH, _fitting(train.items))
+    return Evaluator(sets, samples, device, first, extractors[first], about, to_input, reported, chooses, batch)
 
 
 def _about(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ images; Griffin-Lim finds a sound for each.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -33,6 +34,7 @@ from multigen.losses import objective
 from multigen.metrics.distances import Moments
 from multigen.tasks.synthesis.conditioning import ProjectionHead, with_class
 from multigen.tasks.synthesis.evaluator import Evaluator
+from multigen.tasks.synthesis.extractors import Made
 
 __all__ = ["PRESETS", "Discriminator", "Generator", "SpecGANConfig", "SpecGANTrainer", "SpectrumSampler"]
 
@@ -256,8 +258,15 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         """Adds `griffin_lim`: test recordings through the spectrogram and back, at most as many as there are samples."""
         G, test = self.nets["G"], pick(self.splits.test, self.evaluator.samples)
         say(f"measuring what Griffin-Lim loses of {counted(len(test), test.noun)}")
-        sound = torch.cat([G.sound(G.spectrogram(x.to(self.device))).cpu() for x in test.items.split(100)])  # pyright: ignore[reportCallIssue]
-        return super().baselines() | {"griffin_lim": self.evaluator.metrics_of(sound.clamp(-1, 1), test.labels)}
+        size = self.evaluator.batch
+
+        def heard(rows: slice) -> Iterator[Tensor]:
+            for first in range(rows.start, rows.stop, size):
+                x = test.items[first : min(first + size, rows.stop)].to(self.device)
+                yield G.sound(G.spectrogram(x)).cpu().clamp(-1, 1)  # pyright: ignore[reportCallIssue]
+
+        made = Made(len(test), heard)
+        return super().baselines() | {"griffin_lim": self.evaluator.metrics_of(made, test.labels)}
 
     def collapse_features(self, items: Tensor) -> Tensor:
         """Means of 8 x 8 parts of spectrograms (N, C, 128, frames): (N, 64 C)."""

@@ -23,7 +23,8 @@ from multigen.metrics.classifier import STEPS
 from multigen.storage.cache import private_folder
 from multigen.storage.reading import UnreadableFile, open_regular
 from multigen.tasks.synthesis import evaluator as evaluator
-from multigen.tasks.synthesis.evaluator import Evaluator, Extractor, by_classifier, embed
+from multigen.tasks.synthesis.evaluator import Evaluator
+from multigen.tasks.synthesis.extractors import Extractor, by_classifier, embed
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

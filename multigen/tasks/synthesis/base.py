@@ -309,7 +309,7 @@ class SynthesisTrainer(Trainer[C]):
     def collapse(self) -> Control:
         """The control that detects mode collapse: compares the diversity of samples of fixed
         latents with that of real items."""
-        real = pick(self.splits.train, SHOWN).items
+        real = pick(self.splits.train, SHOWN).items[:]
         n = len(real)
 
         def measure() -> float:

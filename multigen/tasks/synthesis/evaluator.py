@@ -5,31 +5,26 @@ Independent of the modality, which provides the network as an `Extractor`; each 
 after it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from multigen.console import counted, say
+from multigen.console import counted
 from multigen.data.datasets import ItemSet, Splits, pick, split_off
 from multigen.engine.distributed import shared_rows
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import DataError
 from multigen.metrics import distances as features
-from multigen.metrics.classifier import STEPS, Classifier, train_classifier
 from multigen.metrics.distances import Moments
-from multigen.storage.cache import cached
+from multigen.tasks.synthesis.extractors import BATCH, Extractor, Made, embed, embed_all, embed_real
 from multigen.tasks.synthesis.sampler import Sampler
 
 __all__ = [
     "Evaluator",
-    "Extractor",
-    "by_classifier",
     "class_score",
     "compare",
-    "embed",
-    "embed_real",
     "measure",
     "moments",
 ]
@@ -51,79 +46,6 @@ OVERFIT = (
     "tell them apart, 0.5 where it knows the training {noun} by heart"
 )
 S = TypeVar("S", bound=ItemSet)
-
-
-class Extractor(NamedTuple):
-    """A feature extractor."""
-
-    run: Callable[[Tensor], tuple[Tensor, Tensor | None]]
-    """Items (B, ...), as stored in sets -> features (B, D), and class probabilities (B, K) where
-    the network has classes."""
-    key: Sequence[str | Tensor] = ()
-    """What features depend on besides the items, as key of the cache: weights trained here, or a
-    version."""
-
-
-def by_classifier(
-    kind: str,
-    train: ItemSet,
-    planes: Callable[[Tensor], Tensor],
-    to_input: Callable[[Tensor], Tensor],
-    device: torch.device,
-    key: Sequence[str] = (),
-    steps: int = STEPS,
-) -> Extractor:
-    """An extractor of a classifier's features, which is trained on labelled items once: the cache
-    stores its weights.
-
-    Args:
-        kind: prefix of the file in the cache.
-        train: items with labels.
-        planes: items (B, ...), as stored in the set -> (B, C, H, W).
-        to_input: planes -> the classifier's input, floats of the same shape.
-        key: what `planes` depends on besides the items.
-        steps: training steps.
-    """
-    labels, classes = train.labels, len(train.classes)
-    assert labels is not None
-
-    def train_weights() -> dict[str, Tensor]:
-        say(f"training a classifier of {classes} classes on {train.name} to extract features")
-        inputs = planes(train.items)
-        return train_classifier(inputs, labels, classes, to_input=to_input, steps=steps, device=device).state_dict()
-
-    network = Classifier(planes(train.items[:1]).shape[1], classes)
-    weights = cached(kind, [train.items, labels, *key, steps], train_weights, like=network.state_dict())
-    network.load_state_dict(weights)
-    network.to(device).eval()
-
-    def extract(items: Tensor) -> tuple[Tensor, Tensor | None]:
-        h = network.features(to_input(planes(items)))
-        return h, network.head(h).softmax(1)
-
-    return Extractor(extract, [weights[name] for name in sorted(weights)])
-
-
-@torch.no_grad()
-def embed(extract: Extractor, items: Tensor, device: torch.device, batch: int = 100) -> tuple[Tensor, Tensor | None]:
-    """Features (N, D) and probabilities (N, K) or None of items (N, ...), on the CPU."""
-    outputs = [extract.run(part.to(device)) for part in items.split(batch)]
-    h = torch.cat([f.float().cpu() for f, _ in outputs])
-    return h, torch.cat([p.float().cpu() for _, p in outputs if p is not None]) if outputs[0][1] is not None else None
-
-
-def embed_real(name: str, extract: Extractor, items: Tensor, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """As `embed`, for real items: stored in the cache."""
-
-    def compute() -> dict[str, Tensor]:
-        h, probabilities = embed(extract, items, device)
-        return {"features": h} if probabilities is None else {"features": h, "probabilities": probabilities}
-
-    with torch.no_grad():
-        first = zip(("features", "probabilities"), extract.run(items[:1].to(device)), strict=True)
-    like = {name: part.float().expand(len(items), -1) for name, part in first if part is not None}
-    features_and_probabilities = cached(f"embedded-{name}", [items, *extract.key], compute, like)
-    return features_and_probabilities["features"], features_and_probabilities.get("probabilities")
 
 
 # ---------------------------------------------------------------------------------------------------- measures
@@ -225,6 +147,7 @@ class Evaluator(Generic[S]):
         also: more extractors by name, in whose features only the Fréchet distance is computed.
         selection_extractor: the extractor whose Fréchet distance selects the best checkpoint;
             default: `name`.
+        batch: number of items that are given to a network at a time.
     """
 
     def __init__(
@@ -238,9 +161,10 @@ class Evaluator(Generic[S]):
         to_input: Callable[[Tensor], Tensor],
         also: Mapping[str, Extractor] | None = None,
         selection_extractor: str = "",
+        batch: int = BATCH,
     ):
         self.splits, self.device, self.extractor_name, self.extract = splits, device, name, extract
-        self.about, self.to_input, self.also = about, to_input, also or {}
+        self.about, self.to_input, self.also, self.batch = about, to_input, also or {}, batch
         self.samples = min(samples, len(splits.train))
         self.training_sample = pick(splits.train, self.samples)  # as many training items as samples
         self.selection_extractor = selection_extractor or name
@@ -252,14 +176,15 @@ class Evaluator(Generic[S]):
 
     def _embed_real(self, items: S, name: str = "") -> tuple[Tensor, Tensor | None]:
         """`features_of`, with class probabilities (N, K) where the extractor has them."""
-        return embed_real(name or self.extractor_name, self.also.get(name, self.extract), items.items, self.device)
+        extract = self.also.get(name, self.extract)
+        return embed_real(name or self.extractor_name, extract, items.items, self.device, self.batch)
 
     def validate(self, sampler: Sampler) -> dict[str, float]:
         """Fréchet distance of samples, as many as in the final evaluation, to the validation
         items."""
         assert self.splits.validation is not None
         extract = self.also.get(self.selection_extractor, self.extract)
-        h = self._embed(extract, self._sample(sampler, SEED + 1))[0]
+        (h,), _ = self._embed([extract], self._samples(sampler, SEED + 1))
         real = self.features_of(self.splits.validation, self.selection_extractor)
         return {self.selection_metric: features.frechet_distance(moments(h), moments(real))}
 
@@ -299,37 +224,42 @@ class Evaluator(Generic[S]):
 
     def measure(self, sampler: Sampler) -> dict[str, float]:
         """All metrics of a generator, on the test items."""
-        return self.metrics_of(self._sample(sampler, SEED), self._requested(sampler))
+        return self.metrics_of(self._samples(sampler, SEED), self._requested(sampler))
 
-    def metrics_of(self, items: Tensor, requested: Tensor | None) -> dict[str, float]:
+    def metrics_of(self, items: Tensor | Made, requested: Tensor | None) -> dict[str, float]:
         """All metrics of items (N, ...) as samples whose requested classes are `requested` (N,).
         The ranks share the work, so all must call it."""
-        h, probabilities = self._embed(self.extract, items)
-        others = {name: self._embed(extract, items)[0] for name, extract in self.also.items()}
+        (h, *rest), probabilities = self._embed([self.extract, *self.also.values()], items)
+        others = dict(zip(self.also, rest, strict=True))
         return self._distances(h, others) | self._memorisation(h) | self._classes(probabilities, requested)
 
     def _requested(self, sampler: Sampler) -> Tensor | None:
         """Classes (N,) requested from a conditional generator, in the training proportions."""
         return self.training_sample.labels if sampler.classes else None
 
-    def _sample(self, sampler: Sampler, seed: int) -> Tensor:
-        """Samples of a seed, (samples, ...); the ranks share the work."""
+    def _samples(self, sampler: Sampler, seed: int) -> Made:
+        """As many samples of a seed as are evaluated."""
         requested = self._requested(sampler)
 
+        def rows(which: slice) -> Iterator[Tensor]:
+            for first in range(which.start, which.stop, sampler.batch):
+                end = min(first + sampler.batch, which.stop)
+                yield sampler.sample(
+                    end - first, seed, None if requested is None else requested[first:end], first=first
+                )
+
+        return Made(self.samples, rows)
+
+    def _embed(self, extractors: Sequence[Extractor], items: Tensor | Made) -> tuple[Sequence[Tensor], Tensor | None]:
+        """Features by each extractor, and probabilities by the first; the ranks share the work."""
+
         def compute(rows: slice) -> list[Tensor]:
-            labels = None if requested is None else requested[rows]
-            return [sampler.sample(rows.stop - rows.start, seed, labels, first=rows.start)]
+            parts = items.parts(rows, self.batch) if isinstance(items, Made) else items[rows].split(self.batch)
+            found = embed_all(extractors, parts, rows.stop - rows.start, self.device)
+            return [*(h for h, _ in found), *(p for _, p in found[:1] if p is not None)]
 
-        return shared_rows(self.samples, compute, self.device)[0]
-
-    def _embed(self, extract: Extractor, items: Tensor) -> tuple[Tensor, Tensor | None]:
-        """As `embed`; the ranks share the work."""
-
-        def compute(rows: slice) -> list[Tensor]:
-            return [t for t in embed(extract, items[rows], self.device) if t is not None]
-
-        parts = shared_rows(len(items), compute, self.device)
-        return parts[0], parts[1] if len(parts) > 1 else None
+        found = shared_rows(items.count if isinstance(items, Made) else len(items), compute, self.device)
+        return found[: len(extractors)], found[-1] if len(found) > len(extractors) else None
 
     def _distances(self, h: Tensor, others: Mapping[str, Tensor]) -> dict[str, float]:
         """Metrics of features (N, D), and Fréchet distances of other extractors' features by
@@ -391,9 +321,9 @@ class Evaluator(Generic[S]):
     def _scores(self, discriminator: nn.Module, items: S, labels: Tensor | None) -> Tensor:
         """D's scores (N,) of real items."""
         scores, dtype = [], next((p.dtype for p in discriminator.parameters()), torch.float32)
-        for i in range(0, len(items), 100):
-            x = self.to_input(items.items[i : i + 100].to(self.device, dtype))
-            label = None if labels is None else labels[i : i + 100].to(self.device)
+        for i in range(0, len(items), self.batch):
+            x = self.to_input(items.items[i : i + self.batch].to(self.device, dtype))
+            label = None if labels is None else labels[i : i + self.batch].to(self.device)
             logits = discriminator(x, label).float().reshape(len(x), -1)  # (B, critics)
             scores.append(logits.mean(1).cpu())
         return torch.cat(scores)

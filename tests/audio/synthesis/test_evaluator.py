@@ -14,8 +14,8 @@ from multigen.audio.synthesis.evaluator import compare, logmel, open_evaluator, 
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.data.datasets import Splits
 from multigen.errors import ConfigError, DataError
-from multigen.tasks.synthesis import evaluator as evaluator
-from multigen.tasks.synthesis.evaluator import embed
+from multigen.tasks.synthesis import extractors
+from multigen.tasks.synthesis.extractors import embed
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -90,13 +90,13 @@ def test_extractors_by_name(sets: Splits[SoundSet]) -> None:
 def test_the_classifier_is_trained_once_and_learns_the_drums(
     sets: Splits[SoundSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, trained = evaluator.train_classifier, []
+    train, trained = extractors.train_classifier, []
 
     def short(*a: Any, **k: Any) -> nn.Module:
         trained.append(a)
         return train(*a, **{**k, "steps": 30, "batch": 32})
 
-    monkeypatch.setattr(evaluator, "train_classifier", short)
+    monkeypatch.setattr(extractors, "train_classifier", short)
     for _ in range(2):
         h, p = embed(open_extractor("classifier", sets.train, CPU), sets.test.items, CPU)
     assert len(trained) == 1 and h.shape == (64, 128) and p is not None and sets.test.labels is not None

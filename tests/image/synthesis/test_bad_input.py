@@ -10,7 +10,7 @@ from PIL import Image
 from multigen.image.synthesis import evaluator as evaluator
 from multigen.recipes import dcgan
 from multigen.runs.runner import main
-from multigen.tasks.synthesis.evaluator import Extractor
+from multigen.tasks.synthesis.extractors import Extractor
 from tests import tiny
 
 Words = list[str | Path]

@@ -21,7 +21,9 @@ from multigen.image.synthesis.evaluator import compare, nearest_picture, open_ev
 from multigen.image.synthesis.sampler import ImageSampler
 from multigen.metrics.distances import frechet_distance
 from multigen.tasks.synthesis import evaluator as figures
-from multigen.tasks.synthesis.evaluator import Extractor, embed, embed_real, measure
+from multigen.tasks.synthesis import extractors
+from multigen.tasks.synthesis.evaluator import measure
+from multigen.tasks.synthesis.extractors import Extractor, embed, embed_real
 
 CPU = torch.device("cpu")
 
@@ -329,7 +331,7 @@ def test_features_do_not_depend_on_the_batch() -> None:
 
 def test_features_of_real_pictures_are_kept_and_belong_to_their_network(monkeypatch: pytest.MonkeyPatch) -> None:
     sets, calls = sets_of(), []
-    monkeypatch.setattr(figures, "embed", lambda *a: calls.append(a) or embed(*a))
+    monkeypatch.setattr(extractors, "embed", lambda *a: calls.append(a) or embed(*a))
     for weight, expected in ((1.0, 1), (1.0, 1), (2.0, 2)):
         extract = Extractor(features_by_brightness, [torch.tensor(weight)])
         monkeypatch.setattr(evaluator, "open_extractor", lambda *a, extract=extract: extract)
@@ -338,9 +340,9 @@ def test_features_of_real_pictures_are_kept_and_belong_to_their_network(monkeypa
 
 
 def test_a_retrained_classifier_recomputes_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train, seeds = figures.train_classifier, iter((0, 1))
+    train, seeds = extractors.train_classifier, iter((0, 1))
     quick = {"steps": 5, "batch": 16}
-    monkeypatch.setattr(figures, "train_classifier", lambda *a, **k: train(*a, **{**k, **quick}, seed=next(seeds)))
+    monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, **quick}, seed=next(seeds)))
     images, found = pictures(40, 1, 3), []
     for _ in range(2):
         extract = open_extractor("classifier", images, CPU)
@@ -358,9 +360,11 @@ def test_a_retrained_classifier_recomputes_features(tmp_path: Path, monkeypatch:
 def test_the_same_labels_make_no_other_classifier_and_features_but_other_labels_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    train, embedded, trained, quick = figures.train_classifier, [], [], {"steps": 3, "batch": 8}
-    monkeypatch.setattr(figures, "embed", lambda *a: embedded.append(a) or embed(*a))
-    monkeypatch.setattr(figures, "train_classifier", lambda *a, **k: trained.append(a) or train(*a, **{**k, **quick}))
+    train, embedded, trained, quick = extractors.train_classifier, [], [], {"steps": 3, "batch": 8}
+    monkeypatch.setattr(extractors, "embed", lambda *a: embedded.append(a) or embed(*a))
+    monkeypatch.setattr(
+        extractors, "train_classifier", lambda *a, **k: trained.append(a) or train(*a, **{**k, **quick})
+    )
     images, labels = pictures(24, 1, 3), torch.arange(24) % 3
     for known, times in ((labels, 1), (labels, 1), (labels.flip(0), 2)):
         extract = open_extractor("classifier", replace(images, labels=known), CPU)
@@ -428,13 +432,13 @@ def test_nearest_shows_a_copy_above_itself(stub: None) -> None:
 
 
 def test_the_classifier_is_trained_once_and_knows_its_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    train, quick = figures.train_classifier, []
+    train, quick = extractors.train_classifier, []
 
     def short(*a: Any, **k: Any) -> nn.Module:
         quick.append(1)
         return train(*a, **{**k, "steps": 30, "batch": 32})
 
-    monkeypatch.setattr(figures, "train_classifier", short)
+    monkeypatch.setattr(extractors, "train_classifier", short)
     images = pictures(60, 1, 3)
     for _ in range(2):
         probabilities = open_extractor("classifier", images, CPU).run(images.images)[1]

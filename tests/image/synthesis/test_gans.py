@@ -318,10 +318,10 @@ def test_a_conditional_model_gives_the_class_asked_for(tmp_path: Path, folder: P
 @pytest.fixture
 def quick_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of a few steps: good enough to see that figures are made."""
-    from multigen.tasks.synthesis import evaluator as evaluator
+    from multigen.tasks.synthesis import extractors
 
-    train = evaluator.train_classifier
-    monkeypatch.setattr(evaluator, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
+    train = extractors.train_classifier
+    monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 4, "batch": 8}))
 
 
 def test_classes_need_labels(tmp_path: Path, folder: Path) -> None:
