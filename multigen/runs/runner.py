@@ -11,14 +11,16 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import differing, from_table, read_config, to_table
-from multigen.console import did_you_mean, exit_code, resume_option, say, shell_word, show
+from multigen.console import counted, did_you_mean, exit_code, resume_option, say, shell_word, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
 from multigen.engine.distributed import barrier, decided_by_first, join, lost_ranks, rank
 from multigen.engine.evaluation import Evaluation, mean_and_std
 from multigen.engine.interrupts import interruptible
 from multigen.engine.saving import find_resumable
+from multigen.engine.trial import MIN_STEPS
 from multigen.errors import ConfigError
+from multigen.metrics.names import headlines
 from multigen.runs.card import Card, writing_evaluation
 from multigen.runs.facts import seed_folders
 from multigen.runs.log import History
@@ -221,13 +223,22 @@ def _train_seeds(
         barrier()
     content = from_json((folder / "evaluation.json").read_bytes())
     if rank() == 0:
-        show(evaluation.table(), lines=True)
+        _show_table(evaluation, content["steps"])
         for what, text in evaluation.remarks.items():
             show()
             show(f"{what}: {text}")
         show()
         show(f"{folder}: report.html, evaluation.json, model/; trained for {content['seconds']:.0f} s")
     return evaluation, folder, content
+
+
+def _show_table(evaluation: Evaluation, steps: Mapping[str, int]) -> None:
+    """The table; after a run of seconds, which shows only that everything works, its headline metrics."""
+    metrics = list(dict.fromkeys(m for row in evaluation.rows.values() for m in row))
+    shown = headlines(metrics) if sum(steps.values()) < MIN_STEPS else metrics
+    show(evaluation.table(shown), lines=True)
+    if len(shown) < len(metrics):
+        show(f"\nevaluation.json has {counted(len(metrics) - len(shown), 'more metrics')}", lines=True)
 
 
 def _folder_of_seeds(run: Run, name: str, stack: contextlib.ExitStack) -> Path:

@@ -145,3 +145,15 @@ def test_evaluation_json_is_written_once_and_is_what_the_runner_returns(
     content = runner.train(Bare, ToyConfig(), Run(out=str(tmp_path / "run"), device="cpu", precision="fp32"))[2]
     assert written == [tmp_path / "run" / "evaluation.json"]
     assert content == from_json(written[0].read_bytes()) and content["rows"] == {"only/last": {"w": math.inf}}
+
+
+def test_after_a_run_of_seconds_the_headlines_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["fd_classifier", "kd_classifier", "precision", "recall", "density", "coverage", "variety", "memorisation"]
+    evaluation = Evaluation({row: dict.fromkeys(names, 0.5) for row in ("real", "adversarial/last")})
+    runner._show_table(evaluation, {"adversarial": 20})
+    shown = capsys.readouterr().out
+    assert [name for name in names if name in shown] == ["fd_classifier", "precision", "coverage", "memorisation"]
+    assert shown.endswith("\n\nevaluation.json has 4 more metrics\n")
+    runner._show_table(evaluation, {"pretrain": 20, "adversarial": 30})
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in names) and "more metrics" not in shown
