@@ -118,7 +118,7 @@ def test_a_run_begun_from_one_is_compared_with_it(
     words = ["compare", runs / "srgan", tmp_path / "new", "--out", tmp_path / "compared", "--json", "-n", "1"]
     assert tiny.multigen(words) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["config"].keys() == {"steps", "pretrain_steps", "test", "fingerprint"}
+    assert found["config"].keys() == {"steps", "pretrain_steps", "test", "fingerprint", "low", "frames"}
     assert (tmp_path / "compared" / "compare.png").exists()
     values = json.loads((runs / "srgan" / "evaluation.json").read_text())["rows"]["bicubic"].values()
     shown = [f["values"] for f in found["figures"] if f["row"] == "bicubic"]

@@ -13,6 +13,7 @@ import soundfile
 from PIL import Image
 
 from multigen.audio.synthesis import wavegan
+from multigen.config import read_config
 from multigen.engine import Run, Trainer
 from multigen.errors import ConfigError, DataError
 from multigen.image.restoration import srgan
@@ -214,3 +215,10 @@ def test_a_run_that_recorded_nothing_of_its_test_data_is_resumed(tmp_path: Path)
     file.write_text("".join(line for line in lines if not line.startswith("held_out")))
     assert file.read_text().count("\n") == len(lines) - 1
     begun(trainer, config, replace(run, out="", resume=run.out))
+
+
+def test_without_a_pretrained_model_no_folder_is_recorded(tmp_path: Path) -> None:
+    """An empty name is not the folder that the command is run in."""
+    trainer, config = TINY["seqgan"]
+    begun(trainer, config, Run(out=str(tmp_path / "run"), device="cpu", precision="fp32"))
+    assert "files" not in read_config(tmp_path / "run" / "config.toml")

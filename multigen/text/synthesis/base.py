@@ -131,7 +131,7 @@ class TextSynthesisTrainer(Trainer[C]):
         )
         check_prompt(self.corpus, c.prompt, c.test or c.data)
         self.data_info, self.held_out = self.corpus.info, self.corpus.held_out
-        if Path(c.pretrained).expanduser().is_dir():
+        if c.pretrained and Path(c.pretrained).expanduser().is_dir():
             self.files = {"pretrained": fingerprint(Path(c.pretrained).expanduser())}
         self.check_data()
         self.evaluator = Evaluator(self.corpus, c.samples, c.lm_steps, self.run.seed)
