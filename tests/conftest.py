@@ -12,6 +12,10 @@ import pytest
 # Before torch is imported, and inherited by the commands that tests start: more threads than this gain the small
 # networks of the tests nothing, and each core has a worker of its own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Processes that tests start find `tests` here, and not the package of that name which torch-fidelity installs.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")))
+)
 
 MOST_WORKERS = 4  # each takes 1 to 2 GB, and imports for itself
 
