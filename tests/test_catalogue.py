@@ -160,7 +160,10 @@ def test_one_line_of_the_catalogue_and_a_file_make_a_method(checkout: Path) -> N
         "multigen/recipes/foogan.py written",
     ]
     assert "[FooGAN](docs/methods/image/synthesis/foogan.md)" in (checkout / "README.md").read_text()
-    assert "[FooGAN](methods/image/synthesis/foogan.md): a stable convolutional GAN" in (checkout / "docs/index.md").read_text()
+    assert (
+        "[FooGAN](methods/image/synthesis/foogan.md): a stable convolutional GAN"
+        in (checkout / "docs/index.md").read_text()
+    )
     code = "from multigen.image import FooGANConfig, FooGANTrainer as T; import multigen.recipes.foogan as r, sys; "
     code += "assert r.TRAINER is T; print(*sys.modules)"
     done = tiny.python("-c", code, cwd=checkout, env=tiny.environment(PYTHONPATH=str(checkout)))
