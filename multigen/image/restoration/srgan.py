@@ -183,9 +183,11 @@ class SRGANTrainer(ImageRestorationTrainer[SRGANConfig]):
         ]  # fmt: skip
 
     def pixel_loss(self, batch: Batch, step: Step) -> Terms:
+        """The first stage's loss: `pixel_error` of G's output."""
         return {"pixel": self.pixel_error(self.G(self.inputs(batch, step)), self.targets(batch, step))}
 
     def pixel_error(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Mean squared or absolute difference, by `config.pixel`, of images (B, 3, H, W) in 0..1."""
         error = fake.to(real.dtype) - real
         return error.square().mean() if self.config.pixel == "mse" else error.abs().mean()
 
