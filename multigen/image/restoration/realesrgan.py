@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate, leaky_relu
 from torch.nn.utils.parametrizations import spectral_norm
 
 from multigen import losses
-from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
+from multigen.engine import Adam, Batch, Callback, Run, Stage, Step, Terms, Update
 from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine
 from multigen.errors import ConfigError
@@ -29,6 +29,7 @@ from multigen.image.restoration.base import ImageRestorationConfig, ImageRestora
 from multigen.image.restoration.blind import Strength, degrade, degrade_named, sharpened
 from multigen.image.restoration.networks import GENERATORS, RRDB
 from multigen.image.restoration.test_sets import TestSet, open_test_sets
+from multigen.image.restoration.upscaler import Restorer
 from multigen.tasks.restoration.base import RANGES
 
 __all__ = ["PRESETS", "Discriminator", "RealESRGANConfig", "RealESRGANTrainer"]
@@ -147,6 +148,11 @@ class RealESRGANTrainer(ImageRestorationTrainer[RealESRGANConfig]):
     name = "realesrgan"
     budget = ("pretrain_steps", "steps")
     degrades_whole = False
+
+    def __init__(self, config: RealESRGANConfig, run: Run | None = None, callbacks: Sequence[Callback] = ()):
+        super().__init__(config, run, callbacks)
+        if self.scale == 1:
+            self.task = Restorer.task
 
     @property
     def scale(self) -> int:
