@@ -109,8 +109,8 @@ def open_sounds(
         channels: 1, the mean of a file's; or 2, for which one is copied, and of more all from the third on are mixed into both.
 
     Raises:
-        ConfigError: a setting is none of those above, or labels or test files are asked for of the drum machine.
-        NoTestSplit: the test split is asked for of data that have none.
+        ConfigError: a setting is none of those above, or labels or test files are requested of the drum machine.
+        NoTestSplit: the test split is requested of data that have none.
         DataError: nothing there, damaged or silent files, fewer than two items, or one class only although labels are asked
             for.
     """

@@ -65,7 +65,7 @@ def inspect_sounds(data: str) -> Inspection:
         inspection = Inspection()
         counts = {split: count for split, (count, _) in DRUMS.items()}
         words = ", ".join(f"{count:,} to {split}" for split, count in counts.items())
-        inspection.add("items", counts, f"{words}, made when they are asked for")
+        inspection.add("items", counts, f"{words}, generated on demand")
         inspection.add("classes", list(CLASSES), f"{len(CLASSES)}: {', '.join(CLASSES)}")
         inspection.suggestions = [Suggestion("wavegan", "laptop", (), "the preset laptop was made for them")]
         return inspection
