@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from multigen.data.datasets import hash_of
 from multigen.image.degrade import reduced
-from multigen.image.restoration.corruption import compressed
+from multigen.image.restoration.corruption import compressed, draws_of
 from multigen.image.restoration.kernels import blur, gaussian, random_gaussian, sinc
 
 __all__ = ["STRENGTHS", "Strength", "degrade", "degrade_named", "sharpened"]
@@ -81,7 +80,7 @@ def degrade(image: Tensor, scale: int, strength: Strength, rng: np.random.Genera
 
 def degrade_named(image: Tensor, scale: int, strength: Strength, name: str) -> Tensor:
     """`degrade` with draws that follow from the name: the same each time, for test sets."""
-    return degrade(image, scale, strength, np.random.default_rng(int.from_bytes(hash_of(name, 0)[:8])))
+    return degrade(image, scale, strength, draws_of(name))
 
 
 def sharpened(image: Tensor) -> Tensor:

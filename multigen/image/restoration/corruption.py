@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multigen.data.datasets import hash_of
+
 __all__ = ["compressed", "is_grey", "noisy", "to_bytes", "to_grey"]
 
 
@@ -42,3 +44,48 @@ def to_grey(image: Tensor) -> Tensor:
 def is_grey(x: Tensor) -> bool:
     """Whether the three channels of (3, H, W) are the same."""
     return bool(torch.equal(x[0], x[1]) and torch.equal(x[0], x[2]))
+
+
+def draws_of(name: str) -> np.random.Generator:
+    """Draws that follow from a name: the same each time, for test sets."""
+    return np.random.default_rng(int.from_bytes(hash_of(name, 0)[:8]))
+
+
+# ---------------------------------------------------------------------------------------------------- without training
+
+
+def nl_means(image: Tensor) -> Tensor:
+    """Non-local means (Buades et al. 2005) for noise of unknown strength: uint8, or float32 in 0..1, (3, H, W) -> uint8."""
+    from skimage.restoration import denoise_nl_means
+
+    planes = _planes(image)
+    sigma = noise_of(planes)
+    if not sigma:
+        return to_bytes(image)
+    restored = denoise_nl_means(
+        planes, patch_size=5, patch_distance=6, h=0.6 * sigma, sigma=sigma, fast_mode=True, channel_axis=0
+    )
+    return _image(restored)
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Total variation denoising (Chambolle 2004) with a weight for JPEG: uint8, or float32 in 0..1, (3, H, W) -> uint8."""
+    from skimage.restoration import denoise_tv_chambolle
+
+    return _image(denoise_tv_chambolle(_planes(image), weight=0.015, channel_axis=0))
+
+
+def noise_of(planes: np.ndarray) -> float:
+    """The standard deviation of white noise in images (C, H, W): Immerkaer 1996, with the median of absolute values."""
+    residual = np.diff(np.diff(planes, 2, axis=1), 2, axis=2)  # of white noise with standard deviation 6 sigma
+    return float(np.median(np.abs(residual)) / 0.6745 / 6)
+
+
+def _planes(image: Tensor) -> np.ndarray:
+    """float32 (1, H, W) of a grey image, else (3, H, W), in 0..1."""
+    x = image.float() / 255 if image.dtype == torch.uint8 else image
+    return (x[:1] if is_grey(x) else x).numpy()
+
+
+def _image(planes: np.ndarray) -> Tensor:
+    return to_bytes(torch.from_numpy(planes.astype(np.float32)).expand(3, -1, -1)).contiguous()
