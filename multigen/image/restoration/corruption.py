@@ -82,7 +82,7 @@ def noise_of(pixels: np.ndarray) -> float:
 
 
 def _restored(image: Tensor, restore: Callable[[np.ndarray, int | None], np.ndarray]) -> Tensor:
-    """uint8 (3, H, W) by a function of float32 pixels in 0..1, (H, W) of grey images else (H, W, 3), and of their axis of channels."""
+    """uint8 (3, H, W) by a function of float32 pixels in 0..1, (H, W, 3) or grey (H, W), and of their axis of channels."""
     x = image.float() / 255 if image.dtype == torch.uint8 else image
     if is_grey(x):
         return to_bytes(torch.from_numpy(restore(x[0].numpy(), None))).repeat(3, 1, 1)
