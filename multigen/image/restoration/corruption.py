@@ -9,7 +9,17 @@ from torch import Tensor
 
 from multigen.data.datasets import hash_of
 
-__all__ = ["compressed", "is_grey", "noisy", "to_bytes", "to_grey"]
+__all__ = [
+    "compressed",
+    "draws_of",
+    "is_grey",
+    "nl_means",
+    "noise_of",
+    "noisy",
+    "to_bytes",
+    "to_grey",
+    "total_variation",
+]
 
 
 def noisy(x: Tensor, sigma: float, rng: np.random.Generator) -> Tensor:
