@@ -8,10 +8,11 @@ A generator learns the difference between a photograph and a corrupted copy, whi
 JPEG compression, or both, of strengths drawn from ranges. An adversarial stage may follow (`steps`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -31,9 +32,14 @@ from multigen.image.restoration.corruption import (
     total_variation,
 )
 from multigen.image.restoration.crops import CropSource
+from multigen.image.restoration.evaluator import strip
 from multigen.image.restoration.networks import CompactGenerator, UNetDiscriminator
 from multigen.image.restoration.test_sets import MadeInputs, TestSet, open_test_sets
+from multigen.image.restoration.upscaler import Restorer
 from multigen.tasks.restoration.base import Restore, Skipped
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = ["PRESETS", "DenoiseConfig", "DenoiseTrainer", "DnCNN"]
 
@@ -135,15 +141,20 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
 
     def to_source(self, items: Sequence[Photo]) -> CropSource:
         c = self.config
-        return CropSource(items, c.crop + GRID, corrupt=self.corrupt, skip_bad=c.skip_bad)
+        return CropSource(items, c.crop + self.margin, corrupt=self.corrupt, skip_bad=c.skip_bad)
+
+    @property
+    def margin(self) -> int:
+        """By how many pixels the crops that are corrupted are larger than those of batches."""
+        return 0 if self.config.corruption == "noise" else GRID
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Target and input, of a crop that is larger by `GRID`: the same window of both, at a place of chance, so that nothing
+        """Target and input, of a crop that is larger by `margin`: the same window of both, at a place of chance, so that nothing
         can be learnt from where JPEG's blocks begin."""
         c = self.config
         target = to_grey(crop) if rng.random() < c.grey else crop
         image = self.corrupted(target, rng)
-        top, left = rng.integers(GRID, size=2)
+        top, left = rng.integers(max(1, self.margin), size=2)
         window = (slice(None), slice(top, top + c.crop), slice(left, left + c.crop))
         return {"target": target[window].contiguous(), "input": image[window].contiguous()}
 
@@ -183,6 +194,18 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
             for kind, make in makers.items()
         ]
 
+    def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
+        """Of several sets a photograph each, and another one."""
+        if len(sets) > 1:
+            sets = [test.only(i % len(test.names)) for i, test in enumerate(sets)]
+        super().compare(restorers, sets, path)
+
+    def restorer_of(self, network: nn.Module) -> "Denoiser":
+        c = self.config
+        return Denoiser(
+            network, partial(_as_jpeg, quality=10) if c.corruption == "jpeg" else partial(_with_noise, sigma=25)
+        )
+
     def baselines(self) -> dict[str, Restore]:
         """The input; of noise also non-local means, of JPEG total variation."""
         rows, corruption = super().baselines(), self.config.corruption
@@ -203,6 +226,17 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         if self.config.pixel == "charbonnier":
             return (error.square() + CHARBONNIER**2).sqrt().mean()
         return error.square().mean() if self.config.pixel == "mse" else error.abs().mean()
+
+
+class Denoiser(Restorer):
+    """A trained generator as a function of images, as `Restorer`. `corrupt` makes what its sheet shows restored."""
+
+    def __init__(self, network: nn.Module, corrupt: Degrade):
+        super().__init__(network)
+        self.corrupt = corrupt
+
+    def sheet(self, n: int, seed: int = 0) -> "Picture":
+        return strip(self, 1, n, degrade=self.corrupt)
 
 
 def _set_of(whole: TestSet, name: str, grey: bool, corrupt: Degrade) -> TestSet:
