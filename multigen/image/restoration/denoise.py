@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from torch import Tensor, nn
 
-from multigen.engine import Batch, Step
+from multigen.engine import Batch, Callback, Run, Step
 from multigen.errors import ConfigError
 from multigen.image.degrade import Degrade
 from multigen.image.files import Photo
@@ -134,13 +134,18 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
 
     name = "denoise"
     task = "image-restoration"
-    degrades_whole = False
     metrics = ("psnr", "ssim")
+
+    def __init__(self, config: DenoiseConfig, run: Run | None = None, callbacks: Sequence[Callback] = ()):
+        super().__init__(config, run, callbacks)
+        self.degrades_whole = bool(config.low)  # pairs are trained on as they are
 
     # ---------------------------------------------------------------------------------- data
 
     def to_source(self, items: Sequence[Photo]) -> CropSource:
         c = self.config
+        if c.low:
+            return super().to_source(items)
         return CropSource(items, c.crop + self.margin, corrupt=self.corrupt, skip_bad=c.skip_bad)
 
     @property
@@ -169,10 +174,12 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         return to_bytes(x).float() / 255 if rng.random() < c.stored else x
 
     def inputs(self, batch: Batch, step: Step) -> Tensor:
-        return batch["input"].to(step.dtype)
+        return super().inputs(batch, step) if self.config.low else batch["input"].to(step.dtype)
 
     def to_set(self, name: str, items: Sequence[Photo], skipped: Skipped | None) -> TestSet | None:
-        """Photographs corrupted as crops are, each in the same way every time."""
+        """Photographs corrupted as crops are, each in the same way every time; or pairs."""
+        if self.config.low:
+            return super().to_set(name, items, skipped)
         whole = TestSet.of(name, items, 1, _unchanged, skipped)
         if whole is None:
             return None
