@@ -295,6 +295,7 @@ METHODS = {
     method.name: method
     for method in (
         Method("srgan", "super-resolution"),
+        Method("esrgan", "super-resolution"),
         Method("realesrgan", "super-resolution"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
