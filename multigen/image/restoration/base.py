@@ -36,7 +36,7 @@ from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
 from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.runs.card import Card
 from multigen.storage.files import fingerprint as hash_of_file
 from multigen.storage.output import replacing
@@ -84,6 +84,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     degrades_whole: ClassVar[bool] = True
     """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
     again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
+    metrics: ClassVar[tuple[str, ...]] = ("psnr_y", "ssim_y")
+    """Metrics against originals, of `multigen.image.metrics`; the first one chooses checkpoints of the least pixel error."""
     data: CropSource
     pairs: Mapping[str, Photo] = MappingProxyType({})
     """By the name of a photograph what is restored to it, where the configuration names `low`."""
@@ -223,8 +225,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     # ---------------------------------------------------------------------------------- evaluation
 
-    def restorer_of(self, network: nn.Module) -> Upscaler:
-        return Upscaler(network, self.scale)
+    def restorer_of(self, network: nn.Module) -> Restorer:
+        return Restorer(network) if self.scale == 1 else Upscaler(network, self.scale)
 
     def baselines(self) -> dict[str, Restore]:
         """Bicubic interpolation, or the input where it has the output's size; and the model that training started from."""
@@ -240,17 +242,17 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         except MultigenError as error:
             say(f"the model that training started from is not measured: {error}")
             return {}
-        return {"start": model} if isinstance(model, Upscaler) and model.scale == self.scale else {}
+        return {"start": model} if isinstance(model, Restorer) and model.scale == self.scale else {}
 
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """PSNR and SSIM, and the distances `needed`."""
+        """The `metrics`, and the distances `needed`."""
         distances = [d for d in self.distances if needed is None or d.name in needed]
-        return score(restorers, sets, distances, self.device)
+        return score(restorers, sets, distances, self.device, self.metrics)
 
     def definitions(self) -> dict[str, str]:
-        return definitions(self.distances)
+        return definitions(self.distances, self.metrics)
 
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
         with replacing(path.with_name(f"{path.name}.png")) as file:

@@ -1,4 +1,4 @@
-"""Inference with a trained super-resolution generator: images of any size, in tiles."""
+"""Inference with a trained restoration generator: images of any size, in tiles."""
 
 import copy
 import math
@@ -21,7 +21,7 @@ from multigen.tasks.ready import Ready
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Upscaler"]
+__all__ = ["Restorer", "Upscaler"]
 
 SURROUNDINGS = 32
 """Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels far; with 32 a pixel differs by
@@ -30,7 +30,7 @@ TIMED = 64  # side of the tile that is timed, pixels of the input
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
 
-class Upscaler(Ready):
+class Restorer(Ready):
     """A trained generator as a function of images.
 
     Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
@@ -38,22 +38,25 @@ class Upscaler(Ready):
     network that looks farther than `SURROUNDINGS`, tiles have that much, and are cross-faded where they meet.
     """
 
-    task = "super-resolution"
+    task = "image-restoration"
 
-    def __init__(self, network: nn.Module, scale: int, tile: int = 256):
+    def __init__(self, network: nn.Module, scale: int = 1, tile: int = 256):
         if tile < 1:
             raise ConfigError(f"tile {tile}: expected 1 pixel or more, 256 is usual")
         self.network, self.scale, self.tile = network, scale, tile
-        radius = int(network.radius)  # pyright: ignore[reportArgumentType]
+        # Tiles begin where squares of pixels do that the network takes as channels.
+        self.step = int(getattr(network, "unshuffle", 1))
+        radius = _multiple(int(network.radius), self.step)  # pyright: ignore[reportArgumentType]
         self.radius, self.fade = (radius, 0) if radius <= SURROUNDINGS else (SURROUNDINGS, SURROUNDINGS // 4)
 
-    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+    def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
 
         A PIL image may have any mode: grey stays grey, of 8 or 16 bits, opacity and colour profile are kept, CMYK becomes RGB.
         Raises DataError for anything else.
         """
         if isinstance(image, Tensor):
+            _check(image, torch.uint8)  # not floats, of which some have 0..255
             return self(image)
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -65,9 +68,9 @@ class Upscaler(Ready):
             raise DataError(
                 f"a tensor, an array or a PIL image is expected, got {image!r}; open files with PIL.Image.open"
             )
-        return to_pil(self.enlarge(raster_of(image)))
+        return to_pil(self.restore_raster(raster_of(image)))
 
-    def enlarge(self, raster: Raster) -> Raster:
+    def restore_raster(self, raster: Raster) -> Raster:
         """The pixels of an image file `scale` times as large, with the same channels, bits and profile.
 
         Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of visible ones nearby, so that
@@ -105,9 +108,9 @@ class Upscaler(Ready):
         return Graph(copy.deepcopy(self.network).cpu().float(), {"image": names}, example, "large", shape, says)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) -> uint8 (3, scale H, scale W), both on the CPU. Raises DataError for anything else."""
-        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
-            raise DataError(f"a uint8 image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
+        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale W), both on the CPU. Raises
+        DataError for anything else."""
+        _check(image, torch.uint8, torch.float32)
         height, width = (self.scale * side for side in image.shape[1:])
         check_room(image.shape[1], image.shape[2], self.scale, 7)
         result = np.empty((height, width, 3), np.uint8)
@@ -129,14 +132,16 @@ class Upscaler(Ready):
 
     @torch.no_grad()
     def _network(self, window: np.ndarray) -> np.ndarray:
-        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3)."""
-        weight, most = next(self.network.parameters()), int(np.iinfo(window.dtype).max)
+        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in 0..1 -> uint8."""
+        weight, real = next(self.network.parameters()), window.dtype == np.float32
+        kind = np.dtype(np.uint8) if real else window.dtype
+        most = int(np.iinfo(kind).max)
         x = torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1)[None]  # (1, C, h, w)
-        x = (x.to(weight.device, weight.dtype) / most).expand(-1, 3, -1, -1)
+        x = (x.to(weight.device, weight.dtype) / (1 if real else most)).expand(-1, 3, -1, -1)
         large = self.network(x.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
         large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
         large = large if large.dtype == torch.float64 else large.float()
-        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(window.dtype)
+        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
 
     def _interpolated(self, window: np.ndarray) -> np.ndarray:
         """Integers (h, w, 1) -> of the same type (s h, s w, 1)."""
@@ -155,10 +160,10 @@ class Upscaler(Ready):
     ) -> None:
         """Enlarges (H, W, C) into (s H, s W, C or more), tile by tile, each with `r` pixels of its surroundings."""
         s, (height, width) = self.scale, image.shape[:2]
-        fade = self.fade if r == self.radius else 0
-        for top in range(0, height, self.tile):
-            for left in range(0, width, self.tile):
-                bottom, right = min(top + self.tile, height), min(left + self.tile, width)
+        fade, tile = self.fade if r == self.radius else 0, _multiple(self.tile, self.step)
+        for top in range(0, height, tile):
+            for left in range(0, width, tile):
+                bottom, right = min(top + tile, height), min(left + tile, width)
                 y, x = max(top - r, 0), max(left - r, 0)
                 large = enlarged(image[y : bottom + r, x : right + r])
                 # The part written: the tile, and next to other tiles some of its surroundings.
@@ -166,6 +171,27 @@ class Upscaler(Ready):
                 large = large[s * (first[0] - y) : s * (last[0] - y), s * (first[1] - x) : s * (last[1] - x)]
                 place = result[s * first[0] : s * last[0], s * first[1] : s * last[1]]
                 place[:] = _faded(place, large, s * (top - first[0]), s * (left - first[1])) if fade else large
+
+
+class Upscaler(Restorer):
+    """A trained generator that enlarges images."""
+
+    task = "super-resolution"
+
+    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+        """As `restore`: an image `scale` times as large, of the kind given."""
+        return self.restore(image)
+
+
+def _check(image: Tensor, *types: torch.dtype) -> None:
+    if image.dtype not in types or image.dim() != 3 or image.shape[0] != 3:
+        names = " or ".join(str(each).removeprefix("torch.") for each in types)
+        raise DataError(f"a {names} image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
+
+
+def _multiple(length: int, step: int) -> int:
+    """The smallest multiple of `step` that is not below."""
+    return -(-length // step) * step
 
 
 def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from multigen.console import counted
+from multigen.console import counted, if_slow
 from multigen.data.datasets import ItemSet, Splits, pick, split_off
 from multigen.engine.distributed import shared_rows
 from multigen.engine.evaluation import Evaluation
@@ -38,12 +38,12 @@ NEIGHBOURS = 5  # k of density and coverage
 FEW = 500  # with fewer samples or test items, a remark says that metrics are noisy
 LABELLED = {
     "confident": f"share of samples to which the classifier gives a class with probability {CONFIDENT} or more",
-    "class_accuracy": "share of samples that the classifier takes for the class asked for",
-    "classes_learned": f"number of classes of which at least {LEARNED:.0%} of the samples are taken for what was asked for",
+    "class_accuracy": "share of samples classified as the requested class",
+    "classes_learned": f"number of classes of which at least {LEARNED:.0%} of the samples are classified as requested",
 }
 OVERFIT = (
     "share of validation {noun} that D scores below the median of as many training {noun}, less one half: 0 where D cannot "
-    "tell them apart, 0.5 where it knows the training {noun} by heart"
+    "distinguish them, 0.5 where it has memorised the training {noun}"
 )
 S = TypeVar("S", bound=ItemSet)
 
@@ -118,11 +118,13 @@ def compare(
     extract = open_extractor(name, real, device)
     half, other = split_off(real, len(real) // 2)
     samples = split_off(fake, max(0, len(fake) - len(half)))[0]
-    target = embed_real(name, extract, other.items, device)[0]
+    with if_slow(f"measuring {real.name}"):
+        target = embed_real(name, extract, other.items, device)[0]
     rows = {}
     for row, part in (("real", half), ("fake", samples)):
-        h, probabilities = embed(extract, part.items, device)
-        rows[row] = measure(name, h, target) | class_score(name, probabilities)
+        with if_slow(f"measuring {row} {real.noun}"):
+            h, probabilities = embed(extract, part.items, device)
+            rows[row] = measure(name, h, target) | class_score(name, probabilities)
     n = f"{len(samples)} samples, {len(half)} real ones for the baseline, against {len(other)} other real ones"
     used = {m for row in rows.values() for m in row}
     return Evaluation(rows, {m: f"{text}; {about}; {n}" for m, text in _definitions(name).items() if m in used})

@@ -14,7 +14,7 @@ from multigen.image.decoding import Raster
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import embedded_photos, read_image
 from multigen.image.restoration.srgan import CompactGenerator, SRResNet
-from multigen.image.restoration.upscaler import SURROUNDINGS, Upscaler
+from multigen.image.restoration.upscaler import SURROUNDINGS, Restorer, Upscaler
 from tests.tiny import pixels
 
 
@@ -53,6 +53,34 @@ def test_tiles_leave_no_seams(kind: type, size: tuple[int, int], scale: int) -> 
         tiled, whole = (Upscaler(net, scale, tile)(image).int() for tile in (16, 1000))
         assert whole.shape == (3, scale * size[0], scale * size[1])
         assert (tiled - whole).abs().max() <= tolerance
+
+
+@pytest.mark.parametrize("tile", [15, 16])
+def test_tiles_leave_no_seams_where_squares_of_pixels_are_channels(tile: int) -> None:
+    net = CompactGenerator(1, 2, 8, unshuffle=2).double()
+    tiled, whole = (Restorer(net, 1, side)(picture(61, 53)) for side in (tile, 1000))
+    assert torch.equal(tiled, whole)
+
+
+def test_floats_are_restored_as_they_are() -> None:
+    """Noise that exceeds 0..1 is not clipped before the network sees it."""
+
+    class Darker(torch.nn.Module):
+        radius = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.less = torch.nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, image: Tensor) -> Tensor:
+            return image - self.less
+
+    restorer, image = Restorer(Darker()), picture(20, 24)
+    assert torch.equal(restorer(image.float() / 255), restorer(image))
+    assert restorer(torch.full((3, 4, 5), 1.3)).unique().tolist() == [204]
+    assert restorer(torch.full((3, 4, 5), 2.0)).unique().tolist() == [255]
+    with pytest.raises(DataError, match=r"a uint8 or float32 image \(3, H, W\) is expected, got torch.float64"):
+        restorer(image.double())
 
 
 @pytest.mark.parametrize("kind", [SRResNet, CompactGenerator])
@@ -120,9 +148,9 @@ def test_grey_stays_grey(upscaler: Upscaler, mode: str) -> None:
 
 def test_16_bits_are_finer_than_8(upscaler: Upscaler) -> None:
     fine = Raster(np.random.default_rng(0).integers(600, 65536, (9, 9, 4), np.uint16))
-    result = upscaler.enlarge(fine).pixels
+    result = upscaler.restore_raster(fine).pixels
     assert result.dtype == np.uint16 and result.shape == (18, 18, 4)
-    coarse = upscaler.enlarge(Raster((fine.pixels // 257).astype(np.uint8))).pixels
+    coarse = upscaler.restore_raster(Raster((fine.pixels // 257).astype(np.uint8))).pixels
     off = np.abs(result.astype(float) / 257 - coarse)[..., :3]
     assert off.max() < 4 and len(np.unique(result)) > 600
 
@@ -143,7 +171,8 @@ def test_what_is_transparent_does_not_show_at_soft_edges(upscaler: Upscaler, hid
     colour = np.where(alpha[..., None] > 0, np.array([220, 40, 30], np.uint8), np.uint8(hidden))
     disc, full = np.dstack([colour, alpha]), np.dstack([np.full_like(colour, (220, 40, 30)), alpha])
     result, expected = (
-        upscaler.enlarge(Raster(each.astype(kind) * kind(np.iinfo(kind).max // 255))).pixels for each in (disc, full)
+        upscaler.restore_raster(Raster(each.astype(kind) * kind(np.iinfo(kind).max // 255))).pixels
+        for each in (disc, full)
     )
     assert np.array_equal(result, expected)
     assert ((alpha > 0) & (alpha < 255)).sum() > 40
@@ -151,7 +180,7 @@ def test_what_is_transparent_does_not_show_at_soft_edges(upscaler: Upscaler, hid
 
 def test_a_wholly_transparent_image_is_enlarged_as_it_is(upscaler: Upscaler) -> None:
     clear = np.dstack([pixels(8, 8), np.zeros((8, 8), np.uint8)])
-    result = upscaler.enlarge(Raster(clear)).pixels
+    result = upscaler.restore_raster(Raster(clear)).pixels
     assert not result[..., 3].any() and np.array_equal(result[..., :3], upscaler.upscale(clear[..., :3].copy()))
 
 
