@@ -70,7 +70,14 @@ class Loaded(Any):
         """Images or sounds from noise: `multigen.tasks.synthesis.sampler.Sampler.sample`."""
         raise NotImplementedError
 
-    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+    def upscale(
+        self,
+        image: "Tensor | np.ndarray | Picture",
+        scale: float = 0.0,
+        width: int = 0,
+        height: int = 0,
+        short: int = 0,
+    ) -> Any:
         """A larger image of the same type:
         `multigen.image.restoration.upscaler.Upscaler.upscale`."""
         raise NotImplementedError
