@@ -73,10 +73,10 @@ class Loaded(Any):
     def upscale(
         self,
         image: "Tensor | np.ndarray | Picture",
-        scale: float = 0.0,
-        width: int = 0,
-        height: int = 0,
-        short: int = 0,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        short: int | None = None,
     ) -> Any:
         """A larger image of the same type:
         `multigen.image.restoration.upscaler.Upscaler.upscale`."""

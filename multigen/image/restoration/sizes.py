@@ -14,34 +14,40 @@ __all__ = ["OWN", "Size", "resized"]
 class Size:
     """The size of results; nothing given: the network's own. Aspect is kept in any case.
 
-    The network runs until the image is as large as asked for, and one reduction follows. An image that is large enough for `width`,
-    `height` or `short` is only reduced.
+    The network runs until the image is as large as asked for, and one reduction follows. An image that is large enough for
+    `width`, `height` or `short` is only reduced.
     """
 
-    scale: float = 0.0
+    scale: float | None = None
     """Factor between the sides."""
-    width: int = 0
+    width: int | None = None
     """Pixels; with `height` the largest size that fits into both."""
-    height: int = 0
+    height: int | None = None
     """Pixels."""
-    short: int = 0
+    short: int | None = None
     """The shorter side, pixels."""
 
     def __post_init__(self):
-        given = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != 0}
+        given = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
         for name, value in given.items():
             if not 0 < value < math.inf:
-                raise ConfigError(f"{name} {value}: expected {'a factor' if name == 'scale' else 'pixels'} above 0")
+                raise ConfigError(f"{name} {value:g}: expected {'a factor' if name == 'scale' else 'pixels'} above 0")
         if len(given) > 1 and given.keys() != {"width", "height"}:
-            words = " and ".join(f"{name} {value}" for name, value in given.items())
+            words = " and ".join(f"{name} {value:g}" for name, value in given.items())
             raise ConfigError(f"{words}: each says how large; give one of them, or width and height")
+
+    def factor(self, own: int) -> float | None:
+        """Between the sides of an image and its result; None where it differs from image to image."""
+        return (self.scale or own) if self.width is self.height is self.short is None else None
 
     def of(self, height: int, width: int, own: int) -> tuple[int, int]:
         """(height, width) of the result for an image, `own` being the scale of the network."""
         if self.width and self.height:
             factor = min(self.width / width, self.height / height)
-        elif self.width or self.height:
-            factor = self.width / width if self.width else self.height / height
+        elif self.width:
+            factor = self.width / width
+        elif self.height:
+            factor = self.height / height
         elif self.short:
             factor = self.short / min(height, width)
         else:
@@ -51,7 +57,7 @@ class Size:
     def inputs(self, height: int, width: int, own: int) -> list[tuple[int, int]]:
         """(height, width) of what the network is given, one pass after the other, for an image."""
         target, sizes = self.of(height, width, own), []
-        once = not (self.width or self.height or self.short)
+        once = self.factor(own) is not None
         while (once and not sizes) or (own > 1 and (height < target[0] or width < target[1])):
             sizes.append((height, width))
             height, width = own * height, own * width
@@ -72,6 +78,6 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     result = np.empty((*size, pixels.shape[2]), pixels.dtype)
     for i in range(pixels.shape[2]):
         plane = np.ascontiguousarray(pixels[..., i] if most == 255 else pixels[..., i].astype(np.float32))
-        made = np.asarray(Image.fromarray(plane).resize(size[::-1], Image.Resampling.LANCZOS))
+        made = np.asarray(Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.LANCZOS))
         result[..., i] = made if most == 255 else np.rint(made).clip(0, most)
     return result

@@ -122,7 +122,7 @@ class Restorer(Ready):
         return resized(pixels, target)
 
     def _once(self, pixels: np.ndarray, alpha: bool, grey: bool) -> np.ndarray:
-        """Integers (H, W, C) -> of the same type (s H, s W, C), by one pass of the network. `alpha`: the last channel is opacity."""
+        """Integers (H, W, C) -> of the same type (s H, s W, C), by one pass of the network. `alpha`: the last channel is it."""
         s, (height, width, planes) = self.scale, pixels.shape
         result = np.empty((height * s, width * s, planes), pixels.dtype)
         colour, enlarged = (pixels[..., :-1], result[..., :-1]) if alpha else (pixels, result)
@@ -199,10 +199,10 @@ class Upscaler(Restorer):
     def upscale(
         self,
         image: "Tensor | np.ndarray | Picture",
-        scale: float = 0.0,
-        width: int = 0,
-        height: int = 0,
-        short: int = 0,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        short: int | None = None,
     ) -> Any:
         """As `restore`, in a size (see `multigen.image.restoration.sizes.Size`): `scale` times as large, of a `width` or `height`
         or both, or with a shorter side of `short` pixels; default: the network's scale. Raises ConfigError for sizes that
