@@ -81,9 +81,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     task = "super-resolution"
     sizes = ("crop", "width")
-    degrades_whole: ClassVar[bool] = True
+    degrades_whole: bool = True
     """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
     again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
+    metrics: ClassVar[tuple[str, ...]] = ("psnr_y", "ssim_y")
+    """Metrics against originals, of `multigen.image.metrics`; the first one chooses checkpoints of the least pixel error."""
     data: CropSource
     pairs: Mapping[str, Photo] = MappingProxyType({})
     """By the name of a photograph what is restored to it, where the configuration names `low`."""
@@ -178,7 +180,9 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         c = self.config
         photos = open_photos(c.data, split=split, skip_bad=c.skip_bad, frames=c.frames)
         if c.low and not self.degrades_whole:
-            raise ConfigError(f"low {c.low}: {self.name} makes its inputs itself; leave it out, or train srgan")
+            raise ConfigError(
+                f"low {c.low}: {self.name} makes its inputs itself; leave it out, or train srgan, or denoise"
+            )
         if c.low:
             low = open_photos(c.low, split=split, skip_bad=c.skip_bad, frames=c.frames)
             self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale)}
@@ -245,12 +249,12 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """PSNR and SSIM, and the distances `needed`."""
+        """The `metrics`, and the distances `needed`."""
         distances = [d for d in self.distances if needed is None or d.name in needed]
-        return score(restorers, sets, distances, self.device)
+        return score(restorers, sets, distances, self.device, self.metrics)
 
     def definitions(self) -> dict[str, str]:
-        return definitions(self.distances)
+        return definitions(self.distances, self.metrics)
 
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
         with replacing(path.with_name(f"{path.name}.png")) as file:
