@@ -33,6 +33,7 @@ __all__ = [
     "markdown",
     "note",
     "printable",
+    "quiet",
     "report_error",
     "resume_option",
     "say",
@@ -71,6 +72,11 @@ def say(text: str) -> None:
     _print(text)
     for sink in sinks:
         sink(text)
+
+
+def quiet() -> bool:
+    """Whether the command was given --quiet."""
+    return _quiet
 
 
 def note(text: str) -> None:
@@ -187,8 +193,8 @@ Line = Sequence[str]
 
 
 UNLIMITED = 1 << 20  # columns
-NUMBER = re.compile(r"[-+]?(\d[\d,.]*(e[-+]?\d+)?|nan|inf)( (of|±) \d[\d,.]*)?|-?")
-"""A number, optionally with its deviation or total; - or nothing where it is missing."""
+NUMBER = re.compile(r"[-+]?(\d[\d,.]*(e[-+]?\d+)?|nan|inf)( (of|to|±) [-+]?\d[\d,.]*)?|-?")
+"""A number, optionally with its deviation or total, or a range; - or nothing where it is missing."""
 
 
 def text_table(lines: Sequence[Line], head: Line = ()) -> str:

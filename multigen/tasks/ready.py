@@ -70,7 +70,20 @@ class Loaded(Any):
         """Images or sounds from noise: `multigen.tasks.synthesis.sampler.Sampler.sample`."""
         raise NotImplementedError
 
-    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+    def pictures(
+        self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
+    ) -> "list[Picture]":
+        """Images from noise, as PIL images: `multigen.image.synthesis.sampler.ImageSampler.pictures`."""
+        raise NotImplementedError
+
+    def upscale(
+        self,
+        image: "Tensor | np.ndarray | Picture",
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        short: int | None = None,
+    ) -> Any:
         """A larger image of the same type:
         `multigen.image.restoration.upscaler.Upscaler.upscale`."""
         raise NotImplementedError
