@@ -56,16 +56,19 @@ OTHERS = {
 """Words of other tools -> the command here."""
 
 CODES = """\
-  --version   print the version
-  --traceback anywhere on the line: show the traceback of an error
-  --quiet     anywhere on the line: print only results and errors
-  --log-file FILE anywhere on the line: also append messages to FILE
+  --version        print the version
+  --traceback      anywhere on the line: show the traceback of an error
+  --quiet          anywhere on the line: print only results and errors
+  --log-file FILE  anywhere on the line: also append messages to FILE
 
 exit codes:
-  0   done 1   a check of a benchmark recipe failed; the installation is broken (doctor); or a bug
-  in multigen, with a traceback 2   invalid input: the message says which, and how to fix it 130
-  stopped by Ctrl-C; 143 by SIGTERM; 129 by a closed window; a training run saves a checkpoint 141
-  broken pipe: the reader of the output closed it"""
+  0    done
+  1    a check of a benchmark recipe failed; the installation is broken (doctor);
+       or a bug in multigen, with a traceback
+  2    invalid input: the message says which, and how to fix it
+  130  stopped by Ctrl-C; 143 by SIGTERM; 129 by a closed window; a training run
+       saves a checkpoint
+  141  broken pipe: the reader of the output closed it"""
 
 
 def main() -> None:
