@@ -23,6 +23,7 @@ VERBS = {
     "interpolate": "animate latent interpolation as a loop: multigen interpolate --model RUN --out walk.gif",
     "ls": "list methods with their presets, data and benchmark recipes: multigen ls",
     "report": "write a run's report.html again, also for an unfinished run: multigen report RUN",
+    "restore": "restore images with a trained model: multigen restore IN... --model RUN --out DIR",
     "sample": "generate images or sounds with a trained model: multigen sample --model RUN -n 64",
     "train": "train and evaluate a method: multigen train dcgan laptop",
     "upscale": "enlarge images with a trained model: multigen upscale IN... --model RUN --out DIR",
@@ -35,6 +36,7 @@ LESS = {
     "evaluate": "lower --size (sounds: --rate or --length), or give fewer files",
     "inspect": "inspect a part of the data",
     "interpolate": "lower -n or --frames",
+    "restore": "lower --tile, or cut the images into parts",
     "sample": "lower -n",
     "train": "lower --batch, or raise --accumulate; a smaller --size, --length or --width needs less too",
     "upscale": "lower --tile, or cut the images into parts",
@@ -51,6 +53,8 @@ OTHERS = {
         ("generate", "gen"), "multigen sample --model RUN (images, sounds) or multigen write --model RUN (texts)"
     ),
     **dict.fromkeys(("eval", "test"), "multigen evaluate --real DIR --fake DIR"),
+    **dict.fromkeys(("denoise", "inpaint", "deblur", "enhance"), "multigen restore IN... --model RUN --out DIR"),
+    **dict.fromkeys(("enlarge", "superres", "super-resolution"), "multigen upscale IN... --out DIR"),
     "resume": "multigen train METHOD --resume RUN",
 }
 """Words of other tools -> the command here."""

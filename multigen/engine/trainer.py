@@ -63,7 +63,7 @@ class Trainer(Loop, Generic[C]):
 
     name: ClassVar[str]
     """Name of the method, as in `python -m multigen.recipes.<name>`."""
-    task: ClassVar[str] = ""
+    task: str = ""
     """Task of its models: a name of `multigen.catalogue.TASKS`."""
     config_type: ClassVar[type]
     """Class of its configuration: C."""

@@ -67,7 +67,7 @@ def test_every_verb_is_a_file_and_is_documented() -> None:
 
 def test_the_same_thing_has_the_same_name_everywhere(helps: dict[str, list]) -> None:
     options = {verb: set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", text)) for verb, (_, text, _) in helps.items()}
-    for verb in ("sample", "interpolate", "upscale", "write", "export"):
+    for verb in ("sample", "interpolate", "restore", "upscale", "write", "export"):
         assert {"--model", "--out"} <= options[verb], verb
     for verb in ("sample", "interpolate", "write"):
         assert {"-n", "--seed"} <= options[verb], verb
@@ -76,7 +76,7 @@ def test_the_same_thing_has_the_same_name_everywhere(helps: dict[str, list]) -> 
     assert "--temperature" in options["write"]
     assert {"--out", "--runs", "--page"} <= options["bench"]
     assert [verb for verb in options if {"--folder", "--results"} & options[verb]] == []
-    for verb in ("sample", "interpolate", "upscale", "write", "export"):
+    for verb in ("sample", "interpolate", "restore", "upscale", "write", "export"):
         assert "--code" in options[verb] and "hf:OWNER/NAME" in helps[verb][1], verb
     for verb in ("ls", "inspect", "doctor", "compare", "evaluate", "bench"):
         assert "--json" in options[verb], verb

@@ -16,13 +16,14 @@ from typing import Literal
 import numpy as np
 from torch import Tensor, nn
 
-from multigen.engine import Batch, Step
+from multigen.engine import Batch, Callback, Run, Step
 from multigen.errors import ConfigError
 from multigen.image.restoration.adversarial import AdversarialRestorationConfig, AdversarialRestorationTrainer
 from multigen.image.restoration.base import to_unit
 from multigen.image.restoration.blind import Strength, degrade, degrade_named, sharpened
 from multigen.image.restoration.networks import GENERATORS, RRDB, UNetDiscriminator
 from multigen.image.restoration.test_sets import TestSet, open_test_sets
+from multigen.image.restoration.upscaler import Restorer
 
 __all__ = ["PRESETS", "RealESRGANConfig", "RealESRGANTrainer"]
 
@@ -85,6 +86,11 @@ class RealESRGANTrainer(AdversarialRestorationTrainer[RealESRGANConfig]):
 
     name = "realesrgan"
     degrades_whole = False
+
+    def __init__(self, config: RealESRGANConfig, run: Run | None = None, callbacks: Sequence[Callback] = ()):
+        super().__init__(config, run, callbacks)
+        if self.scale == 1:
+            self.task = Restorer.task
 
     def degrade(self, image: Tensor, name: str) -> Tensor:
         return degrade_named(image, self.scale, self.config.degradation, name)
