@@ -105,8 +105,9 @@ class Restorer(Ready):
         return Graph(copy.deepcopy(self.network).cpu().float(), {"image": names}, example, "large", shape, says)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) -> uint8 (3, scale H, scale W), both on the CPU. Raises DataError for anything else."""
-        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
+        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale W), both on the CPU. Raises
+        DataError for anything else."""
+        if image.dtype not in (torch.uint8, torch.float32) or image.dim() != 3 or image.shape[0] != 3:
             raise DataError(f"a uint8 image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
         height, width = (self.scale * side for side in image.shape[1:])
         check_room(image.shape[1], image.shape[2], self.scale, 7)
@@ -129,14 +130,16 @@ class Restorer(Ready):
 
     @torch.no_grad()
     def _network(self, window: np.ndarray) -> np.ndarray:
-        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3)."""
-        weight, most = next(self.network.parameters()), int(np.iinfo(window.dtype).max)
+        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in 0..1 -> uint8."""
+        weight, real = next(self.network.parameters()), window.dtype == np.float32
+        kind = np.dtype(np.uint8) if real else window.dtype
+        most = int(np.iinfo(kind).max)
         x = torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1)[None]  # (1, C, h, w)
-        x = (x.to(weight.device, weight.dtype) / most).expand(-1, 3, -1, -1)
+        x = (x.to(weight.device, weight.dtype) / (1 if real else most)).expand(-1, 3, -1, -1)
         large = self.network(x.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
         large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
         large = large if large.dtype == torch.float64 else large.float()
-        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(window.dtype)
+        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
 
     def _interpolated(self, window: np.ndarray) -> np.ndarray:
         """Integers (h, w, 1) -> of the same type (s h, s w, 1)."""
