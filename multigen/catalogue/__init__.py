@@ -100,6 +100,7 @@ METHODS = {
     for method in (
         Method("srgan", "super-resolution"),
         Method("realesrgan", "super-resolution"),
+        Method("inpainting", "inpainting"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from multigen.cli.masks import Holes
 from multigen.cli.restoring import Frames, Inputs, Metadata, Options, Provenance, Tile, restore_images
 from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
 
@@ -15,6 +16,9 @@ def run(args: list[str]) -> None:
         inputs: Inputs,
         out: Path,
         model: Model,
+        mask: Path | None = None,
+        dilate: int | None = None,
+        feather: int | None = None,
         tile: Tile = 256,
         frames: Frames = "first",
         skip_bad: SkipBad = False,
@@ -33,10 +37,16 @@ def run(args: list[str]) -> None:
             model: A run or its model folder, a folder of runs (the newest is taken), hf:OWNER/NAME, or a file of another
                 project (.pth, .safetensors, ncnn).
             out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
+            mask: For a model that fills holes: an image of the same size, white (or transparent) where it is to be filled, or a
+                folder of such, named as the images. All other pixels stay exactly as they are.
+            dilate: Pixels added around the mask, since a rest of an object at its edge is painted again; by default 1/250 of the
+                longer side, at least 2.
+            feather: Pixels at the edge of the dilated mask over which the image turns into the filling; by default half of
+                --dilate.
         """
         options = Options(
             tile=tile, frames=frames, skip_bad=skip_bad, metadata=metadata, provenance=provenance, overwrite=overwrite,
-            device=device, json=json, code=code,
+            device=device, json=json, code=code, holes=Holes(mask, dilate, feather),
         )  # fmt: skip
         restore_images("restore", inputs, out, model, options)
 

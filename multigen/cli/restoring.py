@@ -11,6 +11,7 @@ import tyro
 
 from multigen.catalogue import TASKS
 from multigen.cli.loaded import load_for
+from multigen.cli.masks import NO_HOLES, Holes, holes_of
 from multigen.cli.output import print_json
 from multigen.cli.targets import is_file_name, targets_of
 from multigen.console import counted, say, show
@@ -64,6 +65,7 @@ class Options:
     device: str
     json: bool
     code: str
+    holes: Holes = NO_HOLES
 
 
 def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options: Options) -> None:
@@ -90,10 +92,12 @@ def _restore(
     import rich.progress
 
     restorer = load_for(verb, model, options.code, options.device)
+    options.holes.check(restorer.task, model)
     if options.tile < 1:
         raise ConfigError(f"--tile {options.tile}: expected 1 pixel or more, 256 is usual")
     restorer.tile = options.tile
-    _say_time(restorer, [*jobs], model)
+    if not TASKS[restorer.task].masked:  # their time depends on the masks
+        _say_time(restorer, [*jobs], model)
     for source, target in rich.progress.track(jobs.items(), verb, disable=not sys.stderr.isatty()):
         try:
             _restore_file(restorer, source, target, options)
@@ -152,14 +156,15 @@ def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> 
     from multigen.storage.provenance import source_type
 
     source = read_source(path, options.frames == "all")
-    for frame in source.frames:
-        height, width = frame.pixels.shape[:2]
+    sizes = [(frame.pixels.shape[0], frame.pixels.shape[1]) for frame in source.frames]
+    for height, width in sizes:
         check_side(target, height * restorer.scale, width * restorer.scale)
+    holes = holes_of(restorer, options.holes, path, sizes)
     about = {}
     if options.provenance:
         about = {**restorer.origin, "source": path.name, "source_type": source_type(source.metadata.xmp) or None}
     said = source.metadata if options.metadata else source.metadata.without_private()
-    made = [restorer.restore_raster(frame) for frame in source.frames]
+    made = [restorer.restore_raster(frame, **holes) for frame in source.frames]
     with writing(target, "another folder for --out"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as file:

@@ -6,6 +6,7 @@ from multigen.catalogue import lazy
 
 # catalogue: methods
 if TYPE_CHECKING:
+    from multigen.image.restoration.inpainting import InpaintingConfig, InpaintingTrainer
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
     from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
@@ -20,6 +21,8 @@ __all__ = [
     "DCGANTrainer",
     "GANConfig",
     "GANTrainer",
+    "InpaintingConfig",
+    "InpaintingTrainer",
     "LSGANConfig",
     "LSGANTrainer",
     "R3GANConfig",

@@ -28,6 +28,8 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], error: Lite
     """
     if not fake or [x.shape for x in fake] != [x.shape for x in real]:
         shapes = [[tuple(x.shape) for x in features] for features in (fake, real)]
-        raise ValueError(f"features of fakes {shapes[0]}, of reals {shapes[1]}: expected the same layers of a batch of pairs")
+        raise ValueError(
+            f"features of fakes {shapes[0]}, of reals {shapes[1]}: expected the same layers of a batch of pairs"
+        )
     differences = [at_least_float32(x) - at_least_float32(y.detach()) for x, y in zip(fake, real, strict=True)]
     return torch.stack([d.abs().mean() if error == "l1" else d.square().mean() for d in differences]).mean()

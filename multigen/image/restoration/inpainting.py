@@ -1,40 +1,44 @@
-"""Inpainting: fills holes of photographs, seeing the whole image by Fourier convolutions (LaMa). Suvorov et al. 2021, arXiv:2109.07161.
+"""Inpainting: fills holes of photographs by Fourier convolutions (LaMa). Suvorov et al. 2021, arXiv:2109.07161.
 
     python -m multigen.recipes.inpainting                           # embedded photographs, minutes on a laptop
     python -m multigen.recipes.inpainting default --data photos/    # your own photographs
-    multigen restore photo.jpg --mask mask.png --model runs/inpainting --out filled/
+    python -m multigen.recipes.inpainting paper --data photos/      # the paper's networks, masks and losses
 
-First G is trained for the least pixel error, then against a discriminator of patches, with the features of a frozen network. G
-sees the image with holes and the mask; its whole image is compared, also where it was known. Images are RGB in 0..1.
+G sees a photograph with holes, and the mask. First it is trained for the least pixel error, then against a discriminator of
+patches, with the features of a frozen network. Losses compare the whole of its image; in use, known pixels stay as they are.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_max_pool2d, leaky_relu, softplus
+from torch.nn.functional import adaptive_max_pool2d, softplus
 
-from multigen import losses
 from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
-from multigen.engine.optimisers import Optimiser
-from multigen.engine.schedules import Cosine
 from multigen.errors import ConfigError
-from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer, to_unit
-from multigen.image.restoration.masks import TRAINING, draw_mask
-from multigen.image.restoration.networks.ffc import FFCGenerator
-from multigen.losses import penalties
-from multigen.tasks.restoration.base import RANGES
+from multigen.image.files import Photo
+from multigen.image.restoration import holes
+from multigen.image.restoration.adversarial import AdversarialRestorationConfig, AdversarialRestorationTrainer
+from multigen.image.restoration.evaluator import definitions, score
+from multigen.image.restoration.inpainter import Inpainter
+from multigen.image.restoration.masks import MASKS, TRAINING, draw_mask, draw_named
+from multigen.image.restoration.networks import FFCGenerator, PatchDiscriminator
+from multigen.image.restoration.test_sets import TestSet, open_test_sets
+from multigen.losses import feature_matching, non_saturating, penalties
+from multigen.losses.adversarial import at_least_float32
+from multigen.tasks.restoration.base import Restore, Skipped
 
-__all__ = ["PRESETS", "Discriminator", "InpaintingConfig", "InpaintingTrainer"]
+__all__ = ["PRESETS", "InpaintingConfig", "InpaintingTrainer"]
+
+R1_EVERY = 16  # steps
 
 
 @dataclass(frozen=True)
-class InpaintingConfig(ImageRestorationConfig):
+class InpaintingConfig(AdversarialRestorationConfig):
     crop: int = 128
-    """Side of the crops, pixels; a multiple of 16."""
+    """Side of the crops, pixels, a multiple of 16; holes are drawn for it."""
     blocks: int = 6
     """Residual blocks of the generator (9 in the paper)."""
     width: int = 32
@@ -42,97 +46,100 @@ class InpaintingConfig(ImageRestorationConfig):
     halvings: int = 2
     """How often the generator halves height and width before its blocks (3 in the paper)."""
     discriminator_width: int = 32
-    """Channels of the discriminator's first layer (64 in the paper)."""
+    """Channels of the discriminator's first layer, a multiple of 4 (64 in the paper)."""
     batch: int = 8
     """Crops per step, over all processes."""
     pixel_weight: float = 10.0
-    """Weight of the pixel loss, of known pixels, in the second stage."""
+    """Weight of the pixel loss of known pixels in the second stage."""
     adversarial_weight: float = 10.0
     """Weight of the adversarial loss."""
     matching_weight: float = 100.0
-    """Weight of the difference between the discriminator's features."""
+    """Weight of the squared differences between the discriminator's features."""
     content_weight: float = 30.0
-    """Weight of the content loss: features of EfficientNet-lite0 (of a dilated ResNet-50 in the paper)."""
+    """Weight of the content loss (in the paper on the features of a dilated ResNet-50)."""
     penalty: float = 1e-3
     """Weight of the squared norm of D's gradient at photographs (R1)."""
     pretrain_steps: int = 10_000
-    """Steps of the first stage (0 in the paper)."""
+    """Steps of the first stage (none in the paper)."""
     pretrain_lr: float = 1e-3
     """Learning rate of the first stage; falls to 0 along half a cosine."""
+    steps: int = 10_000
+    """Steps of the second stage."""
     lr: float = 1e-3
     """Learning rate of the generator in the second stage."""
     discriminator_lr: float = 1e-4
     """Learning rate of the discriminator."""
 
-    ranges = RANGES | {
-        **{"steps": 0, "pretrain_steps": 0, "halvings": (1, 4), "matching_weight": 0, "penalty": 0, "discriminator_lr": 0}
+    ranges = AdversarialRestorationConfig.ranges | {
+        **{
+            "crop": 32,
+            "halvings": (1, 4),
+            "discriminator_width": 4,
+            "matching_weight": 0,
+            "penalty": 0,
+            "discriminator_lr": 0,
+        }
     }
 
     def __post_init__(self):
         super().__post_init__()
-        if self.crop < 32 or self.crop % 16:
-            raise ConfigError(f"crop {self.crop}: expected a multiple of 16, at least 32")
-        if not self.pretrain_steps + self.steps:
-            raise ConfigError("pretrain_steps 0, steps 0: nothing to train; expected steps in one of the stages")
+        if self.discriminator_width % 4:
+            raise ConfigError(f"discriminator_width {self.discriminator_width}: expected a multiple of 4")
 
 
 PRESETS = {
     "tiny": InpaintingConfig(
-        validation_size=0, crop=32, blocks=1, width=8, discriminator_width=8, batch=4, pretrain_steps=16, steps=4, ema=0.9
+        validation_size=0, crop=32, blocks=1, width=8, discriminator_width=8, batch=4, pretrain_steps=20, steps=4, ema=0.9
     ),
-    "laptop": InpaintingConfig(validation_size=0, crop=64, blocks=4, width=24, discriminator_width=16, pretrain_steps=1_500, steps=300),
-    "default": InpaintingConfig(steps=10_000),
+    "laptop": InpaintingConfig(
+        validation_size=0, crop=64, blocks=3, width=24, discriminator_width=16, pretrain_steps=1_500, steps=300, lr=3e-4
+    ),
+    "default": InpaintingConfig(),
     "paper": InpaintingConfig(
-        crop=256, blocks=9, width=64, halvings=3, discriminator_width=64, batch=30, pretrain_steps=0, steps=1_000_000,
+        crop=256, blocks=9, width=64, halvings=3, discriminator_width=64, batch=30, pretrain_steps=0, steps=1_000_000
     ),
 }  # fmt: skip
 
 
-class Discriminator(nn.Module):
-    """A discriminator of patches: RGB (B, 3, H, W) in 0..1 -> features of each of its layers, at last the logits (B, 1, h, w) of
-    patches' being of a photograph."""
-
-    def __init__(self, width: int = 64):
-        super().__init__()
-        widths = [3, width, 2 * width, 4 * width, 8 * width]
-        self.layers = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(before, after, 4, stride=2, padding=1),
-                *([nn.GroupNorm(8, after)] if i else []),
-            )
-            for i, (before, after) in enumerate(zip(widths, widths[1:]))
-        )
-        self.last = nn.Sequential(nn.Conv2d(8 * width, 8 * width, 3, padding=1), nn.GroupNorm(8, 8 * width))
-        self.head = nn.Conv2d(8 * width, 1, 3, padding=1)
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        x, features = image * 2 - 1, []
-        for layer in (*self.layers, self.last):
-            x = leaky_relu(layer(x), 0.2)
-            features.append(x)
-        return [*features, self.head(x)]
-
-
-class InpaintingTrainer(ImageRestorationTrainer[InpaintingConfig]):
+class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
     """Trains G to fill holes: first for the least pixel error, then so that D takes its patches for a photograph's."""
 
     name = "inpainting"
-    task = "super-resolution"
-    budget = ("pretrain_steps", "steps")
+    task = "inpainting"
     degrades_whole = False
+    metrics = ("ssim_y",)
+
+    # ---------------------------------------------------------------------------------- data
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        return {"input": masked(crop, draw_mask(*crop.shape[1:], TRAINING, rng))}
+        """The crop with a hole of its own, drawn after the crop was turned, and the mask as fourth channel."""
+        return {"input": holes.masked(crop, draw_mask(crop.shape[1], crop.shape[2], TRAINING, rng))}
 
-    def generator(self) -> nn.Module:
+    def open_tests(self) -> list[TestSet]:
+        """The middle of each image, as large as a crop, with holes of three kinds: NAME-thin, NAME-medium, NAME-thick."""
+        whole = open_test_sets([*self.config.test, *self.own_tests()], 1, _unchanged)
+        return [self._with_holes(test, kind, f"{test.name}-{kind}") for test in whole for kind in MASKS]
+
+    def to_set(self, name: str, items: Sequence[Photo], skipped: Skipped | None) -> TestSet | None:
+        whole = TestSet.of(name, items, 1, _unchanged, skipped)
+        return None if whole is None else self._with_holes(whole, "thick", name)
+
+    def _with_holes(self, test: TestSet, kind: str, name: str) -> TestSet:
+        targets = tuple(holes.central(image, self.config.crop) for image in test.targets)
+        inputs = tuple(
+            holes.masked(image, draw_named(image.shape[1], image.shape[2], kind, photo))
+            for image, photo in zip(targets, test.names, strict=True)
+        )
+        return replace(test, name=name, targets=targets, inputs=inputs)
+
+    # ---------------------------------------------------------------------------------- networks and stages
+
+    def generator(self) -> FFCGenerator:
         c = self.config
         return FFCGenerator(c.width, c.blocks, c.halvings)
 
-    def discriminator(self) -> Discriminator:
-        return Discriminator(self.config.discriminator_width)
-
-    def optimisers(self) -> Optimiser:
-        return Adam(lr=Cosine(self.config.pretrain_lr, 0.0), betas=self.config.betas)
+    def discriminator(self) -> PatchDiscriminator:
+        return PatchDiscriminator(self.config.discriminator_width)
 
     def stages(self) -> list[Stage]:
         c = self.config
@@ -142,42 +149,58 @@ class InpaintingTrainer(ImageRestorationTrainer[InpaintingConfig]):
             ], best=self.best("psnr_hole", "max")),
             Stage("adversarial", c.steps, [
                 Update("discriminator", trains=["D"], loss=self.discriminator_loss),
-                Update("r1",            trains=["D"], loss=self.r1, every=16, lazy=True),
+                Update("r1",            trains=["D"], loss=self.r1, every=R1_EVERY, lazy=True),
                 Update("generator",     trains=["G"], loss=self.generator_loss),
             ], best=self.best(c.distance), optim={"G": Adam(c.lr, c.betas), "D": Adam(c.discriminator_lr, c.betas)}),
         ]  # fmt: skip
 
-    def pixel_loss(self, batch: Batch, step: Step) -> Terms:
-        return {"pixel": (self.G(self.inputs(batch, step)) - self.targets(batch, step)).abs().mean()}
-
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Patches of photographs and those of G's images that touch no hole are real, those that touch one are fake."""
+        """Patches of photographs are real, and so are those of G's images that touch no hole; the others are fake."""
         given = self.inputs(batch, step)
         with torch.no_grad():
             fake = self.G(given)
-        real, made = self.D(self.targets(batch, step))[-1].float(), self.D(fake)[-1].float()
-        hole = adaptive_max_pool2d(given[:, 3:], made.shape[2:])  # (B, 1, h, w), 1 or 0
-        of_fakes = hole * softplus(made) + (1 - hole) * softplus(-made)
-        return {"adversarial": softplus(-real).mean() + of_fakes.mean()}
+        real, made = (at_least_float32(self.D(image)[-1]) for image in (self.targets(batch, step), fake))
+        hole = adaptive_max_pool2d(given[:, 3:], made.shape[2:])  # (B, 1, h, w): 1 where a patch touches it
+        of_made = hole * softplus(made) + (1 - hole) * softplus(-made)
+        return {"adversarial": softplus(-real).mean() + of_made.mean()}
 
     def r1(self, batch: Batch, step: Step) -> Terms:
-        return {"r1": penalties.r1(lambda x: self.D(x)[-1], self.targets(batch, step)) * (2 * self.config.penalty)}
+        r1 = penalties.r1(lambda image: self.D(image)[-1], self.targets(batch, step))  # half the mean squared norm
+        return {"r1": r1 * (2 * self.config.penalty)}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         c, given, real = self.config, self.inputs(batch, step), self.targets(batch, step)
         fake = self.G(given).to(real.dtype)
         *features, logits = self.D(fake)
         with torch.no_grad():
-            features_of_real = self.D(real)[:-1]
+            *real_features, _ = self.D(real)
         return {
             "pixel": ((fake - real).abs() * (1 - given[:, 3:])).mean() * c.pixel_weight,
-            "adversarial": losses.non_saturating.generator(logits) * c.adversarial_weight,
-            "matching": losses.feature_matching(features, features_of_real, "mse") * c.matching_weight,
+            "adversarial": non_saturating.generator(logits) * c.adversarial_weight,
+            "matching": feature_matching(features, real_features, "mse") * c.matching_weight,
             "content": self.distance(fake, real).mean() * c.content_weight,
         }
 
+    # ---------------------------------------------------------------------------------- evaluation
 
-def masked(image: Tensor, hole: np.ndarray) -> Tensor:
-    """uint8 (3, H, W) and a bool mask (H, W) -> uint8 (4, H, W): the image, 0 in the hole, and the mask, 255 there."""
-    mask = torch.from_numpy(hole)
-    return torch.cat([image * ~mask, mask[None].to(torch.uint8) * 255])
+    def restorer_of(self, network: nn.Module) -> Inpainter:
+        return Inpainter(network, self.config.crop)
+
+    def baselines(self) -> dict[str, Restore]:
+        """The mean colour of the known pixels, the smoothest surface, and the model that training started from."""
+        start = self._start() if self.run.start else {}
+        return {"mean_colour": holes.mean_colour, "biharmonic": holes.biharmonic, **start}
+
+    def measure(
+        self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """PSNR in the hole, the seam, SSIM, and the distances `needed`, of images with their known pixels."""
+        distances = [d for d in self.distances if needed is None or d.name in needed]
+        return score(restorers, sets, distances, self.device, self.metrics, holes.METRICS)
+
+    def definitions(self) -> dict[str, str]:
+        return holes.DEFINITIONS | definitions(self.distances, self.metrics)
+
+
+def _unchanged(image: Tensor, name: str) -> Tensor:
+    return image

@@ -49,9 +49,7 @@ def draw_mask(height: int, width: int, how: Strokes, rng: np.random.Generator) -
     scale = min(height, width) / PUBLISHED
     while True:
         mask = (
-            _boxes(height, width, scale, rng)
-            if rng.random() < how.boxes
-            else _strokes(height, width, scale, how, rng)
+            _boxes(height, width, scale, rng) if rng.random() < how.boxes else _strokes(height, width, scale, how, rng)
         )
         if 0 < mask.mean() <= LARGEST:
             return mask
@@ -91,6 +89,8 @@ def _boxes(height: int, width: int, scale: float, rng: np.random.Generator) -> n
     mask, margin = np.zeros((height, width), bool), round(MARGIN * scale)
     for _ in range(_whole(rng, BOXES)):
         h, w = (min(_whole(rng, BOX, scale), side - 2 * margin) for side in (height, width))
-        top, left = (int(rng.integers(margin, side - margin - length + 1)) for side, length in ((height, h), (width, w)))
+        top, left = (
+            int(rng.integers(margin, side - margin - length + 1)) for side, length in ((height, h), (width, w))
+        )
         mask[top : top + h, left : left + w] = True
     return mask

@@ -21,10 +21,12 @@ class FourierUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         whole = torch.promote_types(x.dtype, torch.float32)
-        spectrum = torch.fft.rfft2(x.to(whole), norm="ortho")  # (B, C, H, W / 2 + 1)
-        parts = torch.cat([spectrum.real, spectrum.imag], dim=1)  # (B, 2 C, H, W / 2 + 1)
-        real, imaginary = relu(self.norm(self.conv(parts))).to(whole).chunk(2, dim=1)
-        return torch.fft.irfft2(torch.complex(real, imaginary), s=x.shape[-2:], norm="ortho").to(x.dtype)
+        last = x.permute(0, 2, 3, 1).to(whole)  # (B, H, W, C): channels lie last in memory, and stay there
+        spectrum = torch.view_as_real(torch.fft.rfft2(last, dim=(1, 2), norm="ortho"))  # (B, H, W / 2 + 1, C, 2)
+        parts = self.norm(self.conv(spectrum.flatten(3).permute(0, 3, 1, 2)))  # (B, 2 C, H, W / 2 + 1)
+        spectrum = relu(parts).permute(0, 2, 3, 1).to(whole).unflatten(3, (-1, 2)).contiguous()
+        y = torch.fft.irfft2(torch.view_as_complex(spectrum), s=x.shape[2:], dim=(1, 2), norm="ortho")
+        return y.permute(0, 3, 1, 2).to(x.dtype)
 
 
 class SpectralTransform(nn.Module):
