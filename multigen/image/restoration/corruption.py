@@ -1,6 +1,7 @@
 """Noise and JPEG compression of images in 0..1, as denoising is trained and measured with."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -8,7 +9,17 @@ from torch import Tensor
 
 from multigen.data.datasets import hash_of
 
-__all__ = ["compressed", "is_grey", "noisy", "to_bytes", "to_grey"]
+__all__ = [
+    "compressed",
+    "draws_of",
+    "is_grey",
+    "nl_means",
+    "noise_of",
+    "noisy",
+    "to_bytes",
+    "to_grey",
+    "total_variation",
+]
 
 
 def noisy(x: Tensor, sigma: float, rng: np.random.Generator) -> Tensor:
@@ -58,34 +69,31 @@ def nl_means(image: Tensor) -> Tensor:
     """Non-local means (Buades et al. 2005) for noise of unknown strength: uint8, or float32 in 0..1, (3, H, W) -> uint8."""
     from skimage.restoration import denoise_nl_means
 
-    planes = _planes(image)
-    sigma = noise_of(planes)
-    if not sigma:
-        return to_bytes(image)
-    restored = denoise_nl_means(
-        planes, patch_size=5, patch_distance=6, h=0.6 * sigma, sigma=sigma, fast_mode=True, channel_axis=0
-    )
-    return _image(restored)
+    def restore(pixels: np.ndarray, channels: int | None) -> np.ndarray:
+        sigma = noise_of(pixels)
+        if not sigma:
+            return pixels
+        return denoise_nl_means(pixels, 5, 6, 0.6 * sigma, fast_mode=True, sigma=sigma, channel_axis=channels)
+
+    return _restored(image, restore)
 
 
 def total_variation(image: Tensor) -> Tensor:
     """Total variation denoising (Chambolle 2004) with a weight for JPEG: uint8, or float32 in 0..1, (3, H, W) -> uint8."""
     from skimage.restoration import denoise_tv_chambolle
 
-    return _image(denoise_tv_chambolle(_planes(image), weight=0.015, channel_axis=0))
+    return _restored(image, lambda pixels, channels: denoise_tv_chambolle(pixels, 0.015, channel_axis=channels))
 
 
-def noise_of(planes: np.ndarray) -> float:
-    """The standard deviation of white noise in images (C, H, W): Immerkaer 1996, with the median of absolute values."""
-    residual = np.diff(np.diff(planes, 2, axis=1), 2, axis=2)  # of white noise with standard deviation 6 sigma
+def noise_of(pixels: np.ndarray) -> float:
+    """The standard deviation of white noise in an image (H, W) or (H, W, C): Immerkaer 1996, by the median of absolute values."""
+    residual = np.diff(np.diff(pixels, 2, axis=0), 2, axis=1)  # of white noise with standard deviation 6 sigma
     return float(np.median(np.abs(residual)) / 0.6745 / 6)
 
 
-def _planes(image: Tensor) -> np.ndarray:
-    """float32 (1, H, W) of a grey image, else (3, H, W), in 0..1."""
+def _restored(image: Tensor, restore: Callable[[np.ndarray, int | None], np.ndarray]) -> Tensor:
+    """uint8 (3, H, W) by a function of float32 pixels in 0..1, (H, W, 3) or grey (H, W), and of their axis of channels."""
     x = image.float() / 255 if image.dtype == torch.uint8 else image
-    return (x[:1] if is_grey(x) else x).numpy()
-
-
-def _image(planes: np.ndarray) -> Tensor:
-    return to_bytes(torch.from_numpy(planes.astype(np.float32)).expand(3, -1, -1)).contiguous()
+    if is_grey(x):
+        return to_bytes(torch.from_numpy(restore(x[0].numpy(), None))).repeat(3, 1, 1)
+    return to_bytes(torch.from_numpy(restore(x.permute(1, 2, 0).numpy(), -1)).permute(2, 0, 1).contiguous())

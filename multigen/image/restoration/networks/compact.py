@@ -20,7 +20,9 @@ class CompactGenerator(nn.Module):
 
     def __init__(self, scale: int = 4, blocks: int = 8, width: int = 32, unshuffle: int = 1):
         super().__init__()
-        self.scale, self.unshuffle, self.radius = scale, unshuffle, unshuffle * (2 * blocks + 3)
+        self.scale, self.unshuffle = scale, unshuffle
+        # Pixels of the input, on each side, that an output may depend on: whole squares, one more for where in its own it lies.
+        self.radius = unshuffle * (2 * blocks + 3 + (unshuffle > 1))
         self.head = nn.Conv2d(3 * unshuffle**2, width, 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
