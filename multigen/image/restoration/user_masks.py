@@ -78,9 +78,9 @@ def _largest(x: Tensor, pixels: int) -> Tensor:
 
 
 def thickness(hole: np.ndarray) -> int:
-    """Side of the largest square that fits into a hole, bool (h, w), pixels; it may lie beyond the borders in part."""
-    known = torch.from_numpy(~hole)[None].float()
-    low, high = 0, max(hole.shape)
+    """Side of the largest square that fits into a hole, bool (h, w), in odd numbers of pixels."""
+    known = torch.from_numpy(np.pad(~hole, 1, constant_values=True))[None].float()
+    low, high = 0, max(hole.shape) // 2
     while low < high:  # half the side of the square, by bisection
         middle = (low + high + 1) // 2
         low, high = (middle, high) if (_largest(known, middle) == 0).any() else (low, middle - 1)

@@ -34,7 +34,7 @@ class Recorder(nn.Module):
 
     def forward(self, given: Tensor) -> Tensor:
         assert (given[:, :3] * given[:, 3:]).abs().max() == 0, "what is in the hole was seen"
-        self.seen.append((*given.shape[2:], given[:, 3].mean().item()))
+        self.seen.append((given.shape[2], given.shape[3], float(given[:, 3].mean())))
         return self.colour[:, None, None].expand(given.shape[0], 3, *given.shape[2:])
 
 

@@ -37,6 +37,10 @@ def prepared(photos: Path, **changes: Any) -> InpaintingTrainer:
     return trainer
 
 
+def value(term: Any) -> float:
+    return term.item()
+
+
 # ---------------------------------------------------------------------------------------------------- networks
 
 
@@ -152,7 +156,7 @@ def test_losses_are_the_published_ones(photos: Path) -> None:
     assert of_d == pytest.approx(expected.item(), rel=1e-5)
     x = real.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(D(x)[-1].sum(), x)
-    assert trainer.r1(batch, step)["r1"].item() == pytest.approx(
+    assert value(trainer.r1(batch, step)["r1"]) == pytest.approx(
         0.5 * gradient.square().sum((1, 2, 3)).mean().item(), rel=1e-4
     )
 
@@ -164,9 +168,10 @@ def test_a_patch_without_a_hole_counts_as_real(photos: Path) -> None:
     batch["input"][:, 3] = 0
     batch["input"][:, 3, :3, :3] = 255  # the first quarter alone
     step = trainer.updater.step_at((0, 0, "adversarial", "discriminator", 0, 0), 0.0, slice(0, 2))
-    trainer.nets["D"].head.weight.data.zero_()
-    trainer.nets["D"].head.bias.data.fill_(4.0)
-    loss = trainer.discriminator_loss(batch, step)["adversarial"].item()
+    head: Any = trainer.nets["D"].head
+    head.weight.data.zero_()
+    head.bias.data.fill_(4.0)
+    loss = value(trainer.discriminator_loss(batch, step)["adversarial"])
     low, high = np.log1p(np.exp(-4)), np.log1p(np.exp(4))
     assert loss == pytest.approx(low + (3 * low + high) / 4, rel=1e-5)
 
