@@ -7,6 +7,7 @@ from multigen.catalogue import lazy
 # catalogue: methods
 if TYPE_CHECKING:
     from multigen.image.restoration.denoise import DenoiseConfig, DenoiseTrainer
+    from multigen.image.restoration.esrgan import ESRGANConfig, ESRGANTrainer
     from multigen.image.restoration.inpainting import InpaintingConfig, InpaintingTrainer
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
@@ -22,6 +23,8 @@ __all__ = [
     "DCGANTrainer",
     "DenoiseConfig",
     "DenoiseTrainer",
+    "ESRGANConfig",
+    "ESRGANTrainer",
     "GANConfig",
     "GANTrainer",
     "InpaintingConfig",

@@ -132,14 +132,13 @@ class Inpainter(Ready):
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Up to n crops of the embedded held-out photographs with holes filled, side by side in one image: those with the most
         detail, the same for every model and seed. Raises ConfigError for n < 1."""
-        pattern = draw_named(SHEET, SHEET, "medium", "sheet")
 
-        def fill(image: Tensor) -> Tensor:
+        def degrade(image: Tensor, name: str) -> Tensor:
             height, width = image.shape[1:]
-            holes = np.tile(pattern, (-(-height // SHEET), -(-width // SHEET)))[:height, :width]
-            return self(masked(image, holes))
+            pattern = draw_named(SHEET, SHEET, "medium", name)
+            return masked(image, np.tile(pattern, (-(-height // SHEET), -(-width // SHEET)))[:height, :width])
 
-        return strip(fill, 1, n)
+        return strip(self, 1, n, degrade=degrade)
 
     def graph(self) -> Graph:
         """A copy of the network for `multigen export`."""

@@ -181,7 +181,7 @@ def test_a_hole_thicker_than_those_of_training_is_filled_in_a_smaller_copy() -> 
     filled = Inpainter(network, 32).inpaint(plain(300, 300), hole)
     ((height, width, share),) = network.seen
     assert max(height, width) <= 60 and 0.15 < share < 0.6
-    assert (filled[hole] == [255, 0, 128]).all()
+    assert np.abs(filled[hole].astype(int) - [255, 0, 128]).max() <= 1
 
 
 def test_a_long_scratch_is_filled_in_parts_no_larger_than_the_tile() -> None:
