@@ -59,6 +59,8 @@ class InpaintingConfig(AdversarialRestorationConfig):
     """Weight of the content loss (in the paper on the features of a dilated ResNet-50)."""
     penalty: float = 1e-3
     """Weight of the squared norm of D's gradient at photographs (R1)."""
+    hole_weight: float = 6.0
+    """Weight of a pixel of the hole in the first stage, beside a known one's 1."""
     pretrain_steps: int = 10_000
     """Steps of the first stage (none in the paper)."""
     pretrain_lr: float = 1e-3
@@ -76,6 +78,7 @@ class InpaintingConfig(AdversarialRestorationConfig):
             "halvings": (1, 4),
             "discriminator_width": 4,
             "matching_weight": 0,
+            "hole_weight": 0,
             "penalty": 0,
             "discriminator_lr": 0,
         }
@@ -153,6 +156,11 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
                 Update("generator",     trains=["G"], loss=self.generator_loss),
             ], best=self.best(c.distance), optim={"G": Adam(c.lr, c.betas), "D": Adam(c.discriminator_lr, c.betas)}),
         ]  # fmt: skip
+
+    def pixel_loss(self, batch: Batch, step: Step) -> Terms:
+        given, real = self.inputs(batch, step), self.targets(batch, step)
+        weight = 1 + (self.config.hole_weight - 1) * given[:, 3:]
+        return {"pixel": ((self.G(given).to(real.dtype) - real).abs() * weight).mean()}
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Patches of photographs are real, and so are those of G's images that touch no hole; the others are fake."""

@@ -134,7 +134,7 @@ def test_test_sets_have_holes_of_three_kinds_the_same_each_time(photos: Path) ->
 
 def test_losses_are_the_published_ones(photos: Path) -> None:
     weights = {"pixel_weight": 2.0, "adversarial_weight": 3.0, "matching_weight": 5.0, "content_weight": 7.0}
-    trainer = prepared(photos, **weights, penalty=0.5)
+    trainer = prepared(photos, **weights, penalty=0.5, hole_weight=4.0)
     batch = Stream(trainer.data, 2, slice(0, 2), ("a",)).at(0)
     step = trainer.updater.step_at((0, 0, "adversarial", "generator", 0, 0), 0.0, slice(0, 2))
     D, G = trainer.nets["D"], trainer.nets["G"].eval()
@@ -142,6 +142,9 @@ def test_losses_are_the_published_ones(photos: Path) -> None:
     hole = given[:, 3:]
     with torch.no_grad():
         fake = G(given)
+        error = (fake - real).abs()
+        first = trainer.pixel_loss(batch, step)["pixel"]
+        assert first == pytest.approx((error * (1 - hole) + 4 * error * hole).mean().item(), rel=1e-5)
         of_fake, of_real = D(fake), D(real)
         terms = trainer.generator_loss(batch, step)
         assert terms["pixel"] == pytest.approx(2 * ((fake - real) * (1 - hole)).abs().mean().item(), rel=1e-5)
