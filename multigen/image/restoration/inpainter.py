@@ -13,7 +13,7 @@ from multigen.image.degrade import imresize
 from multigen.image.restoration.evaluator import strip
 from multigen.image.restoration.holes import composed, masked
 from multigen.image.restoration.masks import draw_named
-from multigen.image.restoration.upscaler import check_room, opaque
+from multigen.image.restoration.upscaler import opaque
 from multigen.image.restoration.user_masks import (
     Window,
     check_hole,
@@ -24,6 +24,7 @@ from multigen.image.restoration.user_masks import (
     thickness,
     whole_holes,
 )
+from multigen.memory import require
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
 
@@ -107,7 +108,7 @@ class Inpainter(Ready):
             raise ConfigError(
                 f"dilate {dilate}, feather {feather}: expected 0 or more pixels, and not more feather than dilate"
             )
-        check_room(height, width, 1, 32)
+        require(height * width * 32, f"holes of {width:,} x {height:,} pixels", "cut the image into parts")
         grown = dilated(hole, dilate)
         grown = grown if not grown.all() else hole
         colour = raster.colour if raster.alpha is None else opaque(raster.colour, raster.alpha[..., 0])
