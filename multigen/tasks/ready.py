@@ -76,7 +76,14 @@ class Loaded(Any):
         """Images from noise, as PIL images: `multigen.image.synthesis.sampler.ImageSampler.pictures`."""
         raise NotImplementedError
 
-    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+    def upscale(
+        self,
+        image: "Tensor | np.ndarray | Picture",
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        short: int | None = None,
+    ) -> Any:
         """A larger image of the same type:
         `multigen.image.restoration.upscaler.Upscaler.upscale`."""
         raise NotImplementedError
@@ -84,6 +91,17 @@ class Loaded(Any):
     def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """A restored image of the same type:
         `multigen.image.restoration.upscaler.Restorer.restore`."""
+        raise NotImplementedError
+
+    def inpaint(
+        self,
+        image: "Tensor | np.ndarray | Picture",
+        mask: "Tensor | np.ndarray | Picture",
+        dilate: int | None = None,
+        feather: int | None = None,
+    ) -> Any:
+        """The image with its holes filled, of the same type:
+        `multigen.image.restoration.inpainter.Inpainter.inpaint`."""
         raise NotImplementedError
 
     def generate(
