@@ -13,10 +13,12 @@ from multigen.losses.adversarial import (
     relativistic_pairing,
     wasserstein,
 )
+from multigen.losses.gradient import gradient_error
 
 __all__ = [
     "LOSSES",
     "AdversarialLoss",
+    "gradient_error",
     "hinge",
     "least_squares",
     "least_squares_to",

@@ -28,7 +28,7 @@ class SRGANConfig(AdversarialRestorationConfig):
     """Side of the high-resolution crops, pixels; a multiple of the scale, and of 16 for the discriminator."""
     scale: int = 4
     """Factor between the resolutions: 2, 3, 4 or 8."""
-    generator: Literal["srresnet", "compact", "span", "srvgg"] = "compact"
+    generator: Literal["srresnet", "compact", "resize", "span", "srvgg"] = "compact"
     """The paper's network, or one without batch norm that trains several times faster: our own, SPAN, or Real-ESRGAN's."""
     blocks: int = 10
     """Residual blocks of the generator (B = 16 in the paper)."""
@@ -125,7 +125,7 @@ class SRGANTrainer(AdversarialRestorationTrainer[SRGANConfig]):
 
     def discriminator(self) -> VGGDiscriminator:
         c = self.config
-        return VGGDiscriminator(c.crop, c.discriminator_width, c.discriminator_norm)
+        return VGGDiscriminator(c.crop - c.shift, c.discriminator_width, c.discriminator_norm)
 
     def pretrain_rate(self) -> Schedule:
         return self.config.pretrain_lr if self.config.constant_lr else super().pretrain_rate()

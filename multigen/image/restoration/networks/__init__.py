@@ -6,14 +6,25 @@ from torch import nn
 
 from multigen.image.restoration.networks.compact import CompactGenerator
 from multigen.image.restoration.networks.discriminators import UNetDiscriminator, VGGDiscriminator
+from multigen.image.restoration.networks.resize import ResizeGenerator
 from multigen.image.restoration.networks.rrdb import RRDB
 from multigen.image.restoration.networks.span import SPAN
 from multigen.image.restoration.networks.srvgg import SRVGG
 
-__all__ = ["GENERATORS", "RRDB", "SPAN", "SRVGG", "CompactGenerator", "UNetDiscriminator", "VGGDiscriminator"]
+__all__ = [
+    "GENERATORS",
+    "RRDB",
+    "SPAN",
+    "SRVGG",
+    "CompactGenerator",
+    "ResizeGenerator",
+    "UNetDiscriminator",
+    "VGGDiscriminator",
+]
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "compact": CompactGenerator,
+    "resize": ResizeGenerator,
     "rrdb": RRDB,
     "span": SPAN,
     "srvgg": SRVGG,
