@@ -128,9 +128,10 @@ class ImageScores:
         return {name: total / count for name, total in zip(self.metrics, sums, strict=True)}
 
 
-def _luma(prediction: Tensor, target: Tensor, border: int, least: int = 2) -> list[Tensor]:
+def _luma(prediction: Tensor, target: Tensor, border: int, least: int = 2) -> tuple[Tensor, Tensor]:
     """The luma of both images without their borders, after the checks."""
-    return [rgb_to_y(x) for x in _cropped(prediction, target, border, least)]
+    predicted, expected = _cropped(prediction, target, border, least)
+    return rgb_to_y(predicted), rgb_to_y(expected)
 
 
 def _in_255(prediction: Tensor, target: Tensor, least: int = 1) -> list[Tensor]:

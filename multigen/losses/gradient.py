@@ -9,7 +9,7 @@ EPS = 1e-6  # under the root, whose derivative at 0 is infinite
 
 
 def gradient_error(fake: Tensor, real: Tensor) -> Tensor:
-    """Mean absolute error of the lengths of the luma's gradients, of RGB images (B, 3, H, W) in 0..1 of one shape; 0-d.
+    """Mean absolute error of the lengths of the gradients of each channel, of images (B, C, H, W) in 0..1 of one shape; 0-d.
 
     It wants edges and textures as strong as the photograph's and where the photograph has them, while a pixel loss alone, of
     several possible textures, prefers none. Ma et al. 2020, "Structure-preserving super resolution with gradient guidance",
@@ -19,8 +19,6 @@ def gradient_error(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def _lengths(image: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, 1, H - 1, W - 1): lengths of the gradients of the luma (BT.601)."""
-    red, green, blue = image.split(1, dim=1)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    down, across = luma[:, :, 1:, 1:] - luma[:, :, :-1, 1:], luma[:, :, 1:, 1:] - luma[:, :, 1:, :-1]
+    """(B, C, H, W) -> (B, C, H - 1, W - 1): lengths of the gradients."""
+    down, across = image[:, :, 1:, 1:] - image[:, :, :-1, 1:], image[:, :, 1:, 1:] - image[:, :, 1:, :-1]
     return torch.sqrt(down.square() + across.square() + EPS)

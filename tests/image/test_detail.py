@@ -27,7 +27,7 @@ def test_gradients_are_differences_of_neighbours() -> None:
 def test_the_correlation_is_numpys_of_the_gradients_lengths() -> None:
     blurred = torch.from_numpy(gaussian_filter(NOISE.numpy(), (0, 1, 1)))
     lengths = [gradient_lengths(x).flatten().numpy() for x in (blurred, NOISE)]
-    assert gradient_correlation(blurred, NOISE).item() == pytest.approx(np.corrcoef(*lengths)[0, 1])
+    assert gradient_correlation(blurred, NOISE).item() == pytest.approx(np.corrcoef(lengths[0], lengths[1])[0, 1])
     assert gradient_correlation(torch.zeros_like(NOISE), NOISE).item() == 0
 
 

@@ -37,7 +37,7 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
     adversarial_weight: float = 0.1
     """Weight of the adversarial loss."""
     gradient_weight: float = 0.0
-    """Weight of the gradient loss in the second stage: the mean absolute error of the lengths of the luma's gradients
+    """Weight of the gradient loss in the second stage: the mean absolute error of the lengths of the channels' gradients
     (Ma et al. 2020, arXiv:2003.13081)."""
     shift: int = 0
     """Pixels by which the crops that D and the content loss see are smaller than `crop`: they are cut out at random in each
