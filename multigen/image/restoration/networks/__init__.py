@@ -5,7 +5,12 @@ from collections.abc import Callable
 from torch import nn
 
 from multigen.image.restoration.networks.compact import CompactGenerator
-from multigen.image.restoration.networks.discriminators import UNetDiscriminator, VGGDiscriminator
+from multigen.image.restoration.networks.discriminators import (
+    PatchDiscriminator,
+    UNetDiscriminator,
+    VGGDiscriminator,
+)
+from multigen.image.restoration.networks.ffc import FFCGenerator
 from multigen.image.restoration.networks.resize import ResizeGenerator
 from multigen.image.restoration.networks.rrdb import RRDB
 from multigen.image.restoration.networks.span import SPAN
@@ -17,6 +22,8 @@ __all__ = [
     "SPAN",
     "SRVGG",
     "CompactGenerator",
+    "FFCGenerator",
+    "PatchDiscriminator",
     "ResizeGenerator",
     "UNetDiscriminator",
     "VGGDiscriminator",
