@@ -163,6 +163,7 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return {"pixel": self.weighted_error(self.G(given).to(real.dtype), real, given[:, 3:])}
 
     def weighted_error(self, fake: Tensor, real: Tensor, hole: Tensor) -> Tensor:
+        """Mean error of images (B, 3, H, W), weighted by whether a pixel is in a `hole` (B, 1, H, W)."""
         return ((fake - real).abs() * (1 + (self.config.hole_weight - 1) * hole)).mean()
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
@@ -176,6 +177,7 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return {"adversarial": softplus(-real).mean() + of_made.mean()}
 
     def r1(self, batch: Batch, step: Step) -> Terms:
+        """R1 penalty of D at photographs."""
         r1 = penalties.r1(lambda image: self.D(image)[-1], self.targets(batch, step))  # half the mean squared norm
         return {"r1": r1 * (2 * self.config.penalty)}
 
