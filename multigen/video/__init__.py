@@ -1,0 +1,1 @@
+"""Films: video files, animations and numbered frames, through the models of the image modality."""
