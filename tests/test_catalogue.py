@@ -18,7 +18,7 @@ from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, ben
 from multigen.catalogue.derived import derived
 from multigen.cli import VERBS
 from multigen.cli.evaluate import NAMES as EVALUATED
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.image.synthesis.sampler import ImageSampler
 from multigen.runs.usage import python_of, shell_of
 from multigen.tasks.loading import trainer_in
@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 READY: dict[str, Any] = {
     "image-synthesis": ImageSampler,
     "super-resolution": Upscaler,
+    "image-restoration": Restorer,
     "text-synthesis": Writer,
     "audio-synthesis": AudioSampler,
 }

@@ -224,6 +224,9 @@ def test_help_of_a_trainer_begins_with_its_use(name: str) -> None:
     shown = pydoc.plain(pydoc.render_doc(trainer))
     use = f"trainer = {trainer.__name__}({type(PRESETS_OF[name]).__name__}(), multigen.Run("
     assert use in shown and shown.index("trainer.fit()") < shown.index("Methods defined here")
+    config = type(PRESETS_OF[name])
+    assert f"{trainer.__name__}(config: {config.__module__}.{config.__name__}, run: " in shown
+    assert "~C" not in shown
 
 
 # ---------------------------------------------------------------------------------------------- `tiny`

@@ -175,17 +175,18 @@ def _card(model: str, foreign: Foreign) -> str:
     name = model if published else Path(model).name
     licence = f"license: {LICENSE}\n" if published else ""
     terms = NOTICE if published else "Unknown: the file does not say. Ask whoever published it before you pass it on."
+    does = f"Enlarges images {s['scale']} times" if s["scale"] > 1 else "Restores images in their size"
     source = f"the authors' release {RELEASES}/{published.release}" if published else "a file that was imported"
     return f"""---
 library_name: multigen
 pipeline_tag: image-to-image
 {licence}tags:
-- super-resolution
+- {"super-resolution" if s["scale"] > 1 else "image-restoration"}
 ---
 
 # {escaped(name)}
 
-Enlarges images {s["scale"]} times. Network: {s["generator"]}, {s["blocks"]} blocks of {s["width"]} channels. It was not
+{does}. Network: {s["generator"]}, {s["blocks"]} blocks of {s["width"]} channels. It was not
 trained by multigen: the weights are those of {source}.
 
 SHA-256 of the file that was read: `{foreign.sha256}`.

@@ -1,4 +1,4 @@
-"""Inference with a trained super-resolution generator: images of any size, in tiles."""
+"""Inference with a trained restoration generator: images of any size, in tiles."""
 
 import copy
 import math
@@ -21,7 +21,7 @@ from multigen.tasks.ready import Ready
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Upscaler"]
+__all__ = ["Restorer", "Upscaler"]
 
 SURROUNDINGS = 32
 """Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels far; with 32 a pixel differs by
@@ -30,7 +30,7 @@ TIMED = 64  # side of the tile that is timed, pixels of the input
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
 
-class Upscaler(Ready):
+class Restorer(Ready):
     """A trained generator as a function of images.
 
     Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
@@ -38,16 +38,16 @@ class Upscaler(Ready):
     network that looks farther than `SURROUNDINGS`, tiles have that much, and are cross-faded where they meet.
     """
 
-    task = "super-resolution"
+    task = "image-restoration"
 
-    def __init__(self, network: nn.Module, scale: int, tile: int = 256):
+    def __init__(self, network: nn.Module, scale: int = 1, tile: int = 256):
         if tile < 1:
             raise ConfigError(f"tile {tile}: expected 1 pixel or more, 256 is usual")
         self.network, self.scale, self.tile = network, scale, tile
         radius = int(network.radius)  # pyright: ignore[reportArgumentType]
         self.radius, self.fade = (radius, 0) if radius <= SURROUNDINGS else (SURROUNDINGS, SURROUNDINGS // 4)
 
-    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+    def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
 
         A PIL image may have any mode: grey stays grey, of 8 or 16 bits, opacity and colour profile are kept, CMYK becomes RGB.
@@ -65,9 +65,9 @@ class Upscaler(Ready):
             raise DataError(
                 f"a tensor, an array or a PIL image is expected, got {image!r}; open files with PIL.Image.open"
             )
-        return to_pil(self.enlarge(raster_of(image)))
+        return to_pil(self.restore_raster(raster_of(image)))
 
-    def enlarge(self, raster: Raster) -> Raster:
+    def restore_raster(self, raster: Raster) -> Raster:
         """The pixels of an image file `scale` times as large, with the same channels, bits and profile.
 
         Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of visible ones nearby, so that
@@ -166,6 +166,16 @@ class Upscaler(Ready):
                 large = large[s * (first[0] - y) : s * (last[0] - y), s * (first[1] - x) : s * (last[1] - x)]
                 place = result[s * first[0] : s * last[0], s * first[1] : s * last[1]]
                 place[:] = _faded(place, large, s * (top - first[0]), s * (left - first[1])) if fade else large
+
+
+class Upscaler(Restorer):
+    """A trained generator that enlarges images."""
+
+    task = "super-resolution"
+
+    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+        """As `restore`: an image `scale` times as large, of the kind given."""
+        return self.restore(image)
 
 
 def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndarray:
