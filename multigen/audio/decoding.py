@@ -199,7 +199,7 @@ def _from(start: int, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
 def _media(path: Path, why: str) -> Iterator[Decoder]:
     """Decodes by ffmpeg: from an opened file, with the format named, and with no protocol by which it could open another file."""
     try:
-        import av
+        import av.error
     except ImportError as error:
         raise NeedsMedia(
             f"{path}: libsndfile does not read it whole ({why}); expected a .wav, .flac, .ogg, .mp3 or .aiff file, or PyAV: pip "
@@ -208,7 +208,7 @@ def _media(path: Path, why: str) -> Iterator[Decoder]:
     with contextlib.ExitStack() as stack:
         try:
             container = stack.enter_context(open_media(path))
-        except av.FFmpegError as error:
+        except av.error.FFmpegError as error:
             raise damaged(path, f"it cannot be decoded ({reason(error)})") from error
         if not container.streams.audio:
             raise damaged(path, "there is no sound in it")

@@ -1,4 +1,4 @@
-"""What `multigen restore` and `multigen upscale` share: image files and whole folders through a restoration model."""
+"""What `multigen restore` and `multigen upscale` share: images, films and whole folders through a restoration model."""
 
 import contextlib
 import datetime
@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from multigen.catalogue import TASKS
+from multigen.catalogue import TASKS, container_of, imported
+from multigen.cli.film_options import FilmWords, check_unused
 from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
 from multigen.cli.targets import is_file_name, targets_of
@@ -27,7 +28,7 @@ NOTABLE = 1 << 15  # pixels: what is less takes a moment, whatever the model
 Inputs = Annotated[
     list[Path],
     tyro.conf.Positional,
-    tyro.conf.arg(metavar="IN ...", help="Image files, or folders of them."),
+    tyro.conf.arg(metavar="IN ...", help="Images and films, or folders of them."),
 ]
 Tile = Annotated[
     int,
@@ -64,14 +65,20 @@ class Options:
     device: str
     json: bool
     code: str
+    film: FilmWords
 
 
 def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options: Options) -> None:
     """Restores images for a verb, and says what was made."""
     from multigen.image.sources import moving_suffix
 
+    def suffix_of(source: Path) -> str:
+        if container := container_of(source, out):
+            return source.suffix if source.suffix.lower() in container.written else container.written[0]
+        return moving_suffix(source) if options.frames == "all" else ".png"
+
     o = options
-    jobs = targets_of(verb, inputs, out, moving_suffix if o.frames == "all" else lambda _: ".png")
+    jobs = targets_of(verb, inputs, out, suffix_of)
     other = "another file for --out" if is_file_name(out) else "another folder for --out"
     check_folder(out.parent if is_file_name(out) else out, other)
     check_targets(jobs.values(), o.overwrite, other)
@@ -89,14 +96,22 @@ def _restore(
     """Restores images, and returns the model's scale. Those that are no good go to `skipped`, if there is such a list."""
     import rich.progress
 
+    containers = {source: container_of(source, target) for source, target in jobs.items()}
+    films = [source for source, container in containers.items() if container]
+    if not films:
+        check_unused(options.film)
     restorer = load_for(verb, model, options.code, options.device)
     if options.tile < 1:
         raise ConfigError(f"--tile {options.tile}: expected 1 pixel or more, 256 is usual")
     restorer.tile = options.tile
-    _say_time(restorer, [*jobs], model)
-    for source, target in rich.progress.track(jobs.items(), verb, disable=not sys.stderr.isatty()):
+    _say_time(restorer, [source for source in jobs if source not in films], model)
+    # Films show a progress of their own.
+    for source, target in rich.progress.track(jobs.items(), verb, disable=bool(films) or not sys.stderr.isatty()):
         try:
-            _restore_file(restorer, source, target, options)
+            if container := containers[source]:
+                imported(container.restore)(restorer, source, target, options)
+            else:
+                _restore_file(restorer, source, target, options)
         except DataError as error:
             if skipped is None:
                 raise

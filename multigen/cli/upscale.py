@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from multigen.cli.film_options import Codec, Crf, FilmWords, Fps, From, Hdr, Preview, To
 from multigen.cli.restoring import PUBLISHED, Frames, Inputs, Metadata, Options, Provenance, Tile, restore_images
 from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
 
@@ -17,6 +18,13 @@ def run(args: list[str]) -> None:
         model: Model = PUBLISHED[0],
         tile: Tile = 256,
         frames: Frames = "first",
+        codec: Codec = "",
+        crf: Crf = None,
+        from_: From = "",
+        to: To = "",
+        preview: Preview = "",
+        fps: Fps = "",
+        hdr: Hdr = False,
         skip_bad: SkipBad = False,
         metadata: Metadata = True,
         provenance: Provenance = True,
@@ -37,6 +45,7 @@ def run(args: list[str]) -> None:
         options = Options(
             tile=tile, frames=frames, skip_bad=skip_bad, metadata=metadata, provenance=provenance, overwrite=overwrite,
             device=device, json=json, code=code,
+            film=FilmWords(codec=codec, crf=crf, start=from_, to=to, preview=preview, fps=fps, hdr=hdr),
         )  # fmt: skip
         restore_images("upscale", inputs, out, model, options)
 

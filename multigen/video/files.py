@@ -103,15 +103,14 @@ class Film:
 def decoding_errors(path: Path, when: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Turns the errors of PyAV and of files into DataError. `when`: more words, such as the time."""
     try:
-        import av
+        from av.error import FFmpegError
     except ImportError as error:
         raise DataError(f"{path}: films need PyAV; pip install 'multigen[media]'") from error
     try:
         yield
-    except (av.FFmpegError, OSError) as error:
-        raise DataError(
-            f"{path}: cannot be decoded{when()} ({one_line(getattr(error, 'strerror', '') or error)}); copy or download it again"
-        ) from error
+    except (FFmpegError, OSError) as error:
+        reason = error.strerror or one_line(error)
+        raise DataError(f"{path}: cannot be decoded{when()} ({reason}); copy or download it again") from error
 
 
 @contextlib.contextmanager
@@ -120,8 +119,8 @@ def open_film(path: Path) -> Iterator[Film]:
 
     Raises DataError: no such file, no video in it, cut off, of a kind that is not converted; OutOfMemory.
     """
-    if not path.is_file():
-        raise no_path(path, "a film")
+    if not path.exists():
+        raise DataError(f"{path}: {no_path(path) or 'no such file; expected a film, check the path'}")
     with contextlib.ExitStack() as stack:
         with decoding_errors(path):
             if not media_format(path):

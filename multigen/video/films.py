@@ -22,10 +22,10 @@ from multigen.video.encoders import CONTAINERS, default_codec, encoder_of, pixel
 from multigen.video.files import Film
 from multigen.video.jobs import Job, open_job
 from multigen.video.sources import is_video_file, open_source
-from multigen.video.times import clock
+from multigen.video.times import clock, rate_of, seconds_of
 from multigen.video.writing import Format, Segment, check_copies, join, write_segment
 
-__all__ = ["FilmOptions", "restore_film", "weights_hash"]
+__all__ = ["FilmOptions", "restore_file", "restore_film", "weights_hash"]
 
 PART = 50  # frames of a part: what is lost when a job is killed. Each begins with a key frame
 HDR = "expected a film of standard dynamic range; convert it, or give --hdr to take its values as they are"
@@ -46,6 +46,35 @@ class FilmOptions:
     hdr: bool = False
     metadata: bool = True
     overwrite: bool = False
+
+    @classmethod
+    def of(cls, words: Any, **more: Any) -> "FilmOptions":
+        """Of what the command line says (`multigen.cli.film_options.FilmWords`). Raises ConfigError."""
+        start = seconds_of(words.start, "--from") if words.start else Fraction(0)
+        end = seconds_of(words.to, "--to") if words.to else None
+        if words.preview:
+            if words.to:
+                raise ConfigError(
+                    f"--preview {words.preview} and --to {words.to}: expected one of them, both say where to stop"
+                )
+            end = start + seconds_of(words.preview, "--preview")
+        if end is not None and end <= start:
+            option = f"--preview {words.preview}" if words.preview else f"--to {words.to}"
+            raise ConfigError(f"{option}: expected a time after {clock(start)}, where the part begins")
+        return cls(words.codec, words.crf, start, end, rate_of(words.fps) if words.fps else None, words.hdr, **more)
+
+
+def restore_file(restorer: Any, source: Path, target: Path, options: Any) -> None:
+    """`restore_film` with an image model, for verbs (see `multigen.catalogue.Container`).
+
+    Args:
+        restorer: see `multigen.image.restoration.upscaler.Restorer`.
+        options: see `multigen.cli.restoring.Options`.
+    """
+    film = FilmOptions.of(options.film, metadata=options.metadata, overwrite=options.overwrite)
+    about = {**restorer.origin, "source": source.name} if options.provenance else NO_PROVENANCE
+    model = f"{weights_hash(restorer.network)} x{restorer.scale} tile {restorer.tile}"
+    restore_film(restorer.restore_raster, source, target, film, model, about)
 
 
 def restore_film(

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -51,8 +52,8 @@ def _looks(raster: Raster, rate: Fraction, base: Fraction) -> Looks:
     """Of RGB frames: written with BT.709's colours, as films are."""
     height, width = raster.pixels.shape[:2]
     deep = raster.pixels.dtype == np.uint16
-    tags = {"primaries": BT709, "transfer": BT709, "matrix": BT709, "range": LIMITED}
-    return Looks(width, height, "rgb48le" if deep else "rgb24", 10 if deep else 8, rate, base, **tags)
+    looks = Looks(width, height, "rgb48le" if deep else "rgb24", 10 if deep else 8, rate, base)
+    return replace(looks, primaries=BT709, transfer=BT709, matrix=BT709, range=LIMITED)
 
 
 def _same_size(raster: Raster, looks: Looks, path: Path) -> Raster:

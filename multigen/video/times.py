@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from multigen.errors import ConfigError
 
-__all__ = ["clock", "seconds_of"]
+__all__ = ["clock", "rate_of", "seconds_of"]
 
 TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)s?")
 
@@ -24,3 +24,14 @@ def clock(seconds: Fraction | float) -> str:
     minutes, rest = divmod(hundredths, 6000)
     whole = f"{rest // 100:02}" + (f".{rest % 100:02}" if rest % 100 else "")
     return f"{minutes // 60}:{minutes % 60:02}:{whole}" if minutes >= 60 else f"{minutes}:{whole}"
+
+
+def rate_of(word: str) -> Fraction:
+    """Frames a second, such as 25, 29.97 or 30000/1001. Raises ConfigError for another word."""
+    try:
+        rate = Fraction(word)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise ConfigError(f"--fps {word}: expected frames a second, such as 25, 29.97 or 30000/1001")
+    return rate

@@ -75,11 +75,11 @@ class Segment:
 @contextlib.contextmanager
 def writing_errors() -> Iterator[None]:
     """Turns PyAV's errors into OSError."""
-    import av
+    from av.error import FFmpegError
 
     try:
         yield
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise OSError(error.errno or errno.EIO, error.strerror or one_line(error)) from error
 
 
@@ -258,8 +258,8 @@ def copied_streams(file: Any, given: Any, target: Path) -> dict[int, Any]:
         else:
             kind = f"{stream.codec_context.name} " if stream.codec_context else ""
             raise DataError(
-                f"{target}: stream {stream.index} of the source ({kind}{stream.type}) cannot be copied into {target.suffix}; give "
-                "a file ending in .mkv for --out"
+                f"{target}: stream {stream.index} of the source ({kind}{stream.type}) cannot be copied into {target.suffix}; "
+                "give a file ending in .mkv for --out"
             )
     return copies
 
@@ -267,6 +267,7 @@ def copied_streams(file: Any, given: Any, target: Path) -> dict[int, Any]:
 def _holds(name: str, stream: Any) -> bool:
     """Whether a format can hold a copy of a stream."""
     import av
+    from av.error import FFmpegError
 
     if stream.type == "attachment" or (is_cover_stream(stream) and name == "matroska"):
         return name == "matroska"
@@ -276,7 +277,7 @@ def _holds(name: str, stream: Any) -> bool:
             copy.time_base = stream.time_base
             file.start_encoding()
         return True
-    except (av.FFmpegError, ValueError):
+    except (FFmpegError, ValueError):
         return False
 
 
@@ -356,7 +357,7 @@ def _segment_packets(
     tail = [segments[0].start - (delay - i) * step for i in range(delay)]
     for segment in segments:
         with av.open(str(segment.path.absolute())) as file:
-            packets = [packet for packet in file.demux(video=0) if packet.size]
+            packets: list[Any] = [packet for packet in file.demux(video=0) if packet.size]
             places = [segment.start + round(packet.pts * packet.time_base / base) for packet in packets]
         times = [*tail, *sorted(places)]
         ends = times[-1] + segment.length
@@ -373,7 +374,7 @@ def _delay(segment: Segment) -> int:
     import av
 
     with av.open(str(segment.path.absolute())) as file:
-        places = [packet.pts for packet in file.demux(video=0) if packet.size]
+        places: list[Any] = [packet.pts for packet in file.demux(video=0) if packet.size]
     order = sorted(places)
     return max(i - bisect_left(order, pts) for i, pts in enumerate(places))
 
