@@ -154,6 +154,7 @@ DATA = (
     DataSet("oracle", "text-synthesis", "sequences of a random network, whose likelihood is known"),
     DataSet("hf:NAME", "text-synthesis", "a data set of the Hugging Face hub", True),
     DataSet("drums", "audio-synthesis", "a drum machine of eight classes"),
+    DataSet("voice", "audio-synthesis", "a speaking machine: four speakers, whose pitch and sounds are known"),
 )
 
 

@@ -101,9 +101,11 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return self.targets(batch, step)
 
     def pixel_error(self, fake: Tensor, reference: Tensor) -> Tensor:
+        """Pixel loss of G's images (B, 3, H, W) in 0..1: here their mean absolute error."""
         return (fake - reference).abs().mean()
 
     def content_error(self, fake: Tensor, reference: Tensor) -> Tensor:
+        """Content loss of G's images (B, 3, H, W) in 0..1: here the configured perceptual distance."""
         return self.distance(fake, reference).mean()
 
     # ---------------------------------------------------------------------------------- stages and losses
@@ -124,15 +126,18 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         ]  # fmt: skip
 
     def pixel_loss(self, batch: Batch, step: Step) -> Terms:
+        """Loss of the first stage."""
         reference = self.reference(batch, step)
         return {"pixel": self.pixel_error(self.G(self.inputs(batch, step)).to(reference.dtype), reference)}
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Loss of D in the second stage."""
         with torch.no_grad():
             fake = self.G(self.inputs(batch, step))
         return {"adversarial": self.adversarial.discriminator(self.D(self.targets(batch, step)), self.D(fake))}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Loss of G in the second stage: content, adversarial and pixel loss, each by its weight."""
         c, reference = self.config, self.reference(batch, step)
         fake = self.G(self.inputs(batch, step)).to(reference.dtype)
         content = self.content_error(fake, reference)

@@ -136,9 +136,11 @@ class SynthesisTrainer(Trainer[C]):
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Terms of D's loss, weighted."""
         raise NotImplementedError
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Terms of G's loss, weighted."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- what a modality states
