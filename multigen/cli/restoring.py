@@ -150,7 +150,9 @@ def _report(
         with writing(listed, "another folder for --out"):
             listed.parent.mkdir(parents=True, exist_ok=True)
             write_list(listed, skipped)
-    report_skipped(skipped, "images", rest=f"{listed} lists all")
+    kinds = {"images" if container is None else container.items for container in map(container_of, jobs, jobs.values())}
+    noun = kinds.pop() if len(kinds) == 1 else "files"
+    report_skipped(skipped, noun, rest=f"{listed} lists all")
     if asked is not None:
         sources = [{"source": str(source), "file": str(target)} for source, target in made.items()]
         left_out = [{"path": str(path), "reason": reason} for path, reason in skipped]
@@ -158,7 +160,7 @@ def _report(
         print_json({**asked, "files": files, "images": sources, "skipped": left_out})
         return
     times = f" x{scale}" if scale != 1 else ""
-    show(f"{counted(len(made), 'images')}{times} in {out}" + (f", {len(skipped)} skipped" if skipped else ""))
+    show(f"{counted(len(made), noun)}{times} in {out}" + (f", {len(skipped)} skipped" if skipped else ""))
 
 
 def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> None:

@@ -67,8 +67,10 @@ def pixels_of(source: str, depth: int, encoder: Encoder, path: Path) -> str:
     chroma = "420"
     if given.is_rgb or len(planes) < 3:
         chroma = "444" if encoder.crf < 0 else "420"
-    elif reduced and reduced[0][1] == full[1]:
-        chroma = "444" if reduced[0][0] == full[0] else "422"
+    elif not reduced:
+        chroma = "444"
+    elif reduced[0][1] == full[1]:
+        chroma = "422"
     bits = 8 if depth <= 8 else 10 if depth <= 10 else 12
     known = {each.name for each in av.Codec(encoder.name, "w").video_formats or ()}
     choices = [(chroma, bits), (chroma, 10), ("420", bits), ("420", 10), ("420", 8)]

@@ -21,7 +21,7 @@ from multigen.version import __version__
 from multigen.video.encoders import CONTAINERS, default_codec, encoder_of, pixels_of
 from multigen.video.files import Film
 from multigen.video.jobs import Job, open_job
-from multigen.video.sources import is_video_file, open_source
+from multigen.video.sources import is_pattern, is_video_file, numbered, open_source
 from multigen.video.times import clock, rate_of, seconds_of
 from multigen.video.writing import Format, Segment, check_copies, join, write_segment
 
@@ -108,11 +108,6 @@ def restore_film(
             else:
                 frames = _write_film(restore, film, target, options, about_job, about, count)
     return frames
-
-
-def is_pattern(path: Path) -> bool:
-    """Whether a path names numbered frames, such as %05d.png."""
-    return "%" in path.name
 
 
 def weights_hash(network: Any) -> str:
@@ -257,8 +252,6 @@ def _write_frames(
     said: list[str],
 ) -> int:
     """Numbered frames, from 1."""
-    from multigen.video.sources import numbered
-
     if is_video_file(film.path):
         say_once(f"{target}: sound and subtitles are not kept: frames hold none")
     with open_job(target, about_job, options.overwrite) as job:

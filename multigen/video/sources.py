@@ -16,7 +16,7 @@ from multigen.image.decoding import Raster, frame_numbers, open_picture, read_pi
 from multigen.image.writing import SIDES
 from multigen.video.files import BT709, LIMITED, Film, Frame, Looks, open_film
 
-__all__ = ["ANIMATIONS", "is_video_file", "numbered", "open_source"]
+__all__ = ["ANIMATIONS", "is_pattern", "is_video_file", "numbered", "open_source"]
 
 ANIMATIONS = (".gif", ".webp", ".png", ".apng")
 STILL = 100  # ms: what a frame without a duration is shown for
@@ -41,9 +41,14 @@ def open_source(path: Path, fps: Fraction | None = None) -> Iterator[Film]:
             yield film
 
 
+def is_pattern(path: Path) -> bool:
+    """Whether a path names numbered frames, such as %05d.png."""
+    return path.suffix.lower() in SIDES and "%" in path.name
+
+
 def numbered(pattern: Path, number: int) -> Path:
     """The path of a numbered frame, such as frames/00001.png of frames/%05d.png. Raises ConfigError for another pattern."""
-    if len(PATTERN.findall(pattern.name)) != 1 or pattern.name.count("%") != 1 or pattern.suffix.lower() not in SIDES:
+    if len(PATTERN.findall(pattern.name)) != 1 or pattern.name.count("%") != 1:
         raise ConfigError(f"--out {pattern}: expected a name such as %05d.png for numbered frames")
     return pattern.with_name(PATTERN.sub(lambda match: f"%{match[1] or ''}d" % number, pattern.name))
 

@@ -18,8 +18,14 @@ def frame(number: int, height: int = 24, width: int = 32, colour: Sequence[int] 
     """uint8 (H, W, 3): one colour on the left, and on the right a grey that tells the frame's number."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[:] = colour
-    pixels[:, width // 2 :] = 40 + 3 * number % 200
+    pixels[:, width // 2 :] = 40 + 3 * number
     return pixels
+
+
+def number_of(pixels: np.ndarray) -> int:
+    """The number of a frame, uint8 (H, W, 3)."""
+    height, width, _ = pixels.shape
+    return round((pixels[height // 4 : -height // 4, 3 * width // 4 - 2 : 3 * width // 4 + 2].mean() - 40) / 3)
 
 
 def film(
@@ -51,7 +57,7 @@ def film(
     import av
 
     with av.open(str(path), "w", options=options) as out:
-        video: Any = out.add_stream(codec, options={"crf": "1"} if codec != "ffv1" else {})
+        video: Any = out.add_stream(codec, options={"crf": "1"} if codec.startswith("libx") else {})
         context = video.codec_context
         video.height, video.width, video.pix_fmt = *size, pixels
         video.time_base = context.time_base = base
