@@ -44,7 +44,9 @@ class Restorer(Ready):
         if tile < 1:
             raise ConfigError(f"tile {tile}: expected 1 pixel or more, 256 is usual")
         self.network, self.scale, self.tile = network, scale, tile
-        radius = int(network.radius)  # pyright: ignore[reportArgumentType]
+        # Tiles begin where squares of pixels do that the network takes as channels.
+        self.step = int(getattr(network, "unshuffle", 1))
+        radius = _multiple(int(network.radius), self.step)  # pyright: ignore[reportArgumentType]
         self.radius, self.fade = (radius, 0) if radius <= SURROUNDINGS else (SURROUNDINGS, SURROUNDINGS // 4)
 
     def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
@@ -54,6 +56,7 @@ class Restorer(Ready):
         Raises DataError for anything else.
         """
         if isinstance(image, Tensor):
+            _check(image, torch.uint8)  # not floats, of which some have 0..255
             return self(image)
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -105,9 +108,9 @@ class Restorer(Ready):
         return Graph(copy.deepcopy(self.network).cpu().float(), {"image": names}, example, "large", shape, says)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) -> uint8 (3, scale H, scale W), both on the CPU. Raises DataError for anything else."""
-        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
-            raise DataError(f"a uint8 image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
+        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale W), both on the CPU. Raises
+        DataError for anything else."""
+        _check(image, torch.uint8, torch.float32)
         height, width = (self.scale * side for side in image.shape[1:])
         check_room(image.shape[1], image.shape[2], self.scale, 7)
         result = np.empty((height, width, 3), np.uint8)
@@ -129,14 +132,16 @@ class Restorer(Ready):
 
     @torch.no_grad()
     def _network(self, window: np.ndarray) -> np.ndarray:
-        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3)."""
-        weight, most = next(self.network.parameters()), int(np.iinfo(window.dtype).max)
+        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in 0..1 -> uint8."""
+        weight, real = next(self.network.parameters()), window.dtype == np.float32
+        kind = np.dtype(np.uint8) if real else window.dtype
+        most = int(np.iinfo(kind).max)
         x = torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1)[None]  # (1, C, h, w)
-        x = (x.to(weight.device, weight.dtype) / most).expand(-1, 3, -1, -1)
+        x = (x.to(weight.device, weight.dtype) / (1 if real else most)).expand(-1, 3, -1, -1)
         large = self.network(x.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
         large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
         large = large if large.dtype == torch.float64 else large.float()
-        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(window.dtype)
+        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
 
     def _interpolated(self, window: np.ndarray) -> np.ndarray:
         """Integers (h, w, 1) -> of the same type (s h, s w, 1)."""
@@ -155,10 +160,10 @@ class Restorer(Ready):
     ) -> None:
         """Enlarges (H, W, C) into (s H, s W, C or more), tile by tile, each with `r` pixels of its surroundings."""
         s, (height, width) = self.scale, image.shape[:2]
-        fade = self.fade if r == self.radius else 0
-        for top in range(0, height, self.tile):
-            for left in range(0, width, self.tile):
-                bottom, right = min(top + self.tile, height), min(left + self.tile, width)
+        fade, tile = self.fade if r == self.radius else 0, _multiple(self.tile, self.step)
+        for top in range(0, height, tile):
+            for left in range(0, width, tile):
+                bottom, right = min(top + tile, height), min(left + tile, width)
                 y, x = max(top - r, 0), max(left - r, 0)
                 large = enlarged(image[y : bottom + r, x : right + r])
                 # The part written: the tile, and next to other tiles some of its surroundings.
@@ -176,6 +181,17 @@ class Upscaler(Restorer):
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """As `restore`: an image `scale` times as large, of the kind given."""
         return self.restore(image)
+
+
+def _check(image: Tensor, *types: torch.dtype) -> None:
+    if image.dtype not in types or image.dim() != 3 or image.shape[0] != 3:
+        names = " or ".join(str(each).removeprefix("torch.") for each in types)
+        raise DataError(f"a {names} image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
+
+
+def _multiple(length: int, step: int) -> int:
+    """The smallest multiple of `step` that is not below."""
+    return -(-length // step) * step
 
 
 def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndarray:
