@@ -271,7 +271,7 @@ def swscale(frame: Any, to: str, **colours: Any) -> Any:
     exact = (
         Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
     )
-    return frame.reformat(format=to, interpolation=exact, **colours)
+    return frame.reformat(format=to, interpolation=exact, threads=1, **colours)  # the same whatever the number of cores
 
 
 def _raster(frame: Any, looks: Looks) -> Raster:

@@ -21,9 +21,10 @@ from multigen.version import __version__
 from multigen.video.encoders import CONTAINERS, default_codec, encoder_of, pixels_of
 from multigen.video.files import Film
 from multigen.video.jobs import Job, open_job
+from multigen.video.joining import check_copies, join
 from multigen.video.sources import is_pattern, is_video_file, numbered, open_source
 from multigen.video.times import clock, rate_of, seconds_of
-from multigen.video.writing import Format, Segment, check_copies, join, write_segment
+from multigen.video.writing import Format, Segment, write_segment
 
 __all__ = ["FilmOptions", "restore_file", "restore_film", "weights_hash"]
 

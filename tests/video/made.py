@@ -152,6 +152,7 @@ def facts(path: Path) -> dict[str, Any]:
     """What a player finds in a film: as ffprobe says it."""
     import av
 
+    given: Any
     with av.open(str(path)) as given:
         video = next(stream for stream in given.streams.video)
         frames = list(given.decode(video))
