@@ -77,7 +77,7 @@ def film(
         if attachment:
             out.add_attachment("font.ttf", "font/ttf", b"not really a font")
         if chapters:
-            half = {"id": 1, "start": 0, "end": 100, "time_base": Fraction(1, 1000), "metadata": {"title": "one"}}
+            half: Any = {"id": 1, "start": 0, "end": 100, "time_base": Fraction(1, 1000), "metadata": {"title": "one"}}
             out.set_chapters([half, {**half, "id": 2, "start": 100, "end": 240, "metadata": {"title": "two"}}])
         pts = 0
         for number in range(count):
