@@ -78,7 +78,8 @@ def film(
             out.add_attachment("font.ttf", "font/ttf", b"not really a font")
         if chapters:
             half: Any = {"id": 1, "start": 0, "end": 100, "time_base": Fraction(1, 1000), "metadata": {"title": "one"}}
-            out.set_chapters([half, {**half, "id": 2, "start": 100, "end": 240, "metadata": {"title": "two"}}])
+            both: list[Any] = [half, {**half, "id": 2, "start": 100, "end": 240, "metadata": {"title": "two"}}]
+            out.set_chapters(both)
         pts = 0
         for number in range(count):
             made = coded(frame(number, *size), pixels, colours[2], limited)
