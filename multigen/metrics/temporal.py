@@ -1,7 +1,7 @@
 """Metrics of films: how well the change from frame to frame agrees with the true film's.
 
-    tof_tvl1        mean |flow(true pair) - flow(made pair)|, pixels, after TecoGAN (Chu et al. 2020). Theirs is Farneback's flow of
-                    OpenCV; here it is TV-L1 of scikit-image, hence the name
+    tof_tvl1        mean |flow(true pair) - flow(made pair)|, pixels, after TecoGAN (Chu et al. 2020). Theirs is Farneback's flow
+                    of OpenCV; here it is TV-L1 of scikit-image, hence the name
     tlp_NAME        100 |d(true[t-1], true[t]) - d(made[t-1], made[t])| with a named distance of images (tLP100 with LPIPS)
     warping_error   mean squared difference of a frame and the one before, moved by the flow, where nothing is covered (Lai et al.
                     2018): blur lowers it, so it stands beside PSNR, and beside a blurred film's
@@ -126,6 +126,6 @@ def _check(true: Film, made: Film) -> None:
     shapes = {frame.shape for frame in (*true, *made)}
     if len(true) != len(made) or len(true) < 2 or len(shapes) != 1:
         raise DataError(
-            f"films of {len(true)} and {len(made)} frames of {', '.join(map(str, sorted(shapes)))}; expected the same number, two "
-            "or more, and one size"
+            f"films of {len(true)} and {len(made)} frames of {', '.join(map(str, sorted(shapes)))}; expected the same number, "
+            "two or more, and one size"
         )

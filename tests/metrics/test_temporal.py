@@ -1,5 +1,7 @@
 """Metrics of films against closed cases."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def test_flow_of_a_known_motion() -> None:
 def test_tof_of_the_film_itself_is_zero_and_of_one_that_stands_the_motion() -> None:
     true = moving([1, 1, 1])
     assert temporal.tof_tvl1(true, true) == 0
-    motions = [temporal.flow(temporal.luma(a), temporal.luma(b)) for a, b in zip(true, true[1:], strict=False)]
+    motions = [temporal.flow(temporal.luma(a), temporal.luma(b)) for a, b in pairwise(true)]
     expected = np.mean([np.hypot(*motion).mean() for motion in motions])
     assert temporal.tof_tvl1(true, [true[0]] * 4) == pytest.approx(expected, rel=1e-5)
 
