@@ -178,16 +178,19 @@ class VideoFile(Film):
             self._seek(first if start else None)
             for frame in self.container.decode(self.stream):
                 pts = frame.pts if frame.pts is not None else last + self._length(frame, -1) if last is not None else 0
-                if (last is not None and pts <= last) or pts * base < first:
-                    continue  # before the part that is wanted, or the same time stamp again
-                if end is not None and pts * base >= self.begins + end:
-                    return
                 if (frame.width, frame.height) != (looks.width, looks.height):
-                    at = clock(pts * base - self.begins)
+                    at = clock((pts if last is None else last + self._length(frame, -1)) * base - self.begins)
                     raise DataError(
                         f"{self.path}: its frames change from {looks.width} x {looks.height} to {frame.width} x {frame.height} "
                         f"pixels at {at}; take the parts one by one: --to {at}, and --from {at}"
                     )
+                if last is not None and pts < last:
+                    at = clock(last * base - self.begins)
+                    raise DataError(f"{self.path}: its time stamps go back after {at}; take what is before: --to {at}")
+                if pts == last or pts * base < first:
+                    continue
+                if end is not None and pts * base >= self.begins + end:
+                    return
                 if frame.interlaced_frame:
                     say_once(f"{self.path}: interlaced: for good results deinterlace it first: ffmpeg -vf bwdif")
                 last, skip = pts, skip - 1

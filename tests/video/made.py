@@ -18,7 +18,7 @@ def frame(number: int, height: int = 24, width: int = 32, colour: Sequence[int] 
     """uint8 (H, W, 3): one colour on the left, and on the right a grey that tells the frame's number."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[:] = colour
-    pixels[:, width // 2 :] = 40 + 3 * number
+    pixels[:, width // 2 :] = 40 + 3 * (number % 60)
     return pixels
 
 
