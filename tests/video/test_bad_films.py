@@ -9,12 +9,12 @@ import pytest
 from multigen.video.films import FilmOptions, restore_film
 from tests.special import SPECIAL
 from tests.video import made
-from tests.video.test_round_trip import upscale, upscaler  # noqa: F401  (a fixture)
+from tests.video.test_round_trip import upscale
 
 pytest.importorskip("av")
 
 
-def refused(upscaler: Path, source: Path, *words: str, out: str = "out.mp4") -> int:  # noqa: F811
+def refused(upscaler: Path, source: Path, *words: str, out: str = "out.mp4") -> int:
     return upscale(upscaler, source, "--out", source.parent / out, *words)
 
 
@@ -94,17 +94,17 @@ def test_what_is_no_regular_file(
     assert "error: " in capsys.readouterr().err
 
 
-def test_what_is_there_of_a_film_that_was_cut_off(upscaler: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_what_is_there_of_a_film_that_was_cut_off(upscaler: Path, tmp_path: Path) -> None:
     assert refused(upscaler, cut(tmp_path / "a.mkv", 0.6), "--to", "0:00.40") == 0
     assert len(made.facts(tmp_path / "out.mp4")["times"]) == 10
 
 
-def test_parts_of_a_film_whose_size_changes(upscaler: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_parts_of_a_film_whose_size_changes(upscaler: Path, tmp_path: Path) -> None:
     assert refused(upscaler, changing(tmp_path / "a.ts"), "--to", "0.16") == 0
     assert made.facts(tmp_path / "out.mp4")["size"] == (64, 64)
 
 
-def test_hdr_is_passed_through_on_request(upscaler: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_hdr_is_passed_through_on_request(upscaler: Path, tmp_path: Path) -> None:
     source = made.film(tmp_path / "a.mp4", 2, colours=(9, 16, 9), pixels="yuv420p10le")
     assert refused(upscaler, source, "--hdr") == 0
     after = made.facts(tmp_path / "out.mp4")
@@ -134,7 +134,7 @@ def test_options_that_make_no_sense(
     assert message in capsys.readouterr().err and not (tmp_path / "out.mp4").exists()
 
 
-def test_options_of_films_want_a_film(upscaler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_options_of_films_want_a_film(upscaler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a").mkdir()
     from PIL import Image
 
@@ -143,7 +143,7 @@ def test_options_of_films_want_a_film(upscaler: Path, tmp_path: Path, capsys: py
     assert "--codec is for films, and there is none" in capsys.readouterr().err
 
 
-def test_bad_films_are_skipped_on_request(upscaler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_bad_films_are_skipped_on_request(upscaler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     made.film(tmp_path / "in" / "good.mp4", 2)
     sound_alone(tmp_path / "in" / "bad.mp4")
@@ -151,7 +151,7 @@ def test_bad_films_are_skipped_on_request(upscaler: Path, tmp_path: Path, capsys
     assert os.listdir(tmp_path / "up") == ["good.mp4"] and "no video stream" in capsys.readouterr().err
 
 
-def test_a_film_of_others_is_not_replaced(upscaler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_film_of_others_is_not_replaced(upscaler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, mine = made.film(tmp_path / "a.mp4", 2), made.film(tmp_path / "out.mp4", 3)
     before = mine.read_bytes()
     assert refused(upscaler, source) == 2

@@ -7,22 +7,13 @@ import numpy as np
 import pytest
 
 from multigen.image.decoding import Raster
-from multigen.image.restoration import srgan
 from multigen.storage.output import is_own
 from multigen.video import films
 from multigen.video.films import FilmOptions, restore_film
 from tests import tiny
-from tests.cli.test_sample import model
 from tests.video import made
 
 pytest.importorskip("av")
-
-
-@pytest.fixture(scope="session")
-def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose model enlarges twice: untrained, so nearly by interpolation."""
-    config = srgan.SRGANConfig(generator="compact", blocks=1, width=4, scale=2)
-    return model(tmp_path_factory.mktemp("films") / "run", config)
 
 
 def upscale(upscaler: Path, *words: str | Path) -> int:
