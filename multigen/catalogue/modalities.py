@@ -36,6 +36,8 @@ class Modality:
     """Suffixes of tables with a column of items. Beside other files they are taken for lists of these."""
     reading: tuple[str, ...] = ()
     """Options of `inspect` that say how files are read."""
+    degradations: str = ""
+    """(data, degradation, path) writes a sheet of degraded items; "": there is none."""
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -66,6 +68,7 @@ MODALITIES = {
             options=("size", "frames"),
             archives=(".npz",),
             names="-ubyte",
+            degradations="multigen.image.restoration.degradation_sheet:write_sheet",
         ),
         Modality(
             "text",

@@ -2,6 +2,7 @@
 on it."""
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -9,9 +10,10 @@ import tyro
 from multigen.catalogue import DATA, MODALITIES, imported
 from multigen.cli.kinds import kind_of, kinds_of, meant_by
 from multigen.cli.output import print_json
-from multigen.console import counted, show, text_table
+from multigen.console import counted, say, show, text_table
 from multigen.errors import ConfigError, DataError
-from multigen.runs.options import cli
+from multigen.runs.options import Overwrite, cli
+from multigen.storage.output import check_targets
 
 if TYPE_CHECKING:
     from multigen.data.inspection import Inspection
@@ -30,6 +32,9 @@ def run(args: list[str]) -> None:
         encoding: str = "",
         column: str = "",
         label_column: str = "",
+        degradation: str = "",
+        out: Path | None = None,
+        overwrite: Overwrite = False,
         json: bool = False,
     ) -> None:
         """Describes data: their content, their problems, and how to train on them. Nothing is
@@ -40,6 +45,9 @@ def run(args: list[str]) -> None:
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             label_column: Texts: column of a table that holds their classes.
+            degradation: Images: write a sheet of crops as training degrades them: mild or strong (realesrgan), noise25 or jpeg10
+                (denoise), or other numbers.
+            out: PNG file of that sheet.
             json: Print one JSON object.
         """
         kind, why = _kind(data)
@@ -49,6 +57,8 @@ def run(args: list[str]) -> None:
             raise ConfigError(
                 f"--{min(strangers).replace('_', '-')}: for texts only, and {data} holds {MODALITIES[kind].items}; leave it out"
             )
+        if degradation or out:
+            _write_sheet(data, kind, degradation, out, overwrite)
         found = imported(MODALITIES[kind].inspect)(data, **given)
         found.warnings[:0] = why.get("warnings", [])
         if lines := why.get("ignored"):
@@ -59,6 +69,18 @@ def run(args: list[str]) -> None:
             _print(data, kind, why["files"], found)
 
     cli(inspect, "multigen inspect", args)
+
+
+def _write_sheet(data: str, kind: str, degradation: str, out: Path | None, overwrite: bool) -> None:
+    if not MODALITIES[kind].degradations:
+        raise ConfigError(f"--degradation: for images only, and {data} holds {MODALITIES[kind].items}; leave it out")
+    if not degradation or out is None:
+        raise ConfigError("--degradation and --out: expected both, as in --degradation strong --out sheet.png")
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {out}: a sheet is a PNG file; expected a name that ends in .png")
+    check_targets([out], overwrite)
+    imported(MODALITIES[kind].degradations)(data, degradation, out)
+    say(f"{degradation}: {out}")
 
 
 def _kind(data: str) -> tuple[str, dict[str, Any]]:

@@ -70,12 +70,12 @@ def restore_file(restorer: Any, source: Path, target: Path, options: Any) -> Non
 
     Args:
         restorer: see `multigen.image.restoration.upscaler.Restorer`.
-        options: see `multigen.cli.restoring.Options`.
+        options: see `multigen.cli.restoring_options.Options`.
     """
-    film = FilmOptions.of(options.film, metadata=options.metadata, overwrite=options.overwrite)
+    film = FilmOptions.of(options.film, metadata=options.metadata, overwrite=options.replaces)
     about = {**restorer.origin, "source": source.name} if options.provenance else NO_PROVENANCE
-    model = f"{weights_hash(restorer.network)} x{restorer.scale} tile {restorer.tile}"
-    restore_film(restorer.restore_raster, source, target, film, model, about)
+    model = f"{weights_hash(restorer.network)} x{restorer.scale} tile {restorer.tile} {options.size}"
+    restore_film(lambda raster: restorer.restore_raster(raster, options.size), source, target, film, model, about)
 
 
 def restore_film(

@@ -3,6 +3,7 @@
 import os
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def sound_alone(path: Path) -> Path:
     return path
 
 
-def cut(path: Path, share: float, **options: object) -> Path:
+def cut(path: Path, share: float, **options: Any) -> Path:
     """A film that misses its end."""
     whole = made.film(path.with_name(f"whole{path.suffix}"), 60, (64, 64), **options)
     content = whole.read_bytes()
