@@ -9,6 +9,7 @@ import tyro
 
 from multigen.catalogue import container_of
 from multigen.cli.film_options import FilmWords
+from multigen.cli.masks import NO_HOLES, Holes
 from multigen.cli.targets import is_file_name
 from multigen.errors import ConfigError
 
@@ -111,6 +112,7 @@ class Options:
     code: str
     size: "Size"
     film: FilmWords
+    holes: Holes = NO_HOLES
 
     def __post_init__(self):
         if self.tile < 1:
