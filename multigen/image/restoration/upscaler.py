@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from multigen.console import say
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
 from multigen.image.restoration.evaluator import strip
 from multigen.image.restoration.sizes import OWN, Size, resized
-from multigen.memory import require
+from multigen.memory import is_memory_error, require
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
 
@@ -27,6 +28,7 @@ __all__ = ["Restorer", "Upscaler"]
 SURROUNDINGS = 32
 """Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels far; with 32 a pixel differs by
 7 of 255 at most beside a seam, and 3 % of them by 1, before tiles are cross-faded."""
+SMALLEST = 32  # pixels: the side of the tiles that are tried when memory is short
 TIMED = 64  # side of the tile that is timed, pixels of the input
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
@@ -130,7 +132,15 @@ class Restorer(Ready):
         s, (height, width, planes) = self.scale, pixels.shape
         result = np.empty((height * s, width * s, planes), _kind(pixels))
         colour, enlarged = (pixels[..., :-1], result[..., :-1]) if alpha else (pixels, result)
-        self._fill(enlarged, colour[..., :1] if grey else colour, self.radius, self._network, self.on_tile)
+        while True:
+            try:
+                self._fill(enlarged, colour[..., :1] if grey else colour, self.radius, self._network, self.on_tile)
+                break
+            except Exception as error:
+                if not is_memory_error(error) or self.tile <= SMALLEST:
+                    raise
+            self.tile //= 2
+            say(f"out of memory: again in tiles of {self.tile} pixels")
         if alpha:
             self._fill(result[..., -1:], pixels[..., -1:], CONTEXT, self._interpolated, ignore)
         return result
