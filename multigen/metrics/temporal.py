@@ -39,10 +39,11 @@ def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def warped(frame: np.ndarray, motion: np.ndarray) -> np.ndarray:
     """`frame` (H, W) at each pixel + motion, bilinear; at the border the nearest pixel."""
-    from scipy.ndimage import map_coordinates
+    from skimage.transform import warp
 
     rows, columns = np.mgrid[: frame.shape[0], : frame.shape[1]].astype(np.float32)
-    return map_coordinates(frame, [rows + motion[0], columns + motion[1]], order=1, mode="nearest")
+    places = np.stack([rows + motion[0], columns + motion[1]])
+    return warp(frame, places, order=1, mode="edge", preserve_range=True)
 
 
 def occluded(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
@@ -88,9 +89,9 @@ def warping_error(made: Film, true: Film | None = None) -> float:
 
 def blurred(film: Film) -> list[np.ndarray]:
     """The film that the temporal metrics prefer: each frame blurred (sigma `BLUR`)."""
-    from scipy.ndimage import gaussian_filter
+    from skimage.filters import gaussian
 
-    return [np.rint(gaussian_filter(frame.astype(np.float32), (BLUR, BLUR, 0))).astype(np.uint8) for frame in film]
+    return [np.rint(gaussian(frame, BLUR, channel_axis=-1, preserve_range=True)).astype(np.uint8) for frame in film]
 
 
 def temporal_metrics(

@@ -12,9 +12,9 @@ from tests.tiny import pixels
 
 def moving(steps: list[int], seed: int = 0) -> list[np.ndarray]:
     """Windows 40 x 48 of a smooth picture, each moved by `steps` columns in all."""
-    from scipy.ndimage import gaussian_filter
+    from skimage.filters import gaussian
 
-    whole = gaussian_filter(pixels(40, 80, seed).astype(np.float32), (2, 2, 0)).astype(np.uint8)
+    whole = gaussian(pixels(40, 80, seed), 2, channel_axis=-1, preserve_range=True).astype(np.uint8)
     return [whole[:, start : start + 48] for start in np.cumsum([10, *steps])]
 
 
