@@ -13,7 +13,7 @@ Codec = Annotated[
     str,
     tyro.conf.arg(
         metavar="NAME",
-        help="Of films: h264 (default), hevc (default for more than 8 bits), av1, vp9 (default in .webm), or ffv1, without loss.",
+        help="Of films: h264 (default), hevc, av1, vp9 (default in .webm), or ffv1, without loss.",
     ),
 ]
 Crf = Annotated[

@@ -25,7 +25,7 @@ class Encoder:
 
 ENCODERS = {
     "h264": Encoder("libx264", 17, 51),
-    "hevc": Encoder("libx265", 16, 51, (("x265-params", "log-level=none"),), "hvc1"),
+    "hevc": Encoder("libx265", 16, 51, (("x265-params", "log-level=none:info=0"),), "hvc1"),
     "av1": Encoder("libsvtav1", 23, 63, (("preset", "6"),)),
     "vp9": Encoder("libvpx-vp9", 22, 63, (("b", "0"), ("row-mt", "1"))),
     "ffv1": Encoder("ffv1", -1, -1, (("level", "3"), ("slicecrc", "1"))),
@@ -36,9 +36,9 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 """Suffix of a film that is written -> ffmpeg's format."""
 
 
-def default_codec(suffix: str, depth: int) -> str:
-    """H.264, which plays everywhere; HEVC for more than 8 bits, which few decoders of H.264 read; VP9 in WebM."""
-    return "vp9" if suffix == ".webm" else "hevc" if depth > 8 else "h264"
+def default_codec(suffix: str) -> str:
+    """H.264, which plays everywhere; VP9 in WebM."""
+    return "vp9" if suffix == ".webm" else "h264"
 
 
 def encoder_of(codec: str, crf: int | None) -> tuple[Encoder, dict[str, str]]:

@@ -197,7 +197,7 @@ def _write_film(
     suffix = target.suffix.lower()
     if suffix not in CONTAINERS:
         raise ConfigError(f"--out {target}: a film ends in {', '.join(CONTAINERS)}; numbered frames are like %05d.png")
-    encoder, settings = encoder_of(options.codec or default_codec(suffix, film.looks.depth), options.crf)
+    encoder, settings = encoder_of(options.codec or default_codec(suffix), options.crf)
     pixels = pixels_of(film.looks.pixels, film.looks.depth, encoder, target)
     form = Format(replace(film.looks, pixels=pixels), encoder, settings)
     given = film.path if is_video_file(film.path) else None

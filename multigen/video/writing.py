@@ -67,7 +67,7 @@ def write_segment(path: Path, frames: Iterator[tuple[Raster, int, int]], form: F
         stream = _encoder_stream(file, form)
         for raster, pts, duration in _chain(first, frames):
             frame = _coded(raster, form)
-            frame.pts, frame.time_base = pts - start, form.looks.time_base
+            frame.pts, frame.duration, frame.time_base = pts - start, duration, form.looks.time_base
             length, count = duration, count + 1
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
