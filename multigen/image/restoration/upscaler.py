@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multigen.errors import ConfigError, DataError
+from multigen.console import say
+from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
 from multigen.image.restoration.evaluator import strip
+from multigen.image.restoration.tiles import TILE, WHOLE, fill
 from multigen.memory import require
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
@@ -27,6 +29,7 @@ SURROUNDINGS = 32
 """Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels far; with 32 a pixel differs by
 7 of 255 at most beside a seam, and 3 % of them by 1, before tiles are cross-faded."""
 TIMED = 64  # side of the tile that is timed, pixels of the input
+HALVES = (torch.float16, torch.bfloat16)
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
 
@@ -35,17 +38,22 @@ class Upscaler(Ready):
 
     Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the image. Of a
-    network that looks farther than `SURROUNDINGS`, tiles have that much, and are cross-faded where they meet.
+    network that looks farther than `SURROUNDINGS`, or at all of its input (radius None), tiles have that much, and are
+    cross-faded where they meet. Where memory runs out, tiles are halved, down to 32 pixels. A network with `whole` gets whole
+    images.
     """
 
     task = "super-resolution"
 
-    def __init__(self, network: nn.Module, scale: int, tile: int = 256):
-        if tile < 1:
-            raise ConfigError(f"tile {tile}: expected 1 pixel or more, 256 is usual")
-        self.network, self.scale, self.tile = network, scale, tile
-        radius = int(network.radius)  # pyright: ignore[reportArgumentType]
-        self.radius, self.fade = (radius, 0) if radius <= SURROUNDINGS else (SURROUNDINGS, SURROUNDINGS // 4)
+    def __init__(self, network: nn.Module, scale: int, tile: int | None = None):
+        if tile is not None and tile < 1:
+            raise ConfigError(f"tile {tile}: expected 1 pixel or more, {TILE} is usual")
+        self.network, self.scale = network, scale
+        self.tile = tile or (WHOLE if getattr(network, "whole", False) else TILE)
+        radius: Any = getattr(network, "radius", None)
+        near = radius is not None and radius <= SURROUNDINGS
+        self.radius: int = int(radius) if near else SURROUNDINGS  # pyright: ignore[reportArgumentType]
+        self.fade = 0 if near else SURROUNDINGS // 4
 
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
@@ -130,13 +138,30 @@ class Upscaler(Ready):
     @torch.no_grad()
     def _network(self, window: np.ndarray) -> np.ndarray:
         """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3)."""
-        weight, most = next(self.network.parameters()), int(np.iinfo(window.dtype).max)
-        x = torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1)[None]  # (1, C, h, w)
-        x = (x.to(weight.device, weight.dtype) / most).expand(-1, 3, -1, -1)
-        large = self.network(x.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
+        most = int(np.iinfo(window.dtype).max)
+        large = self._finite(torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1), most)
         large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
-        large = large if large.dtype == torch.float64 else large.float()
         return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(window.dtype)
+
+    def _finite(self, window: Tensor, most: int) -> Tensor:
+        """The network's output (3, s h, s w), float32 or float64, for (1 or 3, h, w) in 0..most. A network in half precision
+        whose output is not finite computes in float32 from then on. Raises CheckpointError where it is still not finite."""
+        weight = next(self.network.parameters())
+        half = weight.dtype in HALVES  # in which 16 bits have no room
+        x = window.to(weight.device, torch.float32 if half else weight.dtype) / most
+        x = x.to(weight.dtype).expand(3, -1, -1)[None].contiguous(memory_format=torch.channels_last)  # (1, 3, h, w)
+        large = self.network(x)[0]
+        large = large if large.dtype == torch.float64 else large.float()
+        if math.isfinite(large.sum().item()):
+            return large
+        model = self.origin.get("model", "the network")
+        if not half:
+            raise CheckpointError(
+                f"{model}: its output is not finite, so its weights are no good; choose another model"
+            )
+        say(f"{model}: its output is not finite in {str(weight.dtype).removeprefix('torch.')}; computing in float32")
+        self.network.float()
+        return self._finite(window, most)
 
     def _interpolated(self, window: np.ndarray) -> np.ndarray:
         """Integers (h, w, 1) -> of the same type (s h, s w, 1)."""
@@ -151,32 +176,11 @@ class Upscaler(Ready):
         )
 
     def _fill(
-        self, result: np.ndarray, image: np.ndarray, r: int, enlarged: Callable[[np.ndarray], np.ndarray]
+        self, result: np.ndarray, image: np.ndarray, around: int, function: Callable[[np.ndarray], np.ndarray]
     ) -> None:
-        """Enlarges (H, W, C) into (s H, s W, C or more), tile by tile, each with `r` pixels of its surroundings."""
-        s, (height, width) = self.scale, image.shape[:2]
-        fade = self.fade if r == self.radius else 0
-        for top in range(0, height, self.tile):
-            for left in range(0, width, self.tile):
-                bottom, right = min(top + self.tile, height), min(left + self.tile, width)
-                y, x = max(top - r, 0), max(left - r, 0)
-                large = enlarged(image[y : bottom + r, x : right + r])
-                # The part written: the tile, and next to other tiles some of its surroundings.
-                first, last = (max(top - fade, 0), max(left - fade, 0)), (bottom + fade, right + fade)
-                large = large[s * (first[0] - y) : s * (last[0] - y), s * (first[1] - x) : s * (last[1] - x)]
-                place = result[s * first[0] : s * last[0], s * first[1] : s * last[1]]
-                place[:] = _faded(place, large, s * (top - first[0]), s * (left - first[1])) if fade else large
-
-
-def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndarray:
-    """Integers (h, w, C): from `old` to `new` along the first 2 `above` rows and 2 `beside` columns, in straight lines."""
-    weights = np.ones(new.shape[:2], np.float32)
-    for count, rows in ((above, weights), (beside, weights.T)):
-        if count:
-            ramp = (np.arange(2 * count, dtype=np.float32) + 0.5) / (2 * count)
-            rows[: 2 * count] *= ramp[: len(rows), None]
-    mixed = old + (new.astype(np.float32) - old) * weights[..., None]
-    return np.rint(mixed).astype(new.dtype)
+        """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around` pixels on each side."""
+        fade = self.fade if around == self.radius else 0
+        self.tile = fill(result, image, self.scale, function, self.tile, around, fade)
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
