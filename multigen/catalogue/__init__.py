@@ -20,6 +20,7 @@ from multigen.catalogue.formats import AUDIO, IMAGE, TEXT, Format
 __all__ = [
     "BENCHMARKS",
     "DATA",
+    "LIBRARIES",
     "METHODS",
     "MODALITIES",
     "TASKS",
@@ -309,6 +310,10 @@ METHODS = {
     )
 }
 """By name, in order of display."""
+
+LIBRARIES = {"spandrel": "multigen.image.restoration.architectures:Spandrel"}
+"""What config.json of a model folder names in place of a method, where the network is another library's -> the class that loads
+it."""
 
 
 def lazy(package: str, name: str) -> Any:

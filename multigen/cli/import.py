@@ -23,7 +23,9 @@ def run(args: list[str]) -> None:
     ) -> None:
         """Turns weights of another project into a model folder, which every verb takes as --model, and training as --from.
 
-        Networks that are read: SRVGGNetCompact, RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN) and SPAN. Nothing in the file is run.
+        Networks that are read: SRVGGNetCompact, RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN) and SPAN, which training can start from;
+        with the extra models also SwinIR, HAT, DAT, PLKSR, NAFNet, SCUNet, DnCNN and some 30 other architectures. Nothing in the
+        file is run.
 
         Args:
             file: .pth, .safetensors, or .param beside .bin (ncnn); or a name: realesrgan-x4plus, realesrgan-anime-6b,
@@ -35,7 +37,8 @@ def run(args: list[str]) -> None:
             print_json({"model": str(out), **settings})
         else:
             found = ", ".join(f"{name} {value}" for name, value in settings.items())
-            line = f"multigen upscale photo.jpg --model {shell_word(str(out))} --out large/"
+            verb = "upscale" if settings["scale"] > 1 else "restore"
+            line = f"multigen {verb} photo.jpg --model {shell_word(str(out))} --out {verb}d/"
             show(f"{out}: {found}; use it: {line}")
 
     cli(imports, "multigen import", args)
@@ -51,9 +54,8 @@ def _import(file: str, out: Path) -> tuple[Path, dict[str, Any]]:
         raise ConfigError(f"{out} exists and is not empty; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     try:
-        foreign = write_foreign(file, out)
+        return out, write_foreign(file, out)
     except BaseException:
         if not any(out.iterdir()):
             out.rmdir()
         raise
-    return out, foreign.settings
