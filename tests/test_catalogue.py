@@ -18,7 +18,7 @@ from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, ben
 from multigen.catalogue.derived import derived
 from multigen.cli import VERBS
 from multigen.cli.evaluate import NAMES as EVALUATED
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.image.synthesis.sampler import ImageSampler
 from multigen.runs.usage import python_of, shell_of
 from multigen.tasks.loading import trainer_in
@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 READY: dict[str, Any] = {
     "image-synthesis": ImageSampler,
     "super-resolution": Upscaler,
+    "image-restoration": Restorer,
     "text-synthesis": Writer,
     "audio-synthesis": AudioSampler,
 }
@@ -210,7 +211,7 @@ def test_data_known_by_name_are_those_of_the_readers() -> None:
     names = {data.name for data in DATA}
     assert len(names) == len(DATA)
     assert set(FETCH) == {data.name for data in DATA if data.downloaded and data.modality == "image"}
-    assert EVALUATED == {"digits": "image", "mnist": "image", "cifar10": "image", "drums": "audio"}
+    assert EVALUATED == {"digits": "image", "mnist": "image", "cifar10": "image", "drums": "audio", "voice": "audio"}
     assert {data.task for data in DATA} == {method.task for method in METHODS.values()}
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     assert [name for name in names if f"`{name}`" not in page and f"--data {name}`" not in page] == []
@@ -234,10 +235,10 @@ def test_data_without_a_download_can_be_opened(data, monkeypatch: pytest.MonkeyP
         from multigen.image.datasets import open_images
 
         assert len(open_images(data.name, 8)) > 1000
-    elif data.name == "drums":
+    elif data.modality == "audio":
         from multigen.audio.datasets import open_sounds
 
-        monkeypatch.setattr("multigen.audio.datasets.DRUMS", {"train": (8, 0)})
+        monkeypatch.setattr(f"multigen.audio.datasets.{data.name.upper()}", {"train": (8, 0)})
         assert open_sounds(data.name, 8000, 256).classes != ()
     elif data.name == "fables":
         from multigen.text.files import open_texts

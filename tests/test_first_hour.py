@@ -1,6 +1,7 @@
 """What a newcomer gets wrong first, and the one line that says what is right."""
 
 import contextlib
+import inspect
 import json
 import pydoc
 import re
@@ -224,6 +225,11 @@ def test_help_of_a_trainer_begins_with_its_use(name: str) -> None:
     shown = pydoc.plain(pydoc.render_doc(trainer))
     use = f"trainer = {trainer.__name__}({type(PRESETS_OF[name]).__name__}(), multigen.Run("
     assert use in shown and shown.index("trainer.fit()") < shown.index("Methods defined here")
+    config = type(PRESETS_OF[name])
+    assert f"{trainer.__name__}(config: {config.__module__}.{config.__name__}, run: " in shown
+    assert "~C" not in shown
+    public = [(n, member) for n, member in inspect.getmembers(trainer, callable) if not n.startswith("_")]
+    assert public and [n for n, member in public if not inspect.getdoc(member)] == []
 
 
 # ---------------------------------------------------------------------------------------------- `tiny`

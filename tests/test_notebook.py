@@ -19,7 +19,7 @@ from multigen.console import Progress
 from multigen.console.notebook import html_table
 from multigen.engine.evaluation import Evaluation
 from multigen.image import DCGANConfig
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.image.synthesis import dcgan
 from multigen.image.synthesis.sampler import ImageSampler
 from multigen.tasks.ready import Loaded, Ready
@@ -113,7 +113,13 @@ def test_what_a_live_line_shows_is_escaped(shown: list[dict[str, Any]]) -> None:
 
 
 def test_an_editor_knows_what_a_loaded_model_can_do() -> None:
-    for kind, name in ((Sampler, "sample"), (Upscaler, "upscale"), (Writer, "generate"), (Sampler, "sheet")):
+    for kind, name in (
+        (Sampler, "sample"),
+        (Upscaler, "upscale"),
+        (Restorer, "restore"),
+        (Writer, "generate"),
+        (Sampler, "sheet"),
+    ):
         known, real = (inspect.signature(getattr(each, name)) for each in (Loaded, kind))
         assert known.parameters == real.parameters, name
     assert issubclass(Sampler, Ready) and issubclass(Upscaler, Ready) and issubclass(Writer, Ready)

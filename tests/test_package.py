@@ -71,9 +71,7 @@ def imported(file: Path, package: Path) -> set[str]:
                 func=ast.Name(id=called) | ast.Attribute(attr=called), args=[ast.Constant(value=str(name)), *_]
             ) if called in ("import_module", "__import__"):
                 names.add(name)
-            case ast.Constant(value=str(text)) if file != package / "catalogue" / "__init__.py" and dotted.fullmatch(
-                text
-            ):
+            case ast.Constant(value=str(text)) if file.parent != package / "catalogue" and dotted.fullmatch(text):
                 names.add(text.partition(":")[0].rstrip("."))
     return names
 

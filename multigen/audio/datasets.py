@@ -1,7 +1,7 @@
 """Splits of short recordings for training generators, of one rate, length and number of channels.
 
-They come from the embedded drum machine, or from sound files of any rate, number of channels and length: these are mixed to
-one channel or two, resampled, and cut or padded. Changes are reported once per set. Files are
+They come from an embedded machine that drums or speaks, or from sound files of any rate, number of channels and length:
+these are mixed to one channel or two, resampled, and cut or padded. Changes are reported once per set. Files are
 read block by block, so that an hour takes no more memory than a minute.
 """
 
@@ -23,6 +23,7 @@ from multigen.audio.levels import Silent, audible, check_audible, gain, offset_o
 from multigen.audio.rates import resampled
 from multigen.audio.sets import SliceSource, SoundSet, Windows
 from multigen.audio.store import BLOCK, MEMORY, Store
+from multigen.audio.voice import SPEAKERS, utterance
 from multigen.console import counted, say
 from multigen.data.datasets import numbered, numbered_as
 from multigen.data.folders import NoTestSplit
@@ -32,11 +33,15 @@ from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import find_files, report_unread
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["CUTS", "DRUMS", "Silent", "SliceSource", "SoundSet", "open_sounds"]
+__all__ = ["CUTS", "DRUMS", "EMBEDDED", "VOICE", "Silent", "SliceSource", "SoundSet", "open_sounds"]
 
 CUTS = ("start", "onsets", "slices", "random")
 DRUMS = {"train": (4_000, 0), "test": (1_000, 1)}
 """Split -> sounds of the drum machine, and their seed."""
+VOICE = {"train": (40, 0), "test": (10, 40)}
+"""Split -> sentences of each speaker of the speaking machine, and the number of the first."""
+EMBEDDED = {"drums": CLASSES, "voice": tuple(SPEAKERS)}
+"""Data that are made when they are asked for -> their classes."""
 
 MINUTE = 60  # seconds of a recording in which onsets are looked for at once
 
@@ -84,6 +89,8 @@ def open_sounds(
     A constant offset of a recording (see `offset_of`) is removed and reported.
 
     - "drums": `multigen.audio.drums`, with its classes; 4,000 sounds to train and 1,000 others to test (`DRUMS`).
+    - "voice": `multigen.audio.voice`: 40 sentences of each of four speakers, who are the classes, and 10 others of each to test
+      (`VOICE`).
     - a folder of sound files at any depth, of the kinds `multigen.catalogue` lists; with
       splits where its folders are called so (`multigen.data.parts`), or `test_files` says which files are the test split.
     - one sound file, which has no test split.
@@ -109,7 +116,7 @@ def open_sounds(
         channels: 1, the mean of a file's; or 2, for which one is copied, and of more all from the third on are mixed into both.
 
     Raises:
-        ConfigError: a setting is none of those above, or labels or test files are asked for of the drum machine.
+        ConfigError: a setting is none of those above, or labels or test files are asked for of embedded data.
         NoTestSplit: the test split is asked for of data that have none.
         DataError: nothing there, damaged or silent files, fewer than two items, or one class only although labels are asked
             for.
@@ -127,11 +134,11 @@ def open_sounds(
         )
     skipped: list[tuple[Path, str]] = []
     folders = ""
-    if data == "drums":
+    if data in EMBEDDED:
         name, most = data, sys.maxsize
-        recordings = _from_drums(rate, length, split, labels, test_files, channels)
+        recordings = _from_machine(data, rate, length, split, labels, test_files, channels)
     else:
-        place = locate(data, "a folder of sound files, a sound file, or the name drums")
+        place = locate(data, "a folder of sound files, a sound file, or the name drums or voice")
         name, most = place.resolve().name if place.is_dir() else place.stem, MEMORY
         parts = _find(place, test_files)
         if place.is_dir():
@@ -147,7 +154,7 @@ def open_sounds(
     _check_enough(data, sounds, labels)
     if labels == "none":
         return replace(sounds, labels=None, classes=())
-    return numbered_as(sounds, CLASSES) if data == "drums" else sounds
+    return numbered_as(sounds, EMBEDDED[data]) if data in EMBEDDED else sounds
 
 
 def _check_enough(data: str, sounds: SoundSet, labels: str) -> None:
@@ -161,22 +168,36 @@ def _check_enough(data: str, sounds: SoundSet, labels: str) -> None:
         raise DataError(f"{data}: labels {labels!r} give one class only; expected two or more, or say --labels none")
 
 
-def _from_drums(
-    rate: int, length: int, split: str, labels: str, test_files: str, channels: int
+def _from_machine(
+    data: str, rate: int, length: int, split: str, labels: str, test_files: str, channels: int
 ) -> Iterator[_Recording]:
     if labels not in ("", "none") or test_files:
         raise ConfigError(
-            f"labels {labels!r}, test_files {test_files!r}: drums holds no files; leave both empty, or say labels none"
+            f"labels {labels!r}, test_files {test_files!r}: {data} holds no files; leave both empty, or say labels none"
         )
-    if split not in DRUMS:
-        raise NoTestSplit(f"drums have no {split} sounds of their own")
+    if split not in (DRUMS if data == "drums" else VOICE):
+        raise NoTestSplit(f"{data} has no {split} sounds of its own")
+    prefix = data if split == "train" else f"{data}/{split}"
+    for name, label, sound in _drummed(rate, length, split) if data == "drums" else _spoken(rate, split):
+        store = Store(channels)
+        store.append(sound.expand(channels, -1))
+        yield _Recording(f"{prefix}/{name}", label, store)
+
+
+def _drummed(rate: int, length: int, split: str) -> Iterator[tuple[str, str, Tensor]]:
+    """(name, class, (1, T)) of each sound."""
     count, seed = DRUMS[split]
     sounds, numbers = drums(count, length, rate, seed)
-    prefix = "drums" if split == "train" else f"drums/{split}"
     for i, k in enumerate(numbers.tolist()):
-        sound = Store(channels)
-        sound.append(sounds[i].expand(channels, -1))
-        yield _Recording(f"{prefix}/{i}", CLASSES[k], sound)
+        yield str(i), CLASSES[k], sounds[i]
+
+
+def _spoken(rate: int, split: str) -> Iterator[tuple[str, str, Tensor]]:
+    """(name, speaker, (1, T)) of each utterance; each speaker has a rhythm and melody of his own."""
+    count, first = VOICE[split]
+    for number in range(first, first + count):
+        for take, speaker in enumerate(SPEAKERS):
+            yield f"{speaker}/{number}", speaker, utterance(speaker, number, rate, take=take).sound[None]
 
 
 @dataclass

@@ -10,10 +10,10 @@ from statistics import median, quantiles
 import torch
 from torch import Tensor
 
-from multigen.audio.datasets import DRUMS, Silent
-from multigen.audio.drums import CLASSES
+from multigen.audio.datasets import DRUMS, EMBEDDED, VOICE, Silent
 from multigen.audio.files import AUDIO, Info, open_sound
 from multigen.audio.levels import audible, check_audible, offset_of, peak_of
+from multigen.audio.speech import Speech, examine, speakers_by_name
 from multigen.audio.store import Store
 from multigen.console import counted
 from multigen.data.inspection import (
@@ -52,24 +52,20 @@ class _Sound:
     """Seconds that --trim leaves."""
     offset: float
     """A constant that all its samples have, once averaged to one channel; 0: none that is plain."""
+    speech: Speech
 
 
 def inspect_sounds(data: str) -> Inspection:
-    """Rates, lengths, formats, classes, duplicates, damage, silence and clipping of what `open_sounds` takes.
+    """Rates, lengths, formats, classes, duplicates, damage, silence, clipping, bandwidth, noise and speakers of what
+    `open_sounds` takes.
 
     Every file is decoded once, since only that shows damage and silence.
 
     Raises DataError where there is nothing, or no recording that can be read.
     """
-    if data == "drums":
-        inspection = Inspection()
-        counts = {split: count for split, (count, _) in DRUMS.items()}
-        words = ", ".join(f"{count:,} to {split}" for split, count in counts.items())
-        inspection.add("items", counts, f"{words}, made when they are asked for")
-        inspection.add("classes", list(CLASSES), f"{len(CLASSES)}: {', '.join(CLASSES)}")
-        inspection.suggestions = [Suggestion("wavegan", "laptop", (), "the preset laptop was made for them")]
-        return inspection
-    place = locate(data, "a folder of sound files, a sound file, or the name drums")
+    if data in EMBEDDED:
+        return _inspect_machine(data)
+    place = locate(data, "a folder of sound files, a sound file, or the name drums or voice")
     parts = find_parts(place, find_files(place, AUDIO, "sound files") if place.is_dir() else [place])
     paths = [*parts.train, *parts.validation, *parts.test]
     inspection, sounds, silent = Inspection(), [], 0
@@ -84,8 +80,27 @@ def inspect_sounds(data: str) -> Inspection:
     labels = find_labels(parts)
     describe_parts(inspection, parts, labels, "recordings")
     _describe(inspection, sounds, silent)
+    _describe_speech(inspection, sounds)
+    _describe_speakers(inspection, parts)
     describe_files(inspection, parts, paths)
     _suggest(inspection, parts, labels, sounds)
+    return inspection
+
+
+def _inspect_machine(data: str) -> Inspection:
+    """What `inspect_sounds` says of embedded data."""
+    inspection, classes = Inspection(), EMBEDDED[data]
+    each = 1 if data == "drums" else len(classes)
+    counts = {split: each * count for split, (count, _) in (DRUMS if data == "drums" else VOICE).items()}
+    words = ", ".join(f"{count:,} to {split}" for split, count in counts.items())
+    inspection.add("items", counts, f"{words}, made when they are asked for")
+    inspection.add("classes", list(classes), f"{len(classes)}: {', '.join(classes)}")
+    choice = Suggestion("wavegan", "laptop", (), "the preset laptop was made for them")
+    if data == "voice":
+        inspection.add("speakers", dict.fromkeys(classes, counts["train"] // each), "the classes")
+        options = ("--cut", "random", "--conditional")
+        choice = Suggestion("wavegan", "laptop", options, "windows at random places of sentences of some seconds")
+    inspection.suggestions = [choice]
     return inspection
 
 
@@ -103,7 +118,8 @@ def _read(path: Path) -> _Sound:
     loudest = peak_of(mono, offset)
     check_audible(path, loudest)
     first, end = audible(mono, info.rate, offset, loudest)
-    return _Sound(path, info, peak, clipped, (end - first) / info.rate, float(offset))
+    speech = examine(mono, info.rate, offset)
+    return _Sound(path, info, peak, clipped, (end - first) / info.rate, float(offset), speech)
 
 
 def _clipped(sound: Tensor) -> bool:
@@ -155,6 +171,35 @@ def _describe(inspection: Inspection, sounds: Sequence[_Sound], silent: int) -> 
         inspection.warnings.append(
             f"{len(clipped):,} of {len(sounds):,} recordings are clipped; the generator learns that too"
         )
+
+
+def _describe_speech(inspection: Inspection, sounds: Sequence[_Sound]) -> None:
+    bandwidth = spread([h.speech.bandwidth for h in sounds])
+    text = f"{bandwidth['least']:,.0f} to {bandwidth['most']:,.0f} Hz, half of them up to {bandwidth['median']:,.0f} Hz"
+    inspection.add("bandwidth", bandwidth, f"{text} (what is 70 dB below the strongest frequency left out)")
+    silence = median(h.speech.silence for h in sounds)
+    inspection.add("silence", silence, f"{silence:.0%} of a recording (median), 40 dB below its loudest 20 ms or more")
+    ratios = [h.speech.snr for h in sounds if h.speech.snr < math.inf]
+    clean = len(sounds) - len(ratios)
+    text = f"{median(ratios):.0f} dB (median), if the quietest tenth of a recording is noise" if ratios else ""
+    more = f"{clean:,} with pauses of digital silence" if clean else ""
+    value = {"median": median(ratios) if ratios else None, "digital_silence": clean}
+    inspection.add("signal_to_noise", value, "; ".join(part for part in (text, more) if part))
+    if filtered := [h for h in sounds if h.speech.filtered]:
+        worst = min(filtered, key=lambda h: h.speech.bandwidth / h.info.rate)
+        rate = max(math.ceil(2 * worst.speech.bandwidth / 1_000) * 1_000, RATES[0])
+        inspection.warnings.append(
+            f"{len(filtered):,} of {len(sounds):,} recordings hold less than their rate can, such as {worst.path}: "
+            f"{worst.info.rate} Hz, but nothing above {worst.speech.bandwidth:,.0f} Hz; a --rate of {rate} loses nothing of it"
+        )
+
+
+def _describe_speakers(inspection: Inspection, parts: Parts) -> None:
+    how, counts = speakers_by_name(path.relative_to(parts.root) for path in parts.train)
+    counts = dict(sorted(counts.items()))
+    inspection.add(
+        "speakers", counts, f"{len(counts)} by {how}: {listed(counts, 12)}" if counts else "none by the names"
+    )
 
 
 def _quiet_ends(sounds: Sequence[_Sound]) -> float:

@@ -15,7 +15,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from multigen.catalogue.formats import AUDIO, IMAGE, TEXT, Format
+from multigen.catalogue.modalities import MODALITIES, Modality
+from multigen.catalogue.tasks import TASKS, Task
 
 __all__ = [
     "BENCHMARKS",
@@ -42,203 +43,6 @@ def imported(name: str) -> Callable[..., Any]:
     """Imports the function named "package.module:function"."""
     module, _, function = name.partition(":")
     return getattr(import_module(module), function)
-
-
-@dataclass(frozen=True)
-class Modality:
-    """A modality. Functions are named as "module:function" and imported on use."""
-
-    name: str
-    items: str
-    """Noun for its items, in the plural."""
-    title: str
-    suffixes: tuple[str, ...]
-    """Suffixes of the files that are always readable, in lower case."""
-    others: tuple[Format, ...]
-    """Other formats of its files: readable with an extra, or not at all."""
-    inspect: str
-    """(data, **options of `reading`) -> `multigen.data.inspection.Inspection`."""
-    compare: str = ""
-    """(real, fake, features, device, skip_bad, **options) -> `multigen.engine.evaluation.Evaluation`; "": not compared."""
-    features: tuple[str, ...] = ()
-    """Feature extractors of `compare`, the default first."""
-    options: tuple[str, ...] = ()
-    """Options of `compare`."""
-    archives: tuple[str, ...] = ()
-    """Suffixes of files that contain many items."""
-    names: str = ""
-    """Part of the names of files without a suffix, such as MNIST's."""
-    tables: tuple[str, ...] = ()
-    """Suffixes of tables with a column of items. Beside other files they are taken for lists of these."""
-    reading: tuple[str, ...] = ()
-    """Options of `inspect` that say how files are read."""
-
-    @property
-    def readable(self) -> tuple[str, ...]:
-        """Suffixes of the files that are readable on this machine."""
-        return (*self.suffixes, *(suffix for each in self.others if each.readable for suffix in each.suffixes))
-
-    def unread(self, suffix: str) -> Format | None:
-        """The format of a suffix, in lower case, whose files are known but not readable on this
-        machine; None for any other."""
-        return next((each for each in self.others if suffix in each.suffixes and not each.readable), None)
-
-
-MODALITIES = {
-    modality.name: modality
-    for modality in (
-        Modality(
-            "image",
-            items="images",
-            title="Images",
-            suffixes=(
-                *(".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png"),
-                *(".ppm", ".psd", ".tif", ".tiff", ".webp"),
-            ),
-            others=IMAGE,
-            inspect="multigen.image.inspection:inspect_images",
-            compare="multigen.image.synthesis.evaluator:compare_data",
-            features=("efficientnet_lite0", "classifier", "inception"),
-            options=("size", "frames"),
-            archives=(".npz",),
-            names="-ubyte",
-        ),
-        Modality(
-            "text",
-            items="texts",
-            title="Texts",
-            suffixes=(".txt",),
-            others=TEXT,
-            inspect="multigen.text.inspection:inspect_texts",
-            compare="multigen.text.comparing:compare_data",
-            features=("words",),
-            options=("encoding", "column"),
-            tables=(".csv", ".tsv", ".tab", ".jsonl", ".ndjson"),
-            reading=("encoding", "column", "label_column"),
-        ),
-        Modality(
-            "audio",
-            items="sounds",
-            title="Sounds",
-            suffixes=(
-                *(".aif", ".aifc", ".aiff", ".au", ".bw64", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64"),
-                *(".snd", ".w64", ".wav"),
-            ),
-            others=AUDIO,
-            inspect="multigen.audio.inspection:inspect_sounds",
-            compare="multigen.audio.synthesis.evaluator:compare_data",
-            features=("logmel", "drums", "classifier"),
-            options=("rate", "length"),
-        ),
-    )
-}
-"""By name, in order of display."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task: what its models do and how to use them, for the model card, the report, `multigen
-    cp`, and errors."""
-
-    name: str
-    kind: str
-    """synthesis, restoration or translation: the folder of its methods."""
-    modality: str
-    verb: str
-    """Verb of the command line that uses its models."""
-    does: str
-    """ "generates images from noise"."""
-    arguments: str
-    """Arguments of the verb; {model} stands for the model."""
-    python: str
-    """A line of Python that uses `model`, from `multigen.load`."""
-    gives: str  # the result of that line
-    tag: str
-    """Tag of the model card."""
-    limit: str
-    """Limitation of all such models."""
-    more_verbs: tuple[str, ...] = ()
-    """Other verbs that use its models."""
-    imports: str = "import multigen"
-    pipeline: str = ""
-    """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
-    foreign: str = ""
-    """(model) -> the model folder of published weights or of a file of another project; "": there are none."""
-    published: tuple[str, ...] = ()
-    """Names of published weights, the default of the verb first."""
-    weights: tuple[str, ...] = ()
-    """Suffixes of files of other projects."""
-
-    @property
-    def items(self) -> str:
-        """Noun for its training items and samples, in the plural."""
-        return MODALITIES[self.modality].items
-
-
-TASKS = {
-    task.name: task
-    for task in (
-        Task(
-            "image-synthesis",
-            "synthesis",
-            "image",
-            verb="sample",
-            more_verbs=("interpolate",),
-            does="generates images from noise",
-            arguments="--model {model} -n 64 --out samples/",
-            python="images = model.sample(16, seed=0)",
-            gives="uint8 (16, C, H, W)",
-            pipeline="unconditional-image-generation",
-            tag="image-generation",
-            limit="Nothing in its images need exist.",
-        ),
-        Task(
-            "super-resolution",
-            "restoration",
-            "image",
-            verb="upscale",
-            does="enlarges photographs",
-            arguments="photo.jpg --model {model} --out large/",
-            python='image = model.upscale(Image.open("photo.jpg"))',
-            gives="a larger image",
-            imports="from PIL import Image\n\nimport multigen",
-            pipeline="image-to-image",
-            foreign="multigen.image.restoration.published:model_folder",
-            published=("realesrgan-x4plus", "realesrgan-anime-6b", "realesrgan-animevideov3"),
-            weights=(".pth", ".safetensors", ".param", ".bin"),
-            tag="super-resolution",
-            limit="It invents detail that the small image does not hold: what it adds is likely, not true. Do not use it for "
-            "evidence, for measuring, or to recognise anybody.",
-        ),
-        Task(
-            "text-synthesis",
-            "synthesis",
-            "text",
-            verb="write",
-            more_verbs=("evaluate",),
-            does="writes texts",
-            arguments="--model {model} -n 5",
-            python="texts = model.generate(n=5, seed=0)",
-            gives='strings; generate("...") continues a beginning, as --prompt does',
-            pipeline="text-generation",
-            tag="text-generation",
-            limit="It writes what is likely after its training texts, and knows nothing of what is true.",
-        ),
-        Task(
-            "audio-synthesis",
-            "synthesis",
-            "audio",
-            verb="sample",
-            does="generates sounds from noise",
-            arguments="--model {model} -n 16 --out sounds/",
-            python="sounds = model.sample(16, seed=0)",
-            gives="float32 (16, channels, T) in -1..1, at model.rate Hz",
-            tag="audio-generation",
-            limit="A sound that it makes may still resemble a recording that somebody has rights to.",
-        ),
-    )
-}
-"""By name: the `task` of trainers and ready objects, and in a run's config.toml."""
 
 
 @dataclass(frozen=True)
@@ -351,6 +155,7 @@ DATA = (
     DataSet("oracle", "text-synthesis", "sequences of a random network, whose likelihood is known"),
     DataSet("hf:NAME", "text-synthesis", "a data set of the Hugging Face hub", True),
     DataSet("drums", "audio-synthesis", "a drum machine of eight classes"),
+    DataSet("voice", "audio-synthesis", "a speaking machine: four speakers, whose pitch and sounds are known"),
 )
 
 

@@ -123,6 +123,7 @@ def matrix(docs: str) -> str:
         cells = [f"[{modality.title}]({docs}{TUTORIALS[modality.name]})"]
         for kind in kinds:
             tasks = [task for task in TASKS.values() if (task.modality, task.kind) == (modality.name, kind)]
+            tasks = [task for task in tasks if any(method.task == task.name for method in METHODS.values())]
             cells.append("; ".join(f"{task.does}: {links(task.name, docs)}" for task in tasks))
         rows.append(f"| {' | '.join(cells)} |")
     head = [f"| | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]

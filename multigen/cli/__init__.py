@@ -23,6 +23,7 @@ VERBS = {
     "interpolate": "animate latent interpolation as a loop: multigen interpolate --model RUN --out walk.gif",
     "ls": "list methods with their presets, data and benchmark recipes: multigen ls",
     "report": "write a run's report.html again, also for an unfinished run: multigen report RUN",
+    "restore": "restore images with a trained model: multigen restore IN... --model RUN --out DIR",
     "sample": "generate images or sounds with a trained model: multigen sample --model RUN -n 64",
     "train": "train and evaluate a method: multigen train dcgan laptop",
     "upscale": "enlarge images with a trained model: multigen upscale IN... --model RUN --out DIR",
@@ -35,6 +36,7 @@ LESS = {
     "evaluate": "lower --size (sounds: --rate or --length), or give fewer files",
     "inspect": "inspect a part of the data",
     "interpolate": "lower -n or --frames",
+    "restore": "lower --tile, or cut the images into parts",
     "sample": "lower -n",
     "train": "lower --batch, or raise --accumulate; a smaller --size, --length or --width needs less too",
     "upscale": "lower --tile, or cut the images into parts",
@@ -51,21 +53,26 @@ OTHERS = {
         ("generate", "gen"), "multigen sample --model RUN (images, sounds) or multigen write --model RUN (texts)"
     ),
     **dict.fromkeys(("eval", "test"), "multigen evaluate --real DIR --fake DIR"),
+    **dict.fromkeys(("denoise", "inpaint", "deblur", "enhance"), "multigen restore IN... --model RUN --out DIR"),
+    **dict.fromkeys(("enlarge", "superres", "super-resolution"), "multigen upscale IN... --out DIR"),
     "resume": "multigen train METHOD --resume RUN",
 }
 """Words of other tools -> the command here."""
 
 CODES = """\
-  --version   print the version
-  --traceback anywhere on the line: show the traceback of an error
-  --quiet     anywhere on the line: print only results and errors
-  --log-file FILE anywhere on the line: also append messages to FILE
+  --version        print the version
+  --traceback      anywhere on the line: show the traceback of an error
+  --quiet          anywhere on the line: print only results and errors
+  --log-file FILE  anywhere on the line: also append messages to FILE
 
 exit codes:
-  0   done 1   a check of a benchmark recipe failed; the installation is broken (doctor); or a bug
-  in multigen, with a traceback 2   invalid input: the message says which, and how to fix it 130
-  stopped by Ctrl-C; 143 by SIGTERM; 129 by a closed window; a training run saves a checkpoint 141
-  broken pipe: the reader of the output closed it"""
+  0    done
+  1    a check of a benchmark recipe failed; the installation is broken (doctor);
+       or a bug in multigen, with a traceback
+  2    invalid input: the message says which, and how to fix it
+  130  stopped by Ctrl-C; 143 by SIGTERM; 129 by a closed window; a training run
+       saves a checkpoint
+  141  broken pipe: the reader of the output closed it"""
 
 
 def main() -> None:

@@ -1,11 +1,10 @@
 """`multigen bench RECIPE.toml ...`: runs benchmark recipes, writes their results, and checks them
 against targets.
 
-    multigen bench digits-dcgan                                    # one of those that multigen ls
-    shows multigen bench recipes/*.toml --quick                          # about a minute each: a
-    smoke test multigen bench recipes/*.toml --check                          # no training: do the
-    results pass the recipes' checks? multigen bench recipes/*.toml --page docs/results.md # no
-    training: writes the results as pages
+    multigen bench digits-dcgan                            # one of those that multigen ls shows
+    multigen bench recipes/*.toml --quick                  # about a minute each: a smoke test
+    multigen bench recipes/*.toml --check                  # no training: do the results pass?
+    multigen bench recipes/*.toml --page docs/results.md   # no training: the results as pages
 
 `multigen.bench.recipe` defines a recipe's content. Exit code 1: a check failed; 2: a recipe could
 not be run.

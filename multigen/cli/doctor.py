@@ -10,7 +10,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from multigen.cli.output import print_json
-from multigen.console import show, text_table
+from multigen.console import counted, show, text_table
 from multigen.errors import one_line
 from multigen.runs.options import cli
 from multigen.version import __version__
@@ -136,7 +136,10 @@ def _devices() -> Iterator[Check]:
     from multigen.engine.device import choose_device, choose_precision
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Check("cpu", f"{os.cpu_count()} cores, {usable} usable, {torch.get_num_threads()} threads")
+    yield Check(
+        "cpu",
+        f"{counted(os.cpu_count() or 1, 'cores')}, {usable} usable, {counted(torch.get_num_threads(), 'threads')}",
+    )
     gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     listed = [f"cuda:{i} {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB" for i, gpu in enumerate(gpus)]
     built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"

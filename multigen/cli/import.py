@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import tyro
 
+from multigen.catalogue import TASKS
 from multigen.cli.output import print_json
-from multigen.console import shell_word, show
+from multigen.console import show
 from multigen.errors import ConfigError
 from multigen.runs.options import Json, cli
+from multigen.runs.usage import shell_of
 
 __all__ = ["run"]
 
@@ -37,9 +39,8 @@ def run(args: list[str]) -> None:
             print_json({"model": str(out), **settings})
         else:
             found = ", ".join(f"{name} {value}" for name, value in settings.items())
-            verb = "upscale" if settings["scale"] > 1 else "restore"
-            line = f"multigen {verb} photo.jpg --model {shell_word(str(out))} --out {verb}d/"
-            show(f"{out}: {found}; use it: {line}")
+            task = TASKS["super-resolution" if settings["scale"] > 1 else "image-restoration"]
+            show(f"{out}: {found}; use it: {shell_of(task, str(out))}")
 
     cli(imports, "multigen import", args)
 

@@ -36,7 +36,7 @@ def run(args: list[str]) -> None:
         changed or downloaded.
 
         Args:
-            data: A folder of images, texts or sounds, a file, or a name such as digits, drums or fables.
+            data: A folder of images, texts or sounds, a file, or a name such as digits, drums, voice or fables.
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             label_column: Texts: column of a table that holds their classes.

@@ -27,7 +27,7 @@ def is_file_name(out: Path) -> bool:
     return False
 
 
-def targets_of(inputs: Sequence[Path], out: Path, suffix_of: Callable[[Path], str]) -> dict[Path, Path]:
+def targets_of(verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable[[Path], str]) -> dict[Path, Path]:
     """Source -> target, for files and folders. In folders what is in OUT is left out: results of an earlier run.
 
     Args:
@@ -36,11 +36,11 @@ def targets_of(inputs: Sequence[Path], out: Path, suffix_of: Callable[[Path], st
     Raises DataError where no image is left, a result would replace its source, or --out names a file for several images.
     """
     if not inputs:
-        raise DataError("no image to upscale: give files or folders")
+        raise DataError(f"no image to {verb}: give files or folders")
     one = is_file_name(out)
     places = _places(inputs, out)
     if not places:
-        raise DataError(f"no image to upscale but those in {out}, where the results go; give other files or folders")
+        raise DataError(f"no image to {verb} but those in {out}, where the results go; give other files or folders")
     if one and len(places) > 1:
         raise DataError(f"--out {out} is the name of one file, but there are {len(places)} images; give a folder")
     targets = {next(iter(places)): out} if one else _distinct(places, out, suffix_of)

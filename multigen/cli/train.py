@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from multigen.catalogue import METHODS
-from multigen.console import did_you_mean, show
+from multigen.console import did_you_mean, if_slow, show
 from multigen.errors import ConfigError
 
 __all__ = ["run"]
@@ -25,8 +25,9 @@ def run(args: list[str]) -> None:
     if name not in METHODS:
         raise ConfigError(f"no method {name!r}; expected one of {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
 
-    from multigen.runs.runner import train_by
-    from multigen.tasks.loading import trainer_in
+    with if_slow("loading PyTorch"):
+        from multigen.runs.runner import train_by
+        from multigen.tasks.loading import trainer_in
 
-    module = import_module(METHODS[name].module)
+        module = import_module(METHODS[name].module)
     train_by(rest, trainer_in(module), module.PRESETS, f"multigen train {name}")

@@ -91,22 +91,28 @@ def say_once(text: str, kind: str = "") -> None:
 
 _once: set[str] = set()
 SILENCE = 2.0  # seconds after which `if_slow` says what is going on
+_timers: list[threading.Timer] = []
 
 
 @contextlib.contextmanager
 def if_slow(text: str) -> Iterator[None]:
     """Within it, says `text` on the terminal, or in a notebook, once `SILENCE` seconds have passed:
-    for work that is short in most cases, so that nobody takes a long one for a program that hangs."""
+    for work that is short in most cases, so that nobody takes a long one for a program that hangs. Of
+    nested ones the innermost speaks."""
     if not (sys.stderr.isatty() or in_notebook()):
         yield
         return
+    for outer in _timers:
+        outer.cancel()
     timer = threading.Timer(SILENCE, _print, (f"{shortened(text)} ...",))
     timer.daemon = True
     timer.start()
+    _timers.append(timer)
     try:
         yield
     finally:
         timer.cancel()
+        _timers.remove(timer)
 
 
 def _print(text: str) -> None:

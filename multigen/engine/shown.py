@@ -1,11 +1,13 @@
 """Display of trainers: `repr`, a table in notebooks, and the usage in `help`."""
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from multigen.console import printable
 from multigen.console.notebook import html_table
 
-__all__ = ["USAGE", "described", "html_of"]
+__all__ = ["USAGE", "described", "html_of", "signature_for"]
 
 USAGE = """
 
@@ -15,6 +17,14 @@ USAGE = """
     model = multigen.load("runs/mine")
     """
 """Usage in the docstring of each method's trainer, below its description."""
+
+
+def signature_for(init: Callable[..., None], config: type) -> inspect.Signature:
+    """The signature of a trainer's `__init__`, with `config` as the type of its configuration, for
+    `help`, which would show the type variable."""
+    signature = inspect.signature(init)
+    parameters = [p.replace(annotation=config) if p.name == "config" else p for p in signature.parameters.values()]
+    return signature.replace(parameters=parameters)
 
 
 def described(trainer: Any) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import functools
+import inspect
 import re
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
 import torch
 from torch import nn
 
-from multigen.config import Run, check_texts, to_table, write_toml
+from multigen.config import Run, Settings, check_texts, to_table, write_toml
 from multigen.console import if_slow, resume_option, say
 from multigen.engine import distributed, memory_use, ranks, saving
 from multigen.engine.batches import Batch, DataInfo, Source
@@ -30,7 +31,7 @@ from multigen.engine.optimisers import Adam, Optimiser
 from multigen.engine.plan import Stage, Step
 from multigen.engine.randomness import key, seed_everything
 from multigen.engine.schedules import Schedule
-from multigen.engine.shown import USAGE
+from multigen.engine.shown import USAGE, signature_for
 from multigen.engine.state import TrainingState
 from multigen.engine.time_left import TimeLeft
 from multigen.engine.trial import choices_of, try_out
@@ -62,7 +63,7 @@ class Trainer(Loop, Generic[C]):
 
     name: ClassVar[str]
     """Name of the method, as in `python -m multigen.recipes.<name>`."""
-    task: ClassVar[str] = ""
+    task: str = ""
     """Task of its models: a name of `multigen.catalogue.TASKS`."""
     config_type: ClassVar[type]
     """Class of its configuration: C."""
@@ -85,6 +86,7 @@ class Trainer(Loop, Generic[C]):
     paces: Sequence[float] = ()
     """Seconds of a step by stage, where a trial measured them."""
     _claimed: Path | None = None
+    __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -92,6 +94,8 @@ class Trainer(Loop, Generic[C]):
             if arguments := [a for a in get_args(base) if isinstance(a, type)]:
                 cls.config_type = arguments[0]
         if "name" in cls.__dict__ and hasattr(cls, "config_type"):
+            whole = signature_for(cls.__init__, cls.config_type)
+            cls.__signature__ = whole.replace(parameters=[*whole.parameters.values()][1:])  # without self
             cls.__doc__ = (cls.__dict__.get("__doc__") or "").rstrip() + USAGE.format(
                 cls.__name__, cls.config_type.__name__
             )
@@ -390,3 +394,6 @@ class Trainer(Loop, Generic[C]):
         """Facts about this run that records state."""
         steps = {stage.name: stage.steps for stage in self.plan}
         return RunInfo(self.name, self.run.seed, steps, self.precision, self.state.scalars["seconds"])
+
+
+setattr(Trainer.__init__, "__signature__", signature_for(Trainer.__init__, Settings))  # noqa: B010

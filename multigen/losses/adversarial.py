@@ -56,6 +56,8 @@ class AdversarialLoss:
     paired: bool = False
     """Whether the generator's loss needs the real logits. They may be detached, since they do not
     depend on the generator."""
+    couples: bool = False
+    """Whether it couples the rows of a batch, which micro-batches would change: see `Update.couples`."""
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -178,7 +180,9 @@ D minimises E[softplus(-(D(x) - D(G(z))))], G minimises E[softplus(-(D(G(z)) - D
 batch with logit i of the fake. ValueError if the two shapes differ.
 """
 
-relativistic_average = AdversarialLoss("relativistic_average", _average_discriminator, _average_generator, paired=True)
+relativistic_average = AdversarialLoss(
+    "relativistic_average", _average_discriminator, _average_generator, paired=True, couples=True
+)
 """RaGAN, Jolicoeur-Martineau 2018, arXiv:1807.00734; the loss of ESRGAN, Wang et al. 2018, arXiv:1809.00219.
 
 With m(.) the mean over the batches of all ranks, D minimises 1/2 (E[softplus(-(D(x) - m(D(G(z)))))]

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from multigen.console import shell_word
+from multigen.console import counted, shell_word
 from multigen.engine.evaluation import Evaluation, RunInfo
 from multigen.version import __version__
 
@@ -106,6 +106,5 @@ def machine() -> str:
     if info.exists():
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         cpu = names[0] if names else cpu
-    return (
-        f"{cpu}, {torch.get_num_threads()} threads{gpu}, torch {torch.__version__}, python {platform.python_version()}"
-    )
+    threads = counted(torch.get_num_threads(), "threads")
+    return f"{cpu}, {threads}{gpu}, torch {torch.__version__}, python {platform.python_version()}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from multigen.catalogue import METHODS
 from multigen.config import differing, from_table, read_config, to_table
-from multigen.console import counted, did_you_mean, exit_code, resume_option, say, shell_word, show
+from multigen.console import counted, did_you_mean, exit_code, if_slow, resume_option, say, shell_word, show
 from multigen.engine import Run, Trainer
 from multigen.engine.device import choose_device
 from multigen.engine.distributed import barrier, decided_by_first, join, lost_ranks, rank
@@ -282,7 +282,8 @@ def _trained(trainer: type[Trainer], config: Any, run: Run, command: str) -> Tra
 
 def _report(folder: Path) -> None:
     try:
-        report_on(folder)
+        with if_slow("drawing report.html"):
+            report_on(folder)
     except Exception as error:  # no error here may lose the trained model, or hide why training ended
         again = f"multigen report {shell_word(str(folder))}"
         say(f"{folder}: report.html could not be written ({type(error).__name__}: {error}); try: {again}")

@@ -1,10 +1,10 @@
 """Writes a command's results to a user's path: never replaces a file of other origin, never leaves
 one half written.
 
-check_targets([out], overwrite)        # before anything is computed
-...
-with replacing(out) as file:
-    image.save(file)
+    check_targets([out], overwrite)  # before anything is computed
+    ...
+    with replacing(out) as file:
+        image.save(file)
 """
 
 import contextlib

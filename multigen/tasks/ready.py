@@ -75,6 +75,11 @@ class Loaded(Any):
         `multigen.image.restoration.upscaler.Upscaler.upscale`."""
         raise NotImplementedError
 
+    def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
+        """A restored image of the same type:
+        `multigen.image.restoration.upscaler.Restorer.restore`."""
+        raise NotImplementedError
+
     def generate(
         self,
         prompt: str = "",

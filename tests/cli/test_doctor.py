@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from multigen.cli import doctor
+from multigen.console import counted
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,7 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert printed.endswith("\nno problems\n")
     assert re.search(rf"^torch +{re.escape(torch.__version__.partition('+')[0])}$", printed, re.MULTILINE)
-    assert "precision" in printed and f"{torch.get_num_threads()} threads" in printed
+    assert "precision" in printed and counted(torch.get_num_threads(), "threads") in printed
 
 
 def test_json_alone_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,7 @@ TABLE = {
     "interpolate": "--model --device --out --overwrite --json --seed",
     "ls": "--json",
     "report": "--out --overwrite --json",
+    "restore": "--model --device --out --overwrite --json --skip-bad",
     "sample": "--model --device --out --overwrite --json --seed",
     "train": "--device --out --skip-bad --seed",
     "upscale": "--model --device --out --overwrite --json --skip-bad",
@@ -67,7 +68,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     image = DCGANTrainer(replace(DCGAN["tiny"], width=2), Run())
     found = tiny.untrained(folder / "dcgan", image, ImageInfo(channels=1))
     srgan = SRGANTrainer(replace(SRGAN["tiny"], blocks=1, width=4), Run())
-    return {"": found, "upscale": tiny.untrained(folder / "srgan", srgan)}
+    return {"": found, **dict.fromkeys(("restore", "upscale"), tiny.untrained(folder / "srgan", srgan))}
 
 
 def words_of(verb: str, models: dict[str, Path], out: Path) -> list[str | Path]:
@@ -80,6 +81,7 @@ def words_of(verb: str, models: dict[str, Path], out: Path) -> list[str | Path]:
         "evaluate": ["evaluate", "--real", data, "--fake", data],
         "export": ["export", "--model", model, "--out", out.with_suffix(".onnx")],
         "interpolate": ["interpolate", "--model", model, "-n", "2", "--frames", "2", "--out", out.with_suffix(".gif")],
+        "restore": ["restore", data, "--model", model, "--out", out],
         "sample": ["sample", "--model", model, "-n", "2", "--out", out],
         "upscale": ["upscale", data, "--model", model, "--out", out],
         "write": ["write", "--model", model],
@@ -100,7 +102,7 @@ def test_a_device_that_is_missing_is_named(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("verb", ["interpolate", "sample", "upscale"])
+@pytest.mark.parametrize("verb", ["interpolate", "restore", "sample", "upscale"])
 def test_results_on_a_named_device(
     verb: str, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

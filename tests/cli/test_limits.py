@@ -39,7 +39,7 @@ def one_line(words: list[Any], capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture
 def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """100 MB are left."""
-    monkeypatch.setattr("multigen.cli.upscale.NOTABLE", 1 << 40)  # no line about the time
+    monkeypatch.setattr("multigen.cli.restoring.NOTABLE", 1 << 40)  # no line about the time
     monkeypatch.setattr(memory, "available", lambda: 100_000_000)
 
 
@@ -153,7 +153,7 @@ def test_opacity_in_tiles_is_that_of_the_whole_image(scale: int) -> None:
     torch.manual_seed(0)
     ready = multigen.image.restoration.upscaler.Upscaler(srgan.CompactGenerator(scale, 1, 4).eval(), scale, tile=7)
     pixels = torch.randint(0, 256, (23, 31, 4), dtype=torch.uint8)
-    large = ready.enlarge(Raster(pixels.numpy())).pixels
+    large = ready.restore_raster(Raster(pixels.numpy())).pixels
     assert torch.equal(torch.from_numpy(large[..., 3]), imresize(pixels[..., 3], scale))
 
 

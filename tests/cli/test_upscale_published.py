@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from multigen.cli import upscale
+from multigen.cli import restoring
 from multigen.image.restoration import published
 from multigen.image.restoration.networks import SRVGG
 from multigen.image.restoration.upscaler import Upscaler
@@ -50,7 +50,7 @@ def test_how_long_it_takes_is_said_first_and_above_two_minutes_a_faster_model(
     photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     upscaler = Upscaler(SRVGG(4, 2, 4), 4)
-    monkeypatch.setattr(upscale, "NOTABLE", 0)
+    monkeypatch.setattr(restoring, "NOTABLE", 0)
     for seconds, model, line in (
         (1.0, "realesrgan-x4plus", ""),
         (75.0, "realesrgan-x4plus", "1 image: about 0:01:15\n"),
@@ -58,7 +58,7 @@ def test_how_long_it_takes_is_said_first_and_above_two_minutes_a_faster_model(
         (500.0, "realesrgan-animevideov3", "1 image: about 0:08:20\n"),
     ):
         monkeypatch.setattr(upscaler, "seconds", lambda sizes, seconds=seconds: seconds * (sizes == [(12, 16)]))
-        upscale._say_time(upscaler, [photo, photo.with_name("missing.png")], model)
+        restoring._say_time(upscaler, [photo, photo.with_name("missing.png")], model)
         said = capsys.readouterr().err
         assert said.endswith(line) and bool(said) == bool(line)
 

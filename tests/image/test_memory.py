@@ -13,7 +13,7 @@ from tests.tiny import environment, python
 MEASURE = """
 import resource, sys, types
 import torch
-import multigen.cli.upscale as verb, multigen.image.datasets as datasets
+import multigen.cli.restoring as verb, multigen.image.datasets as datasets
 from multigen.image.restoration.upscaler import Upscaler
 import rich.progress, multigen.image.sources, multigen.image.writing
 torch.set_num_threads(1)

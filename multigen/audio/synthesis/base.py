@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from multigen.audio.datasets import SoundSet, open_sounds
+from multigen.audio.datasets import EMBEDDED, SoundSet, open_sounds
 from multigen.audio.files import write_sound
 from multigen.audio.plots import draw
 from multigen.audio.synthesis.augment import diff_augment, parse_policy
@@ -46,7 +46,7 @@ class AudioSynthesisConfig(SynthesisConfig):
     """Settings common to all methods."""
 
     data: str = "drums"
-    """Training recordings: drums (the embedded drum machine), or a folder (of folders, one per
+    """Training recordings: drums or voice (embedded machines), or a folder (of folders, one per
     class) of sound files."""
     rate: int = 8000
     """Sample rate, Hz; recordings of another rate are resampled."""
@@ -144,7 +144,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
             shares=info.shares,
             rate=c.rate,
             recordings=self.recordings,
-            data=c.data if c.data == "drums" else "",
+            data=c.data if c.data in EMBEDDED else "",
         )
 
     def recordings(self, data: str) -> Tensor:

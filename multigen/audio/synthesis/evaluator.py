@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from multigen.audio.datasets import SoundSet, open_sounds
+from multigen.audio.datasets import EMBEDDED, SoundSet, open_sounds
 from multigen.audio.files import AUDIO, Info, read_info
 from multigen.audio.spectral import log_mel
 from multigen.console import say
@@ -194,8 +194,8 @@ def compare_data(
 
 
 def _headers(data: str) -> list[Info]:
-    """Headers of the files that `open_sounds` takes; nothing for the drum machine, or where none can be read."""
-    if data == "drums":
+    """Headers of the files that `open_sounds` takes; nothing for embedded data, or where none can be read."""
+    if data in EMBEDDED:
         return []
     place = locate(data, "a folder of sounds")
     headers = []

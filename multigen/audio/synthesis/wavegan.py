@@ -287,6 +287,7 @@ class WaveGANTrainer(AudioSynthesisTrainer[WaveGANConfig]):
         return objective.discriminator_terms(c.loss, self.D, *self.pairs(batch, step), mix, c.penalty)
 
     def r1(self, batch: Batch, step: Step) -> Terms:
+        """R1 and R2 penalties of D."""
         return objective.r1_r2_terms(self.D, *self.pairs(batch, step), self.config.gamma)
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from multigen.engine.checkpoint import not_finite
 from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError, one_line
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.memory import is_memory_error
 from multigen.storage.model_folder import ModelFolder
 from multigen.tasks.loading import LEAST, Plan
@@ -75,7 +75,7 @@ class Spandrel:
     exports = ("G",)
 
     @classmethod
-    def load(cls, folder: ModelFolder) -> Upscaler:
+    def load(cls, folder: ModelFolder) -> Restorer:
         """Raises CheckpointError without the library, and where it finds another network in the weights than was imported."""
         architecture = folder.config.get("architecture")
         if not is_installed():
@@ -85,7 +85,8 @@ class Spandrel:
             raise CheckpointError(
                 f"{folder.path}: its weights are not those of {architecture}, which its config.json names; import its file again"
             )
-        return Upscaler(network.to(choose_device(folder.device)), network.scale)
+        network.to(choose_device(folder.device))
+        return Restorer(network) if network.scale == 1 else Upscaler(network, network.scale)
 
     @staticmethod
     def settings(network: SpandrelNetwork) -> dict[str, Any]:

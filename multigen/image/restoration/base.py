@@ -36,7 +36,7 @@ from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
 from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.runs.card import Card
 from multigen.storage.files import fingerprint as hash_of_file
 from multigen.storage.output import replacing
@@ -223,8 +223,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     # ---------------------------------------------------------------------------------- evaluation
 
-    def restorer_of(self, network: nn.Module) -> Upscaler:
-        return Upscaler(network, self.scale)
+    def restorer_of(self, network: nn.Module) -> Restorer:
+        return Restorer(network) if self.scale == 1 else Upscaler(network, self.scale)
 
     def baselines(self) -> dict[str, Restore]:
         """Bicubic interpolation, or the input where it has the output's size; and the model that training started from."""
@@ -240,7 +240,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         except MultigenError as error:
             say(f"the model that training started from is not measured: {error}")
             return {}
-        return {"start": model} if isinstance(model, Upscaler) and model.scale == self.scale else {}
+        return {"start": model} if isinstance(model, Restorer) and model.scale == self.scale else {}
 
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from multigen.catalogue import TASKS
 from multigen.errors import CheckpointError, one_line
 from multigen.image.restoration.foreign import SUFFIXES, read_foreign, recognise
 from multigen.runs.card import escaped
@@ -214,19 +213,19 @@ def _card(model: str, about: Mapping[str, Any], sha256: str) -> str:
     name = model if published else Path(model).name
     licence = f"license: {LICENSE}\n" if published else ""
     terms = NOTICE if published else "Unknown: the file does not say. Ask whoever published it before you pass it on."
+    does = f"Enlarges images {about['scale']} times" if about["scale"] > 1 else "Restores images in their size"
     source = f"the authors' release {RELEASES}/{published.release}" if published else "a file that was imported"
     facts = "; ".join(f"{fact} {value}" for fact, value in about.items())
     return f"""---
 library_name: multigen
 pipeline_tag: image-to-image
 {licence}tags:
-- {TASKS["super-resolution"].tag}
+- {"super-resolution" if about["scale"] > 1 else "image-restoration"}
 ---
 
 # {escaped(name)}
 
-{f"Enlarges images {about['scale']} times." if about["scale"] > 1 else "Restores images."} Network: {facts}. It was not trained by
-multigen: the weights are those of {source}.
+{does}. Network: {facts}. It was not trained by multigen: the weights are those of {source}.
 
 SHA-256 of the file that was read: `{sha256}`.
 

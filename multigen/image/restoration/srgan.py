@@ -11,25 +11,19 @@ loss on the features of a pretrained network. Images are RGB in 0..1; low resolu
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from multigen import losses
-from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
-from multigen.engine.optimisers import Optimiser
-from multigen.engine.schedules import Cosine, Steps
-from multigen.errors import ConfigError
-from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer
-from multigen.image.restoration.networks import GENERATORS, CompactGenerator
-from multigen.tasks.restoration.base import RANGES
+from multigen.engine.schedules import Schedule, Steps
+from multigen.image.restoration.adversarial import AdversarialRestorationConfig, AdversarialRestorationTrainer
+from multigen.image.restoration.networks import GENERATORS, CompactGenerator, VGGDiscriminator
 
-__all__ = ["PRESETS", "CompactGenerator", "Discriminator", "SRGANConfig", "SRGANTrainer", "SRResNet"]
+__all__ = ["PRESETS", "CompactGenerator", "SRGANConfig", "SRGANTrainer", "SRResNet"]
 
 FACTORS = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}  # scale -> factors of the up-sampling steps
 
 
 @dataclass(frozen=True)
-class SRGANConfig(ImageRestorationConfig):
+class SRGANConfig(AdversarialRestorationConfig):
     crop: int = 96
     """Side of the high-resolution crops, pixels; a multiple of the scale, and of 16 for the discriminator."""
     scale: int = 4
@@ -54,8 +48,6 @@ class SRGANConfig(ImageRestorationConfig):
     """Weight of the pixel loss in the second stage (0 in the paper)."""
     adversarial_weight: float = 1e-3
     """Weight of the adversarial loss (equation 3)."""
-    pretrain_steps: int = 20_000
-    """Steps of the first stage."""
     pretrain_lr: float = 1e-3
     """Learning rate of the first stage; falls to 0 along half a cosine, or stays if `constant_lr`."""
     lr: float = 1e-4
@@ -63,16 +55,9 @@ class SRGANConfig(ImageRestorationConfig):
     constant_lr: bool = False
     """Keep the learning rate of the first stage, as in the paper."""
 
-    ranges = RANGES | {"steps": 0, "pretrain_steps": 0}
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.scale not in FACTORS:
-            raise ConfigError(f"scale {self.scale}: the network has x2, x3, x4 and x8; give one of them")
-        if self.crop < 16 or self.crop % 16 or self.crop % self.scale:
-            raise ConfigError(f"crop {self.crop}: expected a multiple of 16, and of the scale {self.scale}")
-        if not self.pretrain_steps + self.steps:
-            raise ConfigError("pretrain_steps 0, steps 0: nothing to train; expected steps in one of the stages")
+    @property
+    def scales(self) -> tuple[int, ...]:
+        return tuple(FACTORS)
 
     @property
     def distance(self) -> str:
@@ -126,82 +111,36 @@ class SRResNet(nn.Module):
         return self.tail(x + self.body(x))  # (B, 3, scale H, scale W)
 
 
-class Discriminator(nn.Module):
-    """The discriminator of figure 4: RGB (B, 3, crop, crop) in 0..1, crop a multiple of 16 -> logit (B,) of a photograph."""
+class SRGANTrainer(AdversarialRestorationTrainer[SRGANConfig]):
+    """Trains G to enlarge photographs: first for the least pixel error, then so that D takes its images for photographs.
 
-    def __init__(self, crop: int = 96, width: int = 64, norm: bool = True):
-        super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.LeakyReLU(0.2)]
-        before = width
-        for i in range(1, 8):  # strides 2, 1, 2, 1, ..; channels double at every stride of 1
-            after = width * 2 ** (i // 2)
-            layers.append(nn.Conv2d(before, after, 3, stride=1 + i % 2, padding=1, bias=not norm))
-            layers += [nn.BatchNorm2d(after)] if norm else []
-            layers.append(nn.LeakyReLU(0.2))
-            before = after
-        self.features = nn.Sequential(*layers)  # (B, 8 width, crop / 16, crop / 16)
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(before * (crop // 16) ** 2, 16 * width), nn.LeakyReLU(0.2), nn.Linear(16 * width, 1)
-        )
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.head(self.features(image * 2 - 1)).squeeze(1)  # (B,)
-
-
-class SRGANTrainer(ImageRestorationTrainer[SRGANConfig]):
-    """Trains G to enlarge photographs: first for the least pixel error, then so that D takes its images for photographs."""
+    The losses are equation 2 for D, and equation 3, content loss + 1e-3 adversarial loss, for G.
+    """
 
     name = "srgan"
-    budget = ("pretrain_steps", "steps")
-
-    @property
-    def scale(self) -> int:
-        return self.config.scale
 
     def generator(self) -> nn.Module:
         c = self.config
         return {"srresnet": SRResNet, **GENERATORS}[c.generator](c.scale, c.blocks, c.width)
 
-    def discriminator(self) -> Discriminator:
+    def discriminator(self) -> VGGDiscriminator:
         c = self.config
-        return Discriminator(c.crop, c.discriminator_width, c.discriminator_norm)
+        return VGGDiscriminator(c.crop, c.discriminator_width, c.discriminator_norm)
 
-    def optimisers(self) -> Optimiser:
-        c = self.config
-        return Adam(lr=c.pretrain_lr if c.constant_lr else Cosine(c.pretrain_lr, 0.0), betas=c.betas)
+    def pretrain_rate(self) -> Schedule:
+        return self.config.pretrain_lr if self.config.constant_lr else super().pretrain_rate()
 
-    def stages(self) -> list[Stage]:
-        c = self.config
-        return [
-            Stage("pretrain", c.pretrain_steps, [
-                Update("generator", trains=["G"], loss=self.pixel_loss),
-            ], best=self.best("psnr_y", "max")),
-            Stage("adversarial", c.steps, [
-                Update("discriminator", trains=["D"], loss=self.discriminator_loss),
-                Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], best=self.best(c.distance), optim=Adam(Steps((c.lr, c.lr / 10), (0.5,)), c.betas)),
-        ]  # fmt: skip
+    def adversarial_rate(self) -> Schedule:
+        return Steps((self.config.lr, self.config.lr / 10), (0.5,))
 
-    def pixel_loss(self, batch: Batch, step: Step) -> Terms:
-        return {"pixel": self.pixel_error(self.G(self.inputs(batch, step)), self.targets(batch, step))}
+    def pixel_error(self, fake: Tensor, reference: Tensor) -> Tensor:
+        return (
+            (fake - reference).square().mean() if self.config.pixel == "mse" else super().pixel_error(fake, reference)
+        )
 
-    def pixel_error(self, fake: Tensor, real: Tensor) -> Tensor:
-        error = fake.to(real.dtype) - real
-        return error.square().mean() if self.config.pixel == "mse" else error.abs().mean()
-
-    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Equation 2, for D."""
-        with torch.no_grad():
-            fake = self.G(self.inputs(batch, step))
-        return {"adversarial": losses.non_saturating.discriminator(self.D(self.targets(batch, step)), self.D(fake))}
-
-    def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Equation 3: content loss + 1e-3 adversarial loss."""
-        c, real = self.config, self.targets(batch, step)
-        fake = self.G(self.inputs(batch, step)).to(real.dtype)
-        content = (fake - real).square().mean() if c.content == "mse" else self.distance(fake, real).mean()
-        adversarial = losses.non_saturating.generator(self.D(fake))
-        terms = {"content": content * c.content_weight, "adversarial": adversarial * c.adversarial_weight}
-        if c.pixel_weight:
-            terms["pixel"] = self.pixel_error(fake, real) * c.pixel_weight
-        return terms
+    def content_error(self, fake: Tensor, reference: Tensor) -> Tensor:
+        return (
+            (fake - reference).square().mean()
+            if self.config.content == "mse"
+            else super().content_error(fake, reference)
+        )

@@ -1,4 +1,4 @@
-"""Inference with a trained super-resolution generator: images of any size, in tiles."""
+"""Inference with a trained restoration generator: images of any size, in tiles."""
 
 import copy
 import math
@@ -23,7 +23,7 @@ from multigen.tasks.ready import Ready
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Upscaler"]
+__all__ = ["Restorer", "Upscaler"]
 
 SURROUNDINGS = 32
 """Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels far; with 32 a pixel differs by
@@ -33,7 +33,7 @@ HALVES = (torch.float16, torch.bfloat16)
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
 
-class Upscaler(Ready):
+class Restorer(Ready):
     """A trained generator as a function of images.
 
     Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
@@ -43,9 +43,9 @@ class Upscaler(Ready):
     images.
     """
 
-    task = "super-resolution"
+    task = "image-restoration"
 
-    def __init__(self, network: nn.Module, scale: int, tile: int | None = None):
+    def __init__(self, network: nn.Module, scale: int = 1, tile: int | None = None):
         if tile is not None and tile < 1:
             raise ConfigError(f"tile {tile}: expected 1 pixel or more, {TILE} is usual")
         self.network, self.scale = network, scale
@@ -55,7 +55,7 @@ class Upscaler(Ready):
         self.radius: int = int(radius) if near else SURROUNDINGS  # pyright: ignore[reportArgumentType]
         self.fade = 0 if near else SURROUNDINGS // 4
 
-    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+    def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
 
         A PIL image may have any mode: grey stays grey, of 8 or 16 bits, opacity and colour profile are kept, CMYK becomes RGB.
@@ -73,9 +73,9 @@ class Upscaler(Ready):
             raise DataError(
                 f"a tensor, an array or a PIL image is expected, got {image!r}; open files with PIL.Image.open"
             )
-        return to_pil(self.enlarge(raster_of(image)))
+        return to_pil(self.restore_raster(raster_of(image)))
 
-    def enlarge(self, raster: Raster) -> Raster:
+    def restore_raster(self, raster: Raster) -> Raster:
         """The pixels of an image file `scale` times as large, with the same channels, bits and profile.
 
         Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of visible ones nearby, so that
@@ -181,6 +181,16 @@ class Upscaler(Ready):
         """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around` pixels on each side."""
         fade = self.fade if around == self.radius else 0
         self.tile = fill(result, image, self.scale, function, self.tile, around, fade)
+
+
+class Upscaler(Restorer):
+    """A trained generator that enlarges images."""
+
+    task = "super-resolution"
+
+    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+        """As `restore`: an image `scale` times as large, of the kind given."""
+        return self.restore(image)
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

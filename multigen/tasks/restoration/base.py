@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from multigen.catalogue import TASKS
 from multigen.config import BELOW_ONE, Settings, from_table
+from multigen.console import if_slow
 from multigen.data.datasets import hash_of
 from multigen.data.skipped import report_skipped
 from multigen.engine import Batch, Best, DataInfo, Step, Trainer
@@ -267,10 +268,11 @@ class RestorationTrainer(Trainer[C]):
             for stage in self.plan
             for which in (("last", "best") if stage.best or stage.until else ("last",))
         }
-        scores = self.measure({**self.baselines(), **rows}, self.tests)
+        with if_slow(f"measuring on {', '.join(test.name for test in self.tests)}"):
+            scores = self.measure({**self.baselines(), **rows}, self.tests)
         if rank() == 0:
             restorers = {stage.name: rows[f"{stage.name}/last"] for stage in self.plan}
-            with optional(f"{self.folder}: the comparison"):
+            with optional(f"{self.folder}: the comparison"), if_slow("drawing the comparison"):
                 self.compare({**self.baselines(), **restorers}, self.tests, self.folder / "comparison")
         return Evaluation(scores, self.definitions())
 

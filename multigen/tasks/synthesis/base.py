@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from multigen.config import BELOW_ONE, Settings, from_table
-from multigen.console import counted, say
+from multigen.console import counted, if_slow, say
 from multigen.data.clusters import find_centres, nearest
 from multigen.data.datasets import ItemSet, Splits, open_splits, pick
 from multigen.data.skipped import report_skipped
@@ -136,9 +136,11 @@ class SynthesisTrainer(Trainer[C]):
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Terms of D's loss, weighted."""
         raise NotImplementedError
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Terms of G's loss, weighted."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- what a modality states
@@ -187,7 +189,8 @@ class SynthesisTrainer(Trainer[C]):
         held_out = (self.splits.validation, self.splits.test)
         self.held_out = " ".join(items.fingerprint() for items in held_out if items is not None)
         self.check_data()  # before, for example, a classifier is trained
-        self.evaluator = self.open_evaluator()
+        with if_slow("preparing the metrics"):
+            self.evaluator = self.open_evaluator()
         source = train.to_source()
         if self.config.clusters and not self.config.conditional:
             # Takes a minute for tens of thousands of items.
@@ -336,17 +339,19 @@ class SynthesisTrainer(Trainer[C]):
     def score(self) -> Evaluation:
         """Evaluates the last and the best generator next to real items; writes `samples`, and the
         figures of `save_figures`."""
-        rows, stage = self.baselines(), self.plan[-1].name
+        stage = self.plan[-1].name
+        with if_slow("measuring the baselines"):
+            rows = self.baselines()
         nets = {name: copy.deepcopy(self.nets[name]).eval() for name in ("G", "D")}
         samples = self.sampler_of(nets["G"])
         for which in ("last", "best") if self.splits.validation is not None else ("last",):
             for name, network in nets.items():
                 load_strict(network.state_dict(), self.saved(name, stage, which), f"{which} {name}")
-            with torch.no_grad():
+            with torch.no_grad(), if_slow(f"measuring {stage}/{which}"):
                 overfit = self.evaluator.overfitting(nets["D"], self.condition_of)
-            rows[f"{stage}/{which}"] = self.evaluator.measure(samples) | overfit
+                rows[f"{stage}/{which}"] = self.evaluator.measure(samples) | overfit
         if rank() == 0:
-            with optional(f"{self.folder}: samples and figures"):
+            with optional(f"{self.folder}: samples and figures"), if_slow("drawing samples and figures"):
                 self.show(samples, self.folder / "samples")
                 self.save_figures(samples)
         metrics = {metric for row in rows.values() for metric in row}

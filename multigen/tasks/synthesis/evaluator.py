@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from multigen.console import counted
+from multigen.console import counted, if_slow
 from multigen.data.datasets import ItemSet, Splits, pick, split_off
 from multigen.engine.distributed import shared_rows
 from multigen.engine.evaluation import Evaluation
@@ -118,11 +118,13 @@ def compare(
     extract = open_extractor(name, real, device)
     half, other = split_off(real, len(real) // 2)
     samples = split_off(fake, max(0, len(fake) - len(half)))[0]
-    target = embed_real(name, extract, other.items, device)[0]
+    with if_slow(f"measuring {real.name}"):
+        target = embed_real(name, extract, other.items, device)[0]
     rows = {}
     for row, part in (("real", half), ("fake", samples)):
-        h, probabilities = embed(extract, part.items, device)
-        rows[row] = measure(name, h, target) | class_score(name, probabilities)
+        with if_slow(f"measuring {row} {real.noun}"):
+            h, probabilities = embed(extract, part.items, device)
+            rows[row] = measure(name, h, target) | class_score(name, probabilities)
     n = f"{len(samples)} samples, {len(half)} real ones for the baseline, against {len(other)} other real ones"
     used = {m for row in rows.values() for m in row}
     return Evaluation(rows, {m: f"{text}; {about}; {n}" for m, text in _definitions(name).items() if m in used})

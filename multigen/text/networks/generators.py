@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from multigen.console import if_slow
 from multigen.errors import CheckpointError, ConfigError, one_line
 from multigen.storage.files import expanded, read_json
 from multigen.storage.hub import files_folder
@@ -143,7 +144,8 @@ class Transformer(Generator):
         Attention of short texts is faster unfused (the fused kernel's gradient takes 40 % of a step on a CPU), and
         gelu_pytorch_tanh is GPT-2's own function in one pass over memory: together half the time of a step.
         """
-        from transformers import GPT2Config, GPT2LMHeadModel
+        with if_slow("loading transformers"):
+            from transformers import GPT2Config, GPT2LMHeadModel
 
         if width % heads:
             raise ConfigError(f"width {width}: it does not divide into {heads} heads; take a multiple of {heads}")
@@ -191,7 +193,8 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
     Raises:
         ConfigError: it is not available, has a smaller vocabulary, or reads fewer tokens.
     """
-    from transformers import AutoModelForCausalLM
+    with if_slow("loading transformers"):
+        from transformers import AutoModelForCausalLM
 
     if not name:
         raise ConfigError("network pretrained: no model is named; give --pretrained NAME or FOLDER")
@@ -199,13 +202,14 @@ def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transfor
     local = folder.is_dir()
     try:
         config = _config_in(folder) if local else _config_of(name)
-        model = AutoModelForCausalLM.from_pretrained(
-            str(folder) if local else name,
-            config=config,
-            local_files_only=local,
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
+        with if_slow(f"loading the pretrained model {name}"):
+            model = AutoModelForCausalLM.from_pretrained(
+                str(folder) if local else name,
+                config=config,
+                local_files_only=local,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
     except Exception as error:  # each model has its own errors
         raise ConfigError(
             f"pretrained {name!r}: no causal model there ({one_line(error)}); give a folder with config.json and "
@@ -250,7 +254,8 @@ def _config_in(folder: Path) -> Any:
 def load_described(file: Path, start: int, tokens: int) -> Transformer:
     """The untrained network of `file`, a transformers configuration as JSON, of so many tokens. Raises CheckpointError where it
     describes none."""
-    from transformers import AutoModelForCausalLM
+    with if_slow("loading transformers"):
+        from transformers import AutoModelForCausalLM
 
     try:
         config = to_config(read_json(file, CONFIG, inside=files_folder(file.parent)))

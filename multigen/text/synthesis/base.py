@@ -204,6 +204,7 @@ class TextSynthesisTrainer(Trainer[C]):
         return Stage(name, steps, [policy, *updates], optim, starts=self.starts(), copies=copies, best=best)
 
     def discriminator_update(self, repeat: int = 1) -> Update:
+        """D on a pool of `negatives`, which is sampled again every `config.refill` updates."""
         pool = Pool(self.negatives, self.config.refill)
         return Update("discriminator", ["D"], self.discriminator_loss, repeat=repeat, data=pool)
 

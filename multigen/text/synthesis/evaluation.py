@@ -49,7 +49,8 @@ def evaluate_models(
         prompt: tokens of test texts that are given to be continued, see `continuations`; 0: none.
     """
     quality, label = AXES[evaluator.corpus.kind]
-    rows = {"real": evaluator.real()}
+    with if_slow("measuring real texts"):
+        rows = {"real": evaluator.real()}
     curves: dict[str, list[Point]] = {}
     excerpts: list[str] = []
     for names, G in models:
@@ -64,7 +65,8 @@ def evaluate_models(
                 rows[each if temperature == 1 else f"{each} at {temperature:g}"] = dict(figures)
         excerpts += [f"{' = '.join(names)}\n", *(f"  {text}" for text in evaluator.texts(G, SHOWN)), ""]
         if prompt:
-            continued = continuations(evaluator, G, prompt)
+            with if_slow(f"measuring continuations by {name}"):
+                continued = continuations(evaluator, G, prompt)
             for each in names:
                 rows[each] |= continued
     error = rows["real"].pop("quality_error")

@@ -123,7 +123,7 @@ def test_grey_images_of_a_network_for_grey_images(tmp_path: Path) -> None:
     weights = NETWORKS["DnCNN"][0]().state_dict()
     torch.save(weights, tmp_path / "net.pth")
     grey = picture()[0]
-    found = multigen.load(tmp_path / "net.pth").upscale(Image.fromarray(grey.numpy()))
+    found = multigen.load(tmp_path / "net.pth").restore(Image.fromarray(grey.numpy()))
     assert found.mode == "L"
     expected = theirs(weights, grey[None, None] / 255)[0, 0].mul(255).round()
     assert np.abs(np.asarray(found).astype(int) - expected.numpy()).max() <= 1

@@ -18,7 +18,7 @@ from multigen.errors import CheckpointError, ConfigError
 from multigen.image.files import read_image
 from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer
 from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
-from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.restoration.upscaler import Restorer
 from multigen.storage.model_folder import read_model
 from tests.tiny import SETTINGS, photos, pixels
 
@@ -111,10 +111,10 @@ def test_a_second_method_states_networks_losses_and_stages(data: Path, tmp_path:
     assert (tmp_path / "run" / "model" / "README.md").exists()
 
     model = Denoising.load(read_model(tmp_path / "run" / "model"))
-    assert isinstance(model, Upscaler) and model.scale == 1
+    assert isinstance(model, Restorer) and model.task == "image-restoration"
     image = trainer.tests[0].inputs[0]
     expected = (G.w * image / 255 + G.b).mul(255).round().clamp(0, 255)
-    assert (model.upscale(image) - expected).abs().max() <= 1
+    assert (model.restore(image) - expected).abs().max() <= 1
 
 
 def test_test_inputs_are_degraded_the_same_each_time(data: Path) -> None:

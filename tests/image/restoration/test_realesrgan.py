@@ -12,7 +12,8 @@ from multigen.engine import Run
 from multigen.engine.batches import Stream
 from multigen.errors import ConfigError
 from multigen.image.restoration.blind import sharpened
-from multigen.image.restoration.realesrgan import PRESETS, Discriminator, RealESRGANConfig, RealESRGANTrainer
+from multigen.image.restoration.networks import UNetDiscriminator
+from multigen.image.restoration.realesrgan import PRESETS, RealESRGANConfig, RealESRGANTrainer
 from tests import tiny
 
 SMALL: dict[str, Any] = {
@@ -35,9 +36,9 @@ def prepared(photos: Path, **changes: Any) -> RealESRGANTrainer:
 
 def test_the_discriminator_is_the_published_one() -> None:
     """4.38 million parameters; a logit for each pixel; weights of spectral norm 1."""
-    network = Discriminator()
+    network = UNetDiscriminator()
     assert sum(p.numel() for p in network.parameters()) == 4_376_897
-    small: Any = Discriminator(4).train()
+    small: Any = UNetDiscriminator(4).train()
     for _ in range(30):
         logits = small(torch.rand(2, 3, 24, 32))
     assert logits.shape == (2, 1, 24, 32)
@@ -90,8 +91,8 @@ def test_a_run_is_measured_clean_mild_and_strong(photos: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"generator": "rrdb", "scale": 3}, "scale 3: rrdb has x1, x2, x4, x8; give one of them"),
-        ({"scale": 5}, "scale 5: srvgg has x1, x2, x3, x4, x8"),
+        ({"generator": "rrdb", "scale": 3}, "scale 3: the network has x1, x2, x4 and x8; give one of them"),
+        ({"scale": 5}, "scale 5: the network has x1, x2, x3, x4 and x8"),
         ({"unshuffle": 2}, "unshuffle 2: expected 1, and of rrdb 1, 2 or 4"),
         ({"generator": "rrdb", "unshuffle": 3}, "unshuffle 3: expected 1"),
         ({"crop": 100}, "crop 100: expected a multiple of 8, at least 16, and of the scale 4"),

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from multigen.engine import Run
 from multigen.errors import ConfigError
+from multigen.image.restoration.networks import VGGDiscriminator
 from multigen.image.restoration.srgan import (
     PRESETS,
     CompactGenerator,
-    Discriminator,
     SRGANConfig,
     SRGANTrainer,
     SRResNet,
@@ -116,7 +116,7 @@ def test_no_pixel_depends_on_another_beyond_the_radius(kind: type, scale: int, b
 
 
 def test_discriminator_has_the_layers_of_the_paper() -> None:
-    network = Discriminator(crop=96, width=64)
+    network = VGGDiscriminator(crop=96, width=64)
     channels = [3, 64, 64, 128, 128, 256, 256, 512, 512]
     pairs = list(pairwise(channels))
     assert convolutions(network) == [(a, b, 3, 1 + i % 2) for i, (a, b) in enumerate(pairs)]
@@ -131,14 +131,14 @@ def test_discriminator_has_the_layers_of_the_paper() -> None:
 
 
 def test_discriminator_sees_images_around_zero() -> None:
-    network, seen = Discriminator(16, 4), []
+    network, seen = VGGDiscriminator(16, 4), []
     network.features.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 16, 16))
     assert seen[0][0].unique().tolist() == [-1] and seen[0][1].unique().tolist() == [1]
 
 
 def test_discriminator_without_batch_norm() -> None:
-    network = Discriminator(32, 4, norm=False)
+    network = VGGDiscriminator(32, 4, norm=False)
     assert number_of(network, nn.BatchNorm2d) == 0
     assert all(m.bias is not None for m in network.modules() if isinstance(m, nn.Conv2d))
     assert network(torch.rand(3, 3, 32, 32)).shape == (3,)

@@ -120,9 +120,9 @@ def test_grey_stays_grey(upscaler: Upscaler, mode: str) -> None:
 
 def test_16_bits_are_finer_than_8(upscaler: Upscaler) -> None:
     fine = Raster(np.random.default_rng(0).integers(600, 65536, (9, 9, 4), np.uint16))
-    result = upscaler.enlarge(fine).pixels
+    result = upscaler.restore_raster(fine).pixels
     assert result.dtype == np.uint16 and result.shape == (18, 18, 4)
-    coarse = upscaler.enlarge(Raster((fine.pixels // 257).astype(np.uint8))).pixels
+    coarse = upscaler.restore_raster(Raster((fine.pixels // 257).astype(np.uint8))).pixels
     off = np.abs(result.astype(float) / 257 - coarse)[..., :3]
     assert off.max() < 4 and len(np.unique(result)) > 600
 
@@ -143,7 +143,8 @@ def test_what_is_transparent_does_not_show_at_soft_edges(upscaler: Upscaler, hid
     colour = np.where(alpha[..., None] > 0, np.array([220, 40, 30], np.uint8), np.uint8(hidden))
     disc, full = np.dstack([colour, alpha]), np.dstack([np.full_like(colour, (220, 40, 30)), alpha])
     result, expected = (
-        upscaler.enlarge(Raster(each.astype(kind) * kind(np.iinfo(kind).max // 255))).pixels for each in (disc, full)
+        upscaler.restore_raster(Raster(each.astype(kind) * kind(np.iinfo(kind).max // 255))).pixels
+        for each in (disc, full)
     )
     assert np.array_equal(result, expected)
     assert ((alpha > 0) & (alpha < 255)).sum() > 40
@@ -151,7 +152,7 @@ def test_what_is_transparent_does_not_show_at_soft_edges(upscaler: Upscaler, hid
 
 def test_a_wholly_transparent_image_is_enlarged_as_it_is(upscaler: Upscaler) -> None:
     clear = np.dstack([pixels(8, 8), np.zeros((8, 8), np.uint8)])
-    result = upscaler.enlarge(Raster(clear)).pixels
+    result = upscaler.restore_raster(Raster(clear)).pixels
     assert not result[..., 3].any() and np.array_equal(result[..., :3], upscaler.upscale(clear[..., :3].copy()))
 
 

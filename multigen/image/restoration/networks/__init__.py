@@ -1,15 +1,16 @@
-"""Generators of image restoration that several methods have; published weights fit SRVGG, RRDB and SPAN."""
+"""Networks that several methods of image restoration have; published weights fit SRVGG, RRDB and SPAN."""
 
 from collections.abc import Callable
 
 from torch import nn
 
 from multigen.image.restoration.networks.compact import CompactGenerator
+from multigen.image.restoration.networks.discriminators import UNetDiscriminator, VGGDiscriminator
 from multigen.image.restoration.networks.rrdb import RRDB
 from multigen.image.restoration.networks.span import SPAN
 from multigen.image.restoration.networks.srvgg import SRVGG
 
-__all__ = ["GENERATORS", "RRDB", "SPAN", "SRVGG", "CompactGenerator"]
+__all__ = ["GENERATORS", "RRDB", "SPAN", "SRVGG", "CompactGenerator", "UNetDiscriminator", "VGGDiscriminator"]
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "compact": CompactGenerator,

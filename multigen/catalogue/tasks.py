@@ -1,0 +1,129 @@
+"""Tasks: what their models do, and how they are used."""
+
+from dataclasses import dataclass
+
+from multigen.catalogue.modalities import MODALITIES
+
+__all__ = ["TASKS", "Task"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: what its models do and how to use them, for the model card, the report, `multigen
+    cp`, and errors."""
+
+    name: str
+    kind: str
+    """synthesis, restoration or translation: the folder of its methods."""
+    modality: str
+    verb: str
+    """Verb of the command line that uses its models."""
+    does: str
+    """ "generates images from noise"."""
+    arguments: str
+    """Arguments of the verb; {model} stands for the model."""
+    python: str
+    """A line of Python that uses `model`, from `multigen.load`."""
+    gives: str  # the result of that line
+    tag: str
+    """Tag of the model card."""
+    limit: str
+    """Limitation of all such models."""
+    more_verbs: tuple[str, ...] = ()
+    """Other verbs that use its models."""
+    imports: str = "import multigen"
+    pipeline: str = ""
+    """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
+    foreign: str = ""
+    """(model) -> the model folder of published weights or of a file of another project; "": there are none."""
+    published: tuple[str, ...] = ()
+    """Names of published weights, the default of the verb first."""
+    weights: tuple[str, ...] = ()
+    """Suffixes of files of other projects."""
+
+    @property
+    def items(self) -> str:
+        """Noun for its training items and samples, in the plural."""
+        return MODALITIES[self.modality].items
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            "image-synthesis",
+            "synthesis",
+            "image",
+            verb="sample",
+            more_verbs=("interpolate",),
+            does="generates images from noise",
+            arguments="--model {model} -n 64 --out samples/",
+            python="images = model.sample(16, seed=0)",
+            gives="uint8 (16, C, H, W)",
+            pipeline="unconditional-image-generation",
+            tag="image-generation",
+            limit="Nothing in its images need exist.",
+        ),
+        Task(
+            "super-resolution",
+            "restoration",
+            "image",
+            verb="upscale",
+            more_verbs=("restore",),
+            does="enlarges photographs",
+            arguments="photo.jpg --model {model} --out large/",
+            python='image = model.upscale(Image.open("photo.jpg"))',
+            gives="a larger image",
+            imports="from PIL import Image\n\nimport multigen",
+            pipeline="image-to-image",
+            foreign="multigen.image.restoration.published:model_folder",
+            published=("realesrgan-x4plus", "realesrgan-anime-6b", "realesrgan-animevideov3"),
+            weights=(".pth", ".safetensors", ".param", ".bin"),
+            tag="super-resolution",
+            limit="It invents detail that the small image does not hold: what it adds is likely, not true. Do not use it for "
+            "evidence, for measuring, or to recognise anybody.",
+        ),
+        Task(
+            "image-restoration",
+            "restoration",
+            "image",
+            verb="restore",
+            does="restores photographs",
+            arguments="photo.jpg --model {model} --out restored/",
+            python='image = model.restore(Image.open("photo.jpg"))',
+            gives="an image of the same size",
+            imports="from PIL import Image\n\nimport multigen",
+            pipeline="image-to-image",
+            tag="image-restoration",
+            limit="What it puts in the place of what was lost is likely, not true. Do not use it for evidence, for measuring, or "
+            "to recognise anybody.",
+        ),
+        Task(
+            "text-synthesis",
+            "synthesis",
+            "text",
+            verb="write",
+            more_verbs=("evaluate",),
+            does="writes texts",
+            arguments="--model {model} -n 5",
+            python="texts = model.generate(n=5, seed=0)",
+            gives='strings; generate("...") continues a beginning, as --prompt does',
+            pipeline="text-generation",
+            tag="text-generation",
+            limit="It writes what is likely after its training texts, and knows nothing of what is true.",
+        ),
+        Task(
+            "audio-synthesis",
+            "synthesis",
+            "audio",
+            verb="sample",
+            does="generates sounds from noise",
+            arguments="--model {model} -n 16 --out sounds/",
+            python="sounds = model.sample(16, seed=0)",
+            gives="float32 (16, channels, T) in -1..1, at model.rate Hz",
+            tag="audio-generation",
+            limit="A sound that it makes may still resemble a recording that somebody has rights to.",
+        ),
+    )
+}
+"""By name: the `task` of trainers and ready objects, and in a run's config.toml."""

@@ -1,0 +1,155 @@
+"""Base of two-stage restoration, as in SRGAN and its successors: pixel loss alone, then adversarial
+and content losses too.
+
+A method derives from `AdversarialRestorationTrainer`, and states its networks, its learning rates,
+and what differs in its losses.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
+from multigen.engine.optimisers import Optimiser
+from multigen.engine.schedules import Cosine, Schedule
+from multigen.errors import ConfigError
+from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer
+from multigen.losses import AdversarialLoss, non_saturating
+from multigen.tasks.restoration.base import RANGES
+
+__all__ = ["AdversarialRestorationConfig", "AdversarialRestorationTrainer"]
+
+
+@dataclass(frozen=True)
+class AdversarialRestorationConfig(ImageRestorationConfig):
+    """Settings common to methods of two stages."""
+
+    scale: int = 4
+    """Factor between the resolutions."""
+    discriminator_width: int = 64
+    """Channels of the discriminator's first layer."""
+    content: str = "efficientnet_lite0"
+    """Features of the content loss."""
+    content_weight: float = 1.0
+    """Weight of the content loss."""
+    pixel_weight: float = 1.0
+    """Weight of the pixel loss in the second stage."""
+    adversarial_weight: float = 0.1
+    """Weight of the adversarial loss."""
+    pretrain_steps: int = 20_000
+    """Steps of the first stage."""
+    pretrain_lr: float = 5e-4
+    """Learning rate of the first stage; falls to 0 along half a cosine."""
+    lr: float = 1e-4
+    """Learning rate of the second stage, constant."""
+
+    ranges = RANGES | {"steps": 0, "pretrain_steps": 0}
+    crop_multiple: ClassVar[int] = 16
+    """Of what the crops' sides are multiples, for the discriminator."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.scale not in self.scales:
+            *most, last = (f"x{scale}" for scale in self.scales)
+            raise ConfigError(f"scale {self.scale}: the network has {', '.join(most)} and {last}; give one of them")
+        if self.crop < 16 or self.crop % self.crop_multiple or self.crop % self.scale:
+            least = ", at least 16" if self.crop_multiple < 16 else ""
+            raise ConfigError(
+                f"crop {self.crop}: expected a multiple of {self.crop_multiple}{least}, and of the scale {self.scale}"
+            )
+        if not self.pretrain_steps + self.steps:
+            raise ConfigError("pretrain_steps 0, steps 0: nothing to train; expected steps in one of the stages")
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """The scales that the generator can have, rising."""
+        return (1, 2, 3, 4, 8)
+
+    @property
+    def distance(self) -> str:
+        return self.content
+
+
+C = TypeVar("C", bound=AdversarialRestorationConfig)
+
+
+class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
+    """Trains G for the least pixel error; then D to distinguish G's images from photographs, and G against D."""
+
+    budget = ("pretrain_steps", "steps")
+    adversarial: ClassVar[AdversarialLoss] = non_saturating
+    """The loss of D, and of G against it."""
+
+    @property
+    def scale(self) -> int:
+        return self.config.scale
+
+    # ---------------------------------------------------------------------------------- what a method may state
+
+    def pretrain_rate(self) -> Schedule:
+        """Learning rate of the first stage."""
+        return Cosine(self.config.pretrain_lr, 0.0)
+
+    def adversarial_rate(self) -> Schedule:
+        """Learning rate of the second stage."""
+        return self.config.lr
+
+    def reference(self, batch: Batch, step: Step) -> Tensor:
+        """What the pixel and content losses compare G's images with, (B, 3, crop, crop) in 0..1; D sees `targets`."""
+        return self.targets(batch, step)
+
+    def pixel_error(self, fake: Tensor, reference: Tensor) -> Tensor:
+        """Pixel loss of G's images (B, 3, H, W) in 0..1: here their mean absolute error."""
+        return (fake - reference).abs().mean()
+
+    def content_error(self, fake: Tensor, reference: Tensor) -> Tensor:
+        """Content loss of G's images (B, 3, H, W) in 0..1: here the configured perceptual distance."""
+        return self.distance(fake, reference).mean()
+
+    # ---------------------------------------------------------------------------------- stages and losses
+
+    def optimisers(self) -> Optimiser:
+        return Adam(self.pretrain_rate(), self.config.betas)
+
+    def stages(self) -> list[Stage]:
+        c = self.config
+        return [
+            Stage("pretrain", c.pretrain_steps, [
+                Update("generator", trains=["G"], loss=self.pixel_loss),
+            ], best=self.best("psnr_y", "max")),
+            Stage("adversarial", c.steps, [
+                Update("discriminator", trains=["D"], loss=self.discriminator_loss, couples=self.adversarial.couples),
+                Update("generator",     trains=["G"], loss=self.generator_loss, couples=self.adversarial.couples),
+            ], best=self.best(c.distance), optim=Adam(self.adversarial_rate(), c.betas)),
+        ]  # fmt: skip
+
+    def pixel_loss(self, batch: Batch, step: Step) -> Terms:
+        """Loss of the first stage."""
+        reference = self.reference(batch, step)
+        return {"pixel": self.pixel_error(self.G(self.inputs(batch, step)).to(reference.dtype), reference)}
+
+    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Loss of D in the second stage."""
+        with torch.no_grad():
+            fake = self.G(self.inputs(batch, step))
+        return {"adversarial": self.adversarial.discriminator(self.D(self.targets(batch, step)), self.D(fake))}
+
+    def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Loss of G in the second stage: content, adversarial and pixel loss, each by its weight."""
+        c, reference = self.config, self.reference(batch, step)
+        fake = self.G(self.inputs(batch, step)).to(reference.dtype)
+        content = self.content_error(fake, reference)
+        adversarial = self.adversarial.generator(self.D(fake), self._real_logits(batch, step))
+        terms = {"content": content * c.content_weight, "adversarial": adversarial * c.adversarial_weight}
+        if c.pixel_weight:
+            terms["pixel"] = self.pixel_error(fake, reference) * c.pixel_weight
+        return terms
+
+    def _real_logits(self, batch: Batch, step: Step) -> Tensor | None:
+        """D's logits of photographs, for an adversarial loss of G that is relative to them."""
+        if not self.adversarial.paired:
+            return None
+        with torch.no_grad():
+            return self.D(self.targets(batch, step))
