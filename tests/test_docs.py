@@ -128,7 +128,11 @@ def test_our_numbers_are_those_of_the_results_that_a_page_names(page: Path) -> N
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"`(?:multigen bench )?(?:recipes/)?([\w*-]+)\.toml`", text))
     names = {path.stem for pattern in named for path in (ROOT / "recipes" / "results").glob(f"{pattern}.json")}
-    assert names
+    if not names:
+        assert "not been run" in text and not [*result_rows(page)], (
+            "a page without a result says so, and has no numbers"
+        )
+        return
     known = set().union(*map(figures, names))
     numbers = [n for row in result_rows(page) for cell in row for n in re.findall(r"\d[\d,]*(?:\.\d+)?", cell)]
     assert len(numbers) > 9

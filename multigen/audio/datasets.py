@@ -41,7 +41,7 @@ DRUMS = {"train": (4_000, 0), "test": (1_000, 1)}
 VOICE = {"train": (40, 0), "test": (10, 40)}
 """Split -> sentences of each speaker of the speaking machine, and the number of the first."""
 EMBEDDED = {"drums": CLASSES, "voice": tuple(SPEAKERS)}
-"""Data that are made when they are asked for -> their classes."""
+"""Data that are generated on demand -> their classes."""
 
 MINUTE = 60  # seconds of a recording in which onsets are looked for at once
 
@@ -117,7 +117,7 @@ def open_sounds(
 
     Raises:
         ConfigError: a setting is none of those above, or labels or test files are asked for of embedded data.
-        NoTestSplit: the test split is asked for of data that have none.
+        NoTestSplit: the test split is requested of data that have none.
         DataError: nothing there, damaged or silent files, fewer than two items, or one class only although labels are asked
             for.
     """

@@ -104,7 +104,7 @@ def read_sound(
         count = total - start if frames < 0 else frames
         if total and (start < 0 or count < 1 or start + count > total):
             raise DataError(
-                f"{path}: frames {start} to {start + count} are asked for, expected some of 0 to {total}; ask for "
+                f"{path}: frames {start} to {start + count} are requested, expected some of 0 to {total}; ask for "
                 "others, or skip this file: --skip-bad"
             )
         blocks = [
@@ -244,7 +244,7 @@ def write_sound(path: str | Path, sound: Tensor, rate: int, subtype: str = "PCM_
 
 
 def write_blocks(path: Path, blocks: Iterable[Tensor], rate: int, channels: int, comment: str = "") -> None:
-    """Writes a .wav of 16 bits, whole or not at all, from blocks (C, T) in -1..1, each written before the next is asked for.
+    """Writes a .wav of 16 bits, whole or not at all, from blocks (C, T) in -1..1, each written before the next is made.
 
     Raises DataError where the disk refuses it; what `blocks` raises.
     """

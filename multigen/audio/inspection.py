@@ -93,7 +93,7 @@ def _inspect_machine(data: str) -> Inspection:
     each = 1 if data == "drums" else len(classes)
     counts = {split: each * count for split, (count, _) in (DRUMS if data == "drums" else VOICE).items()}
     words = ", ".join(f"{count:,} to {split}" for split, count in counts.items())
-    inspection.add("items", counts, f"{words}, made when they are asked for")
+    inspection.add("items", counts, f"{words}, generated on demand")
     inspection.add("classes", list(classes), f"{len(classes)}: {', '.join(classes)}")
     choice = Suggestion("wavegan", "laptop", (), "the preset laptop was made for them")
     if data == "voice":

@@ -101,6 +101,7 @@ METHODS = {
     for method in (
         Method("srgan", "super-resolution"),
         Method("realesrgan", "super-resolution"),
+        Method("denoise", "image-restoration"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),

@@ -6,6 +6,7 @@ from multigen.catalogue import lazy
 
 # catalogue: methods
 if TYPE_CHECKING:
+    from multigen.image.restoration.denoise import DenoiseConfig, DenoiseTrainer
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
     from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DCGANConfig",
     "DCGANTrainer",
+    "DenoiseConfig",
+    "DenoiseTrainer",
     "GANConfig",
     "GANTrainer",
     "LSGANConfig",

@@ -58,7 +58,7 @@ def read_arrays(place: Path, split: str, size: int) -> Arrays | None:
         size: of the requested images: 28x28 images of IDX files are padded with zeros to a size of 32.
 
     Raises:
-        NoTestSplit: the test split is asked for, and there is none.
+        NoTestSplit: the test split is requested, and there is none.
         DataError: files are missing, damaged, or hold something else.
     """
     if place.name == CIFAR10_FILE:

@@ -83,10 +83,10 @@ def open_images(
         frames: of `open_photos`. Frames of one file are held out together.
 
     Raises:
-        ConfigError: a setting is none of those above, or labels are asked for of data that have no file names.
-        NoTestSplit: the test split is asked for of data that have none.
+        ConfigError: a setting is none of those above, or labels are requested of data that have no file names.
+        NoTestSplit: the test split is requested of data that have none.
         DataError: nothing there, no network, fewer than two images, damaged or inconsistent files, grey images among
-            coloured ones with `channels` 0, or one class only although labels are asked for.
+            coloured ones with `channels` 0, or one class only although labels are requested.
     """
     if size < 1 or channels not in (0, 1, 3) or split not in ("train", "validation", "test"):
         raise ConfigError(

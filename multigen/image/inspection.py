@@ -281,5 +281,5 @@ def _from_noise(count: int, short: int, conditional: bool, options: tuple[str, .
         return Suggestion(
             "dcgan", "default", words, f"{count:,} images are many, of which DCGAN learns fastest; {sizes}"
         )
-    reason = f"{count:,} images are few: DiffAugment (--augment) keeps R3GAN's D from learning them by heart; {sizes}"
+    reason = f"{count:,} images are few: DiffAugment (--augment) keeps R3GAN's D from memorising them; {sizes}"
     return Suggestion("r3gan", "default", (*words, "--augment", "color,translation,cutout"), reason)

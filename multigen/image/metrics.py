@@ -13,7 +13,7 @@ from torch import Tensor
 from multigen.engine.distributed import all_sum
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["DEFINITIONS", "ImageScores", "psnr_y", "rgb_to_y", "ssim_y"]
+__all__ = ["DEFINITIONS", "ImageScores", "psnr", "psnr_y", "rgb_to_y", "ssim", "ssim_y"]
 
 WINDOW, SIGMA = 11, 1.5  # SSIM's Gaussian: width and standard deviation, pixels
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -23,6 +23,10 @@ DEFINITIONS = {
     "borders as wide as the scale left out; mean over images.",
     "ssim_y": "SSIM (Gaussian window 11x11, sigma 1.5, whole windows only, data range 255) between the luma channels "
     "(BT.601, 16..235, unrounded) of 8-bit RGB images, borders as wide as the scale left out; mean over images.",
+    "psnr": "PSNR in dB (peak 255) over all pixels of the three channels of 8-bit images; noisy images, which are the row "
+    "input, are neither rounded nor clipped; mean over images.",
+    "ssim": "SSIM (Gaussian window 11x11, sigma 1.5, whole windows only, data range 255), mean over the three channels of 8-bit "
+    "images; noisy images, which are the row input, are neither rounded nor clipped; mean over images.",
 }
 """Metric name -> what exactly it measures, for reports (with `border` equal to the scale, as is customary)."""
 
@@ -54,9 +58,28 @@ def ssim_y(prediction: Tensor, target: Tensor, border: int) -> Tensor:
     return _ssim(*(rgb_to_y(x) for x in _cropped(prediction, target, border, least=WINDOW)))
 
 
+def psnr(prediction: Tensor, target: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio over all pixels of the three channels, dB; where these are equal, that of a grey image.
+
+    Args:
+        prediction: uint8 RGB, (B, 3, H, W) or (3, H, W); or floats in 0..1 and beyond, which are measured as they are.
+        target: uint8 RGB of the same shape.
+
+    Returns, and raises, as `psnr_y`.
+    """
+    return _psnr(*_in_255(prediction, target))
+
+
+def ssim(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean of the structural similarities of the three channels, at most 1; arguments and result as for `psnr`."""
+    return _ssim(*_in_255(prediction, target, least=WINDOW))
+
+
 METRICS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
     "psnr_y": psnr_y,
     "ssim_y": ssim_y,
+    "psnr": lambda prediction, target, border: psnr(prediction, target),
+    "ssim": lambda prediction, target, border: ssim(prediction, target),
 }
 
 
@@ -68,7 +91,7 @@ class ImageScores:
         scores.compute()                                    # {"psnr_y": 28.43, "ssim_y": .8113}
 
     Args:
-        border: pixels left out at each side.
+        border: pixels left out at each side, by the metrics of luma.
         metrics: names out of `DEFINITIONS`.
         device: of the totals; with NCCL it must be the rank's GPU.
     """
@@ -81,7 +104,7 @@ class ImageScores:
         self.totals = torch.zeros(len(self.metrics) + 1, dtype=torch.float64, device=device)  # sums, number of images
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Adds images: uint8 RGB, (B, 3, H, W) or (3, H, W). Raises DataError as the functions do."""
+        """Adds images, as the functions take them: (B, 3, H, W) or (3, H, W). Raises DataError as they do."""
         scores = [METRICS[name](prediction, target, self.border).reshape(-1) for name in self.metrics]  # (B,) each
         scores.append(torch.ones_like(scores[0]))
         self.totals += torch.stack(scores).sum(dim=1).to(self.totals.device)
@@ -92,6 +115,14 @@ class ImageScores:
         if not count:
             raise DataError("no image was scored: at least one expected; check the evaluation data")
         return {name: total / count for name, total in zip(self.metrics, sums, strict=True)}
+
+
+def _in_255(prediction: Tensor, target: Tensor, least: int = 1) -> list[Tensor]:
+    """Both images in float64, 0..255, after the checks; `prediction` may be floats in 0..1."""
+    if prediction.is_floating_point():
+        _cropped(torch.zeros_like(prediction, dtype=torch.uint8), target, 0, least)
+        return [prediction.double() * 255, target.double()]
+    return [x.double() for x in _cropped(prediction, target, 0, least)]
 
 
 def _cropped(prediction: Tensor, target: Tensor, border: int, least: int = 1) -> list[Tensor]:

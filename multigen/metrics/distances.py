@@ -51,7 +51,7 @@ DEFINITIONS = {
     "no nearer to the training set than unseen data are, 0: copies, above 1: off the data",
     "variety": "mean distance of a sample to the nearest other sample, divided by that of a real item to its nearest among as "
     "many real ones; about 1 for samples of the real distribution, 0: all alike",
-    "classes": "number of classes that at least a tenth of an even share of the samples falls in",
+    "classes": "number of classes that get at least a tenth of an even share of the samples",
     "class_kl": "KL divergence, in nats, of the samples' histogram over classes from the real one (even where it is not known); "
     "by chance alone about (classes - 1) / (2 samples)",
 }

@@ -37,7 +37,7 @@ HIGHER = (
 data is best (memorisation, variety, density, self-BLEU, distinct and unique texts, grammar_bits),
 for d_overfit, which describes D, and for confident, which rises when all samples are alike."""
 HEADLINES = (
-    *("psnr_y", "efficientnet_lite0"),
+    *("psnr", "efficientnet_lite0"),
     *("ungrammatical", "nll_oracle", "lm_score", "nll_test", "divergence_bits"),
     *("fd_", "coverage", "confident", "memorisation", "precision", "unique"),
 )

@@ -20,8 +20,17 @@ RENAMED = {
 }
 """Keys, settings and metrics of 0.1.0 -> current names."""
 
-REWORDED = {"pictures": "images", "picture": "image"}
-"""Words in definitions of 0.1.0 -> current words, so that equal metrics have equal definitions."""
+REWORDED = {
+    "pictures": "images",
+    "picture": "image",
+    "share of samples that the classifier takes for the class asked for": "share of samples classified as the requested class",
+    "are taken for what was asked for": "are classified as requested",
+    "that at least a tenth of an even share of the samples falls in": "that get at least a tenth of an even share of the samples",
+    "tell them apart": "distinguish them",
+    "it knows the training": "it has memorised the training",
+    " by heart": "",
+}
+"""Wording of definitions of 0.1.0 -> current wording, so that equal metrics have equal definitions."""
 
 DATA = ("classes", "shares", "tokens", "start", "end", "pad", "vocabulary")
 """Settings of 0.1.0 that were determined from the data; they now have a record of their own."""

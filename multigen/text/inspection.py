@@ -176,7 +176,7 @@ def _describe_texts(inspection: Inspection, texts: Sequence[str], cut: Cut) -> N
         )
     if len(repeats) < FEW:
         inspection.warnings.append(
-            f"{len(repeats):,} different texts are few: expect them to be learned by heart; --patience stops early"
+            f"{len(repeats):,} different texts are few: expect them to be memorised; --patience stops early"
         )
 
 

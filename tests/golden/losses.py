@@ -15,6 +15,7 @@ __all__ = ["differences", "golden", "measured", "write"]
 FOLDER = Path(__file__).parent
 SHORTER: dict[str, dict[str, int]] = {
     "srgan": {"pretrain_steps": 16},
+    "denoise": {"pretrain_steps": 16},
     "seqgan": {"mle_steps": 9},
     "scratchgan": {"mle_steps": 9},
     "lsgan": {"steps": 10},

@@ -9,7 +9,7 @@ import multigen.image.metrics
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import imresize
 from multigen.image.files import find_images, read_image
-from multigen.image.metrics import DEFINITIONS, METRICS, ImageScores, psnr_y, rgb_to_y, ssim_y
+from multigen.image.metrics import DEFINITIONS, METRICS, ImageScores, psnr, psnr_y, rgb_to_y, ssim, ssim_y
 
 
 def pair(*shape: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -61,6 +61,24 @@ def test_psnr_agrees_with_scikit_image():
     a, b = prediction[:, 4:-4, 4:-4], target[:, 4:-4, 4:-4]
     theirs = peak_signal_noise_ratio(rgb_to_y(b).numpy(), rgb_to_y(a).numpy(), data_range=255)
     assert psnr_y(prediction, target, 4).item() == pytest.approx(theirs, abs=1e-10)
+    whole = peak_signal_noise_ratio(target.numpy(), prediction.numpy(), data_range=255)
+    assert psnr(prediction, target).item() == pytest.approx(whole, abs=1e-10)
+
+
+def test_floats_are_measured_as_they_are():
+    """Noise is neither rounded nor clipped."""
+    prediction, target = pair(3, 30, 41)
+    assert psnr(prediction.double() / 255, target).item() == pytest.approx(psnr(prediction, target).item(), abs=1e-9)
+    assert ssim(prediction.double() / 255, target).item() == pytest.approx(ssim(prediction, target).item(), abs=1e-9)
+    beyond = grey(255).float() / 255 + 0.1
+    assert psnr(beyond, grey(255)).item() == pytest.approx(20, abs=1e-5)
+    with pytest.raises(DataError, match="differ in size"):
+        psnr(beyond[:, :8], grey(255))
+
+
+def test_the_psnr_of_equal_channels_is_that_of_grey():
+    prediction, target = grey(105), grey(100)
+    assert psnr(prediction, target).item() == pytest.approx(20 * math.log10(255 / 5), abs=1e-12)
 
 
 def test_ssim_agrees_with_scikit_image():
@@ -75,6 +93,9 @@ def test_ssim_agrees_with_scikit_image():
     expected = theirs(rgb_to_y(a).numpy(), rgb_to_y(b).numpy())
     assert 0.1 < expected < 0.95
     assert ssim_y(prediction, target, 3).item() == pytest.approx(expected, abs=1e-12)
+    assert ssim(prediction, target).item() == pytest.approx(
+        theirs(prediction.double().numpy(), target.double().numpy()), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -88,7 +109,7 @@ def test_a_batch_gives_each_picture_its_own_value(name: str):
     assert len(set(values.tolist())) == 3
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", ["psnr_y", "ssim_y"])
 def test_the_border_does_not_count(name: str):
     prediction, target = pair(3, 24, 26)
     spoilt = prediction.clone()

@@ -1,10 +1,14 @@
 """What 0.1.0 wrote, in this version's form."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from multigen.metrics.distances import DEFINITIONS
 from multigen.storage.older import RENAMED, evaluation_table, model_table, recipe_table, run_table
+from multigen.tasks.synthesis.evaluator import LABELLED, OVERFIT
 
 SEQGAN = {
     "data": "fables", "vocabulary": "ab12", "trained_on": "cd34", "tokens": 9, "start": 1, "end": 2, "pad": 0, "baseline": "mean",
@@ -80,6 +84,15 @@ def test_names_are_todays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [*found["rows"]["real"].values()] == [*row.values()]
     assert run_table({"recipe": "dcgan", "config": {"an_old_setting": 5}})["config"] == {"a_new_setting": 5}
     assert model_table({"method": "dcgan", "config": {"an_old_setting": 5}})["config"] == {"a_new_setting": 5}
+
+
+def test_definitions_are_todays() -> None:
+    file = Path(__file__).parents[1] / "compatibility" / "0.1.0" / "runs" / "dcgan" / "evaluation.json"
+    stored = evaluation_table(json.loads(file.read_text(encoding="utf-8")))["definitions"]
+    today = DEFINITIONS | LABELLED | {"d_overfit": OVERFIT.format(noun="images")}
+    shared = stored.keys() & today.keys()
+    assert shared >= {"classes", "class_accuracy", "classes_learned", "d_overfit"}
+    assert [metric for metric in shared if not stored[metric].startswith(today[metric])] == []
 
 
 def test_a_file_of_a_user_may_have_the_old_names_of_settings() -> None:

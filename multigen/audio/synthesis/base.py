@@ -163,7 +163,7 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
 
         def noise(rows: slice) -> Iterator[Tensor]:
             draw = torch.Generator().manual_seed(key(self.run.seed, "white noise"))
-            for first in range(0, rows.stop, NOISE):  # the same, whatever rows are asked for
+            for first in range(0, rows.stop, NOISE):  # the same, whatever rows are requested
                 sounds = (
                     torch.randn(min(NOISE, self.evaluator.samples - first), *real.shape[1:], generator=draw) * level
                 )

@@ -24,10 +24,8 @@ __all__ = ["AdversarialRestorationConfig", "AdversarialRestorationTrainer"]
 
 @dataclass(frozen=True)
 class AdversarialRestorationConfig(ImageRestorationConfig):
-    """Settings common to methods of two stages."""
+    """Settings common to methods of two stages; a method that enlarges adds `scale`."""
 
-    scale: int = 4
-    """Factor between the resolutions."""
     discriminator_width: int = 64
     """Channels of the discriminator's first layer."""
     content: str = "efficientnet_lite0"
@@ -51,14 +49,14 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.scale not in self.scales:
+        scale = getattr(self, "scale", 1)
+        if scale not in self.scales:
             *most, last = (f"x{scale}" for scale in self.scales)
-            raise ConfigError(f"scale {self.scale}: the network has {', '.join(most)} and {last}; give one of them")
-        if self.crop < 16 or self.crop % self.crop_multiple or self.crop % self.scale:
+            raise ConfigError(f"scale {scale}: the network has {', '.join(most)} and {last}; give one of them")
+        if self.crop < 16 or self.crop % self.crop_multiple or self.crop % scale:
             least = ", at least 16" if self.crop_multiple < 16 else ""
-            raise ConfigError(
-                f"crop {self.crop}: expected a multiple of {self.crop_multiple}{least}, and of the scale {self.scale}"
-            )
+            whole = f", and of the scale {scale}" if scale > 1 else ""
+            raise ConfigError(f"crop {self.crop}: expected a multiple of {self.crop_multiple}{least}{whole}")
         if not self.pretrain_steps + self.steps:
             raise ConfigError("pretrain_steps 0, steps 0: nothing to train; expected steps in one of the stages")
 
@@ -84,7 +82,7 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
 
     @property
     def scale(self) -> int:
-        return self.config.scale
+        return getattr(self.config, "scale", 1)
 
     # ---------------------------------------------------------------------------------- what a method may state
 
@@ -118,7 +116,7 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return [
             Stage("pretrain", c.pretrain_steps, [
                 Update("generator", trains=["G"], loss=self.pixel_loss),
-            ], best=self.best("psnr_y", "max")),
+            ], best=self.best(self.metrics[0], "max")),
             Stage("adversarial", c.steps, [
                 Update("discriminator", trains=["D"], loss=self.discriminator_loss, couples=self.adversarial.couples),
                 Update("generator",     trains=["G"], loss=self.generator_loss, couples=self.adversarial.couples),

@@ -44,6 +44,8 @@ class SpandrelNetwork(nn.Module):
         self.scale: int = found.scale
         self.whole = found.tiling.name != "SUPPORTED"
         """Whether tiles would show, so that images are best given whole."""
+        self.unshuffle: int = found.size_requirements.multiple_of
+        """What the sides of images are padded to a multiple of."""
 
     def forward(self, image: Tensor) -> Tensor:
         if self.found.input_channels == 3:

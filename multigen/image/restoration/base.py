@@ -84,6 +84,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     degrades_whole: ClassVar[bool] = True
     """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
     again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
+    metrics: ClassVar[tuple[str, ...]] = ("psnr_y", "ssim_y")
+    """Metrics against originals, of `multigen.image.metrics`; the first one chooses checkpoints of the least pixel error."""
     data: CropSource
     pairs: Mapping[str, Photo] = MappingProxyType({})
     """By the name of a photograph what is restored to it, where the configuration names `low`."""
@@ -245,12 +247,12 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """PSNR and SSIM, and the distances `needed`."""
+        """The `metrics`, and the distances `needed`."""
         distances = [d for d in self.distances if needed is None or d.name in needed]
-        return score(restorers, sets, distances, self.device)
+        return score(restorers, sets, distances, self.device, self.metrics)
 
     def definitions(self) -> dict[str, str]:
-        return definitions(self.distances)
+        return definitions(self.distances, self.metrics)
 
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
         with replacing(path.with_name(f"{path.name}.png")) as file:

@@ -1,7 +1,6 @@
 """Blind degradation: blur, resizing, noise and JPEG, twice, each drawn at random. Wang et al. 2021 (Real-ESRGAN),
 arXiv:2107.10833, section 3; its released options where the paper leaves them open."""
 
-import io
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from multigen.data.datasets import hash_of
 from multigen.image.degrade import reduced
+from multigen.image.restoration.corruption import compressed, draws_of
 from multigen.image.restoration.kernels import blur, gaussian, random_gaussian, sinc
 
 __all__ = ["STRENGTHS", "Strength", "degrade", "degrade_named", "sharpened"]
@@ -68,20 +67,20 @@ def degrade(image: Tensor, scale: int, strength: Strength, rng: np.random.Genera
     height, width = image.shape[-2] // scale, image.shape[-1] // scale
     first, second = STRENGTHS[strength]
     x = _noisy(_resized(_blurred(image.float() / 255, first, rng), first, rng, image.shape[-2:]), first, rng)
-    x = _jpeg(x, rng.uniform(*first.jpeg))
+    x = compressed(x, rng.uniform(*first.jpeg))
     x = _noisy(_resized(_blurred(x, second, rng), second, rng, (height, width)), second, rng)
     last = sinc(int(rng.choice(SIZES)), rng.uniform(np.pi / 3, np.pi)) if rng.random() < LAST_RINGING else None
     quality, mode = rng.uniform(*second.jpeg), str(rng.choice(RESIZES))
     if rng.random() < 0.5:  # the last operation is JPEG or the resizing
-        x = _jpeg(_last(x, (height, width), mode, last), quality)
+        x = compressed(_last(x, (height, width), mode, last), quality)
     else:
-        x = _last(_jpeg(x, quality), (height, width), mode, last)
+        x = _last(compressed(x, quality), (height, width), mode, last)
     return (x * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 def degrade_named(image: Tensor, scale: int, strength: Strength, name: str) -> Tensor:
     """`degrade` with draws that follow from the name: the same each time, for test sets."""
-    return degrade(image, scale, strength, np.random.default_rng(int.from_bytes(hash_of(name, 0)[:8])))
+    return degrade(image, scale, strength, draws_of(name))
 
 
 def sharpened(image: Tensor) -> Tensor:
@@ -137,16 +136,6 @@ def _noisy(x: Tensor, p: Pass, rng: np.random.Generator) -> Tensor:
         levels = whole / np.float32(255)
         noise = (rng.poisson(levels * photons) / photons - levels) * rng.uniform(*p.poisson)
     return (x + torch.from_numpy(noise.astype(np.float32))).clamp(0, 1)
-
-
-def _jpeg(x: Tensor, quality: float) -> Tensor:
-    """Written as JPEG, with colour at half the resolution, and read again."""
-    from PIL import Image
-
-    pixels = (x * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=round(quality))
-    return torch.from_numpy(np.asarray(Image.open(file), np.float32) / 255).permute(2, 0, 1).contiguous()
 
 
 def _last(x: Tensor, size: tuple[int, int], mode: str, kernel: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from multigen.image.files import embedded_photos, read_image, to_picture
 from multigen.image.metrics import DEFINITIONS, ImageScores
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
+from multigen.image.restoration.corruption import to_bytes
 from multigen.image.restoration.test_sets import TestSet
 from multigen.tasks.restoration.base import Restore
 
@@ -28,20 +29,25 @@ MARGIN = 24  # pixels at the lower and right border that some scale may cut off
 
 
 def score(
-    restorers: Mapping[str, Restore], sets: Sequence[TestSet], distances: Sequence[PerceptualDistance], device
+    restorers: Mapping[str, Restore],
+    sets: Sequence[TestSet],
+    distances: Sequence[PerceptualDistance],
+    device,
+    metrics: Sequence[str] = ("psnr_y", "ssim_y"),
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> value of models and baselines, which map uint8 (C, H, W) to uint8 (3, scale H, scale W).
+    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images (3, scale H, scale W).
 
     Ranks share the images; all get the result.
     """
     rows: dict[str, dict[str, float]] = {name: {} for name in restorers}
     for test in sets:
-        scores = {name: ImageScores(test.scale, device=device) for name in restorers}
+        scores = {name: ImageScores(test.scale, metrics, device) for name in restorers}
         sums = torch.zeros(len(restorers), len(distances), dtype=torch.float64, device=device)
         for i in range(rank(), len(test.targets), world()):
             real = [_features(d, test.targets[i], device) for d in distances]
+            given = test.inputs[i]
             for row, (name, restore) in enumerate(restorers.items()):
-                image = restore(test.inputs[i])
+                image = restore(given)
                 scores[name].update(image, test.targets[i])
                 for column, d in enumerate(distances):
                     sums[row, column] += d.between(_features(d, image, device), real[column]).item()
@@ -55,12 +61,14 @@ def score(
 @torch.no_grad()
 def _features(distance: PerceptualDistance, image: Tensor, device) -> list[Tensor]:
     dtype = next(distance.parameters()).dtype
-    return distance.features(image[None].to(device, dtype) / 255)
+    return distance.features(to_bytes(image)[None].to(device, dtype) / 255)
 
 
-def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
+def definitions(
+    distances: Sequence[PerceptualDistance], metrics: Sequence[str] = ("psnr_y", "ssim_y")
+) -> dict[str, str]:
     """Definitions of the metrics of `score`."""
-    return {m: DEFINITIONS[m] for m in ("psnr_y", "ssim_y")} | {d.name: DISTANCES[d.name] for d in distances}
+    return {m: DEFINITIONS[m] for m in metrics} | {d.name: DISTANCES[d.name] for d in distances}
 
 
 def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SIDE, most: int = 4) -> "Picture":
@@ -78,9 +86,9 @@ def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SID
     for column, name in enumerate(names):
         draw.text((column * (side * zoom + 4) + 4, 2), name, fill="black")
     for row, (test, i) in enumerate(images):
-        window = next(_busiest(test.targets[i], side))
+        window, given = next(_busiest(test.targets[i], side)), test.inputs[i]
         for column, name in enumerate(names):
-            image = test.targets[i] if name == "original" else restorers[name](test.inputs[i])
+            image = test.targets[i] if name == "original" else to_bytes(restorers[name](given))
             crop = to_picture(image[:, window[0], window[1]])
             crop = crop.resize((crop.width * zoom, crop.height * zoom), Image.Resampling.NEAREST)
             sheet.paste(crop, (column * (side * zoom + 4), row * (side * zoom + 4) + 16))

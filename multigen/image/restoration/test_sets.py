@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from torch import Tensor
 
@@ -11,13 +12,13 @@ from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import Degrade
 from multigen.image.files import Photo, Photos, open_photos, read_image
 
-__all__ = ["TestSet", "open_test_photos", "open_test_set", "open_test_sets"]
+__all__ = ["MadeInputs", "TestSet", "open_test_photos", "open_test_set", "open_test_sets"]
 
 
 @dataclass(frozen=True)
 class TestSet:
     """Images to measure on: photographs, uint8 (3, H, W), cut to a multiple of the scale, and the input for each, uint8
-    (C, H / scale, W / scale)."""
+    (C, H / scale, W / scale), or float32 in 0..1 and, where noise is not clipped, beyond."""
 
     __test__ = False  # the name makes pytest take it for a test
 
@@ -25,7 +26,7 @@ class TestSet:
     scale: int
     names: tuple[str, ...]
     targets: tuple[Tensor, ...]
-    inputs: tuple[Tensor, ...]
+    inputs: Sequence[Tensor]
 
     @classmethod
     def of(
@@ -48,6 +49,25 @@ class TestSet:
                 skipped.append((photo.path, str(error)))
         inputs = tuple(degrade(target, photo) for photo, target in targets.items())
         return cls(name, scale, tuple(targets), tuple(targets.values()), inputs) if targets else None
+
+
+class MadeInputs(Sequence[Tensor]):
+    """Inputs that are made from targets each time they are asked for, and take no memory in between."""
+
+    def __init__(self, names: Sequence[str], targets: Sequence[Tensor], degrade: Degrade):
+        self.names, self.targets, self.degrade = names, targets, degrade
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> "MadeInputs": ...
+    def __getitem__(self, index: int | slice) -> "Tensor | MadeInputs":
+        if isinstance(index, slice):
+            return MadeInputs(self.names[index], self.targets[index], self.degrade)
+        return self.degrade(self.targets[index], self.names[index])
 
 
 def _measurable(photo: Photo, scale: int) -> Tensor:

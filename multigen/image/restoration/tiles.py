@@ -9,7 +9,7 @@ from multigen.console import say
 from multigen.errors import OutOfMemory
 from multigen.memory import is_memory_error
 
-__all__ = ["LEAST", "TILE", "WHOLE", "fill"]
+__all__ = ["LEAST", "TILE", "WHOLE", "fill", "multiple"]
 
 TILE = 256  # side of a tile, pixels of the input
 WHOLE = 1 << 31  # side of a tile that holds any image
@@ -24,6 +24,7 @@ def fill(
     side: int,
     around: int,
     fade: int = 0,
+    step: int = 1,
 ) -> int:
     """Takes integers (H, W, C) through `function`, (h, w, C) -> (s h, s w, C or more), into `result` (s H, s W, C or more).
 
@@ -31,21 +32,28 @@ def fill(
         side: of a tile, pixels of the input; halved each time that memory runs out.
         around: pixels of its surroundings that a tile has on each side.
         fade: pixels on either side of a seam over which tiles are cross-faded.
+        step: of which the places of tiles are multiples.
 
     Returns the side to continue with. Raises OutOfMemory where memory does not suffice for tiles of `LEAST` pixels.
     """
-    first = now = min(side, max(image.shape[:2]))
+    first = now = multiple(min(side, max(image.shape[:2])), step)
     while not _fits(result, image, scale, function, now, around, fade):
-        if now // 2 < LEAST:
+        half = multiple(now // 2, step)
+        if not LEAST <= half < now:
             raise OutOfMemory(
                 f"out of memory with tiles of {now} pixels and {around} around them; close other programs, or choose a smaller "
                 "model"
             )
-        now //= 2
+        now = half
     if now == first:
         return side
     say(f"out of memory with tiles of {first} pixels; continuing with tiles of {now}")
     return now
+
+
+def multiple(length: int, step: int) -> int:
+    """The smallest multiple of `step` that is not below."""
+    return -(-length // step) * step
 
 
 def _fits(

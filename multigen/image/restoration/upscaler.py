@@ -15,7 +15,7 @@ from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
 from multigen.image.restoration.evaluator import strip
-from multigen.image.restoration.tiles import TILE, WHOLE, fill
+from multigen.image.restoration.tiles import TILE, WHOLE, fill, multiple
 from multigen.memory import require
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
@@ -50,10 +50,12 @@ class Restorer(Ready):
             raise ConfigError(f"tile {tile}: expected 1 pixel or more, {TILE} is usual")
         self.network, self.scale = network, scale
         self.tile = tile or (WHOLE if getattr(network, "whole", False) else TILE)
+        # Tiles begin where squares of pixels do that the network takes as channels.
+        self.step = int(getattr(network, "unshuffle", 1))
         radius: Any = getattr(network, "radius", None)
-        near = radius is not None and radius <= SURROUNDINGS
-        self.radius: int = int(radius) if near else SURROUNDINGS  # pyright: ignore[reportArgumentType]
-        self.fade = 0 if near else SURROUNDINGS // 4
+        radius = multiple(SURROUNDINGS + 1 if radius is None else radius, self.step)
+        near = radius <= SURROUNDINGS
+        self.radius, self.fade = (radius, 0) if near else (multiple(SURROUNDINGS, self.step), SURROUNDINGS // 4)
 
     def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
@@ -62,6 +64,7 @@ class Restorer(Ready):
         Raises DataError for anything else.
         """
         if isinstance(image, Tensor):
+            _check(image, torch.uint8)  # not floats, of which some have 0..255
             return self(image)
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -113,9 +116,9 @@ class Restorer(Ready):
         return Graph(copy.deepcopy(self.network).cpu().float(), {"image": names}, example, "large", shape, says)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W) -> uint8 (3, scale H, scale W), both on the CPU. Raises DataError for anything else."""
-        if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
-            raise DataError(f"a uint8 image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
+        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale W), both on the CPU. Raises
+        DataError for anything else."""
+        _check(image, torch.uint8, torch.float32)
         height, width = (self.scale * side for side in image.shape[1:])
         check_room(image.shape[1], image.shape[2], self.scale, 7)
         result = np.empty((height, width, 3), np.uint8)
@@ -137,11 +140,13 @@ class Restorer(Ready):
 
     @torch.no_grad()
     def _network(self, window: np.ndarray) -> np.ndarray:
-        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3)."""
-        most = int(np.iinfo(window.dtype).max)
-        large = self._finite(torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1), most)
+        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in 0..1 -> uint8."""
+        real = window.dtype == np.float32
+        kind = np.dtype(np.uint8) if real else window.dtype
+        most = int(np.iinfo(kind).max)
+        large = self._finite(torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1), 1 if real else most)
         large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
-        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(window.dtype)
+        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
 
     def _finite(self, window: Tensor, most: int) -> Tensor:
         """The network's output (3, s h, s w), float32 or float64, for (1 or 3, h, w) in 0..most. A network in half precision
@@ -180,7 +185,7 @@ class Restorer(Ready):
     ) -> None:
         """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around` pixels on each side."""
         fade = self.fade if around == self.radius else 0
-        self.tile = fill(result, image, self.scale, function, self.tile, around, fade)
+        self.tile = fill(result, image, self.scale, function, self.tile, around, fade, self.step)
 
 
 class Upscaler(Restorer):
@@ -191,6 +196,12 @@ class Upscaler(Restorer):
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """As `restore`: an image `scale` times as large, of the kind given."""
         return self.restore(image)
+
+
+def _check(image: Tensor, *types: torch.dtype) -> None:
+    if image.dtype not in types or image.dim() != 3 or image.shape[0] != 3:
+        names = " or ".join(str(each).removeprefix("torch.") for each in types)
+        raise DataError(f"a {names} image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -38,12 +38,12 @@ NEIGHBOURS = 5  # k of density and coverage
 FEW = 500  # with fewer samples or test items, a remark says that metrics are noisy
 LABELLED = {
     "confident": f"share of samples to which the classifier gives a class with probability {CONFIDENT} or more",
-    "class_accuracy": "share of samples that the classifier takes for the class asked for",
-    "classes_learned": f"number of classes of which at least {LEARNED:.0%} of the samples are taken for what was asked for",
+    "class_accuracy": "share of samples classified as the requested class",
+    "classes_learned": f"number of classes of which at least {LEARNED:.0%} of the samples are classified as requested",
 }
 OVERFIT = (
     "share of validation {noun} that D scores below the median of as many training {noun}, less one half: 0 where D cannot "
-    "tell them apart, 0.5 where it knows the training {noun} by heart"
+    "distinguish them, 0.5 where it has memorised the training {noun}"
 )
 S = TypeVar("S", bound=ItemSet)
 

@@ -26,7 +26,7 @@ class TextSynthesisConfig(Settings):
     keep_lines: bool = False
     """Keep the line breaks of paragraphs, as is done for poems in any case."""
     conditional: bool = False
-    """Learn the classes of texts, so that one can be asked for: that of the folder they are in, or of `label_column`."""
+    """Learn the classes of texts, so that one can be requested: that of the folder they are in, or of `label_column`."""
     label_column: str = ""
     """Column of a table that holds the classes, for `conditional`."""
     tokenizer: str = ""

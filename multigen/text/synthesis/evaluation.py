@@ -44,7 +44,7 @@ def evaluate_models(
     Rows are the names of the models, with ` at T` appended where the temperature is not 1, and `real`.
 
     Args:
-        models: names of a model, STAGE/last, STAGE/best or both, and the model. It is used before the next one is asked for, so
+        models: names of a model, STAGE/last, STAGE/best or both, and the model. It is used before the next one is made, so
             one network may serve for all.
         prompt: tokens of test texts that are given to be continued, see `continuations`; 0: none.
     """

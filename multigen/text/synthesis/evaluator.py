@@ -39,8 +39,8 @@ DEFINITIONS = metrics.DEFINITIONS | {
     "divergence_bits": "mean over held-out stories of log2 of their probability under the grammar less that under the model, "
     "bits a story: an estimate of KL(grammar || model), 0 for the grammar itself",
     "distinct_tokens": "number of different tokens in all samples",
-    "class_accuracy": "share of samples that a classifier of words (naive Bayes, trained on the training texts) takes for the "
-    "class that they were begun with; real: of held-out texts",
+    "class_accuracy": "share of samples that a classifier of words (naive Bayes, trained on the training texts) assigns to the "
+    "class that they begin with; real: of held-out texts",
 }
 
 

@@ -32,6 +32,7 @@ def test_numbers_of_parameters_are_the_published_ones() -> None:
         (lambda: SRVGG(4, 3, 8), 32),
         (lambda: SPAN(2, 2, 8), 32),
         (lambda: CompactGenerator(2, 2, 8), 32),
+        (lambda: CompactGenerator(1, 2, 8, unshuffle=2), 64),
     ],
 )
 def test_an_output_depends_on_no_pixel_beyond_the_radius(network: Any, side: int) -> None:
@@ -48,7 +49,17 @@ def test_an_output_depends_on_no_pixel_beyond_the_radius(network: Any, side: int
 @pytest.mark.parametrize("unshuffle", [1, 2, 4])
 def test_images_of_any_size_are_enlarged(unshuffle: int) -> None:
     scale = 4 // unshuffle
-    assert RRDB(scale, 1, 4, 2, unshuffle)(torch.rand(2, 3, 7, 9)).shape == (2, 3, scale * 7, scale * 9)
+    for network in (RRDB(scale, 1, 4, 2, unshuffle), CompactGenerator(scale, 1, 4, unshuffle)):
+        assert network(torch.rand(2, 3, 7, 9)).shape == (2, 3, scale * 7, scale * 9)
+
+
+def test_a_network_without_a_residual_gives_its_input_at_the_same_size() -> None:
+    network = CompactGenerator(1, 1, 4, unshuffle=2)
+    torch.nn.init.zeros_(network.tail.weight)
+    torch.nn.init.zeros_(network.tail.bias)  # pyright: ignore[reportArgumentType]
+    image = torch.rand(1, 3, 7, 9)
+    assert torch.equal(network(image), image)
+    assert count(network) == (12 * 9 + 1) * 4 + 3 * (4 * 9 + 1) * 4 + (4 * 9 + 1) * 12
 
 
 def test_merged_layers_give_the_same() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import Photo, open_photos, read_image
-from multigen.image.restoration.test_sets import TestSet, open_test_set, open_test_sets
+from multigen.image.restoration.test_sets import MadeInputs, TestSet, open_test_set, open_test_sets
 from tests.tiny import photos, pixels
 
 
@@ -67,6 +67,20 @@ def test_degradations_know_the_name_of_the_photograph(tmp_path: Path) -> None:
     photos(tmp_path / "photos", count=2)
     found = open_test_set(str(tmp_path / "photos"), 1, lambda image, name: torch.full_like(image, int(name[0])))
     assert [given.unique().tolist() for given in found.inputs] == [[0], [1]]
+
+
+def test_inputs_can_be_made_when_asked_for() -> None:
+    made: list[str] = []
+
+    def degrade(image: Tensor, name: str) -> Tensor:
+        made.append(name)
+        return image + int(name)
+
+    inputs = MadeInputs(("1", "2", "3"), tuple(torch.zeros(3, 1, 1) for _ in range(3)), degrade)
+    assert len(inputs) == 3 and made == []
+    assert inputs[1].unique().tolist() == [2] and made == ["2"]
+    assert [x.unique().tolist() for x in inputs[1:]] == [[2], [3]]
+    assert [x.unique().tolist() for x in inputs] == [[1], [2], [3]]
 
 
 def test_photographs_that_cannot_be_measured_are_refused_or_noted(tmp_path: Path) -> None:

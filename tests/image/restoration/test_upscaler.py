@@ -14,7 +14,7 @@ from multigen.image.decoding import Raster
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import embedded_photos, read_image
 from multigen.image.restoration.srgan import CompactGenerator, SRResNet
-from multigen.image.restoration.upscaler import SURROUNDINGS, Upscaler
+from multigen.image.restoration.upscaler import SURROUNDINGS, Restorer, Upscaler
 from tests.tiny import pixels
 
 
@@ -53,6 +53,34 @@ def test_tiles_leave_no_seams(kind: type, size: tuple[int, int], scale: int) -> 
         tiled, whole = (Upscaler(net, scale, tile)(image).int() for tile in (16, 1000))
         assert whole.shape == (3, scale * size[0], scale * size[1])
         assert (tiled - whole).abs().max() <= tolerance
+
+
+@pytest.mark.parametrize("tile", [15, 16])
+def test_tiles_leave_no_seams_where_squares_of_pixels_are_channels(tile: int) -> None:
+    net = CompactGenerator(1, 2, 8, unshuffle=2).double()
+    tiled, whole = (Restorer(net, 1, side)(picture(61, 53)) for side in (tile, 1000))
+    assert torch.equal(tiled, whole)
+
+
+def test_floats_are_restored_as_they_are() -> None:
+    """Noise that exceeds 0..1 is not clipped before the network sees it."""
+
+    class Darker(torch.nn.Module):
+        radius = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.less = torch.nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, image: Tensor) -> Tensor:
+            return image - self.less
+
+    restorer, image = Restorer(Darker()), picture(20, 24)
+    assert torch.equal(restorer(image.float() / 255), restorer(image))
+    assert restorer(torch.full((3, 4, 5), 1.3)).unique().tolist() == [204]
+    assert restorer(torch.full((3, 4, 5), 2.0)).unique().tolist() == [255]
+    with pytest.raises(DataError, match=r"a uint8 or float32 image \(3, H, W\) is expected, got torch.float64"):
+        restorer(image.double())
 
 
 @pytest.mark.parametrize("kind", [SRResNet, CompactGenerator])

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from multigen.image.restoration.networks.unshuffle import unshuffled
+
 __all__ = ["RRDB"]
 
 
@@ -67,11 +69,7 @@ class RRDB(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        x = image
-        if self.unshuffle > 1:
-            more = (-width % self.unshuffle, -height % self.unshuffle)
-            x = F.pixel_unshuffle(F.pad(x, (0, more[0], 0, more[1]), mode="replicate"), self.unshuffle)
-        x = self.conv_first(x)  # (B, C, H / unshuffle, W / unshuffle)
+        x = self.conv_first(unshuffled(image, self.unshuffle))  # (B, C, H / unshuffle, W / unshuffle)
         x = x + self.conv_body(self.body(x))
         for i in range(1, self.doublings + 1):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
