@@ -35,6 +35,15 @@ class Modality:
     """Suffixes of tables with a column of items. Beside other files they are taken for lists of these."""
     reading: tuple[str, ...] = ()
     """Options of `inspect` that say how files are read."""
+    pairs: str = ""
+    """((data, data), device, skip_bad, **options of `pair_options`) -> (`multigen.engine.evaluation.Evaluation`, values by pair),
+    of items matched by name; "": not compared."""
+    pair_options: tuple[str, ...] = ()
+    """Options of `pairs`."""
+    sheet: str = ""
+    """(data, degradation, seed) -> (PIL image, names): items beside degraded versions of them."""
+    degradations: tuple[str, ...] = ()
+    """Degradations of `sheet`."""
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -65,6 +74,10 @@ MODALITIES = {
             options=("size", "frames"),
             archives=(".npz",),
             names="-ubyte",
+            pairs="multigen.image.restoration.pairs:compare_pairs",
+            pair_options=("frames", "border", "perceptual_weights"),
+            sheet="multigen.image.restoration.degradations:degradation_sheet",
+            degradations=("strong", "mild", "noise", "jpeg", "noise-jpeg"),
         ),
         Modality(
             "text",
