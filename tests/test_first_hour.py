@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -32,7 +33,7 @@ from multigen.image.synthesis import dcgan
 from multigen.runs.runner import parse
 from multigen.tasks.loading import trainer_in
 from multigen.tasks.synthesis.evaluator import Evaluator
-from tests import tiny
+from tests import cases, tiny
 from tests.engine.toys import ToyConfig, Whole, options
 
 PRESETS_OF = {name: imported(f"{method.module}:PRESETS").get("tiny") for name, method in METHODS.items()}
@@ -440,3 +441,50 @@ def test_slow_work_says_what_it_does(monkeypatch: pytest.MonkeyPatch, capsys: py
     with if_slow("reading 3 images"):
         assert said.wait(60)
     assert capsys.readouterr().out == "reading 3 images ...\n"
+
+
+class AtOnce(threading.Timer):
+    """A timer whose time is up when it starts."""
+
+    def start(self) -> None:
+        self.function(*self.args, **self.kwargs)
+
+
+def test_of_nested_slow_work_the_innermost_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("multigen.console.SILENCE", 0.05)
+    printed = threading.Event()
+    monkeypatch.setattr("multigen.console._print", lambda text: (print(text), printed.set()))
+    with if_slow("reading the data"), if_slow("preparing the metrics"):
+        assert printed.wait(60)
+        time.sleep(0.1)
+    assert capsys.readouterr().out == "preparing the metrics ...\n"
+
+
+MEASURING = {
+    "srgan": ["reading the data", "building the networks", "measuring on photos", "drawing the comparison"],
+    "dcgan": ["preparing the metrics", "measuring the baselines", "measuring adversarial/last"],
+    "wavegan": ["preparing the metrics", "measuring the baselines", "measuring adversarial/last"],
+    "seqgan": [
+        "measuring real texts",
+        "measuring mle/best at temperature 1.1",
+        "measuring constant/last at temperature 1",
+    ],
+}
+"""Method -> lines of its `tiny` on a terminal where everything is slow."""
+
+
+@pytest.mark.parametrize("method", cases.few(MEASURING, "srgan", "seqgan"))
+def test_training_names_what_it_measures(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("multigen.console.threading.Timer", AtOnce)
+    monkeypatch.setattr("multigen.console.Progress.show", lambda *_: None)
+    words = ["--data", photos := tiny.photos(tmp_path / "photos"), "--test", photos] if method == "srgan" else []
+    assert tiny.multigen(["train", method, "tiny", *words, "--precision", "fp32", "--out", tmp_path / "run"]) == 0
+    expected = [f"{text} ..." for text in ["loading PyTorch", *MEASURING[method], "drawing report.html"]]
+    lines = dict.fromkeys(capsys.readouterr().err.splitlines())
+    assert [line for line in lines if line in expected] == expected

@@ -100,6 +100,7 @@ METHODS = {
     method.name: method
     for method in (
         Method("srgan", "super-resolution"),
+        Method("esrgan", "super-resolution"),
         Method("realesrgan", "super-resolution"),
         Method("denoise", "image-restoration"),
         Method("gan", "image-synthesis"),

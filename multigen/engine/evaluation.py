@@ -2,6 +2,7 @@
 them; and facts about the run."""
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -36,11 +37,14 @@ class Evaluation:
         return "\n\n".join(text_table(lines, head) for head, *lines in tables)
 
     def __repr__(self) -> str:
-        return self.table()
+        """The table, and the remarks below it."""
+        remarks = [textwrap.fill(f"{what}: {text}", COLUMNS) for what, text in self.remarks.items()]
+        return "\n\n".join([self.table(), *remarks])
 
     def _repr_html_(self) -> str:
         head, *lines = self._cells()
-        return html_table(lines, head)
+        remarks = html_table([*self.remarks.items()], title="Remarks") if self.remarks else ""
+        return html_table(lines, head) + remarks
 
     def _cells(self, metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
         """A head and lines, each with its name first: a line a row, or, where that is narrower, a line a metric."""

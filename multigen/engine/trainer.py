@@ -264,6 +264,7 @@ class Trainer(Loop, Generic[C]):
         self.averages = {name: average_like(self.nets[name]) for name in self.averaged()}
         self.state = TrainingState(self.nets, self.averages, self.updater, scalars)
         self.plan = [stage for stage in self.stages() if stage.steps]
+        self.updater.check(self.plan)
 
     def _try_out(self) -> None:
         """Sets precision, memory format and steps by a trial on a copy that shares only the data."""

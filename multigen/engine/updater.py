@@ -52,12 +52,15 @@ class Updater:
             parts = f"{distributed.world()} ranks x {run.accumulate} micro-batches"
             raise ConfigError(f"batch {batch}: too small for {parts}")
 
+    def check(self, plan: Sequence[Stage]) -> None:
+        """Raises ConfigError for an update of any stage that cannot be made of micro-batches, where they are asked for."""
+        for update in (update for stage in plan for update in stage.updates):
+            if update.couples and self.run.accumulate > 1:
+                raise ConfigError(f"update {update.name!r} couples rows: accumulate {self.run.accumulate}, expected 1")
+
     def enter(self, stage: Stage, specs: Mapping[str, Optimiser]) -> None:
         """Prepares a stage: its streams, and fresh optimisers where a network has none or the stage
         requires it."""
-        for update in stage.updates:
-            if update.couples and self.run.accumulate > 1:
-                raise ConfigError(f"update {update.name!r} couples rows: accumulate {self.run.accumulate}, expected 1")
         for name in dict.fromkeys(n for update in stage.updates for n in update.trains):
             fresh = name in stage.optim if isinstance(stage.optim, Mapping) else stage.optim is not None
             if fresh or name not in self.optimisers:

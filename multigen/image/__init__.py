@@ -7,6 +7,7 @@ from multigen.catalogue import lazy
 # catalogue: methods
 if TYPE_CHECKING:
     from multigen.image.restoration.denoise import DenoiseConfig, DenoiseTrainer
+    from multigen.image.restoration.esrgan import ESRGANConfig, ESRGANTrainer
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
     from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
@@ -21,6 +22,8 @@ __all__ = [
     "DCGANTrainer",
     "DenoiseConfig",
     "DenoiseTrainer",
+    "ESRGANConfig",
+    "ESRGANTrainer",
     "GANConfig",
     "GANTrainer",
     "LSGANConfig",

@@ -1,8 +1,10 @@
 """Perceptual distances: how far two images are apart in the features of a frozen, pretrained network.
 
-Three distances, each named after its extractor:
+The distances, each named after its extractor:
 - `vgg22`, `vgg54`: VGG19 at conv2_2 and conv5_4, the content losses of SRGAN (Ledig et al. 2017, arXiv:1609.04802,
   section 2.2.1). VGG19 itself: Simonyan & Zisserman 2015, arXiv:1409.1556, configuration E.
+- `vgg22_preactivation`, `vgg54_preactivation`: the same layers before their ReLU, as in ESRGAN (Wang et al. 2018,
+  arXiv:1809.00219, section 3.3), absolute and unscaled as in its released code.
 - `efficientnet_lite0`: needs no download, because the weights come with a package. Unit-length features as in LPIPS
   (Zhang et al. 2018, arXiv:1801.03924, equation 1), without the weights which LPIPS learns for its channels.
 """
@@ -27,10 +29,15 @@ DEFINITIONS = {
     "cropped; comparable only with results of the same VGG19 weights",
     "efficientnet_lite0": "squared distance of EfficientNet-lite0 feature vectors, scaled to unit length along the "
     "channels, mean over positions and then over three stages (strides 2, 4, 8), RGB, no border cropped; not LPIPS",
+    "vgg22_preactivation": "mean absolute difference of VGG19 features at conv2_2 (before its ReLU), RGB, no border "
+    "cropped; comparable only with results of the same VGG19 weights",
+    "vgg54_preactivation": "mean absolute difference of VGG19 features at conv5_4 (before its ReLU), RGB, no border "
+    "cropped; comparable only with results of the same VGG19 weights",
 }
 
 VGG19_BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # (convolutions, channels) of each block
-VGG19_DEPTHS = {"vgg22": 9, "vgg54": 36}  # layers up to and with the ReLU of that convolution
+# Layers up to and with that convolution's ReLU, or up to and with the convolution.
+VGG19_DEPTHS = {"vgg22": 9, "vgg54": 36, "vgg22_preactivation": 8, "vgg54_preactivation": 35}
 
 # An image x in 0..1 enters a network as (x - mean) / std; Oxford's VGG takes 0..255 minus the mean colour.
 VGG19_INPUTS = {
@@ -46,7 +53,8 @@ UNIT_LENGTH_EPS = 1e-2
 class VGG19(nn.Module):
     """VGG19 up to the layer of a content loss: image (B, 3, H, W), RGB in 0..1 -> list of one feature map.
 
-    `vgg22` gives (B, 128, H/2, W/2), `vgg54` gives (B, 512, H/16, W/16), both after the ReLU, unscaled.
+    `vgg22` gives (B, 128, H/2, W/2), `vgg54` gives (B, 512, H/16, W/16), both after the ReLU, unscaled; with
+    `_preactivation` before it.
 
     `weights` is a safetensors file with torchvision's keys (`features.0.weight` or `0.weight`, ...). It may hold more
     layers than are needed. Its input is taken to be that of Oxford's network, RGB 0..255 minus (123.68, 116.779,
@@ -133,18 +141,25 @@ def _download_vgg19() -> dict[str, Tensor]:
 
 
 class PerceptualDistance(nn.Module):
-    """Mean squared difference of scaled features of a frozen extractor, differentiable in the first image.
+    """Mean squared or absolute difference of scaled features of a frozen extractor, differentiable in the first image.
 
     fake, real (B, 3, H, W), RGB in 0..1 -> (B,), at least 0 and 0 for equal images; no gradient reaches `real`.
     Taps count equally. Its value is computed in float32 or better, also where autocast runs the extractor in bfloat16.
     Use `open_perceptual` to make one by name; DEFINITIONS says what each name stands for.
     """
 
-    def __init__(self, name: str, extractor: nn.Module, scale: Callable[[Tensor], Tensor]):
+    def __init__(
+        self,
+        name: str,
+        extractor: nn.Module,
+        scale: Callable[[Tensor], Tensor],
+        size: Callable[[Tensor], Tensor] = torch.square,
+    ):
         super().__init__()
         self.name = name
         self.extractor = extractor
         self.scale = scale
+        self.size = size  # of each difference: its square, or its absolute value
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         if fake.shape != real.shape or fake.dim() != 4 or fake.shape[1] != 3 or min(fake.shape[2:]) < 16:
@@ -158,7 +173,7 @@ class PerceptualDistance(nn.Module):
 
     def between(self, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
         """(B,) from precomputed `features`, so that those of an image compared with many are computed once."""
-        distances = [(x - y).square().mean((1, 2, 3)) for x, y in zip(fake, real, strict=True)]
+        distances = [self.size(x - y).mean((1, 2, 3)) for x, y in zip(fake, real, strict=True)]
         return torch.stack(distances).mean(0)  # (taps, B) -> (B,)
 
     def features(self, image: Tensor) -> list[Tensor]:
@@ -180,12 +195,14 @@ def _unit_length(x: Tensor) -> Tensor:
 
 
 def open_perceptual(name: str, weights: str | None = None) -> PerceptualDistance:
-    """The distance called `name`: vgg22, vgg54 or efficientnet_lite0. `weights`: see VGG19.
+    """The distance called `name`, a key of DEFINITIONS. `weights`: see VGG19.
 
     Raises ConfigError for another name and for weights with efficientnet_lite0, CheckpointError as VGG19 does.
     """
     if name not in DEFINITIONS:
         raise ConfigError(f"perceptual distance {name!r}: expected one of {', '.join(DEFINITIONS)}")
+    if name.endswith("_preactivation"):
+        return PerceptualDistance(name, VGG19(name, weights), lambda x: x, torch.abs)
     if name != "efficientnet_lite0":
         return PerceptualDistance(name, VGG19(name, weights), _srgan_scale)
     if weights:

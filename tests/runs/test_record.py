@@ -47,6 +47,14 @@ def test_the_table_has_a_line_a_row_and_a_column_a_metric() -> None:
     assert len(head) == len(first) == len(second)
 
 
+def test_remarks_are_below_the_table() -> None:
+    evaluation = Evaluation({"real": {"fd": 1.0}}, remarks={"few": "word " * 40})
+    table, remark = str(evaluation).split("\n\n")
+    assert table == evaluation.table() and remark.startswith("few: word word")
+    assert max(map(len, remark.splitlines())) <= 80
+    assert "few" in evaluation._repr_html_()
+
+
 def test_a_table_fits_80_columns() -> None:
     names = ["fd_classifier", "kd_classifier", "precision", "recall", "density", "coverage", "variety", "memorisation"]
     rows = {row: dict.fromkeys(names, 14_677.8235) for row in ("real", "real_training", "adversarial/last")}

@@ -3,7 +3,7 @@ and images."""
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,29 +83,15 @@ class AudioSampler(sampling.Sampler):
         )
         return {"sound": content}
 
-    def save(
-        self,
-        samples: Tensor | Iterable[Tensor],
-        out: Path,
-        about: Provenance = NO_PROVENANCE,
-        show: Callable[..., None] | None = None,
-        overwrite: bool = False,
-        n: int = 0,
-    ) -> str:
-        """As in the base class; where the training recordings are available, the nearest one is drawn below each sound."""
-        remark = "its image has the nearest training recording below each"
-
-        def beside(first: Tensor, path: Path, about: Provenance) -> None:
-            nonlocal remark
-            below = None
-            try:
-                below = self.nearest(first)
-            except MultigenError as error:  # as where the folder of the recordings is not on this machine
-                remark = f"no training recordings are beside them in its image: {error}"
-            self.show(first, path, about, below=below)
-
-        done = super().save(samples, out, about, show or beside, overwrite, n)
-        return f"{done}; {remark}"
+    def show_first(self, samples: Tensor, path: Path, about: Provenance) -> str:
+        """The nearest training recording is drawn below each sound, where the recordings are available."""
+        below, remark = None, "its image has the nearest training recording below each"
+        try:
+            below = self.nearest(samples)
+        except MultigenError as error:  # as where the folder of the recordings is not on this machine
+            remark = f"no training recordings are beside them in its image: {error}"
+        self.show(samples, path, about, below=below)
+        return remark
 
     def piece(
         self,

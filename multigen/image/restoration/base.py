@@ -82,7 +82,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     task = "super-resolution"
     sizes = ("crop", "width")
-    degrades_whole: ClassVar[bool] = True
+    degrades_whole: bool = True
     """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
     again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
     metrics: ClassVar[tuple[str, ...]] = ("psnr_y", "ssim_y")
@@ -181,7 +181,9 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         c = self.config
         photos = open_photos(c.data, split=split, skip_bad=c.skip_bad, frames=c.frames)
         if c.low and not self.degrades_whole:
-            raise ConfigError(f"low {c.low}: {self.name} makes its inputs itself; leave it out, or train srgan")
+            raise ConfigError(
+                f"low {c.low}: {self.name} makes its inputs itself; leave it out, or train srgan, or denoise"
+            )
         if c.low:
             low = open_photos(c.low, split=split, skip_bad=c.skip_bad, frames=c.frames)
             self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale)}

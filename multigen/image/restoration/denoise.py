@@ -8,15 +8,16 @@ A generator learns the difference between a photograph and a corrupted copy, whi
 JPEG compression, or both, of strengths drawn from ranges. An adversarial stage may follow (`steps`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
-from multigen.engine import Batch, Step
+from multigen.engine import Batch, Callback, Run, Step
 from multigen.errors import ConfigError
 from multigen.image.degrade import Degrade
 from multigen.image.files import Photo
@@ -31,9 +32,14 @@ from multigen.image.restoration.corruption import (
     total_variation,
 )
 from multigen.image.restoration.crops import CropSource
+from multigen.image.restoration.evaluator import strip
 from multigen.image.restoration.networks import CompactGenerator, UNetDiscriminator
 from multigen.image.restoration.test_sets import MadeInputs, TestSet, open_test_sets
+from multigen.image.restoration.upscaler import Restorer
 from multigen.tasks.restoration.base import Restore, Skipped
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = ["PRESETS", "DenoiseConfig", "DenoiseTrainer", "DnCNN"]
 
@@ -128,22 +134,32 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
 
     name = "denoise"
     task = "image-restoration"
-    degrades_whole = False
     metrics = ("psnr", "ssim")
+
+    def __init__(self, config: DenoiseConfig, run: Run | None = None, callbacks: Sequence[Callback] = ()):
+        super().__init__(config, run, callbacks)
+        self.degrades_whole = bool(config.low)  # pairs are trained on as they are
 
     # ---------------------------------------------------------------------------------- data
 
     def to_source(self, items: Sequence[Photo]) -> CropSource:
         c = self.config
-        return CropSource(items, c.crop + GRID, corrupt=self.corrupt, skip_bad=c.skip_bad)
+        if c.low:
+            return super().to_source(items)
+        return CropSource(items, c.crop + self.margin, corrupt=self.corrupt, skip_bad=c.skip_bad)
+
+    @property
+    def margin(self) -> int:
+        """By how many pixels the crops that are corrupted are larger than those of batches."""
+        return 0 if self.config.corruption == "noise" else GRID
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Target and input, of a crop that is larger by `GRID`: the same window of both, at a place of chance, so that nothing
+        """Target and input, of a crop that is larger by `margin`: the same window of both, at a place of chance, so that nothing
         can be learnt from where JPEG's blocks begin."""
         c = self.config
         target = to_grey(crop) if rng.random() < c.grey else crop
         image = self.corrupted(target, rng)
-        top, left = rng.integers(GRID, size=2)
+        top, left = rng.integers(max(1, self.margin), size=2)
         window = (slice(None), slice(top, top + c.crop), slice(left, left + c.crop))
         return {"target": target[window].contiguous(), "input": image[window].contiguous()}
 
@@ -158,10 +174,12 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         return to_bytes(x).float() / 255 if rng.random() < c.stored else x
 
     def inputs(self, batch: Batch, step: Step) -> Tensor:
-        return batch["input"].to(step.dtype)
+        return super().inputs(batch, step) if self.config.low else batch["input"].to(step.dtype)
 
     def to_set(self, name: str, items: Sequence[Photo], skipped: Skipped | None) -> TestSet | None:
-        """Photographs corrupted as crops are, each in the same way every time."""
+        """Photographs corrupted as crops are, each in the same way every time; or pairs."""
+        if self.config.low:
+            return super().to_set(name, items, skipped)
         whole = TestSet.of(name, items, 1, _unchanged, skipped)
         if whole is None:
             return None
@@ -183,6 +201,18 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
             for kind, make in makers.items()
         ]
 
+    def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
+        """Of several sets a photograph each, and another one."""
+        if len(sets) > 1:
+            sets = [test.only(i % len(test.names)) for i, test in enumerate(sets)]
+        super().compare(restorers, sets, path)
+
+    def restorer_of(self, network: nn.Module) -> "Denoiser":
+        c = self.config
+        return Denoiser(
+            network, partial(_as_jpeg, quality=10) if c.corruption == "jpeg" else partial(_with_noise, sigma=25)
+        )
+
     def baselines(self) -> dict[str, Restore]:
         """The input; of noise also non-local means, of JPEG total variation."""
         rows, corruption = super().baselines(), self.config.corruption
@@ -203,6 +233,17 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         if self.config.pixel == "charbonnier":
             return (error.square() + CHARBONNIER**2).sqrt().mean()
         return error.square().mean() if self.config.pixel == "mse" else error.abs().mean()
+
+
+class Denoiser(Restorer):
+    """A trained generator as a function of images, as `Restorer`. `corrupt` makes what its sheet shows restored."""
+
+    def __init__(self, network: nn.Module, corrupt: Degrade):
+        super().__init__(network)
+        self.corrupt = corrupt
+
+    def sheet(self, n: int, seed: int = 0) -> "Picture":
+        return strip(self, 1, n, degrade=self.corrupt)
 
 
 def _set_of(whole: TestSet, name: str, grey: bool, corrupt: Degrade) -> TestSet:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multigen.engine.distributed import all_sum, rank, world
 from multigen.errors import ConfigError
-from multigen.image.degrade import reduced
+from multigen.image.degrade import Degrade, reduced
 from multigen.image.files import embedded_photos, read_image, to_picture
 from multigen.image.metrics import DEFINITIONS, ImageScores
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
@@ -95,9 +95,10 @@ def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SID
     return sheet
 
 
-def strip(restore: Restore, scale: int, n: int, side: int = SIDE) -> "Picture":
+def strip(restore: Restore, scale: int, n: int, side: int = SIDE, degrade: Degrade | None = None) -> "Picture":
     """n crops of `side` pixels in one row: windows with the most detail, of each of the embedded held-out photographs by turns,
-    which `restore` enlarged from bicubic reductions. Fewer where more would overlap; the same windows for every scale.
+    which `restore` makes of what `degrade` made of them, or of bicubic reductions. Fewer where more would overlap; the same
+    windows for every scale.
 
     Raises ConfigError for n < 1, DataError where the photographs are missing.
     """
@@ -109,7 +110,8 @@ def strip(restore: Restore, scale: int, n: int, side: int = SIDE) -> "Picture":
     for photo in embedded_photos("held_out"):
         image = read_image(photo.path)
         height, width = (length - length % scale for length in image.shape[1:])
-        large = restore(reduced(image[:, :height, :width], scale))
+        image = image[:, :height, :width]
+        large = restore(degrade(image, photo.name) if degrade else reduced(image, scale))
         windows = islice(busiest(image[:, :-MARGIN, :-MARGIN], side), n)
         crops.append([to_picture(large[:, rows, columns]) for rows, columns in windows])
     selection = [crop for turn in zip_longest(*crops) for crop in turn if crop][:n]

@@ -1,7 +1,7 @@
 """Test sets of image restoration: photographs and their inputs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -49,6 +49,11 @@ class TestSet:
                 skipped.append((photo.path, str(error)))
         inputs = tuple(degrade(target, photo) for photo, target in targets.items())
         return cls(name, scale, tuple(targets), tuple(targets.values()), inputs) if targets else None
+
+    def only(self, i: int) -> "TestSet":
+        """The set of its image `i` alone."""
+        part = slice(i, i + 1)
+        return replace(self, names=self.names[part], targets=self.targets[part], inputs=self.inputs[part])
 
 
 class MadeInputs(Sequence[Tensor]):

@@ -4,7 +4,7 @@ import copy
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -212,7 +212,6 @@ class Sampler(Ready):
         samples: Tensor | Iterable[Tensor],
         out: Path,
         about: Provenance = NO_PROVENANCE,
-        show: Callable[..., None] | None = None,
         overwrite: bool = False,
         n: int = 0,
     ) -> str:
@@ -224,7 +223,6 @@ class Sampler(Ready):
                 requested.
             about: provenance metadata (`multigen.storage.provenance`); each file also has its
                 number.
-            show: writes the overview, in place of `self.show`.
             overwrite: allow replacing any existing file.
 
         Raises as `check_out`; DataError where OUT cannot be written.
@@ -242,8 +240,13 @@ class Sampler(Ready):
                 for sample in batch:
                     self.write(sample, out / f"{i:04d}{self.suffix}", {**about, "index": i} if about else about)
                     i += 1
-            (show or self.show)(torch.cat(first), sheet, about)
-        return f"{counted(n, self.items)} in {out}, the first of them together in {sheet}"
+            remark = self.show_first(torch.cat(first), sheet, about)
+        return f"{counted(n, self.items)} in {out}, the first of them together in {sheet}{remark and f'; {remark}'}"
+
+    def show_first(self, samples: Tensor, path: Path, about: Provenance) -> str:
+        """Writes the overview of saved samples, by `show`; returns what there is to say about it, or ""."""
+        self.show(samples, path, about)
+        return ""
 
     def show_beside(self, data: str) -> None:
         """Shows samples with what is nearest to each in a data argument, where the modality can.

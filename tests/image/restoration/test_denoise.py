@@ -17,6 +17,7 @@ from multigen.engine.batches import Stream
 from multigen.errors import ConfigError
 from multigen.image.restoration.corruption import is_grey, to_grey
 from multigen.image.restoration.denoise import GRID, PRESETS, DenoiseConfig, DenoiseTrainer, DnCNN
+from multigen.image.restoration.evaluator import SIDE, strip
 from tests import tiny
 
 SMALL: dict[str, Any] = {
@@ -91,6 +92,7 @@ def test_a_share_of_noisy_crops_is_stored_at_8_bits(photos: Path) -> None:
 def test_blocks_of_jpeg_lie_anywhere_in_the_crops(photos: Path) -> None:
     """The columns where blocks meet, as the compression of a slope shows them."""
     trainer = prepared(photos, corruption="jpeg", quality=(5.0, 5.0), grey=1.0)
+    assert (trainer.margin, prepared(photos, corruption="noise").margin) == (GRID, 0)
     slope = torch.arange(16 + GRID).mul(7).to(torch.uint8).expand(3, 16 + GRID, -1).contiguous()
     rng, phases = np.random.default_rng(0), set()
     for _ in range(60):
@@ -205,6 +207,24 @@ def test_a_run_is_measured_beside_classical_denoisers(photos: Path) -> None:
     assert list(trainer.baselines()) == ["input", "nl_means", "total_variation"]
     assert list(prepared(photos, corruption="noise").baselines()) == ["input", "nl_means"]
     assert list(prepared(photos, corruption="jpeg").baselines()) == ["input", "total_variation"]
+
+
+def test_the_comparison_shows_a_photograph_of_each_set(photos: Path, tmp_path: Path) -> None:
+    trainer = prepared(photos)
+    trainer.compare(trainer.baselines(), trainer.tests, tmp_path / "comparison")
+    with Image.open(tmp_path / "comparison.png") as sheet:
+        shown = np.asarray(sheet)
+    cell = 2 * SIDE + 4
+    assert shown.shape == (16 + 4 * cell, (len(trainer.baselines()) + 1) * cell, 3)
+    for row, photograph in enumerate((0, 1, 2, 0)):  # noise of 15, 25 and 50, JPEG of quality 10
+        original = shown[16 + row * cell :, -cell:][: 2 * 48 : 2, : 2 * 56 : 2]
+        assert np.array_equal(original, trainer.tests[0].targets[photograph].permute(1, 2, 0).numpy())
+
+
+def test_its_sheet_shows_what_was_noisy(run: Path) -> None:
+    """Compared with the photographs as they are, of which nothing is to be removed."""
+    model = multigen.load(str(run))
+    assert np.abs(np.asarray(model.sheet(1), int) - np.asarray(strip(model, 1, 1), int)).mean() > 5
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "I;16"])

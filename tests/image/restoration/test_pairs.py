@@ -12,6 +12,7 @@ from multigen.engine.batches import Stream
 from multigen.errors import ConfigError, DataError
 from multigen.image.degrade import reduced
 from multigen.image.files import read_image
+from multigen.image.restoration.denoise import DenoiseConfig, DenoiseTrainer
 from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
 from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
 from tests.tiny import SETTINGS, photos, pixels
@@ -61,5 +62,27 @@ def test_what_does_not_match_is_listed(pair: tuple[Path, Path]) -> None:
 def test_a_method_that_makes_its_inputs_takes_no_pairs(pair: tuple[Path, Path]) -> None:
     high, low = pair
     config = RealESRGANConfig(data=str(high), test=(str(high),), low=str(low), crop=32)
-    with pytest.raises(ConfigError, match="realesrgan makes its inputs itself; leave it out, or train srgan"):
+    with pytest.raises(
+        ConfigError, match="realesrgan makes its inputs itself; leave it out, or train srgan, or denoise"
+    ):
         RealESRGANTrainer(config, Run(device="cpu", precision="fp32")).prepare()
+
+
+def test_denoising_learns_from_pairs_of_the_same_size(tmp_path: Path) -> None:
+    """Such as photographs of a camera at two sensitivities: nothing is corrupted."""
+    clean, noisy = photos(tmp_path / "clean", count=10), tmp_path / "noisy"
+    noisy.mkdir()
+    for path in sorted(clean.iterdir()):
+        pixels_of = read_image(path)
+        Image.fromarray((255 - pixels_of).permute(1, 2, 0).numpy()).save(noisy / path.name)
+    config = DenoiseConfig(
+        data=str(clean), low=str(noisy), test=(str(clean),), crop=32, blocks=1, width=4, batch=4, pretrain_steps=2,
+        validation_size=1,
+    )  # fmt: skip
+    found = DenoiseTrainer(config, Run(device="cpu", precision="fp32"))
+    found.prepare()
+    batch = Stream(found.data, 4, slice(0, 4), ("a",)).at(0)
+    assert torch.equal(batch["input"], 255 - batch["target"])
+    step = found.updater.step_at((0, 0, "pretrain", "generator", 0, 0), 0.0, slice(0, 4))
+    assert torch.allclose(found.inputs(batch, step), 1 - found.targets(batch, step), atol=1e-6)
+    assert torch.equal(found.validation.inputs[0], 255 - found.validation.targets[0])
