@@ -38,6 +38,12 @@ def test_markdown() -> None:
     ]
 
 
+def test_a_column_of_numbers_and_ranges_is_one_of_numbers() -> None:
+    lines = [("0.3655 to 0.3684",), ("-0.1 to -0.05",), ("1",), ("-",)]
+    assert markdown(lines, ("x",)).splitlines()[1] == "| ---: |"
+    assert markdown([*lines, ("1 to many",)], ("x",)).splitlines()[1] == "| --- |"
+
+
 def test_cells_are_plain_text() -> None:
     cells = ("[red]a[/red]", "[/]", ":smile:", "x" * 20_000)
     assert text_table([cells]) == "  ".join(cells)

@@ -6,16 +6,26 @@ noise of the right colour lowers it while PESQ falls. Report both.
 """
 
 import functools
-import importlib
 import math
-import warnings
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from multigen.audio import spectral
+from multigen.audio import spectral, world
+from multigen.audio.checks import check_rate, checked, not_silent, require
+from multigen.audio.speech_metrics import (
+    aligned,
+    distillmos,
+    dnsmos,
+    f0_error,
+    pesq,
+    pesq_mode,
+    speaker_similarity,
+    stoi,
+    voicing_error,
+    world_mel_cepstral_distortion,
+)
 from multigen.engine.distributed import all_sum
 from multigen.errors import ConfigError, DataError
 
@@ -23,20 +33,25 @@ __all__ = [
     "DEFINITIONS",
     "METRICS",
     "SoundScores",
+    "distillmos",
+    "dnsmos",
+    "f0_error",
     "log_spectral_distance",
     "mel_cepstral_distortion",
     "multi_resolution_stft",
     "pesq",
     "si_sdr",
     "snr",
+    "speaker_similarity",
     "stoi",
+    "voicing_error",
+    "world_mel_cepstral_distortion",
 ]
 
 LSD_FFT, LSD_HOP, LSD_EPS = 2048, 512, 1e-8
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # FFT, hop and window in samples
 STFT_FLOOR = 1e-8  # of the power
 MEL_BANDS, CEPSTRA = 40, 13
-PESQ_MODES = {8_000: "nb", 16_000: "wb"}
 
 DEFINITIONS = {
     "lsd": "Log-spectral distance, mean_t sqrt(mean_f (log10 P - log10 P^)^2), P = |STFT|^2 + 1e-8 of samples in -1..1: "
@@ -55,8 +70,29 @@ DEFINITIONS = {
     "over recordings.",
     "pesq": "PESQ as a mean opinion score (MOS-LQO, the pesq package): at 8 kHz narrow band (ITU-T P.862.1), at 16 kHz "
     "wide band (P.862.2); mean over recordings.",
+    "pesq_nb": "PESQ of the narrow band (ITU-T P.862.1, MOS-LQO, the pesq package), at 8 or 16 kHz; mean over recordings.",
+    "pesq_wb": "PESQ of the wide band (ITU-T P.862.2, MOS-LQO, the pesq package), at 16 kHz; mean over recordings.",
     "stoi": "Short-time objective intelligibility, at most 1 (Taal et al. 2011, not extended, the pystoi package, which "
     "resamples to 10 kHz and leaves out what is 40 dB below the loudest of the reference); mean over recordings.",
+    "mcd_world": "Mel-cepstral distortion in dB, (10 / ln 10) sqrt(2 sum_{1..24} (c_k - c^_k)^2), mean over frames of 5 ms as "
+    "they stand, silence included: mel-cepstra of order 24 of WORLD's spectral envelope (CheapTrick, f0 by DIO and StoneMask; "
+    "the pyworld package), warped by the all-pass constant nearest to the mel scale (.41 at 16 kHz); mean over recordings. Not "
+    "comparable with mcd.",
+    "mcd_world_dtw": "As mcd_world, but the mean over the steps of the path of dynamic time warping (steps (1,1), (0,1), (1,0), "
+    "Euclidean distance of c_1..c_24) that aligns the frames; mean over recordings.",
+    "f0_error": "Root mean square error of f0 in cents over the frames of 5 ms that are voiced in both recordings: DIO and "
+    "StoneMask of WORLD (the pyworld package), 60 to 800 Hz; mean over recordings.",
+    "voicing_error": "Share of the frames of 5 ms that WORLD's DIO calls voiced in one recording and unvoiced in the other (V/UV "
+    "error), 60 to 800 Hz; mean over recordings.",
+    "speaker_similarity": "Cosine of the speaker embeddings of recording and reference: Resemblyzer's published encoder, mean "
+    "over parts of 1.6 s, quiet recordings raised to -30 dB, pauses not cut out, at 16 kHz; mean over recordings.",
+    "dnsmos": "DNSMOS P.835, overall (OVRL), a predicted opinion score of 1 to 5 without a reference: the network of the "
+    "speechmos package on windows of 9.01 s, shorter recordings repeated, at 16 kHz; mean over recordings.",
+    "dnsmos_sig": "As dnsmos, of the speech itself (SIG).",
+    "dnsmos_bak": "As dnsmos, of the background (BAK).",
+    "dnsmos_p808": "DNSMOS P.808, overall: as dnsmos, by its other network.",
+    "distillmos": "DistillMOS (version 7, the distillmos package), a predicted opinion score of 1 to 5 without a reference, "
+    "windows of 7.68 s at 16 kHz; mean over recordings.",
 }
 """Metric name -> what exactly it measures, for reports."""
 
@@ -73,7 +109,7 @@ def log_spectral_distance(prediction: Tensor, target: Tensor) -> Tensor:
     Raises:
         DataError: the recordings differ in shape, have values that are not finite, or are too short.
     """
-    pair = _checked(prediction, target, LSD_FFT // 2 + 1)
+    pair = checked(prediction, target, LSD_FFT // 2 + 1)
     p, q = ((_power(x, LSD_FFT, LSD_HOP, LSD_FFT) + LSD_EPS).log10() for x in pair)  # (..., F, frames)
     return (p - q).square().mean(dim=-2).sqrt().mean(dim=-1)
 
@@ -83,8 +119,8 @@ def multi_resolution_stft(prediction: Tensor, target: Tensor) -> Tensor:
 
     Raises a DataError as above, and for a silent target.
     """
-    pair = _checked(prediction, target, max(fft for fft, _, _ in RESOLUTIONS) // 2 + 1)
-    _heard(pair[1], "target", "the spectral convergence is a share of it")
+    pair = checked(prediction, target, max(fft for fft, _, _ in RESOLUTIONS) // 2 + 1)
+    not_silent(pair[1], "target", "the spectral convergence is a share of it")
     total = torch.zeros(pair[0].shape[:-1], dtype=torch.float64, device=pair[0].device)
     for resolution in RESOLUTIONS:
         m, reference = (_power(x, *resolution).clamp(min=STFT_FLOOR).sqrt() for x in pair)  # (..., F, frames)
@@ -110,14 +146,15 @@ def mel_cepstral_distortion(prediction: Tensor, target: Tensor, rate: int, dtw: 
     if rate < 4_000:
         raise ConfigError(f"a sampling rate of {rate} Hz, expected 4000 or more for mel cepstra; leave mcd out")
     size = 2 ** round(math.log2(0.032 * rate))
-    pair = _checked(prediction, target, size // 2 + 1, same_length=not dtw)
+    pair = checked(prediction, target, size // 2 + 1, same_length=not dtw)
     # Coefficients of dB by an orthonormal transform, which keeps squares: their distance over sqrt(40) is the definition's.
     c, d = (
         spectral.mfcc(x, rate, CEPSTRA + 1, size, size // 4, MEL_BANDS)[..., 1:, :] / math.sqrt(MEL_BANDS) for x in pair
     )  # (..., 13, frames) each
     if dtw:
         rows = zip(c.reshape(-1, *c.shape[-2:]), d.reshape(-1, *d.shape[-2:]), strict=True)
-        distance = torch.stack([_aligned(a, b) for a, b in rows]).reshape(c.shape[:-2]).to(c.device)
+        pairs = (aligned(a, b) for a, b in rows)
+        distance = torch.stack([torch.linalg.vector_norm(a - b, dim=0).mean() for a, b in pairs]).reshape(c.shape[:-2])
     else:
         distance = (c - d).square().sum(dim=-2).sqrt().mean(dim=-1)
     return distance
@@ -128,12 +165,12 @@ def si_sdr(prediction: Tensor, target: Tensor) -> Tensor:
 
     Raises a DataError as above, and if either recording is silent; a ConfigError without the extra `speech`.
     """
-    _require(*PACKAGES["si_sdr"])
+    require(*PACKAGES["si_sdr"])
     from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-    x, reference = _checked(prediction, target, 1)
-    _heard(x, "prediction", "nothing of the target is in it")
-    _heard(reference, "target", "no scale fits it")
+    x, reference = checked(prediction, target, 1)
+    not_silent(x, "prediction", "nothing of the target is in it")
+    not_silent(reference, "target", "no scale fits it")
     return scale_invariant_signal_distortion_ratio(x, reference)
 
 
@@ -142,55 +179,12 @@ def snr(prediction: Tensor, target: Tensor) -> Tensor:
 
     Raises a DataError as above, and for a silent target; a ConfigError without the extra `speech`.
     """
-    _require(*PACKAGES["snr"])
+    require(*PACKAGES["snr"])
     from torchmetrics.functional.audio import signal_noise_ratio
 
-    x, reference = _checked(prediction, target, 1)
-    _heard(reference, "target", "the ratio is of its energy")
+    x, reference = checked(prediction, target, 1)
+    not_silent(reference, "target", "the ratio is of its energy")
     return signal_noise_ratio(x, reference)
-
-
-def pesq(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
-    """Perceived quality of speech, a mean opinion score from about 1 to 4.6. ITU-T P.862.1 (8 kHz), P.862.2 (16 kHz).
-
-    Raises:
-        ConfigError: another rate, or the package `pesq` (extra `speech`) is not installed.
-        DataError: as above, a quarter of a second or less, a silent recording, or one without an utterance.
-    """
-    mode = _pesq_mode(rate)
-    _require(*PACKAGES["pesq"])
-    from torchmetrics.functional.audio.pesq import perceptual_evaluation_speech_quality
-
-    x, reference = _checked(prediction, target, rate // 4 + 1)
-    _heard(x, "prediction", "PESQ cannot bring it to its level")
-    _heard(reference, "target", "there is no speech in it")
-    rows = zip(x.reshape(-1, x.shape[-1]), reference.reshape(-1, x.shape[-1]), strict=True)
-    try:
-        scores = [float(perceptual_evaluation_speech_quality(*row, rate, mode)) for row in rows]
-    except RuntimeError as error:  # what all errors of the package are
-        raise DataError(f"PESQ cannot measure a recording ({error}); leave it out, or leave out pesq") from error
-    return torch.tensor(scores, dtype=torch.float64).reshape(x.shape[:-1])
-
-
-def stoi(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
-    """Intelligibility of speech, at most 1. Taal et al. 2011, IEEE Trans. Audio, Speech and Language Processing 19(7).
-
-    Raises:
-        ConfigError: the package `pystoi` (extra `speech`) is not installed.
-        DataError: as above, a silent target, or one with less than .41 seconds that are no pause.
-    """
-    _require(*PACKAGES["stoi"])
-    from torchmetrics.functional.audio.stoi import short_time_objective_intelligibility
-
-    x, reference = _checked(prediction, target, math.ceil(0.41 * rate))
-    _heard(reference, "target", "there is no speech in it")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)  # in the place of a score of 1e-5
-            return short_time_objective_intelligibility(x, reference, rate).double()
-    except RuntimeWarning as error:
-        reason = "less than .41 seconds of a target are within 40 dB of its loudest part"
-        raise DataError(f"STOI cannot measure a recording ({reason}); leave it out, or leave out stoi") from error
 
 
 METRICS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
@@ -201,17 +195,33 @@ METRICS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
     "si_sdr": lambda prediction, target, rate: si_sdr(prediction, target),
     "snr": lambda prediction, target, rate: snr(prediction, target),
     "pesq": pesq,
+    "pesq_nb": functools.partial(pesq, mode="nb"),
+    "pesq_wb": functools.partial(pesq, mode="wb"),
     "stoi": stoi,
+    "mcd_world": world_mel_cepstral_distortion,
+    "mcd_world_dtw": functools.partial(world_mel_cepstral_distortion, dtw=True),
+    "f0_error": f0_error,
+    "voicing_error": voicing_error,
+    "speaker_similarity": speaker_similarity,
+    "dnsmos": lambda prediction, target, rate: dnsmos(prediction, rate),
+    "dnsmos_sig": lambda prediction, target, rate: dnsmos(prediction, rate, "sig"),
+    "dnsmos_bak": lambda prediction, target, rate: dnsmos(prediction, rate, "bak"),
+    "dnsmos_p808": lambda prediction, target, rate: dnsmos(prediction, rate, "p808"),
+    "distillmos": lambda prediction, target, rate: distillmos(prediction, rate),
 }
 """Metric name -> function of prediction, target and rate."""
 
+PESQ, WORLD, DNSMOS = ("torchmetrics", "pesq"), ("pyworld",), ("onnxruntime", "speechmos")
 PACKAGES = {
-    "si_sdr": ("torchmetrics",),
-    "snr": ("torchmetrics",),
-    "pesq": ("pesq", "torchmetrics"),
-    "stoi": ("pystoi", "torchmetrics"),
+    **dict.fromkeys(("si_sdr", "snr"), ("torchmetrics",)),
+    **dict.fromkeys(("pesq", "pesq_nb", "pesq_wb"), PESQ),
+    **dict.fromkeys(("mcd_world", "mcd_world_dtw", "f0_error", "voicing_error"), WORLD),
+    **dict.fromkeys(("dnsmos", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808"), DNSMOS),
+    "stoi": ("torchmetrics", "pystoi"),
+    "speaker_similarity": ("resemblyzer",),
+    "distillmos": ("distillmos",),
 }
-"""Metric name -> the packages of the extra `speech` that it needs."""
+"""Metric name -> the optional packages that it needs."""
 
 
 class SoundScores:
@@ -235,10 +245,9 @@ class SoundScores:
         unknown = sorted(set(metrics) - set(METRICS))
         if unknown:
             raise ConfigError(f"unknown sound metrics {', '.join(unknown)}; choose from {', '.join(METRICS)}")
-        if "pesq" in metrics:
-            _pesq_mode(rate)
         for metric in metrics:
-            _require(*PACKAGES.get(metric, ()))
+            _check_defined(metric, rate)
+            require(*PACKAGES.get(metric, ()))
         self.rate, self.metrics = rate, tuple(metrics)
         self.totals = torch.zeros(len(self.metrics) + 1, dtype=torch.float64, device=device)  # sums, recordings
 
@@ -256,51 +265,14 @@ class SoundScores:
         return {name: total / count for name, total in zip(self.metrics, sums, strict=True)}
 
 
-# ------------------------------------------------------------------------------------------------------ checks
-
-
-def _checked(prediction: Tensor, target: Tensor, least: int, same_length: bool = True) -> tuple[Tensor, Tensor]:
-    """Both recordings in float64, after the checks; at least `least` samples long."""
-    for name, x in (("prediction", prediction), ("target", target)):
-        if not x.is_floating_point() or x.ndim not in (1, 2):
-            raise DataError(
-                f"{name}: floats (B, T) or (T,) expected, got {x.dtype} {tuple(x.shape)}; mix it to one channel"
-            )
-        if x.shape[-1] < least:
-            raise DataError(
-                f"{name}: {x.shape[-1]} samples, at least {least} expected; leave it out, or fill it with silence"
-            )
-        if not x.isfinite().all():
-            raise DataError(
-                f"{name}: a sample is not a finite number; leave the recording out, or look for what made it"
-            )
-    a, b = tuple(prediction.shape), tuple(target.shape)
-    if a != b if same_length else a[:-1] != b[:-1]:
-        raise DataError(f"prediction {a} and target {b} differ in shape; cut both to the shorter")
-    return prediction.detach().double(), target.detach().double()
-
-
-def _heard(x: Tensor, name: str, why: str) -> None:
-    silent = torch.nonzero((x == 0).all(dim=-1).reshape(-1)).flatten().tolist()
-    if silent:
-        raise DataError(f"{name}: recording {silent[0]} of the batch is silent and {why}; leave it out")
-
-
-def _pesq_mode(rate: int) -> str:
-    if rate not in PESQ_MODES:
-        raise ConfigError(
-            f"PESQ at {rate} Hz: it is defined at 8000 (narrow band) and 16000 (wide band); resample prediction and "
-            "target to one of them, or leave pesq out"
-        )
-    return PESQ_MODES[rate]
-
-
-def _require(*packages: str) -> None:
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise ConfigError(f"the package {package} is not installed; pip install 'multigen[speech]'") from error
+def _check_defined(metric: str, rate: int) -> None:
+    """Raises ConfigError where a metric is not defined at a rate."""
+    if metric.startswith("pesq"):
+        pesq_mode(rate, metric.removeprefix("pesq").removeprefix("_"))
+    elif PACKAGES.get(metric) == WORLD:
+        world.check_rate(rate)
+    elif metric.startswith(("dnsmos", "distillmos", "speaker_similarity")):
+        check_rate(metric, metric, rate, (16_000,))
 
 
 # ----------------------------------------------------------------------------------------------------- analysis
@@ -310,12 +282,3 @@ def _power(x: Tensor, fft: int, hop: int, window: int) -> Tensor:
     """Power spectra of a Hann window in the middle of each frame: (..., T) -> (..., fft // 2 + 1, 1 + T // hop)."""
     hann = torch.hann_window(window, dtype=x.dtype, device=x.device)
     return torch.view_as_real(spectral.stft(x, fft, hop, hann)).square().sum(-1)
-
-
-def _aligned(c: Tensor, d: Tensor) -> Tensor:
-    """Mean distance along the path that aligns two rows of cepstra, (13, frames) each."""
-    from librosa.sequence import dtw
-
-    a, b = c.cpu().numpy(), d.cpu().numpy()
-    _, path = dtw(a, b, metric="euclidean")  # path (steps, 2): frames of a and b
-    return torch.tensor(np.linalg.norm(a[:, path[:, 0]] - b[:, path[:, 1]], axis=0).mean())

@@ -14,7 +14,7 @@ from torch import Tensor
 from multigen.engine.randomness import key
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["griffin_lim", "log_mel", "magnitude", "mel_spectrogram", "mfcc", "stft"]
+__all__ = ["griffin_lim", "log_mel", "magnitude", "mel_spectrogram", "mel_weights", "mfcc", "stft"]
 
 LOWEST_POWER = 1e-10
 """Mel power below which `mfcc` counts it as this much: -100 dB, as librosa does."""
@@ -81,7 +81,15 @@ def mel_spectrogram(
     """
     spectrum = torch.view_as_real(stft(x, n_fft, hop))  # (..., F, frames, 2)
     power = spectrum.square().sum(-1)  # (..., F, frames)
-    return _weighted(power, _triangles(rate, n_fft, bands, float(low), float(high), power.dtype, power.device))
+    return _weighted(power, mel_weights(rate, n_fft, bands, low, high, like=power))
+
+
+def mel_weights(
+    rate: int, n_fft: int, bands: int, low: float = 0, high: float = 0, *, normalised: bool = True, like: Tensor
+) -> Tensor:
+    """Weights (bands, F) of the triangles of `mel_spectrogram`, of the type and on the device of `like`; each of height 1 if not
+    `normalised`. Not to be changed: they are kept."""
+    return _triangles(rate, n_fft, bands, float(low), float(high), normalised, like.dtype, like.device)
 
 
 def log_mel(
@@ -195,7 +203,14 @@ def _hann(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _triangles(
-    rate: int, n_fft: int, bands: int, low: float, high: float, dtype: torch.dtype, device: torch.device
+    rate: int,
+    n_fft: int,
+    bands: int,
+    low: float,
+    high: float,
+    normalised: bool,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> Tensor:
     """Weights (bands, F) of the mel bands."""
     from torchaudio import functional
@@ -208,7 +223,9 @@ def _triangles(
         )
     with torch.inference_mode(False), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about empty bands: an error below
-        weights = functional.melscale_fbanks(n_fft // 2 + 1, low, high, bands, rate, "slaney", "slaney").T  # (bands, F)
+        weights = functional.melscale_fbanks(
+            n_fft // 2 + 1, low, high, bands, rate, "slaney" if normalised else None, "slaney"
+        ).T
         if empty := int((weights.amax(1) == 0).sum()):
             raise ConfigError(
                 f"{empty} of {bands} mel bands from {low:g} to {high:g} Hz hold no frequency of an STFT with n_fft {n_fft} at "

@@ -58,13 +58,13 @@ of two.
 
 - The first row of a data set is its baseline: real data in place of samples, or bicubic
   interpolation. A range is that of its benchmarks, each of which trains a classifier of its own.
-- *Published* values are there where they compare: the same metric on the same data. Why others do
-  not is on the pages of the methods.
+- *Published* values are listed where they are comparable: the same metric on the same data. The
+  pages of the methods say why others are not.
 - A model is the `best` checkpoint of a stage or its `last`; a stage alone is both, where they are
   the same.
 - Values of several seeds are means ± sample deviations. *Minutes* are of training, all variants
-  and seeds together. *Checks* are what a recipe demands of its result: values that must come out
-  again, values that must be good enough, and the training time.
+  and seeds together. *Checks* are what a recipe demands of its result: values that must be
+  reproduced, values that must be good enough, and the training time.
 
 This file is generated: do not edit. `multigen bench recipes/*.toml --page docs/results.md` writes
 it from `recipes/results/*.json`; `multigen bench recipes/NAME.toml` measures a benchmark again."""

@@ -14,7 +14,7 @@ __all__ = ["direction", "features_of", "headlines", "other_temperature", "real",
 AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
     *("fd_", "fid", "kd_", "kid", "class_kl"),
-    *("efficientnet", "vgg", "lsd", "mcd", "multi_stft"),
+    *("efficientnet", "vgg", "lsd", "mcd", "multi_stft", "f0_error", "voicing_error"),
     *(
         "nll",
         "perplexity",
@@ -30,7 +30,7 @@ LOWER = (
 )
 HIGHER = (
     *("is_", "inception_score", "precision", "recall", "coverage", "class_accuracy", "classes"),
-    *("psnr", "ssim", "si_sdr", "snr", "pesq", "stoi"),
+    *("psnr", "ssim", "si_sdr", "snr", "pesq", "stoi", "speaker_similarity", "dnsmos", "distillmos"),
     *("grammatical", "bleu_", "rouge_", "corpus_bleu"),
 )
 """Prefixes of metrics for which lower, or higher, is better. Neither holds where the value of real

@@ -70,6 +70,12 @@ class Loaded(Any):
         """Images or sounds from noise: `multigen.tasks.synthesis.sampler.Sampler.sample`."""
         raise NotImplementedError
 
+    def pictures(
+        self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
+    ) -> "list[Picture]":
+        """Images from noise, as PIL images: `multigen.image.synthesis.sampler.ImageSampler.pictures`."""
+        raise NotImplementedError
+
     def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """A larger image of the same type:
         `multigen.image.restoration.upscaler.Upscaler.upscale`."""

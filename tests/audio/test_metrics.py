@@ -206,11 +206,18 @@ def test_pesq_knows_two_rates():
 
 
 @pytest.mark.parametrize(
-    ("metric", "package"), [("pesq", "pesq"), ("stoi", "pystoi"), ("si_sdr", "torchmetrics"), ("snr", "torchmetrics")]
+    ("metric", "package", "command"),
+    [
+        ("pesq", "pesq", r"'multigen\[speech-compiled\]', which needs a C compiler"),
+        ("f0_error", "pyworld", r"'multigen\[speech-compiled\]', which needs a C compiler"),
+        ("stoi", "pystoi", r"'multigen\[speech\]'"),
+        ("si_sdr", "torchmetrics", r"'multigen\[speech\]'"),
+        ("snr", "torchmetrics", r"'multigen\[speech\]'"),
+    ],
 )
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, metric: str, package: str):
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, metric: str, package: str, command: str):
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf"package {package} is not installed; pip install 'multigen\[speech\]'"
+    message = rf"package {package} is not installed; pip install {command}"
     with pytest.raises(ConfigError, match=message):
         METRICS[metric](*one(), 8000)
     with pytest.raises(ConfigError, match=message):

@@ -28,6 +28,12 @@ class ImageSampler(sampling.Sampler):
     def finish(self, x: Tensor) -> Tensor:
         return to_uint8(x)
 
+    def pictures(
+        self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
+    ) -> "list[Picture]":
+        """The same as `sample`, as PIL images of mode L or RGB."""
+        return to_pictures(self.sample(n, seed, label, truncation))
+
     def write(self, sample: Tensor, path: Path, about: Provenance = NO_PROVENANCE) -> None:
         with replacing(path) as file:
             to_pictures(sample[None])[0].save(file, **png(about, SAMPLE))

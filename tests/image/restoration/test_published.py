@@ -199,7 +199,7 @@ PARAMETERS = {"realesrgan-x4plus": 16_697_987, "realesrgan-anime-6b": 4_467_779,
 
 @pytest.fixture
 def package(request: pytest.FixtureRequest) -> None:
-    """Skips without the package, whose weights are read and whose code is never imported."""
+    """As `importorskip`, which would import the package: only its files are read."""
     try:
         metadata.distribution(published.PACKAGE)
     except metadata.PackageNotFoundError:

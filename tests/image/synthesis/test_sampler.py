@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -194,3 +195,13 @@ def test_classes_along_a_walk() -> None:
 def test_images_have_no_recordings() -> None:
     with pytest.raises(ConfigError, match=r"--recordings a: these are images, which are shown alone; leave it out"):
         ImageSampler(nn.Identity(), 4).show_beside("a")
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_pictures_are_the_samples_as_pil_images(channels: int, mode: str) -> None:
+    sampler = ImageSampler(Network(channels, classes=2), 8, ("a", "b"))
+    pictures, samples = sampler.pictures(3, seed=1, label="b"), sampler.sample(3, seed=1, label="b")
+    assert [picture.mode for picture in pictures] == [mode] * 3
+    for picture, sample in zip(pictures, samples, strict=True):
+        pixels = torch.from_numpy(np.array(picture)).reshape(8, 8, channels).permute(2, 0, 1)
+        assert pixels.equal(sample)

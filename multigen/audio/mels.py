@@ -1,0 +1,178 @@
+"""The definition of a log-mel spectrogram, as a record that a model keeps and by which mels from elsewhere are checked."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from multigen.audio import spectral
+from multigen.errors import ConfigError, DataError
+
+__all__ = ["MelSpec"]
+
+FRAMES = 80  # a second, where the hop is not given: 12.5 ms
+WINDOW = 0.064  # seconds, where n_fft is not given: the nearest power of two samples
+
+
+@dataclass(frozen=True)
+class MelSpec:
+    """log(max(mel, clip)): natural logarithms of magnitudes, or powers, in mel bands; frame i is centred on sample i * hop, and
+    the sound is reflected at its borders, so that T samples have T // hop + 1 frames.
+
+    A number that is 0 is derived from the rate once the record is made: `hop` as rate / 80, `n_fft` as the power of two nearest
+    to 64 ms, `window` as n_fft, `high` as rate / 2.
+
+    Raises:
+        ConfigError: a rate that has no whole hop, or a field that does not fit the others.
+    """
+
+    rate: int = 16_000
+    """Samples a second."""
+    hop: int = 0
+    """Samples between frames."""
+    n_fft: int = 0
+    window: int = 0
+    """Samples of the Hann window, in the middle of a frame."""
+    bands: int = 80
+    """Triangles, evenly spaced on Slaney's mel scale."""
+    low: float = 0
+    """Hz, of the lowest triangle's beginning."""
+    high: float = 0
+    """Hz, of the highest triangle's end."""
+    clip: float = 1e-5
+    """What is less counts as this much."""
+    power: Literal[1, 2] = 1
+    """1: of magnitudes, as most vocoders have it; 2: of powers."""
+    normalisation: Literal["slaney", "none"] = "slaney"
+    """Triangles of area 1 in Hz, or of height 1."""
+
+    def __post_init__(self) -> None:
+        if self.rate < 1:
+            raise ConfigError(f"mels at a rate of {self.rate} Hz, expected 1 or more; give the recordings' rate")
+        if not self.hop and self.rate % FRAMES:
+            raise ConfigError(
+                f"a rate of {self.rate} Hz does not divide into {FRAMES} frames a second: {self.rate / FRAMES:g} samples each; "
+                f"choose a rate that is a multiple of {FRAMES}, or a hop in samples (256 is usual at 22050 Hz)"
+            )
+        n_fft = self.n_fft or 1 << max(round(math.log2(WINDOW * self.rate)), 1)
+        derived = {"hop": self.hop or self.rate // FRAMES, "n_fft": n_fft, "window": self.window or n_fft}
+        for name, value in {**derived, "high": self.high or self.rate / 2}.items():
+            object.__setattr__(self, name, value)
+        if not 1 <= 2 * self.hop <= self.window <= self.n_fft or self.n_fft % 2:
+            raise ConfigError(
+                f"mels with hop {self.hop}, window {self.window}, n_fft {self.n_fft}: expected an even n_fft of at least the "
+                "window, and a hop of at most half of it; correct what is not"
+            )
+        if not self.clip > 0 or self.power not in (1, 2) or self.normalisation not in ("slaney", "none"):
+            raise ConfigError(
+                f"mels with clip {self.clip:g}, power {self.power}, normalisation {self.normalisation!r}: expected a clip above "
+                "0, a power of 1 or 2, and slaney or none; correct what is not"
+            )
+        self.weights(torch.empty(0))  # checks the bands
+
+    # ---------------------------------------------------------------------------------------------- analysis
+
+    def __call__(self, sound: Tensor) -> Tensor:
+        """Log-mels of sounds, (..., T) -> (..., bands, T // hop + 1). Raises DataError for a sound of n_fft / 2 or less."""
+        return self.log(self.of_magnitudes(self.magnitude(sound)))
+
+    def magnitude(self, sound: Tensor) -> Tensor:
+        """|STFT|, (..., T) -> (..., F, frames), with the window in the middle of a frame."""
+        return spectral.magnitude(sound, self.n_fft, self.hop, torch.hann_window(self.window, device=sound.device))
+
+    def of_magnitudes(self, magnitudes: Tensor) -> Tensor:
+        """Mels of magnitudes, (..., F, frames) -> (..., bands, frames)."""
+        return self.weights(magnitudes) @ magnitudes**self.power
+
+    def log(self, mels: Tensor) -> Tensor:
+        return mels.clamp(min=self.clip).log()
+
+    def to_magnitudes(self, log_mels: Tensor) -> Tensor:
+        """Magnitudes that have about these log-mels, by the pseudo-inverse: (..., bands, frames) -> (..., F, frames), at least
+        the clip's share of a band."""
+        inverse = torch.linalg.pinv(self.weights(log_mels).double()).to(log_mels)  # (F, bands)
+        least = self.clip / float(self.weights(log_mels).sum(1).max())
+        return (inverse @ log_mels.exp()).clamp(min=least) ** (1 / self.power)
+
+    def weights(self, like: Tensor) -> Tensor:
+        """Weights of the triangles (bands, F), of the type and on the device of `like`."""
+        normalised = self.normalisation == "slaney"
+        return spectral.mel_weights(
+            self.rate, self.n_fft, self.bands, self.low, self.high, normalised=normalised, like=like
+        )
+
+    def frames(self, length: int) -> int:
+        """Frames of a sound of so many samples."""
+        return length // self.hop + 1
+
+    def check_segment(self, length: int) -> None:
+        """Raises ConfigError for training segments that are no whole number of hops, or too short for a frame."""
+        if length % self.hop or length <= self.n_fft // 2:
+            whole = max(round(length / self.hop), self.n_fft // 2 // self.hop + 1) * self.hop
+            raise ConfigError(
+                f"segments of {length} samples with a hop of {self.hop} and n_fft {self.n_fft}: expected a multiple of the hop, "
+                f"above half of n_fft; take {whole}"
+            )
+
+    # ------------------------------------------------------------------------------------ mels from elsewhere
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a JSON file; `from_dict` reads it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], name: str = "the mel definition") -> Self:
+        """The record in a dictionary with all its fields. Raises DataError, with `name`, for any other."""
+        expected = {field.name: field for field in fields(cls)}
+        if wrong := sorted(expected.keys() ^ values.keys()):
+            raise DataError(f"{name}: {', '.join(wrong)} missing or unknown; expected exactly {', '.join(expected)}")
+        for key, value in values.items():
+            kind = str if key == "normalisation" else (int, float) if key in ("low", "high", "clip") else int
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise DataError(f"{name}: {key} is {value!r}, expected {'text' if kind is str else 'a number'}")
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise DataError(f"{name}: {error}") from error
+
+    def check(self, log_mels: Tensor, name: str, definition: "MelSpec | None" = None) -> None:
+        """Checks log-mels (bands, frames) from elsewhere, and their definition, where it is known.
+
+        Raises DataError, with `name`, for another definition, another shape, values that are not finite, and values that no
+        sound in -1..1 has by this definition, such as decibels, or mels scaled to 0..1.
+        """
+        if definition is not None and definition != self:
+            theirs, ours = definition.to_dict(), self.to_dict()
+            differing = ", ".join(f"{key} {theirs[key]} for {ours[key]}" for key in ours if ours[key] != theirs[key])
+            raise DataError(
+                f"{name}: mels of another definition than the model's: {differing}; make them by the model's"
+            )
+        if log_mels.ndim != 2 or len(log_mels) != self.bands or not log_mels.shape[1]:
+            turned = log_mels.ndim == 2 and log_mels.shape[1] == self.bands
+            raise DataError(
+                f"{name}: an array {tuple(log_mels.shape)}, expected ({self.bands}, frames); "
+                + ("transpose it" if turned else f"give mels of {self.bands} bands")
+            )
+        if not log_mels.isfinite().all():
+            raise DataError(f"{name}: a value is not a finite number; expected log-mels: look for what made them")
+        low, high = float(log_mels.min()), float(log_mels.max())
+        least, most = math.log(self.clip), math.log(self.greatest())
+        if low < least - 1e-3 or high > most:
+            raise DataError(
+                f"{name}: values from {low:.4g} to {high:.4g}, expected natural logarithms of {'magnitudes' * (2 - self.power)}"
+                f"{'powers' * (self.power - 1)} clipped at {self.clip:g}, {least:.4g} to {most:.4g}: mels of another definition; "
+                "make them by the model's"
+            )
+        if low > 0:
+            raise DataError(
+                f"{name}: values from {low:.4g} to {high:.4g}, all above 0: mels before the logarithm, as it seems; expected "
+                f"their natural logarithm, clipped at {self.clip:g}; take it"
+            )
+
+    def greatest(self) -> float:
+        """What no mel of a sound in -1..1 exceeds."""
+        strongest = float(torch.hann_window(self.window).sum()) ** self.power
+        return strongest * float(self.weights(torch.empty(0)).sum(1).max())

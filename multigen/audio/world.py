@@ -1,0 +1,83 @@
+"""Pitch and mel-cepstra by the WORLD vocoder (Morise et al. 2016, doi:10.1587/transinf.2015EDP7457), for metrics of speech."""
+
+import functools
+import importlib
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from multigen.audio.checks import require
+from multigen.errors import ConfigError
+
+__all__ = ["RATES", "alpha_of", "cepstra_of", "check_rate", "pitch_of"]
+
+RATES = (8_000, 48_000)
+"""Lowest and highest rate at which recordings are analysed, Hz."""
+LOWEST, HIGHEST = 60.0, 800.0  # Hz, of f0
+PERIOD = 5.0  # ms between frames
+ORDER = 24
+
+
+def check_rate(rate: int) -> None:
+    """Raises ConfigError for a rate at which recordings are not analysed."""
+    low, high = RATES
+    if not low <= rate <= high:
+        raise ConfigError(f"WORLD's analysis at {rate} Hz, expected {low} to {high}; resample the recordings")
+
+
+def pitch_of(sound: Tensor, rate: int) -> Tensor:
+    """f0 in Hz every 5 ms, 0 where unvoiced, by DIO and StoneMask: float64 (T,) -> float64 (frames,)."""
+    return torch.from_numpy(_pitch(sound.cpu().numpy(), rate)[0])
+
+
+def cepstra_of(sound: Tensor, rate: int) -> Tensor:
+    """Mel-cepstra c_0..c_24 of CheapTrick's spectral envelope every 5 ms: float64 (T,) -> float64 (25, frames)."""
+    x = sound.cpu().numpy()
+    pitch, times = _pitch(x, rate)
+    envelope = _pyworld().cheaptrick(x, pitch, times, rate, f0_floor=LOWEST)  # (frames, F), powers
+    real = np.fft.irfft(np.log(envelope))[:, : envelope.shape[1]]  # (frames, F) cepstra of the log power
+    real[:, 0] /= 2  # of its square root, one side
+    return torch.from_numpy(_warping(envelope.shape[1], alpha_of(rate)) @ real.T)
+
+
+def _pitch(x: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    world = _pyworld()
+    rough, times = world.dio(x, rate, f0_floor=LOWEST, f0_ceil=HIGHEST, frame_period=PERIOD)
+    return world.stonemask(x, rough, times, rate), times
+
+
+def _pyworld() -> Any:
+    require("pyworld")
+    return importlib.import_module("pyworld")
+
+
+@functools.lru_cache(maxsize=8)
+def alpha_of(rate: int) -> float:
+    """The all-pass constant whose warping of frequencies is nearest to the mel scale, as SPTK chooses it: .41 at 16 kHz."""
+    share = np.arange(1_000) / 1_000
+    mel = np.log1p(share * rate / 2 / 1_000)
+    mel /= mel[-1]
+    omega = math.pi * share
+
+    def error(alpha: float) -> float:
+        warped = np.arctan2((1 - alpha**2) * np.sin(omega), (1 + alpha**2) * np.cos(omega) - 2 * alpha)
+        return float(np.mean((warped / warped[-1] - mel) ** 2))
+
+    return min((step / 1_000 for step in range(1_000)), key=error)
+
+
+@functools.lru_cache(maxsize=8)
+def _warping(length: int, alpha: float) -> np.ndarray:
+    """Matrix (25, length) that turns cepstra into mel-cepstra: Oppenheim's recursion, of SPTK's freqt."""
+    warped = np.zeros((ORDER + 1, length))
+    for i in reversed(range(length)):
+        before = warped.copy()
+        warped[0] = alpha * before[0]
+        warped[0, i] += 1
+        warped[1] = (1 - alpha**2) * before[0] + alpha * before[1]
+        for m in range(2, ORDER + 1):
+            warped[m] = before[m - 1] + alpha * (before[m] - warped[m - 1])
+    return warped
