@@ -7,8 +7,9 @@ from multigen.version import __version__
 if TYPE_CHECKING:
     from multigen.config import Run
     from multigen.tasks.loading import load
+    from multigen.tasks.restoration.blending import blend
 
-__all__ = ["Run", "__version__", "load"]
+__all__ = ["Run", "__version__", "blend", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +18,10 @@ def __getattr__(name: str) -> Any:
         from multigen.tasks.loading import load
 
         return load
+    if name == "blend":
+        from multigen.tasks.restoration.blending import blend
+
+        return blend
     if name == "Run":
         from multigen.config import Run
 

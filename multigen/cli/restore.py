@@ -2,8 +2,21 @@
 
 from pathlib import Path
 
-from multigen.cli.restoring import Frames, Inputs, Metadata, Options, Provenance, Tile, restore_images
-from multigen.runs.options import Code, Device, Json, Model, Overwrite, SkipBad, cli
+from multigen.cli.restoring import restore_images
+from multigen.cli.restoring_options import (
+    AnyModel,
+    Blend,
+    Existing,
+    Format,
+    Frames,
+    Inputs,
+    Metadata,
+    Options,
+    Provenance,
+    Quality,
+    Tile,
+)
+from multigen.runs.options import Code, Device, Json, Overwrite, SkipBad, cli
 
 __all__ = ["run"]
 
@@ -14,12 +27,16 @@ def run(args: list[str]) -> None:
     def restore(
         inputs: Inputs,
         out: Path,
-        model: Model,
+        model: AnyModel = "",
+        blend: Blend = None,
         tile: Tile = None,
         frames: Frames = "first",
+        format: Format = None,
+        quality: Quality = None,
         skip_bad: SkipBad = False,
         metadata: Metadata = True,
         provenance: Provenance = True,
+        existing: Existing = None,
         overwrite: Overwrite = False,
         device: Device = "auto",
         json: Json = False,
@@ -27,16 +44,16 @@ def run(args: list[str]) -> None:
     ) -> None:
         """Restores images with a trained model, in the size that its network gives: most keep that of the image, one for
         super-resolution enlarges it (other sizes: multigen upscale). Transparency, depth, colour profile and metadata, among
-        them the place where a photograph was taken, are kept; folders keep their structure; results are PNG.
+        them the place where a photograph was taken, are kept; folders keep their structure.
 
         Args:
-            model: A run or its model folder, a folder of runs (the newest is taken), hf:OWNER/NAME, or a file of another
-                project (.pth, .safetensors, ncnn).
             out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
         """
+        from multigen.image.restoration.sizes import OWN
+
         options = Options(
-            tile=tile, frames=frames, skip_bad=skip_bad, metadata=metadata, provenance=provenance, overwrite=overwrite,
-            device=device, json=json, code=code,
+            blend=blend, tile=tile, frames=frames, format=format, quality=quality, existing=existing, skip_bad=skip_bad,
+            metadata=metadata, provenance=provenance, overwrite=overwrite, device=device, json=json, code=code, size=OWN,
         )  # fmt: skip
         restore_images("restore", inputs, out, model, options)
 

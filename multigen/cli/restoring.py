@@ -2,151 +2,146 @@
 
 import contextlib
 import datetime
-import sys
-from dataclasses import dataclass
+import math
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any
 
 from multigen.catalogue import TASKS
-from multigen.cli.loaded import load_for
+from multigen.cli.loaded import check_verb, load_for
 from multigen.cli.output import print_json
+from multigen.cli.restoring_options import Options
 from multigen.cli.targets import is_file_name, targets_of
 from multigen.console import counted, say, show
-from multigen.data.skipped import LIST, NAMED, Skipped, is_list, report_skipped, write_list
+from multigen.console.bar import bar
+from multigen.data.skipped import LIST, NAMED, is_list, report_skipped, write_list
 from multigen.errors import ConfigError, DataError
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets, replacing
 
-__all__ = ["PUBLISHED", "Frames", "Inputs", "Metadata", "Options", "Provenance", "Tile", "restore_images"]
+__all__ = ["PUBLISHED", "restore_images"]
 
 PUBLISHED = TASKS["super-resolution"].published
 NOTABLE = 1 << 15  # pixels: what is less takes a moment, whatever the model
-
-Inputs = Annotated[
-    list[Path],
-    tyro.conf.Positional,
-    tyro.conf.arg(metavar="IN ...", help="Image files, or folders of them."),
-]
-Tile = Annotated[
-    int | None,
-    tyro.conf.arg(
-        help="Side of the tiles in which images are processed, pixels; smaller needs less memory. 256 if not given; the whole "
-        "image for networks where tiles would show."
-    ),
-]
-Frames = Annotated[
-    Literal["first", "all"],
-    tyro.conf.arg(
-        help="Of animations and of TIFF files with many pages: the first one, or all, in a file of the same format."
-    ),
-]
-Metadata = Annotated[
-    bool,
-    tyro.conf.arg(
-        help="Keep what sources say: EXIF, XMP, IPTC, resolution, texts. The colour profile stays in any case."
-    ),
-]
-Provenance = Annotated[
-    bool,
-    tyro.conf.arg(help="Write the model, the name of the source, and that a model changed it into the files."),
-]
+LONGEST = 10**9  # seconds that are said
+Jobs = Mapping[Path, Path]
+"""Source -> its result."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Options of both verbs."""
+def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options: Options, default: str = "") -> None:
+    """Restores images for a verb, and says what was made. `default`: the model if none is named."""
+    if options.blend is not None and model:
+        raise ConfigError(f"--model {model}, --blend {options.blend[0]} ...: each names the model; give one of them")
+    model = model or default
+    folder, other = (out.parent, "another file for --out") if is_file_name(out) else (out, "another folder for --out")
+    jobs = targets_of(verb, inputs, out, options.suffixes(out))
+    options.check_formats(jobs.values())
+    check_folder(folder, other)
+    jobs, there = _left(jobs, options.existing, other)
+    check_targets(jobs.values(), options.replaces, other)
+    if options.skip_bad:
+        check_targets([folder / LIST], options.replaces, other, is_list)
+    restorer = _load(verb, model, options)
+    bad = _restore(verb, restorer, jobs, model, options)
+    made = {source: target for source, target in jobs.items() if source not in bad}
+    if len(bad) > NAMED:
+        with writing(folder / LIST, "another folder for --out"):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_list(folder / LIST, [*bad.items()])
+    report_skipped([*bad.items()], "images", rest=f"{folder / LIST} lists all")
+    scale = options.size.factor(restorer.scale)
+    if options.json:
+        asked = {"model": model, "scale": scale} if options.blend is None else {"blend": options.blend, "scale": scale}
+        _print_json(asked, made, there, bad)
+        return
+    counts = [f"{counted(len(made), 'images')}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}"]
+    counts += [f"{len(there)} there already"] if there else []
+    counts += [f"{len(bad)} skipped"] if bad else []
+    show(", ".join(counts))
 
-    tile: int | None
-    frames: str
-    skip_bad: bool
-    metadata: bool
-    provenance: bool
-    overwrite: bool
-    device: str
-    json: bool
-    code: str
+
+def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
+    """What is to be made, and the results that stay. Raises DataError for one that exists where that is to be an error."""
+    if existing == "error" and (there := [target for target in jobs.values() if os.path.lexists(target)]):
+        more = f" and {len(there) - 1} more files exist" if len(there) > 1 else " exists"
+        raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
+    there = [target for target in jobs.values() if existing == "skip" and target.is_file()]
+    return {source: target for source, target in jobs.items() if target not in there}, there
 
 
-def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options: Options) -> None:
-    """Restores images for a verb, and says what was made."""
-    from multigen.image.sources import moving_suffix
+def _load(verb: str, model: str, options: Options) -> Any:
+    """The restorer of a model, or of two."""
+    if options.blend is None and not model:
+        raise ConfigError("no model; give --model RUN, or two: --blend A B SHARE")
+    if options.blend is None:
+        restorer = load_for(verb, model, options.code, options.device)
+    else:
+        from multigen.tasks.restoration.blending import blend
 
-    o = options
-    jobs = targets_of(verb, inputs, out, moving_suffix if o.frames == "all" else lambda _: ".png")
-    other = "another file for --out" if is_file_name(out) else "another folder for --out"
-    check_folder(out.parent if is_file_name(out) else out, other)
-    check_targets(jobs.values(), o.overwrite, other)
-    listed = (out.parent if is_file_name(out) else out) / LIST
-    if o.skip_bad:
-        check_targets([listed], o.overwrite, other, is_list)
-    skipped: list[tuple[Path, str]] | None = [] if o.skip_bad else None
-    scale = _restore(verb, jobs, model, o, skipped)
-    _report(jobs, skipped or [], scale, out, listed, {"model": model, "scale": scale} if o.json else None)
-
-
-def _restore(
-    verb: str, jobs: dict[Path, Path], model: str, options: Options, skipped: list[tuple[Path, str]] | None
-) -> int:
-    """Restores images, and returns the model's scale. Those that are no good go to `skipped`, if there is such a list."""
-    import rich.progress
-
-    restorer = load_for(verb, model, options.code, options.device)
-    if options.tile is not None and options.tile < 1:
-        raise ConfigError(f"--tile {options.tile}: expected 1 pixel or more, 256 is usual")
+        first, second, share = options.blend
+        restorer = check_verb(verb, blend(first, second, share, options.code, options.device), first, options.code)
     restorer.tile = options.tile or restorer.tile
-    _say_time(restorer, [*jobs], model)
-    for source, target in rich.progress.track(jobs.items(), verb, disable=not sys.stderr.isatty()):
-        try:
-            _restore_file(restorer, source, target, options)
-        except DataError as error:
-            if skipped is None:
-                raise
-            skipped.append((source, str(error)))
-    return restorer.scale
+    return restorer
 
 
-def _say_time(restorer: Any, sources: list[Path], model: str) -> None:
-    """Says about how long it will take, unless that is a moment; and which model is faster, where it takes minutes."""
+def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options) -> dict[Path, str]:
+    """Restores images. Returns those that are no good, and why, if they are to be skipped."""
+    from multigen.image.writing import check_side
+
+    sizes = _sizes(jobs)
+    for path, size in sizes.items():
+        check_side(jobs[path], *options.size.of(*size, restorer.scale))
+    passes = {path: options.size.inputs(*size, restorer.scale) for path, size in sizes.items()}
+    _say_time(restorer, [*passes.values()], model)
+    work = {path: sum(map(math.prod, sizes)) for path, sizes in passes.items()}
+    bad, done = {}, 0
+    with bar(verb, sum(work.values())) as shown:
+        restorer.on_tile = shown.advance
+        for source, target in jobs.items():
+            try:
+                _restore_file(restorer, source, target, options)
+            except DataError as error:
+                if not options.skip_bad:
+                    raise
+                bad[source] = str(error)
+            done += work.get(source, 0)
+            shown.reach(done)
+    return bad
+
+
+def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
+    """(height, width) of images; without those that cannot be read, which are named when they are."""
     from multigen.image.files import size_of
 
-    sizes = []
-    for path in sources:
-        with contextlib.suppress(DataError):  # named when it is read
-            sizes.append(size_of(path))
-    if sum(height * width for height, width in sizes) < NOTABLE:
+    sizes = {}
+    for path in jobs:
+        with contextlib.suppress(DataError):
+            sizes[path] = size_of(path)
+    return sizes
+
+
+def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str) -> None:
+    """Says about how long it will take, unless that is a moment; and which model is faster, where it takes minutes. `passes`: of
+    each image the sizes that the network is given."""
+    sizes = [size for each in passes for size in each]
+    if sum(map(math.prod, sizes)) < NOTABLE:
         return
     seconds = restorer.seconds(sizes)
     faster = f"; faster, with less detail: --model {PUBLISHED[-1]}" if model in PUBLISHED[:-1] and seconds > 120 else ""
     if seconds > 2:
-        say(f"{counted(len(sizes), 'images')}: about {datetime.timedelta(seconds=round(seconds))}{faster}")
+        length = datetime.timedelta(seconds=min(round(seconds), LONGEST))
+        say(f"{counted(len(passes), 'images')}: about {length}{faster}")
 
 
-def _report(
-    jobs: dict[Path, Path],
-    skipped: Skipped,
-    scale: int,
-    out: Path,
-    listed: Path,
-    asked: dict[str, Any] | None,
-) -> None:
-    """Says what was made and what was skipped; `asked`: as JSON, with what was asked for."""
-    bad = {path for path, _ in skipped}
-    made = {source: target for source, target in jobs.items() if source not in bad}
-    if len(skipped) > NAMED:
-        with writing(listed, "another folder for --out"):
-            listed.parent.mkdir(parents=True, exist_ok=True)
-            write_list(listed, skipped)
-    report_skipped(skipped, "images", rest=f"{listed} lists all")
-    if asked is not None:
-        sources = [{"source": str(source), "file": str(target)} for source, target in made.items()]
-        left_out = [{"path": str(path), "reason": reason} for path, reason in skipped]
-        files = [str(target) for target in made.values()]
-        print_json({**asked, "files": files, "images": sources, "skipped": left_out})
-        return
-    times = f" x{scale}" if scale != 1 else ""
-    show(f"{counted(len(made), 'images')}{times} in {out}" + (f", {len(skipped)} skipped" if skipped else ""))
+def _print_json(asked: Mapping[str, Any], made: Jobs, there: Sequence[Path], bad: Mapping[Path, str]) -> None:
+    print_json({
+        **asked,
+        "files": [str(target) for target in made.values()],
+        "images": [{"source": str(source), "file": str(target)} for source, target in made.items()],
+        "existing": [str(target) for target in there],
+        "skipped": [{"path": str(path), "reason": reason} for path, reason in bad.items()],
+    })  # fmt: skip
 
 
 def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> None:
@@ -154,16 +149,18 @@ def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> 
     from multigen.image.writing import check_side, write_image
     from multigen.storage.provenance import source_type
 
-    source = read_source(path, options.frames == "all")
-    for frame in source.frames:
-        height, width = frame.pixels.shape[:2]
-        check_side(target, height * restorer.scale, width * restorer.scale)
+    source, size = read_source(path, options.frames == "all"), options.size
+    sides = [frame.pixels.shape[:2] for frame in source.frames]
+    for height, width in sides:
+        check_side(target, *size.of(height, width, restorer.scale))
     about = {}
     if options.provenance:
         about = {**restorer.origin, "source": path.name, "source_type": source_type(source.metadata.xmp) or None}
+        if not any(size.inputs(height, width, restorer.scale) for height, width in sides):  # reduced, by no model
+            about = {name: value for name, value in about.items() if name not in ("model", "method", "blend")}
     said = source.metadata if options.metadata else source.metadata.without_private()
-    made = [restorer.restore_raster(frame) for frame in source.frames]
+    made = [restorer.restore_raster(frame, size) for frame in source.frames]
     with writing(target, "another folder for --out"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as file:
-            write_image(file, made, said.enlarged(about, path), about, source.motion)
+            write_image(file, made, said.enlarged(about, path), about, source.motion, options.quality)

@@ -33,6 +33,7 @@ __all__ = [
     "markdown",
     "note",
     "printable",
+    "quiet",
     "report_error",
     "resume_option",
     "say",
@@ -71,6 +72,11 @@ def say(text: str) -> None:
     _print(text)
     for sink in sinks:
         sink(text)
+
+
+def quiet() -> bool:
+    """Whether the command was given --quiet."""
+    return _quiet
 
 
 def note(text: str) -> None:

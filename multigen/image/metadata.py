@@ -46,7 +46,7 @@ class Metadata:
         return Metadata(xmp=provenance.xmp(source) if source in (SAMPLE, ENLARGED) else b"")
 
     def enlarged(self, about: Provenance, path: str | Path) -> "Metadata":
-        """Metadata of the result: marked as made by a model from this image, unless `about` is empty."""
+        """Metadata of the result: marked as made by a model from this image, if `about` names one."""
         try:
             packet = _upright(provenance.xmp_text(self.xmp)).encode() if self.xmp else b""
             xmp = _marked(packet, about) if about else packet
@@ -212,9 +212,11 @@ def _is_signed(path: str | Path) -> bool:
 
 
 def _marked(packet: bytes, about: Provenance) -> bytes:
-    """XMP source type: a generated image stays generated, any other becomes a composite with generated content."""
-    source = provenance.source_type(packet)
-    return provenance.xmp(SAMPLE if source == SAMPLE else ENLARGED, about, packet)
+    """XMP source type: a generated image stays generated, any other becomes a composite with generated content; without a model
+    each stays what it is."""
+    if "model" not in about:
+        return provenance.xmp("", about, packet)
+    return provenance.xmp(SAMPLE if provenance.source_type(packet) == SAMPLE else ENLARGED, about, packet)
 
 
 def _upright(packet: str) -> str:

@@ -17,7 +17,7 @@ from multigen.image.depth import FULL, scaled
 from multigen.image.metadata import Metadata
 from multigen.storage.provenance import NO_PROVENANCE, Provenance, mark_gif
 
-__all__ = ["SIDES", "Motion", "check_side", "write_image"]
+__all__ = ["QUALITY", "SIDES", "STILL", "Motion", "check_side", "write_image"]
 
 SIDES = {
     ".gif": 65_535,
@@ -29,10 +29,13 @@ SIDES = {
     ".webp": 16_383,
 }
 """Suffix of a format that is written -> the longest side that it can have, pixels."""
+STILL = (".jpeg", ".jpg")
+"""Suffixes of formats that hold one image, and no animation or pages."""
 QUALITY: dict[str, dict[str, Any]] = {
     **{suffix: {"quality": 95, "subsampling": 0} for suffix in (".jpg", ".jpeg")},
     ".webp": {"lossless": True},
 }
+"""Suffix of a format that has a quality -> how it is written without one."""
 KINDS = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> PNG's type of colour
 ROWS = 1 << 24  # bytes that are compressed at a time
 
@@ -61,11 +64,13 @@ def write_image(
     metadata: Metadata | None = None,
     about: Provenance = NO_PROVENANCE,
     motion: Motion | None = None,
+    quality: int | None = None,
 ) -> None:
     """Writes frames, in a format by the suffix: one image, an animation, or the pages of a TIFF.
 
     What the format does not support is dropped with a message: 16 bits become 8, transparent images are laid on white. `about`
-    says where the file comes from (`multigen.storage.provenance`).
+    says where the file comes from (`multigen.storage.provenance`). `quality`: 1 to 100, for formats in `QUALITY`; WebP is
+    lossless without it.
     """
     suffix, metadata = path.suffix.lower(), metadata or Metadata()
     for frame in frames:
@@ -73,7 +78,7 @@ def write_image(
     one = len(frames) == 1
     frames = [_fitting(frame, suffix, one) for frame in frames]
     height, width = frames[0].pixels.shape[:2]
-    options = {**metadata.options(suffix, about, (width, height)), **QUALITY.get(suffix, {})}
+    options = {**metadata.options(suffix, about, (width, height)), **_encoding(suffix, quality)}
     if frames[0].profile and suffix != ".gif":
         options["icc_profile"] = frames[0].profile
     if frames[0].pixels.dtype == np.uint16 and (suffix == ".png" or frames[0].pixels.shape[-1] > 1):
@@ -89,6 +94,15 @@ def write_image(
     first.save(path, **options)
     if suffix == ".gif":
         mark_gif(path, metadata.xmp)
+
+
+def _encoding(suffix: str, quality: int | None) -> dict[str, Any]:
+    options = QUALITY.get(suffix, {})
+    return (
+        options
+        if quality is None
+        else {**options, "quality": quality, **({"lossless": False} if suffix == ".webp" else {})}
+    )
 
 
 def _fitting(frame: Raster, suffix: str, one: bool) -> Raster:

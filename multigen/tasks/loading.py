@@ -1,10 +1,11 @@
 """Loads trained models from model folders, which may be damaged or from others, as ready objects."""
 
+import contextlib
 import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,7 @@ from multigen.engine.checkpoint import check_fit, load_strict
 from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError, ConfigError, MultigenError, one_line
 from multigen.storage.files import expanded
-from multigen.storage.model_folder import find_model, read_model
+from multigen.storage.model_folder import ModelFolder, find_model, read_model
 from multigen.storage.provenance import Provenance, origin
 from multigen.storage.tensors import TensorFile
 from multigen.tasks.graph import Graph
@@ -31,7 +32,7 @@ from multigen.version import __version__
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Model", "import_code", "load", "load_network", "trainer_in"]
+__all__ = ["Model", "find", "import_code", "load", "load_network", "plan_network", "trainer_in"]
 
 N = TypeVar("N", bound=nn.Module)
 LEAST = 64 << 20
@@ -73,6 +74,14 @@ def load(run: str | Path, code: str | Path = "", device: str = "auto") -> Loaded
     """
     run, code, device = str(run), str(code), str(device)
     choose_device(device)  # before anything is read
+    trainer, folder, made_by = find(run, code)
+    model = trainer.load(replace(folder, device=device))
+    model.origin = made_by
+    return model
+
+
+def find(run: str, code: str = "") -> tuple[Any, ModelFolder, Provenance]:
+    """The trainer class of a model, its folder, and what files made by it say. Raises as `load`."""
     folder = read_model(find_model(run), ())
     if code:
         trainer = trainer_in(import_code(code), code)
@@ -89,9 +98,7 @@ def load(run: str | Path, code: str | Path = "", device: str = "auto") -> Loaded
             f"{folder.path} was made by {folder.method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a "
             f'file of your own trained it, name it: --code {folder.method}.py, in Python load(..., code="{folder.method}.py")'
         )
-    model = trainer.load(replace(read_model(folder.path, trainer.exports), device=device))
-    model.origin = origin(run, folder.path, folder.method)
-    return model
+    return trainer, read_model(folder.path, trainer.exports), origin(run, folder.path, folder.method)
 
 
 def trainer_in(module: ModuleType, called: str = "") -> Any:
@@ -116,19 +123,33 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
     Only the header of a file is read until the weights are known to fit. Raises CheckpointError where no network can be built,
     where it needs far more memory than its weights, or where the weights do not fit.
     """
-    try:
+    plan_network(build, weights, where)
+    with _building(where):
+        network = build()
+    load_strict(network.state_dict(), weights, where)
+    return network.to(choose_device(device), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+
+
+def plan_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:
+    """The network on the meta device, without its weights, which fit. Raises CheckpointError as `load_network`."""
+    with _building(where):
         planned, plan = Plan.of(build, len(weights))
         check_fit(planned.state_dict(), weights.stored if isinstance(weights, TensorFile) else weights, where)
         plan.check(sum(t.nbytes for t in planned.state_dict().values()))
-        network = build()
+    return planned
+
+
+@contextlib.contextmanager
+def _building(where: str) -> Iterator[None]:
+    """Whatever layers raise within it becomes a CheckpointError."""
+    try:
+        yield
     except MultigenError:
         raise
     except Exception as error:  # layers raise errors of many kinds
         raise CheckpointError(
             f"{where}: no network can be built from its settings ({one_line(error)}); copy the model folder again"
         ) from error
-    load_strict(network.state_dict(), weights, where)
-    return network.to(choose_device(device), memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
 class Plan(TorchFunctionMode):

@@ -76,7 +76,14 @@ class Loaded(Any):
         """Images from noise, as PIL images: `multigen.image.synthesis.sampler.ImageSampler.pictures`."""
         raise NotImplementedError
 
-    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
+    def upscale(
+        self,
+        image: "Tensor | np.ndarray | Picture",
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        short: int | None = None,
+    ) -> Any:
         """A larger image of the same type:
         `multigen.image.restoration.upscaler.Upscaler.upscale`."""
         raise NotImplementedError

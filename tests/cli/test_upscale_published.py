@@ -58,7 +58,7 @@ def test_how_long_it_takes_is_said_first_and_above_two_minutes_a_faster_model(
         (500.0, "realesrgan-animevideov3", "1 image: about 0:08:20\n"),
     ):
         monkeypatch.setattr(upscaler, "seconds", lambda sizes, seconds=seconds: seconds * (sizes == [(12, 16)]))
-        restoring._say_time(upscaler, [photo, photo.with_name("missing.png")], model)
+        restoring._say_time(upscaler, [[(12, 16)]], model)
         said = capsys.readouterr().err
         assert said.endswith(line) and bool(said) == bool(line)
 

@@ -13,7 +13,7 @@ from tests.tiny import environment, python
 MEASURE = """
 import resource, sys, types
 import torch
-import multigen.cli.restoring as verb, multigen.image.datasets as datasets
+import multigen.cli.restoring as shared, multigen.cli.upscale as verb, multigen.image.datasets as datasets
 from multigen.image.restoration.upscaler import Upscaler
 import rich.progress, multigen.image.sources, multigen.image.writing
 torch.set_num_threads(1)
@@ -26,7 +26,7 @@ network = torch.nn.Upsample(scale_factor=4)
 network.register_parameter("weight", torch.nn.Parameter(torch.zeros(1)))
 network.radius = 2
 ready = Upscaler(network, 4)
-verb.load_for = lambda *_: ready
+shared.load_for = lambda *_: ready
 before = peak()
 if kind == "upscale":
     verb.run([place, "--model", "none", "--out", out])

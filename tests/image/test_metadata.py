@@ -16,7 +16,7 @@ from multigen.storage import provenance
 from multigen.storage.provenance import ENLARGED, SAMPLE, source_type, xmp
 from tests.image.test_depth import chunk, png, values
 
-ABOUT = {"software": "multigen 1", "source": "a.jpg"}
+ABOUT = {"software": "multigen 1", "model": "m", "source": "a.jpg"}
 IPTC = b"\x1c\x02\x69\x00\x05Title\x1c\x02\x50\x00\x02Me"
 ROTATED = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multigen.console import counted
 from multigen.errors import CheckpointError
 from multigen.storage.ncnn import Layer, read_ncnn
 from multigen.storage.pth import read_pth
@@ -50,6 +51,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 def recognise(weights: Weights, where: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(settings of `RealESRGANConfig`, with which `generator` builds it; weights as our network names them) of a network. Raises
     CheckpointError for one that is not known."""
+    _check_channels(weights, where)
     try:
         if "conv_1.sk.weight" in weights:
             return _span(weights)
@@ -66,6 +68,16 @@ def recognise(weights: Weights, where: str) -> tuple[dict[str, Any], dict[str, T
         f"{where} is no network that is known here: its tensors are {names}, ...; expected SRVGGNetCompact, RRDBNet (ESRGAN, "
         "Real-ESRGAN) or SPAN"
     )
+
+
+def _check_channels(weights: Weights, where: str) -> None:
+    """Raises CheckpointError for a network of images that are not RGB."""
+    for name in ("conv_1.sk.weight", "body.0.weight", "conv_first.weight", "model.0.weight"):
+        first = weights.get(name)
+        if first is not None and first.dim() == 4 and first.shape[1] not in (3, 12, 48):  # 12, 48: pixels as channels
+            raise CheckpointError(
+                f"{where}: a network of images of {counted(first.shape[1], 'channels')}; expected 3, RGB"
+            )
 
 
 def _srvgg(weights: Weights) -> tuple[dict[str, Any], dict[str, Tensor]]:

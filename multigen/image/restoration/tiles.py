@@ -1,6 +1,6 @@
 """Images taken through a function in tiles, so that memory does not grow with the image; smaller tiles where memory is short."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ def fill(
     function: Callable[[np.ndarray], np.ndarray],
     side: int,
     around: int,
+    done: Callable[[int], object],
     fade: int = 0,
     step: int = 1,
 ) -> int:
@@ -31,13 +32,14 @@ def fill(
     Args:
         side: of a tile, pixels of the input; halved each time that memory runs out.
         around: pixels of its surroundings that a tile has on each side.
+        done: called after each tile with the number of its pixels; with minus as many as are to be done again.
         fade: pixels on either side of a seam over which tiles are cross-faded.
         step: of which the places of tiles are multiples.
 
     Returns the side to continue with. Raises OutOfMemory where memory does not suffice for tiles of `LEAST` pixels.
     """
     first = now = multiple(min(side, max(image.shape[:2])), step)
-    while not _fits(result, image, scale, function, now, around, fade):
+    while not _fits(result, image, scale, function, now, around, done, fade):
         half = multiple(now // 2, step)
         if not LEAST <= half < now:
             raise OutOfMemory(
@@ -63,15 +65,20 @@ def _fits(
     function: Callable[[np.ndarray], np.ndarray],
     side: int,
     around: int,
+    done: Callable[[int], object],
     fade: int,
 ) -> bool:
     """Fills `result`. False where memory ran out, of the CPU or of a GPU: all that was taken is free again then."""
+    pixels = 0
     try:
-        _fill(result, image, scale, function, side, around, fade)
+        for more in _fill(result, image, scale, function, side, around, fade):
+            pixels += more
+            done(more)
         return True
     except Exception as error:
         if not is_memory_error(error):
             raise
+    done(-pixels)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return False
@@ -85,7 +92,8 @@ def _fill(
     side: int,
     around: int,
     fade: int,
-) -> None:
+) -> Iterator[int]:
+    """Yields after each tile the number of its pixels."""
     height, width = image.shape[:2]
     for top in range(0, height, side):
         for left in range(0, width, side):
@@ -97,6 +105,7 @@ def _fill(
             large = large[s * (first[0] - y) : s * (last[0] - y), s * (first[1] - x) : s * (last[1] - x)]
             place = result[s * first[0] : s * last[0], s * first[1] : s * last[1]]
             place[:] = _faded(place, large, s * (top - first[0]), s * (left - first[1])) if fade else large
+            yield (bottom - top) * (right - left)
 
 
 def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndarray:

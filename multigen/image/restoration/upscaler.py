@@ -15,6 +15,7 @@ from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
 from multigen.image.restoration.evaluator import strip
+from multigen.image.restoration.sizes import OWN, Size, resized
 from multigen.image.restoration.tiles import TILE, WHOLE, fill, multiple
 from multigen.memory import require
 from multigen.tasks.graph import Graph
@@ -44,11 +45,13 @@ class Restorer(Ready):
     """
 
     task = "image-restoration"
+    on_tile: Callable[[int], object]
+    """Called after each tile with the number of its pixels."""
 
     def __init__(self, network: nn.Module, scale: int = 1, tile: int | None = None):
         if tile is not None and tile < 1:
             raise ConfigError(f"tile {tile}: expected 1 pixel or more, {TILE} is usual")
-        self.network, self.scale = network, scale
+        self.network, self.scale, self.on_tile = network, scale, ignore
         self.tile = tile or (WHOLE if getattr(network, "whole", False) else TILE)
         # Tiles begin where squares of pixels do that the network takes as channels.
         self.step = int(getattr(network, "unshuffle", 1))
@@ -63,38 +66,20 @@ class Restorer(Ready):
         A PIL image may have any mode: grey stays grey, of 8 or 16 bits, opacity and colour profile are kept, CMYK becomes RGB.
         Raises DataError for anything else.
         """
-        if isinstance(image, Tensor):
-            _check(image, torch.uint8)  # not floats, of which some have 0..255
-            return self(image)
-        if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-                raise DataError(f"a uint8 array (H, W, 3) is expected, got {image.dtype} {image.shape}")
-            return self(torch.from_numpy(image).permute(2, 0, 1)).permute(1, 2, 0).numpy()
-        from PIL.Image import Image
+        return self._restored(image, OWN)
 
-        if not isinstance(image, Image):
-            raise DataError(
-                f"a tensor, an array or a PIL image is expected, got {image!r}; open files with PIL.Image.open"
-            )
-        return to_pil(self.restore_raster(raster_of(image)))
-
-    def restore_raster(self, raster: Raster) -> Raster:
-        """The pixels of an image file `scale` times as large, with the same channels, bits and profile.
+    def restore_raster(self, raster: Raster, size: Size = OWN) -> Raster:
+        """The pixels of an image file in a size, with the same channels, bits and profile.
 
         Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of visible ones nearby, so that
         no hidden colour shows as a fringe. Colour images that are all grey stay grey: the mean of the network's channels.
         """
         pixels, alpha = raster.pixels, raster.alpha
-        colour = raster.colour if alpha is None else opaque(raster.colour, alpha[..., 0])
-        s, (height, width, planes) = self.scale, pixels.shape
-        check_room(height, width, s, planes * pixels.itemsize + (1 if planes == 1 else 4))
-        result = np.empty((height * s, width * s, planes), pixels.dtype)
+        if alpha is not None and not alpha.all():
+            pixels = np.concatenate([opaque(raster.colour, alpha[..., 0]), alpha], -1)
+        colour = pixels if alpha is None else pixels[..., :-1]
         grey = all(np.array_equal(colour[..., 0], colour[..., i]) for i in range(1, colour.shape[-1]))
-        enlarged = result if alpha is None else result[..., :-1]
-        self._fill(enlarged, colour[..., :1] if grey else colour, self.radius, self._network)
-        if alpha is not None:
-            self._fill(result[..., -1:], alpha, CONTEXT, self._interpolated)
-        return Raster(result, raster.profile)
+        return Raster(self._in_size(pixels, size, alpha is not None, grey), raster.profile)
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
         """Up to n crops of the embedded held-out photographs, enlarged, side by side in one image: those with the most detail,
@@ -115,15 +100,48 @@ class Restorer(Ready):
         shape = ("batch", 3, f"{self.scale}*height", f"{self.scale}*width")
         return Graph(copy.deepcopy(self.network).cpu().float(), {"image": names}, example, "large", shape, says)
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale W), both on the CPU. Raises
-        DataError for anything else."""
+    def __call__(self, image: Tensor, size: Size = OWN) -> Tensor:
+        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale W), or of a size, both on the
+        CPU. Raises DataError for anything else."""
         _check(image, torch.uint8, torch.float32)
-        height, width = (self.scale * side for side in image.shape[1:])
-        check_room(image.shape[1], image.shape[2], self.scale, 7)
-        result = np.empty((height, width, 3), np.uint8)
-        self._fill(result, image.permute(1, 2, 0).cpu().numpy(), self.radius, self._network)
-        return torch.from_numpy(result).permute(2, 0, 1)
+        return torch.from_numpy(self._in_size(image.permute(1, 2, 0).cpu().numpy(), size)).permute(2, 0, 1)
+
+    def _restored(self, image: "Tensor | np.ndarray | Picture", size: Size) -> Any:
+        if isinstance(image, Tensor):
+            _check(image, torch.uint8)  # not floats, of which some have 0..255
+            return self(image, size)
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise DataError(f"a uint8 array (H, W, 3) is expected, got {image.dtype} {image.shape}")
+            return self(torch.from_numpy(image).permute(2, 0, 1), size).permute(1, 2, 0).numpy()
+        from PIL.Image import Image
+
+        if not isinstance(image, Image):
+            raise DataError(
+                f"a tensor, an array or a PIL image is expected, got {image!r}; open files with PIL.Image.open"
+            )
+        return to_pil(self.restore_raster(raster_of(image), size))
+
+    def _in_size(self, pixels: np.ndarray, size: Size, alpha: bool = False, grey: bool = False) -> np.ndarray:
+        """As `_network`, in a size: the network as often as it takes, then a reduction."""
+        height, width, planes = pixels.shape
+        passes, target = size.inputs(height, width, self.scale), size.of(height, width, self.scale)
+        # Pillow makes a copy while the file is written.
+        each = planes * _kind(pixels).itemsize + (1 if planes == 1 else 4)
+        check_room((height, width), passes, target, self.scale, each)
+        for _ in passes:
+            pixels = self._once(pixels, alpha, grey)
+        return resized(pixels, target)
+
+    def _once(self, pixels: np.ndarray, alpha: bool, grey: bool) -> np.ndarray:
+        """As `_network`, tile by tile: (H, W, C) -> (s H, s W, C). `alpha`: the last channel is opacity."""
+        s, (height, width, planes) = self.scale, pixels.shape
+        result = np.empty((height * s, width * s, planes), _kind(pixels))
+        colour, enlarged = (pixels[..., :-1], result[..., :-1]) if alpha else (pixels, result)
+        self._fill(enlarged, colour[..., :1] if grey else colour, self.radius, self._network, self.on_tile)
+        if alpha:
+            self._fill(result[..., -1:], pixels[..., -1:], CONTEXT, self._interpolated, ignore)
+        return result
 
     def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
         """About how long images of these sizes (height, width) take: one tile of noise is timed."""
@@ -141,9 +159,8 @@ class Restorer(Ready):
     @torch.no_grad()
     def _network(self, window: np.ndarray) -> np.ndarray:
         """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in 0..1 -> uint8."""
-        real = window.dtype == np.float32
-        kind = np.dtype(np.uint8) if real else window.dtype
-        most = int(np.iinfo(kind).max)
+        kind = _kind(window)
+        real, most = window.dtype == np.float32, int(np.iinfo(kind).max)
         large = self._finite(torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1), 1 if real else most)
         large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
         return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
@@ -181,11 +198,16 @@ class Restorer(Ready):
         )
 
     def _fill(
-        self, result: np.ndarray, image: np.ndarray, around: int, function: Callable[[np.ndarray], np.ndarray]
+        self,
+        result: np.ndarray,
+        image: np.ndarray,
+        around: int,
+        function: Callable[[np.ndarray], np.ndarray],
+        done: Callable[[int], object],
     ) -> None:
         """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around` pixels on each side."""
         fade = self.fade if around == self.radius else 0
-        self.tile = fill(result, image, self.scale, function, self.tile, around, fade, self.step)
+        self.tile = fill(result, image, self.scale, function, self.tile, around, done, fade, self.step)
 
 
 class Upscaler(Restorer):
@@ -193,15 +215,29 @@ class Upscaler(Restorer):
 
     task = "super-resolution"
 
-    def upscale(self, image: "Tensor | np.ndarray | Picture") -> Any:
-        """As `restore`: an image `scale` times as large, of the kind given."""
-        return self.restore(image)
+    def upscale(
+        self,
+        image: "Tensor | np.ndarray | Picture",
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        short: int | None = None,
+    ) -> Any:
+        """As `restore`, in a size (see `multigen.image.restoration.sizes.Size`): `scale` times as large, of a `width` or `height`
+        or both, or with a shorter side of `short` pixels; default: the network's scale. Raises ConfigError for sizes that
+        contradict each other."""
+        return self._restored(image, Size(scale, width, height, short))
 
 
 def _check(image: Tensor, *types: torch.dtype) -> None:
     if image.dtype not in types or image.dim() != 3 or image.shape[0] != 3:
         names = " or ".join(str(each).removeprefix("torch.") for each in types)
         raise DataError(f"a {names} image (3, H, W) is expected, got {image.dtype} {tuple(image.shape)}")
+
+
+def _kind(pixels: np.ndarray) -> np.dtype:
+    """The type of what is made of pixels: the same integers, of floats uint8."""
+    return np.dtype(np.uint8) if pixels.dtype == np.float32 else pixels.dtype
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -226,11 +262,20 @@ def _filled(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask[..., None], colour, means.repeat(2, 0).repeat(2, 1)[:height, :width])
 
 
-def check_room(height: int, width: int, scale: int, each: int) -> None:
-    """Raises OutOfMemory where an image of this size, enlarged, with `each` bytes a pixel for it and for Pillow's copy while the
-    file is written, would not fit."""
+def check_room(
+    given: tuple[int, int], passes: Sequence[tuple[int, int]], target: tuple[int, int], scale: int, each: int
+) -> None:
+    """Raises OutOfMemory where an image of a size, enlarged in passes and reduced to `target`, with `each` bytes a pixel, would
+    not fit."""
+    (height, width), factor = (passes[-1], scale) if passes else (given, 1)
+    largest = height * factor, width * factor
+    way = f"{factor} times {width:,} x {height:,}" if target == largest else f"to be {target[1]:,} x {target[0]:,}"
     require(
-        height * width * scale**2 * each,
-        f"an image of {width * scale:,} x {height * scale:,} pixels, {scale} times {width:,} x {height:,}",
+        (math.prod(largest) + (target != largest) * math.prod(target)) * each,
+        f"an image of {largest[1]:,} x {largest[0]:,} pixels, {way}",
         "cut the image into parts",
     )
+
+
+def ignore(_: int) -> None:
+    """What is done with the progress if nobody asks."""

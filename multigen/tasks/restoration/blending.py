@@ -1,0 +1,76 @@
+"""Network interpolation (Wang et al. 2018, arXiv:1809.00219, section 3.4): between two models that share a network."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from multigen.catalogue import TASKS
+from multigen.config import from_table
+from multigen.engine.device import choose_device
+from multigen.errors import ConfigError
+from multigen.storage.model_folder import ModelFolder
+from multigen.storage.provenance import merge
+from multigen.tasks.loading import find, plan_network
+from multigen.tasks.ready import Loaded
+from multigen.tasks.restoration.base import RestorationTrainer
+
+__all__ = ["blend", "interpolated"]
+
+
+def blend(first: str | Path, second: str | Path, share: float, code: str | Path = "", device: str = "auto") -> Loaded:
+    """A model between two of one network: `share` of the weights of the first and the rest of the second, BatchNorm's statistics
+    too. One trained for the least pixel error and one trained from it against a discriminator give all in between.
+
+    `first`, `second`, `code`, `device`: as for `multigen.load`. Raises ConfigError for a share that is not in 0..1, and for
+    models that are not of one network, with the first difference.
+    """
+    choose_device(device)  # before anything is read
+    if not 0 <= share <= 1:
+        raise ConfigError(f"share {share:g}: expected 0 to 1, the part of {first} in the mixture")
+    trainers, folders, origins = zip(*(find(str(run), str(code)) for run in (first, second)), strict=True)
+    for run, trainer in zip((first, second), trainers, strict=True):
+        if not issubclass(trainer, RestorationTrainer):
+            raise ConfigError(f"{run}: expected a model that restores, but it {TASKS[trainer.task].does}")
+    one, other = (_network(*pair) for pair in zip(trainers, folders, strict=True))
+    if difference := _difference(one, other):
+        raise ConfigError(f"{first} and {second} are not of one network: {difference}; give two of one network")
+    # Before `load` makes one layer of several: convolutions that are merged are not linear in those they are made of.
+    mixed = replace(
+        folders[0], weights={"G": interpolated(folders[0].weights["G"], folders[1].weights["G"], share)}, device=device
+    )
+    model = trainers[0].load(mixed)
+    model.origin = merge(origins, share=share)
+    return model
+
+
+def interpolated(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """share * first + (1 - share) * second, by name; what counts, such as BatchNorm's batches, is the first's."""
+    mixed = {}
+    for name in first:
+        a, b = first[name], second[name]
+        mixed[name] = share * a + (1 - share) * b if a.is_floating_point() else a
+    return mixed
+
+
+def _network(trainer: type[RestorationTrainer[Any]], folder: ModelFolder) -> nn.Module:
+    """A model's network without its weights, which are known to fit. Raises CheckpointError where they do not."""
+    where, weights = f"{folder.path}, config.json", folder.weights.get("G", {})
+    made = trainer(from_table(trainer.config_type(), folder.config, where))
+    made.data_info = from_table(trainer.data_info, folder.data, where)
+    return plan_network(made.generator, weights, f"{folder.path}, G")
+
+
+def _difference(one: nn.Module, other: nn.Module) -> str:
+    """The first difference of two networks; "" for none."""
+    shapes, others = ({name: tuple(t.shape) for name, t in each.state_dict().items()} for each in (one, other))
+    for name in [*shapes, *(others.keys() - shapes.keys())]:
+        if name not in shapes or name not in others:
+            return f"{name} is in the {'first' if name in shapes else 'second'} only"
+        if shapes[name] != others[name]:
+            return f"{name} has the shape {shapes[name]} in the first, {others[name]} in the second"
+    layers, other_layers = str(one).splitlines(), str(other).splitlines()
+    a, b = next(((a, b) for a, b in zip(layers, other_layers, strict=False) if a != b), ("", ""))
+    return f"{a.strip()} in the first, {b.strip()} in the second" if a != b else ""
