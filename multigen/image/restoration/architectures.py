@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from multigen.console import counted
 from multigen.engine.checkpoint import not_finite
 from multigen.engine.device import choose_device
 from multigen.errors import CheckpointError, one_line
@@ -128,9 +129,8 @@ def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | N
         raise CheckpointError(
             f"{where}: a network for {found.purpose}, {found.architecture.id}; expected one that enlarges or restores images"
         )
-    if channels not in ((3, 3), (1, 1)):
+    if channels != (3, 3) and (channels != (1, 1) or found.purpose == "SR"):
         raise CheckpointError(
-            f"{where}: a network from {channels[0]} to {channels[1]} channels, {found.architecture.id}; expected one for RGB or "
-            "grey images"
+            f"{where}: a network of images of {counted(channels[0], 'channels')}; expected 3, RGB, or 1 where it restores grey images"
         )
     return SpandrelNetwork(found).eval().requires_grad_(False)

@@ -143,7 +143,7 @@ REFUSED: dict[str, tuple[Build, str]] = {
     "inpainting": (of("LaMa"), "a network for Inpainting, LaMa; expected one that enlarges or restores images"),
     "transparency": (
         of("ESRGAN", in_nc=4, out_nc=4, num_filters=8, num_blocks=1),
-        "a network from 4 to 4 channels, ESRGAN; expected one for RGB or grey images",
+        "a network of images of 4 channels; expected 3, RGB",
     ),
 }
 
