@@ -37,8 +37,8 @@ class ESRGANConfig(AdversarialRestorationConfig):
     """Features of the content loss (vgg54_preactivation in the paper); all of them are linear, before an activation."""
     content_weight: float = 1.0
     """Weight of the content loss (1 in equation 3)."""
-    pixel_weight: float = 1e-2
-    """Weight of the pixel loss in the second stage (eta in equation 3)."""
+    pixel_weight: float = 1.0
+    """Weight of the pixel loss in the second stage (eta of equation 3, 1e-2 in the paper, whose features see brightness)."""
     adversarial_weight: float = 5e-3
     """Weight of the adversarial loss (lambda in equation 3)."""
     pretrain_lr: float = 5e-4
@@ -64,7 +64,7 @@ PRESETS = {
     "default": ESRGANConfig(),
     "paper": ESRGANConfig(
         crop=128, blocks=23, width=64, growth=32, discriminator_width=64, content="vgg54_preactivation",
-        pretrain_steps=1_000_000, pretrain_lr=2e-4, steps=400_000,
+        pixel_weight=1e-2, pretrain_steps=1_000_000, pretrain_lr=2e-4, steps=400_000,
     ),
 }  # fmt: skip
 
