@@ -131,6 +131,6 @@ def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | N
         )
     if channels != (3, 3) and (channels != (1, 1) or found.purpose == "SR"):
         raise CheckpointError(
-            f"{where}: a network of images of {counted(channels[0], 'channels')}; expected 3, RGB, or 1 where it restores grey images"
+            f"{where}: a network of images of {counted(channels[0], 'channels')}; expected 3, RGB, or 1 where it restores grey"
         )
     return SpandrelNetwork(found).eval().requires_grad_(False)
