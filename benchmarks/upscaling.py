@@ -28,6 +28,7 @@ import tyro
 from torch import Tensor, nn
 
 from benchmarks.rollout import resident
+from multigen.engine.device import choose_device
 from multigen.image.restoration.networks import RRDB, SPAN, SRVGG
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.record import machine
@@ -113,6 +114,7 @@ def main(side: int = 256, rounds: int = 5, threads: int = 1, networks: tuple[str
         threads: of each case.
         networks: compact, span, rrdb.
     """
+    choose_device("cpu")  # as loading a model does: freed memory is kept
     torch.set_num_threads(threads)
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, side, side), np.uint8))
     print(f"{side}x{side} to {4 * side}x{4 * side}; {machine()}; {rounds} rounds")

@@ -40,10 +40,8 @@ class Modality:
     of items matched by name; "": not compared."""
     pair_options: tuple[str, ...] = ()
     """Options of `pairs`."""
-    sheet: str = ""
-    """(data, degradation, seed) -> (PIL image, names): items beside degraded versions of them."""
-    degradations: tuple[str, ...] = ()
-    """Degradations of `sheet`."""
+    degradations: str = ""
+    """(data, degradation, seed) -> (PIL image, names): a sheet of items beside degraded versions of them; "": there is none."""
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -76,8 +74,7 @@ MODALITIES = {
             names="-ubyte",
             pairs="multigen.image.restoration.pairs:compare_pairs",
             pair_options=("frames", "border", "perceptual_weights"),
-            sheet="multigen.image.restoration.degradations:degradation_sheet",
-            degradations=("strong", "mild", "noise", "jpeg", "noise-jpeg"),
+            degradations="multigen.image.restoration.degradations:degradation_sheet",
         ),
         Modality(
             "text",

@@ -21,10 +21,6 @@ from multigen.version import __version__
 if TYPE_CHECKING:
     from multigen.data.inspection import Inspection
 
-    Degradation = str
-else:
-    Degradation = tyro.extras.literal_type_from_choices(["", *(d for m in MODALITIES.values() for d in m.degradations)])
-
 __all__ = ["run"]
 
 ITEMS = [modality.items for modality in MODALITIES.values()]
@@ -36,7 +32,7 @@ def run(args: list[str]) -> None:
 
     def inspect(
         data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = "",
-        degradation: Degradation = "",
+        degradation: str = "",
         out: Annotated[Path, tyro.conf.arg(metavar="FILE.png")] = Path(),
         seed: int | None = None,
         overwrite: Overwrite = False,
@@ -51,7 +47,8 @@ def run(args: list[str]) -> None:
         Args:
             data: A folder of images, texts or sounds, a file, or a name such as digits, drums, voice or fables.
             degradation: Write a sheet of crops of images, each beside degraded versions of it, to choose a strength by eye:
-                strong and mild of realesrgan, the others of denoise. Without DATA, of the embedded photographs.
+                strong or mild (realesrgan), noise, jpeg or noise-jpeg (denoise), noise25, jpeg10 or other numbers. Without
+                DATA, of the embedded photographs.
             out: The sheet; degradation-NAME.png if not given.
             seed: Of the sheet: chooses the images and draws the degradations; 0 if not given.
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
@@ -96,12 +93,9 @@ def _write_sheet(data: str, degradation: str, out: Path, seed: int, overwrite: b
         raise ConfigError(f"--out {out}: expected a file ending in .png")
     check_targets([out], overwrite, "another file for --out")
     modality = MODALITIES[_kind(data)[0]]
-    if degradation not in modality.degradations:
-        expected = f"one of {', '.join(modality.degradations)}" if modality.degradations else "a folder of images"
-        raise ConfigError(
-            f"--degradation {degradation}: not for {modality.items}, which {data} holds; expected {expected}"
-        )
-    sheet, names = imported(modality.sheet)(data, degradation, seed)
+    if not modality.degradations:
+        raise ConfigError(f"--degradation: for images only, and {data} holds {modality.items}; leave it out")
+    sheet, names = imported(modality.degradations)(data, degradation, seed)
     with writing(out, "another file for --out"), replacing(out) as file:
         out.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(file, **png({"software": f"multigen {__version__}", "degradation": degradation, "seed": seed}))

@@ -1,5 +1,6 @@
 """What methods of image restoration do to photographs to make their inputs: by name, and as a sheet of crops to look at."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,15 +11,16 @@ from torch import Tensor
 from multigen.console import say
 from multigen.errors import ConfigError, DataError
 from multigen.image.files import open_photos, read_image, to_picture
-from multigen.image.restoration.blind import Strength, degrade, sharpened
-from multigen.image.restoration.corruption import to_bytes
+from multigen.image.restoration.blind import Strength, sharpened
+from multigen.image.restoration.blind import degrade as blind
+from multigen.image.restoration.corruption import compressed, noisy, to_bytes
 from multigen.image.restoration.denoise import DenoiseConfig, DenoiseTrainer
 from multigen.image.restoration.evaluator import busiest
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["DEGRADATIONS", "degradation_sheet"]
+__all__ = ["DEGRADATIONS", "degradation_of", "degradation_sheet"]
 
 SCALE = 4  # of blind super-resolution, as is usual
 SIDE, ZOOM, GAP, HEAD = (
@@ -34,7 +36,7 @@ ROWS, COLUMNS = 4, 5  # photographs, and degraded versions of each
 def _blind(image: Tensor, rng: np.random.Generator, strength: Strength) -> Tensor:
     """As `realesrgan` makes inputs, at scale 4."""
     height, width = (side - side % SCALE for side in image.shape[1:])
-    return degrade(sharpened(image[:, :height, :width]), SCALE, strength, rng)
+    return blind(sharpened(image[:, :height, :width]), SCALE, strength, rng)
 
 
 def _denoising(image: Tensor, rng: np.random.Generator, corruption: str) -> Tensor:
@@ -42,15 +44,39 @@ def _denoising(image: Tensor, rng: np.random.Generator, corruption: str) -> Tens
     return to_bytes(DenoiseTrainer(DenoiseConfig(corruption=corruption)).corrupted(image, rng))  # pyright: ignore[reportArgumentType]
 
 
-DEGRADATIONS: Mapping[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
+def _noisy(image: Tensor, rng: np.random.Generator, sigma: int) -> Tensor:
+    return to_bytes(noisy(image.float() / 255, sigma, rng))
+
+
+def _compressed(image: Tensor, rng: np.random.Generator, quality: int) -> Tensor:
+    return to_bytes(compressed(image.float() / 255, quality))
+
+
+Degrade = Callable[[Tensor, np.random.Generator], Tensor]
+"""uint8 (3, H, W) -> uint8, of the same size or smaller, degraded by draws from a generator."""
+DEGRADATIONS: Mapping[str, Degrade] = {
     "strong": partial(_blind, strength="strong"),
     "mild": partial(_blind, strength="mild"),
     "noise": partial(_denoising, corruption="noise"),
     "jpeg": partial(_denoising, corruption="jpeg"),
     "noise-jpeg": partial(_denoising, corruption="both"),
 }
-"""Name -> uint8 (3, H, W) -> uint8, of the same size or smaller, degraded by draws from a generator. `multigen.catalogue` lists
-the names."""
+NUMBERED = re.compile(r"(noise|jpeg)(\d{1,3})")
+"""Noise of a standard deviation, of 255, and JPEG of a quality."""
+
+
+def degradation_of(name: str) -> Degrade:
+    """The degradation of a name. Raises ConfigError for an unknown one."""
+    if name in DEGRADATIONS:
+        return DEGRADATIONS[name]
+    kind, number = match.groups() if (match := NUMBERED.fullmatch(name)) else ("", "0")
+    if kind == "noise" and int(number) <= 255:
+        return partial(_noisy, sigma=int(number))
+    if kind == "jpeg" and 1 <= int(number) <= 100:
+        return partial(_compressed, quality=int(number))
+    raise ConfigError(
+        f"degradation {name!r}: expected one of {', '.join(DEGRADATIONS)}, or noise0 to noise255 or jpeg1 to jpeg100"
+    )
 
 
 def degradation_sheet(data: str, name: str, seed: int = 0) -> "tuple[Picture, list[str]]":
@@ -61,8 +87,7 @@ def degradation_sheet(data: str, name: str, seed: int = 0) -> "tuple[Picture, li
     """
     from PIL import Image, ImageDraw
 
-    if name not in DEGRADATIONS:
-        raise ConfigError(f"degradation {name!r}: expected one of {', '.join(DEGRADATIONS)}")
+    degrade = degradation_of(name)
     crops = _crops(data, seed)
     step = SIDE * ZOOM + GAP
     sheet = Image.new("RGB", ((1 + COLUMNS) * step - GAP, len(crops) * step - GAP + HEAD), "white")
@@ -71,7 +96,7 @@ def degradation_sheet(data: str, name: str, seed: int = 0) -> "tuple[Picture, li
         draw.text((column * step + GAP, 2), text, fill="black")
     for row, crop in enumerate(crops.values()):
         draws = [np.random.default_rng((seed, row, column)) for column in range(COLUMNS)]
-        for column, image in enumerate([crop, *(DEGRADATIONS[name](crop, rng) for rng in draws)]):
+        for column, image in enumerate([crop, *(degrade(crop, rng) for rng in draws)]):
             size = crop.shape[2] * ZOOM, crop.shape[1] * ZOOM
             shown = to_picture(image).resize(size, Image.Resampling.NEAREST)
             sheet.paste(shown, (column * step, row * step + HEAD))

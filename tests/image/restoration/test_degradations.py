@@ -8,8 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from multigen.catalogue import MODALITIES
-from multigen.image.restoration.degradations import COLUMNS, DEGRADATIONS, GAP, HEAD, SIDE, ZOOM, degradation_sheet
+from multigen.image.restoration.degradations import (
+    COLUMNS,
+    DEGRADATIONS,
+    GAP,
+    HEAD,
+    SIDE,
+    ZOOM,
+    degradation_of,
+    degradation_sheet,
+)
 from tests import tiny
 
 STEP = SIDE * ZOOM + GAP
@@ -28,8 +36,12 @@ def cells(sheet: Image.Image) -> np.ndarray:
     )
 
 
-def test_the_catalogue_lists_what_there_is() -> None:
-    assert MODALITIES["image"].degradations == tuple(DEGRADATIONS)
+@pytest.mark.parametrize(("name", "draws"), [("noise40", True), ("jpeg5", False)])
+def test_degradations_of_a_number(name: str, draws: bool) -> None:
+    image = torch.from_numpy(tiny.pixels(61, 75)).permute(2, 0, 1)
+    one, two = (degradation_of(name)(image, np.random.default_rng(seed)) for seed in (0, 1))
+    assert one.shape == image.shape and torch.equal(one, two) != draws
+    assert (one.float() - image).abs().mean() > 1
 
 
 @pytest.mark.parametrize("name", DEGRADATIONS)
@@ -98,11 +110,14 @@ def test_mistakes_are_named(
         ([], "DATA is missing; expected a folder or file of images"),
         (["digits", "--out", "a.png"], "--out: for the sheet of --degradation only"),
         (["digits", "--seed", "1"], "--seed: for the sheet of --degradation only"),
-        (["drums", "--degradation", "mild"], "not for sounds, which drums holds; expected a folder of images"),
+        (["drums", "--degradation", "mild"], "--degradation: for images only, and drums holds sounds; leave it out"),
+        (["fables", "--degradation", "mild"], "--degradation: for images only, and fables holds texts; leave it out"),
+        (["--degradation", "jpeg0"], "degradation 'jpeg0': expected one of strong, mild, noise"),
+        (["--degradation", "noise300"], "degradation 'noise300': expected one of"),
         (["--degradation", "mild", "--out", "mine.png"], "mine.png exists and is not known as"),
         (["--degradation", "mild", "--out", "mine.jpg"], "expected a file ending in .png"),
         (["--degradation", "mild", "--seed", "-1"], "--seed -1: expected 0 or more"),
-        (["--degradation", "wild"], "wild"),
+        (["--degradation", "wild"], "degradation 'wild': expected one of strong, mild"),
         (["thin", "--degradation", "mild"], "90x8 pixels; expected 32x32 at least"),
         (["gone", "--degradation", "mild"], "gone"),
     ):
