@@ -18,6 +18,7 @@ from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, ben
 from multigen.catalogue.derived import derived
 from multigen.cli import VERBS
 from multigen.cli.evaluate import NAMES as EVALUATED
+from multigen.image.restoration.inpainter import Inpainter
 from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.image.synthesis.sampler import ImageSampler
 from multigen.runs.usage import python_of, shell_of
@@ -30,6 +31,7 @@ READY: dict[str, Any] = {
     "image-synthesis": ImageSampler,
     "super-resolution": Upscaler,
     "image-restoration": Restorer,
+    "inpainting": Inpainter,
     "text-synthesis": Writer,
     "audio-synthesis": AudioSampler,
 }

@@ -103,6 +103,7 @@ METHODS = {
         Method("esrgan", "super-resolution"),
         Method("realesrgan", "super-resolution"),
         Method("denoise", "image-restoration"),
+        Method("inpainting", "inpainting"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),

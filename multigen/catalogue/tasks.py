@@ -40,6 +40,8 @@ class Task:
     """Names of published weights, the default of the verb first."""
     weights: tuple[str, ...] = ()
     """Suffixes of files of other projects."""
+    masked: bool = False
+    """Whether its models need, beside each image, a mask."""
 
     @property
     def items(self) -> str:
@@ -97,6 +99,22 @@ TASKS = {
             tag="image-restoration",
             limit="What it puts in the place of what was lost is likely, not true. Do not use it for evidence, for measuring, or "
             "to recognise anybody.",
+        ),
+        Task(
+            "inpainting",
+            "restoration",
+            "image",
+            verb="restore",
+            does="fills holes of photographs",
+            arguments="photo.jpg --mask mask.png --model {model} --out filled/",
+            python='image = model.inpaint(Image.open("photo.jpg"), Image.open("mask.png"))',
+            gives="an image of the same size; white parts of the mask are filled",
+            imports="from PIL import Image\n\nimport multigen",
+            pipeline="image-to-image",
+            tag="image-inpainting",
+            limit="What it puts into a hole is likely, not true. Do not use it for evidence, or to deceive anybody about what "
+            "was there.",
+            masked=True,
         ),
         Task(
             "text-synthesis",

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from multigen.cli.masks import Holes
 from multigen.cli.restoring import restore_images
 from multigen.cli.restoring_options import (
     AnyModel,
@@ -29,6 +30,9 @@ def run(args: list[str]) -> None:
         out: Path,
         model: AnyModel = "",
         blend: Blend = None,
+        mask: Path | None = None,
+        dilate: int | None = None,
+        feather: int | None = None,
         tile: Tile = None,
         frames: Frames = "first",
         format: Format = None,
@@ -48,12 +52,19 @@ def run(args: list[str]) -> None:
 
         Args:
             out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
+            mask: For a model that fills holes: an image of the same size, white (or transparent) where it is to be filled, or a
+                folder of such, named as the images. All other pixels stay exactly as they are.
+            dilate: Pixels added around the mask, since a rest of an object at its edge is painted again; by default 1/250 of the
+                longer side, at least 2.
+            feather: Pixels at the edge of the dilated mask over which the image turns into the filling; by default half of
+                --dilate.
         """
         from multigen.image.restoration.sizes import OWN
 
         options = Options(
             blend=blend, tile=tile, frames=frames, format=format, quality=quality, existing=existing, skip_bad=skip_bad,
             metadata=metadata, provenance=provenance, overwrite=overwrite, device=device, json=json, code=code, size=OWN,
+            holes=Holes(mask, dilate, feather),
         )  # fmt: skip
         restore_images("restore", inputs, out, model, options)
 

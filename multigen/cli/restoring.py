@@ -10,6 +10,7 @@ from typing import Any
 
 from multigen.catalogue import TASKS
 from multigen.cli.loaded import check_verb, load_for
+from multigen.cli.masks import holes_of
 from multigen.cli.output import print_json
 from multigen.cli.restoring_options import Options
 from multigen.cli.targets import is_file_name, targets_of
@@ -81,6 +82,7 @@ def _load(verb: str, model: str, options: Options) -> Any:
 
         first, second, share = options.blend
         restorer = check_verb(verb, blend(first, second, share, options.code, options.device), first, options.code)
+    options.holes.check(restorer.task, model or (options.blend or (model,))[0])
     restorer.tile = options.tile or restorer.tile
     return restorer
 
@@ -93,7 +95,8 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
     for path, size in sizes.items():
         check_side(jobs[path], *options.size.of(*size, restorer.scale))
     passes = {path: options.size.inputs(*size, restorer.scale) for path, size in sizes.items()}
-    _say_time(restorer, [*passes.values()], model)
+    if not TASKS[restorer.task].masked:  # their time depends on the masks
+        _say_time(restorer, [*passes.values()], model)
     work = {path: sum(map(math.prod, sizes)) for path, sizes in passes.items()}
     bad, done = {}, 0
     with bar(verb, sum(work.values())) as shown:
@@ -150,16 +153,17 @@ def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> 
     from multigen.storage.provenance import source_type
 
     source, size = read_source(path, options.frames == "all"), options.size
-    sides = [frame.pixels.shape[:2] for frame in source.frames]
+    sides = [(frame.pixels.shape[0], frame.pixels.shape[1]) for frame in source.frames]
     for height, width in sides:
         check_side(target, *size.of(height, width, restorer.scale))
+    given = holes_of(restorer, options.holes, path, sides) or {"size": size}
     about = {}
     if options.provenance:
         about = {**restorer.origin, "source": path.name, "source_type": source_type(source.metadata.xmp) or None}
         if not any(size.inputs(height, width, restorer.scale) for height, width in sides):  # reduced, by no model
             about = {name: value for name, value in about.items() if name not in ("model", "method", "blend")}
     said = source.metadata if options.metadata else source.metadata.without_private()
-    made = [restorer.restore_raster(frame, size) for frame in source.frames]
+    made = [restorer.restore_raster(frame, **given) for frame in source.frames]
     with writing(target, "another folder for --out"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as file:

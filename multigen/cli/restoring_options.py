@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from multigen.cli.masks import NO_HOLES, Holes
 from multigen.cli.targets import is_file_name
 from multigen.errors import ConfigError
 
@@ -111,6 +112,7 @@ class Options:
     json: bool
     code: str
     size: "Size"
+    holes: Holes = NO_HOLES
 
     def __post_init__(self):
         if self.tile is not None and self.tile < 1:

@@ -8,6 +8,7 @@ from multigen.catalogue import lazy
 if TYPE_CHECKING:
     from multigen.image.restoration.denoise import DenoiseConfig, DenoiseTrainer
     from multigen.image.restoration.esrgan import ESRGANConfig, ESRGANTrainer
+    from multigen.image.restoration.inpainting import InpaintingConfig, InpaintingTrainer
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.image.restoration.srgan import SRGANConfig, SRGANTrainer
     from multigen.image.synthesis.dcgan import DCGANConfig, DCGANTrainer
@@ -26,6 +27,8 @@ __all__ = [
     "ESRGANTrainer",
     "GANConfig",
     "GANTrainer",
+    "InpaintingConfig",
+    "InpaintingTrainer",
     "LSGANConfig",
     "LSGANTrainer",
     "R3GANConfig",

@@ -7,6 +7,7 @@ The distances, each named after its extractor:
   arXiv:1809.00219, section 3.3), absolute and unscaled as in its released code.
 - `efficientnet_lite0`: needs no download, because the weights come with a package. Unit-length features as in LPIPS
   (Zhang et al. 2018, arXiv:1801.03924, equation 1), without the weights which LPIPS learns for its channels.
+- `squeezenet1_1`: the same of SqueezeNet 1.1, whose weights the user gives.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, ConfigError
 from multigen.image.backbones import EfficientNetLite0, Normalise
+from multigen.image.squeezenet import SqueezeNet
 from multigen.storage.files import expanded
 from multigen.storage.reading import WEIGHTS, check_file
 
@@ -29,6 +31,8 @@ DEFINITIONS = {
     "cropped; comparable only with results of the same VGG19 weights",
     "efficientnet_lite0": "squared distance of EfficientNet-lite0 feature vectors, scaled to unit length along the "
     "channels, mean over positions and then over three stages (strides 2, 4, 8), RGB, no border cropped; not LPIPS",
+    "squeezenet1_1": "squared distance of SqueezeNet 1.1 feature vectors, scaled to unit length along the channels, mean over "
+    "positions and then over the seven layers of LPIPS, RGB, no border cropped; without LPIPS's weights of channels",
     "vgg22_preactivation": "mean absolute difference of VGG19 features at conv2_2 (before its ReLU), RGB, no border "
     "cropped; comparable only with results of the same VGG19 weights",
     "vgg54_preactivation": "mean absolute difference of VGG19 features at conv5_4 (before its ReLU), RGB, no border "
@@ -68,7 +72,7 @@ class VGG19(nn.Module):
         super().__init__()
         if layer not in VGG19_DEPTHS:
             raise ConfigError(f"VGG19 layer {layer!r}: expected {' or '.join(VGG19_DEPTHS)}")
-        state, convention = _read_vgg19(expanded(weights)) if weights else (_download_vgg19(), "torchvision")
+        state, convention = _read_weights(expanded(weights)) if weights else (_download_vgg19(), "torchvision")
         state = {key.removeprefix("features."): value for key, value in state.items()}
         self.normalise = Normalise(*VGG19_INPUTS[convention])
         self.features = _vgg19_layers(VGG19_DEPTHS[layer])
@@ -99,7 +103,7 @@ def _vgg19_layers(depth: int) -> nn.Sequential:
     return nn.Sequential(*layers[:depth])
 
 
-def _read_vgg19(path: Path) -> tuple[dict[str, Tensor], str]:
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     """Tensors of a safetensors file, and the name of the input that they expect."""
     from safetensors import SafetensorError, safe_open
 
@@ -195,12 +199,18 @@ def _unit_length(x: Tensor) -> Tensor:
 
 
 def open_perceptual(name: str, weights: str | None = None) -> PerceptualDistance:
-    """The distance called `name`, a key of DEFINITIONS. `weights`: see VGG19.
+    """The distance called `name`, a key of DEFINITIONS. `weights`: see VGG19; of squeezenet1_1, a file of the same kind.
 
     Raises ConfigError for another name and for weights with efficientnet_lite0, CheckpointError as VGG19 does.
     """
     if name not in DEFINITIONS:
         raise ConfigError(f"perceptual distance {name!r}: expected one of {', '.join(DEFINITIONS)}")
+    if name == "squeezenet1_1":
+        if not weights:
+            raise ConfigError(
+                "squeezenet1_1: its weights do not come with a package; give a file: --squeezenet-weights FILE"
+            )
+        return PerceptualDistance(name, SqueezeNet(*_read_weights(expanded(weights)), weights), _unit_length)
     if name.endswith("_preactivation"):
         return PerceptualDistance(name, VGG19(name, weights), lambda x: x, torch.abs)
     if name != "efficientnet_lite0":

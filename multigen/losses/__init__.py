@@ -13,10 +13,12 @@ from multigen.losses.adversarial import (
     relativistic_pairing,
     wasserstein,
 )
+from multigen.losses.features import feature_matching
 
 __all__ = [
     "LOSSES",
     "AdversarialLoss",
+    "feature_matching",
     "hinge",
     "least_squares",
     "least_squares_to",

@@ -14,7 +14,7 @@ __all__ = ["direction", "features_of", "headlines", "other_temperature", "real",
 AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
     *("fd_", "fid", "kd_", "kid", "class_kl"),
-    *("efficientnet", "vgg", "lsd", "mcd", "multi_stft", "f0_error", "voicing_error"),
+    *("efficientnet", "squeezenet", "vgg", "lsd", "mcd", "multi_stft", "f0_error", "voicing_error"),
     *(
         "nll",
         "perplexity",

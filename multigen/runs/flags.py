@@ -22,7 +22,20 @@ SHOWN_COMMON = 10
 GROUPS = {
     "data": (
         *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
-        *("channels", "frames", "mirror", "augment", "augment_share", "degradation", "sharpen"),
+        *(
+            "channels",
+            "frames",
+            "mirror",
+            "augment",
+            "augment_share",
+            "degradation",
+            "corruption",
+            "sigma",
+            "quality",
+            "grey",
+            "stored",
+            "sharpen",
+        ),
         *("crop", "cut", "trim", "normalise"),
         *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),

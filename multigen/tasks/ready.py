@@ -93,6 +93,17 @@ class Loaded(Any):
         `multigen.image.restoration.upscaler.Restorer.restore`."""
         raise NotImplementedError
 
+    def inpaint(
+        self,
+        image: "Tensor | np.ndarray | Picture",
+        mask: "Tensor | np.ndarray | Picture",
+        dilate: int | None = None,
+        feather: int | None = None,
+    ) -> Any:
+        """The image with its holes filled, of the same type:
+        `multigen.image.restoration.inpainter.Inpainter.inpaint`."""
+        raise NotImplementedError
+
     def generate(
         self,
         prompt: str = "",

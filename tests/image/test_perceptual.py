@@ -195,8 +195,8 @@ def test_training_mode_and_random_numbers_are_left_alone(lite0: PerceptualDistan
 
 
 @pytest.mark.parametrize("name", sorted(DEFINITIONS))
-def test_gradient_reaches_the_fake_picture_only(name: str, full_file: str):
-    distance = open_perceptual(name, None if name == "efficientnet_lite0" else full_file)
+def test_gradient_reaches_the_fake_picture_only(name: str, full_file: str, squeezenet: tuple[nn.Module, str]):
+    distance = open_perceptual(name, {"efficientnet_lite0": None, "squeezenet1_1": squeezenet[1]}.get(name, full_file))
     fake, real = pictures().requires_grad_(), pictures(seed=1).requires_grad_()
     values = distance(fake, real)
     values.mean().backward()
@@ -267,3 +267,48 @@ def test_names_are_checked(full_file: str):
         open_perceptual("efficientnet_lite0", full_file)
     with pytest.raises(ConfigError, match="'vgg33': expected vgg22 or vgg54"):
         VGG19("vgg33", full_file)
+
+
+# -- SqueezeNet --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def squeezenet(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, str]:
+    """torchvision's SqueezeNet 1.1 with random weights, and its file."""
+    from torchvision.models import squeezenet1_1
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = squeezenet1_1(weights=None).eval().requires_grad_(False)
+    path = tmp_path_factory.mktemp("squeezenet") / "squeezenet.safetensors"
+    save_file(network.state_dict(), path)
+    return network, str(path)
+
+
+def test_squeezenet_features_match_torchvision(squeezenet: tuple[nn.Module, str], tmp_path: Path) -> None:
+    network, path = squeezenet
+    distance = open_perceptual("squeezenet1_1", path)
+    image = pictures(size=48)
+    blue_first = 255 * image.flip(1) - torch.tensor(OXFORD_MEAN[::-1]).view(3, 1, 1)
+    torch.testing.assert_close(distance.extractor(image)[-1], network.features(blue_first), rtol=1e-4, atol=1e-4)  # pyright: ignore[reportCallIssue]
+    assert len(distance.extractor(image)) == 7
+    save_file(network.state_dict(), tmp_path / "own.safetensors", metadata={"input": "torchvision"})
+    own = open_perceptual("squeezenet1_1", str(tmp_path / "own.safetensors"))
+    normal = (image - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(
+        3, 1, 1
+    )
+    torch.testing.assert_close(own.extractor(image)[-1], network.features(normal), rtol=1e-4, atol=1e-4)  # pyright: ignore[reportCallIssue]
+
+
+def test_the_distance_of_squeezenet(squeezenet: tuple[nn.Module, str]) -> None:
+    distance = open_perceptual("squeezenet1_1", squeezenet[1])
+    image = photograph()[..., :64, :64]
+    assert distance(image, image).item() == 0
+    assert 0 < distance(blurred(image, 1.0), image).item() < distance(blurred(image, 3.0), image).item()
+
+
+def test_weights_of_squeezenet_are_checked(full_file: str) -> None:
+    with pytest.raises(ConfigError, match="squeezenet1_1: its weights do not come with a package"):
+        open_perceptual("squeezenet1_1")
+    with pytest.raises(CheckpointError, match=r"hold no tensor 'features\.0\.weight' of shape \(64, 3, 3, 3\)"):
+        open_perceptual("squeezenet1_1", full_file)

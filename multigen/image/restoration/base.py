@@ -66,6 +66,8 @@ class ImageRestorationConfig(RestorationConfig):
     """Side of the crops that are trained on, pixels."""
     perceptual_weights: str = ""
     """Safetensors file of VGG19 (torchvision's keys); empty: torchvision's own, downloaded. Also measured with, if given."""
+    squeezenet_weights: str = ""
+    """Safetensors file of SqueezeNet 1.1 (torchvision's keys); also measured with, if given."""
 
     @property
     def distance(self) -> str:
@@ -133,15 +135,17 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         """Opens photographs, test sets, and the distances that they are measured with."""
         source = super().open_data()
         c = self.config
-        if c.perceptual_weights:
-            self.files = {"perceptual_weights": hash_of_file(self._weights(c.perceptual_weights))}
+        files = {"perceptual_weights": c.perceptual_weights, "squeezenet_weights": c.squeezenet_weights}
+        self.files = {name: hash_of_file(self._weights(file)) for name, file in files.items() if file}
         self.check_data()
         extra = ["vgg22"] if c.perceptual_weights and c.distance != "vgg22" else []
+        extra += ["squeezenet1_1"] if c.squeezenet_weights else []
         self.distances = [self._open_distance(name) for name in (c.distance, *extra)]
         return source
 
     def _open_distance(self, name: str) -> PerceptualDistance:
-        weights = self.config.perceptual_weights if name != "efficientnet_lite0" else ""
+        c = self.config
+        weights = {"efficientnet_lite0": "", "squeezenet1_1": c.squeezenet_weights}.get(name, c.perceptual_weights)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
         return open_perceptual(name, str(self._weights(weights)) if weights else None).to(self.device, dtype)
 
@@ -245,7 +249,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         except MultigenError as error:
             say(f"the model that training started from is not measured: {error}")
             return {}
-        return {"start": model} if isinstance(model, Restorer) and model.scale == self.scale else {}
+        return {"start": model} if model.task == self.task and model.scale == self.scale else {}
 
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None

@@ -1,7 +1,8 @@
 """Metrics of image restoration, and images that show models side by side."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,26 +35,36 @@ def score(
     distances: Sequence[PerceptualDistance],
     device,
     metrics: Sequence[str] = ("psnr_y", "ssim_y"),
+    further: Mapping[str, Callable[[Tensor, Tensor, Tensor], float]] = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
     """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images (3, scale H, scale W).
 
     Ranks share the images; all get the result.
+
+    Args:
+        metrics: names of `multigen.image.metrics`.
+        further: metric -> (image, target, input) -> its value.
     """
     rows: dict[str, dict[str, float]] = {name: {} for name in restorers}
     for test in sets:
         scores = {name: ImageScores(test.scale, metrics, device) for name in restorers}
-        sums = torch.zeros(len(restorers), len(distances), dtype=torch.float64, device=device)
+        names = [*further, *(d.name for d in distances)]
+        sums = torch.zeros(len(restorers), len(names), dtype=torch.float64, device=device)
         for i in range(rank(), len(test.targets), world()):
             real = [_features(d, test.targets[i], device) for d in distances]
             given = test.inputs[i]
             for row, (name, restore) in enumerate(restorers.items()):
                 image = restore(given)
                 scores[name].update(image, test.targets[i])
-                for column, d in enumerate(distances):
-                    sums[row, column] += d.between(_features(d, image, device), real[column]).item()
+                values = [measure(image, test.targets[i], given) for measure in further.values()]
+                values += [
+                    d.between(_features(d, image, device), features).item()
+                    for d, features in zip(distances, real, strict=True)
+                ]
+                sums[row] += torch.tensor(values, dtype=sums.dtype, device=device)
         means = (all_sum(sums) / len(test.targets)).tolist()
-        for name, distant in zip(restorers, means, strict=True):
-            figures = scores[name].compute() | {d.name: value for d, value in zip(distances, distant, strict=True)}
+        for name, mean in zip(restorers, means, strict=True):
+            figures = scores[name].compute() | dict(zip(names, mean, strict=True))
             rows[name] |= {f"{test.name}/{metric}": value for metric, value in figures.items()}
     return rows
 

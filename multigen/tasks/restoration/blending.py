@@ -19,6 +19,9 @@ from multigen.tasks.restoration.base import RestorationTrainer
 
 __all__ = ["blend", "interpolated"]
 
+SETTINGS = ("generator", "scale", "blocks", "width", "growth", "unshuffle")
+"""Of networks: named where they differ."""
+
 
 def blend(first: str | Path, second: str | Path, share: float, code: str | Path = "", device: str = "auto") -> Loaded:
     """A model between two of one network: `share` of the weights of the first and the rest of the second, BatchNorm's statistics
@@ -36,7 +39,12 @@ def blend(first: str | Path, second: str | Path, share: float, code: str | Path 
             raise ConfigError(f"{run}: expected a model that restores, but it {TASKS[trainer.task].does}")
     one, other = (_network(*pair) for pair in zip(trainers, folders, strict=True))
     if difference := _difference(one, other):
-        raise ConfigError(f"{first} and {second} are not of one network: {difference}; give two of one network")
+        a, b = (folder.config for folder in folders)
+        differ = [
+            f"{name} {a[name]}, {b[name]}" for name in SETTINGS if name in a.keys() & b.keys() and a[name] != b[name]
+        ]
+        reasons = "; ".join([*differ, difference])
+        raise ConfigError(f"{first} and {second} are not of one network: {reasons}; give two of one network")
     # Before `load` makes one layer of several: convolutions that are merged are not linear in those they are made of.
     mixed = replace(
         folders[0], weights={"G": interpolated(folders[0].weights["G"], folders[1].weights["G"], share)}, device=device

@@ -90,10 +90,13 @@ def test_models_of_two_methods_may_share_a_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"width": 8}, r"has the shape \(4,.*in the first, \(8,.* in the second; give two of one network"),
-        ({"scale": 3}, r"has the shape .* in the first, .* in the second"),
-        ({"blocks": 2}, r"is in the second only"),
-        ({"generator": "srresnet"}, r"is in the first only"),
+        (
+            {"width": 8},
+            r"width 4, 8; .* has the shape \(4,.*in the first, \(8,.* in the second; give two of one network",
+        ),
+        ({"scale": 3}, r"scale 2, 3; .*has the shape .* in the first, .* in the second"),
+        ({"blocks": 2}, r"blocks 1, 2; .*is in the second only"),
+        ({"generator": "srresnet"}, r"generator compact, srresnet; .*is in the first only"),
     ],
 )
 def test_what_differs_is_named(other: dict[str, Any], words: str, tmp_path: Path) -> None:

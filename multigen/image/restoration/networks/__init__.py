@@ -5,12 +5,27 @@ from collections.abc import Callable
 from torch import nn
 
 from multigen.image.restoration.networks.compact import CompactGenerator
-from multigen.image.restoration.networks.discriminators import UNetDiscriminator, VGGDiscriminator
+from multigen.image.restoration.networks.discriminators import (
+    PatchDiscriminator,
+    UNetDiscriminator,
+    VGGDiscriminator,
+)
+from multigen.image.restoration.networks.ffc import FFCGenerator
 from multigen.image.restoration.networks.rrdb import RRDB
 from multigen.image.restoration.networks.span import SPAN
 from multigen.image.restoration.networks.srvgg import SRVGG
 
-__all__ = ["GENERATORS", "RRDB", "SPAN", "SRVGG", "CompactGenerator", "UNetDiscriminator", "VGGDiscriminator"]
+__all__ = [
+    "GENERATORS",
+    "RRDB",
+    "SPAN",
+    "SRVGG",
+    "CompactGenerator",
+    "FFCGenerator",
+    "PatchDiscriminator",
+    "UNetDiscriminator",
+    "VGGDiscriminator",
+]
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "compact": CompactGenerator,

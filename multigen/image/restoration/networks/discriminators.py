@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 from torch.nn.utils.parametrizations import spectral_norm
 
-__all__ = ["UNetDiscriminator", "VGGDiscriminator"]
+__all__ = ["PatchDiscriminator", "UNetDiscriminator", "VGGDiscriminator"]
 
 
 class VGGDiscriminator(nn.Module):
@@ -66,3 +66,29 @@ class UNetDiscriminator(nn.Module):
         for layer in self.last:
             x = leaky_relu(layer(x), 0.2)
         return self.head(x)
+
+
+class PatchDiscriminator(nn.Module):
+    """A discriminator of overlapping patches (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.2) that shows its features.
+
+    RGB (B, 3, H, W) in 0..1 -> features (B, C, h, w) of each layer, at last the logits (B, 1, H / 16, W / 16) of each patch's
+    being of a photograph. Group norm, which does not mix the images of a batch, allows gradient penalties.
+
+    Args:
+        width: channels of the first layer, a multiple of 4.
+    """
+
+    def __init__(self, width: int = 64):
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 4, stride=2, padding=1)
+        pairs = pairwise([width, 2 * width, 4 * width, 8 * width])
+        down = [nn.Sequential(nn.Conv2d(a, b, 4, stride=2, padding=1), nn.GroupNorm(8, b)) for a, b in pairs]
+        last = nn.Sequential(nn.Conv2d(8 * width, 8 * width, 3, padding=1), nn.GroupNorm(8, 8 * width))
+        self.layers = nn.ModuleList([*down, last])
+        self.head = nn.Conv2d(8 * width, 1, 3, padding=1)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        features = [leaky_relu(self.first(image * 2 - 1), 0.2)]
+        for layer in self.layers:
+            features.append(leaky_relu(layer(features[-1]), 0.2))
+        return [*features, self.head(features[-1])]

@@ -54,7 +54,7 @@ class Block(nn.Module):
             first = F.silu(self.c1_r(x))
             last = self.c3_r(F.silu(self.c2_r(first)))
             return (last + x) * (torch.sigmoid(last) - 0.5), first
-        # The same in place, which saves a tenth of the time.
+        # The same in place, which takes less memory.
         first = F.silu(self.c1_r(x), inplace=True)
         last = self.c3_r(F.silu(self.c2_r(first), inplace=True))
         gate = torch.sigmoid(last).sub_(0.5)

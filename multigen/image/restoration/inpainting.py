@@ -1,0 +1,214 @@
+"""Inpainting: fills holes of photographs by Fourier convolutions (LaMa). Suvorov et al. 2021, arXiv:2109.07161.
+
+    python -m multigen.recipes.inpainting                           # embedded photographs, minutes on a laptop
+    python -m multigen.recipes.inpainting default --data photos/    # your own photographs
+    python -m multigen.recipes.inpainting paper --data photos/      # the paper's networks, masks and losses
+
+G sees a photograph with holes, and the mask. First it is trained for the least pixel error, then against a discriminator of
+patches, with the features of a frozen network. Losses compare the whole of its image; in use, known pixels stay as they are.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d, softplus
+
+from multigen.engine import Adam, Batch, Stage, Step, Terms, Update
+from multigen.errors import ConfigError
+from multigen.image.files import Photo
+from multigen.image.restoration import holes
+from multigen.image.restoration.adversarial import AdversarialRestorationConfig, AdversarialRestorationTrainer
+from multigen.image.restoration.evaluator import definitions, score
+from multigen.image.restoration.inpainter import Inpainter
+from multigen.image.restoration.masks import MASKS, TRAINING, draw_mask, draw_named
+from multigen.image.restoration.networks import FFCGenerator, PatchDiscriminator
+from multigen.image.restoration.test_sets import TestSet, open_test_sets
+from multigen.losses import feature_matching, non_saturating, penalties
+from multigen.losses.adversarial import at_least_float32
+from multigen.tasks.restoration.base import Restore, Skipped
+
+__all__ = ["PRESETS", "InpaintingConfig", "InpaintingTrainer"]
+
+R1_EVERY = 16  # steps
+
+
+@dataclass(frozen=True)
+class InpaintingConfig(AdversarialRestorationConfig):
+    crop: int = 128
+    """Side of the crops, pixels, a multiple of 16; holes are drawn for it."""
+    blocks: int = 6
+    """Residual blocks of the generator (9 in the paper)."""
+    width: int = 32
+    """Channels of the generator's first layer (64 in the paper)."""
+    halvings: int = 2
+    """How often the generator halves height and width before its blocks (3 in the paper)."""
+    discriminator_width: int = 32
+    """Channels of the discriminator's first layer, a multiple of 4 (64 in the paper)."""
+    batch: int = 8
+    """Crops per step, over all processes."""
+    pixel_weight: float = 10.0
+    """Weight of the pixel loss of known pixels in the second stage."""
+    adversarial_weight: float = 10.0
+    """Weight of the adversarial loss."""
+    matching_weight: float = 100.0
+    """Weight of the squared differences between the discriminator's features."""
+    content_weight: float = 30.0
+    """Weight of the content loss (in the paper on the features of a dilated ResNet-50)."""
+    penalty: float = 1e-3
+    """Weight of the squared norm of D's gradient at photographs (R1)."""
+    hole_weight: float = 6.0
+    """Weight of a pixel of the hole in the first stage, beside a known one's 1."""
+    pretrain_steps: int = 10_000
+    """Steps of the first stage (none in the paper)."""
+    pretrain_lr: float = 1e-3
+    """Learning rate of the first stage; falls to 0 along half a cosine."""
+    steps: int = 10_000
+    """Steps of the second stage."""
+    lr: float = 1e-3
+    """Learning rate of the generator in the second stage."""
+    discriminator_lr: float = 1e-4
+    """Learning rate of the discriminator."""
+
+    ranges = AdversarialRestorationConfig.ranges | {
+        **{
+            "crop": 32,
+            "halvings": (1, 4),
+            "discriminator_width": 4,
+            "matching_weight": 0,
+            "hole_weight": 0,
+            "penalty": 0,
+            "discriminator_lr": 0,
+        }
+    }
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.discriminator_width % 4:
+            raise ConfigError(f"discriminator_width {self.discriminator_width}: expected a multiple of 4")
+
+
+PRESETS = {
+    "tiny": InpaintingConfig(
+        validation_size=0, crop=32, blocks=1, width=8, discriminator_width=8, batch=4, pretrain_steps=20, steps=4, ema=0.9
+    ),
+    "laptop": InpaintingConfig(
+        validation_size=0, crop=64, blocks=3, width=24, discriminator_width=16, pretrain_steps=1_500, steps=300, lr=3e-4
+    ),
+    "default": InpaintingConfig(),
+    "paper": InpaintingConfig(
+        crop=256, blocks=9, width=64, halvings=3, discriminator_width=64, batch=30, pretrain_steps=0, steps=1_000_000
+    ),
+}  # fmt: skip
+
+
+class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
+    """Trains G to fill holes: first for the least pixel error, then so that D takes its patches for a photograph's."""
+
+    name = "inpainting"
+    task = "inpainting"
+    degrades_whole = False
+    metrics = ("ssim_y",)
+
+    # ---------------------------------------------------------------------------------- data
+
+    def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
+        """The crop with a hole of its own, drawn after the crop was turned, and the mask as fourth channel."""
+        return {"input": holes.masked(crop, draw_mask(crop.shape[1], crop.shape[2], TRAINING, rng))}
+
+    def open_tests(self) -> list[TestSet]:
+        """The middle of each image, as large as a crop, with holes of three kinds: NAME-thin, NAME-medium, NAME-thick."""
+        whole = open_test_sets([*self.config.test, *self.own_tests()], 1, _unchanged)
+        return [self._with_holes(test, kind, f"{test.name}-{kind}") for test in whole for kind in MASKS]
+
+    def to_set(self, name: str, items: Sequence[Photo], skipped: Skipped | None) -> TestSet | None:
+        whole = TestSet.of(name, items, 1, _unchanged, skipped)
+        return None if whole is None else self._with_holes(whole, "thick", name)
+
+    def _with_holes(self, test: TestSet, kind: str, name: str) -> TestSet:
+        targets = tuple(holes.central(image, self.config.crop) for image in test.targets)
+        inputs = tuple(
+            holes.masked(image, draw_named(image.shape[1], image.shape[2], kind, photo))
+            for image, photo in zip(targets, test.names, strict=True)
+        )
+        return replace(test, name=name, targets=targets, inputs=inputs)
+
+    # ---------------------------------------------------------------------------------- networks and stages
+
+    def generator(self) -> FFCGenerator:
+        c = self.config
+        return FFCGenerator(c.width, c.blocks, c.halvings)
+
+    def discriminator(self) -> PatchDiscriminator:
+        return PatchDiscriminator(self.config.discriminator_width)
+
+    def stages(self) -> list[Stage]:
+        c = self.config
+        return [
+            Stage("pretrain", c.pretrain_steps, [
+                Update("generator", trains=["G"], loss=self.pixel_loss),
+            ], best=self.best("psnr_hole", "max")),
+            Stage("adversarial", c.steps, [
+                Update("discriminator", trains=["D"], loss=self.discriminator_loss),
+                Update("r1",            trains=["D"], loss=self.r1, every=R1_EVERY, lazy=True),
+                Update("generator",     trains=["G"], loss=self.generator_loss),
+            ], best=self.best(c.distance), optim={"G": Adam(c.lr, c.betas), "D": Adam(c.discriminator_lr, c.betas)}),
+        ]  # fmt: skip
+
+    def pixel_loss(self, batch: Batch, step: Step) -> Terms:
+        given, real = self.inputs(batch, step), self.targets(batch, step)
+        weight = 1 + (self.config.hole_weight - 1) * given[:, 3:]
+        return {"pixel": ((self.G(given).to(real.dtype) - real).abs() * weight).mean()}
+
+    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
+        """Patches of photographs are real, and so are those of G's images that touch no hole; the others are fake."""
+        given = self.inputs(batch, step)
+        with torch.no_grad():
+            fake = self.G(given)
+        real, made = (at_least_float32(self.D(image)[-1]) for image in (self.targets(batch, step), fake))
+        hole = adaptive_max_pool2d(given[:, 3:], made.shape[2:])  # (B, 1, h, w): 1 where a patch touches it
+        of_made = hole * softplus(made) + (1 - hole) * softplus(-made)
+        return {"adversarial": softplus(-real).mean() + of_made.mean()}
+
+    def r1(self, batch: Batch, step: Step) -> Terms:
+        r1 = penalties.r1(lambda image: self.D(image)[-1], self.targets(batch, step))  # half the mean squared norm
+        return {"r1": r1 * (2 * self.config.penalty)}
+
+    def generator_loss(self, batch: Batch, step: Step) -> Terms:
+        c, given, real = self.config, self.inputs(batch, step), self.targets(batch, step)
+        fake = self.G(given).to(real.dtype)
+        *features, logits = self.D(fake)
+        with torch.no_grad():
+            *real_features, _ = self.D(real)
+        return {
+            "pixel": ((fake - real).abs() * (1 - given[:, 3:])).mean() * c.pixel_weight,
+            "adversarial": non_saturating.generator(logits) * c.adversarial_weight,
+            "matching": feature_matching(features, real_features, "mse") * c.matching_weight,
+            "content": self.distance(fake, real).mean() * c.content_weight,
+        }
+
+    # ---------------------------------------------------------------------------------- evaluation
+
+    def restorer_of(self, network: nn.Module) -> Inpainter:
+        return Inpainter(network, self.config.crop)
+
+    def baselines(self) -> dict[str, Restore]:
+        """The mean colour of the known pixels, the smoothest surface, and the model that training started from."""
+        start = self._start() if self.run.start else {}
+        return {"mean_colour": holes.mean_colour, "biharmonic": holes.biharmonic, **start}
+
+    def measure(
+        self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """PSNR in the hole, the seam, SSIM, and the distances `needed`, of images with their known pixels."""
+        distances = [d for d in self.distances if needed is None or d.name in needed]
+        return score(restorers, sets, distances, self.device, self.metrics, holes.METRICS)
+
+    def definitions(self) -> dict[str, str]:
+        return holes.DEFINITIONS | definitions(self.distances, self.metrics)
+
+
+def _unchanged(image: Tensor, name: str) -> Tensor:
+    return image
