@@ -1,4 +1,5 @@
-"""Configurations: frozen dataclasses, as TOML and back; and the options of a run, common to all methods."""
+"""Configurations: frozen dataclasses, as TOML and back; and the options of a run, common to all
+methods."""
 
 import ast
 import contextlib
@@ -50,12 +51,14 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(e[-+]?\d+)?(?![\w.])")
 
 
 class Settings:
-    """Base of configurations: types and ranges of the fields are checked, and the docstring documents them."""
+    """Base of configurations: types and ranges of the fields are checked, and the docstring
+    documents them."""
 
     ranges: ClassVar[Mapping[str, float | tuple[float, float]]] = {}
     """Field -> minimum, or (minimum, maximum)."""
     earlier: ClassVar[Mapping[str, Any]] = {}
-    """Field -> what it stands for in runs made before it was added, which may be resumed with this value."""
+    """Field -> what it stands for in runs made before it was added, which may be resumed with this
+    value."""
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -113,16 +116,18 @@ class Run(Settings):
     """Options of a training run, common to all methods."""
 
     out: str = ""
-    """Folder of the run; empty: runs/METHOD/DATE-TIME. A folder that holds a run is refused without --resume."""
+    """Folder of the run; empty: runs/METHOD/DATE-TIME. A folder that holds a run is refused without
+    --resume."""
     seed: int = 0
     """Seed of all randomness."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N, mps."""
     precision: Literal["auto", "bf16", "fp16", "fp32", "fp64"] = "auto"
-    """auto: a trial before training measures fp32 and, where the hardware has it, bf16, which must be 1.1 times as fast; a run
-    of fewer than 50 steps is fp32. Penalties are always in fp32."""
+    """auto: a trial before training measures fp32 and, where the hardware has it, bf16, which must
+    be 1.1 times as fast; a run of fewer than 50 steps is fp32. Penalties are always in fp32."""
     layout: Literal["channels_last", "contiguous"] = "channels_last"
-    """Memory format of images and 2-d convolutions; contiguous where the trial of precision auto finds it 1.1 times as fast."""
+    """Memory format of images and 2-d convolutions; contiguous where the trial of precision auto
+    finds it 1.1 times as fast."""
     minutes: float = 0.0
     """Training time: the speed is measured, and the steps that fit are fixed and recorded. 0: the
     steps as configured."""
@@ -149,7 +154,8 @@ class Run(Settings):
     tensorboard: bool = False
     """Also write TensorBoard event files."""
     data_license: str = ""
-    """Licence of the training data, for the model card, such as cc-by-4.0; empty: the card says that it is not stated."""
+    """Licence of the training data, for the model card, such as cc-by-4.0; empty: the card says
+    that it is not stated."""
     resume: str = ""
     """A run folder to resume; in a folder of runs, the newest."""
     start: str = ""
@@ -229,7 +235,8 @@ def _plain(value: Any) -> Any:
 
 
 def from_table(default: T, table: dict[str, Any], where: str) -> T:
-    """`default` with the fields of `table` replaced. Raises ConfigError for an unknown field or a value of another type."""
+    """`default` with the fields of `table` replaced. Raises ConfigError for an unknown field or a
+    value of another type."""
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: {table!r}; expected a table of settings")
     changes, hints = {}, _hints(type(default))
@@ -247,7 +254,8 @@ def from_table(default: T, table: dict[str, Any], where: str) -> T:
 
 
 def check_types(config: Any) -> None:
-    """Raises ConfigError for a field of a dataclass whose value is of another type than the field's; for `__post_init__`.
+    """Raises ConfigError for a field of a dataclass whose value is of another type than the
+    field's; for `__post_init__`.
 
     Equivalent values are converted: a list to a tuple, a path to a string, a numpy number to
         Python's, and one number to two where a setting has a first and a last value, such as `lr`.
@@ -264,7 +272,8 @@ _hints = functools.cache(get_type_hints)
 
 
 def is_pair(name: str, hint: Any) -> bool:
-    """Whether a field is the first and the last value of a schedule, for which one number may stand."""
+    """Whether a field is the first and the last value of a schedule, for which one number may
+    stand."""
     inside = get_args(hint)
     pair = get_origin(hint) is tuple and inside in ((float, float), (int, int))
     return pair and name != "betas"  # those are two decays, not the ends of a line
@@ -292,7 +301,8 @@ def _typed(value: Any, hint: Any) -> Any:
     """A value from TOML, JSON or Python converted to a field's type: lists to tuples, integers to
     floats where these are expected, paths to strings, numpy numbers to Python's.
 
-    Raises TypeError for one of another type, OverflowError for a whole number too large for a float.
+    Raises TypeError for one of another type, OverflowError for a whole number too large for a
+    float.
     """
     kind, inside = get_origin(hint) or hint, get_args(hint)
     if kind is Literal and value in inside:

@@ -44,20 +44,22 @@ def size(number: float) -> str:
 
 
 def available() -> int | None:
-    """Bytes that this process can still allocate: the least of what the machine, its control groups and its own limits leave.
-    None if unknown."""
+    """Bytes that this process can still allocate: the least of what the machine, its control groups
+    and its own limits leave. None if unknown."""
     amounts = [_left_on_machine(), *_left_in_groups(), *_left_of_limits()]
     return min((max(number, 0) for number in amounts if number is not None), default=None)
 
 
 def require(needed: int, what: str, remedy: str) -> None:
-    """Raises OutOfMemory where `what` needs more bytes than are available, as far as that is known."""
+    """Raises OutOfMemory where `what` needs more bytes than are available, as far as that is
+    known."""
     if needed >= SMALL and (left := available()) is not None and needed > left:
         raise OutOfMemory(f"{what}: {size(needed)} of memory needed, {size(left)} available; {remedy}")
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether an allocator raised the error: of Python, numpy, Pillow, torch on CPU or GPU, or the system."""
+    """Whether an allocator raised the error: of Python, numpy, Pillow, torch on CPU or GPU, or the
+    system."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's: not imported for it
@@ -67,7 +69,8 @@ def is_memory_error(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def memory_errors(remedy: str) -> Iterator[None]:
-    """Turns an allocator's error within it, also one that caused another error, into OutOfMemory with the remedy."""
+    """Turns an allocator's error within it, also one that caused another error, into OutOfMemory
+    with the remedy."""
     try:
         yield
     except OutOfMemory:
@@ -90,10 +93,12 @@ def _readable(amount: str) -> str:
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Within it, this process cannot allocate more memory than is available now: an allocation beyond that raises an error.
+    """Within it, this process cannot allocate more memory than is available now: an allocation
+    beyond that raises an error.
 
-    Only where the system knows such a limit and says what is left (Linux); a lower limit that the user has set stays. Not on a
-    machine with a GPU, whose driver maps memory that it does not use: how much of it counts has not been tried.
+    Only where the system knows such a limit and says what is left (Linux); a lower limit that the
+    user has set stays. Not on a machine with a GPU, whose driver maps memory that it does not use:
+    how much of it counts has not been tried.
     """
     left, taken = available(), _status("VmData")
     if left is None or taken is None or any(map(os.path.exists, GPUS)):
@@ -128,7 +133,8 @@ def _left_on_machine() -> int | None:
 
 
 def _left_in_groups() -> Iterator[int | None]:
-    """For each control group of the process that has a limit, in version 1 or 2; in a container the root is that of the mount."""
+    """For each control group of the process that has a limit, in version 1 or 2; in a container the
+    root is that of the mount."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:

@@ -263,8 +263,8 @@ def test_values_of_another_type_are_refused(table: Any, message: str) -> None:
 
 
 def test_whole_numbers_among_others_become_floats() -> None:
-    found = from_table(Outer(), {"inner": {"betas": [0, 0.9]}, "rate": 1}, "c")
-    assert repr(found.inner.betas) == "(0.0, 0.9)" and repr(found.rate) == "1.0"
+    result = from_table(Outer(), {"inner": {"betas": [0, 0.9]}, "rate": 1}, "c")
+    assert repr(result.inner.betas) == "(0.0, 0.9)" and repr(result.rate) == "1.0"
 
 
 def test_a_value_out_of_its_range_is_named_with_its_file() -> None:

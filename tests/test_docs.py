@@ -43,13 +43,13 @@ def prose(page: Path) -> str:
 def anchors(page: Path) -> set[str]:
     """The anchors that a code host, and the site, give the headings of a page."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-    found: set[str] = set()
+    result: set[str] = set()
     for heading in re.findall(r"^#+ (.+)$", text, re.M):
         name = re.sub(r"[^\w\- ]", "", re.sub(r"\]\([^)]*\)", "", heading).lower()).strip().replace(" ", "-")
-        while name in found:
+        while name in result:
             name = f"{name}-1"
-        found.add(name)
-    return found
+        result.add(name)
+    return result
 
 
 def broken_links(page: Path, root: Path) -> list[str]:
@@ -85,8 +85,8 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
         "# Page\n\n[a](other.md) [b](other.md#one-two-three) [c](#page) [d](other.md#one-1) [e](https://example.com/x)\n"
         "`[f](none.md)` [g](none.md)\n    [h](none.md)\n[i](other.md#two) [j](../LICENSE) ![k](none.png)\n"
     )
-    found = [fault.partition(": ")[2].partition(":")[0] for fault in broken_links(page, root)]
-    assert found == ["none.md", "other.md#two", "../LICENSE", "none.png"]
+    result = [fault.partition(": ")[2].partition(":")[0] for fault in broken_links(page, root)]
+    assert result == ["none.md", "other.md#two", "../LICENSE", "none.png"]
 
 
 def test_every_page_is_in_the_table_of_contents_once() -> None:
@@ -182,10 +182,10 @@ def documented(text: str) -> dict[str, list[str]]:
 
 
 def test_public_names_are_those_of_their_page() -> None:
-    found = documented((ROOT / "docs" / "reference" / "public.md").read_text(encoding="utf-8"))
+    result = documented((ROOT / "docs" / "reference" / "public.md").read_text(encoding="utf-8"))
     tasks = {method.module.rpartition(".")[0] for method in METHODS_KNOWN.values()}
-    assert found.keys() == {"multigen", "multigen.engine", "multigen.losses", *tasks}
-    for package, names in found.items():
+    assert result.keys() == {"multigen", "multigen.engine", "multigen.losses", *tasks}
+    for package, names in result.items():
         assert sorted(names) == sorted(importlib.import_module(package).__all__), package
 
 
@@ -257,12 +257,12 @@ def test_the_losses_of_the_tutorial_are_the_papers(ralsgan: ModuleType) -> None:
     made.D = lambda image, label: 3 + 2 * image[:, 0]
     made.pairs, made.fakes = lambda batch, step: (real, fake, None), lambda batch, step: (fake, None)
     made.reals = lambda batch, step: real
-    found = {"d": made.discriminator_loss({}, None), "g": made.generator_loss({}, None)}
-    assert {k: terms["adversarial"].item() for k, terms in found.items()} == pytest.approx({"d": 18.0, "g": 2.0})
+    result = {"d": made.discriminator_loss({}, None), "g": made.generator_loss({}, None)}
+    assert {k: terms["adversarial"].item() for k, terms in result.items()} == pytest.approx({"d": 18.0, "g": 2.0})
 
 
 @pytest.mark.slow
 def test_the_method_of_the_tutorial_is_evaluated(ralsgan: ModuleType, tmp_path: Path) -> None:
-    found = fit(ralsgan, tmp_path / "run", data=str(photos(tmp_path / "photos", count=24))).evaluate()
-    assert set(found.rows) == {"real", "adversarial/last"}
-    assert found.rows["adversarial/last"]["fd_efficientnet_lite0"] > found.rows["real"]["fd_efficientnet_lite0"]
+    result = fit(ralsgan, tmp_path / "run", data=str(photos(tmp_path / "photos", count=24))).evaluate()
+    assert set(result.rows) == {"real", "adversarial/last"}
+    assert result.rows["adversarial/last"]["fd_efficientnet_lite0"] > result.rows["real"]["fd_efficientnet_lite0"]

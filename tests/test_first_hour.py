@@ -208,16 +208,16 @@ def test_objects_say_what_they_are(tmp_path: Path) -> None:
     model = multigen.load(tiny.untrained(tmp_path / "faces", dcgan.DCGANTrainer(dcgan.PRESETS["tiny"])))
     line = "images = model.sample(16, seed=0)"
     assert repr(model) == f"<ImageSampler: dcgan of faces, generates images from noise; {line}>"
-    found = Evaluation({"real": {"fd": 1.0}, "adversarial/last": {"fd": 2.0}})
-    assert repr(found) == str(found) == found.table()
+    result = Evaluation({"real": {"fd": 1.0}, "adversarial/last": {"fd": 2.0}})
+    assert repr(result) == str(result) == result.table()
 
 
 @pytest.mark.parametrize("config", [*CONFIGS, Run()], ids=[*METHODS, "run"])
 def test_help_explains_every_setting(config: Any) -> None:
     shown = pydoc.plain(pydoc.render_doc(type(config)))
     for name, value in vars(type(config)()).items():
-        found = re.search(rf"^ \|      {name}: .* = (.*)\n \|          (\S.*)", shown, re.M)
-        assert found and found[1] == repr(value)
+        result = re.search(rf"^ \|      {name}: .* = (.*)\n \|          (\S.*)", shown, re.M)
+        assert result and result[1] == repr(value)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -247,9 +247,9 @@ def test_figures_of_few_items_say_so() -> None:
         noun = "images"
 
     def remarks(samples: int, test: int) -> dict[str, str]:
-        found: Any = Evaluator.__new__(Evaluator)
-        found.samples, found.splits = samples, SimpleNamespace(test=Images(range(test)))
-        return found.remarks()
+        result: Any = Evaluator.__new__(Evaluator)
+        result.samples, result.splits = samples, SimpleNamespace(test=Images(range(test)))
+        return result.remarks()
 
     assert remarks(500, 500) == {}
     assert remarks(100, 180)["few"].startswith("100 samples were measured against 180 images; with fewer than 500")
@@ -367,7 +367,7 @@ def test_heic_files_are_named_as_such(
     (tmp_path / "a").mkdir()
     (file := tmp_path / "a" / f"IMG_1{suffix}").write_bytes(b"ftypheic")
     for data in (file, file.parent):
-        assert "HEIC file" in (said := error_of(capsys, "inspect", data)) and "convert" in said
+        assert "HEIC file" in (message := error_of(capsys, "inspect", data)) and "convert" in message
         assert "HEIC file" in error_of(capsys, "train", "dcgan", "tiny", "--data", data, "--out", tmp_path / "run")
 
 
@@ -389,8 +389,8 @@ def test_a_quiet_command_says_nothing_and_its_log_keeps_what_is_said(
 
 
 def test_one_image_that_is_none_is_named_as_such(tmp_path: Path) -> None:
-    for name, said in ((Path("https://example.org/a.png"), "is a URL"), (tmp_path / "a.jxl", "is a JPEG XL file")):
-        with pytest.raises(DataError, match=said):
+    for name, message in ((Path("https://example.org/a.png"), "is a URL"), (tmp_path / "a.jxl", "is a JPEG XL file")):
+        with pytest.raises(DataError, match=message):
             read_image(name)
 
 
@@ -403,15 +403,17 @@ def test_a_stopped_run_says_how_it_is_resumed(
     run = tiny.copy_of(srgan_run, tmp_path / "runs")
     shutil.rmtree(run / "model")
     for model in (run, run.parent):
-        said = error_of(capsys, "sample", "--model", model)
-        assert f"{run} has no model yet" in said and said.endswith(f"multigen train srgan --resume {run}")
+        message = error_of(capsys, "sample", "--model", model)
+        assert f"{run} has no model yet" in message and message.endswith(f"multigen train srgan --resume {run}")
 
 
 def test_a_preset_beside_a_run_to_resume_is_explained(srgan_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.recipe(["laptop", "--resume", srgan_run]) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
+    message = capsys.readouterr().err.splitlines()[-1]
     assert (
-        said.startswith("error: preset 'laptop' with --resume: ") and "leave the preset out" in said and "batch" in said
+        message.startswith("error: preset 'laptop' with --resume: ")
+        and "leave the preset out" in message
+        and "batch" in message
     )
 
 
@@ -436,10 +438,10 @@ def test_slow_work_says_what_it_does(monkeypatch: pytest.MonkeyPatch, capsys: py
         pass
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("multigen.console.SILENCE", 0.0)
-    said = threading.Event()
-    monkeypatch.setattr("multigen.console._print", lambda text: (print(text), said.set()))
+    message = threading.Event()
+    monkeypatch.setattr("multigen.console._print", lambda text: (print(text), message.set()))
     with if_slow("reading 3 images"):
-        assert said.wait(60)
+        assert message.wait(60)
     assert capsys.readouterr().out == "reading 3 images ...\n"
 
 

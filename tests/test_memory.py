@@ -90,8 +90,8 @@ def test_errors_of_allocators_become_one_line(kind: str, capsys: pytest.CaptureF
     with pytest.raises(OutOfMemory, match=f"^out of memory{asked}; lower it$"), memory.memory_errors("lower it"):
         fails()
     assert exit_code(fails, "lower it") == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: out of memory") and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: out of memory") and message.count("\n") == 1
 
 
 def test_the_system_may_be_short_too() -> None:

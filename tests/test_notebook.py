@@ -129,11 +129,11 @@ def test_an_editor_knows_what_a_loaded_model_can_do() -> None:
 def test_a_user_s_script_has_no_unknown_types(tmp_path: Path) -> None:
     script = Path(__file__).with_name("user_script.py").read_text()
     (tmp_path / "script.py").write_text(f"# pyright: strict\n{script}reveal_type(images)\nreveal_type(trainer)\n")
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "script.py"],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
-    report = json.loads(found.stdout)["generalDiagnostics"]
+    report = json.loads(result.stdout)["generalDiagnostics"]
     assert [line["message"] for line in report] == [
         'Type of "images" is "Tensor"',
         'Type of "trainer" is "DCGANTrainer"',

@@ -132,12 +132,12 @@ def only_read(folder: Path) -> Iterator[None]:
 
 def _files(folder: Path) -> dict[str, tuple[int, str]]:
     """Size and checksum by name."""
-    found = {}
+    result = {}
     for file in folder.rglob("*"):
         if file.is_file():
             content = file.read_bytes()
-            found[file.relative_to(folder).as_posix()] = len(content), hashlib.sha256(content).hexdigest()
-    return found
+            result[file.relative_to(folder).as_posix()] = len(content), hashlib.sha256(content).hexdigest()
+    return result
 
 
 def copy_of(run: Path, folder: Path) -> Path:

@@ -1,8 +1,9 @@
 """Splits of short recordings for training generators, of one rate, length and number of channels.
 
-They come from an embedded machine that drums or speaks, or from sound files of any rate, number of channels and length:
-these are mixed to one channel or two, resampled, and cut or padded. Changes are reported once per set. Files are
-read block by block, so that an hour takes no more memory than a minute.
+They come from an embedded machine that drums or speaks, or from sound files of any rate, number of
+channels and length: these are mixed to one channel or two, resampled, and cut or padded. Changes
+are reported once per set. Files are read block by block, so that an hour takes no more memory than
+a minute.
 """
 
 import sys
@@ -95,31 +96,38 @@ def open_sounds(
       splits where its folders are called so (`multigen.data.parts`), or `test_files` says which files are the test split.
     - one sound file, which has no test split.
 
-    A relative path that does not exist here is sought in the folder that the environment variable MULTIGEN_DATA names.
+    A relative path that does not exist here is sought in the folder that the environment variable
+    MULTIGEN_DATA names.
 
     Args:
         rate: Hz; recordings of another rate are resampled.
-        length: samples of each item. Shorter recordings are faded out over their last 2 ms and padded with zeros.
+        length: samples of each item. Shorter recordings are faded out over their last 2 ms and
+            padded with zeros.
         split: "train", "validation" or "test"; where the data have no splits, all are "train".
-        labels: "" for those that the data bring (of files: the folder, if each lies in one; a single class is none), "none",
-            "name" (the file name before the last _), "first" (before the first _), or a CSV file with the columns `file`,
-            relative to the folder, and `label`.
-        test_files: pattern of the test files' paths in the folder, such as "*_[0-4].flac"; * also stands for folders.
-        cut: what becomes of longer recordings. "start": their first `length` samples. "onsets": an item for each note or beat
-            that begins, up to the next; "slices": consecutive windows, of which the last is left out if it is less than
-            half full; items are then named "loop.wav#0", "loop.wav#1", ... "random": the same items as "slices", but
+        labels: "" for those that the data bring (of files: the folder, if each lies in one; a
+            single class is none), "none", "name" (the file name before the last _), "first" (before
+            the first _), or a CSV file with the columns `file`, relative to the folder, and
+            `label`.
+        test_files: pattern of the test files' paths in the folder, such as "*_[0-4].flac"; * also
+            stands for folders.
+        cut: what becomes of longer recordings. "start": their first `length` samples. "onsets": an
+            item for each note or beat that begins, up to the next; "slices": consecutive windows,
+            of which the last is left out if it is less than half full; items are then named
+            "loop.wav#0", "loop.wav#1", ... "random": the same items as "slices", but
             `SoundSet.to_source` gives windows at random places.
         trim: leave out what is 40 dB below the peak at the beginning and the end, up to 5 ms.
-        normalise: scale each recording so that its 50 ms frames, without the silent ones, have an RMS of -20 dB of full scale
-            together, or less if its peak would be above .99.
+        normalise: scale each recording so that its 50 ms frames, without the silent ones, have an
+            RMS of -20 dB of full scale together, or less if its peak would be above .99.
         skip_bad: leave out files that cannot be read or are silent, and list them in `.skipped`.
-        channels: 1, the mean of a file's; or 2, for which one is copied, and of more all from the third on are mixed into both.
+        channels: 1, the mean of a file's; or 2, for which one is copied, and of more all from the
+            third on are mixed into both.
 
     Raises:
-        ConfigError: a setting is none of those above, or labels or test files are asked for of embedded data.
+        ConfigError: a setting is none of those above, or labels or test files are asked for of
+            embedded data.
         NoTestSplit: the test split is requested of data that have none.
-        DataError: nothing there, damaged or silent files, fewer than two items, or one class only although labels are asked
-            for.
+        DataError: nothing there, damaged or silent files, fewer than two items, or one class only
+            although labels are asked for.
     """
     if (
         rate < 1
@@ -193,7 +201,8 @@ def _drummed(rate: int, length: int, split: str) -> Iterator[tuple[str, str, Ten
 
 
 def _spoken(rate: int, split: str) -> Iterator[tuple[str, str, Tensor]]:
-    """(name, speaker, (1, T)) of each utterance; each speaker has a rhythm and melody of his own."""
+    """(name, speaker, (1, T)) of each utterance; each speaker has a rhythm and melody of his
+    own."""
     count, first = VOICE[split]
     for number in range(first, first + count):
         for take, speaker in enumerate(SPEAKERS):
@@ -235,8 +244,8 @@ class _Changes:
 def _from_files(
     files: Iterable[tuple[Path, str, str]], rate: int, channels: int, skipped: list[tuple[Path, str]] | None
 ) -> Iterator[_Recording]:
-    """Whole recordings of files, resampled, with names and classes; unusable ones are added to `skipped`, if there is
-    such a list.
+    """Whole recordings of files, resampled, with names and classes; unusable ones are added to
+    `skipped`, if there is such a list.
 
     One after another: with threads 3,000 short files took longer (.8 s with two, .7 s without).
     """
@@ -275,7 +284,8 @@ def _read(path: Path, rate: int, channels: int, changes: _Changes) -> tuple[Stor
 
 
 def mixed(block: Tensor, channels: int) -> Tensor:
-    """(C, T) -> (channels, T), 1 or 2: the mean; or a copy of the one, or two with those behind them mixed into both."""
+    """(C, T) -> (channels, T), 1 or 2: the mean; or a copy of the one, or two with those behind
+    them mixed into both."""
     if channels == 1:
         return block.mean(0, keepdim=True)
     if len(block) == 1:
@@ -317,7 +327,8 @@ def _levelled(recording: _Recording, rate: int, trim: bool, normalise: bool) -> 
 
 
 def _assembled(name: str, recordings: Iterable[_Recording], rate: int, length: int, cut: str, whole: Store) -> SoundSet:
-    """The set of the recordings, which are kept in `whole` one after another, with a sample that is silent between each two."""
+    """The set of the recordings, which are kept in `whole` one after another, with a sample that is
+    silent between each two."""
     labels, names, spans = list[str](), list[str](), list[tuple[int, int]]()
     for recording in recordings:
         at = len(whole)
@@ -354,7 +365,8 @@ def _ranges(recording: _Recording, rate: int, length: int, cut: str) -> list[tup
 def _onsets(recording: _Recording, rate: int) -> list[int]:
     """Samples at which notes or beats begin; the first sample, if none is found.
 
-    In 15 patterns of recorded drums, 9 in 10 beats were found within 50 ms; of what was found, 1 in 5 was none.
+    In 15 patterns of recorded drums, 9 in 10 beats were found within 50 ms; of what was found, 1 in
+    5 was none.
     """
     import librosa
 

@@ -1,8 +1,10 @@
-"""A drum machine: eight kinds of drum sounds, synthesised from seeds, so that data exist with no download and no licence.
+"""A drum machine: eight kinds of drum sounds, synthesised from seeds, so that data exist with no
+download and no licence.
 
-Each sound is a sum of a few components, as in the analogue machines of around 1980: sines that sweep in pitch, square
-waves, and noise, each under an exponential envelope. `RANGES` holds the distributions of its parameters. Everything is
-band-limited: partials at or above half the sampling rate are left out, and noise is shaped by its spectrum.
+Each sound is a sum of a few components, as in the analogue machines of around 1980: sines that
+sweep in pitch, square waves, and noise, each under an exponential envelope. `RANGES` holds the
+distributions of its parameters. Everything is band-limited: partials at or above half the sampling
+rate are left out, and noise is shaped by its spectrum.
 """
 
 import math
@@ -122,8 +124,8 @@ Parameters = dict[str, Tensor]  # name -> (BLOCK, count), in Hz, seconds or as t
 def drums(n: int, length: int = 4096, rate: int = 8000, seed: int = 0, first: int = 0) -> tuple[Tensor, Tensor]:
     """Drum sounds of all classes in turn.
 
-    Sound i is of class i % 8 and depends on (seed, i), length and rate alone: a longer request begins with the shorter
-    one, bit for bit.
+    Sound i is of class i % 8 and depends on (seed, i), length and rate alone: a longer request
+    begins with the shorter one, bit for bit.
 
     Args:
         n: how many sounds, at least 1.
@@ -150,7 +152,8 @@ def drums(n: int, length: int = 4096, rate: int = 8000, seed: int = 0, first: in
 
 
 def drum(kind: str, n: int, length: int = 4096, rate: int = 8000, seed: int = 0, first: int = 0) -> Tensor:
-    """Sounds of one class, float32 (n, 1, length): the j-th one is sound j * 8 + label of `drums`, j counted from `first`.
+    """Sounds of one class, float32 (n, 1, length): the j-th one is sound j * 8 + label of `drums`,
+    j counted from `first`.
 
     Arguments and errors are those of `drums`; a ConfigError too if there is no such class.
     """
@@ -198,7 +201,8 @@ def _block(kind: str, first: int, length: int, rate: int, seed: int) -> Tensor:
 
 
 def _draw(r: Range, uniform: Tensor, rate: int) -> Tensor:
-    """Values of a parameter from numbers in 0..1: milliseconds become seconds, shares of the top Hz."""
+    """Values of a parameter from numbers in 0..1: milliseconds become seconds, shares of the top
+    Hz."""
     if r.unit in ("Hz", "ms"):
         value = r.low * (r.high / r.low) ** uniform
         return value / 1000 if r.unit == "ms" else value
@@ -282,7 +286,8 @@ def _sine(frequency: Tensor, t: Tensor) -> Tensor:
 
 
 def _swept(start: Tensor, end: Tensor, time: Tensor, t: Tensor) -> Tensor:
-    """Phase of a tone whose frequency falls exponentially from start to end (Hz) with time constant `time`, radians."""
+    """Phase of a tone whose frequency falls exponentially from start to end (Hz) with time constant
+    `time`, radians."""
     return 2 * math.pi * (end * t + (start - end) * time * (1 - torch.exp(-t / time)))
 
 
@@ -299,7 +304,8 @@ def _square(frequency: Tensor, phase: Tensor, t: Tensor, rate: int) -> Tensor:
 
 
 def _band(x: Tensor, low: Tensor, high: Tensor | None, rate: int) -> Tensor:
-    """Unit power between two frequencies (BLOCK, 1), Hz, with slopes of 24 dB an octave; None: up to rate / 2."""
+    """Unit power between two frequencies (BLOCK, 1), Hz, with slopes of 24 dB an octave; None: up
+    to rate / 2."""
     frequency = torch.fft.rfftfreq(x.shape[1], 1 / rate, dtype=x.dtype)  # (T // 2 + 1,)
     gain = (1 + (low / frequency.clamp(min=1)) ** 8).rsqrt()
     if high is not None:

@@ -1,7 +1,7 @@
 """Sound files: reading them, whole, in part or block by block, and writing them.
 
-Most readers accept damaged files silently: a truncated .wav is shortened, a broken .ogg ends early, one NaN spoils a
-training run. Here each is a DataError that names the file.
+Most readers accept damaged files silently: a truncated .wav is shortened, a broken .ogg ends early,
+one NaN spoils a training run. Here each is a DataError that names the file.
 """
 
 import contextlib
@@ -45,18 +45,20 @@ WRITES = {
     ".ogg": ("OGG", ("VORBIS",), 8),
     ".wav": ("WAV", ("PCM_16", "PCM_24", "PCM_32", "FLOAT"), 8),
 }
-"""Suffix -> libsndfile's format, subtypes, and most channels: with hundreds in an .ogg libsndfile 1.2 crashes."""
+"""Suffix -> libsndfile's format, subtypes, and most channels: with hundreds in an .ogg libsndfile
+1.2 crashes."""
 
 BLOCK = 1 << 16  # frames encoded at once: libsndfile's Vorbis encoder overflows the stack on minutes in one piece
 LONGEST = 1 << 31  # frames, 12 hours at 48 kHz: more is a damaged header
 SPARSE, USUAL, DENSE = 1 << 26, 64, {"OPUS": 512}
-"""Samples, and samples for each byte of a file, by its subtype: a header that promises more of both is damaged, or the file holds
-nothing but silence."""
+"""Samples, and samples for each byte of a file, by its subtype: a header that promises more of both
+is damaged, or the file holds nothing but silence."""
 
 
 @dataclass(frozen=True)
 class Info:
-    """Header of a sound file. `rate` is in Hz; `subtype` is libsndfile's name, such as PCM_16 or VORBIS."""
+    """Header of a sound file. `rate` is in Hz; `subtype` is libsndfile's name, such as PCM_16 or
+    VORBIS."""
 
     rate: int
     channels: int
@@ -72,11 +74,12 @@ class Info:
 
 
 def read_info(path: str | Path) -> Info:
-    """What a file holds, by its header (and the end of an .ogg); decoded only where it does not say how long it is.
+    """What a file holds, by its header (and the end of an .ogg); decoded only where it does not say
+    how long it is.
 
     Raises:
-        DataError: no such file, a folder, not audio, no frames, or a .wav, .aiff, .au, .mp3 or .ogg that was cut off; NeedsMedia
-            for one that only PyAV reads, where it is not installed.
+        DataError: no such file, a folder, not audio, no frames, or a .wav, .aiff, .au, .mp3 or .ogg
+            that was cut off; NeedsMedia for one that only PyAV reads, where it is not installed.
     """
     with open_sound(path) as sound:
         return sound.info()
@@ -85,19 +88,22 @@ def read_info(path: str | Path) -> Info:
 def read_sound(
     path: str | Path, rate: int = 0, *, mono: bool = True, start: int = 0, frames: int = -1
 ) -> tuple[Tensor, int]:
-    """A sound, float32 (C, T), and its rate in Hz. Full scale is -1..1; floats beyond it in a file stay as they are.
+    """A sound, float32 (C, T), and its rate in Hz. Full scale is -1..1; floats beyond it in a file
+    stay as they are.
 
     Args:
-        path: a file of a kind that libsndfile or, where it is installed, PyAV reads, whatever its name.
+        path: a file of a kind that libsndfile or, where it is installed, PyAV reads, whatever its
+            name.
         rate: Hz to resample to; 0 leaves it. A part is resampled as if silence lay around it.
         mono: the channels' mean, C = 1.
         start: first frame to read, counted at the file's own rate.
-        frames: how many from there, at the file's own rate; -1 for all. Only this part is decoded (of an .mp3, also what
-            lies before it).
+        frames: how many from there, at the file's own rate; -1 for all. Only this part is decoded
+            (of an .mp3, also what lies before it).
 
     Raises:
-        DataError: as `read_info`; data that end early or cannot be decoded, NaN or infinite samples, or a part that does
-            not lie in the file; a rate that cannot be brought to `rate` (`check_rates`).
+        DataError: as `read_info`; data that end early or cannot be decoded, NaN or infinite
+            samples, or a part that does not lie in the file; a rate that cannot be brought to
+            `rate` (`check_rates`).
     """
     with open_sound(path) as sound:
         total = sound.info().frames if sound.frames is not None or start or frames >= 0 else 0
@@ -120,7 +126,8 @@ def read_sound(
 
 @dataclass(frozen=True)
 class OpenSound:
-    """An opened sound file, which is decoded block by block. `frames` is None where only decoding tells how many there are."""
+    """An opened sound file, which is decoded block by block. `frames` is None where only decoding
+    tells how many there are."""
 
     path: Path
     decoder: Decoder
@@ -139,7 +146,8 @@ class OpenSound:
     def blocks(self, start: int = 0, frames: int = -1) -> Iterator[Tensor]:
         """Its samples from frame `start`, so many or all, float32 (C, T) each.
 
-        Raises DataError for data that end early or cannot be decoded, and for NaN or infinite samples.
+        Raises DataError for data that end early or cannot be decoded, and for NaN or infinite
+        samples.
         """
         import soundfile
 
@@ -172,7 +180,8 @@ class OpenSound:
 
 @contextlib.contextmanager
 def open_sound(path: str | Path) -> Iterator[OpenSound]:
-    """An opened file that has frames and was not cut off, as far as its header and its end tell. Raises as `read_info`."""
+    """An opened file that has frames and was not cut off, as far as its header and its end tell.
+    Raises as `read_info`."""
     import soundfile
 
     place = Path(path)
@@ -196,7 +205,8 @@ def open_sound(path: str | Path) -> Iterator[OpenSound]:
 
 
 def _check_promise(path: str | Path, frames: int, channels: int, subtype: str, size: int, what: str) -> None:
-    """Raises DataError for a sound of no frames, or of more than a file of so many bytes can plausibly hold."""
+    """Raises DataError for a sound of no frames, or of more than a file of so many bytes can
+    plausibly hold."""
     spread = frames * channels > max(SPARSE, DENSE.get(subtype, USUAL) * size)
     if not 0 < frames <= LONGEST or spread:
         within = f" in {size:,} bytes" if spread else ""
@@ -207,21 +217,24 @@ def _check_promise(path: str | Path, frames: int, channels: int, subtype: str, s
 
 
 def write_sound(path: str | Path, sound: Tensor, rate: int, subtype: str = "PCM_16", comment: str = "") -> None:
-    """Writes a sound, whole or not at all, in the format of the suffix: .wav, .flac, .ogg (Vorbis) or .mp3.
+    """Writes a sound, whole or not at all, in the format of the suffix: .wav, .flac, .ogg (Vorbis)
+    or .mp3.
 
-    Samples beyond -1..1 are clipped, and a message says so. Integers are rounded to the nearest, so that what was read from
-    a file of as many bits is written as it was.
+    Samples beyond -1..1 are clipped, and a message says so. Integers are rounded to the nearest, so
+    that what was read from a file of as many bits is written as it was.
 
     Args:
         path: of the file; one that is there is replaced.
         sound: (T,) or (C, T), floats.
         rate: Hz; .mp3 knows 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 and 48 kHz alone.
-        subtype: PCM_16 or PCM_24, in .wav also PCM_32 and FLOAT; ignored by .ogg and .mp3, which have one kind.
+        subtype: PCM_16 or PCM_24, in .wav also PCM_32 and FLOAT; ignored by .ogg and .mp3, which
+            have one kind.
         comment: for the file's comment tag.
 
     Raises:
         ConfigError: a suffix, subtype, rate or number of channels that cannot be written.
-        DataError: a sound with no samples, of another shape, or with NaN or infinite ones; the disk refuses the file.
+        DataError: a sound with no samples, of another shape, or with NaN or infinite ones; the disk
+            refuses the file.
     """
     path = Path(path)
     samples = np.atleast_2d(sound.detach().to("cpu", torch.float64).numpy()).T  # (T, C)
@@ -244,7 +257,8 @@ def write_sound(path: str | Path, sound: Tensor, rate: int, subtype: str = "PCM_
 
 
 def write_blocks(path: Path, blocks: Iterable[Tensor], rate: int, channels: int, comment: str = "") -> None:
-    """Writes a .wav of 16 bits, whole or not at all, from blocks (C, T) in -1..1, each written before the next is made.
+    """Writes a .wav of 16 bits, whole or not at all, from blocks (C, T) in -1..1, each written
+    before the next is made.
 
     Raises DataError where the disk refuses it; what `blocks` raises.
     """
@@ -263,7 +277,8 @@ def write_blocks(path: Path, blocks: Iterable[Tensor], rate: int, channels: int,
 
 
 def _whole(samples: np.ndarray, bits: int) -> np.ndarray:
-    """As integers of 32 bits, of which libsndfile writes the upper ones; floats it would round down."""
+    """As integers of 32 bits, of which libsndfile writes the upper ones; floats it would round
+    down."""
     whole = (samples * 2.0 ** (bits - 1)).round().clip(max=2.0 ** (bits - 1) - 1)
     return (whole * 2.0 ** (32 - bits)).astype(np.int32)
 

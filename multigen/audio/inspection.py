@@ -56,8 +56,8 @@ class _Sound:
 
 
 def inspect_sounds(data: str) -> Inspection:
-    """Rates, lengths, formats, classes, duplicates, damage, silence, clipping, bandwidth, noise and speakers of what
-    `open_sounds` takes.
+    """Rates, lengths, formats, classes, duplicates, damage, silence, clipping, bandwidth, noise and
+    speakers of what `open_sounds` takes.
 
     Every file is decoded once, since only that shows damage and silence.
 
@@ -123,7 +123,8 @@ def _read(path: Path) -> _Sound:
 
 
 def _clipped(sound: Tensor) -> bool:
-    """Whether a channel of (C, T) has more neighbouring samples at full scale than a wave has by chance."""
+    """Whether a channel of (C, T) has more neighbouring samples at full scale than a wave has by
+    chance."""
     full = sound.abs() >= FULL
     return full.shape[1] >= CLIPPED and bool(full.unfold(1, CLIPPED, 1).all(2).any())
 

@@ -27,10 +27,12 @@ class Silent(DataError):
 
 
 def offset_of(sound: Store, rate: int) -> Tensor:
-    """DC offset of each channel, (C, 1), as a faulty converter adds it; 0 where there is no clear one.
+    """DC offset of each channel, (C, 1), as a faulty converter adds it; 0 where there is no clear
+    one.
 
-    It is the median of the means of frames of 50 ms, or of 10 ms in short recordings, if it is `OFFSET` or more and nearly all of
-    these are on its side of 0. Low tones have means on both sides, and silence has none.
+    It is the median of the means of frames of 50 ms, or of 10 ms in short recordings, if it is
+    `OFFSET` or more and nearly all of these are on its side of 0. Low tones have means on both
+    sides, and silence has none.
     """
     frame = next((size for share in (1, 5) if len(sound) >= FRAMES * (size := round(FRAME * rate / share)) > 0), 0)
     if not frame:
@@ -55,7 +57,8 @@ def peak_of(sound: Store, offset: Tensor) -> float:
 
 
 def check_audible(path: Path, peak: float) -> None:
-    """Raises Silent for silence, which can neither be trimmed nor scaled, and DataError for channels whose mean overflows."""
+    """Raises Silent for silence, which can neither be trimmed nor scaled, and DataError for
+    channels whose mean overflows."""
     if not peak < math.inf:
         raise DataError(
             f"{path}: samples so large that their mean over the channels is {peak}; expected such about -1..1: scale them, or go "
@@ -70,7 +73,8 @@ def check_audible(path: Path, peak: float) -> None:
 
 
 def audible(sound: Store, rate: int, offset: Tensor, peak: float) -> tuple[int, int]:
-    """First and end frame of the audible part: the ends that are 40 dB below the peak are cut, up to 5 ms."""
+    """First and end frame of the audible part: the ends that are 40 dB below the peak are cut, up
+    to 5 ms."""
 
     def ends(backwards: bool, which: int) -> int:
         for first, block in sound.blocks(backwards=backwards):
@@ -83,8 +87,9 @@ def audible(sound: Store, rate: int, offset: Tensor, peak: float) -> tuple[int, 
 
 
 def gain(sound: Store, rate: int, first: int, end: int, peak: float) -> float:
-    """Factor that scales a sound of this peak so that its 50 ms frames from `first` to `end`, without the silent ones, have an
-    RMS of -20 dB of full scale together, or less if its peak would be above .99."""
+    """Factor that scales a sound of this peak so that its 50 ms frames from `first` to `end`,
+    without the silent ones, have an RMS of -20 dB of full scale together, or less if its peak would
+    be above .99."""
     frame = min(max(round(FRAME * rate), 1), end - first)
     size = frame * max(BLOCK // frame, 1)
     parts = (sound[at : min(at + size, end)] for at in range(first, end, size))

@@ -1,6 +1,8 @@
-"""Images of sounds: the waveform, and below it the log-mel spectrogram, low frequencies at the bottom.
+"""Images of sounds: the waveform, and below it the log-mel spectrogram, low frequencies at the
+bottom.
 
-The waveform shows how loud a sound is; the spectrogram is as bright for quiet ones, so that one sees what they are.
+The waveform shows how loud a sound is; the spectrogram is as bright for quiet ones, so that one
+sees what they are.
 """
 
 import math

@@ -13,15 +13,17 @@ from multigen.errors import ConfigError, DataError
 __all__ = ["check_rates", "resample", "resampled", "uniform"]
 
 FILTER_WIDTH = 64
-"""Zero crossings on each side of the resampler's windowed sinc. With torchaudio's 6 a tone at 1.05 of the new Nyquist
-frequency comes back as a third of its amplitude and one at .9 loses a quarter; with 64, under .001 both; as fast."""
+"""Zero crossings on each side of the resampler's windowed sinc. With torchaudio's 6 a tone at 1.05
+of the new Nyquist frequency comes back as a third of its amplitude and one at .9 loses a quarter;
+with 64, under .001 both; as fast."""
 KERNEL = 1 << 27  # numbers in a resampler's filters, at most: a gigabyte
 RAISED = 64  # times that a rate is raised at most
 PIECE = 1 << 19  # frames resampled at once
 
 
 def check_rates(path: str | Path, before: int, after: int) -> None:
-    """Raises DataError for a rate of a file, in a damaged header as a rule, from which `resample` would take gigabytes."""
+    """Raises DataError for a rate of a file, in a damaged header as a rule, from which `resample`
+    would take gigabytes."""
     shared = math.gcd(before, after)
     old, new = before // shared, after // shared
     if old * new + 2 * FILTER_WIDTH * max(old, new) > KERNEL or after > RAISED * before:
@@ -32,10 +34,11 @@ def check_rates(path: str | Path, before: int, after: int) -> None:
 
 
 def resample(sound: Tensor, before: int, after: int) -> Tensor:
-    """Changes the rate, (..., T) -> (..., ceil(T * after / before)), on the sound's device, by a windowed sinc.
+    """Changes the rate, (..., T) -> (..., ceil(T * after / before)), on the sound's device, by a
+    windowed sinc.
 
-    Flat within .1 % up to .95 of the lower Nyquist frequency; 1.05 of it and more are damped by 60 dB. Differentiable. Around
-    the sound lies silence. Equal rates give a copy.
+    Flat within .1 % up to .95 of the lower Nyquist frequency; 1.05 of it and more are damped by 60
+    dB. Differentiable. Around the sound lies silence. Equal rates give a copy.
 
     Args:
         sound: floats, T at least 1.
@@ -59,8 +62,8 @@ def resample(sound: Tensor, before: int, after: int) -> Tensor:
 
 
 def resampled(blocks: Iterable[Tensor], before: int, after: int) -> Iterator[Tensor]:
-    """`resample` of a sound (C, T) that comes in blocks, in memory for a few of them. A sound of one block gives what `resample`
-    gives; of several, rounding apart."""
+    """`resample` of a sound (C, T) that comes in blocks, in memory for a few of them. A sound of
+    one block gives what `resample` gives; of several, rounding apart."""
     if before == after:
         yield from blocks
         return
@@ -82,7 +85,8 @@ def resampled(blocks: Iterable[Tensor], before: int, after: int) -> Iterator[Ten
 
 
 def uniform(path: str | Path, parts: Iterable[tuple[int, Tensor]], rate: int, channels: int) -> Iterator[Tensor]:
-    """Blocks (C, T), each with its rate, as those of one rate and number of channels; each run of one rate by itself.
+    """Blocks (C, T), each with its rate, as those of one rate and number of channels; each run of
+    one rate by itself.
 
     Raises DataError for channels that are neither all averaged nor all equal.
     """

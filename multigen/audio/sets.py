@@ -1,4 +1,5 @@
-"""Datasets of recordings of one length and rate: in memory, or read from a file on demand where they are large."""
+"""Datasets of recordings of one length and rate: in memory, or read from a file on demand where
+they are large."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -20,12 +21,12 @@ FEW = 1 << 22  # bytes of a part of a set on disk that are held in memory
 
 
 class Windows:
-    """Windows of a store, float32 (N, C, length), read on demand; they can be indexed
-    like a tensor.
+    """Windows of a store, float32 (N, C, length), read on demand; they can be indexed like a
+    tensor.
 
     Args:
-        spans: int64 (N, 2), first frame of each and the one behind its last; of a longer span its beginning is taken, and a
-            shorter one is faded out and padded.
+        spans: int64 (N, 2), first frame of each and the one behind its last; of a longer span its
+            beginning is taken, and a shorter one is faded out and padded.
     """
 
     dtype = torch.float32
@@ -71,8 +72,10 @@ class SoundSet(ItemSet):
     Args:
         items: a tensor, or of large sets `Windows`.
         rate: Hz.
-        whole: (C, T) all recordings one after another, uncut, where windows are drawn from them at random, else None.
-        spans: int64 (N, 2), first sample of `whole` that each item stands for, and the one behind its last.
+        whole: (C, T) all recordings one after another, uncut, where windows are drawn from them at
+            random, else None.
+        spans: int64 (N, 2), first sample of `whole` that each item stands for, and the one behind
+            its last.
     """
 
     noun: ClassVar[str] = "recordings"
@@ -83,7 +86,8 @@ class SoundSet(ItemSet):
     spans: Tensor | None = None
 
     def subset(self, indices: Iterable[int] | Tensor) -> Self:
-        """The items of these indices, in this order; windows are drawn from what these stand for alone."""
+        """The items of these indices, in this order; windows are drawn from what these stand for
+        alone."""
         selection = torch.as_tensor(indices if isinstance(indices, Tensor) else list(indices), dtype=torch.int64)
         part = self
         if isinstance(self.items, Windows):
@@ -104,7 +108,8 @@ class SoundSet(ItemSet):
         return tuple(before if number.isdecimal() else name for name, before, _, number in parts)
 
     def fingerprint(self) -> str:
-        """Hash of the recordings; where windows are drawn from them, of all of each, held-out ones included."""
+        """Hash of the recordings; where windows are drawn from them, of all of each, held-out ones
+        included."""
         if isinstance(self.items, Windows):
             digest = hashlib.blake2b(digest_size=8)
             for part in self.items.split(self.items.at_once):
@@ -123,7 +128,8 @@ class SoundSet(ItemSet):
         return digest.hexdigest()
 
     def to_source(self) -> TensorSource:
-        """Batches of "sound" (B, C, length), cut at random if the set was opened so, and perhaps "label" (B,) int64."""
+        """Batches of "sound" (B, C, length), cut at random if the set was opened so, and perhaps
+        "label" (B,) int64."""
         if self.whole is not None and self.spans is not None:
             return SliceSource(self.whole, _joined(self.spans), self.items.shape[-1], self.rate, self.labels)
         if isinstance(self.items, Windows):
@@ -136,11 +142,13 @@ class SoundSet(ItemSet):
 class SliceSource(TensorSource):
     """Windows of long recordings, at random places.
 
-    Each item stands for a span of a recording, about a window long. Spans that adjoin are joined, and a window is drawn from
-    anywhere in what the item's span was joined to, never from what belongs to no item: that may be held out.
+    Each item stands for a span of a recording, about a window long. Spans that adjoin are joined,
+    and a window is drawn from anywhere in what the item's span was joined to, never from what
+    belongs to no item: that may be held out.
 
     Args:
-        whole: (C, T) recordings one after another, with a sample that is in no span between each two.
+        whole: (C, T) recordings one after another, with a sample that is in no span between each
+            two.
         spans: int64 (N, 2) as in `SoundSet`, joined.
         length: of a window, samples. Of what is shorter, all is taken, faded out and padded.
         rate: Hz.
@@ -174,7 +182,8 @@ class SliceSource(TensorSource):
 
 
 def _joined(spans: Tensor) -> Tensor:
-    """For each span (N, 2) the first sample and the end of the unbroken row of spans that it is in."""
+    """For each span (N, 2) the first sample and the end of the unbroken row of spans that it is
+    in."""
     order = spans[:, 0].argsort()
     first, end = spans[order].unbind(1)
     number = torch.cat([torch.zeros(1, dtype=torch.int64), (first[1:] != end[:-1]).cumsum(0)])  # (N,) of the row
@@ -186,8 +195,8 @@ def _joined(spans: Tensor) -> Tensor:
 
 
 def _fitted(sound: Tensor, length: int, rate: int) -> Tensor:
-    """The first `length` samples, (C, T) -> (C, length); a shorter sound is faded out at its end, which avoids a click, and
-    padded."""
+    """The first `length` samples, (C, T) -> (C, length); a shorter sound is faded out at its end,
+    which avoids a click, and padded."""
     count = sound.shape[1]
     if count >= length:
         return sound[:, :length]

@@ -1,4 +1,5 @@
-"""What a recording of speech is examined for: its real bandwidth, pauses and noise, and who speaks by the names of the files."""
+"""What a recording of speech is examined for: its real bandwidth, pauses and noise, and who speaks
+by the names of the files."""
 
 import math
 import re
@@ -27,19 +28,22 @@ class Speech(NamedTuple):
     """What was measured of one recording."""
 
     bandwidth: float
-    """Hz: the highest frequency that is less than 70 dB below the strongest, of mean power spectra of 32 ms."""
+    """Hz: the highest frequency that is less than 70 dB below the strongest, of mean power spectra
+    of 32 ms."""
     filtered: bool
-    """Whether all frequencies up to a bandwidth below .8 of half the rate are in it: it was recorded at a lower rate, or
-    compressed."""
+    """Whether all frequencies up to a bandwidth below .8 of half the rate are in it: it was
+    recorded at a lower rate, or compressed."""
     silence: float
     """Share of its frames of 20 ms that are more than 40 dB below the loudest."""
     snr: float
-    """Estimated signal-to-noise ratio, dB: the mean power of all frames over that of the quietest tenth, less 1. Infinite where
-    these are digital silence. Meaningless for sounds without pauses."""
+    """Estimated signal-to-noise ratio, dB: the mean power of all frames over that of the quietest
+    tenth, less 1. Infinite where these are digital silence. Meaningless for sounds without
+    pauses."""
 
 
 def examine(sound: Store, rate: int, offset: Tensor) -> Speech:
-    """Measures a recording of one channel, block by block; its constant offset (1, 1) is left out."""
+    """Measures a recording of one channel, block by block; its constant offset (1, 1) is left
+    out."""
     size, frame = 1 << round(math.log2(max(WINDOW * rate, 2))), max(round(FRAME * rate), 1)
     window = torch.hann_window(size)
     spectrum, count, powers = torch.zeros(size // 2 + 1, dtype=torch.float64), 0, list[float]()
@@ -64,7 +68,8 @@ def examine(sound: Store, rate: int, offset: Tensor) -> Speech:
 
 
 def _rows(x: Tensor, size: int) -> Tensor:
-    """(T,) -> (n, size); what is left over counts only where there is no whole row, filled with zeros."""
+    """(T,) -> (n, size); what is left over counts only where there is no whole row, filled with
+    zeros."""
     n = len(x) // size
     return x[: n * size].view(n, size) if n else torch.nn.functional.pad(x, (0, size - len(x)))[None]
 
@@ -81,8 +86,9 @@ FOLDER = re.compile(CODE)
 
 
 def speakers_by_name(files: Iterable[PurePath]) -> tuple[str, Counter[str]]:
-    """How the speakers of recordings can be told by their names, as the usual sets of speech are named, and how many there are
-    of each; ("", none) where they cannot, or there is one only. The paths are relative to the folder of the data."""
+    """How the speakers of recordings can be told by their names, as the usual sets of speech are
+    named, and how many there are of each; ("", none) where they cannot, or there is one only. The
+    paths are relative to the folder of the data."""
     files = list(files)
     for how, pattern in NAMES:
         matches = [pattern.fullmatch(path.stem) for path in files]

@@ -23,9 +23,11 @@ BYTES = 4  # of a sample
 
 
 class Store:
-    """A sound, float32 (C, T), that grows at its end, and of which parts are read: `store[first:end]`.
+    """A sound, float32 (C, T), that grows at its end, and of which parts are read:
+    `store[first:end]`.
 
-    Beyond `most` bytes it is in a file in the cache folder, which the system removes with the process, however that ends.
+    Beyond `most` bytes it is in a file in the cache folder, which the system removes with the
+    process, however that ends.
     """
 
     def __init__(self, channels: int = 1, most: int = MEMORY):

@@ -1,9 +1,11 @@
-"""A speaking machine: nonsense sentences by made-up speakers, whose pitch, sounds and timing are known exactly.
+"""A speaking machine: nonsense sentences by made-up speakers, whose pitch, sounds and timing are
+known exactly.
 
-A vowel is harmonics of a pitch f0 under the resonances of a vocal tract, its formants; a consonant is a weaker voice, noise
-in a band, or breath under the same resonances. A `Speaker` is a few numbers, and a sentence the same sounds whoever speaks
-it, so recordings of two speakers are parallel, sound by sound. Harmonics at or above half the rate are left out: nothing
-aliases. The vowels' formants are the men's means of Peterson and Barney 1952, doi:10.1121/1.1906875.
+A vowel is harmonics of a pitch f0 under the resonances of a vocal tract, its formants; a consonant
+is a weaker voice, noise in a band, or breath under the same resonances. A `Speaker` is a few
+numbers, and a sentence the same sounds whoever speaks it, so recordings of two speakers are
+parallel, sound by sound. Harmonics at or above half the rate are left out: nothing aliases. The
+vowels' formants are the men's means of Peterson and Barney 1952, doi:10.1121/1.1906875.
 """
 
 import math
@@ -131,7 +133,8 @@ FLUTTER = 0.05  # semitones
 
 
 class Phone(NamedTuple):
-    """A sound of an utterance: a key of `VOWELS`, `DIPHTHONGS` or `CONSONANTS`, or "_" for a pause."""
+    """A sound of an utterance: a key of `VOWELS`, `DIPHTHONGS` or `CONSONANTS`, or "_" for a
+    pause."""
 
     name: str
     first: int
@@ -146,7 +149,8 @@ class Utterance(NamedTuple):
     sound: Tensor
     """float32 (T,), -1..1."""
     pitch: Tensor
-    """float64 (T / hop,): f0 in Hz at sample i * hop, 0 where no voice is made; hop is `hop_of(rate)`."""
+    """float64 (T / hop,): f0 in Hz at sample i * hop, 0 where no voice is made; hop is
+    `hop_of(rate)`."""
     phones: tuple[Phone, ...]
     """All sounds one after another, from sample 0 to T: the same names, whoever spoke."""
 
@@ -173,8 +177,8 @@ def sentence(number: int, seed: int = 0) -> tuple[tuple[str, ...], ...]:
 def utterance(speaker: str | Speaker, number: int, rate: int = 16_000, seed: int = 0, take: int = 0) -> Utterance:
     """A sentence spoken by one of `SPEAKERS`, or by a speaker of one's own.
 
-    It depends on its arguments alone. Utterances of one number, seed and take have the same melody and rhythm, but for the
-    speaker's numbers; another take varies both.
+    It depends on its arguments alone. Utterances of one number, seed and take have the same melody
+    and rhythm, but for the speaker's numbers; another take varies both.
 
     Args:
         speaker: a name of `SPEAKERS`, or the numbers of a voice.
@@ -291,7 +295,8 @@ def _tracks(score: list[tuple[str, int, float]], speaker: Speaker) -> _Tracks:
 
 
 def _melody(accent: Tensor) -> Tensor:
-    """Semitones about the speaker's middle: a fall over the sentence, the accents, and a little flutter (Klatt's sines)."""
+    """Semitones about the speaker's middle: a fall over the sentence, the accents, and a little
+    flutter (Klatt's sines)."""
     time = torch.arange(len(accent), dtype=torch.float64)[:, None] * FRAME
     flutter = torch.sin(2 * math.pi * torch.tensor([12.7, 7.1, 4.7], dtype=torch.float64) * time).sum(1)
     fall = torch.linspace(1.5, -2.5, len(accent), dtype=torch.float64)
@@ -310,7 +315,8 @@ def _smooth(x: Tensor, ms: float) -> Tensor:
 
 
 def _tract(frequency: Tensor, formants: Tensor) -> Tensor:
-    """Complex gain of a vocal tract: frequencies (N, K) or (K,), formants (N, 8) -> (N, K). 1 at 0 Hz."""
+    """Complex gain of a vocal tract: frequencies (N, K) or (K,), formants (N, 8) -> (N, K). 1 at 0
+    Hz."""
     gain = torch.ones(len(formants), frequency.shape[-1], dtype=torch.complex128)
     for f in formants.T[..., None]:  # (N, 1)
         width = 60 + 0.04 * f
@@ -339,7 +345,8 @@ def _voiced(tracks: _Tracks, speaker: Speaker, rate: int) -> Tensor:
 
 
 def _between_frames(x: Tensor, step: Tensor) -> Tensor:
-    """Linear interpolation: (N,) at frames -> (N, hop) at samples; the last frame's value to the end."""
+    """Linear interpolation: (N,) at frames -> (N, hop) at samples; the last frame's value to the
+    end."""
     return x[:, None] + (torch.cat([x[1:], x[-1:]]) - x)[:, None] * step
 
 

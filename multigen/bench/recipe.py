@@ -1,26 +1,15 @@
 """Benchmark recipes: the content of their TOML files, and checks of a result against it.
 
-method = "srgan"                # python -m multigen.recipes.srgan
-preset = "default"
-seeds = 1
-needs = "gpu"                   # optional: without one the result states "not run" and why
-[config]                        # fields of the method's configuration
-data = "photos/bsds500"         # a relative path is looked up here and in MULTIGEN_DATA
-[variants.clip]                 # optional: trained once for each variant, whose fields differ; rows are clip/ROW
-constraint = "clip"
-[run]                           # options of the run
-seed = 0
-[[reach]]                       # a metric that must reach a target
-row = "pretrain/best"
-metric = "Set5/psnr_y"
-at_least = 31.3                 # or at_most
-[[expect]]                      # a metric that must be reproduced
-row = "bicubic"
-metric = "Set5/psnr_y"
-value = 28.429
-tolerance = 0.001               # absolute
-[budget]
-minutes = 40                    # maximum training time on the intended machine
+method = "srgan"                # python -m multigen.recipes.srgan preset = "default" seeds = 1
+needs = "gpu"                   # optional: without one the result states "not run" and why [config]
+# fields of the method's configuration data = "photos/bsds500"         # a relative path is looked
+up here and in MULTIGEN_DATA [variants.clip]                 # optional: trained once for each
+variant, whose fields differ; rows are clip/ROW constraint = "clip" [run]
+# options of the run seed = 0 [[reach]]                       # a metric that must reach a target
+row = "pretrain/best" metric = "Set5/psnr_y" at_least = 31.3                 # or at_most [[expect]]
+# a metric that must be reproduced row = "bicubic" metric = "Set5/psnr_y" value = 28.429 tolerance =
+0.001               # absolute [budget] minutes = 40                    # maximum training time on
+the intended machine
 """
 
 import dataclasses
@@ -130,12 +119,12 @@ def find_recipe(named: Path) -> Path:
     from multigen.catalogue import BENCHMARKS
 
     own = named.parent in (Path(), Path("recipes")) and named.suffix in ("", ".toml")
-    if named.is_file() or not own or not (found := BENCHMARKS / f"{named.stem}.toml").is_file():
+    if named.is_file() or not own or not (result := BENCHMARKS / f"{named.stem}.toml").is_file():
         if os.path.lexists(named):
             return named
         meant = did_you_mean(named.stem, [path.stem for path in BENCHMARKS.glob("*.toml")])
         raise ConfigError(f"{named}: no such recipe; expected a TOML file, or a name that multigen ls shows{meant}")
-    return found
+    return result
 
 
 def results_folder(named: Path) -> Path:
@@ -174,7 +163,7 @@ def read_result(path: Path) -> dict[str, Any]:
             raise ValueError("no table")
         return content | {
             "status": str(content["status"]),
-            "rows": {row: {m: float(v) for m, v in found.items()} for row, found in content["rows"].items()},
+            "rows": {row: {m: float(v) for m, v in result.items()} for row, result in content["rows"].items()},
             "seeds": list(content["seeds"]),
             "seconds": float(content["seconds"]),
         }
@@ -196,22 +185,22 @@ def figures(recipe: Recipe, content: dict[str, Any], where: str) -> list[Figure]
     """
     if content["status"] != "ok":
         return []
-    found = []
+    result = []
     for target in recipe.targets(where):
         value = _value(target, content["rows"], where)
         bounds = [f"at least {target.at_least:g}"] if target.at_least > float("-inf") else []
         bounds += [f"at most {target.at_most:g}"] if target.at_most < float("inf") else []
         met = target.at_least <= value <= target.at_most
-        found.append(Figure("reach", f"{target.row} {target.metric}", value, ", ".join(bounds), met))
+        result.append(Figure("reach", f"{target.row} {target.metric}", value, ", ".join(bounds), met))
     for expect in recipe.expected(where):
         value = _value(expect, content["rows"], where)
         bound = f"expected {expect.value:.7g} ± {expect.tolerance:g}"
         met = abs(value - expect.value) <= expect.tolerance
-        found.append(Figure("expect", f"{expect.row} {expect.metric}", value, bound, met))
+        result.append(Figure("expect", f"{expect.row} {expect.metric}", value, bound, met))
     if most := recipe.budget.minutes:
         taken = minutes(recipe, content)
-        found.append(Figure("budget", "minutes of training", taken, f"at most {most:g}", taken <= most))
-    return found
+        result.append(Figure("budget", "minutes of training", taken, f"at most {most:g}", taken <= most))
+    return result
 
 
 def _value(target: Reach | Expect, rows: dict[str, dict[str, float]], where: str) -> float:

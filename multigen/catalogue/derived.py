@@ -98,16 +98,16 @@ def recipe(method: Method) -> str:
 def names(modality: str) -> str:
     """The public names of a modality's package, for readers and type checkers;
     `multigen.catalogue.lazy` imports them."""
-    found = {method.module: classes(method) for method in METHODS.values() if method.modality == modality}
-    imports = [f"    from {module} import {', '.join(found[module])}" for module in sorted(found)]
-    public = [f'    "{name}",' for name in sorted(name for pair in found.values() for name in pair)]
+    result = {method.module: classes(method) for method in METHODS.values() if method.modality == modality}
+    imports = [f"    from {module} import {', '.join(result[module])}" for module in sorted(result)]
+    public = [f'    "{name}",' for name in sorted(name for pair in result.values() for name in pair)]
     return "\n".join(["if TYPE_CHECKING:", *imports, "", "__all__ = [", *public, "]"])
 
 
 def classes(method: Method) -> tuple[str, str]:
     """The names of a method's configuration and of its trainer."""
-    found = [node.name for node in method.source.body if isinstance(node, ast.ClassDef)]
-    (config,), (trainer,) = ([name for name in found if name.endswith(end)] for end in ("Config", "Trainer"))
+    result = [node.name for node in method.source.body if isinstance(node, ast.ClassDef)]
+    (config,), (trainer,) = ([name for name in result if name.endswith(end)] for end in ("Config", "Trainer"))
     return config, trainer
 
 
@@ -144,7 +144,8 @@ def methods_table(task: str) -> str:
 
 
 def navigation() -> str:
-    """The pages of each modality: its tutorial, its methods by kind of task, its part of the API reference."""
+    """The pages of each modality: its tutorial, its methods by kind of task, its part of the API
+    reference."""
     lines = []
     for modality in MODALITIES.values():
         lines += [f"  - {modality.title}:", f"      - Tutorial: {TUTORIALS[modality.name]}"]

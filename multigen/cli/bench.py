@@ -70,9 +70,9 @@ def run(args: list[str]) -> None:
             )
         given = {"--quick": quick, "--check": check, "--page": page is not None}
         if sum(given.values()) > 1 or (json and page is not None):
-            said = " ".join([*(flag for flag, on in given.items() if on), *(["--json"] if json else [])])
+            message = " ".join([*(flag for flag, on in given.items() if on), *(["--json"] if json else [])])
             raise ConfigError(
-                f"{said}: these do not go together; give one of {', '.join(given)}, --page without --json"
+                f"{message}: these do not go together; give one of {', '.join(given)}, --page without --json"
             )
         if page is not None:
             from multigen.bench.results import write_pages
@@ -136,10 +136,10 @@ def table(outcomes: Sequence[dict[str, Any]]) -> str:
 def _check(path: Path, out: Path) -> dict[str, Any]:
     """Checks the existing result against the recipe."""
     recipe, content = read_recipe(path), read_result(out / f"{path.stem}.json")
-    found = figures(recipe, content, str(path))
-    for line in (f"{path.stem}: {content['status']}", *found):
+    result = figures(recipe, content, str(path))
+    for line in (f"{path.stem}: {content['status']}", *result):
         show(str(line))
-    return summary(path.stem, content["status"], content["seconds"], found)
+    return summary(path.stem, content["status"], content["seconds"], result)
 
 
 def _bench(
@@ -171,10 +171,10 @@ def _bench(
         show(f"{result} written")
     if quick:
         return summary(path.stem, "ok, quick: nothing was checked", content["seconds"])
-    found = figures(recipe, content, str(path))
-    for line in found:
+    actual = figures(recipe, content, str(path))
+    for line in actual:
         show(str(line))
-    return summary(path.stem, content["status"], content["seconds"], found)
+    return summary(path.stem, content["status"], content["seconds"], actual)
 
 
 def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) -> dict[str, Any]:

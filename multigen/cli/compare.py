@@ -60,21 +60,23 @@ def run(args: list[str]) -> None:
         choose_device(device)  # before anything is written
         held = comparison.read_runs(runs)
         check_out(out, overwrite)
-        found = comparison.compare(held)
+        result = comparison.compare(held)
         if not json:
-            show(_tables(found), lines=True)
+            show(_tables(result), lines=True)
         with writing(out, "another folder for --out"):
             out.mkdir(parents=True, exist_ok=True)
             origins = [origin(str(run.folder), run.folder, run.method) for run in held.values()] if provenance else []
             drawn = draw(out / "compare.png", {name: run.stages for name, run in held.items()}, merge(origins))
-            said = [f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"]
-            said += write_samples(held, n, seed, out, code, provenance, device)
-            written = {**found, "seed": seed, "said": said, "files": checksums(out)}
+            message = [
+                f"curves: {out / 'compare.png'}" if drawn else "no curves: no metric was logged by two of the runs"
+            ]
+            message += write_samples(held, n, seed, out, code, provenance, device)
+            written = {**result, "seed": seed, "said": message, "files": checksums(out)}
             write_json(out / "compare.json", written)
         if json:
             print_json(written)
         else:
-            for line in ("", *said):
+            for line in ("", *message):
                 show(line)
 
     cli(compare, "multigen compare", args)
@@ -94,8 +96,8 @@ def _tables(found: dict[str, Any]) -> str:
     for metric, texts in found["definitions"].items():
         alike.setdefault(tuple(map(str, texts)), []).append(metric)
     for texts, metrics in alike.items():
-        said = "; ".join(f"{name}: {text}" for name, text in zip(names, texts, strict=True))
-        parts.append(printable(f"not comparable, since defined differently: {', '.join(metrics)} ({said})"))
+        message = "; ".join(f"{name}: {text}" for name, text in zip(names, texts, strict=True))
+        parts.append(printable(f"not comparable, since defined differently: {', '.join(metrics)} ({message})"))
     return "\n\n".join(parts)
 
 

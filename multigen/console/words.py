@@ -39,7 +39,8 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 
 
 def shell_word(text: str) -> str:
-    """`text` as one word of a command line to copy: quoted where needed, with escapes that bash and zsh read."""
+    """`text` as one word of a command line to copy: quoted where needed, with escapes that bash and
+    zsh read."""
     if not UNSAFE.search(text):
         return shlex.quote(text)
     escaped = UNSAFE.sub(_bytes, text.replace("\\", r"\\").replace("'", r"\'"))

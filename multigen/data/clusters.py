@@ -11,7 +11,8 @@ STARTS = 4  # of k-means, of which the best is taken
 
 
 def find_centres(x: Tensor, count: int) -> Tensor:
-    """Centres (count, D), float64, of vectors (N, D), by k-means; the same each time on one machine.
+    """Centres (count, D), float64, of vectors (N, D), by k-means; the same each time on one
+    machine.
 
     Raises ConfigError for more clusters than different vectors.
     """

@@ -1,7 +1,7 @@
 """In-memory datasets with or without labels, and their validation and test splits.
 
-Images and recordings are divided alike. Which items are held out depends on their names alone, neither on where the data
-are nor on the order of the items.
+Images and recordings are divided alike. Which items are held out depends on their names alone,
+neither on where the data are nor on the order of the items.
 """
 
 import hashlib
@@ -47,9 +47,11 @@ class ItemSet:
         items: (N, ...).
         labels: int64 (N,), or None.
         classes: names by label; () without labels.
-        names: N names that do not depend on where the data are: a file's path inside the folder, or "digits/17".
+        names: N names that do not depend on where the data are: a file's path inside the folder, or
+            "digits/17".
         skipped: (path, reason) of each damaged file that was left out.
-        folders: in which the set is a split of its data, such as "train/"; "" where the data have no splits.
+        folders: in which the set is a split of its data, such as "train/"; "" where the data have
+            no splits.
     """
 
     noun: ClassVar[str] = "items"
@@ -79,7 +81,8 @@ class ItemSet:
         )
 
     def origins(self) -> tuple[str, ...]:
-        """N names of what each item was cut from; items of one origin are held out together. Here each is its own."""
+        """N names of what each item was cut from; items of one origin are held out together. Here
+        each is its own."""
         return self.names
 
     def fingerprint(self) -> str:
@@ -114,7 +117,8 @@ S = TypeVar("S", bound=ItemSet)
 
 @dataclass(frozen=True)
 class Splits(Generic[S]):
-    """Items by their use. `validation` chooses the best checkpoint; `test` serves nothing but the final measurement."""
+    """Items by their use. `validation` chooses the best checkpoint; `test` serves nothing but the
+    final measurement."""
 
     train: S
     validation: S | None
@@ -122,7 +126,8 @@ class Splits(Generic[S]):
 
 
 class SplitSettings(Protocol):
-    """Data settings of a configuration, as `multigen.tasks.synthesis.base.SynthesisConfig` documents it."""
+    """Data settings of a configuration, as `multigen.tasks.synthesis.base.SynthesisConfig`
+    documents it."""
 
     @property
     def data(self) -> str: ...
@@ -140,9 +145,9 @@ def open_splits(c: SplitSettings, read: Callable[[str, str, str, S | None], S]) 
     """The three sets of a configuration: test items as given, brought by the data, or split off.
 
     Args:
-        read: gives the set of (data, split, labels, like), with `split` as in `multigen.data.parts` and `labels` as in
-            `multigen.data.labels`; `like` is None, or the training set, whose shape the others must have. Raises NoTestSplit
-            where there is no such split.
+        read: gives the set of (data, split, labels, like), with `split` as in `multigen.data.parts`
+            and `labels` as in `multigen.data.labels`; `like` is None, or the training set, whose
+            shape the others must have. Raises NoTestSplit where there is no such split.
 
     Raises ConfigError and DataError for parts that are not available.
     """
@@ -214,11 +219,13 @@ def _report_splits(data: str, train: ItemSet, validation: ItemSet | None, test: 
 
 
 def split_off(items: S, count: int, seed: int = 0) -> tuple[S, S]:
-    """Splits a set into (the rest, `count` items held out) by a hash of the names; the order of each part stays.
+    """Splits a set into (the rest, `count` items held out) by a hash of the names; the order of
+    each part stays.
 
-    Where there are labels, each class gives its share, rounded so that the total is `count`. A greater count holds out the
-    same items and more. Items cut from one recording are held out together, so `count` is then the least that are; but if
-    all are of one recording, they are divided singly.
+    Where there are labels, each class gives its share, rounded so that the total is `count`. A
+    greater count holds out the same items and more. Items cut from one recording are held out
+    together, so `count` is then the least that are; but if all are of one recording, they are
+    divided singly.
 
     Raises ConfigError if count is below 0, or none would remain.
     """
@@ -237,7 +244,8 @@ def split_off(items: S, count: int, seed: int = 0) -> tuple[S, S]:
 
 
 def pick(items: S, count: int) -> S:
-    """`count` items that stand for the set, each class giving its share (see `split_off`); all, where there are no more.
+    """`count` items that stand for the set, each class giving its share (see `split_off`); all,
+    where there are no more.
 
     Several may be cut from one recording.
     """
@@ -248,9 +256,11 @@ def pick(items: S, count: int) -> S:
 
 
 def split_off_classes(items: S, count: int) -> tuple[S, S]:
-    """Splits a set into (the rest, `count` whole classes held out), such as people never seen in training.
+    """Splits a set into (the rest, `count` whole classes held out), such as people never seen in
+    training.
 
-    Those held out are the last by a hash of the class names. Classes of each part are renumbered, in their old order.
+    Those held out are the last by a hash of the class names. Classes of each part are renumbered,
+    in their old order.
 
     Raises ConfigError if there are no labels, count is below 0, or no class would remain.
     """
@@ -269,7 +279,8 @@ def split_off_classes(items: S, count: int) -> tuple[S, S]:
 
 
 def numbered(labels: np.ndarray | Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Numbers of the classes, int64 (N,), and their names; (None, ()) if all items are of one class."""
+    """Numbers of the classes, int64 (N,), and their names; (None, ()) if all items are of one
+    class."""
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
     if len(classes) < 2:
         return None, ()
@@ -277,7 +288,8 @@ def numbered(labels: np.ndarray | Sequence[str]) -> tuple[Tensor | None, tuple[s
 
 
 def numbered_as(items: S, classes: tuple[str, ...]) -> S:
-    """The set with its labels numbered as `classes` are; without labels if it has others, or none are given."""
+    """The set with its labels numbered as `classes` are; without labels if it has others, or none
+    are given."""
     if items.labels is None or not set(items.classes) <= set(classes):
         return replace(items, labels=None, classes=())
     numbers = torch.tensor([classes.index(name) for name in items.classes])

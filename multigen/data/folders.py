@@ -17,11 +17,11 @@ class NoTestSplit(DataError):
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All files in a folder and the folders in it, sorted, without hidden ones, those in hidden folders, and those of runs, whose
-    previews and samples are not data.
+    """All files in a folder and the folders in it, sorted, without hidden ones, those in hidden
+    folders, and those of runs, whose previews and samples are not data.
 
-    Links are followed, but no folder is entered twice, whatever leads to it, nor one that the link itself is in. Links that are
-    not followed are named.
+    Links are followed, but no folder is entered twice, whatever leads to it, nor one that the link
+    itself is in. Links that are not followed are named.
 
     Raises DataError if the folder, or one in it, may not be read.
     """
@@ -52,7 +52,8 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _to_follow(link: Path, folder: Path, entered: Collection[str]) -> bool:
-    """Whether a link to a folder leads to files that are not in the data yet; otherwise, or for a run, the reason is reported."""
+    """Whether a link to a folder leads to files that are not in the data yet; otherwise, or for a
+    run, the reason is reported."""
     target = os.path.realpath(link)
     if any(Path(os.path.realpath(below)).is_relative_to(target) for below in (folder, link.parent)):
         say_once(f"{link}: a link to {target}, which it is in: left out of the data")

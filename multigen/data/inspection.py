@@ -64,8 +64,9 @@ class Suggestion:
 
 @dataclass
 class Inspection:
-    """Findings about data. The first suggestion is the recommended one, the others are alternatives. There are none for data
-    that cannot be trained on as they are; `warnings` then say why."""
+    """Findings about data. The first suggestion is the recommended one, the others are
+    alternatives. There are none for data that cannot be trained on as they are; `warnings` then say
+    why."""
 
     facts: list[Fact] = field(default_factory=list)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
@@ -87,7 +88,8 @@ class Labels:
     counts: dict[str, int]
     options: tuple[str, ...] = ()
     guess: tuple[str, int] | None = None
-    """Where there are no classes: a --labels that the files' names seem to allow, and the number of classes by it."""
+    """Where there are no classes: a --labels that the files' names seem to allow, and the number of
+    classes by it."""
     faults: tuple[str, ...] = ()
     """Tables in the folder that give no labels, each with the reason."""
 

@@ -22,13 +22,14 @@ def file_classes(parts: Parts, paths: Sequence[Path], labels: str) -> list[str] 
     Args:
         parts: the whole data; a table names files relative to their root.
         paths: some of their files.
-        labels: "" for the first folder below the data, or below a split, if each file lies in one, "none", "name" (the file
-            name before the last _), "first" (the file name before the first _), or a CSV file with the columns `file`, relative
-            to the root, and `label`.
+        labels: "" for the first folder below the data, or below a split, if each file lies in one,
+            "none", "name" (the file name before the last _), "first" (the file name before the
+            first _), or a CSV file with the columns `file`, relative to the root, and `label`.
 
     Raises:
         ConfigError: no such table.
-        DataError: the table cannot be read or does not fit the files, or a file's name gives no class.
+        DataError: the table cannot be read or does not fit the files, or a file's name gives no
+            class.
     """
     if labels == "none":
         return None

@@ -16,9 +16,11 @@ class NotFound(DataError):
 
 
 def locate(data: str, expected: str) -> Path:
-    """The file or folder of that name in the working directory, or in the folder named by the environment variable MULTIGEN_DATA.
+    """The file or folder of that name in the working directory, or in the folder named by the
+    environment variable MULTIGEN_DATA.
 
-    Raises NotFound if neither is (`expected` says what else the name may be), and DataError for a folder that may not be read.
+    Raises NotFound if neither is (`expected` says what else the name may be), and DataError for a
+    folder that may not be read.
     """
     if reason := no_path(data):
         raise NotFound(f"{data} {reason}")
@@ -48,7 +50,8 @@ def no_path(name: str | Path) -> str:
 
 
 def in_package(package: str, inside: str) -> Path | None:
-    """A file of an installed package, by its path in the package's folder; None where there is none.
+    """A file of an installed package, by its path in the package's folder; None where there is
+    none.
 
     The package is not imported for it: that may take seconds.
     """

@@ -1,8 +1,10 @@
-"""The splits that a folder of data is divided into by the names of its folders, such as train/, valid/ and test/.
+"""The splits that a folder of data is divided into by the names of its folders, such as train/,
+valid/ and test/.
 
-`train` is trained on, `validation` chooses the best checkpoint, `test` serves the final evaluation alone. Data with two of them
-bring no validation split of their own, whatever the second is called: the best checkpoint is never chosen by what is measured in
-the end, so it is chosen by a part of the training data.
+`train` is trained on, `validation` chooses the best checkpoint, `test` serves the final evaluation
+alone. Data with two of them bring no validation split of their own, whatever the second is called:
+the best checkpoint is never chosen by what is measured in the end, so it is chosen by a part of the
+training data.
 """
 
 import re
@@ -29,7 +31,8 @@ ENDING = r"[ _-]?(set|data|split|\d{4})?"
 
 @dataclass(frozen=True)
 class Parts:
-    """The files of a folder by their use, each list sorted; without splits, all of them are for training."""
+    """The files of a folder by their use, each list sorted; without splits, all of them are for
+    training."""
 
     root: Path
     train: Sequence[Path]
@@ -41,13 +44,15 @@ class Parts:
     """Whether there are splits."""
 
     def of(self, split: str) -> list[Path]:
-        """The files of "train", "validation" or "test". Raises NoTestSplit where the folder has no such split."""
+        """The files of "train", "validation" or "test". Raises NoTestSplit where the folder has no
+        such split."""
         if split == "train" or getattr(self, split):
             return [*getattr(self, split)]
         raise NoTestSplit(f"{self.root}: no folders train and test (or val) in it; name a test set: --test FOLDER")
 
     def below(self, path: Path) -> tuple[str, ...]:
-        """The names of the folders that a file lies in, below the data or below its split, and its own."""
+        """The names of the folders that a file lies in, below the data or below its split, and its
+        own."""
         parts = path.relative_to(self.root).parts
         return parts[1:] if self.divided else parts
 
@@ -71,9 +76,10 @@ class Parts:
 def find_parts(root: Path, paths: Sequence[Path], files: bool = False) -> Parts:
     """The splits of `paths`, files in the folder `root` (or `root` itself).
 
-    Folders are splits where all have names of splits and one is for training, or where there are such for training and for
-    testing; among other folders, one called train is a class. `files`: files directly in the folder, such as train.txt and
-    test.txt, may be splits as well. Raises DataError where there are splits, but none for training.
+    Folders are splits where all have names of splits and one is for training, or where there are
+    such for training and for testing; among other folders, one called train is a class. `files`:
+    files directly in the folder, such as train.txt and test.txt, may be splits as well. Raises
+    DataError where there are splits, but none for training.
     """
     if not root.is_dir():
         return Parts(root.parent, paths)
@@ -96,7 +102,8 @@ def find_parts(root: Path, paths: Sequence[Path], files: bool = False) -> Parts:
 
 
 def _top(root: Path, path: Path, files: bool = True) -> str:
-    """The folder in `root` that a file lies in, as "train/"; the name of one that lies in it directly, if `files` count."""
+    """The folder in `root` that a file lies in, as "train/"; the name of one that lies in it
+    directly, if `files` count."""
     top, *inside = path.relative_to(root).parts
     return f"{top}/" if inside else top if files else ""
 

@@ -43,7 +43,8 @@ def report_skipped(
 
 
 def name_first(lines: Sequence[str], rest: str = LOG, most: int = NAMED) -> None:
-    """Reports skipped items: the first by name, and the number of the others, which go to the logs. `rest` as above."""
+    """Reports skipped items: the first by name, and the number of the others, which go to the logs.
+    `rest` as above."""
     for i, line in enumerate(lines):
         (say if i < most else note)(f"  {line}")
     if len(lines) > most:

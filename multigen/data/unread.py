@@ -1,4 +1,5 @@
-"""The files of a modality in a folder; those that are not read are named, with what to do about them."""
+"""The files of a modality in a folder; those that are not read are named, with what to do about
+them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -18,10 +19,12 @@ SYSTEMS = {name.lower() for name in SYSTEM}
 
 
 def find_files(folder: str | Path, modality: Modality, noun: str = "") -> list[Path]:
-    """Files of a modality that are read on this machine, in a folder and the folders in it, sorted (see `files_in`).
+    """Files of a modality that are read on this machine, in a folder and the folders in it, sorted
+    (see `files_in`).
 
-    Raises DataError if there is no such folder, one that may not be read, or no such file in it, which are called `noun` then
-    and not as the modality's items: it names the files of formats that are known but not read, and what to do about them.
+    Raises DataError if there is no such folder, one that may not be read, or no such file in it,
+    which are called `noun` then and not as the modality's items: it names the files of formats that
+    are known but not read, and what to do about them.
     """
     folder, noun = Path(folder), noun or modality.items
     if not folder.is_dir():
@@ -35,7 +38,8 @@ def find_files(folder: str | Path, modality: Modality, noun: str = "") -> list[P
 
 
 def unread(files: Iterable[Path], modality: Modality) -> list[str]:
-    """The files that a modality does not read: a line per known format, and one for all other files."""
+    """The files that a modality does not read: a line per known format, and one for all other
+    files."""
     files = list(files)
     foreign = [path for path in files if not modality.unread(path.suffix.lower()) and not _reads(modality, path)]
     return [*known(files, modality), *other(foreign)]
@@ -59,7 +63,8 @@ def _reads(modality: Modality, path: Path) -> bool:
 
 
 def other(files: Iterable[Path]) -> list[str]:
-    """A line for files of other kinds, except those that operating systems create by themselves; empty where there are none."""
+    """A line for files of other kinds, except those that operating systems create by themselves;
+    empty where there are none."""
     counts = Counter(path.suffix.lower() or "without suffix" for path in files if path.name.lower() not in SYSTEMS)
     suffixes = ", ".join(suffix for suffix, _ in counts.most_common(NAMED)) + (
         " and more" if len(counts) > NAMED else ""
@@ -68,13 +73,15 @@ def other(files: Iterable[Path]) -> list[str]:
 
 
 def report_unread(folder: Path, modality: Modality, labels: str = "") -> None:
-    """Reports which files of a folder are not read, once per command. `labels`: a table among them, which is read."""
+    """Reports which files of a folder are not read, once per command. `labels`: a table among them,
+    which is read."""
     files = [path for path in files_in(folder) if not labels or path.name != Path(labels).name]
     for line in unread(files, modality):
         say_once(f"{folder}: {line}")
 
 
 def check_readable(path: Path, modality: Modality) -> None:
-    """Raises DataError for one file of a format that is known, but not read on this machine, whatever is in it."""
+    """Raises DataError for one file of a format that is known, but not read on this machine,
+    whatever is in it."""
     if entry := modality.unread(path.suffix.lower()):
         raise DataError(f"{path} is {entry.one}, which cannot be read; {entry.remedy}")

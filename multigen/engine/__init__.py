@@ -1,4 +1,5 @@
-"""The adversarial engine: alternating updates in stages, saved and resumed bit for bit. It knows no modality."""
+"""The adversarial engine: alternating updates in stages, saved and resumed bit for bit. It knows no
+modality."""
 
 from multigen.config import Run
 from multigen.engine import schedules

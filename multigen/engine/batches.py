@@ -22,7 +22,8 @@ Batch = dict[str, Tensor]
 
 
 class Rows:
-    """A request for rows of one batch: `indices` (n,) of the items, and a generator for each row."""
+    """A request for rows of one batch: `indices` (n,) of the items, and a generator for each
+    row."""
 
     def __init__(self, indices: np.ndarray, first: int, name: tuple[int | str, ...]):
         self.indices, self.first, self.name = indices, first, name
@@ -31,7 +32,8 @@ class Rows:
         return len(self.indices)
 
     def rng(self, i: int) -> np.random.Generator:
-        """Random numbers of row i of these rows (crop, flip): the same however a batch is divided."""
+        """Random numbers of row i of these rows (crop, flip): the same however a batch is
+        divided."""
         return row_generator(key(*self.name), self.first + i)
 
 

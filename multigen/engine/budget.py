@@ -59,17 +59,19 @@ def steps_message(
 
 
 def may_grow(trainer: Any, steps: int) -> bool:
-    """Whether a run that was planned with `steps` may be resumed with those of the trainer's configuration: the stages before the
-    last are as long as they were, and no learning rate of the last ends at 0, where nothing could be learned any more."""
+    """Whether a run that was planned with `steps` may be resumed with those of the trainer's
+    configuration: the stages before the last are as long as they were, and no learning rate of the
+    last ends at 0, where nothing could be learned any more."""
     old, new = _planned(trainer, steps), trainer.stages()
     ends = [optimiser.settings(1.0)["lr"] for optimiser in _last_optimisers(trainer, new)]
     return [s.steps for s in old[:-1]] == [s.steps for s in new[:-1]] and all(lr > 0 for lr in ends)
 
 
 def keep_schedule(trainer: Any, steps: int) -> None:
-    """Lets the schedules of a resumed run that was planned with `steps`, and now has more, end where they would have ended: what
-    was trained stays what it was, and the end values hold from there on. Says so where a schedule depends on the stage's length;
-    a loss's use of `step.progress` is not seen."""
+    """Lets the schedules of a resumed run that was planned with `steps`, and now has more, end
+    where they would have ended: what was trained stays what it was, and the end values hold from
+    there on. Says so where a schedule depends on the stage's length; a loss's use of
+    `step.progress` is not seen."""
     name, scalars = trainer.plan[-1].name, trainer.state.scalars
     level = all(optimiser.constant() for optimiser in _last_optimisers(trainer, trainer.plan))
     level &= all(map(is_constant, trainer.averaged().values()))
@@ -90,8 +92,8 @@ def _planned(trainer: Any, steps: int) -> list[Stage]:
 
 def _last_optimisers(trainer: Any, plan: Sequence[Stage]) -> list[Optimiser]:
     """Those in use at the end: an optimiser stays in use until a stage brings a new one."""
-    found, stages = [], [stage for stage in plan if stage.steps]
+    result, stages = [], [stage for stage in plan if stage.steps]
     for name in sorted({name for stage in stages for update in stage.updates for name in update.trains}):
         brings = [s for s in stages if isinstance(s.optim, Optimiser) or name in (s.optim or ())]
-        found.append(trainer.spec(brings[-1] if brings else stages[0], name))
-    return found
+        result.append(trainer.spec(brings[-1] if brings else stages[0], name))
+    return result

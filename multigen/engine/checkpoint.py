@@ -1,8 +1,9 @@
 """Checkpoints: folders of safetensors and `run.json`, written atomically, read strictly, never
 unpickled.
 
-A folder is written under a temporary name, flushed to the disk, then renamed; `run.json` lists every file with its length and
-checksum and carries its own, so a damaged checkpoint is detected before any weight is used.
+A folder is written under a temporary name, flushed to the disk, then renamed; `run.json` lists
+every file with its length and checksum and carries its own, so a damaged checkpoint is detected
+before any weight is used.
 """
 
 import contextlib

@@ -1,7 +1,9 @@
-"""Ranks: started by torchrun, joined by `torch.distributed` (gloo on CPUs, NCCL on GPUs). One process is the default.
+"""Ranks: started by torchrun, joined by `torch.distributed` (gloo on CPUs, NCCL on GPUs). One
+process is the default.
 
-Networks are never wrapped. An update reduces its gradients once, as one flat tensor (`reduce_gradients`), so losses may
-call any method of a network, and a penalty without gradient for some parameter cannot misalign the ranks.
+Networks are never wrapped. An update reduces its gradients once, as one flat tensor
+(`reduce_gradients`), so losses may call any method of a network, and a penalty without gradient for
+some parameter cannot misalign the ranks.
 """
 
 import contextlib
@@ -49,7 +51,8 @@ TIMEOUT = timedelta(minutes=30)
 
 
 def join(device: torch.device) -> None:
-    """Joins the ranks that torchrun started. Does nothing for a single process, or when already joined.
+    """Joins the ranks that torchrun started. Does nothing for a single process, or when already
+    joined.
 
     Raises ConfigError where the environment does not define the ranks, TrainingError where not all
     have joined within MULTIGEN_WAIT seconds (default 300).
@@ -123,7 +126,8 @@ def _open_store(host: str, port: int, ranks: int, serves: bool, wait: int) -> St
 
 
 def _unreachable(host: str, port: int) -> str:
-    """Why an address cannot be reached; "" if it can. torch's own attempts would print a warning each."""
+    """Why an address cannot be reached; "" if it can. torch's own attempts would print a warning
+    each."""
     try:
         socket.create_connection((host, port), timeout=5).close()
     except OSError as error:
@@ -133,7 +137,8 @@ def _unreachable(host: str, port: int) -> str:
 
 @contextlib.contextmanager
 def lost_ranks(remedy: Callable[[], str], always: bool = False) -> Iterator[None]:
-    """Turns an error of the connection to other ranks within it into a TrainingError with the remedy.
+    """Turns an error of the connection to other ranks within it into a TrainingError with the
+    remedy.
 
     Args:
         always: treat any RuntimeError as one.
@@ -233,7 +238,8 @@ def object_from_first(value: T, device: torch.device) -> T:
 
 
 def decided_by_first(decide: Callable[[], T], device: torch.device) -> T:
-    """Calls `decide` on rank 0 alone; every rank gets what it returns, or raises the MultigenError that it raises."""
+    """Calls `decide` on rank 0 alone; every rank gets what it returns, or raises the MultigenError
+    that it raises."""
     result: T | MultigenError | None = None
     if rank() == 0:
         try:
@@ -247,7 +253,8 @@ def decided_by_first(decide: Callable[[], T], device: torch.device) -> T:
 
 
 def reduce_gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Sums `.grad` over the ranks in one reduction. A missing gradient counts as zeros, in a single process too."""
+    """Sums `.grad` over the ranks in one reduction. A missing gradient counts as zeros, in a single
+    process too."""
     for p in [p for p in parameters if p.grad is None]:
         p.grad = torch.zeros_like(p)
     gradients = [p.grad for p in parameters if p.grad is not None]

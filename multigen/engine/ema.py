@@ -16,8 +16,8 @@ def average_like(network: nn.Module) -> nn.Module:
 
 
 class EMAUpdater:
-    """Moves `average` towards `network`, a module of the same kind. The tensors are listed once, since listing those of a small
-    network takes longer than the arithmetic."""
+    """Moves `average` towards `network`, a module of the same kind. The tensors are listed once,
+    since listing those of a small network takes longer than the arithmetic."""
 
     def __init__(self, average: nn.Module, network: nn.Module):
         self.parameters = list[Tensor](average.parameters()), list[Tensor](network.parameters())

@@ -24,8 +24,8 @@ class Evaluation:
     """Remarks on the values, by subject."""
 
     def table(self, metrics: Sequence[str] = ()) -> str:
-        """The figures as plain text, of `metrics` or all of them: in lines of at most `COLUMNS` letters, so that many are divided
-        into several tables."""
+        """The figures as plain text, of `metrics` or all of them: in lines of at most `COLUMNS`
+        letters, so that many are divided into several tables."""
         cells = self._cells(metrics)
         widths = [max(map(len, column)) + GAP for column in zip(*cells, strict=True)]
         parts, wide = [[0]], COLUMNS + GAP
@@ -47,7 +47,8 @@ class Evaluation:
         return html_table(lines, head) + remarks
 
     def _cells(self, metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
-        """A head and lines, each with its name first: a line a row, or, where that is narrower, a line a metric."""
+        """A head and lines, each with its name first: a line a row, or, where that is narrower, a
+        line a metric."""
         metrics = metrics or list(dict.fromkeys(m for row in self.rows.values() for m in row))
         lines = [(name, *(f"{row[m]:.4f}" if m in row else "-" for m in metrics)) for name, row in self.rows.items()]
         cells = [("", *metrics), *lines]

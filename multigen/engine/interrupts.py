@@ -1,4 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGHUP (the window is closed), deferred until the current step has finished."""
+"""Ctrl-C, SIGTERM and SIGHUP (the window is closed), deferred until the current step has
+finished."""
 
 import contextlib
 import signal
@@ -12,10 +13,12 @@ __all__ = ["deferred_interrupts", "interruptible"]
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[list[int]]:
-    """A list that is empty until SIGINT, SIGTERM or SIGHUP arrives, and then holds its number. A second signal acts at once.
+    """A list that is empty until SIGINT, SIGTERM or SIGHUP arrives, and then holds its number. A
+    second signal acts at once.
 
-    Nothing changes outside the main thread, where signals do not arrive, nor for a signal that a library in C handles, whose
-    handler Python could not restore. A SIGHUP that is ignored, as under nohup, stays ignored.
+    Nothing changes outside the main thread, where signals do not arrive, nor for a signal that a
+    library in C handles, whose handler Python could not restore. A SIGHUP that is ignored, as under
+    nohup, stays ignored.
     """
     numbers: list[int] = []
     old = {}

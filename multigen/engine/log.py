@@ -81,7 +81,8 @@ class RunLog:
         self.stage, self.progress = stage, Progress(stage, steps, done)
 
     def metrics(self, step: int, index: int, values: Mapping[str, float], speed: float, left: float) -> None:
-        """Means since the last logging step; `speed` in items/s; the whole run takes `left` seconds more."""
+        """Means since the last logging step; `speed` in items/s; the whole run takes `left` seconds
+        more."""
         self.event(step, stage=self.stage, **values, items_per_second=round(speed, 2))
         if self.board is not None:
             self.board.add({f"{self.stage}/{name}": value for name, value in values.items()}, step)

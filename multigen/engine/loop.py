@@ -113,7 +113,8 @@ class Loop:
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[dict[str, nn.Module]]:
-        """Networks as they are sampled and validated: running averages where kept, evaluation mode, no gradients."""
+        """Networks as they are sampled and validated: running averages where kept, evaluation mode,
+        no gradients."""
         for name, average in self.averages.items():
             reestimate_statistics(average, lambda network, i, name=name: self._forward(name, network, i))
         distributed.broadcast_buffers([*self.nets.values(), *self.averages.values()])
@@ -284,7 +285,8 @@ class Loop:
         return bool(broken)
 
     def _broken(self) -> str:
-        """Which tensor of the state is not finite, and its updates; "" if none. Alike on all ranks."""
+        """Which tensor of the state is not finite, and its updates; "" if none. Alike on all
+        ranks."""
         bad = saving.not_finite(self.state)
         if distributed.any_rank(bool(bad), self.device):
             bad = bad or "a buffer of another rank is not finite"
@@ -293,7 +295,8 @@ class Loop:
         return ""
 
     def _lower_rate(self, what: str) -> None:
-        """Goes back to the last checkpoint with half the learning rate. Raises DataError where the data are not finite."""
+        """Goes back to the last checkpoint with half the learning rate. Raises DataError where the
+        data are not finite."""
         if distributed.any_rank(self._data_not_finite(), self.device):
             raise DataError(f"{what}: the training data hold NaN or infinities; correct them, or leave those items out")
         lr = self.state.scalars["control/lr"] / 2

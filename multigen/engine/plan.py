@@ -27,8 +27,9 @@ Terms = Mapping[str, Tensor | tuple[Tensor, Tensor | int]]
 class Step:
     """The current position of training and its random numbers, as passed to a loss.
 
-    A draw is made for the global batch and cut to `rows`, so neither ranks nor micro-batches change it; it depends on (seed,
-    attempt, stage, update, index, repeat, stream) and on nothing drawn before.
+    A draw is made for the global batch and cut to `rows`, so neither ranks nor micro-batches change
+    it; it depends on (seed, attempt, stage, update, index, repeat, stream) and on nothing drawn
+    before.
 
     `stage` is the stage's name, `index` the step within it, from 0, `progress` the fraction of its
     steps that is done (0..1), `repeat` which of `Update.repeat` firings this is, `batch` the rows
@@ -56,13 +57,15 @@ class Step:
         return draw[self.rows].to(self.device, self.dtype, non_blocking=True)
 
     def log(self, name: str, value: Tensor) -> None:
-        """Logs the mean of `value` over the batch without adding it to the loss. Controls may read it as a signal."""
+        """Logs the mean of `value` over the batch without adding it to the loss. Controls may read
+        it as a signal."""
         self._signals(name, value.detach().double().mean(), self.rows.stop - self.rows.start)
 
 
 @dataclass(frozen=True)
 class Update:
-    """One optimiser step on the networks named in `trains`, from one loss that may have several terms."""
+    """One optimiser step on the networks named in `trains`, from one loss that may have several
+    terms."""
 
     name: str
     trains: Sequence[str]
@@ -74,7 +77,8 @@ class Update:
     every: int = 1
     """Fires at steps 0, every, 2 every, ..."""
     lazy: bool = False
-    """Multiplies the loss by `every` and corrects the optimiser: lr c, betas ** c with c = every / (every + 1)."""
+    """Multiplies the loss by `every` and corrects the optimiser: lr c, betas ** c with c = every /
+    (every + 1)."""
     data: "Source | Pool | None" = None
     """Source of this update's batches; None: the method's `open_data`."""
     couples: bool = False
@@ -128,7 +132,8 @@ class EarlyStop(Best):
 
 @dataclass(frozen=True)
 class Copy:
-    """A saved copy of network `source` that no update trains; each step it moves by the share `follow` towards its source."""
+    """A saved copy of network `source` that no update trains; each step it moves by the share
+    `follow` towards its source."""
 
     source: str
     follow: float = 0.0
@@ -155,10 +160,12 @@ class Decision:
 
 @dataclass(frozen=True)
 class Control:
-    """A number that training itself adjusts, e.g. an augmentation probability; read by `trainer.control(name)`.
+    """A number that training itself adjusts, e.g. an augmentation probability; read by
+    `trainer.control(name)`.
 
-    Every `every` steps `rule(value, signals)` decides, on every rank from the same signals. Where a rule measures something
-    itself, the first rank's decision counts. The rules of a stage decide in the order of its controls.
+    Every `every` steps `rule(value, signals)` decides, on every rank from the same signals. Where a
+    rule measures something itself, the first rank's decision counts. The rules of a stage decide in
+    the order of its controls.
     """
 
     name: str

@@ -20,7 +20,8 @@ def key(*parts: int | str) -> int:
 
 
 def seed_everything(number: int, device: torch.device) -> None:
-    """Seeds torch's global generators (dropout, initial weights). 100 times faster than `torch.manual_seed`."""
+    """Seeds torch's global generators (dropout, initial weights). 100 times faster than
+    `torch.manual_seed`."""
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(number)
@@ -35,5 +36,6 @@ def order(length: int, *parts: int | str) -> np.ndarray:
 
 
 def row_generator(number: int, row: int) -> np.random.Generator:
-    """Generator of one row of one batch: the same whichever rank, micro-batch or worker makes the row."""
+    """Generator of one row of one batch: the same whichever rank, micro-batch or worker makes the
+    row."""
     return np.random.Generator(np.random.Philox(key=[number, row]))

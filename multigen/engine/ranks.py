@@ -20,7 +20,8 @@ OWN = ("workers", "tensorboard", "data_license")
 
 
 def check_run(trainer: type, name: str, config: Any, run: Run, device: torch.device) -> None:
-    """Raises ConfigError, on every rank, where ranks were started with different code, settings or options."""
+    """Raises ConfigError, on every rank, where ranks were started with different code, settings or
+    options."""
     options = {n: value for n, value in to_table(replace(run, device=device.type)).items() if n not in OWN}
     file = getattr(sys.modules.get(trainer.__module__), "__file__", None)  # a notebook has none
     code = {

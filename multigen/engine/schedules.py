@@ -1,4 +1,5 @@
-"""Values that change during a stage, as pure functions of its progress: 0 at its first step, 1 at its end.
+"""Values that change during a stage, as pure functions of its progress: 0 at its first step, 1 at
+its end.
 
 A schedule is a number or any function of progress. `value_at` evaluates either and clamps progress
 to 0..1; the schedules themselves, when called, expect 0..1. Both end values are exact.
@@ -96,7 +97,8 @@ def value_at(schedule: Schedule, progress: float) -> float: ...
 @overload
 def value_at(schedule: tuple[Schedule, ...], progress: float) -> tuple[float, ...]: ...
 def value_at(schedule: Schedule | tuple[Schedule, ...], progress: float) -> float | tuple[float, ...]:
-    """The value of a schedule, or those of several (Adam's betas); progress outside 0..1 counts as the nearer end."""
+    """The value of a schedule, or those of several (Adam's betas); progress outside 0..1 counts as
+    the nearer end."""
     if isinstance(schedule, tuple):
         return tuple(value_at(each, progress) for each in schedule)
     if isinstance(schedule, int | float):

@@ -29,7 +29,8 @@ class TimeLeft:
         self.number, self.first, self.began = number, index, time.monotonic()
 
     def after(self, index: int) -> float:
-        """Seconds left when `index` steps of the stage are done, at least one of them since `begin`."""
+        """Seconds left when `index` steps of the stage are done, at least one of them since
+        `begin`."""
         pace = (time.monotonic() - self.began) / max(index - self.first, 1)
         # Later stages in proportion: other processes and validations slow them as they slow this one.
         paces = [pace * p / self.paces[self.number] for p in self.paces] or [pace for _ in self.steps]

@@ -1,4 +1,5 @@
-"""One update: freeze, batch, loss, backward, one reduction over the ranks, the non-finite check, clipping, the step."""
+"""One update: freeze, batch, loss, backward, one reduction over the ranks, the non-finite check,
+clipping, the step."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,8 @@ class Updater:
             raise ConfigError(f"batch {batch}: too small for {parts}")
 
     def check(self, plan: Sequence[Stage]) -> None:
-        """Raises ConfigError for an update of any stage that cannot be made of micro-batches, where they are asked for."""
+        """Raises ConfigError for an update of any stage that cannot be made of micro-batches, where
+        they are asked for."""
         for update in (update for stage in plan for update in stage.updates):
             if update.couples and self.run.accumulate > 1:
                 raise ConfigError(f"update {update.name!r} couples rows: accumulate {self.run.accumulate}, expected 1")
@@ -116,12 +118,14 @@ class Updater:
         return {name: to_network(t, self.device, self.dtype, self.layout) for name, t in batch.items()}
 
     def _log(self, name: str, value: Tensor, weight: Tensor | int) -> None:
-        """Adds a mean over `weight` rows (or tokens) to the log, and to the signals of the controls that read it."""
+        """Adds a mean over `weight` rows (or tokens) to the log, and to the signals of the controls
+        that read it."""
         self.meter.add(name, value, weight)
         self._signal(name, value, weight)
 
     def _signal(self, name: str, value: Tensor, weight: Tensor | int) -> None:
-        """Adds a value to the signals of the controls that read it; one that is not finite has no weight."""
+        """Adds a value to the signals of the controls that read it; one that is not finite has no
+        weight."""
         for meter in self._readers.get(name, ()):
             finite = value.isfinite()
             meter.add(name, torch.where(finite, value, torch.zeros_like(value)), weight * finite.double())
@@ -146,7 +150,8 @@ class Updater:
     def _gradients(
         self, update: Update, batch: Batch, parameters: Sequence[Tensor], draw_key: DrawKey, progress: float
     ):
-        """The gradients of the update's loss over the global batch, also left in `.grad`; the same on every rank."""
+        """The gradients of the update's loss over the global batch, also left in `.grad`; the same
+        on every rank."""
         for p in parameters:
             p.grad = None
         parts, first, local = self.run.accumulate, self.rows.start, self.rows.stop - self.rows.start
@@ -187,7 +192,8 @@ class Updater:
             (total if isinstance(factor, int) and factor == 1 else total * factor).backward()
 
     def _apply(self, update: Update, parameters: Sequence[Tensor], gradients: list[Tensor]) -> None:
-        """Checks, clips and steps. A gradient that is not finite is dropped with its batch, and counted."""
+        """Checks, clips and steps. A gradient that is not finite is dropped with its batch, and
+        counted."""
         if self.precision == "fp16":
             torch._foreach_div_(gradients, self.scalars[f"scale/{update.name}"])  # pyright: ignore[reportPrivateImportUsage]
         norm = nn.utils.get_total_norm(gradients, foreach=True)

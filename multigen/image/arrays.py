@@ -30,7 +30,8 @@ CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # as its authors state it
 
 
 class Arrays(NamedTuple):
-    """Images uint8 (N, H, W) or (N, H, W, 3), labels (N,) of integers or strings; names are `prefix`/0, `prefix`/1, ..."""
+    """Images uint8 (N, H, W) or (N, H, W, 3), labels (N,) of integers or strings; names are
+    `prefix`/0, `prefix`/1, ..."""
 
     prefix: str
     pixels: np.ndarray
@@ -38,7 +39,8 @@ class Arrays(NamedTuple):
 
 
 def digits() -> Arrays:
-    """scikit-learn's 1,797 digits of 8x8 pixels, 0..16 scaled to 0..255; read straight from the package's folder.
+    """scikit-learn's 1,797 digits of 8x8 pixels, 0..16 scaled to 0..255; read straight from the
+    package's folder.
 
     Raises DataError if the package, or its file, is missing.
     """
@@ -51,11 +53,14 @@ def digits() -> Arrays:
 
 
 def read_arrays(place: Path, split: str, size: int) -> Arrays | None:
-    """The images of a split ("train", "validation" or "test"); None for what holds no arrays, such as a folder of image files.
+    """The images of a split ("train", "validation" or "test"); None for what holds no arrays, such
+    as a folder of image files.
 
     Args:
-        place: an .npz file, a folder with IDX files or with train*.npz and test*.npz, or the archive of `fetch_cifar10`.
-        size: of the requested images: 28x28 images of IDX files are padded with zeros to a size of 32.
+        place: an .npz file, a folder with IDX files or with train*.npz and test*.npz, or the
+            archive of `fetch_cifar10`.
+        size: of the requested images: 28x28 images of IDX files are padded with zeros to a size of
+            32.
 
     Raises:
         NoTestSplit: the test split is requested, and there is none.
@@ -158,7 +163,8 @@ def _read_mnist(folder: Path, split: str, size: int) -> Arrays:
 
 
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """An IDX file of bytes: 0, 0, 8 (their type), the number of dimensions; each as a big-endian uint32; the bytes."""
+    """An IDX file of bytes: 0, 0, 8 (their type), the number of dimensions; each as a big-endian
+    uint32; the bytes."""
     try:
         with open_regular(path) as opened:
             packed = path.suffix == ".gz"
@@ -170,7 +176,8 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 
 def _idx_array(file: gzip.GzipFile | BinaryIO, dimensions: int, size: int, packed: bool) -> np.ndarray:
-    """The array of an opened file of `size` bytes, which is read as far as its header promises. Raises ValueError."""
+    """The array of an opened file of `size` bytes, which is read as far as its header promises.
+    Raises ValueError."""
     head = file.read(4 + 4 * dimensions)
     if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, 8, dimensions)):
         raise ValueError(f"expected an IDX file of bytes in {dimensions} dimensions")
@@ -189,7 +196,8 @@ def _idx_array(file: gzip.GzipFile | BinaryIO, dimensions: int, size: int, packe
 
 
 def fetch_mnist() -> Path:
-    """Folder of MNIST's IDX files in multigen's cache; downloaded if they are not there. Raises DataError if they cannot be."""
+    """Folder of MNIST's IDX files in multigen's cache; downloaded if they are not there. Raises
+    DataError if they cannot be."""
     try:
         folder = private_folder() / "MNIST" / "raw"  # torchvision's choice
         if not all(_idx_file(folder, part, kind) for part in ("train", "t10k") for kind in ("images", "labels")):
@@ -212,7 +220,8 @@ def _no_network(name: str, error: Exception) -> DataError:
 
 
 def fetch_cifar10() -> Path:
-    """CIFAR-10's binary archive (162 MB) in multigen's cache, its checksum verified; downloaded if it is not there.
+    """CIFAR-10's binary archive (162 MB) in multigen's cache, its checksum verified; downloaded if
+    it is not there.
 
     Raises DataError if it cannot be. (torchvision's own class for this set unpickles files.)
     """

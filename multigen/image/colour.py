@@ -1,4 +1,5 @@
-"""Colour profiles of image files: converted to sRGB where pixels are trained on or measured, kept where they are written."""
+"""Colour profiles of image files: converted to sRGB where pixels are trained on or measured, kept
+where they are written."""
 
 import functools
 import io
@@ -20,9 +21,11 @@ SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": 
 
 
 def to_srgb(picture: "Picture", path: str | Path = "an image") -> "Picture":
-    """A picture of mode L, LA, RGB or RGBA in the colours of sRGB; given of one of these modes, or CMYK or LAB.
+    """A picture of mode L, LA, RGB or RGBA in the colours of sRGB; given of one of these modes, or
+    CMYK or LAB.
 
-    Without a profile, or with a damaged one (reported), its values are taken as sRGB. CMYK without one is inverted.
+    Without a profile, or with a damaged one (reported), its values are taken as sRGB. CMYK without
+    one is inverted.
     """
     from PIL import Image
 
@@ -66,7 +69,8 @@ def _usable(profile: Any, mode: str, path: str | Path) -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> Any:
-    """Transform from a profile to sRGB, from LAB for b""; None for an identity. Raises the errors of littleCMS."""
+    """Transform from a profile to sRGB, from LAB for b""; None for an identity. Raises the errors
+    of littleCMS."""
     from PIL import Image, ImageCms
 
     source = ImageCms.getOpenProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")

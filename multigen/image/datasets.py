@@ -1,7 +1,8 @@
 """Splits of small images for training generators, each held whole as one uint8 tensor.
 
-They come from scikit-learn's digits, the IDX files of MNIST, CIFAR-10, .npz files, or folders of image files, with labels or
-without. All images of a set are cut to the square in their middle and resized, antialiased (Pillow's LANCZOS), to one size.
+They come from scikit-learn's digits, the IDX files of MNIST, CIFAR-10, .npz files, or folders of
+image files, with labels or without. All images of a set are cut to the square in their middle and
+resized, antialiased (Pillow's LANCZOS), to one size.
 """
 
 import re
@@ -70,23 +71,28 @@ def open_images(
     - a folder of image files at any depth, read by `read_image`, with splits where its folders are called so
       (`multigen.data.parts`).
 
-    A relative path that does not exist here is sought in the folder that the environment variable MULTIGEN_DATA names.
+    A relative path that does not exist here is sought in the folder that the environment variable
+    MULTIGEN_DATA names.
 
     Args:
         size: height and width of the result, pixels.
         split: "train", "validation" or "test"; where the data have no splits, all are "train".
-        channels: 1 for grey (luma of BT.601), 3 for RGB, 0 for what the data are; a file is grey by its mode (L, I;16, ...).
-        labels: "" for those that the data bring (of files: the folder, if each lies in one; a single class is none), "none",
-            "name" (the file name before the last _), "first" (before the first _), or a CSV file with the columns `file`,
-            relative to the folder, and `label`.
+        channels: 1 for grey (luma of BT.601), 3 for RGB, 0 for what the data are; a file is grey by
+            its mode (L, I;16, ...).
+        labels: "" for those that the data bring (of files: the folder, if each lies in one; a
+            single class is none), "none", "name" (the file name before the last _), "first" (before
+            the first _), or a CSV file with the columns `file`, relative to the folder, and
+            `label`.
         skip_bad: leave out files that cannot be decoded, and list them in `.skipped`.
         frames: of `open_photos`. Frames of one file are held out together.
 
     Raises:
-        ConfigError: a setting is none of those above, or labels are requested of data that have no file names.
+        ConfigError: a setting is none of those above, or labels are requested of data that have no
+            file names.
         NoTestSplit: the test split is requested of data that have none.
-        DataError: nothing there, no network, fewer than two images, damaged or inconsistent files, grey images among
-            coloured ones with `channels` 0, or one class only although labels are requested.
+        DataError: nothing there, no network, fewer than two images, damaged or inconsistent files,
+            grey images among coloured ones with `channels` 0, or one class only although labels are
+            requested.
     """
     if size < 1 or channels not in (0, 1, 3) or split not in ("train", "validation", "test"):
         raise ConfigError(
@@ -180,7 +186,8 @@ def _read_picture(path: Path, frame: int | None, size: int) -> "Picture":
 
 
 def _fit(picture: "Picture", size: int, channels: int) -> np.ndarray:
-    """An image of mode L or RGB, cut to the square in its middle and resized: uint8 (C, size, size)."""
+    """An image of mode L or RGB, cut to the square in its middle and resized: uint8 (C, size,
+    size)."""
     from PIL import Image
 
     if channels:

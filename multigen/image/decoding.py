@@ -1,7 +1,8 @@
-"""Reading the pixels of an image file of any kind: as it is (`read_raster`), or as it is trained on (`read_picture`).
+"""Reading the pixels of an image file of any kind: as it is (`read_raster`), or as it is trained on
+(`read_picture`).
 
-It handles what real folders of photographs have: grey, palette, transparent, 16-bit, CMYK and rotated images, colour
-profiles, animations.
+It handles what real folders of photographs have: grey, palette, transparent, 16-bit, CMYK and
+rotated images, colour profiles, animations.
 """
 
 import contextlib
@@ -49,11 +50,13 @@ __all__ = [
 # EXIF orientation, 2 to 8 -> the `PIL.Image.Transpose` that sets the image upright.
 TURNS = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 SPARSE, BLANK = 50_000_000, 1000
-"""Pixels, and pixels for each byte of the file: an image that has more of both is a damaged header."""
+"""Pixels, and pixels for each byte of the file: an image that has more of both is a damaged
+header."""
 LARGE = 16_000_000  # pixels: a larger JPEG is decoded smaller where a small image is made of it
 NEAR = 4  # times the size that is made of it, at least
 MOVING = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
-"""Formats whose further images are frames or pages; those of others are layers, previews or depth maps."""
+"""Formats whose further images are frames or pages; those of others are layers, previews or depth
+maps."""
 HEIF = re.compile(rb"hei[cxms]|hev[cxms]|mif1|msf1")
 """Brands of HEIC files, which say behind their length and `ftyp` what they are."""
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -61,7 +64,8 @@ MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 @dataclass(frozen=True)
 class Raster:
-    """The pixels of an image file: uint8 or uint16 (H, W, C), C being 1 (grey) or 3 (RGB), with opacity 2 or 4."""
+    """The pixels of an image file: uint8 or uint16 (H, W, C), C being 1 (grey) or 3 (RGB), with
+    opacity 2 or 4."""
 
     pixels: np.ndarray
     profile: bytes = b""
@@ -79,9 +83,11 @@ class Raster:
 
 
 def read_raster(path: str | Path, frame: int = 0) -> Raster:
-    """An image file with its depth, grey or colour, its opacity and its colour profile; upright. CMYK becomes sRGB.
+    """An image file with its depth, grey or colour, its opacity and its colour profile; upright.
+    CMYK becomes sRGB.
 
-    Raises DataError as `open_picture` does, and for values that are neither of 8 nor of 16 bits, nor floats of 0..1.
+    Raises DataError as `open_picture` does, and for values that are neither of 8 nor of 16 bits,
+    nor floats of 0..1.
     """
     with open_picture(path, frame) as file:
         return raster_in(file, path, frame)
@@ -100,12 +106,14 @@ def raster_in(file: "File", path: str | Path, frame: int = 0) -> Raster:
 
 
 def read_picture(path: str | Path, frame: int | None = None, size: int = 0) -> "Picture":
-    """An image file as training and measuring take it: PIL image of mode L or RGB, 8 bits, in sRGB, upright, on white.
+    """An image file as training and measuring take it: PIL image of mode L or RGB, 8 bits, in sRGB,
+    upright, on white.
 
     Args:
-        frame: of an animation, or the page of a TIFF; None: the first, with a message where there are more.
-        size: that of the square that it is to be cut to and resized to; a large JPEG is then decoded smaller, but at least
-            four times as large. 0: whole.
+        frame: of an animation, or the page of a TIFF; None: the first, with a message where there
+            are more.
+        size: that of the square that it is to be cut to and resized to; a large JPEG is then
+            decoded smaller, but at least four times as large. 0: whole.
 
     Raises DataError as `read_raster` does.
     """
@@ -152,7 +160,8 @@ def decode(file: "File", path: str | Path) -> None:
 
 
 def visible(picture: "Picture", path: str | Path = "an image") -> "Picture":
-    """A PIL image of any mode as it is seen: mode L or RGB, in sRGB, laid on white where it is transparent."""
+    """A PIL image of any mode as it is seen: mode L or RGB, in sRGB, laid on white where it is
+    transparent."""
     from PIL import Image
 
     if picture.mode.startswith(("I", "F")):
@@ -166,7 +175,8 @@ def visible(picture: "Picture", path: str | Path = "an image") -> "Picture":
 
 
 def raster_of(picture: "Picture", path: str | Path = "an image", kind: Any = None) -> Raster:
-    """The pixels of a PIL image of any mode. `kind`: uint8 reduces those of 16 bits. Raises DataError for values of neither."""
+    """The pixels of a PIL image of any mode. `kind`: uint8 reduces those of 16 bits. Raises
+    DataError for values of neither."""
     if picture.mode.startswith(("I", "F")):
         values = to_16_bits(np.asarray(picture), name=str(path))[..., None]
         return Raster(values if kind is None else scaled(values, FULL, kind), kept_profile(picture.convert("L"), path))
@@ -179,7 +189,8 @@ def raster_of(picture: "Picture", path: str | Path = "an image", kind: Any = Non
 
 
 def to_pil(raster: Raster) -> "Picture":
-    """As a PIL image of mode L, LA, RGB or RGBA, or I;16. Raises DataError for colours or opacity of 16 bits, which have none."""
+    """As a PIL image of mode L, LA, RGB or RGBA, or I;16. Raises DataError for colours or opacity
+    of 16 bits, which have none."""
     from PIL import Image
 
     pixels = raster.pixels[..., 0] if raster.pixels.shape[-1] == 1 else raster.pixels
@@ -248,9 +259,11 @@ def read_frame_numbers(path: Path) -> list[int]:
 
 
 def frame_numbers(file: "File") -> list[int]:
-    """Of the frames of an opened animation, or the pages of a TIFF, for `Image.seek`; [0] for other images.
+    """Of the frames of an opened animation, or the pages of a TIFF, for `Image.seek`; [0] for other
+    images.
 
-    Thumbnails among the pages are left out. Raises ValueError for more frames than so few bytes can hold.
+    Thumbnails among the pages are left out. Raises ValueError for more frames than so few bytes can
+    hold.
     """
     if file.format not in MOVING or not getattr(file, "is_animated", False):
         return [0]
@@ -270,7 +283,8 @@ def frame_numbers(file: "File") -> list[int]:
 
 @contextlib.contextmanager
 def open_picture(path: str | Path, frame: int = 0) -> Iterator["File"]:
-    """An opened image file, not decoded yet. Whatever a decoder raises within becomes a DataError that names the file."""
+    """An opened image file, not decoded yet. Whatever a decoder raises within becomes a DataError
+    that names the file."""
     from PIL import Image, UnidentifiedImageError
 
     if reason := no_path(path):
@@ -305,7 +319,8 @@ def open_picture(path: str | Path, frame: int = 0) -> Iterator["File"]:
 
 
 def _formats(path: str | Path) -> tuple[str, ...]:
-    """Pillow's decoders for a file. That of HEIC, of the extra `heif`, is added for a file that is one, whatever its name."""
+    """Pillow's decoders for a file. That of HEIC, of the extra `heif`, is added for a file that is
+    one, whatever its name."""
     with open_regular(path) as file:
         head = file.read(64)
     if head[4:8] != b"ftyp" or b"avif" in head[8:32] or not HEIF.search(head[8:]):

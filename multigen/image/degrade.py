@@ -1,8 +1,8 @@
 """Degradation of images: bicubic reduction as MATLAB's `imresize` does it.
 
-Super-resolution is measured on images reduced by that function, and other bicubic filters (most of all those without
-antialiasing) shift the figures by whole decibels. The kernel is Keys 1981, "Cubic convolution interpolation for digital
-image processing", with a = -1/2.
+Super-resolution is measured on images reduced by that function, and other bicubic filters (most of
+all those without antialiasing) shift the figures by whole decibels. The kernel is Keys 1981, "Cubic
+convolution interpolation for digital image processing", with a = -1/2.
 """
 
 import functools
@@ -17,18 +17,20 @@ from multigen.errors import ConfigError, DataError
 __all__ = ["Degrade", "imresize", "reduced"]
 
 Degrade = Callable[[Tensor, str], Tensor]
-"""(whole image, uint8 (3, H, W); its name) -> what is restored from it, uint8 (C, H / scale, W / scale). The same each time."""
+"""(whole image, uint8 (3, H, W); its name) -> what is restored from it, uint8 (C, H / scale, W /
+scale). The same each time."""
 
 
 def imresize(image: Tensor, scale: float | tuple[int, int]) -> Tensor:
     """Bicubic resizing: kernel widened by 1/scale when shrinking, images mirrored at their borders.
 
     Args:
-        image: (..., H, W), float32 or float64 of any range, or uint8. Floats are differentiable and may overshoot their
-            range; uint8 is computed in float64 and, as in MATLAB, rounded half up and clamped after *each* of the two
-            passes (the direction that shrinks most comes first; rows, if equal).
-        scale: factor for both directions (the result has ceil(H * scale) rows and ceil(W * scale) columns), or the
-            (height, width) of the result, pixels.
+        image: (..., H, W), float32 or float64 of any range, or uint8. Floats are differentiable and
+            may overshoot their range; uint8 is computed in float64 and, as in MATLAB, rounded half
+            up and clamped after *each* of the two passes (the direction that shrinks most comes
+            first; rows, if equal).
+        scale: factor for both directions (the result has ceil(H * scale) rows and ceil(W * scale)
+            columns), or the (height, width) of the result, pixels.
 
     Returns:
         (..., H', W') of the same type and device.
@@ -62,7 +64,8 @@ def imresize(image: Tensor, scale: float | tuple[int, int]) -> Tensor:
 
 
 def reduced(image: Tensor, scale: int) -> Tensor:
-    """Bicubic reduction (..., H / scale, W / scale) of an image (..., H, W), H and W multiples of the scale, by `imresize`."""
+    """Bicubic reduction (..., H / scale, W / scale) of an image (..., H, W), H and W multiples of
+    the scale, by `imresize`."""
     return imresize(image, (image.shape[-2] // scale, image.shape[-1] // scale))
 
 

@@ -1,7 +1,9 @@
-"""Image files of more than 8 bits a channel, read at full depth as 16 bits. Pillow by itself reduces all but grey ones to 8.
+"""Image files of more than 8 bits a channel, read at full depth as 16 bits. Pillow by itself
+reduces all but grey ones to 8.
 
-PNG is read in two passes of Pillow's decoder, since its unpackers take either the upper or the lower byte of each value; so is
-PPM from its bytes; TIFF by tifffile, or where that lacks the compression in two passes too.
+PNG is read in two passes of Pillow's decoder, since its unpackers take either the upper or the
+lower byte of each value; so is PPM from its bytes; TIFF by tifffile, or where that lacks the
+compression in two passes too.
 """
 
 import logging
@@ -37,7 +39,8 @@ REMEDY = "save it again as an uncompressed TIFF or a PNG of 16 bits, or with 8 b
 
 
 def is_deep(file: "File", path: str | Path) -> bool:
-    """Whether an opened file has more than 8 bits a channel, of which Pillow would keep 8, or has one channel of such."""
+    """Whether an opened file has more than 8 bits a channel, of which Pillow would keep 8, or has
+    one channel of such."""
     args = file.tile[0].args if file.tile else None
     raw = args[0] if isinstance(args, tuple) and args else args
     if file.format in CODED:
@@ -61,9 +64,11 @@ def _most_of_ppm(args: Any) -> int:
 
 
 def deep_channels(file: "File", path: str | Path, frame: int = 0) -> np.ndarray:
-    """The values of an opened file that `is_deep`, uint16 (H, W, C) of 0..65535, C being 1 (grey), 2, 3 or 4: even with opacity.
+    """The values of an opened file that `is_deep`, uint16 (H, W, C) of 0..65535, C being 1 (grey),
+    2, 3 or 4: even with opacity.
 
-    It has not been decoded yet, and is not rotated by its metadata unless it is a TIFF. Raises the errors of decoders.
+    It has not been decoded yet, and is not rotated by its metadata unless it is a TIFF. Raises the
+    errors of decoders.
     """
     if file.mode.startswith(("I", "F")):
         clear, most = file.info.get("transparency"), _declared(file, path)
@@ -95,7 +100,8 @@ def to_16_bits(values: np.ndarray, most: int = 0, name: str = "an image") -> np.
     """Integers of 0..65535, or floats of 0..1, of any shape, as uint16 of 0..65535.
 
     Args:
-        most: the value of white; 0: not known. Then data that use 8, 10 or 12 bits only are scaled up, with a message.
+        most: the value of white; 0: not known. Then data that use 8, 10 or 12 bits only are scaled
+            up, with a message.
     """
     if values.dtype.kind == "f":
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
@@ -127,7 +133,8 @@ def _scaled_up(values: np.ndarray, most: int, name: str) -> np.ndarray:
 
 
 def scaled(values: np.ndarray, most: int, kind: Any) -> np.ndarray:
-    """Integers (H, ...) of 0..`most` to the nearest of all values of `kind`, uint8 or uint16; some rows at a time."""
+    """Integers (H, ...) of 0..`most` to the nearest of all values of `kind`, uint8 or uint16; some
+    rows at a time."""
     full = int(np.iinfo(kind).max)
     if most == full:
         return values.astype(kind, copy=False)
@@ -177,7 +184,8 @@ def _ppm(file: "File", path: str | Path) -> np.ndarray:
 
 
 def open_tiff(path: str | Path) -> Any:
-    """A file opened by tifffile, without warnings of damaged tags: these are errors later, or harmless."""
+    """A file opened by tifffile, without warnings of damaged tags: these are errors later, or
+    harmless."""
     import tifffile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -219,14 +227,16 @@ def turned(values: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _opacity(values: np.ndarray, clear: Sequence[int] | None) -> list[np.ndarray]:
-    """The channel of opacity, (H, W, 1), where the file declares one colour transparent; else none."""
+    """The channel of opacity, (H, W, 1), where the file declares one colour transparent; else
+    none."""
     if clear is None:
         return []
     return [np.where((values == np.array(clear)).all(-1, keepdims=True), 0, FULL).astype(np.uint16)]
 
 
 def _declared(file: "File", path: str | Path) -> int:
-    """The value that stands for white, as far as tags of the file say that it is below 65535; otherwise 0."""
+    """The value that stands for white, as far as tags of the file say that it is below 65535;
+    otherwise 0."""
     if file.format == "TIFF":
         tags: Any = file.tag_v2  # pyright: ignore[reportAttributeAccessIssue]
         bits, most = tags.get(258, (0,)), tags.get(281, 0)  # BitsPerSample, MaxSampleValue

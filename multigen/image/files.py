@@ -1,4 +1,5 @@
-"""Image files: as tensors, finding them, the embedded photographs. `decoding` reads the pixels of any kind of them.
+"""Image files: as tensors, finding them, the embedded photographs. `decoding` reads the pixels of
+any kind of them.
 
 A file that cannot be decoded is an error with its path, or is skipped and counted (`skip_bad`).
 """
@@ -68,9 +69,9 @@ LONGEST = 12_288  # pixels: with longer sides the matrices that reduce an image 
 def read_image(path: str | Path, frame: int | None = None) -> Tensor:
     """An image file as uint8 RGB (3, H, W): in sRGB, upright, transparent ones laid on white.
 
-    Grey becomes RGB, 16 bits become 8; of an animation one frame is read. Raises DataError: no such file, or not an image,
-    damaged, of 32 bits a channel, or of more pixels than Pillow allows (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million), or of
-    more than so few bytes can hold.
+    Grey becomes RGB, 16 bits become 8; of an animation one frame is read. Raises DataError: no such
+    file, or not an image, damaged, of 32 bits a channel, or of more pixels than Pillow allows
+    (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million), or of more than so few bytes can hold.
     """
     return to_planes(read_picture(path, frame).convert("RGB"))
 
@@ -91,14 +92,16 @@ def to_picture(rgb: Tensor) -> "Picture":
 def size_of(path: Path, frame: int = 0) -> tuple[int, int]:
     """Height and width as `read_image` will give them, from the header alone.
 
-    (A PNG that notes its orientation behind the pixels counts as upright here; its sides are then swapped.)
+    (A PNG that notes its orientation behind the pixels counts as upright here; its sides are then
+    swapped.)
     """
     with open_picture(path, frame) as file:
         return (file.width, file.height) if orientation(file) >= 5 else (file.height, file.width)
 
 
 def is_grey(path: str | Path) -> bool:
-    """Whether an image file has one channel besides opacity (modes L, LA, I;16, ...), by its header. Raises DataError."""
+    """Whether an image file has one channel besides opacity (modes L, LA, I;16, ...), by its
+    header. Raises DataError."""
     from PIL import Image
 
     with open_picture(path) as file:
@@ -110,7 +113,8 @@ def is_grey(path: str | Path) -> bool:
 
 @dataclass(frozen=True)
 class Photo:
-    """An image file. `name` is short and stays the same when the folder is moved; the size is in pixels."""
+    """An image file. `name` is short and stays the same when the folder is moved; the size is in
+    pixels."""
 
     name: str
     path: Path
@@ -141,11 +145,14 @@ def open_photos(data: str, *, split: str = "", skip_bad: bool = False, frames: s
     """The photographs meant by a data argument. Only their headers are read.
 
     Args:
-        data: "embedded" or "embedded-held-out" (see `EMBEDDED`), a folder, or an image file. A relative path that does
-            not exist here is looked for in the folder named by the environment variable MULTIGEN_DATA.
-        split: "train", "validation" or "test", of a folder with such splits (`multigen.data.parts`); empty: all of them.
+        data: "embedded" or "embedded-held-out" (see `EMBEDDED`), a folder, or an image file. A
+            relative path that does not exist here is looked for in the folder named by the
+            environment variable MULTIGEN_DATA.
+        split: "train", "validation" or "test", of a folder with such splits
+            (`multigen.data.parts`); empty: all of them.
         skip_bad: leave out files whose header cannot be read, and list them in `.skipped`.
-        frames: "all" takes each frame of an animation and each page of a TIFF as an image, named FILE#NUMBER; "first" one.
+        frames: "all" takes each frame of an animation and each page of a TIFF as an image, named
+            FILE#NUMBER; "first" one.
 
     Raises:
         NoTestSplit: there is no such split.
@@ -183,7 +190,8 @@ def _photo(name: str, path: Path, frame: int | None) -> Photo:
 
 
 def named_frames(name: str, path: Path, frames: str) -> list[tuple[str, int | None]]:
-    """(name, frame number) of the items of a file: with frames "all" each frame, otherwise the file itself and None.
+    """(name, frame number) of the items of a file: with frames "all" each frame, otherwise the file
+    itself and None.
 
     Raises DataError for a file that cannot be read.
     """
@@ -210,8 +218,9 @@ def embedded_photos(split: str = "train") -> list[Photo]:
 
 
 def fingerprint(photos: Sequence[Photo], contents: bool = True) -> str:
-    """Hash of photographs, whatever their order: of their names, and unless `contents` is False of their sizes in bytes and of
-    the CRC-32 of the first and the last 64 KiB of each, so that a large folder takes seconds.
+    """Hash of photographs, whatever their order: of their names, and unless `contents` is False of
+    their sizes in bytes and of the CRC-32 of the first and the last 64 KiB of each, so that a large
+    folder takes seconds.
 
     Raises DataError for a file that is not there any more.
     """

@@ -47,7 +47,8 @@ CROP = 96  # pixels: SRGAN's
 
 @dataclass(frozen=True)
 class _Look:
-    """An image file. `grey` is the file's mode, as `open_images` takes it; `colourless` whether its pixels are all grey."""
+    """An image file. `grey` is the file's mode, as `open_images` takes it; `colourless` whether its
+    pixels are all grey."""
 
     path: Path
     height: int
@@ -66,7 +67,8 @@ class _Look:
 
 
 def inspect_images(data: str) -> Inspection:
-    """Sizes, colours, classes, duplicates and damage of what `open_images` and `open_photos` take; nothing is downloaded.
+    """Sizes, colours, classes, duplicates and damage of what `open_images` and `open_photos` take;
+    nothing is downloaded.
 
     Every file is decoded once, JPEGs at an eighth of their size, since only that shows damage.
 
@@ -178,7 +180,8 @@ def _describe_kinds(inspection: Inspection, looks: Sequence[_Look]) -> None:
 
 
 def _describe_near(inspection: Inspection, parts: Parts, looks: Sequence[_Look]) -> None:
-    """Adds pairs that differ in encoding, size or little else; files of equal content are left out before."""
+    """Adds pairs that differ in encoding, size or little else; files of equal content are left out
+    before."""
     how = f"thumbnails of {SMALL}x{SMALL} grey pixels that differ by {ALIKE:g} of 255 levels or less"
     if len(looks) > MOST_COMPARED:
         inspection.add("near_duplicates", None, f"not sought among more than {MOST_COMPARED:,} images")

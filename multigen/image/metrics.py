@@ -12,6 +12,7 @@ from torch import Tensor
 
 from multigen.engine.distributed import all_sum
 from multigen.errors import ConfigError, DataError
+from multigen.image.detail import detail, gradient_correlation, grid
 
 __all__ = ["DEFINITIONS", "ImageScores", "psnr", "psnr_y", "rgb_to_y", "ssim", "ssim_y"]
 
@@ -27,6 +28,13 @@ DEFINITIONS = {
     "input, are neither rounded nor clipped; mean over images.",
     "ssim": "SSIM (Gaussian window 11x11, sigma 1.5, whole windows only, data range 255), mean over the three channels of 8-bit "
     "images; noisy images, which are the row input, are neither rounded nor clipped; mean over images.",
+    "detail": "Mean length of the luma's gradients (differences of neighbours) over that of the original's; luma and borders as "
+    "of psnr_y; mean over images.",
+    "gradient_correlation": "Correlation of the lengths of the luma's gradients with the original's, over pixels; luma and "
+    "borders as of psnr_y; mean over images.",
+    "grid": "Strongest peak, dB, of the spectrum of the luma's difference from the original's at the frequencies of a pattern "
+    "that repeats after `scale` pixels, over the median of the frequencies around it (Hann windows of 64 pixels); mean over "
+    "images.",
 }
 """Metric name -> what exactly it measures, for reports (with `border` equal to the scale, as is customary)."""
 
@@ -50,12 +58,12 @@ def psnr_y(prediction: Tensor, target: Tensor, border: int) -> Tensor:
     Raises:
         DataError: the images differ in size, are not 8-bit RGB, or are too small for the border (and SSIM's window).
     """
-    return _psnr(*(rgb_to_y(x) for x in _cropped(prediction, target, border)))
+    return _psnr(*_luma(prediction, target, border, least=1))
 
 
 def ssim_y(prediction: Tensor, target: Tensor, border: int) -> Tensor:
     """Structural similarity of the luma channel, at most 1; arguments and result as for `psnr_y`."""
-    return _ssim(*(rgb_to_y(x) for x in _cropped(prediction, target, border, least=WINDOW)))
+    return _ssim(*_luma(prediction, target, border, least=WINDOW))
 
 
 def psnr(prediction: Tensor, target: Tensor) -> Tensor:
@@ -80,6 +88,9 @@ METRICS: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
     "ssim_y": ssim_y,
     "psnr": lambda prediction, target, border: psnr(prediction, target),
     "ssim": lambda prediction, target, border: ssim(prediction, target),
+    "detail": lambda prediction, target, border: detail(*_luma(prediction, target, border)),
+    "gradient_correlation": lambda prediction, target, border: gradient_correlation(*_luma(prediction, target, border)),
+    "grid": lambda prediction, target, border: grid(*_luma(prediction, target, border), border),
 }
 
 
@@ -115,6 +126,12 @@ class ImageScores:
         if not count:
             raise DataError("no image was scored: at least one expected; check the evaluation data")
         return {name: total / count for name, total in zip(self.metrics, sums, strict=True)}
+
+
+def _luma(prediction: Tensor, target: Tensor, border: int, least: int = 2) -> tuple[Tensor, Tensor]:
+    """The luma of both images without their borders, after the checks."""
+    predicted, expected = _cropped(prediction, target, border, least)
+    return rgb_to_y(predicted), rgb_to_y(expected)
 
 
 def _in_255(prediction: Tensor, target: Tensor, least: int = 1) -> list[Tensor]:

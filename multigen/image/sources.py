@@ -25,7 +25,8 @@ class Source:
 
 
 def read_source(path: str | Path, all_frames: bool = False) -> Source:
-    """An image file. `all_frames`: of an animation or a TIFF of many pages all are read, else the first. Raises DataError."""
+    """An image file. `all_frames`: of an animation or a TIFF of many pages all are read, else the
+    first. Raises DataError."""
     with open_picture(path) as file:
         # Pillow forgets tags of a TIFF once it is decoded, and reads those of a PNG behind the pixels only then.
         first = read_metadata(file, path) if file.format == "TIFF" else None
@@ -45,7 +46,8 @@ def read_source(path: str | Path, all_frames: bool = False) -> Source:
 
 
 def moving_suffix(path: Path) -> str:
-    """The suffix of the enlarged copy with all frames. A file that cannot be read counts as a still: it is refused later."""
+    """The suffix of the enlarged copy with all frames. A file that cannot be read counts as a
+    still: it is refused later."""
     try:
         with open_picture(path) as file:
             return SUFFIXES.get(file.format or "", ".png") if len(frame_numbers(file)) > 1 else ".png"

@@ -14,11 +14,13 @@ from multigen.losses.adversarial import (
     wasserstein,
 )
 from multigen.losses.features import feature_matching
+from multigen.losses.gradient import gradient_error
 
 __all__ = [
     "LOSSES",
     "AdversarialLoss",
     "feature_matching",
+    "gradient_error",
     "hinge",
     "least_squares",
     "least_squares_to",

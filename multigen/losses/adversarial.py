@@ -52,12 +52,14 @@ class AdversarialLoss:
     discriminator: Callable[[Tensor, Tensor], Tensor]
     """(real, fake) -> scalar that the discriminator minimises."""
     generator: GeneratorLoss
-    """(fake, real=None) -> scalar that the generator minimises. ValueError if the loss is paired and `real` is None."""
+    """(fake, real=None) -> scalar that the generator minimises. ValueError if the loss is paired
+    and `real` is None."""
     paired: bool = False
     """Whether the generator's loss needs the real logits. They may be detached, since they do not
     depend on the generator."""
     couples: bool = False
-    """Whether it couples the rows of a batch, which micro-batches would change: see `Update.couples`."""
+    """Whether it couples the rows of a batch, which micro-batches would change: see
+    `Update.couples`."""
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -66,7 +68,8 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def global_means(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """Means of the real and of the fake logits over the batches of all ranks, 0-d; differentiable, one reduction."""
+    """Means of the real and of the fake logits over the batches of all ranks, 0-d; differentiable,
+    one reduction."""
     parts = [part for x in (real, fake) for part in (x.sum(), x.new_full((), x.numel()))]
     real_sum, real_count, fake_sum, fake_count = all_sum(torch.stack(parts)).unbind()
     return real_sum / real_count, fake_sum / fake_count
@@ -132,11 +135,13 @@ def _average_generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
 minimax = AdversarialLoss("minimax", _cross_entropy, _minimax_generator)
 """The original game, Goodfellow et al. 2014, arXiv:1406.2661, eq. 1, with D = sigmoid(logit).
 
-D minimises -E[log D(x)] - E[log(1 - D(G(z)))]; G minimises E[log(1 - D(G(z)))], whose gradient vanishes where D wins.
+D minimises -E[log D(x)] - E[log(1 - D(G(z)))]; G minimises E[log(1 - D(G(z)))], whose gradient
+vanishes where D wins.
 """
 
 non_saturating = AdversarialLoss("non_saturating", _cross_entropy, _non_saturating_generator)
-"""D as in `minimax`; G minimises -E[log D(G(z))]. Goodfellow et al. 2014, arXiv:1406.2661, end of section 3."""
+"""D as in `minimax`; G minimises -E[log D(G(z))]. Goodfellow et al. 2014, arXiv:1406.2661, end of
+section 3."""
 
 
 def least_squares_to(a: float, b: float, c: float) -> AdversarialLoss:
@@ -161,7 +166,8 @@ least_squares = least_squares_to(0.0, 1.0, 1.0)
 """LSGAN with the targets of eq. 9: a = 0 for fakes, b = c = 1 for reals."""
 
 hinge = AdversarialLoss("hinge", _hinge_discriminator, _minus_mean)
-"""Geometric GAN, Lim & Ye 2017, arXiv:1705.02894; as in spectral normalisation, Miyato et al. 2018, arXiv:1802.05957.
+"""Geometric GAN, Lim & Ye 2017, arXiv:1705.02894; as in spectral normalisation, Miyato et al. 2018,
+arXiv:1802.05957.
 
 D minimises E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))], G minimises -E[D(G(z))].
 """
@@ -170,20 +176,23 @@ wasserstein = AdversarialLoss("wasserstein", _wasserstein_critic, _minus_mean)
 """WGAN, Arjovsky et al. 2017, arXiv:1701.07875, eq. 2. The critic must be constrained to be
 Lipschitz by other means.
 
-The critic minimises E[D(G(z))] - E[D(x)], minus its estimate of the distance; G minimises -E[D(G(z))].
+The critic minimises E[D(G(z))] - E[D(x)], minus its estimate of the distance; G minimises
+-E[D(G(z))].
 """
 
 relativistic_pairing = AdversarialLoss("relativistic_pairing", _pairing_discriminator, _pairing_generator, paired=True)
-"""RpGAN, Jolicoeur-Martineau 2018, arXiv:1807.00734; the loss of R3GAN, Huang et al. 2024, arXiv:2501.05441.
+"""RpGAN, Jolicoeur-Martineau 2018, arXiv:1807.00734; the loss of R3GAN, Huang et al. 2024,
+arXiv:2501.05441.
 
-D minimises E[softplus(-(D(x) - D(G(z))))], G minimises E[softplus(-(D(G(z)) - D(x)))], over pairs: logit i of the real
-batch with logit i of the fake. ValueError if the two shapes differ.
+D minimises E[softplus(-(D(x) - D(G(z))))], G minimises E[softplus(-(D(G(z)) - D(x)))], over pairs:
+logit i of the real batch with logit i of the fake. ValueError if the two shapes differ.
 """
 
 relativistic_average = AdversarialLoss(
     "relativistic_average", _average_discriminator, _average_generator, paired=True, couples=True
 )
-"""RaGAN, Jolicoeur-Martineau 2018, arXiv:1807.00734; the loss of ESRGAN, Wang et al. 2018, arXiv:1809.00219.
+"""RaGAN, Jolicoeur-Martineau 2018, arXiv:1807.00734; the loss of ESRGAN, Wang et al. 2018,
+arXiv:1809.00219.
 
 With m(.) the mean over the batches of all ranks, D minimises 1/2 (E[softplus(-(D(x) - m(D(G(z)))))]
 + E[softplus(D(G(z)) - m(D(x)))]), and G the same with x and G(z) exchanged. Both papers write the

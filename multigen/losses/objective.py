@@ -1,8 +1,9 @@
 """Training objectives by the name of the loss: WGAN-GP for `wasserstein`, else the adversarial loss
 of that name.
 
-On a small budget a relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734) with R1 and R2 (Mescheder et al. 2018,
-arXiv:1801.04406) every few steps trains faster than WGAN-GP with five critic steps (Gulrajani et al. 2017, arXiv:1704.00028).
+On a small budget a relativistic pairing loss (Jolicoeur-Martineau 2018, arXiv:1807.00734) with R1
+and R2 (Mescheder et al. 2018, arXiv:1801.04406) every few steps trains faster than WGAN-GP with
+five critic steps (Gulrajani et al. 2017, arXiv:1704.00028).
 """
 
 from collections.abc import Callable

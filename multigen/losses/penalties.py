@@ -25,13 +25,15 @@ Critic = Callable[..., Tensor]
 
 
 def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, label: Tensor | None = None) -> Tensor:
-    """E[(|grad D(x^)| - 1)^2] at x^ = mix * real + (1 - mix) * fake; Gulrajani et al. 2017, arXiv:1704.00028, eq. 3.
+    """E[(|grad D(x^)| - 1)^2] at x^ = mix * real + (1 - mix) * fake; Gulrajani et al. 2017,
+    arXiv:1704.00028, eq. 3.
 
     The norm is taken over all dimensions of a sample. Several scores per sample are averaged, as in
     the loss. Without the weight lambda (10 in the paper).
 
     Args:
-        critic: (B, ...), and `label` if given -> scores of any shape (B, ...); a module or any function.
+        critic: (B, ...), and `label` if given -> scores of any shape (B, ...); a module or any
+            function.
         real, fake: samples (B, ...) of one shape; detached here.
         mix: uniform in 0..1, one number per sample: (B, 1, ..., 1), with as many dimensions as
             `real`.
@@ -51,7 +53,8 @@ def wgan_gp(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor, label: Tens
 
 
 def r1(critic: Critic, real: Tensor, label: Tensor | None = None) -> Tensor:
-    """1/2 E[|grad D(x)|^2] on real samples (B, ...); Mescheder et al. 2018, arXiv:1801.04406, section 4.1.
+    """1/2 E[|grad D(x)|^2] on real samples (B, ...); Mescheder et al. 2018, arXiv:1801.04406,
+    section 4.1.
 
     Several scores per sample are summed. The factor 1/2 is included, gamma is not: multiply by
     gamma as papers state it.
@@ -69,12 +72,14 @@ def scores_and_r1(critic: Critic, x: Tensor, label: Tensor | None = None) -> tup
 
 
 def r2(critic: Critic, fake: Tensor, label: Tensor | None = None) -> Tensor:
-    """1/2 E[|grad D(G(z))|^2] on generated samples (B, ...), detached here; as `r1`, from the same section."""
+    """1/2 E[|grad D(G(z))|^2] on generated samples (B, ...), detached here; as `r1`, from the same
+    section."""
     return r1(critic, fake, label)
 
 
 def _scores_and_gradient(critic: Critic, x: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Scores, and the gradient of the critic at each sample, flat (B, N), itself differentiable in the critic's parameters."""
+    """Scores, and the gradient of the critic at each sample, flat (B, N), itself differentiable in
+    the critic's parameters."""
     critic = getattr(critic, "_orig_mod", critic)  # the original of a compiled module
     x = at_least_float32(x.detach()).requires_grad_()
     with torch.autocast(x.device.type, enabled=False):
@@ -85,7 +90,8 @@ def _scores_and_gradient(critic: Critic, x: Tensor, label: Tensor | None) -> tup
 
 @torch.no_grad()
 def clip_weights_(module: nn.Module, bound: float) -> None:
-    """Clamps every parameter to -bound..bound in place; WGAN, Arjovsky et al. 2017, arXiv:1701.07875 (bound 0.01).
+    """Clamps every parameter to -bound..bound in place; WGAN, Arjovsky et al. 2017,
+    arXiv:1701.07875 (bound 0.01).
 
     Raises:
         ConfigError: `bound` is not positive.

@@ -44,8 +44,8 @@ def group_scaled(values: Tensor, mask: Tensor, floor: float = 1e-6) -> Tensor:
     """Values standardised by mean and standard deviation over all tokens of the mask and all ranks:
     (B, T), 0 outside it.
 
-    Shao et al. 2024 (GRPO, arXiv:2402.03300), section 4.1.2, with the batch as the group. Values that differ by less than `floor`
-    become 0.
+    Shao et al. 2024 (GRPO, arXiv:2402.03300), section 4.1.2, with the batch as the group. Values
+    that differ by less than `floor` become 0.
     """
     # In float64: in float32 the difference of squares loses deviations of a thousandth of the mean.
     x, weights = values.double(), mask.double()

@@ -29,14 +29,16 @@ shape."""
 
 
 class Classifier(nn.Module):
-    """Four convolutions of stride 2 with batch norm, the mean over positions, a linear layer: (B, C, H, W) -> (B, K) logits.
+    """Four convolutions of stride 2 with batch norm, the mean over positions, a linear layer: (B,
+    C, H, W) -> (B, K) logits.
 
     Accepts any height and width; it is accurate only for those it was trained with.
 
     Args:
         channels: C.
         classes: K.
-        width: channels of the first convolution; the next have 2, 4 and 4 times as many, so D = 4 * width.
+        width: channels of the first convolution; the next have 2, 4 and 4 times as many, so D = 4 *
+            width.
     """
 
     def __init__(self, channels: int, classes: int, width: int = 32):

@@ -1,4 +1,5 @@
-"""The model card: README.md of a model folder, written from the run's folder, with the front matter that the hub reads."""
+"""The model card: README.md of a model folder, written from the run's folder, with the front matter
+that the hub reads."""
 
 import contextlib
 import datetime

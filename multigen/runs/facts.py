@@ -71,7 +71,8 @@ class Facts:
     evaluation: dict[str, Any]
     """Content of evaluation.json; {} without it."""
     starts: list[dict[str, Any]]
-    """Each start and resume: time, step, and `began` with command, commit, machine, steps by stage."""
+    """Each start and resume: time, step, and `began` with command, commit, machine, steps by
+    stage."""
     messages: list[dict[str, Any]]
     """Messages: time, step, and `said` or `error`."""
     state: str

@@ -100,11 +100,12 @@ def _number(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.Prim
 
 
 def number_spec(kind: type, most: int = 1) -> tyro.constructors.PrimitiveConstructorSpec[Any]:
-    """How tyro reads an int or a float; with `most` 2, a pair of them, or one that stands for both."""
+    """How tyro reads an int or a float; with `most` 2, a pair of them, or one that stands for
+    both."""
 
     def read(words: list[str]) -> Any:
-        found = [_read_number(word, kind) for word in words]
-        return found[0] if most == 1 else tuple(found * (most // len(found)))
+        result = [_read_number(word, kind) for word in words]
+        return result[0] if most == 1 else tuple(result * (most // len(result)))
 
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1 if most == 1 else (1, most),
@@ -130,7 +131,8 @@ def _read_number(word: str, kind: type) -> Any:
 
 
 class _NoNumber(Exception):
-    """Carries a word that is no number from where tyro reads it to `cli`, which knows its option."""
+    """Carries a word that is no number from where tyro reads it to `cli`, which knows its
+    option."""
 
 
 class _Function(Exception):

@@ -27,7 +27,8 @@ def drawable(value: float) -> bool:
 
 
 def add_curve(axes: "Axes", curve: Curve, **style: Any) -> None:
-    """Draws a curve; a point with gaps on both sides is a dot. `style` is that of `Axes.plot`, for the line and its dots."""
+    """Draws a curve; a point with gaps on both sides is a dot. `style` is that of `Axes.plot`, for
+    the line and its dots."""
     steps, values = [step for step, _ in curve], [value if drawable(value) else math.nan for _, value in curve]
     gaps = [True, *map(math.isnan, values), True]
     lone = [before and not gap and after for before, gap, after in zip(gaps, gaps[1:], gaps[2:], strict=False)]
@@ -40,7 +41,8 @@ def add_curve(axes: "Axes", curve: Curve, **style: Any) -> None:
 
 
 def axis_ranges(axes: "Axes", span: tuple[float, float], values: Iterable[float]) -> bool:
-    """Sets both axes, with few ticks: `span` along, all `values` up. Returns whether the vertical axis is logarithmic."""
+    """Sets both axes, with few ticks: `span` along, all `values` up. Returns whether the vertical
+    axis is logarithmic."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     finite = [value for value in values if drawable(value)]
@@ -74,7 +76,8 @@ def short(value: float) -> str:
 
 
 def thinned(curve: Curve, points: int = POINTS) -> Curve:
-    """At most about `points` of a curve: of each stretch the lowest and the highest, so that no spike is lost; gaps stay."""
+    """At most about `points` of a curve: of each stretch the lowest and the highest, so that no
+    spike is lost; gaps stay."""
     if len(curve) <= points:
         return curve
     size = math.ceil(len(curve) / (points // 2))
@@ -89,7 +92,8 @@ def thinned(curve: Curve, points: int = POINTS) -> Curve:
 
 
 def averaged(curve: Curve, points: int = POINTS) -> Curve:
-    """At most about `points` of a curve, each the mean of what is finite in a stretch, NaN where nothing is."""
+    """At most about `points` of a curve, each the mean of what is finite in a stretch, NaN where
+    nothing is."""
     size = math.ceil(len(curve) / points)
     if size < 2:
         return curve

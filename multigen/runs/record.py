@@ -83,7 +83,8 @@ def program() -> str:
 
 @functools.cache
 def commit() -> str:
-    """The checkout's commit, marked if files have changed since; without a checkout, the version."""
+    """The checkout's commit, marked if files have changed since; without a checkout, the
+    version."""
 
     def git(*words: str) -> str:
         result = subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)

@@ -233,7 +233,8 @@ def _train_seeds(
 
 
 def _show_table(evaluation: Evaluation, steps: Mapping[str, int]) -> None:
-    """The table; after a run of seconds, which shows only that everything works, its headline metrics."""
+    """The table; after a run of seconds, which shows only that everything works, its headline
+    metrics."""
     metrics = list(dict.fromkeys(m for row in evaluation.rows.values() for m in row))
     shown = headlines(metrics) if sum(steps.values()) < MIN_STEPS else metrics
     show(evaluation.table(shown), lines=True)

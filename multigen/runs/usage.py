@@ -1,4 +1,5 @@
-"""How to use a run's model: command lines and lines of Python, for its report and its model card."""
+"""How to use a run's model: command lines and lines of Python, for its report and its model
+card."""
 
 import json
 
@@ -10,7 +11,8 @@ __all__ = ["own_file", "python_lines", "python_of", "resume_command", "shell_lin
 
 
 def shell_of(task: Task, model: str, code: str = "") -> str:
-    """The command line that uses a model of a task. `code` is the user's own file that trained it (`multigen cp`), if one did."""
+    """The command line that uses a model of a task. `code` is the user's own file that trained it
+    (`multigen cp`), if one did."""
     place = shell_word(model) + (f" --code {shell_word(code)}" if code else "")
     return f"multigen {task.verb} {task.arguments.format(model=place)}"
 

@@ -49,15 +49,16 @@ __all__ = [
 
 
 MARK = ".multigen"
-"""Name of a file in the temporary folders of `writing_whole`, which marks them: everything in them may be removed."""
+"""Name of a file in the temporary folders of `writing_whole`, which marks them: everything in them
+may be removed."""
 LOG, LINE = 1 << 30, 1 << 16
 """Maximum bytes of a log, and of one of its lines."""
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """A value as JSON in printable ASCII. Numbers that are not finite, which JSON lacks, become the strings NaN, Infinity and
-    -Infinity."""
+    """A value as JSON in printable ASCII. Numbers that are not finite, which JSON lacks, become the
+    strings NaN, Infinity and -Infinity."""
     return json.dumps(_named(value), indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
 
 

@@ -1,6 +1,8 @@
-"""Reading networks of ncnn: NAME.param says in text which layers there are, NAME.bin holds their weights one after another.
+"""Reading networks of ncnn: NAME.param says in text which layers there are, NAME.bin holds their
+weights one after another.
 
-Only what published networks of image restoration are made of is read: convolutions and PReLU; other layers have no weights.
+Only what published networks of image restoration are made of is read: convolutions and PReLU; other
+layers have no weights.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ __all__ = ["Layer", "read_ncnn"]
 
 MAGIC = "7767517"
 HALF, FLOAT = 0x01306B47, 0
-"""What stands before the weights of a convolution: they are float16, padded to 4 bytes, or float32."""
+"""What stands before the weights of a convolution: they are float16, padded to 4 bytes, or
+float32."""
 PARAM, BIN = 1 << 20, 1 << 30
 """Bytes at most; Real-ESRGAN's largest files take 117 kB and 33 MB."""
 WITHOUT_WEIGHTS = {"BinaryOp", "Concat", "Eltwise", "Input", "Interp", "PixelShuffle", "ReLU", "Split"}
@@ -35,8 +38,8 @@ class Layer:
 
 
 def read_ncnn(param: Path, binary: Path) -> list[Layer]:
-    """The layers that have weights. Raises CheckpointError for files that are missing, too large, of another form, or where the
-    counts in one do not fit the other."""
+    """The layers that have weights. Raises CheckpointError for files that are missing, too large,
+    of another form, or where the counts in one do not fit the other."""
     try:
         lines = read_bounded(param, PARAM).decode("ascii").split("\n")
         reader = _Reader(read_bounded(binary, BIN))
@@ -78,18 +81,20 @@ class _Reader:
 
 
 def _layers(lines: list[str]) -> list[list[str]]:
-    """The words of each layer's line. Raises ValueError for another format, or another number of lines than the file says."""
+    """The words of each layer's line. Raises ValueError for another format, or another number of
+    lines than the file says."""
     if lines[0].strip() != MAGIC:
         raise ValueError(f"it begins with {lines[0][:20]!r}; expected {MAGIC}")
     layers = [words for line in lines[2:] if (words := line.split())]
-    said = lines[1].split()[:1]
-    if said != [str(len(layers))]:
-        raise ValueError(f"{len(layers):,} layers; its second line says {' '.join(said)!r}")
+    message = lines[1].split()[:1]
+    if message != [str(len(layers))]:
+        raise ValueError(f"{len(layers):,} layers; its second line says {' '.join(message)!r}")
     return layers
 
 
 def _read(words: list[str], reader: _Reader) -> Layer | None:
-    """The weights of a layer: "KIND NAME INPUTS OUTPUTS", names of these, and settings NUMBER=VALUE."""
+    """The weights of a layer: "KIND NAME INPUTS OUTPUTS", names of these, and settings
+    NUMBER=VALUE."""
     kind = words[0]
     if kind in WITHOUT_WEIGHTS:
         return None

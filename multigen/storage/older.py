@@ -30,7 +30,8 @@ REWORDED = {
     "it knows the training": "it has memorised the training",
     " by heart": "",
 }
-"""Wording of definitions of 0.1.0 -> current wording, so that equal metrics have equal definitions."""
+"""Wording of definitions of 0.1.0 -> current wording, so that equal metrics have equal
+definitions."""
 
 DATA = ("classes", "shares", "tokens", "start", "end", "pad", "vocabulary")
 """Settings of 0.1.0 that were determined from the data; they now have a record of their own."""

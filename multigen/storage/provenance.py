@@ -119,8 +119,8 @@ def xmp(source: str, about: Provenance = NO_PROVENANCE, given: bytes = b"") -> b
         name = "Iptc4xmpExt"
         uri = f"{SOURCE_TYPES}{source}"
         marks += f'<rdf:Description rdf:about="" xmlns:{name}="{IPTC_EXT}" {name}:{MARK}="{uri}"/>'
-    if said := text(about):
-        marks += f'<rdf:Description rdf:about="" xmlns:multigen="{OWN}" multigen:about={quoteattr(said)}/>'
+    if message := text(about):
+        marks += f'<rdf:Description rdf:about="" xmlns:multigen="{OWN}" multigen:about={quoteattr(message)}/>'
     packet = xmp_text(given) if given else EMPTY_XMP
     if source:
         packet = re.sub(rf"\s[\w.-]+:{MARK}\s*=\s*(\"[^\"]*\"|'[^']*')", "", packet)
@@ -157,11 +157,12 @@ def mark_gif(path: Path, packet: bytes) -> None:
 
 
 def source_type(packet: bytes) -> str:
-    """The code of the digital source type in an XMP packet, such as "trainedAlgorithmicMedia"; "" for none."""
-    found = re.search(
+    """The code of the digital source type in an XMP packet, such as "trainedAlgorithmicMedia"; ""
+    for none."""
+    result = re.search(
         rb"DigitalSourceType[^<>]{0,200}?[\"'>]\s*https?://cv\.iptc\.org/newscodes/digitalsourcetype/(\w+)", packet
     )
-    return found[1].decode() if found else ""
+    return result[1].decode() if result else ""
 
 
 def gif(about: Provenance) -> dict[str, Any]:
@@ -205,8 +206,8 @@ def _comment_of_sound(path: Path) -> str:
 
 def _about_in(packet: Any) -> str:
     """The metadata that `xmp` wrote into a packet."""
-    found = re.search(rb"multigen:about=(?:\"([^\"]*)\"|'([^']*)')", packet) if isinstance(packet, bytes) else None
-    return html.unescape((found[1] or found[2] or b"").decode(errors="replace")) if found else ""
+    result = re.search(rb"multigen:about=(?:\"([^\"]*)\"|'([^']*)')", packet) if isinstance(packet, bytes) else None
+    return html.unescape((result[1] or result[2] or b"").decode(errors="replace")) if result else ""
 
 
 def _comment_of_image(path: Path) -> str:

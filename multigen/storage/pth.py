@@ -1,4 +1,5 @@
-"""Tensors of PyTorch's own files (.pth) of unknown origin: nothing is unpickled but tensors and plain containers."""
+"""Tensors of PyTorch's own files (.pth) of unknown origin: nothing is unpickled but tensors and
+plain containers."""
 
 import zipfile
 from collections.abc import Mapping
@@ -22,8 +23,8 @@ PREFIXES = ("module.", "netG.", "_orig_mod.")
 
 
 def read_pth(path: Path) -> "dict[str, Tensor]":
-    """The tensors of one network. Raises CheckpointError for TorchScript, pickles of other objects, files that are too large or
-    damaged, and for what holds no network."""
+    """The tensors of one network. Raises CheckpointError for TorchScript, pickles of other objects,
+    files that are too large or damaged, and for what holds no network."""
     import torch
 
     try:
@@ -44,7 +45,8 @@ def read_pth(path: Path) -> "dict[str, Tensor]":
 
 
 def _check_zip(file: IO[bytes]) -> None:
-    """Raises ValueError for TorchScript, which is code, and for compressed content, which may unpack to any size."""
+    """Raises ValueError for TorchScript, which is code, and for compressed content, which may
+    unpack to any size."""
     if not zipfile.is_zipfile(file):  # the format before PyTorch 1.6
         return
     with zipfile.ZipFile(file) as archive:

@@ -63,7 +63,8 @@ def open_regular(path: str | Path, most: int | None = None, inside: str | Path |
 
     Args:
         most: maximum size, bytes.
-        inside: the folder that must hold the file, once links are followed; the folder itself may be a link.
+        inside: the folder that must hold the file, once links are followed; the folder itself may
+            be a link.
 
     Raises UnreadableFile (an OSError) for a file that does not meet these conditions, else the
     errors of `open`.
@@ -110,7 +111,8 @@ def check_folder(folder: Path) -> None:
 
 
 def read_bounded(path: str | Path, most: int, inside: str | Path | None = None) -> bytes:
-    """The content of a regular file of at most `most` bytes. Arguments and errors as of `open_regular`."""
+    """The content of a regular file of at most `most` bytes. Arguments and errors as of
+    `open_regular`."""
     content = bytearray()
     with open_regular(path, most, inside) as file:
         # Bytes are counted as well: files in /proc have a size of 0, and others grow.

@@ -48,7 +48,8 @@ def find_newest(path: Path, marks: Sequence[str], what: str) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is a run: its config.toml names a method, as those of all versions do, and its settings."""
+    """Whether a folder is a run: its config.toml names a method, as those of all versions do, and
+    its settings."""
     try:
         text = read_bounded(folder / "config.toml", CONFIG).decode()
     except (OSError, ValueError):

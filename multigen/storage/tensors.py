@@ -1,4 +1,5 @@
-"""Tensors as safetensors files; pickles are refused. The header is checked before a byte of data is read."""
+"""Tensors as safetensors files; pickles are refused. The header is checked before a byte of data is
+read."""
 
 import io
 import json
@@ -63,7 +64,8 @@ def load_tensors(path: Path) -> "dict[str, Tensor]":
 class TensorFile(Mapping[str, "Tensor"]):
     """A safetensors file: its header, and its tensors, each of which is read on access.
 
-    Raises CheckpointError for a file that is missing, incomplete, or not in this format, whatever its name.
+    Raises CheckpointError for a file that is missing, incomplete, or not in this format, whatever
+    its name.
     """
 
     path: Path
@@ -113,7 +115,8 @@ class TensorFile(Mapping[str, "Tensor"]):
 
 
 def _read_header(file: IO[bytes], size: int) -> dict[str, Stored]:
-    """The header of a safetensors file of `size` bytes. Raises ValueError where the header does not fit the size."""
+    """The header of a safetensors file of `size` bytes. Raises ValueError where the header does not
+    fit the size."""
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= min(LARGEST_HEADER, size - 8):
         raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")

@@ -1,14 +1,17 @@
-"""BLEU as papers on text GANs report it: each sample against thousands of references, and samples against each other.
+"""BLEU as papers on text GANs report it: each sample against thousands of references, and samples
+against each other.
 
-A score is the sentence BLEU of Papineni et al. 2002, "BLEU: a method for automatic evaluation of machine translation", with
-uniform weights over the orders 1 to n and smoothing method 1 of Chen and Cherry 2014, as NLTK computes it; papers report
-the mean over samples for n = 2 to 5. It rises with the number of references (self-BLEU: of samples), so name that number.
+A score is the sentence BLEU of Papineni et al. 2002, "BLEU: a method for automatic evaluation of
+machine translation", with uniform weights over the orders 1 to n and smoothing method 1 of Chen and
+Cherry 2014, as NLTK computes it; papers report the mean over samples for n = 2 to 5. It rises with
+the number of references (self-BLEU: of samples), so name that number.
 
-N-grams are numbered: the number of the first n - 1 tokens and the last token are looked up in a sorted list. The maximum
-count of each n-gram over the references is computed once, after which a sample costs microseconds.
+N-grams are numbered: the number of the first n - 1 tokens and the last token are looked up in a
+sorted list. The maximum count of each n-gram over the references is computed once, after which a
+sample costs microseconds.
 
-Texts are sequences of tokens: words (by `multigen.text.words`), characters or ids, also arrays and tensors of ids.
-Padding counts as any token does, so cut it off first.
+Texts are sequences of tokens: words (by `multigen.text.words`), characters or ids, also arrays and
+tensors of ids. Padding counts as any token does, so cut it off first.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -28,7 +31,8 @@ Texts = Iterable[Iterable[Hashable]]
 
 
 def as_lists(texts: Texts, name: str) -> list[list[Hashable]]:
-    """Token sequences, arrays or tensors as lists. Raises DataError where there is none, or where one is a string or a number."""
+    """Token sequences, arrays or tensors as lists. Raises DataError where there is none, or where
+    one is a string or a number."""
     lists: list[list[Hashable]] = []
     text: Any
     for number, text in enumerate(texts):
@@ -48,7 +52,8 @@ class Tokens:
 
     Args:
         texts: token sequences.
-        vocabulary: token -> number from 0 up; tokens that are not in it belong to no n-gram. That of the texts by default.
+        vocabulary: token -> number from 0 up; tokens that are not in it belong to no n-gram. That
+            of the texts by default.
 
     Attributes:
         lengths: (N,), tokens of each text.
@@ -73,8 +78,9 @@ class Tokens:
         return self.longer(everywhere, np.zeros_like(everywhere), 1)
 
     def longer(self, starts: np.ndarray, numbers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Extends (n-1)-grams, given by start and number, by the next token where it is in the same text and in the vocabulary:
-        start positions of the n-grams, and a key unique to each n-gram."""
+        """Extends (n-1)-grams, given by start and number, by the next token where it is in the same
+        text and in the vocabulary: start positions of the n-grams, and a key unique to each
+        n-gram."""
         fits = self._room[starts] >= n
         starts, numbers = starts[fits], numbers[fits]
         last = self._tokens[starts + n - 1]
@@ -125,9 +131,10 @@ class References:
     def bleu(self, hypotheses: Texts, orders: Sequence[int] = ORDERS) -> dict[int, np.ndarray]:
         """BLEU-n of each hypothesis against all references, for each n of the orders.
 
-        A hypothesis without a word of the references, so also an empty one, gets 0; one shorter than n tokens counts as a
-        tenth of a match of one n-gram in each order that it is too short for; of two references equally near in length the
-        shorter counts. Agrees with nltk.translate.bleu_score.sentence_bleu and SmoothingFunction().method1.
+        A hypothesis without a word of the references, so also an empty one, gets 0; one shorter
+        than n tokens counts as a tenth of a match of one n-gram in each order that it is too short
+        for; of two references equally near in length the shorter counts. Agrees with
+        nltk.translate.bleu_score.sentence_bleu and SmoothingFunction().method1.
 
         Returns:
             n -> float64 (N,), 0..1.
@@ -154,9 +161,11 @@ class References:
 
 
 def self_bleu(samples: Texts, orders: Sequence[int] = ORDERS) -> dict[int, np.ndarray]:
-    """BLEU-n of each sample with all *other* samples as its references: Zhu et al. 2018, "Texygen", arXiv:1802.01886.
+    """BLEU-n of each sample with all *other* samples as its references: Zhu et al. 2018, "Texygen",
+    arXiv:1802.01886.
 
-    High where samples repeat each other. A sample's copies are others: with one, a sample of n tokens or more scores 1.
+    High where samples repeat each other. A sample's copies are others: with one, a sample of n
+    tokens or more scores 1.
 
     Args:
         samples: token sequences, at least two.
@@ -212,7 +221,8 @@ def _nearer(lengths: np.ndarray, below: np.ndarray, above: np.ndarray) -> np.nda
 def _scores(
     matches: np.ndarray, lengths: np.ndarray, nearest: np.ndarray, orders: Sequence[int]
 ) -> dict[int, np.ndarray]:
-    """BLEU-n from the clipped matches (max(orders), N), the lengths (N,) and the nearest references' lengths (N,)."""
+    """BLEU-n from the clipped matches (max(orders), N), the lengths (N,) and the nearest
+    references' lengths (N,)."""
     possible = np.maximum(lengths - np.arange(len(matches))[:, None], 1)  # (max(orders), N)
     logs = np.log(np.where(matches == 0, SMOOTHING, matches) / possible).cumsum(0)
     penalty = np.exp(np.minimum(1 - nearest / np.maximum(lengths, 1), 0))

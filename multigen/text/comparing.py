@@ -43,7 +43,8 @@ def compare_data(
 
 
 def compare_texts(real: Sequence[str], fake: Sequence[str], device: torch.device | str = "cpu") -> Evaluation:
-    """Metrics of texts against all real ones; the baseline is every other real text against the rest of them."""
+    """Metrics of texts against all real ones; the baseline is every other real text against the
+    rest of them."""
     n = min(len(fake), len(real) // 2, SAMPLES)
     rows = {"real": _measure(real[::2], real[1::2], n, device), "fake": _measure(fake, real, n, device)}
     about = (
@@ -69,8 +70,8 @@ def _measure(texts: Sequence[str], real: Sequence[str], n: int, device: torch.de
 
 
 def word_divergence(samples: Sequence[Sequence[str]], real: Sequence[Sequence[str]]) -> float:
-    """Jensen-Shannon divergence between the frequencies of the words of two sets of texts, bits: 0 for equal ones, 1 for ones
-    without a common word."""
+    """Jensen-Shannon divergence between the frequencies of the words of two sets of texts, bits: 0
+    for equal ones, 1 for ones without a common word."""
     counts = [Counter(word for text in texts for word in text) for texts in (samples, real)]
     totals = [max(count.total(), 1) for count in counts]
     divergence = 0.0

@@ -1,4 +1,5 @@
-"""Corpora: texts, or sequences of an oracle, as token sequences for training, validation and test."""
+"""Corpora: texts, or sequences of an oracle, as token sequences for training, validation and
+test."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -28,8 +29,9 @@ __all__ = ["Corpus", "TextInfo", "check_prompt", "given_tokenizer", "open_corpus
 
 @dataclass(frozen=True)
 class TextInfo(DataInfo):
-    """Properties of an opened corpus. The fingerprint is that of the training texts; an oracle has none, since its sequences
-    are drawn again on each machine, and need not be rounded alike on all."""
+    """Properties of an opened corpus. The fingerprint is that of the training texts; an oracle has
+    none, since its sequences are drawn again on each machine, and need not be rounded alike on
+    all."""
 
     tokens: int = 0
     """Number of different tokens."""
@@ -42,7 +44,8 @@ class TextInfo(DataInfo):
     vocabulary: str = ""
     """Fingerprint of the tokenizer; empty for an oracle, which has none."""
     classes: tuple[str, ...] = ()
-    """Names of the classes. The last tokens stand for them, in this order; each text begins with that of its class."""
+    """Names of the classes. The last tokens stand for them, in this order; each text begins with
+    that of its class."""
 
     @property
     def last(self) -> int | None:
@@ -55,7 +58,8 @@ class TextInfo(DataInfo):
         return self.tokens - len(self.classes)
 
     def mismatch(self, tokenizer: Tokenizer | None) -> str:
-        """Describes how the ids do not fit the tokenizer (None: an oracle's texts); "" if they fit."""
+        """Describes how the ids do not fit the tokenizer (None: an oracle's texts); "" if they
+        fit."""
         corpus_ids = {"tokens": self.tokens, "start": self.start, "end": self.end, "pad": self.pad}
         listing = ", ".join(f"{name} {value}" for name, value in corpus_ids.items())
         if tokenizer is not None:
@@ -86,7 +90,8 @@ class Corpus:
     fables: bool = False
     """Whether the texts are fables, whose grammar is known."""
     held_out: str = ""
-    """Fingerprint of the validation and the test texts; of an oracle that was read from a file, of its weights."""
+    """Fingerprint of the validation and the test texts; of an oracle that was read from a file, of
+    its weights."""
 
     @property
     def kind(self) -> Literal["oracle", "fables", "texts"]:
@@ -125,20 +130,28 @@ def open_corpus(
     """The corpus of a data argument, split into training, validation and test texts.
 
     Args:
-        data: what `multigen.text.files.read_texts` takes, "oracle" (that of seed 0), or an oracle's .npz file.
-        length: tokens of a text at most, its end included; longer ones are cut, and counted. An oracle's all have it. Long
-            files (and entries), such as books, are divided into windows of it.
-        test: texts to test on, as `data`; empty: the split that `data` bring for it, else a twentieth of them.
-        unit, skip_bad, encoding, column, keep_lines, label_column: of `multigen.text.units.Reading`.
-        conditional: every text begins with a token of its class: that of the folder it is in, or of `label_column`.
-        tokenizer: words, characters or bpe, made from the training texts; or a transformers tokenizer by name or folder. Empty:
-            bpe, which keeps every text as it is; of fables, words.
+        data: what `multigen.text.files.read_texts` takes, "oracle" (that of seed 0), or an oracle's
+            .npz file.
+        length: tokens of a text at most, its end included; longer ones are cut, and counted. An
+            oracle's all have it. Long files (and entries), such as books, are divided into windows
+            of it.
+        test: texts to test on, as `data`; empty: the split that `data` bring for it, else a
+            twentieth of them.
+        unit, skip_bad, encoding, column, keep_lines, label_column: of
+            `multigen.text.units.Reading`.
+        conditional: every text begins with a token of its class: that of the folder it is in, or of
+            `label_column`.
+        tokenizer: words, characters or bpe, made from the training texts; or a transformers
+            tokenizer by name or folder. Empty: bpe, which keeps every text as it is; of fables,
+            words.
         vocabulary_size: tokens at most; 0: as `Tokenizer.train` says.
         oracle_texts: sequences drawn from an oracle to train on, and as many to test on.
-        given: a tokenizer that takes the place of `tokenizer`, such as that of a model to start from.
+        given: a tokenizer that takes the place of `tokenizer`, such as that of a model to start
+            from.
 
     Raises:
-        ConfigError, DataError: as `read_texts`, `split` and `Tokenizer.train`; and where `test` holds all texts of `data`.
+        ConfigError, DataError: as `read_texts`, `split` and `Tokenizer.train`; and where `test`
+            holds all texts of `data`.
     """
     if data == "oracle" or Path(data).suffix == ".npz":
         if conditional:
@@ -176,8 +189,8 @@ def open_corpus(
 def _read_splits(
     data: str, test: str, reading: Reading, length: int
 ) -> tuple[Sequence[list[str]], dict[str, str], bool]:
-    """Training, validation and test texts: the splits of the data, or `test`, else parts of the training
-    texts; the label of each; and whether long ones are divided into passages."""
+    """Training, validation and test texts: the splits of the data, or `test`, else parts of the
+    training texts; the label of each; and whether long ones are divided into passages."""
     parts = open_parts(data, reading)
     own = parts if parts and parts.divided else None
     source = read_texts(data, replace(reading, split="train" if own else ""))
@@ -224,7 +237,8 @@ def _divided(data: str, source: Texts, length: int) -> tuple[list[str], dict[str
 
 
 def _classes(data: str, labels: Mapping[str, str], train: Sequence[str], tested: Sequence[str]) -> list[str]:
-    """The classes of texts, sorted. Raises DataError for fewer than two, or a class that the training data lack."""
+    """The classes of texts, sorted. Raises DataError for fewer than two, or a class that the
+    training data lack."""
     classes = sorted({labels[text] for text in train})
     if len(classes) < 2 or "" in labels.values():
         raise DataError(
@@ -246,8 +260,8 @@ def _encoded(
     divided: bool,
     classes: Mapping[str, int],
 ) -> list[Tensor]:
-    """Token ids (N, length) of each part; reports how many texts are cut, or into how many windows they are divided.
-    `classes`: the token that each text begins with; empty: none."""
+    """Token ids (N, length) of each part; reports how many texts are cut, or into how many windows
+    they are divided. `classes`: the token that each text begins with; empty: none."""
     encoded: list[Tensor] = []
     owners: list[Sequence[int]] = []
     cuts: list[int] = []
@@ -277,7 +291,8 @@ def _encoded(
 
 
 def _oracle_corpus(oracle: Oracle, n: int, fixed: bool) -> Corpus:
-    """The corpus that an oracle writes. `fixed`: the oracle is the built-in one, which needs no fingerprint."""
+    """The corpus that an oracle writes. `fixed`: the oracle is the built-in one, which needs no
+    fingerprint."""
     train, validation, test = (oracle.sample(count, seed) for seed, count in enumerate((n, max(n // 10, 10), n)))
     weights = b"".join(tensor.numpy().tobytes() for tensor in oracle.network.state_dict().values())
     held_out = "" if fixed else hashlib.sha256(weights).hexdigest()[:16]
@@ -285,7 +300,8 @@ def _oracle_corpus(oracle: Oracle, n: int, fixed: bool) -> Corpus:
 
 
 def _without(texts: list[str], tested: list[str], data: str, test: str) -> list[str]:
-    """The texts of `data` without the test texts; reports how many are removed. Raises DataError where none remains."""
+    """The texts of `data` without the test texts; reports how many are removed. Raises DataError
+    where none remains."""
     excluded = set(map(normal, tested))
     remaining = [text for text in texts if normal(text) not in excluded]
     if not remaining:
@@ -296,8 +312,9 @@ def _without(texts: list[str], tested: list[str], data: str, test: str) -> list[
 
 
 def check_prompt(corpus: Corpus, prompt: int, where: str) -> None:
-    """Raises, before training, DataError where no test text is long enough to be continued after `prompt` tokens, ConfigError
-    where the metrics of continuations are not installed. 0 tokens: none are made. `where` names the data of the test texts."""
+    """Raises, before training, DataError where no test text is long enough to be continued after
+    `prompt` tokens, ConfigError where the metrics of continuations are not installed. 0 tokens:
+    none are made. `where` names the data of the test texts."""
     if not prompt:
         return
     longest = int(token_mask(corpus.test, corpus.info.last).sum(1).max())
@@ -326,7 +343,8 @@ def _open_tokenizer(kind: str, texts: list[str], size: int, data: str) -> Tokeni
 
 
 def given_tokenizer(tokenizer: str, start: str) -> Tokenizer | None:
-    """The tokenizer of the model `start` (--from); None without one. Raises ConfigError where `tokenizer` names another kind."""
+    """The tokenizer of the model `start` (--from); None without one. Raises ConfigError where
+    `tokenizer` names another kind."""
     if not start:
         return None
     folder = find_model(start)

@@ -15,8 +15,8 @@ ROWS = 128  # whose logits are computed at a time
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     """Inverse-CDF sampling of tokens: each uniform number in [0, 1) becomes one token.
 
-    Several times faster on a CPU than torch.multinomial over thousands of tokens, and the same numbers give the same tokens
-    in batches of any size.
+    Several times faster on a CPU than torch.multinomial over thousands of tokens, and the same
+    numbers give the same tokens in batches of any size.
 
     Args:
         logits: (B, V).
@@ -32,18 +32,21 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
 
 
 def draw_next(G: Generator, features: Tensor, uniform: Tensor) -> Tensor:
-    """Tokens (B, n) that follow the features (B, H) of `G.step`, by uniform (B, n); some rows at a time, to stay in the cache."""
+    """Tokens (B, n) that follow the features (B, H) of `G.step`, by uniform (B, n); some rows at a
+    time, to stay in the cache."""
     parts = zip(features.split(ROWS), uniform.split(ROWS), strict=True)
     return torch.cat([draw(G.logits(f), u) for f, u in parts])
 
 
 def truncated(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Logits (B, V) at a temperature, -inf outside the k most probable tokens and outside the fewest that have probability p.
+    """Logits (B, V) at a temperature, -inf outside the k most probable tokens and outside the
+    fewest that have probability p.
 
     Args:
         temperature: below 1 sharpens; 0 leaves the most probable token alone.
         top_k: 0: all.
-        top_p: nucleus of Holtzman et al. 2020, arXiv:1904.09751, section 3.1; 1: all. The most probable token stays.
+        top_p: nucleus of Holtzman et al. 2020, arXiv:1904.09751, section 3.1; 1: all. The most
+            probable token stays.
 
     Raises:
         ConfigError: a number out of its range.
@@ -93,7 +96,8 @@ def sample(
     Args:
         uniform: (B, T), uniform in [0, 1): the randomness, one number a token.
         end: the token that ends a sequence; None: all have T tokens.
-        prompt: (P,) or (B, P), tokens that every sequence begins with, P < T; the uniform numbers at their places are not used.
+        prompt: (P,) or (B, P), tokens that every sequence begins with, P < T; the uniform numbers
+            at their places are not used.
         temperature, top_k, top_p: as in `truncated`.
     """
     rows, length = uniform.shape
@@ -122,5 +126,6 @@ def log_probs(G: Generator, tokens: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def gather_log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
-    """log p of each token (B, T) by logits (B, T, V), nats; (B, T), differentiable, in float32 at least."""
+    """log p of each token (B, T) by logits (B, T, V), nats; (B, T), differentiable, in float32 at
+    least."""
     return at_least_float32(logits).log_softmax(-1).gather(2, tokens[:, :, None])[:, :, 0]

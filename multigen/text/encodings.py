@@ -1,6 +1,7 @@
 """Decoding text files: by a byte order mark (BOM), as UTF-8, or in an encoding that the user names.
 
-Other files are refused: the error names the likely encoding, which is guessed, and the command that converts the file.
+Other files are refused: the error names the likely encoding, which is guessed, and the command that
+converts the file.
 """
 
 import codecs
@@ -22,7 +23,8 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 BAD = "\x00\udc80-\udcff"
-"""Inside of a class of a regular expression: NUL, and how Python's "surrogateescape" reads bytes that are no UTF-8."""
+"""Inside of a class of a regular expression: NUL, and how Python's "surrogateescape" reads bytes
+that are no UTF-8."""
 WIDE_ENCODINGS = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 CANDIDATES = (
     *("cp1252", "cp1251", "koi8-r", "shift_jis", "cp932", "euc_jp", "gb18030", "big5", "cp950", "euc_kr", "cp949"),
@@ -73,8 +75,9 @@ FREQUENT = set(
 
 @dataclass(frozen=True)
 class Decoded:
-    """A file's text. With a `fault`, what is wrong with its encoding and how to correct it, `text` is what is likely meant, by
-    the encoding `guessed`, or "". Single damaged bytes of UTF-8 are what `BAD` matches in `text`."""
+    """A file's text. With a `fault`, what is wrong with its encoding and how to correct it, `text`
+    is what is likely meant, by the encoding `guessed`, or "". Single damaged bytes of UTF-8 are
+    what `BAD` matches in `text`."""
 
     text: str
     fault: str = ""
@@ -95,7 +98,8 @@ def check_encoding(encoding: str) -> None:
 
 
 def decode(content: bytes, encoding: str = "") -> Decoded:
-    """The text of a file: by its mark, else as UTF-8 where it is that, else by `encoding`; "": UTF-8 only."""
+    """The text of a file: by its mark, else as UTF-8 where it is that, else by `encoding`; "":
+    UTF-8 only."""
     mark = next((mark for mark in MARKS if content.startswith(mark)), b"")
     declared = MARKS.get(mark, "") or ("" if _is_utf8(content) else encoding)
     if declared and declared != "utf-8":
@@ -125,7 +129,8 @@ def conversion(file: str, encoding: str) -> str:
 
 
 def _is_utf8(content: bytes) -> bool:
-    """Whether bytes are recognisably UTF-8: valid, with more than ASCII, which many encodings share, and without NUL."""
+    """Whether bytes are recognisably UTF-8: valid, with more than ASCII, which many encodings
+    share, and without NUL."""
     try:
         return b"\x00" not in content and not content.isascii() and bool(content.decode("utf-8"))
     except UnicodeDecodeError:
@@ -178,7 +183,8 @@ def _telling(content: bytes) -> bytes:
 
 
 def _plausibility(text: str, encoding: str, everything: bool) -> float:
-    """Plausibility of a decoded text by its non-ASCII characters (or `everything`): about 1 for the right encoding."""
+    """Plausibility of a decoded text by its non-ASCII characters (or `everything`): about 1 for the
+    right encoding."""
     foreign = sum(len(c.encode()) - 1 for c in text if c > "\x7f" and _script(c) not in ("", "LATIN"))
     if 0 < foreign < FEW:  # single letters of another alphabet are damage
         return 0.0
@@ -207,7 +213,8 @@ def _scores(text: str, japanese: bool, everything: bool) -> Iterator[float]:
 
 
 def _letter(character: str, before: str, run: int) -> float:
-    """Score of a letter of an alphabet with capitals, given the character before it; `run`: non-ASCII Latin letters in a row."""
+    """Score of a letter of an alphabet with capitals, given the character before it; `run`:
+    non-ASCII Latin letters in a row."""
     if character.isupper() and before.islower():
         return -2.0
     if run > 2:

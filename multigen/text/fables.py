@@ -4,18 +4,22 @@
     # By the hill a small fox found a golden coin. A poor cow looked for the treasure. The fox gladly gave it back. They
     # played by the hill. The moral: truth bears fruit.
 
-A story has 3 or 4 sentences and a moral, 40 words on average and 48 at most, 41 bits of entropy. Its sentences depend on each
-other: he or she on the animal or its name, later mentions on the first, the outcome and the moral on the animal's character. So
-a model of texts can be evaluated by how many of its stories are grammatical (`first_offence`), and its own likelihoods by the
-true ones (`log_prob`).
+A story has 3 or 4 sentences and a moral, 40 words on average and 48 at most, 41 bits of entropy.
+Its sentences depend on each other: he or she on the animal or its name, later mentions on the
+first, the outcome and the moral on the animal's character. So a model of texts can be evaluated by
+how many of its stories are grammatical (`first_offence`), and its own likelihoods by the true ones
+(`log_prob`).
 
-FACTS and PHRASES hold the grammar. A row lists its alternatives, parted by |; one that is written twice is twice as likely.
-Alternatives are texts with slots: {find} is filled from the row "find"; {A.kind} with the kind of the animal A; {.name}, within
-A's rows, with the name of that same A; {asked|begged} with one of the two. What a row of FACTS gave to a slot is remembered and
-given to it again; a row of PHRASES is drawn from at each mention. `Given` rows depend on a fact, which is drawn first if it was
-not yet. Two rules are built in: "a" becomes "an" where it must, and sentences begin with a capital.
+FACTS and PHRASES hold the grammar. A row lists its alternatives, parted by |; one that is written
+twice is twice as likely. Alternatives are texts with slots: {find} is filled from the row "find";
+{A.kind} with the kind of the animal A; {.name}, within A's rows, with the name of that same A;
+{asked|begged} with one of the two. What a row of FACTS gave to a slot is remembered and given to it
+again; a row of PHRASES is drawn from at each mention. `Given` rows depend on a fact, which is drawn
+first if it was not yet. Two rules are built in: "a" becomes "an" where it must, and sentences begin
+with a capital.
 
-Words are compared as they are written: "The" and "the" differ, "." is a word. Spaces and line breaks do not count.
+Words are compared as they are written: "The" and "the" differ, "." is a word. Spaces and line
+breaks do not count.
 """
 
 import math
@@ -219,14 +223,16 @@ START: State = ((), ("{story}", None))
 
 @cache
 def _pieces(template: str, role: str) -> tuple[str, ...]:
-    """Words, slots and marks of a template in the rows of a role. If it ends in a full stop, its sentences get capitals."""
+    """Words, slots and marks of a template in the rows of a role. If it ends in a full stop, its
+    sentences get capitals."""
     marked = re.sub(r"(^|\.\s+)", rf"\1{CAPITAL} ", template) if template.endswith(".") else template
     return tuple(piece.replace("{.", f"{{{role}.") for piece in PIECE.findall(marked))
 
 
 @cache
 def _shares(name: str, case: str, used: frozenset[str]) -> tuple[tuple[str, float], ...]:
-    """The alternatives of a row, or of "asked|begged", less those taken, and their probabilities."""
+    """The alternatives of a row, or of "asked|begged", less those taken, and their
+    probabilities."""
     row = _row(name)
     if isinstance(row, Given):
         row = row.cases.get(case) or row.otherwise
@@ -304,7 +310,8 @@ def _next(facts: Facts, stack: Stack) -> list[tuple[float, str, State]]:
 
 @lru_cache(maxsize=1 << 12)  # a text read word by word takes one step a word, common beginnings none
 def _states(words: tuple[str, ...]) -> dict[State, float]:
-    """The states in which a derivation may be after these words, and their joint probabilities; empty if there are none."""
+    """The states in which a derivation may be after these words, and their joint probabilities;
+    empty if there are none."""
     if not words:
         return {START: 1.0}
     states: dict[State, float] = defaultdict(float)
@@ -319,7 +326,8 @@ def _states(words: tuple[str, ...]) -> dict[State, float]:
 
 
 def words(text: str) -> list[str]:
-    """Splits a text into words, `[A-Za-z]+` or one of `.,:`. What else it holds is kept as words that no story has."""
+    """Splits a text into words, `[A-Za-z]+` or one of `.,:`. What else it holds is kept as words
+    that no story has."""
     return WORD.findall(text)
 
 
@@ -329,14 +337,16 @@ def join(words: Sequence[str]) -> str:
 
 
 def sample(n: int, seed: int = 0) -> list[str]:
-    """n stories, drawn independently; the first k are the same for every n. Raises ConfigError if n is below 0."""
+    """n stories, drawn independently; the first k are the same for every n. Raises ConfigError if n
+    is below 0."""
     if n < 0:
         raise ConfigError(f"{n} stories: expected at least 0; ask for more")
     return [_write(random.Random(f"{seed}/{i}")) for i in range(n)]
 
 
 def prefix_log_prob(words: Sequence[str]) -> list[float]:
-    """log p(words[:1] begins a story), log p(words[:2] ...), and so on, nats; -inf from the first offence on.
+    """log p(words[:1] begins a story), log p(words[:2] ...), and so on, nats; -inf from the first
+    offence on.
 
     "" as the last word stands for the story's end.
     """
@@ -350,12 +360,14 @@ def prefix_log_prob(words: Sequence[str]) -> list[float]:
 
 
 def log_prob(text: str) -> float:
-    """log p of the whole story, nats: exact, the sum over all its derivations. -inf for what the grammar cannot write."""
+    """log p of the whole story, nats: exact, the sum over all its derivations. -inf for what the
+    grammar cannot write."""
     return prefix_log_prob([*words(text), END])[-1]
 
 
 def first_offence(text: str) -> tuple[int, str] | None:
-    """Number (from 0) and text of the first word that cannot follow those before it; None for a grammatical story.
+    """Number (from 0) and text of the first word that cannot follow those before it; None for a
+    grammatical story.
 
     A story that breaks off offends at its end: (number of words, "").
     """
@@ -365,7 +377,8 @@ def first_offence(text: str) -> tuple[int, str] | None:
 
 
 def continuations(words: Sequence[str]) -> dict[str, float]:
-    """The next words that may follow a beginning, "" for the story's end, and their exact probabilities.
+    """The next words that may follow a beginning, "" for the story's end, and their exact
+    probabilities.
 
     Raises DataError for words that begin no story.
     """

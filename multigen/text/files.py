@@ -1,7 +1,8 @@
 """Texts: finding and reading them, splitting them for training and testing, and token ids.
 
-Files are UTF-8, or have a mark (BOM) that says what they are, or are in the encoding that the user names. Any other encoding is
-guessed and named, with the way to convert the file; damaged lines are named, or left out and counted (`skip_bad`).
+Files are UTF-8, or have a mark (BOM) that says what they are, or are in the encoding that the user
+names. Any other encoding is guessed and named, with the way to convert the file; damaged lines are
+named, or left out and counted (`skip_bad`).
 """
 
 import bisect
@@ -83,7 +84,8 @@ def open_texts(
     column: str = "",
     keep_lines: bool = False,
 ) -> list[str]:
-    """The texts meant by a data argument, in order; blank ones are skipped. `read_texts` says what each argument means."""
+    """The texts meant by a data argument, in order; blank ones are skipped. `read_texts` says what
+    each argument means."""
     return read_texts(data, Reading(unit, skip_bad, encoding, column, keep_lines)).texts
 
 
@@ -98,9 +100,10 @@ def read_texts(data: str, reading: Reading) -> Texts:
       by `save_to_disk`, or one of .jsonl files. Without a column it is `text`, or else the only one of strings.
 
     Raises:
-        ConfigError: no such unit or encoding, no number after "fables:", or the library for hf is missing.
-        DataError: nothing there, no text, no such column, another encoding than UTF-8 or the one named, or (without skip_bad)
-            an empty file or damaged bytes.
+        ConfigError: no such unit or encoding, no number after "fables:", or the library for hf is
+            missing.
+        DataError: nothing there, no text, no such column, another encoding than UTF-8 or the one
+            named, or (without skip_bad) an empty file or damaged bytes.
     """
     if reading.unit not in get_args(Unit):
         raise ConfigError(f"unit {reading.unit!r}: expected one of {', '.join(get_args(Unit))}; choose one")
@@ -118,7 +121,8 @@ def read_texts(data: str, reading: Reading) -> Texts:
 
 
 def open_documents(data: str, reading: Reading = DEFAULT) -> list[Document]:
-    """Each file, row of a table, or entry of a data argument, uncut. Errors as of `read_texts`, but those of the contents."""
+    """Each file, row of a table, or entry of a data argument, uncut. Errors as of `read_texts`, but
+    those of the contents."""
     check_encoding(reading.encoding)
     if is_fables(data):
         return [Document(*each, entry=True) for each in _fables(data)]
@@ -202,10 +206,12 @@ def _fables(data: str) -> list[tuple[str, str]]:
 
 
 def split(texts: Sequence[str], validation: float = 0.05, test: float = 0.05, where: str = "the data") -> Split:
-    """Splits texts by a hash of their content (SHA-256; after NFC, white space collapsed); each part keeps their order.
+    """Splits texts by a hash of their content (SHA-256; after NFC, white space collapsed); each
+    part keeps their order.
 
-    Equal texts fall into one part, so none that is trained on is tested on, and texts added later move no other. Only where
-    a part would be empty, as may happen with a few dozen texts, is it given the text of the next smallest hash.
+    Equal texts fall into one part, so none that is trained on is tested on, and texts added later
+    move no other. Only where a part would be empty, as may happen with a few dozen texts, is it
+    given the text of the next smallest hash.
 
     Args:
         validation, test: expected share of the different texts, above 0, together below 1.
@@ -236,7 +242,8 @@ def split(texts: Sequence[str], validation: float = 0.05, test: float = 0.05, wh
 
 
 def _hash(text: str) -> float:
-    """0 to 1, even over different texts; all that a float holds, so that two of a million meet once in 18,000 times."""
+    """0 to 1, even over different texts; all that a float holds, so that two of a million meet once
+    in 18,000 times."""
     return (int.from_bytes(hashlib.sha256(normal(text).encode()).digest()[:8]) >> 11) / 2**53
 
 
@@ -249,7 +256,8 @@ def normal(text: str) -> str:
 
 
 def encode(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[Tensor, int]:
-    """Token ids int64 (N, length): each text, its end, and pad up to the length; and the number of texts cut.
+    """Token ids int64 (N, length): each text, its end, and pad up to the length; and the number of
+    texts cut.
 
     A text that does not fit together with its end is cut: it fills the row, and there is no end.
 

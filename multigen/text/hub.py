@@ -65,7 +65,8 @@ def _columns(name: str) -> Mapping[str, Sequence[str | None]]:
 
 
 def _check_saved(folder: Path) -> None:
-    """Raises ValueError and others for a saved data set whose files are not regular ones in its folder."""
+    """Raises ValueError and others for a saved data set whose files are not regular ones in its
+    folder."""
     if (file := folder / "dataset_dict.json").exists():
         splits = read_json(file, JSON)["splits"]
         _check_names(file, splits)
@@ -86,7 +87,8 @@ def _check_names(file: Path, names: Sequence[Any]) -> None:
 
 
 def _columns_of_lines(files: Iterable[Path]) -> dict[str, list[str | None]]:
-    """The columns of strings, of which some may lack, of files with a table in JSON on each line."""
+    """The columns of strings, of which some may lack, of files with a table in JSON on each
+    line."""
     rows: list[dict[str, Any]] = []
     for path in files:
         with open_regular(path, LARGEST) as file:

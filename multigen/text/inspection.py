@@ -30,10 +30,12 @@ DESTROYED = 0.01  # of them, up to which words as tokens may change what stands 
 
 
 def inspect_texts(data: str, encoding: str = "", column: str = "", label_column: str = "") -> Inspection:
-    """Units, lengths, scripts, vocabulary, duplicates and encoding faults of what `read_texts` takes, or what `oracle` is;
-    nothing is downloaded. Files in another encoding are described by the one that they are likely in.
+    """Units, lengths, scripts, vocabulary, duplicates and encoding faults of what `read_texts`
+    takes, or what `oracle` is; nothing is downloaded. Files in another encoding are described by
+    the one that they are likely in.
 
-    Raises ConfigError for the name of a data set on the hub, and DataError where there is nothing to read.
+    Raises ConfigError for the name of a data set on the hub, and DataError where there is nothing
+    to read.
     """
     if data.startswith("hf:") and not expanded(data[3:]).exists():
         raise ConfigError(f"{data}: inspect downloads nothing; expected a folder or file that is here, or fables")
@@ -105,7 +107,8 @@ def _oracle() -> Inspection:
 
 
 def _describe_faults(inspection: Inspection, documents: Sequence[Document]) -> str:
-    """Adds what training would refuse or skip; returns the encoding that most files are likely in, if they are not UTF-8."""
+    """Adds what training would refuse or skip; returns the encoding that most files are likely in,
+    if they are not UTF-8."""
     guesses: Counter[str] = Counter()
     for document in {document.file: document for document in documents}.values():
         where = Path(document.file)
@@ -130,7 +133,8 @@ def _describe_faults(inspection: Inspection, documents: Sequence[Document]) -> s
 
 
 def _describe_scripts(inspection: Inspection, text: str) -> None:
-    """Adds how many different characters there are, and the scripts that the letters belong to, as Unicode names them."""
+    """Adds how many different characters there are, and the scripts that the letters belong to, as
+    Unicode names them."""
     characters = Counter(text)
     scripts: Counter[str] = Counter()
     for character, count in characters.items():

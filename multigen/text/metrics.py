@@ -1,7 +1,9 @@
-"""Metrics of generated texts: quality, diversity and copying; BLEU and self-BLEU are in `multigen.text.bleu`.
+"""Metrics of generated texts: quality, diversity and copying; BLEU and self-BLEU are in
+`multigen.text.bleu`.
 
-A text is a string where the metric splits words itself (`rouge`, `corpus_bleu`, `sentence_features`), else a sequence of
-tokens: words, characters or ids, also arrays and tensors of ids. Padding counts as any token does, so cut it off first.
+A text is a string where the metric splits words itself (`rouge`, `corpus_bleu`,
+`sentence_features`), else a sequence of tokens: words, characters or ids, also arrays and tensors
+of ids. Padding counts as any token does, so cut it off first.
 """
 
 import importlib.util
@@ -78,7 +80,8 @@ DEFINITIONS = {
     "reverse_lm_score": "mean -log p of held-out real texts under a language model trained on samples, nats a token; high where "
     "samples are poor or lack variety",
 }
-"""Metric name -> what exactly it measures, for reports; callers add the tokens and the numbers of texts."""
+"""Metric name -> what exactly it measures, for reports; callers add the tokens and the numbers of
+texts."""
 
 
 # ---------------------------------------------------------------------------------------------------- against references
@@ -89,7 +92,8 @@ CHARACTERS = r"\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U
 
 
 class Words:
-    """Words for ROUGE: runs of letters and digits, in lower case, but each character of scripts without spaces by itself.
+    """Words for ROUGE: runs of letters and digits, in lower case, but each character of scripts
+    without spaces by itself.
 
     The same as rouge-score's own tokenizer on ASCII text; that one drops all but a-z and 0-9.
     """
@@ -101,7 +105,8 @@ class Words:
 
 
 def split_words(text: str) -> list[str]:
-    """Words as BLEU counts them: those of `multigen.text.words`; each character of scripts without spaces is a word."""
+    """Words as BLEU counts them: those of `multigen.text.words`; each character of scripts without
+    spaces is a word."""
     return words(re.sub(rf"([\u3040-\u30ff\u3400-\u9fff{JOINED}])", r" \1 ", text))
 
 
@@ -116,16 +121,18 @@ def require_pair_metrics() -> None:
 
 
 def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """ROUGE-1, -2 and -L: Lin 2004, "ROUGE: a package for automatic evaluation of summaries". No stemmer.
+    """ROUGE-1, -2 and -L: Lin 2004, "ROUGE: a package for automatic evaluation of summaries". No
+    stemmer.
 
-    Words are runs of letters and digits of any script, in lower case, punctuation left out; each Chinese or Japanese character
-    is a word. On ASCII text that is what rouge-score does by itself.
+    Words are runs of letters and digits of any script, in lower case, punctuation left out; each
+    Chinese or Japanese character is a word. On ASCII text that is what rouge-score does by itself.
 
     Args:
         predictions, references: strings, in pairs.
 
     Returns:
-        {"rouge_1", "rouge_2", "rouge_l"} -> F-measure, mean over pairs, 0..1; a pair without common words counts as 0.
+        {"rouge_1", "rouge_2", "rouge_l"} -> F-measure, mean over pairs, 0..1; a pair without common
+            words counts as 0.
 
     Raises:
         ConfigError: the extra `text-metrics` is not installed.
@@ -141,11 +148,13 @@ def rouge(predictions: Sequence[str], references: Sequence[str]) -> dict[str, fl
 
 
 def corpus_bleu(predictions: Sequence[str], references: Sequence[str]) -> float:
-    """BLEU-4 of all predictions together, each against its reference, 0..100: Papineni et al. 2002, as sacrebleu has it.
+    """BLEU-4 of all predictions together, each against its reference, 0..100: Papineni et al. 2002,
+    as sacrebleu has it.
 
-    Strings as they are, case counts. By the letters of the references one of sacrebleu's tokenizers splits them: 13a, or zh where
-    most are Chinese, or char where most are of other scripts without spaces. Raises ConfigError without the extra
-    `text-metrics`, DataError for no pair or unequal numbers.
+    Strings as they are, case counts. By the letters of the references one of sacrebleu's tokenizers
+    splits them: 13a, or zh where most are Chinese, or char where most are of other scripts without
+    spaces. Raises ConfigError without the extra `text-metrics`, DataError for no pair or unequal
+    numbers.
     """
     require_pair_metrics()
     from sacrebleu import corpus_bleu
@@ -182,7 +191,8 @@ def _paired(predictions: Sequence[str], references: Sequence[str]) -> None:
 
 
 def distinct(samples: Texts, n: int) -> float:
-    """Different n-grams / all n-grams of the samples: after Li et al. 2016, arXiv:1510.03055, who divide by all words.
+    """Different n-grams / all n-grams of the samples: after Li et al. 2016, arXiv:1510.03055, who
+    divide by all words.
 
     Args:
         samples: token sequences.
@@ -201,13 +211,15 @@ def distinct(samples: Texts, n: int) -> float:
 
 
 def unique(samples: Texts) -> float:
-    """Share of different samples, above 0 to 1: their number / the number of samples. Raises DataError for none, or a string."""
+    """Share of different samples, above 0 to 1: their number / the number of samples. Raises
+    DataError for none, or a string."""
     texts = as_lists(samples, "samples")
     return len(set(map(tuple, texts))) / len(texts)
 
 
 def exact_copies(samples: Texts, train: Texts) -> float:
-    """Share of samples (token sequences) that equal a training text, 0..1. Raises DataError for an empty set, or a string."""
+    """Share of samples (token sequences) that equal a training text, 0..1. Raises DataError for an
+    empty set, or a string."""
     training = set(map(tuple, as_lists(train, "training texts")))
     return fmean(tuple(text) in training for text in as_lists(samples, "samples"))
 
@@ -250,10 +262,12 @@ def longest_copied(samples: Texts, train: Texts) -> np.ndarray:
 def sentence_features(
     texts: Sequence[str], encoder: str = ENCODER, device: torch.device | str = "cpu", batch: int = 128
 ) -> Tensor:
-    """Sentence embeddings: the mean of the encoder's last hidden states over a text's tokens, scaled to length 1.
+    """Sentence embeddings: the mean of the encoder's last hidden states over a text's tokens,
+    scaled to length 1.
 
-    The encoder is all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957, tuned as in Reimers and Gurevych 2019,
-    arXiv:1908.10084), which knows English; it reads the first 256 word pieces. Equal to what sentence-transformers gives.
+    The encoder is all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957, tuned as in Reimers and
+    Gurevych 2019, arXiv:1908.10084), which knows English; it reads the first 256 word pieces. Equal
+    to what sentence-transformers gives.
 
     Args:
         texts: strings.
@@ -310,10 +324,11 @@ def _minilm() -> tuple[Any, Any]:
 
 
 def sentence_distance(samples: Sequence[str], real: Sequence[str], device: torch.device | str = "cpu") -> float:
-    """Fréchet distance between the sentence features of samples and of real texts, at least two of each; at least 0.
+    """Fréchet distance between the sentence features of samples and of real texts, at least two of
+    each; at least 0.
 
-    It falls with the number of samples: compare equal numbers only. Raises ConfigError as `sentence_features` does, and
-    DataError for fewer than two texts.
+    It falls with the number of samples: compare equal numbers only. Raises ConfigError as
+    `sentence_features` does, and DataError for fewer than two texts.
     """
     features = sentence_features([*samples, *real], device=device)
     a, b = Moments(features.shape[1]), Moments(features.shape[1])

@@ -1,8 +1,9 @@
-"""The synthetic oracle: a random LSTM as the true distribution, so that samples can be scored exactly.
+"""The synthetic oracle: a random LSTM as the true distribution, so that samples can be scored
+exactly.
 
-Yu et al. 2017 (SeqGAN, arXiv:1609.05473), section 5.1: embeddings and units of 32, 5,000 tokens, sequences of 20 tokens, all
-weights standard normal. The lower the negative log-likelihood of a model's samples under it, the better the samples; it does
-not measure diversity.
+Yu et al. 2017 (SeqGAN, arXiv:1609.05473), section 5.1: embeddings and units of 32, 5,000 tokens,
+sequences of 20 tokens, all weights standard normal. The lower the negative log-likelihood of a
+model's samples under it, the better the samples; it does not measure diversity.
 """
 
 from pathlib import Path
@@ -51,8 +52,8 @@ class Oracle:
 
     @classmethod
     def read(cls, path: str | Path, length: int = 20) -> "Oracle":
-        """From an .npz file: `embeddings` (V, E); W (E, H), U (H, H), b (H,) of the gates i, f, og and c, such as `Wi`; `Wo`
-        (H, V) and `bo` (V,). Raises DataError for another file."""
+        """From an .npz file: `embeddings` (V, E); W (E, H), U (H, H), b (H,) of the gates i, f, og
+        and c, such as `Wi`; `Wo` (H, V) and `bo` (V,). Raises DataError for another file."""
         try:
             arrays = {name: torch.from_numpy(array).float() for name, array in read_npz(path).items()}
             gates = {kind: [arrays[f"{kind}{gate}"] for gate in GATES] for kind in "WUb"}

@@ -1,4 +1,5 @@
-"""Scripts that are written without spaces between words, as insides of classes of a regular expression."""
+"""Scripts that are written without spaces between words, as insides of classes of a regular
+expression."""
 
 import re
 
@@ -12,7 +13,8 @@ JOINED = (
     "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9ff"
     "\uaa60-\uaadf\U00011700-\U0001174f"
 )
-"""Thai, Lao, Tibetan, Burmese, Khmer, Tai, Javanese, Balinese, Ahom: letters with marks, phrases parted by spaces."""
+"""Thai, Lao, Tibetan, Burmese, Khmer, Tai, Javanese, Balinese, Ahom: letters with marks, phrases
+parted by spaces."""
 SPACELESS = WIDE + JOINED
 
 

@@ -14,7 +14,8 @@ __all__ = ["TABLES", "rows_of"]
 TABLES = MODALITIES["text"].tables
 """Suffixes of their files."""
 SEPARATORS = {".tsv": "\t", ".tab": "\t", ".csv": ",;\t"}
-"""Of a .csv the one that most of the first line's columns are separated by; spreadsheets of many countries take ; or a tab."""
+"""Of a .csv the one that most of the first line's columns are separated by; spreadsheets of many
+countries take ; or a tab."""
 LONGEST = 10_000_000  # characters of a field
 
 
@@ -27,7 +28,8 @@ def rows_of(where: str, suffix: str, content: str, column: str = "", label: str 
         column: of the texts. Empty: `text`, or else the only one (of JSON: of strings).
         label: a column of labels; empty: none, and the label is "".
 
-    Raises DataError for a table that cannot be read, has no such column, or holds in it what is no text.
+    Raises DataError for a table that cannot be read, has no such column, or holds in it what is no
+    text.
     """
     json_lines = suffix in (".jsonl", ".ndjson")
     rows = _objects(where, content) if json_lines else _cells(where, suffix, content)

@@ -1,7 +1,7 @@
 """Checks of a tokenizer.json of unknown origin, made before the `tokenizers` library reads it.
 
-The library trusts its files: a hostile one makes it panic, match for minutes, or turn a word into gigabytes of text. Its panics
-are no `Exception`, and are printed past Python.
+The library trusts its files: a hostile one makes it panic, match for minutes, or turn a word into
+gigabytes of text. Its panics are no `Exception`, and are printed past Python.
 """
 
 import contextlib
@@ -33,7 +33,8 @@ PARTS = {
     "post_processor": "Sequence ByteLevel BertProcessing RobertaProcessing TemplateProcessing",
     "decoder": "Sequence ByteLevel ByteFallback Fuse Metaspace WordPiece BPEDecoder Replace Strip",
 }
-"""Part of a tokenizer -> the types that it may have. Precompiled, a trie that is followed unchecked, is none of them."""
+"""Part of a tokenizer -> the types that it may have. Precompiled, a trie that is followed
+unchecked, is none of them."""
 MODELS = ("BPE", "WordPiece", "Unigram", "WordLevel")
 MOST_WAYS = 256
 """In which a branch of a regular expression can match, its repetitions apart."""
@@ -44,7 +45,8 @@ GROWTH = {"NFD": 4, "NFKD": 18, "NFKC": 18, "BertNormalizer": 3, "ByteLevel": 4}
 
 
 def check_table(table: Any) -> None:
-    """Raises ValueError for a table that is out of bounds, or has parts of other types than known."""
+    """Raises ValueError for a table that is out of bounds, or has parts of other types than
+    known."""
     allowed = {*PARTS, "version", "truncation", "padding", "added_tokens", "model"}
     if not isinstance(table, dict) or table.keys() - allowed:
         raise ValueError("expected a table of the tokenizers library")
@@ -94,7 +96,8 @@ def _check_values(value: Any, where: str) -> None:
 
 
 def _growth(component: Mapping[str, Any]) -> float:
-    """How many characters a component makes of one, at most. Raises ValueError for a pattern or number that is out of bounds."""
+    """How many characters a component makes of one, at most. Raises ValueError for a pattern or
+    number that is out of bounds."""
     kind, pattern, content = component["type"], component.get("pattern"), component.get("content")
     start, stop = component.get("start", 0), component.get("stop", 0)  # of a decoder's Strip
     if not 0 <= start <= 16 or stop != 0:
@@ -118,9 +121,10 @@ def _growth(component: Mapping[str, Any]) -> float:
 
 
 def check_regex(pattern: str) -> None:
-    """Raises ValueError for a regular expression that may take long: one that repeats a group or a repetition, has a back
-    reference or more than two repetitions in a branch, requires something after two repetitions, or can match in very many
-    ways. Those of language models have none of these."""
+    """Raises ValueError for a regular expression that may take long: one that repeats a group or a
+    repetition, has a back reference or more than two repetitions in a branch, requires something
+    after two repetitions, or can match in very many ways. Those of language models have none of
+    these."""
     simplified = re.sub(r"\\[pPx]\{[^}]*\}|\\[^0-9kg]", "a", pattern)  # escapes are one character
     if re.search(r"\\|\(\?[(~#&P0-9+]|\(\?[a-z-]*x", simplified):
         raise ValueError("a regular expression that refers back, or has comments")
@@ -225,10 +229,11 @@ _redirecting = threading.Lock()
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Within it a panic of the tokenizers library, which is no `Exception`, becomes a ValueError, and prints nothing.
+    """Within it a panic of the tokenizers library, which is no `Exception`, becomes a ValueError,
+    and prints nothing.
 
-    The library prints to file descriptor 2, past Python; until the block ends, that leads nowhere. One thread at a time: two that
-    restored it out of order would leave it so.
+    The library prints to file descriptor 2, past Python; until the block ends, that leads nowhere.
+    One thread at a time: two that restored it out of order would leave it so.
     """
     with _redirecting, contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # there may be no standard error

@@ -55,13 +55,15 @@ class Reading:
     - other files as paragraphs if they have blank lines with 1.2 to 50 lines between them on average, as prose with line
       breaks does, else as lines. Paragraphs whose lines end before they are full, as those of poems do, keep their lines."""
     skip_bad: bool = False
-    """Leave out, and count, lines that are damaged or too long (files, where they are not cut into lines) and empty files."""
+    """Leave out, and count, lines that are damaged or too long (files, where they are not cut into
+    lines) and empty files."""
     encoding: str = ""
     """Of files that are not UTF-8 and have no mark; empty: there are none."""
     column: str = ""
     """Of a table that holds the texts; empty: `text`, or the only one."""
     keep_lines: bool = False
-    """Paragraphs keep their line breaks; where two blank lines or more stand between some, stanzas stay together."""
+    """Paragraphs keep their line breaks; where two blank lines or more stand between some, stanzas
+    stay together."""
     label_column: str = ""
     """Of a table that holds their classes; empty: none."""
     split: str = ""
@@ -118,7 +120,8 @@ def cutting(documents: Sequence[Document], reading: Reading) -> Cut:
 
 
 def _is_verse(files: Sequence[str]) -> bool:
-    """Whether lines end before they are full, as in poems and plays; in prose the next word would not have fitted."""
+    """Whether lines end before they are full, as in poems and plays; in prose the next word would
+    not have fitted."""
     breaks: list[tuple[int, int]] = []  # of lines with another after them: their length, and with the next word
     for text in files:
         lines = [line.strip() for line in text.split("\n")]
@@ -134,7 +137,8 @@ def _is_verse(files: Sequence[str]) -> bool:
 
 
 def cut_texts(documents: Sequence[Document], cut: Cut, data: str, skip_bad: bool) -> list[tuple[str, str]]:
-    """(text, label) of all documents. Skipped ones are counted and reported, with the first reasons."""
+    """(text, label) of all documents. Skipped ones are counted and reported, with the first
+    reasons."""
     texts: list[tuple[str, str]] = []
     bad: list[str] = []
     long: list[str] = []

@@ -1,4 +1,5 @@
-"""Long texts, such as books: passages that training and test divide between them, and windows of tokens over each passage."""
+"""Long texts, such as books: passages that training and test divide between them, and windows of
+tokens over each passage."""
 
 from collections.abc import Sequence
 
@@ -18,12 +19,14 @@ LEAST = 20  # passages of all texts together, so that there are some to test on
 
 
 def are_long(texts: Sequence[str], length: int) -> bool:
-    """Whether some texts take so many tokens that cutting them at `length` would leave out more than is kept."""
+    """Whether some texts take so many tokens that cutting them at `length` would leave out more
+    than is kept."""
     return any(len(text) > length and count_words(text) >= LONG * length for text in texts)
 
 
 def passages(text: str, length: int, total: int) -> list[str]:
-    """A text in passages of about `WINDOWS` windows of `length` tokens, cut before white space. Together they are the text.
+    """A text in passages of about `WINDOWS` windows of `length` tokens, cut before white space.
+    Together they are the text.
 
     Args:
         total: characters of all texts; of few there are shorter passages.
@@ -41,9 +44,10 @@ def passages(text: str, length: int, total: int) -> list[str]:
 
 
 def encode_windows(texts: Sequence[str], tokenizer: Tokenizer, length: int) -> tuple[Tensor, list[int]]:
-    """Token ids int64 (N, length): windows one after the other over each text, the last one overlapping the one before it to be
-    full. A text that fits with its end is one row, as of `multigen.text.files.encode`; no other window has an end. Also the index
-    of the text of each window."""
+    """Token ids int64 (N, length): windows one after the other over each text, the last one
+    overlapping the one before it to be full. A text that fits with its end is one row, as of
+    `multigen.text.files.encode`; no other window has an end. Also the index of the text of each
+    window."""
     rows, owners = [], []
     for owner, text in enumerate(texts):
         ids = tokenizer.encode(text)

@@ -1,7 +1,9 @@
-"""Words of a text as the published BLEU tables count them: the Penn Treebank's rules in NLTK's form.
+"""Words of a text as the published BLEU tables count them: the Penn Treebank's rules in NLTK's
+form.
 
-The rules are those of `nltk.tokenize.NLTKWordTokenizer` (NLTK 3.10, Apache-2.0), which extends Robert MacIntyre's script of 1995.
-Splitting by other rules gives other figures, so the tests compare with NLTK.
+The rules are those of `nltk.tokenize.NLTKWordTokenizer` (NLTK 3.10, Apache-2.0), which extends
+Robert MacIntyre's script of 1995. Splitting by other rules gives other figures, so the tests
+compare with NLTK.
 """
 
 import re
@@ -52,7 +54,8 @@ _COMPILED = [(re.compile(pattern), replacement) for pattern, replacement in _RUL
 
 
 def words(text: str) -> list[str]:
-    """The text's words, with punctuation apart: "It's 3.88 (at most)." has It, 's, 3.88, (, at, most, ), and the full stop."""
+    """The text's words, with punctuation apart: "It's 3.88 (at most)." has It, 's, 3.88, (, at,
+    most, ), and the full stop."""
     for pattern, replacement in _COMPILED:
         text = pattern.sub(replacement, text)
     return text.split()

@@ -25,10 +25,10 @@ def tone(path: Path, hertz: float = 440.0) -> Path:
 def flac(path: Path, frames: int, channels: int = 1) -> None:
     """A whole .flac whose header says that it has so many frames."""
     soundfile.write(path, np.random.default_rng(0).normal(size=(4000, channels)) / 9, RATE, format="FLAC")
-    found = bytearray(path.read_bytes())
-    low = struct.unpack(">Q", found[18:26])[0] & ~((1 << 36) - 1)
-    found[18:26] = struct.pack(">Q", low | frames)
-    path.write_bytes(found)
+    result = bytearray(path.read_bytes())
+    low = struct.unpack(">Q", result[18:26])[0] & ~((1 << 36) - 1)
+    result[18:26] = struct.pack(">Q", low | frames)
+    path.write_bytes(result)
 
 
 def wav(path: Path, *chunks: bytes, data: int = 8) -> None:
@@ -40,10 +40,10 @@ def wav(path: Path, *chunks: bytes, data: int = 8) -> None:
 def ogg(path: Path, frames: int) -> None:
     """A whole .ogg whose last page says that it ends at this frame."""
     soundfile.write(path, np.random.default_rng(0).normal(size=4000) / 9, RATE, format="OGG", subtype="VORBIS")
-    found = bytearray(path.read_bytes())
-    at = found.rindex(b"OggS")
-    found[at + 6 : at + 14] = struct.pack("<Q", frames)
-    path.write_bytes(found)
+    result = bytearray(path.read_bytes())
+    at = result.rindex(b"OggS")
+    result[at + 6 : at + 14] = struct.pack("<Q", frames)
+    path.write_bytes(result)
 
 
 BOMBS = {
@@ -67,8 +67,8 @@ def test_a_sound_that_promises_too_much_is_named_or_skipped(name: str, tmp_path:
         read_sound(path)
     with pytest.raises(DataError, match=called):
         open_sounds(str(tmp_path), RATE, 256)
-    found = open_sounds(str(tmp_path), RATE, 256, skip_bad=True)
-    assert len(found) == 3 and [path for path, _ in found.skipped] == [path]
+    result = open_sounds(str(tmp_path), RATE, 256, skip_bad=True)
+    assert len(result) == 3 and [path for path, _ in result.skipped] == [path]
     assert [path for path, _ in inspect_sounds(str(tmp_path)).unreadable] == [path]
 
 

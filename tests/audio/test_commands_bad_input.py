@@ -118,9 +118,9 @@ def test_damaged_files_that_are_skipped_are_counted_and_the_first_is_named(
     for i, (file, spoil, _) in enumerate(DAMAGED.values()):
         spoil(folder / f"bad{i:02}{Path(file).suffix}")
     assert recipe(place, "--data", folder, "--skip-bad") == 0
-    said = capsys.readouterr().err
-    assert f"{len(DAMAGED)} recordings skipped, the first: {folder}/bad00.wav: expected a whole sound file" in said
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert f"{len(DAMAGED)} recordings skipped, the first: {folder}/bad00.wav: expected a whole sound file" in message
+    assert "Traceback" not in message
 
 
 @pytest.mark.slow
@@ -143,15 +143,15 @@ def test_adapted_recordings_are_reported(place: Path, capsys: pytest.CaptureFixt
     saved(noise(channels=8))(folder / "eight.wav")
     saved(3 * noise(), "FLOAT")(folder / "loud.wav")
     assert recipe(place, "--data", folder, "--batch", "16") == 0
-    said = capsys.readouterr().err
-    assert "12 recordings resampled from 16000 Hz to 8000 Hz\n" in said
-    assert "1 recording of 8 channels averaged to one\n" in said
-    assert "1 recording with peaks beyond -1..1 made less loud to fit\n" in said
+    message = capsys.readouterr().err
+    assert "12 recordings resampled from 16000 Hz to 8000 Hz\n" in message
+    assert "1 recording of 8 channels averaged to one\n" in message
+    assert "1 recording with peaks beyond -1..1 made less loud to fit\n" in message
     assert (
         "12 recordings to train on, fewer than a batch of 16, which contains some more than once; add recordings"
-        in said
+        in message
     )
-    assert "adversarial 1/1" in said
+    assert "adversarial 1/1" in message
 
 
 @pytest.mark.slow

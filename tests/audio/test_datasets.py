@@ -73,8 +73,8 @@ def test_other_rates_and_channels_are_adapted_and_reported_once(
     sounds = open_sounds(str(tmp_path), RATE, 200)
     assert torch.equal(sounds.items[0, 0], resample((sine(400) + sine(400, 1000)) / 2, 16000, RATE))
     assert torch.equal(sounds.items[3, 0], sine(200))
-    said = ["3 recordings resampled from 16000 Hz to 8000 Hz", "3 recordings of 2 channels averaged to one"]
-    assert capsys.readouterr().err.splitlines() == said
+    message = ["3 recordings resampled from 16000 Hz to 8000 Hz", "3 recordings of 2 channels averaged to one"]
+    assert capsys.readouterr().err.splitlines() == message
     open_sounds(str(write(tmp_path / "one" / "a.wav", sine(200))), RATE, 100, cut="slices")
     assert capsys.readouterr().err == ""
 
@@ -149,10 +149,10 @@ def test_a_loop_becomes_one_shots(tmp_path: Path) -> None:
         item = sounds.items[i, 0]
         lag = int(item.abs().gt(1e-3).nonzero()[0])  # silence that was kept before the beat
         first = round(second * RATE)
-        heard = min(round(end * RATE) - first, 1200) - 400  # the next may be taken to begin 50 ms early
+        signals = min(round(end * RATE) - first, 1200) - 400  # the next may be taken to begin 50 ms early
         start = int(loop[first:].abs().gt(1e-3).nonzero()[0]) + first
         assert lag < 0.05 * RATE
-        assert torch.equal(item[lag : lag + heard], loop[start : start + heard])
+        assert torch.equal(item[lag : lag + signals], loop[start : start + signals])
 
 
 def test_what_has_no_onset_is_taken_from_its_start(tmp_path: Path) -> None:
@@ -289,8 +289,8 @@ def test_a_configuration_has_three_sets(tmp_path: Path) -> None:
     assert sets.validation is not None and (len(sets.train), len(sets.validation), len(sets.test)) == (23, 2, 5)
     cut = open_splits(Config(data, cut="random", validation_size=4))
     assert cut.validation is not None and (len(cut.train), len(cut.validation), len(cut.test)) == (50, 4, 6)
-    heard = unpadded(drawn(cut.train.to_source(), 20))
-    assert len(heard) == 500 and not heard & unpadded(torch.cat([cut.validation.items, cut.test.items]))
+    signals = unpadded(drawn(cut.train.to_source(), 20))
+    assert len(signals) == 500 and not signals & unpadded(torch.cat([cut.validation.items, cut.test.items]))
     ramps(tmp_path / "other", [20, 20])
     assert open_splits(Config(data, test=f"{data}/other")).test.names == ("0.wav", "1.wav")
 

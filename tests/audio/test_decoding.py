@@ -49,7 +49,7 @@ def by_ffmpeg(path: Path) -> np.ndarray:
     import av
     from av.error import InvalidDataError
 
-    found: list[np.ndarray] = []
+    result: list[np.ndarray] = []
     resampler = av.AudioResampler("fltp")
     with av.open(str(path)) as file:
         for packet in file.demux(file.streams.audio[0]):
@@ -57,8 +57,8 @@ def by_ffmpeg(path: Path) -> np.ndarray:
                 frames = packet.decode()
             except InvalidDataError:
                 continue
-            found += [part.to_ndarray() for frame in frames for part in resampler.resample(frame)]
-    return np.concatenate(found, 1)
+            result += [part.to_ndarray() for frame in frames for part in resampler.resample(frame)]
+    return np.concatenate(result, 1)
 
 
 def put(path: Path, content: bytes | bytearray) -> Path:

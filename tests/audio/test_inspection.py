@@ -42,18 +42,18 @@ def opened(choice: Suggestion, data: Path):
 def test_rates_lengths_and_formats_are_reported(tmp_path: Path) -> None:
     tones(tmp_path)
     tone(tmp_path / "fast.flac", seconds=1, rate=16000, subtype="PCM_24")
-    found = inspect_sounds(str(tmp_path))
-    said = facts(found)
-    assert said["items"].value == {"train": 9, "test": 0, "left": 0}
-    assert said["rates"].value == {"8000": 8, "16000": 1} and "8000 Hz (8)" in said["rates"].text
-    assert said["channels"].value == {"1": 9}
-    assert said["formats"].value == {"PCM_16": 8, "PCM_24": 1} and "16 bits (8)" in said["formats"].text
-    assert said["seconds"].value == {"least": 0.5, "median": 0.5, "most": 1.0, "total": 5.0}
-    assert said["peaks"].value["most"] == pytest.approx(-6, abs=0.1)
-    assert any("2 rates: those of 8000 Hz hold nothing above 4000 Hz" in warning for warning in found.warnings)
-    config = configured(found.suggestions[0], tmp_path)
+    result = inspect_sounds(str(tmp_path))
+    message = facts(result)
+    assert message["items"].value == {"train": 9, "test": 0, "left": 0}
+    assert message["rates"].value == {"8000": 8, "16000": 1} and "8000 Hz (8)" in message["rates"].text
+    assert message["channels"].value == {"1": 9}
+    assert message["formats"].value == {"PCM_16": 8, "PCM_24": 1} and "16 bits (8)" in message["formats"].text
+    assert message["seconds"].value == {"least": 0.5, "median": 0.5, "most": 1.0, "total": 5.0}
+    assert message["peaks"].value["most"] == pytest.approx(-6, abs=0.1)
+    assert any("2 rates: those of 8000 Hz hold nothing above 4000 Hz" in warning for warning in result.warnings)
+    config = configured(result.suggestions[0], tmp_path)
     assert (config.rate, config.length, config.cut) == (8000, 8192, "start")
-    assert len(opened(found.suggestions[0], tmp_path).train) == 7
+    assert len(opened(result.suggestions[0], tmp_path).train) == 7
 
 
 def test_silent_clipped_and_damaged_recordings(tmp_path: Path) -> None:
@@ -64,14 +64,14 @@ def test_silent_clipped_and_damaged_recordings(tmp_path: Path) -> None:
     whole = tone(tmp_path / "cut.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(whole[:1000])
     (tmp_path / "text.mp3").write_text("no sound")
-    found = inspect_sounds(str(tmp_path))
-    said = facts(found)
-    assert said["silent"].value == 1
-    assert [Path(path).name for path in said["clipped"].value] == ["loud.wav"]
+    result = inspect_sounds(str(tmp_path))
+    message = facts(result)
+    assert message["silent"].value == 1
+    assert [Path(path).name for path in message["clipped"].value] == ["loud.wav"]
     by_training = open_sounds(str(tmp_path), 8000, 4096, skip_bad=True).skipped
-    assert {path.name for path, _ in found.unreadable} == {path.name for path, _ in by_training}
-    assert {path.name for path, _ in found.unreadable} == {"silent.wav", "cut.wav", "text.mp3"}
-    assert len(opened(found.suggestions[0], tmp_path).train) == 8  # --skip-bad
+    assert {path.name for path, _ in result.unreadable} == {path.name for path, _ in by_training}
+    assert {path.name for path, _ in result.unreadable} == {"silent.wav", "cut.wav", "text.mp3"}
+    assert len(opened(result.suggestions[0], tmp_path).train) == 8  # --skip-bad
 
 
 def test_classes_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,11 +81,11 @@ def test_classes_by_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert any("so --conditional is not suggested" in warning for warning in few.warnings)
     assert not configured(few.suggestions[0], tmp_path).conditional
     monkeypatch.setattr(inspection, "FEW_IN_CLASS", 8)
-    found = inspect_sounds(str(tmp_path))
-    assert facts(found)["classes"].value == {"bass": 8, "snare": 8}
-    assert configured(found.suggestions[0], tmp_path).conditional
-    assert opened(found.suggestions[0], tmp_path).train.classes == ("bass", "snare")
-    assert len(facts(found)["duplicates"].value) == 8
+    result = inspect_sounds(str(tmp_path))
+    assert facts(result)["classes"].value == {"bass": 8, "snare": 8}
+    assert configured(result.suggestions[0], tmp_path).conditional
+    assert opened(result.suggestions[0], tmp_path).train.classes == ("bass", "snare")
+    assert len(facts(result)["duplicates"].value) == 8
 
 
 def test_classes_by_the_names_of_the_files_are_an_alternative(tmp_path: Path) -> None:
@@ -101,25 +101,25 @@ def test_classes_by_the_names_of_the_files_are_an_alternative(tmp_path: Path) ->
 
 def test_long_recordings_are_cut_at_random_places(tmp_path: Path) -> None:
     path = tone(tmp_path / "long.wav", seconds=20)
-    found = inspect_sounds(str(path))
-    config = configured(found.suggestions[0], path)
+    result = inspect_sounds(str(path))
+    config = configured(result.suggestions[0], path)
     assert (config.cut, config.length) == ("random", 16384)
-    assert len(opened(found.suggestions[0], path).train) >= 4
+    assert len(opened(result.suggestions[0], path).train) >= 4
 
 
 def test_silence_at_the_ends_is_trimmed(tmp_path: Path) -> None:
     for i in range(6):
         time = torch.arange(8000) / 8000
         write_sound(tmp_path / f"{i}.wav", torch.sin(6.28 * (200 + 9 * i) * time) * (time < 0.2) * 0.9, 8000)
-    found = inspect_sounds(str(tmp_path))
-    assert facts(found)["quiet_ends"].value == pytest.approx(0.795, abs=0.01)
-    config = configured(found.suggestions[0], tmp_path)
+    result = inspect_sounds(str(tmp_path))
+    assert facts(result)["quiet_ends"].value == pytest.approx(0.795, abs=0.01)
+    config = configured(result.suggestions[0], tmp_path)
     assert config.trim and config.length == 2048
 
 
 def test_too_few(tmp_path: Path) -> None:
-    found = inspect_sounds(str(tones(tmp_path, count=2)))
-    assert found.suggestions == [] and any("expected at least 4" in warning for warning in found.warnings)
+    result = inspect_sounds(str(tones(tmp_path, count=2)))
+    assert result.suggestions == [] and any("expected at least 4" in warning for warning in result.warnings)
 
 
 def test_nothing_readable_is_one_line(tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_the_drum_machine_has_its_preset() -> None:
 
 @pytest.mark.data
 def test_spoken_digits(data_root: Path) -> None:
-    found = inspect_sounds("audio/spoken_digits")
-    assert facts(found)["items"].value["train"] == 3000 and found.unreadable == []
-    config = configured(found.suggestions[1], "audio/spoken_digits")
+    result = inspect_sounds("audio/spoken_digits")
+    assert facts(result)["items"].value["train"] == 3000 and result.unreadable == []
+    config = configured(result.suggestions[1], "audio/spoken_digits")
     assert (config.rate, config.length, config.labels) == (8000, 8192, "first")
 
 
@@ -152,10 +152,10 @@ def test_a_recording_that_was_made_at_a_lower_rate_is_noticed(tmp_path: Path) ->
     for i in range(6):
         sound = spoken(i) if i else resample(spoken(0, 8_000), 8_000, 16_000)
         write_sound(tmp_path / f"{i}.wav", sound + 1e-3 * torch.randn(len(sound)) * (i > 0), 16_000)
-    found = inspect_sounds(str(tmp_path))
-    bandwidth = facts(found)["bandwidth"].value
+    result = inspect_sounds(str(tmp_path))
+    bandwidth = facts(result)["bandwidth"].value
     assert 3_700 < bandwidth["least"] < 4_100 < 7_900 < bandwidth["median"] <= 8_000
-    (warning,) = [w for w in found.warnings if "less than their rate can" in w]
+    (warning,) = [w for w in result.warnings if "less than their rate can" in w]
     assert "1 of 6 recordings" in warning and "0.wav: 16000 Hz" in warning and "a --rate of" in warning
 
 
@@ -207,15 +207,15 @@ def test_speakers_are_told_by_names(names: list[str], how: str, speakers: dict[s
 def test_speakers_are_reported(tmp_path: Path) -> None:
     for i in range(8):
         tone(tmp_path / f"p22{i % 2}_{i:03}.wav", pitch=200 + 20 * i)
-    said = facts(inspect_sounds(str(tmp_path)))
+    message = facts(inspect_sounds(str(tmp_path)))
     assert (
-        said["speakers"].value == {"p220": 4, "p221": 4}
-        and "2 by the names before the first _" in said["speakers"].text
+        message["speakers"].value == {"p220": 4, "p221": 4}
+        and "2 by the names before the first _" in message["speakers"].text
     )
 
 
 def test_the_speaking_machine_has_speakers_and_a_way_to_train() -> None:
-    found = inspect_sounds("voice")
-    assert facts(found)["speakers"].value == {"F1": 40, "F2": 40, "M1": 40, "M2": 40}
-    config = configured(found.suggestions[0], "voice")
+    result = inspect_sounds("voice")
+    assert facts(result)["speakers"].value == {"F1": 40, "F2": 40, "M1": 40, "M2": 40}
+    config = configured(result.suggestions[0], "voice")
     assert config.data == "voice" and config.cut == "random"

@@ -85,8 +85,8 @@ def test_resampling_in_blocks_is_that_of_the_whole() -> None:
     for before, after in ((44_100, 16_000), (8000, 22_050), (16_000, 16_000)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(rates, "PIECE", 20_000)
-            found = torch.cat(list(rates.resampled(sound.split(7000, 1), before, after)), 1)
-        torch.testing.assert_close(found, rates.resample(sound, before, after), rtol=0, atol=1e-5)
+            result = torch.cat(list(rates.resampled(sound.split(7000, 1), before, after)), 1)
+        torch.testing.assert_close(result, rates.resample(sound, before, after), rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow

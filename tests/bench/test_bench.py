@@ -74,9 +74,9 @@ def test_what_is_missed_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixtur
     expect = [reach("bicubic", "psnr_y", value=99, tolerance=0.5)]
     path = written(tmp_path, reach=targets, expect=expect, budget={"minutes": 1e-9})
     assert bench(path, "--out", tmp_path / "there") == 1
-    found = lines(capsys, "MISSED")
-    assert len(found) == 4
-    for why, line in zip(("at least 99", "at most -1", "expected 99 ± 0.5", "at most 1e-09"), found, strict=True):
+    result = lines(capsys, "MISSED")
+    assert len(result) == 4
+    for why, line in zip(("at least 99", "at most -1", "expected 99 ± 0.5", "at most 1e-09"), result, strict=True):
         assert why in line
     assert json.loads((tmp_path / "there" / "mine.json").read_text())["status"] == "ok"  # measured all the same
 
@@ -133,8 +133,8 @@ def test_a_recipe_is_checked(
 ) -> None:
     path = written(tmp_path, **change)
     assert bench(path) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1 and message in said[0] and str(path) in said[0]
+    text = capsys.readouterr().err.splitlines()
+    assert len(text) == 1 and message in text[0] and str(path) in text[0]
     assert not (tmp_path / "runs").exists() and not (tmp_path / "results").exists()
 
 
@@ -142,8 +142,8 @@ def test_a_recipe_that_is_no_toml_is_named(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "a.toml").write_text("recipe = ")
     for name in ("a.toml", "absent.toml"):
         assert bench(tmp_path / name) == 2
-        said = capsys.readouterr().err.splitlines()
-        assert len(said) == 1 and str(tmp_path / name) in said[0]
+        message = capsys.readouterr().err.splitlines()
+        assert len(message) == 1 and str(tmp_path / name) in message[0]
 
 
 @pytest.mark.slow
@@ -180,8 +180,8 @@ def test_of_real_data_one_row_is_kept() -> None:
 def test_a_figure_that_there_is_not_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, reach=[{"row": "pretrain/best", "metric": "psnr"}])
     assert bench(path) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert "'psnr'" in said and "bicubic" in said
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "'psnr'" in message and "bicubic" in message
 
 
 def test_the_steps_of_a_recipe_are_never_cut(tmp_path: Path) -> None:
@@ -266,8 +266,8 @@ def test_options_that_exclude_each_other_are_named(
     words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert multigen(["bench", tmp_path / "none.toml", *words.split()]) == 2
-    said = capsys.readouterr().err
-    assert "do not go together" in said and all(word in said for word in words.split() if word.startswith("--"))
+    message = capsys.readouterr().err
+    assert "do not go together" in message and all(word in message for word in words.split() if word.startswith("--"))
 
 
 def test_a_result_that_cannot_be_written_is_named_before_training(
@@ -275,9 +275,9 @@ def test_a_result_that_cannot_be_written_is_named_before_training(
 ) -> None:
     (tmp_path / "file").touch()
     assert bench(written(tmp_path), "--out", tmp_path / "file") == 2
-    said = capsys.readouterr().err
-    assert "mine.json cannot be written (Not a directory); give another folder for --out" in said
-    assert "Traceback" not in said and not trained
+    message = capsys.readouterr().err
+    assert "mine.json cannot be written (Not a directory); give another folder for --out" in message
+    assert "Traceback" not in message and not trained
 
 
 @pytest.mark.parametrize("gpu", [False, True], ids=["trained", "not run"])
@@ -297,9 +297,9 @@ def test_a_disk_that_refuses_a_result_is_named(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("multigen.storage.files.write_json", full)
     assert multigen(["bench", path]) == 2
-    said = capsys.readouterr().err
-    assert "json cannot be written (No space left on device); give another folder for --out" in said
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert "json cannot be written (No space left on device); give another folder for --out" in message
+    assert "Traceback" not in message
 
 
 def test_without_a_recipe_one_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -338,8 +338,8 @@ def test_a_damaged_result_is_named(tmp_path: Path, text: str, capsys: pytest.Cap
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "c.json").write_text(text)
     assert multigen(["bench", path, "--check"]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1 and str(tmp_path / "results" / "c.json") in said[0]
+    message = capsys.readouterr().err.splitlines()
+    assert len(message) == 1 and str(tmp_path / "results" / "c.json") in message[0]
 
 
 def test_outcomes_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

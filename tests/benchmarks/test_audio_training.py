@@ -69,9 +69,9 @@ def test_loops_take_turns_and_the_first_round_is_left_out() -> None:
         return step
 
     loops = {"a": (loop("a", 1.0), 1), "b": (loop("b", 10.0), 2)}
-    found = rounds_of(loops, 2, torch.device("cpu"), clock=lambda: now[0])
+    result = rounds_of(loops, 2, torch.device("cpu"), clock=lambda: now[0])
     assert calls == [*("a0", "b0", "b1"), *("b2", "b3", "a1"), *("a2", "b4", "b5")]
-    assert found == [{"b": 35.0, "a": 2.0}, {"a": 3.0, "b": 55.0}]
+    assert result == [{"b": 35.0, "a": 2.0}, {"a": 3.0, "b": 55.0}]
 
 
 def test_ratios_are_those_of_the_rounds(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,14 +99,14 @@ def test_the_layers_are_those_of_a_pass(network: type[Generator] | type[Waveform
     c = WaveGANConfig(**SIZES, shuffle=0)
     net = network(c)
     x = torch.randn(4, c.latent) if network is Generator else torch.rand(4, 1, 1024)
-    found, h = layers(net, x), x
-    for _, function, held, weights in found:
+    result, h = layers(net, x), x
+    for _, function, held, weights in result:
         assert held.shape == h.reshape(held.shape).shape
         h = function(h.reshape(held.shape))
         assert all(any(w is p for p in net.parameters()) for w in weights)
     torch.testing.assert_close(h.reshape(4, -1), net(x).reshape(4, -1))
-    assert sum(len(weights) for *_, weights in found) == len([*net.parameters()])
-    for part in found:
+    assert sum(len(weights) for *_, weights in result) == len([*net.parameters()])
+    for part in result:
         assert all(ms > 0 for ms in milliseconds(part, "fp32", 1))
 
 

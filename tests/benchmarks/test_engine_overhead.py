@@ -112,8 +112,8 @@ def test_precision_measures_both_networks(
 def test_what_auto_chose_is_timed_beside_the_two(tmp_path: Path) -> None:
     trainer = Small(ToyConfig(steps=60), options(tmp_path))
     trainer.prepare()
-    evaluation, found = precision.measure(trainer, rounds=2)
+    evaluation, result = precision.measure(trainer, rounds=2)
     figures = evaluation.rows["toy"]
     assert figures.keys() == precision.AUTO.keys()
     assert figures["ratio_min"] <= figures["ratio"] <= figures["ratio_max"] and figures["trial_s"] > 0
-    assert found.choice.precision == "fp32"  # of a run that takes less than a second
+    assert result.choice.precision == "fp32"  # of a run that takes less than a second

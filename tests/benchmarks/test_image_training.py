@@ -33,9 +33,9 @@ def test_both_loops_do_the_same_maths(trainer: DCGANTrainer, monkeypatch: pytest
     for index in range(3):
         loss_d, loss_g = plain.step(index)
         trainer.advance(index)
-        found = trainer.updater.meter.read()
-        torch.testing.assert_close(found["discriminator/adversarial"], loss_d, rtol=1e-3, atol=1e-3)
-        torch.testing.assert_close(found["generator/adversarial"], loss_g, rtol=1e-3, atol=1e-3)
+        result = trainer.updater.meter.read()
+        torch.testing.assert_close(result["discriminator/adversarial"], loss_d, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(result["generator/adversarial"], loss_g, rtol=1e-3, atol=1e-3)
     ours = [p for name in "GD" for p in trainer.nets[name].parameters()]
     theirs = [*plain.G.parameters(), *plain.D.parameters()]
     for p, q, start in zip(ours, theirs, before, strict=True):

@@ -291,8 +291,8 @@ def test_skip_bad_goes_on_and_counts(place: Path, good: Path, capsys: pytest.Cap
         Image.fromarray(pixels(side, side)).save(place / "bad" / name)
     cut_short(place / "bad" / "cut.png")
     assert recipe([*train_on(place / "bad", good, place / "new"), "--skip-bad", "--steps", "0"]) == 0
-    said = [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
-    assert len(said) == 1 and said[0].startswith("4 images skipped") and str(place / "bad") in said[0]
+    message = [line for line in capsys.readouterr().err.splitlines() if "skipped" in line]
+    assert len(message) == 1 and message[0].startswith("4 images skipped") and str(place / "bad") in message[0]
 
 
 def test_skip_bad_goes_on_without_a_bad_picture_that_would_have_been_held_out(place: Path, good: Path) -> None:
@@ -308,9 +308,13 @@ def test_a_truncated_checkpoint_is_skipped_with_a_warning(place: Path, capsys: p
     expected = saved_files(place / "run")
     cut_short(last / "D.safetensors")
     assert recipe(["--resume", place / "run", "--keep", "9"]) == 0
-    said = capsys.readouterr().err.splitlines()
-    assert str(last) in said[0] and "D.safetensors" in said[0] and "going back to the checkpoint before it" in said[0]
-    assert said[1] == f"resuming from {before}"
+    message = capsys.readouterr().err.splitlines()
+    assert (
+        str(last) in message[0]
+        and "D.safetensors" in message[0]
+        and "going back to the checkpoint before it" in message[0]
+    )
+    assert message[1] == f"resuming from {before}"
     assert_same(saved_files(place / "run"), expected)
 
 

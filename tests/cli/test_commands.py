@@ -178,11 +178,11 @@ def test_ls_has_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_ls_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.multigen(["ls", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [m["name"] for m in found["methods"]] == list(METHODS)
-    assert found["methods"][0]["presets"] == ["tiny", "laptop", "default", "paper"]
-    assert {d["name"] for d in found["data"]} == {d.name for d in DATA}
-    assert all(Path(b["file"]).exists() for b in found["benchmarks"])
+    result = json.loads(capsys.readouterr().out)
+    assert [m["name"] for m in result["methods"]] == list(METHODS)
+    assert result["methods"][0]["presets"] == ["tiny", "laptop", "default", "paper"]
+    assert {d["name"] for d in result["data"]} == {d.name for d in DATA}
+    assert all(Path(b["file"]).exists() for b in result["benchmarks"])
 
 
 def test_ls_takes_half_a_second_at_most(tmp_path: Path) -> None:
@@ -291,11 +291,11 @@ def shell(name: str, *words: str, folder: Path) -> str:
 def test_bash_completes(line: str, expected: set[str], scripts: Path) -> None:
     words = line.split()
     script = f'source ./bash; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _multigen; printf "%s\\n" "${{COMPREPLY[@]}}"'
-    found = set(shell("bash", "-c", script, folder=scripts).split())
+    result = set(shell("bash", "-c", script, folder=scripts).split())
     if words[1] == "upscale":  # an argument without a dash is left to the shell
-        assert found == set() and "complete -o default -F _multigen multigen" in (scripts / "bash").read_text()
+        assert result == set() and "complete -o default -F _multigen multigen" in (scripts / "bash").read_text()
     else:
-        assert found == expected
+        assert result == expected
 
 
 def test_bash_completes_in_a_terminal(scripts: Path) -> None:
@@ -324,7 +324,7 @@ def test_bash_completes_in_a_terminal(scripts: Path) -> None:
 @pytest.mark.parametrize(("line", "expected"), CASES)
 def test_fish_completes(line: str, expected: set[str], scripts: Path) -> None:
     printed = shell("fish", "--no-config", "-c", f"source ./fish; complete -C '{line}'", folder=scripts)
-    assert {found.split("\t")[0] for found in printed.splitlines()} == expected
+    assert {result.split("\t")[0] for result in printed.splitlines()} == expected
 
 
 def test_zsh_completes(scripts: Path) -> None:

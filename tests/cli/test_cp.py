@@ -235,8 +235,8 @@ def test_the_command_of_a_file_is_recorded_as_it_was_called(monkeypatch: pytest.
 def environment(folder: Path) -> dict[str, str]:
     """Without PYTHONPATH where this package is installed, else with it."""
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    found = python("-c", "import multigen; print(multigen.__file__)", cwd=folder, env=bare).stdout.strip()
-    return bare if found == multigen.__file__ else {**bare, "PYTHONPATH": str(ROOT)}
+    result = python("-c", "import multigen; print(multigen.__file__)", cwd=folder, env=bare).stdout.strip()
+    return bare if result == multigen.__file__ else {**bare, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.mark.slow
@@ -300,8 +300,9 @@ def test_a_copy_for_which_there_is_no_room_leaves_nothing(
 
     monkeypatch.setattr(Path, "write_text", torn)
     assert tiny.multigen(["cp", "dcgan", tmp_path / "my_gan.py"]) == 2
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert (
-        said == f"error: {tmp_path / 'my_gan.py'} cannot be written (No space left on device); give a file elsewhere\n"
+        message
+        == f"error: {tmp_path / 'my_gan.py'} cannot be written (No space left on device); give a file elsewhere\n"
     )
     assert not [*tmp_path.iterdir()]

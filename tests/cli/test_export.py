@@ -64,8 +64,8 @@ def test_generators(method: Method, conditional: bool, tmp_path: Path, capsys: p
         with torch.no_grad():
             expected = model.network(*given.values()).numpy()
         assert [i.name for i in session.get_inputs()] == list(given)
-        found = session.run(None, {name: t.numpy() for name, t in given.items()})[0]
-        assert found.shape == expected.shape and np.abs(found - expected).max() <= 1e-4
+        result = session.run(None, {name: t.numpy() for name, t in given.items()})[0]
+        assert result.shape == expected.shape and np.abs(result - expected).max() <= 1e-4
     assert (
         says["method"] == method.name
         and says["software"] == f"multigen {__version__}"
@@ -92,8 +92,8 @@ def test_upscalers(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         image = torch.rand(shape)
         with torch.no_grad():
             expected = model.network(image).numpy()
-        found = session.run(None, {"image": image.numpy()})[0]
-        assert found.shape == expected.shape and np.abs(found - expected).max() <= 1e-4
+        result = session.run(None, {"image": image.numpy()})[0]
+        assert result.shape == expected.shape and np.abs(result - expected).max() <= 1e-4
     assert session.get_outputs()[0].shape == ["batch", 3, "4*height", "4*width"]
 
 
@@ -106,12 +106,12 @@ def test_next_tokens(network: str, tmp_path: Path, capsys: pytest.CaptureFixture
     assert size[:2] == ["batch", "tokens + 1"] and "the token that comes next" in says["logits"]
     for n, length in ((1, 1), (4, 13)):
         tokens = torch.randint(size[2], (n, length))
-        found = session.run(None, {"tokens": tokens.numpy()})[0]
+        result = session.run(None, {"tokens": tokens.numpy()})[0]
         with torch.no_grad():  # those of the tokens themselves, and of the one after them
             expected = writer.G(tokens).numpy()
             features = torch.cat([tokens, tokens[:, :1]], 1)
             following = writer.G(features)[:, -1].numpy()
-        assert np.abs(found[:, :-1] - expected).max() <= 1e-4 and np.abs(found[:, -1] - following).max() <= 1e-4
+        assert np.abs(result[:, :-1] - expected).max() <= 1e-4 and np.abs(result[:, -1] - following).max() <= 1e-4
 
 
 def test_what_cannot_be_exported_is_named(
@@ -178,7 +178,10 @@ def test_a_network_of_ones_own_that_cannot_be_exported_is_named(
     )
     capfd.readouterr()
     assert tiny.multigen(["export", "--model", run, "--code", file, "--out", tmp_path / "g.onnx"]) == 2
-    said = capfd.readouterr().err
-    assert said.startswith(f"error: --model {run}: its network cannot be exported to ONNX (") and said.count("\n") == 1
-    assert named in said and "use it with multigen itself" in said
+    message = capfd.readouterr().err
+    assert (
+        message.startswith(f"error: --model {run}: its network cannot be exported to ONNX (")
+        and message.count("\n") == 1
+    )
+    assert named in message and "use it with multigen itself" in message
     assert not (tmp_path / "g.onnx").exists()

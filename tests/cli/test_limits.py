@@ -31,9 +31,9 @@ def one_line(words: list[Any], capsys: pytest.CaptureFixture[str]) -> str:
     """What a command says that ends with exit code 2."""
     capsys.readouterr()
     assert tiny.multigen(words) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1, said
-    return said
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and message.count("\n") == 1, message
+    return message
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def test_more_samples_than_the_disk_holds_are_refused(
     n: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    said = one_line(["sample", "--model", model(tmp_path / "run", GREY), "-n", n, "--out", out], capsys)
-    assert f"--out {out}: {n} images take" in said and "request fewer: -n" in said
+    message = one_line(["sample", "--model", model(tmp_path / "run", GREY), "-n", n, "--out", out], capsys)
+    assert f"--out {out}: {n} images take" in message and "request fewer: -n" in message
     assert not out.exists()
 
 
@@ -64,8 +64,8 @@ def test_more_sounds_than_the_disk_holds_are_refused(
     usage = shutil.disk_usage(tmp_path)._replace(free=40_000)
     monkeypatch.setattr(output.shutil, "disk_usage", lambda place: usage)
     out = tmp_path / "out"
-    said = one_line(["sample", "--model", run, "-n", "10", "--out", out], capsys)
-    assert "10 sounds take 41 kB at least, and 40 kB are free there" in said
+    message = one_line(["sample", "--model", run, "-n", "10", "--out", out], capsys)
+    assert "10 sounds take 41 kB at least, and 40 kB are free there" in message
     assert not out.exists()
 
 
@@ -107,8 +107,8 @@ def test_from_python_too_many_samples_at_once_are_refused(tmp_path: Path, small_
 def test_texts_that_do_not_fit_are_refused(
     words: list[str], tmp_path: Path, small_machine: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = one_line(["write", "--model", text_model(tmp_path / "run"), *words], capsys)
-    assert "of memory needed, 100 MB available; lower -n or --length" in said
+    message = one_line(["write", "--model", text_model(tmp_path / "run"), *words], capsys)
+    assert "of memory needed, 100 MB available; lower -n or --length" in message
 
 
 @pytest.mark.parametrize("words", [["-n", ABSURD], ["--frames", ABSURD]])
@@ -116,8 +116,8 @@ def test_an_animation_that_does_not_fit_is_refused(
     words: list[str], tmp_path: Path, small_machine: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "walk.gif"
-    said = one_line(["interpolate", "--model", model(tmp_path / "run", GREY), "--out", out, *words], capsys)
-    assert "lower -n or --frames" in said
+    message = one_line(["interpolate", "--model", model(tmp_path / "run", GREY), "--out", out, *words], capsys)
+    assert "lower -n or --frames" in message
     assert not out.exists()
 
 
@@ -135,8 +135,8 @@ def test_an_image_too_large_to_enlarge_is_refused(
 ) -> None:
     Image.new(mode, (1000, 1000)).save(tmp_path / "large.png")
     out = tmp_path / "up"
-    said = one_line(["upscale", tmp_path / "large.png", "--model", upscaler, "--out", out], capsys)
-    assert f"an image of 4,000 x 4,000 pixels, 4 times 1,000 x 1,000: {needs} of memory needed" in said
+    message = one_line(["upscale", tmp_path / "large.png", "--model", upscaler, "--out", out], capsys)
+    assert f"an image of 4,000 x 4,000 pixels, 4 times 1,000 x 1,000: {needs} of memory needed" in message
     assert not list(out.glob("*"))
 
 
@@ -176,8 +176,8 @@ def test_a_batch_that_does_not_fit_is_refused(
     out = tmp_path / "run"
     capsys.readouterr()
     assert tiny.multigen(["train", *words, "--device", "cpu", "--out", out]) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert f"a batch of {10**9}: " in said and "lower --batch" in said and "--accumulate" in said
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"a batch of {10**9}: " in message and "lower --batch" in message and "--accumulate" in message
     assert not out.exists()
 
 
@@ -190,8 +190,8 @@ def test_memory_that_runs_out_while_training_is_one_line_also_in_the_log(
 
     monkeypatch.setattr(gan.GANTrainer, "generator_loss", loss)
     assert tiny.multigen(["train", "gan", "tiny", "--device", "cpu", "--out", tmp_path / "run"]) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("error: out of memory (") and "lower --batch" in said
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("error: out of memory (") and "lower --batch" in message
     assert "OutOfMemory: out of memory" in (tmp_path / "run" / "log.jsonl").read_text()
 
     # -------------------------------------------------------------------------------- models that are spoilt
@@ -222,9 +222,9 @@ def test_weights_that_are_not_finite_are_named(
     }[verb]
     capsys.readouterr()
     assert tiny.multigen([verb, *words, *(["--out", tmp_path / "new"] if verb == "train" else [])]) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
+    message = capsys.readouterr().err.splitlines()[-1]
     kind = "NaN" if value != value else "infinities"
-    assert f"{run / 'model'}, G: {name} holds {kind}" in said
+    assert f"{run / 'model'}, G: {name} holds {kind}" in message
 
 
 def test_texts_and_enlargements_of_spoilt_weights(

@@ -68,11 +68,11 @@ def test_a_message_that_quotes_a_long_value_keeps_its_beginning_and_its_end(
         assert tiny.multigen(["sample", "--model", path]) == 2
         err = capsys.readouterr().err
         assert len(err) < 3 * words.LONGEST and err.startswith("error: ") and " ... " in err and err.count("\n") == 1
-    said: list[str] = []
-    console.sinks.append(said.append)
+    message: list[str] = []
+    console.sinks.append(message.append)
     console.say("a" * 10**6 + "; remove it")
     console.sinks.clear()
-    assert len(said[0]) < 2 * words.LONGEST and said[0].endswith("; remove it")
+    assert len(message[0]) < 2 * words.LONGEST and message[0].endswith("; remove it")
     assert len(capsys.readouterr().err) < 2 * words.LONGEST
 
 

@@ -188,8 +188,8 @@ def test_upscaling_into_a_folder_of_the_input_leaves_out_what_is_there(
 
 def test_upscaling_all_that_a_shell_finds_leaves_out_the_results(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
-        found = sorted(Path("album").iterdir())
-        assert tiny.multigen(["upscale", *found, "--model", "srgan", "--out", "album/up"]) == 0
+        result = sorted(Path("album").iterdir())
+        assert tiny.multigen(["upscale", *result, "--model", "srgan", "--out", "album/up"]) == 0
     assert "left out 2 images in album/up" in capsys.readouterr().err
     assert len(sizes("album")) == 4
 

@@ -70,7 +70,7 @@ def test_a_model_of_another_kind_is_refused_with_its_command(
     models: dict[str, Path], album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photo, out = album / "a.jpg", tmp_path / "up"
-    for words, said in (
+    for words, message in (
         (
             ["upscale", photo, "--model", models["x1"]],
             f"restores photographs: multigen restore photo.jpg --model {models['x1']}",
@@ -84,7 +84,9 @@ def test_a_model_of_another_kind_is_refused_with_its_command(
     ):
         assert tiny.multigen([*words, "--out", out]) == 2
         printed = capsys.readouterr().err
-        assert said in printed and f"expected a model for `multigen {words[0]}`" in printed and printed.count("\n") == 1
+        assert (
+            message in printed and f"expected a model for `multigen {words[0]}`" in printed and printed.count("\n") == 1
+        )
     assert not out.exists()
 
 

@@ -35,19 +35,19 @@ def test_the_same_samples_as_then(name: str) -> None:
     model = multigen.load(str(OLDER / "models" / name))
     with np.load(OLDER / "expected" / f"{name}.npz") as file:
         expected = dict(file)
-    found = {}
+    result = {}
     for key in expected:
         if key == "upscale":
-            found[key] = model.upscale(PICTURE)
+            result[key] = model.upscale(PICTURE)
         elif key != "sample_rms":
             n = len(expected[key])
-            found[key] = (
+            result[key] = (
                 model.sample(n, seed=0, label=1) if key == "sample_label1" else model.sample(n, seed=0)
             ).numpy()
     if "sample_rms" in expected:
-        found["sample_rms"] = np.sqrt(np.square(found["sample"].astype(np.float64)).mean((1, 2)))
+        result["sample_rms"] = np.sqrt(np.square(result["sample"].astype(np.float64)).mean((1, 2)))
     for key, then in expected.items():
-        now = found[key][..., : then.shape[-1]]
+        now = result[key][..., : then.shape[-1]]
         assert (now.dtype, now.shape) == (then.dtype, then.shape), key
         tolerance = 1e-5 if key == "sample_rms" else TOLERANCE.get(name, 1)
         np.testing.assert_allclose(now.astype(np.float64), then.astype(np.float64), rtol=0, atol=tolerance, err_msg=key)
@@ -58,11 +58,11 @@ def test_the_same_samples_as_then(name: str) -> None:
 def test_the_same_texts_as_then(name: str) -> None:
     model = multigen.load(str(OLDER / "models" / name))
     assert isinstance(model, Writer)
-    found = {
+    result = {
         "generate(n=3, seed=0)": model.generate(n=3, seed=0),
         "generate('The', n=2, seed=1)": model.generate("The", n=2, seed=1),
     }
-    assert found == json.loads((OLDER / "expected" / f"{name}.json").read_text())
+    assert result == json.loads((OLDER / "expected" / f"{name}.json").read_text())
 
 
 def test_a_seqgan_of_dense_rewards_is_a_scratchgan_now() -> None:

@@ -117,14 +117,14 @@ def test_a_run_begun_from_one_is_compared_with_it(
     capsys.readouterr()
     words = ["compare", runs / "srgan", tmp_path / "new", "--out", tmp_path / "compared", "--json", "-n", "1"]
     assert tiny.multigen(words) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["config"].keys() == {"steps", "pretrain_steps", "test", "fingerprint", "low", "frames"}
+    result = json.loads(capsys.readouterr().out)
+    assert result["config"].keys() == {"steps", "pretrain_steps", "test", "fingerprint", "low", "frames"}
     assert (tmp_path / "compared" / "compare.png").exists()
     values = json.loads((runs / "srgan" / "evaluation.json").read_text())["rows"]["bicubic"].values()
-    shown = [f["values"] for f in found["figures"] if f["row"] == "bicubic"]
+    shown = [f["values"] for f in result["figures"] if f["row"] == "bicubic"]
     assert [then for then, _ in shown] == [*values]
     assert all(now == pytest.approx(then) for then, now in shown)
-    assert found["definitions"] == {}  # measured in the same way
+    assert result["definitions"] == {}  # measured in the same way
 
 
 @pytest.mark.parametrize("method", METHODS)

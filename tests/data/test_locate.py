@@ -49,9 +49,9 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_closed_folder_is_named(name: str, inside: bool, closed: Path) -> None:
     """Also one inside of the data: its files would be missing in silence."""
-    with pytest.raises(DataError, match=f"{closed}: this folder cannot be read; .*; change its permissions") as found:
+    with pytest.raises(DataError, match=f"{closed}: this folder cannot be read; .*; change its permissions") as result:
         OPEN[name](str(closed.parent if inside else closed))
-    assert not isinstance(found.value, NotFound)
+    assert not isinstance(result.value, NotFound)
 
 
 def test_the_command_says_it_in_one_line(closed: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,10 +106,10 @@ def test_training_uses_the_splits(modality: str, tmp_path: Path, capsys: pytest.
     assert [len(each) for each in (splits.train, splits.validation, splits.test)] == [12, 4, 6]
     assert splits.train.classes == splits.validation.classes == splits.test.classes == ("cat", "dog")
     assert {name.split("/")[0] for name in splits.validation.names} == {"valid"}
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert (
-        "Train/ is trained on (12 " in said
-        and "valid/ (4) gives the best checkpoint, TEST/ (6) is for the final" in said
+        "Train/ is trained on (12 " in message
+        and "valid/ (4) gives the best checkpoint, TEST/ (6) is for the final" in message
     )
 
 
@@ -135,9 +135,9 @@ def test_classes_that_differ_are_named(modality: str, tmp_path: Path, capsys: py
     assert splits.test.labels is None
     line = "test/: classes that training lacks, so its labels are not used: emu; no item of the classes dog"
     assert line in capsys.readouterr().err
-    found = imported(MODALITIES[modality].inspect)(str(root))
-    assert line in found.warnings
-    (items_found,) = (fact for fact in found.facts if fact.name == "items")
+    result = imported(MODALITIES[modality].inspect)(str(root))
+    assert line in result.warnings
+    (items_found,) = (fact for fact in result.facts if fact.name == "items")
     assert items_found.text == "8 to train (train/), 4 to test (test/)"
 
 
@@ -180,12 +180,13 @@ def test_texts_have_splits_too(layout: str, tmp_path: Path, capsys: pytest.Captu
     assert [len(part) for part in (corpus.train, corpus.validation, corpus.test)] == [9, 3, 4]
     assert "test fox" in corpus.test_texts[0] and "valid fox" in corpus.real_texts[-1]
     ending = ".txt" if layout == "files" else "/"
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert (
-        f"train{ending} is trained on (9 texts), valid{ending} (3) gives the best checkpoint, test{ending} (4)" in said
+        f"train{ending} is trained on (9 texts), valid{ending} (3) gives the best checkpoint, test{ending} (4)"
+        in message
     )
-    found = inspect_texts(str(tmp_path / "d"))
-    facts = {fact.name: fact for fact in found.facts}
+    result = inspect_texts(str(tmp_path / "d"))
+    facts = {fact.name: fact for fact in result.facts}
     assert (
         facts["splits"].value == {"train": 1, "validation": 1, "test": 1} and f"valid{ending}" in facts["splits"].text
     )

@@ -27,9 +27,9 @@ def test_the_first_are_named_and_the_log_has_all(
     monkeypatch.setattr(console, "sinks", [(log := list[str]()).append])  # as a run's log listens
     report_skipped(skipped, "images")
     assert [f"{i}.png" in line for i, line in enumerate(line for line in log if "more" not in line)] == [True] * 7
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == "7 images skipped, the first: 0.png: it is damaged; repair it"
-    assert said[1:] == [
+    message = capsys.readouterr().err.splitlines()
+    assert message[0] == "7 images skipped, the first: 0.png: it is damaged; repair it"
+    assert message[1:] == [
         *(f"  {i}.png: it is damaged; repair it" for i in range(1, 5)),
         "  and 2 more: the log.jsonl of the run lists all",
     ]
@@ -49,9 +49,9 @@ def test_images_that_are_skipped_are_named(tmp_path: Path, capsys: pytest.Captur
         trainer.device = choose_device("cpu")
         trainer.precision = "fp32"
         trainer.open_data()
-        said = capsys.readouterr().err
-        assert f"3 images skipped, the first: {folder}/bad0.png: expected an image" in said
-        assert f"  {folder}/bad2.png: expected an image" in said and "--skip-bad" not in said
+        message = capsys.readouterr().err
+        assert f"3 images skipped, the first: {folder}/bad0.png: expected an image" in message
+        assert f"  {folder}/bad2.png: expected an image" in message and "--skip-bad" not in message
 
 
 def test_evaluate_lists_all_in_its_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,8 +63,8 @@ def test_inspect_and_training_name_what_they_leave_out(
     assert tiny.multigen(["inspect", folder, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["ignored"]) == 2
     OPEN[modality](str(folder))
-    said = capsys.readouterr().err
-    assert all(text in said for text in (*lines, other)) and "humbs" not in said
+    message = capsys.readouterr().err
+    assert all(text in message for text in (*lines, other)) and "humbs" not in message
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -77,9 +77,9 @@ def test_a_folder_of_nothing_else_is_an_error_that_says_what_to_do(
     known = MODALITIES[modality].unread(file.suffix)
     assert known is not None
     for data in (file.parent, file):
-        with pytest.raises(DataError) as found:
+        with pytest.raises(DataError) as result:
             OPEN[modality](str(data))
-        assert file.name in str(found.value) and known.remedy in str(found.value)
+        assert file.name in str(result.value) and known.remedy in str(result.value)
         assert tiny.multigen(["inspect", data]) == 2
         assert known.remedy in capsys.readouterr().err
         assert tiny.multigen(["evaluate", "--real", data, "--fake", data]) == 2
@@ -91,8 +91,8 @@ def test_upscale_names_what_it_leaves_out(tmp_path: Path, capsys: pytest.Capture
     folder = items(tmp_path / "d", "image")
     words = ["--model", tmp_path / "none", "--out", tmp_path / "out"]
     assert tiny.multigen(["upscale", folder, *words]) == 2
-    said = capsys.readouterr().err
-    assert "RAW camera file left out, such as x.NEF" in said and "1 other file ignored: .xmp" in said
+    message = capsys.readouterr().err
+    assert "RAW camera file left out, such as x.NEF" in message and "1 other file ignored: .xmp" in message
     assert tiny.multigen(["upscale", folder / "x.NEF", *words]) == 2
     assert "x.NEF is a RAW camera file, which cannot be read; convert to TIFF" in capsys.readouterr().err
 
@@ -169,10 +169,10 @@ def test_links_to_folders_are_followed_and_loops_are_not(tmp_path: Path, capsys:
     (real / "dogs" / "loop").symlink_to(real)
     names = [path.relative_to(data).as_posix() for path in files_in(data)]
     assert names == ["cats/1.png", "dogs/old/1.png", "own/2.png"]
-    said = capsys.readouterr().err
-    assert f"{data}/a: a link to {data}/own, which is in the data already: left out" in said
-    assert f"{data}/own/above: a link to {tmp_path}, which it is in: left out" in said
-    assert "2 links to files that are not there, such as" in said
+    message = capsys.readouterr().err
+    assert f"{data}/a: a link to {data}/own, which is in the data already: left out" in message
+    assert f"{data}/own/above: a link to {tmp_path}, which it is in: left out" in message
+    assert "2 links to files that are not there, such as" in message
     (tmp_path / "whole").symlink_to(data)
     assert len(files_in(tmp_path / "whole")) == 3
 
@@ -202,6 +202,6 @@ def test_classes_may_be_links(tmp_path: Path) -> None:
     assert images.classes == sounds.classes == ("cat", "dog") and len(images) == len(sounds) == 6
     assert len(open_photos(str(tmp_path / "linked images"))) == 6
     for kind in ("images", "sounds"):
-        found = imported(MODALITIES[kind.removesuffix("s").replace("sound", "audio")].inspect)
-        facts = {fact.name: fact.value for fact in found(str(tmp_path / f"linked {kind}")).facts}
+        result = imported(MODALITIES[kind.removesuffix("s").replace("sound", "audio")].inspect)
+        facts = {fact.name: fact.value for fact in result(str(tmp_path / f"linked {kind}")).facts}
         assert facts["classes"] == {"cat": 3, "dog": 3}

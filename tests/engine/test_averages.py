@@ -27,10 +27,10 @@ def test_a_running_average_moves_by_its_decay_once_a_step(tmp_path: Path) -> Non
         def updates(self) -> list[Update]:
             return [Update("g", ["G"], lambda batch, step: {"w": self.G().sum() / 3}, repeat=3)]
 
-    found: list[tuple[float, float]] = []
-    walked(Repeated, tmp_path, 12, lambda t: found.append((t.G().item(), t.averages["G"]().item())))
-    assert found[0] == pytest.approx((0, 0.1))  # nine tenths of the way from 1 to 0
-    for (_, old), (number, new) in pairwise(found[8:]):
+    result: list[tuple[float, float]] = []
+    walked(Repeated, tmp_path, 12, lambda t: result.append((t.G().item(), t.averages["G"]().item())))
+    assert result[0] == pytest.approx((0, 0.1))  # nine tenths of the way from 1 to 0
+    for (_, old), (number, new) in pairwise(result[8:]):
         assert new == pytest.approx((old + number) / 2)
 
 
@@ -38,11 +38,11 @@ def test_the_decay_may_follow_a_schedule(tmp_path: Path) -> None:
     class Scheduled(Averaged):
         decay = Linear(0.0, 0.2)
 
-    found: list[float] = []
-    walked(Scheduled, tmp_path, 20, lambda t: found.append(t.averages["G"]().item()))
+    result: list[float] = []
+    walked(Scheduled, tmp_path, 20, lambda t: result.append(t.averages["G"]().item()))
     for index in range(10, 20):
         decay, number = 0.2 * index / 20, 1 - (index + 1)
-        assert found[index] == pytest.approx(decay * found[index - 1] + (1 - decay) * number)
+        assert result[index] == pytest.approx(decay * result[index - 1] + (1 - decay) * number)
 
 
 def test_a_running_average_restarts_at_each_stage(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_a_running_average_restarts_at_each_stage(tmp_path: Path) -> None:
         def stages(self) -> list[Stage]:
             return [Stage("a", 10, self.updates()), Stage("b", 10, self.updates())]
 
-    found: list[tuple[float, float]] = []
-    walked(Two, tmp_path, see=lambda t: found.append((t.G().item(), t.averages["G"]().item())))
-    (before, _), (number, new) = found[9:11]
+    result: list[tuple[float, float]] = []
+    walked(Two, tmp_path, see=lambda t: result.append((t.G().item(), t.averages["G"]().item())))
+    (before, _), (number, new) = result[9:11]
     assert (before, number) == pytest.approx((-9, -10))
     assert new == pytest.approx(-9.9)  # restarted from G as it was (-9), and nine tenths of the way to -10
 
@@ -143,9 +143,9 @@ def test_inference_uses_averages_in_evaluation_mode_and_losses_do_not(tmp_path: 
 
     trainer = walked(Looking, tmp_path, steps=4, validate_every=3, preview_every=2)
     assert all(net.training for net in trainer.nets.values())
-    found = {line["step"]: line["validation"]["average"] for line in lines(tmp_path) if "validation" in line}
-    assert found.keys() == {3, 4}
-    assert found[4] == trainer.averages["G"]().item() != trainer.G().item() == -3
+    result = {line["step"]: line["validation"]["average"] for line in lines(tmp_path) if "validation" in line}
+    assert result.keys() == {3, 4}
+    assert result[4] == trainer.averages["G"]().item() != trainer.G().item() == -3
     previews = tmp_path / "previews"
     assert sorted(path.name for path in previews.iterdir()) == ["2.txt", "4.txt"]
-    assert float((previews / "4.txt").read_text()) == found[4]
+    assert float((previews / "4.txt").read_text()) == result[4]

@@ -290,10 +290,10 @@ def test_a_damaged_newest_checkpoint_is_skipped_with_a_warning(
     damage(checkpoints(run.out)[-1])
     capsys.readouterr()
     go_on(run)
-    said = capsys.readouterr().err
-    assert "step-000000004" in said.splitlines()[0]
-    assert "going back" in said.splitlines()[0]
-    assert "step-000000002" in said.splitlines()[1]
+    message = capsys.readouterr().err
+    assert "step-000000004" in message.splitlines()[0]
+    assert "going back" in message.splitlines()[0]
+    assert "step-000000002" in message.splitlines()[1]
     assert_same(saved_files(run.out), saved_files(whole.folder))
 
 

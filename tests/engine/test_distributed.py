@@ -250,11 +250,11 @@ def train(folder: Path, case: str) -> dict[str, Tensor]:
     run = options(folder / case, precision="fp64", log_every=5, save_every=10, **changes)
     trainer = kind(ToyConfig(BATCH, 20), run).fit()
     assert trainer.first
-    found = {f"gradient/{name}": gradient for name, gradient in trainer.first.items()}
+    result = {f"gradient/{name}": gradient for name, gradient in trainer.first.items()}
     for kind_of, nets in (("weight", trainer.nets), ("average", trainer.averages)):
-        found |= {f"{kind_of}/{n}.{k}": p.detach() for n, net in nets.items() for k, p in net.named_parameters()}
+        result |= {f"{kind_of}/{n}.{k}": p.detach() for n, net in nets.items() for k, p in net.named_parameters()}
     numbers = {k: v for k, v in trainer.state.scalars.items() if k != "seconds"}
-    return found | {f"state/{k}": torch.as_tensor(v, dtype=torch.float64) for k, v in numbers.items()}
+    return result | {f"state/{k}": torch.as_tensor(v, dtype=torch.float64) for k, v in numbers.items()}
 
 
 # ------------------------------------------------------------------------------------------------------------- the two ranks
@@ -284,7 +284,7 @@ class Apart(Numbers):
 def main(folder: Path) -> None:
     """What each of the two processes does; its findings go into files."""
     os.fsync = lambda handle: None
-    found = {f"{case}/{name}": t for case in CASES for name, t in train(folder, case).items()}
+    result = {f"{case}/{name}": t for case in CASES for name, t in train(folder, case).items()}
 
     config, made = ToyConfig(batch=8, steps=15), dict[str, Trainer]()
     for kind, added in ((Whole, ""), (WGAN, ", with signals"), (Controlled, ", with decisions")):
@@ -298,15 +298,15 @@ def main(folder: Path) -> None:
     try:
         Whole(config, stopped, [StopOne()]).fit()
     except Interrupted as interrupted:
-        found["stopped at"] = torch.tensor(int(str(interrupted).split()[3].rstrip(";")))
+        result["stopped at"] = torch.tensor(int(str(interrupted).split()[3].rstrip(";")))
     made["stopped"] = Whole(config, resumed(stopped)).fit()
     for name, trainer in made.items():
-        found |= {f"{name}/{n}.{k}": t for n, net in trainer.nets.items() for k, t in net.state_dict().items()}
-    heard: list[float] = []
-    Apart(ToyConfig(), options(folder / "apart"), [Heard(heard)]).fit()
-    found["validated"] = torch.tensor(heard)
+        result |= {f"{name}/{n}.{k}": t for n, net in trainer.nets.items() for k, t in net.state_dict().items()}
+    signals: list[float] = []
+    Apart(ToyConfig(), options(folder / "apart"), [Heard(signals)]).fit()
+    result["validated"] = torch.tensor(signals)
     rank = torch.distributed.get_rank()
-    save_file({name: t.contiguous().clone() for name, t in found.items()}, folder / f"rank-{rank}.safetensors")
+    save_file({name: t.contiguous().clone() for name, t in result.items()}, folder / f"rank-{rank}.safetensors")
     torch.distributed.destroy_process_group()
 
 
@@ -334,18 +334,18 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def of_rank(two: Path, rank: int, prefix: str) -> dict[str, Tensor]:
-    found = load_file(two / f"rank-{rank}.safetensors")
-    return {name.removeprefix(prefix): t for name, t in found.items() if name.startswith(prefix)}
+    result = load_file(two / f"rank-{rank}.safetensors")
+    return {name.removeprefix(prefix): t for name, t in result.items() if name.startswith(prefix)}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_are_one_process(two: Path, tmp_path: Path, case: str) -> None:
     expected = train(tmp_path, case)
-    found = of_rank(two, 0, f"{case}/")
-    assert expected.keys() == found.keys()
-    assert {name.split("/")[0] for name in found} >= {"gradient", "weight", "state"}
+    result = of_rank(two, 0, f"{case}/")
+    assert expected.keys() == result.keys()
+    assert {name.split("/")[0] for name in result} >= {"gradient", "weight", "state"}
     for name, tensor in expected.items():
-        assert (found[name] - tensor).norm() <= 1e-12 * tensor.norm(), name
+        assert (result[name] - tensor).norm() <= 1e-12 * tensor.norm(), name
         assert tensor.norm() > 0 or name.startswith("state/"), name
 
 

@@ -220,12 +220,12 @@ def test_signals_stop_a_command(
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, number)
-    said, _ = process.communicate(timeout=60)
+    message, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     step = saved_numbers(tmp_path)["step"]
     assert step >= 20
-    assert f"step {step}; " in said
-    assert f"--resume {tmp_path}" in said
+    assert f"step {step}; " in message
+    assert f"--resume {tmp_path}" in message
     # The same as a run that was never asked to stop.
     whole = options(tmp_path / "whole", save_every=step - 7)
     cut(whole, step - 1, Long, ToyConfig(steps=100_000))
@@ -282,9 +282,9 @@ def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) ->
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", KILLS, str(tmp_path / "killed")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert said.count("killed [") == 10, said
+    message = done.stdout + done.stderr
+    assert done.returncode == 0, message
+    assert message.count("killed [") == 10, message
     whole = options(tmp_path / "whole", save_every=5)
     Long(ToyConfig(steps=500), whole).fit()
     assert_same(saved_files(tmp_path / "whole"), saved_files(tmp_path / "killed"))

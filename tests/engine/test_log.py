@@ -59,10 +59,10 @@ class Counted(Numbers):
 @pytest.mark.parametrize("accumulate", [1, 2, 4])
 def test_metrics_are_means_since_the_line_before(tmp_path: Path, accumulate: int) -> None:
     Counted(ToyConfig(steps=5), options(tmp_path, log_every=2, accumulate=accumulate)).fit()
-    found = lines(tmp_path)
-    for line in found:
+    result = lines(tmp_path)
+    for line in result:
         assert line.pop("items_per_second") > 0
-    assert found == [
+    assert result == [
         {"stage": "first", "step": 2, "d/firing": 5.5, "d/tokens": 7, "g/index": 0, "rows": 1.5},
         {"stage": "first", "step": 4, "d/firing": 25.5, "d/tokens": 7, "g/index": 2, "rows": 1.5},
         {"stage": "first", "step": 5, "d/firing": 40.5, "d/tokens": 7, "g/index": 4, "rows": 1.5},
@@ -119,9 +119,9 @@ def test_a_resumed_run_writes_the_lines_of_one_never_stopped(tmp_path: Path, end
     with pytest.raises(PowerCut):
         Counted(ToyConfig(steps=9), run("cut"), [Crash(end)]).fit()
     Counted(ToyConfig(steps=9), resumed(run("cut"))).fit()
-    found = [[line | {"items_per_second": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")]
-    assert found[0] == found[1]
-    assert [line["step"] for line in found[0]] == [3, 6, 9, 11]
+    result = [[line | {"items_per_second": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")]
+    assert result[0] == result[1]
+    assert [line["step"] for line in result[0]] == [3, 6, 9, 11]
 
 
 def test_lines_before_a_rollback_stay_in_a_resume_after_it(tmp_path: Path) -> None:
@@ -144,9 +144,9 @@ def test_lines_before_a_rollback_stay_in_a_resume_after_it(tmp_path: Path) -> No
     with pytest.raises(PowerCut):
         Thrice(ToyConfig(steps=8), run("cut"), [AtStep(crash)]).fit()
     Thrice(ToyConfig(steps=8), resumed(run("cut"))).fit()
-    found = [[line | {"items_per_second": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")]
-    assert found[0] == found[1]
-    assert [line["step"] for line in found[0] if "rollback" in line] == [3, 3]
+    result = [[line | {"items_per_second": 0} for line in lines(tmp_path / name)] for name in ("whole", "cut")]
+    assert result[0] == result[1]
+    assert [line["step"] for line in result[0] if "rollback" in line] == [3, 3]
 
 
 def test_validations_are_lines_of_their_own(tmp_path: Path) -> None:
@@ -158,8 +158,8 @@ def test_validations_are_lines_of_their_own(tmp_path: Path) -> None:
             return {"psnr": 20.0 + self.step, "ssim": 0.5}
 
     Validated(ToyConfig(), options(tmp_path, validate_every=4)).fit()
-    found = [line for line in lines(tmp_path) if "validation" in line]
-    assert found == [{"step": step, "validation": {"psnr": 20 + step, "ssim": 0.5}} for step in (4, 6)]
+    result = [line for line in lines(tmp_path) if "validation" in line]
+    assert result == [{"step": step, "validation": {"psnr": 20 + step, "ssim": 0.5}} for step in (4, 6)]
 
 
 # ------------------------------------------------------------------------------------------------------------- the terminal
@@ -170,10 +170,10 @@ def test_lines_are_plain_when_there_is_no_terminal(tmp_path: Path, capsys: pytes
     out, err = capsys.readouterr()
     assert out == ""
     assert "\x1b" not in err
-    said = err.splitlines()
-    assert [line.split()[:2] for line in said] == [["first", "3/6"], ["first", "6/6"], ["second", "2/2"]]
+    message = err.splitlines()
+    assert [line.split()[:2] for line in message] == [["first", "3/6"], ["first", "6/6"], ["second", "2/2"]]
     for part in ("d/firing 10.5", "g/index 1", "items/s", "left"):
-        assert part in said[0]
+        assert part in message[0]
 
 
 TERMINAL = """
@@ -191,15 +191,15 @@ def test_a_terminal_gets_a_live_line(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TERMINAL, str(tmp_path)]
     process = subprocess.Popen(command, env=environment, stdin=follower, stdout=follower, stderr=follower)
     os.close(follower)
-    said = b""
+    message = b""
     try:
         while part := os.read(leader, 4096):
-            said += part
+            message += part
     except OSError:  # how Linux says that the other end is closed
         pass
     os.close(leader)
     assert process.wait(timeout=60) == 0
-    text = said.decode()
+    text = message.decode()
     assert "\x1b[" in text
     for part in ("first", "second", "40/40", "d/firing", "items/s", "0:00:00"):
         assert part in text
@@ -325,8 +325,8 @@ def test_callbacks_hear_of_errors_and_never_of_an_end_then(tmp_path: Path) -> No
 def test_a_run_leaves_a_folder_with_everything(tmp_path: Path) -> None:
     trainer = Whole(ToyConfig(), options(tmp_path / "run"), [Card()]).fit()
     trainer.evaluate()
-    found = {path.name for path in trainer.folder.iterdir()}
-    assert found == {"config.toml", "metrics.jsonl", "previews", "checkpoints", "model", "evaluation.json"}
+    result = {path.name for path in trainer.folder.iterdir()}
+    assert result == {"config.toml", "metrics.jsonl", "previews", "checkpoints", "model", "evaluation.json"}
     assert {path.name for path in (trainer.folder / "model").iterdir()} == {"G.safetensors", "README.md", "config.json"}
     about = json.loads((trainer.folder / "model" / "config.json").read_text())
     settings = {"batch": 4, "steps": 6, "lr": 0.01, "betas": [0.5, 0.9]}

@@ -46,8 +46,8 @@ class Spoilt(Numbers):
 
 
 def not_finite_files(folder: Path) -> list[str]:
-    found = [(path, load_file(path)) for path in folder.rglob("*.safetensors")]
-    return [str(path) for path, held in found if any(t.isnan().any() for t in held.values())]
+    result = [(path, load_file(path)) for path in folder.rglob("*.safetensors")]
+    return [str(path) for path, held in result if any(t.isnan().any() for t in held.values())]
 
 
 @pytest.mark.parametrize("save_every", [1, 2, 1000])

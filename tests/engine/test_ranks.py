@@ -138,8 +138,8 @@ def two(case: str, folder: Path) -> list[tuple[int, str]]:
     while all(process.poll() is None for process in started):
         assert time.monotonic() < began + 200
         time.sleep(0.1)
-    said = [process.communicate(timeout=60)[1] for process in started]
-    return [(process.returncode, text) for process, text in zip(started, said, strict=True)]
+    message = [process.communicate(timeout=60)[1] for process in started]
+    return [(process.returncode, text) for process, text in zip(started, message, strict=True)]
 
 
 def last(text: str) -> str:
@@ -149,19 +149,19 @@ def last(text: str) -> str:
 
 @pytest.mark.dist
 def test_a_rank_that_is_killed_ends_the_others_with_one_line_and_the_run_resumes(tmp_path: Path) -> None:
-    (code, said), (killed, _) = two("killed", tmp_path / "run")
+    (code, message), (killed, _) = two("killed", tmp_path / "run")
     assert (code, killed) == (2, -signal.SIGKILL)
-    assert last(said).startswith("error: another rank was lost (")
-    assert last(said).endswith(f"resume with: --resume {tmp_path / 'run'}")
+    assert last(message).startswith("error: another rank was lost (")
+    assert last(message).endswith(f"resume with: --resume {tmp_path / 'run'}")
     assert Small(ToyConfig(steps=20), resumed(options(tmp_path / "run", save_every=5))).fit().step == 20
 
 
 @pytest.mark.dist
 def test_an_error_of_one_rank_ends_the_others_and_stays_visible(tmp_path: Path) -> None:
-    (code, said), (failed, why) = two("failing", tmp_path / "run")
+    (code, message), (failed, why) = two("failing", tmp_path / "run")
     assert (code, failed) == (2, 2)
     assert last(why) == "error: the disk of the second rank is gone; mount it"
-    assert last(said).startswith("error: another rank was lost (")
+    assert last(message).startswith("error: another rank was lost (")
 
 
 @pytest.mark.dist
@@ -174,9 +174,9 @@ def test_an_error_of_one_rank_ends_the_others_and_stays_visible(tmp_path: Path) 
     ],
 )
 def test_ranks_that_differ_are_refused(tmp_path: Path, case: str, differs: str) -> None:
-    for code, said in two(case, tmp_path / "run"):
+    for code, message in two(case, tmp_path / "run"):
         assert code == 2
-        assert f"error: ranks differ: {differs}" in last(said)
+        assert f"error: ranks differ: {differs}" in last(message)
 
 
 if __name__ == "__main__":

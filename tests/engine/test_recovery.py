@@ -204,9 +204,9 @@ def test_five_in_a_row_return_to_the_last_checkpoint(tmp_path: Path, capsys: pyt
     (event,) = [line for line in lines(tmp_path) if line.get("control") == "lr"]
     assert event["value"] == 0.5
     assert "'g'" in event["reason"]
-    said = capsys.readouterr().err
-    assert "step-000000005" in said
-    assert "0.5 of the learning rate" in said
+    message = capsys.readouterr().err
+    assert "step-000000005" in message
+    assert "0.5 of the learning rate" in message
     assert all(line["items_per_second"] > 0 for line in lines(tmp_path) if "stage" in line)
 
 

@@ -115,9 +115,9 @@ def test_another_number_of_threads_is_reported(tmp_path: Path, capsys: pytest.Ca
         Whole(ToyConfig(), resumed(run)).fit()
     finally:
         torch.set_num_threads(threads)
-    said = capsys.readouterr().err
-    assert f"torch 2.0 -> {torch.__version__}, threads {threads} -> {threads + 1}, instructions old -> " in said
-    assert "the last bits may differ from those of a run that was never stopped" in said
+    message = capsys.readouterr().err
+    assert f"torch 2.0 -> {torch.__version__}, threads {threads} -> {threads + 1}, instructions old -> " in message
+    assert "the last bits may differ from those of a run that was never stopped" in message
 
 
 def test_the_newest_of_a_folder_of_runs_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,8 +167,8 @@ def test_every_difference_is_listed(tmp_path: Path) -> None:
     changed = resumed(run, seed=3, precision="fp64", accumulate=2, log_every=7)
     with pytest.raises(ConfigError) as caught:
         Whole(ToyConfig(batch=5, lr=0.5, betas=(0.5, 0.8)), changed).fit()
-    said = str(caught.value)
-    assert str(tmp_path) in said
+    message = str(caught.value)
+    assert str(tmp_path) in message
     for field in (
         "batch: 4 -> 5",
         "lr: 0.01 -> 0.5",
@@ -176,10 +176,10 @@ def test_every_difference_is_listed(tmp_path: Path) -> None:
         "precision: 'fp32' -> 'fp64'",
         "accumulate: 1 -> 2",
     ):
-        assert field in said
-    assert "betas" in said
-    assert "steps" not in said
-    assert "workers" not in said
+        assert field in message
+    assert "betas" in message
+    assert "steps" not in message
+    assert "workers" not in message
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,12 @@ def test_copies_are_taken_when_a_stage_begins(tmp_path: Path) -> None:
     def see(trainer: Any) -> None:
         if trainer.step > 3:
             assert not any(p.requires_grad for p in [*trainer.reference.parameters(), *trainer.lagged.parameters()])
-            found.append((trainer.G().item(), trainer.reference().item(), trainer.lagged().item()))
+            result.append((trainer.G().item(), trainer.reference().item(), trainer.lagged().item()))
 
-    found: list[tuple[float, float, float]] = []
+    result: list[tuple[float, float, float]] = []
     walked(Copied, tmp_path, see=see)
     lagged = -2.0
-    for step, (number, reference, follower) in enumerate(found, start=1):
+    for step, (number, reference, follower) in enumerate(result, start=1):
         lagged += 0.25 * (-2 - step - lagged)
         assert (number, reference, follower) == pytest.approx((-2 - step, -2, lagged))
     assert {"reference.copy", "lagged.copy"} <= saved_files(tmp_path).keys()

@@ -451,5 +451,5 @@ def test_all_ranks_get_what_the_first_decides(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([*torchrun, tmp_path / "ranks.py", tmp_path], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
-    assert found == [["bf16", "channels_last", 50]] * 2
+    result = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert result == [["bf16", "channels_last", 50]] * 2

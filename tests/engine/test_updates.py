@@ -173,11 +173,11 @@ def test_weights_may_be_projected_after_a_step(tmp_path: Path) -> None:
         def project(self) -> None:
             for p in self.D.parameters():
                 p.clamp_(1.75, 5)  # in place: gradients are off
-            found.append(self.D().item())
+            result.append(self.D().item())
 
-    found: list[float] = []
+    result: list[float] = []
     trained(Clipped, tmp_path, steps=4)
-    assert found == pytest.approx([1.9, 1.8, 1.75, 1.75])
+    assert result == pytest.approx([1.9, 1.8, 1.75, 1.75])
 
 
 # --------------------------------------------------------------------------------------------------------- freezing, modes

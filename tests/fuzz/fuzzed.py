@@ -225,10 +225,10 @@ def tokenizer(_: Path) -> Reader:
     files = {f"{kind}/tokenizer.json": Tokenizer.train(LINES, kind, 270).to_json().encode() for kind in kinds}
 
     def read(folder: Path, path: Path) -> None:
-        found = read_tokenizer(path.parent)
-        assert found is not None
+        result = read_tokenizer(path.parent)
+        assert result is not None
         (folder / "lines.txt").write_text("\n".join(LINES))
-        held = open_corpus(str(folder / "lines.txt"), 6, given=found)
+        held = open_corpus(str(folder / "lines.txt"), 6, given=result)
         held.texts(held.train)
 
     return Reader(files, [read], (), (), [mutate, mutate_words, mutate_words])

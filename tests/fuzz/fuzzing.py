@@ -91,37 +91,37 @@ class Reader:
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
     """One to four of: bits flipped, bytes set, cut off, inserted, doubled, left out, moved, zeroed, a length made extreme."""
-    found = bytearray(data)
+    result = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 4])):
-        at, n = rng.randrange(len(found) + 1), rng.choice([1, 2, 4, 16, 64, rng.randrange(1, len(found) + 2)])
+        at, n = rng.randrange(len(result) + 1), rng.choice([1, 2, 4, 16, 64, rng.randrange(1, len(result) + 2)])
         how = rng.randrange(9)
         if how == 0:
             for _ in range(rng.choice([1, 3, 20])):
-                found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
+                result[rng.randrange(len(result))] ^= 1 << rng.randrange(8)
         elif how == 1:
-            found[at : at + n] = rng.randbytes(len(found[at : at + n]))
+            result[at : at + n] = rng.randbytes(len(result[at : at + n]))
         elif how == 2:
-            del found[at:]
+            del result[at:]
         elif how == 3:
-            found[at:at] = rng.choice([rng.randbytes(n), b"\xff" * n, b"\n" * n])
+            result[at:at] = rng.choice([rng.randbytes(n), b"\xff" * n, b"\n" * n])
         elif how == 4:
-            found[at:at] = found[at : at + n] * rng.choice([1, 1, 50])
+            result[at:at] = result[at : at + n] * rng.choice([1, 1, 50])
         elif how == 5:
-            del found[at : at + n]
+            del result[at : at + n]
         elif how == 6:
-            part, to = found[at : at + n], rng.randrange(len(found) + 1)
-            found[to : to + len(part)] = part
+            part, to = result[at : at + n], rng.randrange(len(result) + 1)
+            result[to : to + len(part)] = part
         elif how == 7:
-            found[at : at + n] = bytes(len(found[at : at + n]))
+            result[at : at + n] = bytes(len(result[at : at + n]))
         else:
             width = rng.choice([1, 2, 4, 8])
-            at = rng.choice([at, rng.randrange(min(len(found), 64) + 1)])  # headers have most lengths
+            at = rng.choice([at, rng.randrange(min(len(result), 64) + 1)])  # headers have most lengths
             most = (1 << 8 * width) - 1
             value = rng.choice([0, 1, most, most >> 1, (most >> 1) + 1, most - 8, 1 << rng.randrange(8 * width)])
-            found[at : at + width] = value.to_bytes(width, rng.choice(["little", "big"]))
-        if not found:
+            result[at : at + width] = value.to_bytes(width, rng.choice(["little", "big"]))
+        if not result:
             break
-    return bytes(found)
+    return bytes(result)
 
 
 def mutate_words(data: bytes, rng: random.Random) -> bytes:
@@ -215,8 +215,8 @@ def fill_zip(data: bytes, rng: random.Random) -> bytes:
 
 def mutate_gzip(data: bytes, rng: random.Random) -> bytes:
     """What is packed, damaged and packed again, sometimes with many zeros behind it."""
-    found = mutate(gzip.decompress(data), rng) + bytes(rng.choice([0, 0, 80 << 20]))
-    return gzip.compress(found, 1, mtime=0)
+    result = mutate(gzip.decompress(data), rng) + bytes(rng.choice([0, 0, 80 << 20]))
+    return gzip.compress(result, 1, mtime=0)
 
 
 def mutate_dots(data: bytes, rng: random.Random) -> bytes:
@@ -232,14 +232,14 @@ def mutate_dots(data: bytes, rng: random.Random) -> bytes:
 
 def mend_png(data: bytes, rng: random.Random) -> bytes:
     """Damaged as any file, but with right checksums, behind which decoders look deeper."""
-    found, at = bytearray(mutate(data, rng)), 8
-    while at + 12 <= len(found):
-        end = at + 8 + int.from_bytes(found[at : at + 4])
-        if end + 4 > len(found):
+    result, at = bytearray(mutate(data, rng)), 8
+    while at + 12 <= len(result):
+        end = at + 8 + int.from_bytes(result[at : at + 4])
+        if end + 4 > len(result):
             break
-        found[end : end + 4] = zlib.crc32(found[at + 4 : end]).to_bytes(4)
+        result[end : end + 4] = zlib.crc32(result[at + 4 : end]).to_bytes(4)
         at = end + 4
-    return bytes(found)
+    return bytes(result)
 
 
 # ---------------------------------------------------------------------------------------------------- the child
@@ -258,7 +258,7 @@ def attempt(reader: Reader, name: str, seed: int, folder: Path) -> list[str]:
     """What is wrong with the answers to one damaged file, in words; empty if nothing."""
     from multigen.errors import MultigenError
 
-    found = []
+    result = []
     file, called, content = damaged(reader, name, seed)
     for read in reader.reads:
         for each, whole in reader.files.items():
@@ -273,24 +273,24 @@ def attempt(reader: Reader, name: str, seed: int, folder: Path) -> list[str]:
             try:
                 read(folder, folder / called)
             except MultigenError as error:
-                said = str(error)
-                if "\n" in said or not said.strip():
-                    found.append(f"not one line: {said!r}")
-                if str(folder) not in said:
-                    found.append(f"no path: {said}")
+                message = str(error)
+                if "\n" in message or not message.strip():
+                    result.append(f"not one line: {message!r}")
+                if str(folder) not in message:
+                    result.append(f"no path: {message}")
             except BaseException:
-                found.append(traceback.format_exc())
+                result.append(traceback.format_exc())
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0)
-        found += [f"warning: {w.category.__name__}: {w.message}" for w in seen]
+        result += [f"warning: {w.category.__name__}: {w.message}" for w in seen]
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
         if not reader.noisy and (noise := os.pread(2, 1000, printed)):  # by a library, past Python
-            found.append(f"printed {noise.decode(errors='replace')}")
+            result.append(f"printed {noise.decode(errors='replace')}")
         if grown > GROWTH:
-            found.append(f"grew by {grown >> 20} MiB")
+            result.append(f"grew by {grown >> 20} MiB")
         for left in folder.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
-    return found
+    return result
 
 
 @contextlib.contextmanager
@@ -344,29 +344,29 @@ def child(names: Sequence[str], first: int, count: int) -> None:
 
 def trouble(names: Sequence[str], first: int, count: int) -> list[str]:
     """What damaged files of these seeds were answered with that is neither success nor one line: "READER SEED: ...", each."""
-    found, left = [], list(names)
+    result, left = [], list(names)
     while left:
         name, seed, wrong, ended = _watched(left, first, count)
-        found += [f"{n} {s}: {w}" for n, s, w in wrong]
+        result += [f"{n} {s}: {w}" for n, s, w in wrong]
         if not ended:
             break
-        found.append(f"{name} {seed}: {ended}")
+        result.append(f"{name} {seed}: {ended}")
         if name is None:
             break
         if seed + 1 < first + count:  # the rest of this reader, then the others
-            found += trouble([name], seed + 1, first + count - seed - 1)
+            result += trouble([name], seed + 1, first + count - seed - 1)
         left = left[left.index(name) + 1 :]
-    return found
+    return result
 
 
 def _watched(names: Sequence[str], first: int, count: int) -> tuple[Any, Any, list[Any], str]:
     """The last input of a child, what it found, and how it ended where it did not come to its end."""
     command = [*COMMAND, "--child", ",".join(names), str(first), str(count)]
     name, seed, wrong, waited = None, None, [], START
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as message:
         where = Path(__file__).parents[2]
         with (
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, cwd=where) as process,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=message, text=True, cwd=where) as process,
             selectors.DefaultSelector() as ready,
         ):
             assert process.stdout is not None
@@ -381,8 +381,8 @@ def _watched(names: Sequence[str], first: int, count: int) -> tuple[Any, Any, li
             else:
                 process.kill()
                 return name, seed, wrong, "no answer, not even to a signal"
-        said.seek(0)
-        reason = said.read().decode(errors="replace")[-2000:]
+        message.seek(0)
+        reason = message.read().decode(errors="replace")[-2000:]
     return name, seed, wrong, f"the process ended with {process.returncode}. {reason}" if process.returncode else ""
 
 

@@ -96,13 +96,13 @@ def used(folder: Path, path: Path) -> None:
 
 def places(value: Any, inside: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Where in JSON its values are, tables and lists among them."""
-    found = [inside] if inside else []
+    result = [inside] if inside else []
     match value:
         case dict():
-            return found + [place for name, each in value.items() for place in places(each, (*inside, name))]
+            return result + [place for name, each in value.items() for place in places(each, (*inside, name))]
         case list():
-            return found + [place for i, each in enumerate(value[:20]) for place in places(each, (*inside, i))]
-    return found
+            return result + [place for i, each in enumerate(value[:20]) for place in places(each, (*inside, i))]
+    return result
 
 
 def settings(data: bytes, rng: random.Random) -> bytes:
@@ -244,12 +244,12 @@ def hostile_tokenizers(place: Path) -> Reader:
         files[f"{name}/tokenizer.json"] = json.dumps({**table, "kind": "pretrained"})
 
     def read(folder: Path, path: Path) -> None:
-        found = read_tokenizer(path.parent)
-        assert found is not None
+        result = read_tokenizer(path.parent)
+        assert result is not None
         for text in [*LINES, "a" * 100 + "!", " ".join(LINES * 20)]:
             try:
-                ids = found.encode(text)
-                grown = len(found.decode(ids))
+                ids = result.encode(text)
+                grown = len(result.decode(ids))
             except MultigenError as error:
                 raise type(error)(f"{folder}: {error}") from error
             assert grown <= 2_000 * (len(text) + 2_000), "it grows"

@@ -48,8 +48,8 @@ ALLOWED = {"\n", "\u200c", "\u200d"}
 def forbidden(printed: str) -> list[str]:
     """Characters that a terminal obeys or does not show, and lines that a name made."""
     kinds = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    found = {ascii(c) for c in printed if unicodedata.category(c) in kinds and c not in ALLOWED}
-    return sorted(found) + [line for line in printed.split("\n") if line.startswith("error: injected")]
+    result = {ascii(c) for c in printed if unicodedata.category(c) in kinds and c not in ALLOWED}
+    return sorted(result) + [line for line in printed.split("\n") if line.startswith("error: injected")]
 
 
 def name_of(seed: int) -> str:

@@ -93,15 +93,15 @@ def test_what_counts_as_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (DataError("repair it"), "no path"),
         (ValueError("invalid"), "Traceback"),
     ):
-        (found,) = answers(tmp_path, monkeypatch, raising(error))
-        assert found.startswith(wrong)
+        (result,) = answers(tmp_path, monkeypatch, raising(error))
+        assert result.startswith(wrong)
 
 
 def test_a_warning_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import warnings
 
-    found = answers(tmp_path, monkeypatch, lambda folder, path: warnings.warn("corrupt", stacklevel=1))
-    assert found == ["warning: UserWarning: corrupt"]
+    result = answers(tmp_path, monkeypatch, lambda folder, path: warnings.warn("corrupt", stacklevel=1))
+    assert result == ["warning: UserWarning: corrupt"]
 
 
 @pytest.mark.parametrize("damage", [mutate, mutate_words, mutate_zip, mutate_dots, mend_png], ids=lambda f: f.__name__)
@@ -114,9 +114,9 @@ def test_damage_follows_from_the_seed_alone_and_differs(damage: fuzzing.Mutation
 
 def test_files_are_damaged_one_at_a_time_and_sometimes_misnamed() -> None:
     reader = Reader({"a.png": b"picture", "b.png": b"other"}, [], others=[".gif"])
-    found = [damaged(reader, "r", seed) for seed in range(100)]
-    assert {file for file, _, _ in found} == {"a.png", "b.png"}
-    assert 0 < sum(called.endswith(".gif") for _, called, _ in found) < 40
+    result = [damaged(reader, "r", seed) for seed in range(100)]
+    assert {file for file, _, _ in result} == {"a.png", "b.png"}
+    assert 0 < sum(called.endswith(".gif") for _, called, _ in result) < 40
 
 
 CHILD = """
@@ -135,8 +135,8 @@ def test_a_child_that_crashes_or_hangs_costs_its_seed_alone(tmp_path: Path, monk
     (tmp_path / "child.py").write_text(CHILD)
     monkeypatch.setattr(fuzzing, "COMMAND", [fuzzing.sys.executable, str(tmp_path / "child.py")])
     monkeypatch.setattr(fuzzing, "SECONDS", 0.1)
-    found = trouble(["a", "b"], 0, 4)
-    assert found == [
+    result = trouble(["a", "b"], 0, 4)
+    assert result == [
         "a 2: the process ended with -11. ",
         "b 0: no answer, not even to a signal",
         "b 1: Traceback",

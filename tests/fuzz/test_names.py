@@ -23,16 +23,16 @@ def faults(seed: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[
     folder.mkdir()
     place = hostile_names.place_of(folder, name)
     cases = rng.sample(sorted(CASES.keys() - SLOW), 2) + ([rng.choice(sorted(SLOW))] if seed % 100 == 99 else [])
-    found = []
+    result = []
     for case in cases:
         try:
             tiny.multigen(CASES[case][1](place, name))
             wrong = forbidden("".join(capsys.readouterr()))
         except Exception as error:
             wrong = [repr(error)]
-        found += [f"seed {seed}, name {name!r}, {case}: {wrong}"] if wrong else []
+        result += [f"seed {seed}, name {name!r}, {case}: {wrong}"] if wrong else []
     shutil.rmtree(folder)
-    return found
+    return result
 
 
 def trouble(first: int, count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:

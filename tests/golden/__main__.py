@@ -22,16 +22,16 @@ def main(words: list[str]) -> int:
     if reason and reason not in " ".join(CHANGELOG.read_text(encoding="utf-8").split()):
         print(f"{CHANGELOG} has no line that says {reason!r}: write there what changes the losses", file=sys.stderr)
         return 2
-    found: list[str] = []
+    result: list[str] = []
     for method in METHODS:
         with tempfile.TemporaryDirectory() as folder:
             losses = measured(method, Path(folder) / "run")
         if reason:
             write(method, losses)
         else:
-            found += [f"{method}: {line}" for line in differences(losses, golden(method))]
-    print("\n".join(found), end="\n" if found else "")
-    return int(bool(found))
+            result += [f"{method}: {line}" for line in differences(losses, golden(method))]
+    print("\n".join(result), end="\n" if result else "")
+    return int(bool(result))
 
 
 if __name__ == "__main__":

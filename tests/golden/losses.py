@@ -45,11 +45,11 @@ def measured(method: str, folder: Path) -> Losses:
         trainer.fit()
     finally:
         torch.set_num_threads(threads)
-    found: Losses = {}
+    result: Losses = {}
     for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()):
         for term in line.keys() - {"step", "stage", "items_per_second", "validation"}:
-            found.setdefault(f"{line['stage']}/{term}", []).append(float(f"{line[term]:.6g}"))
-    return dict(sorted(found.items()))
+            result.setdefault(f"{line['stage']}/{term}", []).append(float(f"{line[term]:.6g}"))
+    return dict(sorted(result.items()))
 
 
 def golden(method: str) -> Losses:

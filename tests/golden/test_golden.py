@@ -20,8 +20,8 @@ def test_the_first_losses_are_those_that_were_kept(method: str, tmp_path: Path) 
 def test_a_loss_that_differs_is_named() -> None:
     kept = {"g": [1.0, -0.001, 2.0], "d": [3.0], "gone": [1.0]}
     assert differences(kept, kept) == [] == differences({**kept, "g": [1.0009, 0.0, 2.0]}, kept)
-    found = differences({"g": [1.0, -0.001, 2.01], "d": [3.0, 3.0], "more": [0.0]}, kept)
-    assert found == [
+    result = differences({"g": [1.0, -0.001, 2.01], "d": [3.0, 3.0], "more": [0.0]}, kept)
+    assert result == [
         "gone: gone",
         "more: new",
         "d: 2 steps, were 1",

@@ -141,5 +141,5 @@ def test_a_picture_of_a_very_long_side_is_refused(tmp_path: Path) -> None:
         DataError, match=r"long\.png: a side of 12,289 pixels, expected 12,288 at most; cut it into parts"
     ):
         open_photos(str(tmp_path))
-    found = open_photos(str(tmp_path), skip_bad=True)
-    assert [photo.name for photo in found] == ["p.png"] and len(found.skipped) == 1
+    result = open_photos(str(tmp_path), skip_bad=True)
+    assert [photo.name for photo in result] == ["p.png"] and len(result.skipped) == 1

@@ -56,23 +56,23 @@ def whole(kind: str = "PNG", **settings: Any) -> bytes:
 
 
 def gif_of(width: int, height: int) -> bytes:
-    found = bytearray(whole("GIF"))
-    found[6:10] = struct.pack("<HH", width, height)
-    return bytes(found)
+    result = bytearray(whole("GIF"))
+    result[6:10] = struct.pack("<HH", width, height)
+    return bytes(result)
 
 
 def jpeg_of(width: int, height: int) -> bytes:
-    found = bytearray(whole("JPEG"))
-    at = found.index(b"\xff\xc0")
-    found[at + 5 : at + 9] = struct.pack(">HH", height, width)
-    return bytes(found)
+    result = bytearray(whole("JPEG"))
+    at = result.index(b"\xff\xc0")
+    result[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    return bytes(result)
 
 
 def scans_of(count: int) -> bytes:
     """A progressive JPEG whose last scan comes so many times, between others' and a thumbnail's markers."""
-    found = whole("JPEG", progressive=True, exif=b"Exif\0\0" + b"\xff\xda" * 200)
-    last = found.rindex(b"\xff\xda")
-    return found[:-2] + found[last:-2] * count + found[-2:] + b"\xff\xda" * 200  # a film, as telephones add
+    result = whole("JPEG", progressive=True, exif=b"Exif\0\0" + b"\xff\xda" * 200)
+    last = result.rindex(b"\xff\xda")
+    return result[:-2] + result[last:-2] * count + result[-2:] + b"\xff\xda" * 200  # a film, as telephones add
 
 
 def tiff_of(width: int, height: int) -> bytes:
@@ -115,8 +115,8 @@ def test_an_image_that_promises_too_much_is_named_or_skipped(name: str, tmp_path
         read_image(path)
     with pytest.raises(DataError, match=rf"bomb{suffix}: "):
         open_images(str(tmp_path), 8)
-    found = open_images(str(tmp_path), 8, skip_bad=True)
-    assert len(found) == 2 and [path for path, _ in found.skipped] == [path]
+    result = open_images(str(tmp_path), 8, skip_bad=True)
+    assert len(result) == 2 and [path for path, _ in result.skipped] == [path]
     assert [path for path, _ in inspect_images(str(tmp_path)).unreadable] == [path]
     with contextlib.suppress(DataError):  # what is not decoded may have no metadata
         assert provenance.read(path) == {}

@@ -315,8 +315,8 @@ def test_shares_of_classes_are_rounded_so_that_the_total_is_right(count: int) ->
     images = made([0] * 7 + [1] * 5 + [2] * 3, ("a", "b", "c"))
     held = split_off(images, count)[1].labels
     assert held is not None and len(held) == count
-    for found, size in zip(held.bincount(minlength=3).tolist(), (7, 5, 3), strict=True):
-        assert abs(found - count * size / 15) < 1
+    for result, size in zip(held.bincount(minlength=3).tolist(), (7, 5, 3), strict=True):
+        assert abs(result - count * size / 15) < 1
     rare = split_off(made([0] * 30 + [1, 2, 3], ("a", "b", "c", "d")), 3)[1].labels
     assert rare is not None and rare.tolist() == [0, 0, 0]
 

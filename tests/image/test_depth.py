@@ -232,8 +232,8 @@ def test_what_a_format_does_not_support_is_reported(
 ) -> None:
     monkeypatch.setattr(multigen.console, "_once", set())
     write_image(tmp_path / "a.jpg", [Raster(values(4))])
-    said = capsys.readouterr().err
-    assert "holds 8 bits of the 16" in said and "laid on white" in said
+    message = capsys.readouterr().err
+    assert "holds 8 bits of the 16" in message and "laid on white" in message
     write_image(tmp_path / "a.webp", [Raster(values(3))])
     assert np.array_equal(read_raster(tmp_path / "a.webp").pixels, reduced(values(3)))
 

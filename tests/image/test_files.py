@@ -211,8 +211,8 @@ def test_find_images(tmp_path: Path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
-    assert found == ["a.jpg", "b.PNG", "deep/d.webp", "deep/er/c.Tiff"]
+    result = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
+    assert result == ["a.jpg", "b.PNG", "deep/d.webp", "deep/er/c.Tiff"]
     assert find_images(tmp_path / ".git") == [tmp_path / ".git" / "g.png"]  # a hidden folder may be named itself
 
 

@@ -40,24 +40,24 @@ def opened(choice: Suggestion, data: Path):
 def test_classes_sizes_and_colours_are_reported(tmp_path: Path) -> None:
     root = classes(tmp_path / "data")
     save(root / "dogs" / "wide.png", pixels(48, 90, seed=50))
-    found = inspect_images(str(root))
-    said = facts(found)
-    assert said["items"].value == {"train": 13, "test": 0, "left": 0}
-    assert said["classes"].value == {"cats": 6, "dogs": 7} and "cats (6), dogs (7)" in said["classes"].text
-    assert said["sizes"].value["widths_x_heights"] == {"40x40": 12, "90x48": 1}
-    assert said["sizes"].value["shorter_side"] == {"least": 40, "median": 40, "most": 48}
-    assert said["colour"].value == {"grey": 0, "colour": 13, "colourless": 0}
-    assert said["duplicates"].value == [] == said["near_duplicates"].value
-    assert said["bytes"].value == sum(path.stat().st_size for path in root.rglob("*.png"))
-    assert found.unreadable == []
-    assert any("2 of 2 classes have fewer than 20" in warning for warning in found.warnings)
+    result = inspect_images(str(root))
+    message = facts(result)
+    assert message["items"].value == {"train": 13, "test": 0, "left": 0}
+    assert message["classes"].value == {"cats": 6, "dogs": 7} and "cats (6), dogs (7)" in message["classes"].text
+    assert message["sizes"].value["widths_x_heights"] == {"40x40": 12, "90x48": 1}
+    assert message["sizes"].value["shorter_side"] == {"least": 40, "median": 40, "most": 48}
+    assert message["colour"].value == {"grey": 0, "colour": 13, "colourless": 0}
+    assert message["duplicates"].value == [] == message["near_duplicates"].value
+    assert message["bytes"].value == sum(path.stat().st_size for path in root.rglob("*.png"))
+    assert result.unreadable == []
+    assert any("2 of 2 classes have fewer than 20" in warning for warning in result.warnings)
 
 
 def test_classes_are_not_suggested_against_the_warning_of_few_items(tmp_path: Path) -> None:
     root = classes(tmp_path / "two words")
-    found = inspect_images(str(root))
-    assert any("so --conditional is not suggested" in warning for warning in found.warnings)
-    assert not any("--conditional" in choice.options for choice in found.suggestions)
+    result = inspect_images(str(root))
+    assert any("so --conditional is not suggested" in warning for warning in result.warnings)
+    assert not any("--conditional" in choice.options for choice in result.suggestions)
 
 
 def test_few_pictures_with_classes_are_for_r3gan_with_diffaugment(
@@ -81,31 +81,31 @@ def test_damaged_files_are_listed_with_the_reason_that_training_gives(tmp_path: 
     (root / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (root / "cut.png").write_bytes((root / "0.png").read_bytes()[:900])
     save(root / "fine.png", pixels(40, 40))
-    found = inspect_images(str(root))
+    result = inspect_images(str(root))
     by_training = open_images(str(root), 16, skip_bad=True).skipped
-    assert {path.name for path, _ in found.unreadable} == {path.name for path, _ in by_training}
-    assert {path.name for path, _ in found.unreadable} == {"empty.jpg", "cut.jpg", "cut.png"}
-    assert all(str(path) in reason and "cannot be decoded" in reason for path, reason in found.unreadable)
+    assert {path.name for path, _ in result.unreadable} == {path.name for path, _ in by_training}
+    assert {path.name for path, _ in result.unreadable} == {"empty.jpg", "cut.jpg", "cut.png"}
+    assert all(str(path) in reason and "cannot be decoded" in reason for path, reason in result.unreadable)
     with pytest.raises(DataError, match=r"cut\.jpg|cut\.png|empty\.jpg"):
         open_images(str(root), 16)
-    assert len(opened(found.suggestions[0], root).train) == 5  # --skip-bad
+    assert len(opened(result.suggestions[0], root).train) == 5  # --skip-bad
 
 
 def test_a_file_twice_in_one_set_or_in_both_parts(tmp_path: Path) -> None:
     one = photos(tmp_path / "one", count=5)
     shutil.copy(one / "1.png", one / "copy.png")
-    found = inspect_images(str(one))
-    assert facts(found)["duplicates"].value == [["1.png", "copy.png"]]
-    assert any("some may be trained on and held out at once" in warning for warning in found.warnings)
+    result = inspect_images(str(one))
+    assert facts(result)["duplicates"].value == [["1.png", "copy.png"]]
+    assert any("some may be trained on and held out at once" in warning for warning in result.warnings)
     both = tmp_path / "both"
     photos(both / "train" / "a", count=4)
     photos(both / "test" / "a", count=2)  # the first two again
     save(both / "notes.png", pixels(40, 40, seed=9))
-    found = inspect_images(str(both))
-    assert facts(found)["items"].value == {"train": 4, "test": 2, "left": 1}
-    assert any("2 files are both in the training and in the test part" in warning for warning in found.warnings)
-    assert any("notes.png" in warning and "not used" in warning for warning in found.warnings)
-    assert len(opened(found.suggestions[0], both).test) == 2
+    result = inspect_images(str(both))
+    assert facts(result)["items"].value == {"train": 4, "test": 2, "left": 1}
+    assert any("2 files are both in the training and in the test part" in warning for warning in result.warnings)
+    assert any("notes.png" in warning and "not used" in warning for warning in result.warnings)
+    assert len(opened(result.suggestions[0], both).test) == 2
 
 
 def test_pictures_that_differ_in_encoding_or_size_are_near_duplicates(tmp_path: Path) -> None:
@@ -115,9 +115,9 @@ def test_pictures_that_differ_in_encoding_or_size_are_near_duplicates(tmp_path: 
     picture.resize((picture.width * 3, picture.height * 3), Image.Resampling.LANCZOS).save(root / "large.png")
     brighter = np.clip(pixels(64, 72, seed=2).astype(int) + 20, 0, 255).astype(np.uint8)
     save(root / "other.png", brighter)
-    said = facts(inspect_images(str(root)))
-    assert sorted(map(sorted, said["near_duplicates"].value)) == [["0.png", "again.jpg"], ["1.png", "large.png"]]
-    assert said["duplicates"].value == []
+    message = facts(inspect_images(str(root)))
+    assert sorted(map(sorted, message["near_duplicates"].value)) == [["0.png", "again.jpg"], ["1.png", "large.png"]]
+    assert message["duplicates"].value == []
 
 
 @pytest.mark.parametrize(
@@ -134,53 +134,53 @@ def test_colours(tmp_path: Path, kinds: str, flags: tuple[str, ...], channels: i
         if kind in "Lr":
             picture = picture.convert("L").convert("RGB" if kind == "r" else "L")
         picture.save(tmp_path / f"{i}.png")
-    found = inspect_images(str(tmp_path))
-    choice = found.suggestions[0]
+    result = inspect_images(str(tmp_path))
+    choice = result.suggestions[0]
     assert [w for w in choice.options if w == "--channels"] == list(flags[:1])
     assert opened(choice, tmp_path).train.images.shape[1] == channels
-    assert facts(found)["transparent"].value == (4 if "A" in kinds else 0)
+    assert facts(result)["transparent"].value == (4 if "A" in kinds else 0)
 
 
 def test_photographs_are_for_srgan_first(tmp_path: Path) -> None:
     for i in range(5):
         save(tmp_path / f"{i}.jpg", pixels(200, 260, seed=i))
     save(tmp_path / "small.jpg", pixels(60, 60))
-    found = inspect_images(str(tmp_path))
-    assert [choice.method for choice in found.suggestions] == ["srgan", "r3gan"]
-    config = configured(found.suggestions[0], tmp_path)
+    result = inspect_images(str(tmp_path))
+    assert [choice.method for choice in result.suggestions] == ["srgan", "r3gan"]
+    config = configured(result.suggestions[0], tmp_path)
     assert (
         config.skip_bad
         and len(CropSource(open_photos(config.data), config.crop, config.scale, skip_bad=True).photos) == 5
     )
-    assert len(opened(found.suggestions[1], tmp_path).train) == 4
+    assert len(opened(result.suggestions[1], tmp_path).train) == 4
 
 
 def test_one_photograph_is_enough_for_srgan_alone(tmp_path: Path) -> None:
     path = save(tmp_path / "one.jpg", pixels(200, 260))
-    found = inspect_images(str(path))
-    assert [choice.method for choice in found.suggestions] == ["srgan"]
-    assert configured(found.suggestions[0], path).data == str(path)
+    result = inspect_images(str(path))
+    assert [choice.method for choice in result.suggestions] == ["srgan"]
+    assert configured(result.suggestions[0], path).data == str(path)
 
 
 def test_too_few_and_too_small_gives_no_suggestion_but_says_why(tmp_path: Path) -> None:
-    found = inspect_images(str(photos(tmp_path / "data", count=2)))
-    assert found.suggestions == [] and any("too few" in warning for warning in found.warnings)
+    result = inspect_images(str(photos(tmp_path / "data", count=2)))
+    assert result.suggestions == [] and any("too few" in warning for warning in result.warnings)
 
 
 def test_labels_by_a_table_and_by_names(tmp_path: Path) -> None:
     named = tmp_path / "named"
     for i in range(20):
         save(named / f"{'ab'[i % 2]}_{i}.png", pixels(32, 32, seed=i))
-    found = inspect_images(str(named))
-    assert facts(found)["classes"].value == {} and "by the names of the files 2" in facts(found)["classes"].text
-    assert not configured(found.suggestions[0], named).conditional
-    assert opened(found.suggestions[1], named).train.classes == ("a", "b")
+    result = inspect_images(str(named))
+    assert facts(result)["classes"].value == {} and "by the names of the files 2" in facts(result)["classes"].text
+    assert not configured(result.suggestions[0], named).conditional
+    assert opened(result.suggestions[1], named).train.classes == ("a", "b")
     (named / "labels.csv").write_text(
         "file,label\n" + "".join(f"{p.name},{p.name[0] * 2}\n" for p in named.glob("*.png"))
     )
-    found = inspect_images(str(named))
-    assert facts(found)["classes"].value == {"aa": 10, "bb": 10}
-    assert opened(found.suggestions[0], named).train.classes == ("aa", "bb")
+    result = inspect_images(str(named))
+    assert facts(result)["classes"].value == {"aa": 10, "bb": 10}
+    assert opened(result.suggestions[0], named).train.classes == ("aa", "bb")
     (named / "labels.csv").write_text("name,kind\n")
     assert any("expected file and label" in warning for warning in inspect_images(str(named)).warnings)
 
@@ -188,10 +188,10 @@ def test_labels_by_a_table_and_by_names(tmp_path: Path) -> None:
 def test_folders_that_are_parts_are_no_classes(tmp_path: Path) -> None:
     for name in ("train", "eval"):
         photos(tmp_path / name, count=4)
-    found = inspect_images(str(tmp_path))
-    assert facts(found)["classes"].value == {}
-    assert facts(found)["items"].value == {"train": 4, "test": 4, "left": 0}
-    assert opened(found.suggestions[0], tmp_path).train.labels is None
+    result = inspect_images(str(tmp_path))
+    assert facts(result)["classes"].value == {}
+    assert facts(result)["items"].value == {"train": 4, "test": 4, "left": 0}
+    assert opened(result.suggestions[0], tmp_path).train.labels is None
 
 
 def test_arrays(tmp_path: Path) -> None:
@@ -199,11 +199,11 @@ def test_arrays(tmp_path: Path) -> None:
     images = np.stack([pixels(20, 24, seed=i) for i in range(12)])
     images[3] = images[1]
     np.savez(path, images=images, labels=np.arange(12) % 3)
-    found = inspect_images(str(path))
-    said = facts(found)
-    assert said["items"].value == {"train": 12} and said["duplicates"].value == 1
-    assert said["classes"].value == {"0": 4, "1": 4, "2": 4}
-    sets = opened(found.suggestions[0], path)
+    result = inspect_images(str(path))
+    message = facts(result)
+    assert message["items"].value == {"train": 12} and message["duplicates"].value == 1
+    assert message["classes"].value == {"0": 4, "1": 4, "2": 4}
+    sets = opened(result.suggestions[0], path)
     assert sets.train.classes == ("0", "1", "2") and sets.train.images.shape[2:] == (16, 16)
 
 
@@ -247,7 +247,7 @@ def test_a_suggestion_with_tiny_steps_trains(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_flowers(data_root: Path) -> None:
-    found: Inspection = inspect_images("flowers64")
-    said = facts(found)
-    assert said["items"].value == {"train": 2934, "test": 736, "left": 0}
-    assert len(said["duplicates"].value) == 3 and found.unreadable == []
+    result: Inspection = inspect_images("flowers64")
+    message = facts(result)
+    assert message["items"].value == {"train": 2934, "test": 736, "left": 0}
+    assert len(message["duplicates"].value) == 3 and result.unreadable == []

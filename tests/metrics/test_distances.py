@@ -28,9 +28,9 @@ def draw(count: int, dimension: int, seed: int = 0) -> Tensor:
 
 
 def moments(features: Tensor) -> Moments:
-    found = Moments(features.shape[1])
-    found.add(features)
-    return found
+    result = Moments(features.shape[1])
+    result.add(features)
+    return result
 
 
 def distances(a: Tensor, b: Tensor) -> np.ndarray:
@@ -44,28 +44,28 @@ def distances(a: Tensor, b: Tensor) -> np.ndarray:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_moments_are_those_of_all_items_at_once(dtype: torch.dtype):
     x = (draw(50, 7) * torch.arange(1, 8)).to(dtype)
-    found = moments(x)
-    assert found.count == 50
-    np.testing.assert_allclose(found.mean, x.double().numpy().mean(0), rtol=1e-12)
-    np.testing.assert_allclose(found.covariance, np.cov(x.double().numpy().T), rtol=1e-12)
+    result = moments(x)
+    assert result.count == 50
+    np.testing.assert_allclose(result.mean, x.double().numpy().mean(0), rtol=1e-12)
+    np.testing.assert_allclose(result.covariance, np.cov(x.double().numpy().T), rtol=1e-12)
 
 
 def test_moments_depend_on_neither_batches_nor_order_also_far_from_zero():
     x = draw(101, 5) + 1e4
     expected = np.cov(x.numpy().T)
     for order, sizes in ((x, [1] * 101), (x, [100, 0, 1]), (x.flip(0), [40, 61])):
-        found = Moments(5)
+        result = Moments(5)
         for part in order.split(sizes):
-            found.add(part)
-        np.testing.assert_allclose(found.mean, x.mean(0), rtol=1e-13)
-        np.testing.assert_allclose(found.covariance, expected, rtol=1e-10, atol=1e-10)
+            result.add(part)
+        np.testing.assert_allclose(result.mean, x.mean(0), rtol=1e-13)
+        np.testing.assert_allclose(result.covariance, expected, rtol=1e-10, atol=1e-10)
 
 
 def test_moments_of_nothing_have_no_covariance():
     assert Moments(3).mean.tolist() == [0, 0, 0]
-    for found in (Moments(3), moments(torch.ones(1, 3))):
+    for result in (Moments(3), moments(torch.ones(1, 3))):
         with pytest.raises(DataError, match=r"covariance of [01] items: expected at least 2; make"):
-            _ = found.covariance
+            _ = result.covariance
 
 
 # ---------------------------------------------------------------------------------------------------- distances of sets
@@ -94,11 +94,11 @@ def test_frechet_distance_agrees_with_scipy():
 
 def test_frechet_distance_of_fewer_items_than_dimensions():
     a, b = draw(6, 40), draw(9, 40, 1)
-    found = frechet_distance(moments(a), moments(b))
+    result = frechet_distance(moments(a), moments(b))
     # The trace of the root of the product is the nuclear norm of the product of the centred items.
     centred = [(x - x.mean(0)) / (len(x) - 1) ** 0.5 for x in (a, b)]
     traces = sum(x.square().sum() for x in centred) - 2 * torch.linalg.matrix_norm(centred[0] @ centred[1].T, "nuc")
-    assert found == pytest.approx(((a.mean(0) - b.mean(0)).square().sum() + traces).item(), rel=1e-9)
+    assert result == pytest.approx(((a.mean(0) - b.mean(0)).square().sum() + traces).item(), rel=1e-9)
     for same in (a, torch.ones(5, 40), a * 1e-9, a * 1e9):
         scale = moments(same).covariance.trace().item()
         assert 0 <= frechet_distance(moments(same), moments(same)) <= 1e-12 * scale
@@ -212,31 +212,31 @@ def test_copies_on_the_border_of_a_ball_lie_in_it():
     real = draw(200, 1000)
     within = naive_balls(real, real, 5)
     for count in (10, 17, 53):
-        found, _ = density_coverage(real, real[:count], k=5)
-        assert found == pytest.approx(within[:, :count].sum() / (5 * count), rel=1e-12)
+        result, _ = density_coverage(real, real[:count], k=5)
+        assert result == pytest.approx(within[:, :count].sum() / (5 * count), rel=1e-12)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1024])
 def test_nearest_agrees_with_loops(chunk: int):
     queries, references = draw(20, 6), draw(35, 6, 1)
     table = distances(queries, references)
-    found, indices = nearest(queries, references, chunk)
-    np.testing.assert_allclose(found, table.min(1), rtol=1e-12)
+    result, indices = nearest(queries, references, chunk)
+    np.testing.assert_allclose(result, table.min(1), rtol=1e-12)
     assert indices.tolist() == table.argmin(1).tolist()
-    assert (found.dtype, indices.dtype) == (torch.float64, torch.int64)
+    assert (result.dtype, indices.dtype) == (torch.float64, torch.int64)
 
 
 def test_nearest_knows_copies_from_near_copies():
     references = draw(500, 64).float() + 30
     order = torch.randperm(500, generator=torch.Generator().manual_seed(0))
-    found, indices = nearest(references[order], references)
+    result, indices = nearest(references[order], references)
     assert torch.equal(indices, order)
-    assert found.max() == 0
+    assert result.max() == 0
     moved = references.double()
     moved[:, 0] += 1e-3
-    found, indices = nearest(moved, references)
+    result, indices = nearest(moved, references)
     assert indices.tolist() == list(range(500))
-    np.testing.assert_allclose(found, 1e-3, rtol=1e-5)
+    np.testing.assert_allclose(result, 1e-3, rtol=1e-5)
 
 
 @pytest.mark.parametrize("held", few([25, 200], 25))
@@ -273,8 +273,8 @@ def test_variety_of_one_sample_of_pairs_and_of_the_data():
     assert variety(draw(800, 3, 1), real) == pytest.approx(1, abs=0.08)
     assert variety(draw(200, 3, 1), real) == pytest.approx(1, abs=0.15)  # beside as many real ones
     far = torch.cat([real, real + 100])  # as many are drawn from all of them, whatever their order
-    found = variety(draw(200, 3, 1), far)
-    assert found < 0.9 and found == pytest.approx(variety(draw(200, 3, 1), far.flip(0)), rel=0.15)
+    result = variety(draw(200, 3, 1), far)
+    assert result < 0.9 and result == pytest.approx(variety(draw(200, 3, 1), far.flip(0)), rel=0.15)
     assert variety(3 * real, real) == pytest.approx(3)
 
 

@@ -110,8 +110,8 @@ def test_the_chosen_checkpoint_is_this_model(trainer: DCGANTrainer) -> None:
 def test_what_a_user_gave_stays_text(trainer: DCGANTrainer) -> None:
     config = {"data": f"/home/me/{HOSTILE.replace('/', '')}", "classes": ["a`|\n```\n# b", "c"], "conditional": True}
     text = card(facts_of(trainer, config=config, run={"data_license": HOSTILE}))
-    found = front(text)
-    assert (found["license"], found["license_name"]) == ("other", plain(HOSTILE))
+    result = front(text)
+    assert (result["license"], result["license_name"]) == ("other", plain(HOSTILE))
     body = text.split("\n---\n", 1)[1]
     assert "<script>" not in body and "/home" not in text and "\x1b" not in text
     assert [line for line in body.splitlines() if line.startswith("# ")] == [

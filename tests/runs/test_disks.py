@@ -73,9 +73,9 @@ def test_what_a_run_can_do_without_costs_one_line(
     )
     monkeypatch.setattr(card, "write_whole", Refusing(card.write_whole, part, number))
     train(Shown, ToyConfig(), run)
-    said = refused(capsys.readouterr().err)
-    assert len(said) == 1
-    assert part in said[0] and os.strerror(number) in said[0] and "the run continues without; " in said[0]
+    message = refused(capsys.readouterr().err)
+    assert len(message) == 1
+    assert part in message[0] and os.strerror(number) in message[0] and "the run continues without; " in message[0]
     folder = Path(run.out)
     assert (folder / "evaluation.json").exists() and (folder / "report.html").exists()
     assert (folder / "model" / "G.safetensors").exists()
@@ -115,8 +115,10 @@ def test_a_full_disk_loses_no_error_of_the_checkpoint(
         CheckpointError, match=r"step-000000004: No space left.*resume from step-000000000 with --resume"
     ):
         train(Shown, ToyConfig(), run)
-    said = capsys.readouterr().err
-    assert [name in line for line, name in zip(refused(said), ("metrics", "log", "report"), strict=True)] == [True] * 3
+    message = capsys.readouterr().err
+    assert [name in line for line, name in zip(refused(message), ("metrics", "log", "report"), strict=True)] == [
+        True
+    ] * 3
 
 
 class FullFile:
@@ -170,9 +172,11 @@ def test_a_folder_that_vanished_is_not_made_again(
     with pytest.raises(CheckpointError, match=r"No such file or directory; its folder is gone: restore it"):
         train(Shown, ToyConfig(), run)
     assert not Path(run.out).exists()
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert "could not be written" not in said and "cannot be written" not in said  # the error's own line is enough
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert (
+        "could not be written" not in message and "cannot be written" not in message
+    )  # the error's own line is enough
 
 
 def test_a_folder_of_somebody_elses_in_its_place_is_not_written_to(
@@ -242,9 +246,9 @@ def test_tensorboard_costs_one_line(
 
     monkeypatch.setattr(writer, "write", write)
     Shown(ToyConfig(), options(Path(run.out), log_every=1, tensorboard=True)).fit()
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert len(refused(said)) == 1 and "TensorBoard" in refused(said)[0]
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert len(refused(message)) == 1 and "TensorBoard" in refused(message)[0]
 
 
 @pytest.fixture

@@ -130,20 +130,20 @@ def test_absurd_steps_values_and_times_are_drawn(tmp_path: Path) -> None:
     log = [{"step": 10**15, "time": "9999-99-99T99", "rates": {"G": 1e308}}, {"step": 1, "time": 1e300, "said": 5}]
     runs = [str(made(tmp_path / name, HUGE, log)) for name in "ab"]
     assert "4,000,000,000,000,000" in report_on(Path(runs[0])).read_text()
-    found = read_runs(runs)
-    compare(found)
-    assert draw(tmp_path / "c.png", {name: run.stages for name, run in found.items()})
+    result = read_runs(runs)
+    compare(result)
+    assert draw(tmp_path / "c.png", {name: run.stages for name, run in result.items()})
 
 
 def test_more_lines_than_are_kept_lose_means_and_no_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multigen.runs.facts, "ENTRIES", 3_000)
     metrics = [{"step": i, "stage": "a", "D/loss": float(i)} for i in range(5_000)]
     metrics[100:100] = [{"step": 99, "control": "lr", "reason": "why"}]
-    found = gather(made(tmp_path / "run", metrics))
-    (stage,) = found.stages
+    result = gather(made(tmp_path / "run", metrics))
+    (stage,) = result.stages
     steps = [step for step, _ in stage.curves["D/loss"]]
     assert 300 < len(steps) < 1_000 and steps == sorted(steps) and steps[-1] > 4_900
-    assert [line["reason"] for line in found.controls] == ["why"]
+    assert [line["reason"] for line in result.controls] == ["why"]
 
 
 def test_more_events_than_a_run_has_end_the_reading(
@@ -157,8 +157,8 @@ def test_more_events_than_a_run_has_end_the_reading(
 
 def test_stages_and_curves_without_number_are_cut(tmp_path: Path) -> None:
     metrics = [{"step": i, "stage": f"s{i}", **{f"u{j}/x": 1.0 for j in range(300)}} for i in range(40)]
-    found = gather(made(tmp_path / "run", metrics))
-    assert len(found.stages) == 16 and all(len(stage.curves) == 100 for stage in found.stages)
+    result = gather(made(tmp_path / "run", metrics))
+    assert len(result.stages) == 16 and all(len(stage.curves) == 100 for stage in result.stages)
 
 
 def test_a_long_curve_is_compared_by_few_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,8 +87,8 @@ def test_a_page_of_a_users_in_the_run_stays_when_training_goes_on(
         file.write_text("thesis")
     mine[3].write_text(changed := mine[3].read_text().replace("## Limits", "## My limits"))
     assert tiny.recipe(["--resume", run]) == 0
-    said = capsys.readouterr().err
-    assert "report.html could not be written" in said and "model/README.md was not written by multigen" in said
+    message = capsys.readouterr().err
+    assert "report.html could not be written" in message and "model/README.md was not written by multigen" in message
     assert [file.read_text() for file in mine] == ["thesis"] * 3 + [changed]
 
 

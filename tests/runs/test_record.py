@@ -24,12 +24,12 @@ def test_means_and_sample_deviations_over_seeds() -> None:
     several = [
         Evaluation({"bicubic": {"psnr": 28.0}, "ours": {"psnr": v, "ssim": v / 40}}, {"psnr": "dB"}) for v in values
     ]
-    found = mean_and_std(several)
-    assert found.definitions == {"psnr": "dB"}
-    assert found.rows["bicubic"] == {"psnr": 28.0, "psnr_std": 0.0}
+    result = mean_and_std(several)
+    assert result.definitions == {"psnr": "dB"}
+    assert result.rows["bicubic"] == {"psnr": 28.0, "psnr_std": 0.0}
     expected = {"psnr": values.mean(), "psnr_std": values.std(ddof=1)}
     expected |= {"ssim": values.mean() / 40, "ssim_std": values.std(ddof=1) / 40}
-    assert found.rows["ours"] == pytest.approx(expected)
+    assert result.rows["ours"] == pytest.approx(expected)
 
 
 def test_one_seed_has_no_deviation() -> None:
@@ -93,9 +93,9 @@ def test_figures_that_are_not_finite_are_json_and_come_back(tmp_path: Path) -> N
         "same": {"psnr_y": "Infinity", "error": "NaN", "ssim": 1.0},
         "low": {"log": "-Infinity", "n": 3},
     }
-    for found in (from_json(text)["rows"], read_result(tmp_path / "a.json")["rows"]):
-        assert math.isnan(found["same"].pop("error"))
-        assert found == {"same": {"psnr_y": math.inf, "ssim": 1.0}, "low": {"log": -math.inf, "n": 3}}
+    for result in (from_json(text)["rows"], read_result(tmp_path / "a.json")["rows"]):
+        assert math.isnan(result["same"].pop("error"))
+        assert result == {"same": {"psnr_y": math.inf, "ssim": 1.0}, "low": {"log": -math.inf, "n": 3}}
 
 
 def test_a_result_that_is_none_has_the_shape_of_one() -> None:

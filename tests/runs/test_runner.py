@@ -113,9 +113,9 @@ def test_a_configuration_file_may_say_little_and_flags_override_it(tmp_path: Pat
 @pytest.mark.parametrize("name", METHODS)
 def test_help_mentions_every_flag(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert tiny.recipe(["--help"], import_module(f"multigen.recipes.{name}")) == 0
-    said = capsys.readouterr().out
-    assert set(re.findall(r"--[a-z-]+", said)) >= FLAGS
-    assert all(preset in said for preset in ("tiny", "laptop", "default", "paper"))
+    message = capsys.readouterr().out
+    assert set(re.findall(r"--[a-z-]+", message)) >= FLAGS
+    assert all(preset in message for preset in ("tiny", "laptop", "default", "paper"))
 
 
 @pytest.mark.slow
@@ -365,10 +365,10 @@ def test_the_command_that_is_printed_repeats_a_cut_run(
     monkeypatch.setitem(PRESETS, "tiny", dataclasses.replace(PRESETS["tiny"], **given))
     words = ["tiny", "--device", "cpu", "--data", "my photos", "--test=my photos", "--seed", "3"]
     assert recipe([*words, "--out", "first", "--precision=auto", "--most-minutes", "0.25"]) == 0
-    said = capsys.readouterr().err
-    line = next(line for line in said.splitlines() if "this run again: " in line)
+    message = capsys.readouterr().err
+    line = next(line for line in message.splitlines() if "this run again: " in line)
     assert line.startswith("1/2 of the steps, pretrain_steps 8, steps 2, to end within 0.25 minutes: ")  # 15 s of 24
-    assert "precision fp32: 2.0 times as fast as bf16 here" in said
+    assert "precision fp32: 2.0 times as fast as bf16 here" in message
     command = shlex.split(line.partition("this run again: ")[2])
     assert command[:4] == ["python", "-m", "multigen.recipes.srgan", "tiny"]
     config, again, seeds = parsed(*command[3:])
@@ -487,7 +487,7 @@ def laptop(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     content = json.loads((place / "run" / "evaluation.json").read_text())
     print(done.stdout)  # shown where an assertion fails
     assert content["steps"] == {"pretrain": PRESETS["laptop"].pretrain_steps, "adversarial": PRESETS["laptop"].steps}
-    return {row: {m.rpartition("/")[2]: v for m, v in found.items()} for row, found in content["rows"].items()}
+    return {row: {m.rpartition("/")[2]: v for m, v in result.items()} for row, result in content["rows"].items()}
 
 
 @pytest.mark.slow

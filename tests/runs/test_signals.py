@@ -49,10 +49,10 @@ def test_a_signal_in_the_evaluation_says_how_to_evaluate_again(
     run = options(tmp_path / "run")
     stopped: Any = type("Ended", (Stopped,), {"number": number, "where": "evaluation"})
     assert exit_code(lambda: train(stopped, ToyConfig(), run)) == 128 + number
-    said = f"stopped before the evaluation was written; resume with: --resume {run.out}"
-    assert said in capsys.readouterr().err.splitlines()
+    message = f"stopped before the evaluation was written; resume with: --resume {run.out}"
+    assert message in capsys.readouterr().err.splitlines()
     log = [from_json(line) for line in (tmp_path / "run" / "log.jsonl").read_bytes().splitlines()]
-    assert log[-1]["error"] == f"Interrupted: {said}"
+    assert log[-1]["error"] == f"Interrupted: {message}"
     assert not (tmp_path / "run" / "evaluation.json").exists()
     assert exit_code(lambda: train(Stopped, ToyConfig(), resumed(run))) == 0
     assert from_json((tmp_path / "run" / "evaluation.json").read_bytes())["rows"] == {"only/last": {"loss": 1.0}}

@@ -118,7 +118,7 @@ def test_a_damaged_file_is_computed_again_with_a_warning(folder: Path, capsys: p
         compute = Compute()
         assert torch.equal(cached("k", [], compute)["x"], expected)
         assert compute.calls == 1
-        assert name in (said := capsys.readouterr().err) and said.endswith("computing its content again\n")
+        assert name in (message := capsys.readouterr().err) and message.endswith("computing its content again\n")
         assert torch.equal(cached("k", [], never)["x"], expected)
     assert files(folder) == [name]
     assert capsys.readouterr().err == ""
@@ -130,9 +130,9 @@ def test_a_folder_that_cannot_be_written_costs_the_caching_only(folder: Path, ca
     for part in (1, 1, 2):
         assert torch.equal(cached("k", [part], compute)["x"], torch.arange(5.0))
     assert compute.calls == 3
-    said = capsys.readouterr().err
-    assert said.count("cannot be cached there") == 1
-    assert str(folder) in said and "MULTIGEN_CACHE" in said
+    message = capsys.readouterr().err
+    assert message.count("cannot be cached there") == 1
+    assert str(folder) in message and "MULTIGEN_CACHE" in message
 
 
 def test_a_full_disk_costs_the_caching_only(
@@ -164,8 +164,8 @@ def test_several_may_compute_the_same_at_once(folder: Path, capsys: pytest.Captu
 
     with ThreadPoolExecutor(4) as pool:
         keys = [key for key in range(10) for _ in range(4)]
-        for key, found in zip(keys, pool.map(write_and_read, keys), strict=True):
-            assert torch.equal(found, torch.full((100_000,), key))
+        for key, result in zip(keys, pool.map(write_and_read, keys), strict=True):
+            assert torch.equal(result, torch.full((100_000,), key))
     assert len(files(folder)) == 10
     assert capsys.readouterr().err == ""
 
@@ -206,8 +206,8 @@ def test_what_others_may_have_written_is_not_used(shared: Path, capsys: pytest.C
     for part in ([], [], [1]):
         assert torch.equal(cached("k", part, compute)["x"], torch.arange(5.0))
     assert compute.calls == 3 and files(shared) == before
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "other users may write to it" in said and f"chmod 700 {shared}" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "other users may write to it" in message and f"chmod 700 {shared}" in message
     shared.chmod(0o755)
     assert cached("k", [], never)["x"].tolist() == [7.0] * 5
 
@@ -218,7 +218,7 @@ def test_a_folder_of_another_user_is_not_used(
     cached("k", [], Compute(x=torch.full((5,), 7.0)))
     monkeypatch.setattr(multigen.storage.cache.os, "getuid", lambda: folder.stat().st_uid + 1)
     assert torch.equal(cached("k", [], Compute())["x"], torch.arange(5.0))
-    assert "it belongs to another user" in (said := capsys.readouterr().err) and "MULTIGEN_CACHE" in said
+    assert "it belongs to another user" in (message := capsys.readouterr().err) and "MULTIGEN_CACHE" in message
     with pytest.raises(OSError, match="belongs to another user"):
         private_folder()
 

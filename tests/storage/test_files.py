@@ -80,8 +80,8 @@ def test_lines_of_a_log_that_are_damaged_are_counted(tmp_path: Path) -> None:
 def test_arrays_and_nothing_else_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, a=np.arange(3), b=np.array("x"))
-    found = read_npz(path)
-    assert found.keys() == {"a", "b"} and found["a"].tolist() == [0, 1, 2]
+    result = read_npz(path)
+    assert result.keys() == {"a", "b"} and result["a"].tolist() == [0, 1, 2]
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("c.npy", b"no array")
     with pytest.raises(ValueError, match="c is not an array"):

@@ -129,8 +129,8 @@ def test_a_model_is_fetched_and_nothing_else_and_works_without_the_hub(
     assert hub.asked == [] and "downloading" not in capsys.readouterr().err
     hub.shutdown()
     hub.server_close()
-    found = multigen.load("hf:ann/faces")
-    assert torch.equal(found.sample(3), expected) and found.origin["model"] == "hf:ann/faces"
+    result = multigen.load("hf:ann/faces")
+    assert torch.equal(result.sample(3), expected) and result.origin["model"] == "hf:ann/faces"
     assert tiny.multigen(["sample", "--model", "hf:ann/faces", "-n", "1", "--out", tmp_path / "out"]) == 0
 
 

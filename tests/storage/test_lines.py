@@ -53,9 +53,9 @@ def test_lines_that_cannot_be_written_wait_for_room(tmp_path: Path, capsys: pyte
     file.flush()
     file.close()
     assert (tmp_path / "log").read_text() == "1234\n5678\nabcd\nefgh\n"
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1
-    assert "No space left on device" in said[0] and "free space" in said[0]
+    message = capsys.readouterr().err.splitlines()
+    assert len(message) == 1
+    assert "No space left on device" in message[0] and "free space" in message[0]
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "nowhere"])

@@ -34,8 +34,8 @@ def holder(folder: Path) -> subprocess.Popen[str]:
 
 def test_a_second_process_learns_which_one_locks_the_folder(tmp_path: Path) -> None:
     process = holder(tmp_path)
-    said = rf"in use by process {process.pid} on .+ since 2.*; wait until it ends"
-    with pytest.raises(ConfigError, match=said), locked(tmp_path):
+    message = rf"in use by process {process.pid} on .+ since 2.*; wait until it ends"
+    with pytest.raises(ConfigError, match=message), locked(tmp_path):
         pass
     process.communicate()
     with locked(tmp_path):
@@ -71,13 +71,13 @@ def test_where_nothing_can_be_locked_a_line_says_so(
     monkeypatch.setattr(lock, "fcntl", None)
     with locked(tmp_path):
         pass
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2 and all(f"{tmp_path} cannot be locked" in line for line in said)
+    message = capsys.readouterr().err.splitlines()
+    assert len(message) == 2 and all(f"{tmp_path} cannot be locked" in line for line in message)
 
 
 def test_a_folder_that_is_gone_or_closed_is_refused(tmp_path: Path) -> None:
-    said = r"gone/\.lock cannot be written \(No such file or directory\)"
-    with pytest.raises(ConfigError, match=said), locked(tmp_path / "gone"):
+    message = r"gone/\.lock cannot be written \(No such file or directory\)"
+    with pytest.raises(ConfigError, match=message), locked(tmp_path / "gone"):
         pass
     (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match=r"\.lock cannot be written"), locked(tmp_path):

@@ -29,28 +29,28 @@ SEQGAN = {
 )
 def test_dense_rewards_of_seqgan_are_a_method_of_their_own(reward: str, method: str, own: dict[str, object]) -> None:
     before = {"method": "seqgan", "config": {**SEQGAN, "reward": reward}}
-    found = model_table(before)
-    assert found["method"] == method and found["config"] == {"data": "fables", "baseline": "mean", **own}
+    result = model_table(before)
+    assert result["method"] == method and result["config"] == {"data": "fables", "baseline": "mean", **own}
     data = {"tokens": 9, "start": 1, "end": 2, "pad": 0, "vocabulary": "ab12", "fingerprint": "cd34"}
-    assert found["data"] == data
+    assert result["data"] == data
     assert before == {"method": "seqgan", "config": {**SEQGAN, "reward": reward}}  # as it was
 
 
 def test_methods_of_other_names_keep_settings_of_these_names() -> None:
-    found = model_table({"method": "my_gan", "config": {"reward": "dense", "dropout": 0.5, "channels": 3}})
-    assert (found["method"], found["config"]) == ("my_gan", {"reward": "dense", "dropout": 0.5, "channels": 3})
-    assert found["data"] == {"channels": 3}
+    result = model_table({"method": "my_gan", "config": {"reward": "dense", "dropout": 0.5, "channels": 3}})
+    assert (result["method"], result["config"]) == ("my_gan", {"reward": "dense", "dropout": 0.5, "channels": 3})
+    assert result["data"] == {"channels": 3}
 
 
 RUN = {"recipe": "seqgan", "makes": "texts", "config": {**SEQGAN, "reward": "dense"}, "run": {"seed": 1}}
 
 
 def test_a_runs_table_has_its_task_and_its_data_apart() -> None:
-    found = run_table(RUN)
-    assert "version" not in found and "makes" not in found
-    assert (found["method"], found["task"], found["run"]) == ("scratchgan", "text-synthesis", {"seed": 1})
-    assert found["config"] == {"data": "fables", "baseline": "mean", "discount": 0.95}
-    assert found["data"] == {"tokens": 9, "start": 1, "end": 2, "pad": 0, "vocabulary": "ab12", "fingerprint": "cd34"}
+    result = run_table(RUN)
+    assert "version" not in result and "makes" not in result
+    assert (result["method"], result["task"], result["run"]) == ("scratchgan", "text-synthesis", {"seed": 1})
+    assert result["config"] == {"data": "fables", "baseline": "mean", "discount": 0.95}
+    assert result["data"] == {"tokens": 9, "start": 1, "end": 2, "pad": 0, "vocabulary": "ab12", "fingerprint": "cd34"}
 
 
 def test_a_run_from_before_there_was_a_choice_of_memory_format_has_the_one_of_then() -> None:
@@ -67,8 +67,8 @@ def test_tables_of_this_version_and_those_without_a_method_stay_as_they_are(tabl
 
 @pytest.mark.parametrize("wrong", [{"config": 3}, {"makes": ["texts"], "config": {}}, {}])
 def test_damaged_tables_are_left_to_whoever_reads_them(wrong: dict[str, Any]) -> None:
-    found = run_table({"recipe": "dcgan", **wrong})
-    assert found["method"] == "dcgan" and found.get("config") == wrong.get("config") and "task" not in found
+    result = run_table({"recipe": "dcgan", **wrong})
+    assert result["method"] == "dcgan" and result.get("config") == wrong.get("config") and "task" not in result
     assert evaluation_table({"recipe": "dcgan", "rows": 3, "definitions": []})["rows"] == 3
     assert evaluation_table({"recipe": "dcgan", "rows": {"real": 3}})["rows"] == {"real": 3}
 
@@ -78,10 +78,10 @@ def test_names_are_todays(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(RENAMED, before, now)
     row = {"an_old_name": 1.0, "an_old_name_std": 0.1, "set/an_old_name": 2.0, "no_an_old_name": 3.0}
     content = {"recipe": "dcgan", "definitions": {"an_old_name": "pictures; two picture sets"}, "rows": {"real": row}}
-    found = evaluation_table(content)
-    assert found["definitions"] == {"a_new_name": "images; two image sets"}
-    assert [*found["rows"]["real"]] == ["a_new_name", "a_new_name_std", "set/a_new_name", "no_an_old_name"]
-    assert [*found["rows"]["real"].values()] == [*row.values()]
+    result = evaluation_table(content)
+    assert result["definitions"] == {"a_new_name": "images; two image sets"}
+    assert [*result["rows"]["real"]] == ["a_new_name", "a_new_name_std", "set/a_new_name", "no_an_old_name"]
+    assert [*result["rows"]["real"].values()] == [*row.values()]
     assert run_table({"recipe": "dcgan", "config": {"an_old_setting": 5}})["config"] == {"a_new_setting": 5}
     assert model_table({"method": "dcgan", "config": {"an_old_setting": 5}})["config"] == {"a_new_setting": 5}
 
@@ -100,7 +100,7 @@ def test_a_file_of_a_user_may_have_the_old_names_of_settings() -> None:
 
 
 def test_a_benchmark_recipe_of_0_1_is_read() -> None:
-    found = recipe_table(
+    result = recipe_table(
         {
             "recipe": "dcgan",
             "config": {"hold": 20, "steps": 5},
@@ -108,10 +108,10 @@ def test_a_benchmark_recipe_of_0_1_is_read() -> None:
             "expect": [{"row": "real", "metric": "as_asked", "value": 1.0}],
         }
     )
-    assert found == {
+    assert result == {
         "method": "dcgan",
         "config": {"validation_size": 20, "steps": 5},
         "variants": {"a": {"test_classes": 2}},
         "expect": [{"row": "real", "metric": "class_accuracy", "value": 1.0}],
     }
-    assert recipe_table(found) == found
+    assert recipe_table(result) == result

@@ -21,9 +21,9 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     SPECIAL[kind](path)
     for read in (lambda: read_bounded(path, 100), lambda: open_regular(path), lambda: check_file(path)):
-        with pytest.raises(UnreadableFile, match=f"^{kind}; expected a regular file$") as found:
+        with pytest.raises(UnreadableFile, match=f"^{kind}; expected a regular file$") as result:
             read()
-        assert found.value.strerror == str(found.value)
+        assert result.value.strerror == str(result.value)
 
 
 def test_a_file_that_is_missing_or_closed_is_named_as_ever(tmp_path: Path) -> None:

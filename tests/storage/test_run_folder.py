@@ -78,7 +78,7 @@ def kill_at(patch: pytest.MonkeyPatch, moment: int) -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_process_killed_as_it_writes_a_model_leaves_the_old_one_or_the_new_one(tmp_path: Path, there: bool) -> None:
-    survived, found = False, set[float]()
+    survived, result = False, set[float]()
     for moment in range(100):
         run = tmp_path / "runs" / str(moment)
         if there:
@@ -98,13 +98,13 @@ def test_a_process_killed_as_it_writes_a_model_leaves_the_old_one_or_the_new_one
                 assert weights.keys() == ({"G", "E"} if method == "old" else {"G"})
                 assert (weights["G"]["w"] == config["a"]).all()
                 assert origin("", find_model(place), method)["model"] == str(moment)
-                found.add(config["a"])
+                result.add(config["a"])
         write_model(run / "model", "new", {"a": 2}, {"G": {"w": torch.full((3,), 2.0)}}, {})
         assert [path.name for path in run.iterdir()] == ["model"]
         if survived:
             break
         shutil.rmtree(run)
-    assert survived and moment > 5 and found == ({1, 2} if there else {2})
+    assert survived and moment > 5 and result == ({1, 2} if there else {2})
 
 
 def test_a_missing_run_is_reported(tmp_path: Path) -> None:
@@ -145,10 +145,10 @@ def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:
         tmp_path, "toy", {"batch": 4, "betas": [0.5, 0.9]}, weights, {"README.md": "# toy\n", "words.json": "{}"}
     )
     folder = read_model(tmp_path)
-    method, config, found = folder.method, folder.config, folder.weights
+    method, config, result = folder.method, folder.config, folder.weights
     assert (method, config) == ("toy", {"batch": 4, "betas": [0.5, 0.9]})
-    assert found.keys() == weights.keys()
-    assert all(torch.equal(found[n][k], t) for n, tensors in weights.items() for k, t in tensors.items())
+    assert result.keys() == weights.keys()
+    assert all(torch.equal(result[n][k], t) for n, tensors in weights.items() for k, t in tensors.items())
     assert (tmp_path / "README.md").read_text() == "# toy\n"
     assert (tmp_path / "words.json").read_text() == "{}"
 
@@ -178,9 +178,9 @@ def test_a_model_folder_that_cannot_be_written_says_how_to_resume(
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("multigen.storage.model_folder.write_flushed", refuse)
-    said = (
+    message = (
         rf"model cannot be written \(Read-only file system\); make it writable, then resume with: --resume {tmp_path}$"
     )
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         write_model(tmp_path / "model", "toy", {}, {"G": {"w": torch.zeros(1)}}, {})
     assert not [*tmp_path.iterdir()]

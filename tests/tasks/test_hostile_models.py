@@ -273,7 +273,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [name for name, _ in lines] == [name for _, name in asked], done.stderr  # and none of them is NETWORK
-    return {Path(name).name: said for name, said in lines}
+    return {Path(name).name: message for name, message in lines}
 
 
 def _asks(item: pytest.Item) -> bool:
@@ -282,8 +282,10 @@ def _asks(item: pytest.Item) -> bool:
 
 @pytest.mark.parametrize("name", few([*CASES, *STARTS], *FEW))
 def test_what_a_folder_asks_for_is_bounded_and_never_the_network(name: str, answers: dict[str, str]) -> None:
-    said, (_, expected) = answers[name], {**CASES, **STARTS}[name]
-    assert said == expected if expected == "fine" else (expected in said and name in said and "\n" not in said), said
+    message, (_, expected) = answers[name], {**CASES, **STARTS}[name]
+    assert (
+        message == expected if expected == "fine" else (expected in message and name in message and "\n" not in message)
+    ), message
 
 
 # ---------------------------------------------------------------------------------------------------- settings
@@ -361,9 +363,9 @@ ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 )  # fmt: skip
 def test_a_header_of_another_form_is_refused(header: object, match: str, tmp_path: Path) -> None:
     path = file_of(tmp_path / "G.safetensors", header, bytes(4))
-    with pytest.raises(CheckpointError, match=match) as found:
+    with pytest.raises(CheckpointError, match=match) as result:
         TensorFile.open(path)
-    assert str(path) in str(found.value) and "\n" not in str(found.value)
+    assert str(path) in str(result.value) and "\n" not in str(result.value)
     with pytest.raises(CheckpointError, match=r"not a whole checkpoint|damaged"):
         checkpoint.write(tmp_path / "step-1", {"G": {"w": torch.ones(1)}}, {})
         (tmp_path / "step-1" / "G.safetensors").write_bytes(path.read_bytes())
@@ -382,15 +384,15 @@ def test_a_header_of_another_length_is_not_read(length: int, tmp_path: Path) -> 
 def test_tensors_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
     weights = {"a": torch.arange(6.0).view(2, 3), "b": torch.zeros(0, 3), "n": torch.tensor(7)}
     (tmp_path / "G.safetensors").write_bytes(to_bytes(weights))
-    found = TensorFile.open(tmp_path / "G.safetensors")
+    result = TensorFile.open(tmp_path / "G.safetensors")
     assert (
-        found.stored["a"].shape == (2, 3)
-        and found.nbytes == 32
-        and list(found) == sorted(weights, key=list(found).index)
+        result.stored["a"].shape == (2, 3)
+        and result.nbytes == 32
+        and list(result) == sorted(weights, key=list(result).index)
     )
-    assert all(torch.equal(found[name], weights[name]) for name in weights) and len(found) == 3
+    assert all(torch.equal(result[name], weights[name]) for name in weights) and len(result) == 3
     with pytest.raises(KeyError):
-        found["c"]
+        result["c"]
 
 
 # ---------------------------------------------------------------------------------------------------- checkpoints

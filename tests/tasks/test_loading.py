@@ -23,9 +23,9 @@ WEIGHTS = {name: t.clone() for name, t in linear(2).state_dict().items()}
 
 
 def test_the_network_has_the_weights() -> None:
-    found = load_network(lambda: linear(2), WEIGHTS, "m")
-    assert not found.training
-    for name, t in found.state_dict().items():
+    result = load_network(lambda: linear(2), WEIGHTS, "m")
+    assert not result.training
+    for name, t in result.state_dict().items():
         assert torch.equal(t.cpu(), WEIGHTS[name])
 
 
@@ -38,9 +38,9 @@ def test_settings_of_too_large_a_network_take_no_memory() -> None:
 
 @pytest.mark.parametrize("width", [-1, 10**30])
 def test_settings_of_no_network_are_refused_in_one_line(width: int) -> None:
-    with pytest.raises(CheckpointError, match=r"m: no network can be built from its settings .*again$") as found:
+    with pytest.raises(CheckpointError, match=r"m: no network can be built from its settings .*again$") as result:
         load_network(lambda: linear(width), WEIGHTS, "m")
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(result.value)
 
 
 def test_an_error_of_ours_stays_as_it_is() -> None:

@@ -34,16 +34,16 @@ def nltk(references: list[list], hypothesis: list) -> list[float]:
 
 
 def assert_agrees(references: list[list], hypotheses: list[list]) -> None:
-    found = References(references).bleu(hypotheses, ORDERS)
+    result = References(references).bleu(hypotheses, ORDERS)
     expected = [nltk(references, hypothesis) for hypothesis in hypotheses]
-    assert list(found) == list(ORDERS)
-    np.testing.assert_allclose(np.stack(list(found.values()), 1), expected, rtol=1e-12, atol=1e-15)
+    assert list(result) == list(ORDERS)
+    np.testing.assert_allclose(np.stack(list(result.values()), 1), expected, rtol=1e-12, atol=1e-15)
 
 
 def assert_self_agrees(samples: list[list]) -> None:
-    found = self_bleu(samples, ORDERS)
+    result = self_bleu(samples, ORDERS)
     expected = [nltk(samples[:i] + samples[i + 1 :], sample) for i, sample in enumerate(samples)]
-    np.testing.assert_allclose(np.stack(list(found.values()), 1), expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(np.stack(list(result.values()), 1), expected, rtol=1e-12, atol=1e-15)
 
 
 def drawn(seed: int, count: int, vocabulary: int, longest: int) -> list[list[int]]:
@@ -215,9 +215,9 @@ def test_made_up_sentences_follow_zipf():
 
 def test_the_benchmark_compares_the_two(monkeypatch: pytest.MonkeyPatch):
     texts = benchmark.sentences(9, seed=0), benchmark.sentences(40, seed=1)
-    found = benchmark.compare(*texts, sample=3, repeats=2)
-    assert found["ratio"] == pytest.approx(found["nltk"] / found["ours"])
-    assert found["difference"] < 1e-12
+    result = benchmark.compare(*texts, sample=3, repeats=2)
+    assert result["ratio"] == pytest.approx(result["nltk"] / result["ours"])
+    assert result["difference"] < 1e-12
     bleu = References.bleu
     monkeypatch.setattr(References, "bleu", lambda *args: {n: x + n / 100 for n, x in bleu(*args).items()})
     assert benchmark.compare(*texts, sample=3, repeats=1)["difference"] == pytest.approx(0.05)

@@ -69,9 +69,9 @@ def test_texts_without_classes_are_named(folders: Path, table: Path) -> None:
 
 def test_inspect_lists_the_classes(folders: Path, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for data, column in ((folders, ""), (table, "topic")):
-        found = inspect_texts(str(data), label_column=column)
-        assert facts(found)["classes"].value == {"animals": 16, "weather": 16}
-        config = configured(found.suggestions[0], data)
+        result = inspect_texts(str(data), label_column=column)
+        assert facts(result)["classes"].value == {"animals": 16, "weather": 16}
+        config = configured(result.suggestions[0], data)
         assert config.conditional and config.label_column == column
     assert tiny.multigen(["inspect", table, "--label-column", "topic"]) == 0
     assert "2 by topic: animals (16), weather (16)" in capsys.readouterr().out
@@ -100,7 +100,7 @@ def test_a_class_is_learned_and_asked_for(
     assert tiny.multigen(["write", "--model", run, "--class", "weather", "-n", "3", "--json"]) == 0
     texts = [each["text"] for each in json.loads(capsys.readouterr().out)["texts"]]
     assert texts == writer.generate(n=3, label="weather")
-    found = evaluate_texts(writer, [SAID["animals"][0], "june the hen"]).rows
-    assert found["text 1"]["nll"] < found["text 2"]["nll"]
+    result = evaluate_texts(writer, [SAID["animals"][0], "june the hen"]).rows
+    assert result["text 1"]["nll"] < result["text 2"]["nll"]
     with pytest.raises(ConfigError, match=r"class 'plants': expected one of animals, weather; ask for another"):
         writer.generate(label="plants")

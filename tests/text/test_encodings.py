@@ -46,9 +46,9 @@ ENCODED = [
 @pytest.mark.parametrize(("language", "encoding"), ENCODED)
 def test_an_encoding_is_guessed_and_the_text_shown(language: str, encoding: str) -> None:
     text = TEXTS[language]
-    found = decode(text.encode(encoding))
-    assert found.text == text and found.guessed and found.fault
-    again = decode(text.encode(encoding), found.guessed)  # as the error says
+    result = decode(text.encode(encoding))
+    assert result.text == text and result.guessed and result.fault
+    again = decode(text.encode(encoding), result.guessed)  # as the error says
     assert (again.text, again.fault) == (text, "")
 
 
@@ -112,11 +112,11 @@ def test_inspect_names_the_encoding_and_reads_by_it(tmp_path: Path, capsys: pyte
     path = tmp_path / "a.txt"
     path.write_bytes(("\n".join(f"{TEXTS['russian']}{i}" for i in range(40))).encode("utf-16-le"))
     assert tiny.multigen(["inspect", path, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["characters"]["scripts"] == {"cyrillic": 1.0}
-    command = found["suggestions"][0]["command"]
+    result = json.loads(capsys.readouterr().out)
+    assert result["characters"]["scripts"] == {"cyrillic": 1.0}
+    command = result["suggestions"][0]["command"]
     assert "--encoding utf-16-le" in command and "--skip-bad" not in command
-    assert any("--encoding utf-16-le reads them" in warning for warning in found["warnings"])
+    assert any("--encoding utf-16-le reads them" in warning for warning in result["warnings"])
     assert tiny.multigen(["inspect", path, "--encoding", "utf-16-le", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["unreadable"] == []
     assert tiny.multigen(["inspect", "digits", "--encoding", "cp1252"]) == 2

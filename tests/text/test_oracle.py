@@ -20,14 +20,14 @@ Arrays = dict[str, np.ndarray]
 
 def arrays(seed: int = 0) -> Arrays:
     rng = np.random.default_rng(seed)
-    found = {"embeddings": rng.normal(size=(V, E)), "Wo": rng.normal(size=(H, V)), "bo": rng.normal(size=V)}
+    result = {"embeddings": rng.normal(size=(V, E)), "Wo": rng.normal(size=(H, V)), "bo": rng.normal(size=V)}
     for gate in ("i", "f", "c", "og"):
-        found |= {
+        result |= {
             f"W{gate}": rng.normal(size=(E, H)),
             f"U{gate}": rng.normal(size=(H, H)),
             f"b{gate}": rng.normal(size=H),
         }
-    return {name: array.astype(np.float32) for name, array in found.items()}
+    return {name: array.astype(np.float32) for name, array in result.items()}
 
 
 def written(path: Path, held: Arrays) -> Path:
@@ -77,8 +77,8 @@ def test_samples_are_those_of_the_distribution(tmp_path: Path) -> None:
     oracle = Oracle.read(written(tmp_path / "oracle.npz", arrays(2)), 3)
     nll = oracle.nll(torch.cartesian_prod(*[torch.arange(V)] * 3)).double()
     entropy = ((-3 * nll).exp() * nll).sum().item()
-    found = oracle.nll(oracle.sample(4000, seed=3)).double()
-    assert abs(found.mean().item() - entropy) < 4 * found.std().item() / 4000**0.5
+    result = oracle.nll(oracle.sample(4000, seed=3)).double()
+    assert abs(result.mean().item() - entropy) < 4 * result.std().item() / 4000**0.5
 
 
 def test_more_samples_begin_with_the_same() -> None:
@@ -164,9 +164,9 @@ def unfit(name: str) -> bytes:
 def test_another_file_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     path.write_bytes(b"" if name == "empty" else unfit(name))
-    with pytest.raises(DataError, match=r"holds no oracle .*expected an \.npz with embeddings") as found:
+    with pytest.raises(DataError, match=r"holds no oracle .*expected an \.npz with embeddings") as result:
         Oracle.read(path)
-    assert str(path) in str(found.value) and "\n" not in str(found.value)
+    assert str(path) in str(result.value) and "\n" not in str(result.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -98,9 +98,9 @@ def test_plain_text_has_no_column(tmp_path: Path) -> None:
 def test_what_is_suggested_for_a_table_can_be_trained_on(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(as_csv([{"id": i, "tweet": f"caf\u00e9 #{i} at 10:30"} for i in range(50)]).encode("cp1252"))
-    found = inspect_texts(str(path), column="tweet")
-    assert facts(found)["layout"].value == {"rows": 50} and [reason for _, reason in found.unreadable]
-    config = configured(found.suggestions[0], path)
+    result = inspect_texts(str(path), column="tweet")
+    assert facts(result)["layout"].value == {"rows": 50} and [reason for _, reason in result.unreadable]
+    config = configured(result.suggestions[0], path)
     assert (config.column, config.encoding, config.tokenizer, config.skip_bad) == ("tweet", "cp1252", "bpe", False)
     read = open_texts(str(path), config.unit, column=config.column, encoding=config.encoding)
     assert read == [f"café #{i} at 10:30" for i in range(50)]

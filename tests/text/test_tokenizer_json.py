@@ -39,9 +39,11 @@ def language_model() -> Any:
 
 
 def refused(changed: dict[str, Any], match: str) -> None:
-    with pytest.raises(CheckpointError, match=match) as found:
+    with pytest.raises(CheckpointError, match=match) as result:
         Tokenizer.from_json(json.dumps(changed), "m/tokenizer.json")
-    assert str(found.value).startswith("m/tokenizer.json is no tokenizer of multigen") and "\n" not in str(found.value)
+    assert str(result.value).startswith("m/tokenizer.json is no tokenizer of multigen") and "\n" not in str(
+        result.value
+    )
 
 
 GROWING = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
@@ -201,9 +203,9 @@ def test_expressions_that_may_take_long_are_refused(pattern: str) -> None:
 def test_a_panic_is_an_error_that_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     hostile = json.loads(language_model().to_str())
     hostile["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(b"\x04").decode()}
-    with pytest.raises(Exception, match=r".") as found, guarded():
+    with pytest.raises(Exception, match=r".") as result, guarded():
         tokenizers.Tokenizer.from_str(json.dumps(hostile)).encode("a")
-    assert isinstance(found.value, Exception)
+    assert isinstance(result.value, Exception)
     os.write(2, b"still there")
     assert capfd.readouterr().err == "still there"
     with pytest.raises(KeyboardInterrupt), guarded():
@@ -241,9 +243,9 @@ def test_a_panic_at_a_text_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: p
     backend = language_model()
     backend.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex("(a+)+$"), "isolated")
     tokenizer = Tokenizer(backend, "pretrained", 0, 0, 0)
-    with pytest.raises(ConfigError, match=r"pretrained tokenizer fails .*another model's") as found:
+    with pytest.raises(ConfigError, match=r"pretrained tokenizer fails .*another model's") as result:
         tokenizer.encode("a" * 40 + "!")
-    assert "\n" not in str(found.value) and capfd.readouterr().err == ""
+    assert "\n" not in str(result.value) and capfd.readouterr().err == ""
 
 
 # ---------------------------------------------------------------------------------------------------- pretrained, in a folder
@@ -266,9 +268,9 @@ def test_a_hostile_folder_of_a_language_model_is_refused(
     part, value, match = HOSTILE[name]
     if part in ("padding", "truncation"):  # are taken out
         return
-    with pytest.raises(ConfigError, match=match) as found:
+    with pytest.raises(ConfigError, match=match) as result:
         Tokenizer.pretrained(str(saved(tmp_path, **{part: value})))
-    assert "\n" not in str(found.value) and capfd.readouterr() == ("", "")
+    assert "\n" not in str(result.value) and capfd.readouterr() == ("", "")
 
 
 OFFLINE = """

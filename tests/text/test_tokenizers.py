@@ -30,19 +30,19 @@ TEXTS = [
 
 def names(tokenizer: Tokenizer) -> list[str]:
     """The entries in the order of their ids."""
-    found = tokenizer.backend.get_vocab()
-    assert sorted(found.values()) == list(range(len(tokenizer)))
-    return sorted(found, key=found.__getitem__)
+    result = tokenizer.backend.get_vocab()
+    assert sorted(result.values()) == list(range(len(tokenizer)))
+    return sorted(result, key=result.__getitem__)
 
 
 # ---------------------------------------------------------------------------------------------------- vocabularies
 
 
 def test_entries_are_ordered_by_number_then_by_code_point():
-    found = Tokenizer.train(["b a. b", "c b a é"], "words")
-    assert names(found) == [*SPECIAL, "b", "a", ".", "c", "é"]
-    assert (found.pad, found.start, found.end, found.unknown, len(found)) == (0, 1, 2, 3, 9)
-    assert found.encode("c b z") == [7, 4, 3]
+    result = Tokenizer.train(["b a. b", "c b a é"], "words")
+    assert names(result) == [*SPECIAL, "b", "a", ".", "c", "é"]
+    assert (result.pad, result.start, result.end, result.unknown, len(result)) == (0, 1, 2, 3, 9)
+    assert result.encode("c b z") == [7, 4, 3]
     assert names(Tokenizer.train(["b a. b", "c b a é"], "words", size=7)) == [*SPECIAL, "b", "a", "."]
     assert names(Tokenizer.train(["ba\nab b"], "characters")) == [*SPECIAL, "b", "a", "\n", " "]
 
@@ -249,11 +249,11 @@ def test_pretrained_from_a_folder(tmp_path: Path):
 
 def test_special_tokens_of_pretrained_models(tmp_path: Path):
     tokens = {"sep_token": "[S]", "cls_token": "[C]", "pad_token": "[P]"}
-    found = Tokenizer.pretrained(str(tiny_model(tmp_path / "bert", **tokens)))
-    assert (found.end, found.start, found.pad) == (0, 1, 2)
+    result = Tokenizer.pretrained(str(tiny_model(tmp_path / "bert", **tokens)))
+    assert (result.end, result.start, result.pad) == (0, 1, 2)
     tokens |= {"bos_token": "<s>", "eos_token": "</s>"}
-    found = Tokenizer.pretrained(str(tiny_model(tmp_path / "all", **tokens)))
-    assert (found.pad, found.start, found.end) == (2, 3, 4)
+    result = Tokenizer.pretrained(str(tiny_model(tmp_path / "all", **tokens)))
+    assert (result.pad, result.start, result.end) == (2, 3, 4)
 
 
 def test_ordinary_pieces_that_are_special_tokens_are_unknown():
@@ -319,9 +319,9 @@ def test_captions_as_words(data_root: Path):
     assert len(tokenizer) == 4 + len({word for text in texts for word in re.findall(r"\w+(?:['-]\w+)*|[^\w\s]", text)})
     printed = [tokenizer.decode(tokenizer.encode(text)) for text in texts]
     plain = [
-        (text, found) for text, found in zip(texts, printed, strict=True) if re.fullmatch(r"[\w ,.;:!?()-]*", text)
+        (text, result) for text, result in zip(texts, printed, strict=True) if re.fullmatch(r"[\w ,.;:!?()-]*", text)
     ]
-    same = [text for text, found in plain if found == " ".join(text.split())]
+    same = [text for text, result in plain if result == " ".join(text.split())]
     assert len(plain) > 9000
     assert len(same) / len(plain) > 0.99  # the others have spaces before a full stop, and the like
     assert [tokenizer.decode(tokenizer.encode(text)) for text in printed] == printed

@@ -18,8 +18,8 @@ HAN = "".join(chr(0x4E00 + i % 700) for i in range(5_000))
 
 @pytest.mark.parametrize("book", [BOOK, HAN], ids=["words", "han"])
 def test_passages_are_the_text(book: str) -> None:
-    found = passages(book, 20, len(book))
-    assert "".join(found) == book and len(found) > 10
+    result = passages(book, 20, len(book))
+    assert "".join(result) == book and len(result) > 10
     assert are_long([book], 20) and not are_long(["the fox ran home"], 20)
 
 
@@ -41,8 +41,8 @@ def test_the_whole_of_a_book_is_learned(book: str, tmp_path: Path, capsys: pytes
     path.write_text(book, encoding="utf-8")
     corpus = open_corpus(str(path), 20, unit="file")
     rows = torch.cat([corpus.train, corpus.validation, corpus.test])
-    said = capsys.readouterr().err
-    assert f"long texts are divided into {len(rows):,} windows of 20 tokens" in said and "cut at" not in said
+    message = capsys.readouterr().err
+    assert f"long texts are divided into {len(rows):,} windows of 20 tokens" in message and "cut at" not in message
     read = "".join(corpus.texts(rows))
     assert all(piece in read for piece in (book[:12].strip(), book[-6:].strip(), book[2500:2506].strip()))
     assert len(read) >= len(book)
@@ -52,8 +52,8 @@ def test_the_whole_of_a_book_is_learned(book: str, tmp_path: Path, capsys: pytes
 def test_inspect_says_that_books_are_divided(tmp_path: Path) -> None:
     path = tmp_path / "book.txt"
     path.write_text(" ".join(BOOK.split()), encoding="utf-8")
-    found = inspect_texts(str(path))
-    assert any("at least 3" in warning for warning in found.warnings) or "windows" in found.suggestions[0].reason
+    result = inspect_texts(str(path))
+    assert any("at least 3" in warning for warning in result.warnings) or "windows" in result.suggestions[0].reason
 
 
 # ---------------------------------------------------------------------------------------------------- poems
@@ -85,9 +85,9 @@ def test_inspect_says_whether_lines_are_kept(tmp_path: Path) -> None:
     for name, text, kept in (("poems", POEMS, True), ("prose", PROSE, False)):
         path = tmp_path / f"{name}.txt"
         path.write_text(text, encoding="utf-8")
-        found = inspect_texts(str(path))
-        assert facts(found)["line_breaks"].value == ("kept" if kept else "joined")
-        config = configured(found.suggestions[0], path)
+        result = inspect_texts(str(path))
+        assert facts(result)["line_breaks"].value == ("kept" if kept else "joined")
+        config = configured(result.suggestions[0], path)
         assert config.keep_lines == kept
         texts = open_texts(str(path), config.unit, keep_lines=config.keep_lines)
         assert texts == open_texts(str(path))

@@ -1,7 +1,9 @@
-"""DiffAugment for sounds: real and generated sounds are altered in the same way before D, differentiably for G.
+"""DiffAugment for sounds: real and generated sounds are altered in the same way before D,
+differentiably for G.
 
-The idea is that of Zhao et al. 2020, arXiv:2006.10738, for images; the alterations keep the class of a sound:
-gain, shift, polarity, and another sound mixed in. Everything is batched and stays on the device.
+The idea is that of Zhao et al. 2020, arXiv:2006.10738, for images; the alterations keep the class
+of a sound: gain, shift, polarity, and another sound mixed in. Everything is batched and stays on
+the device.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +31,16 @@ def diff_augment(
       reaches its neighbour, and ranks and micro-batches, which see other neighbours, give other results. A batch of one is
       mixed with itself.
 
-    Each sample has its own draws, which come from `rand` alone: equal draws, equal sounds (of mix: in equal batches).
+    Each sample has its own draws, which come from `rand` alone: equal draws, equal sounds (of mix:
+    in equal batches).
 
     Args:
         sound: (B, C, T) in -1..1.
         policy: from `parse_policy`, applied in this order.
-        rand: `Step.rand`: `rand(name, *shape)` gives uniform numbers in [0, 1), (B, *shape), on the device of `sound`.
-        stream: first part of the names of the draws: "STREAM/gain". Reals and fakes of one update take different ones.
+        rand: `Step.rand`: `rand(name, *shape)` gives uniform numbers in [0, 1), (B, *shape), on the
+            device of `sound`.
+        stream: first part of the names of the draws: "STREAM/gain". Reals and fakes of one update
+            take different ones.
         share: probability with which each of the transformations is applied to a sample.
     """
     altered = sound

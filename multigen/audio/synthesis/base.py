@@ -1,6 +1,7 @@
 """Base trainer of audio synthesis: settings, data, augmentation, evaluation.
 
-A method derives from `AudioSynthesisTrainer`, and states only what differs: networks, losses, stages.
+A method derives from `AudioSynthesisTrainer`, and states only what differs: networks, losses,
+stages.
 """
 
 import math
@@ -53,23 +54,24 @@ class AudioSynthesisConfig(SynthesisConfig):
     length: int = 4096
     """Length of a sound, samples; shorter recordings are padded with silence."""
     channels: Literal[1, 2] = 1
-    """1: mono, the mean of a recording's channels; 2: stereo, for which one of mono is copied. Features are those of the mean."""
+    """1: mono, the mean of a recording's channels; 2: stereo, for which one of mono is copied.
+    Features are those of the mean."""
     cut: Literal["start", "onsets", "slices", "random"] = "start"
-    """What is taken of longer recordings: their beginning, a sound at each onset, windows one after another, or at random
-    places."""
+    """What is taken of longer recordings: their beginning, a sound at each onset, windows one after
+    another, or at random places."""
     trim: bool = False
     """Trim silence at the beginning and the end of a recording."""
     normalise: bool = False
     """Normalise the loudness of recordings."""
     test_files: str = ""
-    """Pattern of the files that are measured against in the end, such as *_[0-4].flac; empty: folders train and test, else a
-    tenth."""
+    """Pattern of the files that are measured against in the end, such as *_[0-4].flac; empty:
+    folders train and test, else a tenth."""
     augment: str = ""
     """Augmentation of what D sees: gain, shift, polarity, mix, joined by commas."""
     features: tuple[Literal["logmel", "classifier", "drums"], ...] = ()
-    """What sounds are compared in: log-mel spectra, a classifier trained on the labels, or one trained on the drum machine. The
-    best checkpoint is chosen by logmel where it is one of them, else by the first. Empty: classifier, where there are labels,
-    and logmel."""
+    """What sounds are compared in: log-mel spectra, a classifier trained on the labels, or one
+    trained on the drum machine. The best checkpoint is chosen by logmel where it is one of them,
+    else by the first. Empty: classifier, where there are labels, and logmel."""
 
     earlier: ClassVar[dict[str, Any]] = {"channels": 1}
     ranges = RANGES | {"rate": 4000, "length": 64}
@@ -148,7 +150,8 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         )
 
     def recordings(self, data: str) -> Tensor:
-        """The training recordings (N, 1, length) of a data argument, prepared and divided as those of this run."""
+        """The training recordings (N, 1, length) of a data argument, prepared and divided as those
+        of this run."""
         labels = self.config.labels if self.config.labels in ("none", "name", "first") else ""  # not a table's
         trainer = type(self)(replace(self.config, data=data, test="", labels=labels, test_classes=0))
         return trainer.open_splits().train.items
@@ -175,7 +178,8 @@ class AudioSynthesisTrainer(SynthesisTrainer[C]):
         }
 
     def save_figures(self, samples: Sampler) -> None:
-        """Writes `nearest.png` and `nearest.wav`: samples and the training recording nearest to each, by log-mel spectra."""
+        """Writes `nearest.png` and `nearest.wav`: samples and the training recording nearest to
+        each, by log-mel spectra."""
         rate, train = self.config.rate, self.splits.train.items
         fake = samples.sample(SHOWN)
         real = nearest_recordings(fake, train, rate)

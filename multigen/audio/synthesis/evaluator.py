@@ -1,9 +1,10 @@
 """Sample-quality metrics of sounds: distances to real ones in the features of a log-mel spectrum or
 of a classifier.
 
-The networks by which the literature measures sounds (VGGish, CLAP, the classifier of WaveGAN's authors) are not available without
-a download, or at all. So figures carry other names: `logmel`, a fixed summary of the spectrum, and `classifier`, trained here on
-the labelled training recordings; compare them within one set of data.
+The networks by which the literature measures sounds (VGGish, CLAP, the classifier of WaveGAN's
+authors) are not available without a download, or at all. So figures carry other names: `logmel`, a
+fixed summary of the spectrum, and `classifier`, trained here on the labelled training recordings;
+compare them within one set of data.
 """
 
 import contextlib
@@ -58,7 +59,8 @@ EXTRACTORS = {
 
 
 def spectrogram(sounds: Tensor, rate: int) -> Tensor:
-    """Log-mel spectrograms (B, 1, BANDS, frames) of the means of sounds' channels (B, C, T); frames of 32 ms every 8 ms."""
+    """Log-mel spectrograms (B, 1, BANDS, frames) of the means of sounds' channels (B, C, T); frames
+    of 32 ms every 8 ms."""
     n_fft = round(WINDOW * rate)
     return log_mel(sounds.mean(1, keepdim=True), rate, n_fft, round(HOP * rate), BANDS)
 
@@ -80,7 +82,8 @@ def logmel(sounds: Tensor, rate: int) -> Tensor:
 def in_parts(work: Callable[[Tensor], Tensor], sounds: Tensor) -> Tensor:
     """`work` done on sounds (N, C, T) `together`: (n, C, T) -> (n, ...).
 
-    Each result is copied to its place when it comes: in a list they would keep memory from being used again (see `embed_all`).
+    Each result is copied to its place when it comes: in a list they would keep memory from being
+    used again (see `embed_all`).
     """
     whole, at = torch.empty(0), 0
     for part in together(sounds):
@@ -97,8 +100,8 @@ def nearest_recordings(sounds: Tensor, train: Tensor, rate: int) -> Tensor:
 
 
 def open_extractor(name: str, train: SoundSet, device: torch.device, steps: int = STEPS) -> Extractor:
-    """An extractor by its name in `EXTRACTORS`; the recordings give the rate, and for `classifier` the labels. `steps`: of a
-    classifier's training.
+    """An extractor by its name in `EXTRACTORS`; the recordings give the rate, and for `classifier`
+    the labels. `steps`: of a classifier's training.
 
     Raises ConfigError for another name, or a classifier without labels.
     """
@@ -136,11 +139,13 @@ def open_evaluator(
     to_input: Callable[[Tensor], Tensor] = torch.clone,
     steps: int = STEPS,
 ) -> Evaluator[SoundSet]:
-    """Measures by several extractors. The best checkpoint is chosen by log-mel spectra, where they are among them: they are
-    independent of the classes that the final evaluation counts, and less noisy.
+    """Measures by several extractors. The best checkpoint is chosen by log-mel spectra, where they
+    are among them: they are independent of the classes that the final evaluation counts, and less
+    noisy.
 
     Args:
-        names: of `EXTRACTORS`; by default the classifier, where there are labels, and log-mel spectra.
+        names: of `EXTRACTORS`; by default the classifier, where there are labels, and log-mel
+            spectra.
         to_input: sounds (N, C, T) as D takes them.
         steps: of a classifier's training.
     """
@@ -176,7 +181,8 @@ def compare_data(
 
     Args:
         rate: Hz; 0: the lower of the two sets' commonest.
-        length: samples from the beginning; 0: the longest power of two not above either set's median, but 32 ms at least.
+        length: samples from the beginning; 0: the longest power of two not above either set's
+            median, but 32 ms at least.
     """
     if not rate or not length:
         rate, length = _common(rate, length, [info for data in (real, fake) if (info := _headers(data))])
@@ -194,7 +200,8 @@ def compare_data(
 
 
 def _headers(data: str) -> list[Info]:
-    """Headers of the files that `open_sounds` takes; nothing for embedded data, or where none can be read."""
+    """Headers of the files that `open_sounds` takes; nothing for embedded data, or where none can
+    be read."""
     if data in EMBEDDED:
         return []
     place = locate(data, "a folder of sounds")

@@ -32,7 +32,8 @@ PAUSE = 0.1  # seconds of silence between sounds that are joined
 
 
 class AudioSampler(sampling.Sampler):
-    """A trained generator as a source of sounds, float32 (N, C, length) in -1..1; its network gives (B, C, length).
+    """A trained generator as a source of sounds, float32 (N, C, length) in -1..1; its network gives
+    (B, C, length).
 
     Args:
         rate: samples a second, Hz.
@@ -66,7 +67,8 @@ class AudioSampler(sampling.Sampler):
         write_sound(path, sample, self.rate, comment=text(about))
 
     def show(self, samples: Tensor, path: Path, about: Provenance = NO_PROVENANCE, below: Tensor | None = None) -> None:
-        """Writes sounds (N, C, T) one after the other into one file, and an image (.png) of them and of those `below`."""
+        """Writes sounds (N, C, T) one after the other into one file, and an image (.png) of them
+        and of those `below`."""
         write_sound(path, joined(samples, self.rate), self.rate, comment=text(about))
         with replacing(path.with_suffix(".png")) as file:
             draw(samples, self.rate, below=below).save(file, **png(about))
@@ -84,7 +86,8 @@ class AudioSampler(sampling.Sampler):
         return {"sound": content}
 
     def show_first(self, samples: Tensor, path: Path, about: Provenance) -> str:
-        """The nearest training recording is drawn below each sound, where the recordings are available."""
+        """The nearest training recording is drawn below each sound, where the recordings are
+        available."""
         below, remark = None, "its image has the nearest training recording below each"
         try:
             below = self.nearest(samples)
@@ -101,14 +104,16 @@ class AudioSampler(sampling.Sampler):
         truncation: float | None = None,
         number: int = 0,
     ) -> Iterator[Tensor]:
-        """A longer sound, in blocks float32 (C, T): windows along a walk through the latents, a quarter of each faded into the
-        next.
+        """A longer sound, in blocks float32 (C, T): windows along a walk through the latents, a
+        quarter of each faded into the next.
 
-        The walk takes `ALONG` windows from one latent to the next. The fade keeps the sum of the weights' squares at 1 (sine and
-        cosine): windows that differ keep their power, and such as resemble each other are up to 3 dB louder where they meet.
+        The walk takes `ALONG` windows from one latent to the next. The fade keeps the sum of the
+        weights' squares at 1 (sine and cosine): windows that differ keep their power, and such as
+        resemble each other are up to 3 dB louder where they meet.
 
         Args:
-            number: of the piece; each of a seed has latents of its own, and of a conditional model the next class.
+            number: of the piece; each of a seed has latents of its own, and of a conditional model
+                the next class.
 
         Raises ConfigError as `sample`, and for seconds that are not above 0.
         """
@@ -157,7 +162,8 @@ class AudioSampler(sampling.Sampler):
         about: Provenance = NO_PROVENANCE,
         overwrite: bool = False,
     ) -> str:
-        """As in the base class: pieces by `piece`, each written while it is generated; memory does not grow with the length."""
+        """As in the base class: pieces by `piece`, each written while it is generated; memory does
+        not grow with the length."""
         channels = self.sample(1, seed, label, truncation).shape[1]
         size = 2 * channels * self._frames(seconds)
         self.check_out(n, out, overwrite, size)
@@ -179,7 +185,8 @@ class AudioSampler(sampling.Sampler):
         return [sounds, sounds.with_suffix(".png")]
 
     def nearest(self, samples: Tensor) -> Tensor:
-        """The training recording nearest to each sound (N, C, T), by log-mel spectra. DataError where there are none."""
+        """The training recording nearest to each sound (N, C, T), by log-mel spectra. DataError
+        where there are none."""
         from multigen.audio.synthesis.evaluator import nearest_recordings
 
         if self.recordings is None:

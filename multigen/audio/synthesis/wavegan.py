@@ -4,10 +4,10 @@
     python -m multigen.recipes.wavegan default --data sounds/   # your own recordings, one folder per class or no folders
     python -m multigen.recipes.wavegan paper --data digits/     # the paper's networks and settings
 
-DCGAN in one dimension: filters of 25 taps and stride 4, and phase shuffle in the critic, so that it cannot recognise samples by
-the pitch artefacts of transposed convolutions. The paper trains it as WGAN-GP with five critic steps. On a small budget the same
-networks learn faster with a relativistic pairing loss, lazy gradient penalties, and spectrogram critics in place of that of
-waveforms.
+DCGAN in one dimension: filters of 25 taps and stride 4, and phase shuffle in the critic, so that it
+cannot recognise samples by the pitch artefacts of transposed convolutions. The paper trains it as
+WGAN-GP with five critic steps. On a small budget the same networks learn faster with a relativistic
+pairing loss, lazy gradient penalties, and spectrogram critics in place of that of waveforms.
 """
 
 from dataclasses import dataclass
@@ -51,10 +51,12 @@ class WaveGANConfig(AudioSynthesisConfig):
     width: int = 64
     """d: channels of the layers next to the waveform; they double with each layer."""
     positions: int = 16
-    """Steps of time before G's first layer, a power of two; a length that strides of 4 do not reach has twice as many. The more,
-    the fewer layers: of few positions each makes a pulse of its own."""
+    """Steps of time before G's first layer, a power of two; a length that strides of 4 do not reach
+    has twice as many. The more, the fewer layers: of few positions each makes a pulse of its
+    own."""
     upsample: Literal["transposed", "nearest"] = "transposed"
-    """How G stretches time: by transposed convolutions, or by repeating samples and convolving (appendix A)."""
+    """How G stretches time: by transposed convolutions, or by repeating samples and convolving
+    (appendix A)."""
     post_filter: int = 0
     """Taps of a last learned filter of G (512 in the paper's variant); 0: none."""
     waveform: bool = True
@@ -67,7 +69,8 @@ class WaveGANConfig(AudioSynthesisConfig):
     spectral_width: int = 16
     """Channels of the first layer of a critic of spectrograms."""
     shift_frames: bool = True
-    """Whether the windows of spectrograms are placed elsewhere at each pass; else G learns their places, and its tones pulse."""
+    """Whether the windows of spectrograms are placed elsewhere at each pass; else G learns their
+    places, and its tones pulse."""
     loss: Literal["wasserstein", "relativistic_pairing", "non_saturating"] = "wasserstein"
     """Adversarial loss; wasserstein: WGAN-GP, as in the paper."""
     critic_steps: int = 5
@@ -194,7 +197,8 @@ def _longer(before: int, after: int, how: str) -> nn.Module:
 
 
 def phase_shuffle(x: Tensor, n: int) -> Tensor:
-    """Each sample (B, C, T) moved by its own -n..n steps of time, its borders reflected (section 3.3)."""
+    """Each sample (B, C, T) moved by its own -n..n steps of time, its borders reflected (section
+    3.3)."""
     if not n:
         return x
     last = x.shape[2] - 1
@@ -204,7 +208,8 @@ def phase_shuffle(x: Tensor, n: int) -> Tensor:
 
 
 class WaveformCritic(nn.Module):
-    """sound (B, C, length), label (B,) -> logit (B,): the generator's mirror image; phases are shuffled in training only."""
+    """sound (B, C, length), label (B,) -> logit (B,): the generator's mirror image; phases are
+    shuffled in training only."""
 
     def __init__(self, c: WaveGANConfig, classes: int = 0):
         super().__init__()
@@ -221,9 +226,11 @@ class WaveformCritic(nn.Module):
 
 
 class SpectrogramCritic(nn.Module):
-    """sound (B, C, length), label (B,) -> logit (B,), by three convolutions over its log spectrogram.
+    """sound (B, C, length), label (B,) -> logit (B,), by three convolutions over its log
+    spectrogram.
 
-    In training each sound is moved by up to half a hop, so that no place in it is always the middle of a window.
+    In training each sound is moved by up to half a hop, so that no place in it is always the middle
+    of a window.
     """
 
     def __init__(self, c: WaveGANConfig, n_fft: int, classes: int = 0):
@@ -248,7 +255,8 @@ class SpectrogramCritic(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """sound (B, C, length), label (B,) -> logits (B, critics): one for the waveform, one for each spectrogram."""
+    """sound (B, C, length), label (B,) -> logits (B, critics): one for the waveform, one for each
+    spectrogram."""
 
     def __init__(self, c: WaveGANConfig, classes: int = 0):
         super().__init__()

@@ -1,4 +1,5 @@
-"""Better images from worse ones: one file per method, and what a method of your own derives from."""
+"""Better images from worse ones: one file per method, and what a method of your own derives
+from."""
 
 from multigen.image.restoration.adversarial import AdversarialRestorationConfig, AdversarialRestorationTrainer
 from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer

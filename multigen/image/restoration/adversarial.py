@@ -16,7 +16,7 @@ from multigen.engine.optimisers import Optimiser
 from multigen.engine.schedules import Cosine, Schedule
 from multigen.errors import ConfigError
 from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer
-from multigen.losses import AdversarialLoss, non_saturating
+from multigen.losses import AdversarialLoss, gradient_error, non_saturating
 from multigen.tasks.restoration.base import RANGES
 
 __all__ = ["AdversarialRestorationConfig", "AdversarialRestorationTrainer"]
@@ -36,6 +36,12 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
     """Weight of the pixel loss in the second stage."""
     adversarial_weight: float = 0.1
     """Weight of the adversarial loss."""
+    gradient_weight: float = 0.0
+    """Weight of the gradient loss in the second stage: the mean absolute error of the lengths of the channels' gradients
+    (Ma et al. 2020, arXiv:2003.13081)."""
+    shift: int = 0
+    """Pixels by which the crops that D and the content loss see are smaller than `crop`: they are cut out at random in each
+    update, so that their strides meet all pixels alike, and leave no grid; 0, as published: whole crops."""
     pretrain_steps: int = 20_000
     """Steps of the first stage."""
     pretrain_lr: float = 5e-4
@@ -43,7 +49,7 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
     lr: float = 1e-4
     """Learning rate of the second stage, constant."""
 
-    ranges = RANGES | {"steps": 0, "pretrain_steps": 0}
+    ranges = RANGES | {"steps": 0, "pretrain_steps": 0, "gradient_weight": 0, "shift": 0}
     crop_multiple: ClassVar[int] = 16
     """Of what the crops' sides are multiples, for the discriminator."""
 
@@ -57,6 +63,10 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
             least = ", at least 16" if self.crop_multiple < 16 else ""
             whole = f", and of the scale {scale}" if scale > 1 else ""
             raise ConfigError(f"crop {self.crop}: expected a multiple of {self.crop_multiple}{least}{whole}")
+        if self.shift % self.crop_multiple or self.shift > self.crop - 16:
+            raise ConfigError(
+                f"shift {self.shift}: expected 0, or a multiple of {self.crop_multiple} that leaves 16 of {self.crop} pixels"
+            )
         if not self.pretrain_steps + self.steps:
             raise ConfigError("pretrain_steps 0, steps 0: nothing to train; expected steps in one of the stages")
 
@@ -77,6 +87,7 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
     """Trains G for the least pixel error; then D to distinguish G's images from photographs, and G against D."""
 
     budget = ("pretrain_steps", "steps")
+    metrics = ("psnr_y", "ssim_y", "detail", "gradient_correlation", "grid")
     adversarial: ClassVar[AdversarialLoss] = non_saturating
     """The loss of D, and of G against it."""
 
@@ -132,22 +143,34 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         """Loss of D in the second stage."""
         with torch.no_grad():
             fake = self.G(self.inputs(batch, step))
-        return {"adversarial": self.adversarial.discriminator(self.D(self.targets(batch, step)), self.D(fake))}
+        real, fake = (self.seen(x, step) for x in (self.targets(batch, step), fake))
+        return {"adversarial": self.adversarial.discriminator(self.D(real), self.D(fake))}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         """Loss of G in the second stage: content, adversarial and pixel loss, each by its weight."""
         c, reference = self.config, self.reference(batch, step)
         fake = self.G(self.inputs(batch, step)).to(reference.dtype)
-        content = self.content_error(fake, reference)
-        adversarial = self.adversarial.generator(self.D(fake), self._real_logits(batch, step))
+        seen = self.seen(fake, step)
+        content = self.content_error(seen, self.seen(reference, step))
+        adversarial = self.adversarial.generator(self.D(seen), self._real_logits(batch, step))
         terms = {"content": content * c.content_weight, "adversarial": adversarial * c.adversarial_weight}
         if c.pixel_weight:
             terms["pixel"] = self.pixel_error(fake, reference) * c.pixel_weight
+        if c.gradient_weight:
+            terms["gradient"] = gradient_error(fake, reference) * c.gradient_weight
         return terms
+
+    def seen(self, image: Tensor, step: Step) -> Tensor:
+        """The part of crops (B, 3, crop, crop) that D and the content loss see in this update, `shift` pixels smaller."""
+        shift, side = self.config.shift, self.config.crop - self.config.shift
+        if not shift:
+            return image
+        top, left = torch.randint(shift, (2,), generator=step.rng("shift")).tolist()
+        return image[:, :, top : top + side, left : left + side]
 
     def _real_logits(self, batch: Batch, step: Step) -> Tensor | None:
         """D's logits of photographs, for an adversarial loss of G that is relative to them."""
         if not self.adversarial.paired:
             return None
         with torch.no_grad():
-            return self.D(self.targets(batch, step))
+            return self.D(self.seen(self.targets(batch, step), step))

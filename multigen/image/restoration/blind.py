@@ -1,5 +1,6 @@
-"""Blind degradation: blur, resizing, noise and JPEG, twice, each drawn at random. Wang et al. 2021 (Real-ESRGAN),
-arXiv:2107.10833, section 3; its released options where the paper leaves them open."""
+"""Blind degradation: blur, resizing, noise and JPEG, twice, each drawn at random. Wang et al. 2021
+(Real-ESRGAN), arXiv:2107.10833, section 3; its released options where the paper leaves them
+open."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -22,7 +23,8 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pass:
-    """Distributions of one degradation pass: shares are probabilities, ranges are drawn from uniformly."""
+    """Distributions of one degradation pass: shares are probabilities, ranges are drawn from
+    uniformly."""
 
     blur: float
     """Share of images that are blurred."""
@@ -37,7 +39,8 @@ class Pass:
     gaussian: Range
     """Standard deviation of the noise, of 255."""
     poisson: Range
-    """Strength of the shot noise, as a multiple of that of an image with as many photons as it has levels."""
+    """Strength of the shot noise, as a multiple of that of an image with as many photons as it has
+    levels."""
     jpeg: Range
     """Quality."""
 
@@ -61,7 +64,8 @@ SIZES = np.arange(7, 22, 2)  # of kernels
 
 
 def degrade(image: Tensor, scale: int, strength: Strength, rng: np.random.Generator) -> Tensor:
-    """uint8 (3, H, W), H and W multiples of the scale -> uint8 (3, H / scale, W / scale). "none": bicubic reduction alone."""
+    """uint8 (3, H, W), H and W multiples of the scale -> uint8 (3, H / scale, W / scale). "none":
+    bicubic reduction alone."""
     if strength == "none":
         return reduced(image, scale)
     height, width = image.shape[-2] // scale, image.shape[-1] // scale
@@ -84,8 +88,9 @@ def degrade_named(image: Tensor, scale: int, strength: Strength, name: str) -> T
 
 
 def sharpened(image: Tensor) -> Tensor:
-    """Unsharp masking, as the targets of the pixel and content losses have it: uint8 (3, H, W) -> the same. Half of the
-    difference to a Gaussian blur of 8 pixels is added where it exceeds 10 of 255."""
+    """Unsharp masking, as the targets of the pixel and content losses have it: uint8 (3, H, W) ->
+    the same. Half of the difference to a Gaussian blur of 8 pixels is added where it exceeds 10 of
+    255."""
     x = image.float() / 255
     line = gaussian(51, 8.0).sum(0, keepdim=True)  # (1, 51): a Gaussian is the product of two
 
@@ -108,7 +113,8 @@ def _blurred(x: Tensor, p: Pass, rng: np.random.Generator) -> Tensor:
 
 
 def _resized(x: Tensor, p: Pass, rng: np.random.Generator, sides: tuple[int, ...]) -> Tensor:
-    """Resized by a factor relative to `sides`, with one of three filters, two of which are not antialiased."""
+    """Resized by a factor relative to `sides`, with one of three filters, two of which are not
+    antialiased."""
     kind, low, high = rng.random(), *p.factor
     factor = (
         rng.uniform(1, high) if kind < p.enlarged else rng.uniform(low, 1) if kind < p.enlarged + p.reduced else 1.0

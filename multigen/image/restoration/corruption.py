@@ -23,14 +23,15 @@ __all__ = [
 
 
 def noisy(x: Tensor, sigma: float, rng: np.random.Generator) -> Tensor:
-    """With independent Gaussian noise of standard deviation `sigma` of 255, (3, H, W) -> the same shape, neither rounded nor
-    clipped; grey stays grey."""
+    """With independent Gaussian noise of standard deviation `sigma` of 255, (3, H, W) -> the same
+    shape, neither rounded nor clipped; grey stays grey."""
     noise = rng.standard_normal((1 if is_grey(x) else 3, *x.shape[-2:]), dtype=np.float32)
     return x + torch.from_numpy(noise) * (sigma / 255)
 
 
 def compressed(x: Tensor, quality: float) -> Tensor:
-    """Written as JPEG, with colour at half the resolution, and read again: (3, H, W) -> the same shape; grey stays grey."""
+    """Written as JPEG, with colour at half the resolution, and read again: (3, H, W) -> the same
+    shape; grey stays grey."""
     from PIL import Image
 
     planes = to_bytes(x[:1] if is_grey(x) else x)
@@ -66,7 +67,8 @@ def draws_of(name: str) -> np.random.Generator:
 
 
 def nl_means(image: Tensor) -> Tensor:
-    """Non-local means (Buades et al. 2005) for noise of unknown strength: uint8, or float32 in 0..1, (3, H, W) -> uint8."""
+    """Non-local means (Buades et al. 2005) for noise of unknown strength: uint8, or float32 in
+    0..1, (3, H, W) -> uint8."""
     from skimage.restoration import denoise_nl_means
 
     def restore(pixels: np.ndarray, channels: int | None) -> np.ndarray:
@@ -79,20 +81,23 @@ def nl_means(image: Tensor) -> Tensor:
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Total variation denoising (Chambolle 2004) with a weight for JPEG: uint8, or float32 in 0..1, (3, H, W) -> uint8."""
+    """Total variation denoising (Chambolle 2004) with a weight for JPEG: uint8, or float32 in 0..1,
+    (3, H, W) -> uint8."""
     from skimage.restoration import denoise_tv_chambolle
 
     return _restored(image, lambda pixels, channels: denoise_tv_chambolle(pixels, 0.015, channel_axis=channels))
 
 
 def noise_of(pixels: np.ndarray) -> float:
-    """The standard deviation of white noise in an image (H, W) or (H, W, C): Immerkaer 1996, by the median of absolute values."""
+    """The standard deviation of white noise in an image (H, W) or (H, W, C): Immerkaer 1996, by the
+    median of absolute values."""
     residual = np.diff(np.diff(pixels, 2, axis=0), 2, axis=1)  # of white noise with standard deviation 6 sigma
     return float(np.median(np.abs(residual)) / 0.6745 / 6)
 
 
 def _restored(image: Tensor, restore: Callable[[np.ndarray, int | None], np.ndarray]) -> Tensor:
-    """uint8 (3, H, W) by a function of float32 pixels in 0..1, (H, W, 3) or grey (H, W), and of their axis of channels."""
+    """uint8 (3, H, W) by a function of float32 pixels in 0..1, (H, W, 3) or grey (H, W), and of
+    their axis of channels."""
     x = image.float() / 255 if image.dtype == torch.uint8 else image
     if is_grey(x):
         return to_bytes(torch.from_numpy(restore(x[0].numpy(), None))).repeat(3, 1, 1)

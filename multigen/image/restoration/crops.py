@@ -15,34 +15,41 @@ from multigen.image.files import Photo, read_image
 __all__ = ["Corrupt", "CropSource"]
 
 Corrupt = Callable[[Tensor, np.random.Generator], dict[str, Tensor]]
-"""(a target, uint8 (3, crop, crop); its draws) -> what batches hold beside it, by name: "input", and what else is made of it."""
+"""(a target, uint8 (3, crop, crop); its draws) -> what batches hold beside it, by name: "input",
+and what else is made of it."""
 
 
 class CropSource:
     """Random crops of photographs, the targets of restoration, with their inputs.
 
-    A photograph is cut to a multiple of the scale, and `degrade` is applied to the whole of it, so an input and its target are
-    aligned windows of whole images, without borders that the photograph does not have.
+    A photograph is cut to a multiple of the scale, and `degrade` is applied to the whole of it, so
+    an input and its target are aligned windows of whole images, without borders that the photograph
+    does not have.
 
-    Items: a photograph stands for as many items as crops fit into its area (at least one), so an epoch sees about every pixel
-    once, and pixels of small and large photographs are seen equally often.
+    Items: a photograph stands for as many items as crops fit into its area (at least one), so an
+    epoch sees about every pixel once, and pixels of small and large photographs are seen equally
+    often.
 
-    When files are decoded: at construction, each that still fits into `cache_bytes`; the others each time they are used, and a
-    damaged one among them raises then. With `skip_bad` every file is decoded at construction, so that damaged ones are left out
-    (and listed in `skipped`) before training begins.
+    When files are decoded: at construction, each that still fits into `cache_bytes`; the others
+    each time they are used, and a damaged one among them raises then. With `skip_bad` every file is
+    decoded at construction, so that damaged ones are left out (and listed in `skipped`) before
+    training begins.
 
     Args:
         photos: as from `open_photos`.
         crop: side of the targets, pixels; a multiple of the scale.
         scale: factor between the sides of a target and its input.
         degrade: gives the input of a whole photograph, once.
-        corrupt: makes the input of each crop, again each time it is drawn. Without either, batches have no inputs.
+        corrupt: makes the input of each crop, again each time it is drawn. Without either, batches
+            have no inputs.
         skip_bad: leave out photographs that are damaged or smaller than the crop.
-        cache_bytes: memory for decoded photographs, bytes (one takes 3 * H * W * (1 + 1 / scale^2), without inputs 3 * H * W).
+        cache_bytes: memory for decoded photographs, bytes (one takes 3 * H * W * (1 + 1 / scale^2),
+            without inputs 3 * H * W).
 
     Raises:
         ConfigError: crop is no multiple of scale.
-        DataError: a photograph is damaged or smaller than the crop (without skip_bad), or none is left.
+        DataError: a photograph is damaged or smaller than the crop (without skip_bad), or none is
+            left.
     """
 
     def __init__(
@@ -92,7 +99,8 @@ class CropSource:
         """Crops at random places, each turned and mirrored in one of the eight ways.
 
         Returns:
-            uint8 "target" (B, 3, crop, crop) and, with `degrade`, "input" (B, C, crop / scale, crop / scale), RGB; with
+            uint8 "target" (B, 3, crop, crop) and, with `degrade`, "input" (B, C, crop / scale, crop
+                / scale), RGB; with
             `corrupt` what that makes.
         """
         side, crops = self.crop // self.scale, []
@@ -131,7 +139,8 @@ def _window(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
 
 
 def _turned(crop: np.ndarray, way: int) -> Tensor:
-    """One of the eight symmetries of a square, `way` 0..7: two mirrorings and a transposition, each a bit."""
+    """One of the eight symmetries of a square, `way` 0..7: two mirrorings and a transposition, each
+    a bit."""
     crop = crop[:, ::-1] if way & 1 else crop
     crop = crop[:, :, ::-1] if way & 2 else crop
     return torch.from_numpy(np.ascontiguousarray(crop.swapaxes(1, 2) if way & 4 else crop))

@@ -84,7 +84,8 @@ class ESRGANTrainer(AdversarialRestorationTrainer[ESRGANConfig]):
         return RRDB(c.scale, c.blocks, c.width, c.growth)
 
     def discriminator(self) -> VGGDiscriminator:
-        return VGGDiscriminator(self.config.crop, self.config.discriminator_width)
+        c = self.config
+        return VGGDiscriminator(c.crop - c.shift, c.discriminator_width)
 
     def pretrain_rate(self) -> Schedule:
         return _halved(self.config.pretrain_lr, (0.2, 0.4, 0.6, 0.8))

@@ -1,5 +1,5 @@
-"""Random blur kernels of blind degradation: Gaussian in several shapes, and low-pass filters that ring. Wang et al. 2021
-(Real-ESRGAN), arXiv:2107.10833, section 3.2."""
+"""Random blur kernels of blind degradation: Gaussian in several shapes, and low-pass filters that
+ring. Wang et al. 2021 (Real-ESRGAN), arXiv:2107.10833, section 3.2."""
 
 import math
 
@@ -16,7 +16,8 @@ SHARES = {("plain", True): 0.45, ("plain", False): 0.25, ("generalised", True): 
 
 
 def random_gaussian(rng: np.random.Generator, size: int, sigma: tuple[float, float]) -> Tensor:
-    """A kernel (size, size) of a random kind, width within `sigma` in each direction, angle and shape."""
+    """A kernel (size, size) of a random kind, width within `sigma` in each direction, angle and
+    shape."""
     kinds = list(SHARES)
     kind, is_round = kinds[rng.choice(len(kinds), p=list(SHARES.values()))]
     across = rng.uniform(*sigma)
@@ -31,7 +32,8 @@ def random_gaussian(rng: np.random.Generator, size: int, sigma: tuple[float, flo
 def gaussian(
     size: int, across: float, along: float = 0.0, angle: float = 0.0, shape: float = 1.0, *, plateau: bool = False
 ) -> Tensor:
-    """exp(-q^shape / 2), or as a plateau 1 / (1 + q^shape), q the squared distance in units of the widths; (size, size), sum 1.
+    """exp(-q^shape / 2), or as a plateau 1 / (1 + q^shape), q the squared distance in units of the
+    widths; (size, size), sum 1.
 
     Args:
         across, along: standard deviations, pixels; `along` 0: as `across`.
@@ -45,7 +47,8 @@ def gaussian(
 
 
 def sinc(size: int, cutoff: float) -> Tensor:
-    """The ideal low-pass filter in two dimensions (equation 6), (size, size), sum 1; `cutoff` in radians a pixel, up to pi."""
+    """The ideal low-pass filter in two dimensions (equation 6), (size, size), sum 1; `cutoff` in
+    radians a pixel, up to pi."""
     y, x = _grid(size)
     r = torch.hypot(y, x)
     r[size // 2, size // 2] = 1.0
@@ -60,7 +63,8 @@ def _grid(size: int) -> tuple[Tensor, Tensor]:
 
 
 def blur(image: Tensor, kernel: Tensor) -> Tensor:
-    """An image (C, H, W) under a kernel of odd sides; mirrored at its borders, where it is larger than the kernel.
+    """An image (C, H, W) under a kernel of odd sides; mirrored at its borders, where it is larger
+    than the kernel.
 
     By Fourier transforms: of 21 x 21 weights that takes a fifth of a convolution's time.
     """

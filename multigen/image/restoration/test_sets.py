@@ -17,8 +17,9 @@ __all__ = ["MadeInputs", "TestSet", "open_test_photos", "open_test_set", "open_t
 
 @dataclass(frozen=True)
 class TestSet:
-    """Images to measure on: photographs, uint8 (3, H, W), cut to a multiple of the scale, and the input for each, uint8
-    (C, H / scale, W / scale), or float32 in 0..1 and, where noise is not clipped, beyond."""
+    """Images to measure on: photographs, uint8 (3, H, W), cut to a multiple of the scale, and the
+    input for each, uint8 (C, H / scale, W / scale), or float32 in 0..1 and, where noise is not
+    clipped, beyond."""
 
     __test__ = False  # the name makes pytest take it for a test
 
@@ -37,8 +38,9 @@ class TestSet:
         degrade: Degrade,
         skipped: list[tuple[Path, str]] | None = None,
     ) -> "TestSet | None":
-        """The set of these photographs; None where there are none. Raises DataError for one that cannot be read or is too small
-        to be measured; where a list `skipped` is given, it is noted there and left out."""
+        """The set of these photographs; None where there are none. Raises DataError for one that
+        cannot be read or is too small to be measured; where a list `skipped` is given, it is noted
+        there and left out."""
         targets: dict[str, Tensor] = {}
         for photo in photos:
             try:
@@ -57,7 +59,8 @@ class TestSet:
 
 
 class MadeInputs(Sequence[Tensor]):
-    """Inputs that are made from targets each time they are asked for, and take no memory in between."""
+    """Inputs that are made from targets each time they are asked for, and take no memory in
+    between."""
 
     def __init__(self, names: Sequence[str], targets: Sequence[Tensor], degrade: Degrade):
         self.names, self.targets, self.degrade = names, targets, degrade
@@ -76,7 +79,8 @@ class MadeInputs(Sequence[Tensor]):
 
 
 def _measurable(photo: Photo, scale: int) -> Tensor:
-    """A photograph cut to a multiple of the scale, large enough for SSIM without its borders and for perceptual distances."""
+    """A photograph cut to a multiple of the scale, large enough for SSIM without its borders and
+    for perceptual distances."""
     image = read_image(photo.path, photo.frame)
     height, width = image.shape[1:]
     least = max(16, 11 + 2 * scale) + scale - 1
@@ -89,7 +93,8 @@ def _measurable(photo: Photo, scale: int) -> Tensor:
 
 
 def open_test_photos(data: str) -> Photos:
-    """The photographs of a test set: the split "test" of a folder that has one, else all. Errors as of `open_photos`."""
+    """The photographs of a test set: the split "test" of a folder that has one, else all. Errors as
+    of `open_photos`."""
     try:
         return open_photos(data, split="test")
     except NoTestSplit:
@@ -97,7 +102,8 @@ def open_test_photos(data: str) -> Photos:
 
 
 def open_test_set(data: str, scale: int, degrade: Degrade) -> TestSet:
-    """A set by the name of its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos` does."""
+    """A set by the name of its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos`
+    does."""
     name = next(part for part in reversed(Path(data).absolute().parts) if part != "HR")
     test_set = TestSet.of(name, open_test_photos(data), scale, degrade)
     assert test_set is not None  # open_photos raises where there is no image
@@ -105,7 +111,8 @@ def open_test_set(data: str, scale: int, degrade: Degrade) -> TestSet:
 
 
 def open_test_sets(data: Sequence[str], scale: int, degrade: Degrade) -> list[TestSet]:
-    """The sets of `open_test_set`. Raises ConfigError where two have the same name, since their metrics would be ambiguous."""
+    """The sets of `open_test_set`. Raises ConfigError where two have the same name, since their
+    metrics would be ambiguous."""
     sets = [open_test_set(each, scale, degrade) for each in data]
     names = [test.name for test in sets]
     if twice := [name for name in names if names.count(name) > 1]:

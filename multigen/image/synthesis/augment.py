@@ -1,7 +1,9 @@
-"""DiffAugment: real and generated images are augmented in the same way before D, differentiably for G.
+"""DiffAugment: real and generated images are augmented in the same way before D, differentiably for
+G.
 
-Zhao et al. 2020, arXiv:2006.10738. With few images D memorises them; augmentation prevents that, and since generated
-images are augmented in the same way, G does not learn to produce augmented ones. Everything is batched and stays on the device.
+Zhao et al. 2020, arXiv:2006.10738. With few images D memorises them; augmentation prevents that,
+and since generated images are augmented in the same way, G does not learn to produce augmented
+ones. Everything is batched and stays on the device.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +22,8 @@ SHIFT, HOLE = 0.125, 0.5
 def diff_augment(
     image: Tensor, policy: Sequence[str], rand: Callable[..., Tensor], stream: str, share: float = 1.0
 ) -> Tensor:
-    """Randomly altered images, differentiable in `image`; shape, dtype, device and memory format stay.
+    """Randomly altered images, differentiable in `image`; shape, dtype, device and memory format
+    stay.
 
     - color: brightness, x + U(-.5, .5); saturation, distances to the mean of a pixel's channels times U(0, 2), which leaves
       grey images alone; contrast, distances to the image's mean times U(.5, 1.5). Values may leave -1..1.
@@ -32,8 +35,10 @@ def diff_augment(
     Args:
         image: (B, C, H, W) in -1..1, where 0 is mid-grey.
         policy: from `parse_policy`, applied in this order.
-        rand: `Step.rand`: `rand(name, *shape)` gives uniform numbers in [0, 1), (B, *shape), on the device of `image`.
-        stream: first part of the names of the draws: "STREAM/brightness". Reals and fakes of one update take different ones.
+        rand: `Step.rand`: `rand(name, *shape)` gives uniform numbers in [0, 1), (B, *shape), on the
+            device of `image`.
+        stream: first part of the names of the draws: "STREAM/brightness". Reals and fakes of one
+            update take different ones.
         share: probability with which each of the five transformations is applied to a sample.
     """
     altered = image
@@ -53,7 +58,8 @@ def parse_policy(text: str) -> tuple[str, ...]:
 
 
 def mirror(image: Tensor, u: Tensor) -> Tensor:
-    """Images (B, C, H, W), left and right exchanged in the rows where `u` (B, 1, 1, 1) is below one half."""
+    """Images (B, C, H, W), left and right exchanged in the rows where `u` (B, 1, 1, 1) is below one
+    half."""
     return torch.where(u < 0.5, image.flip(3), image)
 
 
@@ -88,7 +94,8 @@ def translation(image: Tensor, u: Tensor) -> Tensor:
 
 
 def _moved(u: Tensor, side: int) -> Tensor:
-    """Source of each pixel along a side that moves by a whole number of them, (B, 1, 1, 1) -> (B, 1, 1, side)."""
+    """Source of each pixel along a side that moves by a whole number of them, (B, 1, 1, 1) -> (B,
+    1, 1, side)."""
     most = int(side * SHIFT + 0.5)
     return torch.arange(side, device=u.device) - _whole(u, 2 * most + 1) + most
 

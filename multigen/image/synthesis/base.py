@@ -1,6 +1,7 @@
 """Base trainer of image synthesis: settings, data, augmentation, evaluation.
 
-A method derives from `ImageSynthesisTrainer`, and states only what differs: networks, losses, optimisers.
+A method derives from `ImageSynthesisTrainer`, and states only what differs: networks, losses,
+optimisers.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ class ImageSynthesisConfig(SynthesisConfig):
     """Settings common to all methods."""
 
     data: str = "digits"
-    """Training images: digits, mnist, cifar10, a folder (of folders, one per class), or an .npz file."""
+    """Training images: digits, mnist, cifar10, a folder (of folders, one per class), or an .npz
+    file."""
     size: int = 32
     """Height and width of an image, pixels."""
     channels: int = 0
@@ -43,10 +45,12 @@ class ImageSynthesisConfig(SynthesisConfig):
     mirror: bool = False
     """Mirror half of the real images."""
     augment: str = ""
-    """DiffAugment (arXiv:2006.10738) of what D sees: color, translation, cutout, joined by commas."""
+    """DiffAugment (arXiv:2006.10738) of what D sees: color, translation, cutout, joined by
+    commas."""
     features: Literal["", "classifier", "efficientnet_lite0", "inception"] = ""
-    """Network whose features are compared: a classifier trained on the labels, EfficientNet-lite0, or FID's Inception (extra
-    fid). Empty: the classifier where there are labels, else EfficientNet-lite0."""
+    """Network whose features are compared: a classifier trained on the labels, EfficientNet-lite0,
+    or FID's Inception (extra fid). Empty: the classifier where there are labels, else
+    EfficientNet-lite0."""
 
     any_size: ClassVar[bool] = False
     """Whether the networks take images of any size; the others double 4 pixels."""
@@ -60,7 +64,8 @@ class ImageSynthesisConfig(SynthesisConfig):
 
 
 def doublings(size: int) -> int:
-    """Number of doublings from 4 pixels to `size`. Raises ConfigError for sizes that are no power of two from 16 to 256."""
+    """Number of doublings from 4 pixels to `size`. Raises ConfigError for sizes that are no power
+    of two from 16 to 256."""
     if size not in (legal := [16, 32, 64, 128, 256]):
         nearest = sorted(sorted(legal, key=lambda s: abs(s - size))[:2])
         raise ConfigError(
@@ -107,7 +112,8 @@ class ImageSynthesisTrainer(SynthesisTrainer[C]):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape that networks are built for: side in pixels, channels, and number of classes or clusters."""
+        """Shape that networks are built for: side in pixels, channels, and number of classes or
+        clusters."""
         return self.config.size, self.data_info.channels, self.conditions
 
     def open_evaluator(self) -> Evaluator[ImageSet]:

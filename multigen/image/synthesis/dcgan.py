@@ -3,8 +3,9 @@
     python -m multigen.recipes.dcgan                           # embedded digits, minutes on a laptop
     python -m multigen.recipes.dcgan paper --data photos/      # the paper's networks and settings
 
-Strided convolutions in place of pooling, batch norm in both networks but at the images, ReLU in G, leaky ReLU in D (section 3).
-Conditioned on classes or clusters, G takes them beside z, and D projects them on its features (arXiv:1802.05637).
+Strided convolutions in place of pooling, batch norm in both networks but at the images, ReLU in G,
+leaky ReLU in D (section 3). Conditioned on classes or clusters, G takes them beside z, and D
+projects them on its features (arXiv:1802.05637).
 """
 
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ class DCGANConfig(ImageSynthesisConfig):
     latent: int = 100
     """Dimensions of z ~ N(0, I) (uniform in the paper)."""
     width: int = 64
-    """Channels of the layers at the highest resolution; they double with each halving (128 in the paper, at 64 pixels)."""
+    """Channels of the layers at the highest resolution; they double with each halving (128 in the
+    paper, at 64 pixels)."""
     lr: tuple[float, float] = (2e-4, 2e-4)
-    """Learning rate at the beginning and at the end, in between a straight line (constant in the paper)."""
+    """Learning rate at the beginning and at the end, in between a straight line (constant in the
+    paper)."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Betas of Adam (section 4)."""
 

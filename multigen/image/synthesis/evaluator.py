@@ -1,8 +1,9 @@
-"""Sample-quality metrics of images: distances to real ones in a feature space, coverage, copies of training data.
+"""Sample-quality metrics of images: distances to real ones in a feature space, coverage, copies of
+training data.
 
-Three networks give features, and each distance carries its network's name: `efficientnet_lite0` (ImageNet, installed with the
-package), `classifier` (trained here on the labelled training images), `inception` (of the FID of the literature, by
-torch-fidelity: extra `fid`).
+Three networks give features, and each distance carries its network's name: `efficientnet_lite0`
+(ImageNet, installed with the package), `classifier` (trained here on the labelled training images),
+`inception` (of the FID of the literature, by torch-fidelity: extra `fid`).
 """
 
 import hashlib
@@ -47,7 +48,8 @@ INCEPTION = (
 
 
 def open_extractor(name: str, train: ImageSet | None, device: torch.device, steps: int = STEPS) -> Extractor:
-    """An extractor by its name in `EXTRACTORS`; `train` has the labelled images for `classifier`, trained for `steps`."""
+    """An extractor by its name in `EXTRACTORS`; `train` has the labelled images for `classifier`,
+    trained for `steps`."""
     if name == "classifier":
         if train is None or train.labels is None:
             raise ConfigError("extractor classifier: the images have no labels; take efficientnet_lite0")
@@ -106,14 +108,16 @@ def _inception(device: torch.device) -> Extractor:
 
 
 def compare(name: str, real: ImageSet, fake: ImageSet, device: torch.device) -> Evaluation:
-    """Two sets of images of one size in the features of the extractor `name` (see `evaluator.compare` of the task)."""
+    """Two sets of images of one size in the features of the extractor `name` (see
+    `evaluator.compare` of the task)."""
     return evaluator.compare(name, real, fake, device, open_extractor, _about(name, real))
 
 
 def compare_data(
     real: str, fake: str, name: str, device: str, skip_bad: bool, size: int = SIZE, frames: str = "first"
 ) -> Evaluation:
-    """As `compare`, of two data arguments, whose images are cut and resized to squares of `size` pixels first."""
+    """As `compare`, of two data arguments, whose images are cut and resized to squares of `size`
+    pixels first."""
     labels = ("" if name == "classifier" else "none", "none")
     sets = [
         open_images(data, size, channels=3, labels=which, skip_bad=skip_bad, frames=frames)
@@ -127,10 +131,11 @@ def compare_data(
 def open_evaluator(
     sets: Splits[ImageSet], samples: int, device: torch.device, name: str = "", steps: int = STEPS
 ) -> Evaluator[ImageSet]:
-    """Measures generators on the images of one run (see `multigen.tasks.synthesis.evaluator.Evaluator`).
+    """Measures generators on the images of one run (see
+    `multigen.tasks.synthesis.evaluator.Evaluator`).
 
-    `name` is of `EXTRACTORS`; empty: `classifier` where there are labels, else `efficientnet_lite0`. `steps`: of the
-    classifier's training.
+    `name` is of `EXTRACTORS`; empty: `classifier` where there are labels, else
+    `efficientnet_lite0`. `steps`: of the classifier's training.
     """
     name = name or ("efficientnet_lite0" if sets.train.labels is None else "classifier")
     extract = open_extractor(name, sets.train, device, steps)
@@ -138,7 +143,8 @@ def open_evaluator(
 
 
 def nearest_picture(images: Tensor, by: Evaluator[ImageSet]) -> "Picture":
-    """Samples (N, C, H, W) uint8 in the upper row, the training image nearest to each, in features, below it."""
+    """Samples (N, C, H, W) uint8 in the upper row, the training image nearest to each, in features,
+    below it."""
     neighbours = features.nearest(embed(by.extract, images, by.device)[0], by.features_of(by.splits.train))[1]
     return grid(torch.cat([images, by.splits.train.images[neighbours]]), columns=len(images))
 

@@ -4,8 +4,9 @@
     python -m multigen.recipes.gan --loss minimax              # G's loss of equation 1
     python -m multigen.recipes.gan paper --data mnist          # maxout, dropout, momentum
 
-G is a perceptron of rectifiers; D is one of leaky rectifiers or, as in the paper, of maxout with dropout (Goodfellow et al. 2013,
-arXiv:1302.4389). Both take images as vectors: 784 numbers at 28 x 28.
+G is a perceptron of rectifiers; D is one of leaky rectifiers or, as in the paper, of maxout with
+dropout (Goodfellow et al. 2013, arXiv:1302.4389). Both take images as vectors: 784 numbers at 28 x
+28.
 """
 
 from dataclasses import dataclass

@@ -85,7 +85,8 @@ def _uri(kind: str, data: bytes) -> str:
 
 
 def _image(path: Path, label: str) -> str:
-    """An image; a large file is shrunk to SIDE pixels and compressed as WebP where that is smaller."""
+    """An image; a large file is shrunk to SIDE pixels and compressed as WebP where that is
+    smaller."""
     from PIL import Image
 
     data, kind = read_bounded(path, LARGEST), "image/png" if path.suffix == ".png" else f"image/{path.suffix[1:]}"

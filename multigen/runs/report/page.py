@@ -178,7 +178,8 @@ def _curves(facts: Facts) -> str:
 
 
 def _stage_curves(facts: Facts, stage: Stage) -> str:
-    """Charts of a stage: the terms of each update together, other signals, validation, learning rates, speed."""
+    """Charts of a stage: the terms of each update together, other signals, validation, learning
+    rates, speed."""
     span = (float(stage.first), float(stage.last))
     updates: dict[str, dict[str, Curve]] = {}
     for name, curve in stage.curves.items():
@@ -199,6 +200,7 @@ def _stage_curves(facts: Facts, stage: Stage) -> str:
 
 
 def _within(curve: Curve, stage: Stage) -> Curve:
-    """The part of a learning rate that lies in a stage; it is recorded when it changes, so the last value holds to the end."""
+    """The part of a learning rate that lies in a stage; it is recorded when it changes, so the last
+    value holds to the end."""
     inside = [(s, v) for s, v in curve if stage.first < s <= stage.last]
     return [*inside, (float(stage.last), inside[-1][1])] if inside and inside[-1][0] < stage.last else inside

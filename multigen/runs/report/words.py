@@ -44,7 +44,8 @@ def steps(facts: Facts) -> str:
 
 
 def verdict(facts: Facts) -> str:
-    """Conclusions: the run's own remarks, the verdict first; and which checkpoints were selected."""
+    """Conclusions: the run's own remarks, the verdict first; and which checkpoints were
+    selected."""
     remarks = {str(k): str(v) for k, v in facts.evaluation.get("remarks", {}).items()}
     order = sorted(remarks, key=lambda what: not what.startswith("verdict"))
     lines = [f"<p><b>{escape(what.capitalize())}.</b> {escape(remarks[what])}</p>" for what in order]

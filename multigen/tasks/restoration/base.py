@@ -298,5 +298,6 @@ class RestorationTrainer(Trainer[C]):
 
 
 def _for_use(network: nn.Module) -> nn.Module:
-    """The network; where it has `merge`, with those layers made one that are several while it is trained."""
+    """The network; where it has `merge`, with those layers made one that are several while it is
+    trained."""
     return network.merge() if isinstance(network, Mergeable) else network

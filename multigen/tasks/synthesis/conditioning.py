@@ -8,7 +8,8 @@ __all__ = ["ProjectionHead", "with_class"]
 
 
 class ProjectionHead(nn.Module):
-    """features (B, D), label (B,) or None -> logit (B,): psi(h) + <v_y, h>; Miyato & Koyama 2018, arXiv:1802.05637, eq. 8.
+    """features (B, D), label (B,) or None -> logit (B,): psi(h) + <v_y, h>; Miyato & Koyama 2018,
+    arXiv:1802.05637, eq. 8.
 
     Without classes only psi, a linear layer, and no label.
     """

@@ -257,11 +257,11 @@ class Evaluator(Generic[S]):
 
         def compute(rows: slice) -> list[Tensor]:
             parts = items.parts(rows, self.batch) if isinstance(items, Made) else items[rows].split(self.batch)
-            found = embed_all(extractors, parts, rows.stop - rows.start, self.device)
-            return [*(h for h, _ in found), *(p for _, p in found[:1] if p is not None)]
+            result = embed_all(extractors, parts, rows.stop - rows.start, self.device)
+            return [*(h for h, _ in result), *(p for _, p in result[:1] if p is not None)]
 
-        found = shared_rows(items.count if isinstance(items, Made) else len(items), compute, self.device)
-        return found[: len(extractors)], found[-1] if len(found) > len(extractors) else None
+        result = shared_rows(items.count if isinstance(items, Made) else len(items), compute, self.device)
+        return result[: len(extractors)], result[-1] if len(result) > len(extractors) else None
 
     def _distances(self, h: Tensor, others: Mapping[str, Tensor]) -> dict[str, float]:
         """Metrics of features (N, D), and Fréchet distances of other extractors' features by

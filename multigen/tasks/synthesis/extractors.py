@@ -1,5 +1,5 @@
-"""Features of real and of generated items: by a network that a modality gives, a part at a time, so that
-features are kept, and not the items.
+"""Features of real and of generated items: by a network that a modality gives, a part at a time, so
+that features are kept, and not the items.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -70,7 +70,8 @@ def by_classifier(
 
 
 class Made(NamedTuple):
-    """Items that are made when their features are taken, so that never all of them are in memory."""
+    """Items that are made when their features are taken, so that never all of them are in
+    memory."""
 
     count: int
     rows: Callable[[slice], Iterable[Tensor]]
@@ -79,8 +80,8 @@ class Made(NamedTuple):
     def parts(self, rows: slice, size: int) -> Iterator[Tensor]:
         """The items of a slice, `size` in each part but the last."""
         held = torch.empty(0)
-        for found in self.rows(rows):
-            held = torch.cat([held, found]) if len(held) else found
+        for result in self.rows(rows):
+            held = torch.cat([held, result]) if len(held) else result
             while len(held) >= size:
                 yield held[:size]
                 held = held[size:]
@@ -100,16 +101,16 @@ def embed_all(
     """Features and probabilities by each extractor, of `count` items in parts (B, ...)."""
     # Written in their places at once: in lists, features would lie between the large tensors of the work on the next part, and
     # the C library would not use that memory again (of an hour of sound 1.8 GB).
-    found, at = list[list[Tensor]](), 0
+    result, at = list[list[Tensor]](), 0
     for part in parts:
         outputs = [[t.float().cpu() for t in extract.run(part.to(device)) if t is not None] for extract in extractors]
         if not at:
-            found = [[t.new_empty(count, *t.shape[1:]) for t in output] for output in outputs]
-        for wholes, output in zip(found, outputs, strict=True):
+            result = [[t.new_empty(count, *t.shape[1:]) for t in output] for output in outputs]
+        for wholes, output in zip(result, outputs, strict=True):
             for whole, t in zip(wholes, output, strict=True):
                 whole[at : at + len(part)] = t
         at += len(part)
-    return [(wholes[0], wholes[1] if len(wholes) > 1 else None) for wholes in found]
+    return [(wholes[0], wholes[1] if len(wholes) > 1 else None) for wholes in result]
 
 
 def embed_real(

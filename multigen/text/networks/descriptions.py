@@ -1,8 +1,9 @@
-"""Descriptions of pretrained transformers: the fields of a transformers configuration that determine the network.
+"""Descriptions of pretrained transformers: the fields of a transformers configuration that
+determine the network.
 
-A configuration of unknown origin can do more than give sizes: it can name code to import, kernels and adapters to download, and
-quantisers. So only fields that the configuration's class declares are kept, with plain values of bounded size; the library never
-sees the others.
+A configuration of unknown origin can do more than give sizes: it can name code to import, kernels
+and adapters to download, and quantisers. So only fields that the configuration's class declares are
+kept, with plain values of bounded size; the library never sees the others.
 """
 
 import inspect
@@ -17,22 +18,26 @@ apertus arcee biogpt bloom codegen cohere cohere2 ctrl exaone4 falcon gemma gemm
 gpt_neox gpt_neox_japanese gptj granite helium llama ministral mistral nemotron olmo olmo2 olmo3 openai-gpt opt persimmon phi phi3
 qwen2 qwen3 seed_oss smollm3 stablelm starcoder2 xglm
 """
-"""Decoders of attention and feed-forward layers: no mixtures of experts, no state space models, whose layers download kernels."""
+"""Decoders of attention and feed-forward layers: no mixtures of experts, no state space models,
+whose layers download kernels."""
 OLDER = frozenset({"rope_theta", "rope_scaling", "partial_rotary_factor"})
 """Fields that came before `rope_parameters`, and are still read."""
 LARGEST, MOST_LAYERS, MOST_ITEMS, LONGEST = 1 << 26, 1_000, 4_096, 64
-"""The greatest whole number, and number of layers; items of a list or table; characters of a string."""
+"""The greatest whole number, and number of layers; items of a list or table; characters of a
+string."""
 
 
 def to_config(about: Any) -> Any:
-    """The transformers configuration of a description. Raises ValueError for one that is out of bounds."""
+    """The transformers configuration of a description. Raises ValueError for one that is out of
+    bounds."""
     from transformers import AutoConfig
 
     return AutoConfig.for_model(**describe(about))
 
 
 def describe(about: Any) -> dict[str, Any]:
-    """The fields of a configuration that determine the network, as a table. Raises ValueError for values out of bounds."""
+    """The fields of a configuration that determine the network, as a table. Raises ValueError for
+    values out of bounds."""
     from transformers import PreTrainedConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -53,7 +58,8 @@ def describe(about: Any) -> dict[str, Any]:
 
 
 def _is_plain(value: Any, most: int, deep: int) -> bool:
-    """Whether a value is a number, a word, or a list or table of these; numbers in nested lists are numbers of layers."""
+    """Whether a value is a number, a word, or a list or table of these; numbers in nested lists are
+    numbers of layers."""
     match value:
         case None | bool():
             return True

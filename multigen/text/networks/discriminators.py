@@ -16,12 +16,13 @@ SEQGAN_FILTERS = (
     *((1, 100), (2, 200), (3, 200), (4, 200), (5, 200), (6, 100), (7, 100), (8, 100), (9, 100), (10, 100)),
     *((15, 160), (20, 160)),
 )
-"""(width in tokens, number of filters): the published ones of SeqGAN for sequences of 20 tokens, 1,720 in all."""
+"""(width in tokens, number of filters): the published ones of SeqGAN for sequences of 20 tokens,
+1,720 in all."""
 
 
 class Convolutional(nn.Module):
-    """tokens (B, T) -> logit (B,): convolutions over time, max-over-time pooling, one highway layer (Yu et al. 2017,
-    SeqGAN, section 3; Kim 2014).
+    """tokens (B, T) -> logit (B,): convolutions over time, max-over-time pooling, one highway layer
+    (Yu et al. 2017, SeqGAN, section 3; Kim 2014).
 
     Args:
         filters: pairs (width in tokens, number of filters).
@@ -56,15 +57,18 @@ class Convolutional(nn.Module):
         return self.output(dropout(h, drop)).squeeze(1)  # (B,)
 
     def penalty(self) -> Tensor:
-        """Half the squared norm of the last layer, which the paper's L2 regularisation keeps small."""
+        """Half the squared norm of the last layer, which the paper's L2 regularisation keeps
+        small."""
         return (self.output.weight.square().sum() + self.output.bias.square().sum()) / 2
 
 
 class Recurrent(nn.Module):
-    """tokens (B, T) -> a score of each token (B, T), from the tokens up to it: an embedding, an LSTM, a linear layer.
+    """tokens (B, T) -> a score of each token (B, T), from the tokens up to it: an embedding, an
+    LSTM, a linear layer.
 
-    As a discriminator (de Masson d'Autume et al. 2019, ScratchGAN, arXiv:1905.09922, section 3.1) it gives a logit for each
-    token; as a critic, `before=True`, it estimates the value of a position before reading its token.
+    As a discriminator (de Masson d'Autume et al. 2019, ScratchGAN, arXiv:1905.09922, section 3.1)
+    it gives a logit for each token; as a critic, `before=True`, it estimates the value of a
+    position before reading its token.
     """
 
     def __init__(self, vocabulary: int, embedding: int, width: int, before: bool = False):

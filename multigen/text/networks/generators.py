@@ -1,13 +1,14 @@
-"""Generators of token sequences. All have one interface, so that sampling, scoring and roll-outs are written once.
+"""Generators of token sequences. All have one interface, so that sampling, scoring and roll-outs
+are written once.
 
     state = G.begin(8, length=20, capacity=14)  # 8 rows before their first token; 14 at most, of up to 20 tokens
     h, state = G.step(tokens, state)            # tokens (8,) -> features (8, H)
     G.logits(h)                                 # (8, V), of the tokens after them
     state = G.branch(state, first=3, times=2)   # appends the first 3 of the 8 rows, twice
 
-What a state is depends on the generator. `step` and `branch` may reuse its memory, so a state that was passed to them is no
-longer valid. `start` is the token before the first one. Logits are a call of their own, since those of thousands of rows at once
-do not fit into a processor's cache.
+What a state is depends on the generator. `step` and `branch` may reuse its memory, so a state that
+was passed to them is no longer valid. `start` is the token before the first one. Logits are a call
+of their own, since those of thousands of rows at once do not fit into a processor's cache.
 """
 
 import inspect
@@ -35,12 +36,13 @@ class Generator(nn.Module):
     start: int
 
     def begin(self, n: int, length: int, capacity: int = 0) -> Any:
-        """The initial state of n rows, with memory for `length` tokens and for `capacity` rows, or n if that is
-        more."""
+        """The initial state of n rows, with memory for `length` tokens and for `capacity` rows, or
+        n if that is more."""
         raise NotImplementedError
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Reads one token per row, (B,): features (B, H) that `logits` takes, and the state after it."""
+        """Reads one token per row, (B,): features (B, H) that `logits` takes, and the state after
+        it."""
         raise NotImplementedError
 
     def branch(self, state: Any, first: int, times: int) -> Any:
@@ -56,17 +58,20 @@ class Generator(nn.Module):
         raise NotImplementedError
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens (B, T) -> logits (B, T, V); those at t are of token t, conditioned on the tokens before it."""
+        """tokens (B, T) -> logits (B, T, V); those at t are of token t, conditioned on the tokens
+        before it."""
         raise NotImplementedError
 
 
 def shifted(tokens: Tensor, start: int) -> Tensor:
-    """tokens (B, T) -> the inputs that predict them: the start token and all but the last, (B, T)."""
+    """tokens (B, T) -> the inputs that predict them: the start token and all but the last, (B,
+    T)."""
     return torch.cat([torch.full_like(tokens[:, :1], start), tokens[:, :-1]], 1)
 
 
 class LSTM(Generator):
-    """Embedding, LSTM, linear layer; Yu et al. 2017 (SeqGAN), section 3, with one layer of 32 units."""
+    """Embedding, LSTM, linear layer; Yu et al. 2017 (SeqGAN), section 3, with one layer of 32
+    units."""
 
     def __init__(self, vocabulary: int, embedding: int, width: int, layers: int = 1, start: int = 0):
         super().__init__()
@@ -101,7 +106,8 @@ class LSTM(Generator):
 
 
 class Transformer(Generator):
-    """A causal language model of the transformers library; its state is the cache of keys and values (`kv_cache`).
+    """A causal language model of the transformers library; its state is the cache of keys and
+    values (`kv_cache`).
 
     Dropout is off: sampling and scoring must see one policy.
 
@@ -139,10 +145,12 @@ class Transformer(Generator):
 
     @classmethod
     def gpt2(cls, vocabulary: int, width: int, layers: int, heads: int, length: int, start: int) -> "Transformer":
-        """GPT-2's network in any size, untrained. ConfigError where `width` does not divide into `heads`.
+        """GPT-2's network in any size, untrained. ConfigError where `width` does not divide into
+        `heads`.
 
-        Attention of short texts is faster unfused (the fused kernel's gradient takes 40 % of a step on a CPU), and
-        gelu_pytorch_tanh is GPT-2's own function in one pass over memory: together half the time of a step.
+        Attention of short texts is faster unfused (the fused kernel's gradient takes 40 % of a step
+        on a CPU), and gelu_pytorch_tanh is GPT-2's own function in one pass over memory: together
+        half the time of a step.
         """
         with if_slow("loading transformers"):
             from transformers import GPT2Config, GPT2LMHeadModel
@@ -183,11 +191,13 @@ class Transformer(Generator):
 
 
 def load_pretrained(name: str, start: int, tokens: int, length: int) -> Transformer:
-    """A causal model of the transformers library, by name or folder; safetensors only, and no code of the model's own.
+    """A causal model of the transformers library, by name or folder; safetensors only, and no code
+    of the model's own.
 
     Args:
         start: the token before the first one.
-        tokens: size of the vocabulary; entries that the model has beyond it are removed, so that they are never drawn.
+        tokens: size of the vocabulary; entries that the model has beyond it are removed, so that
+            they are never drawn.
         length: tokens of a text at most.
 
     Raises:
@@ -235,7 +245,8 @@ def _config_of(name: str) -> Any:
 
 
 def _config_in(folder: Path) -> Any:
-    """The configuration of a model in a folder, checked against the size of the weights there. Raises ValueError and others."""
+    """The configuration of a model in a folder, checked against the size of the weights there.
+    Raises ValueError and others."""
     from transformers import AutoModelForCausalLM
 
     if (folder / "adapter_config.json").exists():
@@ -252,8 +263,8 @@ def _config_in(folder: Path) -> Any:
 
 
 def load_described(file: Path, start: int, tokens: int) -> Transformer:
-    """The untrained network of `file`, a transformers configuration as JSON, of so many tokens. Raises CheckpointError where it
-    describes none."""
+    """The untrained network of `file`, a transformers configuration as JSON, of so many tokens.
+    Raises CheckpointError where it describes none."""
     with if_slow("loading transformers"):
         from transformers import AutoModelForCausalLM
 

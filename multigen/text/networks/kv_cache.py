@@ -1,4 +1,5 @@
-"""Preallocated key-value cache for batched decoding with branching: a step does not copy earlier tokens."""
+"""Preallocated key-value cache for batched decoding with branching: a step does not copy earlier
+tokens."""
 
 from typing import Any
 
@@ -10,7 +11,8 @@ __all__ = ["BranchingKVCache"]
 
 
 class Layer(DynamicLayer):
-    """Keys and values of one layer: (capacity, heads, length, size) each; the first `rows` of them have read `read` tokens."""
+    """Keys and values of one layer: (capacity, heads, length, size) each; the first `rows` of them
+    have read `read` tokens."""
 
     keys: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
     values: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -27,7 +29,8 @@ class Layer(DynamicLayer):
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Stores those of the next tokens, (rows, heads, t, size); returns those of all tokens read."""
+        """Stores those of the next tokens, (rows, heads, t, size); returns those of all tokens
+        read."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         before, self.rows, self.read = self.read, len(key_states), self.read + key_states.shape[2]

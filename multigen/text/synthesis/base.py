@@ -1,6 +1,8 @@
-"""Base trainer of text synthesis: corpus, generator, maximum likelihood, policy gradient, evaluation.
+"""Base trainer of text synthesis: corpus, generator, maximum likelihood, policy gradient,
+evaluation.
 
-A method derives from `TextSynthesisTrainer`, and states only what differs: its discriminator, and the reward of each token.
+A method derives from `TextSynthesisTrainer`, and states only what differs: its discriminator, and
+the reward of each token.
 """
 
 import functools
@@ -67,10 +69,12 @@ C = TypeVar("C", bound=TextSynthesisConfig)
 class TextSynthesisTrainer(Trainer[C]):
     """Trains G to write texts: by maximum likelihood, then by policy gradient with rewards from D.
 
-    Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action that has a value. Two controls
-    show how much of the gain is D's: the same stage with a constant and with a random value.
+    Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action
+    that has a value. Two controls show how much of the gain is D's: the same stage with a constant
+    and with a random value.
 
-    A method states `discriminator`, `discriminator_loss` and `reward`, and what differs of `optimisers` and `stages`.
+    A method states `discriminator`, `discriminator_loss` and `reward`, and what differs of
+    `optimisers` and `stages`.
     """
 
     task = Writer.task
@@ -145,8 +149,8 @@ class TextSynthesisTrainer(Trainer[C]):
         return nets
 
     def generator(self, described: Path | None = None) -> Generator:
-        """An untrained G, or the pretrained one. `described`: the file of a model folder that describes a pretrained one, which
-        then need not be available itself."""
+        """An untrained G, or the pretrained one. `described`: the file of a model folder that
+        describes a pretrained one, which then need not be available itself."""
         c, info = self.config, self.data_info
         if c.network == "lstm":
             return LSTM(info.tokens, c.embedding, c.width, c.layers, info.start)
@@ -193,8 +197,8 @@ class TextSynthesisTrainer(Trainer[C]):
     def policy_stage(
         self, name: str, steps: int, reward: Reward, updates: Sequence[Update] = (), best: Best | None = None
     ) -> Stage:
-        """G learns by policy gradient on a reward, from the model of maximum likelihood, with optimisers of its own; `updates`
-        follow in each step."""
+        """G learns by policy gradient on a reward, from the model of maximum likelihood, with
+        optimisers of its own; `updates` follow in each step."""
         c = self.config
         trains = ["G", "V"] if c.baseline == "critic" else ["G"]
         loss = functools.partial(self.policy_loss, reward)
@@ -209,7 +213,8 @@ class TextSynthesisTrainer(Trainer[C]):
         return Update("discriminator", ["D"], self.discriminator_loss, repeat=repeat, data=pool)
 
     def starts(self) -> dict[str, tuple[str, str]]:
-        """Initial weights of the stages after maximum likelihood: G from its `begin_from`, the critic untrained."""
+        """Initial weights of the stages after maximum likelihood: G from its `begin_from`, the
+        critic untrained."""
         c = self.config
         return {"G": ("mle", c.begin_from)} | ({"V": ("mle", "last")} if c.baseline == "critic" else {})
 
@@ -221,7 +226,8 @@ class TextSynthesisTrainer(Trainer[C]):
         return {"nll": (-(log_probs(self.G, batch["tokens"]) * mask).sum(), mask.sum())}
 
     def policy_loss(self, reward: Reward, batch: Batch, step: Step) -> Terms:
-        """REINFORCE on texts of G (Williams 1992): the values of their tokens less the baseline; the critic's and the KL term."""
+        """REINFORCE on texts of G (Williams 1992): the values of their tokens less the baseline;
+        the critic's and the KL term."""
         c = self.config
         tokens = self.draw(self.G, step.rand("tokens", c.length))  # (B, T)
         mask = token_mask(tokens, self.data_info.last)
@@ -282,8 +288,8 @@ class TextSynthesisTrainer(Trainer[C]):
         return evaluate_models(self.evaluator, self.trained_models(), self.folder, self.config.prompt)
 
     def trained_models(self) -> Iterator[tuple[list[str], Generator]]:
-        """Names and G of all stages that train it: STAGE/best and STAGE/last, both names at once where it is one model. It is one
-        network, with the weights of each in turn."""
+        """Names and G of all stages that train it: STAGE/best and STAGE/last, both names at once
+        where it is one model. It is one network, with the weights of each in turn."""
         G = self._generator_of(self.nets)
         weights = {name: t.clone() for name, t in G.state_dict().items()}
         G.eval()
@@ -318,7 +324,8 @@ class TextSynthesisTrainer(Trainer[C]):
     def load(cls, folder: ModelFolder) -> Writer:
         """The trained generator of a model folder, on its device.
 
-        Raises CheckpointError where its parts do not fit together, ConfigError for settings that none was trained with.
+        Raises CheckpointError where its parts do not fit together, ConfigError for settings that
+        none was trained with.
         """
         where = f"{folder.path}, config.json"
         trainer = cls(from_table(cls.config_type(), folder.config, where))

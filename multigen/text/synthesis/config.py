@@ -10,11 +10,12 @@ __all__ = ["TextSynthesisConfig"]
 
 @dataclass(frozen=True)
 class TextSynthesisConfig(Settings):
-    """Settings of the data, the generator, maximum likelihood, the adversarial stage and the evaluation."""
+    """Settings of the data, the generator, maximum likelihood, the adversarial stage and the
+    evaluation."""
 
     data: str = "fables"
-    """fables, fables:N (so many), oracle, an oracle's .npz, a text file, a table (.csv, .tsv, .jsonl), a folder of them, or
-    hf:NAME."""
+    """fables, fables:N (so many), oracle, an oracle's .npz, a text file, a table (.csv, .tsv,
+    .jsonl), a folder of them, or hf:NAME."""
     test: str = ""
     """Test texts, used for the final evaluation only; empty: a twentieth of the data."""
     unit: Literal["auto", "line", "file", "paragraph"] = "auto"
@@ -26,12 +27,14 @@ class TextSynthesisConfig(Settings):
     keep_lines: bool = False
     """Keep the line breaks of paragraphs, as is done for poems in any case."""
     conditional: bool = False
-    """Learn the classes of texts, so that one can be requested: that of the folder they are in, or of `label_column`."""
+    """Learn the classes of texts, so that one can be requested: that of the folder they are in, or
+    of `label_column`."""
     label_column: str = ""
     """Column of a table that holds the classes, for `conditional`."""
     tokenizer: str = ""
-    """bpe, characters or words (which does not keep spaces and line breaks), made from the training texts; or a transformers
-    tokenizer by name or folder. Empty: bpe, of fables words, or that of the pretrained model."""
+    """bpe, characters or words (which does not keep spaces and line breaks), made from the training
+    texts; or a transformers tokenizer by name or folder. Empty: bpe, of fables words, or that of
+    the pretrained model."""
     vocabulary_size: int = 0
     """Tokens at most, the rarest are left out; 0: all words or characters, 4,000 of bpe."""
     length: int = 52
@@ -45,14 +48,17 @@ class TextSynthesisConfig(Settings):
     samples: int = 1_000
     """Number of samples to evaluate."""
     lm_steps: int = 1_000
-    """Training steps of the language models that score samples, where neither an oracle nor a grammar can."""
+    """Training steps of the language models that score samples, where neither an oracle nor a
+    grammar can."""
     prompt: int = 0
-    """Tokens of test texts that are given to be continued, and compared with how these go on; 0: not measured."""
+    """Tokens of test texts that are given to be continued, and compared with how these go on; 0:
+    not measured."""
 
     network: Literal["lstm", "transformer", "pretrained"] = "lstm"
     """G: an LSTM, a transformer of GPT-2's shape, or a trained causal model (`pretrained`)."""
     pretrained: str = ""
-    """A causal model of the transformers library by name or folder; its tokenizer is taken where `tokenizer` names none."""
+    """A causal model of the transformers library by name or folder; its tokenizer is taken where
+    `tokenizer` names none."""
     embedding: int = 64
     """Dimensions of an LSTM's token embedding."""
     width: int = 256
@@ -68,9 +74,11 @@ class TextSynthesisConfig(Settings):
     """First and last learning rate of maximum likelihood, a cosine schedule; a transformer's warms
     up."""
     patience: int = 0
-    """Validations without a better likelihood after which maximum likelihood ends; 0: all its steps are made."""
+    """Validations without a better likelihood after which maximum likelihood ends; 0: all its steps
+    are made."""
     begin_from: Literal["best", "last"] = "best"
-    """Which model of maximum likelihood, by the validation texts, the stages after it start from."""
+    """Which model of maximum likelihood, by the validation texts, the stages after it start
+    from."""
     clip_norm: float = 5.0
     """Maximum norm of G's gradient; 0: no limit."""
 
@@ -93,9 +101,11 @@ class TextSynthesisConfig(Settings):
     discriminator_embedding: int = 64
     """Dimensions of D's token embedding."""
     baseline: Literal["none", "mean", "critic"] = "none"
-    """What is subtracted from values: nothing, the mean of the other texts of the batch, or the output of a learned critic."""
+    """What is subtracted from values: nothing, the mean of the other texts of the batch, or the
+    output of a learned critic."""
     scale_rewards: bool = False
-    """Subtract the mean of values over the batch, and divide by their deviation (Shao et al. 2024, GRPO, arXiv:2402.03300)."""
+    """Subtract the mean of values over the batch, and divide by their deviation (Shao et al. 2024,
+    GRPO, arXiv:2402.03300)."""
     kl: float = 0.0
     """Weight of KL(G || the model of maximum likelihood), nats per token."""
 
@@ -110,5 +120,6 @@ class TextSynthesisConfig(Settings):
 
     @property
     def couples(self) -> bool:
-        """Whether the policy's loss compares the texts of a batch, so that a batch cannot be divided."""
+        """Whether the policy's loss compares the texts of a batch, so that a batch cannot be
+        divided."""
         return self.baseline == "mean" or self.scale_rewards

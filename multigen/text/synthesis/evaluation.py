@@ -1,4 +1,5 @@
-"""Evaluation of a text run: all its models next to maximum likelihood at several temperatures, and the verdict."""
+"""Evaluation of a text run: all its models next to maximum likelihood at several temperatures, and
+the verdict."""
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,13 +40,15 @@ AXES = {
 def evaluate_models(
     evaluator: Evaluator, models: Iterable[tuple[Sequence[str], Generator]], folder: Path, prompt: int = 0
 ) -> Evaluation:
-    """Measures models at several temperatures, and writes `curves.png` and `samples.txt` into `folder`.
+    """Measures models at several temperatures, and writes `curves.png` and `samples.txt` into
+    `folder`.
 
-    Rows are the names of the models, with ` at T` appended where the temperature is not 1, and `real`.
+    Rows are the names of the models, with ` at T` appended where the temperature is not 1, and
+    `real`.
 
     Args:
-        models: names of a model, STAGE/last, STAGE/best or both, and the model. It is used before the next one is made, so
-            one network may serve for all.
+        models: names of a model, STAGE/last, STAGE/best or both, and the model. It is used before
+            the next one is made, so one network may serve for all.
         prompt: tokens of test texts that are given to be continued, see `continuations`; 0: none.
     """
     quality, label = AXES[evaluator.corpus.kind]
@@ -94,8 +97,8 @@ def _remarks(
 
 
 def change(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """What the adversarial stage gained and lost against maximum likelihood, at temperature 1. Where neither more nor less of a
-    metric is better, coming nearer to real texts is a gain."""
+    """What the adversarial stage gained and lost against maximum likelihood, at temperature 1.
+    Where neither more nor less of a metric is better, coming nearer to real texts is a gain."""
     name = "adversarial/last" if "adversarial/last" in rows else "adversarial/best"
     if name not in rows:
         return "no adversarial stage"
@@ -111,15 +114,17 @@ def change(rows: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def shuffled(text: str, rng: random.Random) -> str:
-    """The words of a text in another order, or its characters where it has no spaces between words."""
+    """The words of a text in another order, or its characters where it has no spaces between
+    words."""
     between, units = ("", [*text]) if is_spaceless(text) else (" ", text.split())
     rng.shuffle(units)
     return between.join(units)
 
 
 def continuations(evaluator: Evaluator, G: Generator | None, prompt: int) -> dict[str, float]:
-    """ROUGE and BLEU of continuations by G of the first `prompt` tokens of test texts, against the true continuations;
-    without G, of the shuffled words (or characters) of other test texts: the baseline."""
+    """ROUGE and BLEU of continuations by G of the first `prompt` tokens of test texts, against the
+    true continuations; without G, of the shuffled words (or characters) of other test texts: the
+    baseline."""
     corpus, info = evaluator.corpus, evaluator.info
     test = corpus.test[token_mask(corpus.test, info.last).sum(1) > prompt + 1][:PROMPTED]
     truth = corpus.texts(test[:, prompt:])

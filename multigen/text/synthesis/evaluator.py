@@ -1,8 +1,8 @@
 """Metrics of generated texts: quality and diversity of a model at a temperature.
 
-Quality is the likelihood of samples under an oracle or a separate language model, or the share that the grammar of the fables
-can write; diversity is how likely held-out texts are under the model. `multigen.text.synthesis.evaluation` puts all models of a
-run on these two axes.
+Quality is the likelihood of samples under an oracle or a separate language model, or the share that
+the grammar of the fables can write; diversity is how likely held-out texts are under the model.
+`multigen.text.synthesis.evaluation` puts all models of a run on these two axes.
 """
 
 import functools
@@ -45,8 +45,8 @@ DEFINITIONS = metrics.DEFINITIONS | {
 
 
 class Evaluator:
-    """Measures models on one corpus. All samples are drawn from the same random numbers, so models are compared without the noise
-    of different draws.
+    """Measures models on one corpus. All samples are drawn from the same random numbers, so models
+    are compared without the noise of different draws.
 
     Args:
         corpus: what the models were trained on.
@@ -75,8 +75,8 @@ class Evaluator:
 
     @torch.no_grad()
     def log_likelihood(self, G: Generator, tokens: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """log p of each text (n, T), nats, and its number of tokens: (n,) each, on the CPU. Ranks share the work, so all must
-        call it."""
+        """log p of each text (n, T), nats, and its number of tokens: (n,) each, on the CPU. Ranks
+        share the work, so all must call it."""
         device = next(G.parameters()).device
 
         def some(rows: slice) -> list[Tensor]:
@@ -102,7 +102,8 @@ class Evaluator:
 
     @functools.cached_property
     def true_bits(self) -> Tensor:
-        """-log2 p of the test fables under the grammar, bits a story: (N,); inf for one that was cut."""
+        """-log2 p of the test fables under the grammar, bits a story: (N,); inf for one that was
+        cut."""
         return torch.tensor([-fables.log_prob(t) / LN2 for t in self.corpus.texts(self.test)], dtype=torch.float64)
 
     @functools.cached_property
@@ -118,8 +119,8 @@ class Evaluator:
         return train_scorer(tokens, self.info, steps=self.lm_steps, seed=self.seed + 1)
 
     def measure(self, G: Generator, temperature: float, whole: bool) -> dict[str, float]:
-        """Metrics of a model at a temperature: all of them, or those of the curves only. Ranks share the work, so all must call
-        it."""
+        """Metrics of a model at a temperature: all of them, or those of the curves only. Ranks
+        share the work, so all must call it."""
         device = next(G.parameters()).device
         (tokens,) = shared_rows(self.samples, lambda rows: [self._draw(G, self.uniform[rows], temperature)], device)
         totals, counts = self.log_likelihood(G, self.test, temperature)
@@ -146,8 +147,8 @@ class Evaluator:
         return {"lm_score": -totals.sum().item() / counts.sum().item(), "quality_error": _error(scores)}
 
     def variety(self, tokens: Tensor, texts: Sequence[str], real: bool = False) -> dict[str, float]:
-        """Metrics of a set of samples (n, T) and their `texts`: repetition, copies of training texts, BLEU. Copies are
-        not counted for `real` texts."""
+        """Metrics of a set of samples (n, T) and their `texts`: repetition, copies of training
+        texts, BLEU. Copies are not counted for `real` texts."""
         rows, train = (_unpadded(part, self.info.last) for part in (tokens, self.corpus.train))
         figures = {"unique": metrics.unique(rows)}
         if not real:
@@ -189,7 +190,8 @@ class Evaluator:
         return float((self.classifier.predict(list(texts)) == tokens[:, 0].numpy()).mean())
 
     def real(self) -> dict[str, float]:
-        """The same metrics of real texts: of test texts, or, for BLEU against those, of training texts."""
+        """The same metrics of real texts: of test texts, or, for BLEU against those, of training
+        texts."""
         held_out = self.corpus.test[: self.samples]
         figures = self.quality(held_out)
         if self.corpus.oracle:

@@ -25,8 +25,8 @@ def train_scorer(
 ) -> LSTM:
     """An LSTM language model of texts (N, T), trained by Adam with a learning rate that falls to 0.
 
-    On a CPU the same seed gives the same weights. Global random state is left as it was. `seed` should not be that of the model
-    that is scored: a model prefers its own samples.
+    On a CPU the same seed gives the same weights. Global random state is left as it was. `seed`
+    should not be that of the model that is scored: a model prefers its own samples.
     """
     with torch.random.fork_rng(devices=[]):
         seed_everything(key(seed, "scorer", "weights"), torch.device("cpu"))

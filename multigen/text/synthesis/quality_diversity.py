@@ -1,7 +1,9 @@
-"""Quality against diversity: whether a model is better than maximum likelihood at a lower temperature.
+"""Quality against diversity: whether a model is better than maximum likelihood at a lower
+temperature.
 
-A lower temperature gives better but less diverse samples. A model is an advance only where it lies below the curve that
-temperatures draw (Caccia et al. 2020, "Language GANs Falling Short", arXiv:1811.02549). On both axes lower is better.
+A lower temperature gives better but less diverse samples. A model is an advance only where it lies
+below the curve that temperatures draw (Caccia et al. 2020, "Language GANs Falling Short",
+arXiv:1811.02549). On both axes lower is better.
 """
 
 import math
@@ -21,7 +23,8 @@ SURE = 2.0
 
 @dataclass(frozen=True)
 class Point:
-    """A model at a temperature. Of `quality` and `diversity` lower is better; `error` is the standard error of quality."""
+    """A model at a temperature. Of `quality` and `diversity` lower is better; `error` is the
+    standard error of quality."""
 
     temperature: float
     diversity: float
@@ -32,8 +35,9 @@ class Point:
 def advantage(point: Point, curve: Sequence[Point]) -> tuple[float, float]:
     """The advantage of a point over the curve at equal diversity, and its standard error.
 
-    The curve is linear between its Pareto-optimal points. Beyond its ends there is no model to compare with: there a point is
-    better only if it is more diverse *and* better than the nearer end, worse only if it is less diverse *and* worse.
+    The curve is linear between its Pareto-optimal points. Beyond its ends there is no model to
+    compare with: there a point is better only if it is more diverse *and* better than the nearer
+    end, worse only if it is less diverse *and* worse.
     """
     front = sorted(p for p in ((c.diversity, c.quality, c.error) for c in curve) if not _surpassed(p, curve))
     x, y, e = map(np.array, zip(*front, strict=True))
@@ -51,7 +55,8 @@ def _surpassed(p: tuple[float, float, float], curve: Sequence[Point]) -> bool:
 
 
 def verdict(curve: Sequence[Point], models: Mapping[str, Sequence[Point]], what: str) -> str:
-    """One sentence per model: whether and where it differs from the curve of maximum likelihood. `what` names quality."""
+    """One sentence per model: whether and where it differs from the curve of maximum likelihood.
+    `what` names quality."""
     return " ".join(_sentence(name, curve, points, what) for name, points in models.items())
 
 
@@ -60,7 +65,8 @@ def _sentence(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
 
 
 def _beyond(curve: Sequence[Point], points: Sequence[Point], what: str) -> str:
-    """A sentence about points that are better than all of the curve, at lower diversity than it reaches; or ""."""
+    """A sentence about points that are better than all of the curve, at lower diversity than it
+    reaches; or ""."""
     end = min(curve, key=lambda p: p.quality)
     beyond = [
         p
@@ -98,8 +104,8 @@ def _compared(name: str, curve: Sequence[Point], points: Sequence[Point], what: 
 
 
 def draw_curves(path: Path, models: Mapping[str, Sequence[Point]], real: Point | None, labels: tuple[str, str]) -> None:
-    """Draws the curves as an image, temperatures next to their points, real data as a star. `labels`: of the two axes, diversity
-    first."""
+    """Draws the curves as an image, temperatures next to their points, real data as a star.
+    `labels`: of the two axes, diversity first."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,8 +1,10 @@
-"""Monte-Carlo search: the action value of each token, from continuations that a policy samples. SeqGAN, equation 4.
+"""Monte-Carlo search: the action value of each token, from continuations that a policy samples.
+SeqGAN, equation 4.
 
-Every prefix of a sequence is continued N times. A literal implementation reads the prefix again for each continuation and token.
-Here the sequence is read once, and each continuation branches off from its state (that of the LSTM, or keys and values). The
-continuations of all prefixes are sampled together, one token at a time, so T tokens take T steps of one large batch.
+Every prefix of a sequence is continued N times. A literal implementation reads the prefix again for
+each continuation and token. Here the sequence is read once, and each continuation branches off from
+its state (that of the LSTM, or keys and values). The continuations of all prefixes are sampled
+together, one token at a time, so T tokens take T steps of one large batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +18,8 @@ from multigen.text.networks.generators import Generator
 __all__ = ["LIMIT", "continued", "rewards"]
 
 LIMIT = 256 * 2**20
-"""Bytes that the states of one step may take by default; more sequences are continued in several parts."""
+"""Bytes that the states of one step may take by default; more sequences are continued in several
+parts."""
 
 
 def rewards(
@@ -28,9 +31,11 @@ def rewards(
     pad: int = 0,
     limit: int = LIMIT,
 ) -> Tensor:
-    """The action value of each token: the mean score of N complete sequences that begin with the tokens up to it.
+    """The action value of each token: the mean score of N complete sequences that begin with the
+    tokens up to it.
 
-    For the token that completes a sequence, its `end` or the T-th, it is the score of that sequence.
+    For the token that completes a sequence, its `end` or the T-th, it is the score of that
+    sequence.
 
     Args:
         G: the roll-out policy.
@@ -59,7 +64,8 @@ def rewards(
 def continued(
     G: Generator, tokens: Tensor, uniform: Tensor, end: int | None = None, pad: int = 0, limit: int = LIMIT
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Continuations of all prefixes, in parts: (rows of `tokens`, (b, m, T - 1, T)); m of the N at a time.
+    """Continuations of all prefixes, in parts: (rows of `tokens`, (b, m, T - 1, T)); m of the N at
+    a time.
 
     `continuation[i, j, t]` keeps tokens 0 to t of its sequence. Arguments as in `rewards`.
     """
@@ -80,7 +86,8 @@ def _state_bytes(G: Generator, length: int) -> int:
 
 
 def _branches(G: Generator, tokens: Tensor, uniform: Tensor, end: int | None, pad: int) -> Tensor:
-    """(B, T), (B, N, T - 1, T) -> (B, N, T - 1, T). Rows of the state: the sequences, then N * B branches per prefix."""
+    """(B, T), (B, N, T - 1, T) -> (B, N, T - 1, T). Rows of the state: the sequences, then N * B
+    branches per prefix."""
     (B, n, _, T), device = uniform.shape, tokens.device
     prefix_mask = torch.ones(T - 1, T, dtype=torch.bool, device=device).tril()[:, None, None]  # prefix i: tokens 0 to i
     out = tokens.expand(T - 1, n, B, T).where(prefix_mask, pad)

@@ -27,8 +27,8 @@ class Writer(Ready):
         tokenizer: None for a model of an oracle, whose texts are numbers.
         length: tokens of a text at most.
         end, pad: of `multigen.text.decoding.sample`.
-        classes: names of the classes that it was trained with; none for an unconditional one. Their tokens follow those of the
-            tokenizer, and a text begins with one.
+        classes: names of the classes that it was trained with; none for an unconditional one. Their
+            tokens follow those of the tokenizer, and a text begins with one.
     """
 
     task = "text-synthesis"
@@ -57,7 +57,8 @@ class Writer(Ready):
         stop: Sequence[str] = (),
         label: str | None = None,
     ) -> list[str]:
-        """n texts that begin with the prompt, which is part of them. The same seed gives the same texts; a larger n appends some.
+        """n texts that begin with the prompt, which is part of them. The same seed gives the same
+        texts; a larger n appends some.
 
         Args:
             prompt: beginning of all texts.
@@ -66,11 +67,12 @@ class Writer(Ready):
             temperature, top_k, top_p: as in `multigen.text.decoding.truncated`.
             length: tokens at most, including the prompt's; 0: as in training.
             stop: a text ends before the first of these behind its prompt.
-            label: the class of all texts, by its name; None: the model draws one for each, as often as in the data.
+            label: the class of all texts, by its name; None: the model draws one for each, as often
+                as in the data.
 
         Raises:
-            ConfigError: a setting out of its range; an empty `stop`; a prompt that is too long, or of words the model does not
-                know.
+            ConfigError: a setting out of its range; an empty `stop`; a prompt that is too long, or
+                of words the model does not know.
         """
         if n < 1:
             raise ConfigError(f"n {n}: expected 1 text or more")
@@ -103,12 +105,14 @@ class Writer(Ready):
         return [_stopped(text, written, stops) for text in texts]
 
     def sheet(self, n: int, seed: int = 0) -> list[str]:
-        """n texts to look at. The same seed gives the same texts. Raises ConfigError as `generate`."""
+        """n texts to look at. The same seed gives the same texts. Raises ConfigError as
+        `generate`."""
         return self.generate(n=n, seed=seed)
 
     def graph(self) -> Graph:
-        """A copy of the network for `multigen export`: tokens (batch, T) -> logits (batch, T + 1, V) of these and of the next.
-        The tokenizer and the draw of the next token are not part of it."""
+        """A copy of the network for `multigen export`: tokens (batch, T) -> logits (batch, T + 1,
+        V) of these and of the next. The tokenizer and the draw of the next token are not part of
+        it."""
         G = copy.deepcopy(self.G).cpu().float()
         with torch.no_grad():
             vocabulary = G(torch.zeros(1, 1, dtype=torch.int64)).shape[2]
@@ -127,7 +131,8 @@ class Writer(Ready):
         return Graph(NextToken(G).eval(), {"tokens": {0: "batch", 1: "tokens"}}, example, "logits", shape, says)
 
     def _class(self, label: str | None, needed: bool) -> list[int]:
-        """The token of a class; of none, where one is `needed` before a prompt, that of the first class."""
+        """The token of a class; of none, where one is `needed` before a prompt, that of the first
+        class."""
         if label is None:
             return [len(self.tokenizer or ())] if self.classes and needed else []
         if label not in self.classes:
@@ -165,7 +170,8 @@ def _stopped(text: str, begin: int, stops: Sequence[str]) -> str:
 
 
 class NextToken(nn.Module):
-    """tokens (B, T) -> logits (B, T + 1, V): those at t are of token t, the last of the token after them all."""
+    """tokens (B, T) -> logits (B, T + 1, V): those at t are of token t, the last of the token after
+    them all."""
 
     def __init__(self, G: Generator):
         super().__init__()

@@ -52,21 +52,21 @@ class Copies(nn.Module):
 def test_features_of_silence_and_of_a_click(rate: int) -> None:
     sounds = torch.zeros(2, 1, rate // 4)
     sounds[1, 0, rate // 8 + rate // 64] = 1.0  # in the middle of the fifth of eight parts
-    found = logmel(sounds, rate)
-    assert found.shape == (2, 320) and found.dtype == torch.float32
-    torch.testing.assert_close(found[0], torch.full((320,), math.log(1e-5)))
-    louder = (found[1] - found[0]).view(40, 8)  # bands, parts of the sound
+    result = logmel(sounds, rate)
+    assert result.shape == (2, 320) and result.dtype == torch.float32
+    torch.testing.assert_close(result[0], torch.full((320,), math.log(1e-5)))
+    louder = (result[1] - result[0]).view(40, 8)  # bands, parts of the sound
     assert (louder[:, 4] > 1).all() and (louder[:, [0, 1, 2, 6, 7]] == 0).all()
 
 
 def test_features_of_a_tone_lie_in_its_band_and_grow_with_its_level() -> None:
     time = torch.arange(4096) / 8000
     sine = (2 * math.pi * 1000 * time).sin()[None, None]
-    found = logmel(torch.cat([sine, sine / 2]), 8000).view(2, 40, 8)
+    result = logmel(torch.cat([sine, sine / 2]), 8000).view(2, 40, 8)
     # Slaney's scale is 3 / 200 Hz up to 1 kHz, and there are 40 bands between 41 points of equal distance and 0.
     top = 15 + math.log(4) / (math.log(6.4) / 27)  # mels at 4 kHz
-    assert found[0, :, 4].argmax().item() == round(15 / (top / 41)) - 1
-    quieter = (found[0] - found[1])[found[1] > 0]
+    assert result[0, :, 4].argmax().item() == round(15 / (top / 41)) - 1
+    quieter = (result[0] - result[1])[result[1] > 0]
     assert len(quieter) >= 8
     torch.testing.assert_close(quieter, torch.full_like(quieter, 2 * math.log(2)), rtol=0, atol=0.02)
 
@@ -134,8 +134,8 @@ def test_with_labels_the_classifier_is_used_and_log_mel_distances_are_reported_t
 ) -> None:
     it = open_evaluator(sets, 64, CPU)
     assert it.extractor_name == "classifier" and it.selection_metric == "fd_logmel" and [*it.also] == ["logmel"]
-    found, floor = it.measure(AudioSampler(Copies(sets.test.items), 2, CLASSES)), it.baselines()["real"]
-    for row in (found, floor):
+    result, floor = it.measure(AudioSampler(Copies(sets.test.items), 2, CLASSES)), it.baselines()["real"]
+    for row in (result, floor):
         assert {
             "fd_classifier",
             "fd_logmel",
@@ -145,7 +145,7 @@ def test_with_labels_the_classifier_is_used_and_log_mel_distances_are_reported_t
             "variety",
         } <= row.keys()
         assert "kd_logmel" not in row and row.keys() <= it.definitions().keys()
-    assert found["fd_logmel"] == pytest.approx(0, abs=1e-6) and floor["fd_logmel"] > 1
+    assert result["fd_logmel"] == pytest.approx(0, abs=1e-6) and floor["fd_logmel"] > 1
     assert it.validate(AudioSampler(Copies(sets.test.items), 2, CLASSES)).keys() == {"fd_logmel"}
 
 
@@ -154,16 +154,16 @@ def test_d_is_given_sounds_as_it_takes_them(sets: Splits[SoundSet], quick_classi
     d = nn.Module()
     d.forward = lambda x, label: seen.append(x) or x.flatten(1)[:, :3]  # three critics
     it = open_evaluator(sets, 64, CPU, to_input=lambda sound: 10 * sound)
-    found = it.overfitting(d, lambda items: None)["d_overfit"]
-    assert sets.validation is not None and torch.equal(seen[1], 10 * sets.validation.items) and -0.5 <= found <= 0.5
+    result = it.overfitting(d, lambda items: None)["d_overfit"]
+    assert sets.validation is not None and torch.equal(seen[1], 10 * sets.validation.items) and -0.5 <= result <= 0.5
 
 
 def test_two_sets_are_compared(sets: Splits[SoundSet]) -> None:
-    found = compare("logmel", sets.train, sets.test, CPU)
-    assert [*found.rows] == ["real", "fake"] and found.definitions.keys() == found.rows["fake"].keys()
-    assert found.rows["fake"]["fd_logmel"] < 3 * found.rows["real"]["fd_logmel"]
+    result = compare("logmel", sets.train, sets.test, CPU)
+    assert [*result.rows] == ["real", "fake"] and result.definitions.keys() == result.rows["fake"].keys()
+    assert result.rows["fake"]["fd_logmel"] < 3 * result.rows["real"]["fd_logmel"]
     silent = compare("logmel", sets.train, replace(sets.test, items=torch.zeros_like(sets.test.items)), CPU)
-    assert silent.rows["fake"]["fd_logmel"] > 10 * found.rows["fake"]["fd_logmel"]
-    assert "48 samples, 48 real ones for the baseline, against 48 other real ones" in found.definitions["fd_logmel"]
+    assert silent.rows["fake"]["fd_logmel"] > 10 * result.rows["fake"]["fd_logmel"]
+    assert "48 samples, 48 real ones for the baseline, against 48 other real ones" in result.definitions["fd_logmel"]
     with pytest.raises(DataError, match="drums: 3 recordings, expected at least 4"):
         compare("logmel", sets.train.subset(range(3)), sets.test, CPU)

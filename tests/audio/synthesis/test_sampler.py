@@ -56,20 +56,20 @@ class Echo(nn.Module):
 
 def test_samples_are_clamped_and_begin_with_those_of_a_smaller_number() -> None:
     sampler = AudioSampler(Echo(), 64, batch=4)
-    found = sampler.sample(9, seed=2)
-    assert found.shape == (9, 1, 64) and found.dtype == torch.float32
-    assert found.abs().max() == 1
-    assert torch.equal(found, sampler.latents(9, seed=2)[:, None].clamp(-1, 1))
-    assert torch.equal(sampler.sample(3, seed=2), found[:3])
+    result = sampler.sample(9, seed=2)
+    assert result.shape == (9, 1, 64) and result.dtype == torch.float32
+    assert result.abs().max() == 1
+    assert torch.equal(result, sampler.latents(9, seed=2)[:, None].clamp(-1, 1))
+    assert torch.equal(sampler.sample(3, seed=2), result[:3])
 
 
 def test_sounds_are_joined_with_a_tenth_of_a_second_between() -> None:
     sounds = torch.rand(3, 2, 50) + 1
-    found = joined(sounds, 100)
-    assert found.shape == (2, 3 * 60)
+    result = joined(sounds, 100)
+    assert result.shape == (2, 3 * 60)
     for i, sound in enumerate(sounds):
-        assert torch.equal(found[:, 60 * i : 60 * i + 50], sound)
-        assert found[:, 60 * i + 50 : 60 * i + 60].abs().max() == 0
+        assert torch.equal(result[:, 60 * i : 60 * i + 50], sound)
+        assert result[:, 60 * i + 50 : 60 * i + 60].abs().max() == 0
 
 
 def test_a_picture_shows_the_waveform_above_the_spectrogram() -> None:
@@ -121,14 +121,14 @@ def test_sample_writes_sounds_and_shows_them_above_the_nearest_recordings(
     words += ["--recordings", drum_folder]
     assert tiny.multigen(words) == 0
     sheet = tmp_path / "new" / "out-preview.wav"
-    said = f"6 sounds in {out}, the first of them together in {sheet}; its image has the nearest training recording"
-    assert capsys.readouterr().out == f"{said} below each\n"
+    message = f"6 sounds in {out}, the first of them together in {sheet}; its image has the nearest training recording"
+    assert capsys.readouterr().out == f"{message} below each\n"
     assert sorted(p.name for p in out.iterdir()) == [f"{i:04d}.wav" for i in range(6)]
     expected = multigen.load(str(run)).sample(6, seed=3, label="snare")
     for i, sound in enumerate(expected):
-        found, rate = read_sound(out / f"{i:04d}.wav")
-        assert rate == 8000 and found.shape == (1, 1024)
-        torch.testing.assert_close(found, sound, rtol=0, atol=1 / 32768)
+        result, rate = read_sound(out / f"{i:04d}.wav")
+        assert rate == 8000 and result.shape == (1, 1024)
+        torch.testing.assert_close(result, sound, rtol=0, atol=1 / 32768)
     together, _ = read_sound(sheet)
     torch.testing.assert_close(together, joined(expected, 8000), rtol=0, atol=1 / 32768)
     picture = pixels(sheet.with_suffix(".png"))
@@ -154,9 +154,9 @@ def test_sample_without_the_recordings_says_so(tmp_path: Path, capsys: pytest.Ca
     def sampled(run: Path, *more: Any) -> str:
         assert tiny.multigen(["sample", "--model", run, "-n", "2", "--out", tmp_path / "out", *more]) == 0
         printed = capsys.readouterr()
-        (said,) = [text for text in rows if f"; {text}" in printed.out]
-        assert pixels(tmp_path / "out-preview.png").shape[0] == 2 * (rows[said] + 6) - 6 and printed.err == ""
-        return said
+        (message,) = [text for text in rows if f"; {text}" in printed.out]
+        assert pixels(tmp_path / "out-preview.png").shape[0] == 2 * (rows[message] + 6) - 6 and printed.err == ""
+        return message
 
     named = ("--recordings", folder)
     assert sampled(labelled, *named) == sampled(run, *named) == there

@@ -86,17 +86,17 @@ def test_spectrograms_are_those_of_the_paper() -> None:
     """By numpy, frame by frame: z-scores of log magnitudes of each frequency, a third of them, clipped."""
     sounds = drums(6)[0]
     made = fitted(sounds)
-    found = made.spectrogram(sounds)
-    assert found.shape == (6, 1, 128, 32)
+    result = made.spectrogram(sounds)
+    assert result.shape == (6, 1, 128, 32)
     window = torch.hann_window(256)
     for frame in (1, 7, 30):
         part = sounds[:, 0, frame * 128 - 128 : frame * 128 + 128] * window
         level = (torch.fft.rfft(part).abs()[:, :128] + 1e-6).log()
         z = (level - made.mean[:, 0]) / made.deviation[:, 0]
-        torch.testing.assert_close(found[:, 0, :, frame], (z / 3).clamp(-1, 1), rtol=1e-3, atol=1e-3)
-    inside = found.abs() < 1
+        torch.testing.assert_close(result[:, 0, :, frame], (z / 3).clamp(-1, 1), rtol=1e-3, atol=1e-3)
+    inside = result.abs() < 1
     assert inside.float().mean() > 0.95
-    assert (found * 3)[..., :].mean().abs() < 0.05 and 0.9 < (found * 3).std() < 1.05
+    assert (result * 3)[..., :].mean().abs() < 0.05 and 0.9 < (result * 3).std() < 1.05
 
 
 def test_the_scale_is_that_of_the_training_recordings_alone(tmp_path: Path, drum_folder: Path) -> None:
@@ -114,9 +114,9 @@ def test_what_lies_beyond_three_deviations_is_clipped() -> None:
     made.deviation.fill_(0.5)
     time = torch.arange(4096) / 8000
     sine = (2 * math.pi * 1000 * time).sin()[None, None]  # 32 of 256 bins, its magnitude 64
-    found = made.spectrogram(sine)
-    assert found[0, 0, 32, 2:30].tolist() == [1.0] * 28
-    assert found[0, 0, 100, 2:30].tolist() == [-1.0] * 28
+    result = made.spectrogram(sine)
+    assert result[0, 0, 32, 2:30].tolist() == [1.0] * 28
+    assert result[0, 0, 100, 2:30].tolist() == [-1.0] * 28
     back = made.sound(torch.full((1, 1, 128, 32), -1.0))
     assert back.abs().max() < math.exp(-4 - 1.5)
 

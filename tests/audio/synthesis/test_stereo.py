@@ -66,8 +66,8 @@ def test_stereo_is_trained_measured_and_written(run: Path, tmp_path: Path) -> No
     torch.testing.assert_close(read_sound(tmp_path / "out" / "0002.wav", mono=False)[0], sounds[2], rtol=0, atol=2**-15)
     for name in ("nearest.wav", "samples.wav"):
         assert read_info(run / name).channels == 2
-    said = json.loads((run / "evaluation.json").read_text())["definitions"]
-    assert any("by the mean of their two channels" in text for text in said.values())
+    message = json.loads((run / "evaluation.json").read_text())["definitions"]
+    assert any("by the mean of their two channels" in text for text in message.values())
     shutil.copytree(run, tmp_path / "again")
     assert tiny.multigen(["compare", run, tmp_path / "again", "--out", tmp_path / "both"]) == 0
     assert tiny.multigen(["evaluate", "--real", tmp_path / "out", "--fake", tmp_path / "out", "--length", "512"]) in (

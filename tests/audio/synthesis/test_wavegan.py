@@ -106,13 +106,13 @@ def reflected(at: int, length: int) -> int:
 def test_phase_shuffle_is_a_loop_over_samples_with_reflected_borders(n: int) -> None:
     x = torch.randn(100, 3, 11)
     torch.manual_seed(0)
-    found = phase_shuffle(x, n)
+    result = phase_shuffle(x, n)
     torch.manual_seed(0)
     by = torch.randint(-n, n + 1, (100, 1, 1)).flatten().tolist()
     assert {*by} == {*range(-n, n + 1)}  # each sample by its own number
     for i, shift in enumerate(by):
         for t in range(11):
-            assert torch.equal(found[i, :, t], x[i, :, reflected(t - shift, 11)])
+            assert torch.equal(result[i, :, t], x[i, :, reflected(t - shift, 11)])
 
 
 def test_phases_are_shuffled_in_training_only_and_not_of_the_waveform() -> None:
@@ -403,8 +403,8 @@ def test_a_few_steps_of_the_laptop_preset_leave_the_untrained_generator_behind(t
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "run" / "evaluation.json").read_text())["rows"]
     assert list(rows) == ["real", "noise", "untrained", "adversarial/last"]  # nothing is held out to choose a best by
-    found = {row: figures["fd_logmel"] for row, figures in rows.items()}
-    assert found["real"] < found["adversarial/last"] < 0.7 * found["untrained"] < found["noise"]
+    result = {row: figures["fd_logmel"] for row, figures in rows.items()}
+    assert result["real"] < result["adversarial/last"] < 0.7 * result["untrained"] < result["noise"]
 
 
 def test_mixing_refuses_micro_batches(tmp_path: Path, drum_folder: Path) -> None:

@@ -64,9 +64,9 @@ def test_jpeg_is_what_pillow_writes(colour: Tensor, grey: bool) -> None:
     picture = Image.fromarray(image[0].numpy() if grey else image.permute(1, 2, 0).numpy())
     picture.save(file := io.BytesIO(), "JPEG", quality=30)
     expected = np.asarray(Image.open(file))
-    found = compressed(image.float() / 255, 30.4)
-    assert found.shape == image.shape and found.dtype == torch.float32
-    assert np.array_equal(to_bytes(found)[0].numpy(), expected if grey else expected[..., 0])
+    result = compressed(image.float() / 255, 30.4)
+    assert result.shape == image.shape and result.dtype == torch.float32
+    assert np.array_equal(to_bytes(result)[0].numpy(), expected if grey else expected[..., 0])
 
 
 def test_bytes_are_rounded_and_clipped() -> None:

@@ -71,12 +71,12 @@ def test_a_share_of_the_crops_is_grey(photos: Path, grey: float, expected: int) 
 def test_the_three_kinds_of_corruption_are_drawn(photos: Path) -> None:
     trainer = prepared(photos, sigma=(50.0, 50.0), quality=(90.0, 90.0), stored=0.0)
     image, rng = torch.full((3, 32, 32), 128, dtype=torch.uint8), np.random.default_rng(0)
-    found = set()
+    result = set()
     for _ in range(30):
         x = trainer.corrupted(image, rng) * 255
         whole, strong = torch.allclose(x, x.round(), atol=1e-3), (x - 128).std().item() > 20
-        found.add({(False, True): "noise", (True, False): "jpeg", (True, True): "jpeg after noise"}[whole, strong])
-    assert found == {"noise", "jpeg", "jpeg after noise"}
+        result.add({(False, True): "noise", (True, False): "jpeg", (True, True): "jpeg after noise"}[whole, strong])
+    assert result == {"noise", "jpeg", "jpeg after noise"}
 
 
 def test_a_share_of_noisy_crops_is_stored_at_8_bits(photos: Path) -> None:

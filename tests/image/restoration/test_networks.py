@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from multigen.image.restoration.networks import RRDB, SPAN, SRVGG, CompactGenerator
+from multigen.image.restoration.networks import RRDB, SPAN, SRVGG, CompactGenerator, ResizeGenerator
 
 
 def count(network: nn.Module) -> int:
@@ -32,6 +32,10 @@ def test_numbers_of_parameters_are_the_published_ones() -> None:
         (lambda: SRVGG(4, 3, 8), 32),
         (lambda: SPAN(2, 2, 8), 32),
         (lambda: CompactGenerator(2, 2, 8), 32),
+        (lambda: ResizeGenerator(1, 2, 8), 32),
+        (lambda: ResizeGenerator(3, 2, 8), 32),
+        (lambda: ResizeGenerator(4, 2, 8), 32),
+        (lambda: ResizeGenerator(8, 2, 8), 32),
         (lambda: CompactGenerator(1, 2, 8, unshuffle=2), 64),
     ],
 )

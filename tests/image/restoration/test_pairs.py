@@ -20,9 +20,9 @@ from tests.tiny import SETTINGS, photos, pixels
 
 def trainer(data: Path, **changes: Any) -> SRGANTrainer:
     settings = {**SETTINGS, "data": str(data), "test": (str(data),), "scale": 2, "validation_size": 0, **changes}
-    found = SRGANTrainer(SRGANConfig(**settings), Run(device="cpu", precision="fp32"))
-    found.prepare()
-    return found
+    result = SRGANTrainer(SRGANConfig(**settings), Run(device="cpu", precision="fp32"))
+    result.prepare()
+    return result
 
 
 @pytest.fixture
@@ -79,10 +79,10 @@ def test_denoising_learns_from_pairs_of_the_same_size(tmp_path: Path) -> None:
         data=str(clean), low=str(noisy), test=(str(clean),), crop=32, blocks=1, width=4, batch=4, pretrain_steps=2,
         validation_size=1,
     )  # fmt: skip
-    found = DenoiseTrainer(config, Run(device="cpu", precision="fp32"))
-    found.prepare()
-    batch = Stream(found.data, 4, slice(0, 4), ("a",)).at(0)
+    result = DenoiseTrainer(config, Run(device="cpu", precision="fp32"))
+    result.prepare()
+    batch = Stream(result.data, 4, slice(0, 4), ("a",)).at(0)
     assert torch.equal(batch["input"], 255 - batch["target"])
-    step = found.updater.step_at((0, 0, "pretrain", "generator", 0, 0), 0.0, slice(0, 4))
-    assert torch.allclose(found.inputs(batch, step), 1 - found.targets(batch, step), atol=1e-6)
-    assert torch.equal(found.validation.inputs[0], 255 - found.validation.targets[0])
+    step = result.updater.step_at((0, 0, "pretrain", "generator", 0, 0), 0.0, slice(0, 4))
+    assert torch.allclose(result.inputs(batch, step), 1 - result.targets(batch, step), atol=1e-6)
+    assert torch.equal(result.validation.inputs[0], 255 - result.validation.targets[0])

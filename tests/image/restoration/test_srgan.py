@@ -263,6 +263,42 @@ def test_the_paper_has_no_pixel_loss_in_its_second_stage(data: Path) -> None:
     assert trainer.generator_loss(batch_of(trainer), step_of(trainer)).keys() == {"content", "adversarial"}
 
 
+def test_discriminator_and_content_loss_see_the_same_shifted_part_of_crops(data: Path) -> None:
+    trainer = prepared(data, shift=16, pixel_weight=0.0)
+    batch, step = batch_of(trainer), step_of(trainer)
+    seen = trainer.seen(batch["target"], step)
+    places = [
+        (top, left)
+        for top in range(16)
+        for left in range(16)
+        if torch.equal(seen, batch["target"][:, :, top : top + 16, left : left + 16])
+    ]
+    assert len(places) == 1
+    fake = trainer.seen(trainer.G(batch["input"] / 255), step)
+    terms = trainer.generator_loss(batch, step)
+    torch.testing.assert_close(terms["content"], trainer.distance(fake, seen / 255).mean())
+    torch.testing.assert_close(terms["adversarial"], -1e-3 * trainer.D(fake).sigmoid().log().mean())
+    later = trainer.updater.step_at((0, 0, "adversarial", "generator", 1, 0), 0.0, slice(0, 2))
+    assert not torch.equal(trainer.seen(batch["target"], later), seen)
+
+
+def test_the_gradient_loss_compares_the_lengths_of_gradients(data: Path) -> None:
+    trainer = prepared(data, gradient_weight=2.0)
+    batch = batch_of(trainer)
+    terms = trainer.generator_loss(batch, step_of(trainer))
+    lengths = []
+    for image in (trainer.G(batch["input"] / 255), batch["target"] / 255):
+        down, across = image[:, :, 1:, 1:] - image[:, :, :-1, 1:], image[:, :, 1:, 1:] - image[:, :, 1:, :-1]
+        lengths.append(torch.hypot(down, across))
+    torch.testing.assert_close(terms["gradient"], 2 * (lengths[0] - lengths[1]).abs().mean(), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(("shift", "crop"), [(8, 96), (96, 96), (-16, 96)])
+def test_a_shift_leaves_16_pixels_and_fits_the_discriminator(shift: int, crop: int) -> None:
+    with pytest.raises(ConfigError, match=f"shift {shift}"):
+        SRGANConfig(crop=crop, shift=shift)
+
+
 def weights_of(network: nn.Module) -> list[Tensor]:
     return [p.detach().clone() for p in network.parameters()]
 

@@ -32,8 +32,8 @@ def test_a_set_is_called_by_its_folder(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("MULTIGEN_DATA", str(tmp_path))
     photos(tmp_path / "photos" / "Set5" / "HR", count=1)
     photos(tmp_path / "photos" / "BSD100", count=1)
-    found = open_test_set(data, 4, quarter)
-    assert (found.name, found.scale) == (name, 4)
+    result = open_test_set(data, 4, quarter)
+    assert (result.name, result.scale) == (name, 4)
 
 
 @pytest.mark.parametrize("data", [".", "HR"])
@@ -55,18 +55,18 @@ def test_sets_of_the_same_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_set_is_cut_to_a_multiple_of_the_scale_and_degraded(tmp_path: Path) -> None:
     Image.fromarray(pixels(50, 61)).save(tmp_path / "a.png")
-    found = open_test_set(str(tmp_path), 4, quarter)
+    result = open_test_set(str(tmp_path), 4, quarter)
     image = read_image(tmp_path / "a.png")[:, :48, :60]
-    assert found.names == ("a.png",)
-    assert torch.equal(found.targets[0], image)
-    assert torch.equal(found.inputs[0], imresize(image, 1 / 4))
+    assert result.names == ("a.png",)
+    assert torch.equal(result.targets[0], image)
+    assert torch.equal(result.inputs[0], imresize(image, 1 / 4))
     assert TestSet.of("none", list[Photo](), 4, quarter) is None
 
 
 def test_degradations_know_the_name_of_the_photograph(tmp_path: Path) -> None:
     photos(tmp_path / "photos", count=2)
-    found = open_test_set(str(tmp_path / "photos"), 1, lambda image, name: torch.full_like(image, int(name[0])))
-    assert [given.unique().tolist() for given in found.inputs] == [[0], [1]]
+    result = open_test_set(str(tmp_path / "photos"), 1, lambda image, name: torch.full_like(image, int(name[0])))
+    assert [given.unique().tolist() for given in result.inputs] == [[0], [1]]
 
 
 def test_inputs_can_be_made_when_asked_for() -> None:
@@ -86,10 +86,10 @@ def test_inputs_can_be_made_when_asked_for() -> None:
 def test_photographs_that_cannot_be_measured_are_refused_or_noted(tmp_path: Path) -> None:
     for name, side in (("a", 21), ("b", 22), ("c", 60)):
         Image.fromarray(pixels(side, side)).save(tmp_path / f"{name}.png")
-    found = open_photos(str(tmp_path))
+    result = open_photos(str(tmp_path))
     with pytest.raises(DataError, match=r"a\.png: 21x21 pixels are too few to be measured at x4, expected 22x22"):
-        TestSet.of("s", found, 4, quarter)
+        TestSet.of("s", result, 4, quarter)
     skipped: list[tuple[Path, str]] = []
-    test = TestSet.of("s", found, 4, quarter, skipped)
+    test = TestSet.of("s", result, 4, quarter, skipped)
     assert test is not None and test.names == ("b.png", "c.png") and [path.name for path, _ in skipped] == ["a.png"]
-    assert TestSet.of("s", found[:1], 4, quarter, skipped) is None
+    assert TestSet.of("s", result[:1], 4, quarter, skipped) is None

@@ -144,5 +144,5 @@ def test_damaged_pictures_that_are_skipped_are_counted_and_the_first_is_named(
     ]
     assert recipe(tmp_path, *words) == 0
     printed = capsys.readouterr()
-    said = printed.out + printed.err
-    assert "1 image skipped" in said and str(tmp_path / "bad" / "bad.png") in said
+    message = printed.out + printed.err
+    assert "1 image skipped" in message and str(tmp_path / "bad" / "bad.png") in message

@@ -96,10 +96,10 @@ def test_test_pictures_are_brought_given_or_split_off(tmp_path: Path) -> None:
         "held out": ImageSynthesisTrainer(replace(c, validation_size=3)).open_splits(),
         "none held out": ImageSynthesisTrainer(replace(c, validation_size=0)).open_splits(),
     }
-    found = {
+    result = {
         k: (len(s.train), None if s.validation is None else len(s.validation), len(s.test)) for k, s in sizes.items()
     }
-    assert found == {
+    assert result == {
         "split off": (49, 5, 6),
         "given": (54, 6, 5),
         "classes": (36, 4, 20),
@@ -162,10 +162,10 @@ def test_neighbours_are_not_counted_among_too_few() -> None:
     ],
 )
 def test_figures_bear_the_name_of_their_network(stub: None, name: str, first: list[str]) -> None:
-    found = compare(name, pictures(60, 1, 3), pictures(50, 2, 3), CPU)
-    assert list(found.rows) == ["real", "fake"] and {*first} <= found.rows["fake"].keys()
-    assert found.definitions.keys() == {m for row in found.rows.values() for m in row}
-    assert all("30 samples, 30 real ones for the baseline, against 30" in text for text in found.definitions.values())
+    result = compare(name, pictures(60, 1, 3), pictures(50, 2, 3), CPU)
+    assert list(result.rows) == ["real", "fake"] and {*first} <= result.rows["fake"].keys()
+    assert result.definitions.keys() == {m for row in result.rows.values() for m in row}
+    assert all("30 samples, 30 real ones for the baseline, against 30" in text for text in result.definitions.values())
 
 
 def test_copies_of_training_pictures_are_called_so_and_new_ones_are_near_the_floor(stub: None) -> None:
@@ -204,11 +204,11 @@ def test_more_extractors_give_a_distance_each(stub: None) -> None:
     darker = Extractor(lambda image: (image.float().mean((2, 3)) / 2, None), ["half"])
     it = figures.Evaluator(sets, 120, CPU, "classifier", plain.extract, "", plain.to_input, {"mean": darker})
     samples = pictures(120, 9, 3).images
-    found, before = (each.measure(ImageSampler(Copies(samples), 2)) for each in (it, plain))
-    assert found.pop("fd_mean") == pytest.approx(
+    result, before = (each.measure(ImageSampler(Copies(samples), 2)) for each in (it, plain))
+    assert result.pop("fd_mean") == pytest.approx(
         frechet_distance(*(figures.moments(x.float().mean((2, 3)) / 2) for x in (samples, sets.test.images)))
     )
-    assert found == before
+    assert result == before
     assert (
         it.baselines()["real"].keys() - plain.baselines()["real"].keys()
         == {"fd_mean"}
@@ -241,8 +241,8 @@ def test_classes_are_counted_as_the_classifier_sees_them(stub: None) -> None:
 def test_without_labels_no_classes_are_counted() -> None:
     it = open_evaluator(sets_of(12, 0), 12, CPU)
     assert it.extractor_name == "efficientnet_lite0" and it.selection_metric == "fd_efficientnet_lite0"
-    found = it.measure(ImageSampler(Copies(it.splits.train.images), 2))
-    assert not {"confident", "classes", "is_efficientnet_lite0"} & found.keys() and "fd_efficientnet_lite0" in found
+    result = it.measure(ImageSampler(Copies(it.splits.train.images), 2))
+    assert not {"confident", "classes", "is_efficientnet_lite0"} & result.keys() and "fd_efficientnet_lite0" in result
 
 
 def test_a_discriminator_that_knows_its_pictures_is_found_out(stub: None) -> None:
@@ -280,9 +280,9 @@ def test_validation_prefers_what_is_nearer_to_the_validation_pictures(stub: None
     it = open_evaluator(sets, 1000, CPU)
     assert it.samples == 120 and sets.validation is not None  # no more than there are training images
     made = (sets.validation.images, sets.test.images, sets.test.images // 2)
-    found = [it.validate(ImageSampler(Copies(images), 2, ("c0", "c1", "c2"))) for images in made]
-    assert [[*figures] for figures in found] == [[it.selection_metric]] * 3 == [["fd_classifier"]] * 3
-    same, like, other = (figures["fd_classifier"] for figures in found)
+    result = [it.validate(ImageSampler(Copies(images), 2, ("c0", "c1", "c2"))) for images in made]
+    assert [[*figures] for figures in result] == [[it.selection_metric]] * 3 == [["fd_classifier"]] * 3
+    same, like, other = (figures["fd_classifier"] for figures in result)
     assert 3 * same < like < 0.01 * other
 
 
@@ -296,29 +296,29 @@ def test_figures_of_classes_are_those_of_the_probabilities(monkeypatch: pytest.M
     train = replace(pictures(12, 1, 3), labels=torch.tensor([0] * 6 + [1] * 3 + [2] * 3))
     it = open_evaluator(Splits(train, None, pictures(12, 2, 3)), 12, CPU)
     made = torch.arange(12, dtype=torch.uint8).view(12, 1, 1, 1).repeat(1, 1, 16, 16)
-    found = it.measure(ImageSampler(Copies(made), 2, ("c0", "c1", "c2")))
-    assert found["confident"] == 0.5 and found["classes"] == 3
-    assert found["class_accuracy"] == 6 / 12  # seen as 002100 210 021, asked for as 000000 111 222
-    assert found["classes_learned"] == 3  # by 4 / 6, 1 / 3 and 1 / 3
-    assert found["class_kl"] == pytest.approx(0, abs=1e-12)  # both have halves and quarters
+    result = it.measure(ImageSampler(Copies(made), 2, ("c0", "c1", "c2")))
+    assert result["confident"] == 0.5 and result["classes"] == 3
+    assert result["class_accuracy"] == 6 / 12  # seen as 002100 210 021, asked for as 000000 111 222
+    assert result["classes_learned"] == 3  # by 4 / 6, 1 / 3 and 1 / 3
+    assert result["class_kl"] == pytest.approx(0, abs=1e-12)  # both have halves and quarters
     swapped = made[[0, 1, 3, 0, 2, 2, 2, 0, 1, 0, 1, 3]]
-    found = it.measure(ImageSampler(Copies(swapped), 2, ("c0", "c1", "c2")))
-    assert found["class_accuracy"] == 3 / 12  # seen as 001022 200 001, asked for as 000000 111 222
-    assert found["classes_learned"] == 1
-    found = it.measure(ImageSampler(Copies(made[:2]), 2))
+    result = it.measure(ImageSampler(Copies(swapped), 2, ("c0", "c1", "c2")))
+    assert result["class_accuracy"] == 3 / 12  # seen as 001022 200 001, asked for as 000000 111 222
+    assert result["classes_learned"] == 1
+    result = it.measure(ImageSampler(Copies(made[:2]), 2))
     assert (
-        "classes_learned" not in found
-        and found["classes"] == 1
-        and found["class_kl"] == pytest.approx(np.log(2))
-        and found["confident"] == 0.5
+        "classes_learned" not in result
+        and result["classes"] == 1
+        and result["class_kl"] == pytest.approx(np.log(2))
+        and result["confident"] == 0.5
     )
 
 
 def test_the_floor_has_the_inception_score_without_labels_too(stub: None) -> None:
     it = open_evaluator(Splits(pictures(60, 1), None, pictures(60, 2)), 60, CPU, "inception")
-    found = it.measure(ImageSampler(Copies(it.splits.test.images), 2)).keys()
-    assert {"fid", "kid", "inception_score"} <= found <= it.definitions().keys()
-    assert it.baselines()["real"].keys() == found - {"memorisation"}
+    result = it.measure(ImageSampler(Copies(it.splits.test.images), 2)).keys()
+    assert {"fid", "kid", "inception_score"} <= result <= it.definitions().keys()
+    assert it.baselines()["real"].keys() == result - {"memorisation"}
 
 
 def test_features_do_not_depend_on_the_batch() -> None:
@@ -343,18 +343,18 @@ def test_a_retrained_classifier_recomputes_features(tmp_path: Path, monkeypatch:
     train, seeds = extractors.train_classifier, iter((0, 1))
     quick = {"steps": 5, "batch": 16}
     monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, **quick}, seed=next(seeds)))
-    images, found = pictures(40, 1, 3), []
+    images, result = pictures(40, 1, 3), []
     for _ in range(2):
         extract = open_extractor("classifier", images, CPU)
         kept, probabilities = embed_real("classifier", extract, images.images, CPU)
-        found.append(kept)
+        result.append(kept)
         again = embed_real("classifier", extract, images.images, CPU)
         for first, later, plain in zip((kept, probabilities), again, embed(extract, images.images, CPU), strict=True):
             assert first is not None and later is not None and plain is not None
             assert torch.equal(first, later) and torch.equal(first, plain)
         for path in (tmp_path / "cache").glob("classifier-*"):
             path.unlink()
-    assert not torch.equal(*found)
+    assert not torch.equal(*result)
 
 
 def test_the_same_labels_make_no_other_classifier_and_features_but_other_labels_do(
@@ -416,9 +416,9 @@ def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None)
             chosen = torch.stack([sets.test.images[k] for k in label.tolist()])
             return chosen.float() / 127.5 - 1
 
-    found = it.measure(ImageSampler(Obeys(sets.test.images), 2, ("c0", "c1", "c2")))
+    result = it.measure(ImageSampler(Obeys(sets.test.images), 2, ("c0", "c1", "c2")))
     counts = torch.cat(asked).bincount().tolist()
-    assert counts == [40, 10, 10] and found["class_accuracy"] == 1 and found["class_kl"] < 1e-6
+    assert counts == [40, 10, 10] and result["class_accuracy"] == 1 and result["class_kl"] < 1e-6
 
 
 def test_nearest_shows_a_copy_above_itself(stub: None) -> None:

@@ -407,8 +407,8 @@ def test_collapse_is_reported_once_with_the_step(capsys: pytest.CaptureFixture[s
     _, values = watched(500, [0.1, 0.9, 0.1, 0.1, 0.1, 0.1])
     assert values == [1, 0, 1, 2, -1, -1]
     printed = capsys.readouterr()
-    said = printed.out + printed.err
-    assert said.count("step 400: the generator has collapsed: samples differ 10%") == 1 == said.count("collapsed")
+    message = printed.out + printed.err
+    assert message.count("step 400: the generator has collapsed: samples differ 10%") == 1 == message.count("collapsed")
 
 
 def test_a_generator_that_never_was_diverse_has_a_fifth_of_the_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,9 +23,9 @@ def losses_of(**settings: Any) -> dict[str, float]:
 
     made.D = answers
     made.pairs, made.fakes = lambda batch, step: (REAL, FAKE, LABEL), lambda batch, step: (FAKE, LABEL)
-    found = {"d": made.discriminator_loss({}, None), "g": made.generator_loss({}, None)}
+    result = {"d": made.discriminator_loss({}, None), "g": made.generator_loss({}, None)}
     assert all(label is LABEL for label in seen) and len(seen) == 3
-    return {name: terms["adversarial"].item() for name, terms in found.items()}
+    return {name: terms["adversarial"].item() for name, terms in result.items()}
 
 
 def test_the_losses_are_those_of_equation_9() -> None:

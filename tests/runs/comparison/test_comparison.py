@@ -90,11 +90,11 @@ def figures(runs: list[Path]) -> dict[tuple[str, str], dict[str, Any]]:
 def test_only_differences_are_reported(tmp_path: Path) -> None:
     one = run(tmp_path / "x" / "one", IMAGES, {})
     three = run(tmp_path / "x" / "three", replace(IMAGES, lr=(1e-3, 1e-4), steps=7), {})
-    found = compare(read_runs([str(one), str(three)]))
-    assert found["config"] == {"lr": [[2e-4, 2e-4], [1e-3, 1e-4]], "steps": [IMAGES.steps, 7]}
-    assert found["run"] == {"seed": [3, 5]}
-    assert found["last"] == {"loss": [0.3, 0.5], "of_dcgan": [10.0, 10.0]}
-    about = found["runs"][1]
+    result = compare(read_runs([str(one), str(three)]))
+    assert result["config"] == {"lr": [[2e-4, 2e-4], [1e-3, 1e-4]], "steps": [IMAGES.steps, 7]}
+    assert result["run"] == {"seed": [3, 5]}
+    assert result["last"] == {"loss": [0.3, 0.5], "of_dcgan": [10.0, 10.0]}
+    about = result["runs"][1]
     assert (about["name"], about["method"], about["state"], about["step"]) == ("three", "dcgan", "finished", 10)
     assert (about["seconds"], about["machine"], about["commit"]) == (9.5, "one", "0" * 40 + "+changes")
 
@@ -109,15 +109,15 @@ def test_figures_stand_side_by_side_with_their_verdict(tmp_path: Path) -> None:
         "adversarial/last": {"fd_logmel": 7.5, "set/psnr_y": 19.0, "odd": 2.0},
         "adversarial/best": {"odd": 1},
     }
-    found = figures([run(tmp_path / "a", IMAGES, rows), run(tmp_path / "bb", IMAGES, other)])
-    assert found.keys() == {
+    result = figures([run(tmp_path / "a", IMAGES, rows), run(tmp_path / "bb", IMAGES, other)])
+    assert result.keys() == {
         (r, m) for r, m in [("real", "fd_logmel"), *(("adversarial/last", m) for m in other["adversarial/last"])]
     }
-    lower = found["adversarial/last", "fd_logmel"]
+    lower = result["adversarial/last", "fd_logmel"]
     assert lower["values"] == [9.0, 7.5] and lower["difference"] == [None, -1.5] and lower["verdict"] == ["", "better"]
-    assert found["adversarial/last", "set/psnr_y"]["verdict"] == ["", "worse"]
-    assert found["adversarial/last", "odd"]["verdict"] == ["", ""]  # neither more nor less is better
-    assert found["real", "fd_logmel"]["verdict"] == ["", ""]  # it measures no model
+    assert result["adversarial/last", "set/psnr_y"]["verdict"] == ["", "worse"]
+    assert result["adversarial/last", "odd"]["verdict"] == ["", ""]  # neither more nor less is better
+    assert result["real", "fd_logmel"]["verdict"] == ["", ""]  # it measures no model
 
 
 def test_nothing_is_better_that_was_measured_otherwise(tmp_path: Path) -> None:
@@ -125,17 +125,17 @@ def test_nothing_is_better_that_was_measured_otherwise(tmp_path: Path) -> None:
     definitions = {"fd_logmel": "a distance; 200 samples", "psnr_y": "dB"}
     a, b = run(tmp_path / "a", IMAGES, rows), run(tmp_path / "b", IMAGES, rows, definitions=definitions)
     c = run(tmp_path / "c", replace(IMAGES, data="mnist"), {"adversarial/last": {"fd_logmel": 1.0}})
-    found = figures([a, b, c])
-    assert found["adversarial/last", "fd_logmel"]["verdict"] == ["", "other definitions", "other data"]
-    assert found["adversarial/last", "psnr_y"]["values"] == [20.0, 20.0, None]
+    result = figures([a, b, c])
+    assert result["adversarial/last", "fd_logmel"]["verdict"] == ["", "other definitions", "other data"]
+    assert result["adversarial/last", "psnr_y"]["values"] == [20.0, 20.0, None]
     record = compare(read_runs([str(a), str(b), str(c)]))
     assert record["definitions"] == {"fd_logmel": ["100 samples", "200 samples", "100 samples"]}
 
 
 def test_what_is_no_number_is_neither_better_nor_worse(tmp_path: Path) -> None:
     rows = [{"adversarial/last": {"fd_logmel": value}} for value in (float("nan"), 1.0)]
-    found = figures([run(tmp_path / f"r{i}", IMAGES, r) for i, r in enumerate(rows)])["adversarial/last", "fd_logmel"]
-    assert math.isnan(found["values"][0]) and found["values"][1] == 1.0 and found["verdict"] == ["", ""]
+    result = figures([run(tmp_path / f"r{i}", IMAGES, r) for i, r in enumerate(rows)])["adversarial/last", "fd_logmel"]
+    assert math.isnan(result["values"][0]) and result["values"][1] == 1.0 and result["verdict"] == ["", ""]
 
 
 def test_a_killed_run_is_compared_up_to_its_last_step(tmp_path: Path) -> None:
@@ -150,13 +150,13 @@ def test_a_killed_run_is_compared_up_to_its_last_step(tmp_path: Path) -> None:
     (half / "checkpoints" / "step-000000010" / "run.json").write_bytes(with_checksum({"state": {"seconds": 4.25}}))
     began = {"time": "now", "step": 0, "began": {"commit": "c0ffee", "machine": "another"}}
     (half / "log.jsonl").write_text(f"{json.dumps(began)}\n")
-    found = compare(read_runs([str(whole), str(half)]))
-    assert (found["runs"][1]["commit"], found["runs"][1]["machine"]) == ("c0ffee", "another")
-    assert [(r["state"], r["step"], r["seconds"]) for r in found["runs"]] == [
+    result = compare(read_runs([str(whole), str(half)]))
+    assert (result["runs"][1]["commit"], result["runs"][1]["machine"]) == ("c0ffee", "another")
+    assert [(r["state"], r["step"], r["seconds"]) for r in result["runs"]] == [
         ("finished", 10, 9.5),
         ("unfinished", 10, 4.2),
     ]
-    assert found["figures"] == [] and found["last"]["loss"] == [0.5, 0.4]
+    assert result["figures"] == [] and result["last"]["loss"] == [0.5, 0.4]
 
 
 def test_of_a_folder_of_runs_the_newest_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,9 +219,9 @@ def test_what_differs_stands_in_columns(tmp_path: Path, capsys: pytest.CaptureFi
 def test_json_is_all_that_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = run(tmp_path / "a", IMAGES, {}), run(tmp_path / "b", IMAGES, {})
     assert tiny.multigen(["compare", a, b, "-n", "1", "--json", "--out", tmp_path / "out"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found == json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert found["config"] == {} and found["seed"] == 0 and len(found["said"]) == 2
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert result["config"] == {} and result["seed"] == 0 and len(result["said"]) == 2
 
 
 def test_sounds_are_drawn_and_written(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def test_smoothing_keeps_lines_ends_and_means() -> None:
     line = [0.5 * i for i in range(90)]
     assert smooth(line) == pytest.approx(line)
     noise = np.random.default_rng(0).normal(size=300)
-    found = np.array(smooth(noise.tolist()))
-    assert np.std(found) < np.std(noise) / 3 and found[0] == noise[0] and found[-1] == noise[-1]
+    result = np.array(smooth(noise.tolist()))
+    assert np.std(result) < np.std(noise) / 3 and result[0] == noise[0] and result[-1] == noise[-1]
     gap = smooth([1.0] * 45 + [math.nan] + [1.0] * 45)
     assert math.isnan(gap[45]) and gap[44] == gap[46] == 1
 

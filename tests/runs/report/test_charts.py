@@ -16,10 +16,10 @@ def test_thinning_keeps_spikes_and_gaps() -> None:
     curve = [(float(i), math.sin(i / 500)) for i in range(20_000)]
     curve[7777] = (7777.0, 50.0)
     curve[12345] = (12345.0, math.nan)
-    found = thinned(curve)
-    assert len(found) <= 502
-    assert (7777.0, 50.0) in found and any(math.isnan(v) for _, v in found)
-    assert found == sorted(found, key=lambda p: p[0])
+    result = thinned(curve)
+    assert len(result) <= 502
+    assert (7777.0, 50.0) in result and any(math.isnan(v) for _, v in result)
+    assert result == sorted(result, key=lambda p: p[0])
 
 
 def test_axes() -> None:

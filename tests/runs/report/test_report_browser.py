@@ -47,9 +47,9 @@ def browser() -> Iterator[Any]:
     sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
     with sync.sync_playwright() as playwright:
         root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium's sandbox does not work for root
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
-        yield found
-        found.close()
+        result = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
+        yield result
+        result.close()
 
 
 def opened(browser: Any, path: Path, width: int, scheme: str) -> dict[str, Any]:
@@ -61,24 +61,24 @@ def opened(browser: Any, path: Path, width: int, scheme: str) -> dict[str, Any]:
     page.on("requestfailed", lambda request: faults.append(f"failed: {request.url[:80]}"))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri())
-    found = page.evaluate(MEDIA)
+    result = page.evaluate(MEDIA)
     context.close()
     assert faults == []
     assert [url[:300] for url in requests if not url.startswith("data:")] == [path.as_uri()]
-    return found
+    return result
 
 
 def assert_shown(browser: Any, path: Path) -> dict[str, Any]:
     """All widths and schemes; returns what the page holds."""
     assert path.stat().st_size < 5_000_000
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for width, scheme in ((360, "light"), (360, "dark"), (1200, "light")):
-        found = opened(browser, path, width, scheme)
-        assert all(complete and w > 0 and h > 0 for complete, w, h in found["pictures"])
-        assert all(error is None and duration > 0.05 for error, duration in found["players"])
-        assert found["widths"] == [width, width]
-        assert found["curves"] and min(found["small"]) > 9
-    return found
+        result = opened(browser, path, width, scheme)
+        assert all(complete and w > 0 and h > 0 for complete, w, h in result["pictures"])
+        assert all(error is None and duration > 0.05 for error, duration in result["players"])
+        assert result["widths"] == [width, width]
+        assert result["curves"] and min(result["small"]) > 9
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +98,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_report_shows_all_that_it_has(
     browser: Any, runs: Path, recipe: str, pictures: int, players: int, texts: int
 ) -> None:
-    found = assert_shown(browser, (runs / recipe / "report.html").resolve())
-    assert len(found["pictures"]) == pictures
-    assert len(found["players"]) == players
-    assert len(found["texts"]) == texts and all(length > 50 for length in found["texts"])
+    result = assert_shown(browser, (runs / recipe / "report.html").resolve())
+    assert len(result["pictures"]) == pictures
+    assert len(result["players"]) == players
+    assert len(result["texts"]) == texts and all(length > 50 for length in result["texts"])
 
 
 def test_a_run_killed_half_way_has_a_report(browser: Any, tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_a_run_killed_half_way_has_a_report(browser: Any, tmp_path: Path) -> Non
     assert process.wait() == -9
     assert not (run / "report.html").exists() and not (run / "model").exists()
     assert multigen(["report", run]) == 0
-    found = assert_shown(browser, (run / "report.html").resolve())
-    assert len(found["pictures"]) >= 2
+    result = assert_shown(browser, (run / "report.html").resolve())
+    assert len(result["pictures"]) >= 2
     text = (run / "report.html").read_text(encoding="utf-8")
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     assert f"last activity at step {last} of stage adversarial" in text and "--resume" in text

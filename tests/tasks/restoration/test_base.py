@@ -245,8 +245,8 @@ def test_skipped_files_are_reported_once(capsys: pytest.CaptureFixture[str]) -> 
     trainer = Toy(config, Run(device="cpu"))
     trainer.prepare()
     assert trainer.validation is None  # both held out are bad
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == "3 images skipped, the first: gone: no signal" and len(said) == 3
+    message = capsys.readouterr().err.splitlines()
+    assert message[0] == "3 images skipped, the first: gone: no signal" and len(message) == 3
 
 
 def test_a_running_average_is_what_is_used(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ def blobs() -> tuple[Tensor, Tensor]:
 def test_k_means_finds_what_lies_apart() -> None:
     x, of = blobs()
     centres = find_centres(x, 3)
-    found = nearest(x, centres)
-    assert sorted(found.bincount().tolist()) == [10, 20, 30]
-    assert all(len(found[of == i].unique()) == 1 for i in range(3))
-    torch.testing.assert_close(centres[found[0]], x[:30].double().mean(0))
+    result = nearest(x, centres)
+    assert sorted(result.bincount().tolist()) == [10, 20, 30]
+    assert all(len(result[of == i].unique()) == 1 for i in range(3))
+    torch.testing.assert_close(centres[result[0]], x[:30].double().mean(0))
     assert torch.equal(find_centres(x, 3), centres)
 
 

@@ -28,11 +28,11 @@ def test_each_rank_makes_a_part_and_all_get_the_whole(n: int, monkeypatch: pytes
     for number in range(3):
         monkeypatch.setattr(distributed, "rank", lambda number=number: number)
         given.append([])
-        found = shared_rows(n, make)
-        assert [t.dtype for t in found] == [torch.int64, torch.float64]
+        result = shared_rows(n, make)
+        assert [t.dtype for t in result] == [torch.int64, torch.float64]
         if n < 3:
             assert given == [[]] * (number + 1)
-            assert all(torch.equal(t, whole) for t, whole in zip(found, rows, strict=True))
+            assert all(torch.equal(t, whole) for t, whole in zip(result, rows, strict=True))
     if n >= 3:
         assert sorted(i for part in asked for i in range(part.start, part.stop)) == list(range(n))
         assert max(part.stop - part.start for part in asked) == -(-n // 3)

@@ -39,24 +39,26 @@ def test_a_run_trains_measures_and_writes(case: str, tmp_path: Path) -> None:
     settings, metrics = CASES[case]
     place = {"fables:200": case, "oracle": str(oracle_file(tmp_path))}.get(case) or lines_file(tmp_path)
     trainer = made(place, tmp_path / "run", **settings).fit()
-    found = trainer.evaluate()
+    result = trainer.evaluate()
 
     models = ["mle/best", "constant/last", "random/last", "adversarial/best"]
     other_temperature = ["mle/best", "adversarial/best"]
     at = {f"{name} at {t:g}" for name in other_temperature for t in evaluation.TEMPERATURES if t != 1}
     extra = {"shuffled"} if trainer.config.prompt else set()
-    assert found.rows.keys() == {"real", *models, "mle/last", "adversarial/last", *at, *extra}
-    assert metrics <= found.rows["adversarial/last"].keys()
-    assert found.rows["adversarial/last"]["nll_test"] == found.rows["adversarial/best"]["nll_test"]  # one and the same
-    assert all(math.isfinite(v) for row in found.rows.values() for v in row.values())
-    assert {m for row in found.rows.values() for m in row} == found.definitions.keys()
-    assert found.remarks.keys() == {"chosen", "verdict", "change"}
-    assert found.remarks["verdict"].count("/") == 3 and found.remarks["change"].startswith(
+    assert result.rows.keys() == {"real", *models, "mle/last", "adversarial/last", *at, *extra}
+    assert metrics <= result.rows["adversarial/last"].keys()
+    assert (
+        result.rows["adversarial/last"]["nll_test"] == result.rows["adversarial/best"]["nll_test"]
+    )  # one and the same
+    assert all(math.isfinite(v) for row in result.rows.values() for v in row.values())
+    assert {m for row in result.rows.values() for m in row} == result.definitions.keys()
+    assert result.remarks.keys() == {"chosen", "verdict", "change"}
+    assert result.remarks["verdict"].count("/") == 3 and result.remarks["change"].startswith(
         "adversarial/last against mle/best"
     )
 
     run = tmp_path / "run"
-    assert json.loads((run / "evaluation.json").read_text())["rows"] == found.rows
+    assert json.loads((run / "evaluation.json").read_text())["rows"] == result.rows
     assert (run / "curves.png").stat().st_size > 10_000
     shown = (run / "samples.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in shown if " = " in line] == ["mle/best = mle/last", "adversarial/best = adversarial/last"]
@@ -78,9 +80,9 @@ def test_a_run_trains_measures_and_writes(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("discriminator_steps", few([0, 2], 2))
 def test_maximum_likelihood_alone(discriminator_steps: int, data: str, tmp_path: Path) -> None:
     trainer = made(data, tmp_path / "run", discriminator_steps=discriminator_steps, control_steps=0, steps=0).fit()
-    found = trainer.evaluate()
-    assert {name.split(" at ")[0] for name in found.rows} == {"real", "mle/best", "mle/last"}
-    assert found.remarks.keys() == {"chosen"}
+    result = trainer.evaluate()
+    assert {name.split(" at ")[0] for name in result.rows} == {"real", "mle/best", "mle/last"}
+    assert result.remarks.keys() == {"chosen"}
     assert_equal(weights(multigen.load(str(tmp_path / "run")).G), trainer.saved("G", "mle", "best"))
 
 

@@ -61,10 +61,10 @@ def encoded(corpus: Corpus, texts: list[str]) -> Tensor:
 
 
 def test_the_grammatical_share_is_counted_by_the_grammar() -> None:
-    corpus, _, found = fable_evaluator()
+    corpus, _, result = fable_evaluator()
     texts = fables.sample(3, seed=5)
     spoilt = [texts[0].replace("The moral", "A moral"), texts[1] + " The end", "fox"]
-    figures = found.quality(encoded(corpus, [*texts, *spoilt, texts[0]]))
+    figures = result.quality(encoded(corpus, [*texts, *spoilt, texts[0]]))
     assert figures["grammatical"] == pytest.approx(4 / 7) and figures["ungrammatical"] == pytest.approx(3 / 7)
     bits = [-fables.log_prob(text) / math.log(2) for text in (*texts, texts[0])]
     assert figures["grammar_bits"] == pytest.approx(sum(bits) / 4)
@@ -72,14 +72,14 @@ def test_the_grammatical_share_is_counted_by_the_grammar() -> None:
 
 
 def test_samples_of_which_none_is_grammatical_have_no_bits() -> None:
-    corpus, _, found = fable_evaluator()
-    assert "grammar_bits" not in found.quality(encoded(corpus, ["fox", "hen"]))
+    corpus, _, result = fable_evaluator()
+    assert "grammar_bits" not in result.quality(encoded(corpus, ["fox", "hen"]))
 
 
 def test_the_divergence_is_that_of_the_model_from_the_grammar() -> None:
-    corpus, info, found = fable_evaluator()
+    corpus, info, result = fable_evaluator()
     G = LSTM(info.tokens, 4, 5, start=info.start)
-    figures = found.measure(G, 1.0, whole=False)
+    figures = result.measure(G, 1.0, whole=False)
     total = tokens = truth = 0.0
     for row, text in zip(corpus.test, corpus.test_texts, strict=True):
         length = row.tolist().index(info.end) + 1
@@ -89,36 +89,36 @@ def test_the_divergence_is_that_of_the_model_from_the_grammar() -> None:
         truth += fables.log_prob(text)
     assert figures["nll_test"] == pytest.approx(-total / tokens, rel=1e-5)
     assert figures["divergence_bits"] == pytest.approx((truth - total) / math.log(2) / len(corpus.test), rel=1e-5)
-    real = found.real()
+    real = result.real()
     assert real["nll_test"] == pytest.approx(-truth / tokens) and real["divergence_bits"] == 0
     assert real["grammatical"] == 1
 
 
 def test_metrics_of_truncated_stories_are_finite() -> None:
     """The grammar cannot write them."""
-    _, info, found = fable_evaluator(length=40)
-    figures = [found.measure(LSTM(info.tokens, 4, 5), 1.0, whole=True), found.real()]
+    _, info, result = fable_evaluator(length=40)
+    figures = [result.measure(LSTM(info.tokens, 4, 5), 1.0, whole=True), result.real()]
     for row in figures:
         assert all(math.isfinite(v) for v in row.values()) and "divergence_bits" not in row
     assert "nll_test" not in figures[1]
 
 
 def test_copies_are_known_and_held_out_stories_are_none() -> None:
-    corpus, info, found = fable_evaluator()
-    copied = found.measure(Recites(corpus.train[:10], info.tokens), 1.0, whole=True)
+    corpus, info, result = fable_evaluator()
+    copied = result.measure(Recites(corpus.train[:10], info.tokens), 1.0, whole=True)
     assert copied["exact_copies"] == copied["unique"] == copied["grammatical"] == 1
-    own = found.measure(Recites(corpus.test[:1].expand(10, -1), info.tokens), 1.0, whole=True)
+    own = result.measure(Recites(corpus.test[:1].expand(10, -1), info.tokens), 1.0, whole=True)
     assert own["exact_copies"] == 0 and own["unique"] == pytest.approx(0.1) and own["grammatical"] == 1
     assert own["self_bleu_4"] == pytest.approx(1)
     assert 1 <= own["longest_copied"] < int((corpus.test[0] != info.pad).sum())
-    assert "exact_copies" not in found.real()
+    assert "exact_copies" not in result.real()
 
 
 def test_figures_of_one_held_out_story() -> None:
     """Nothing can be compared with another."""
-    corpus, _, found = fable_evaluator(data="fables:12")
+    corpus, _, result = fable_evaluator(data="fables:12")
     assert len(corpus.test) == 1
-    row = found.real()
+    row = result.real()
     assert not any(name.startswith("self_bleu") for name in row) and row["unique"] == 1
 
 
@@ -134,16 +134,16 @@ def oracle() -> tuple[Corpus, Evaluator]:
 
 
 def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple[Corpus, Evaluator]) -> None:
-    corpus, found = oracle
+    corpus, result = oracle
     assert corpus.oracle is not None
-    figures = found.measure(corpus.oracle.network, 1.0, whole=True)
-    real = found.real()
+    figures = result.measure(corpus.oracle.network, 1.0, whole=True)
+    real = result.real()
     error = 4 * (figures["quality_error"] ** 2 + real["quality_error"] ** 2) ** 0.5
     assert abs(figures["nll_oracle"] - figures["nll_test"]) < error
     assert figures["nll_test"] == pytest.approx(real["nll_test"], rel=1e-5)
     assert real["nll_test"] == real["nll_oracle"]
     assert figures["unique"] > 0.99 and figures["distinct_tokens"] <= 25
-    cold, warm = (found.measure(corpus.oracle.network, t, whole=False) for t in (0.7, 1.2))
+    cold, warm = (result.measure(corpus.oracle.network, t, whole=False) for t in (0.7, 1.2))
     assert cold["nll_oracle"] < figures["nll_oracle"] < warm["nll_oracle"]  # better,
     assert min(cold["nll_test"], warm["nll_test"]) > figures["nll_test"]  # less like the whole
 
@@ -151,17 +151,17 @@ def test_a_model_that_is_the_oracle_is_as_good_and_as_varied_as_it(oracle: tuple
 def test_neither_the_batches_nor_a_second_look_change_a_figure(
     oracle: tuple[Corpus, Evaluator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    corpus, found = oracle
+    corpus, result = oracle
     torch.manual_seed(0)
     G = LSTM(25, 4, 5).double()
-    first = found.measure(G, 0.9, whole=True)
-    assert found.measure(G, 0.9, whole=True) == first
+    first = result.measure(G, 0.9, whole=True)
+    assert result.measure(G, 0.9, whole=True) == first
     monkeypatch.setattr(evaluator, "TOGETHER", 101)
     again = Evaluator(corpus, samples=900, lm_steps=9, seed=3)
-    assert torch.equal(again.sample(G, 300), found.sample(G, 900)[:300])
+    assert torch.equal(again.sample(G, 300), result.sample(G, 900)[:300])
     other = again.measure(G, 0.9, whole=True)
     assert other == pytest.approx(first, rel=1e-12)
-    assert found.validation_nll(G) == pytest.approx(-found.log_likelihood(G, corpus.validation)[0].mean().item() / 7)
+    assert result.validation_nll(G) == pytest.approx(-result.log_likelihood(G, corpus.validation)[0].mean().item() / 7)
 
 
 # ---------------------------------------------------------------------------------------------------- texts
@@ -175,20 +175,20 @@ def texts(tmp_path: Any) -> tuple[Corpus, Evaluator]:
 
 
 def test_texts_are_scored_by_language_models_of_their_own(texts: tuple[Corpus, Evaluator]) -> None:
-    corpus, found = texts
+    corpus, result = texts
     G = Recites(corpus.train[:12], corpus.info.tokens)
     torch.manual_seed(1)
-    figures = found.measure(G, 1.0, whole=True)
+    figures = result.measure(G, 1.0, whole=True)
     torch.manual_seed(2)
     again = Evaluator(corpus, 12, 5, seed=0).measure(G, 1.0, whole=True)
     assert again == figures
-    totals, counts = found.log_likelihood(found.scorer, corpus.train[:12])
+    totals, counts = result.log_likelihood(result.scorer, corpus.train[:12])
     assert figures["lm_score"] == pytest.approx(-(totals.sum() / counts.sum()).item())
-    scorer = found.train_scorer(corpus.train[:12])
-    totals, counts = found.log_likelihood(scorer, corpus.test)
+    scorer = result.train_scorer(corpus.train[:12])
+    totals, counts = result.log_likelihood(scorer, corpus.test)
     assert figures["reverse_lm_score"] == pytest.approx(-(totals.sum() / counts.sum()).item())
     assert Evaluator(corpus, 12, 5, seed=1).measure(G, 1.0, whole=True)["lm_score"] != figures["lm_score"]
-    real = found.real()
+    real = result.real()
     assert (
         real.keys() - {"quality_error"} <= DEFINITIONS.keys()
         and {"bleu_2", "self_bleu_5", "distinct_3", "lm_score"} <= real.keys()
@@ -200,10 +200,10 @@ def test_texts_of_one_word_have_no_pairs(tmp_path: Any) -> None:
     """Names by their characters, say."""
     (tmp_path / "a.txt").write_text("\n".join(["Anna", "Bruno", "Clara", "Dora", "Emil", "Felix", "Hugo", "Ida"]))
     corpus = open_corpus(str(tmp_path / "a.txt"), 8, tokenizer="characters")
-    found = Evaluator(corpus, samples=10, lm_steps=2, seed=0)
-    assert not any(name.startswith("distinct") for name in found.real())
-    texts = ["", *found.corpus.texts(corpus.train)]  # a model may also write nothing
-    figures = found.variety(torch.cat([torch.full((1, 8), corpus.info.end), corpus.train]), texts)
+    result = Evaluator(corpus, samples=10, lm_steps=2, seed=0)
+    assert not any(name.startswith("distinct") for name in result.real())
+    texts = ["", *result.corpus.texts(corpus.train)]  # a model may also write nothing
+    figures = result.variety(torch.cat([torch.full((1, 8), corpus.info.end), corpus.train]), texts)
     assert figures["unique"] == 1 and all(math.isfinite(v) for v in figures.values())
 
 
@@ -224,20 +224,20 @@ def test_shuffled_texts_have_their_words_or_characters() -> None:
 
 
 def test_a_model_that_knows_what_follows_is_above_the_floor_of_shuffled_words() -> None:
-    corpus, info, found = fable_evaluator()
-    true = evaluation.continuations(found, Recites(corpus.test, info.tokens, e=1e-6), PROMPT)
-    floor = evaluation.continuations(found, None, PROMPT)
+    corpus, info, result = fable_evaluator()
+    true = evaluation.continuations(result, Recites(corpus.test, info.tokens, e=1e-6), PROMPT)
+    floor = evaluation.continuations(result, None, PROMPT)
     assert true["rouge_l"] > 0.99 and true["corpus_bleu"] > 99
-    assert evaluation.continuations(found, None, PROMPT) == floor
+    assert evaluation.continuations(result, None, PROMPT) == floor
     assert 0.02 < floor["rouge_l"] < 0.5 and floor["corpus_bleu"] < 20
     assert floor["rouge_1"] > floor["rouge_2"]
     assert floor.keys() == true.keys() <= DEFINITIONS.keys()
 
 
 def test_prompts_are_given_and_their_numbers_not_used() -> None:
-    corpus, info, found = fable_evaluator()
+    corpus, info, result = fable_evaluator()
     G = LSTM(info.tokens, 4, 5)
-    figures = evaluation.continuations(found, G, PROMPT)
+    figures = evaluation.continuations(result, G, PROMPT)
     assert figures["corpus_bleu"] < 1
     uniform = torch.rand(2, 330, generator=torch.Generator().manual_seed(0))
     written = sample(G, uniform, info.last, info.pad, corpus.test[:2, :PROMPT])
@@ -245,18 +245,18 @@ def test_prompts_are_given_and_their_numbers_not_used() -> None:
 
 
 def test_a_model_that_ends_each_text_at_once_is_measured_too() -> None:
-    _, info, found = fable_evaluator()
+    _, info, result = fable_evaluator()
     ends = torch.full((10, 330), info.end)
-    assert evaluation.continuations(found, Recites(ends, info.tokens, e=1e-9), PROMPT)["corpus_bleu"] == 0
-    figures = found.measure(Recites(ends, info.tokens, e=1e-9), 1.0, whole=True)
+    assert evaluation.continuations(result, Recites(ends, info.tokens, e=1e-9), PROMPT)["corpus_bleu"] == 0
+    figures = result.measure(Recites(ends, info.tokens, e=1e-9), 1.0, whole=True)
     assert figures["grammatical"] == 0 and figures["unique"] == pytest.approx(0.1)
 
 
 def test_changes_are_reported_with_their_direction() -> None:
     base = {"nll_test": 2.0, "grammatical": 0.5, "unique": 0.9, "self_bleu_2": 0.3}
     rows = {"mle/best": base, "adversarial/last": {**base, "nll_test": 2.5, "grammatical": 0.75, "self_bleu_2": 0.9}}
-    said = evaluation.change(rows)
-    assert "gained grammatical 0.5 -> 0.75;" in said and said.endswith("lost nll_test 2 -> 2.5")
+    message = evaluation.change(rows)
+    assert "gained grammatical 0.5 -> 0.75;" in message and message.endswith("lost nll_test 2 -> 2.5")
     assert evaluation.change({"mle/best": base}) == "no adversarial stage"
     rows["real"] = {"self_bleu_2": 0.5, "unique": 1.0}  # nearer to real texts is better, where neither more nor less is
     assert evaluation.change(rows).endswith("lost nll_test 2 -> 2.5, self_bleu_2 0.3 -> 0.9 (real 0.5)")

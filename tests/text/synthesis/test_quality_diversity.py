@@ -106,8 +106,8 @@ def test_the_picture_shows_all_curves(tmp_path: Path) -> None:
 
 def test_a_model_may_get_better_than_the_curve_where_that_does_not_reach() -> None:
     curve = [Point(1.0, 2.0, 0.30, 0.01), Point(0.8, 2.5, 0.20, 0.01), Point(0.7, 3.0, 0.22, 0.01)]
-    said = verdict(curve, {"new": [Point(0.8, 2.7, 0.10, 0.01)]}, "errors")
-    assert said.startswith("new does not leave the maximum-likelihood curve. At less diversity it gets better than")
-    assert "errors 0.1 at temperature 0.8, diversity 2.700, against 0.2 at 2.500" in said
+    message = verdict(curve, {"new": [Point(0.8, 2.7, 0.10, 0.01)]}, "errors")
+    assert message.startswith("new does not leave the maximum-likelihood curve. At less diversity it gets better than")
+    assert "errors 0.1 at temperature 0.8, diversity 2.700, against 0.2 at 2.500" in message
     unsure = verdict(curve, {"new": [Point(0.8, 2.7, 0.18, 0.01)]}, "errors")
     assert unsure == "new does not leave the maximum-likelihood curve."

@@ -53,9 +53,9 @@ def test_continuations_are_those_of_a_literal_reading(generator: Generator, end:
     tokens = sample(generator, torch.rand(B, T, generator=rng, dtype=torch.float64), end, PAD)
     uniform = torch.rand(B, N, T - 1, T, generator=rng, dtype=torch.float64)
     expected = by_hand(generator, tokens, uniform, end)
-    ((rows, found),) = continued(generator, tokens, uniform, end, PAD)
+    ((rows, result),) = continued(generator, tokens, uniform, end, PAD)
     assert rows == slice(0, B)
-    assert torch.equal(found, expected)
+    assert torch.equal(result, expected)
     if end is not None:
         assert (token_mask(tokens, end).sum(1) < T).any()  # some sequences of the test end early
 

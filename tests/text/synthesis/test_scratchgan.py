@@ -90,9 +90,9 @@ def test_training_from_scratch_starts_from_random_weights_and_is_measured_withou
     assert [stage.name for stage in trainer.plan] == ["discriminator", "adversarial"]
     untrained = prepared(data, "scratchgan", **settings)
     assert all(torch.equal(t, starts[-1][name]) for name, t in weights(untrained.G).items())
-    found = trainer.evaluate()
-    assert {name.split(" at ")[0] for name in found.rows} == {"real", "adversarial/best", "adversarial/last"}
-    assert found.remarks["verdict"] == "there is no maximum-likelihood stage to compare with"
+    result = trainer.evaluate()
+    assert {name.split(" at ")[0] for name in result.rows} == {"real", "adversarial/best", "adversarial/last"}
+    assert result.remarks["verdict"] == "there is no maximum-likelihood stage to compare with"
     assert multigen.load(str(tmp_path / "run")).generate(n=2)
 
 

@@ -228,9 +228,9 @@ def test_another_tokenizer_than_the_models_is_refused(damage: str, tmp_path: Pat
         if damage == "no json"
         else r"which the model was trained with; copy the whole model"
     )
-    with pytest.raises(CheckpointError, match=message) as found:
+    with pytest.raises(CheckpointError, match=message) as result:
         multigen.load(str(tmp_path))
-    assert str(tmp_path / "model") in str(found.value)
+    assert str(tmp_path / "model") in str(result.value)
 
 
 def test_a_damaged_description_is_refused(tmp_path: Path) -> None:
@@ -239,9 +239,9 @@ def test_a_damaged_description_is_refused(tmp_path: Path) -> None:
     odd.append(path.read_text().replace('"head_dim": 4', '"head_dim": -4'))
     for content in ("a letter", "[]", '{"model_type": "abacus"}', "{}", "[" * 100_000, *odd):
         path.write_text(content)
-        with pytest.raises(CheckpointError, match=r"transformer\.json describes no model") as found:
+        with pytest.raises(CheckpointError, match=r"transformer\.json describes no model") as result:
             multigen.load(str(tmp_path))
-        assert "\n" not in str(found.value)
+        assert "\n" not in str(result.value)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
@@ -259,8 +259,8 @@ def test_the_tokenizer_of_a_model_to_start_from(tmp_path: Path) -> None:
     assert writer.tokenizer is not None
     assert given_tokenizer("", "") is None
     for tokenizer in ("", "bpe"):
-        found = given_tokenizer(tokenizer, folder)
-        assert found is not None and found.fingerprint == writer.tokenizer.fingerprint
+        result = given_tokenizer(tokenizer, folder)
+        assert result is not None and result.fingerprint == writer.tokenizer.fingerprint
     with pytest.raises(ConfigError, match=r"tokenizer 'words': .* trained with 'bpe'; give --tokenizer bpe"):
         given_tokenizer("words", folder)
 

@@ -11,6 +11,7 @@ from multigen.image.restoration.networks.discriminators import (
     VGGDiscriminator,
 )
 from multigen.image.restoration.networks.ffc import FFCGenerator
+from multigen.image.restoration.networks.resize import ResizeGenerator
 from multigen.image.restoration.networks.rrdb import RRDB
 from multigen.image.restoration.networks.span import SPAN
 from multigen.image.restoration.networks.srvgg import SRVGG
@@ -23,12 +24,14 @@ __all__ = [
     "CompactGenerator",
     "FFCGenerator",
     "PatchDiscriminator",
+    "ResizeGenerator",
     "UNetDiscriminator",
     "VGGDiscriminator",
 ]
 
 GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "compact": CompactGenerator,
+    "resize": ResizeGenerator,
     "rrdb": RRDB,
     "span": SPAN,
     "srvgg": SRVGG,

@@ -10,12 +10,15 @@ __all__ = ["CompactGenerator"]
 
 
 class CompactGenerator(nn.Module):
-    """Residual blocks without batch norm at low resolution, one pixel shuffle, added to bilinear interpolation.
+    """Residual blocks without batch norm at low resolution, one pixel shuffle, added to bilinear
+    interpolation.
 
-    RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). Without batch norm as in EDSR (Lim et al. 2017, arXiv:1707.02921).
+    RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). Without batch norm as in EDSR (Lim et al.
+    2017, arXiv:1707.02921).
 
     Args:
-        unshuffle: side of the squares of pixels that become channels first: the blocks work at a resolution that is lower by it.
+        unshuffle: side of the squares of pixels that become channels first: the blocks work at a
+            resolution that is lower by it.
     """
 
     def __init__(self, scale: int = 4, blocks: int = 8, width: int = 32, unshuffle: int = 1):

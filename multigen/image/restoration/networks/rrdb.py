@@ -1,4 +1,5 @@
-"""RRDBNet, the generator of ESRGAN and Real-ESRGAN. Wang et al. 2018, arXiv:1809.00219; 2021, arXiv:2107.10833."""
+"""RRDBNet, the generator of ESRGAN and Real-ESRGAN. Wang et al. 2018, arXiv:1809.00219; 2021,
+arXiv:2107.10833."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,8 @@ __all__ = ["RRDB"]
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each of which sees all before it; a fifth of the result is added to the input."""
+    """Five convolutions, each of which sees all before it; a fifth of the result is added to the
+    input."""
 
     def __init__(self, width: int, growth: int):
         super().__init__()
@@ -28,7 +30,8 @@ class DenseBlock(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual-in-residual dense block: three dense blocks; a fifth of the result is added to the input."""
+    """A residual-in-residual dense block: three dense blocks; a fifth of the result is added to the
+    input."""
 
     def __init__(self, width: int, growth: int):
         super().__init__()
@@ -39,12 +42,13 @@ class Block(nn.Module):
 
 
 class RRDB(nn.Module):
-    """RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). Parameters are named as in the published weights of Real-ESRGAN.
+    """RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). Parameters are named as in the
+    published weights of Real-ESRGAN.
 
     Args:
         scale: 1, 2, 4 or 8.
-        unshuffle: side of the squares of pixels that become channels first, 1, 2 or 4: the body then works at a lower
-            resolution, and enlarges `scale * unshuffle` times.
+        unshuffle: side of the squares of pixels that become channels first, 1, 2 or 4: the body
+            then works at a lower resolution, and enlarges `scale * unshuffle` times.
     """
 
     def __init__(self, scale: int = 4, blocks: int = 23, width: int = 64, growth: int = 32, unshuffle: int = 1):

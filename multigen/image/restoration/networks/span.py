@@ -1,5 +1,5 @@
-"""SPAN: parameter-free attention, and convolutions reparameterised from several in training to one in use. Wan et al. 2024,
-arXiv:2311.12770."""
+"""SPAN: parameter-free attention, and convolutions reparameterised from several in training to one
+in use. Wan et al. 2024, arXiv:2311.12770."""
 
 from typing import cast
 
@@ -13,7 +13,8 @@ MEAN = (0.4488, 0.4371, 0.4040)  # of DIV2K, as published
 
 
 class WideConv(nn.Module):
-    """A 3x3 convolution that is trained as 1x1 - 3x3 - 1x1 with twice the channels, beside a 1x1 skip."""
+    """A 3x3 convolution that is trained as 1x1 - 3x3 - 1x1 with twice the channels, beside a 1x1
+    skip."""
 
     def __init__(self, before: int, after: int):
         super().__init__()
@@ -43,7 +44,8 @@ class WideConv(nn.Module):
 
 
 class Block(nn.Module):
-    """Three convolutions, whose result is its own attention. (B, C, H, W) -> (output, first convolution's result after SiLU)."""
+    """Three convolutions, whose result is its own attention. (B, C, H, W) -> (output, first
+    convolution's result after SiLU)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -62,7 +64,8 @@ class Block(nn.Module):
 
 
 class SPAN(nn.Module):
-    """RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). Parameters are named as in the published weights.
+    """RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). Parameters are named as in the
+    published weights.
 
     Args:
         blocks: 6 in the paper; published weights have no other.

@@ -1,4 +1,5 @@
-"""The compact generator of Real-ESRGAN (SRVGGNetCompact): a plain chain of convolutions. Wang et al. 2021, arXiv:2107.10833."""
+"""The compact generator of Real-ESRGAN (SRVGGNetCompact): a plain chain of convolutions. Wang et
+al. 2021, arXiv:2107.10833."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -7,9 +8,11 @@ __all__ = ["SRVGG"]
 
 
 class SRVGG(nn.Module):
-    """`blocks` + 1 convolutions with PReLU at low resolution, one pixel shuffle, added to the enlarged input.
+    """`blocks` + 1 convolutions with PReLU at low resolution, one pixel shuffle, added to the
+    enlarged input.
 
-    RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). Parameters are named as in the published weights.
+    RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). Parameters are named as in the published
+    weights.
     """
 
     def __init__(self, scale: int = 4, blocks: int = 16, width: int = 64):

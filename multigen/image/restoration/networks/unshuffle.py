@@ -7,7 +7,8 @@ __all__ = ["unshuffled"]
 
 
 def unshuffled(image: Tensor, side: int) -> Tensor:
-    """(B, C, H, W) -> (B, C side^2, H / side, W / side), rounded up: the last row and column are repeated where pixels lack."""
+    """(B, C, H, W) -> (B, C side^2, H / side, W / side), rounded up: the last row and column are
+    repeated where pixels lack."""
     if side == 1:
         return image
     height, width = image.shape[-2:]
