@@ -50,7 +50,7 @@ class InpaintingConfig(AdversarialRestorationConfig):
     batch: int = 8
     """Crops per step, over all processes."""
     pixel_weight: float = 10.0
-    """Weight of the pixel loss of known pixels in the second stage."""
+    """Weight of the pixel loss in the second stage."""
     adversarial_weight: float = 10.0
     """Weight of the adversarial loss."""
     matching_weight: float = 100.0
@@ -60,7 +60,7 @@ class InpaintingConfig(AdversarialRestorationConfig):
     penalty: float = 1e-3
     """Weight of the squared norm of D's gradient at photographs (R1)."""
     hole_weight: float = 6.0
-    """Weight of a pixel of the hole in the first stage, beside a known one's 1."""
+    """Weight of a pixel of the hole in the pixel losses, beside a known one's 1 (0 in the paper)."""
     pretrain_steps: int = 10_000
     """Steps of the first stage (none in the paper)."""
     pretrain_lr: float = 1e-3
@@ -99,7 +99,8 @@ PRESETS = {
     ),
     "default": InpaintingConfig(),
     "paper": InpaintingConfig(
-        crop=256, blocks=9, width=64, halvings=3, discriminator_width=64, batch=30, pretrain_steps=0, steps=1_000_000
+        crop=256, blocks=9, width=64, halvings=3, discriminator_width=64, batch=30, hole_weight=0.0, pretrain_steps=0,
+        steps=1_000_000,
     ),
 }  # fmt: skip
 
@@ -159,8 +160,10 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
 
     def pixel_loss(self, batch: Batch, step: Step) -> Terms:
         given, real = self.inputs(batch, step), self.targets(batch, step)
-        weight = 1 + (self.config.hole_weight - 1) * given[:, 3:]
-        return {"pixel": ((self.G(given).to(real.dtype) - real).abs() * weight).mean()}
+        return {"pixel": self.weighted_error(self.G(given).to(real.dtype), real, given[:, 3:])}
+
+    def weighted_error(self, fake: Tensor, real: Tensor, hole: Tensor) -> Tensor:
+        return ((fake - real).abs() * (1 + (self.config.hole_weight - 1) * hole)).mean()
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Patches of photographs are real, and so are those of G's images that touch no hole; the others are fake."""
@@ -183,7 +186,7 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         with torch.no_grad():
             *real_features, _ = self.D(real)
         return {
-            "pixel": ((fake - real).abs() * (1 - given[:, 3:])).mean() * c.pixel_weight,
+            "pixel": self.weighted_error(fake, real, given[:, 3:]) * c.pixel_weight,
             "adversarial": non_saturating.generator(logits) * c.adversarial_weight,
             "matching": feature_matching(features, real_features, "mse") * c.matching_weight,
             "content": self.distance(fake, real).mean() * c.content_weight,
