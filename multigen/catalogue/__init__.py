@@ -15,25 +15,29 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from multigen.catalogue.modalities import MODALITIES, Modality
+from multigen.catalogue.modalities import CONTAINERS, MODALITIES, Container, Modality, container_of, with_containers
 from multigen.catalogue.tasks import TASKS, Task
 
 __all__ = [
     "BENCHMARKS",
+    "CONTAINERS",
     "DATA",
     "LIBRARIES",
     "METHODS",
     "MODALITIES",
     "TASKS",
     "Benchmark",
+    "Container",
     "DataSet",
     "Method",
     "Modality",
     "Task",
     "benchmarks",
+    "container_of",
     "heading",
     "imported",
     "lazy",
+    "with_containers",
 ]
 
 PACKAGE = Path(__file__).parents[1]

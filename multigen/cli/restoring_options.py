@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from multigen.catalogue import container_of
+from multigen.cli.film_options import FilmWords
 from multigen.cli.masks import NO_HOLES, Holes
 from multigen.cli.targets import is_file_name
 from multigen.errors import ConfigError
@@ -31,7 +33,7 @@ __all__ = [
 Inputs = Annotated[
     list[Path],
     tyro.conf.Positional,
-    tyro.conf.arg(metavar="IN ...", help="Image files, or folders of them."),
+    tyro.conf.arg(metavar="IN ...", help="Images and films, or folders of them."),
 ]
 Blend = Annotated[
     tuple[str, str, float] | None,
@@ -112,6 +114,7 @@ class Options:
     json: bool
     code: str
     size: "Size"
+    film: FilmWords
     holes: Holes = NO_HOLES
 
     def __post_init__(self):
@@ -132,13 +135,13 @@ class Options:
         from multigen.image.sources import moving_suffix
 
         if self.format is None:
-            return moving_suffix if self.frames == "all" else lambda _: ".png"
+            return _of_containers(moving_suffix if self.frames == "all" else lambda _: ".png", out)
         suffix, of_file = f".{self.format}", out.suffix.lower().replace(".jpeg", ".jpg").replace(".tiff", ".tif")
         if is_file_name(out) and of_file != suffix:
             raise ConfigError(
                 f"--format {self.format}, --out {out}: two formats; give one of them, or a folder for --out"
             )
-        return lambda _: suffix
+        return _of_containers(lambda _: suffix, out)
 
     def check_formats(self, targets: Iterable[Path]) -> None:
         """Raises ConfigError for a result in a format that does not have what is asked for."""
@@ -153,3 +156,15 @@ class Options:
         still = [suffix for suffix in suffixes if suffix in STILL]
         if self.frames == "all" and still:
             raise ConfigError(f"--frames all: {still[0]} holds one image; choose png, webp or tif")
+
+
+def _of_containers(suffix_of: Callable[[Path], str], out: Path) -> Callable[[Path], str]:
+    """`suffix_of`, but for containers, such as films, their own."""
+
+    def suffix(source: Path) -> str:
+        container = container_of(source, out)
+        if container is None:
+            return suffix_of(source)
+        return source.suffix if source.suffix.lower() in container.written else container.written[0]
+
+    return suffix
