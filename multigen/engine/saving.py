@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from multigen.catalogue import LIBRARIES
 from multigen.config import Run, differences, differing, from_table, read_config, to_table
 from multigen.console import say
 from multigen.engine import checkpoint, distributed
@@ -293,10 +292,10 @@ def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
     """
     folder = find_model(path)
     model = read_model(folder, nets)
-    if model.method in LIBRARIES:
+    if library := model.config.get("library"):
         raise CheckpointError(
-            f"{path}: a network of the library {model.method} ({model.config.get('architecture')}), which is used and not "
-            "trained; give a run, or leave it out"
+            f"{path}: a network of the library {library} ({model.config.get('architecture')}), which is used and not trained; "
+            " give a run, or leave it out"
         )
     weights = model.weights
     for saved in checkpoint.saved(folder.parent / "checkpoints")[-1:]:

@@ -192,7 +192,7 @@ def test_training_does_not_start_from_them(tmp_path: Path, capsys: pytest.Captur
     words = ["train", "srgan", "tiny", "--data", photos, "--out", tmp_path / "run", "--from", tmp_path / "net.pth"]
     assert tiny.multigen(words) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert "a network of the library spandrel (NAFNet), which is used and not trained; give a run" in said
+    assert "a network of the library spandrel" in said and "(NAFNet), which is used and not trained; give a run" in said
 
 
 # ---------------------------------------------------------------------------------------------------- our own loaders
