@@ -22,6 +22,7 @@ __all__ = [
     "BENCHMARKS",
     "CONTAINERS",
     "DATA",
+    "LIBRARIES",
     "METHODS",
     "MODALITIES",
     "TASKS",
@@ -120,6 +121,10 @@ METHODS = {
     )
 }
 """By name, in order of display."""
+
+LIBRARIES = {"spandrel": "multigen.image.restoration.architectures:Spandrel"}
+"""What config.json of a model folder names in place of a method, where the network is another library's -> the class that loads
+it."""
 
 
 def lazy(package: str, name: str) -> Any:

@@ -36,8 +36,13 @@ class Modality:
     """Suffixes of tables with a column of items. Beside other files they are taken for lists of these."""
     reading: tuple[str, ...] = ()
     """Options of `inspect` that say how files are read."""
+    pairs: str = ""
+    """((data, data), device, skip_bad, **options of `pair_options`) -> (`multigen.engine.evaluation.Evaluation`, values by pair),
+    of items matched by name; "": not compared."""
+    pair_options: tuple[str, ...] = ()
+    """Options of `pairs`."""
     degradations: str = ""
-    """(data, degradation, path) writes a sheet of degraded items; "": there is none."""
+    """(data, degradation, seed) -> (PIL image, names): a sheet of items beside degraded versions of them; "": there is none."""
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -68,7 +73,9 @@ MODALITIES = {
             options=("size", "frames"),
             archives=(".npz",),
             names="-ubyte",
-            degradations="multigen.image.restoration.degradation_sheet:write_sheet",
+            pairs="multigen.image.restoration.pairs:compare_pairs",
+            pair_options=("frames", "border", "perceptual_weights"),
+            degradations="multigen.image.restoration.degradations:degradation_sheet",
         ),
         Modality(
             "text",

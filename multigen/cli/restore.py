@@ -34,7 +34,7 @@ def run(args: list[str]) -> None:
         mask: Path | None = None,
         dilate: int | None = None,
         feather: int | None = None,
-        tile: Tile = 256,
+        tile: Tile = None,
         frames: Frames = "first",
         format: Format = None,
         quality: Quality = None,

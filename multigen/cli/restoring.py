@@ -85,7 +85,7 @@ def _load(verb: str, model: str, options: Options) -> Any:
         first, second, share = options.blend
         restorer = check_verb(verb, blend(first, second, share, options.code, options.device), first, options.code)
     options.holes.check(restorer.task, model or (options.blend or (model,))[0])
-    restorer.tile = options.tile
+    restorer.tile = options.tile or restorer.tile
     return restorer
 
 

@@ -52,8 +52,11 @@ AnyModel = Annotated[
     ),
 ]
 Tile = Annotated[
-    int,
-    tyro.conf.arg(help="Side of the tiles in which images are processed, pixels; smaller needs less memory."),
+    int | None,
+    tyro.conf.arg(
+        help="Side of the tiles in which images are processed, pixels; smaller needs less memory. 256 if not given; the whole "
+        "image for networks where tiles would show."
+    ),
 ]
 Frames = Annotated[
     Literal["first", "all"],
@@ -98,7 +101,7 @@ class Options:
     """Options of both verbs."""
 
     blend: tuple[str, str, float] | None
-    tile: int
+    tile: int | None
     frames: str
     format: str | None
     quality: int | None
@@ -115,7 +118,7 @@ class Options:
     holes: Holes = NO_HOLES
 
     def __post_init__(self):
-        if self.tile < 1:
+        if self.tile is not None and self.tile < 1:
             raise ConfigError(f"--tile {self.tile}: expected 1 pixel or more, 256 is usual")
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality {self.quality}: expected 1 to 100")

@@ -37,7 +37,7 @@ def run(args: list[str]) -> None:
         width: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
         height: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
         short: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-        tile: Tile = 256,
+        tile: Tile = None,
         frames: Frames = "first",
         format: Format = None,
         quality: Quality = None,
