@@ -11,7 +11,7 @@ from pathlib import Path
 
 from multigen.storage.reading import open_regular
 
-__all__ = ["Links", "Mpeg", "Parts", "cut_off", "media_format", "mpeg", "ogg_links", "open_riff"]
+__all__ = ["Links", "Mpeg", "Parts", "cut_off", "mpeg", "ogg_links", "open_riff"]
 
 CHUNKS = 10_000  # of a .wav or .aiff that are searched for the samples
 UNKNOWN = 0x7FFF0000  # bytes: from here on, the size that programs write which do not know it yet (into a pipe)
@@ -19,25 +19,6 @@ TAIL = 1 << 16  # bytes: the most that a page of Ogg has is 65,307
 
 GSM = b"\x31\x00"  # a .wav's format, where its first chunk says so
 W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")
-MEDIA = (
-    (0, b"RIFF", "wav"), (0, b"RF64", "wav"), (0, b"BW64", "wav"), (0, W64, "w64"), (0, b".snd", "au"), (0, b"FORM", "aiff"),
-    (0, b"caff", "caf"), (0, b"fLaC", "flac"), (0, b"OggS", "ogg"), (0, b"ID3", "mp3"), (0, b"#!AMR", "amr"),
-    (4, b"ftyp", "mov"), (4, b"moov", "mov"), (4, b"mdat", "mov"), (4, b"wide", "mov"), (4, b"free", "mov"),
-    (0, bytes.fromhex("1a45dfa3"), "matroska"), (0, bytes.fromhex("3026b2758e66cf11"), "asf"),
-)  # fmt: skip
-"""Offset and bytes at which a format of ffmpeg is known. No other is ever opened: some, such as playlists, name other files."""
-
-
-def media_format(path: Path) -> str:
-    """ffmpeg's name of a file's format, from its first bytes; "" for a format that is not supported."""
-    with open_regular(path) as file:
-        head = file.read(32)
-    for at, magic, name in MEDIA:
-        if head[at : at + len(magic)] == magic:
-            return name
-    if len(head) > 3 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
-        return "aac" if head[1] & 0x16 == 0x10 else "mp3"
-    return ""
 
 
 class Parts(io.RawIOBase):

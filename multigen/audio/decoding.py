@@ -18,7 +18,7 @@ from torch import Tensor
 from multigen.audio import containers
 from multigen.audio.rates import uniform
 from multigen.errors import DataError
-from multigen.storage.reading import open_regular
+from multigen.storage.media import media_format, open_media
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -66,7 +66,7 @@ def decoder(path: Path) -> Iterator[Decoder]:
     with contextlib.ExitStack() as stack:
         cut = containers.cut_off(path)
         ogg = containers.ogg_links(path)
-        mpeg = containers.mpeg(path) if not ogg.links and containers.media_format(path) == "mp3" else None
+        mpeg = containers.mpeg(path) if not ogg.links and media_format(path) == "mp3" else None
         if mpeg and mpeg.promised > mpeg.frames:
             raise damaged(path, f"it was cut off: {mpeg.frames} of its {mpeg.promised} MPEG frames are there")
         if mpeg and mpeg.promised != mpeg.frames and not mpeg.constant:
@@ -75,13 +75,13 @@ def decoder(path: Path) -> Iterator[Decoder]:
         # libsndfile reads any file named .au or .snd as samples, so it does not get the name of a
         # file of unknown kind; nor an MP3's data after its frames, of which its decoder would warn.
         part = ogg.links[0] if ogg.links else [(0, mpeg.end)] if mpeg else None
-        if not containers.media_format(path):
+        if not media_format(path):
             part = [(0, path.stat().st_size)]
         opened: Any = containers.Parts(path, part) if part else containers.open_riff(path)
         try:
             file = stack.enter_context(_forward()(stack.enter_context(opened) if opened else path))
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: of .raw files, which have no header
-            file_format = containers.media_format(path)
+            file_format = media_format(path)
             if file_format in ("", "mp3", "flac", "ogg") or getattr(error, "code", 0) == MALFORMED:
                 raise
             yield stack.enter_context(_media(path, reason(error)))
@@ -199,39 +199,35 @@ def _from(start: int, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
 def _media(path: Path, why: str) -> Iterator[Decoder]:
     """Decodes by ffmpeg: from an opened file, with the format named, and with no protocol by which it could open another file."""
     try:
-        import av
-        from av.error import FFmpegError
+        import av.error
     except ImportError as error:
         raise NeedsMedia(
             f"{path}: libsndfile does not read it whole ({why}); expected a .wav, .flac, .ogg, .mp3 or .aiff file, or PyAV: pip "
             "install 'multigen[media]', or convert it, or skip it: --skip-bad"
         ) from error
-    name = containers.media_format(path)
-    with open_regular(path) as file:
-        options = {"protocol_whitelist": "none"}
+    with contextlib.ExitStack() as stack:
         try:
-            opened = av.open(file, format=name, options=options, metadata_errors="ignore")
-        except FFmpegError as error:
+            container = stack.enter_context(open_media(path))
+        except av.error.FFmpegError as error:
             raise damaged(path, f"it cannot be decoded ({reason(error)})") from error
-        with opened as container:
-            if not container.streams.audio:
-                raise damaged(path, "there is no sound in it")
-            stream = container.streams.audio[0]
-            if stream.codec_context is None or not stream.rate or not stream.channels:
-                raise damaged(path, "its sound is of a kind that ffmpeg does not decode")
-            remarks = []
-            if len(container.streams.audio) > 1:
-                remarks.append(f"{len(container.streams.audio)} sound tracks, of which the first is read")
-            yield _Media(
-                stream.rate,
-                stream.channels,
-                None,
-                stream.codec_context.codec.canonical_name.upper(),
-                tuple(remarks),
-                path=path,
-                container=container,
-                stream=stream,
-            )
+        if not container.streams.audio:
+            raise damaged(path, "there is no sound in it")
+        stream = container.streams.audio[0]
+        if stream.codec_context is None or not stream.rate or not stream.channels:
+            raise damaged(path, "its sound is of a kind that ffmpeg does not decode")
+        remarks = []
+        if len(container.streams.audio) > 1:
+            remarks.append(f"{len(container.streams.audio)} sound tracks, of which the first is read")
+        yield _Media(
+            stream.rate,
+            stream.channels,
+            None,
+            stream.codec_context.codec.canonical_name.upper(),
+            tuple(remarks),
+            path=path,
+            container=container,
+            stream=stream,
+        )
 
 
 @dataclass(frozen=True)

@@ -15,24 +15,29 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from multigen.catalogue.modalities import MODALITIES, Modality
+from multigen.catalogue.modalities import CONTAINERS, MODALITIES, Container, Modality, container_of, with_containers
 from multigen.catalogue.tasks import TASKS, Task
 
 __all__ = [
     "BENCHMARKS",
+    "CONTAINERS",
     "DATA",
+    "LIBRARIES",
     "METHODS",
     "MODALITIES",
     "TASKS",
     "Benchmark",
+    "Container",
     "DataSet",
     "Method",
     "Modality",
     "Task",
     "benchmarks",
+    "container_of",
     "heading",
     "imported",
     "lazy",
+    "with_containers",
 ]
 
 PACKAGE = Path(__file__).parents[1]
@@ -116,6 +121,10 @@ METHODS = {
     )
 }
 """By name, in order of display."""
+
+LIBRARIES = {"spandrel": "multigen.image.restoration.architectures:Spandrel"}
+"""What config.json of a model folder names in place of a method, where the network is another library's -> the class that loads
+it."""
 
 
 def lazy(package: str, name: str) -> Any:

@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-__all__ = ["AUDIO", "IMAGE", "TEXT", "Format", "installed"]
+__all__ = ["AUDIO", "FILM", "IMAGE", "TEXT", "Format", "installed"]
 
 
 @functools.cache
@@ -113,3 +113,4 @@ TEXT: tuple[Format, ...] = (
     *_kinds("save the words alone as .txt in UTF-8", subtitles="srt vtt ass"),
     *ANY,
 )
+FILM: tuple[Format, ...] = tuple(_media("take images out of it: ffmpeg -i FILE frame-%05d.png", videos=VIDEO))

@@ -1,10 +1,11 @@
 """Modalities: which files are theirs, and the functions that read them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from multigen.catalogue.formats import AUDIO, IMAGE, TEXT, Format
+from multigen.catalogue.formats import AUDIO, FILM, IMAGE, TEXT, Format
 
-__all__ = ["MODALITIES", "Modality"]
+__all__ = ["CONTAINERS", "MODALITIES", "Container", "Modality", "container_of", "with_containers"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,13 @@ class Modality:
     """Suffixes of tables with a column of items. Beside other files they are taken for lists of these."""
     reading: tuple[str, ...] = ()
     """Options of `inspect` that say how files are read."""
+    pairs: str = ""
+    """((data, data), device, skip_bad, **options of `pair_options`) -> (`multigen.engine.evaluation.Evaluation`, values by pair),
+    of items matched by name; "": not compared."""
+    pair_options: tuple[str, ...] = ()
+    """Options of `pairs`."""
     degradations: str = ""
-    """(data, degradation, path) writes a sheet of degraded items; "": there is none."""
+    """(data, degradation, seed) -> (PIL image, names): a sheet of items beside degraded versions of them; "": there is none."""
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -67,7 +73,9 @@ MODALITIES = {
             options=("size", "frames"),
             archives=(".npz",),
             names="-ubyte",
-            degradations="multigen.image.restoration.degradation_sheet:write_sheet",
+            pairs="multigen.image.restoration.pairs:compare_pairs",
+            pair_options=("frames", "border", "perceptual_weights"),
+            degradations="multigen.image.restoration.degradations:degradation_sheet",
         ),
         Modality(
             "text",
@@ -99,3 +107,51 @@ MODALITIES = {
     )
 }
 """By name, in order of display."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """Files that hold many items of a modality in a row, which its restoration models take one by one: films hold images."""
+
+    items: str
+    """Noun for such files, in the plural."""
+    modality: str
+    """A name of `MODALITIES`."""
+    formats: tuple[Format, ...]
+    """Of the files that are read."""
+    written: tuple[str, ...]
+    """Suffixes of the files that are written; the first for a source of another suffix."""
+    restore: str
+    """(restorer, source, target, options) -> None; see `multigen.video.films:restore_file`."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of the files that are read."""
+        return tuple(suffix for each in self.formats for suffix in each.suffixes)
+
+
+CONTAINERS = (
+    Container(
+        "films",
+        modality="image",
+        formats=FILM,
+        written=(".mkv", ".mp4", ".m4v", ".mov", ".webm"),
+        restore="multigen.video.films:restore_file",
+    ),
+)
+
+
+def container_of(source: Path, target: Path) -> Container | None:
+    """The kind of container by which a file is restored, where it is one, or its result is to be one: an animation, or a folder
+    of numbered items. None for a single item."""
+    for each in CONTAINERS:
+        if source.suffix.lower() in each.suffixes or target.suffix.lower() in each.written:
+            return each
+    return None
+
+
+def with_containers(modality: Modality) -> Modality:
+    """A modality whose files are also those of its containers."""
+    formats = tuple(entry for each in CONTAINERS if each.modality == modality.name for entry in each.formats)
+    taken = {suffix for each in formats for suffix in each.suffixes}
+    return replace(modality, others=(*formats, *(each for each in modality.others if not taken & {*each.suffixes})))

@@ -23,6 +23,7 @@ EXTRAS = {
     "heif": "HEIC and AVIF images",
     "hub": "data sets of the Hugging Face hub: --data hf:NAME",
     "media": "sound of AAC, WMA and video files; multigen interpolate as MP4",
+    "models": "networks of about 40 architectures in files of other projects: multigen import",
     "pretrained": "published weights of Real-ESRGAN: --model realesrgan-x4plus",
     "sentences": "a Frechet distance of texts by a sentence encoder",
     "speech": "SI-SDR, SNR, STOI, DNSMOS and DistillMOS of recordings",

@@ -45,6 +45,7 @@ def run(args: list[str]) -> None:
         fake: Annotated[str, tyro.conf.arg(metavar="DATA")] = "",
         model: Model = "",
         texts: Annotated[str, tyro.conf.arg(metavar="DATA")] = "",
+        pairs: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="DATA DATA")] = None,
         features: Features = "",
         size: int | None = None,
         frames: Literal["first", "all"] | None = None,
@@ -52,6 +53,8 @@ def run(args: list[str]) -> None:
         length: int | None = None,
         encoding: str | None = None,
         column: str | None = None,
+        border: int | None = None,
+        perceptual_weights: str | None = None,
         out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
         overwrite: Overwrite = False,
         device: Device = "auto",
@@ -60,12 +63,14 @@ def run(args: list[str]) -> None:
         code: Code = "",
     ) -> None:
         """Prints how far generated images, sounds or texts are from real ones, beside one half of the real ones against the
-        other; or, with --model and --texts, the perplexity of texts under a trained model.
+        other; or, with --pairs, how far images are from those of the same names; or, with --model and --texts, the perplexity
+        of texts under a trained model.
 
         Args:
             real: Real images, sounds or texts: a folder, a file (.txt, .csv, .jsonl; of many images .npz), or a name.
             fake: Generated ones, likewise.
             texts: Texts whose likelihood under --model is wanted: a file or folder, or a name.
+            pairs: Two folders of images, matched by name: PSNR, SSIM and perceptual distances; those of each pair with --json.
             features: Feature extractor. Images: efficientnet_lite0 (default) needs nothing;
                 inception gives the FID of the literature (extra fid). Sounds: logmel (default)
                 needs nothing; drums is a classifier trained on the embedded drum machine. Both:
@@ -79,10 +84,14 @@ def run(args: list[str]) -> None:
                 power of two not above either set's median, at least 32 ms.
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
+            border: Pairs: pixels left out at each side by the metrics of luma; default 0, usual is the scale.
+            perceptual_weights: Pairs: safetensors file of VGG19 (torchvision's keys), whose distance is measured too.
             out: JSON file for the metrics and their definitions.
         """
         if out is not None:
-            check_targets([out], overwrite, "another file for --out", lambda path: json_table(path).keys() == KEYS)
+            check_targets(
+                [out], overwrite, "another file for --out", lambda path: json_table(path).keys() - {"pairs"} == KEYS
+            )
         options = {
             "size": size,
             "frames": frames,
@@ -90,36 +99,63 @@ def run(args: list[str]) -> None:
             "length": length,
             "encoding": encoding,
             "column": column,
+            "border": border,
+            "perceptual_weights": perceptual_weights,
         }
         given = {option: value for option, value in options.items() if value is not None}
-        _check_sets(real, fake, model, texts)
-        if model:
-            _report(_likelihood(model, code, texts, device, skip_bad, given), out, json)
+        _check_sets(real, fake, model, texts, pairs)
+        if pairs:
+            _report(*_of_pairs(pairs, features, device, skip_bad, given), out, json)
             return
-        modality = _same_modality(real, fake)
+        if model:
+            _report(_likelihood(model, code, texts, device, skip_bad, given), {}, out, json)
+            return
+        modality = _same_modality({"--real": real, "--fake": fake})
         name = features or modality.features[0]
         if (strangers := given.keys() - set(modality.options)) or name not in modality.features:
-            flags = " ".join(f"--{option}" for option in given if option in strangers) or f"--features {name}"
+            flags = " ".join(_flag(option) for option in given if option in strangers) or f"--features {name}"
             options = " and ".join(f"--{option}" for option in modality.options)
             raise ConfigError(
                 f"{flags}: not for {modality.items}, which {real} and {fake} hold; expected {options}, and --features "
                 f"{' or '.join(modality.features)}; leave out what is not for them"
             )
         evaluation = imported(modality.compare)(real, fake, name, device, skip_bad, **given)
-        _report(evaluation, out, json)
+        _report(evaluation, {}, out, json)
 
     cli(evaluate, "multigen evaluate", args)
 
 
-def _check_sets(real: str, fake: str, model: str, texts: str) -> None:
+def _check_sets(real: str, fake: str, model: str, texts: str, pairs: tuple[str, str] | None) -> None:
     """Raises ConfigError where neither two sets are given nor a model and texts."""
-    given = {"--real": real, "--fake": fake, "--model": model, "--texts": texts}
+    given = {"--real": real, "--fake": fake, "--model": model, "--texts": texts, "--pairs": pairs}
     names = [flag for flag, value in given.items() if value]
-    if names not in (["--real", "--fake"], ["--model", "--texts"]):
+    if names not in (["--real", "--fake"], ["--model", "--texts"], ["--pairs"]):
         raise ConfigError(
-            f"{' '.join(names) or 'nothing'} given: expected --real DATA and --fake DATA, to compare two sets, or --model RUN "
-            "and --texts DATA, for the likelihood of texts; give both of either"
+            f"{' '.join(names) or 'nothing'} given: expected --real DATA and --fake DATA, to compare two sets, --pairs DATA "
+            "DATA, to compare items of the same names, or --model RUN and --texts DATA, for the likelihood of texts; give one"
         )
+
+
+def _of_pairs(
+    pairs: tuple[str, str], features: str, device: str, skip_bad: bool, given: dict[str, Any]
+) -> "tuple[Evaluation, dict[str, Any]]":
+    """Means over pairs, and what each pair has. `given`: options of this comparison."""
+    modality = _same_modality({"--pairs": pairs[0], "and": pairs[1]})
+    if not modality.pairs:
+        named = " and ".join(m.items for m in MODALITIES.values() if m.pairs)
+        raise ConfigError(f"--pairs: for {named} only, and {pairs[0]} holds {modality.items}; give --real and --fake")
+    strangers = [
+        *(["--features"] if features else []),
+        *(_flag(each) for each in given.keys() - {*modality.pair_options}),
+    ]
+    if strangers:
+        raise ConfigError(f"{min(strangers)}: not for --pairs of {modality.items}; leave it out")
+    evaluation, values = imported(modality.pairs)(pairs, device, skip_bad, **given)
+    return evaluation, {"pairs": values}
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 def _likelihood(model: str, code: str, texts: str, device: str, skip_bad: bool, given: dict[str, Any]) -> "Evaluation":
@@ -134,13 +170,15 @@ def _likelihood(model: str, code: str, texts: str, device: str, skip_bad: bool, 
     return evaluate_texts(writer, read_texts(texts, Reading("auto", skip_bad, **given)).texts)
 
 
-def _same_modality(real: str, fake: str) -> Modality:
-    kinds = kind(real), kind(fake)
+def _same_modality(sets: dict[str, str]) -> Modality:
+    """The modality of two sets, by the flag of each."""
+    kinds = [kind(data) for data in sets.values()]
     if kinds[0] != kinds[1]:
+        (first, one), (second, other) = sets.items()
         items = [MODALITIES[name].items for name in kinds]
         raise DataError(
-            f"--real {real} holds {items[0]}, --fake {fake} {items[1]}; expected two sets of one kind; give another folder for "
-            "one of them"
+            f"{first} {one} holds {items[0]}, {second} {other} {items[1]}; expected two sets of one kind; give another folder "
+            "for one of them"
         )
     return MODALITIES[kinds[0]]
 
@@ -180,17 +218,19 @@ def kind(data: str) -> str:
     return here[0].name
 
 
-def _report(evaluation: "Evaluation", out: Path | None, as_json: bool) -> None:
+def _report(evaluation: "Evaluation", more: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    """Prints an evaluation, and writes it; `more` is in the JSON only."""
     import dataclasses
 
     from multigen.storage.files import write_json
 
+    table = dataclasses.asdict(evaluation) | more
     if as_json:
-        print_json(dataclasses.asdict(evaluation))
+        print_json(table)
     else:
         show(evaluation.table(), lines=True)
         for metric, text in evaluation.definitions.items():
             show(f"  {metric}: {text}")
     if out is not None:
         with writing(out):
-            write_json(out, dataclasses.asdict(evaluation))
+            write_json(out, table)

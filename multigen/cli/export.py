@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from multigen.catalogue import LIBRARIES
 from multigen.cli.output import print_json
 from multigen.console import show
 from multigen.errors import CheckpointError, ConfigError, MultigenError
@@ -73,7 +74,7 @@ def _export(model: str, out: Path, overwrite: bool, code: str, device: str) -> "
     from multigen.tasks.loading import load
 
     found = load(model, code, device)
-    with writing(out), _exporting(model, own=bool(code)):
+    with writing(out), _exporting(model, other=bool(code) or found.origin.get("method") in LIBRARIES):
         graph = found.graph()
         out.parent.mkdir(parents=True, exist_ok=True)
         return graph, write(graph, out, {**found.origin, **graph.says})
@@ -88,9 +89,9 @@ def _describe(graph: "Graph", out: Path, difference: float) -> None:
 
 
 @contextlib.contextmanager
-def _exporting(model: str, own: bool) -> Iterator[None]:
-    """Turns the error of a network that cannot be exported, with `own` any error, into a
-    CheckpointError."""
+def _exporting(model: str, other: bool) -> Iterator[None]:
+    """Turns the error of a network that cannot be exported into a CheckpointError; any error, where the network is of a user's
+    file or of another library (`other`)."""
     from torch.onnx import OnnxExporterError
 
     try:
@@ -98,7 +99,7 @@ def _exporting(model: str, own: bool) -> Iterator[None]:
     except (MultigenError, OSError):
         raise
     except Exception as error:
-        if not own and not isinstance(error, OnnxExporterError):
+        if not other and not isinstance(error, OnnxExporterError):
             raise
         cause: BaseException = error
         while cause.__cause__:

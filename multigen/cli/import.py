@@ -25,7 +25,9 @@ def run(args: list[str]) -> None:
     ) -> None:
         """Turns weights of another project into a model folder, which every verb takes as --model, and training as --from.
 
-        Networks that are read: SRVGGNetCompact, RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN) and SPAN. Nothing in the file is run.
+        Networks that are read: SRVGGNetCompact, RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN) and SPAN, which training can start from;
+        with the extra models also SwinIR, HAT, DAT, PLKSR, NAFNet, SCUNet, DnCNN and some 30 other architectures. Nothing in the
+        file is run.
 
         Args:
             file: .pth, .safetensors, or .param beside .bin (ncnn); or a name: realesrgan-x4plus, realesrgan-anime-6b,
@@ -53,9 +55,8 @@ def _import(file: str, out: Path) -> tuple[Path, dict[str, Any]]:
         raise ConfigError(f"{out} exists and is not empty; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     try:
-        foreign = write_foreign(file, out)
+        return out, write_foreign(file, out)
     except BaseException:
         if not any(out.iterdir()):
             out.rmdir()
         raise
-    return out, foreign.settings

@@ -10,10 +10,13 @@ import tyro
 from multigen.catalogue import DATA, MODALITIES, imported
 from multigen.cli.kinds import kind_of, kinds_of, meant_by
 from multigen.cli.output import print_json
-from multigen.console import counted, say, show, text_table
+from multigen.console import counted, show, text_table
 from multigen.errors import ConfigError, DataError
-from multigen.runs.options import Overwrite, cli
-from multigen.storage.output import check_targets
+from multigen.runs.options import Json, Overwrite, cli
+from multigen.storage.files import writing
+from multigen.storage.output import check_targets, replacing
+from multigen.storage.provenance import png
+from multigen.version import __version__
 
 if TYPE_CHECKING:
     from multigen.data.inspection import Inspection
@@ -28,28 +31,40 @@ def run(args: list[str]) -> None:
     """Inspects data."""
 
     def inspect(
-        data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")],
+        data: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")] = "",
+        degradation: str = "",
+        out: Annotated[Path, tyro.conf.arg(metavar="FILE.png")] = Path(),
+        seed: int | None = None,
+        overwrite: Overwrite = False,
         encoding: str = "",
         column: str = "",
         label_column: str = "",
-        degradation: str = "",
-        out: Path | None = None,
-        overwrite: Overwrite = False,
-        json: bool = False,
+        json: Json = False,
     ) -> None:
         """Describes data: their content, their problems, and how to train on them. Nothing is
-        changed or downloaded.
+        changed or downloaded. With --degradation, writes an image of what a method of restoration makes its inputs of.
 
         Args:
             data: A folder of images, texts or sounds, a file, or a name such as digits, drums, voice or fables.
+            degradation: Write a sheet of crops of images, each beside degraded versions of it, to choose a strength by eye:
+                strong or mild (realesrgan), noise, jpeg or noise-jpeg (denoise), noise25, jpeg10 or other numbers. Without
+                DATA, of the embedded photographs.
+            out: The sheet; degradation-NAME.png if not given.
+            seed: Of the sheet: chooses the images and draws the degradations; 0 if not given.
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             label_column: Texts: column of a table that holds their classes.
-            degradation: Images: write a sheet of crops as training degrades them: mild or strong (realesrgan), noise25 or jpeg10
-                (denoise), or other numbers.
-            out: PNG file of that sheet.
-            json: Print one JSON object.
         """
+        if degradation:
+            _write_sheet(data or "embedded", degradation, out, seed or 0, overwrite, json)
+            return
+        sheets = {"--out": out != Path(), "--seed": seed is not None, "--overwrite": overwrite}
+        if given := [flag for flag, value in sheets.items() if value]:
+            raise ConfigError(f"{given[0]}: for the sheet of --degradation only; leave it out, or give --degradation")
+        if not data:
+            raise ConfigError(
+                f"DATA is missing; expected a folder or file of {', '.join(ITEMS)}, or a name such as digits"
+            )
         kind, why = _kind(data)
         options = {"encoding": encoding, "column": column, "label_column": label_column}
         given = {name: value for name, value in options.items() if value}
@@ -57,8 +72,6 @@ def run(args: list[str]) -> None:
             raise ConfigError(
                 f"--{min(strangers).replace('_', '-')}: for texts only, and {data} holds {MODALITIES[kind].items}; leave it out"
             )
-        if degradation or out:
-            _write_sheet(data, kind, degradation, out, overwrite)
         found = imported(MODALITIES[kind].inspect)(data, **given)
         found.warnings[:0] = why.get("warnings", [])
         if lines := why.get("ignored"):
@@ -71,16 +84,25 @@ def run(args: list[str]) -> None:
     cli(inspect, "multigen inspect", args)
 
 
-def _write_sheet(data: str, kind: str, degradation: str, out: Path | None, overwrite: bool) -> None:
-    if not MODALITIES[kind].degradations:
-        raise ConfigError(f"--degradation: for images only, and {data} holds {MODALITIES[kind].items}; leave it out")
-    if not degradation or out is None:
-        raise ConfigError("--degradation and --out: expected both, as in --degradation strong --out sheet.png")
+def _write_sheet(data: str, degradation: str, out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
+    """Writes items beside degraded versions of them."""
+    if seed < 0:
+        raise ConfigError(f"--seed {seed}: expected 0 or more")
+    out = Path(f"degradation-{degradation}.png") if out == Path() else out
     if out.suffix.lower() != ".png":
-        raise ConfigError(f"--out {out}: a sheet is a PNG file; expected a name that ends in .png")
-    check_targets([out], overwrite)
-    imported(MODALITIES[kind].degradations)(data, degradation, out)
-    say(f"{degradation}: {out}")
+        raise ConfigError(f"--out {out}: expected a file ending in .png")
+    check_targets([out], overwrite, "another file for --out")
+    modality = MODALITIES[_kind(data)[0]]
+    if not modality.degradations:
+        raise ConfigError(f"--degradation: for images only, and {data} holds {modality.items}; leave it out")
+    sheet, names = imported(modality.degradations)(data, degradation, seed)
+    with writing(out, "another file for --out"), replacing(out) as file:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(file, **png({"software": f"multigen {__version__}", "degradation": degradation, "seed": seed}))
+    if as_json:
+        print_json({"data": data, "degradation": degradation, "seed": seed, "files": [str(out)], "images": names})
+    else:
+        show(f"{out}: {counted(len(names), 'images')} of {data} beside {degradation} versions of them, seed {seed}")
 
 
 def _kind(data: str) -> tuple[str, dict[str, Any]]:

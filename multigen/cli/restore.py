@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from multigen.cli.film_options import Codec, Crf, FilmWords, Fps, From, Hdr, Preview, To
 from multigen.cli.masks import Holes
 from multigen.cli.restoring import restore_images
 from multigen.cli.restoring_options import (
@@ -23,7 +24,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> None:
-    """Restores images."""
+    """Restores images and films."""
 
     def restore(
         inputs: Inputs,
@@ -33,10 +34,17 @@ def run(args: list[str]) -> None:
         mask: Path | None = None,
         dilate: int | None = None,
         feather: int | None = None,
-        tile: Tile = 256,
+        tile: Tile = None,
         frames: Frames = "first",
         format: Format = None,
         quality: Quality = None,
+        codec: Codec = "",
+        crf: Crf = None,
+        from_: From = "",
+        to: To = "",
+        preview: Preview = "",
+        fps: Fps = "",
+        hdr: Hdr = False,
         skip_bad: SkipBad = False,
         metadata: Metadata = True,
         provenance: Provenance = True,
@@ -46,12 +54,13 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Restores images with a trained model, in the size that its network gives: most keep that of the image, one for
-        super-resolution enlarges it (other sizes: multigen upscale). Transparency, depth, colour profile and metadata, among
+        """Restores images and films with a trained model, in the size that its network gives: most keep that of the image, one
+        for super-resolution enlarges it (other sizes: multigen upscale). Transparency, depth, colour profile and metadata, among
         them the place where a photograph was taken, are kept; folders keep their structure.
 
         Args:
-            out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
+            out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif, of
+                a film .mp4 .mov .mkv .webm, or %05d.png for numbered frames.
             mask: For a model that fills holes: an image of the same size, white (or transparent) where it is to be filled, or a
                 folder of such, named as the images. All other pixels stay exactly as they are.
             dilate: Pixels added around the mask, since a rest of an object at its edge is painted again; by default 1/250 of the
@@ -64,6 +73,7 @@ def run(args: list[str]) -> None:
         options = Options(
             blend=blend, tile=tile, frames=frames, format=format, quality=quality, existing=existing, skip_bad=skip_bad,
             metadata=metadata, provenance=provenance, overwrite=overwrite, device=device, json=json, code=code, size=OWN,
+            film=FilmWords(codec=codec, crf=crf, start=from_, to=to, preview=preview, fps=fps, hdr=hdr),
             holes=Holes(mask, dilate, feather),
         )  # fmt: skip
         restore_images("restore", inputs, out, model, options)

@@ -4,13 +4,14 @@ import contextlib
 import datetime
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from multigen.catalogue import TASKS
+from multigen.catalogue import TASKS, container_of, imported
+from multigen.cli.film_options import check_unused
 from multigen.cli.loaded import check_verb, load_for
-from multigen.cli.masks import holes_of
+from multigen.cli.masks import NO_HOLES, holes_of
 from multigen.cli.output import print_json
 from multigen.cli.restoring_options import Options
 from multigen.cli.targets import is_file_name, targets_of
@@ -37,7 +38,7 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     model = model or default
     folder, other = (out.parent, "another file for --out") if is_file_name(out) else (out, "another folder for --out")
     jobs = targets_of(verb, inputs, out, options.suffixes(out))
-    options.check_formats(jobs.values())
+    options.check_formats(target for source, target in jobs.items() if container_of(source, target) is None)
     check_folder(folder, other)
     jobs, there = _left(jobs, options.existing, other)
     check_targets(jobs.values(), options.replaces, other)
@@ -50,13 +51,14 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
         with writing(folder / LIST, "another folder for --out"):
             folder.mkdir(parents=True, exist_ok=True)
             write_list(folder / LIST, [*bad.items()])
-    report_skipped([*bad.items()], "images", rest=f"{folder / LIST} lists all")
+    noun = _noun(jobs)
+    report_skipped([*bad.items()], noun, rest=f"{folder / LIST} lists all")
     scale = options.size.factor(restorer.scale)
     if options.json:
         asked = {"model": model, "scale": scale} if options.blend is None else {"blend": options.blend, "scale": scale}
         _print_json(asked, made, there, bad)
         return
-    counts = [f"{counted(len(made), 'images')}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}"]
+    counts = [f"{counted(len(made), noun)}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}"]
     counts += [f"{len(there)} there already"] if there else []
     counts += [f"{len(bad)} skipped"] if bad else []
     show(", ".join(counts))
@@ -83,7 +85,7 @@ def _load(verb: str, model: str, options: Options) -> Any:
         first, second, share = options.blend
         restorer = check_verb(verb, blend(first, second, share, options.code, options.device), first, options.code)
     options.holes.check(restorer.task, model or (options.blend or (model,))[0])
-    restorer.tile = options.tile
+    restorer.tile = options.tile or restorer.tile
     return restorer
 
 
@@ -91,7 +93,12 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
     """Restores images. Returns those that are no good, and why, if they are to be skipped."""
     from multigen.image.writing import check_side
 
-    sizes = _sizes(jobs)
+    containers = {source: each for source, target in jobs.items() if (each := container_of(source, target))}
+    if not containers:
+        check_unused(options.film)
+    elif options.holes != NO_HOLES:
+        raise ConfigError(f"--mask and {next(iter(containers))}: masks are of images; fill a folder of numbered frames")
+    sizes = _sizes({source: target for source, target in jobs.items() if source not in containers})
     for path, size in sizes.items():
         check_side(jobs[path], *options.size.of(*size, restorer.scale))
     passes = {path: options.size.inputs(*size, restorer.scale) for path, size in sizes.items()}
@@ -102,15 +109,32 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
     with bar(verb, sum(work.values())) as shown:
         restorer.on_tile = shown.advance
         for source, target in jobs.items():
-            try:
-                _restore_file(restorer, source, target, options)
-            except DataError as error:
-                if not options.skip_bad:
-                    raise
-                bad[source] = str(error)
-            done += work.get(source, 0)
-            shown.reach(done)
+            if source not in containers:
+                _try(_restore_file, restorer, source, target, options, bad)
+                done += work.get(source, 0)
+                shown.reach(done)
+        restorer.on_tile = lambda _: None
+    for source, container in containers.items():  # which show a progress of their own
+        _try(imported(container.restore), restorer, source, jobs[source], options, bad)
     return bad
+
+
+def _try(
+    restore: Callable[..., None], restorer: Any, source: Path, target: Path, options: Options, bad: dict[Path, str]
+) -> None:
+    """Restores a file, which goes to `bad` if it is no good and such files are to be skipped."""
+    try:
+        restore(restorer, source, target, options)
+    except DataError as error:
+        if not options.skip_bad:
+            raise
+        bad[source] = str(error)
+
+
+def _noun(jobs: Jobs) -> str:
+    """What the sources are."""
+    kinds = {each.items if (each := container_of(*job)) else "images" for job in jobs.items()}
+    return kinds.pop() if len(kinds) == 1 else "files"
 
 
 def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:

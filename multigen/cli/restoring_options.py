@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from multigen.catalogue import container_of
+from multigen.cli.film_options import FilmWords
 from multigen.cli.masks import NO_HOLES, Holes
 from multigen.cli.targets import is_file_name
 from multigen.errors import ConfigError
@@ -31,7 +33,7 @@ __all__ = [
 Inputs = Annotated[
     list[Path],
     tyro.conf.Positional,
-    tyro.conf.arg(metavar="IN ...", help="Image files, or folders of them."),
+    tyro.conf.arg(metavar="IN ...", help="Images and films, or folders of them."),
 ]
 Blend = Annotated[
     tuple[str, str, float] | None,
@@ -50,8 +52,11 @@ AnyModel = Annotated[
     ),
 ]
 Tile = Annotated[
-    int,
-    tyro.conf.arg(help="Side of the tiles in which images are processed, pixels; smaller needs less memory."),
+    int | None,
+    tyro.conf.arg(
+        help="Side of the tiles in which images are processed, pixels; smaller needs less memory. 256 if not given; the whole "
+        "image for networks where tiles would show."
+    ),
 ]
 Frames = Annotated[
     Literal["first", "all"],
@@ -96,7 +101,7 @@ class Options:
     """Options of both verbs."""
 
     blend: tuple[str, str, float] | None
-    tile: int
+    tile: int | None
     frames: str
     format: str | None
     quality: int | None
@@ -109,10 +114,11 @@ class Options:
     json: bool
     code: str
     size: "Size"
+    film: FilmWords
     holes: Holes = NO_HOLES
 
     def __post_init__(self):
-        if self.tile < 1:
+        if self.tile is not None and self.tile < 1:
             raise ConfigError(f"--tile {self.tile}: expected 1 pixel or more, 256 is usual")
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality {self.quality}: expected 1 to 100")
@@ -129,13 +135,13 @@ class Options:
         from multigen.image.sources import moving_suffix
 
         if self.format is None:
-            return moving_suffix if self.frames == "all" else lambda _: ".png"
+            return _of_containers(moving_suffix if self.frames == "all" else lambda _: ".png", out)
         suffix, of_file = f".{self.format}", out.suffix.lower().replace(".jpeg", ".jpg").replace(".tiff", ".tif")
         if is_file_name(out) and of_file != suffix:
             raise ConfigError(
                 f"--format {self.format}, --out {out}: two formats; give one of them, or a folder for --out"
             )
-        return lambda _: suffix
+        return _of_containers(lambda _: suffix, out)
 
     def check_formats(self, targets: Iterable[Path]) -> None:
         """Raises ConfigError for a result in a format that does not have what is asked for."""
@@ -150,3 +156,15 @@ class Options:
         still = [suffix for suffix in suffixes if suffix in STILL]
         if self.frames == "all" and still:
             raise ConfigError(f"--frames all: {still[0]} holds one image; choose png, webp or tif")
+
+
+def _of_containers(suffix_of: Callable[[Path], str], out: Path) -> Callable[[Path], str]:
+    """`suffix_of`, but for containers, such as films, their own."""
+
+    def suffix(source: Path) -> str:
+        container = container_of(source, out)
+        if container is None:
+            return suffix_of(source)
+        return source.suffix if source.suffix.lower() in container.written else container.written[0]
+
+    return suffix

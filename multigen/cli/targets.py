@@ -1,10 +1,11 @@
-"""Where the results of a command go that makes an image file of each image file: distinct names, the same each time."""
+"""Where the results of a command go that makes a file of each image or film: distinct names, the same each time."""
 
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from multigen.catalogue import CONTAINERS, MODALITIES, container_of, with_containers
 from multigen.console import counted, say
 from multigen.errors import ConfigError, DataError
 
@@ -16,14 +17,17 @@ def is_file_name(out: Path) -> bool:
 
     Raises ConfigError for the suffix of a format that is not written.
     """
-    from multigen.catalogue import MODALITIES
     from multigen.image.writing import SIDES
 
     suffix = out.suffix.lower()
-    if out.is_dir() or suffix in SIDES:
-        return not out.is_dir()
-    if suffix in MODALITIES["image"].suffixes:
-        raise ConfigError(f"--out {out}: files of {suffix} are read, not written; expected {' '.join(sorted(SIDES))}")
+    read = {*MODALITIES["image"].suffixes}, *({*each.suffixes} for each in CONTAINERS)
+    for suffixes, written in zip(read, (SIDES, *(each.written for each in CONTAINERS)), strict=True):
+        if out.is_dir() or suffix in written:
+            return not out.is_dir()
+        if suffix in suffixes:
+            raise ConfigError(
+                f"--out {out}: files of {suffix} are read, not written; expected {' '.join(sorted(written))}"
+            )
     return False
 
 
@@ -38,7 +42,9 @@ def targets_of(verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable
     if not inputs:
         raise DataError(f"no image to {verb}: give files or folders")
     one = is_file_name(out)
-    places = _places(inputs, out)
+    # A folder is one film, of numbered frames, where --out is the file of a film.
+    whole = one and len(inputs) == 1 and inputs[0].is_dir() and container_of(inputs[0], out) is not None
+    places = {inputs[0]: Path(inputs[0].name)} if whole else _places(inputs, out)
     if not places:
         raise DataError(f"no image to {verb} but those in {out}, where the results go; give other files or folders")
     if one and len(places) > 1:
@@ -52,18 +58,18 @@ def targets_of(verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable
 
 def _places(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Source -> its path below the folder that was given, or its name; each file once."""
-    from multigen.data.unread import check_readable, report_unread
-    from multigen.image.files import IMAGE, find_images
+    from multigen.data.unread import check_readable, find_files, report_unread
 
+    taken = with_containers(MODALITIES["image"])
     places: dict[Path, Path] = {}
     results: set[Path] = set()
     seen: set[Path] = set()
     for place in inputs:
         if place.is_dir():
-            sources = find_images(place)
-            report_unread(place, IMAGE)
+            sources = find_files(place, taken)
+            report_unread(place, taken)
         else:
-            check_readable(place, IMAGE)
+            check_readable(place, taken)
             sources = [place]
         if _holds(place, out) or (len(inputs) > 1 and place.is_dir() and _real(place) == _real(out)):
             results |= {source for source in sources if _real(source).is_relative_to(_real(out))}

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from multigen.cli.film_options import Codec, Crf, FilmWords, Fps, From, Hdr, Preview, To
 from multigen.cli.restoring import PUBLISHED, restore_images
 from multigen.cli.restoring_options import (
     AnyModel,
@@ -25,7 +26,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> None:
-    """Upscales images."""
+    """Upscales images and films."""
 
     def upscale(
         inputs: Inputs,
@@ -36,10 +37,17 @@ def run(args: list[str]) -> None:
         width: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
         height: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
         short: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-        tile: Tile = 256,
+        tile: Tile = None,
         frames: Frames = "first",
         format: Format = None,
         quality: Quality = None,
+        codec: Codec = "",
+        crf: Crf = None,
+        from_: From = "",
+        to: To = "",
+        preview: Preview = "",
+        fps: Fps = "",
+        hdr: Hdr = False,
         skip_bad: SkipBad = False,
         metadata: Metadata = True,
         provenance: Provenance = True,
@@ -49,8 +57,8 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Enlarges images with a trained model. Transparency, depth, colour profile and metadata, among them the place where
-        a photograph was taken, are kept; folders keep their structure. Without --model and --blend it is that
+        """Enlarges images and films with a trained model. Transparency, depth, colour profile and metadata, among them the place
+        where a photograph was taken, are kept; folders keep their structure. Without --model and --blend it is that
         of realesrgan-x4plus.
 
         Without a size, results have the network's: usually 4 times as large. With one, the network runs until an image is
@@ -61,7 +69,8 @@ def run(args: list[str]) -> None:
             width: Pixels. With --height: the largest size that fits into both. An image that is large enough is only reduced.
             height: Pixels.
             short: The shorter side, pixels.
-            out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif.
+            out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif, of
+                a film .mp4 .mov .mkv .webm, or %05d.png for numbered frames.
         """
         from multigen.image.restoration.sizes import Size
 
@@ -69,6 +78,7 @@ def run(args: list[str]) -> None:
             blend=blend, tile=tile, frames=frames, format=format, quality=quality, existing=existing, skip_bad=skip_bad,
             metadata=metadata, provenance=provenance, overwrite=overwrite, device=device, json=json, code=code,
             size=Size(scale, width, height, short),
+            film=FilmWords(codec=codec, crf=crf, start=from_, to=to, preview=preview, fps=fps, hdr=hdr),
         )  # fmt: skip
         restore_images("upscale", inputs, out, model, options, default=PUBLISHED[0])
 

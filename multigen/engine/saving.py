@@ -292,6 +292,11 @@ def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
     """
     folder = find_model(path)
     model = read_model(folder, nets)
+    if library := model.config.get("library"):
+        raise CheckpointError(
+            f"{path}: a network of the library {library} ({model.config.get('architecture')}), which is used and not trained; "
+            "give a run, or leave it out"
+        )
     weights = model.weights
     for saved in checkpoint.saved(folder.parent / "checkpoints")[-1:]:
         weights = {**checkpoint.read(saved, nets.keys() - weights.keys())[0], **weights}

@@ -14,7 +14,7 @@ __all__ = ["direction", "features_of", "headlines", "other_temperature", "real",
 AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
     *("fd_", "fid", "kd_", "kid", "class_kl"),
-    *("efficientnet", "squeezenet", "vgg", "lsd", "mcd", "multi_stft", "f0_error", "voicing_error"),
+    *("efficientnet", "squeezenet", "vgg", "lsd", "mcd", "multi_stft", "f0_error", "voicing_error", "grid"),
     *(
         "nll",
         "perplexity",
@@ -30,11 +30,22 @@ LOWER = (
 )
 HIGHER = (
     *("is_", "inception_score", "precision", "recall", "coverage", "class_accuracy", "classes"),
-    *("psnr", "ssim", "si_sdr", "snr", "pesq", "stoi", "speaker_similarity", "dnsmos", "distillmos"),
+    *(
+        "psnr",
+        "ssim",
+        "gradient_correlation",
+        "si_sdr",
+        "snr",
+        "pesq",
+        "stoi",
+        "speaker_similarity",
+        "dnsmos",
+        "distillmos",
+    ),
     *("grammatical", "bleu_", "rouge_", "corpus_bleu"),
 )
 """Prefixes of metrics for which lower, or higher, is better. Neither holds where the value of real
-data is best (memorisation, variety, density, self-BLEU, distinct and unique texts, grammar_bits),
+data is best (memorisation, variety, density, detail, seam, self-BLEU, distinct and unique texts, grammar_bits),
 for d_overfit, which describes D, and for confident, which rises when all samples are alike."""
 HEADLINES = (
     *("psnr", "efficientnet_lite0"),

@@ -47,6 +47,12 @@ def find_model(path: str | Path) -> Path:
     for task in TASKS.values():
         if str(path) in task.published or (Path(path).suffix.lower() in task.weights and not expanded(path).is_dir()):
             return imported(task.foreign)(str(path))
+    if expanded(path).is_file():
+        suffixes = dict.fromkeys(suffix for task in TASKS.values() for suffix in task.weights)
+        raise CheckpointError(
+            f"{path} is a file and no model; expected a run's folder, a folder of runs, or weights of another project: "
+            f"{', '.join(suffixes)}; convert it to one of these"
+        )
     path = existing_or_backup(expanded(path))
     if (path / "config.json").exists():
         return path

@@ -30,7 +30,7 @@ BLOCK = 4096  # bytes of the disk that a file takes at least
 SIGNS = {
     ".html": rb"default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
     ".md": rb"This file is generated: do not edit. `multigen bench|; result: `recipes/results/",
-    ".mp4": rb'\{"software": "multigen ',
+    **dict.fromkeys((".m4v", ".mkv", ".mov", ".mp4", ".webm"), rb'\{"software": "multigen '),
     ".onnx": rb"\n\x08software\x12.multigen ",
 }
 """Suffix -> a pattern that all files of this kind written by commands contain."""

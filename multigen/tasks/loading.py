@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from multigen.catalogue import METHODS
+from multigen.catalogue import LIBRARIES, METHODS, imported
 from multigen.engine import Trainer
 from multigen.engine.checkpoint import check_fit, load_strict
 from multigen.engine.device import choose_device
@@ -91,6 +91,8 @@ def find(run: str, code: str = "") -> tuple[Any, ModelFolder, Provenance]:
             )
     elif folder.method in METHODS:
         trainer = trainer_in(import_module(METHODS[folder.method].module))
+    elif folder.method in LIBRARIES:
+        trainer: Any = imported(LIBRARIES[folder.method])
     else:
         raise CheckpointError(
             f"{folder.path} was made by {folder.method!r}; expected one of {', '.join(METHODS)}: get a newer multigen, or if a "
@@ -159,11 +161,12 @@ class Plan(TorchFunctionMode):
 
     Args:
         calls: maximum number of calls of torch functions.
+        most: maximum number of bytes, for a network that cannot be built on the meta device first; None: any.
     """
 
-    def __init__(self, calls: int):
+    def __init__(self, calls: int, most: int | None = None):
         super().__init__()
-        self.calls, self.bytes = calls, 0
+        self.calls, self.bytes, self.most = calls, 0, most
 
     @classmethod
     def of(cls, build: Callable[[], N], tensors: int) -> "tuple[N, Plan]":
@@ -176,8 +179,14 @@ class Plan(TorchFunctionMode):
     def check(self, nbytes: int) -> None:
         """Raises ValueError where building the network needs far more memory than its weights of
         `nbytes` bytes, such as for computed buffers."""
-        if self.bytes > (most := LEAST + 8 * nbytes):
-            raise ValueError(f"{self.bytes >> 20:,} MiB to build it, expected at most {most >> 20:,} for its weights")
+        self.most = LEAST + 8 * nbytes
+        self._check()
+
+    def _check(self) -> None:
+        if self.most is not None and self.bytes > self.most:
+            raise ValueError(
+                f"{self.bytes >> 20:,} MiB to build it, expected at most {self.most >> 20:,} for its weights"
+            )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -189,6 +198,7 @@ class Plan(TorchFunctionMode):
         result = func(*args, **kwargs)
         if isinstance(result, Tensor) and not any(result is each for each in args):
             self.bytes += result.nbytes
+            self._check()
         return result
 
 

@@ -29,7 +29,7 @@ TABLE = {
     "evaluate": "--model --device --out --overwrite --json --skip-bad",
     "export": "--model --device --out --overwrite --json",
     "import": "--out --json",
-    "inspect": "--out --overwrite --json",
+    "inspect": "--out --overwrite --json --seed",
     "interpolate": "--model --device --out --overwrite --json --seed",
     "ls": "--json",
     "report": "--out --overwrite --json",

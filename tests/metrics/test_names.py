@@ -8,6 +8,7 @@ import pytest
 from multigen.audio.metrics import DEFINITIONS as SOUNDS
 from multigen.image.metrics import DEFINITIONS as PICTURES
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
+from multigen.image.restoration.holes import DEFINITIONS as HOLES
 from multigen.metrics import distances as features
 from multigen.metrics.names import direction, features_of, headlines, other_temperature, real, trained, without_features
 from multigen.tasks.synthesis import evaluator
@@ -17,6 +18,7 @@ RESULTS = sorted((Path(__file__).resolve().parents[2] / "recipes" / "results").g
 NEITHER = {
     *("memorisation", "variety", "density", "d_overfit", "confident"),
     *("unique", "distinct_1", "distinct_2", "distinct_3", "distinct_tokens", "grammar_bits"),
+    *("detail", "seam"),
     *("self_bleu_2", "self_bleu_3", "self_bleu_4", "self_bleu_5"),
 }
 
@@ -25,7 +27,7 @@ def test_of_every_metric_it_is_decided() -> None:
     """One that is new is entered in NEITHER here, or in `multigen.metrics.names`."""
     measured = {name for path in RESULTS for name in json.loads(path.read_text())["definitions"]}
     generated = {*features.DEFINITIONS, *evaluator.LABELLED} - {"frechet", "kernel", "inception_score"}
-    defined = measured | generated | {*SOUNDS, *PICTURES, *DISTANCES, *TEXTS}
+    defined = measured | generated | {*SOUNDS, *PICTURES, *HOLES, *DISTANCES, *TEXTS}
     assert len(measured) > 40 and {"pesq", "psnr_y", "vgg22", "nll_oracle", "coverage"} <= defined
     assert {name for name in defined if not direction(name)} == NEITHER
 

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from multigen.console import counted, say
+from multigen.console import say
 from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
 from multigen.data.parts import Parts, find_parts
 from multigen.data.unread import report_unread
 from multigen.engine import Batch, Callback, DataInfo, Step
 from multigen.engine.batches import Source
-from multigen.errors import ConfigError, DataError, MultigenError
+from multigen.errors import ConfigError, MultigenError
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import (
     EMBEDDED_NAMES,
@@ -35,6 +35,7 @@ from multigen.image.files import (
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
+from multigen.image.restoration.pairs import match_pairs
 from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
 from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.runs.card import Card
@@ -263,29 +264,6 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
         with replacing(path.with_name(f"{path.name}.png")) as file:
             comparison(restorers, *sets).save(file)
-
-
-def match_pairs(photos: Sequence[Photo], low: Sequence[Photo], scale: int) -> dict[str, Photo]:
-    """The image of `low` for each photograph, whatever their suffixes. Raises DataError where names or sizes do not match."""
-    by_name = {Path(photo.name).with_suffix("").as_posix(): photo for photo in low}
-    pairs, wrong = {}, []
-    for photo in photos:
-        pair = by_name.get(Path(photo.name).with_suffix("").as_posix())
-        expected = photo.height // scale, photo.width // scale
-        if pair is None:
-            wrong.append(f"{photo.name} has none")
-        elif (pair.height, pair.width) != expected:
-            wrong.append(
-                f"{photo.name} has one of {pair.width}x{pair.height} pixels, expected {expected[1]}x{expected[0]}"
-            )
-        else:
-            pairs[photo.name] = pair
-    if wrong:
-        raise DataError(
-            f"low: {counted(len(wrong), 'images')} of {len(photos)} without a pair at x{scale}: {'; '.join(wrong[:5])}"
-            f"{'; ...' if len(wrong) > 5 else ''}; give each photograph an image of its name"
-        )
-    return pairs
 
 
 def to_unit(image: Tensor, step: Step) -> Tensor:

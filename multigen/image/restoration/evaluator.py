@@ -22,7 +22,7 @@ from multigen.tasks.restoration.base import Restore
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["comparison", "definitions", "score", "strip"]
+__all__ = ["busiest", "comparison", "definitions", "score", "strip"]
 
 SIDE = 160  # pixels of a crop that is shown
 STRIDE = 8  # pixels between the windows that are considered for it
@@ -97,7 +97,7 @@ def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SID
     for column, name in enumerate(names):
         draw.text((column * (side * zoom + 4) + 4, 2), name, fill="black")
     for row, (test, i) in enumerate(images):
-        window, given = next(_busiest(test.targets[i], side)), test.inputs[i]
+        window, given = next(busiest(test.targets[i], side)), test.inputs[i]
         for column, name in enumerate(names):
             image = test.targets[i] if name == "original" else to_bytes(restorers[name](given))
             crop = to_picture(image[:, window[0], window[1]])
@@ -123,7 +123,7 @@ def strip(restore: Restore, scale: int, n: int, side: int = SIDE, degrade: Degra
         height, width = (length - length % scale for length in image.shape[1:])
         image = image[:, :height, :width]
         large = restore(degrade(image, photo.name) if degrade else reduced(image, scale))
-        windows = islice(_busiest(image[:, :-MARGIN, :-MARGIN], side), n)
+        windows = islice(busiest(image[:, :-MARGIN, :-MARGIN], side), n)
         crops.append([to_picture(large[:, rows, columns]) for rows, columns in windows])
     selection = [crop for turn in zip_longest(*crops) for crop in turn if crop][:n]
     sheet = Image.new("RGB", (len(selection) * (side + 2) - 2, side), "white")
@@ -132,7 +132,7 @@ def strip(restore: Restore, scale: int, n: int, side: int = SIDE, degrade: Degra
     return sheet
 
 
-def _busiest(image: Tensor, side: int) -> Iterator[tuple[slice, slice]]:
+def busiest(image: Tensor, side: int) -> Iterator[tuple[slice, slice]]:
     """Windows of side x side pixels (less, in small images) that do not overlap, the largest sums of gradients first."""
     grey = image.float().mean(0)  # (H, W)
     detail = torch.zeros_like(grey)

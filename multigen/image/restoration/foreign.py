@@ -1,10 +1,8 @@
 """Networks of other projects, recognised by the names and shapes of their tensors: SRVGGNetCompact, RRDBNet, SPAN."""
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,9 @@ from multigen.console import counted
 from multigen.errors import CheckpointError
 from multigen.storage.ncnn import Layer, read_ncnn
 from multigen.storage.pth import read_pth
-from multigen.storage.reading import WEIGHTS, open_regular
 from multigen.storage.tensors import load_tensors
 
-__all__ = ["SUFFIXES", "Foreign", "read_foreign"]
+__all__ = ["SUFFIXES", "from_layers", "read_foreign", "recognise"]
 
 SUFFIXES = (".pth", ".safetensors", ".param", ".bin")
 """Of files that are read; those of ncnn, .param and .bin, lie side by side."""
@@ -35,21 +32,9 @@ OTHER = {
 """ESRGAN's last release -> Real-ESRGAN."""
 
 
-@dataclass(frozen=True)
-class Foreign:
-    """A network that was recognised."""
-
-    settings: dict[str, Any]
-    """Of `RealESRGANConfig`: with them `generator` builds it."""
-    weights: dict[str, Tensor]
-    """float32, named as in that network."""
-    sha256: str
-    """Of the file that it was read from; of a pair, of the .bin."""
-
-
-def read_foreign(path: Path) -> Foreign:
-    """The network in a file, or in the pair .param and .bin. Raises CheckpointError for a file of another kind, for one that
-    cannot be read, and for a network that is not known."""
+def read_foreign(path: Path) -> dict[str, Tensor]:
+    """The tensors in a file, or in the pair .param and .bin; floating-point ones in float32. Raises CheckpointError for a file of
+    another kind, and for one that cannot be read."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise CheckpointError(
@@ -60,17 +45,12 @@ def read_foreign(path: Path) -> Foreign:
         weights = from_layers(read_ncnn(param, path), str(param))
     else:
         weights = read_pth(path) if suffix == ".pth" else load_tensors(path)
-    weights = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-    return Foreign(*recognise(weights, str(path)), _sha256(path))
-
-
-def _sha256(path: Path) -> str:
-    with open_regular(path, WEIGHTS) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 
 
 def recognise(weights: Weights, where: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(settings, weights as our network names them) of a network. Raises CheckpointError for one that is not known."""
+    """(settings of `RealESRGANConfig`, with which `generator` builds it; weights as our network names them) of a network. Raises
+    CheckpointError for one that is not known."""
     _check_channels(weights, where)
     try:
         if "conv_1.sk.weight" in weights:

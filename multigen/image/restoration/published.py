@@ -5,12 +5,17 @@ authors' release. Each file must have the checksum that is written here.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from multigen.errors import CheckpointError, one_line
-from multigen.image.restoration.foreign import SUFFIXES, Foreign, read_foreign
+from multigen.image.restoration.foreign import SUFFIXES, read_foreign, recognise
 from multigen.runs.card import escaped
 from multigen.storage.cache import private_folder
 from multigen.storage.files import expanded
@@ -92,21 +97,56 @@ def model_folder(model: str) -> Path:
     return folder
 
 
-def write_foreign(model: str, folder: Path) -> Foreign:
-    """Writes the model folder of published weights, or of a network in a file. Raises CheckpointError as `model_folder`."""
+def write_foreign(model: str, folder: Path) -> dict[str, Any]:
+    """Writes the model folder of published weights, or of a network in a file, and returns what the network is. Raises
+    CheckpointError as `model_folder`."""
+    path = _file_of(model)
+    weights = read_foreign(path)
+    try:
+        foreign = _of_ours(weights, str(path))
+    except CheckpointError as error:
+        foreign = _of_library(weights, path, error)
+    card = _card(model, foreign.about, _sha256(path))
+    write_model(folder, foreign.method, foreign.config, {"G": foreign.weights}, {"README.md": card})
+    return foreign.about
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A network that was recognised, as a model folder states it."""
+
+    method: str
+    """A name of `METHODS` or `LIBRARIES`."""
+    config: dict[str, Any]
+    weights: Mapping[str, Tensor]
+    about: dict[str, Any]
+    """What the network is, for people."""
+
+
+def _of_ours(weights: Mapping[str, Tensor], where: str) -> Foreign:
+    """A network that we have too. Raises CheckpointError for any other, and where weights do not fit or are not finite."""
     from multigen.config import to_table
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.tasks.loading import load_network
 
-    path = _file_of(model)
-    foreign = read_foreign(path)
-    crop = 128 if 128 % foreign.settings["scale"] == 0 else 120
-    config = RealESRGANConfig(**foreign.settings, crop=crop)
-    trainer = RealESRGANTrainer(config)
-    load_network(trainer.generator, foreign.weights, str(path))  # whether all weights are there, finite, and fit
-    texts = {"README.md": _card(model, foreign)}
-    write_model(folder, RealESRGANTrainer.name, to_table(config), {"G": foreign.weights}, texts)
-    return foreign
+    settings, named = recognise(weights, where)
+    config = RealESRGANConfig(**settings, crop=128 if 128 % settings["scale"] == 0 else 120)
+    load_network(RealESRGANTrainer(config).generator, named, where)
+    return Foreign(RealESRGANTrainer.name, to_table(config), named, settings)
+
+
+def _of_library(weights: Mapping[str, Tensor], path: Path, unknown: CheckpointError) -> Foreign:
+    """A network of another library; `unknown`: why it is none of ours. Raises CheckpointError where it is none of theirs."""
+    from multigen.image.restoration.architectures import EXTRA, Spandrel, is_installed, network_of
+
+    if not is_installed():
+        raise CheckpointError(f"{unknown}; about 40 other architectures are read by the library spandrel: {EXTRA}")
+    network = network_of(weights, str(path))
+    if network is None:
+        raise CheckpointError(f"{unknown}, or an architecture of the library spandrel") from unknown
+    network(torch.linspace(0, 1, 3 * 16 * 16).reshape(1, 3, 16, 16))  # raises an error where layers do not fit together
+    settings = Spandrel.settings(network)
+    return Foreign(Spandrel.name, settings, weights, settings)
 
 
 def _file_of(model: str) -> Path:
@@ -143,8 +183,6 @@ def _released(name: str) -> Path:
     try:
         path = private_folder() / about.release.rpartition("/")[2]
         if not path.exists():
-            import torch
-
             torch.hub.download_url_to_file(address, str(path), hash_prefix=about.release_sha256)
     except (OSError, RuntimeError) as error:  # of a network, of a checksum
         raise CheckpointError(
@@ -169,27 +207,27 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _card(model: str, foreign: Foreign) -> str:
+def _card(model: str, about: Mapping[str, Any], sha256: str) -> str:
     """README.md of the model folder."""
-    s, published = foreign.settings, PUBLISHED.get(model)
+    published = PUBLISHED.get(model)
     name = model if published else Path(model).name
     licence = f"license: {LICENSE}\n" if published else ""
     terms = NOTICE if published else "Unknown: the file does not say. Ask whoever published it before you pass it on."
-    does = f"Enlarges images {s['scale']} times" if s["scale"] > 1 else "Restores images in their size"
+    does = f"Enlarges images {about['scale']} times" if about["scale"] > 1 else "Restores images in their size"
     source = f"the authors' release {RELEASES}/{published.release}" if published else "a file that was imported"
+    facts = "; ".join(f"{fact} {value}" for fact, value in about.items())
     return f"""---
 library_name: multigen
 pipeline_tag: image-to-image
 {licence}tags:
-- {"super-resolution" if s["scale"] > 1 else "image-restoration"}
+- {"super-resolution" if about["scale"] > 1 else "image-restoration"}
 ---
 
 # {escaped(name)}
 
-{does}. Network: {s["generator"]}, {s["blocks"]} blocks of {s["width"]} channels. It was not
-trained by multigen: the weights are those of {source}.
+{does}. Network: {facts}. It was not trained by multigen: the weights are those of {source}.
 
-SHA-256 of the file that was read: `{foreign.sha256}`.
+SHA-256 of the file that was read: `{sha256}`.
 
 ## Licence
 

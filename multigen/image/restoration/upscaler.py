@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from multigen.console import say
-from multigen.errors import ConfigError, DataError
+from multigen.errors import CheckpointError, ConfigError, DataError
 from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
 from multigen.image.restoration.evaluator import strip
 from multigen.image.restoration.sizes import OWN, Size, resized
-from multigen.memory import is_memory_error, require
+from multigen.image.restoration.tiles import TILE, WHOLE, fill, multiple
+from multigen.memory import require
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
 
@@ -28,8 +29,8 @@ __all__ = ["Restorer", "Upscaler"]
 SURROUNDINGS = 32
 """Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels far; with 32 a pixel differs by
 7 of 255 at most beside a seam, and 3 % of them by 1, before tiles are cross-faded."""
-SMALLEST = 32  # pixels: the side of the tiles that are tried when memory is short
 TIMED = 64  # side of the tile that is timed, pixels of the input
+HALVES = (torch.float16, torch.bfloat16)
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
 
@@ -38,21 +39,26 @@ class Restorer(Ready):
 
     Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the image. Of a
-    network that looks farther than `SURROUNDINGS`, tiles have that much, and are cross-faded where they meet.
+    network that looks farther than `SURROUNDINGS`, or at all of its input (radius None), tiles have that much, and are
+    cross-faded where they meet. Where memory runs out, tiles are halved, down to 32 pixels. A network with `whole` gets whole
+    images.
     """
 
     task = "image-restoration"
     on_tile: Callable[[int], object]
     """Called after each tile with the number of its pixels."""
 
-    def __init__(self, network: nn.Module, scale: int = 1, tile: int = 256):
-        if tile < 1:
-            raise ConfigError(f"tile {tile}: expected 1 pixel or more, 256 is usual")
-        self.network, self.scale, self.tile, self.on_tile = network, scale, tile, ignore
+    def __init__(self, network: nn.Module, scale: int = 1, tile: int | None = None):
+        if tile is not None and tile < 1:
+            raise ConfigError(f"tile {tile}: expected 1 pixel or more, {TILE} is usual")
+        self.network, self.scale, self.on_tile = network, scale, ignore
+        self.tile = tile or (WHOLE if getattr(network, "whole", False) else TILE)
         # Tiles begin where squares of pixels do that the network takes as channels.
         self.step = int(getattr(network, "unshuffle", 1))
-        radius = _multiple(int(network.radius), self.step)  # pyright: ignore[reportArgumentType]
-        self.radius, self.fade = (radius, 0) if radius <= SURROUNDINGS else (SURROUNDINGS, SURROUNDINGS // 4)
+        radius: Any = getattr(network, "radius", None)
+        radius = multiple(SURROUNDINGS + 1 if radius is None else radius, self.step)
+        near = radius <= SURROUNDINGS
+        self.radius, self.fade = (radius, 0) if near else (multiple(SURROUNDINGS, self.step), SURROUNDINGS // 4)
 
     def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
         """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
@@ -132,15 +138,7 @@ class Restorer(Ready):
         s, (height, width, planes) = self.scale, pixels.shape
         result = np.empty((height * s, width * s, planes), _kind(pixels))
         colour, enlarged = (pixels[..., :-1], result[..., :-1]) if alpha else (pixels, result)
-        while True:
-            try:
-                self._fill(enlarged, colour[..., :1] if grey else colour, self.radius, self._network, self.on_tile)
-                break
-            except Exception as error:
-                if not is_memory_error(error) or self.tile <= SMALLEST:
-                    raise
-            self.tile //= 2
-            say(f"out of memory: again in tiles of {self.tile} pixels")
+        self._fill(enlarged, colour[..., :1] if grey else colour, self.radius, self._network, self.on_tile)
         if alpha:
             self._fill(result[..., -1:], pixels[..., -1:], CONTEXT, self._interpolated, ignore)
         return result
@@ -161,14 +159,31 @@ class Restorer(Ready):
     @torch.no_grad()
     def _network(self, window: np.ndarray) -> np.ndarray:
         """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in 0..1 -> uint8."""
-        weight, kind = next(self.network.parameters()), _kind(window)
+        kind = _kind(window)
         real, most = window.dtype == np.float32, int(np.iinfo(kind).max)
-        x = torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1)[None]  # (1, C, h, w)
-        x = (x.to(weight.device, weight.dtype) / (1 if real else most)).expand(-1, 3, -1, -1)
-        large = self.network(x.contiguous(memory_format=torch.channels_last))[0]  # (3, s h, s w)
+        large = self._finite(torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1), 1 if real else most)
         large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
-        large = large if large.dtype == torch.float64 else large.float()
         return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
+
+    def _finite(self, window: Tensor, most: int) -> Tensor:
+        """The network's output (3, s h, s w), float32 or float64, for (1 or 3, h, w) in 0..most. A network in half precision
+        whose output is not finite computes in float32 from then on. Raises CheckpointError where it is still not finite."""
+        weight = next(self.network.parameters())
+        half = weight.dtype in HALVES  # in which 16 bits have no room
+        x = window.to(weight.device, torch.float32 if half else weight.dtype) / most
+        x = x.to(weight.dtype).expand(3, -1, -1)[None].contiguous(memory_format=torch.channels_last)  # (1, 3, h, w)
+        large = self.network(x)[0]
+        large = large if large.dtype == torch.float64 else large.float()
+        if math.isfinite(large.sum().item()):
+            return large
+        model = self.origin.get("model", "the network")
+        if not half:
+            raise CheckpointError(
+                f"{model}: its output is not finite, so its weights are no good; choose another model"
+            )
+        say(f"{model}: its output is not finite in {str(weight.dtype).removeprefix('torch.')}; computing in float32")
+        self.network.float()
+        return self._finite(window, most)
 
     def _interpolated(self, window: np.ndarray) -> np.ndarray:
         """Integers (h, w, 1) -> of the same type (s h, s w, 1)."""
@@ -186,24 +201,13 @@ class Restorer(Ready):
         self,
         result: np.ndarray,
         image: np.ndarray,
-        r: int,
-        enlarged: Callable[[np.ndarray], np.ndarray],
+        around: int,
+        function: Callable[[np.ndarray], np.ndarray],
         done: Callable[[int], object],
     ) -> None:
-        """Enlarges (H, W, C) into (s H, s W, C or more), tile by tile, each with `r` pixels of its surroundings."""
-        s, (height, width) = self.scale, image.shape[:2]
-        fade, tile = self.fade if r == self.radius else 0, _multiple(self.tile, self.step)
-        for top in range(0, height, tile):
-            for left in range(0, width, tile):
-                bottom, right = min(top + tile, height), min(left + tile, width)
-                y, x = max(top - r, 0), max(left - r, 0)
-                large = enlarged(image[y : bottom + r, x : right + r])
-                # The part written: the tile, and next to other tiles some of its surroundings.
-                first, last = (max(top - fade, 0), max(left - fade, 0)), (bottom + fade, right + fade)
-                large = large[s * (first[0] - y) : s * (last[0] - y), s * (first[1] - x) : s * (last[1] - x)]
-                place = result[s * first[0] : s * last[0], s * first[1] : s * last[1]]
-                place[:] = _faded(place, large, s * (top - first[0]), s * (left - first[1])) if fade else large
-                done((bottom - top) * (right - left))
+        """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around` pixels on each side."""
+        fade = self.fade if around == self.radius else 0
+        self.tile = fill(result, image, self.scale, function, self.tile, around, done, fade, self.step)
 
 
 class Upscaler(Restorer):
@@ -234,22 +238,6 @@ def _check(image: Tensor, *types: torch.dtype) -> None:
 def _kind(pixels: np.ndarray) -> np.dtype:
     """The type of what is made of pixels: the same integers, of floats uint8."""
     return np.dtype(np.uint8) if pixels.dtype == np.float32 else pixels.dtype
-
-
-def _multiple(length: int, step: int) -> int:
-    """The smallest multiple of `step` that is not below."""
-    return -(-length // step) * step
-
-
-def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndarray:
-    """Integers (h, w, C): from `old` to `new` along the first 2 `above` rows and 2 `beside` columns, in straight lines."""
-    weights = np.ones(new.shape[:2], np.float32)
-    for count, rows in ((above, weights), (beside, weights.T)):
-        if count:
-            ramp = (np.arange(2 * count, dtype=np.float32) + 0.5) / (2 * count)
-            rows[: 2 * count] *= ramp[: len(rows), None]
-    mixed = old + (new.astype(np.float32) - old) * weights[..., None]
-    return np.rint(mixed).astype(new.dtype)
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

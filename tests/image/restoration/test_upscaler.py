@@ -100,24 +100,6 @@ def test_tiles_without_their_surroundings_would_show() -> None:
     assert (careless(image).int() - Upscaler(net, 2)(image).int()).abs().max() > 1
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")])
-def test_where_memory_is_short_tiles_are_halved(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    net, image = network(CompactGenerator), picture(100, 130)
-    expected, upscaler, ran = Upscaler(net, 2)(image).int(), Upscaler(net, 2, tile=128), net.forward
-
-    def short(x: Tensor) -> Tensor:
-        if x.shape[-1] > 64:
-            raise error
-        return ran(x)
-
-    net.forward = short
-    assert (upscaler(image).int() - expected).abs().max() <= 1 and upscaler.tile == 32
-    assert capsys.readouterr().err.splitlines()[-1] == "out of memory: again in tiles of 32 pixels"
-    net.forward = lambda x: short(x.repeat(1, 1, 1, 9))
-    with pytest.raises(type(error)):
-        upscaler(image)
-
-
 # -- kinds of images ---------------------------------------------------------------------------------------------
 
 

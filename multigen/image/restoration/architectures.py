@@ -1,0 +1,136 @@
+"""Networks that the library spandrel knows (extra `models`): SwinIR, HAT, DAT, PLKSR, NAFNet, SCUNet, DnCNN and some 30 more.
+
+The library builds a network from the names and shapes of its tensors; files are read here, by our own readers, and never given to
+it. Only its main registry is used, whose architectures are under permissive licences. Such a network is used, not trained.
+"""
+
+import importlib.util
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from multigen.console import counted
+from multigen.engine.checkpoint import not_finite
+from multigen.engine.device import choose_device
+from multigen.errors import CheckpointError, one_line
+from multigen.image.restoration.upscaler import Restorer, Upscaler
+from multigen.memory import is_memory_error
+from multigen.storage.model_folder import ModelFolder
+from multigen.tasks.loading import LEAST, Plan
+
+__all__ = ["EXTRA", "Spandrel", "SpandrelNetwork", "is_installed", "network_of"]
+
+EXTRA = "pip install 'multigen[models]'"
+PURPOSES = ("SR", "Restoration")
+
+
+class SpandrelNetwork(nn.Module):
+    """A network of the library as ours are: RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W), clipped to 0..1.
+
+    Images are padded to the sizes that it takes, and cut again. A network for grey images gets each channel alone.
+
+    Args:
+        found: the library's descriptor of the network.
+    """
+
+    radius = None  # many look at all of an image, and the library does not say which do not
+
+    def __init__(self, found: Any):
+        super().__init__()
+        self.found, self.model = found, found.model
+        self.scale: int = found.scale
+        self.whole = found.tiling.name != "SUPPORTED"
+        """Whether tiles would show, so that images are best given whole."""
+        self.unshuffle: int = found.size_requirements.multiple_of
+        """What the sides of images are padded to a multiple of."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.found.input_channels == 3:
+            return self._each(image)
+        grey = image[:, :1]
+        if torch.equal(image, grey.expand_as(image)):
+            return self._each(grey).expand(-1, 3, -1, -1)
+        return self._each(image.flatten(0, 1)[:, None]).unflatten(0, image.shape[:2])[:, :, 0]
+
+    def _each(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, scale H, scale W), one image after another, as the library takes them."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return torch.cat([self.found(image) for image in images.contiguous().split(1)])
+        except Exception as error:  # of layers whose sizes do not fit together
+            if is_memory_error(error):
+                raise
+            raise CheckpointError(
+                f"the network, of {self.found.architecture.id}, fails at {images.shape[-1]}x{images.shape[-2]} pixels "
+                f"({one_line(error)}); choose another model"
+            ) from error
+
+
+class Spandrel:
+    """Loads model folders with such a network, as the trainers of methods load theirs."""
+
+    name = "spandrel"
+    exports = ("G",)
+
+    @classmethod
+    def load(cls, folder: ModelFolder) -> Restorer:
+        """Raises CheckpointError without the library, and where it finds another network in the weights than was imported."""
+        architecture = folder.config.get("architecture")
+        if not is_installed():
+            raise CheckpointError(f"{folder.path}: its network, {architecture}, needs the library spandrel: {EXTRA}")
+        network = network_of(folder.weights.get("G", {}), f"{folder.path}, G")
+        if network is None or network.found.architecture.id != architecture:
+            raise CheckpointError(
+                f"{folder.path}: its weights are not those of {architecture}, which its config.json names; import its file again"
+            )
+        network.to(choose_device(folder.device))
+        return Restorer(network) if network.scale == 1 else Upscaler(network, network.scale)
+
+    @staticmethod
+    def settings(network: SpandrelNetwork) -> dict[str, Any]:
+        """What config.json says of a network."""
+        found = network.found
+        about = {"architecture": found.architecture.id, "scale": found.scale, "channels": found.input_channels}
+        return {**about, "purpose": found.purpose, "library": f"spandrel {version('spandrel')}", "extra": "models"}
+
+
+def is_installed() -> bool:
+    return importlib.util.find_spec("spandrel") is not None
+
+
+def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | None:
+    """The network that has these weights, in evaluation mode on the CPU; None where the library knows none.
+
+    Raises CheckpointError for weights that are not finite or do not fit together, and for a network for another purpose.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import spandrel  # pyright: ignore[reportMissingImports]
+
+        tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+        if bad := not_finite(tensors):
+            raise CheckpointError(f"{where}: {bad}; copy the file again")
+        try:  # names of tensors may ask for any number of layers, and shapes for any amount of memory
+            with Plan(5_000 + 100 * len(tensors), LEAST + 8 * sum(t.nbytes for t in tensors.values())):
+                found = spandrel.ModelLoader().load_from_state_dict(tensors)
+        except spandrel.UnsupportedModelError:
+            return None
+        except Exception as error:
+            raise CheckpointError(
+                f"{where}: no network can be built of its tensors ({one_line(error)}); copy the file again"
+            ) from error
+    channels = found.input_channels, found.output_channels
+    if not isinstance(found, spandrel.ImageModelDescriptor) or found.purpose not in PURPOSES:
+        raise CheckpointError(
+            f"{where}: a network for {found.purpose}, {found.architecture.id}; expected one that enlarges or restores images"
+        )
+    if channels != (3, 3) and (channels != (1, 1) or found.purpose == "SR"):
+        raise CheckpointError(
+            f"{where}: a network of images of {counted(channels[0], 'channels')}; expected 3, RGB, or 1 where it restores grey"
+        )
+    return SpandrelNetwork(found).eval().requires_grad_(False)

@@ -1,0 +1,163 @@
+"""Two folders of images matched by name, whatever their suffixes: to train on, and to measure how far they are apart."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from multigen.console import counted
+from multigen.data.locate import locate
+from multigen.data.skipped import report_skipped
+from multigen.engine.device import choose_device
+from multigen.engine.evaluation import Evaluation
+from multigen.errors import ConfigError, DataError
+from multigen.image.files import Photo, open_photos, read_image
+from multigen.image.metrics import DEFINITIONS, ImageScores
+from multigen.image.perceptual import DEFINITIONS as DISTANCES
+from multigen.image.perceptual import PerceptualDistance, open_perceptual
+
+__all__ = ["compare_pairs", "match_pairs"]
+
+METRICS = ("psnr_y", "ssim_y", "psnr", "ssim")
+LEAST = 16  # pixels of a side, from which on perceptual distances are defined
+LISTED = 5  # mismatches that an error names
+
+
+def match_pairs(photos: Sequence[Photo], low: Sequence[Photo], scale: int) -> dict[str, Photo]:
+    """The image of `low` for each photograph, whatever their suffixes. Raises DataError where names or sizes do not match."""
+    by_name = {_stem(photo): photo for photo in low}
+    pairs, wrong = {}, []
+    for photo in photos:
+        pair = by_name.get(_stem(photo))
+        expected = photo.height // scale, photo.width // scale
+        if pair is None:
+            wrong.append(f"{photo.name} has none")
+        elif (pair.height, pair.width) != expected:
+            wrong.append(
+                f"{photo.name} has one of {pair.width}x{pair.height} pixels, expected {expected[1]}x{expected[0]}"
+            )
+        else:
+            pairs[photo.name] = pair
+    if wrong:
+        raise DataError(
+            f"low: {counted(len(wrong), 'images')} of {len(photos)} without a pair at x{scale}: {_listed(wrong)}; give each "
+            "photograph an image of its name"
+        )
+    return pairs
+
+
+def compare_pairs(
+    pair: tuple[str, str],
+    device: str = "auto",
+    skip_bad: bool = False,
+    frames: str = "first",
+    border: int = 0,
+    perceptual_weights: str = "",
+) -> tuple[Evaluation, dict[str, dict[str, float]]]:
+    """PSNR, SSIM and perceptual distances of the images of two folders, or of two files: means, and the values of each pair.
+
+    Args:
+        skip_bad: leave out images without a pair of their size, and those that cannot be read; report them.
+        border: pixels left out at each side by the metrics of luma; customary is the scale of super-resolution.
+        perceptual_weights: file of VGG19, as for training: its distance is measured too.
+
+    Raises DataError for images without a pair of their size, and for those that cannot be read.
+    """
+    if border < 0:
+        raise ConfigError(f"--border {border}: expected 0 pixels or more; a scale of super-resolution is usual")
+    import rich.progress
+
+    where = choose_device(device)
+    sets = [open_photos(data, skip_bad=skip_bad, frames=frames) for data in pair]
+    pairs, skipped = _pairs(pair, *sets)
+    if skipped and not skip_bad:
+        raise DataError(
+            f"--pairs {pair[0]} {pair[1]}: {counted(len(skipped), 'images')} without a pair: "
+            f"{_listed([reason for _, reason in skipped])}; give each an image of its name and size, or leave them "
+            "out: --skip-bad"
+        )
+    distances = [open_perceptual("efficientnet_lite0").to(where)]
+    if perceptual_weights:
+        distances.append(open_perceptual("vgg22", perceptual_weights).to(where))
+    values = {}
+    skipped = [*(each for photos in sets for each in photos.skipped), *skipped]
+    for name, (one, other) in rich.progress.track(pairs.items(), "measuring", disable=not sys.stderr.isatty()):
+        try:
+            values[name] = _measured(one, other, border, distances, where)
+        except DataError as error:
+            if not skip_bad:
+                raise
+            skipped.append((one.path, str(error)))
+    report_skipped(skipped, "images", rest="correct the folders")
+    if not values:
+        raise DataError(
+            f"--pairs {pair[0]} {pair[1]}: no pair is left to measure; expected images of equal names and sizes"
+        )
+    return _evaluation(values, border, distances), values
+
+
+def _pairs(
+    data: tuple[str, str], one: Sequence[Photo], other: Sequence[Photo]
+) -> tuple[dict[str, tuple[Photo, Photo]], list[tuple[Path, str]]]:
+    """Name -> images of one name and size, and (path, reason) of all others. Two files are a pair whatever their names."""
+    files = all(locate(each, "a folder of images, or an image").is_file() for each in data)
+    groups: dict[str, tuple[list[Photo], list[Photo]]] = {}
+    for side, photos in enumerate((one, other)):
+        for photo in photos:
+            name = str(photo.frame) if files else _stem(photo)
+            groups.setdefault(name, ([], []))[side].append(photo)
+    pairs, wrong = {}, []
+    for group in groups.values():
+        path = (group[0] or group[1])[0].path
+        match group:
+            case ([x], [y]) if (x.height, x.width) == (y.height, y.width):
+                pairs[x.name] = (x, y)
+            case ([x], [y]):
+                wrong.append((path, f"{x.path} has {x.width}x{x.height} pixels, {y.path} {y.width}x{y.height}"))
+            case ([], [_]) | ([_], []):
+                wrong.append((path, f"{path} has none in {data[0] if group[1] else data[1]}"))
+            case _:
+                wrong.append((path, f"{path} has the name of another image, but for the suffix"))
+    return pairs, wrong
+
+
+@torch.no_grad()
+def _measured(
+    one: Photo, other: Photo, border: int, distances: Sequence[PerceptualDistance], device: torch.device
+) -> dict[str, float]:
+    x, y = (read_image(photo.path, photo.frame) for photo in (one, other))
+    if min(x.shape[1:]) < LEAST:
+        raise DataError(
+            f"{one.path}: {x.shape[2]}x{x.shape[1]} pixels, expected {LEAST}x{LEAST} at least to be measured"
+        )
+    scores = ImageScores(border, METRICS)
+    scores.update(y, x)
+    far = {d.name: d(*(z[None].to(device).float() / 255 for z in (y, x))).item() for d in distances}
+    return scores.compute() | far
+
+
+def _evaluation(
+    values: dict[str, dict[str, float]], border: int, distances: Sequence[PerceptualDistance]
+) -> Evaluation:
+    row = {metric: fmean(each[metric] for each in values.values()) for metric in next(iter(values.values()))}
+    left_out = f"{border} pixels at each border left out" if border else "no border left out"
+    says = {
+        m: DEFINITIONS[m]
+        .replace("borders as wide as the scale left out", left_out)
+        .replace("; noisy images, which are the row input, are neither rounded nor clipped", "")
+        for m in METRICS
+    }
+    equal = sum(each["psnr"] == float("inf") for each in values.values())
+    remarks = {"pairs": str(len(values))} | ({"equal": f"{counted(equal, 'pairs')}: PSNR infinite"} if equal else {})
+    return Evaluation({"mean": row}, says | {d.name: DISTANCES[d.name] for d in distances}, remarks)
+
+
+def _stem(photo: Photo) -> str:
+    """The name by which an image is matched: with its folders, without its suffix, with the number of its frame."""
+    return Path(photo.name).with_suffix("").as_posix() + (f"#{photo.frame}" if photo.frame is not None else "")
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "; ".join(lines[:LISTED]) + ("; ..." if len(lines) > LISTED else "")

@@ -1,0 +1,106 @@
+"""The folder of a job on a film: its finished parts, so that one that was killed continues.
+
+FILM.parts/
+  job.json       hashes of the source and the model, and the settings: a job with others does not continue it
+  00000.mp4      the first frames, encoded
+  00000.json     how many; written last, so that only finished parts have one
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from multigen.console import say, shell_word
+from multigen.errors import DataError
+from multigen.storage.files import ends, read_json, write_json
+from multigen.storage.lock import locked
+from multigen.storage.output import json_table
+from multigen.storage.reading import JSON
+
+__all__ = ["Job", "open_job"]
+
+
+class Job:
+    """An opened job. `finished`: what was recorded of each finished part."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.finished: list[dict[str, Any]] = []
+        while (record := self._record(len(self.finished))) is not None:
+            self.finished.append(record)
+
+    @property
+    def frames(self) -> int:
+        """Frames that are finished."""
+        return sum(record["frames"] for record in self.finished)
+
+    def file(self, number: int) -> Path:
+        """The file of a part."""
+        return self.folder / f"{number:05}.mp4"
+
+    def finish(self, record: Mapping[str, Any]) -> None:
+        """Records the next part, whose file, if it has one, is complete. Raises OSError."""
+        number = len(self.finished)
+        file = self.file(number)
+        record = {**record, "file": list(ends(file)) if file.exists() else None}
+        write_json(self.folder / f"{number:05}.json", record)
+        self.finished.append(record)
+
+    def remove(self) -> None:
+        """Removes the folder, whose film is complete."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _record(self, number: int) -> dict[str, Any] | None:
+        """What was recorded of a part; None for one that is not finished, or was damaged."""
+        try:
+            record = read_json(self.folder / f"{number:05}.json", JSON, self.folder)
+            file = self.file(number)
+            same = record["file"] == (list(ends(file)) if file.exists() else None)
+            whole = all(type(record[name]) is int for name in ("frames", "start", "length"))
+        except (OSError, ValueError, LookupError, TypeError, DataError):
+            return None
+        return record if same and whole else None
+
+
+@contextlib.contextmanager
+def open_job(target: Path, about: Mapping[str, Any], overwrite: bool) -> Iterator[Job]:
+    """The job whose result is `target`, which this process has for itself: a new one, or one that was stopped.
+
+    Args:
+        about: what results depend on; as JSON.
+        overwrite: start over where the folder holds a job on something else.
+
+    Raises DataError for a folder of another job, ConfigError where another process works at it, OSError.
+    """
+    folder = target.with_name(f"{target.name}.parts")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise DataError(f"{folder} exists and is no folder; give another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        before = json_table(folder / "job.json")
+        others = [name for name, value in about.items() if before.get(name) != value]
+        if before and others and not overwrite:
+            raise DataError(
+                f"{folder} holds the finished part of a job with another {' and '.join(others)}; give those again to "
+                f"continue it, --overwrite to start over, or remove it: rm -r {shell_word(str(folder))}"
+            )
+        if others:
+            _clear(folder)
+            write_json(folder / "job.json", about)
+        job = Job(folder)
+        if job.frames:
+            say(f"{target}: continues after {job.frames:,} finished frames")
+        yield job
+
+
+def _clear(folder: Path) -> None:
+    """Removes the files of a job. Raises DataError where there are others."""
+    for path in sorted(folder.iterdir()):
+        if path.name == ".lock":
+            continue
+        ours = path.name == "job.json" or (path.stem.removeprefix(".").isdecimal() and path.suffix in (".mp4", ".json"))
+        if not ours or not path.is_file():
+            raise DataError(f"{folder} is not empty: {path.name} in it was not written by multigen; move it elsewhere")
+        path.unlink()

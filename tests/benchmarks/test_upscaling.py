@@ -1,0 +1,30 @@
+"""The benchmark of upscaling compares what it says it compares. No time is asserted."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import upscaling
+from multigen.image.restoration.networks import SRVGG
+from tests import tiny
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+def test_all_cases_make_the_same_image(tmp_path: Path) -> None:
+    image = torch.from_numpy(tiny.pixels(16, 16)).permute(2, 0, 1).contiguous()
+    cases = upscaling.cases_of(lambda: SRVGG(4, 2, 8), 16, tmp_path)
+    made = [enlarge(image).int() for enlarge in cases.values()]
+    assert len(made) == 4 and made[0].shape == (3, 64, 64) and len(made[0].unique()) > 50
+    assert all((each - made[0]).abs().max() <= 1 for each in made)
+
+
+def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(upscaling.NETWORKS, "compact", lambda: SRVGG(4, 1, 4))
+    threads = torch.get_num_threads()
+    upscaling.main(side=16, rounds=2, threads=threads, networks=("compact",))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:24].strip() for line in lines[-4:]] == ["ours", "torch", "torch, channels_last", "onnxruntime"]
+    assert all(float(word) >= 0 for line in lines[-4:] for word in line[24:].split())
