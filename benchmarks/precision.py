@@ -52,7 +52,7 @@ AUTO = {
     "trial_s": "seconds that the trial took",
 }
 
-COMPACT = replace(PRESETS["laptop"], steps=0)  # no adversarial stage
+COMPACT = replace(PRESETS["laptop"], generator="compact", steps=0)  # no adversarial stage
 NETWORKS = {
     "compact 8x32": COMPACT,
     "srresnet 16x64": replace(COMPACT, generator="srresnet", blocks=16, width=64),

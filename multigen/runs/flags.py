@@ -42,13 +42,14 @@ GROUPS = {
     "networks": (
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
-        *("upsample", "positions", "post_filter"),
+        *("upsample", "halvings", "positions", "post_filter"),
         *("discriminator_width", "discriminator_norm", "discriminator_embedding"),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames"),
     ),
     "losses": (
         *("loss", "targets", "constraint", "clip", "penalty", "gamma", "lazy"),
         *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
+        *("gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (

@@ -157,7 +157,7 @@ def test_the_evaluation_has_the_shape_of_all_evaluations(srgan_run: Path) -> Non
     assert content["command"].startswith("python -m ") and " tiny --crop 32 " in content["command"]
     assert "fp32" in content["machine"] and f"torch {torch.__version__}" in content["machine"]
     assert 0 <= content["seconds"] < 100
-    metrics = ["psnr_y", "ssim_y", "efficientnet_lite0"]
+    metrics = ["psnr_y", "ssim_y", "detail", "gradient_correlation", "grid", "efficientnet_lite0"]
     assert list(content["definitions"]) == metrics and all(content["definitions"].values())
     assert list(content["rows"]) == ["bicubic", "pretrain/last", "adversarial/last"]
     for row in content["rows"].values():
@@ -196,7 +196,7 @@ def test_a_run_is_resumed_by_its_folder_alone(srgan_run: Path, tmp_path: Path) -
 def test_fine_tuning_begins_with_trained_weights(srgan_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for place in (srgan_run, srgan_run / "model", srgan_run.parent):
         data = str(srgan_run.parent / "photos")
-        config = SRGANConfig(data=data, test=(data,), **SETTINGS)
+        config = dataclasses.replace(PRESETS["tiny"], data=data, test=(data,), **SETTINGS)
         trainer = SRGANTrainer(config, Run(start=str(place), seed=5, device="cpu"))
         trainer.prepare()
         expected = {"G": load_file(srgan_run / "model" / "G.safetensors"), "D": saved_files(srgan_run)["D"]}

@@ -113,8 +113,10 @@ def test_a_missing_run_is_reported(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path / "file"):
         with pytest.raises(CheckpointError, match=f"{path.name} is not a folder.*run"):
             find_run(path)
-        with pytest.raises(CheckpointError, match=f"{path.name} is not a folder"):
-            find_model(path)
+    with pytest.raises(CheckpointError, match="none is not a folder"):
+        find_model(tmp_path / "none")
+    with pytest.raises(CheckpointError, match="file is a file and no model"):
+        find_model(tmp_path / "file")
     with pytest.raises(CheckpointError, match=r"run.*holds no.*model"):
         find_model(tmp_path / "run")
 
