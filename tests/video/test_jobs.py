@@ -30,7 +30,8 @@ def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made.film(tmp_path_factory.mktemp("film") / "a.mp4", 17, steps=made.STEPS, sounds=1)
+    # Not smaller: x264 does not always give frames of 32 pixels the same bytes.
+    return made.film(tmp_path_factory.mktemp("film") / "a.mp4", 17, size=(64, 96), steps=made.STEPS, sounds=1)
 
 
 def same(raster: Raster) -> Raster:

@@ -12,6 +12,7 @@ __all__ = ["MASKS", "TRAINING", "Strokes", "draw_mask", "draw_named"]
 PUBLISHED = 256  # pixels: side of the images for which lengths are stated
 LARGEST = 0.5  # of the image, at most
 SEGMENTS = 5  # of a stroke, at most
+TRIES = 200  # masks that are drawn until one is not too large
 MARGIN = 10  # pixels between a box and the border
 
 Range = tuple[int, int]
@@ -45,14 +46,18 @@ BOX: Range = 30, 150
 
 
 def draw_mask(height: int, width: int, how: Strokes, rng: np.random.Generator) -> np.ndarray:
-    """A mask, bool (height, width), true in the hole, which is neither empty nor more than half of the image."""
+    """A mask, bool (height, width), true in the hole, which is neither empty nor more than half of the image, if that has two
+    pixels; for one too small for strokes it is one pixel."""
     scale = min(height, width) / PUBLISHED
-    while True:
+    for _ in range(TRIES):
         mask = (
             _boxes(height, width, scale, rng) if rng.random() < how.boxes else _strokes(height, width, scale, how, rng)
         )
         if 0 < mask.mean() <= LARGEST:
             return mask
+    pixel = np.zeros((height, width), bool)
+    pixel.flat[int(rng.integers(pixel.size))] = True
+    return pixel
 
 
 def draw_named(height: int, width: int, kind: str, name: str) -> np.ndarray:

@@ -49,3 +49,4 @@ def test_training_has_boxes_as_often_as_strokes() -> None:
 def test_small_and_narrow_images(size: tuple[int, int]) -> None:
     for kind in KINDS:
         assert 0 < draw_named(*size, kind, "x").mean() <= 0.5
+        assert draw_named(1, 1, kind, "x").all()
