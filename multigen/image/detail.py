@@ -8,6 +8,7 @@ __all__ = ["detail", "gradient_correlation", "gradient_lengths", "grid"]
 WINDOW = 64  # side of the windows whose spectra are averaged, pixels; less by what the period leaves over
 NEAR, FAR = 3, 5  # frequencies from a peak, between which lie those that it is compared with
 LEAST = 8  # periods that a window has
+FLOOR = 1e-3  # grey levels, less than any rounding: flat images have a detail of 1, and equal ones a grid of 0 dB
 
 
 def gradient_lengths(luma: Tensor) -> Tensor:
@@ -19,7 +20,7 @@ def gradient_lengths(luma: Tensor) -> Tensor:
 def detail(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean length of the gradients of luma (..., 1, H, W) over the target's, (...): 1 is as much as the target has."""
     mean, of_target = (gradient_lengths(x).mean((-3, -2, -1)) for x in (prediction, target))
-    return mean / of_target.clamp_min(torch.finfo(of_target.dtype).tiny)
+    return (mean + FLOOR) / (of_target + FLOOR)
 
 
 def gradient_correlation(prediction: Tensor, target: Tensor) -> Tensor:
@@ -47,9 +48,9 @@ def grid(prediction: Tensor, target: Tensor, period: int) -> Tensor:
     windows = (windows - windows.mean((-2, -1), keepdim=True)) * weights[:, None] * weights
     power = torch.fft.fft2(windows).abs().square().mean((-5, -4, -3))  # (..., side, side)
     every = range(0, side, side // period)
-    peaks = [
-        power[..., row, column] / _around(power, row, column) for row in every for column in every if row or column
-    ]
+    power = power + FLOOR**2 * weights.square().sum() ** 2  # as much noise in both
+    places = [(row, column) for row in every for column in every if row or column]
+    peaks = [power[..., row, column] / _around(power, row, column) for row, column in places]
     return 10 * torch.log10(torch.stack(peaks).amax(0))
 
 
@@ -58,4 +59,4 @@ def _around(power: Tensor, row: int, column: int) -> Tensor:
     n, steps = power.shape[-1], range(-FAR, FAR + 1)
     near = [(row + i, column + j) for i in steps for j in steps if max(abs(i), abs(j)) >= NEAR]
     rows, columns = (torch.tensor([place[k] % n for place in near]) for k in (0, 1))
-    return power[..., rows, columns].median(-1).values.clamp_min(torch.finfo(power.dtype).tiny)
+    return power[..., rows, columns].median(-1).values

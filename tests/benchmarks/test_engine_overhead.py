@@ -79,7 +79,7 @@ def test_engine_overhead_writes_its_figures(
 
 @pytest.mark.slow
 def test_precision_compares_fp32_with_bf16() -> None:
-    config = replace(precision.COMPACT, crop=16, blocks=1, width=4, discriminator_width=1, batch=2, pretrain_steps=4)
+    config = replace(precision.COMPACT, crop=32, blocks=1, width=4, discriminator_width=1, batch=2, pretrain_steps=4)
     records = precision.compare("net", config, Run(device="cpu"), block=2)
     rows = {row: figures for r in records for row, figures in r["rows"].items()}
     assert list(rows) == ["net fp32", "net bf16"]

@@ -13,9 +13,17 @@ NOISE = torch.from_numpy(np.random.default_rng(0).normal(128, 20, (1, 160, 200))
 
 def test_detail_is_the_share_of_the_gradients_length() -> None:
     halved = (NOISE - 128) / 2 + 128
-    assert detail(halved, NOISE).item() == pytest.approx(0.5)
+    assert detail(halved, NOISE).item() == pytest.approx(0.5, abs=1e-4)
     assert detail(NOISE, NOISE).item() == pytest.approx(1)
-    assert detail(torch.zeros_like(NOISE), NOISE).item() == 0
+    assert detail(torch.zeros_like(NOISE), NOISE).item() == pytest.approx(0, abs=1e-4)
+
+
+def test_flat_and_equal_images_have_finite_values() -> None:
+    flat = torch.full_like(NOISE, 128)
+    assert detail(flat, flat).item() == 1
+    assert detail(NOISE, flat).isfinite()
+    assert gradient_correlation(flat, flat).item() == 0
+    assert grid(NOISE, NOISE, 4).item() == grid(flat + 3, flat, 4).item() == 0
 
 
 def test_gradients_are_differences_of_neighbours() -> None:

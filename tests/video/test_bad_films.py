@@ -210,7 +210,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     )
     peaks = []
     for count in (250, 9_000):  # of .4 s each: an hour
-        source = made.film(tmp_path / f"{count}.mp4", count, (32, 32), steps=[36_000], sounds=1)
+        source = made.film(tmp_path / f"{count}.mp4", count, (64, 64), steps=[36_000], sounds=1, seconds=60)
         done = tiny.python("-c", code, source, tmp_path / f"out{count}.mp4", cwd=tmp_path, env=tiny.environment())
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout) / 1024)

@@ -110,7 +110,8 @@ class Inpainter(Ready):
             )
         require(height * width * 32, f"holes of {width:,} x {height:,} pixels", "cut the image into parts")
         grown = dilated(hole, dilate)
-        grown = grown if not grown.all() else hole
+        if grown.all():  # nothing known would be left
+            grown, feather = hole, 0
         colour = raster.colour if raster.alpha is None else opaque(raster.colour, raster.alpha[..., 0])
         most = int(np.iinfo(colour.dtype).max)
         grey = all(np.array_equal(colour[..., 0], colour[..., i]) for i in range(1, colour.shape[-1]))

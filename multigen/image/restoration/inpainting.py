@@ -88,6 +88,9 @@ class InpaintingConfig(AdversarialRestorationConfig):
         super().__post_init__()
         if self.discriminator_width % 4:
             raise ConfigError(f"discriminator_width {self.discriminator_width}: expected a multiple of 4")
+        for name in ("shift", "gradient_weight"):
+            if value := getattr(self, name):
+                raise ConfigError(f"{name} {value:g}: inpainting has none; leave it out")
 
 
 PRESETS = {
@@ -167,18 +170,20 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return ((fake - real).abs() * (1 + (self.config.hole_weight - 1) * hole)).mean()
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Patches of photographs are real, and so are those of G's images that touch no hole; the others are fake."""
+        """Patches of photographs are real, and so are those of G's images whose own square of 16 x 16 pixels has no pixel of a
+        hole, though patches reach farther; the others are fake."""
         given = self.inputs(batch, step)
         with torch.no_grad():
             fake = self.G(given)
         real, made = (at_least_float32(self.D(image)[-1]) for image in (self.targets(batch, step), fake))
-        hole = adaptive_max_pool2d(given[:, 3:], made.shape[2:])  # (B, 1, h, w): 1 where a patch touches it
+        hole = adaptive_max_pool2d(given[:, 3:], made.shape[2:])  # (B, 1, h, w): 1 where a square has a pixel of it
         of_made = hole * softplus(made) + (1 - hole) * softplus(-made)
         return {"adversarial": softplus(-real).mean() + of_made.mean()}
 
     def r1(self, batch: Batch, step: Step) -> Terms:
         """R1 penalty of D at photographs."""
-        r1 = penalties.r1(lambda image: self.D(image)[-1], self.targets(batch, step))  # half the mean squared norm
+        D = self.nets["D"]  # not the compiled one: compiled graphs have no second derivative
+        r1 = penalties.r1(lambda image: D(image)[-1], self.targets(batch, step))  # half the mean squared norm
         return {"r1": r1 * (2 * self.config.penalty)}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:

@@ -10,6 +10,9 @@ from multigen.errors import ConfigError
 __all__ = ["OWN", "Size", "resized"]
 
 
+MOST = 1 << 20  # pixels of a side, or factor, that no format can hold
+
+
 @dataclass(frozen=True)
 class Size:
     """The size of results; nothing given: the network's own. Aspect is kept in any case.
@@ -30,8 +33,10 @@ class Size:
     def __post_init__(self):
         given = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
         for name, value in given.items():
-            if not 0 < value < math.inf:
-                raise ConfigError(f"{name} {value:g}: expected {'a factor' if name == 'scale' else 'pixels'} above 0")
+            if not 0 < value <= MOST:
+                raise ConfigError(
+                    f"{name} {str(value)[:20]}: expected {'a factor' if name == 'scale' else 'pixels'} above 0, at most {MOST:,}"
+                )
         if len(given) > 1 and given.keys() != {"width", "height"}:
             words = " and ".join(f"{name} {value:g}" for name, value in given.items())
             raise ConfigError(f"{words}: each says how large; give one of them, or width and height")

@@ -79,6 +79,9 @@ def _difference(one: nn.Module, other: nn.Module) -> str:
             return f"{name} is in the {'first' if name in shapes else 'second'} only"
         if shapes[name] != others[name]:
             return f"{name} has the shape {shapes[name]} in the first, {others[name]} in the second"
+    a, b = (getattr(each, "scale", None) for each in (one, other))
+    if a != b:  # of which no tensor need have another shape
+        return f"its images are {a} times as large in the first, {b} times in the second"
     layers, other_layers = str(one).splitlines(), str(other).splitlines()
     a, b = next(((a, b) for a, b in zip(layers, other_layers, strict=False) if a != b), ("", ""))
     return f"{a.strip()} in the first, {b.strip()} in the second" if a != b else ""

@@ -12,7 +12,7 @@ SHARE = 4  # one channel in four is local, the rest are global
 
 class FourierUnit(nn.Module):
     """A 1x1 convolution of the real and imaginary parts of the spectrum: (B, C, H, W) -> the same shape, each of whose pixels
-    depends on all. Never computed in less than float32, which has no Fourier transform on every device."""
+    depends on all. Fourier transforms are never computed in less than float32: not every device has one."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -23,7 +23,7 @@ class FourierUnit(nn.Module):
         whole = torch.promote_types(x.dtype, torch.float32)
         last = x.permute(0, 2, 3, 1).to(whole)  # (B, H, W, C): channels lie last in memory, and stay there
         spectrum = torch.view_as_real(torch.fft.rfft2(last, dim=(1, 2), norm="ortho"))  # (B, H, W / 2 + 1, C, 2)
-        parts = self.norm(self.conv(spectrum.flatten(3).permute(0, 3, 1, 2)))  # (B, 2 C, H, W / 2 + 1)
+        parts = self.norm(self.conv(spectrum.flatten(3).permute(0, 3, 1, 2).to(x.dtype)))  # (B, 2 C, H, W / 2 + 1)
         spectrum = relu(parts).permute(0, 2, 3, 1).to(whole).unflatten(3, (-1, 2)).contiguous()
         y = torch.fft.irfft2(torch.view_as_complex(spectrum), s=x.shape[2:], dim=(1, 2), norm="ortho")
         return y.permute(0, 3, 1, 2).to(x.dtype)
