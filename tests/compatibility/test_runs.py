@@ -118,7 +118,10 @@ def test_a_run_begun_from_one_is_compared_with_it(
     words = ["compare", runs / "srgan", tmp_path / "new", "--out", tmp_path / "compared", "--json", "-n", "1"]
     assert tiny.multigen(words) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["config"].keys() == {"steps", "pretrain_steps", "test", "fingerprint", "low", "frames"}
+    assert result["config"].keys() == {
+        *("steps", "pretrain_steps", "test", "fingerprint"),
+        *("low", "frames", "squeezenet_weights"),  # 0.1.0 had none of them
+    }
     assert (tmp_path / "compared" / "compare.png").exists()
     values = json.loads((runs / "srgan" / "evaluation.json").read_text())["rows"]["bicubic"].values()
     shown = [f["values"] for f in result["figures"] if f["row"] == "bicubic"]

@@ -79,6 +79,10 @@ def use(model: Any, folder: Path) -> None:
     try:
         if hasattr(model, "upscale"):
             model.upscale(PICTURE)
+        elif hasattr(model, "restore"):
+            model.restore(PICTURE)
+        elif hasattr(model, "inpaint"):
+            model.inpaint(PICTURE, (torch.eye(4, 5) * 255).to(torch.uint8))
         elif hasattr(model, "generate"):
             model.generate("the", length=3)
         else:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import random
 import re
 import shlex
@@ -119,13 +120,16 @@ def test_help_mentions_every_flag(name: str, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.slow
-def test_help_answers_within_two_seconds(tmp_path: Path) -> None:
-    seconds = [float("inf")]
-    while min(seconds) >= 2 and len(seconds) <= 10:  # a busy machine gets more attempts
+def test_help_answers_little_later_than_torch_is_imported(tmp_path: Path) -> None:
+    def seconds(*words: str) -> float:
         began = time.monotonic()
-        assert python("-m", "multigen.recipes.srgan", "--help", cwd=tmp_path).returncode == 0
-        seconds.append(time.monotonic() - began)
-    assert min(seconds) < 2
+        assert python(*words, cwd=tmp_path).returncode == 0
+        return time.monotonic() - began
+
+    ratios = [math.inf]
+    while min(ratios) >= 2 and len(ratios) <= 10:  # a busy machine gets more attempts
+        ratios.append(seconds("-m", "multigen.recipes.srgan", "--help") / seconds("-c", "import torch"))
+    assert min(ratios) < 2
 
 
 # -- a run -------------------------------------------------------------------------------------------------------
@@ -478,10 +482,10 @@ def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) ->
 
 @pytest.fixture(scope="module")
 def laptop(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
-    """Rows of the recipe with all its steps, however slow the machine, measured with VGG19 too; the metrics without their set."""
+    """Rows of the recipe with all its steps, however slow the machine, and SqueezeNet's distance; metrics without their set."""
     place = tmp_path_factory.mktemp("laptop")
-    weights = data_root / "weights" / "vgg19_to_conv3_4.safetensors"
-    words = ["--perceptual-weights", weights, "--precision", "fp32", "--most-minutes", "0", "--out", "run"]
+    weights = data_root / "weights" / "squeezenet1_1_dequantised.safetensors"
+    words = ["--squeezenet-weights", weights, "--precision", "fp32", "--most-minutes", "0", "--out", "run"]
     done = python("-m", "multigen.recipes.srgan", *words, cwd=place)
     assert done.returncode == 0, done.stderr
     content = json.loads((place / "run" / "evaluation.json").read_text())
@@ -498,8 +502,18 @@ def test_laptop_pretraining_beats_bicubic(laptop: dict[str, dict[str, float]]) -
 
 @pytest.mark.slow
 @pytest.mark.data
-@pytest.mark.parametrize("distance", ["efficientnet_lite0", "vgg22"])
+@pytest.mark.parametrize("distance", ["efficientnet_lite0", "squeezenet1_1"])
 def test_laptop_adversarial_training_is_nearest_in_features(laptop: dict[str, dict[str, float]], distance: str) -> None:
     """By the extractor that it was trained on, and by another one."""
     assert list(laptop) == ["bicubic", "pretrain/last", "adversarial/last"]
     assert min(laptop, key=lambda row: laptop[row][distance]) == "adversarial/last"
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_laptop_adversarial_training_adds_detail_and_no_grid(laptop: dict[str, dict[str, float]]) -> None:
+    before, after = laptop["pretrain/last"], laptop["adversarial/last"]
+    assert after["detail"] > before["detail"] + 0.04
+    assert after["gradient_correlation"] > before["gradient_correlation"] - 0.015
+    assert after["grid"] < before["grid"] + 0.5
+    assert after["psnr_y"] > before["psnr_y"] - 0.5

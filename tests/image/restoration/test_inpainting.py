@@ -227,4 +227,4 @@ def test_settings_are_checked(change: dict[str, Any], message: str | None) -> No
 @pytest.mark.parametrize("name", ["shift", "gradient_weight"])
 def test_settings_of_enlarging_alone_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} 16: inpainting has none"):
-        InpaintingConfig(**{name: 16})
+        InpaintingConfig(**{name: 16})  # pyright: ignore[reportArgumentType]

@@ -433,7 +433,7 @@ def test_vgg22_is_measured_as_well_where_its_weights_are_given(
     config = dataclasses.replace(config, validation_size=0, steps=1, pretrain_steps=1)
     trainer = SRGANTrainer(config, Run(out=str(tmp_path / "run"), device="cpu", precision="fp32")).fit()
     evaluation = trainer.evaluate()
-    names = {"psnr_y", "ssim_y", "efficientnet_lite0", "vgg22"}
+    names = {*SRGANTrainer.metrics, "efficientnet_lite0", "vgg22"}
     assert evaluation.definitions.keys() == names
     assert all(row.keys() == {f"photos/{name}" for name in names} for row in evaluation.rows.values())
     assert (tmp_path / "run" / "comparison.png").stat().st_size > 0
