@@ -19,13 +19,13 @@ from multigen.video.times import clock
 
 __all__ = ["Film", "Frame", "Looks", "decoding_errors", "film_in", "open_film", "swscale"]
 
-MATRICES = {0, 1, 2, 4, 5, 6, 7, 9}
-"""Matrices between RGB and YCbCr that are converted (ITU-T H.273, table 4): RGB, BT.709, none stated, FCC, BT.601 twice, SMPTE
+MATRICES = {1, 2, 4, 5, 6, 7, 9}
+"""Matrices between RGB and YCbCr that are converted (ITU-T H.273, table 4): BT.709, none stated, FCC, BT.601 twice, SMPTE
 240M, BT.2020."""
 HDR = {16: "PQ, SMPTE ST 2084", 18: "HLG, ARIB STD-B67"}
 """Transfer functions of high dynamic range (H.273, table 3)."""
 UNSTATED = 2  # "unspecified" in H.273
-BT709, BT601 = 1, 6  # matrices
+RGB, BT709, BT601 = 0, 1, 6  # matrices
 LIMITED, FULL = 1, 2  # ranges, as ffmpeg numbers them
 HIGH = 720  # lines from which players take a film that states no matrix for BT.709
 SHORT = Fraction(1, 2)  # seconds that a film may end before its header says
@@ -55,6 +55,7 @@ class Looks:
     transfer: int = UNSTATED
     matrix: int = UNSTATED
     range: int = 0
+    """The last two: of YCbCr; frames of RGB become BT.709, limited."""
 
     @property
     def conversion(self) -> int:
@@ -246,7 +247,8 @@ def _looks(container: Any, stream: Any, path: Path, average: Fraction) -> Looks:
     components = frame.format.components
     if any(component.is_alpha for component in components):
         say_once(f"{path}: its transparency is not kept")
-    matrix = frame.colorspace if not frame.format.is_rgb else 0
+    rgb = _is_rgb(frame) or frame.colorspace == RGB
+    matrix = BT709 if rgb else frame.colorspace
     if matrix not in MATRICES:
         raise DataError(f"{path}: colours of matrix {matrix} of H.273 are not converted; convert it to BT.709")
     turn = frame.side_data.get("DISPLAYMATRIX")
@@ -263,8 +265,12 @@ def _looks(container: Any, stream: Any, path: Path, average: Fraction) -> Looks:
         primaries=frame.color_primaries,
         transfer=frame.color_trc,
         matrix=matrix,
-        range=frame.color_range or (FULL if "yuvj" in frame.format.name else 0),
+        range=LIMITED if _is_rgb(frame) else frame.color_range or (FULL if "yuvj" in frame.format.name else 0),
     )
+
+
+def _is_rgb(frame: Any) -> bool:
+    return frame.format.is_rgb or frame.format.has_palette
 
 
 def swscale(frame: Any, to: str, **colours: Any) -> Any:
@@ -280,7 +286,6 @@ def swscale(frame: Any, to: str, **colours: Any) -> Any:
 def _raster(frame: Any, looks: Looks) -> Raster:
     """The RGB of a decoded frame: 8 bits, or 16 for all deeper ones."""
     to = "rgb24" if looks.depth <= 8 else "rgb48le"
-    made = swscale(
-        frame, to, src_colorspace=looks.conversion, src_color_range=looks.range or LIMITED, dst_color_range=FULL
-    )
+    given = FULL if _is_rgb(frame) else looks.range or LIMITED
+    made = swscale(frame, to, src_colorspace=looks.conversion, src_color_range=given, dst_color_range=FULL)
     return Raster(made.to_ndarray())

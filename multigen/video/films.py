@@ -24,7 +24,7 @@ from multigen.video.jobs import Job, open_job
 from multigen.video.joining import check_copies, join
 from multigen.video.sources import is_pattern, is_video_file, numbered, open_source
 from multigen.video.times import clock, rate_of, seconds_of
-from multigen.video.writing import Format, Segment, write_segment
+from multigen.video.writing import Format, Segment, check_codec, write_segment
 
 __all__ = ["FilmOptions", "restore_file", "restore_film", "weights_hash"]
 
@@ -202,6 +202,7 @@ def _write_film(
     form = Format(replace(film.looks, pixels=pixels), encoder, settings)
     given = film.path if is_video_file(film.path) else None
     check_copies(target, given)
+    check_codec(target, form)
     with open_job(target, about_job, options.overwrite) as job:
         frames = _Frames(restore, film, options, job, said)
         try:
