@@ -44,6 +44,9 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     check_targets(jobs.values(), options.replaces, other)
     if options.skip_bad:
         check_targets([folder / LIST], options.replaces, other, is_list)
+    for source, target in jobs.items():
+        if container := container_of(source, target):
+            imported(container.check)(source, target, options)
     restorer = _load(verb, model, options)
     bad = _restore(verb, restorer, jobs, model, options)
     made = {source: target for source, target in jobs.items() if source not in bad}

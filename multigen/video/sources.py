@@ -16,7 +16,7 @@ from multigen.image.decoding import Raster, frame_numbers, open_picture, read_pi
 from multigen.image.writing import SIDES
 from multigen.video.files import BT709, LIMITED, Film, Frame, Looks, open_film
 
-__all__ = ["ANIMATIONS", "is_pattern", "is_video_file", "numbered", "open_source"]
+__all__ = ["ANIMATIONS", "existing", "is_pattern", "is_video_file", "numbered", "open_source"]
 
 ANIMATIONS = (".gif", ".webp", ".png", ".apng")
 STILL = 100  # ms: what a frame without a duration is shown for
@@ -51,6 +51,15 @@ def numbered(pattern: Path, number: int) -> Path:
     if len(PATTERN.findall(pattern.name)) != 1 or pattern.name.count("%") != 1:
         raise ConfigError(f"--out {pattern}: expected a name such as %05d.png for numbered frames")
     return pattern.with_name(PATTERN.sub(lambda match: f"%{match[1] or ''}d" % number, pattern.name))
+
+
+def existing(pattern: Path) -> list[Path]:
+    """The numbered frames of a pattern that are there. Raises ConfigError for another pattern."""
+    numbered(pattern, 1)
+    before, digits, after = re.split(r"%(?:0(\d{1,2}))?d", pattern.name)
+    name = re.compile(rf"{re.escape(before)}\d{{{int(digits or 1)},}}{re.escape(after)}")
+    folder = pattern.parent
+    return sorted(path for path in folder.iterdir() if name.fullmatch(path.name)) if folder.is_dir() else []
 
 
 def _looks(raster: Raster, rate: Fraction, base: Fraction) -> Looks:

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_films_of_rgb_become_bt709(tmp_path: Path, codec: str, pixels: str, suff
     source, base = tmp_path / f"a{suffix}", Fraction(1, 25)
     shown = made.frame(0, *SIZE)
     with av.open(str(source), "w") as file:
-        stream = file.add_stream(codec, rate=25)
+        stream: Any = file.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 64, pixels
         for number in range(2):
             frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
@@ -87,11 +88,12 @@ def test_films_of_rgb_become_bt709(tmp_path: Path, codec: str, pixels: str, suff
     assert np.abs(made.colour(tmp_path / "b.mp4") - made.COLOUR).max() <= 3
 
 
-def _palette(shown: np.ndarray):
+def _palette(shown: np.ndarray) -> Any:
     import av
 
     colours, places = np.unique(shown.reshape(-1, 3), axis=0, return_inverse=True)
     palette = np.zeros((256, 4), np.uint8)
     palette[: len(colours), 1:] = colours
     palette[:, 0] = 255
-    return av.VideoFrame.from_ndarray((places.reshape(shown.shape[:2]).astype(np.uint8), palette), format="pal8")
+    both: Any = (places.reshape(shown.shape[:2]).astype(np.uint8), palette)
+    return av.VideoFrame.from_ndarray(both, format="pal8")
