@@ -55,12 +55,10 @@ def run(args: list[str]) -> None:
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
             label_column: Texts: column of a table that holds their classes.
         """
-        if degradation:
-            _write_sheet(data or "embedded", degradation, out, seed or 0, overwrite, json)
-            return
         sheets = {"--out": out != Path(), "--seed": seed is not None, "--overwrite": overwrite}
-        if given := [flag for flag, value in sheets.items() if value]:
+        if not degradation and (given := [flag for flag, value in sheets.items() if value]):
             raise ConfigError(f"{given[0]}: for the sheet of --degradation only; leave it out, or give --degradation")
+        data = data or ("embedded" if degradation else "")
         if not data:
             raise ConfigError(
                 f"DATA is missing; expected a folder or file of {', '.join(ITEMS)}, or a name such as digits"
@@ -72,6 +70,9 @@ def run(args: list[str]) -> None:
             raise ConfigError(
                 f"--{min(strangers).replace('_', '-')}: for texts only, and {data} holds {MODALITIES[kind].items}; leave it out"
             )
+        if degradation:
+            _write_sheet(data, kind, degradation, out, seed or 0, overwrite, json)
+            return
         found = imported(MODALITIES[kind].inspect)(data, **given)
         found.warnings[:0] = why.get("warnings", [])
         if lines := why.get("ignored"):
@@ -84,7 +85,7 @@ def run(args: list[str]) -> None:
     cli(inspect, "multigen inspect", args)
 
 
-def _write_sheet(data: str, degradation: str, out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
+def _write_sheet(data: str, kind: str, degradation: str, out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
     """Writes items beside degraded versions of them."""
     if seed < 0:
         raise ConfigError(f"--seed {seed}: expected 0 or more")
@@ -92,7 +93,7 @@ def _write_sheet(data: str, degradation: str, out: Path, seed: int, overwrite: b
     if out.suffix.lower() != ".png":
         raise ConfigError(f"--out {out}: expected a file ending in .png")
     check_targets([out], overwrite, "another file for --out")
-    modality = MODALITIES[_kind(data)[0]]
+    modality = MODALITIES[kind]
     if not modality.degradations:
         raise ConfigError(f"--degradation: for images only, and {data} holds {modality.items}; leave it out")
     sheet, names = imported(modality.degradations)(data, degradation, seed)

@@ -1,11 +1,12 @@
 """Masks beside the images of a command: one for all, or a folder that has one for each, by name."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from multigen.catalogue import TASKS
+from multigen.cli.targets import place_of
 from multigen.errors import ConfigError, DataError
 
 __all__ = ["NO_HOLES", "Holes", "holes_of"]
@@ -19,6 +20,8 @@ class Holes:
     """An image, or a folder of images."""
     dilate: int | None = None
     feather: int | None = None
+    found: Mapping[Path, Path] = field(default_factory=dict)
+    """Image -> its mask."""
 
     def check(self, task: str, model: str) -> None:
         """Raises ConfigError where a model needs a mask and has none, or takes none and has one."""
@@ -32,22 +35,35 @@ class Holes:
             raise ConfigError(
                 f"{' '.join(flags)}: only for models that fill holes, but --model {model} {TASKS[task].does}; leave it out"
             )
-        if self.mask is not None and not self.mask.exists():
-            raise DataError(f"--mask {self.mask}: no such file or folder; check the path")
 
-    def of(self, source: Path) -> Path:
-        """The mask of an image: that of its name, whatever the suffix, in the same folder below `mask`. Raises DataError."""
-        assert self.mask is not None
+    def of(self, sources: Iterable[Path], inputs: Sequence[Path]) -> "Holes":
+        """These with the masks of images that are there: in a folder those of the same path, whatever the suffix, below the
+        one of `inputs` that holds the image, or of the same name, where the image was given by itself. Raises DataError for a
+        folder in which an image may have two."""
+        if self.mask is None:
+            return self
+        if not self.mask.exists():
+            raise DataError(f"--mask {self.mask}: no such file or folder; check the path")
         if not self.mask.is_dir():
-            return self.mask
+            return replace(self, found=dict.fromkeys(sources, self.mask))
         from multigen.image.files import find_images
 
-        masks = {path.relative_to(self.mask).with_suffix("").as_posix(): path for path in find_images(self.mask)}
-        parts = source.with_suffix("").parts
-        names = ["/".join(parts[i:]) for i in range(len(parts))]
-        if found := [masks[name] for name in names if name in masks]:
-            return found[0]
-        raise DataError(f"{source}: {self.mask} has no mask of this name; add {names[-1]}.png, or leave the image out")
+        masks: dict[Path, Path] = {}
+        for path in find_images(self.mask):
+            if (other := masks.setdefault(path.relative_to(self.mask).with_suffix(""), path)) != path:
+                raise DataError(f"--mask {self.mask}: {other} and {path} are masks of one name; remove one of them")
+        names = {source: place_of(source, inputs).with_suffix("") for source in sources}
+        return replace(self, found={source: masks[name] for source, name in names.items() if name in masks})
+
+    def missing(self, sources: Iterable[Path], inputs: Sequence[Path]) -> dict[Path, str]:
+        """Images that have no mask, though masks are given, and what is missing."""
+        if self.mask is None:
+            return {}
+        names = {source: place_of(source, inputs).with_suffix(".png") for source in sources if source not in self.found}
+        return {
+            source: f"{source}: {self.mask} has no mask of this name; add {name.as_posix()}, or leave the image out"
+            for source, name in names.items()
+        }
 
 
 NO_HOLES = Holes()
@@ -61,7 +77,7 @@ def holes_of(restorer: Any, holes: Holes, source: Path, sizes: Sequence[tuple[in
     from multigen.image.decoding import read_raster
     from multigen.image.restoration.user_masks import check_hole, hole_of
 
-    path = holes.of(source)
+    path = holes.found[source]
     hole = hole_of(read_raster(path))
     for height, width in sizes:
         try:

@@ -5,6 +5,7 @@ import datetime
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     model = model or default
     folder, other = (out.parent, "another file for --out") if is_file_name(out) else (out, "another folder for --out")
     jobs = targets_of(verb, inputs, out, options.suffixes(out))
-    options.check_formats(target for source, target in jobs.items() if container_of(source, target) is None)
+    images = {source: target for source, target in jobs.items() if container_of(source, target) is None}
+    options.check_formats(images.values())
     check_folder(folder, other)
     jobs, there = _left(jobs, options.existing, other)
     check_targets(jobs.values(), options.replaces, other)
@@ -47,8 +49,10 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     for source, target in jobs.items():
         if container := container_of(source, target):
             imported(container.check)(source, target, options)
+    options, bad = _with_masks(options, [source for source in jobs if source in images], inputs)
     restorer = _load(verb, model, options)
-    bad = _restore(verb, restorer, jobs, model, options)
+    left = {source: target for source, target in jobs.items() if source not in bad}
+    bad |= _restore(verb, restorer, left, model, options)
     made = {source: target for source, target in jobs.items() if source not in bad}
     if len(bad) > NAMED:
         with writing(folder / LIST, "another folder for --out"):
@@ -74,6 +78,23 @@ def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path
         raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
     there = [target for target in jobs.values() if existing == "skip" and target.is_file()]
     return {source: target for source, target in jobs.items() if target not in there}, there
+
+
+def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]) -> tuple[Options, dict[Path, str]]:
+    """The options with the masks of images, and the images to skip, which have none. Raises DataError, which names the first of
+    them, where such are not to be skipped."""
+    holes = options.holes.of(images, inputs)
+    missing = holes.missing(images, inputs)
+    if missing and not options.skip_bad:
+        first, rest = [*missing][:NAMED], len(missing) - NAMED
+        if len(missing) == 1:
+            raise DataError(missing[first[0]])
+        names = f"{', '.join(map(str, first))}{f' and {rest} more' if rest > 0 else ''}"
+        raise DataError(
+            f"{len(missing)} of {counted(len(images), 'images')} have no mask of their name in {holes.mask}: {names}; "
+            "add them, or leave these out: --skip-bad"
+        )
+    return replace(options, holes=holes), missing
 
 
 def _load(verb: str, model: str, options: Options) -> Any:

@@ -144,10 +144,14 @@ class Options:
         return _of_containers(lambda _: suffix, out)
 
     def check_formats(self, targets: Iterable[Path]) -> None:
-        """Raises ConfigError for a result in a format that does not have what is asked for."""
+        """Raises ConfigError for a result in a format that does not have what is asked for, and for what is asked of images
+        where there are none. `targets`: the results but films and their frames."""
         from multigen.image.writing import QUALITY, STILL
 
         suffixes = sorted({target.suffix.lower() for target in targets})
+        asked = {"--quality": self.quality, "--format": self.format}
+        if not suffixes and (given := [f"{name} {value}" for name, value in asked.items() if value is not None]):
+            raise ConfigError(f"{given[0]}: for images, not for films and their numbered frames; leave it out")
         lossless = [suffix for suffix in suffixes if suffix not in QUALITY]
         if self.quality is not None and lossless:
             raise ConfigError(

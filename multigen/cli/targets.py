@@ -9,7 +9,7 @@ from multigen.catalogue import CONTAINERS, MODALITIES, container_of, with_contai
 from multigen.console import counted, say
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["is_file_name", "targets_of"]
+__all__ = ["is_file_name", "place_of", "targets_of"]
 
 
 def is_file_name(out: Path) -> bool:
@@ -54,6 +54,16 @@ def targets_of(verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable
         if _real(target) == _real(source):
             raise DataError(f"{source} would be overwritten by its result; give another folder for --out")
     return targets
+
+
+def place_of(source: Path, inputs: Sequence[Path]) -> Path:
+    """The path of a source of `targets_of` below the folder that was given, or its name where it was given by itself."""
+    for place in inputs:
+        if place == source:
+            break
+        if source.is_relative_to(place) and ".." not in (inside := source.relative_to(place)).parts and place.is_dir():
+            return inside
+    return Path(source.name)
 
 
 def _places(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:

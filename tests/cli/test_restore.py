@@ -128,3 +128,19 @@ def test_bad_input_is_named(
     printed = capsys.readouterr().err
     assert said.format(album=album) in printed and printed.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["%05d.jpg", "new.mp4", "new"])
+@pytest.mark.parametrize("words", ["--quality 50", "--format jpg"])
+def test_options_of_images_are_refused_where_there_are_only_films(
+    name: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"a film")
+    given = ["restore", tmp_path / "a.mp4", "--model", "none", "--out", tmp_path / name, *words.split()]
+    assert tiny.multigen(given) == 2
+    said = capsys.readouterr().err
+    if name == "new.mp4" and "format" in words:
+        assert "two formats" in said
+    else:
+        assert f"{words}: for images, not for films and their numbered frames; leave it out" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]

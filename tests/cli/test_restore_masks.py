@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from multigen.cli.masks import Holes
 from multigen.image.restoration import inpainting, realesrgan, srgan
 from tests import tiny
 from tests.tiny import pixels
@@ -67,6 +68,44 @@ def test_a_folder_of_masks_is_matched_by_name(
     assert f"{album / 'b.png'}: {tmp_path / 'masks'} has no mask of this name; add b.png" in capsys.readouterr().err
     assert tiny.multigen([*words, "--overwrite", "--skip-bad"]) == 0
     assert "1 image in" in capsys.readouterr().out
+
+
+def test_the_mask_of_another_folder_is_not_taken(album: Path, tmp_path: Path) -> None:
+    masks, sources = tmp_path / "masks", [album / "a.png", album / "deep" / "a.png"]
+    holes = Holes(masks)
+    assert holes.of(sources, [album]).found == {sources[0]: masks / "a.bmp", sources[1]: masks / "deep" / "a.bmp"}
+    (masks / "deep" / "a.bmp").unlink()
+    assert holes.of(sources, [album]).found == {sources[0]: masks / "a.bmp"}
+    assert holes.of(sources[1:], [sources[1], album]).found == {sources[1]: masks / "a.bmp"}  # by itself
+    assert holes.of(sources[1:], [album, sources[1]]).found == {}
+
+
+def test_all_missing_masks_are_named_before_anything_is_loaded(
+    models: dict[str, Path], album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(6):
+        Image.fromarray(pixels(20, 24)).save(album / f"b{i}.png")
+    (tmp_path / "masks" / "deep" / "a.bmp").unlink()
+    words = ["restore", album, "--mask", tmp_path / "masks", "--out", tmp_path / "new", "--model"]
+    assert tiny.multigen([*words, "no-such-model"]) == 2
+    said = capsys.readouterr().err
+    assert f"7 of 8 images have no mask of their name in {tmp_path / 'masks'}: {album / 'b0.png'}, " in said
+    assert " and 2 more; add them" in said and said.count("\n") == 1
+    assert tiny.multigen([*words, models["fills"], "--skip-bad", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [Path(each).name for each in printed["files"]] == ["a.png"] and len(printed["skipped"]) == 7
+    (tmp_path / "masks" / "a.bmp").rename(tmp_path / "masks" / "other.bmp")
+    assert tiny.multigen([*words, models["fills"], "--skip-bad", "--overwrite"]) == 0
+    assert "0 images in" in capsys.readouterr().out
+
+
+def test_two_masks_of_one_name(album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    masks = tmp_path / "masks"
+    save_mask(masks / "a.png", 20, 24)
+    words = ["restore", album, "--model", "no-such-model", "--mask", masks, "--out", tmp_path / "new", "--skip-bad"]
+    assert tiny.multigen(words) == 2
+    said = capsys.readouterr().err
+    assert f"{masks / 'a.bmp'} and {masks / 'a.png'} are masks of one name" in said and said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,11 @@ def test_mistakes_are_named(
         (["--degradation", "mild", "--out", "mine.png"], "mine.png exists and is not known as"),
         (["--degradation", "mild", "--out", "mine.jpg"], "expected a file ending in .png"),
         (["--degradation", "mild", "--seed", "-1"], "--seed -1: expected 0 or more"),
+        (
+            ["--degradation", "jpeg", "--encoding", "zzz"],
+            "--encoding: for texts only, and embedded holds images; leave it out",
+        ),
+        (["thin", "--degradation", "jpeg", "--label-column", "q", "--column", "nope"], "--column: for texts only"),
         (["--degradation", "wild"], "degradation 'wild': expected one of strong, mild"),
         (["thin", "--degradation", "mild"], "90x8 pixels; expected 32x32 at least"),
         (["gone", "--degradation", "mild"], "gone"),
