@@ -153,7 +153,7 @@ class VideoFile(Film):
 
     def __init__(self, container: Any, stream: Any, path: Path):
         self.container, self.stream = container, stream
-        frames, first, last, length = _through(container, stream)
+        frames, first, last, length, self.stamps = _through(container, stream)
         self.last, self.last_length, self.promised = last, length, _promised(container, stream)
         seconds = (last + length - first) * stream.time_base
         container.seek(0)
@@ -176,9 +176,10 @@ class VideoFile(Film):
             return "" if last is None else f" after {clock(last * base - self.begins)}"
 
         with decoding_errors(self.path, when):
-            self._seek(first if start else None)
-            for frame in self.container.decode(self.stream):
-                pts = frame.pts if frame.pts is not None else last + self._length(frame, -1) if last is not None else 0
+            self._seek(first if start and not self.stamps else None)
+            for number, frame in enumerate(self.container.decode(self.stream)):
+                stamp = self.stamps[number] if number < len(self.stamps) else frame.pts
+                pts = stamp if stamp is not None else last + self._length(frame, -1) if last is not None else 0
                 if (frame.width, frame.height) != (looks.width, looks.height):
                     at = clock((pts if last is None else last + self._length(frame, -1)) * base - self.begins)
                     raise DataError(
@@ -217,16 +218,21 @@ class VideoFile(Film):
         self.container.seek(wanted, stream=self.stream, backward=True) if found else self.container.seek(0)
 
 
-def _through(container: Any, stream: Any) -> tuple[int, int, int, int]:
-    """Packets of a video stream, the time stamps of its first and last frame, and how long the last is shown."""
+def _through(container: Any, stream: Any) -> tuple[int, int, int, int, list[int]]:
+    """Packets of a video stream, the time stamps of its first and last frame, how long the last is shown, and, where the format
+    holds none of frames that are stored in another order, those of all frames."""
     count, first, last, length = 0, None, 0, 0
+    unordered, stamps = container.format.name == "avi" and stream.codec_context.has_b_frames, []
     for packet in container.demux(stream):
+        if unordered and packet.size:
+            packet.pts = packet.dts  # the place in the file, by which AVI tells times
+            stamps.append(packet.pts if packet.pts is not None else (stamps or [-1])[-1] + 1)
         if packet.size and packet.pts is not None and not packet.is_corrupt:
             first = packet.pts if first is None else min(first, packet.pts)
             if first == packet.pts or packet.pts >= last:
                 last, length = packet.pts, packet.duration or 0
         count += bool(packet.size)
-    return count, first or 0, last, length
+    return count, first or 0, last, length, sorted(stamps)
 
 
 def _promised(container: Any, stream: Any) -> Fraction:

@@ -223,7 +223,7 @@ def _write_film(
     pixels = pixels_of(film.looks.pixels, film.looks.depth, encoder, target)
     form = Format(replace(film.looks, pixels=pixels), encoder, settings)
     given = film.path if is_video_file(film.path) else None
-    check_copies(target, given)
+    check_copies(target, given, options.metadata)
     check_codec(target, form)
     with open_job(target, about_job, options.overwrite) as job:
         frames = _Frames(restore, film, options, job, said)

@@ -13,6 +13,7 @@ from multigen.video import encoders
 from multigen.video.films import FilmOptions, restore_film
 from multigen.video.times import rate_of
 from tests.video import made
+from tests.video.test_round_trip import numbers
 
 pytest.importorskip("av")
 SIZE = (64, 64)
@@ -97,3 +98,26 @@ def _palette(shown: np.ndarray) -> Any:
     palette[:, 0] = 255
     both: Any = (places.reshape(shown.shape[:2]).astype(np.uint8), palette)
     return av.VideoFrame.from_ndarray(both, format="pal8")
+
+
+@pytest.mark.parametrize("start", [0, 7])
+def test_avi_of_frames_that_are_stored_in_another_order(tmp_path: Path, start: int) -> None:
+    source = made.film(tmp_path / "a.avi", 24, SIZE, base=Fraction(1, 25), steps=[1])
+    count = restore_film(same, source, tmp_path / "b.mp4", FilmOptions(start=Fraction(start, 25)))
+    assert count == 24 - start and numbers(tmp_path / "b.mp4") == list(range(start, 24))
+    assert made.facts(tmp_path / "b.mp4")["times"] == [Fraction(i, 25) for i in range(count)]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_without_metadata_only_languages_stay(tmp_path: Path, suffix: str) -> None:
+    import av
+
+    source = made.film(tmp_path / "a.mkv", 6, SIZE, sounds=2, chapters=True, title="secret")
+    for metadata in (True, False):
+        target = tmp_path / f"{metadata}{suffix}"
+        restore_film(same, source, target, FilmOptions(metadata=metadata))
+        facts = made.facts(target)
+        assert [each[2] for each in facts["others"]] == ["eng", "deu"] and len(facts["chapters"]) == 2
+        with av.open(str(target)) as file:
+            said = repr([file.metadata, *(stream.metadata for stream in file.streams), *file.chapters()])
+        assert [word in said for word in ("secret", "track 0", "'two'")] == [metadata] * 3
