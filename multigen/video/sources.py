@@ -5,14 +5,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from multigen.catalogue import MODALITIES
 from multigen.errors import ConfigError, DataError
-from multigen.image.decoding import Raster, frame_numbers, open_picture, read_picture, read_raster
+from multigen.image.decoding import Raster, frame_numbers, open_picture, read_picture, read_pictures, read_raster
 from multigen.image.writing import SIDES
 from multigen.video.files import BT709, LIMITED, Film, Frame, Looks, open_film
 
@@ -83,19 +84,24 @@ class _Animation(Film):
     """An animated GIF, WebP or PNG. Transparent pixels are laid on white."""
 
     def read(self, start: Fraction = Fraction(0), end: Fraction | None = None, skip: int = 0) -> Iterator[Frame]:
-        for number, (pts, duration) in enumerate(self.times):
-            if pts * self.looks.time_base < start or (end is not None and pts * self.looks.time_base >= end):
+        for picture, (pts, duration) in zip(read_pictures(self.path), self.times, strict=True):
+            if end is not None and pts * self.looks.time_base >= end:
+                return
+            if pts * self.looks.time_base < start:
                 continue
             skip -= 1
             if skip < 0:
-                yield Frame(_same_size(_still(self.path, number), self.looks, self.path), pts, duration)
+                yield Frame(_same_size(_raster_of(picture), self.looks, self.path), pts, duration)
 
     times: list[tuple[int, int]]
 
 
 def _still(path: Path, number: int | None = None) -> Raster:
-    pixels = np.asarray(read_picture(path, number).convert("RGB"))
-    return Raster(pixels)
+    return _raster_of(read_picture(path, number))
+
+
+def _raster_of(picture: Any) -> Raster:
+    return Raster(np.asarray(picture.convert("RGB")))
 
 
 def _animation(path: Path) -> Film:
@@ -105,7 +111,7 @@ def _animation(path: Path) -> Film:
             file.seek(number)
             file.load()
             durations.append(max(1, round(float(file.info.get("duration") or STILL))))
-    begins = [sum(durations[:number]) for number in range(len(durations))]
+    begins = accumulate(durations[:-1], initial=0)
     base, whole = Fraction(1, 1000), sum(durations)
     looks = _looks(_still(path, 0), Fraction(1000 * len(durations), whole), base)
     film = _Animation(path, looks, len(durations), Fraction(0), whole * base)

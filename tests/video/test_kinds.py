@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from multigen.errors import ConfigError
+from multigen.image import decoding
 from multigen.image.decoding import Raster
 from multigen.video import encoders
 from multigen.video.films import FilmOptions, restore_film
+from multigen.video.sources import open_source
 from multigen.video.times import rate_of
 from tests.video import made
 from tests.video.test_round_trip import numbers
 
 pytest.importorskip("av")
 SIZE = (64, 64)
+LOSSLESS: dict[str, Any] = {".webp": {"lossless": True}}
 
 
 def same(raster: Raster) -> Raster:
@@ -121,3 +125,16 @@ def test_without_metadata_only_languages_stay(tmp_path: Path, suffix: str) -> No
         with av.open(str(target)) as file:
             said = repr([file.metadata, *(stream.metadata for stream in file.streams), *file.chapters()])
         assert [word in said for word in ("secret", "track 0", "'two'")] == [metadata] * 3
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_an_animation_is_opened_once(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / f"a{suffix}"
+    images = [Image.fromarray(made.frame(5 * i, *SIZE)) for i in range(8)]
+    images[0].save(source, save_all=True, append_images=images[1:], duration=40, **LOSSLESS.get(suffix, {}))
+    opened, original = [], decoding.open_picture
+    monkeypatch.setattr(decoding, "open_picture", lambda *words: opened.append(words) or original(*words))
+    with open_source(source) as film:
+        opened.clear()
+        read = [made.number_of(each.raster.colour) for each in film.read(Fraction(2, 25), Fraction(7, 25), skip=1)]
+    assert read == [15, 20, 25, 30] and len(opened) == 1
