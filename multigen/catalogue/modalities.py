@@ -123,6 +123,8 @@ class Container:
     """Suffixes of the files that are written; the first for a source of another suffix."""
     restore: str
     """(restorer, source, target, options) -> None; see `multigen.video.films:restore_file`."""
+    check: str
+    """(source, target, options) -> None; raises for what `restore` would refuse, before a model is loaded."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -137,6 +139,7 @@ CONTAINERS = (
         formats=FILM,
         written=(".mkv", ".mp4", ".m4v", ".mov", ".webm"),
         restore="multigen.video.films:restore_file",
+        check="multigen.video.films:check_file",
     ),
 )
 

@@ -46,6 +46,9 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     check_targets(jobs.values(), options.replaces, other)
     if options.skip_bad:
         check_targets([folder / LIST], options.replaces, other, is_list)
+    for source, target in jobs.items():
+        if container := container_of(source, target):
+            imported(container.check)(source, target, options)
     options, bad = _with_masks(options, [source for source in jobs if source in images], inputs)
     restorer = _load(verb, model, options)
     left = {source: target for source, target in jobs.items() if source not in bad}

@@ -41,6 +41,7 @@ __all__ = [
     "raster_of",
     "read_frame_numbers",
     "read_picture",
+    "read_pictures",
     "read_raster",
     "say_first",
     "to_pil",
@@ -117,22 +118,36 @@ def read_picture(path: str | Path, frame: int | None = None, size: int = 0) -> "
 
     Raises DataError as `read_raster` does.
     """
-    from PIL import Image
-
     with open_picture(path, frame or 0) as file:
         if frame is None:
             say_first(file, path)
-        if not is_deep(file, path):
-            if size and file.width * file.height > LARGE:
-                file.draft(None, (NEAR * size, NEAR * size))
-            return visible(_upright(file, path), path)
-        _check_room(file, path)
-        turn, info = orientation(file), {"icc_profile": file.info.get("icc_profile")}
-        picture = to_pil(Raster(scaled(deep_channels(file, path, frame or 0), FULL, np.uint8)))
-        picture.info.update(info)
-        upright = picture if turn == 1 else picture.transpose(Image.Transpose[TURNS[turn - 2]])
-        upright.info.update(info)
-        return visible(upright, path)
+        if size and file.width * file.height > LARGE and not is_deep(file, path):
+            file.draft(None, (NEAR * size, NEAR * size))
+        return _seen(file, path, frame or 0)
+
+
+def read_pictures(path: str | Path) -> Iterator["Picture"]:
+    """The frames of an animation as `read_picture` takes them, each good until the next: the file is
+    opened once and read forward, since a frame needs those before it. Raises DataError."""
+    with open_picture(path) as file:
+        for number in frame_numbers(file):
+            file.seek(number)
+            yield _seen(file, path, number)
+
+
+def _seen(file: "File", path: str | Path, frame: int) -> "Picture":
+    """The current frame of an opened file as `read_picture` takes it."""
+    from PIL import Image
+
+    if not is_deep(file, path):
+        return visible(_upright(file, path), path)
+    _check_room(file, path)
+    turn, info = orientation(file), {"icc_profile": file.info.get("icc_profile")}
+    picture = to_pil(Raster(scaled(deep_channels(file, path, frame), FULL, np.uint8)))
+    picture.info.update(info)
+    upright = picture if turn == 1 else picture.transpose(Image.Transpose[TURNS[turn - 2]])
+    upright.info.update(info)
+    return visible(upright, path)
 
 
 def _upright(file: "File", path: str | Path) -> "Picture":

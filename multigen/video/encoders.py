@@ -22,6 +22,11 @@ class Encoder:
     tag: str = ""
     """Code of the format in MP4 files, where players want another than ffmpeg's."""
 
+    @property
+    def codec(self) -> str:
+        """Its name of --codec."""
+        return next(name for name, each in ENCODERS.items() if each == self)
+
 
 ENCODERS = {
     "h264": Encoder("libx264", 17, 51),
@@ -72,7 +77,12 @@ def pixels_of(source: str, depth: int, encoder: Encoder, path: Path) -> str:
     elif reduced[0][1] == full[1]:
         chroma = "422"
     bits = 8 if depth <= 8 else 10 if depth <= 10 else 12
-    known = {each.name for each in av.Codec(encoder.name, "w").video_formats or ()}
+    try:
+        known = {each.name for each in av.Codec(encoder.name, "w").video_formats or ()}
+    except ValueError as error:  # UnknownCodecError
+        raise ConfigError(
+            f"--codec {encoder.codec}: the installed PyAV has no {encoder.name}; give another: {', '.join(ENCODERS)}"
+        ) from error
     choices = [(chroma, bits), (chroma, 10), ("420", bits), ("420", 10), ("420", 8)]
     names = [f"yuv{c}p{'' if b == 8 else f'{b}le'}" for c, b in choices if b <= bits]
     made = next(name for name in names if name in known)

@@ -19,13 +19,13 @@ from multigen.video.times import clock
 
 __all__ = ["Film", "Frame", "Looks", "decoding_errors", "film_in", "open_film", "swscale"]
 
-MATRICES = {0, 1, 2, 4, 5, 6, 7, 9}
-"""Matrices between RGB and YCbCr that are converted (ITU-T H.273, table 4): RGB, BT.709, none stated, FCC, BT.601 twice, SMPTE
+MATRICES = {1, 2, 4, 5, 6, 7, 9}
+"""Matrices between RGB and YCbCr that are converted (ITU-T H.273, table 4): BT.709, none stated, FCC, BT.601 twice, SMPTE
 240M, BT.2020."""
 HDR = {16: "PQ, SMPTE ST 2084", 18: "HLG, ARIB STD-B67"}
 """Transfer functions of high dynamic range (H.273, table 3)."""
 UNSTATED = 2  # "unspecified" in H.273
-BT709, BT601 = 1, 6  # matrices
+RGB, BT709, BT601 = 0, 1, 6  # matrices
 LIMITED, FULL = 1, 2  # ranges, as ffmpeg numbers them
 HIGH = 720  # lines from which players take a film that states no matrix for BT.709
 SHORT = Fraction(1, 2)  # seconds that a film may end before its header says
@@ -55,6 +55,7 @@ class Looks:
     transfer: int = UNSTATED
     matrix: int = UNSTATED
     range: int = 0
+    """The last two: of YCbCr; frames of RGB become BT.709, limited."""
 
     @property
     def conversion(self) -> int:
@@ -152,7 +153,7 @@ class VideoFile(Film):
 
     def __init__(self, container: Any, stream: Any, path: Path):
         self.container, self.stream = container, stream
-        frames, first, last, length = _through(container, stream)
+        frames, first, last, length, self.stamps = _through(container, stream)
         self.last, self.last_length, self.promised = last, length, _promised(container, stream)
         seconds = (last + length - first) * stream.time_base
         container.seek(0)
@@ -175,9 +176,10 @@ class VideoFile(Film):
             return "" if last is None else f" after {clock(last * base - self.begins)}"
 
         with decoding_errors(self.path, when):
-            self._seek(first if start else None)
-            for frame in self.container.decode(self.stream):
-                pts = frame.pts if frame.pts is not None else last + self._length(frame, -1) if last is not None else 0
+            self._seek(first if start and not self.stamps else None)
+            for number, frame in enumerate(self.container.decode(self.stream)):
+                stamp = self.stamps[number] if number < len(self.stamps) else frame.pts
+                pts = stamp if stamp is not None else last + self._length(frame, -1) if last is not None else 0
                 if (frame.width, frame.height) != (looks.width, looks.height):
                     at = clock((pts if last is None else last + self._length(frame, -1)) * base - self.begins)
                     raise DataError(
@@ -216,16 +218,21 @@ class VideoFile(Film):
         self.container.seek(wanted, stream=self.stream, backward=True) if found else self.container.seek(0)
 
 
-def _through(container: Any, stream: Any) -> tuple[int, int, int, int]:
-    """Packets of a video stream, the time stamps of its first and last frame, and how long the last is shown."""
+def _through(container: Any, stream: Any) -> tuple[int, int, int, int, list[int]]:
+    """Packets of a video stream, the time stamps of its first and last frame, how long the last is shown, and, where the format
+    holds none of frames that are stored in another order, those of all frames."""
     count, first, last, length = 0, None, 0, 0
+    unordered, stamps = container.format.name == "avi" and stream.codec_context.has_b_frames, []
     for packet in container.demux(stream):
+        if unordered and packet.size:
+            packet.pts = packet.dts  # the place in the file, by which AVI tells times
+            stamps.append(packet.pts if packet.pts is not None else (stamps or [-1])[-1] + 1)
         if packet.size and packet.pts is not None and not packet.is_corrupt:
             first = packet.pts if first is None else min(first, packet.pts)
             if first == packet.pts or packet.pts >= last:
                 last, length = packet.pts, packet.duration or 0
         count += bool(packet.size)
-    return count, first or 0, last, length
+    return count, first or 0, last, length, sorted(stamps)
 
 
 def _promised(container: Any, stream: Any) -> Fraction:
@@ -246,7 +253,8 @@ def _looks(container: Any, stream: Any, path: Path, average: Fraction) -> Looks:
     components = frame.format.components
     if any(component.is_alpha for component in components):
         say_once(f"{path}: its transparency is not kept")
-    matrix = frame.colorspace if not frame.format.is_rgb else 0
+    rgb = _is_rgb(frame) or frame.colorspace == RGB
+    matrix = BT709 if rgb else frame.colorspace
     if matrix not in MATRICES:
         raise DataError(f"{path}: colours of matrix {matrix} of H.273 are not converted; convert it to BT.709")
     turn = frame.side_data.get("DISPLAYMATRIX")
@@ -263,8 +271,12 @@ def _looks(container: Any, stream: Any, path: Path, average: Fraction) -> Looks:
         primaries=frame.color_primaries,
         transfer=frame.color_trc,
         matrix=matrix,
-        range=frame.color_range or (FULL if "yuvj" in frame.format.name else 0),
+        range=LIMITED if _is_rgb(frame) else frame.color_range or (FULL if "yuvj" in frame.format.name else 0),
     )
+
+
+def _is_rgb(frame: Any) -> bool:
+    return frame.format.is_rgb or frame.format.has_palette
 
 
 def swscale(frame: Any, to: str, **colours: Any) -> Any:
@@ -280,7 +292,6 @@ def swscale(frame: Any, to: str, **colours: Any) -> Any:
 def _raster(frame: Any, looks: Looks) -> Raster:
     """The RGB of a decoded frame: 8 bits, or 16 for all deeper ones."""
     to = "rgb24" if looks.depth <= 8 else "rgb48le"
-    made = swscale(
-        frame, to, src_colorspace=looks.conversion, src_color_range=looks.range or LIMITED, dst_color_range=FULL
-    )
+    given = FULL if _is_rgb(frame) else looks.range or LIMITED
+    made = swscale(frame, to, src_colorspace=looks.conversion, src_color_range=given, dst_color_range=FULL)
     return Raster(made.to_ndarray())

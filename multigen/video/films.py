@@ -15,18 +15,18 @@ from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster
 from multigen.image.writing import write_image
 from multigen.storage.files import fingerprint, flush_folder, remedy
-from multigen.storage.output import replacing
-from multigen.storage.provenance import NO_PROVENANCE, Provenance
+from multigen.storage.output import check_targets, replacing
+from multigen.storage.provenance import NO_PROVENANCE, Provenance, text
 from multigen.version import __version__
 from multigen.video.encoders import CONTAINERS, default_codec, encoder_of, pixels_of
 from multigen.video.files import Film
-from multigen.video.jobs import Job, open_job
+from multigen.video.jobs import Job, folder_of, open_job
 from multigen.video.joining import check_copies, join
-from multigen.video.sources import is_pattern, is_video_file, numbered, open_source
+from multigen.video.sources import existing, is_pattern, is_video_file, numbered, open_source
 from multigen.video.times import clock, rate_of, seconds_of
-from multigen.video.writing import Format, Segment, write_segment
+from multigen.video.writing import Format, Segment, check_codec, write_segment
 
-__all__ = ["FilmOptions", "restore_file", "restore_film", "weights_hash"]
+__all__ = ["FilmOptions", "check_file", "restore_file", "restore_film", "weights_hash"]
 
 PART = 50  # frames of a part: what is lost when a job is killed. Each begins with a key frame
 HDR = "expected a film of standard dynamic range; convert it, or give --hdr to take its values as they are"
@@ -65,6 +65,11 @@ class FilmOptions:
         return cls(words.codec, words.crf, start, end, rate_of(words.fps) if words.fps else None, words.hdr, **more)
 
 
+def check_file(source: Path, target: Path, options: Any) -> None:
+    """Raises ConfigError and DataError for options and targets of `restore_file` that make no sense, before a model is loaded."""
+    _check_target(source, target, FilmOptions.of(options.film, overwrite=options.replaces))
+
+
 def restore_file(restorer: Any, source: Path, target: Path, options: Any) -> None:
     """`restore_film` with an image model, for verbs (see `multigen.catalogue.Container`).
 
@@ -74,7 +79,7 @@ def restore_file(restorer: Any, source: Path, target: Path, options: Any) -> Non
     """
     film = FilmOptions.of(options.film, metadata=options.metadata, overwrite=options.replaces)
     about = {**restorer.origin, "source": source.name} if options.provenance else NO_PROVENANCE
-    model = f"{weights_hash(restorer.network)} x{restorer.scale} tile {restorer.tile} {options.size}"
+    model = f"{weights_hash(restorer.network)} x{restorer.scale} tile {options.tile} {options.size}"
     restore_film(lambda raster: restorer.restore_raster(raster, options.size), source, target, film, model, about)
 
 
@@ -96,11 +101,12 @@ def restore_film(
 
     Raises DataError and ConfigError; Interrupted on a signal. What is finished by then stays, and the same call continues.
     """
+    _check_target(source, target, options)
     with open_source(source, options.fps) as film:
         _check(film, options)
-        settings = {
-            name: str(getattr(options, name)) for name in ("codec", "crf", "start", "end", "fps", "hdr", "metadata")
-        }
+        settings = {name: str(getattr(options, name)) for name in ("codec", "crf", "start", "end", "fps", "hdr")}
+        if is_pattern(target):  # each frame states it; of a film, the end
+            settings["about"] = hashlib.blake2b(text(about).encode(), digest_size=8).hexdigest()
         about_job = {"source": fingerprint(source), "model": model, "settings": settings, "version": __version__}
         with _finishing(target) as count:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +126,22 @@ def weights_hash(network: Any) -> str:
         digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _check_target(source: Path, target: Path, options: FilmOptions) -> None:
+    """Raises ConfigError for an option that would be ignored, DataError for numbered frames of others that would be replaced."""
+    if options.fps is not None and not source.is_dir():
+        raise ConfigError(
+            f"--fps: {source} states its own times, the rate is of a folder of numbered frames; leave it out"
+        )
+    if not is_pattern(target):
+        return
+    for name in ("codec", "crf"):
+        if (value := getattr(options, name)) not in ("", None):
+            raise ConfigError(f"--{name} {value}: {target} names images, which have none; leave it out, or name a film")
+    there = existing(target)
+    if not (folder_of(target) / "job.json").is_file():  # else they are of a job that continues
+        check_targets(there, options.overwrite)
 
 
 def _check(film: Film, options: FilmOptions) -> None:
@@ -201,7 +223,8 @@ def _write_film(
     pixels = pixels_of(film.looks.pixels, film.looks.depth, encoder, target)
     form = Format(replace(film.looks, pixels=pixels), encoder, settings)
     given = film.path if is_video_file(film.path) else None
-    check_copies(target, given)
+    check_copies(target, given, options.metadata)
+    check_codec(target, form)
     with open_job(target, about_job, options.overwrite) as job:
         frames = _Frames(restore, film, options, job, said)
         try:
@@ -255,7 +278,7 @@ def _write_frames(
     """Numbered frames, from 1."""
     if is_video_file(film.path):
         say_once(f"{target}: sound and subtitles are not kept: frames hold none")
-    with open_job(target, about_job, options.overwrite) as job:
+    with open_job(target, about_job, options.overwrite, lambda number: numbered(target, number)) as job:
         frames = _Frames(restore, film, options, job, said)
         try:
             while True:

@@ -8,7 +8,7 @@ FILM.parts/
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ from multigen.storage.lock import locked
 from multigen.storage.output import json_table
 from multigen.storage.reading import JSON
 
-__all__ = ["Job", "open_job"]
+__all__ = ["Job", "folder_of", "open_job"]
 
 
 class Job:
     """An opened job. `finished`: what was recorded of each finished part."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, frame: Callable[[int], Path] | None = None):
         self.folder = folder
         self.finished: list[dict[str, Any]] = []
         while (record := self._record(len(self.finished))) is not None:
+            first = self.frames + 1
+            if frame and not all(frame(first + i).is_file() for i in range(record["frames"])):
+                return
             self.finished.append(record)
 
     @property
@@ -64,17 +67,25 @@ class Job:
         return record if same and whole else None
 
 
+def folder_of(target: Path) -> Path:
+    """The folder of the job whose result is `target`."""
+    return target.with_name(f"{target.name}.parts")
+
+
 @contextlib.contextmanager
-def open_job(target: Path, about: Mapping[str, Any], overwrite: bool) -> Iterator[Job]:
+def open_job(
+    target: Path, about: Mapping[str, Any], overwrite: bool, frame: Callable[[int], Path] | None = None
+) -> Iterator[Job]:
     """The job whose result is `target`, which this process has for itself: a new one, or one that was stopped.
 
     Args:
         about: what results depend on; as JSON.
         overwrite: start over where the folder holds a job on something else.
+        frame: number -> file of a frame that is written for itself; a part that misses one is not finished.
 
     Raises DataError for a folder of another job, ConfigError where another process works at it, OSError.
     """
-    folder = target.with_name(f"{target.name}.parts")
+    folder = folder_of(target)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise DataError(f"{folder} exists and is no folder; give another --out")
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +100,7 @@ def open_job(target: Path, about: Mapping[str, Any], overwrite: bool) -> Iterato
         if others:
             _clear(folder)
             write_json(folder / "job.json", about)
-        job = Job(folder)
+        job = Job(folder, frame)
         if job.frames:
             say(f"{target}: continues after {job.frames:,} finished frames")
         yield job

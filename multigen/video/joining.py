@@ -70,8 +70,8 @@ def join(
         given = stack.enter_context(open_media(source)) if source else None
         file = stack.enter_context(_output(target, given))
         first = stack.enter_context(av.open(str(segments[0].path.absolute())))
-        video = _video_stream(file, first, form, given)
-        copies = copied_streams(file, given, target) if given else {}
+        video = _video_stream(file, first, form, given, metadata)
+        copies = copied_streams(file, given, target, metadata) if given else {}
         _describe(file, given, part, metadata, about)
         file.start_encoding()
         encoded = _segment_packets(segments, form.looks, video, part[0] if part else Fraction(0))
@@ -91,7 +91,7 @@ def _output(target: Path, given: Any) -> Any:
     return av.open(str(target.absolute()), "w", format=CONTAINERS[target.suffix.lower()], container_options=options)
 
 
-def _video_stream(file: Any, first: Any, form: Format, given: Any) -> Any:
+def _video_stream(file: Any, first: Any, form: Format, given: Any, metadata: bool) -> Any:
     looks = form.looks
     video = file.add_stream_from_template(first.streams.video[0], opaque=True)
     video.time_base = looks.time_base
@@ -103,32 +103,33 @@ def _video_stream(file: Any, first: Any, form: Format, given: Any) -> Any:
         video.set_display_matrix([*looks.turn[:6], *(round(value * ratio) for value in looks.turn[6:8]), looks.turn[8]])
     old = next((stream for stream in given.streams.video if not is_cover(stream)), None) if given else None
     if old is not None:
-        video.metadata.update(_tags(old.metadata))
+        video.metadata.update(_stream_tags(old, metadata))
         video.disposition = old.disposition
     return video
 
 
-def check_copies(target: Path, source: Path | None) -> None:
+def check_copies(target: Path, source: Path | None, metadata: bool = True) -> None:
     """Raises DataError where the format of a film cannot hold a stream of its source."""
     import av
 
     if source:
         with open_media(source) as given, av.open(io.BytesIO(), "w", format=CONTAINERS[target.suffix.lower()]) as file:
-            copied_streams(file, given, target)
+            copied_streams(file, given, target, metadata)
 
 
-def copied_streams(file: Any, given: Any, target: Path) -> dict[int, Any]:
-    """Adds to a film all streams of a source but its video; index in the source -> new stream.
+def copied_streams(file: Any, given: Any, target: Path, metadata: bool = True) -> dict[int, Any]:
+    """Adds to a film all streams of a source but its video, and data if there is to be no metadata; index in the source -> new
+    stream.
 
     Raises DataError for a stream that the format of the film cannot hold.
     """
     main = next(stream for stream in given.streams.video if not is_cover(stream))
     copies = {}
     for stream in given.streams:
-        if stream.index == main.index:
+        if stream.index == main.index or (stream.type == "data" and not metadata):
             continue
         if _holds(file.format.name, stream):
-            if (copy := _copy_of(file, stream, given)) is not None:
+            if (copy := _copy_of(file, stream, given, metadata)) is not None:
                 copies[stream.index] = copy
         elif stream.type == "data":
             made_by_muxer = "timecode" in stream.metadata or (given.chapters() and stream.name == "bin_data")
@@ -162,7 +163,7 @@ def _holds(name: str, stream: Any) -> bool:
         return False
 
 
-def _copy_of(file: Any, stream: Any, given: Any) -> Any:
+def _copy_of(file: Any, stream: Any, given: Any, metadata: bool) -> Any:
     """A new stream like one of the source; None for one that has no packets, as attachments, and covers in Matroska."""
     if stream.type == "attachment" or (is_cover_stream(stream) and file.format.name == "matroska"):
         file.add_attachment(*_attachment(stream, given))
@@ -170,7 +171,7 @@ def _copy_of(file: Any, stream: Any, given: Any) -> Any:
     copy = file.add_stream_from_template(stream, opaque=True)
     copy.time_base = stream.time_base
     copy.disposition = stream.disposition
-    copy.metadata.update(_tags(stream.metadata))
+    copy.metadata.update(_stream_tags(stream, metadata))
     return copy
 
 
@@ -198,6 +199,11 @@ def _tags(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
+def _stream_tags(stream: Any, metadata: bool) -> dict[str, str]:
+    """Of a stream; its language alone, which players choose by, if there is to be no metadata."""
+    return {name: value for name, value in _tags(stream.metadata).items() if metadata or name.lower() == "language"}
+
+
 def _describe(file: Any, given: Any, part: Part, metadata: bool, about: Provenance) -> None:
     """Chapters and metadata."""
     tags = _tags(given.metadata) if given and metadata else {}
@@ -206,6 +212,7 @@ def _describe(file: Any, given: Any, part: Part, metadata: bool, about: Provenan
         tags["comment"] = f"{old} {said}" if old else said
     file.metadata.update(tags)
     if given and (chapters := given.chapters()):
+        chapters = chapters if metadata else [{**chapter, "metadata": {}} for chapter in chapters]
         file.set_chapters(chapters if part is None else _cut_chapters(chapters, *part))
 
 

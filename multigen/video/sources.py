@@ -5,18 +5,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from multigen.catalogue import MODALITIES
 from multigen.errors import ConfigError, DataError
-from multigen.image.decoding import Raster, frame_numbers, open_picture, read_picture, read_raster
+from multigen.image.decoding import Raster, frame_numbers, open_picture, read_picture, read_pictures, read_raster
 from multigen.image.writing import SIDES
 from multigen.video.files import BT709, LIMITED, Film, Frame, Looks, open_film
 
-__all__ = ["ANIMATIONS", "is_pattern", "is_video_file", "numbered", "open_source"]
+__all__ = ["ANIMATIONS", "existing", "is_pattern", "is_video_file", "numbered", "open_source"]
 
 ANIMATIONS = (".gif", ".webp", ".png", ".apng")
 STILL = 100  # ms: what a frame without a duration is shown for
@@ -53,6 +54,15 @@ def numbered(pattern: Path, number: int) -> Path:
     return pattern.with_name(PATTERN.sub(lambda match: f"%{match[1] or ''}d" % number, pattern.name))
 
 
+def existing(pattern: Path) -> list[Path]:
+    """The numbered frames of a pattern that are there. Raises ConfigError for another pattern."""
+    numbered(pattern, 1)
+    before, digits, after = re.split(r"%(?:0(\d{1,2}))?d", pattern.name)
+    name = re.compile(rf"{re.escape(before)}\d{{{int(digits or 1)},}}{re.escape(after)}")
+    folder = pattern.parent
+    return sorted(path for path in folder.iterdir() if name.fullmatch(path.name)) if folder.is_dir() else []
+
+
 def _looks(raster: Raster, rate: Fraction, base: Fraction) -> Looks:
     """Of RGB frames: written with BT.709's colours, as films are."""
     height, width = raster.pixels.shape[:2]
@@ -74,19 +84,24 @@ class _Animation(Film):
     """An animated GIF, WebP or PNG. Transparent pixels are laid on white."""
 
     def read(self, start: Fraction = Fraction(0), end: Fraction | None = None, skip: int = 0) -> Iterator[Frame]:
-        for number, (pts, duration) in enumerate(self.times):
-            if pts * self.looks.time_base < start or (end is not None and pts * self.looks.time_base >= end):
+        for picture, (pts, duration) in zip(read_pictures(self.path), self.times, strict=True):
+            if end is not None and pts * self.looks.time_base >= end:
+                return
+            if pts * self.looks.time_base < start:
                 continue
             skip -= 1
             if skip < 0:
-                yield Frame(_same_size(_still(self.path, number), self.looks, self.path), pts, duration)
+                yield Frame(_same_size(_raster_of(picture), self.looks, self.path), pts, duration)
 
     times: list[tuple[int, int]]
 
 
 def _still(path: Path, number: int | None = None) -> Raster:
-    pixels = np.asarray(read_picture(path, number).convert("RGB"))
-    return Raster(pixels)
+    return _raster_of(read_picture(path, number))
+
+
+def _raster_of(picture: Any) -> Raster:
+    return Raster(np.asarray(picture.convert("RGB")))
 
 
 def _animation(path: Path) -> Film:
@@ -96,7 +111,7 @@ def _animation(path: Path) -> Film:
             file.seek(number)
             file.load()
             durations.append(max(1, round(float(file.info.get("duration") or STILL))))
-    begins = [sum(durations[:number]) for number in range(len(durations))]
+    begins = accumulate(durations[:-1], initial=0)
     base, whole = Fraction(1, 1000), sum(durations)
     looks = _looks(_still(path, 0), Fraction(1000 * len(durations), whole), base)
     film = _Animation(path, looks, len(durations), Fraction(0), whole * base)

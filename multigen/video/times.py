@@ -29,9 +29,9 @@ def clock(seconds: Fraction | float) -> str:
 def rate_of(word: str) -> Fraction:
     """Frames a second, such as 25, 29.97 or 30000/1001. Raises ConfigError for another word."""
     try:
-        rate = Fraction(word)
+        rate = Fraction(word).limit_denominator(100_000)  # ffmpeg holds rates in 32 bits
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise ConfigError(f"--fps {word}: expected frames a second, such as 25, 29.97 or 30000/1001")
+    if not Fraction(1, 1000) <= rate <= 1000:
+        raise ConfigError(f"--fps {word}: expected frames a second, 0.001 to 1000, such as 25, 29.97 or 30000/1001")
     return rate

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from multigen.errors import one_line
+from multigen.console import shell_word
+from multigen.errors import ConfigError, one_line
 from multigen.image.decoding import Raster
-from multigen.video.encoders import Encoder
+from multigen.video.encoders import CONTAINERS, Encoder, default_codec
 from multigen.video.files import FULL, HIGH, LIMITED, Looks, swscale
 
-__all__ = ["Format", "Segment", "write_segment", "writing_errors"]
+__all__ = ["Format", "Segment", "check_codec", "write_segment", "writing_errors"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,26 @@ def write_segment(path: Path, frames: Iterator[tuple[Raster, int, int]], form: F
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return Segment(path, start, length, count)
+
+
+def check_codec(target: Path, form: Format) -> None:
+    """Raises ConfigError where the format of a film cannot hold what the encoder makes, or the encoder does not open."""
+    import av
+    from av.error import FFmpegError
+
+    os.environ.setdefault("SVT_LOG", "1")
+    suffix = target.suffix.lower()
+    tried = replace(form, looks=replace(form.looks, width=64, height=64))
+    try:
+        with av.open(io.BytesIO(), "w", format=CONTAINERS[suffix]) as file:
+            _encoder_stream(file, tried)
+            file.start_encoding()
+    except (FFmpegError, ValueError) as error:
+        codec = form.encoder.codec
+        raise ConfigError(
+            f"--codec {codec}: {suffix} cannot hold it ({one_line(error)}); give --out "
+            f"{shell_word(str(target.with_suffix('.mkv')))}, or --codec {default_codec(suffix)}"
+        ) from error
 
 
 def _fitted(form: Format, raster: Raster) -> Format:

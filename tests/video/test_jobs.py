@@ -30,7 +30,6 @@ def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # Not smaller: x264 does not always give frames of 32 pixels the same bytes.
     return made.film(tmp_path_factory.mktemp("film") / "a.mp4", 17, size=(64, 96), steps=made.STEPS, sounds=1)
 
 
@@ -68,7 +67,8 @@ def test_a_stopped_job_continues_and_ends_with_the_same_frames(film: Path, tmp_p
     rest = StopsAt(0)
     assert restore_film(rest, film, tmp_path / "b.mp4", FilmOptions()) == 17
     assert rest.count == 17 - finished and not (tmp_path / "b.mp4.parts").exists()
-    assert (tmp_path / "b.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    # Not the bytes: x264 does not always store the same frames in the same bytes.
+    assert content(tmp_path / "b.mp4") == content(tmp_path / "whole.mp4")
 
 
 def test_a_signal_says_what_is_finished(film: Path, tmp_path: Path) -> None:
