@@ -21,6 +21,7 @@ from multigen.image.restoration.user_masks import (
     feathered,
     hole_of,
     pieces,
+    rings,
     thickness,
     whole_holes,
 )
@@ -163,9 +164,11 @@ class Inpainter(Ready):
     # ---------------------------------------------------------------------------------- filling
 
     def _filled(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        """(H, W, 3) in 0..1 with the holes, bool (H, W), filled piece by piece."""
-        image, left = image.copy(), hole.copy()
-        for piece in pieces(hole, self.tile):
+        """(H, W, 3) in 0..1 with the holes, bool (H, W), filled piece by piece: those next to known pixels first."""
+        image, left, ring = image.copy(), hole.copy(), rings(hole, self.tile)
+        for piece in sorted(
+            pieces(hole, self.tile), key=lambda piece: ring[tuple((side.start + side.stop) // 2 for side in piece)]
+        ):
             if not left[piece].any():
                 continue
             shrink = min(1.0, THICKEST * self.crop / thickness(left[piece]))

@@ -15,7 +15,7 @@ from multigen.image.decoding import Raster, raster_of
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["Window", "check_hole", "dilated", "feathered", "hole_of", "pieces", "thickness", "whole_holes"]
+__all__ = ["Window", "check_hole", "dilated", "feathered", "hole_of", "pieces", "rings", "thickness", "whole_holes"]
 
 Window = tuple[slice, slice]
 """Rows and columns."""
@@ -95,6 +95,22 @@ def pieces(hole: np.ndarray, side: int) -> Iterator[Window]:
         top, left, bottom, right = region.bbox
         rows, columns = (_parts(a, b, side) for a, b in ((top, bottom), (left, right)))
         yield from ((row, column) for row in rows for column in columns)
+
+
+def rings(hole: np.ndarray, side: int) -> np.ndarray:
+    """float32 (H, W): how many squares of `side` pixels lie between a pixel's own square and one with known pixels.
+
+    Raises ValueError where no pixel is known.
+    """
+    if hole.all():
+        raise ValueError("a hole that covers everything: expected known pixels")
+    known = max_pool2d(torch.from_numpy(~hole)[None, None].float(), side, ceil_mode=True)  # (1, 1, h, w)
+    ring = torch.zeros_like(known)
+    while not known.all():
+        ring += known == 0
+        known = max_pool2d(known, 3, stride=1, padding=1)
+    rows, columns = (np.arange(length) // side for length in hole.shape)
+    return ring[0, 0].numpy()[rows[:, None], columns]
 
 
 def _parts(begin: int, end: int, most: int) -> list[slice]:

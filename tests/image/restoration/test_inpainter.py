@@ -12,7 +12,7 @@ from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster
 from multigen.image.restoration.inpainter import Inpainter
 from multigen.image.restoration.networks import FFCGenerator
-from multigen.image.restoration.user_masks import dilated, feathered, hole_of, pieces, thickness, whole_holes
+from multigen.image.restoration.user_masks import dilated, feathered, hole_of, pieces, rings, thickness, whole_holes
 from tests.tiny import pixels
 
 
@@ -190,6 +190,19 @@ def test_a_long_scratch_is_filled_in_parts_no_larger_than_the_tile() -> None:
     filled = Inpainter(network, 32, tile=64).inpaint(plain(300, 300), hole, dilate=1, feather=0)
     assert (filled[hole] == [255, 0, 128]).all() and len(network.seen) > 4
     assert all(max(height, width) <= 64 + 32 + 4 for height, width, _ in network.seen)
+
+
+def test_a_large_hole_is_filled_inwards_from_what_is_known() -> None:
+    network, hole = Recorder(), hole_at(500, 400, (0, 0, 350, 400))
+    Inpainter(network, 64).inpaint(plain(500, 400), hole)
+    assert len(network.seen) >= 4 and max(share for _, _, share in network.seen) < 1
+
+
+def test_rings_count_squares_from_what_is_known() -> None:
+    hole = hole_at(10, 40, (0, 0, 10, 35))
+    assert [*rings(hole, 10)[0, [0, 9, 10, 25, 39]]] == [3, 3, 2, 1, 0]
+    with pytest.raises(ValueError, match="expected known pixels"):
+        rings(np.ones((4, 4), bool), 2)
 
 
 def test_masks_as_geometry() -> None:
