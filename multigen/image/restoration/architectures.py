@@ -103,6 +103,17 @@ def is_installed() -> bool:
     return importlib.util.find_spec("spandrel") is not None
 
 
+def _check_numbers(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raises CheckpointError for a name with a number far beyond the number of tensors: the library would count up to it."""
+    most = 100 + 10 * len(tensors)
+    for name in tensors:
+        if any(part.isdecimal() and (len(part) > 9 or int(part) > most) for part in name.split(".")):
+            of = counted(len(tensors), "tensors")
+            raise CheckpointError(
+                f"{where}: {name[:100]!r}: a layer of a number above {most:,}, with {of}; copy the file again"
+            )
+
+
 def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | None:
     """The network that has these weights, in evaluation mode on the CPU; None where the library knows none.
 
@@ -115,6 +126,7 @@ def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | N
         tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
         if bad := not_finite(tensors):
             raise CheckpointError(f"{where}: {bad}; copy the file again")
+        _check_numbers(tensors, where)
         try:  # names of tensors may ask for any number of layers, and shapes for any amount of memory
             with Plan(5_000 + 100 * len(tensors), LEAST + 8 * sum(t.nbytes for t in tensors.values())):
                 found = spandrel.ModelLoader().load_from_state_dict(tensors)

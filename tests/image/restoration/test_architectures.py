@@ -162,7 +162,8 @@ def damaged(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return {
         "holds NaN": {**weights, name: weights[name] * float("nan")},
         "no network can be built of its tensors": {**weights, name: weights[name][:, :2]},
-        "expected at most 64 for its weights": {**weights, "encoders.900000.0.conv1.weight": weights[name]},
+        "a layer of a number above": {**weights, "encoders.900000.0.conv1.weight": weights[name]},
+        "to build it, expected at most": {**weights, "encoders.900.0.conv1.weight": weights[name]},
     }
 
 
