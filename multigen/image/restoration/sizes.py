@@ -10,7 +10,7 @@ from multigen.errors import ConfigError
 __all__ = ["OWN", "Size", "resized"]
 
 
-MOST = 1 << 20  # pixels of a side, or factor, that no format can hold
+MOST = 1 << 40  # pixels of a side, or factor, that no format can hold
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Size:
         for name, value in given.items():
             if not 0 < value <= MOST:
                 raise ConfigError(
-                    f"{name} {str(value)[:20]}: expected {'a factor' if name == 'scale' else 'pixels'} above 0, at most {MOST:,}"
+                    f"{name} {str(value)[:20] if value > MOST else f'{value:g}'}: expected {'a factor' if name == 'scale' else 'pixels'} above 0, at most {MOST:,}"
                 )
         if len(given) > 1 and given.keys() != {"width", "height"}:
             words = " and ".join(f"{name} {value:g}" for name, value in given.items())
