@@ -259,7 +259,7 @@ def distillmos(sound: Tensor, rate: int) -> Tensor:
 @functools.lru_cache(maxsize=1)
 def _distillmos_model() -> torch.nn.Module:
     require("distillmos")
-    import distillmos
+    import distillmos  # pyright: ignore[reportMissingImports]
 
     network = distillmos.ConvTransformerSQAModel(load_weights=False)
     weights = packaged("distillmos", "distillmos/weights/distill_mos_v7.pt", DISTILLMOS_SHA256)
