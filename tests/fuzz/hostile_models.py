@@ -2,6 +2,7 @@
 descriptions ask for anything. `tests.fuzz.fuzzed_models` damages the same files blindly."""
 
 import dataclasses
+import copy
 import json
 import math
 import random
@@ -119,7 +120,8 @@ def settings(data: bytes, rng: random.Random) -> bytes:
         for name in way:
             at = at[name]
         number = type(at[last]) in (int, float) and rng.random() < 0.9
-        at[last] = rng.choice(NUMBERS if number or rng.random() < 0.3 else OTHERS)
+        # A copy: the next change may lie within it, and must change it here alone.
+        at[last] = copy.deepcopy(rng.choice(NUMBERS if number or rng.random() < 0.3 else OTHERS))
     return json.dumps(about).encode()
 
 
