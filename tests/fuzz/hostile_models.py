@@ -1,8 +1,8 @@
 """Model folders that somebody made to do harm, for `tests.fuzz.fuzzing`: whole files, whose settings, headers, tokenizers and
 descriptions ask for anything. `tests.fuzz.fuzzed_models` damages the same files blindly."""
 
-import dataclasses
 import copy
+import dataclasses
 import json
 import math
 import random
