@@ -261,12 +261,12 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         say(f"measuring what Griffin-Lim loses of {counted(len(test), test.noun)}")
         size = self.evaluator.batch
 
-        def heard(rows: slice) -> Iterator[Tensor]:
+        def pieces(rows: slice) -> Iterator[Tensor]:
             for first in range(rows.start, rows.stop, size):
                 x = test.items[first : min(first + size, rows.stop)].to(self.device)
                 yield G.sound(G.spectrogram(x)).cpu().clamp(-1, 1)  # pyright: ignore[reportCallIssue]
 
-        made = Made(len(test), heard)
+        made = Made(len(test), pieces)
         return super().baselines() | {"griffin_lim": self.evaluator.metrics_of(made, test.labels)}
 
     def collapse_features(self, items: Tensor) -> Tensor:
