@@ -14,7 +14,7 @@ from multigen.cli.targets import is_file_name
 from multigen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from multigen.image.restoration.sizes import Size
+    from multigen.image.sizes import Size
 
 __all__ = [
     "AnyModel",

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
+from multigen.image.image_to_image import opaque
 from multigen.image.restoration.evaluator import strip
 from multigen.image.restoration.holes import composed, masked
 from multigen.image.restoration.masks import draw_named
-from multigen.image.restoration.upscaler import opaque
 from multigen.image.restoration.user_masks import (
     Window,
     check_hole,
