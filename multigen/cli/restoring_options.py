@@ -1,4 +1,4 @@
-"""Options of `multigen restore` and `multigen upscale`, and what they say of the files of results."""
+"""Options of `multigen restore`, `translate` and `upscale`, and what they say of the files of results."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -98,9 +98,9 @@ Provenance = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of both verbs."""
+    """Options of these verbs."""
 
-    blend: tuple[str, str, float] | None
+    blend: tuple[str, str, float] | None = None
     tile: int | None
     frames: str
     format: str | None
@@ -116,6 +116,7 @@ class Options:
     size: "Size"
     film: FilmWords
     holes: Holes = NO_HOLES
+    direction: Literal["AB", "BA"] | None = None
 
     def __post_init__(self):
         if self.tile is not None and self.tile < 1:

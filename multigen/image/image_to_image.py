@@ -36,7 +36,7 @@ class ImageToImage(Ready):
 
     Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
     output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the image. Of a
-    network that looks farther than `SURROUNDINGS`, or at all of its input (radius None), tiles have that much, and are
+    network that looks farther than `surroundings`, or at all of its input (radius None), tiles have that much, and are
     cross-faded where they meet. Where memory runs out, tiles are halved, down to 32 pixels. A network with `whole` gets whole
     images. One that takes sides of a `multiple` only, or no shorter ones than `least`, gets images that are continued by their
     reflection at the right and below; what is made of these parts is cut off.
@@ -46,6 +46,8 @@ class ImageToImage(Ready):
     """Called after each tile with the number of its pixels."""
     keeps_grey: bool = True
     """Whether what is made of an image without colours has none; if not, one of a single channel gets three."""
+    surroundings: int = SURROUNDINGS
+    """Pixels of the input beside a tile, at most."""
 
     def __init__(self, network: nn.Module, scale: int = 1, tile: int | None = None):
         if tile is not None and tile < 1:
@@ -56,9 +58,9 @@ class ImageToImage(Ready):
         self.multiple, self.least = (int(getattr(network, name, 1)) for name in ("multiple", "least"))
         self.step = max(int(getattr(network, "unshuffle", 1)), self.multiple)
         radius: Any = getattr(network, "radius", None)
-        radius = multiple(SURROUNDINGS + 1 if radius is None else radius, self.step)
-        near = radius <= SURROUNDINGS
-        self.radius, self.fade = (radius, 0) if near else (multiple(SURROUNDINGS, self.step), SURROUNDINGS // 4)
+        most = multiple(self.surroundings, self.step)
+        radius = most + 1 if radius is None else multiple(radius, self.step)
+        self.radius, self.fade = (radius, 0) if radius <= most else (most, self.surroundings // 4)
 
     def restore_raster(self, raster: Raster, size: Size = OWN) -> Raster:
         """The pixels of an image file in a size, with the same channels, bits and profile.

@@ -16,13 +16,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from multigen.data.locate import locate
 from multigen.errors import CheckpointError, ConfigError
 from multigen.image.backbones import EfficientNetLite0, Normalise
 from multigen.image.squeezenet import SqueezeNet
 from multigen.storage.files import expanded
 from multigen.storage.reading import WEIGHTS, check_file
 
-__all__ = ["DEFINITIONS", "VGG19", "PerceptualDistance", "open_perceptual"]
+__all__ = ["DEFINITIONS", "VGG19", "PerceptualDistance", "open_distances", "open_perceptual", "weights_file"]
 
 DEFINITIONS = {
     "vgg22": "mean squared difference of VGG19 features at conv2_2 (after its ReLU, divided by 12.75), RGB, no border "
@@ -220,3 +221,24 @@ def open_perceptual(name: str, weights: str | None = None) -> PerceptualDistance
             f"perceptual weights {weights}: efficientnet_lite0 brings its own; leave them out, or take vgg22"
         )
     return PerceptualDistance(name, EfficientNetLite0(), _unit_length)
+
+
+def open_distances(
+    names: Sequence[str], perceptual_weights: str, squeezenet_weights: str, device: torch.device, dtype: torch.dtype
+) -> list[PerceptualDistance]:
+    """The distances called `names`, then `vgg22` and `squeezenet1_1` where a file of weights is given for them.
+
+    Raises as `open_perceptual`.
+    """
+    names = [*names, *["vgg22"] * bool(perceptual_weights), *["squeezenet1_1"] * bool(squeezenet_weights)]
+    weights = {"efficientnet_lite0": "", "squeezenet1_1": squeezenet_weights}
+    files = {name: weights.get(name, perceptual_weights) for name in names}
+    return [
+        open_perceptual(name, str(weights_file(file)) if file else None).to(device, dtype)
+        for name, file in files.items()
+    ]
+
+
+def weights_file(name: str) -> Path:
+    """The file of weights that a setting names."""
+    return locate(name, "a safetensors file")

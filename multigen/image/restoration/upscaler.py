@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from multigen.image.image_to_image import ImageToImage
-from multigen.image.restoration.evaluator import strip
+from multigen.image.sheets import strip
 from multigen.image.sizes import OWN, Size
 from multigen.tasks.graph import Graph
 
