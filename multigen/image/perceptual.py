@@ -10,7 +10,7 @@ The distances, each named after its extractor:
 - `squeezenet1_1`: the same of SqueezeNet 1.1, whose weights the user gives.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -224,18 +224,19 @@ def open_perceptual(name: str, weights: str | None = None) -> PerceptualDistance
 
 
 def open_distances(
-    names: Sequence[str], perceptual_weights: str, squeezenet_weights: str, device: torch.device, dtype: torch.dtype
+    name: str, files: Mapping[str, str], device: torch.device, dtype: torch.dtype
 ) -> list[PerceptualDistance]:
-    """The distances called `names`, then `vgg22` and `squeezenet1_1` where a file of weights is given for them.
+    """The distance called `name`, then `vgg22` and `squeezenet1_1` where `files`, settings with their values, name weights for
+    them: "perceptual_weights" and "squeezenet_weights".
 
     Raises as `open_perceptual`.
     """
-    names = [*names, *["vgg22"] * bool(perceptual_weights), *["squeezenet1_1"] * bool(squeezenet_weights)]
-    weights = {"efficientnet_lite0": "", "squeezenet1_1": squeezenet_weights}
-    files = {name: weights.get(name, perceptual_weights) for name in names}
+    vgg, squeezenet = files["perceptual_weights"], files["squeezenet_weights"]
+    names = dict.fromkeys([name, *["vgg22"] * bool(vgg), *["squeezenet1_1"] * bool(squeezenet)])
+    weights = {each: {"efficientnet_lite0": "", "squeezenet1_1": squeezenet}.get(each, vgg) for each in names}
     return [
         open_perceptual(name, str(weights_file(file)) if file else None).to(device, dtype)
-        for name, file in files.items()
+        for name, file in weights.items()
     ]
 
 

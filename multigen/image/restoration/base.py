@@ -139,7 +139,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         self.files = {name: hash_of_file(weights_file(file)) for name, file in files.items() if file}
         self.check_data()
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        self.distances = open_distances([c.distance], *files.values(), self.device, dtype)
+        self.distances = open_distances(c.distance, files, self.device, dtype)
         return source
 
     @property

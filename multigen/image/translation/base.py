@@ -142,7 +142,7 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
         files = {"perceptual_weights": c.perceptual_weights, "squeezenet_weights": c.squeezenet_weights}
         self.files = {name: hash_of_file(weights_file(file)) for name, file in files.items() if file}
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        self.distances = open_distances(["efficientnet_lite0"], *files.values(), self.device, dtype)
+        self.distances = open_distances("efficientnet_lite0", files, self.device, dtype)
         self.features_of = pooled_features(self.device)
         return self.domains.train
 

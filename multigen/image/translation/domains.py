@@ -87,7 +87,7 @@ class DomainSource:
         if self.paired:
             both = self._window(torch.cat([self.a[item], self.b[item]]), rng)
             return both[:3], both[3:]
-        return self._window(self.a[item], rng), self._window(self.b[rng.integers(len(self.b))], rng)
+        return self._window(self.a[item], rng), self._window(self.b[int(rng.integers(len(self.b)))], rng)
 
     def _window(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         top, left = (int(rng.integers(side - self.crop + 1)) for side in image.shape[1:])

@@ -41,7 +41,7 @@ class Pix2PixConfig(ImageTranslationConfig):
 PRESETS = {
     "tiny": Pix2PixConfig(
         task="colour", validation_size=0, size=40, crop=32, width=8, halvings=3, discriminator_width=8,
-        discriminator_layers=2, batch=2, l1_steps=2, steps=4,
+        discriminator_layers=2, batch=2, l1_steps=4, steps=16,
     ),
     "laptop": Pix2PixConfig(
         task="colour", validation_size=0, size=144, crop=64, width=32, halvings=5, discriminator_width=32,

@@ -151,7 +151,7 @@ class TranslationTrainer(Trainer[C]):
 
     def averaged(self) -> Mapping[str, Schedule]:
         """The running averages of the generators, unless `ema` is 0."""
-        return dict.fromkeys(self.generators.values(), self.config.ema) if self.config.ema else {}
+        return {name: self.config.ema for name in self.generators.values()} if self.config.ema else {}
 
     def best(self, metric: str, mode: Literal["min", "max"] = "min") -> Best | None:
         """Checkpoint selection by a validation metric; None without a validation set."""
