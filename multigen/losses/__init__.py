@@ -15,12 +15,10 @@ from multigen.losses.adversarial import (
 )
 from multigen.losses.features import feature_matching
 from multigen.losses.gradient import gradient_error
-from multigen.losses.phase import anti_wrapped, phase_errors
 
 __all__ = [
     "LOSSES",
     "AdversarialLoss",
-    "anti_wrapped",
     "feature_matching",
     "gradient_error",
     "hinge",
@@ -28,7 +26,6 @@ __all__ = [
     "least_squares_to",
     "minimax",
     "non_saturating",
-    "phase_errors",
     "relativistic_average",
     "relativistic_pairing",
     "wasserstein",

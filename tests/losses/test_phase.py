@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from multigen.losses import anti_wrapped, phase_errors
+from multigen.losses.phase import anti_wrapped, phase_errors
 
 
 @pytest.mark.parametrize(
