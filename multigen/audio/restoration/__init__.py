@@ -1,0 +1,3 @@
+"""Restoration of sounds."""
+
+__all__ = []
