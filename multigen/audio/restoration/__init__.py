@@ -1,3 +1,3 @@
-"""Restoration of sounds."""
+"""Better sounds from worse ones that were made from them."""
 
-__all__ = []
+__all__: list[str] = []
