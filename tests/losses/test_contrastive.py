@@ -33,7 +33,7 @@ def test_a_mean_over_images_and_patches() -> None:
 def test_the_gradient_reaches_queries_alone_and_is_right() -> None:
     generator = torch.Generator().manual_seed(0)
     query, key = (torch.randn(2, 3, 4, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2))
-    assert torch.autograd.gradcheck(lambda q: patch_nce(q, key.detach()), query)
+    assert torch.autograd.gradcheck(lambda q: patch_nce(q, key.detach()), (query,))
     patch_nce(query, key).backward()
     assert key.grad is None and query.grad is not None
 
@@ -46,4 +46,4 @@ def test_half_precision_is_computed_in_float32() -> None:
 @pytest.mark.parametrize("shapes", [((1, 2, 3), (1, 3, 3)), ((2, 3), (2, 3))])
 def test_other_shapes_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match="vectors of the same patches"):
-        patch_nce(*(torch.zeros(shape) for shape in shapes))
+        patch_nce(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
