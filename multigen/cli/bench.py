@@ -56,13 +56,17 @@ def run(args: list[str]) -> None:
 
         Args:
             recipes: The recipes: TOML files, or names that multigen ls shows.
-            out: Folder of the results; default: `results` beside each recipe, or here for a recipe given by name.
-            runs: Folder of the runs, RUNS/NAME for each recipe; default: a new one for each under runs.
+            out: Folder of the results; default: `results` beside each recipe, or here for a recipe
+                given by name.
+            runs: Folder of the runs, RUNS/NAME for each recipe; default: a new one for each under
+                runs.
             quick: A smoke test of about a minute each, with few samples and no checks; results go
                 to the folder `quick` under --out, by default under runs.
             check: No training; check existing results against the recipes.
-            page: No training; write existing results as a Markdown page to this file, and one page per benchmark beside it.
-            json: Print the outcomes as JSON, one object each; all other output goes to standard error.
+            page: No training; write existing results as a Markdown page to this file, and one page
+                per benchmark beside it.
+            json: Print the outcomes as JSON, one object each; all other output goes to standard
+                error.
         """
         if not recipes:
             raise ConfigError(

@@ -1,4 +1,5 @@
-"""The command `bench`: the schema of recipes, figures that are met and missed, several recipes, quick runs."""
+"""The command `bench`: the schema of recipes, figures that are met and missed, several recipes,
+quick runs."""
 
 import errno
 import json
@@ -195,7 +196,8 @@ def test_the_steps_of_a_recipe_are_never_cut(tmp_path: Path) -> None:
 
 
 def several(folder: Path) -> list[Path]:
-    """Three recipes in `folder`: without a reachable figure, of data that are not there, and good."""
+    """Three recipes in `folder`: without a reachable figure, of data that are not there, and
+    good."""
     good = written(folder, config={"data": str(photos(folder / "photos")), **SETTINGS}).read_text()
     names = ("a.toml", "b.toml", "c.toml")
     texts = (
@@ -210,7 +212,8 @@ def several(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """Stands in for the training of a recipe: what was asked to be trained, by folder and whether quickly."""
+    """Stands in for the training of a recipe: what was asked to be trained, by folder and whether
+    quickly."""
     asked: list[tuple[str, bool]] = []
 
     def train(path: Path, recipe: Any, device: str, folder: str, quick: bool) -> dict[str, Any]:

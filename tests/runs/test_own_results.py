@@ -1,4 +1,5 @@
-"""What a run, its report and a benchmark leave is known again; what a user put in its place, or changed, is kept."""
+"""What a run, its report and a benchmark leave is known again; what a user put in its place, or
+changed, is kept."""
 
 import json
 from pathlib import Path
