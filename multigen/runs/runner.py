@@ -263,7 +263,7 @@ def _folder_of_seeds(run: Run, name: str, stack: contextlib.ExitStack) -> Path:
     resumed; locked until `stack` closes."""
     if run.resume and not seed_folders(expanded(run.resume)):
         raise ConfigError(
-            f"{run.resume} holds no runs of several seeds; resume one run without --seeds, or give the folder of seed-0 and the others"
+            f"{run.resume} holds no runs of several seeds; resume one run without --seeds, or give the folder of seed-*"
         )
 
     def claim() -> Path:
