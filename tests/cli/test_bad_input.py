@@ -238,7 +238,11 @@ CASES = {
     "foreign checkpoint, networks": Case(foreign("--ema", "0"), "{}/run/checkpoints/step-", "other networks"),
     "foreign weights to start from": Case(foreign_start, "{}/run", "expected"),
     "resumed where no run is": Case(no_run, "{}/bad", "give a run's folder"),
-    "seeds resumed": Case(lambda p, _: ["--resume", p / "run", "--seeds", "2"], "--resume", "one by one"),
+    "seeds resumed": Case(
+        lambda p, _: ["--resume", p / "run", "--seeds", "2"],
+        "{}/run",
+        "holds no runs of several seeds; resume one run without --seeds",
+    ),
     "pickled VGG19": Case(pickled_vgg("vgg.pth"), "{}/bad/vgg.pth", "expected a .safetensors file"),
     "pickled VGG19, renamed": Case(pickled_vgg("vgg.safetensors"), "{}/bad/vgg.safetensors", "copy the file again"),
     "pickled model": Case(pickled_model, "{}/run/model/G.safetensors", "copy or convert it again"),
