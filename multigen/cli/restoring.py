@@ -1,4 +1,5 @@
-"""What `multigen restore` and `multigen upscale` share: image files and whole folders through a restoration model."""
+"""What `multigen restore` and `multigen upscale` share: image files and whole folders through a
+restoration model."""
 
 import contextlib
 import datetime
@@ -72,7 +73,8 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
 
 
 def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
-    """What is to be made, and the results that stay. Raises DataError for one that exists where that is to be an error."""
+    """What is to be made, and the results that stay. Raises DataError for one that exists where
+    that is to be an error."""
     if existing == "error" and (there := [target for target in jobs.values() if os.path.lexists(target)]):
         more = f" and {len(there) - 1} more files exist" if len(there) > 1 else " exists"
         raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
@@ -81,8 +83,8 @@ def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path
 
 
 def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]) -> tuple[Options, dict[Path, str]]:
-    """The options with the masks of images, and the images to skip, which have none. Raises DataError, which names the first of
-    them, where such are not to be skipped."""
+    """The options with the masks of images, and the images to skip, which have none. Raises
+    DataError, which names the first of them, where such are not to be skipped."""
     holes = options.holes.of(images, inputs)
     missing = holes.missing(images, inputs)
     if missing and not options.skip_bad:
@@ -162,7 +164,8 @@ def _noun(jobs: Jobs) -> str:
 
 
 def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
-    """(height, width) of images; without those that cannot be read, which are named when they are."""
+    """(height, width) of images; without those that cannot be read, which are named when they
+    are."""
     from multigen.image.files import size_of
 
     sizes = {}
@@ -173,8 +176,8 @@ def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
 
 
 def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str) -> None:
-    """Says about how long it will take, unless that is a moment; and which model is faster, where it takes minutes. `passes`: of
-    each image the sizes that the network is given."""
+    """Says about how long it will take, unless that is a moment; and which model is faster, where
+    it takes minutes. `passes`: of each image the sizes that the network is given."""
     sizes = [size for each in passes for size in each]
     if sum(map(math.prod, sizes)) < NOTABLE:
         return

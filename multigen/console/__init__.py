@@ -103,8 +103,8 @@ _timers: list[threading.Timer] = []
 @contextlib.contextmanager
 def if_slow(text: str) -> Iterator[None]:
     """Within it, says `text` on the terminal, or in a notebook, once `SILENCE` seconds have passed:
-    for work that is short in most cases, so that nobody takes a long one for a program that hangs. Of
-    nested ones the innermost speaks."""
+    for work that is short in most cases, so that nobody takes a long one for a program that hangs.
+    Of nested ones the innermost speaks."""
     if not (sys.stderr.isatty() or in_notebook()):
         yield
         return
@@ -194,7 +194,7 @@ Line = Sequence[str]
 
 UNLIMITED = 1 << 20  # columns
 NUMBER = re.compile(r"[-+]?(\d[\d,.]*(e[-+]?\d+)?|nan|inf)( (of|to|±) [-+]?\d[\d,.]*)?|-?")
-"""A number, optionally with its deviation or total, or a range; - or nothing where it is missing."""
+"""A number, optionally with its deviation or total, or a range; - or nothing if missing."""
 
 
 def text_table(lines: Sequence[Line], head: Line = ()) -> str:

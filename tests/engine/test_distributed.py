@@ -1,6 +1,8 @@
-"""Two ranks that talk through gloo do what one process does, to rounding. Networks have no batch statistics; float64.
+"""Two ranks that talk through gloo do what one process does, to rounding. Networks have no batch
+statistics; float64.
 
-Two processes run this file, once for all tests: everything in `CASES` is trained there, and again within the tests.
+Two processes run this file, once for all tests: everything in `CASES` is trained there, and again
+within the tests.
 """
 
 import os
@@ -61,7 +63,8 @@ BATCH = 7  # 3 and 4 rows
 
 
 class Watched(Toy):
-    """Keeps the gradients of its first step. D has no last bias: where a loss leaves it alone, its gradient is all rounding."""
+    """Keeps the gradients of its first step. D has no last bias: where a loss leaves it alone, its
+    gradient is all rounding."""
 
     first: dict[str, Tensor]
 
@@ -82,7 +85,8 @@ class Watched(Toy):
 
 
 class WGAN(Watched):
-    """A penalty beside a loss, and one that is an update of its own; rows that are made with random numbers."""
+    """A penalty beside a loss, and one that is an update of its own; rows that are made with random
+    numbers."""
 
     def open_data(self) -> Source:
         return Shaken()
@@ -160,7 +164,8 @@ class Relativistic(Watched):
 
 
 class Tokens(Watched):
-    """Texts of different lengths, so the ranks hold different numbers of tokens; negatives from a pool."""
+    """Texts of different lengths, so the ranks hold different numbers of tokens; negatives from a
+    pool."""
 
     def stages(self) -> list[Stage]:
         updates = [
@@ -201,7 +206,8 @@ class Replayed(Watched):
 
 
 class Branches(Watched):
-    """The first rows of a batch run through G alone, the rest through D: each rank has a gradient for one of them only."""
+    """The first rows of a batch run through G alone, the rest through D: each rank has a gradient
+    for one of them only."""
 
     def networks(self) -> dict[str, nn.Module]:
         return super().networks() | {"G": perceptron(2, 1)}
@@ -228,7 +234,8 @@ class Spoilt(Watched):
 
 
 class Controlled(WGAN):
-    """Rules that read signals decide on values, rates, repeats and a rollback; another one finds something else on each rank."""
+    """Rules that read signals decide on values, rates, repeats and a rollback; another one finds
+    something else on each rank."""
 
     def stages(self) -> list[Stage]:
         (stage,) = super().stages()
@@ -395,8 +402,8 @@ def test_a_gradient_that_is_spoilt_on_one_rank_is_dropped_on_both(two: Path) -> 
 
 @pytest.mark.parametrize(("added", "steps"), [("", 22), (", with signals", 15), (", with decisions", 15)])
 def test_two_ranks_resume_bit_for_bit(two: Path, added: str, steps: int) -> None:
-    """With batch norm, whose statistics are a rank's own between checkpoints, and dropout; with a control's signals, which the
-    checkpoint holds for all ranks."""
+    """With batch norm, whose statistics are a rank's own between checkpoints, and dropout; with a
+    control's signals, which the checkpoint holds for all ranks."""
     whole, cut = two / f"whole{added}", two / f"cut{added}"
     assert saved_numbers(cut)["step"] == steps
     assert_same(saved_files(whole), saved_files(cut))

@@ -1,4 +1,5 @@
-"""ConvNeXt blocks over the frames of a spectrum, as in Vocos (Siuzdak 2023, arXiv:2306.00814, section 3.2)."""
+"""ConvNeXt blocks over the frames of a spectrum, as in Vocos (Siuzdak 2023, arXiv:2306.00814,
+section 3.2)."""
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,8 @@ STD = 0.02
 class ConvNeXtBlock(nn.Module):
     """Residual block of the frames of a spectrum, (B, width, frames) -> the same shape.
 
-    A convolution over time for each channel, layer normalisation, and two linear layers with GELU between, scaled for each
-    channel. Outside of the frames are zeros.
+    A convolution over time for each channel, layer normalisation, and two linear layers with GELU
+    between, scaled for each channel. Outside of the frames are zeros.
 
     Args:
         scale: what the scales of the channels begin at; one over the number of blocks in Vocos.
@@ -36,7 +37,8 @@ class ConvNeXtBlock(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Draws the weights of all convolutions and linear layers from a normal distribution of deviation .02; biases become 0."""
+    """Draws the weights of all convolutions and linear layers from a normal distribution of
+    deviation .02; biases become 0."""
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Linear):
             nn.init.trunc_normal_(module.weight, std=STD)

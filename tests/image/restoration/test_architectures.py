@@ -1,4 +1,5 @@
-"""Networks of the library spandrel: built from files that we read, and used as ours are; and our own loaders against theirs."""
+"""Networks of the library spandrel: built from files that we read, and used as ours are; and our
+own loaders against theirs."""
 
 import json
 import warnings
