@@ -14,8 +14,8 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
     """Mean cross-entropy of finding, for each patch of an output, the patch of the input at its
     place among all patches of that input; 0-d.
 
-    Vectors are brought to unit length; similarities are their products over `temperature`. Negatives
-    come from the same image alone. No gradient reaches `key`.
+    Vectors are brought to unit length; similarities are their products over `temperature`.
+    Negatives come from the same image alone. No gradient reaches `key`.
 
     Args:
         query: (B, S, C), vectors of S patches of outputs.

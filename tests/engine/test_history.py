@@ -1,4 +1,5 @@
-"""A history of generated items: what it returns, what it keeps, and that micro-batches do not matter."""
+"""A history of generated items: what it returns, what it keeps, and that micro-batches do not
+matter."""
 
 from typing import Any
 

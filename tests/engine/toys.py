@@ -156,8 +156,8 @@ def follow_mean(state: dict[str, Any], real: Tensor, fake: Tensor) -> Tensor:
 
 class Whole(Toy):
     """Everything that a resume has to carry on: two stages, batch norm, dropout, repeat, lazy, a
-    running average, a copy that follows, a pool, a history, a control, averages of a loss in the state, a best
-    checkpoint."""
+    running average, a copy that follows, a pool, a history, a control, averages of a loss in the
+    state, a best checkpoint."""
 
     lagged: nn.Module
 
