@@ -1,4 +1,5 @@
-"""What `multigen restore` and `multigen upscale` share: image files and whole folders through a restoration model."""
+"""What `multigen restore` and `multigen upscale` share: image files and whole folders through a
+restoration model."""
 
 import contextlib
 import datetime
@@ -74,7 +75,8 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
 
 
 def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
-    """What is to be made, and the results that stay. Raises DataError for one that exists where that is to be an error."""
+    """What is to be made, and the results that stay. Raises DataError for one that exists where
+    that is to be an error."""
     if existing == "error" and (there := [target for target in jobs.values() if os.path.lexists(target)]):
         more = f" and {len(there) - 1} more files exist" if len(there) > 1 else " exists"
         raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
@@ -83,8 +85,8 @@ def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path
 
 
 def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]) -> tuple[Options, dict[Path, str]]:
-    """The options with the masks of images, and the images to skip, which have none. Raises DataError, which names the first of
-    them, where such are not to be skipped."""
+    """The options with the masks of images, and the images to skip, which have none. Raises
+    DataError, which names the first of them, where such are not to be skipped."""
     holes = options.holes.of(images, inputs)
     missing = holes.missing(images, inputs)
     if missing and not options.skip_bad:
@@ -169,7 +171,8 @@ def _noun(jobs: Jobs) -> str:
 
 
 def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
-    """(height, width) of images; without those that cannot be read, which are named when they are."""
+    """(height, width) of images; without those that cannot be read, which are named when they
+    are."""
     from multigen.image.files import size_of
 
     sizes = {}
@@ -180,16 +183,17 @@ def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
 
 
 def _windows(restorer: Any, path: Path, size: tuple[int, int], holes: Holes) -> list[tuple[int, int]]:
-    """The sizes that a network which fills holes is given for an image; none where its mask is no good, which is said when it is
-    filled."""
+    """The sizes that a network which fills holes is given for an image; none where its mask is no
+    good, which is said when it is filled."""
     with contextlib.suppress(DataError):
         return restorer.windows(**holes_of(restorer, holes, path, [size]))
     return []
 
 
 def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str, count: int) -> None:
-    """Says about how long it will take, unless that is a moment; and which model is faster, where it takes minutes. `passes`: the
-    sizes that the network is given of each image, or of some of the `count` images."""
+    """Says about how long it will take, unless that is a moment; and which model is faster, where
+    it takes minutes. `passes`: the sizes that the network is given of each image, or of some of the
+    `count` images."""
     sizes = [size for each in passes for size in each]
     if sum(map(math.prod, sizes)) < NOTABLE:
         return

@@ -1,4 +1,5 @@
-"""Options of `multigen restore` and `multigen upscale`, and what they say of the files of results."""
+"""Options of `multigen restore` and `multigen upscale`, and what they say of the files of
+results."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ class Options:
         return self.overwrite or self.existing == "overwrite"
 
     def suffixes(self, out: Path) -> Callable[[Path], str]:
-        """Source -> suffix of its result in a folder. Raises ConfigError where `--out` names a file of another format."""
+        """Source -> suffix of its result in a folder. Raises ConfigError where `--out` names a file
+        of another format."""
         from multigen.image.sources import moving_suffix
 
         if self.format is None:
@@ -146,8 +148,9 @@ class Options:
         return _of_containers(lambda _: suffix, out)
 
     def check_formats(self, targets: Iterable[Path], films: bool) -> None:
-        """Raises ConfigError for a result in a format that does not have what is asked for, and for what is asked of images
-        where there are none; where there are films too, says that it is not for them.
+        """Raises ConfigError for a result in a format that does not have what is asked for, and for
+        what is asked of images where there are none; where there are films too, says that it is not
+        for them.
 
         Args:
             targets: the results but films and their frames.

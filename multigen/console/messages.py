@@ -98,8 +98,8 @@ _timers: list[threading.Timer] = []
 @contextlib.contextmanager
 def if_slow(text: str) -> Iterator[None]:
     """Within it, says `text` on the terminal, or in a notebook, once `SILENCE` seconds have passed:
-    for work that is short in most cases, so that nobody takes a long one for a program that hangs. Of
-    nested ones the innermost speaks."""
+    for work that is short in most cases, so that nobody takes a long one for a program that hangs.
+    Of nested ones the innermost speaks."""
     if not (sys.stderr.isatty() or in_notebook()):
         yield
         return

@@ -13,7 +13,8 @@ Line = Sequence[str]
 
 UNLIMITED = 1 << 20  # columns
 NUMBER = re.compile(r"[-+]?(\d[\d,.]*(e[-+]?\d+)?|nan|inf)( (of|to|±) [-+]?\d[\d,.]*)?|-?")
-"""A number, optionally with its deviation or total, or a range; - or nothing where it is missing."""
+"""A number, optionally with its deviation or total, or a range; - or nothing where it is
+missing."""
 
 
 def text_table(lines: Sequence[Line], head: Line = ()) -> str:

@@ -19,7 +19,8 @@ LARGEST = 1 << 33
 WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "netG", "generator")
 """Keys under which training scripts save a network's weights, those that are best for use first."""
 MARKERS = ("pro",)
-"""Entries beside the tensors that tell a variant of a network (of Real-CUGAN), whatever their values."""
+"""Entries beside the tensors that tell a variant of a network (of Real-CUGAN), whatever their
+values."""
 PREFIXES = ("module.", "netG.", "_orig_mod.")
 """What wrappers of networks put before the name of each tensor."""
 

@@ -1,4 +1,5 @@
-"""What all verbs of the `multigen` command have in common: help, exit codes, --traceback, --json; `ls`, `train`, `completion`."""
+"""What all verbs of the `multigen` command have in common: help, exit codes, --traceback, --json;
+`ls`, `train`, `completion`."""
 
 import contextlib
 import io
@@ -266,7 +267,8 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the three scripts, the one of zsh under the name that it looks for, and a picture."""
+    """A folder with the three scripts, the one of zsh under the name that it looks for, and a
+    picture."""
     folder = tmp_path_factory.mktemp("completion")
     (folder / "picture.png").touch()
     for name, file in {"bash": "bash", "zsh": "_multigen", "fish": "fish"}.items():

@@ -1,4 +1,5 @@
-"""`multigen restore`: any restoration model on images and folders, and what `restore` and `upscale` say of other models."""
+"""`multigen restore`: any restoration model on images and folders, and what `restore` and `upscale`
+say of other models."""
 
 import json
 from pathlib import Path

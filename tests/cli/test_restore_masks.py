@@ -1,4 +1,5 @@
-"""`multigen restore --mask`: one mask, a folder of masks, and what does not fit, named in one line."""
+"""`multigen restore --mask`: one mask, a folder of masks, and what does not fit, named in one
+line."""
 
 import json
 from pathlib import Path

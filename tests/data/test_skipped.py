@@ -1,4 +1,5 @@
-"""What --skip-bad leaves out is named with the reason: the first on the terminal, all of it in the run's log."""
+"""What --skip-bad leaves out is named with the reason: the first on the terminal, all of it in the
+run's log."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,5 @@
-"""Disks that refuse, and folders that vanish: one line, and what a run can do without does not end it."""
+"""Disks that refuse, and folders that vanish: one line, and what a run can do without does not end
+it."""
 
 import errno
 import os
@@ -268,7 +269,8 @@ class Large(Shown):
 
 
 def test_a_disk_that_is_really_full(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It keeps all checkpoints until there is no room. A resume on a disk with room then ends with all lines."""
+    """It keeps all checkpoints until there is no room. A resume on a disk with room then ends with
+    all lines."""
     torch.manual_seed(0)
     run = options(small_disk / "run", log_every=1, save_every=1, preview_every=1, keep=100)
     with pytest.raises(

@@ -1,4 +1,5 @@
-"""Files of PyTorch from anywhere: weights are found in the wrappers of training scripts, and nothing is run."""
+"""Files of PyTorch from anywhere: weights are found in the wrappers of training scripts, and
+nothing is run."""
 
 import os
 import pickle

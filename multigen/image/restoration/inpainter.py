@@ -1,4 +1,5 @@
-"""Inference with a trained inpainting generator: images of any size, of which the holes alone change."""
+"""Inference with a trained inpainting generator: images of any size, of which the holes alone
+change."""
 
 import copy
 import time
@@ -44,9 +45,10 @@ SHEET = 64  # side of the pattern of holes that `sheet` repeats
 class Inpainter(Ready):
     """A trained generator as a function of an image and a mask.
 
-    Holes are filled one after the other, or those that are near together, each in a window with its surroundings: at the
-    image's own resolution, as the network was trained, and in a smaller copy where a hole is thicker than it was trained for. No
-    window is larger than `tile` pixels and its surroundings, so memory does not grow with the image.
+    Holes are filled one after the other, or those that are near together, each in a window with its
+    surroundings: at the image's own resolution, as the network was trained, and in a smaller copy
+    where a hole is thicker than it was trained for. No window is larger than `tile` pixels and its
+    surroundings, so memory does not grow with the image.
 
     Args:
         crop: side of the crops that the network was trained on, pixels.
@@ -55,7 +57,8 @@ class Inpainter(Ready):
     task = "inpainting"
     scale = 1
     on_tile: Callable[[float], object]
-    """Called after each part of a hole with a share of the image's pixels, together no more than the image has."""
+    """Called after each part of a hole with a share of the image's pixels, together no more than
+    the image has."""
 
     def __init__(self, network: nn.Module, crop: int, tile: int = 256):
         self.network, self.crop, self.tile, self.on_tile = network, crop, tile, ignore
@@ -68,17 +71,21 @@ class Inpainter(Ready):
         dilate: int | None = None,
         feather: int | None = None,
     ) -> Any:
-        """The image with its holes filled, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image of any
-        mode, whose depth, opacity and profile are kept. All pixels that are not in the dilated mask stay exactly as they were.
+        """The image with its holes filled, of the kind given: uint8 tensor (3, H, W), uint8 array
+        (H, W, 3), or PIL image of any mode, whose depth, opacity and profile are kept. All pixels
+        that are not in the dilated mask stay exactly as they were.
 
         Args:
-            mask: of the same size: bool or uint8 (H, W), of which at least 128 is the hole, or a PIL image, white in the hole;
-                of one with transparency, the transparent part is the hole.
-            dilate: pixels added around the mask, since a rest of an object at its edge is painted again; None: 1/250 of the
-                longer side, at least 2.
-            feather: pixels at the edge of the dilated mask over which the image turns into the filling; None: half of `dilate`.
+            mask: of the same size: bool or uint8 (H, W), of which at least 128 is the hole, or a
+                PIL image, white in the hole; of one with transparency, the transparent part is the
+                hole.
+            dilate: pixels added around the mask, since a rest of an object at its edge is painted
+                again; None: 1/250 of the longer side, at least 2.
+            feather: pixels at the edge of the dilated mask over which the image turns into the
+                filling; None: half of `dilate`.
 
-        Raises DataError for anything else, a mask of another size, an empty one, and one that covers everything.
+        Raises DataError for anything else, a mask of another size, an empty one, and one that
+        covers everything.
         """
         if isinstance(image, Tensor):
             pixels = image.permute(1, 2, 0).cpu().numpy() if image.dim() == 3 else image.numpy()
@@ -97,7 +104,8 @@ class Inpainter(Ready):
     def restore_raster(
         self, raster: Raster, hole: np.ndarray, dilate: int | None = None, feather: int | None = None
     ) -> Raster:
-        """The pixels of an image file with its holes filled, with the same channels, bits and profile.
+        """The pixels of an image file with its holes filled, with the same channels, bits and
+        profile.
 
         Args:
             hole: bool (H, W).
@@ -122,8 +130,8 @@ class Inpainter(Ready):
         return Raster(pixels, raster.profile)
 
     def windows(self, hole: np.ndarray, dilate: int | None = None, feather: int | None = None) -> list[tuple[int, int]]:
-        """(height, width) of what the network is given for a hole, bool (H, W), at most: holes that are near together are
-        filled at once."""
+        """(height, width) of what the network is given for a hole, bool (H, W), at most: holes that
+        are near together are filled at once."""
         hole = _grown(hole, dilate, feather)[0]
         found = (self._window(piece, hole[piece]) for piece in pieces(hole, self.tile))
         return [
@@ -140,15 +148,16 @@ class Inpainter(Ready):
         return (time.perf_counter() - began) / self.crop**2 * sum(height * width for height, width in sizes)
 
     def __call__(self, given: Tensor) -> Tensor:
-        """Masked image and mask, uint8 (4, H, W) -> the image with the hole filled, uint8 (3, H, W), both on the CPU: in one
-        pass of the network, and without dilation."""
+        """Masked image and mask, uint8 (4, H, W) -> the image with the hole filled, uint8 (3, H,
+        W), both on the CPU: in one pass of the network, and without dilation."""
         image = given[:3].permute(1, 2, 0).cpu().numpy().astype(np.float32) / 255
         filled = self._pass(image, given[3].cpu().numpy() > 0)
         return composed(given.cpu(), torch.from_numpy(np.rint(filled * 255).astype(np.uint8)).permute(2, 0, 1))
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
-        """Up to n crops of the embedded held-out photographs with holes filled, side by side in one image: those with the most
-        detail, the same for every model and seed. Raises ConfigError for n < 1."""
+        """Up to n crops of the embedded held-out photographs with holes filled, side by side in one
+        image: those with the most detail, the same for every model and seed. Raises ConfigError for
+        n < 1."""
 
         def degrade(image: Tensor, name: str) -> Tensor:
             height, width = image.shape[1:]
@@ -178,7 +187,8 @@ class Inpainter(Ready):
     # ---------------------------------------------------------------------------------- filling
 
     def _filled(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        """(H, W, 3) in 0..1 with the holes, bool (H, W), filled piece by piece: those next to known pixels first."""
+        """(H, W, 3) in 0..1 with the holes, bool (H, W), filled piece by piece: those next to known
+        pixels first."""
         image, left, ring = image.copy(), hole.copy(), rings(hole, self.tile)
         parts = sorted(
             pieces(hole, self.tile), key=lambda piece: ring[tuple((side.start + side.stop) // 2 for side in piece)]
@@ -197,7 +207,8 @@ class Inpainter(Ready):
         return image
 
     def _window(self, piece: Window, hole: np.ndarray) -> tuple[Window, float]:
-        """A piece with its surroundings, and how many times as large the network sees it. `hole`: bool (h, w), in the piece."""
+        """A piece with its surroundings, and how many times as large the network sees it. `hole`:
+        bool (h, w), in the piece."""
         shrink = min(1.0, THICKEST * self.crop / thickness(hole))
         context = round(self.crop / 2 / shrink)
         rows, columns = (slice(max(side.start - context, 0), side.stop + context) for side in piece)
@@ -219,7 +230,8 @@ class Inpainter(Ready):
 
     @torch.no_grad()
     def _pass(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        """The network's image, float32 (h, w, 3) in 0..1, for one of any size and its hole, bool (h, w)."""
+        """The network's image, float32 (h, w, 3) in 0..1, for one of any size and its hole, bool
+        (h, w)."""
         height, width = hole.shape
         least = 4 * self.multiple  # reflections within the network need more than a pixel
         more = [(0, max(least, side + -side % self.multiple) - side) for side in (height, width)]
@@ -233,7 +245,8 @@ class Inpainter(Ready):
 
 
 def _grown(hole: np.ndarray, dilate: int | None, feather: int | None) -> tuple[np.ndarray, int]:
-    """A mask as it is filled, and the pixels over which the image turns into the filling. Raises ConfigError."""
+    """A mask as it is filled, and the pixels over which the image turns into the filling. Raises
+    ConfigError."""
     dilate = max(2, max(hole.shape) // DILATION) if dilate is None else dilate
     feather = dilate // 2 if feather is None else feather
     if dilate < 0 or not 0 <= feather <= dilate:

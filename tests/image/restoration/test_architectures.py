@@ -1,4 +1,5 @@
-"""Networks of the library spandrel: built from files that we read, and used as ours are; and our own loaders against theirs."""
+"""Networks of the library spandrel: built from files that we read, and used as ours are; and our
+own loaders against theirs."""
 
 import json
 import warnings
@@ -91,7 +92,8 @@ def test_a_network_of_the_library_is_used_as_the_library_uses_it(architecture: s
 
 
 def test_the_marker_of_a_variant_is_kept(tmp_path: Path) -> None:
-    """Real-CUGAN's files of the variant "pro", which takes other values, say so by an entry that is no tensor."""
+    """Real-CUGAN's files of the variant "pro", which takes other values, say so by an entry that is
+    no tensor."""
     weights = import_module("spandrel.architectures.RealCUGAN").UpCunet2x().state_dict()
     torch.save({**weights, "pro": ""}, tmp_path / "pro.pth")
     torch.save(weights, tmp_path / "net.pth")

@@ -1,4 +1,5 @@
-"""Networks of other projects: recognised in all spellings, refused where they are not known, published weights by name."""
+"""Networks of other projects: recognised in all spellings, refused where they are not known,
+published weights by name."""
 
 import hashlib
 import re
