@@ -1,4 +1,5 @@
-"""The records of this repository: its benchmark recipes, what was measured by them, and the pages that show it."""
+"""The records of this repository: its benchmark recipes, what was measured by them, and the pages
+that show it."""
 
 import json
 import re
@@ -118,7 +119,8 @@ def test_every_metric_is_defined(path: Path) -> None:
 
 @each_recipe
 def test_results_are_what_recipes_expect(path: Path) -> None:
-    """What must be reached may be missed, and the pages say so; what was measured must be what is expected."""
+    """What must be reached may be missed, and the pages say so; what was measured must be what is
+    expected."""
     result = figures(read_recipe(path), result_of(path), str(path))
     assert [str(f) for f in result if f.kind == "expect" and not f.met] == []
 

@@ -37,7 +37,8 @@ def score(
     metrics: Sequence[str] = ("psnr_y", "ssim_y"),
     further: Mapping[str, Callable[[Tensor, Tensor, Tensor], float]] = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images (3, scale H, scale W).
+    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images
+    (3, scale H, scale W).
 
     Ranks share the images; all get the result.
 
@@ -83,9 +84,11 @@ def definitions(
 
 
 def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SIDE, most: int = 4) -> "Picture":
-    """Crops side by side under their names: each restorer's and the original's, one row per image, the first `most` of all sets.
+    """Crops side by side under their names: each restorer's and the original's, one row per image,
+    the first `most` of all sets.
 
-    The crop of an image is the window of `side` pixels with the most detail, shown at twice its size.
+    The crop of an image is the window of `side` pixels with the most detail, shown at twice its
+    size.
     """
     from PIL import Image, ImageDraw
 
@@ -107,9 +110,9 @@ def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SID
 
 
 def strip(restore: Restore, scale: int, n: int, side: int = SIDE, degrade: Degrade | None = None) -> "Picture":
-    """n crops of `side` pixels in one row: windows with the most detail, of each of the embedded held-out photographs by turns,
-    which `restore` makes of what `degrade` made of them, or of bicubic reductions. Fewer where more would overlap; the same
-    windows for every scale.
+    """n crops of `side` pixels in one row: windows with the most detail, of each of the embedded
+    held-out photographs by turns, which `restore` makes of what `degrade` made of them, or of
+    bicubic reductions. Fewer where more would overlap; the same windows for every scale.
 
     Raises ConfigError for n < 1, DataError where the photographs are missing.
     """
@@ -133,7 +136,8 @@ def strip(restore: Restore, scale: int, n: int, side: int = SIDE, degrade: Degra
 
 
 def busiest(image: Tensor, side: int) -> Iterator[tuple[slice, slice]]:
-    """Windows of side x side pixels (less, in small images) that do not overlap, the largest sums of gradients first."""
+    """Windows of side x side pixels (less, in small images) that do not overlap, the largest sums
+    of gradients first."""
     grey = image.float().mean(0)  # (H, W)
     detail = torch.zeros_like(grey)
     detail[1:, 1:] = (grey[1:, 1:] - grey[:-1, 1:]).abs() + (grey[1:, 1:] - grey[1:, :-1]).abs()

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Restorer", "Upscaler"]
 
 SURROUNDINGS = 32
-"""Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels far; with 32 a pixel differs by
-7 of 255 at most beside a seam, and 3 % of them by 1, before tiles are cross-faded."""
+"""Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels
+far; with 32 a pixel differs by 7 of 255 at most beside a seam, and 3 % of them by 1, before tiles
+are cross-faded."""
 TIMED = 64  # side of the tile that is timed, pixels of the input
 HALVES = (torch.float16, torch.bfloat16)
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
@@ -37,11 +38,12 @@ CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may n
 class Restorer(Ready):
     """A trained generator as a function of images.
 
-    Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
-    output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the image. Of a
-    network that looks farther than `SURROUNDINGS`, or at all of its input (radius None), tiles have that much, and are
-    cross-faded where they meet. Where memory runs out, tiles are halved, down to 32 pixels. A network with `whole` gets whole
-    images.
+    Images are taken through the network in tiles of `tile` pixels of the input, each with as much
+    of its surroundings as an output pixel can depend on (`network.radius`), so that tiles leave no
+    seams and memory does not grow with the image. Of a network that looks farther than
+    `SURROUNDINGS`, or at all of its input (radius None), tiles have that much, and are cross-faded
+    where they meet. Where memory runs out, tiles are halved, down to 32 pixels. A network with
+    `whole` gets whole images.
     """
 
     task = "image-restoration"
@@ -61,18 +63,20 @@ class Restorer(Ready):
         self.radius, self.fade = (radius, 0) if near else (multiple(SURROUNDINGS, self.step), SURROUNDINGS // 4)
 
     def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
-        """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
+        """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array
+        (H, W, 3), or PIL image.
 
-        A PIL image may have any mode: grey stays grey, of 8 or 16 bits, opacity and colour profile are kept, CMYK becomes RGB.
-        Raises DataError for anything else.
+        A PIL image may have any mode: grey stays grey, of 8 or 16 bits, opacity and colour profile
+        are kept, CMYK becomes RGB. Raises DataError for anything else.
         """
         return self._restored(image, OWN)
 
     def restore_raster(self, raster: Raster, size: Size = OWN) -> Raster:
         """The pixels of an image file in a size, with the same channels, bits and profile.
 
-        Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of visible ones nearby, so that
-        no hidden colour shows as a fringe. Colour images that are all grey stay grey: the mean of the network's channels.
+        Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of
+        visible ones nearby, so that no hidden colour shows as a fringe. Colour images that are all
+        grey stay grey: the mean of the network's channels.
         """
         pixels, alpha = raster.pixels, raster.alpha
         if alpha is not None and not alpha.all():
@@ -82,12 +86,14 @@ class Restorer(Ready):
         return Raster(self._in_size(pixels, size, alpha is not None, grey), raster.profile)
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
-        """Up to n crops of the embedded held-out photographs, enlarged, side by side in one image: those with the most detail,
-        the same for every model and seed. Raises ConfigError for n < 1."""
+        """Up to n crops of the embedded held-out photographs, enlarged, side by side in one image:
+        those with the most detail, the same for every model and seed. Raises ConfigError for n <
+        1."""
         return strip(self, self.scale, n)
 
     def graph(self) -> Graph:
-        """A copy of the network for `multigen export`: images (batch, 3, height, width) of any size."""
+        """A copy of the network for `multigen export`: images (batch, 3, height, width) of any
+        size."""
 
         def example(n: int, side: int) -> tuple[Tensor, ...]:
             return (torch.rand(n, 3, side + 8, side + 11, generator=torch.Generator().manual_seed(0)),)
@@ -101,8 +107,8 @@ class Restorer(Ready):
         return Graph(copy.deepcopy(self.network).cpu().float(), {"image": names}, example, "large", shape, says)
 
     def __call__(self, image: Tensor, size: Size = OWN) -> Tensor:
-        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale W), or of a size, both on the
-        CPU. Raises DataError for anything else."""
+        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale
+        W), or of a size, both on the CPU. Raises DataError for anything else."""
         _check(image, torch.uint8, torch.float32)
         return torch.from_numpy(self._in_size(image.permute(1, 2, 0).cpu().numpy(), size)).permute(2, 0, 1)
 
@@ -134,7 +140,8 @@ class Restorer(Ready):
         return resized(pixels, target)
 
     def _once(self, pixels: np.ndarray, alpha: bool, grey: bool) -> np.ndarray:
-        """As `_network`, tile by tile: (H, W, C) -> (s H, s W, C). `alpha`: the last channel is opacity."""
+        """As `_network`, tile by tile: (H, W, C) -> (s H, s W, C). `alpha`: the last channel is
+        opacity."""
         s, (height, width, planes) = self.scale, pixels.shape
         result = np.empty((height * s, width * s, planes), _kind(pixels))
         colour, enlarged = (pixels[..., :-1], result[..., :-1]) if alpha else (pixels, result)
@@ -158,7 +165,8 @@ class Restorer(Ready):
 
     @torch.no_grad()
     def _network(self, window: np.ndarray) -> np.ndarray:
-        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in 0..1 -> uint8."""
+        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in
+        0..1 -> uint8."""
         kind = _kind(window)
         real, most = window.dtype == np.float32, int(np.iinfo(kind).max)
         large = self._finite(torch.from_numpy(window.astype(np.float32)).permute(2, 0, 1), 1 if real else most)
@@ -166,8 +174,9 @@ class Restorer(Ready):
         return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
 
     def _finite(self, window: Tensor, most: int) -> Tensor:
-        """The network's output (3, s h, s w), float32 or float64, for (1 or 3, h, w) in 0..most. A network in half precision
-        whose output is not finite computes in float32 from then on. Raises CheckpointError where it is still not finite."""
+        """The network's output (3, s h, s w), float32 or float64, for (1 or 3, h, w) in 0..most. A
+        network in half precision whose output is not finite computes in float32 from then on.
+        Raises CheckpointError where it is still not finite."""
         weight = next(self.network.parameters())
         half = weight.dtype in HALVES  # in which 16 bits have no room
         x = window.to(weight.device, torch.float32 if half else weight.dtype) / most
@@ -205,7 +214,8 @@ class Restorer(Ready):
         function: Callable[[np.ndarray], np.ndarray],
         done: Callable[[int], object],
     ) -> None:
-        """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around` pixels on each side."""
+        """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around`
+        pixels on each side."""
         fade = self.fade if around == self.radius else 0
         self.tile = fill(result, image, self.scale, function, self.tile, around, done, fade, self.step)
 
@@ -223,9 +233,9 @@ class Upscaler(Restorer):
         height: int | None = None,
         short: int | None = None,
     ) -> Any:
-        """As `restore`, in a size (see `multigen.image.restoration.sizes.Size`): `scale` times as large, of a `width` or `height`
-        or both, or with a shorter side of `short` pixels; default: the network's scale. Raises ConfigError for sizes that
-        contradict each other."""
+        """As `restore`, in a size (see `multigen.image.restoration.sizes.Size`): `scale` times as
+        large, of a `width` or `height` or both, or with a shorter side of `short` pixels; default:
+        the network's scale. Raises ConfigError for sizes that contradict each other."""
         return self._restored(image, Size(scale, width, height, short))
 
 
@@ -241,13 +251,15 @@ def _kind(pixels: np.ndarray) -> np.dtype:
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that no hidden colour shows."""
+    """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that
+    no hidden colour shows."""
     visible = alpha > 0
     return colour if visible.all() or not visible.any() else _filled(colour, visible)
 
 
 def _filled(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Unknown pixels get the mean of the known ones in their 2 x 2 square, or in that of the halved image, and so on."""
+    """Unknown pixels get the mean of the known ones in their 2 x 2 square, or in that of the halved
+    image, and so on."""
     height, width, channels = colour.shape
     half = (height + 1) // 2, (width + 1) // 2
     sums, counts = np.zeros((*half, channels), np.uint32), np.zeros((*half, 1), np.uint32)
@@ -265,8 +277,8 @@ def _filled(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def check_room(
     given: tuple[int, int], passes: Sequence[tuple[int, int]], target: tuple[int, int], scale: int, each: int
 ) -> None:
-    """Raises OutOfMemory where an image of a size, enlarged in passes and reduced to `target`, with `each` bytes a pixel, would
-    not fit."""
+    """Raises OutOfMemory where an image of a size, enlarged in passes and reduced to `target`, with
+    `each` bytes a pixel, would not fit."""
     (height, width), factor = (passes[-1], scale) if passes else (given, 1)
     largest = height * factor, width * factor
     way = f"{factor} times {width:,} x {height:,}" if target == largest else f"to be {target[1]:,} x {target[0]:,}"
@@ -277,5 +289,5 @@ def check_room(
     )
 
 
-def ignore(_: int) -> None:
+def ignore(_: float) -> None:
     """What is done with the progress if nobody asks."""
