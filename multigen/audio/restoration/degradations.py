@@ -1,6 +1,8 @@
-"""What methods of sound restoration do to recordings to make their inputs: low-pass filters, and mixes with noise.
+"""What methods of sound restoration do to recordings to make their inputs: low-pass filters, and
+mixes with noise.
 
-All draws come from the generator that is given, so that a batch is the same whichever process makes it.
+All draws come from the generator that is given, so that a batch is the same whichever process makes
+it.
 """
 
 import math
@@ -32,7 +34,8 @@ SPEAKERS = (3, 6)  # voices of babble
 
 
 def narrowed(sound: Tensor, rate: int, bandwidth: float) -> Tensor:
-    """A sound (..., T) as a recorder of the rate 2 * bandwidth leaves it, at its old rate: resampled there and back."""
+    """A sound (..., T) as a recorder of the rate 2 * bandwidth leaves it, at its old rate:
+    resampled there and back."""
     low = round(2 * bandwidth)
     if not 0 < low <= rate:
         raise ConfigError(
@@ -42,10 +45,12 @@ def narrowed(sound: Tensor, rate: int, bandwidth: float) -> Tensor:
 
 
 def filtered(sound: Tensor, rate: int, bandwidth: float, rng: np.random.Generator) -> Tensor:
-    """A sound (..., T) through a low-pass filter drawn at random, without delay, that leaves nothing above the bandwidth (Hz).
+    """A sound (..., T) through a low-pass filter drawn at random, without delay, that leaves
+    nothing above the bandwidth (Hz).
 
-    A recorder's own filter of one of `FAMILIES`, with its cut-off at .75 to 1 of the bandwidth, comes before the sharp one of a
-    changed rate: a network trained with one filter alone leaves a line at the bandwidth of every other.
+    A recorder's own filter of one of `FAMILIES`, with its cut-off at .75 to 1 of the bandwidth,
+    comes before the sharp one of a changed rate: a network trained with one filter alone leaves a
+    line at the bandwidth of every other.
     """
     length = sound.shape[-1]
     padded = torch.nn.functional.pad(sound, (0, length))  # what a filter moves round the end falls into silence
@@ -56,7 +61,8 @@ def filtered(sound: Tensor, rate: int, bandwidth: float, rng: np.random.Generato
 
 
 def lowpass(family: str, x: Tensor, rng: np.random.Generator) -> Tensor:
-    """The gain, 0..1, of a filter of a family at frequencies x relative to its cut-off; order and ripple are drawn."""
+    """The gain, 0..1, of a filter of a family at frequencies x relative to its cut-off; order and
+    ripple are drawn."""
     if family == "sinc":
         return _rolled(x, rng.uniform(0.02, 0.15))
     order = int(rng.integers(4, 13))
@@ -76,8 +82,8 @@ def _rolled(x: Tensor, width: float) -> Tensor:
 
 
 def mix(sound: Tensor, noise: Tensor, snr: float) -> Tensor:
-    """sound + noise (T,), the noise scaled so that the ratio of their energies is `snr` dB exactly; of a silent one of them the
-    sound as it is."""
+    """sound + noise (T,), the noise scaled so that the ratio of their energies is `snr` dB exactly;
+    of a silent one of them the sound as it is."""
     energy, noise_energy = (float(x.double().square().sum()) for x in (sound, noise))
     if not energy or not noise_energy:
         return sound.clone()
@@ -85,7 +91,8 @@ def mix(sound: Tensor, noise: Tensor, snr: float) -> Tensor:
 
 
 def coloured(length: int, rate: int, slope: float, rng: np.random.Generator) -> Tensor:
-    """Gaussian noise (length,) of variance 1 whose power rises by `slope` dB an octave above 50 Hz: 0 is white, -3 pink."""
+    """Gaussian noise (length,) of variance 1 whose power rises by `slope` dB an octave above 50 Hz:
+    0 is white, -3 pink."""
     white = torch.from_numpy(rng.standard_normal(length, dtype=np.float32))
     frequency = torch.fft.rfftfreq(length, 1 / rate).clamp(min=LOWEST)
     gain = (frequency / 1_000) ** (slope / (20 * math.log10(2)))

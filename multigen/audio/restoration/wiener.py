@@ -1,7 +1,8 @@
 """The Wiener filter with decision-directed estimates: a baseline of enhancement without training.
 
-Ephraim and Malah 1984, doi:10.1109/TASSP.1984.1164453, sections II and V (their a-priori ratio, with Wiener's gain); the noise is
-taken to be steady, and its spectrum the mean of the quietest frames of each frequency.
+Ephraim and Malah 1984, doi:10.1109/TASSP.1984.1164453, sections II and V (their a-priori ratio,
+with Wiener's gain); the noise is taken to be steady, and its spectrum the mean of the quietest
+frames of each frequency.
 """
 
 import math

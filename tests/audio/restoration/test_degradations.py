@@ -1,4 +1,5 @@
-"""Degradations of sounds: exact ratios, filters that end where they should, spectra of noise, keyed draws."""
+"""Degradations of sounds: exact ratios, filters that end where they should, spectra of noise, keyed
+draws."""
 
 import math
 
