@@ -35,7 +35,8 @@ class Task:
     pipeline: str = ""
     """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
     foreign: str = ""
-    """(model) -> the model folder of published weights or of a file of another project; "": there are none."""
+    """(model) -> the model folder of published weights or of a file of another project; "": there
+    are none."""
     published: tuple[str, ...] = ()
     """Names of published weights, the default of the verb first."""
     weights: tuple[str, ...] = ()

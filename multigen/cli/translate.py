@@ -1,4 +1,5 @@
-"""`multigen translate IN... --model RUN --out OUT`: image files and whole folders, from one domain to the other."""
+"""`multigen translate IN... --model RUN --out OUT`: image files and whole folders, from one domain
+to the other."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -59,12 +60,14 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Translates images and films to the other domain of a trained model, in their own size. Transparency, depth and metadata
-        are kept, and the colour profile, but of grey images, which get colours; folders keep their structure.
+        """Translates images and films to the other domain of a trained model, in their own size.
+        Transparency, depth and metadata are kept, and the colour profile, but of grey images, which
+        get colours; folders keep their structure.
 
         Args:
-            out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif, of
-                a film .mp4 .mov .mkv .webm, or %05d.png for numbered frames.
+            out: Folder of the results; for one image also a file, whose suffix says the format:
+                .png .jpg .webp .tif .gif, of a film .mp4 .mov .mkv .webm, or %05d.png for numbered
+                frames.
         """
         from multigen.image.sizes import OWN
 

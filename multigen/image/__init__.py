@@ -1,4 +1,5 @@
-"""Images: methods, and the files, datasets, degradations, metrics and perceptual networks that they share."""
+"""Images: methods, and the files, datasets, degradations, metrics and perceptual networks that they
+share."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -70,7 +70,8 @@ def efficientnet_lite0() -> nn.Module:
 
 
 def pooled_features(device: torch.device) -> Callable[[Tensor], Tensor]:
-    """(B, 1 or 3, H, W), 0..255 -> features (B, 1280) of the whole images, by which sets of images are compared."""
+    """(B, 1 or 3, H, W), 0..255 -> features (B, 1280) of the whole images, by which sets of images
+    are compared."""
     network: Any = efficientnet_lite0()
     network.to(device, memory_format=torch.channels_last)
 

@@ -1,4 +1,5 @@
-"""Inference with a trained network from images to images: of any size and depth, with opacity, in tiles."""
+"""Inference with a trained network from images to images: of any size and depth, with opacity, in
+tiles."""
 
 import math
 import time
@@ -21,31 +22,35 @@ from multigen.tasks.ready import Ready
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["SURROUNDINGS", "ImageToImage", "opaque"]
+__all__ = ["SURROUNDINGS", "ImageToImage", "ignore", "opaque"]
 
 SURROUNDINGS = 32
-"""Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels far; with 32 a pixel differs by
-7 of 255 at most beside a seam, and 3 % of them by 1, before tiles are cross-faded."""
+"""Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels
+far; with 32 a pixel differs by 7 of 255 at most beside a seam, and 3 % of them by 1, before tiles
+are cross-faded."""
 TIMED = 64  # side of the tile that is timed, pixels of the input
 HALVES = (torch.float16, torch.bfloat16)
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
 
 
 class ImageToImage(Ready):
-    """A trained network as a function of images. A task derives its own, with its methods for users.
+    """A trained network as a function of images. A task derives its own, with its methods for
+    users.
 
-    Images are taken through the network in tiles of `tile` pixels of the input, each with as much of its surroundings as an
-    output pixel can depend on (`network.radius`), so that tiles leave no seams and memory does not grow with the image. Of a
-    network that looks farther than `surroundings`, or at all of its input (radius None), tiles have that much, and are
-    cross-faded where they meet. Where memory runs out, tiles are halved, down to 32 pixels. A network with `whole` gets whole
-    images. One that takes sides of a `multiple` only, or no shorter ones than `least`, gets images that are continued by their
-    reflection at the right and below; what is made of these parts is cut off.
-    """
+    Images are taken through the network in tiles of `tile` pixels of the input, each with as much
+    of its surroundings as an output pixel can depend on (`network.radius`), so that tiles leave no
+    seams and memory does not grow with the image. Of a network that looks farther than
+    `surroundings`, or at all of its input (radius None), tiles have that much, and are cross-faded
+    where they meet. Where memory runs out, tiles are halved, down to 32 pixels. A network with
+    `whole` gets whole images. One that takes sides of a `multiple` only, or no shorter ones than
+    `least`, gets images that are continued by their reflection at the right and below; what is made
+    of these parts is cut off."""
 
     on_tile: Callable[[int], object]
     """Called after each tile with the number of its pixels."""
     keeps_grey: bool = True
-    """Whether what is made of an image without colours has none; if not, one of a single channel gets three."""
+    """Whether what is made of an image without colours has none; if not, one of a single channel
+    gets three."""
     surroundings: int = SURROUNDINGS
     """Pixels of the input beside a tile, at most."""
 
@@ -65,10 +70,10 @@ class ImageToImage(Ready):
     def restore_raster(self, raster: Raster, size: Size = OWN) -> Raster:
         """The pixels of an image file in a size, with the same channels, bits and profile.
 
-        Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of visible ones nearby, so that
-        no hidden colour shows as a fringe. Colour images that are all grey stay grey, if `keeps_grey`: the mean of the
-        network's channels. Where an image of one channel becomes one of three, its profile is left out.
-        """
+        Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of
+        visible ones nearby, so that no hidden colour shows as a fringe. Colour images that are all
+        grey stay grey, if `keeps_grey`: the mean of the network's channels. Where an image of one
+        channel becomes one of three, its profile is left out."""
         pixels, alpha, profile = raster.pixels, raster.alpha, raster.profile
         if not self.keeps_grey and raster.colour.shape[-1] == 1:
             pixels, profile = np.concatenate([raster.colour.repeat(3, -1), pixels[..., 1:]], -1), b""
@@ -81,8 +86,8 @@ class ImageToImage(Ready):
         return Raster(self._in_size(pixels, size, alpha is not None, grey), profile)
 
     def __call__(self, image: Tensor, size: Size = OWN) -> Tensor:
-        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale W), or of a size, both on the
-        CPU. Raises DataError for anything else."""
+        """uint8 (3, H, W), or float32 in 0..1, which noise may exceed -> uint8 (3, scale H, scale
+        W), or of a size, both on the CPU. Raises DataError for anything else."""
         _check(image, torch.uint8, torch.float32)
         return torch.from_numpy(self._in_size(image.permute(1, 2, 0).cpu().numpy(), size)).permute(2, 0, 1)
 
@@ -114,7 +119,8 @@ class ImageToImage(Ready):
         return resized(pixels, target)
 
     def _once(self, pixels: np.ndarray, alpha: bool, grey: bool) -> np.ndarray:
-        """As `_network`, tile by tile: (H, W, C) -> (s H, s W, C). `alpha`: the last channel is opacity."""
+        """As `_network`, tile by tile: (H, W, C) -> (s H, s W, C). `alpha`: the last channel is
+        opacity."""
         s, (height, width, planes) = self.scale, pixels.shape
         result = np.empty((height * s, width * s, planes), _kind(pixels))
         colour, enlarged = (pixels[..., :-1], result[..., :-1]) if alpha else (pixels, result)
@@ -138,7 +144,8 @@ class ImageToImage(Ready):
 
     @torch.no_grad()
     def _network(self, window: np.ndarray) -> np.ndarray:
-        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in 0..1 -> uint8."""
+        """Integers (h, w, 1 or 3), grey or RGB -> of the same type (s h, s w, 1 or 3); floats in
+        0..1 -> uint8."""
         kind = _kind(window)
         real, most = window.dtype == np.float32, int(np.iinfo(kind).max)
         height, width = (self.scale * side for side in window.shape[:2])
@@ -148,13 +155,15 @@ class ImageToImage(Ready):
         return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
 
     def _continued(self, window: np.ndarray) -> np.ndarray:
-        """(h, w, C) with its reflection at the right and below, so that the sides are of the `multiple` and not below `least`."""
+        """(h, w, C) with its reflection at the right and below, so that the sides are of the
+        `multiple` and not below `least`."""
         more = [(0, multiple(max(side, self.least), self.multiple) - side) for side in window.shape[:2]]
         return np.pad(window, (*more, (0, 0)), mode="reflect") if any(after for _, after in more) else window
 
     def _finite(self, window: Tensor, most: int) -> Tensor:
-        """The network's output (3, s h, s w), float32 or float64, for (1 or 3, h, w) in 0..most. A network in half precision
-        whose output is not finite computes in float32 from then on. Raises CheckpointError where it is still not finite."""
+        """The network's output (3, s h, s w), float32 or float64, for (1 or 3, h, w) in 0..most. A
+        network in half precision whose output is not finite computes in float32 from then on.
+        Raises CheckpointError where it is still not finite."""
         weight = next(self.network.parameters())
         half = weight.dtype in HALVES  # in which 16 bits have no room
         x = window.to(weight.device, torch.float32 if half else weight.dtype) / most
@@ -192,7 +201,8 @@ class ImageToImage(Ready):
         function: Callable[[np.ndarray], np.ndarray],
         done: Callable[[int], object],
     ) -> None:
-        """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around` pixels on each side."""
+        """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around`
+        pixels on each side."""
         fade = self.fade if around == self.radius else 0
         self.tile = fill(result, image, self.scale, function, self.tile, around, done, fade, self.step)
 
@@ -209,13 +219,15 @@ def _kind(pixels: np.ndarray) -> np.dtype:
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that no hidden colour shows."""
+    """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that
+    no hidden colour shows."""
     visible = alpha > 0
     return colour if visible.all() or not visible.any() else _filled(colour, visible)
 
 
 def _filled(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Unknown pixels get the mean of the known ones in their 2 x 2 square, or in that of the halved image, and so on."""
+    """Unknown pixels get the mean of the known ones in their 2 x 2 square, or in that of the halved
+    image, and so on."""
     height, width, channels = colour.shape
     half = (height + 1) // 2, (width + 1) // 2
     sums, counts = np.zeros((*half, channels), np.uint32), np.zeros((*half, 1), np.uint32)
@@ -233,8 +245,8 @@ def _filled(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def check_room(
     given: tuple[int, int], passes: Sequence[tuple[int, int]], target: tuple[int, int], scale: int, each: int
 ) -> None:
-    """Raises OutOfMemory where an image of a size, enlarged in passes and reduced to `target`, with `each` bytes a pixel, would
-    not fit."""
+    """Raises OutOfMemory where an image of a size, enlarged in passes and reduced to `target`, with
+    `each` bytes a pixel, would not fit."""
     (height, width), factor = (passes[-1], scale) if passes else (given, 1)
     largest = height * factor, width * factor
     way = f"{factor} times {width:,} x {height:,}" if target == largest else f"to be {target[1]:,} x {target[0]:,}"
@@ -245,5 +257,5 @@ def check_room(
     )
 
 
-def ignore(_: int) -> None:
+def ignore(_: float) -> None:
     """What is done with the progress if nobody asks."""

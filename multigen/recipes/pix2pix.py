@@ -1,4 +1,5 @@
-"""`python -m multigen.recipes.pix2pix [PRESET] [FLAGS]`: trains multigen.image.translation.pix2pix."""
+"""`python -m multigen.recipes.pix2pix [PRESET] [FLAGS]`: trains
+multigen.image.translation.pix2pix."""
 
 from multigen.image.translation.pix2pix import PRESETS, Pix2PixTrainer
 from multigen.runs.runner import main

@@ -73,7 +73,8 @@ class Loaded(Any):
     def pictures(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
     ) -> "list[Picture]":
-        """Images from noise, as PIL images: `multigen.image.synthesis.sampler.ImageSampler.pictures`."""
+        """Images from noise, as PIL images:
+        `multigen.image.synthesis.sampler.ImageSampler.pictures`."""
         raise NotImplementedError
 
     def upscale(

@@ -1,4 +1,5 @@
-"""The records of this repository: its benchmark recipes, what was measured by them, and the pages that show it."""
+"""The records of this repository: its benchmark recipes, what was measured by them, and the pages
+that show it."""
 
 import json
 import re
@@ -43,8 +44,8 @@ NAMED = {
     *(("scratchgan", "seqgan-fables"), ("scratchgan", "seqgan-stories")),
     *(("pix2pix", "colour-flowers"), ("pix2pix", "segments-flowers"), ("pix2pix", "edges-flowers")),
 }
-"""Methods and recipes that are not named after them: of before dense rewards were no setting of seqgan, and of a task that
-several methods learn."""
+"""Methods and recipes that are not named after them: of before dense rewards were no setting of
+seqgan, and of a task that several methods learn."""
 
 
 @each_recipe
@@ -122,7 +123,8 @@ def test_every_metric_is_defined(path: Path) -> None:
 
 @each_recipe
 def test_results_are_what_recipes_expect(path: Path) -> None:
-    """What must be reached may be missed, and the pages say so; what was measured must be what is expected."""
+    """What must be reached may be missed, and the pages say so; what was measured must be what is
+    expected."""
     result = figures(read_recipe(path), result_of(path), str(path))
     assert [str(f) for f in result if f.kind == "expect" and not f.met] == []
 

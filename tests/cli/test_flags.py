@@ -1,4 +1,5 @@
-"""Options that several verbs share: each verb has those of them that apply to it, under one name."""
+"""Options that several verbs share: each verb has those of them that apply to it, under one
+name."""
 
 import json
 import re

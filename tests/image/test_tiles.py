@@ -1,4 +1,5 @@
-"""Where memory is short, and where half precision overflows: images are restored all the same, and what was done is said once."""
+"""Where memory is short, and where half precision overflows: images are restored all the same, and
+what was done is said once."""
 
 import numpy as np
 import pytest

@@ -31,7 +31,8 @@ def score(
     metrics: Sequence[str] = ("psnr_y", "ssim_y"),
     further: Mapping[str, Callable[[Tensor, Tensor, Tensor], float]] = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images (3, scale H, scale W).
+    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images
+    (3, scale H, scale W).
 
     Ranks share the images; all get the result.
 
@@ -77,9 +78,11 @@ def definitions(
 
 
 def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SIDE, most: int = 4) -> "Picture":
-    """Crops side by side under their names: each restorer's and the original's, one row per image, the first `most` of all sets.
+    """Crops side by side under their names: each restorer's and the original's, one row per image,
+    the first `most` of all sets.
 
-    The crop of an image is the window of `side` pixels with the most detail, shown at twice its size.
+    The crop of an image is the window of `side` pixels with the most detail, shown at twice its
+    size.
     """
     from PIL import Image, ImageDraw
 

@@ -24,20 +24,23 @@ class Restorer(ImageToImage):
     task = "image-restoration"
 
     def restore(self, image: "Tensor | np.ndarray | Picture") -> Any:
-        """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or PIL image.
+        """An image `scale` times as large, of the kind given: uint8 tensor (3, H, W), uint8 array
+        (H, W, 3), or PIL image.
 
-        A PIL image may have any mode: grey stays grey, of 8 or 16 bits, opacity and colour profile are kept, CMYK becomes RGB.
-        Raises DataError for anything else.
+        A PIL image may have any mode: grey stays grey, of 8 or 16 bits, opacity and colour profile
+        are kept, CMYK becomes RGB. Raises DataError for anything else.
         """
         return self._restored(image, OWN)
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
-        """Up to n crops of the embedded held-out photographs, enlarged, side by side in one image: those with the most detail,
-        the same for every model and seed. Raises ConfigError for n < 1."""
+        """Up to n crops of the embedded held-out photographs, enlarged, side by side in one image:
+        those with the most detail, the same for every model and seed. Raises ConfigError for n <
+        1."""
         return strip(self, self.scale, n)
 
     def graph(self) -> Graph:
-        """A copy of the network for `multigen export`: images (batch, 3, height, width) of any size."""
+        """A copy of the network for `multigen export`: images (batch, 3, height, width) of any
+        size."""
 
         def example(n: int, side: int) -> tuple[Tensor, ...]:
             return (torch.rand(n, 3, side + 8, side + 11, generator=torch.Generator().manual_seed(0)),)
@@ -64,7 +67,7 @@ class Upscaler(Restorer):
         height: int | None = None,
         short: int | None = None,
     ) -> Any:
-        """As `restore`, in a size (see `multigen.image.sizes.Size`): `scale` times as large, of a `width` or `height`
-        or both, or with a shorter side of `short` pixels; default: the network's scale. Raises ConfigError for sizes that
-        contradict each other."""
+        """As `restore`, in a size (see `multigen.image.sizes.Size`): `scale` times as
+        large, of a `width` or `height` or both, or with a shorter side of `short` pixels; default:
+        the network's scale. Raises ConfigError for sizes that contradict each other."""
         return self._restored(image, Size(scale, width, height, short))

@@ -1,7 +1,7 @@
 """Base trainer of image translation: settings, images of two domains, figures, images that show it.
 
-A method derives from `ImageTranslationTrainer`, and states only what differs: networks, losses, stages.
-"""
+A method derives from `ImageTranslationTrainer`, and states only what differs: networks, losses,
+stages."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,8 +100,9 @@ C = TypeVar("C", bound=ImageTranslationConfig)
 
 
 class ImageTranslationTrainer(TranslationTrainer[C]):
-    """Trains generators of images (B, 3, H, W) in -1..1. They say in `multiple` of what their sides are multiples, and with
-    `whole` and `radius` None that an output pixel may depend on all of the input."""
+    """Trains generators of images (B, 3, H, W) in -1..1. They say in `multiple` of what their sides
+    are multiples, and with `whole` and `radius` None that an output pixel may depend on all of the
+    input."""
 
     task = "image-translation"
     sizes = ("crop", "width")
@@ -184,7 +185,8 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
         self._write({**columns, **({"truth": items.targets[:ROWS]} if items.paired else {})}, path)
 
     def show(self, translator: Any, items: DomainSet, path: Path) -> None:
-        """A, B(A), and the truth, where there is one, else A(B(A)), where both directions are trained."""
+        """A, B(A), and the truth, where there is one, else A(B(A)), where both directions are
+        trained."""
         ways: dict[str, Translator] = {way: translator.turned(way) for way in translator.networks}
         (first, second), inputs = self.config.direction, items.inputs[:ROWS]
         there = [ways[self.config.direction](image) for image in inputs]

@@ -52,8 +52,9 @@ class Settings(Protocol):
 
 @dataclass(frozen=True)
 class DomainSet:
-    """Images to measure on, uint8 (3, H, W): `inputs` are translated; where `paired`, the target at an index is the truth for the
-    input at it, of its size, else the targets are images of the other domain."""
+    """Images to measure on, uint8 (3, H, W): `inputs` are translated; where `paired`, the target at
+    an index is the truth for the input at it, of its size, else the targets are images of the other
+    domain."""
 
     name: str
     names: tuple[str, ...]
@@ -70,8 +71,8 @@ class DomainSet:
 
 
 class DomainSource:
-    """Batches of "A" and "B", uint8 (B, 3, crop, crop): windows of the same place of a pair, or where not `paired`, of images
-    drawn each for itself, mirrored left to right or not."""
+    """Batches of "A" and "B", uint8 (B, 3, crop, crop): windows of the same place of a pair, or
+    where not `paired`, of images drawn each for itself, mirrored left to right or not."""
 
     def __init__(self, a: Sequence[Tensor], b: Sequence[Tensor], crop: int, mirror: bool, paired: bool):
         self.a, self.b, self.crop, self.mirror, self.paired = a, b, crop, mirror, paired
@@ -111,10 +112,11 @@ class Domains:
 
 
 def open_domains(c: Settings, paired: bool) -> Domains:
-    """Opens the data of a configuration. `paired`: batches hold pairs; else images of A and B drawn each for itself.
+    """Opens the data of a configuration. `paired`: batches hold pairs; else images of A and B drawn
+    each for itself.
 
-    Raises ConfigError for settings that contradict each other, DataError for images that cannot be used.
-    """
+    Raises ConfigError for settings that contradict each other, DataError for images that cannot be
+    used."""
     if (c.task == "none") == (not c.target):
         given = f"task {c.task}, target {c.target}" if c.target else "task none, no target"
         raise ConfigError(

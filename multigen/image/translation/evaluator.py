@@ -1,4 +1,5 @@
-"""Metrics of image translation, and images that show it: next to the truth where there is one, as sets of images in any case."""
+"""Metrics of image translation, and images that show it: next to the truth where there is one, as
+sets of images in any case."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -62,13 +63,15 @@ def score(
     device: torch.device,
     needed: Collection[str] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images of the same size.
+    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images
+    of the same size.
 
     Ranks share the images; all get the result.
 
     Args:
         distances: to the truth, where there is one.
-        features_of: images (B, 3, H, W), 0..255 -> features (B, D) by which sets of images are compared.
+        features_of: images (B, 3, H, W), 0..255 -> features (B, D) by which sets of images are
+            compared.
         needed: slow metrics that are measured, of those with features; None: all.
     """
     distances = [d for d in distances if needed is None or d.name in needed]
@@ -94,7 +97,8 @@ def _row(
     real: Moments | None,
     device: torch.device,
 ) -> dict[str, float]:
-    """Metric -> value of what `translate` makes of a set; `saturation` is not yet divided by that of the other domain."""
+    """Metric -> value of what `translate` makes of a set; `saturation` is not yet divided by that
+    of the other domain."""
     scores = ImageScores(0, PAIRED, device)
 
     def measure(image: Tensor, i: int) -> list[float]:
@@ -159,7 +163,8 @@ def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
 
 
 def sheet(columns: Mapping[str, Sequence[Tensor]]) -> "Picture":
-    """Images uint8 (3, H, W) side by side under the names of their columns, one row for each index; large ones are reduced."""
+    """Images uint8 (3, H, W) side by side under the names of their columns, one row for each index;
+    large ones are reduced."""
     from PIL import Image, ImageDraw
 
     rows = [[_shown(image) for image in row] for row in zip(*columns.values(), strict=True)]
@@ -178,7 +183,8 @@ def sheet(columns: Mapping[str, Sequence[Tensor]]) -> "Picture":
 
 
 def _shown(image: Tensor) -> "Picture":
-    """Its longer side in `SIDE` pixels, or of a small image the largest multiple of its own that fits."""
+    """Its longer side in `SIDE` pixels, or of a small image the largest multiple of its own that
+    fits."""
     from PIL import Image
 
     picture = to_picture(image)

@@ -9,7 +9,8 @@ from multigen.errors import ConfigError
 __all__ = ["MADE", "Make", "made_of"]
 
 Make = Callable[[Tensor, str], Tensor]
-"""(image of B, uint8 (3, H, W); its name) -> its image of A, of the same size. The same each time."""
+"""(image of B, uint8 (3, H, W); its name) -> its image of A, of the same size. The same each
+time."""
 
 
 def grey(image: Tensor, name: str) -> Tensor:

@@ -1,12 +1,12 @@
 """pix2pix: a translation learnt from pairs. Isola et al. 2017, arXiv:1611.07004.
 
-    python -m multigen.recipes.pix2pix                                        # colours grey photographs, minutes on a laptop
-    python -m multigen.recipes.pix2pix default --data photos/ --task colour   # pairs made of your own photographs
-    python -m multigen.recipes.pix2pix default --data A/ --target B/          # your own pairs, matched by name
+    python -m multigen.recipes.pix2pix                                        # colours grey
+    photographs, minutes on a laptop python -m multigen.recipes.pix2pix default --data photos/
+    --task colour   # pairs made of your own photographs python -m multigen.recipes.pix2pix default
+    --data A/ --target B/          # your own pairs, matched by name
 
-G gives the image of B for one of A, near to the true one by the mean absolute error; D sees both images of a pair, patch by
-patch, and has to tell true ones from G's.
-"""
+G gives the image of B for one of A, near to the true one by the mean absolute error; D sees both
+images of a pair, patch by patch, and has to tell true ones from G's."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,12 +28,13 @@ class Pix2PixConfig(ImageTranslationConfig):
     generator: Literal["unet", "resnet"] = "unet"
     """The paper's network, or that of CycleGAN."""
     dropout: float = 0.0
-    """Share of the features dropped in the inner layers of unet's decoder, in training (0.5 in the paper, there also in use)."""
+    """Share of the features dropped in the inner layers of unet's decoder, in training (0.5 in the
+    paper, there also in use)."""
     l1_weight: float = 100.0
     """Weight of the mean absolute error of images in -1..1."""
     l1_steps: int = 0
-    """Steps of a stage before, in which a generator of its own is trained for the mean absolute error alone: a baseline that
-    shows what D adds; 0: without it."""
+    """Steps of a stage before, in which a generator of its own is trained for the mean absolute
+    error alone: a baseline that shows what D adds; 0: without it."""
 
     ranges = ImageTranslationConfig.ranges | {"dropout": (0, 1), "l1_weight": 0, "l1_steps": 0}
 
@@ -53,7 +54,8 @@ PRESETS = {
 
 
 class Pix2PixTrainer(ImageTranslationTrainer[Pix2PixConfig]):
-    """Trains G to give the image of the other domain: near to the true one, and such that D takes the pair for a true one."""
+    """Trains G to give the image of the other domain: near to the true one, and such that D takes
+    the pair for a true one."""
 
     G: nn.Module
     D: nn.Module

@@ -1,4 +1,5 @@
-"""Inference with trained translation generators: images of any size, from one domain to the other."""
+"""Inference with trained translation generators: images of any size, from one domain to the
+other."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -39,8 +40,8 @@ class InUnit(nn.Module):
 
 
 class Translator(ImageToImage):
-    """Trained generators as a function of images (see `ImageToImage`), which are translated whole, or in tiles with 64 pixels of
-    their surroundings where memory is short.
+    """Trained generators as a function of images (see `ImageToImage`), which are translated whole,
+    or in tiles with 64 pixels of their surroundings where memory is short.
 
     Args:
         networks: by direction; the first is used where none is named.
@@ -57,14 +58,16 @@ class Translator(ImageToImage):
         super().__init__(InUnit(self.networks[self.direction]), 1, tile)
 
     def translate(self, image: "Tensor | np.ndarray | Picture", direction: Direction | None = None) -> Any:
-        """The image in the other domain, in the same size, of the kind given: uint8 tensor (3, H, W), uint8 array (H, W, 3), or
-        PIL image of any mode, whose depth and opacity are kept; grey ones become RGB.
+        """The image in the other domain, in the same size, of the kind given: uint8 tensor (3, H,
+        W), uint8 array (H, W, 3), or PIL image of any mode, whose depth and opacity are kept; grey
+        ones become RGB.
 
         Args:
-            direction: "AB", from A to B, or "BA"; None: the one that the model was trained for, or by which it was chosen.
+            direction: "AB", from A to B, or "BA"; None: the one that the model was trained for, or
+                by which it was chosen.
 
-        Raises ConfigError for a direction that was not trained, DataError for anything else than an image.
-        """
+        Raises ConfigError for a direction that was not trained, DataError for anything else than an
+        image."""
         return (self.turned(direction) if direction else self)._restored(image, OWN)
 
     def turned(self, direction: str) -> "Translator":
@@ -83,8 +86,9 @@ class Translator(ImageToImage):
         return turned
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
-        """Up to n crops of the embedded held-out photographs, translated, side by side in one image: those with the most detail,
-        the same for every model and seed. Raises ConfigError for n < 1."""
+        """Up to n crops of the embedded held-out photographs, translated, side by side in one
+        image: those with the most detail, the same for every model and seed. Raises ConfigError for
+        n < 1."""
         make = self.make if self.direction == "AB" else None
         return strip(self, 1, n, degrade=make or (lambda image, name: image))
 

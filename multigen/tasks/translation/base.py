@@ -36,7 +36,8 @@ RANGES: dict[str, float | tuple[float, float]] = {
 Direction = Literal["AB", "BA"]
 """From A to B, or from B to A."""
 Translate = Callable[[Tensor], Tensor]
-"""Item of one domain -> of the other, without batch dimension: a ready object, or a baseline without training."""
+"""Item of one domain -> of the other, without batch dimension: a ready object, or a baseline
+without training."""
 
 
 def other(direction: str) -> Direction:
@@ -53,12 +54,13 @@ class TranslationConfig(Settings):
     target: str = ""
     """Training data of domain B; empty: pairs are made of `data`, or `data` holds both."""
     test: str = ""
-    """Test data, used for the final evaluation only, like `data`; empty: the data's own test split, else a part of them."""
+    """Test data, used for the final evaluation only, like `data`; empty: the data's own test split,
+    else a part of them."""
     test_target: str = ""
     """Test data of domain B, like `target`."""
     direction: Direction = "AB"
-    """Direction of the trained generator, from A to B or from B to A; of methods that train both, the one by which the best
-    checkpoint is chosen, and which is used if none is named."""
+    """Direction of the trained generator, from A to B or from B to A; of methods that train both,
+    the one by which the best checkpoint is chosen, and which is used if none is named."""
     validation_size: int = 16
     """Size of the validation split used for checkpoint selection, at most a tenth of the training
     data; 0: the last checkpoint is used."""
@@ -105,22 +107,25 @@ class TranslationTrainer(Trainer[C]):
         return {self.config.direction: "G"}
 
     def generators_of(self, stage: str) -> Mapping[str, str]:
-        """As `generators`, of the networks that a stage trains: another one where a baseline is trained."""
+        """As `generators`, of the networks that a stage trains: another one where a baseline is
+        trained."""
         return self.generators
 
     # ---------------------------------------------------------------------------------- what a modality states
 
     def open_data(self) -> Source:
-        """Opens training data, and the sets `validation` and `tests`; sets `data_info` and `held_out`."""
+        """Opens training data, and the sets `validation` and `tests`; sets `data_info` and
+        `held_out`."""
         raise NotImplementedError
 
     def seen_from(self, items: Any, direction: Direction) -> Any:
-        """A set of `tests`, or `validation`, with what a direction translates and what it should become."""
+        """A set of `tests`, or `validation`, with what a direction translates and what it should
+        become."""
         raise NotImplementedError
 
     def translator_of(self, networks: Mapping[str, nn.Module]) -> Any:
-        """The ready object of the generators, by direction: a `Translate` of the first of them, with `turned(direction)` for
-        another one, and `task`, `origin`, `sheet` and `graph`."""
+        """The ready object of the generators, by direction: a `Translate` of the first of them,
+        with `turned(direction)` for another one, and `task`, `origin`, `sheet` and `graph`."""
         raise NotImplementedError
 
     def baselines(self, direction: Direction) -> dict[str, Translate]:
@@ -130,8 +135,8 @@ class TranslationTrainer(Trainer[C]):
     def measure(
         self, translators: Mapping[str, Translate], sets: Sequence[Any], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """Row -> "SET/metric" -> value, of sets as `seen_from` gives them. Slow metrics are omitted unless they are in `needed`;
-        None: all metrics."""
+        """Row -> "SET/metric" -> value, of sets as `seen_from` gives them. Slow metrics are omitted
+        unless they are in `needed`; None: all metrics."""
         raise NotImplementedError
 
     def definitions(self) -> dict[str, str]:
@@ -139,12 +144,13 @@ class TranslationTrainer(Trainer[C]):
         raise NotImplementedError
 
     def compare(self, translators: Mapping[str, Translate], items: Any, path: Path) -> None:
-        """Writes their results on the same items side by side, of one set as `seen_from` gives it; `path` is the file's path
-        without the suffix."""
+        """Writes their results on the same items side by side, of one set as `seen_from` gives it;
+        `path` is the file's path without the suffix."""
         raise NotImplementedError
 
     def show(self, translator: Any, items: Any, path: Path) -> None:
-        """Writes what a model makes of items of a set: beside the truth, or there and back; `path` as of `compare`."""
+        """Writes what a model makes of items of a set: beside the truth, or there and back; `path`
+        as of `compare`."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- networks and stages
@@ -160,8 +166,8 @@ class TranslationTrainer(Trainer[C]):
     # ---------------------------------------------------------------------------------- evaluation
 
     def validate(self, nets: Mapping[str, nn.Module]) -> dict[str, float]:
-        """Metrics on the validation set in the first direction: the fast ones, and the one by which the stage selects its
-        checkpoint."""
+        """Metrics on the validation set in the first direction: the fast ones, and the one by which
+        the stage selects its checkpoint."""
         if self.validation is None:
             return {}
         selection = self.stage.until or self.stage.best
@@ -178,8 +184,8 @@ class TranslationTrainer(Trainer[C]):
         return self.translator_of({way: nets[name] for way, name in self.generators_of(self.stage.name).items()})
 
     def score(self) -> Evaluation:
-        """Evaluates the last and the best generators of each stage next to the baselines on the test
-        sets, in each direction that is trained; writes `comparison`."""
+        """Evaluates the last and the best generators of each stage next to the baselines on the
+        test sets, in each direction that is trained; writes `comparison`."""
         models = {
             f"{stage.name}/{which}": self.translator_at(stage.name, which)
             for stage in self.plan

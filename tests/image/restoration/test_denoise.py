@@ -153,7 +153,8 @@ def test_the_pixel_loss(photos: Path, pixel: str, expected: float) -> None:
 
 
 def test_the_network_of_the_paper() -> None:
-    """17 convolutions of 64 channels, batch norm but for the first and the last: three channels in place of one."""
+    """17 convolutions of 64 channels, batch norm but for the first and the last: three channels in
+    place of one."""
     with torch.device("meta"):
         network = DnCNN(17, 64)
     first, middle, last = 3 * 64 * 9 + 64, 15 * (64 * 64 * 9 + 2 * 64), 64 * 3 * 9 + 3

@@ -10,8 +10,9 @@ __all__ = ["PatchDiscriminator", "least_crop"]
 
 
 class PatchDiscriminator(nn.Module):
-    """The discriminator of pix2pix (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.2), with instance norm: images
-    (B, channels, H, W) in -1..1 -> logits (B, 1, h, w) of each patch's being of real ones.
+    """The discriminator of pix2pix (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.2), with
+    instance norm: images (B, channels, H, W) in -1..1 -> logits (B, 1, h, w) of each patch's being
+    of real ones.
 
     Args:
         channels: 3, or 6 for an input and its output.
@@ -35,5 +36,6 @@ class PatchDiscriminator(nn.Module):
 
 
 def least_crop(layers: int) -> int:
-    """Side of the smallest images that a discriminator of so many layers of stride 2 takes, pixels."""
+    """Side of the smallest images that a discriminator of so many layers of stride 2 takes,
+    pixels."""
     return 3 * 2**layers

@@ -19,8 +19,8 @@ GENERATORS = ("unet", "resnet")
 
 
 class ResNetGenerator(nn.Module):
-    """The generator of CycleGAN (Zhu et al. 2017, arXiv:1703.10593, appendix 7.2): (B, 3, H, W) in -1..1 -> the same shape and
-    range, H and W multiples of 4, at least 8.
+    """The generator of CycleGAN (Zhu et al. 2017, arXiv:1703.10593, appendix 7.2): (B, 3, H, W) in
+    -1..1 -> the same shape and range, H and W multiples of 4, at least 8.
 
     Args:
         width: channels of the first layer; those of the blocks are 4 times as many.
@@ -65,13 +65,14 @@ class ResidualBlock(nn.Module):
 
 
 class UNetGenerator(nn.Module):
-    """The U-Net of pix2pix (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.1): (B, 3, H, W) in -1..1 -> the same shape and
-    range, H and W multiples of 2^halvings.
+    """The U-Net of pix2pix (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.1): (B, 3, H, W) in
+    -1..1 -> the same shape and range, H and W multiples of 2^halvings.
 
     Args:
         width: channels of the first layer; each of the next three has twice as many.
         halvings: of height and width (8 at 256 pixels in the paper, down to one).
-        dropout: share of the features dropped in the inner layers of the decoder (three of 8) in training.
+        dropout: share of the features dropped in the inner layers of the decoder (three of 8) in
+            training.
     """
 
     whole, radius = True, None
