@@ -16,7 +16,7 @@ from multigen.image.translation.translator import SURROUNDINGS, InUnit, Translat
 from tests.tiny import pixels
 
 
-def network(halvings: int = 2) -> nn.Module:
+def network(halvings: int = 2) -> UNetGenerator:
     torch.manual_seed(0)
     net = UNetGenerator(4, halvings).eval()
     with torch.no_grad():
@@ -125,7 +125,7 @@ def test_an_image_is_translated_whole_unless_told() -> None:
 def test_directions() -> None:
     there, back = network(2), network(2)
     with torch.no_grad():
-        back.up[-1][-1].weight.mul_(-1)
+        back.tail.weight.mul_(-1)
     both = Translator({"BA": back, "AB": there})
     image = torch.from_numpy(pixels(12, 16)).permute(2, 0, 1)
     assert both.direction == "BA" and torch.equal(both(image), Translator({"BA": back})(image))
