@@ -1,4 +1,5 @@
-"""What the files of films say of their making: XMP, as IPTC's digital source type, beside the comment."""
+"""What the files of films say of their making: XMP, as IPTC's digital source type, beside the
+comment."""
 
 from pathlib import Path
 
