@@ -241,7 +241,7 @@ def test_data_without_a_download_can_be_opened(data, monkeypatch: pytest.MonkeyP
     elif data.modality == "audio":
         from multigen.audio.datasets import open_sounds
 
-        monkeypatch.setattr(f"multigen.audio.datasets.{data.name.upper()}", {"train": (8, 0)})
+        monkeypatch.setattr(f"multigen.audio.recordings.{data.name.upper()}", {"train": (8, 0)})
         assert open_sounds(data.name, 8000, 256).classes != ()
     elif data.name == "fables":
         from multigen.text.files import open_texts
