@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from multigen import catalogue
+from multigen.audio.restoration.restorer import SoundRestorer
+from multigen.audio.restoration.vocoding import Vocoder
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy
 from multigen.catalogue.derived import derived
@@ -34,6 +36,8 @@ READY: dict[str, Any] = {
     "inpainting": Inpainter,
     "text-synthesis": Writer,
     "audio-synthesis": AudioSampler,
+    "vocoding": Vocoder,
+    "audio-restoration": SoundRestorer,
 }
 """Task -> class of what `multigen.load` gives."""
 

@@ -21,7 +21,18 @@ COMMON = (
 SHOWN_COMMON = 10
 GROUPS = {
     "data": (
-        *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
+        *(
+            "low",
+            "mels",
+            "test",
+            "test_files",
+            "test_size",
+            "test_classes",
+            "validation_size",
+            "labels",
+            "clusters",
+            "skip_bad",
+        ),
         *(
             "channels",
             "frames",
@@ -36,19 +47,20 @@ GROUPS = {
             "stored",
             "sharpen",
         ),
-        *("crop", "cut", "trim", "normalise"),
+        *("crop", "segment", "cut", "trim", "normalise", "gain"),
         *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
-        *("upsample", "halvings", "positions", "post_filter"),
+        *("upsample", "halvings", "positions", "post_filter", "hop", "n_fft", "bands"),
         *("discriminator_width", "discriminator_norm", "discriminator_embedding"),
-        *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames"),
+        *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames", "spectrum_width"),
     ),
     "losses": (
         *("loss", "targets", "constraint", "clip", "penalty", "gamma", "lazy"),
         *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
+        *("mel_weight", "magnitude_weight", "phase_weight", "spectrum_weight"),
         *("gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
