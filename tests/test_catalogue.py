@@ -1,4 +1,5 @@
-"""What the toolkit says that it has is what is there, and what follows from the catalogue is as it says."""
+"""What the toolkit says that it has is what is there, and what follows from the catalogue is as it
+says."""
 
 import ast
 import re
@@ -23,6 +24,7 @@ from multigen.cli.evaluate import NAMES as EVALUATED
 from multigen.image.restoration.inpainter import Inpainter
 from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.image.synthesis.sampler import ImageSampler
+from multigen.image.translation.translator import Translator
 from multigen.runs.usage import python_of, shell_of
 from multigen.tasks.loading import trainer_in
 from multigen.text.synthesis.writer import Writer
@@ -34,6 +36,7 @@ READY: dict[str, Any] = {
     "super-resolution": Upscaler,
     "image-restoration": Restorer,
     "inpainting": Inpainter,
+    "image-translation": Translator,
     "text-synthesis": Writer,
     "audio-synthesis": AudioSampler,
     "vocoding": Vocoder,
@@ -50,7 +53,7 @@ def test_a_method_is_where_the_catalogue_says(name: str) -> None:
     module = import_module(method.module)
     assert method.name == name and method.presets == tuple(module.PRESETS)
     assert {"tiny", "laptop", "default", "paper"} <= {*method.presets}
-    assert module.__doc__ is not None and method.about == module.__doc__.partition("\n")[0]
+    assert module.__doc__ is not None and method.about == " ".join(module.__doc__.partition("\n\n")[0].split())
     trainer = trainer_in(module)
     assert (trainer.name, trainer.task) == (name, method.task)
     recipe = import_module(f"multigen.recipes.{name}")

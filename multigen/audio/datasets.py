@@ -50,11 +50,13 @@ def open_sounds(
 
     A constant offset of a recording (see `offset_of`) is removed and reported.
 
-    - "drums": `multigen.audio.drums`, with its classes; 4,000 sounds to train and 1,000 others to test (see `recordings.DRUMS`).
-    - "voice": `multigen.audio.voice`: 40 sentences of each of four speakers, who are the classes, and 10 others of each to test
-      (see `recordings.VOICE`).
-    - a folder of sound files at any depth, of the kinds `multigen.catalogue` lists; with
-      splits where its folders are called so (`multigen.data.parts`), or `test_files` says which files are the test split.
+    - "drums": `multigen.audio.drums`, with its classes; 4,000 sounds to train and 1,000 others to
+      test (`recordings.DRUMS`).
+    - "voice": `multigen.audio.voice`: 40 sentences of each of four speakers, who are the classes,
+      and 10 others of each to test (`recordings.VOICE`).
+    - a folder of sound files at any depth, of the kinds `multigen.catalogue` lists; with splits
+      where its folders are called so (`multigen.data.parts`), or `test_files` says which files are
+      the test split.
     - one sound file, which has no test split.
 
     A relative path that does not exist here is sought in the folder that the environment variable

@@ -1,4 +1,5 @@
-"""Pitch and mel-cepstra by the WORLD vocoder (Morise et al. 2016, doi:10.1587/transinf.2015EDP7457), for metrics of speech."""
+"""Pitch and mel-cepstra by the WORLD vocoder (Morise et al. 2016,
+doi:10.1587/transinf.2015EDP7457), for metrics of speech."""
 
 import functools
 import importlib
@@ -29,12 +30,14 @@ def check_rate(rate: int) -> None:
 
 
 def pitch_of(sound: Tensor, rate: int) -> Tensor:
-    """f0 in Hz every 5 ms, 0 where unvoiced, by DIO and StoneMask: float64 (T,) -> float64 (frames,)."""
+    """f0 in Hz every 5 ms, 0 where unvoiced, by DIO and StoneMask: float64 (T,) -> float64
+    (frames,)."""
     return torch.from_numpy(_pitch(sound.cpu().numpy(), rate)[0])
 
 
 def cepstra_of(sound: Tensor, rate: int) -> Tensor:
-    """Mel-cepstra c_0..c_24 of CheapTrick's spectral envelope every 5 ms: float64 (T,) -> float64 (25, frames)."""
+    """Mel-cepstra c_0..c_24 of CheapTrick's spectral envelope every 5 ms: float64 (T,) -> float64
+    (25, frames)."""
     x = sound.cpu().numpy()
     pitch, times = _pitch(x, rate)
     envelope = _pyworld().cheaptrick(x, pitch, times, rate, f0_floor=LOWEST)  # (frames, F), powers
@@ -69,7 +72,8 @@ def _pyworld() -> Any:
 
 @functools.lru_cache(maxsize=8)
 def alpha_of(rate: int) -> float:
-    """The all-pass constant whose warping of frequencies is nearest to the mel scale, as SPTK chooses it: .41 at 16 kHz."""
+    """The all-pass constant whose warping of frequencies is nearest to the mel scale, as SPTK
+    chooses it: .41 at 16 kHz."""
     share = np.arange(1_000) / 1_000
     mel = np.log1p(share * rate / 2 / 1_000)
     mel /= mel[-1]
@@ -84,7 +88,8 @@ def alpha_of(rate: int) -> float:
 
 @functools.lru_cache(maxsize=8)
 def _warping(length: int, alpha: float) -> np.ndarray:
-    """Matrix (25, length) that turns cepstra into mel-cepstra: Oppenheim's recursion, of SPTK's freqt."""
+    """Matrix (25, length) that turns cepstra into mel-cepstra: Oppenheim's recursion, of SPTK's
+    freqt."""
     warped = np.zeros((ORDER + 1, length))
     for i in reversed(range(length)):
         before = warped.copy()

@@ -83,8 +83,8 @@ class Method:
 
     @property
     def about(self) -> str:
-        """The first line of its file: "TITLE: what it is. Its paper and year"."""
-        return (ast.get_docstring(self.source) or "").partition("\n")[0]
+        """The first paragraph of its file: "TITLE: what it is. Its paper and year"."""
+        return " ".join((ast.get_docstring(self.source) or "").partition("\n\n")[0].split())
 
     @property
     def title(self) -> str:
@@ -108,6 +108,7 @@ METHODS = {
         Method("realesrgan", "super-resolution"),
         Method("denoise", "image-restoration"),
         Method("inpainting", "inpainting"),
+        Method("pix2pix", "image-translation"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),
@@ -124,13 +125,14 @@ METHODS = {
 """By name, in order of display."""
 
 LIBRARIES = {"spandrel": "multigen.image.restoration.architectures:Spandrel"}
-"""What config.json of a model folder names in place of a method, where the network is another library's -> the class that loads
-it."""
+"""What config.json of a model folder names in place of a method, where the network is another
+library's -> the class that loads it."""
 
 
 def lazy(package: str, name: str) -> Any:
-    """The attribute `name` of a modality's package: a method's configuration or trainer, such as DCGANTrainer, whose module is
-    imported now. For `__getattr__` of modules (PEP 562); raises AttributeError for any other name."""
+    """The attribute `name` of a modality's package: a method's configuration or trainer, such as
+    DCGANTrainer, whose module is imported now. For `__getattr__` of modules (PEP 562); raises
+    AttributeError for any other name."""
     stem = name.removesuffix("Config").removesuffix("Trainer")
     method = METHODS.get(stem.lower())
     if method is None or stem == name or not method.module.startswith(f"{package}."):

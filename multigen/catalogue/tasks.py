@@ -35,7 +35,8 @@ class Task:
     pipeline: str = ""
     """The Hugging Face hub's `pipeline_tag`; empty: none fits."""
     foreign: str = ""
-    """(model) -> the model folder of published weights or of a file of another project; "": there are none."""
+    """(model) -> the model folder of published weights or of a file of another project; "": there
+    are none."""
     published: tuple[str, ...] = ()
     """Names of published weights, the default of the verb first."""
     weights: tuple[str, ...] = ()
@@ -117,6 +118,21 @@ TASKS = {
             limit="What it puts into a hole is likely, not true. Do not use it for evidence, or to deceive anybody about what "
             "was there.",
             masked=True,
+        ),
+        Task(
+            "image-translation",
+            "translation",
+            "image",
+            verb="translate",
+            does="translates images to another domain",
+            arguments="photo.jpg --model {model} --out translated/",
+            python='image = model.translate(Image.open("photo.jpg"))',
+            gives="an image of the same size",
+            imports="from PIL import Image\n\nimport multigen",
+            pipeline="image-to-image",
+            tag="image-translation",
+            limit="What it adds, such as colours and textures, is likely after its training images, not true. Do not use it for "
+            "evidence, for measuring, or to recognise anybody.",
         ),
         Task(
             "text-synthesis",

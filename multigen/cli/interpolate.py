@@ -1,4 +1,5 @@
-"""`multigen interpolate --model RUN --out walk.gif`: a looping animation of latent interpolation."""
+"""`multigen interpolate --model RUN --out walk.gif`: a looping animation of latent
+interpolation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,8 +48,10 @@ def run(args: list[str]) -> None:
             n: Number of images on the closed path.
             frames: Frames from one image to the next.
             seed: The same seed gives the same path.
-            label: A class by name, or a cluster by number; if empty, classes come in turn, clusters as often as in the data.
-            truncation: Truncation of the latents, such as 0.7: smaller values give less varied, more typical samples.
+            label: A class by name, or a cluster by number; if empty, classes come in turn, clusters
+                as often as in the data.
+            truncation: Truncation of the latents, such as 0.7: smaller values give less varied,
+                more typical samples.
             provenance: Write model, seed and class into the file.
         """
         _interpolate(model, out, n, frames, seed, label, truncation, provenance, overwrite, code, device)

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.vocoder [PRESET] [FLAGS]`: trains multigen.audio.restoration.vocoder."""
+"""`python -m multigen.recipes.vocoder [PRESET] [FLAGS]` trains this method."""
 
 from multigen.audio.restoration.vocoder import PRESETS, VocoderTrainer
 from multigen.runs.runner import main

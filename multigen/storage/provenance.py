@@ -1,7 +1,7 @@
 """Provenance metadata in generated files: software, model, method, seed, class; the same form in
 all formats.
 
-    about = {"software": "multigen 0.1.0", "model": "dcgan", "method": "dcgan", "seed": 0, "class": "3", "index": 7}
+    about = {"software": "multigen 0.1.0", "model": "dcgan", "seed": 0, "class": "3"}
     image.save(path, **png(about))            # as the text chunk Comment
     write_sound(path, sound, rate, comment=text(about))
     read(path)                                  # returns `about`

@@ -12,10 +12,12 @@ TIMES = 3.0  # and how many times that of the frames before
 
 
 def cuts(frames: Iterable[np.ndarray]) -> Iterator[bool]:
-    """For each frame (H, W, C), of integers, whether a new scene begins with it; of the first one True.
+    """For each frame (H, W, C), of integers, whether a new scene begins with it; of the first one
+    True.
 
-    A cut is a jump of the mean absolute difference to the frame before, of the frames reduced to squares: at least `JUMP` of the
-    whole range, and `TIMES` as much as the running mean of the differences before it, so that a flicker or a fast pan is none.
+    A cut is a jump of the mean absolute difference to the frame before, of the frames reduced to
+    squares: at least `JUMP` of the whole range, and `TIMES` as much as the running mean of the
+    differences before it, so that a flicker or a fast pan is none.
     """
     before, usual = None, 0.0
     for frame in frames:

@@ -1,4 +1,5 @@
-"""A film through a model, frame by frame: in finished parts, so that a job that was stopped continues where it was."""
+"""A film through a model, frame by frame: in finished parts, so that a job that was stopped
+continues where it was."""
 
 import contextlib
 import hashlib
@@ -50,7 +51,8 @@ class FilmOptions:
 
     @classmethod
     def of(cls, words: Any, **more: Any) -> "FilmOptions":
-        """Of what the command line says (`multigen.cli.film_options.FilmWords`). Raises ConfigError."""
+        """Of what the command line says (`multigen.cli.film_options.FilmWords`). Raises
+        ConfigError."""
         start = seconds_of(words.start, "--from") if words.start else Fraction(0)
         end = seconds_of(words.to, "--to") if words.to else None
         if words.preview:
@@ -66,7 +68,8 @@ class FilmOptions:
 
 
 def check_file(source: Path, target: Path, options: Any) -> None:
-    """Raises ConfigError and DataError for options and targets of `restore_file` that make no sense, before a model is loaded."""
+    """Raises ConfigError and DataError for options and targets of `restore_file` that make no
+    sense, before a model is loaded."""
     _check_target(source, target, FilmOptions.of(options.film, overwrite=options.replaces))
 
 
@@ -74,7 +77,7 @@ def restore_file(restorer: Any, source: Path, target: Path, options: Any) -> Non
     """`restore_film` with an image model, for verbs (see `multigen.catalogue.Container`).
 
     Args:
-        restorer: see `multigen.image.restoration.upscaler.Restorer`.
+        restorer: see `multigen.image.image_to_image.ImageToImage`.
         options: see `multigen.cli.restoring_options.Options`.
     """
     film = FilmOptions.of(options.film, metadata=options.metadata, overwrite=options.replaces)
@@ -91,7 +94,8 @@ def restore_film(
     model: str = "",
     about: Provenance = NO_PROVENANCE,
 ) -> int:
-    """Takes a film through a model: a video file, an animation, or a folder of numbered frames. Returns the number of frames.
+    """Takes a film through a model: a video file, an animation, or a folder of numbered frames.
+    Returns the number of frames.
 
     Args:
         restore: the model, a function of frames.
@@ -99,7 +103,8 @@ def restore_film(
         model: identifies the model and its settings: a job with another one is not continued.
         about: provenance, which the film's comment states.
 
-    Raises DataError and ConfigError; Interrupted on a signal. What is finished by then stays, and the same call continues.
+    Raises DataError and ConfigError; Interrupted on a signal. What is finished by then stays, and
+    the same call continues.
     """
     _check_target(source, target, options)
     with open_source(source, options.fps) as film:
@@ -129,7 +134,8 @@ def weights_hash(network: Any) -> str:
 
 
 def _check_target(source: Path, target: Path, options: FilmOptions) -> None:
-    """Raises ConfigError for an option that would be ignored, DataError for numbered frames of others that would be replaced."""
+    """Raises ConfigError for an option that would be ignored, DataError for numbered frames of
+    others that would be replaced."""
     if options.fps is not None and not source.is_dir():
         raise ConfigError(
             f"--fps: {source} states its own times, the rate is of a folder of numbered frames; leave it out"
@@ -159,8 +165,8 @@ def _check(film: Film, options: FilmOptions) -> None:
 
 @contextlib.contextmanager
 def _finishing(target: Path) -> Iterator[list[str]]:
-    """Turns errors of writing into DataError, and signals into Interrupted: both say what is finished, which is the last of the
-    list that is yielded."""
+    """Turns errors of writing into DataError, and signals into Interrupted: both say what is
+    finished, which is the last of the list that is yielded."""
     finished = ["nothing is finished yet"]
 
     def how() -> str:
@@ -259,7 +265,8 @@ def _encode_part(job: Job, frames: _Frames, form: Format) -> bool:
 
 
 def _part(film: Film, options: FilmOptions, first: Segment) -> tuple[Fraction, Fraction | None] | None:
-    """What of the source's other streams is kept: all, or the time of the part that was asked for."""
+    """What of the source's other streams is kept: all, or the time of the part that was asked
+    for."""
     if not options.start and options.end is None:
         return None
     end = None if options.end is None else film.begins + options.end

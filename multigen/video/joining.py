@@ -1,4 +1,5 @@
-"""Joining the encoded parts of a film, with the copied streams, chapters and metadata of its source."""
+"""Joining the encoded parts of a film, with the copied streams, chapters and metadata of its
+source."""
 
 import contextlib
 import heapq
@@ -25,7 +26,8 @@ OWN_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "dur
 
 
 Part = tuple[Fraction, Fraction | None] | None
-"""The time of the source that begins a film, and the one behind it, seconds; None: all of it, in its own time."""
+"""The time of the source that begins a film, and the one behind it, seconds; None: all of it, in
+its own time."""
 
 
 COMMON_TAGS = {
@@ -54,7 +56,8 @@ def join(
     metadata: bool = True,
     about: Provenance = NO_PROVENANCE,
 ) -> None:
-    """Writes a film of segments, with all other streams of `source`, chapters and metadata, copied without encoding.
+    """Writes a film of segments, with all other streams of `source`, chapters and metadata, copied
+    without encoding.
 
     Args:
         target: the file; its suffix says the format.
@@ -118,8 +121,8 @@ def check_copies(target: Path, source: Path | None, metadata: bool = True) -> No
 
 
 def copied_streams(file: Any, given: Any, target: Path, metadata: bool = True) -> dict[int, Any]:
-    """Adds to a film all streams of a source but its video, and data if there is to be no metadata; index in the source -> new
-    stream.
+    """Adds to a film all streams of a source but its video, and data if there is to be no metadata;
+    index in the source -> new stream.
 
     Raises DataError for a stream that the format of the film cannot hold.
     """
@@ -164,7 +167,8 @@ def _holds(name: str, stream: Any) -> bool:
 
 
 def _copy_of(file: Any, stream: Any, given: Any, metadata: bool) -> Any:
-    """A new stream like one of the source; None for one that has no packets, as attachments, and covers in Matroska."""
+    """A new stream like one of the source; None for one that has no packets, as attachments, and
+    covers in Matroska."""
     if stream.type == "attachment" or (is_cover_stream(stream) and file.format.name == "matroska"):
         file.add_attachment(*_attachment(stream, given))
         return None
@@ -235,8 +239,9 @@ def _when(item: tuple[Fraction, Any]) -> Fraction:
 def _segment_packets(
     segments: Sequence[Segment], looks: Looks, video: Any, start: Fraction
 ) -> Iterator[tuple[Fraction, Any]]:
-    """(decoding time, packet) of the video. Decoding times are set so that they increase across segments, whatever the rate:
-    that of a packet is the presentation time of the one as many places before it as the encoder reorders frames."""
+    """(decoding time, packet) of the video. Decoding times are set so that they increase across
+    segments, whatever the rate: that of a packet is the presentation time of the one as many places
+    before it as the encoder reorders frames."""
     import av
 
     base, shift = looks.time_base, round(start / looks.time_base)
@@ -268,7 +273,8 @@ def _delay(segment: Segment) -> int:
 
 
 def _copies(given: Any, copies: dict[int, Any], part: Part) -> Iterator[tuple[Fraction, Any]]:
-    """(decoding time, packet) of the streams that are copied; those of a part are moved to its beginning."""
+    """(decoding time, packet) of the streams that are copied; those of a part are moved to its
+    beginning."""
     if not copies:
         return
     start, end = part or (None, None)

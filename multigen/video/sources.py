@@ -1,4 +1,5 @@
-"""What counts as a film: video files, animations (GIF, WebP, PNG), and folders of numbered frames."""
+"""What counts as a film: video files, animations (GIF, WebP, PNG), and folders of numbered
+frames."""
 
 import contextlib
 import re
@@ -32,7 +33,8 @@ def is_video_file(path: Path) -> bool:
 
 @contextlib.contextmanager
 def open_source(path: Path, fps: Fraction | None = None) -> Iterator[Film]:
-    """Opens a film of any kind. `fps`: frames a second of numbered frames. Raises DataError and ConfigError."""
+    """Opens a film of any kind. `fps`: frames a second of numbered frames. Raises DataError and
+    ConfigError."""
     if path.is_dir():
         yield _numbered_frames(path, fps)
     elif path.exists() and not is_video_file(path):
@@ -48,7 +50,8 @@ def is_pattern(path: Path) -> bool:
 
 
 def numbered(pattern: Path, number: int) -> Path:
-    """The path of a numbered frame, such as frames/00001.png of frames/%05d.png. Raises ConfigError for another pattern."""
+    """The path of a numbered frame, such as frames/00001.png of frames/%05d.png. Raises ConfigError
+    for another pattern."""
     if len(PATTERN.findall(pattern.name)) != 1 or pattern.name.count("%") != 1:
         raise ConfigError(f"--out {pattern}: expected a name such as %05d.png for numbered frames")
     return pattern.with_name(PATTERN.sub(lambda match: f"%{match[1] or ''}d" % number, pattern.name))

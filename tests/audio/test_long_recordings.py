@@ -91,8 +91,8 @@ def test_resampling_in_blocks_is_that_of_the_whole() -> None:
 
 @pytest.mark.slow
 def test_an_hour_takes_little_memory(tmp_path: Path) -> None:
-    """44.1 kHz, stereo: 635 MB, of which the peak over what imports take is at most 500 MB, in `inspect` and in training
-    with its evaluation."""
+    """44.1 kHz, stereo: 635 MB, of which the peak over what imports take is at most 500 MB, in
+    `inspect` and in training with its evaluation."""
     with soundfile.SoundFile(tmp_path / "hour.wav", "w", 44_100, 2, "PCM_16") as file:
         minute = np.random.default_rng(0).normal(size=(60 * 44_100, 2)) * np.sin(np.arange(60 * 44_100) / 9000)[:, None]
         for _ in range(60):

@@ -1,4 +1,5 @@
-"""The speaking machine: what is promised of every utterance, and that its labels are true of the sound."""
+"""The speaking machine: what is promised of every utterance, and that its labels are true of the
+sound."""
 
 import pytest
 import torch

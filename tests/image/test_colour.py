@@ -1,4 +1,5 @@
-"""Colour profiles: kept where an image is written, converted to sRGB where it is trained on or measured."""
+"""Colour profiles: kept where an image is written, converted to sRGB where it is trained on or
+measured."""
 
 import struct
 from pathlib import Path

@@ -89,7 +89,8 @@ def test_tiff_of_16_bits_is_read_whole(tmp_path: Path, channels: int, options: d
 
 
 def test_tiff_of_a_compression_that_pillow_alone_has(tmp_path: Path) -> None:
-    """LZW, as Photoshop writes it: of a TIFF of 8 bits made by Pillow, told to be of 16 bits and half as wide."""
+    """LZW, as Photoshop writes it: of a TIFF of 8 bits made by Pillow, told to be of 16 bits and
+    half as wide."""
     pixels = values(3)
     halves = pixels.astype("<u2").view(np.uint8).reshape(13, 22, 3)
     Image.fromarray(halves).save(tmp_path / "a.tif", compression="tiff_lzw")

@@ -1,4 +1,5 @@
-"""What image files say besides their pixels goes into their enlarged copies, and marks of what models made stay."""
+"""What image files say besides their pixels goes into their enlarged copies, and marks of what
+models made stay."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def exif() -> Image.Exif:
 
 
 def source(folder: Path, suffix: str) -> Path:
-    """An image 40 wide, 30 high, lying on its side, that has of each kind of metadata what its format can hold."""
+    """An image 40 wide, 30 high, lying on its side, that has of each kind of metadata what its
+    format can hold."""
     picture, path = Image.fromarray(np.arange(3600, dtype=np.uint8).reshape(30, 40, 3)), folder / f"a{suffix}"
     if suffix == ".tif":
         tags = Image.Exif()
