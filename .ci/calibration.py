@@ -1,4 +1,5 @@
-"""What `.ci/run` counts the time of its parts in: about as much Python and as many small convolutions as in the tests."""
+"""What `.ci/run` counts the time of its parts in: about as much Python and as many small
+convolutions as in the tests."""
 
 import json
 

@@ -1,11 +1,13 @@
-"""What a training step on the CPU gains where freed memory is kept: `multigen.engine.device.keep_memory`.
+"""What a training step on the CPU gains where freed memory is kept:
+`multigen.engine.device.keep_memory`.
 
     python -m benchmarks.allocation
     python -m benchmarks.allocation --blocks 20 --out allocation.json
 
-Each method goes on with one training, a block of steps with memory kept and one with memory given back, in turn. Minimum, median
-and maximum over the pairs of blocks, milliseconds a step; `ratio` is how many times as long a step takes where memory is given
-back. The last column is the most memory that the process has held so far: the methods after the first start from there.
+Each method goes on with one training, a block of steps with memory kept and one with memory given
+back, in turn. Minimum, median and maximum over the pairs of blocks, milliseconds a step; `ratio` is
+how many times as long a step takes where memory is given back. The last column is the most memory
+that the process has held so far: the methods after the first start from there.
 """
 
 import resource
@@ -36,7 +38,8 @@ METHODS: dict[str, Callable[[Run], Trainer]] = {
     "seqgan paper": lambda run: seqgan.SeqGANTrainer(seqgan.PRESETS["paper"], run),
     "seqgan laptop": lambda run: seqgan.SeqGANTrainer(replace(seqgan.PRESETS["laptop"], data="fables:2000"), run),
 }
-"""Name and preset of a method -> its trainer, whose first stage is timed: SeqGAN's and SRGAN's before the adversarial one."""
+"""Name and preset of a method -> its trainer, whose first stage is timed: SeqGAN's and SRGAN's
+before the adversarial one."""
 
 
 def measure(trainer: Trainer, blocks: int, steps: int) -> Evaluation:

@@ -1,18 +1,20 @@
-"""What WaveGAN's updates cost: our step against a plain loop, and the small-budget game against the published recipe.
+"""What WaveGAN's updates cost: our step against a plain loop, and the small-budget game against the
+published recipe.
 
     python -m benchmarks.audio_training
     python -m benchmarks.audio_training --profile
 
-Three loops run in one process in turn, round by round, and are compared within each round. All have the same width, length and
-batch, and train on noise.
+Three loops run in one process in turn, round by round, and are compared within each round. All have
+the same width, length and batch, and train on noise.
 
-- The plain loop: the published recipe (WGAN-GP, five critic updates for one of the generator, phase shuffle 2) written straight
-  down in fp32: a DataLoader, the same networks, losses and Adam, nothing else. In G's update it computes D's gradients too, for
-  nothing.
-- Ours: `WaveGANTrainer` with the settings of the preset `paper`: the same arithmetic, keyed randomness and the check of every
-  gradient.
-- The game of the preset `laptop`: pairs, one critic update, R1 and R2 every eighth, a critic of spectrograms in place of the one
-  that hears the waveform. Timed in blocks of eight steps, so that each holds one of the rare penalties.
+- The plain loop: the published recipe (WGAN-GP, five critic updates for one of the generator, phase
+  shuffle 2) written straight down in fp32: a DataLoader, the same networks, losses and Adam,
+  nothing else. In G's update it computes D's gradients too, for nothing.
+- Ours: `WaveGANTrainer` with the settings of the preset `paper`: the same arithmetic, keyed
+  randomness and the check of every gradient.
+- The game of the preset `laptop`: pairs, one critic update, R1 and R2 every eighth, a critic of
+  spectrograms in place of the one that hears the waveform. Timed in blocks of eight steps, so that
+  each holds one of the rare penalties.
 
 Wanted: the small game takes at most a quarter of the published recipe's seconds an update.
 """
@@ -137,7 +139,8 @@ def rounds_of(
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[dict[str, float]]:
-    """Seconds a step of each loop in each round; the loops begin in turn. A first round warms up and is left out.
+    """Seconds a step of each loop in each round; the loops begin in turn. A first round warms up
+    and is left out.
 
     Args:
         loops: name -> (loop, steps of a round); a loop is called with the indices 0, 1, ...
@@ -178,7 +181,8 @@ Layer = tuple[str, Callable[[Tensor], Tensor], Tensor, list[nn.Parameter]]
 
 @torch.no_grad()
 def layers(network: nn.Module, x: Tensor) -> list[Layer]:
-    """Each layer of the generator or the waveform's critic as (name, function, its input in a pass of x, its weights)."""
+    """Each layer of the generator or the waveform's critic as (name, function, its input in a pass
+    of x, its weights)."""
     found: list[Layer] = []
 
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -201,8 +205,9 @@ def layers(network: nn.Module, x: Tensor) -> list[Layer]:
 
 
 def milliseconds(layer: Layer, kind: str, repeats: int) -> list[float]:
-    """Of a layer's forward pass, backward pass (to its input and weights) and double backward pass (of the gradient at its input,
-    to the gradient at its output and the weights, as a penalty's), medians after a first that warms up."""
+    """Of a layer's forward pass, backward pass (to its input and weights) and double backward pass
+    (of the gradient at its input, to the gradient at its output and the weights, as a penalty's),
+    medians after a first that warms up."""
     _, function, held, weights = layer
     times = []
     for _ in range(repeats + 1):
@@ -272,10 +277,12 @@ def main(
         width: d, channels of the layers next to the waveform.
         length: samples of a sound.
         batch: sounds of a batch.
-        rounds: rounds that are timed; of each loop there is one generator update in a round, of the small game eight.
+        rounds: rounds that are timed; of each loop there is one generator update in a round, of the
+            small game eight.
         device: auto, cpu, cuda, cuda:N.
         precision: of our two loops; the plain one is in fp32.
-        with_profile: also time each layer of the generator and of the waveform's critic, in fp32 and in bf16.
+        with_profile: also time each layer of the generator and of the waveform's critic, in fp32
+            and in bf16.
         out: JSON file to write the record to.
     """
     sizes = {"width": width, "length": length, "batch": batch}

@@ -3,10 +3,11 @@
     python -m benchmarks.bleu
     MULTIGEN_DATA=path python -m benchmarks.bleu            # on real captions
 
-Ours is timed whole, preparation of the references included, and is the median of some repeats. NLTK takes a good part of a
-second for each hypothesis, so it is timed on a few, spread evenly, and its time is scaled to all; every hypothesis costs it
-about the same, since what takes the time is counting the references' n-grams anew. NLTK is asked for the four orders in one
-call, which is three times as fast as the customary call for each.
+Ours is timed whole, preparation of the references included, and is the median of some repeats. NLTK
+takes a good part of a second for each hypothesis, so it is timed on a few, spread evenly, and its
+time is scaled to all; every hypothesis costs it about the same, since what takes the time is
+counting the references' n-grams anew. NLTK is asked for the four orders in one call, which is three
+times as fast as the customary call for each.
 """
 
 import os
@@ -29,7 +30,8 @@ ALLOWED = "at least 500"
 
 
 def sentences(count: int, seed: int) -> list[list[str]]:
-    """Made-up sentences of 6 to 17 words, drawn from 5,000 by Zipf's law: the k-th word's frequency is as 1 / k."""
+    """Made-up sentences of 6 to 17 words, drawn from 5,000 by Zipf's law: the k-th word's frequency
+    is as 1 / k."""
     rng = random.Random(seed)
     vocabulary = [f"w{k}" for k in range(WORDS)]
     cumulated = list(accumulate(1 / (k + 1) for k in range(WORDS)))
@@ -45,7 +47,8 @@ def captions(root: Path, hypotheses: int, references: int) -> tuple[list[list[st
 
 
 def compare(hypotheses: list[list[str]], references: list[list[str]], sample: int, repeats: int) -> dict[str, float]:
-    """Seconds of both for all hypotheses, their ratio, and the greatest difference of a score over NLTK's sample."""
+    """Seconds of both for all hypotheses, their ratio, and the greatest difference of a score over
+    NLTK's sample."""
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
     seconds = []
@@ -69,7 +72,8 @@ def main(hypotheses: int = 500, references: int = 10_000, sample: int = 4, repea
     """Times BLEU-2 to -5 of hypotheses against references, ours and NLTK's.
 
     Args:
-        hypotheses: how many; captions for training where MULTIGEN_DATA names the data, else made-up sentences.
+        hypotheses: how many; captions for training where MULTIGEN_DATA names the data, else made-up
+            sentences.
         references: how many; captions for testing, or made-up sentences.
         sample: hypotheses that NLTK is timed on.
         repeats: of ours.

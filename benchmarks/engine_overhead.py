@@ -3,10 +3,11 @@
     python -m benchmarks.engine_overhead
     python -m benchmarks.engine_overhead --out overhead.json
 
-Both loops run in one process in turn, block by block, and are compared within each pair of blocks, so that whatever slows
-the machine down slows both. Both do the same maths: batch, latents, forward, backward, clipping of the gradient's norm,
-fused Adam, running average of the generator with its warm-up. The engine's step, `Trainer.advance`, has besides what a
-loop by hand lacks: randomness by key, the check for non-finite gradients, schedules, means of the terms for the log.
+Both loops run in one process in turn, block by block, and are compared within each pair of blocks,
+so that whatever slows the machine down slows both. Both do the same maths: batch, latents, forward,
+backward, clipping of the gradient's norm, fused Adam, running average of the generator with its
+warm-up. The engine's step, `Trainer.advance`, has besides what a loop by hand lacks: randomness by
+key, the check for non-finite gradients, schedules, means of the terms for the log.
 """
 
 import copy
@@ -119,7 +120,8 @@ class GANTrainer(Trainer[GANConfig]):
 
 
 class HandWritten:
-    """The same training as one would write it for this method alone, from the trainer's weights on."""
+    """The same training as one would write it for this method alone, from the trainer's weights
+    on."""
 
     def __init__(self, trainer: GANTrainer):
         self.config, self.device, self.precision = trainer.config, trainer.device, trainer.precision
@@ -181,9 +183,11 @@ Loop = Callable[[int], object]
 def interleaved(
     a: Loop, b: Loop, blocks: int, steps: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
 ) -> list[tuple[float, float]]:
-    """Seconds a step of `a` and of `b` in each pair of blocks of `steps` steps; which of them goes first alternates.
+    """Seconds a step of `a` and of `b` in each pair of blocks of `steps` steps; which of them goes
+    first alternates.
 
-    Each is called with the indices 0 to blocks * steps - 1. The first pair warms up and is left out of the result.
+    Each is called with the indices 0 to blocks * steps - 1. The first pair warms up and is left out
+    of the result.
     """
 
     def seconds(loop: Loop, indices: range) -> float:

@@ -1,18 +1,23 @@
-"""How fast DCGAN trains at 64 x 64 pixels, against the same networks in a plain loop as tutorials have it.
+"""How fast DCGAN trains at 64 x 64 pixels, against the same networks in a plain loop as tutorials
+have it.
 
     python -m benchmarks.image_training
     python -m benchmarks.image_training --profile
 
-Two loops run in one process in turn, block by block, and are compared within each pair of blocks: the plain loop in fp32 against
-ours in fp32, then against ours in bf16. A step shows D a batch of real and one of generated pictures and updates D and G once.
+Two loops run in one process in turn, block by block, and are compared within each pair of blocks:
+the plain loop in fp32 against ours in fp32, then against ours in bf16. A step shows D a batch of
+real and one of generated pictures and updates D and G once.
 
-- The plain loop: contiguous tensors, a DataLoader over float pictures, binary cross-entropy with label tensors, a backward pass
-  for the real and one for the generated batch, the generated batch used again in G's update (whose backward pass also computes
-  D's gradients, for nothing), Adam as it comes, and every loss read at every step.
-- Ours, `DCGANTrainer` as it is: channels last, pictures of 8 bits in memory, fused Adam, D frozen in G's update; and besides, new
-  latents for G's update, a running average of G, keyed randomness, and the check of every gradient.
+- The plain loop: contiguous tensors, a DataLoader over float pictures, binary cross-entropy with
+  label tensors, a backward pass for the real and one for the generated batch, the generated batch
+  used again in G's update (whose backward pass also computes D's gradients, for nothing), Adam as
+  it comes, and every loss read at every step.
+- Ours, `DCGANTrainer` as it is: channels last, pictures of 8 bits in memory, fused Adam, D frozen
+  in G's update; and besides, new latents for G's update, a running average of G, keyed randomness,
+  and the check of every gradient.
 
-Allowed: at least 1.15 times the images a second in fp32; with bf16 at least 1.5 times where the CPU has AMX.
+Allowed: at least 1.15 times the images a second in fp32; with bf16 at least 1.5 times where the CPU
+has AMX.
 """
 
 import copy
@@ -103,7 +108,8 @@ def prepared(data: Path, config: DCGANConfig, run: Run) -> DCGANTrainer:
 
 
 def measure(trainer: DCGANTrainer, blocks: int, steps: int) -> Evaluation:
-    """Times the plain loop and ours in `blocks` pairs of blocks after a first pair that warms up."""
+    """Times the plain loop and ours in `blocks` pairs of blocks after a first pair that warms
+    up."""
     plain, batch = PlainLoop(trainer), trainer.config.batch
     pairs = interleaved(plain.step, trainer.advance, blocks + 1, steps, trainer.device)
     trainer.state.scalars["seconds"] = sum(ours for _, ours in pairs) * steps

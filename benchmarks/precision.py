@@ -1,19 +1,21 @@
-"""What `--precision auto` chooses and costs, of one method of each kind; and what bf16 gains and costs SRGAN's pretraining.
+"""What `--precision auto` chooses and costs, of one method of each kind; and what bf16 gains and
+costs SRGAN's pretraining.
 
     python -m benchmarks.precision auto
     python -m benchmarks.precision auto --methods srgan --rounds 4
     python -m benchmarks.precision quality
     python -m benchmarks.precision quality --steps 1000 --out precision.json
 
-auto: each method trains with its preset `laptop`. First the trial, as before every training, and how long it takes. Then,
-stage by stage, the same steps in fp32, in bf16 and in what the trial chose, in turn, round after round; what was chosen is
-timed once more, beside the two. A step's time is the mean over the steps of the whole run: stages weigh by their steps.
-Allowed: what was chosen takes at most 1.03 times as long as the faster of the two, the trial apart. bf16 must be 1.1 times
+auto: each method trains with its preset `laptop`. First the trial, as before every training, and
+how long it takes. Then, stage by stage, the same steps in fp32, in bf16 and in what the trial
+chose, in turn, round after round; what was chosen is timed once more, beside the two. A step's time
+is the mean over the steps of the whole run: stages weigh by their steps. Allowed: what was chosen
+takes at most 1.03 times as long as the faster of the two, the trial apart. bf16 must be 1.1 times
 as fast to be chosen: where it is faster by less, fp32 is within 1.1.
 
-quality: the two trainings, fp32 and bf16, start from the same weights, see the same crops and run in one process in turn,
-block by block; speeds are compared within each pair of blocks. Afterwards both are measured on the held-out embedded
-photographs, in fp32.
+quality: the two trainings, fp32 and bf16, start from the same weights, see the same crops and run
+in one process in turn, block by block; speeds are compared within each pair of blocks. Afterwards
+both are measured on the held-out embedded photographs, in fp32.
 """
 
 import statistics
@@ -57,7 +59,8 @@ NETWORKS = {
     "compact 8x32": COMPACT,
     "srresnet 16x64": replace(COMPACT, generator="srresnet", blocks=16, width=64),
 }
-"""The small generator, and the paper's trained with the same settings; residual blocks x channels."""
+"""The small generator, and the paper's trained with the same settings; residual blocks x
+channels."""
 PRECISIONS = ("fp32", "bf16")
 DEFINITIONS = {
     "steps_per_second": "training steps a second, median of the blocks",
@@ -69,7 +72,8 @@ DEFINITIONS = {
 
 
 def measure(trainer: Trainer, rounds: int) -> tuple[Evaluation, TrialResult]:
-    """Tries out `trainer`, which is prepared in fp32, then times all three ways in `rounds` rounds after one that warms up."""
+    """Tries out `trainer`, which is prepared in fp32, then times all three ways in `rounds` rounds
+    after one that warms up."""
     convolutional = any(p.dim() == 4 for net in trainer.nets.values() for p in net.parameters())
     began = time.perf_counter()
     found = try_out(trainer, choices_of(Run(precision="auto"), trainer.device, convolutional))
@@ -144,9 +148,11 @@ def auto(
 
 
 def compare(name: str, config: SRGANConfig, run: Run, block: int) -> list[dict]:
-    """Trains in both precisions, in turn `block` steps of each, and returns the record of both trainings.
+    """Trains in both precisions, in turn `block` steps of each, and returns the record of both
+    trainings.
 
-    `config.pretrain_steps` must be a multiple of `block`, at least two: the first pair of blocks warms up.
+    `config.pretrain_steps` must be a multiple of `block`, at least two: the first pair of blocks
+    warms up.
     """
     trainers = [SRGANTrainer(config, replace(run, precision=precision)) for precision in PRECISIONS]
     for trainer in trainers:

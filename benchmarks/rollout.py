@@ -1,17 +1,21 @@
-"""How fast Monte-Carlo search continues texts, against a literal implementation that reads each beginning again.
+"""How fast Monte-Carlo search continues texts, against a literal implementation that reads each
+beginning again.
 
     python -m benchmarks.rollout
 
-Sampling only: no discriminator. In one process, in turn, round after round; ratios are medians of the rounds.
+Sampling only: no discriminator. In one process, in turn, round after round; ratios are medians of
+the rounds.
 
-- literal: for each of the T - 1 beginnings and each of the N roll-outs the LSTM reads the beginning token by token from its zero
-  state and draws the rest with torch.multinomial, a batch of B texts at a time: N (T - 1) T steps in sequence.
+- literal: for each of the T - 1 beginnings and each of the N roll-outs the LSTM reads the beginning
+  token by token from its zero state and draws the rest with torch.multinomial, a batch of B texts
+  at a time: N (T - 1) T steps in sequence.
 - literal, our sampler: the same with `multigen.text.decoding.draw`.
 - ours: `multigen.text.synthesis.rollout.continued`, T steps in sequence.
-- transformer, with its cache of keys and values, and the same when every token is read again at every step.
+- transformer, with its cache of keys and values, and the same when every token is read again at
+  every step.
 
-Peak memory is what a process's resident set grows by, at most, during a pass (Linux). Allowed: ours at least 5 times as fast as
-the literal one, and faster than it with our sampler.
+Peak memory is what a process's resident set grows by, at most, during a pass (Linux). Allowed: ours
+at least 5 times as fast as the literal one, and faster than it with our sampler.
 """
 
 import statistics
@@ -102,7 +106,8 @@ def measure(cases: dict[str, Callable[[], object]], rounds: int) -> dict[str, tu
 
 
 def resident(field: str, reset: bool = False) -> float:
-    """The process's resident set now (VmRSS) or at its peak since the last reset (VmHWM), MiB; 0 where Linux does not tell."""
+    """The process's resident set now (VmRSS) or at its peak since the last reset (VmHWM), MiB; 0
+    where Linux does not tell."""
     status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if not status.exists():
         return 0.0

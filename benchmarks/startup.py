@@ -3,9 +3,10 @@
     python -m benchmarks.startup
     python -m benchmarks.startup --rounds 20 --out startup.json
 
-All commands in turn, round after round, each a process of its own as a shell starts it; what is sampled is a tiny DCGAN that is
-trained here first. `min` and `median` are seconds of the rounds, `above` is the least of a command less the least of Python
-alone. A busy machine makes every figure larger and none smaller, so read the minima. `cpu` is the least processor time.
+All commands in turn, round after round, each a process of its own as a shell starts it; what is
+sampled is a tiny DCGAN that is trained here first. `min` and `median` are seconds of the rounds,
+`above` is the least of a command less the least of Python alone. A busy machine makes every figure
+larger and none smaller, so read the minima. `cpu` is the least processor time.
 
 Allowed: `import multigen` at most .15 s above Python, `multigen ls` .5 s, `multigen sample` 3 s.
 """
@@ -60,7 +61,8 @@ def timed(words: Words) -> Times:
 def rounds_of(
     found: Mapping[str, Words], rounds: int, run: Callable[[Words], Times] = timed
 ) -> dict[str, dict[str, float]]:
-    """Command -> min, median, cpu, above. Every other round runs backwards; the first one, which fills caches, is left out."""
+    """Command -> min, median, cpu, above. Every other round runs backwards; the first one, which
+    fills caches, is left out."""
     times: dict[str, list[Times]] = {name: [] for name in found}
     for i in range(rounds + 1):
         for name in list(found)[:: 1 if i % 2 == 0 else -1]:
@@ -73,8 +75,8 @@ def rounds_of(
 
 
 def import_costs(said: str) -> list[tuple[str, float, int]]:
-    """Package, seconds of its modules without what these import, their number; from what `python -X importtime` said, costliest
-    first."""
+    """Package, seconds of its modules without what these import, their number; from what `python -X
+    importtime` said, costliest first."""
     seconds, modules = Counter[str](), Counter[str]()
     for own, name in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", said, re.MULTILINE):
         package = name.partition(".")[0]

@@ -1,17 +1,19 @@
-"""How fast images are enlarged, beside onnxruntime and a plain loop over torch with the same weights.
+"""How fast images are enlarged, beside onnxruntime and a plain loop over torch with the same
+weights.
 
     python -m benchmarks.upscaling
 
-From uint8 pixels to uint8 pixels, one image of one tile, in one process, in turn, round after round; ratios are medians of the
-rounds. Times are those of the processor, which other work on the machine changes least, and of one thread unless said otherwise.
+From uint8 pixels to uint8 pixels, one image of one tile, in one process, in turn, round after
+round; ratios are medians of the rounds. Times are those of the processor, which other work on the
+machine changes least, and of one thread unless said otherwise.
 
 - ours: `Upscaler`, through its public call.
 - torch: the network as it is in a plain loop, float32, contiguous.
 - torch, channels_last: the same in the layout that is the faster one for most convolutions.
 - onnxruntime: the network exported to ONNX; its kernels in float32.
 
-Peak memory is what the process's resident set grows by, at most, during a pass (Linux). Allowed: ours at least .95 times as fast
-as the fastest of the others.
+Peak memory is what the process's resident set grows by, at most, during a pass (Linux). Allowed:
+ours at least .95 times as fast as the fastest of the others.
 """
 
 import statistics
@@ -91,7 +93,8 @@ def cases_of(build: Callable[[], nn.Module], side: int, folder: Path) -> dict[st
 
 
 def measure(cases: dict[str, Enlarge], image: Tensor, rounds: int) -> dict[str, tuple[list[float], float]]:
-    """Processor seconds of each round and peak memory in MiB, by case; the cases take turns, after a first pass of each."""
+    """Processor seconds of each round and peak memory in MiB, by case; the cases take turns, after
+    a first pass of each."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     peaks = dict.fromkeys(cases, 0.0)
     for number in range(rounds + 1):

@@ -1,4 +1,5 @@
-"""Adversarial generation of images, text and audio: one training engine, modalities that plug into it."""
+"""Adversarial generation of images, text and audio: one training engine, modalities that plug into
+it."""
 
 from typing import TYPE_CHECKING, Any
 

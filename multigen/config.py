@@ -258,7 +258,7 @@ def check_types(config: Any) -> None:
     field's; for `__post_init__`.
 
     Equivalent values are converted: a list to a tuple, a path to a string, a numpy number to
-        Python's, and one number to two where a setting has a first and a last value, such as `lr`.
+    Python's, and one number to two where a setting has a first and a last value, such as `lr`.
     """
     hints = _hints(type(config))
     for field in dataclasses.fields(config):

@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 def few(cases: Iterable[T], *kept: T) -> list[Any]:
-    """Parameters for the default suite, `kept`, one of each kind; the other cases are for `pytest -m slow`."""
+    """Parameters for the default suite, `kept`, one of each kind; the other cases are for `pytest
+    -m slow`."""
     cases = [*cases]
     assert all(case in cases for case in kept), f"{kept}: expected cases among {cases}"
     return [

@@ -46,7 +46,8 @@ def _required(importorskip: Any) -> Any:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Workers of `-n auto`: one for each processor; none for single files, which are done before workers have started."""
+    """Workers of `-n auto`: one for each processor; none for single files, which are done before
+    workers have started."""
     if any(Path(name.partition("::")[0]).is_file() for name in config.option.file_or_dir):
         return 0
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -75,7 +76,8 @@ def loaded_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves are not drawn, which takes a third of the time of a small run; the tests of reports draw them."""
+    """Curves are not drawn, which takes a third of the time of a small run; the tests of reports
+    draw them."""
     from tests import tiny
 
     tiny.without_charts(monkeypatch)
@@ -83,7 +85,8 @@ def charts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def srgan_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A finished run of super-resolution, `photos` beside it; only to be read (`tiny.copy_of` is for the others)."""
+    """A finished run of super-resolution, `photos` beside it; only to be read (`tiny.copy_of` is
+    for the others)."""
     from tests import tiny
 
     place = tmp_path_factory.mktemp("srgan")
@@ -96,7 +99,8 @@ def srgan_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder that MULTIGEN_DATA names, laid out as docs/data.md says; the test is skipped where it is unset."""
+    """The folder that MULTIGEN_DATA names, laid out as docs/data.md says; the test is skipped where
+    it is unset."""
     value = os.environ.get("MULTIGEN_DATA")
     if not value:
         pytest.skip("MULTIGEN_DATA is not set: it names the folder of larger data sets (docs/data.md)")

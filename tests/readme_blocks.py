@@ -2,14 +2,15 @@
 
     python tests/readme_blocks.py README.md docs/tutorials/*.md
 
-The line above a bash or python block says what becomes of it, and must be there, so that no block is forgotten:
+The line above a bash or python block says what becomes of it, and must be there, so that no block
+is forgotten:
 
     <!-- run -->               the block is run, and must succeed
     <!-- write: NAME -->       the block becomes the file NAME, for those after it
     <!-- not run: REASON -->   it is only printed with its reason
 
-The folder holds `photo.jpg`, images in `photos/`, and for the tutorials a file in `texts/` and sounds in `sounds/`, a
-folder a class.
+The folder holds `photo.jpg`, images in `photos/`, and for the tutorials a file in `texts/` and
+sounds in `sounds/`, a folder a class.
 """
 
 import os
@@ -42,7 +43,8 @@ class Block:
 
 
 def find_blocks(text: str) -> list[Block]:
-    """The bash and python blocks of `text`; ValueError for one with neither comment, or where none is to be run."""
+    """The bash and python blocks of `text`; ValueError for one with neither comment, or where none
+    is to be run."""
     blocks = []
     for match in BLOCK.finditer(text):
         line = text.count("\n", 0, match.start("code")) + 1
@@ -68,7 +70,8 @@ def run_block(block: Block, folder: Path) -> int:
 
 
 def write_data(folder: Path) -> None:
-    """Writes photo.jpg and photos/*.jpg from the images that scikit-image carries, texts/ and sounds/ from seeds."""
+    """Writes photo.jpg and photos/*.jpg from the images that scikit-image carries, texts/ and
+    sounds/ from seeds."""
     from PIL import Image
     from skimage import data
 

@@ -1,4 +1,5 @@
-"""What a file may be in place of a regular one: named pipes, sockets, devices, folders, and links that lead elsewhere."""
+"""What a file may be in place of a regular one: named pipes, sockets, devices, folders, and links
+that lead elsewhere."""
 
 import os
 import shutil
@@ -29,7 +30,8 @@ SPECIAL: dict[str, Callable[[Path], object]] = {
 
 
 def replace_by(kind: str, path: Path, elsewhere: Path) -> None:
-    """Puts in place of a file one of `SPECIAL`, "a link" to it, moved to the folder `elsewhere`, or one that is "too large"."""
+    """Puts in place of a file one of `SPECIAL`, "a link" to it, moved to the folder `elsewhere`, or
+    one that is "too large"."""
     if kind == "a link":
         moved = elsewhere / f"moved-{path.name}"
         shutil.move(path, moved)

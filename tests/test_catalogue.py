@@ -1,4 +1,5 @@
-"""What the toolkit says that it has is what is there, and what follows from the catalogue is as it says."""
+"""What the toolkit says that it has is what is there, and what follows from the catalogue is as it
+says."""
 
 import ast
 import re
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from multigen import catalogue
+from multigen.audio.restoration.restorer import SoundRestorer
+from multigen.audio.restoration.vocoding import Vocoder
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy
 from multigen.catalogue.derived import derived
@@ -21,6 +24,7 @@ from multigen.cli.evaluate import NAMES as EVALUATED
 from multigen.image.restoration.inpainter import Inpainter
 from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.image.synthesis.sampler import ImageSampler
+from multigen.image.translation.translator import Translator
 from multigen.runs.usage import python_of, shell_of
 from multigen.tasks.loading import trainer_in
 from multigen.text.synthesis.writer import Writer
@@ -34,8 +38,11 @@ READY: dict[str, Any] = {
     "video-super-resolution": FilmUpscaler,
     "image-restoration": Restorer,
     "inpainting": Inpainter,
+    "image-translation": Translator,
     "text-synthesis": Writer,
     "audio-synthesis": AudioSampler,
+    "vocoding": Vocoder,
+    "audio-restoration": SoundRestorer,
 }
 """Task -> class of what `multigen.load` gives."""
 
@@ -48,7 +55,7 @@ def test_a_method_is_where_the_catalogue_says(name: str) -> None:
     module = import_module(method.module)
     assert method.name == name and method.presets == tuple(module.PRESETS)
     assert {"tiny", "laptop", "default", "paper"} <= {*method.presets}
-    assert module.__doc__ is not None and method.about == module.__doc__.partition("\n")[0]
+    assert module.__doc__ is not None and method.about == " ".join(module.__doc__.partition("\n\n")[0].split())
     trainer = trainer_in(module)
     assert (trainer.name, trainer.task) == (name, method.task)
     recipe = import_module(f"multigen.recipes.{name}")
@@ -247,7 +254,7 @@ def test_data_without_a_download_can_be_opened(data, monkeypatch: pytest.MonkeyP
     elif data.modality == "audio":
         from multigen.audio.datasets import open_sounds
 
-        monkeypatch.setattr(f"multigen.audio.datasets.{data.name.upper()}", {"train": (8, 0)})
+        monkeypatch.setattr(f"multigen.audio.recordings.{data.name.upper()}", {"train": (8, 0)})
         assert open_sounds(data.name, 8000, 256).classes != ()
     elif data.name == "fables":
         from multigen.text.files import open_texts

@@ -190,14 +190,16 @@ for keep in (False, True):
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_memory_that_is_kept_is_not_asked_for_again() -> None:
-    """Ten large tensors one after the other, in a fresh process: pages are handed out for each, or hardly any."""
+    """Ten large tensors one after the other, in a fresh process: pages are handed out for each, or
+    hardly any."""
     done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
     given_back, kept = map(int, done.stdout.split())
     assert kept < given_back / 2  # small blocks beside them may take a place of theirs
 
 
 def test_autocast_is_around_losses_only(tmp_path: Path) -> None:
-    """Weights, their averages and the optimisers' state stay in float32; a linear layer runs in bfloat16."""
+    """Weights, their averages and the optimisers' state stay in float32; a linear layer runs in
+    bfloat16."""
     seen: set[torch.dtype] = set()
 
     class Seen(Whole):

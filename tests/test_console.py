@@ -1,4 +1,5 @@
-"""Tables: columns as wide as they must be, numbers right, names left, on a terminal wrapped to its width."""
+"""Tables: columns as wide as they must be, numbers right, names left, on a terminal wrapped to its
+width."""
 
 import sys
 

@@ -1,4 +1,5 @@
-"""The documentation: its links, its place in the site's table of contents, and the method that a tutorial adds."""
+"""The documentation: its links, its place in the site's table of contents, and the method that a
+tutorial adds."""
 
 import functools
 import importlib
@@ -52,7 +53,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def broken_links(page: Path, root: Path) -> list[str]:
-    """One line for each link of a page, relative to it, that leads nowhere; from docs/ none may lead out of it."""
+    """One line for each link of a page, relative to it, that leads nowhere; from docs/ none may
+    lead out of it."""
     faults = []
     for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if re.match(r"[a-z]+:", link):
@@ -105,7 +107,8 @@ def test_method_pages_have_one_outline(page: Path) -> None:
 
 
 def figures(name: str) -> set[str]:
-    """Every number of a result as a page may print it, and its seconds of training, in all and by run."""
+    """Every number of a result as a page may print it, and its seconds of training, in all and by
+    run."""
     content = json.loads((ROOT / "recipes" / "results" / f"{name}.json").read_text(encoding="utf-8"))
     values = [v for row in content["rows"].values() for v in row.values() if v is not None]
     seconds = [content["seconds"] / runs for runs in (1, 2, 3)]
@@ -250,7 +253,8 @@ def test_the_method_of_the_tutorial_trains_resumes_and_samples(ralsgan: ModuleTy
 
 
 def test_the_losses_of_the_tutorial_are_the_papers(ralsgan: ModuleType) -> None:
-    """At D = 3 for real images and 5 for samples: (3 - 5 - 1)^2 + (5 - 3 + 1)^2, and (5 - 3 - 1)^2 + (3 - 5 + 1)^2."""
+    """At D = 3 for real images and 5 for samples: (3 - 5 - 1)^2 + (5 - 3 + 1)^2, and (5 - 3 - 1)^2
+    + (3 - 5 + 1)^2."""
     made = ralsgan.RaLSGANTrainer(ralsgan.PRESETS["tiny"])
     real, fake = torch.zeros(4, 1), torch.ones(4, 1)
     made.D = lambda image, label: 3 + 2 * image[:, 0]

@@ -110,7 +110,8 @@ def test_other_errors_stay_what_they_are(error: Exception) -> None:
 @linux
 @pytest.mark.skipif(any(map(os.path.exists, memory.GPUS)), reason="not limited beside a GPU")
 def test_a_command_that_takes_more_than_there_is_ends_with_one_line() -> None:
-    """In place of the kernel's kill: what is left is pretended to be a gigabyte. Touched bit by bit, as networks are built."""
+    """In place of the kernel's kill: what is left is pretended to be a gigabyte. Touched bit by
+    bit, as networks are built."""
     code = """
 import torch
 from multigen import memory

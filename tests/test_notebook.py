@@ -1,4 +1,5 @@
-"""What a notebook and an editor show: objects as tables, one live line for training, types of what is loaded."""
+"""What a notebook and an editor show: objects as tables, one live line for training, types of what
+is loaded."""
 
 import builtins
 import inspect

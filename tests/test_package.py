@@ -1,4 +1,5 @@
-"""The shape of the package: who may import whom, what an import costs, sizes, the README's commands."""
+"""The shape of the package: who may import whom, what an import costs, sizes, the README's
+commands."""
 
 import ast
 import importlib
@@ -19,7 +20,8 @@ ORDER = """
 __main__ > cli recipes > studio > bench > crossmodal > video > image text audio tabular > runs > tasks > metrics data losses
 > engine > config > storage > console > memory > catalogue errors version
 """
-"""Parts of the package from the top down: a part imports only what stands below it, not even for types alone."""
+"""Parts of the package from the top down: a part imports only what stands below it, not even for
+types alone."""
 LEVEL = {part: level for level, group in enumerate(ORDER.split(">")) for part in group.split()}
 TASKS = {"synthesis", "restoration", "translation"}
 """Folders of a modality that do not import each other."""
@@ -47,14 +49,17 @@ def sources(package: Path) -> list[Path]:
 
 
 def part_of(file: Path, package: Path) -> str:
-    """The part of the package that a file belongs to: its first folder, or its own name at the top."""
+    """The part of the package that a file belongs to: its first folder, or its own name at the
+    top."""
     return file.relative_to(package).parts[0].removesuffix(".py")
 
 
 def imported(file: Path, package: Path) -> set[str]:
-    """Absolute names of all that a file imports, `from a import b` giving a.b; import_module("literal") included, and every
-    string that is a dotted name of the package, such as "multigen.image.files:read", or begins an f-string as one: something will
-    import it. The strings of the catalogue are left out: it is what names parts that are imported when they are used.
+    """Absolute names of all that a file imports, `from a import b` giving a.b;
+    import_module("literal") included, and every string that is a dotted name of the package, such
+    as "multigen.image.files:read", or begins an f-string as one: something will import it. The
+    strings of the catalogue are left out: it is what names parts that are imported when they are
+    used.
     """
     here = [package.name, *file.relative_to(package).parts[:-1]]
     dotted = re.compile(rf"{package.name}(\.\w+)+(\.|:\w+)?")
@@ -77,7 +82,8 @@ def imported(file: Path, package: Path) -> set[str]:
 
 
 def layering_faults(package: Path) -> list[str]:
-    """One line for each import that goes up or sideways, and for each part that has no place in the order."""
+    """One line for each import that goes up or sideways, and for each part that has no place in the
+    order."""
     faults = []
     for file in sources(package):
         part, where = part_of(file, package), file.relative_to(package.parent)
@@ -98,7 +104,8 @@ def layering_faults(package: Path) -> list[str]:
 
 
 def crosses_tasks(here: str, there: str) -> bool:
-    """Whether two folders of a modality are different tasks, or the lower one belongs to no task and the other does."""
+    """Whether two folders of a modality are different tasks, or the lower one belongs to no task
+    and the other does."""
     return there in TASKS and here != there and here != "__init__.py"
 
 
@@ -119,10 +126,11 @@ def test_layers() -> None:
 
 
 def dependences(package: Path) -> dict[str, set[str]]:
-    """Module -> the modules of the package that it imports, at its top, inside functions, or for types alone.
+    """Module -> the modules of the package that it imports, at its top, inside functions, or for
+    types alone.
 
-    A package counts as imported where a name of its own `__init__` is: Python runs it for each of its modules, but then whatever
-    re-exports anything would be in a circle with what it re-exports.
+    A package counts as imported where a name of its own `__init__` is: Python runs it for each of
+    its modules, but then whatever re-exports anything would be in a circle with what it re-exports.
     """
     names = {".".join(f.relative_to(package.parent).with_suffix("").parts): f for f in sources(package)}
     names = {name.removesuffix(".__init__"): file for name, file in names.items()}
@@ -240,6 +248,23 @@ def test_import_of_the_engine_needs_torch_only() -> None:
 def test_no_file_is_long() -> None:
     long = {str(file): n for file in sources(PACKAGE) if (n := len(file.read_text().splitlines())) > 400}
     assert long == {}
+
+
+def test_docstrings_are_at_most_100_columns_wide() -> None:
+    wide = []
+    for file in (*sources(PACKAGE), *sources(ROOT / "tests"), *sources(ROOT / "benchmarks")):
+        if "compatibility" in file.parts:  # files of earlier versions, as they were written
+            continue
+        lines = file.read_text(encoding="utf-8").split("\n")
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(value := node.value, ast.Constant)
+                and type(value.value) is str
+            ):
+                numbers = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+                wide += [f"{file.relative_to(ROOT)}:{n}" for n in numbers if len(lines[n - 1]) > 100]
+    assert wide == [], "docstrings wrap at 100 columns"
 
 
 def test_public_names_exist() -> None:

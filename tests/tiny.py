@@ -1,4 +1,5 @@
-"""What tests of the commands share: small images, a run of seconds, commands run within this process or as users run them."""
+"""What tests of the commands share: small images, a run of seconds, commands run within this
+process or as users run them."""
 
 import hashlib
 import os
@@ -50,7 +51,8 @@ def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def untrained(folder: Path, trainer: Any, info: Any = None, texts: Mapping[str, str] | None = None) -> Path:
-    """The folder of a run whose model has the random weights of seed 0. `info`: what the data would have been."""
+    """The folder of a run whose model has the random weights of seed 0. `info`: what the data would
+    have been."""
     import torch
 
     if info is not None:
@@ -74,7 +76,8 @@ def photos(folder: Path, count: int = 3, side: int = 48) -> Path:
 
 
 def recipe(words: Sequence[str | Path], module: Any = srgan) -> int:
-    """Exit code of `python -m multigen.recipes.srgan WORDS`, or of another recipe, run in this process."""
+    """Exit code of `python -m multigen.recipes.srgan WORDS`, or of another recipe, run in this
+    process."""
     return _run(lambda: recipe_main(module.TRAINER, module.PRESETS), words)
 
 
@@ -117,7 +120,8 @@ def without_charts(patch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def only_read(folder: Path) -> Iterator[None]:
-    """Fails with the name of a file below `folder` that came, went, or has other contents than at the beginning."""
+    """Fails with the name of a file below `folder` that came, went, or has other contents than at
+    the beginning."""
     before = _files(folder)
     yield
     after = _files(folder)

@@ -1,4 +1,5 @@
-"""The script of a user: it is not run, but read as an editor reads it. pyright reports what is wrong or unknown in it."""
+"""The script of a user: it is not run, but read as an editor reads it. pyright reports what is
+wrong or unknown in it."""
 
 import multigen
 from multigen.image import DCGANConfig, DCGANTrainer

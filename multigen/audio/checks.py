@@ -28,7 +28,8 @@ LARGEST = 1 << 27  # bytes of weights in a package
 
 
 def checked(prediction: Tensor, target: Tensor, least: int, same_length: bool = True) -> tuple[Tensor, Tensor]:
-    """Both recordings in float64; raises DataError if they differ in shape, are shorter than `least` samples, or not finite."""
+    """Both recordings in float64; raises DataError if they differ in shape, are shorter than
+    `least` samples, or not finite."""
     pair = checked_one(prediction, "prediction", least), checked_one(target, "target", least)
     a, b = tuple(prediction.shape), tuple(target.shape)
     if a != b if same_length else a[:-1] != b[:-1]:
@@ -68,7 +69,8 @@ def check_rate(metric: str, name: str, rate: int, rates: tuple[int, ...]) -> Non
 
 
 def require(*packages: str) -> None:
-    """Raises ConfigError for a package that is missing or cannot be imported, with the command that installs it."""
+    """Raises ConfigError for a package that is missing or cannot be imported, with the command that
+    installs it."""
     for package in packages:
         try:
             if package in CARRIERS:

@@ -1,5 +1,5 @@
-"""Sound file headers, parsed without decoding: the format, truncation, and files of several recordings in a row, of which
-libsndfile would silently read only the first.
+"""Sound file headers, parsed without decoding: the format, truncation, and files of several
+recordings in a row, of which libsndfile would silently read only the first.
 """
 
 import io
@@ -72,8 +72,8 @@ class Parts(io.RawIOBase):
 
 
 def cut_off(path: Path) -> bool:
-    """Whether a .wav, .aiff, .w64, .caf or .au lacks bytes that its header promises, or an .ogg its last page: libsndfile reports
-    neither."""
+    """Whether a .wav, .aiff, .w64, .caf or .au lacks bytes that its header promises, or an .ogg its
+    last page: libsndfile reports neither."""
     with open_regular(path) as file:
         head, length = file.read(24), file.seek(0, os.SEEK_END)
         if head[:4] == b"OggS":
@@ -94,7 +94,8 @@ def cut_off(path: Path) -> bool:
 
 
 def _samples(file: io.BufferedReader) -> tuple[int, int]:
-    """Where the samples of a .wav or .aiff begin, and how many bytes they have by its header; (0, 0) without any.
+    """Where the samples of a .wav or .aiff begin, and how many bytes they have by its header; (0,
+    0) without any.
 
     The 64 bits of an RF64's size are where its own 32 are all set.
     """
@@ -145,8 +146,9 @@ def _caf_end(file: io.BufferedReader) -> int:
 def open_riff(path: Path) -> Parts | None:
     """A .wav as libsndfile can read it; None where it can as it stands.
 
-    A BW64 has its older name there; a GSM file of an odd number of bytes, which libsndfile would round up to a block more, one
-    less; and samples of size 0 that are there all the same, as of a file that was never closed, the size that says "unknown".
+    A BW64 has its older name there; a GSM file of an odd number of bytes, which libsndfile would
+    round up to a block more, one less; and samples of size 0 that are there all the same, as of a
+    file that was never closed, the size that says "unknown".
     """
     with open_regular(path) as file:
         head = file.read(22)
@@ -171,11 +173,13 @@ def open_riff(path: Path) -> Parts | None:
 
 @dataclass
 class Links:
-    """The recordings of an Ogg file, one after another ("links" in RFC 3533), each the parts of the file that its sound has."""
+    """The recordings of an Ogg file, one after another ("links" in RFC 3533), each the parts of the
+    file that its sound has."""
 
     links: list[list[tuple[int, int]]] = field(default_factory=list)
     streams: int = 0
-    """The most that one has at once: with pictures or several sounds, of which the first is read."""
+    """The most that one has at once: with pictures or several sounds, of which the first is
+    read."""
 
 
 SOUNDS = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"fLaC", b"Speex   ")
@@ -219,7 +223,8 @@ KILOBITS = {
     3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-"""By version, 3 for MPEG 1 and 2 for the half rates of MPEG 2 and 2.5, and the four bits of a frame's header."""
+"""By version, 3 for MPEG 1 and 2 for the half rates of MPEG 2 and 2.5, and the four bits of a
+frame's header."""
 RATES = (44_100, 48_000, 32_000)
 TRIES = 1 << 16  # bytes that might begin a frame, and do not, behind each other
 
@@ -232,13 +237,15 @@ class Mpeg:
     promised: int
     """By the Xing, Info or VBRI header in the first; -1 without one."""
     constant: bool
-    """Whether all have one rate of bits, and nothing stands between or behind them but a tag at the end."""
+    """Whether all have one rate of bits, and nothing stands between or behind them but a tag at the
+    end."""
     end: int
     """The byte behind the last."""
 
 
 def mpeg(path: Path) -> Mpeg | None:
-    """Parses the frame headers of an MP3; None for another file, or for unusual frames, which are left to the decoder."""
+    """Parses the frame headers of an MP3; None for another file, or for unusual frames, which are
+    left to the decoder."""
     with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         at = _after_tag(content, 0)
         first = _frame(content, at)
@@ -265,7 +272,8 @@ def mpeg(path: Path) -> Mpeg | None:
 
 
 def _frame(content: mmap.mmap, at: int) -> tuple[int, tuple[int, ...]] | None:
-    """Size in bytes, version, bit rate and sampling rate of the layer III frame that begins here; None if none does."""
+    """Size in bytes, version, bit rate and sampling rate of the layer III frame that begins here;
+    None if none does."""
     head = content[at : at + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return None
@@ -288,7 +296,8 @@ def _after_tag(content: mmap.mmap, at: int) -> int:
 
 
 def _next(content: mmap.mmap, at: int) -> int:
-    """Start of the next frame that another frame or a tag follows; the end of the file if there is none."""
+    """Start of the next frame that another frame or a tag follows; the end of the file if there is
+    none."""
     for _ in range(TRIES):
         if (at := content.find(b"\xff", at)) < 0:
             break

@@ -1,7 +1,9 @@
-"""Sound files decoded block by block: by libsndfile where it reads them whole, else by ffmpeg (PyAV, extra `media`).
+"""Sound files decoded block by block: by libsndfile where it reads them whole, else by ffmpeg
+(PyAV, extra `media`).
 
-libsndfile reads one recording of a chained Ogg file and of joined MP3s, and seeks where a file cannot be sought in. So an Ogg
-file is given to it link by link, and what it would read in part is left to ffmpeg, whose formats are a fixed few.
+libsndfile reads one recording of a chained Ogg file and of joined MP3s, and seeks where a file
+cannot be sought in. So an Ogg file is given to it link by link, and what it would read in part is
+left to ffmpeg, whose formats are a fixed few.
 """
 
 import contextlib
@@ -50,7 +52,8 @@ class Decoder:
     """What of the file is not read, or was changed."""
 
     def blocks(self, start: int = 0) -> Iterator[Tensor]:
-        """Float32 (C, T) from frame `start` to the end. Raises DataError and what the library raises."""
+        """Float32 (C, T) from frame `start` to the end. Raises DataError and what the library
+        raises."""
         raise NotImplementedError
         yield
 
@@ -59,7 +62,8 @@ class Decoder:
 def decoder(path: Path) -> Iterator[Decoder]:
     """The decoder of a regular file.
 
-    Raises NeedsMedia, DataError for a file that was cut off, otherwise what soundfile or PyAV raises, or OSError.
+    Raises NeedsMedia, DataError for a file that was cut off, otherwise what soundfile or PyAV
+    raises, or OSError.
     """
     import soundfile
 
@@ -119,8 +123,9 @@ def _forward() -> type["SoundFile"]:
     import soundfile
 
     class Forward(soundfile.SoundFile):
-        """Read from the beginning on: soundfile else jumps to where it is after each read, which a GSM file and a FLAC stream
-        refuse, and after which libsndfile 1.2.2 gives wrong samples of an .mp3, often silence (tones: 26 of 29 places tried)."""
+        """Read from the beginning on: soundfile else jumps to where it is after each read, which a
+        GSM file and a FLAC stream refuse, and after which libsndfile 1.2.2 gives wrong samples of
+        an .mp3, often silence (tones: 26 of 29 places tried)."""
 
         def seekable(self) -> bool:
             return False
@@ -197,7 +202,8 @@ def _from(start: int, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
 
 @contextlib.contextmanager
 def _media(path: Path, why: str) -> Iterator[Decoder]:
-    """Decodes by ffmpeg: from an opened file, with the format named, and with no protocol by which it could open another file."""
+    """Decodes by ffmpeg: from an opened file, with the format named, and with no protocol by which
+    it could open another file."""
     try:
         import av.error
     except ImportError as error:

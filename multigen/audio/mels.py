@@ -1,5 +1,7 @@
-"""The definition of a log-mel spectrogram, as a record that a model keeps and by which mels from elsewhere are checked."""
+"""The definition of a log-mel spectrogram, as a record that a model keeps and by which mels from
+elsewhere are checked."""
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -19,11 +21,12 @@ WINDOW = 0.064  # seconds, where n_fft is not given: the nearest power of two sa
 
 @dataclass(frozen=True)
 class MelSpec:
-    """log(max(mel, clip)): natural logarithms of magnitudes, or powers, in mel bands; frame i is centred on sample i * hop, and
-    the sound is reflected at its borders, so that T samples have T // hop + 1 frames.
+    """log(max(mel, clip)): natural logarithms of magnitudes, or powers, in mel bands; frame i is
+    centred on sample i * hop, and the sound is reflected at its borders, so that T samples have T
+    // hop + 1 frames.
 
-    A number that is 0 is derived from the rate once the record is made: `hop` as rate / 80, `n_fft` as the power of two nearest
-    to 64 ms, `window` as n_fft, `high` as rate / 2.
+    A number that is 0 is derived from the rate once the record is made: `hop` as rate / 80, `n_fft`
+    as the power of two nearest to 64 ms, `window` as n_fft, `high` as rate / 2.
 
     Raises:
         ConfigError: a rate that has no whole hop, or a field that does not fit the others.
@@ -71,12 +74,13 @@ class MelSpec:
                 f"mels with clip {self.clip:g}, power {self.power}, normalisation {self.normalisation!r}: expected a clip above "
                 "0, a power of 1 or 2, and slaney or none; correct what is not"
             )
-        self.weights(torch.empty(0))  # checks the bands
+        self.weights(torch.empty(0, device="cpu"))  # checks the bands
 
     # ---------------------------------------------------------------------------------------------- analysis
 
     def __call__(self, sound: Tensor) -> Tensor:
-        """Log-mels of sounds, (..., T) -> (..., bands, T // hop + 1). Raises DataError for a sound of n_fft / 2 or less."""
+        """Log-mels of sounds, (..., T) -> (..., bands, T // hop + 1). Raises DataError for a sound
+        of n_fft / 2 or less."""
         return self.log(self.of_magnitudes(self.magnitude(sound)))
 
     def magnitude(self, sound: Tensor) -> Tensor:
@@ -91,10 +95,9 @@ class MelSpec:
         return mels.clamp(min=self.clip).log()
 
     def to_magnitudes(self, log_mels: Tensor) -> Tensor:
-        """Magnitudes that have about these log-mels, by the pseudo-inverse: (..., bands, frames) -> (..., F, frames), at least
-        the clip's share of a band."""
-        inverse = torch.linalg.pinv(self.weights(log_mels).double()).to(log_mels)  # (F, bands)
-        least = self.clip / float(self.weights(log_mels).sum(1).max())
+        """Magnitudes that have about these log-mels, by the pseudo-inverse: (..., bands, frames) ->
+        (..., F, frames), at least the clip's share of a band."""
+        inverse, least = _inverse(self, log_mels.dtype, log_mels.device)
         return (inverse @ log_mels.exp()).clamp(min=least) ** (1 / self.power)
 
     def weights(self, like: Tensor) -> Tensor:
@@ -109,7 +112,8 @@ class MelSpec:
         return length // self.hop + 1
 
     def check_segment(self, length: int) -> None:
-        """Raises ConfigError for training segments that are no whole number of hops, or too short for a frame."""
+        """Raises ConfigError for training segments that are no whole number of hops, or too short
+        for a frame."""
         if length % self.hop or length <= self.n_fft // 2:
             whole = max(round(length / self.hop), self.n_fft // 2 // self.hop + 1) * self.hop
             raise ConfigError(
@@ -125,7 +129,8 @@ class MelSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], name: str = "the mel definition") -> Self:
-        """The record in a dictionary with all its fields. Raises DataError, with `name`, for any other."""
+        """The record in a dictionary with all its fields. Raises DataError, with `name`, for any
+        other."""
         expected = {field.name: field for field in fields(cls)}
         if wrong := sorted(expected.keys() ^ values.keys()):
             raise DataError(f"{name}: {', '.join(wrong)} missing or unknown; expected exactly {', '.join(expected)}")
@@ -141,8 +146,9 @@ class MelSpec:
     def check(self, log_mels: Tensor, name: str, definition: "MelSpec | None" = None) -> None:
         """Checks log-mels (bands, frames) from elsewhere, and their definition, where it is known.
 
-        Raises DataError, with `name`, for another definition, another shape, values that are not finite, and values that no
-        sound in -1..1 has by this definition, such as decibels, or mels scaled to 0..1.
+        Raises DataError, with `name`, for another definition, another shape, values that are not
+        finite, and values that no sound in -1..1 has by this definition, such as decibels, or mels
+        scaled to 0..1.
         """
         if definition is not None and definition != self:
             theirs, ours = definition.to_dict(), self.to_dict()
@@ -176,3 +182,12 @@ class MelSpec:
         """What no mel of a sound in -1..1 exceeds."""
         strongest = float(torch.hann_window(self.window).sum()) ** self.power
         return strongest * float(self.weights(torch.empty(0)).sum(1).max())
+
+
+@functools.lru_cache(maxsize=16)
+def _inverse(spec: MelSpec, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, float]:
+    """The pseudo-inverse of the triangles (F, bands), and the least that counts: the clip's share
+    of a band."""
+    with torch.inference_mode(False), torch.no_grad():
+        weights = spec.weights(torch.empty(0, dtype=torch.float64, device="cpu"))
+        return torch.linalg.pinv(weights).to(device, dtype), spec.clip / float(weights.sum(1).max())

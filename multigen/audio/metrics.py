@@ -1,8 +1,10 @@
-"""Full-reference audio metrics: distances of spectra and cepstra, ratios of signal to error, quality of speech.
+"""Full-reference audio metrics: distances of spectra and cepstra, ratios of signal to error,
+quality of speech.
 
-Published figures under one name differ by window, hop, logarithm and what is added before it, so each metric has its
-definition here (`DEFINITIONS`), and everything is computed in float64. A low log-spectral distance alone proves little:
-noise of the right colour lowers it while PESQ falls. Report both.
+Published figures under one name differ by window, hop, logarithm and what is added before it, so
+each metric has its definition here (`DEFINITIONS`), and everything is computed in float64. A low
+log-spectral distance alone proves little: noise of the right colour lowers it while PESQ falls.
+Report both.
 """
 
 import functools
@@ -104,10 +106,12 @@ def log_spectral_distance(prediction: Tensor, target: Tensor) -> Tensor:
         prediction, target: samples in -1..1, float32 or float64, (B, T) or (T,).
 
     Returns:
-        float64, (B,) or () for a single recording. (So do the functions below, whose arguments are the same.)
+        float64, (B,) or () for a single recording. (So do the functions below, whose arguments are
+            the same.)
 
     Raises:
-        DataError: the recordings differ in shape, have values that are not finite, or are too short.
+        DataError: the recordings differ in shape, have values that are not finite, or are too
+            short.
     """
     pair = checked(prediction, target, LSD_FFT // 2 + 1)
     p, q = ((_power(x, LSD_FFT, LSD_HOP, LSD_FFT) + LSD_EPS).log10() for x in pair)  # (..., F, frames)
@@ -115,7 +119,8 @@ def log_spectral_distance(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def multi_resolution_stft(prediction: Tensor, target: Tensor) -> Tensor:
-    """Distance of magnitudes at three resolutions. Yamamoto et al. 2020, "Parallel WaveGAN", arXiv:1910.11480, eq. 6.
+    """Distance of magnitudes at three resolutions. Yamamoto et al. 2020, "Parallel WaveGAN",
+    arXiv:1910.11480, eq. 6.
 
     Raises a DataError as above, and for a silent target.
     """
@@ -130,14 +135,16 @@ def multi_resolution_stft(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def mel_cepstral_distortion(prediction: Tensor, target: Tensor, rate: int, dtw: bool = False) -> Tensor:
-    """Distance of spectral envelopes, dB. Kubichek 1993, "Mel-cepstral distance measure for objective speech quality".
+    """Distance of spectral envelopes, dB. Kubichek 1993, "Mel-cepstral distance measure for
+    objective speech quality".
 
-    The coefficients are scaled such that the distance is the root mean square of the difference of the two smoothed
-    envelopes in dB; loudness (c_0) is left out.
+    The coefficients are scaled such that the distance is the root mean square of the difference of
+    the two smoothed envelopes in dB; loudness (c_0) is left out.
 
     Args:
         rate: samples a second.
-        dtw: align the frames by dynamic time warping first; the recordings may then differ in length.
+        dtw: align the frames by dynamic time warping first; the recordings may then differ in
+            length.
 
     Raises:
         ConfigError: a rate below 4,000 Hz.
@@ -161,9 +168,11 @@ def mel_cepstral_distortion(prediction: Tensor, target: Tensor, rate: int, dtw: 
 
 
 def si_sdr(prediction: Tensor, target: Tensor) -> Tensor:
-    """Scale-invariant signal-to-distortion ratio, dB. Le Roux et al. 2019, "SDR - half-baked or well done?".
+    """Scale-invariant signal-to-distortion ratio, dB. Le Roux et al. 2019, "SDR - half-baked or
+    well done?".
 
-    Raises a DataError as above, and if either recording is silent; a ConfigError without the extra `speech`.
+    Raises a DataError as above, and if either recording is silent; a ConfigError without the extra
+    `speech`.
     """
     require(*PACKAGES["si_sdr"])
     from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
@@ -225,11 +234,12 @@ PACKAGES = {
 
 
 class SoundScores:
-    """Means over recordings, gathered batch by batch and rank by rank; each recording counts the same.
+    """Means over recordings, gathered batch by batch and rank by rank; each recording counts the
+    same.
 
         scores = SoundScores(16_000, ("lsd", "pesq"))
-        scores.update(prediction, target)                   # as often as there are recordings; lengths may differ
-        scores.compute()                                    # {"lsd": .95, "pesq": 3.11}
+        scores.update(prediction, target)     # as often as there are recordings; lengths may differ
+        scores.compute()                      # {"lsd": .95, "pesq": 3.11}
 
     Args:
         rate: samples a second.
@@ -237,8 +247,8 @@ class SoundScores:
         device: of the totals; with NCCL it must be the rank's GPU.
 
     Raises:
-        ConfigError: an unknown metric, or one that is not available at this rate or without a package: at
-            construction, not after training.
+        ConfigError: an unknown metric, or one that is not available at this rate or without a
+            package: at construction, not after training.
     """
 
     def __init__(self, rate: int, metrics: Sequence[str] = ("lsd", "multi_stft"), device: torch.device | str = "cpu"):
@@ -252,13 +262,15 @@ class SoundScores:
         self.totals = torch.zeros(len(self.metrics) + 1, dtype=torch.float64, device=device)  # sums, recordings
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Adds recordings: (B, T) or (T,), samples in -1..1. Raises DataError as the functions do."""
+        """Adds recordings: (B, T) or (T,), samples in -1..1. Raises DataError as the functions
+        do."""
         scores = [METRICS[name](prediction, target, self.rate).reshape(-1).cpu() for name in self.metrics]  # (B,) each
         scores.append(torch.ones_like(scores[0]))
         self.totals += torch.stack(scores).sum(dim=1).to(self.totals.device)
 
     def compute(self) -> dict[str, float]:
-        """Means over all recordings of all ranks; every rank must call it. Raises DataError if there was none."""
+        """Means over all recordings of all ranks; every rank must call it. Raises DataError if
+        there was none."""
         *sums, count = all_sum(self.totals).tolist()
         if not count:
             raise DataError("no recording was scored: at least one expected; check the evaluation data")
@@ -279,6 +291,7 @@ def _check_defined(metric: str, rate: int) -> None:
 
 
 def _power(x: Tensor, fft: int, hop: int, window: int) -> Tensor:
-    """Power spectra of a Hann window in the middle of each frame: (..., T) -> (..., fft // 2 + 1, 1 + T // hop)."""
+    """Power spectra of a Hann window in the middle of each frame: (..., T) -> (..., fft // 2 + 1, 1
+    + T // hop)."""
     hann = torch.hann_window(window, dtype=x.dtype, device=x.device)
     return torch.view_as_real(spectral.stft(x, fft, hop, hann)).square().sum(-1)

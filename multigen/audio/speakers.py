@@ -1,5 +1,5 @@
-"""A speaker encoder: how alike two voices are. Resemblyzer's published weights in a network of ours (GE2E, Wan et al. 2018,
-arXiv:1710.10467)."""
+"""A speaker encoder: how alike two voices are. Resemblyzer's published weights in a network of ours
+(GE2E, Wan et al. 2018, arXiv:1710.10467)."""
 
 import functools
 import math
@@ -36,7 +36,8 @@ class SpeakerEncoder(nn.Module):
 
     @torch.no_grad()
     def embed(self, sound: Tensor) -> Tensor:
-        """The voice of a recording at 16 kHz, (T,) -> (256,): the mean over its parts. Pauses are not cut out."""
+        """The voice of a recording at 16 kHz, (T,) -> (256,): the mean over its parts. Pauses are
+        not cut out."""
         x = sound.float()
         rms = float(x.square().mean().sqrt())
         x = x * max(LEVEL / rms, 1)
@@ -58,8 +59,8 @@ def _starts(length: int) -> list[int]:
 
 @functools.lru_cache(maxsize=1)
 def speaker_encoder() -> SpeakerEncoder:
-    """The encoder with its weights, on the CPU. Raises ConfigError without the package `resemblyzer`, and CheckpointError if its
-    weights are others."""
+    """The encoder with its weights, on the CPU. Raises ConfigError without the package
+    `resemblyzer`, and CheckpointError if its weights are others."""
     content = torch.load(packaged("resemblyzer", "resemblyzer/pretrained.pt", SHA256), "cpu", weights_only=True)
     weights = {name: value for name, value in content["model_state"].items() if not name.startswith("similarity_")}
     encoder = SpeakerEncoder()

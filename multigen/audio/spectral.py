@@ -1,7 +1,9 @@
-"""Spectra of sounds: short-time Fourier, mel and cepstral, as librosa defines them, and sound from magnitudes.
+"""Spectra of sounds: short-time Fourier, mel and cepstral, as librosa defines them, and sound from
+magnitudes.
 
-Functions take sounds (..., T) on any device and keep it; all but `griffin_lim` are differentiable. They compute in float32,
-or float64 for such sounds, under autocast too: squares of small magnitudes vanish in half precision.
+Functions take sounds (..., T) on any device and keep it; all but `griffin_lim` are differentiable.
+They compute in float32, or float64 for such sounds, under autocast too: squares of small magnitudes
+vanish in half precision.
 """
 
 import functools
@@ -23,7 +25,8 @@ MOMENTUM = 0.99
 
 
 def stft(x: Tensor, n_fft: int = 1024, hop: int = 256, window: Tensor | None = None) -> Tensor:
-    """Short-time Fourier transform, complex (..., F, frames), with F = n_fft // 2 + 1 and frames = T // hop + 1.
+    """Short-time Fourier transform, complex (..., F, frames), with F = n_fft // 2 + 1 and frames =
+    T // hop + 1.
 
     Frame i is centred on sample i * hop; the sound is reflected at its borders. Not normalised.
 
@@ -31,7 +34,8 @@ def stft(x: Tensor, n_fft: int = 1024, hop: int = 256, window: Tensor | None = N
         x: (..., T), T above n_fft // 2.
         n_fft: samples of a frame.
         hop: samples between frames.
-        window: (W,), W at most n_fft, centred in the frame; by default a periodic Hann window of n_fft samples.
+        window: (W,), W at most n_fft, centred in the frame; by default a periodic Hann window of
+            n_fft samples.
 
     Raises:
         ConfigError: n_fft below 2, hop below 1, or a window longer than n_fft.
@@ -58,7 +62,8 @@ def stft(x: Tensor, n_fft: int = 1024, hop: int = 256, window: Tensor | None = N
 
 
 def magnitude(x: Tensor, n_fft: int = 1024, hop: int = 256, window: Tensor | None = None) -> Tensor:
-    """|STFT|, (..., T) -> (..., F, frames); its gradient where a magnitude is 0 is 0. Arguments and errors as of `stft`."""
+    """|STFT|, (..., T) -> (..., F, frames); its gradient where a magnitude is 0 is 0. Arguments and
+    errors as of `stft`."""
     return stft(x, n_fft, hop, window).abs()
 
 
@@ -67,7 +72,8 @@ def mel_spectrogram(
 ) -> Tensor:
     """Power in mel bands, (..., T) -> (..., bands, frames): |STFT| squared, weighted by triangles.
 
-    Slaney's mel scale (linear up to 1 kHz, then logarithmic), each triangle of area 1 in Hz: librosa's default.
+    Slaney's mel scale (linear up to 1 kHz, then logarithmic), each triangle of area 1 in Hz:
+    librosa's default.
 
     Args:
         x: (..., T).
@@ -76,7 +82,8 @@ def mel_spectrogram(
         bands: number of triangles between `low` and `high`, Hz; `high` 0 is half the rate.
 
     Raises:
-        ConfigError: as `stft`; frequencies outside 0..rate / 2, or bands so narrow that some hold no frequency of the STFT.
+        ConfigError: as `stft`; frequencies outside 0..rate / 2, or bands so narrow that some hold
+            no frequency of the STFT.
         DataError: as `stft`.
     """
     spectrum = torch.view_as_real(stft(x, n_fft, hop))  # (..., F, frames, 2)
@@ -87,8 +94,8 @@ def mel_spectrogram(
 def mel_weights(
     rate: int, n_fft: int, bands: int, low: float = 0, high: float = 0, *, normalised: bool = True, like: Tensor
 ) -> Tensor:
-    """Weights (bands, F) of the triangles of `mel_spectrogram`, of the type and on the device of `like`; each of height 1 if not
-    `normalised`. Not to be changed: they are kept."""
+    """Weights (bands, F) of the triangles of `mel_spectrogram`, of the type and on the device of
+    `like`; each of height 1 if not `normalised`. Not to be changed: they are kept."""
     return _triangles(rate, n_fft, bands, float(low), float(high), normalised, like.dtype, like.device)
 
 
@@ -102,7 +109,8 @@ def log_mel(
     high: float = 0,
     floor: float = 1e-5,
 ) -> Tensor:
-    """log(max(mel, floor)), (..., T) -> (..., bands, frames), by the natural logarithm of `mel_spectrogram`'s power.
+    """log(max(mel, floor)), (..., T) -> (..., bands, frames), by the natural logarithm of
+    `mel_spectrogram`'s power.
 
     Silence is log(floor) = -11.5. Where the power is below the floor, the gradient is 0.
     """
@@ -121,7 +129,8 @@ def mfcc(
 ) -> Tensor:
     """Mel-frequency cepstral coefficients c0 to c(n-1), (..., T) -> (..., n, frames).
 
-    The orthonormal DCT-II over the bands of 10 log10(max(mel, 1e-10)), in dB: librosa's, with its `top_db` None.
+    The orthonormal DCT-II over the bands of 10 log10(max(mel, 1e-10)), in dB: librosa's, with its
+    `top_db` None.
 
     Raises ConfigError and DataError as `mel_spectrogram`, and ConfigError if n is not 1 to `bands`.
     """
@@ -135,14 +144,16 @@ def mfcc(
 def griffin_lim(
     magnitude: Tensor, n_fft: int = 1024, hop: int = 256, iterations: int = 32, seed: int = 0, length: int = 0
 ) -> Tensor:
-    """Griffin-Lim phase reconstruction: a sound (..., T) from STFT magnitudes, iterated from random phases.
+    """Griffin-Lim phase reconstruction: a sound (..., T) from STFT magnitudes, iterated from random
+    phases.
 
-    Griffin and Lim 1984, doi:10.1109/TASSP.1984.1164317; with the momentum of Perraudin et al. 2013,
-    doi:10.1109/WASPAA.2013.6701851. The same seed gives the same sound in any batch: the first phases are drawn on the
-    CPU, by a generator of their own, and are those of every sound.
+    Griffin and Lim 1984, doi:10.1109/TASSP.1984.1164317; with the momentum of Perraudin et al.
+    2013, doi:10.1109/WASPAA.2013.6701851. The same seed gives the same sound in any batch: the
+    first phases are drawn on the CPU, by a generator of their own, and are those of every sound.
 
     Args:
-        magnitude: (..., F, frames), as `magnitude` gives them with the same n_fft and hop and a Hann window.
+        magnitude: (..., F, frames), as `magnitude` gives them with the same n_fft and hop and a
+            Hann window.
         n_fft: samples of a frame.
         hop: samples between frames, at most half of n_fft.
         iterations: of one inverse and one forward transform each.
@@ -221,7 +232,8 @@ def _triangles(
             f"{bands} mel bands from {low:g} to {high:g} Hz at {rate} Hz: expected at least one, between 0 and {rate / 2:g} Hz; "
             "correct what is not"
         )
-    with torch.inference_mode(False), warnings.catch_warnings():
+    # On the CPU, even if first asked for while a network is planned, on the meta device.
+    with torch.inference_mode(False), torch.device("cpu"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about empty bands: an error below
         weights = functional.melscale_fbanks(
             n_fft // 2 + 1, low, high, bands, rate, "slaney" if normalised else None, "slaney"

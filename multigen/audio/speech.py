@@ -86,9 +86,9 @@ FOLDER = re.compile(CODE)
 
 
 def speakers_by_name(files: Iterable[PurePath]) -> tuple[str, Counter[str]]:
-    """How the speakers of recordings can be recognised by their names, as the usual sets of speech are
-    named, and how many there are of each; ("", none) where they cannot, or there is one only. The
-    paths are relative to the folder of the data."""
+    """How the speakers of recordings can be recognised by their names, as the usual sets of speech
+    are named, and how many there are of each; ("", none) where they cannot, or there is one only.
+    The paths are relative to the folder of the data."""
     files = list(files)
     for how, pattern in NAMES:
         matches = [pattern.fullmatch(path.stem) for path in files]

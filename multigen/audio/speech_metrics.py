@@ -1,7 +1,8 @@
-"""Metrics of speech: quality, intelligibility, pitch and likeness of voices, with a reference recording or without one.
+"""Metrics of speech: quality, intelligibility, pitch and likeness of voices, with a reference
+recording or without one.
 
-Each is the reference implementation's, or tested against it; `multigen.audio.metrics.DEFINITIONS` says what exactly it measures.
-Functions return float64, (B,) or () for a single recording.
+Each is the reference implementation's, or tested against it; `multigen.audio.metrics.DEFINITIONS`
+says what exactly it measures. Functions return float64, (B,) or () for a single recording.
 """
 
 import functools
@@ -40,14 +41,16 @@ SHORTEST = 0.25  # seconds, of what is analysed
 
 
 def pesq(prediction: Tensor, target: Tensor, rate: int, mode: str = "") -> Tensor:
-    """Perceived quality of speech, a mean opinion score from about 1 to 4.6. ITU-T P.862.1 (narrow band), P.862.2 (wide band).
+    """Perceived quality of speech, a mean opinion score from about 1 to 4.6. ITU-T P.862.1 (narrow
+    band), P.862.2 (wide band).
 
     Args:
         mode: "nb" at 8 or 16 kHz, "wb" at 16 kHz; "": narrow band at 8 kHz and wide band at 16 kHz.
 
     Raises:
         ConfigError: another rate, or the package `pesq` (extra `speech-compiled`) is not installed.
-        DataError: different shapes, a quarter of a second or less, a silent recording, or one without an utterance.
+        DataError: different shapes, a quarter of a second or less, a silent recording, or one
+            without an utterance.
     """
     mode = pesq_mode(rate, mode)
     require("torchmetrics", "pesq")
@@ -77,11 +80,13 @@ def pesq_mode(rate: int, mode: str = "") -> str:
 
 
 def stoi(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
-    """Intelligibility of speech, at most 1. Taal et al. 2011, IEEE Trans. Audio, Speech and Language Processing 19(7).
+    """Intelligibility of speech, at most 1. Taal et al. 2011, IEEE Trans. Audio, Speech and
+    Language Processing 19(7).
 
     Raises:
         ConfigError: the package `pystoi` (extra `speech`) is not installed.
-        DataError: different shapes, a silent target, or one with less than .41 seconds that are no pause.
+        DataError: different shapes, a silent target, or one with less than .41 seconds that are no
+            pause.
     """
     require("torchmetrics", "pystoi")
     from torchmetrics.functional.audio.stoi import short_time_objective_intelligibility
@@ -101,8 +106,10 @@ def f0_error(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
     """Root mean square error of f0, in cents, over the frames that are voiced in both recordings.
 
     Raises:
-        ConfigError: a rate outside of `world.RATES`, or the package `pyworld` (extra `speech-compiled`) is not installed.
-        DataError: different shapes, less than a quarter of a second, or no frame that is voiced in both.
+        ConfigError: a rate outside of `world.RATES`, or the package `pyworld` (extra
+            `speech-compiled`) is not installed.
+        DataError: different shapes, less than a quarter of a second, or no frame that is voiced in
+            both.
     """
 
     def error(f: Tensor, reference: Tensor) -> float:
@@ -118,7 +125,8 @@ def f0_error(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
 
 
 def voicing_error(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
-    """Share of the frames that are voiced in one recording and unvoiced in the other. Raises as `f0_error`, but for frames."""
+    """Share of the frames that are voiced in one recording and unvoiced in the other. Raises as
+    `f0_error`, but for frames."""
     return _by_pitch(prediction, target, rate, lambda f, g: float(((f > 0) != (g > 0)).double().mean()))
 
 
@@ -130,11 +138,13 @@ def _by_pitch(prediction: Tensor, target: Tensor, rate: int, error: Callable[[Te
 
 
 def world_mel_cepstral_distortion(prediction: Tensor, target: Tensor, rate: int, dtw: bool = False) -> Tensor:
-    """Mel-cepstral distortion in dB by the mel-cepstra of WORLD's spectral envelopes, as the literature of vocoders and voice
-    conversion has it; never to be put beside `mel_cepstral_distortion`, whose cepstra are others.
+    """Mel-cepstral distortion in dB by the mel-cepstra of WORLD's spectral envelopes, as the
+    literature of vocoders and voice conversion has it; never to be put beside
+    `mel_cepstral_distortion`, whose cepstra are others.
 
     Args:
-        dtw: align the frames by dynamic time warping first; the recordings may then differ in length.
+        dtw: align the frames by dynamic time warping first; the recordings may then differ in
+            length.
 
     Raises:
         ConfigError: as `f0_error`.
@@ -167,8 +177,8 @@ def aligned(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def speaker_similarity(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
-    """Cosine of the voices' embeddings (`multigen.audio.speakers`): 1 for the same, about .8 for two sentences of one speaker.
-    The recordings may differ in length.
+    """Cosine of the voices' embeddings (`multigen.audio.speakers`): 1 for the same, about .8 for
+    two sentences of one speaker. The recordings may differ in length.
 
     Raises:
         ConfigError: a rate other than 16,000 Hz, or the package `resemblyzer` is not installed.
@@ -195,14 +205,17 @@ DNSMOS_SCALES = {
     "bak": (-0.13166888, 1.60915514, -0.39604546),
     "ovrl": (-0.06766283, 1.11546468, 0.04602535),
 }
-"""Polynomials that turn the network's answers into opinion scores, in its order, the highest power first."""
+"""Polynomials that turn the network's answers into opinion scores, in its order, the highest power
+first."""
 
 
 def dnsmos(sound: Tensor, rate: int, which: str = "ovrl") -> Tensor:
-    """Predicted opinion score, 1 to 5, of noisy or processed speech. Reddy et al. 2022, "DNSMOS P.835", arXiv:2110.01763.
+    """Predicted opinion score, 1 to 5, of noisy or processed speech. Reddy et al. 2022, "DNSMOS
+    P.835", arXiv:2110.01763.
 
     Args:
-        which: "ovrl" (overall), "sig" (the speech), "bak" (the background), or "p808" (overall, another network).
+        which: "ovrl" (overall), "sig" (the speech), "bak" (the background), or "p808" (overall,
+            another network).
 
     Raises:
         ConfigError: a rate other than 16,000 Hz, or a package (extra `speech`) is not installed.
@@ -248,8 +261,9 @@ DISTILLMOS_SHA256 = "b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e270
 
 
 def distillmos(sound: Tensor, rate: int) -> Tensor:
-    """Predicted opinion score, 1 to 5, of speech. Stahl and Gamper 2025, "Distillation and pruning for scalable self-supervised
-    representation-based speech quality assessment", arXiv:2502.05356. Raises as `dnsmos`."""
+    """Predicted opinion score, 1 to 5, of speech. Stahl and Gamper 2025, "Distillation and pruning
+    for scalable self-supervised representation-based speech quality assessment", arXiv:2502.05356.
+    Raises as `dnsmos`."""
     x = _unreferenced(sound, rate, "distillmos", "DistillMOS")
     with torch.no_grad():
         scores = [_distillmos_model()(row[None].float()) for row in x.reshape(-1, x.shape[-1])]

@@ -1,4 +1,5 @@
-"""Pitch and mel-cepstra by the WORLD vocoder (Morise et al. 2016, doi:10.1587/transinf.2015EDP7457), for metrics of speech."""
+"""Pitch and mel-cepstra by the WORLD vocoder (Morise et al. 2016,
+doi:10.1587/transinf.2015EDP7457), for metrics of speech."""
 
 import functools
 import importlib
@@ -12,7 +13,7 @@ from torch import Tensor
 from multigen.audio.checks import require
 from multigen.errors import ConfigError
 
-__all__ = ["RATES", "alpha_of", "cepstra_of", "check_rate", "pitch_of"]
+__all__ = ["RATES", "alpha_of", "cepstra_of", "check_rate", "copy_of", "pitch_of"]
 
 RATES = (8_000, 48_000)
 """Lowest and highest rate at which recordings are analysed, Hz."""
@@ -29,18 +30,34 @@ def check_rate(rate: int) -> None:
 
 
 def pitch_of(sound: Tensor, rate: int) -> Tensor:
-    """f0 in Hz every 5 ms, 0 where unvoiced, by DIO and StoneMask: float64 (T,) -> float64 (frames,)."""
+    """f0 in Hz every 5 ms, 0 where unvoiced, by DIO and StoneMask: float64 (T,) -> float64
+    (frames,)."""
     return torch.from_numpy(_pitch(sound.cpu().numpy(), rate)[0])
 
 
 def cepstra_of(sound: Tensor, rate: int) -> Tensor:
-    """Mel-cepstra c_0..c_24 of CheapTrick's spectral envelope every 5 ms: float64 (T,) -> float64 (25, frames)."""
+    """Mel-cepstra c_0..c_24 of CheapTrick's spectral envelope every 5 ms: float64 (T,) -> float64
+    (25, frames)."""
     x = sound.cpu().numpy()
     pitch, times = _pitch(x, rate)
     envelope = _pyworld().cheaptrick(x, pitch, times, rate, f0_floor=LOWEST)  # (frames, F), powers
     real = np.fft.irfft(np.log(envelope))[:, : envelope.shape[1]]  # (frames, F) cepstra of the log power
     real[:, 0] /= 2  # of its square root, one side
     return torch.from_numpy(_warping(envelope.shape[1], alpha_of(rate)) @ real.T)
+
+
+def copy_of(sound: Tensor, rate: int) -> Tensor:
+    """A recording analysed and made again: float32 (T,) -> float32 (T,). Pitch by DIO and
+    StoneMask, envelope by CheapTrick, aperiodicity by D4C. Raises ConfigError without the package
+    `pyworld`, and as `check_rate`."""
+    check_rate(rate)
+    x = np.ascontiguousarray(sound.cpu().double().numpy())
+    pitch, times = _pitch(x, rate)
+    world = _pyworld()
+    envelope = world.cheaptrick(x, pitch, times, rate, f0_floor=LOWEST)
+    made = world.synthesize(pitch, envelope, world.d4c(x, pitch, times, rate), rate, frame_period=PERIOD)
+    made = np.pad(made, (0, max(len(x) - len(made), 0)))[: len(x)]
+    return torch.from_numpy(made.astype(np.float32))
 
 
 def _pitch(x: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +73,8 @@ def _pyworld() -> Any:
 
 @functools.lru_cache(maxsize=8)
 def alpha_of(rate: int) -> float:
-    """The all-pass constant whose warping of frequencies is nearest to the mel scale, as SPTK chooses it: .41 at 16 kHz."""
+    """The all-pass constant whose warping of frequencies is nearest to the mel scale, as SPTK
+    chooses it: .41 at 16 kHz."""
     share = np.arange(1_000) / 1_000
     mel = np.log1p(share * rate / 2 / 1_000)
     mel /= mel[-1]
@@ -71,7 +89,8 @@ def alpha_of(rate: int) -> float:
 
 @functools.lru_cache(maxsize=8)
 def _warping(length: int, alpha: float) -> np.ndarray:
-    """Matrix (25, length) that turns cepstra into mel-cepstra: Oppenheim's recursion, of SPTK's freqt."""
+    """Matrix (25, length) that turns cepstra into mel-cepstra: Oppenheim's recursion, of SPTK's
+    freqt."""
     warped = np.zeros((ORDER + 1, length))
     for i in reversed(range(length)):
         before = warped.copy()

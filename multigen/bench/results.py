@@ -1,4 +1,5 @@
-"""The results of benchmark recipes as Markdown: `multigen bench recipes/*.toml --page docs/results.md`.
+"""The results of benchmark recipes as Markdown: `multigen bench recipes/*.toml --page
+docs/results.md`.
 
 The page has about a screen per modality: the headline metrics of each model next to real data and
 to published values. One page per benchmark, docs/results/NAME.md, has all metrics. Metrics are
@@ -89,7 +90,8 @@ class Benchmark:
 
 
 def write_pages(file: Path, recipes: Sequence[Path], out: Path | None = None, overwrite: bool = False) -> None:
-    """Writes the page of these recipes to `file`, and one page per recipe into the folder beside it that has its name.
+    """Writes the page of these recipes to `file`, and one page per recipe into the folder beside it
+    that has its name.
 
     Args:
         recipes: TOML files.

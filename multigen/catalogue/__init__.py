@@ -88,8 +88,8 @@ class Method:
 
     @property
     def about(self) -> str:
-        """The first line of its file: "TITLE: what it is. Its paper and year"."""
-        return (ast.get_docstring(self.source) or "").partition("\n")[0]
+        """The first paragraph of its file: "TITLE: what it is. Its paper and year"."""
+        return " ".join((ast.get_docstring(self.source) or "").partition("\n\n")[0].split())
 
     @property
     def title(self) -> str:
@@ -114,6 +114,7 @@ METHODS = {
         Method("rrn", "video-super-resolution"),
         Method("denoise", "image-restoration"),
         Method("inpainting", "inpainting"),
+        Method("pix2pix", "image-translation"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),
@@ -124,18 +125,20 @@ METHODS = {
         Method("scratchgan", "text-synthesis"),
         Method("wavegan", "audio-synthesis"),
         Method("specgan", "audio-synthesis"),
+        Method("vocoder", "vocoding"),
     )
 }
 """By name, in order of display."""
 
 LIBRARIES = {"spandrel": "multigen.image.restoration.architectures:Spandrel"}
-"""What config.json of a model folder names in place of a method, where the network is another library's -> the class that loads
-it."""
+"""What config.json of a model folder names in place of a method, where the network is another
+library's -> the class that loads it."""
 
 
 def lazy(package: str, name: str) -> Any:
-    """The attribute `name` of a modality's package: a method's configuration or trainer, such as DCGANTrainer, whose module is
-    imported now. For `__getattr__` of modules (PEP 562); raises AttributeError for any other name."""
+    """The attribute `name` of a modality's package: a method's configuration or trainer, such as
+    DCGANTrainer, whose module is imported now. For `__getattr__` of modules (PEP 562); raises
+    AttributeError for any other name."""
     stem = name.removesuffix("Config").removesuffix("Trainer")
     method = METHODS.get(stem.lower())
     if method is None or stem == name or not method.module.startswith(f"{package}."):
@@ -152,6 +155,8 @@ class DataSet:
     """Task of the methods that train on it."""
     about: str
     downloaded: bool = False
+    classes: bool = False
+    """Whether its items have classes, and can be compared with others of their kind."""
 
     @property
     def modality(self) -> str:
@@ -161,14 +166,14 @@ class DataSet:
 DATA = (
     DataSet("embedded", "super-resolution", "photographs that come with the dependencies"),
     DataSet("embedded-held-out", "super-resolution", "two more of them, which no preset trains on"),
-    DataSet("digits", "image-synthesis", "scikit-learn's handwritten digits, 8 x 8 pixels"),
-    DataSet("mnist", "image-synthesis", "handwritten digits, 28 x 28 pixels", True),
-    DataSet("cifar10", "image-synthesis", "photographs of ten kinds of things, 32 x 32 pixels", True),
+    DataSet("digits", "image-synthesis", "scikit-learn's handwritten digits, 8 x 8 pixels", classes=True),
+    DataSet("mnist", "image-synthesis", "handwritten digits, 28 x 28 pixels", True, classes=True),
+    DataSet("cifar10", "image-synthesis", "photographs of ten kinds of things, 32 x 32 pixels", True, classes=True),
     DataSet("fables", "text-synthesis", "stories of a grammar, whose likelihood is known; fables:N for N of them"),
     DataSet("oracle", "text-synthesis", "sequences of a random network, whose likelihood is known"),
     DataSet("hf:NAME", "text-synthesis", "a data set of the Hugging Face hub", True),
-    DataSet("drums", "audio-synthesis", "a drum machine of eight classes"),
-    DataSet("voice", "audio-synthesis", "a speaking machine: four speakers, whose pitch and sounds are known"),
+    DataSet("drums", "audio-synthesis", "a drum machine of eight classes", classes=True),
+    DataSet("voice", "vocoding", "a speaking machine: four speakers, whose pitch and sounds are known", classes=True),
 )
 
 

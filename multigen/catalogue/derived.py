@@ -24,7 +24,7 @@ MARKED = re.compile(
     re.M | re.S,
 )
 RECIPE = """\
-\"\"\"`python -m multigen.recipes.{name} [PRESET] [FLAGS]`: trains {module}.\"\"\"
+\"\"\"`python -m multigen.recipes.{name} [PRESET] [FLAGS]` trains this method.\"\"\"
 
 {imports}
 

@@ -23,7 +23,8 @@ class Modality:
     inspect: str
     """(data, **options of `reading`) -> `multigen.data.inspection.Inspection`."""
     compare: str = ""
-    """(real, fake, features, device, skip_bad, **options) -> `multigen.engine.evaluation.Evaluation`; "": not compared."""
+    """(real, fake, features, device, skip_bad, **options) ->
+    `multigen.engine.evaluation.Evaluation`; "": not compared."""
     features: tuple[str, ...] = ()
     """Feature extractors of `compare`, the default first."""
     options: tuple[str, ...] = ()
@@ -33,16 +34,19 @@ class Modality:
     names: str = ""
     """Part of the names of files without a suffix, such as MNIST's."""
     tables: tuple[str, ...] = ()
-    """Suffixes of tables with a column of items. Beside other files they are taken for lists of these."""
+    """Suffixes of tables with a column of items. Beside other files they are taken for lists of
+    these."""
     reading: tuple[str, ...] = ()
     """Options of `inspect` that say how files are read."""
     pairs: str = ""
-    """((data, data), device, skip_bad, **options of `pair_options`) -> (`multigen.engine.evaluation.Evaluation`, values by pair),
-    of items matched by name; "": not compared."""
+    """((data, data), device, skip_bad, **options of `pair_options`) ->
+    (`multigen.engine.evaluation.Evaluation`, values by pair), of items matched by name; "": not
+    compared."""
     pair_options: tuple[str, ...] = ()
     """Options of `pairs`."""
     degradations: str = ""
-    """(data, degradation, seed) -> (PIL image, names): a sheet of items beside degraded versions of them; "": there is none."""
+    """(data, degradation, seed) -> (PIL image, names): a sheet of items beside degraded versions of
+    them; "": there is none."""
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -111,7 +115,8 @@ MODALITIES = {
 
 @dataclass(frozen=True)
 class Container:
-    """Files that hold many items of a modality in a row, which its restoration models take one by one: films hold images."""
+    """Files that hold many items of a modality in a row, which its restoration models take one by
+    one: films hold images."""
 
     items: str
     """Noun for such files, in the plural."""
@@ -124,7 +129,10 @@ class Container:
     restore: str
     """(restorer, source, target, options) -> None; see `multigen.video.films:restore_file`."""
     check: str
-    """(source, target, options) -> None; raises for what `restore` would refuse, before a model is loaded."""
+    """(source, target, options) -> None; raises for what `restore` would refuse, before a model is
+    loaded."""
+    existing: str
+    """(target) -> the files of a finished result that are there: one, or numbered ones."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -140,13 +148,14 @@ CONTAINERS = (
         written=(".mkv", ".mp4", ".m4v", ".mov", ".webm"),
         restore="multigen.video.films:restore_file",
         check="multigen.video.films:check_file",
+        existing="multigen.video.films:existing_files",
     ),
 )
 
 
 def container_of(source: Path, target: Path) -> Container | None:
-    """The kind of container by which a file is restored, where it is one, or its result is to be one: an animation, or a folder
-    of numbered items. None for a single item."""
+    """The kind of container by which a file is restored, where it is one, or its result is to be
+    one: an animation, or a folder of numbered items. None for a single item."""
     for each in CONTAINERS:
         if source.suffix.lower() in each.suffixes or target.suffix.lower() in each.written:
             return each

@@ -2,6 +2,7 @@
 against targets.
 
     multigen bench digits-dcgan                            # one of those that multigen ls shows
+    multigen bench recipes/*.toml --runs runs/all --resume # those that an interrupted command left
     multigen bench recipes/*.toml --quick                  # about a minute each: a smoke test
     multigen bench recipes/*.toml --check                  # no training: do the results pass?
     multigen bench recipes/*.toml --page docs/results.md   # no training: the results as pages
@@ -46,6 +47,7 @@ def run(args: list[str]) -> None:
         out: Path | None = None,
         device: Device = "auto",
         runs: str = "",
+        resume: bool = False,
         quick: bool = False,
         check: bool = False,
         page: Annotated[Path | None, tyro.conf.arg(metavar="FILE.md")] = None,
@@ -56,13 +58,19 @@ def run(args: list[str]) -> None:
 
         Args:
             recipes: The recipes: TOML files, or names that multigen ls shows.
-            out: Folder of the results; default: `results` beside each recipe, or here for a recipe given by name.
-            runs: Folder of the runs, RUNS/NAME for each recipe; default: a new one for each under runs.
+            out: Folder of the results; default: `results` beside each recipe, or here for a recipe
+                given by name.
+            runs: Folder of the runs, RUNS/NAME for each recipe; default: a new one for each under
+                runs.
+            resume: Resume what an interrupted command with the same --runs left there, and begin
+                the rest.
             quick: A smoke test of about a minute each, with few samples and no checks; results go
                 to the folder `quick` under --out, by default under runs.
             check: No training; check existing results against the recipes.
-            page: No training; write existing results as a Markdown page to this file, and one page per benchmark beside it.
-            json: Print the outcomes as JSON, one object each; all other output goes to standard error.
+            page: No training; write existing results as a Markdown page to this file, and one page
+                per benchmark beside it.
+            json: Print the outcomes as JSON, one object each; all other output goes to standard
+                error.
         """
         if not recipes:
             raise ConfigError(
@@ -73,6 +81,10 @@ def run(args: list[str]) -> None:
             message = " ".join([*(flag for flag, on in given.items() if on), *(["--json"] if json else [])])
             raise ConfigError(
                 f"{message}: these do not go together; give one of {', '.join(given)}, --page without --json"
+            )
+        if resume and not runs:
+            raise ConfigError(
+                "--resume: which runs? give the folder that the interrupted command had as well: --runs FOLDER"
             )
         if page is not None:
             from multigen.bench.results import write_pages
@@ -87,7 +99,8 @@ def run(args: list[str]) -> None:
             if check:
                 return _check(path, results)
             command = f"multigen bench {shell_word(str(named))}" + (" --quick" if quick else "")
-            return _bench(path, results, command, device, f"{runs}/{path.stem}" if runs else "", quick, overwrite)
+            folder = f"{runs}/{path.stem}" if runs else ""
+            return _bench(path, results, command, device, folder, resume, quick, overwrite)
 
         with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
             outcomes = [_attempt(path, outcome) for path in recipes]
@@ -143,7 +156,7 @@ def _check(path: Path, out: Path) -> dict[str, Any]:
 
 
 def _bench(
-    path: Path, results: Path, command: str, device: str, folder: str, quick: bool, overwrite: bool
+    path: Path, results: Path, command: str, device: str, folder: str, resume: bool, quick: bool, overwrite: bool
 ) -> dict[str, Any]:
     recipe = read_recipe(path)
 
@@ -164,7 +177,7 @@ def _bench(
                 write_json(result, not_run(recipe.method, command, "it needs a GPU, and there is none"))
             show(f"{path.stem}: not run, it needs a GPU; {result} says so")
         return summary(path.stem, status)
-    content = {**_trained(path, recipe, device, folder, quick), "command": command}
+    content = {**_trained(path, recipe, device, folder, resume, quick), "command": command}
     if rank() == 0:
         with writing(result, "another folder for --out; the run's folder has evaluation.json"):
             write_json(result, content | ({"quick": True} if quick else {}))
@@ -177,9 +190,10 @@ def _bench(
     return summary(path.stem, content["status"], content["seconds"], actual)
 
 
-def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) -> dict[str, Any]:
+def _trained(path: Path, recipe: Recipe, device: str, folder: str, resume: bool, quick: bool) -> dict[str, Any]:
     """Trains all variants and seeds of a recipe; returns their merged result."""
     from multigen.engine import Run
+    from multigen.runs.facts import seed_folders
     from multigen.runs.runner import train
     from multigen.tasks.loading import trainer_in
 
@@ -198,7 +212,9 @@ def _trained(path: Path, recipe: Recipe, device: str, folder: str, quick: bool) 
         seeds = 1
     contents = {}
     for name, config in configs.items():
-        variant = dataclasses.replace(options, out=f"{options.out}/{name}" if options.out and name else options.out)
+        out = f"{options.out}/{name}" if options.out and name else options.out
+        begun = resume and ((Path(out) / "config.toml").exists() or seed_folders(Path(out)))
+        variant = dataclasses.replace(options, **({"out": "", "resume": out} if begun else {"out": out}))
         show(f"variant {name}" if name else path.stem)
         contents[name] = train(trainer, config, variant, seeds)[2]
     return merged(contents)

@@ -40,9 +40,9 @@ def run(args: list[str]) -> None:
     ) -> None:
         """Prints the script that completes `multigen` in a shell.
 
-        For bash: multigen completion bash > ~/.local/share/bash-completion/completions/multigen. For zsh: multigen completion zsh
-        > _multigen, a file in $fpath. For fish: multigen completion fish > ~/.config/fish/completions/multigen.fish. Print it
-        again after an update.
+        For bash: multigen completion bash > ~/.local/share/bash-completion/completions/multigen.
+        For zsh: multigen completion zsh > _multigen, a file in $fpath. For fish: multigen
+        completion fish > ~/.config/fish/completions/multigen.fish. Print it again after an update.
 
         Args:
             shell: bash, zsh or fish.

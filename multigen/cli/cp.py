@@ -37,7 +37,8 @@ def run(args: list[str]) -> None:
         method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="METHOD")],
         file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.py")],
     ) -> None:
-        """Copies a method to a file of your own, which runs wherever multigen is installed: python FILE.py tiny.
+        """Copies a method to a file of your own, which runs wherever multigen is installed: python
+        FILE.py tiny.
 
         Args:
             method: The method, such as dcgan.

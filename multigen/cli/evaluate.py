@@ -1,12 +1,13 @@
-"""`multigen evaluate --real DATA --fake DATA`: compares two sets of images, of sounds or of texts, whoever made them; with
-`--model RUN --texts FILE` it says how likely texts are under a trained model."""
+"""`multigen evaluate --real DATA --fake DATA`: compares two sets of images, of sounds or of texts,
+whoever made them; with `--model RUN --texts FILE` it says how likely texts are under a trained
+model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from multigen.catalogue import DATA, MODALITIES, TASKS, Modality, imported
+from multigen.catalogue import DATA, MODALITIES, Modality, imported
 from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
 from multigen.console import counted, show
@@ -20,11 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kind", "run"]
 
-NAMES = {
-    d.name: d.modality
-    for d in DATA
-    if MODALITIES[d.modality].compare and TASKS[d.task].kind == "synthesis" and d.modality != "text"
-}
+NAMES = {d.name: d.modality for d in DATA if MODALITIES[d.modality].compare and d.classes}
 """Images and sounds that can be compared by name."""
 KEYS = {"rows", "definitions", "remarks"}
 """Keys of the JSON file."""
@@ -62,30 +59,35 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Prints how far generated images, sounds or texts are from real ones, beside one half of the real ones against the
-        other; or, with --pairs, how far images are from those of the same names; or, with --model and --texts, the perplexity
-        of texts under a trained model.
+        """Prints how far generated images, sounds or texts are from real ones, beside one half of
+        the real ones against the other; or, with --pairs, how far images are from those of the same
+        names; or, with --model and --texts, the perplexity of texts under a trained model.
 
         Args:
-            real: Real images, sounds or texts: a folder, a file (.txt, .csv, .jsonl; of many images .npz), or a name.
+            real: Real images, sounds or texts: a folder, a file (.txt, .csv, .jsonl; of many images
+                .npz), or a name.
             fake: Generated ones, likewise.
             texts: Texts whose likelihood under --model is wanted: a file or folder, or a name.
-            pairs: Two folders of images, matched by name: PSNR, SSIM and perceptual distances; those of each pair with --json.
+            pairs: Two folders of images, matched by name: PSNR, SSIM and perceptual distances;
+                those of each pair with --json.
             features: Feature extractor. Images: efficientnet_lite0 (default) needs nothing;
                 inception gives the FID of the literature (extra fid). Sounds: logmel (default)
                 needs nothing; drums is a classifier trained on the embedded drum machine. Both:
                 classifier is trained on the real ones and needs their labels, one folder per class.
                 Of texts: words.
             size: Images: side to which all are cropped and resized first, pixels; default 64.
-            frames: Images: of animations and of TIFF files with many pages the first frame, which is usual, or all.
+            frames: Images: of animations and of TIFF files with many pages the first frame, which
+                is usual, or all.
             rate: Sounds: sample rate to which all are resampled first, Hz; 0 or none: the lower of
                 the two sets' most common rates.
             length: Sounds: samples of each to compare, from its beginning; 0 or none: the largest
                 power of two not above either set's median, at least 32 ms.
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.
             column: Texts: column of a table (.csv, .tsv, .jsonl) that holds them.
-            border: Pairs: pixels left out at each side by the metrics of luma; default 0, usual is the scale.
-            perceptual_weights: Pairs: safetensors file of VGG19 (torchvision's keys), whose distance is measured too.
+            border: Pairs: pixels left out at each side by the metrics of luma; default 0, usual is
+                the scale.
+            perceptual_weights: Pairs: safetensors file of VGG19 (torchvision's keys), whose
+                distance is measured too.
             out: JSON file for the metrics and their definitions.
         """
         if out is not None:

@@ -58,7 +58,8 @@ def run(args: list[str]) -> None:
 
 
 def _export(model: str, out: Path, overwrite: bool, code: str, device: str) -> "tuple[Graph, float]":
-    """Writes the file. Returns what is in it, and the largest difference of its output from PyTorch's."""
+    """Writes the file. Returns what is in it, and the largest difference of its output from
+    PyTorch's."""
     if out.suffix.lower() != ".onnx":
         raise ConfigError(f"--out {out}: expected a file ending in .onnx")
     try:
@@ -90,8 +91,8 @@ def _describe(graph: "Graph", out: Path, difference: float) -> None:
 
 @contextlib.contextmanager
 def _exporting(model: str, other: bool) -> Iterator[None]:
-    """Turns the error of a network that cannot be exported into a CheckpointError; any error, where the network is of a user's
-    file or of another library (`other`)."""
+    """Turns the error of a network that cannot be exported into a CheckpointError; any error, where
+    the network is of a user's file or of another library (`other`)."""
     from torch.onnx import OnnxExporterError
 
     try:

@@ -23,15 +23,16 @@ def run(args: list[str]) -> None:
         out: Path = Path(),
         json: Json = False,
     ) -> None:
-        """Turns weights of another project into a model folder, which every verb takes as --model, and training as --from.
+        """Turns weights of another project into a model folder, which every verb takes as --model,
+        and training as --from.
 
-        Networks that are read: SRVGGNetCompact, RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN) and SPAN, which training can start from;
-        with the extra models also SwinIR, HAT, DAT, PLKSR, NAFNet, SCUNet, DnCNN and some 30 other architectures. Nothing in the
-        file is run.
+        Networks that are read: SRVGGNetCompact, RRDBNet (ESRGAN, Real-ESRGAN, BSRGAN) and SPAN,
+        which training can start from; with the extra models also SwinIR, HAT, DAT, PLKSR, NAFNet,
+        SCUNet, DnCNN and some 30 other architectures. Nothing in the file is run.
 
         Args:
-            file: .pth, .safetensors, or .param beside .bin (ncnn); or a name: realesrgan-x4plus, realesrgan-anime-6b,
-                realesrgan-animevideov3.
+            file: .pth, .safetensors, or .param beside .bin (ncnn); or a name: realesrgan-x4plus,
+                realesrgan-anime-6b, realesrgan-animevideov3.
             out: Folder of the model, which must be new or empty; models/NAME if not given.
         """
         out, settings = _import(file, out)

@@ -42,13 +42,16 @@ def run(args: list[str]) -> None:
         json: Json = False,
     ) -> None:
         """Describes data: their content, their problems, and how to train on them. Nothing is
-        changed or downloaded. With --degradation, writes an image of what a method of restoration makes its inputs of.
+        changed or downloaded. With --degradation, writes an image of what a method of restoration
+        makes its inputs of.
 
         Args:
-            data: A folder of images, texts or sounds, a file, or a name such as digits, drums, voice or fables.
-            degradation: Write a sheet of crops of images, each beside degraded versions of it, to choose a strength by eye:
-                strong or mild (realesrgan), noise, jpeg or noise-jpeg (denoise), noise25, jpeg10 or other numbers. Without
-                DATA, of the embedded photographs.
+            data: A folder of images, texts or sounds, a file, or a name such as digits, drums,
+                voice or fables.
+            degradation: Write a sheet of crops of images, each beside degraded versions of it, to
+                choose a strength by eye: strong or mild (realesrgan), noise, jpeg or noise-jpeg
+                (denoise), noise25, jpeg10 or other numbers. Without DATA, of the embedded
+                photographs.
             out: The sheet; degradation-NAME.png if not given.
             seed: Of the sheet: chooses the images and draws the degradations; 0 if not given.
             encoding: Texts: encoding of files that are not UTF-8 and have no mark, such as cp1252.

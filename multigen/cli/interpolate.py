@@ -1,4 +1,5 @@
-"""`multigen interpolate --model RUN --out walk.gif`: a looping animation of latent interpolation."""
+"""`multigen interpolate --model RUN --out walk.gif`: a looping animation of latent
+interpolation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from multigen.memory import require
 from multigen.runs.options import Code, Device, Json, Model, Overwrite, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, replacing
-from multigen.storage.provenance import SAMPLE, Provenance, gif, mark_gif, text, xmp
+from multigen.storage.provenance import SAMPLE, Provenance, gif, mark_gif, mark_mp4, text, xmp
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -47,8 +48,10 @@ def run(args: list[str]) -> None:
             n: Number of images on the closed path.
             frames: Frames from one image to the next.
             seed: The same seed gives the same path.
-            label: A class by name, or a cluster by number; if empty, classes come in turn, clusters as often as in the data.
-            truncation: Truncation of the latents, such as 0.7: smaller values give less varied, more typical samples.
+            label: A class by name, or a cluster by number; if empty, classes come in turn, clusters
+                as often as in the data.
+            truncation: Truncation of the latents, such as 0.7: smaller values give less varied,
+                more typical samples.
             provenance: Write model, seed and class into the file.
         """
         _interpolate(model, out, n, frames, seed, label, truncation, provenance, overwrite, code, device)
@@ -118,6 +121,7 @@ def _write_mp4(out: Path, pictures: "list[Picture]", about: Provenance) -> None:
             film.mux(track.encode(None))
     except FFmpegError as error:
         raise OSError(error.errno or 0, error.strerror or str(error)) from error
+    mark_mp4(out, xmp(SAMPLE) if about else b"")
 
 
 WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}

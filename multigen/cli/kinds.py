@@ -19,8 +19,9 @@ def kind_of(path: Path) -> str:
 
 
 def kinds_of(paths: Iterable[Path]) -> Counter[str]:
-    """How many files there are that each modality reads, and of "other". Tables, and files of formats that several modalities
-    know, such as videos, are counted where there is nothing else."""
+    """How many files there are that each modality reads, and of "other". Tables, and files of
+    formats that several modalities know, such as videos, are counted where there is nothing
+    else."""
     paths = [*paths]
     counts = Counter("other" if _is_shared(path) else kind_of(path) for path in paths)
     if counts.keys() <= {"other"}:

@@ -14,7 +14,8 @@ def run(args: list[str]) -> None:
     """Lists methods, data sets and benchmark recipes."""
 
     def ls(json: bool = False) -> None:
-        """Lists the methods with their presets, the data that --data takes by name, and the benchmark recipes.
+        """Lists the methods with their presets, the data that --data takes by name, and the
+        benchmark recipes.
 
         Args:
             json: Print JSON.

@@ -37,9 +37,10 @@ class Holes:
             )
 
     def of(self, sources: Iterable[Path], inputs: Sequence[Path]) -> "Holes":
-        """These with the masks of images that are there: in a folder those of the same path, whatever the suffix, below the
-        one of `inputs` that holds the image, or of the same name, where the image was given by itself. Raises DataError for a
-        folder in which an image may have two."""
+        """These with the masks of images that are there: in a folder those of the same path,
+        whatever the suffix, below the one of `inputs` that holds the image, or of the same name,
+        where the image was given by itself. Raises DataError for a folder in which an image may
+        have two."""
         if self.mask is None:
             return self
         if not self.mask.exists():
@@ -70,8 +71,9 @@ NO_HOLES = Holes()
 
 
 def holes_of(restorer: Any, holes: Holes, source: Path, sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Further arguments of a restorer's `restore_raster` for the frames of an image, of these sizes (height, width): of a model
-    without masks none. Raises DataError, which names the mask, where that does not fit."""
+    """Further arguments of a restorer's `restore_raster` for the frames of an image, of these sizes
+    (height, width): of a model without masks none. Raises DataError, which names the mask, where
+    that does not fit."""
     if not TASKS[restorer.task].masked:
         return {}
     from multigen.image.decoding import read_raster

@@ -1,4 +1,5 @@
-"""What `multigen restore` and `multigen upscale` share: image files and whole folders through a restoration model."""
+"""What `multigen restore`, `translate` and `upscale` share: image files and whole folders through a
+model."""
 
 import contextlib
 import datetime
@@ -12,20 +13,22 @@ from typing import Any
 from multigen.catalogue import TASKS, container_of, imported
 from multigen.cli.film_options import check_unused
 from multigen.cli.loaded import check_verb, load_for
-from multigen.cli.masks import NO_HOLES, holes_of
+from multigen.cli.masks import NO_HOLES, Holes, holes_of
 from multigen.cli.output import print_json
 from multigen.cli.restoring_options import Options
 from multigen.cli.targets import is_file_name, targets_of
 from multigen.console import counted, say, show
 from multigen.console.bar import bar
 from multigen.data.skipped import LIST, NAMED, is_list, report_skipped, write_list
-from multigen.errors import ConfigError, DataError
+from multigen.errors import ConfigError, DataError, OutOfMemory
+from multigen.memory import memory_errors
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets, replacing
 
 __all__ = ["PUBLISHED", "restore_images"]
 
 PUBLISHED = TASKS["super-resolution"].published
+SAMPLE = 8  # masks that are read, and up to twice as many, before the time is said
 NOTABLE = 1 << 15  # pixels: what is less takes a moment, whatever the model
 LONGEST = 10**9  # seconds that are said
 Jobs = Mapping[Path, Path]
@@ -33,15 +36,17 @@ Jobs = Mapping[Path, Path]
 
 
 def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options: Options, default: str = "") -> None:
-    """Restores images for a verb, and says what was made. `default`: the model if none is named."""
+    """Takes images through a model for a verb, and says what was made. `default`: the model if none
+    is named."""
     if options.blend is not None and model:
         raise ConfigError(f"--model {model}, --blend {options.blend[0]} ...: each names the model; give one of them")
     model = model or default
     folder, other = (out.parent, "another file for --out") if is_file_name(out) else (out, "another folder for --out")
     jobs = targets_of(verb, inputs, out, options.suffixes(out))
     images = {source: target for source, target in jobs.items() if container_of(source, target) is None}
-    options.check_formats(images.values())
+    options.check_formats(images.values(), len(images) < len(jobs))
     check_folder(folder, other)
+    noun = _noun(jobs)
     jobs, there = _left(jobs, options.existing, other)
     check_targets(jobs.values(), options.replaces, other)
     if options.skip_bad:
@@ -58,11 +63,11 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
         with writing(folder / LIST, "another folder for --out"):
             folder.mkdir(parents=True, exist_ok=True)
             write_list(folder / LIST, [*bad.items()])
-    noun = _noun(jobs)
     report_skipped([*bad.items()], noun, rest=f"{folder / LIST} lists all")
     scale = options.size.factor(restorer.scale)
     if options.json:
-        asked = {"model": model, "scale": scale} if options.blend is None else {"blend": options.blend, "scale": scale}
+        asked = {"model": model} if options.blend is None else {"blend": options.blend}
+        asked |= {"scale": scale} if verb != "translate" else {"direction": restorer.direction}
         _print_json(asked, made, there, bad)
         return
     counts = [f"{counted(len(made), noun)}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}"]
@@ -72,17 +77,28 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
 
 
 def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
-    """What is to be made, and the results that stay. Raises DataError for one that exists where that is to be an error."""
-    if existing == "error" and (there := [target for target in jobs.values() if os.path.lexists(target)]):
+    """What is to be made, and the results that stay. Raises DataError for one that exists where
+    that is to be an error."""
+    if existing not in ("skip", "error"):
+        return jobs, []
+    files = {target: _files_of(source, target) for source, target in jobs.items()}
+    if existing == "error" and (there := [file for each in files.values() for file in each]):
         more = f" and {len(there) - 1} more files exist" if len(there) > 1 else " exists"
         raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
-    there = [target for target in jobs.values() if existing == "skip" and target.is_file()]
+    there = [target for target, each in files.items() if each and each[0].is_file()]
     return {source: target for source, target in jobs.items() if target not in there}, there
 
 
+def _files_of(source: Path, target: Path) -> Sequence[Path]:
+    """The files of a result that are there: one, or those of a film that is written as frames."""
+    if container := container_of(source, target):
+        return imported(container.existing)(target)
+    return [target] if os.path.lexists(target) else []
+
+
 def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]) -> tuple[Options, dict[Path, str]]:
-    """The options with the masks of images, and the images to skip, which have none. Raises DataError, which names the first of
-    them, where such are not to be skipped."""
+    """The options with the masks of images, and the images to skip, which have none. Raises
+    DataError, which names the first of them, where such are not to be skipped."""
     holes = options.holes.of(images, inputs)
     missing = holes.missing(images, inputs)
     if missing and not options.skip_bad:
@@ -98,9 +114,10 @@ def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]
 
 
 def _load(verb: str, model: str, options: Options) -> Any:
-    """The restorer of a model, or of two."""
+    """The ready object of a model, or of two."""
     if options.blend is None and not model:
-        raise ConfigError("no model; give --model RUN, or two: --blend A B SHARE")
+        two = "" if verb == "translate" else ", or two: --blend A B SHARE"
+        raise ConfigError(f"no model; give --model RUN{two}")
     if options.blend is None:
         restorer = load_for(verb, model, options.code, options.device)
     else:
@@ -108,6 +125,7 @@ def _load(verb: str, model: str, options: Options) -> Any:
 
         first, second, share = options.blend
         restorer = check_verb(verb, blend(first, second, share, options.code, options.device), first, options.code)
+    restorer = restorer.turned(options.direction) if options.direction else restorer
     options.holes.check(restorer.task, model or (options.blend or (model,))[0])
     restorer.tile = options.tile or restorer.tile
     return restorer
@@ -126,8 +144,12 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
     for path, size in sizes.items():
         check_side(jobs[path], *options.size.of(*size, restorer.scale))
     passes = {path: options.size.inputs(*size, restorer.scale) for path, size in sizes.items()}
-    if not TASKS[restorer.task].masked:  # their time depends on the masks
-        _say_time(restorer, [*passes.values()], model)
+    if TASKS[restorer.task].masked:
+        some = [*sizes][:: max(1, len(sizes) // SAMPLE)]
+        windows = [_windows(restorer, path, sizes[path], options.holes) for path in some]
+        _say_time(restorer, windows, model, len(sizes))
+    else:
+        _say_time(restorer, [*passes.values()], model, len(sizes))
     work = {path: sum(map(math.prod, sizes)) for path, sizes in passes.items()}
     bad, done = {}, 0
     with bar(verb, sum(work.values())) as shown:
@@ -148,11 +170,12 @@ def _try(
 ) -> None:
     """Restores a file, which goes to `bad` if it is no good and such files are to be skipped."""
     try:
-        restore(restorer, source, target, options)
-    except DataError as error:
+        with memory_errors("give a smaller --tile, or free some"):
+            restore(restorer, source, target, options)
+    except (DataError, OutOfMemory) as error:
         if not options.skip_bad:
             raise
-        bad[source] = str(error)
+        bad[source] = str(error) if str(source) in str(error) else f"{source}: {error}"
 
 
 def _noun(jobs: Jobs) -> str:
@@ -162,7 +185,8 @@ def _noun(jobs: Jobs) -> str:
 
 
 def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
-    """(height, width) of images; without those that cannot be read, which are named when they are."""
+    """(height, width) of images; without those that cannot be read, which are named when they
+    are."""
     from multigen.image.files import size_of
 
     sizes = {}
@@ -172,17 +196,26 @@ def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
     return sizes
 
 
-def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str) -> None:
-    """Says about how long it will take, unless that is a moment; and which model is faster, where it takes minutes. `passes`: of
-    each image the sizes that the network is given."""
+def _windows(restorer: Any, path: Path, size: tuple[int, int], holes: Holes) -> list[tuple[int, int]]:
+    """The sizes that a network which fills holes is given for an image; none where its mask is no
+    good, which is said when it is filled."""
+    with contextlib.suppress(DataError):
+        return restorer.windows(**holes_of(restorer, holes, path, [size]))
+    return []
+
+
+def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str, count: int) -> None:
+    """Says about how long it will take, unless that is a moment; and which model is faster, where
+    it takes minutes. `passes`: the sizes that the network is given of each image, or of some of the
+    `count` images."""
     sizes = [size for each in passes for size in each]
     if sum(map(math.prod, sizes)) < NOTABLE:
         return
-    seconds = restorer.seconds(sizes)
+    seconds = restorer.seconds(sizes) * count / len(passes)
     faster = f"; faster, with less detail: --model {PUBLISHED[-1]}" if model in PUBLISHED[:-1] and seconds > 120 else ""
     if seconds > 2:
         length = datetime.timedelta(seconds=min(round(seconds), LONGEST))
-        say(f"{counted(len(passes), 'images')}: about {length}{faster}")
+        say(f"{counted(count, 'images')}: about {length}{faster}")
 
 
 def _print_json(asked: Mapping[str, Any], made: Jobs, there: Sequence[Path], bad: Mapping[Path, str]) -> None:

@@ -1,4 +1,5 @@
-"""Options of `multigen restore` and `multigen upscale`, and what they say of the files of results."""
+"""Options of `multigen restore`, `translate` and `upscale`, and what they say of the files of
+results."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from multigen.catalogue import container_of
 from multigen.cli.film_options import FilmWords
 from multigen.cli.masks import NO_HOLES, Holes
 from multigen.cli.targets import is_file_name
+from multigen.console import say
 from multigen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from multigen.image.restoration.sizes import Size
+    from multigen.image.sizes import Size
 
 __all__ = [
     "AnyModel",
@@ -67,13 +69,14 @@ Frames = Annotated[
 Format = Annotated[
     Literal["png", "jpg", "webp", "tif"] | None,
     tyro.conf.arg(
-        metavar="png|jpg|webp|tif", help="Format of the results; without it PNG, or what the suffix of --out says."
+        metavar="png|jpg|webp|tif", help="Format of images; without it PNG, or what the suffix of --out says."
     ),
 ]
 Quality = Annotated[
     int | None,
     tyro.conf.arg(
-        metavar="INT", help="1 to 100, of jpg (95 without it) and webp (lossless without it); others have none."
+        metavar="INT",
+        help="Of images: 1 to 100, of jpg (95 without it) and webp (lossless without it); others have none.",
     ),
 ]
 Existing = Annotated[
@@ -98,9 +101,9 @@ Provenance = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of both verbs."""
+    """Options of these verbs."""
 
-    blend: tuple[str, str, float] | None
+    blend: tuple[str, str, float] | None = None
     tile: int | None
     frames: str
     format: str | None
@@ -116,6 +119,7 @@ class Options:
     size: "Size"
     film: FilmWords
     holes: Holes = NO_HOLES
+    direction: Literal["AB", "BA"] | None = None
 
     def __post_init__(self):
         if self.tile is not None and self.tile < 1:
@@ -131,7 +135,8 @@ class Options:
         return self.overwrite or self.existing == "overwrite"
 
     def suffixes(self, out: Path) -> Callable[[Path], str]:
-        """Source -> suffix of its result in a folder. Raises ConfigError where `--out` names a file of another format."""
+        """Source -> suffix of its result in a folder. Raises ConfigError where `--out` names a file
+        of another format."""
         from multigen.image.sources import moving_suffix
 
         if self.format is None:
@@ -143,15 +148,26 @@ class Options:
             )
         return _of_containers(lambda _: suffix, out)
 
-    def check_formats(self, targets: Iterable[Path]) -> None:
-        """Raises ConfigError for a result in a format that does not have what is asked for, and for what is asked of images
-        where there are none. `targets`: the results but films and their frames."""
+    def check_formats(self, targets: Iterable[Path], films: bool) -> None:
+        """Raises ConfigError for a result in a format that does not have what is asked for, and for
+        what is asked of images where there are none; where there are films too, says that it is not
+        for them.
+
+        Args:
+            targets: the results but films and their frames.
+            films: whether there are such too.
+        """
         from multigen.image.writing import QUALITY, STILL
 
         suffixes = sorted({target.suffix.lower() for target in targets})
         asked = {"--quality": self.quality, "--format": self.format}
-        if not suffixes and (given := [f"{name} {value}" for name, value in asked.items() if value is not None]):
+        given = [f"{name} {value}" for name, value in asked.items() if value is not None]
+        if given and not suffixes:
             raise ConfigError(f"{given[0]}: for images, not for films and their numbered frames; leave it out")
+        if given and films:
+            say(
+                f"{', '.join(given)}: for the images alone; films keep their format, and have a quality of their own, --crf"
+            )
         lossless = [suffix for suffix in suffixes if suffix not in QUALITY]
         if self.quality is not None and lossless:
             raise ConfigError(

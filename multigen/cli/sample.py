@@ -37,12 +37,16 @@ def run(args: list[str]) -> None:
         Args:
             n: Number of samples.
             seed: The same seed gives the same samples; a larger n adds to them.
-            label: A class by name, or a cluster by number; if empty, classes come in turn, clusters as often as in the data.
-            truncation: Truncation of the latents, such as 0.7: smaller values give less varied, more typical samples.
-            seconds: Of sounds: pieces of this length, of windows along a walk through the latents, each faded into the next.
+            label: A class by name, or a cluster by number; if empty, classes come in turn, clusters
+                as often as in the data.
+            truncation: Truncation of the latents, such as 0.7: smaller values give less varied,
+                more typical samples.
+            seconds: Of sounds: pieces of this length, of windows along a walk through the latents,
+                each faded into the next.
             out: Folder of the results.
             provenance: Write model, seed and class into the files.
-            recordings: Of sounds: the training recordings, of which the image of the samples has the nearest below each.
+            recordings: Of sounds: the training recordings, of which the image of the samples has
+                the nearest below each.
         """
         sampler = load_for("sample", model, code, device)
         about = {**sampler.origin, "seed": seed, "class": label or None, "truncation": truncation} if provenance else {}

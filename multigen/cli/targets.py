@@ -1,4 +1,5 @@
-"""Where the results of a command go that makes a file of each image or film: distinct names, the same each time."""
+"""Where the results of a command go that makes a file of each image or film: distinct names, the
+same each time."""
 
 import os
 from collections import Counter
@@ -13,7 +14,8 @@ __all__ = ["is_file_name", "place_of", "targets_of"]
 
 
 def is_file_name(out: Path) -> bool:
-    """Whether --out names the file of a result and not a folder: by its suffix, where no folder has this name.
+    """Whether --out names the file of a result and not a folder: by its suffix, where no folder has
+    this name.
 
     Raises ConfigError for the suffix of a format that is not written.
     """
@@ -32,12 +34,15 @@ def is_file_name(out: Path) -> bool:
 
 
 def targets_of(verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable[[Path], str]) -> dict[Path, Path]:
-    """Source -> target, for files and folders. In folders what is in OUT is left out: results of an earlier run.
+    """Source -> target, for files and folders. In folders what is in OUT is left out: results of an
+    earlier run.
 
     Args:
-        suffix_of: gives that of the result of a source; of a file that --out names, the name says it.
+        suffix_of: gives that of the result of a source; of a file that --out names, the name says
+            it.
 
-    Raises DataError where no image is left, a result would replace its source, or --out names a file for several images.
+    Raises DataError where no image is left, a result would replace its source, or --out names a
+    file for several images.
     """
     if not inputs:
         raise DataError(f"no image to {verb}: give files or folders")
@@ -57,7 +62,8 @@ def targets_of(verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable
 
 
 def place_of(source: Path, inputs: Sequence[Path]) -> Path:
-    """The path of a source of `targets_of` below the folder that was given, or its name where it was given by itself."""
+    """The path of a source of `targets_of` below the folder that was given, or its name where it
+    was given by itself."""
     for place in inputs:
         if place == source:
             break
@@ -93,8 +99,9 @@ def _places(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 
 def _distinct(places: dict[Path, Path], out: Path, suffix_of: Callable[[Path], str]) -> dict[Path, Path]:
-    """Results named after their sources. Where several would have one name, each keeps the suffix of its source in it, and where
-    that does not help, a number follows. Upper and lower case count as equal, as some systems have it."""
+    """Results named after their sources. Where several would have one name, each keeps the suffix
+    of its source in it, and where that does not help, a number follows. Upper and lower case count
+    as equal, as some systems have it."""
     suffixes = {source: suffix_of(source) for source in places}
     short = {source: inside.with_suffix(suffixes[source]) for source, inside in places.items()}
     shared = _repeated(short.values())

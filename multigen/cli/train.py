@@ -10,7 +10,8 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> None:
-    """Trains a method, evaluates it, prints the table. Without a method, or with --help in its place, lists them."""
+    """Trains a method, evaluates it, prints the table. Without a method, or with --help in its
+    place, lists them."""
     if not args or args[0] in ("-h", "--help"):
         show(
             "usage: multigen train METHOD [PRESET] [options]    (multigen train METHOD --help lists a method's options)\n\n"

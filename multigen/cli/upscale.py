@@ -1,4 +1,5 @@
-"""`multigen upscale IN... --model RUN --out OUT`: enlarges image files and whole folders with a trained model."""
+"""`multigen upscale IN... --model RUN --out OUT`: enlarges image files and whole folders with a
+trained model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -57,22 +58,25 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Enlarges images and films with a trained model. Transparency, depth, colour profile and metadata, among them the place
-        where a photograph was taken, are kept; folders keep their structure. Without --model and --blend it is that
-        of realesrgan-x4plus.
+        """Enlarges images and films with a trained model. Transparency, depth, colour profile and
+        metadata, among them the place where a photograph was taken, are kept; folders keep their
+        structure. Without --model and --blend it is that of realesrgan-x4plus.
 
-        Without a size, results have the network's: usually 4 times as large. With one, the network runs until an image is
-        large enough, again where once is not, and is followed by one reduction. Aspect is kept.
+        Without a size, results have the network's: usually 4 times as large. With one, the network
+        runs until an image is large enough, again where once is not, and is followed by one
+        reduction. Aspect is kept.
 
         Args:
             scale: How many times as large, such as 3 or 1.5.
-            width: Pixels. With --height: the largest size that fits into both. An image that is large enough is only reduced.
+            width: Pixels. With --height: the largest size that fits into both. An image that is
+                large enough is only reduced.
             height: Pixels.
             short: The shorter side, pixels.
-            out: Folder of the results; for one image also a file, whose suffix says the format: .png .jpg .webp .tif .gif, of
-                a film .mp4 .mov .mkv .webm, or %05d.png for numbered frames.
+            out: Folder of the results; for one image also a file, whose suffix says the format:
+                .png .jpg .webp .tif .gif, of a film .mp4 .mov .mkv .webm, or %05d.png for numbered
+                frames.
         """
-        from multigen.image.restoration.sizes import Size
+        from multigen.image.sizes import Size
 
         options = Options(
             blend=blend, tile=tile, frames=frames, format=format, quality=quality, existing=existing, skip_bad=skip_bad,

@@ -47,9 +47,11 @@ def run(args: list[str]) -> None:
             prompt: Beginning of all texts.
             prompts: A text file of prompts, one per line.
             n: How many, of each prompt.
-            temperature: Below 1 more probable and less varied texts; 0: always the most probable token.
+            temperature: Below 1 more probable and less varied texts; 0: always the most probable
+                token.
             top_k: Sample from the k most probable tokens; 0: from all.
-            top_p: Nucleus sampling: sample from the smallest set of tokens with this total probability; 1: from all.
+            top_p: Nucleus sampling: sample from the smallest set of tokens with this total
+                probability; 1: from all.
             seed: The same seed gives the same texts; a larger n adds to them.
             length: Maximum tokens of a text, including the prompt; 0: as in training.
             label: The class of all texts, by name; if empty, the model draws one for each text.
@@ -85,7 +87,8 @@ def run(args: list[str]) -> None:
 
 
 def _lines(file: Path) -> list[str]:
-    """The lines of a file that are not blank. Raises DataError where it cannot be read, is not UTF-8, or has none."""
+    """The lines of a file that are not blank. Raises DataError where it cannot be read, is not
+    UTF-8, or has none."""
     from multigen.text.encodings import BAD, decode
 
     try:

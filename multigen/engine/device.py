@@ -20,7 +20,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto": this rank's GPU if there is one, else the CPU. Any other name is torch's own: cpu, cuda, cuda:1, mps.
+    """ "auto": this rank's GPU if there is one, else the CPU. Any other name is torch's own: cpu,
+    cuda, cuda:1, mps.
 
     On the CPU, the process from then on keeps the memory that it frees: see `keep_memory`.
     """
@@ -56,10 +57,11 @@ def keep_memory(keep: bool = True) -> None:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """ "auto" is bf16 where the hardware multiplies it natively (GPUs since Ampere, CPUs with AMX or AVX512-BF16), else fp32.
+    """ "auto" is bf16 where the hardware multiplies it natively (GPUs since Ampere, CPUs with AMX
+    or AVX512-BF16), else fp32.
 
     bf16 is not always faster: where this returns bf16, training measures both
-        (`multigen.engine.trial`).
+    (`multigen.engine.trial`).
     """
     if name in ("bf16", "fp16", "fp32", "fp64"):
         return name

@@ -1,4 +1,5 @@
-"""Saves and restores the whole state of a run, and loads the weights that a run or a stage starts from."""
+"""Saves and restores the whole state of a run, and loads the weights that a run or a stage starts
+from."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +37,8 @@ Files = dict[str, dict[str, Tensor]]
 
 
 def save(state: TrainingState, run_folder: Path, config: Mapping[str, Any], keep: int) -> Path:
-    """Writes a checkpoint between two steps, and removes old ones that nothing refers to. Returns its folder.
+    """Writes a checkpoint between two steps, and removes old ones that nothing refers to. Returns
+    its folder.
 
     Args:
         config: the configuration as a table, which is recorded.
@@ -103,7 +105,8 @@ def _kinds(state: TrainingState) -> dict[str, nn.Module]:
 
 
 def _optimiser(state: TrainingState, name: str) -> dict[str, Tensor]:
-    """State of a network's optimiser as PARAMETER/KEY: by the names of the parameters, never by position."""
+    """State of a network's optimiser as PARAMETER/KEY: by the names of the parameters, never by
+    position."""
     parameters, saved = state.updater.named_parameters[name].items(), state.updater.optimisers[name].state
     return {f"{n}/{k}": v for n, p in parameters for k, v in saved.get(p, {}).items() if isinstance(v, Tensor)}
 
@@ -178,8 +181,8 @@ def _load_optimiser(state: TrainingState, name: str, tensors: Mapping[str, Tenso
 def resume(
     state: TrainingState, run_folder: Path, plan: Sequence[Stage], enter: Callable[[Stage], None]
 ) -> dict[str, Any]:
-    """Restores the newest intact checkpoint of a run; a damaged one is skipped with a warning. Returns the configuration that it
-    was saved with; empty without any."""
+    """Restores the newest intact checkpoint of a run; a damaged one is skipped with a warning.
+    Returns the configuration that it was saved with; empty without any."""
     paths = checkpoint.saved(run_folder / "checkpoints")
     for path in reversed(paths):
         try:
@@ -205,7 +208,8 @@ def resume(
 
 
 def find_resumable(path: str) -> Path:
-    """The run at `path`, or the newest there. Raises CheckpointError where there is none, or an earlier version trained it."""
+    """The run at `path`, or the newest there. Raises CheckpointError where there is none, or an
+    earlier version trained it."""
     folder = find_run(path)
     table = read_config(folder / "config.toml")
     if not {"method", "config"} <= table.keys():
@@ -219,7 +223,8 @@ def find_resumable(path: str) -> Path:
 
 
 def with_recorded_choice(run: Run) -> Run:
-    """The options of a resume, without minutes; precision and memory format are the run's where the options leave them open."""
+    """The options of a resume, without minutes; precision and memory format are the run's where the
+    options leave them open."""
     if run.minutes:
         planned = "a resumed run keeps the steps that it was planned with; to train for longer, give more --steps"
         say(f"minutes {run.minutes:g} is left out: {planned}")
@@ -251,10 +256,12 @@ def check_same(
 
 
 def check_data(run_folder: Path, fingerprint: str, held_out: str, files: Mapping[str, str]) -> None:
-    """Raises ConfigError where data, or files that settings name, are not those that a run began with.
+    """Raises ConfigError where data, or files that settings name, are not those that a run began
+    with.
 
     Args:
-        fingerprint, held_out: of the training data, and of the validation and test data; empty: not compared.
+        fingerprint, held_out: of the training data, and of the validation and test data; empty: not
+            compared.
         files: fingerprints by setting. One that the run did not record is not compared.
     """
     table = read_config(run_folder / "config.toml")
@@ -285,8 +292,8 @@ def checkpoint_of(state: TrainingState, run_folder: Path, stage: str, which: str
 
 
 def start_from(path: str, method: str, nets: Mapping[str, nn.Module]) -> None:
-    """Loads trained weights to start from: the model's, and other networks' from its run's newest checkpoint. Of another method's
-    run these may be networks of another kind, which are left out.
+    """Loads trained weights to start from: the model's, and other networks' from its run's newest
+    checkpoint. Of another method's run these may be networks of another kind, which are left out.
 
     Says which networks have none. Raises CheckpointError where weights do not fit.
     """

@@ -55,7 +55,8 @@ ATOMIC_FILES = re.compile(
 
 
 class Trainer(Loop, Generic[C]):
-    """Trains the networks of one method. A configuration has at least `batch` (rows of a global batch) and `steps`.
+    """Trains the networks of one method. A configuration has at least `batch` (rows of a global
+    batch) and `steps`.
 
     A method overrides `networks`, `open_data` and `stages`, and any of the other methods that it
     needs. Networks and copies are also attributes, as losses use them: `self.G`.
@@ -158,10 +159,10 @@ class Trainer(Loop, Generic[C]):
         self.callbacks = [*callbacks, *self.default_callbacks()]
 
     def fit(self) -> Self:
-        """Trains to the end, from the beginning or from the checkpoint of `run.resume`. Writes the run's folder, with the model.
+        """Trains from the beginning or from `run.resume` to the end. Writes the run's folder.
 
-        Raises Interrupted after Ctrl-C, SIGTERM or SIGHUP (a checkpoint is saved), TrainingError when gradients stay non-finite
-        or another rank is lost, OutOfMemory.
+        Raises Interrupted after Ctrl-C, SIGTERM or SIGHUP (a checkpoint is saved), TrainingError
+        when gradients stay non-finite or another rank is lost, OutOfMemory.
         """
         if hasattr(self, "folder"):
             again = f"Run(resume={str(self.folder)!r})"
@@ -214,7 +215,7 @@ class Trainer(Loop, Generic[C]):
                 self._claimed = None
 
     def _train_and_export(self) -> None:
-        """Trains and writes the model folder. A signal that comes too late to stop training ends the run after both."""
+        """Trains and writes the model folder. A signal after the last step ends the run then."""
         with deferred_interrupts() as signals:
             self._train(signals, time.monotonic() - self.state.scalars["seconds"])
             if not self.folder.is_dir():  # it may be on a disk that is gone, and is not made again
@@ -267,7 +268,7 @@ class Trainer(Loop, Generic[C]):
         self.updater.check(self.plan)
 
     def _try_out(self) -> None:
-        """Sets precision, memory format and steps by a trial on a copy that shares only the data."""
+        """Sets precision, memory format and steps by a trial on a copy with the same data."""
         run, config = self.run, self.config
         trial = copy.copy(self)
         trial.run = replace(run, workers=0, start="")
@@ -377,13 +378,12 @@ class Trainer(Loop, Generic[C]):
         return len(self.data)
 
     def about(self) -> dict[str, Any]:
-        """Facts for config.toml besides the settings; `title` is the first line of the method's
-        file."""
-        doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None)
+        """Facts for config.toml besides the settings; `title` begins the method's file."""
+        doc = getattr(sys.modules.get(type(self).__module__), "__doc__", None) or ""
         return {
             "version": __version__,
             "method": self.name,
-            "title": (doc or "").strip().partition("\n")[0],
+            "title": " ".join(doc.strip().partition("\n\n")[0].split()),
             "task": self.task,
             "items": self.items(),
             **({"held_out": self.held_out} if self.held_out else {}),

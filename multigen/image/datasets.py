@@ -63,13 +63,16 @@ def open_images(
 ) -> ImageSet:
     """The images meant by a data argument.
 
-    - "digits": the 1,797 handwritten digits that come with scikit-learn; the test split is a fixed fifth of them.
-    - "mnist", "cifar10": a folder of that name, of the kinds below, or else downloaded into multigen's cache folder.
-    - a folder with MNIST's IDX files, gzipped or not. Its 28x28 images are padded with zeros, not resized, to a size of 32.
-    - an .npz file: `images` (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8 or floats in 0..1, perhaps `labels` (N,). It has no
-      test split. A folder with train*.npz and test*.npz has.
-    - a folder of image files at any depth, read by `read_image`, with splits where its folders are called so
-      (`multigen.data.parts`).
+    - "digits": the 1,797 handwritten digits that come with scikit-learn; the test split is a fixed
+      fifth of them.
+    - "mnist", "cifar10": a folder of that name, of the kinds below, or else downloaded into
+      multigen's cache folder.
+    - a folder with MNIST's IDX files, gzipped or not. Its 28x28 images are padded with zeros, not
+      resized, to a size of 32.
+    - an .npz file: `images` (N, H, W), (N, H, W, 1) or (N, H, W, 3), uint8 or floats in 0..1,
+      perhaps `labels` (N,). It has no test split. A folder with train*.npz and test*.npz has.
+    - a folder of image files at any depth, read by `read_image`, with splits where its folders are
+      called so (`multigen.data.parts`).
 
     A relative path that does not exist here is sought in the folder that the environment variable
     MULTIGEN_DATA names.

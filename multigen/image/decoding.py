@@ -127,8 +127,8 @@ def read_picture(path: str | Path, frame: int | None = None, size: int = 0) -> "
 
 
 def read_pictures(path: str | Path) -> Iterator["Picture"]:
-    """The frames of an animation as `read_picture` takes them, each good until the next: the file is
-    opened once and read forward, since a frame needs those before it. Raises DataError."""
+    """The frames of an animation as `read_picture` takes them, each good until the next: the file
+    is opened once and read forward, since a frame needs those before it. Raises DataError."""
     with open_picture(path) as file:
         for number in frame_numbers(file):
             file.seek(number)

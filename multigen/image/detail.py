@@ -1,4 +1,5 @@
-"""How much of an image's fine detail a restored one has, whether it is in the right places, and whether it is a grid."""
+"""How much of an image's fine detail a restored one has, whether it is in the right places, and
+whether it is a grid."""
 
 import torch
 from torch import Tensor
@@ -12,20 +13,22 @@ FLOOR = 1e-3  # grey levels, less than any rounding: flat images have a detail o
 
 
 def gradient_lengths(luma: Tensor) -> Tensor:
-    """(..., H, W) -> (..., H - 1, W - 1): lengths of the gradients, which are differences of neighbours."""
+    """(..., H, W) -> (..., H - 1, W - 1): lengths of the gradients, which are differences of
+    neighbours."""
     down, across = luma[..., 1:, 1:] - luma[..., :-1, 1:], luma[..., 1:, 1:] - luma[..., 1:, :-1]
     return torch.hypot(down, across)
 
 
 def detail(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean length of the gradients of luma (..., 1, H, W) over the target's, (...): 1 is as much as the target has."""
+    """Mean length of the gradients of luma (..., 1, H, W) over the target's, (...): 1 is as much as
+    the target has."""
     mean, of_target = (gradient_lengths(x).mean((-3, -2, -1)) for x in (prediction, target))
     return (mean + FLOOR) / (of_target + FLOOR)
 
 
 def gradient_correlation(prediction: Tensor, target: Tensor) -> Tensor:
-    """Correlation of the lengths of the gradients of luma (..., 1, H, W) with the target's, (...): 1 where detail is where the
-    target has it; 0 where one of them has none."""
+    """Correlation of the lengths of the gradients of luma (..., 1, H, W) with the target's, (...):
+    1 where detail is where the target has it; 0 where one of them has none."""
     x, y = (gradient_lengths(z).flatten(-3) for z in (prediction, target))
     x, y = x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True)
     norms = torch.linalg.vector_norm(x, dim=-1) * torch.linalg.vector_norm(y, dim=-1)
@@ -33,11 +36,13 @@ def gradient_correlation(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def grid(prediction: Tensor, target: Tensor, period: int) -> Tensor:
-    """The strongest peak, dB, that the spectrum of the difference of luma (..., 1, H, W) has at the frequencies of a pattern that
-    repeats after `period` pixels, over its surroundings, (...). Random differences have up to 5, a lattice that can be seen 15.
+    """The strongest peak, dB, that the spectrum of the difference of luma (..., 1, H, W) has at the
+    frequencies of a pattern that repeats after `period` pixels, over its surroundings, (...).
+    Random differences have up to 5, a lattice that can be seen 15.
 
-    Spectra are of windows of 64 pixels, Hann-weighted and half overlapping, and averaged; a peak is divided by the median of the
-    frequencies 3 to 5 away. 0 for a period of 1, and for images with fewer than 8 periods.
+    Spectra are of windows of 64 pixels, Hann-weighted and half overlapping, and averaged; a peak is
+    divided by the median of the frequencies 3 to 5 away. 0 for a period of 1, and for images with
+    fewer than 8 periods.
     """
     difference = prediction - target  # (..., 1, H, W)
     side = min(WINDOW, *difference.shape[-2:]) // period * period

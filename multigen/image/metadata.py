@@ -1,4 +1,5 @@
-"""Metadata of image files: EXIF, XMP, IPTC, resolution, texts. Read from one file, written into another."""
+"""Metadata of image files: EXIF, XMP, IPTC, resolution, texts. Read from one file, written into
+another."""
 
 import mmap
 import re
@@ -21,7 +22,8 @@ PIXELS = {
     *range(254, 270), *range(273, 282), *range(284, 296), *range(297, 305), *range(317, 348), *range(512, 533), 700, 33723, 34377,
     34675, 52545,
 }  # fmt: skip
-"""Tags of TIFF that say how its pixels lie in the file, or hold what is kept elsewhere: resolution, XMP, IPTC, profile."""
+"""Tags of TIFF that say how its pixels lie in the file, or hold what is kept elsewhere: resolution,
+XMP, IPTC, profile."""
 ORIENTATION, EXIF, SIDES = 274, 34665, (40962, 40963)
 SIGNED = b"jumdc2pa"
 """In every file that has a C2PA manifest: the type and label of its box."""
@@ -46,7 +48,8 @@ class Metadata:
         return Metadata(xmp=provenance.xmp(source) if source in (SAMPLE, ENLARGED) else b"")
 
     def enlarged(self, about: Provenance, path: str | Path) -> "Metadata":
-        """Metadata of the result: marked as made by a model from this image, if `about` names one."""
+        """Metadata of the result: marked as made by a model from this image, if `about` names
+        one."""
         try:
             packet = _upright(provenance.xmp_text(self.xmp)).encode() if self.xmp else b""
             xmp = _marked(packet, about) if about else packet
@@ -107,7 +110,8 @@ class Metadata:
 
 
 def read_metadata(file: "File", path: str | Path) -> Metadata:
-    """Metadata of an opened file, whose pixels are decoded unless it is a TIFF. Damaged parts are skipped with a message."""
+    """Metadata of an opened file, whose pixels are decoded unless it is a TIFF. Damaged parts are
+    skipped with a message."""
     if _is_signed(path):
         say_once(
             f"{path}: its C2PA manifest is not kept, since it would not be valid for an enlarged image; other such images "
@@ -212,8 +216,8 @@ def _is_signed(path: str | Path) -> bool:
 
 
 def _marked(packet: bytes, about: Provenance) -> bytes:
-    """XMP source type: a generated image stays generated, any other becomes a composite with generated content; without a model
-    each stays what it is."""
+    """XMP source type: a generated image stays generated, any other becomes a composite with
+    generated content; without a model each stays what it is."""
     if "model" not in about:
         return provenance.xmp("", about, packet)
     return provenance.xmp(SAMPLE if provenance.source_type(packet) == SAMPLE else ENLARGED, about, packet)

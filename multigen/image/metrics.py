@@ -1,8 +1,9 @@
 """Full-reference image metrics: PSNR and SSIM, as papers on super-resolution measure them.
 
-SSIM is Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity". Everything is
-computed in float64 on 8-bit images, so values agree to the last digit with those that other tools give under the
-same definition (`DEFINITIONS`); most disagreements in the literature are of definition: colour channel, border, window.
+SSIM is Wang et al. 2004, "Image quality assessment: from error visibility to structural
+similarity". Everything is computed in float64 on 8-bit images, so values agree to the last digit
+with those that other tools give under the same definition (`DEFINITIONS`); most disagreements in
+the literature are of definition: colour channel, border, window.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,11 +37,13 @@ DEFINITIONS = {
     "that repeats after `scale` pixels, over the median of the frequencies around it (Hann windows of 64 pixels); mean over "
     "images.",
 }
-"""Metric name -> what exactly it measures, for reports (with `border` equal to the scale, as is customary)."""
+"""Metric name -> what exactly it measures, for reports (with `border` equal to the scale, as is
+customary)."""
 
 
 def rgb_to_y(image: Tensor) -> Tensor:
-    """Luma by ITU-R BT.601: uint8 RGB (..., 3, H, W) -> float64 (..., 1, H, W), 16..235, not rounded."""
+    """Luma by ITU-R BT.601: uint8 RGB (..., 3, H, W) -> float64 (..., 1, H, W), 16..235, not
+    rounded."""
     red, green, blue = image.double().split(1, dim=-3)  # (..., 1, H, W) each
     return 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
 
@@ -56,21 +59,25 @@ def psnr_y(prediction: Tensor, target: Tensor, border: int) -> Tensor:
         float64, (B,) or () for a single image. (So does `ssim_y`.)
 
     Raises:
-        DataError: the images differ in size, are not 8-bit RGB, or are too small for the border (and SSIM's window).
+        DataError: the images differ in size, are not 8-bit RGB, or are too small for the border
+            (and SSIM's window).
     """
     return _psnr(*_luma(prediction, target, border, least=1))
 
 
 def ssim_y(prediction: Tensor, target: Tensor, border: int) -> Tensor:
-    """Structural similarity of the luma channel, at most 1; arguments and result as for `psnr_y`."""
+    """Structural similarity of the luma channel, at most 1; arguments and result as for
+    `psnr_y`."""
     return _ssim(*_luma(prediction, target, border, least=WINDOW))
 
 
 def psnr(prediction: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio over all pixels of the three channels, dB; where these are equal, that of a grey image.
+    """Peak signal-to-noise ratio over all pixels of the three channels, dB; where these are equal,
+    that of a grey image.
 
     Args:
-        prediction: uint8 RGB, (B, 3, H, W) or (3, H, W); or floats in 0..1 and beyond, which are measured as they are.
+        prediction: uint8 RGB, (B, 3, H, W) or (3, H, W); or floats in 0..1 and beyond, which are
+            measured as they are.
         target: uint8 RGB of the same shape.
 
     Returns, and raises, as `psnr_y`.
@@ -79,7 +86,8 @@ def psnr(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def ssim(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean of the structural similarities of the three channels, at most 1; arguments and result as for `psnr`."""
+    """Mean of the structural similarities of the three channels, at most 1; arguments and result as
+    for `psnr`."""
     return _ssim(*_in_255(prediction, target, least=WINDOW))
 
 
@@ -98,8 +106,8 @@ class ImageScores:
     """Means over images, gathered batch by batch and rank by rank; each image counts the same.
 
         scores = ImageScores(border=4)
-        scores.update(prediction, target)                   # as often as there are images; sizes may differ
-        scores.compute()                                    # {"psnr_y": 28.43, "ssim_y": .8113}
+        scores.update(prediction, target)           # as often as there are images; sizes may differ
+        scores.compute()                            # {"psnr_y": 28.43, "ssim_y": .8113}
 
     Args:
         border: pixels left out at each side, by the metrics of luma.
@@ -115,13 +123,15 @@ class ImageScores:
         self.totals = torch.zeros(len(self.metrics) + 1, dtype=torch.float64, device=device)  # sums, number of images
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Adds images, as the functions take them: (B, 3, H, W) or (3, H, W). Raises DataError as they do."""
+        """Adds images, as the functions take them: (B, 3, H, W) or (3, H, W). Raises DataError as
+        they do."""
         scores = [METRICS[name](prediction, target, self.border).reshape(-1) for name in self.metrics]  # (B,) each
         scores.append(torch.ones_like(scores[0]))
         self.totals += torch.stack(scores).sum(dim=1).to(self.totals.device)
 
     def compute(self) -> dict[str, float]:
-        """Means over all images of all ranks; every rank must call it. Raises DataError if there was no image."""
+        """Means over all images of all ranks; every rank must call it. Raises DataError if there
+        was no image."""
         *sums, count = all_sum(self.totals).tolist()
         if not count:
             raise DataError("no image was scored: at least one expected; check the evaluation data")
@@ -143,7 +153,8 @@ def _in_255(prediction: Tensor, target: Tensor, least: int = 1) -> list[Tensor]:
 
 
 def _cropped(prediction: Tensor, target: Tensor, border: int, least: int = 1) -> list[Tensor]:
-    """Both images without their borders, after the checks; at least `least` pixels high and wide."""
+    """Both images without their borders, after the checks; at least `least` pixels high and
+    wide."""
     for name, x in (("prediction", prediction), ("target", target)):
         if x.dtype != torch.uint8 or x.ndim not in (3, 4) or x.shape[-3] != 3:
             shape = tuple(x.shape)
@@ -177,7 +188,8 @@ def _ssim(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def _blur(x: Tensor) -> Tensor:
-    """Gaussian means over whole windows, (..., H, W) -> (..., H-10, W-10): 20 times faster than conv2d in float64."""
+    """Gaussian means over whole windows, (..., H, W) -> (..., H-10, W-10): 20 times faster than
+    conv2d in float64."""
     at = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     kernel = torch.exp(-(at**2) / (2 * SIGMA**2))
     taps = (kernel / kernel.sum()).tolist()

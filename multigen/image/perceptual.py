@@ -1,28 +1,32 @@
-"""Perceptual distances: how far two images are apart in the features of a frozen, pretrained network.
+"""Perceptual distances: how far two images are apart in the features of a frozen, pretrained
+network.
 
 The distances, each named after its extractor:
-- `vgg22`, `vgg54`: VGG19 at conv2_2 and conv5_4, the content losses of SRGAN (Ledig et al. 2017, arXiv:1609.04802,
-  section 2.2.1). VGG19 itself: Simonyan & Zisserman 2015, arXiv:1409.1556, configuration E.
-- `vgg22_preactivation`, `vgg54_preactivation`: the same layers before their ReLU, as in ESRGAN (Wang et al. 2018,
-  arXiv:1809.00219, section 3.3), absolute and unscaled as in its released code.
-- `efficientnet_lite0`: needs no download, because the weights come with a package. Unit-length features as in LPIPS
-  (Zhang et al. 2018, arXiv:1801.03924, equation 1), without the weights which LPIPS learns for its channels.
+- `vgg22`, `vgg54`: VGG19 at conv2_2 and conv5_4, the content losses of SRGAN (Ledig et al. 2017,
+  arXiv:1609.04802, section 2.2.1). VGG19 itself: Simonyan & Zisserman 2015, arXiv:1409.1556,
+  configuration E.
+- `vgg22_preactivation`, `vgg54_preactivation`: the same layers before their ReLU, as in ESRGAN
+  (Wang et al. 2018, arXiv:1809.00219, section 3.3), absolute and unscaled as in its released code.
+- `efficientnet_lite0`: needs no download, because the weights come with a package. Unit-length
+  features as in LPIPS (Zhang et al. 2018, arXiv:1801.03924, equation 1), without the weights which
+  LPIPS learns for its channels.
 - `squeezenet1_1`: the same of SqueezeNet 1.1, whose weights the user gives.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from multigen.data.locate import locate
 from multigen.errors import CheckpointError, ConfigError
 from multigen.image.backbones import EfficientNetLite0, Normalise
 from multigen.image.squeezenet import SqueezeNet
 from multigen.storage.files import expanded
 from multigen.storage.reading import WEIGHTS, check_file
 
-__all__ = ["DEFINITIONS", "VGG19", "PerceptualDistance", "open_perceptual"]
+__all__ = ["DEFINITIONS", "VGG19", "PerceptualDistance", "open_distances", "open_perceptual", "weights_file"]
 
 DEFINITIONS = {
     "vgg22": "mean squared difference of VGG19 features at conv2_2 (after its ReLU, divided by 12.75), RGB, no border "
@@ -55,15 +59,17 @@ UNIT_LENGTH_EPS = 1e-2
 
 
 class VGG19(nn.Module):
-    """VGG19 up to the layer of a content loss: image (B, 3, H, W), RGB in 0..1 -> list of one feature map.
+    """VGG19 up to the layer of a content loss: image (B, 3, H, W), RGB in 0..1 -> list of one
+    feature map.
 
-    `vgg22` gives (B, 128, H/2, W/2), `vgg54` gives (B, 512, H/16, W/16), both after the ReLU, unscaled; with
-    `_preactivation` before it.
+    `vgg22` gives (B, 128, H/2, W/2), `vgg54` gives (B, 512, H/16, W/16), both after the ReLU,
+    unscaled; with `_preactivation` before it.
 
-    `weights` is a safetensors file with torchvision's keys (`features.0.weight` or `0.weight`, ...). It may hold more
-    layers than are needed. Its input is taken to be that of Oxford's network, RGB 0..255 minus (123.68, 116.779,
-    103.939), unless its metadata say `{"input": "torchvision"}`: RGB 0..1 normalised with ImageNet's mean and
-    deviation. Without a file, torchvision's weights (575 MB) are downloaded once and kept in torch's cache.
+    `weights` is a safetensors file with torchvision's keys (`features.0.weight` or `0.weight`,
+    ...). It may hold more layers than are needed. Its input is taken to be that of Oxford's
+    network, RGB 0..255 minus (123.68, 116.779, 103.939), unless its metadata say `{"input":
+    "torchvision"}`: RGB 0..1 normalised with ImageNet's mean and deviation. Without a file,
+    torchvision's weights (575 MB) are downloaded once and kept in torch's cache.
 
     Raises CheckpointError where weights cannot be read, lack a layer, or cannot be downloaded.
     """
@@ -91,7 +97,8 @@ class VGG19(nn.Module):
 
 
 def _vgg19_layers(depth: int) -> nn.Sequential:
-    """The first `depth` layers of torchvision's vgg19().features, on the meta device: no memory, no random numbers."""
+    """The first `depth` layers of torchvision's vgg19().features, on the meta device: no memory, no
+    random numbers."""
     layers: list[nn.Module] = []
     channels = 3
     with torch.device("meta"):
@@ -145,11 +152,13 @@ def _download_vgg19() -> dict[str, Tensor]:
 
 
 class PerceptualDistance(nn.Module):
-    """Mean squared or absolute difference of scaled features of a frozen extractor, differentiable in the first image.
+    """Mean squared or absolute difference of scaled features of a frozen extractor, differentiable
+    in the first image.
 
-    fake, real (B, 3, H, W), RGB in 0..1 -> (B,), at least 0 and 0 for equal images; no gradient reaches `real`.
-    Taps count equally. Its value is computed in float32 or better, also where autocast runs the extractor in bfloat16.
-    Use `open_perceptual` to make one by name; DEFINITIONS says what each name stands for.
+    fake, real (B, 3, H, W), RGB in 0..1 -> (B,), at least 0 and 0 for equal images; no gradient
+    reaches `real`. Taps count equally. Its value is computed in float32 or better, also where
+    autocast runs the extractor in bfloat16. Use `open_perceptual` to make one by name; DEFINITIONS
+    says what each name stands for.
     """
 
     def __init__(
@@ -176,32 +185,38 @@ class PerceptualDistance(nn.Module):
         return self.between(self.features(fake), targets)
 
     def between(self, fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
-        """(B,) from precomputed `features`, so that those of an image compared with many are computed once."""
+        """(B,) from precomputed `features`, so that those of an image compared with many are
+        computed once."""
         distances = [self.size(x - y).mean((1, 2, 3)) for x, y in zip(fake, real, strict=True)]
         return torch.stack(distances).mean(0)  # (taps, B) -> (B,)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W), RGB in 0..1 -> the extractor's feature maps as the distance compares them."""
+        """(B, 3, H, W), RGB in 0..1 -> the extractor's feature maps as the distance compares
+        them."""
         return [self.scale(x.to(torch.promote_types(x.dtype, torch.float32))) for x in self.extractor(image)]
 
 
 def _srgan_scale(x: Tensor) -> Tensor:
-    """SRGAN, section 3.2: features are divided by 12.75, so that the loss (x 0.006) is of a pixel loss's size."""
+    """SRGAN, section 3.2: features are divided by 12.75, so that the loss (x 0.006) is of a pixel
+    loss's size."""
     return x / 12.75
 
 
 def _unit_length(x: Tensor) -> Tensor:
     """Feature vectors (the C channels at a position) of root mean square 1.
 
-    The mean over channels that follows thus is the squared distance of vectors of length 1, for any C: 2 - 2 cos.
+    The mean over channels that follows thus is the squared distance of vectors of length 1, for any
+    C: 2 - 2 cos.
     """
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + UNIT_LENGTH_EPS)
 
 
 def open_perceptual(name: str, weights: str | None = None) -> PerceptualDistance:
-    """The distance called `name`, a key of DEFINITIONS. `weights`: see VGG19; of squeezenet1_1, a file of the same kind.
+    """The distance called `name`, a key of DEFINITIONS. `weights`: see VGG19; of squeezenet1_1, a
+    file of the same kind.
 
-    Raises ConfigError for another name and for weights with efficientnet_lite0, CheckpointError as VGG19 does.
+    Raises ConfigError for another name and for weights with efficientnet_lite0, CheckpointError as
+    VGG19 does.
     """
     if name not in DEFINITIONS:
         raise ConfigError(f"perceptual distance {name!r}: expected one of {', '.join(DEFINITIONS)}")
@@ -220,3 +235,25 @@ def open_perceptual(name: str, weights: str | None = None) -> PerceptualDistance
             f"perceptual weights {weights}: efficientnet_lite0 brings its own; leave them out, or take vgg22"
         )
     return PerceptualDistance(name, EfficientNetLite0(), _unit_length)
+
+
+def open_distances(
+    name: str, files: Mapping[str, str], device: torch.device, dtype: torch.dtype
+) -> list[PerceptualDistance]:
+    """The distance called `name`, then `vgg22` and `squeezenet1_1` where `files`, settings with
+    their values, name weights for them: "perceptual_weights" and "squeezenet_weights".
+
+    Raises as `open_perceptual`.
+    """
+    vgg, squeezenet = files["perceptual_weights"], files["squeezenet_weights"]
+    names = dict.fromkeys([name, *["vgg22"] * bool(vgg), *["squeezenet1_1"] * bool(squeezenet)])
+    weights = {each: {"efficientnet_lite0": "", "squeezenet1_1": squeezenet}.get(each, vgg) for each in names}
+    return [
+        open_perceptual(name, str(weights_file(file)) if file else None).to(device, dtype)
+        for name, file in weights.items()
+    ]
+
+
+def weights_file(name: str) -> Path:
+    """The file of weights that a setting names."""
+    return locate(name, "a safetensors file")

@@ -1,4 +1,5 @@
-"""SqueezeNet 1.1 as an extractor of features. Iandola et al. 2016, arXiv:1602.07360; torchvision's layers and keys."""
+"""SqueezeNet 1.1 as an extractor of features. Iandola et al. 2016, arXiv:1602.07360; torchvision's
+layers and keys."""
 
 from collections.abc import Mapping
 
@@ -20,7 +21,8 @@ FIRES = {
     11: (384, 64),
     12: (512, 64),
 }
-"""Number of a layer -> its channels of the input, and after its squeeze; each of its two parts expands these four times."""
+"""Number of a layer -> its channels of the input, and after its squeeze; each of its two parts
+expands these four times."""
 POOLED = (3, 6, 9)  # layers before which the maximum of 3x3 pixels is taken, at every second one
 TAPS = (7, 9, 10, 11, 12)  # those shown besides the first one and the fourth, as in LPIPS
 MEAN = (103.939, 116.779, 123.68)  # of blue, green and red
@@ -45,7 +47,8 @@ class SqueezeNet(nn.Module):
 
     Args:
         weights: by torchvision's keys ("features.0.weight", ...); others are ignored.
-        convention: of the input that they expect: "oxford", BGR 0..255 less the mean colour, or "torchvision".
+        convention: of the input that they expect: "oxford", BGR 0..255 less the mean colour, or
+            "torchvision".
         where: the file, for errors.
 
     Raises CheckpointError where a tensor is missing or of another shape.

@@ -1,4 +1,5 @@
-"""Writing image files: PNG, JPEG, WebP, TIFF and GIF, of 8 or 16 bits, with metadata, of one frame or several."""
+"""Writing image files: PNG, JPEG, WebP, TIFF and GIF, of 8 or 16 bits, with metadata, of one frame
+or several."""
 
 import io
 import struct
@@ -68,9 +69,9 @@ def write_image(
 ) -> None:
     """Writes frames, in a format by the suffix: one image, an animation, or the pages of a TIFF.
 
-    What the format does not support is dropped with a message: 16 bits become 8, transparent images are laid on white. `about`
-    says where the file comes from (`multigen.storage.provenance`). `quality`: 1 to 100, for formats in `QUALITY`; WebP is
-    lossless without it.
+    What the format does not support is dropped with a message: 16 bits become 8, transparent images
+    are laid on white. `about` says where the file comes from (`multigen.storage.provenance`).
+    `quality`: 1 to 100, for formats in `QUALITY`; WebP is lossless without it.
     """
     suffix, metadata = path.suffix.lower(), metadata or Metadata()
     for frame in frames:
@@ -122,7 +123,8 @@ def _fitting(frame: Raster, suffix: str, one: bool) -> Raster:
 
 
 def _write_png(path: Path, frame: Raster, options: dict[str, Any]) -> None:
-    """A PNG of 16 bits a channel. Its metadata are the chunks that Pillow writes for them into a PNG of one pixel."""
+    """A PNG of 16 bits a channel. Its metadata are the chunks that Pillow writes for them into a
+    PNG of one pixel."""
     from PIL import Image
 
     small = io.BytesIO()
@@ -145,7 +147,8 @@ def _write_png(path: Path, frame: Raster, options: dict[str, Any]) -> None:
 
 
 def _filtered(pixels: np.ndarray) -> Iterator[bytes]:
-    """The rows (H, W, C), each less that above it, which is PNG's filter 2, as big-endian bytes; some rows at a time."""
+    """The rows (H, W, C), each less that above it, which is PNG's filter 2, as big-endian bytes;
+    some rows at a time."""
     above = np.zeros((1, pixels[0].size * 2), np.uint8)
     step = max(1, ROWS // above.size)
     for top in range(0, len(pixels), step):
@@ -169,7 +172,8 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _write_tiff(path: Path, frames: Sequence[Raster], metadata: Metadata) -> None:
-    """A TIFF of 16 bits a channel, in colour or with opacity. EXIF has no place in it that tifffile writes, which is said."""
+    """A TIFF of 16 bits a channel, in colour or with opacity. EXIF has no place in it that tifffile
+    writes, which is said."""
     import tifffile
 
     if metadata.exif:

@@ -1,6 +1,8 @@
-"""Feature matching: generated samples get the discriminator's features of the real ones that they stand for.
+"""Feature matching: generated samples get the discriminator's features of the real ones that they
+stand for.
 
-Larsen et al. 2016, arXiv:1512.09300, section 3.2, with pairs as in pix2pixHD (Wang et al. 2018, arXiv:1711.11585, equation 4).
+Larsen et al. 2016, arXiv:1512.09300, section 3.2, with pairs as in pix2pixHD (Wang et al. 2018,
+arXiv:1711.11585, equation 4).
 """
 
 from collections.abc import Sequence
@@ -17,11 +19,13 @@ __all__ = ["feature_matching"]
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], error: Literal["l1", "mse"] = "l1") -> Tensor:
     """The mean over layers of the mean absolute (l1) or squared (mse) difference of their features.
 
-    A layer counts as much as another, whatever its size. No gradient reaches `real`. Of several discriminators, give the layers
-    of all. (HiFi-GAN's loss is the sum over layers: multiply by their number.)
+    A layer counts as much as another, whatever its size. No gradient reaches `real`. Of several
+    discriminators, give the layers of all. (HiFi-GAN's loss is the sum over layers: multiply by
+    their number.)
 
     Args:
-        fake, real: the discriminator's features (B, ...) of each layer, of generated samples and of real ones, in pairs.
+        fake, real: the discriminator's features (B, ...) of each layer, of generated samples and of
+            real ones, in pairs.
 
     Raises:
         ValueError: there is no layer, or the shapes are not the same.

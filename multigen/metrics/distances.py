@@ -5,8 +5,8 @@ Features are (N, D), one item per row, of any float dtype; all is computed in fl
 device, for any modality. A value is meaningful only together with its extractor and numbers of
 items, so the caller names both.
 
-All functions raise DataError for features that are not (N, D), not finite, too few, or of different D, and ConfigError for a
-number (k, subset, splits, ...) that cannot be used.
+All functions raise DataError for features that are not (N, D), not finite, too few, or of different
+D, and ConfigError for a number (k, subset, splits, ...) that cannot be used.
 """
 
 import math
@@ -68,7 +68,7 @@ class Moments:
         moments.add(features)                               # (N, 128), for each batch
         moments.covariance
 
-    Batches are merged by their means and centred products (Chan et al. 1979), so a mean far from zero costs no digits.
+    Batches are merged by means and centred products (Chan et al. 1979): no digits are lost.
 
     Args:
         dimension: D.
@@ -115,7 +115,7 @@ class Moments:
 
     @property
     def root(self) -> Tensor:
-        """R (D, K) with R R^T = covariance; no decomposition for at most as many items as dimensions."""
+        """R (D, K) with R R^T = covariance; no decomposition where items are at most D."""
         covariance = self.covariance
         if self._columns:
             return torch.cat(self._columns, 1) / math.sqrt(self.count - 1)
@@ -126,7 +126,7 @@ class Moments:
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), at least 0: Heusel et al. 2017, arXiv:1706.08500, equation 6.
+    """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), >= 0: Heusel et al. 2017, equation 6.
 
     With R_a R_a^T = C_a the last trace is the sum of the singular values of R_a^T R_b, which needs
     no square root of a product that is not symmetric. Singular covariances (fewer items than
@@ -140,7 +140,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def kernel_distance(a: Tensor, b: Tensor, subset: int = 1000, subsets: int = 50, seed: int = 0) -> tuple[float, float]:
-    """Unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3: Binkowski et al. 2018, arXiv:1801.01401.
+    """Unbiased squared MMD with the kernel (x.y / D + 1)^3: Binkowski et al. 2018.
 
     Args:
         a, b: features (N, D) and (M, D).
@@ -149,7 +149,7 @@ def kernel_distance(a: Tensor, b: Tensor, subset: int = 1000, subsets: int = 50,
         seed: seed of the subsets.
 
     Returns:
-        Mean and standard deviation (of the population) over the estimates. The mean may be slightly below 0.
+        Mean and (population) standard deviation of the estimates; the mean may be below 0.
     """
     a, b = _pair(a, b, ("first", "second"), least=2)
     _at_least(subset, 2, "subset")
@@ -169,10 +169,10 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def inception_score(probabilities: Tensor, splits: int = 10) -> tuple[float, float]:
-    """exp(mean KL(p(class | sample) || p(class))): Salimans et al. 2016, arXiv:1606.03498, section 4.
+    """exp(mean KL(p(class | sample) || p(class))): Salimans et al. 2016, arXiv:1606.03498.
 
     Args:
-        probabilities: (N, K), each row a classifier's softmax for one sample, samples in random order.
+        probabilities: (N, K), softmax outputs of a classifier, samples in random order.
         splits: number of consecutive parts of equal size (within one) that are scored separately.
 
     Returns:
@@ -287,7 +287,7 @@ def memorisation(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
     """Memorisation ratio: how near samples are to the training set, relative to held-out data.
 
     The mean distance of a sample to its nearest training item, divided by that of a held-out item:
-    1 for samples as near as new data, 0 for copies of training items, above 1 for samples off the data.
+    1 for samples as near as new data, 0 for copies of training items, above 1 for others.
 
     Args:
         fake, train, held_out: features (N, D), (M, D) and (L, D).
@@ -308,7 +308,7 @@ def variety(fake: Tensor, real: Tensor) -> float:
     sample, divided by that of a real item. 0 for copies of one sample.
 
     Args:
-        fake, real: features (N, D) and (M, D), at least two of each; as many of both are compared, drawn from the larger set.
+        fake, real: features (N, D) and (M, D), at least two each; the larger set is subsampled.
 
     Raises:
         DataError: also if all real items are alike, so that the ratio is undefined.
@@ -342,7 +342,7 @@ def class_balance(predicted: Tensor, classes: int, real: Tensor | None = None) -
         real: number of real items by class, (classes,); None: equal numbers.
 
     Returns:
-        covered: number of classes with at least a tenth of an even share of the samples, N / (10 classes).
+        covered: number of classes with at least a tenth of an even share, N / (10 classes).
         kl: KL(samples || real), nats; infinite if samples fall in a class without real items.
     """
     _at_least(classes, 1, "classes")

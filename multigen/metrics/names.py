@@ -1,4 +1,5 @@
-"""Names of rows and metrics: which rows are trained models, which metrics are better higher or lower, which come first.
+"""Names of rows and metrics: which rows are trained models, which metrics are better higher or
+lower, which come first.
 
 A trained model's row is STAGE/last or STAGE/best, with several variants VARIANT/STAGE/last, with
 the suffix ` at T` where it was sampled at a temperature other than 1. All other rows are baselines:
@@ -15,6 +16,7 @@ AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
     *("fd_", "fid", "kd_", "kid", "class_kl"),
     *("efficientnet", "squeezenet", "vgg", "lsd", "mcd", "multi_stft", "f0_error", "voicing_error", "grid"),
+    "chroma_error",
     *(
         "nll",
         "perplexity",
@@ -45,8 +47,9 @@ HIGHER = (
     *("grammatical", "bleu_", "rouge_", "corpus_bleu"),
 )
 """Prefixes of metrics for which lower, or higher, is better. Neither holds where the value of real
-data is best (memorisation, variety, density, detail, seam, self-BLEU, distinct and unique texts, grammar_bits),
-for d_overfit, which describes D, and for confident, which rises when all samples are alike."""
+data is best (memorisation, variety, density, detail, saturation, seam, self-BLEU, distinct and
+unique texts, grammar_bits), for d_overfit, which describes D, and for confident, which rises when
+all samples are alike."""
 HEADLINES = (
     *("psnr", "efficientnet_lite0"),
     *("ungrammatical", "nll_oracle", "lm_score", "nll_test", "divergence_bits"),

@@ -1,13 +1,17 @@
 """Metrics of films: how well the change from frame to frame agrees with the true film's.
 
-    tof_tvl1        mean |flow(true pair) - flow(made pair)|, pixels, after TecoGAN (Chu et al. 2020). Theirs is Farneback's flow
-                    of OpenCV; here it is TV-L1 of scikit-image, hence the name
-    tlp_NAME        100 |d(true[t-1], true[t]) - d(made[t-1], made[t])| with a named distance of images (tLP100 with LPIPS)
-    warping_error   mean squared difference of a frame and the one before, moved by the flow, where nothing is covered (Lai et al.
-                    2018): blur lowers it, so it stands beside PSNR, and beside a blurred film's
+    tof_tvl1        mean |flow(true pair) - flow(generated pair)|, pixels, after TecoGAN (Chu et
+                    al. 2020). Theirs is OpenCV's Farneback flow; here it is scikit-image's TV-L1,
+                    hence the name
+    tlp_NAME        100 |d(true[t-1], true[t]) - d(generated[t-1], generated[t])| with a named
+                    image distance (tLP100 with LPIPS)
+    warping_error   mean squared difference between a frame and the previous one warped by the
+                    flow, where nothing is occluded (Lai et al. 2018): blur lowers it, so it is
+                    reported beside PSNR and beside a blurred film's
     psnr, ssim      of each frame, then the mean of frames
 
-All are lower for a film that does not move, or is blurred: report them with the same figures of a blurred film.
+All are lower for a film that does not move, or is blurred: report them with the same figures of a
+blurred film.
 """
 
 import functools
@@ -37,13 +41,15 @@ BLUR = 1.5  # sigma of the blurred film's Gaussian, pixels
 
 
 def luma(frame: np.ndarray) -> np.ndarray:
-    """Grey (H, W) in 0..1 of an RGB frame: BT.601's weights, as those of MATLAB's and OpenCV's conversion."""
+    """Grey (H, W) in 0..1 of an RGB frame: BT.601's weights, as those of MATLAB's and OpenCV's
+    conversion."""
     return frame.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
 
 
 def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The motion (2, H, W), rows and columns, by which `first` at a pixel is found in `second` at the pixel + motion: TV-L1
-    (Zach et al. 2007) with scikit-image's settings. Grey frames (H, W) in 0..1."""
+    """The motion (2, H, W), rows and columns, by which `first` at a pixel is found in `second` at
+    the pixel + motion: TV-L1 (Zach et al. 2007) with scikit-image's settings. Grey frames (H, W) in
+    0..1."""
     from skimage.registration import optical_flow_tvl1
 
     return np.asarray(optical_flow_tvl1(first, second, dtype=np.float32))
@@ -59,8 +65,9 @@ def warped(frame: np.ndarray, motion: np.ndarray) -> np.ndarray:
 
 
 def occluded(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
-    """Where (H, W) a pixel is not seen in the other frame: the way there and back does not end where it began, more than
-    .01 (|there|^2 + |back|^2) + .5 pixels^2 away (Sundaram et al. 2010), or leaves the frame."""
+    """Where (H, W) a pixel is not seen in the other frame: the way there and back does not end
+    where it began, more than .01 (|there|^2 + |back|^2) + .5 pixels^2 away (Sundaram et al. 2010),
+    or leaves the frame."""
     back = np.stack([warped(part, forward) for part in backward])
     apart = ((forward + back) ** 2).sum(0)
     rows, columns = np.mgrid[: apart.shape[0], : apart.shape[1]]
@@ -109,16 +116,19 @@ def tof_tvl1(true: Film, made: Film) -> float:
 
 
 def tlp(true: Film, made: Film, distance: Callable[[np.ndarray, np.ndarray], float]) -> float:
-    """100 times the mean |d(true pair) - d(made pair)|. `distance`: of two frames. Raises DataError."""
+    """100 times the mean |d(true pair) - d(made pair)|. `distance`: of two frames. Raises
+    DataError."""
     _check(true, made)
     pairs = zip(pairwise(true), pairwise(made), strict=True)
     return 100 * float(np.mean([abs(distance(*real) - distance(*fake)) for real, fake in pairs]))
 
 
 def warping_error(made: Film, true: Film | None = None) -> float:
-    """Mean squared difference, of 0..1, of frames and those before moved along, where the flow finds no occlusion.
+    """Mean squared difference, of 0..1, of frames and those before moved along, where the flow
+    finds no occlusion.
 
-    `true`: the film whose flow is used, the same for all films that are compared; None: `made` itself. Raises DataError.
+    `true`: the film whose flow is used, the same for all films that are compared; None: `made`
+    itself. Raises DataError.
     """
     return TemporalReference(made if true is None else true).warping_error(made)
 
@@ -136,11 +146,13 @@ def temporal_metrics(
     distances: dict[str, Callable[[np.ndarray, np.ndarray], float]] | None = None,
     quality: dict[str, Callable[[np.ndarray, np.ndarray], float]] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """All of them, of `made` and of the blurred true film, as rows "film" and "blurred": metric -> value.
+    """All of them, of `made` and of the blurred true film, as rows "film" and "blurred": metric ->
+    value.
 
     Args:
         distances: name -> distance of two frames, for `tlp_NAME`.
-        quality: name -> a measure of (made frame, true frame), such as PSNR and SSIM; frame by frame, then the mean.
+        quality: name -> a measure of (made frame, true frame), such as PSNR and SSIM; frame by
+            frame, then the mean.
 
     Raises DataError for films of other sizes or lengths, or of one frame.
     """

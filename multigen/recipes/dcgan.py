@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.dcgan [PRESET] [FLAGS]`: trains multigen.image.synthesis.dcgan."""
+"""`python -m multigen.recipes.dcgan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.synthesis.dcgan import PRESETS, DCGANTrainer
 from multigen.runs.runner import main

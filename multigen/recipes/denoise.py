@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.denoise [PRESET] [FLAGS]`: trains multigen.image.restoration.denoise."""
+"""`python -m multigen.recipes.denoise [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.restoration.denoise import PRESETS, DenoiseTrainer
 from multigen.runs.runner import main

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.esrgan [PRESET] [FLAGS]`: trains multigen.image.restoration.esrgan."""
+"""`python -m multigen.recipes.esrgan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.restoration.esrgan import PRESETS, ESRGANTrainer
 from multigen.runs.runner import main

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.gan [PRESET] [FLAGS]`: trains multigen.image.synthesis.gan."""
+"""`python -m multigen.recipes.gan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.synthesis.gan import PRESETS, GANTrainer
 from multigen.runs.runner import main

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.inpainting [PRESET] [FLAGS]`: trains multigen.image.restoration.inpainting."""
+"""`python -m multigen.recipes.inpainting [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.restoration.inpainting import PRESETS, InpaintingTrainer
 from multigen.runs.runner import main

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.lsgan [PRESET] [FLAGS]`: trains multigen.image.synthesis.lsgan."""
+"""`python -m multigen.recipes.lsgan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.synthesis.lsgan import PRESETS, LSGANTrainer
 from multigen.runs.runner import main

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.r3gan [PRESET] [FLAGS]`: trains multigen.image.synthesis.r3gan."""
+"""`python -m multigen.recipes.r3gan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.synthesis.r3gan import PRESETS, R3GANTrainer
 from multigen.runs.runner import main

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.realesrgan [PRESET] [FLAGS]`: trains multigen.image.restoration.realesrgan."""
+"""`python -m multigen.recipes.realesrgan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.restoration.realesrgan import PRESETS, RealESRGANTrainer
 from multigen.runs.runner import main

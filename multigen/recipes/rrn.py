@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.rrn [PRESET] [FLAGS]`: trains multigen.video.restoration.rrn."""
+"""`python -m multigen.recipes.rrn [PRESET] [FLAGS]` trains this method."""
 
 from multigen.runs.runner import main
 from multigen.video.restoration.rrn import PRESETS, RRNTrainer

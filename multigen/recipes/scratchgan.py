@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.scratchgan [PRESET] [FLAGS]`: trains multigen.text.synthesis.scratchgan."""
+"""`python -m multigen.recipes.scratchgan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.runs.runner import main
 from multigen.text.synthesis.scratchgan import PRESETS, ScratchGANTrainer

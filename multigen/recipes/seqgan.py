@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.seqgan [PRESET] [FLAGS]`: trains multigen.text.synthesis.seqgan."""
+"""`python -m multigen.recipes.seqgan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.runs.runner import main
 from multigen.text.synthesis.seqgan import PRESETS, SeqGANTrainer

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.sngan [PRESET] [FLAGS]`: trains multigen.image.synthesis.sngan."""
+"""`python -m multigen.recipes.sngan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.synthesis.sngan import PRESETS, SNGANTrainer
 from multigen.runs.runner import main

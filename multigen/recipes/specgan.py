@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.specgan [PRESET] [FLAGS]`: trains multigen.audio.synthesis.specgan."""
+"""`python -m multigen.recipes.specgan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.audio.synthesis.specgan import PRESETS, SpecGANTrainer
 from multigen.runs.runner import main

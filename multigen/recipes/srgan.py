@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.srgan [PRESET] [FLAGS]`: trains multigen.image.restoration.srgan."""
+"""`python -m multigen.recipes.srgan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.restoration.srgan import PRESETS, SRGANTrainer
 from multigen.runs.runner import main

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.wavegan [PRESET] [FLAGS]`: trains multigen.audio.synthesis.wavegan."""
+"""`python -m multigen.recipes.wavegan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.audio.synthesis.wavegan import PRESETS, WaveGANTrainer
 from multigen.runs.runner import main

@@ -1,4 +1,4 @@
-"""`python -m multigen.recipes.wgan [PRESET] [FLAGS]`: trains multigen.image.synthesis.wgan."""
+"""`python -m multigen.recipes.wgan [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.synthesis.wgan import PRESETS, WGANTrainer
 from multigen.runs.runner import main

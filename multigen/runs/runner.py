@@ -101,6 +101,7 @@ def parse(
         raise ConfigError(
             f"--resume: expected a run's folder, or a folder of runs such as runs/{name}, whose newest run is used"
         )
+    folder = resume  # of one run, or of those of several seeds
     if resume:
         resume = str(find_resumable(resume))
         file = file or str(Path(resume) / "config.toml")
@@ -114,7 +115,7 @@ def parse(
         config = config if preset and resume else from_table(config, table.get("config", {}), file)
         run = from_table(Run(), table.get("run", {}), file)
     config, run, seeds = read_flags(config, run, command, args, list(presets))
-    run = dataclasses.replace(run, resume=resume)
+    run = dataclasses.replace(run, resume=folder if seeds > 1 else resume)
     if preset and resume and (other := _differing(file, table, presets[preset], config, budget)):
         raise ConfigError(
             f"preset {preset!r} with --resume: {resume} has other settings ({other}); leave the preset out: a run is "
@@ -188,26 +189,30 @@ def train(
     """Trains and evaluates with `seeds` seeds, and prints the table. Returns the evaluation, the
     run's folder, and the content of evaluation.json.
 
+    With several seeds `run.resume` is their folder: runs in it are resumed, those that it does not
+    hold are begun.
+
     Args:
         command: the command that started the run, without measured options; with these added it
             repeats the run.
     """
     if seeds < 1:
         raise ConfigError(f"seeds {seeds}: expected 1 or more")
-    if seeds > 1 and run.resume:
-        raise ConfigError(f"--seeds {seeds} with --resume: resume the runs of the seeds one by one")
     with contextlib.ExitStack() as stack:
         out = run.out if seeds == 1 else _folder_of_seeds(run, trainer.name, stack)
+        if seeds > 1 and run.resume:
+            run = dataclasses.replace(run, seed=min(_seed_of(folder) for folder in seed_folders(Path(out))))
         return _train_seeds(trainer, config, run, seeds, command, out)
 
 
 def _train_seeds(
     trainer: type[Trainer], config: Any, run: Run, seeds: int, command: str, out: str | Path
 ) -> tuple[Evaluation, Path, dict[str, Any]]:
-    """`train` in the folder `out`, which for several seeds exists and is empty."""
+    """`train` in the folder `out`, which for several seeds exists, and is empty unless they are
+    resumed."""
     trainers: list[Trainer] = []
     for seed in range(run.seed, run.seed + seeds):
-        each = run if seeds == 1 else dataclasses.replace(run, seed=seed, out=f"{out}/seed-{seed}")
+        each = run if seeds == 1 else _of_seed(run, seed, Path(out))
         trainers.append(_trained(trainer, config, each, command))
         first = trainers[0]  # Its measured options hold for all seeds.
         measured: dict[str, Any] = {"precision": first.precision, "layout": first.layout}
@@ -242,12 +247,28 @@ def _show_table(evaluation: Evaluation, steps: Mapping[str, int]) -> None:
         show(f"\nevaluation.json has {counted(len(metrics) - len(shown), 'more metrics')}", lines=True)
 
 
+def _of_seed(run: Run, seed: int, folder: Path) -> Run:
+    """The options of one seed, whose run lies in `folder`: a new one, or one to resume."""
+    own = folder / f"seed-{seed}"
+    begun = bool(run.resume) and (own / "config.toml").exists()
+    return dataclasses.replace(run, seed=seed, out="" if begun else str(own), resume=str(own) if begun else "")
+
+
+def _seed_of(folder: Path) -> int:
+    """The seed of a run in a folder of several."""
+    return int(folder.name.removeprefix("seed-"))
+
+
 def _folder_of_seeds(run: Run, name: str, stack: contextlib.ExitStack) -> Path:
-    """The new parent folder of the runs of several seeds, the same on every rank; locked until
-    `stack` closes."""
+    """The parent folder of the runs of several seeds, the same on every rank, new unless they are
+    resumed; locked until `stack` closes."""
+    if run.resume and not seed_folders(expanded(run.resume)):
+        raise ConfigError(
+            f"{run.resume} holds no runs of several seeds; resume one run without --seeds, or give the folder of seed-*"
+        )
 
     def claim() -> Path:
-        folder = new_folder(run.out, name, time.time())
+        folder = expanded(run.resume) if run.resume else new_folder(run.out, name, time.time())
         stack.enter_context(locked(folder))
         return folder
 

@@ -1,4 +1,5 @@
-"""Containers that ffmpeg opens, by PyAV: only formats that are known by their first bytes, and no file but the one given."""
+"""Containers that ffmpeg opens, by PyAV: only formats that are known by their first bytes, and no
+file but the one given."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,13 +18,15 @@ MEDIA = (
     (4, b"free", "mov"), (0, bytes.fromhex("1a45dfa3"), "matroska"), (0, bytes.fromhex("3026b2758e66cf11"), "asf"),
     (0, b"FLV", "flv"), (0, bytes.fromhex("000001ba"), "mpeg"), (0, bytes.fromhex("000001b3"), "mpegvideo"),
 )  # fmt: skip
-"""Offset and bytes at which a format of ffmpeg is known. No other is ever opened: some, such as playlists, name other files."""
+"""Offset and bytes at which a format of ffmpeg is known. No other is ever opened: some, such as
+playlists, name other files."""
 TRANSPORT = ((0, 188), (4, 192))
 """MPEG transport streams: the first of the bytes 0x47 that begin packets, and their distance."""
 
 
 def media_format(path: Path) -> str:
-    """ffmpeg's name of a file's format, from its first bytes; "" for a format that is not supported."""
+    """ffmpeg's name of a file's format, from its first bytes; "" for a format that is not
+    supported."""
     with open_regular(path) as file:
         head = file.read(1024)
     for at, magic, name in MEDIA:
@@ -38,7 +41,8 @@ def media_format(path: Path) -> str:
 
 @contextlib.contextmanager
 def open_media(path: Path) -> Iterator[Any]:
-    """Opens a file with PyAV: its container, with the format named, and with no protocol by which it could open another file.
+    """Opens a file with PyAV: its container, with the format named, and with no protocol by which
+    it could open another file.
 
     Raises ImportError without PyAV, OSError, and the errors of ffmpeg.
     """
@@ -46,6 +50,6 @@ def open_media(path: Path) -> Iterator[Any]:
 
     name = media_format(path)
     with open_regular(path) as file:
-        options = {"protocol_whitelist": "none"}
+        options = {"protocol_whitelist": "none"} | ({"export_xmp": "1"} if name == "mov" else {})
         with av.open(file, format=name or None, options=options, metadata_errors="ignore") as container:
             yield container

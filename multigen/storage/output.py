@@ -69,7 +69,8 @@ def check_targets(
 
 
 def check_folder(out: Path, other: str = "another folder for --out") -> None:
-    """Raises DataError where results cannot be written to the folder `out`, which need not exist."""
+    """Raises DataError where results cannot be written to the folder `out`, which need not
+    exist."""
     if os.path.lexists(out) and not out.is_dir():
         raise DataError(f"{out} cannot be written (File exists); give {other}")
     _check_place(out, out, other)
@@ -100,8 +101,8 @@ MINUTE = 60.0
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes the unfinished files of `replacing` that processes left which were killed: they are no
-    longer running, and wrote nothing for a minute, as a process on another machine would."""
+    """Removes the unfinished files of `replacing` that processes left which were killed: they are
+    no longer running, and wrote nothing for a minute, as a process on another machine would."""
     for path in folder.glob(".*") if folder.is_dir() else ():
         if (form := UNFINISHED.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
             with contextlib.suppress(OSError):

@@ -138,7 +138,9 @@ def _check_empty(folder: Path) -> None:
             f"{folder} holds a run already; resume it with {resume_option(folder)}, or choose another --out"
         )
     if any(is_run(folder / name) for name in inside if name.startswith("seed-")):
-        raise ConfigError(f"{folder} holds runs already; resume them one by one, or choose another --out")
+        raise ConfigError(
+            f"{folder} holds runs already; resume them with --seeds and --resume {folder}, or choose another --out"
+        )
     if inside:
         examples = ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" if len(inside) > 3 else "")
         raise ConfigError(

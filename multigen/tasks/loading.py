@@ -1,4 +1,5 @@
-"""Loads trained models from model folders, which may be damaged or from others, as ready objects."""
+"""Loads trained models from model folders, which may be damaged or from others, as ready
+objects."""
 
 import contextlib
 import importlib.util
@@ -40,7 +41,8 @@ LEAST = 64 << 20
 
 
 class Model(Protocol):
-    """A ready object, which `load` returns for a trained model. Other methods depend on the task."""
+    """A ready object, which `load` returns for a trained model. Other methods depend on the
+    task."""
 
     @property
     def task(self) -> str:
@@ -51,7 +53,8 @@ class Model(Protocol):
     """Provenance metadata for the files that it makes; set by `load`."""
 
     def sheet(self, n: int, seed: int = 0) -> "Picture | list[str]":
-        """n results to inspect: side by side in one image, or as texts; deterministic for a seed."""
+        """n results to inspect: side by side in one image, or as texts; deterministic for a
+        seed."""
         ...
 
     def graph(self) -> Graph:
@@ -60,8 +63,8 @@ class Model(Protocol):
 
 
 def load(run: str | Path, code: str | Path = "", device: str = "auto") -> Loaded:
-    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for images or sounds from noise,
-    `.generate(prompt)` for texts.
+    """A trained model, ready to use: `.upscale(image)` for super-resolution, `.sample(n, seed)` for
+    images or sounds from noise, `.generate(prompt)` for texts.
 
     `run` is a run's folder, its `model` folder, a folder of runs (the newest complete one is used,
     and printed), or a model on the Hugging Face hub, "hf:owner/name" or "hf:owner/name@revision".
@@ -120,8 +123,9 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
     """Builds a network and loads its weights; in evaluation mode, on a device (see
     `choose_device`).
 
-    Only the header of a file is read until the weights are known to fit. Raises CheckpointError where no network can be built,
-    where it needs far more memory than its weights, or where the weights do not fit.
+    Only the header of a file is read until the weights are known to fit. Raises CheckpointError
+    where no network can be built, where it needs far more memory than its weights, or where the
+    weights do not fit.
     """
     plan_network(build, weights, where)
     with _building(where):
@@ -131,7 +135,8 @@ def load_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: s
 
 
 def plan_network(build: Callable[[], N], weights: Mapping[str, Tensor], where: str) -> N:
-    """The network on the meta device, without its weights, which fit. Raises CheckpointError as `load_network`."""
+    """The network on the meta device, without its weights, which fit. Raises CheckpointError as
+    `load_network`."""
     with _building(where):
         planned, plan = Plan.of(build, len(weights))
         check_fit(planned.state_dict(), weights.stored if isinstance(weights, TensorFile) else weights, where)
@@ -161,7 +166,8 @@ class Plan(TorchFunctionMode):
 
     Args:
         calls: maximum number of calls of torch functions.
-        most: maximum number of bytes, for a network that cannot be built on the meta device first; None: any.
+        most: maximum number of bytes, for a network that cannot be built on the meta device first;
+            None: any.
     """
 
     def __init__(self, calls: int, most: int | None = None):

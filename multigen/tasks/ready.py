@@ -73,7 +73,8 @@ class Loaded(Any):
     def pictures(
         self, n: int, seed: int = 0, label: str | int | None = None, truncation: float | None = None
     ) -> "list[Picture]":
-        """Images from noise, as PIL images: `multigen.image.synthesis.sampler.ImageSampler.pictures`."""
+        """Images from noise, as PIL images:
+        `multigen.image.synthesis.sampler.ImageSampler.pictures`."""
         raise NotImplementedError
 
     def upscale(
@@ -102,6 +103,11 @@ class Loaded(Any):
     ) -> Any:
         """The image with its holes filled, of the same type:
         `multigen.image.restoration.inpainter.Inpainter.inpaint`."""
+        raise NotImplementedError
+
+    def translate(self, image: "Tensor | np.ndarray | Picture", direction: str | None = None) -> Any:
+        """The image in the other domain, of the same type:
+        `multigen.image.translation.translator.Translator.translate`."""
         raise NotImplementedError
 
     def generate(

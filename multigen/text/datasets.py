@@ -327,7 +327,8 @@ def check_prompt(corpus: Corpus, prompt: int, where: str) -> None:
 
 
 def open_oracle(data: str, length: int) -> Oracle:
-    """ "oracle": that of seed 0; an .npz file is also sought in the folder that MULTIGEN_DATA names."""
+    """ "oracle": that of seed 0; an .npz file is also sought in the folder that MULTIGEN_DATA
+    names."""
     if data == "oracle":
         return Oracle.seeded(0, length=length)
     return Oracle.read(locate(data, "an .npz file"), length)

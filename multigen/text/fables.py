@@ -1,8 +1,8 @@
 """Fables: short stories from a probabilistic grammar that gives the exact likelihood of every text.
 
     print(fables.sample(1)[0])
-    # By the hill a small fox found a golden coin. A poor cow looked for the treasure. The fox gladly gave it back. They
-    # played by the hill. The moral: truth bears fruit.
+    # By the hill a small fox found a golden coin. A poor cow looked for the treasure. The fox
+    # gladly gave it back. They played by the hill. The moral: truth bears fruit.
 
 A story has 3 or 4 sentences and a moral, 40 words on average and 48 at most, 41 bits of entropy.
 Its sentences depend on each other: he or she on the animal or its name, later mentions on the

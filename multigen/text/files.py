@@ -92,12 +92,14 @@ def open_texts(
 def read_texts(data: str, reading: Reading) -> Texts:
     """The texts meant by a data argument, in order; blank ones are skipped.
 
-    - a .txt file, or a folder of .txt files, sorted by path at any depth; hidden ones are skipped. A relative path that does
-      not exist here is looked up in the folder that the environment variable MULTIGEN_DATA names.
+    - a .txt file, or a folder of .txt files, sorted by path at any depth; hidden ones are skipped.
+      A relative path that does not exist here is looked up in the folder that the environment
+      variable MULTIGEN_DATA names.
     - a table, .csv, .tsv or .jsonl, or a folder of such, of which each row is a text.
     - "fables", "fables:N": N made-up stories, 12,000 without a number.
-    - "hf:NAME", "hf:NAME:COLUMN": the training split of a data set on the Hugging Face hub; also a folder that `datasets` saved
-      by `save_to_disk`, or one of .jsonl files. Without a column it is `text`, or else the only one of strings.
+    - "hf:NAME", "hf:NAME:COLUMN": the training split of a data set on the Hugging Face hub; also a
+      folder that `datasets` saved by `save_to_disk`, or one of .jsonl files. Without a column it is
+      `text`, or else the only one of strings.
 
     Raises:
         ConfigError: no such unit or encoding, no number after "fables:", or the library for hf is

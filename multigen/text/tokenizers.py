@@ -1,5 +1,4 @@
-"""Text to token ids and back: a vocabulary of characters, words or byte pairs made from one's own texts, or that of a
-pretrained language model."""
+"""Tokenizers: of characters, words or byte pairs, trained on one's texts, or pretrained ones."""
 
 import hashlib
 import json
@@ -33,7 +32,7 @@ SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
 # In the dialect of Oniguruma, where && intersects classes and \w holds the marks that many scripts write their vowels with.
 WORDS = rf"[{WIDE}]|[\w&&[^{WIDE}]]+(?:['\u2019-][\w&&[^{WIDE}]]+)*|[^\w\s]"
 WORDS_OF_JOINED = rf"[{SPACELESS}]\p{{M}}*|[\w&&[^{SPACELESS}]]+(?:['\u2019-][\w&&[^{SPACELESS}]]+)*|[^\w\s]"
-"""Where texts have scripts without spaces other than Han and kana: a token is a letter with its marks."""
+"""For scripts without spaces other than Han and kana: a token is a letter with its marks."""
 PIECES = "|".join(
     (
         rf" ?[{SPACELESS}]\p{{M}}*",
@@ -44,21 +43,22 @@ PIECES = "|".join(
         r"[^\S\r\n]+(?!\S)|[^\S\r\n]+",
     )
 )
-"""What byte pairs are joined within: words, each with the space before it, numbers, signs, line breaks."""
+"""Byte pairs are joined within words (with the space before), numbers, signs, line breaks."""
 OPENING, CLOSING = "([{\u201c\u2018", ".,;:!?\u2026)]}\u201d\u2019"  # \u2018, \u2019: curly single quotes
 UNKNOWN_SIGN = "\U000f0000"  # of no script: the first sign at which a vocabulary without its own <unk> fails
 BPE_SIZE = 4000  # entries, where no size is given
 
 
 class Tokenizer:
-    """Texts to ids and back, around a `tokenizers.Tokenizer`. Make one by `train`, `pretrained` or `from_json`.
+    """Texts to ids and back, around a `tokenizers.Tokenizer`. Make one by `train`, `pretrained` or
+    `from_json`.
 
     Attributes:
         backend: the `tokenizers.Tokenizer`.
         kind: characters, words, bpe, or pretrained.
-        pad, start, end: ids of the tokens that fill up, begin and end a text. Encoding a text never gives one of them, even
-            where the text contains what they are called.
-        unknown: id that stands for what the vocabulary lacks; None where every text can be encoded, as by bpe.
+        pad, start, end: ids of the tokens that fill up, begin and end a text. Encoding a text never
+            gives one of them, even where the text contains their names.
+        unknown: id of tokens outside the vocabulary; None where every text can be encoded (bpe).
     """
 
     def __init__(self, backend: tokenizers.Tokenizer, kind: str, pad: int, start: int, end: int):
@@ -84,19 +84,21 @@ class Tokenizer:
         r"""A tokenizer whose vocabulary is made from texts; the same texts give the same one.
 
         - characters: every Unicode character, white space too.
-        - words: after NFC normalisation, runs of letters and digits, apostrophes and hyphens inside them included, and single
-          other signs: `\w+(?:['\u2019-]\w+)*|[^\w\s]`. Scripts without spaces, such as Han, kana and Thai, are a token a
-          character with its marks. White space is not kept, so `$3.14` is not given back as it was.
-        - bpe: byte pair encoding of the UTF-8 bytes (Sennrich et al. 2016, arXiv:1508.07909; of bytes as in GPT-2), within
-          words, each with the space before it; characters of scripts without spaces stay single. With few different words each
-          becomes one token. It encodes any text and gives it back exactly.
+        - words: after NFC normalisation, runs of letters and digits, apostrophes and hyphens inside
+          them included, and single other signs: `\w+(?:['\u2019-]\w+)*|[^\w\s]`. Scripts without
+          spaces, such as Han, kana and Thai, are a token a character with its marks. White space is
+          not kept, so `$3.14` is not given back as it was.
+        - bpe: byte pair encoding of the UTF-8 bytes (Sennrich et al. 2016, arXiv:1508.07909; of
+          bytes as in GPT-2), within words, each with the space before it; characters of scripts
+          without spaces stay single. With few different words each becomes one token. It encodes
+          any text and gives it back exactly.
 
         Args:
-            size: most entries, `SPECIAL` among them; the rarest are left out, of equally rare ones the last by code point.
-                0: all for characters and words, 4,000 for bpe.
+            size: most entries, `SPECIAL` among them; the rarest are left out, of equally rare ones
+                the last by code point. 0: all for characters and words, 4,000 for bpe.
 
         Raises:
-            ConfigError: no such kind, or a size below 6 (bpe: 260, the special tokens and every byte).
+            ConfigError: no such kind, or a size below 6 (bpe: 260, special tokens and bytes).
             DataError: no text, or a vocabulary of a single entry.
         """
         if kind not in get_args(Kind):
@@ -125,12 +127,14 @@ class Tokenizer:
 
     @classmethod
     def pretrained(cls, name_or_folder: str) -> "Tokenizer":
-        """The tokenizer of a pretrained language model, by its name on the Hugging Face hub or from a local folder.
+        """The tokenizer of a pretrained language model, by its name on the Hugging Face hub or from
+        a local folder.
 
-        Its end is the model's eos or else sep token, its pad the model's or else the end, its start the model's bos or cls or
-        else the end. Code that comes with the model is never run.
+        Its end is the model's eos or else sep token, its pad the model's or else the end, its start
+        the model's bos or cls or else the end. Code that comes with the model is never run.
 
-        Raises ConfigError where there is none, it cannot be fetched, has no form for the `tokenizers` library or no end.
+        Raises ConfigError where there is none, it cannot be fetched, has no form for the
+        `tokenizers` library or no end.
         """
         fast = _fast_tokenizer(name_or_folder)
         end = _first(fast.eos_token_id, fast.sep_token_id)
@@ -153,7 +157,7 @@ class Tokenizer:
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "Tokenizer":
-        """The tokenizer that `to_json` wrote; `where` names the text in the CheckpointError raised if it is no tokenizer."""
+        """The tokenizer that `to_json` wrote. Raises CheckpointError, which names `where`."""
         try:
             if len(text) > MOST_CHARACTERS:
                 raise ValueError(f"{len(text):,} characters, expected at most {MOST_CHARACTERS:,}")
@@ -190,9 +194,10 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids up to the first end; pad and start are left out.
 
-        Words are joined as is usual in print: no space before . , ; : ! ? and closing brackets, after opening ones, between
-        equal signs (--), nor beside characters of scripts without spaces. Curly quotes, and straight double ones by turns,
-        stand close to what they enclose; a straight single one, like any other sign, stands between spaces. Tokens outside the
+        Words are joined as is usual in print: no space before . , ; : ! ? and closing brackets,
+        after opening ones, between equal signs (--), nor beside characters of scripts without
+        spaces. Curly quotes, and straight double ones by turns, stand close to what they enclose; a
+        straight single one, like any other sign, stands between spaces. Tokens outside the
         vocabulary read <unk>.
 
         Raises DataError for an id that the vocabulary lacks.
@@ -245,7 +250,7 @@ class Tokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that differ between different tokenizers: the beginning of the SHA-256 of `to_json`."""
+        """The first 16 hexadecimal digits of the SHA-256 of `to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     @property
@@ -254,7 +259,7 @@ class Tokenizer:
 
 
 def _entries(kind: Kind, size: int, joined: bool = False) -> tuple[tokenizers.Tokenizer, Any]:
-    """A vocabulary of whole words or characters, and its trainer, which orders by number, then by code points."""
+    """A vocabulary of words or characters, and its trainer: by frequency, then code point."""
     backend: Any = tokenizers.Tokenizer(models.WordLevel({}, unk_token=SPECIAL[3]))
     if kind == "words":
         backend.normalizer = normalizers.NFC()
@@ -269,7 +274,7 @@ def _entries(kind: Kind, size: int, joined: bool = False) -> tuple[tokenizers.To
 
 
 def _byte_pairs(size: int, within: str = PIECES) -> tuple[tokenizers.Tokenizer, Any]:
-    """`within`: the pattern of what pairs are joined within; "": GPT-2's, as of models of earlier versions."""
+    """`within`: pattern of what pairs are joined within; "": GPT-2's, as in earlier versions."""
     backend: Any = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = (
         pre_tokenizers.Sequence(
@@ -291,7 +296,7 @@ def _byte_pairs(size: int, within: str = PIECES) -> tuple[tokenizers.Tokenizer, 
 
 
 def _fast_tokenizer(name_or_folder: str) -> Any:
-    """A tokenizer of the transformers library that is made of one of the `tokenizers` library. Raises ConfigError."""
+    """A tokenizer of transformers with a backend of `tokenizers`. Raises ConfigError."""
     try:
         with if_slow("loading transformers"):
             from transformers import AutoTokenizer
@@ -323,7 +328,8 @@ def _fast_tokenizer(name_or_folder: str) -> Any:
 
 
 def _own_backend(kind: str, table: Any) -> tokenizers.Tokenizer:
-    """A tokenizer of `Tokenizer.train`, rebuilt from vocabulary and merges. Raises ValueError where `table` holds more."""
+    """A tokenizer of `Tokenizer.train`, rebuilt from vocabulary and merges. Raises ValueError where
+    `table` holds more."""
     if kind not in get_args(Kind):
         raise ValueError(f"kind {kind!r} is unknown")
     model = table["model"]
@@ -351,7 +357,7 @@ def _own_backend(kind: str, table: Any) -> tokenizers.Tokenizer:
 
 
 def _pretrained_backend(table: Any) -> tokenizers.Tokenizer:
-    """The tokenizer of a language model. Raises ValueError, among others, for one that is out of bounds."""
+    """The tokenizer of a language model. Raises ValueError, among others, if out of bounds."""
     check_table(table)
     with guarded():
         return tokenizers.Tokenizer.from_str(json.dumps(table))

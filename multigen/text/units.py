@@ -47,13 +47,16 @@ class Reading:
     """How data are read."""
 
     unit: Unit = "auto"
-    """ "line", "file" (for hf, tables and fables: an entry) or "paragraph": what lies between blank lines, with its white space
-    collapsed; those of fewer than 3 words, such as titles, are left out and counted. "auto" takes
+    """ "line", "file" (for hf, tables and fables: an entry) or "paragraph": what lies between blank
+    lines, with its white space collapsed; those of fewer than 3 words, such as titles, are left out
+    and counted. "auto" takes
 
     - entries of hf, tables and fables as they are;
-    - a folder of several files as files if their median is below 2,000 characters; also files of one long line;
-    - other files as paragraphs if they have blank lines with 1.2 to 50 lines between them on average, as prose with line
-      breaks does, else as lines. Paragraphs whose lines end before they are full, as those of poems do, keep their lines."""
+    - a folder of several files as files if their median is below 2,000 characters; also files of
+      one long line;
+    - other files as paragraphs if they have blank lines with 1.2 to 50 lines between them on
+      average, as prose with line breaks does, else as lines. Paragraphs whose lines end before they
+      are full, as those of poems do, keep their lines."""
     skip_bad: bool = False
     """Leave out, and count, lines that are damaged or too long (files, where they are not cut into
     lines) and empty files."""

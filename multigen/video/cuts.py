@@ -12,8 +12,9 @@ TIMES = 3.0  # and how many times that of the frames before
 class Cuts:
     """Finds the frames with which scenes begin, in one pass: `begins` takes each frame in turn.
 
-    A cut is a jump of the mean absolute difference to the frame before, of the frames reduced to squares: at least `JUMP` of the
-    whole range, and `TIMES` as much as the running mean of the differences before it, so that a flicker or a fast pan is none.
+    A cut is a jump of the mean absolute difference to the frame before, of the frames reduced to
+    squares: at least `JUMP` of the whole range, and `TIMES` as much as the running mean of the
+    differences before it, so that a flicker or a fast pan is none.
     """
 
     def __init__(self):
@@ -23,7 +24,8 @@ class Cuts:
         """The running mean of the differences."""
 
     def begins(self, frame: np.ndarray) -> bool:
-        """Whether a new scene begins with a frame (H, W, C) of integers; with the first one it does."""
+        """Whether a new scene begins with a frame (H, W, C) of integers; with the first one it
+        does."""
         small = _reduced(frame)
         if small.shape != self.before.shape:
             self.before, self.usual = small, 0.0

@@ -62,7 +62,8 @@ def encoder_of(codec: str, crf: int | None) -> tuple[Encoder, dict[str, str]]:
 
 
 def pixels_of(source: str, depth: int, encoder: Encoder, path: Path) -> str:
-    """The format of pixels for an encoder that keeps the depth and the colour resolution of a source's, as far as it has one."""
+    """The format of pixels for an encoder that keeps the depth and the colour resolution of a
+    source's, as far as it has one."""
     import av
 
     given: Any = av.VideoFormat(source, 64, 64)

@@ -1,4 +1,5 @@
-"""Reading films: video files by PyAV (extra `media`), one frame at a time, with all that a copy of the film must keep."""
+"""Reading films: video files by PyAV (extra `media`), one frame at a time, with all that a copy of
+the film must keep."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -20,8 +21,8 @@ from multigen.video.times import clock
 __all__ = ["Film", "Frame", "Looks", "decoding_errors", "film_in", "open_film", "swscale"]
 
 MATRICES = {1, 2, 4, 5, 6, 7, 9}
-"""Matrices between RGB and YCbCr that are converted (ITU-T H.273, table 4): BT.709, none stated, FCC, BT.601 twice, SMPTE
-240M, BT.2020."""
+"""Matrices between RGB and YCbCr that are converted (ITU-T H.273, table 4): BT.709, none stated,
+FCC, BT.601 twice, SMPTE 240M, BT.2020."""
 HDR = {16: "PQ, SMPTE ST 2084", 18: "HLG, ARIB STD-B67"}
 """Transfer functions of high dynamic range (H.273, table 3)."""
 UNSTATED = 2  # "unspecified" in H.273
@@ -72,7 +73,8 @@ class Looks:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame: its pixels, uint8 or uint16 RGB, and its time stamps in units of the film's time base."""
+    """A frame: its pixels, uint8 or uint16 RGB, and its time stamps in units of the film's time
+    base."""
 
     raster: Raster
     pts: int
@@ -82,14 +84,17 @@ class Frame:
 class Film:
     """An opened film.
 
-    `frames`: number of frames, about; `seconds`: length of the video; `begins`: time stamp of its first frame, seconds.
+    `frames`: number of frames, about; `seconds`: length of the video; `begins`: time stamp of its
+    first frame, seconds; `xmp`: the packet that the file has, if it has one.
     """
 
     def __init__(self, path: Path, looks: Looks, frames: int, begins: Fraction, seconds: Fraction):
         self.path, self.looks, self.frames, self.begins, self.seconds = path, looks, frames, begins, seconds
+        self.xmp = b""
 
     def read(self, start: Fraction = Fraction(0), end: Fraction | None = None, skip: int = 0) -> Iterator[Frame]:
-        """The frames shown from `start` seconds after the beginning, before `end`, without the first `skip` of them.
+        """The frames shown from `start` seconds after the beginning, before `end`, without the
+        first `skip` of them.
 
         Raises DataError where one cannot be read.
         """
@@ -97,12 +102,14 @@ class Film:
         yield
 
     def check_whole(self, end: Fraction | None) -> None:
-        """Raises DataError where frames are missing at the end, unless all up to `end` are there."""
+        """Raises DataError where frames are missing at the end, unless all up to `end` are
+        there."""
 
 
 @contextlib.contextmanager
 def decoding_errors(path: Path, when: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Turns the errors of PyAV and of files into DataError. `when`: more words, such as the time."""
+    """Turns the errors of PyAV and of files into DataError. `when`: more words, such as the
+    time."""
     try:
         from av.error import FFmpegError
     except ImportError as error:
@@ -118,7 +125,8 @@ def decoding_errors(path: Path, when: Callable[[], str] = lambda: "") -> Iterato
 def open_film(path: Path) -> Iterator[Film]:
     """Opens a video file, and reads through it once, without decoding, to know whether it is whole.
 
-    Raises DataError: no such file, no video in it, cut off, of a kind that is not converted; OutOfMemory.
+    Raises DataError: no such file, no video in it, cut off, of a kind that is not converted;
+    OutOfMemory.
     """
     if not path.exists():
         raise DataError(f"{path}: {no_path(path) or 'no such file; expected a film, check the path'}")
@@ -159,6 +167,7 @@ class VideoFile(Film):
         container.seek(0)
         looks = _looks(container, stream, path, frames / seconds if seconds else Fraction(25))
         super().__init__(path, looks, frames, first * stream.time_base, seconds)
+        self.xmp = container.metadata.get("xmp", "").encode()
 
     def check_whole(self, end: Fraction | None) -> None:
         missing = self.promised - self.seconds
@@ -219,8 +228,9 @@ class VideoFile(Film):
 
 
 def _through(container: Any, stream: Any) -> tuple[int, int, int, int, list[int]]:
-    """Packets of a video stream, the time stamps of its first and last frame, how long the last is shown, and, where the format
-    holds none of frames that are stored in another order, those of all frames."""
+    """Packets of a video stream, the time stamps of its first and last frame, how long the last is
+    shown, and, where the format holds none of frames that are stored in another order, those of all
+    frames."""
     count, first, last, length = 0, None, 0, 0
     unordered, stamps = container.format.name == "avi" and stream.codec_context.has_b_frames, []
     for packet in container.demux(stream):

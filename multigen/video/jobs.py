@@ -1,7 +1,8 @@
 """The folder of a job on a film: its finished parts, so that one that was killed continues.
 
 FILM.parts/
-  job.json       hashes of the source and the model, and the settings: a job with others does not continue it
+  job.json       hashes of the source and the model, and the settings, which a job that continues
+                 it must have too
   00000.mp4      the first frames, encoded
   00000.json     how many; written last, so that only finished parts have one
   00000.safetensors  of a recurrent model, the state after the part; of the last two parts
@@ -117,14 +118,17 @@ def folder_of(target: Path) -> Path:
 def open_job(
     target: Path, about: Mapping[str, Any], overwrite: bool, frame: Callable[[int], Path] | None = None
 ) -> Iterator[Job]:
-    """The job whose result is `target`, which this process has for itself: a new one, or one that was stopped.
+    """The job whose result is `target`, which this process has for itself: a new one, or one that
+    was stopped.
 
     Args:
         about: what results depend on; as JSON.
         overwrite: start over where the folder holds a job on something else.
-        frame: number -> file of a frame that is written for itself; a part that misses one is not finished.
+        frame: number -> file of a frame that is written for itself; a part that misses one is not
+            finished.
 
-    Raises DataError for a folder of another job, ConfigError where another process works at it, OSError.
+    Raises DataError for a folder of another job, ConfigError where another process works at it,
+    OSError.
     """
     folder = folder_of(target)
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):

@@ -1,4 +1,5 @@
-"""Joining the encoded parts of a film, with the copied streams, chapters and metadata of its source."""
+"""Joining the encoded parts of a film, with the copied streams, chapters and metadata of its
+source."""
 
 import contextlib
 import heapq
@@ -12,7 +13,7 @@ from typing import Any
 from multigen.console import say_once
 from multigen.errors import DataError
 from multigen.storage.media import open_media
-from multigen.storage.provenance import NO_PROVENANCE, Provenance, text
+from multigen.storage.provenance import NO_PROVENANCE, Provenance, mark_mp4, text
 from multigen.video.encoders import CONTAINERS
 from multigen.video.files import Looks, is_cover
 from multigen.video.writing import Format, Segment, writing_errors
@@ -20,12 +21,24 @@ from multigen.video.writing import Format, Segment, writing_errors
 __all__ = ["check_copies", "join"]
 
 LATE = 10  # seconds by which streams of a file may lag behind each other
-OWN_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "handler_name", "vendor_id"}
-"""Tags that muxers write themselves, in lower case."""
+OWN_TAGS = {
+    "encoder",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "duration",
+    "handler_name",
+    "vendor_id",
+    "xmp",
+}
+"""Tags that muxers write themselves, or that are written otherwise, in lower case."""
+BOXES = ("mp4", "mov")
+"""ffmpeg's formats that consist of the boxes of MP4."""
 
 
 Part = tuple[Fraction, Fraction | None] | None
-"""The time of the source that begins a film, and the one behind it, seconds; None: all of it, in its own time."""
+"""The time of the source that begins a film, and the one behind it, seconds; None: all of it, in
+its own time."""
 
 
 COMMON_TAGS = {
@@ -53,13 +66,16 @@ def join(
     part: Part = None,
     metadata: bool = True,
     about: Provenance = NO_PROVENANCE,
+    xmp: bytes = b"",
 ) -> None:
-    """Writes a film of segments, with all other streams of `source`, chapters and metadata, copied without encoding.
+    """Writes a film of segments, with all other streams of `source`, chapters and metadata, copied
+    without encoding.
 
     Args:
         target: the file; its suffix says the format.
         source: the film that the segments were made from; None: there is nothing to copy.
         part: what of the source is copied.
+        xmp: for formats that hold such a packet, MP4 and MOV.
 
     Raises OSError.
     """
@@ -78,13 +94,16 @@ def join(
         merged = heapq.merge(encoded, _copies(given, copies, part), key=_when)
         for _, packet in merged:
             file.mux_one(packet)
+        moving = file.format.name in BOXES
+    if moving:
+        mark_mp4(target, xmp)
 
 
 def _output(target: Path, given: Any) -> Any:
     import av
 
     options = {"avoid_negative_ts": "disabled"}  # else Matroska's times would all be moved by the encoder's delay
-    if CONTAINERS[target.suffix.lower()] in ("mp4", "mov"):
+    if CONTAINERS[target.suffix.lower()] in BOXES:
         # Tags that iTunes has no name for are written in Apple's other form, which fewer players show.
         own = given is not None and not COMMON_TAGS.issuperset(name.lower() for name in _tags(given.metadata))
         options["movflags"] = "+faststart+use_metadata_tags" if own else "+faststart"
@@ -96,7 +115,7 @@ def _video_stream(file: Any, first: Any, form: Format, given: Any, metadata: boo
     video = file.add_stream_from_template(first.streams.video[0], opaque=True)
     video.time_base = looks.time_base
     video.codec_context.framerate = looks.rate
-    if form.encoder.tag and file.format.name in ("mp4", "mov"):
+    if form.encoder.tag and file.format.name in BOXES:
         video.codec_context.codec_tag = form.encoder.tag
     if looks.turn:
         ratio = video.codec_context.width / looks.width  # the matrix moves by pixels too
@@ -118,8 +137,8 @@ def check_copies(target: Path, source: Path | None, metadata: bool = True) -> No
 
 
 def copied_streams(file: Any, given: Any, target: Path, metadata: bool = True) -> dict[int, Any]:
-    """Adds to a film all streams of a source but its video, and data if there is to be no metadata; index in the source -> new
-    stream.
+    """Adds to a film all streams of a source but its video, and data if there is to be no metadata;
+    index in the source -> new stream.
 
     Raises DataError for a stream that the format of the film cannot hold.
     """
@@ -164,7 +183,8 @@ def _holds(name: str, stream: Any) -> bool:
 
 
 def _copy_of(file: Any, stream: Any, given: Any, metadata: bool) -> Any:
-    """A new stream like one of the source; None for one that has no packets, as attachments, and covers in Matroska."""
+    """A new stream like one of the source; None for one that has no packets, as attachments, and
+    covers in Matroska."""
     if stream.type == "attachment" or (is_cover_stream(stream) and file.format.name == "matroska"):
         file.add_attachment(*_attachment(stream, given))
         return None
@@ -235,8 +255,9 @@ def _when(item: tuple[Fraction, Any]) -> Fraction:
 def _segment_packets(
     segments: Sequence[Segment], looks: Looks, video: Any, start: Fraction
 ) -> Iterator[tuple[Fraction, Any]]:
-    """(decoding time, packet) of the video. Decoding times are set so that they increase across segments, whatever the rate:
-    that of a packet is the presentation time of the one as many places before it as the encoder reorders frames."""
+    """(decoding time, packet) of the video. Decoding times are set so that they increase across
+    segments, whatever the rate: that of a packet is the presentation time of the one as many places
+    before it as the encoder reorders frames."""
     import av
 
     base, shift = looks.time_base, round(start / looks.time_base)
@@ -268,7 +289,8 @@ def _delay(segment: Segment) -> int:
 
 
 def _copies(given: Any, copies: dict[int, Any], part: Part) -> Iterator[tuple[Fraction, Any]]:
-    """(decoding time, packet) of the streams that are copied; those of a part are moved to its beginning."""
+    """(decoding time, packet) of the streams that are copied; those of a part are moved to its
+    beginning."""
     if not copies:
         return
     start, end = part or (None, None)

@@ -1,4 +1,5 @@
-"""What counts as a film: video files, animations (GIF, WebP, PNG), and folders of numbered frames."""
+"""What counts as a film: video files, animations (GIF, WebP, PNG), and folders of numbered
+frames."""
 
 import contextlib
 import re
@@ -14,6 +15,7 @@ import numpy as np
 from multigen.catalogue import MODALITIES
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster, frame_numbers, open_picture, read_picture, read_pictures, read_raster
+from multigen.image.metadata import read_metadata
 from multigen.image.writing import SIDES
 from multigen.video.files import BT709, LIMITED, Film, Frame, Looks, open_film
 
@@ -32,7 +34,8 @@ def is_video_file(path: Path) -> bool:
 
 @contextlib.contextmanager
 def open_source(path: Path, fps: Fraction | None = None) -> Iterator[Film]:
-    """Opens a film of any kind. `fps`: frames a second of numbered frames. Raises DataError and ConfigError."""
+    """Opens a film of any kind. `fps`: frames a second of numbered frames. Raises DataError and
+    ConfigError."""
     if path.is_dir():
         yield _numbered_frames(path, fps)
     elif path.exists() and not is_video_file(path):
@@ -48,7 +51,8 @@ def is_pattern(path: Path) -> bool:
 
 
 def numbered(pattern: Path, number: int) -> Path:
-    """The path of a numbered frame, such as frames/00001.png of frames/%05d.png. Raises ConfigError for another pattern."""
+    """The path of a numbered frame, such as frames/00001.png of frames/%05d.png. Raises ConfigError
+    for another pattern."""
     if len(PATTERN.findall(pattern.name)) != 1 or pattern.name.count("%") != 1:
         raise ConfigError(f"--out {pattern}: expected a name such as %05d.png for numbered frames")
     return pattern.with_name(PATTERN.sub(lambda match: f"%{match[1] or ''}d" % number, pattern.name))
@@ -107,6 +111,7 @@ def _raster_of(picture: Any) -> Raster:
 def _animation(path: Path) -> Film:
     durations = []
     with open_picture(path) as file:
+        xmp = read_metadata(file, path).xmp
         for number in frame_numbers(file):
             file.seek(number)
             file.load()
@@ -115,7 +120,7 @@ def _animation(path: Path) -> Film:
     base, whole = Fraction(1, 1000), sum(durations)
     looks = _looks(_still(path, 0), Fraction(1000 * len(durations), whole), base)
     film = _Animation(path, looks, len(durations), Fraction(0), whole * base)
-    film.times = list(zip(begins, durations, strict=True))
+    film.times, film.xmp = list(zip(begins, durations, strict=True)), xmp
     return film
 
 

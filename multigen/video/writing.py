@@ -54,7 +54,8 @@ def writing_errors() -> Iterator[None]:
 
 
 def write_segment(path: Path, frames: Iterator[tuple[Raster, int, int]], form: Format) -> Segment | None:
-    """Encodes frames (pixels, time stamp, duration) into an MP4 file of their own; None without frames, and then no file.
+    """Encodes frames (pixels, time stamp, duration) into an MP4 file of their own; None without
+    frames, and then no file.
 
     Raises OSError.
     """
@@ -72,12 +73,17 @@ def write_segment(path: Path, frames: Iterator[tuple[Raster, int, int]], form: F
             frame.pts, frame.duration, frame.time_base = pts - start, duration, form.looks.time_base
             length, count = duration, count + 1
             file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
+        last = stream.encode(None)
+        if count <= 2:  # of fewer frames than it delays x265 gives decoding times that it has not set
+            for packet in last:
+                packet.dts = packet.pts  # two frames are in order
+        file.mux(last)
     return Segment(path, start, length, count)
 
 
 def check_codec(target: Path, form: Format) -> None:
-    """Raises ConfigError where the format of a film cannot hold what the encoder makes, or the encoder does not open."""
+    """Raises ConfigError where the format of a film cannot hold what the encoder makes, or the
+    encoder does not open."""
     import av
     from av.error import FFmpegError
 
@@ -97,8 +103,8 @@ def check_codec(target: Path, form: Format) -> None:
 
 
 def _fitted(form: Format, raster: Raster) -> Format:
-    """The format for frames of the size of one: with even sides where colour has half the resolution, and the matrix stated
-    where players would take another because of the size."""
+    """The format for frames of the size of one: with even sides where colour has half the
+    resolution, and the matrix stated where players would take another because of the size."""
     looks = form.looks
     height, width = raster.pixels.shape[:2]
     matrix = looks.matrix if (height >= HIGH) == (looks.height >= HIGH) else looks.conversion
@@ -127,7 +133,8 @@ def _encoder_stream(file: Any, form: Format) -> Any:
 
 
 def _coded(raster: Raster, form: Format) -> Any:
-    """A frame of PyAV in the encoder's format of pixels, padded to its size by repeating the last row and column."""
+    """A frame of PyAV in the encoder's format of pixels, padded to its size by repeating the last
+    row and column."""
     import av
 
     looks, pixels = form.looks, raster.colour

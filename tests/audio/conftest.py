@@ -10,7 +10,8 @@ from multigen.audio.files import write_sound
 
 @pytest.fixture(scope="session")
 def drum_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """64 recordings of half a second at 8 kHz, in a folder for each of two classes; nobody may change it."""
+    """64 recordings of half a second at 8 kHz, in a folder for each of two classes; nobody may
+    change it."""
     folder = tmp_path_factory.mktemp("drums")
     for kind in ("kick", "snare"):
         (folder / kind).mkdir()

@@ -1,4 +1,5 @@
-"""What is wrong with users' recordings and settings: each gives one line with a remedy, or is left out and listed."""
+"""What is wrong with users' recordings and settings: each gives one line with a remedy, or is left
+out and listed."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Sound files whose headers promise what they do not hold, and what is no file: one line, and no memory taken."""
+"""Sound files whose headers promise what they do not hold, and what is no file: one line, and no
+memory taken."""
 
 import struct
 from pathlib import Path

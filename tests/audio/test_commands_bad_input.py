@@ -1,4 +1,5 @@
-"""Bad input of the methods that make sounds from noise, through their commands: exit code 2, one line, value and remedy."""
+"""Bad input of the methods that make sounds from noise, through their commands: exit code 2, one
+line, value and remedy."""
 
 import re
 from collections.abc import Callable
@@ -35,7 +36,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def recipe(place: Path, *words: str | Path, method=wavegan) -> int:
-    """Exit code of `python -m multigen.recipes.wavegan WORDS`, run in this process, in `place`/run."""
+    """Exit code of `python -m multigen.recipes.wavegan WORDS`, run in this process, in
+    `place`/run."""
     return tiny._run(lambda: main(method.TRAINER, method.PRESETS), [*WORDS, "--out", place / "run", *words])
 
 
@@ -138,7 +140,8 @@ def test_damage_is_found_in_test_recordings_too(place: Path, capsys: pytest.Capt
 
 
 def test_adapted_recordings_are_reported(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a set smaller than a batch recordings are used more than once, for one that gives no batch would train nothing."""
+    """Of a set smaller than a batch recordings are used more than once, for one that gives no batch
+    would train nothing."""
     folder = recordings(place / "p", rate=16_000, frames=2200)
     saved(noise(channels=8))(folder / "eight.wav")
     saved(3 * noise(), "FLOAT")(folder / "loud.wav")

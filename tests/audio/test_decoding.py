@@ -1,4 +1,5 @@
-"""Sound files of odd kinds, against ffmpeg's reading of the same file: whole, or refused with what to do."""
+"""Sound files of odd kinds, against ffmpeg's reading of the same file: whole, or refused with what
+to do."""
 
 import struct
 import sys
@@ -45,7 +46,8 @@ def encoded(path: Path, codec: str, kind: str, rate: int = 48_000, seconds: floa
 
 
 def by_ffmpeg(path: Path) -> np.ndarray:
-    """The first sound of a file, (C, T), as ffmpeg reads it: packets that cannot be decoded are left out."""
+    """The first sound of a file, (C, T), as ffmpeg reads it: packets that cannot be decoded are
+    left out."""
     import av
     from av.error import InvalidDataError
 

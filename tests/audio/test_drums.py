@@ -107,7 +107,8 @@ def test_classes_can_be_told_apart(many):
     from sklearn.preprocessing import StandardScaler
 
     def features(x: Tensor) -> Tensor:
-        """Log energies of 32 wide and 16 low bands, and of 16 stretches of time: (N, 1, 4096) -> (N, 64)."""
+        """Log energies of 32 wide and 16 low bands, and of 16 stretches of time: (N, 1, 4096) ->
+        (N, 64)."""
         power = torch.fft.rfft(x[:, 0]).abs().square()[:, :2048]
         bands = power.unflatten(1, (32, 64)).mean(dim=2), power[:, :128].unflatten(1, (16, 8)).mean(dim=2)
         stretches = x.unflatten(2, (16, 256)).square().mean(dim=3)[:, 0]

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from multigen.audio import datasets, rates, sets
+from multigen.audio import rates, recordings, sets
 from multigen.audio.datasets import CUTS, open_sounds
 from multigen.audio.inspection import inspect_sounds
 from multigen.audio.levels import offset_of
@@ -67,7 +67,7 @@ def test_a_set_on_disk_is_the_set_in_memory(
     settings: dict = {"cut": cut, "trim": True, "channels": channels}
     small = open_sounds(str(tmp_path / "data"), RATE, 512, **settings)
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(datasets, "MEMORY", 1)
+    monkeypatch.setattr(recordings, "MEMORY", 1)
     monkeypatch.setattr(sets, "FEW", 1)
     large = open_sounds(str(tmp_path / "data"), RATE, 512, **settings)
     assert isinstance(large.items, sets.Windows) and large.items.shape == small.items.shape
@@ -91,8 +91,8 @@ def test_resampling_in_blocks_is_that_of_the_whole() -> None:
 
 @pytest.mark.slow
 def test_an_hour_takes_little_memory(tmp_path: Path) -> None:
-    """44.1 kHz, stereo: 635 MB, of which the peak over what imports take is at most 500 MB, in `inspect` and in training
-    with its evaluation."""
+    """44.1 kHz, stereo: 635 MB, of which the peak over what imports take is at most 500 MB, in
+    `inspect` and in training with its evaluation."""
     with soundfile.SoundFile(tmp_path / "hour.wav", "w", 44_100, 2, "PCM_16") as file:
         minute = np.random.default_rng(0).normal(size=(60 * 44_100, 2)) * np.sin(np.arange(60 * 44_100) / 9000)[:, None]
         for _ in range(60):

@@ -1,4 +1,5 @@
-"""The record that defines a log-mel spectrogram: what it derives, what it refuses, and mels from elsewhere."""
+"""The record that defines a log-mel spectrogram: what it derives, what it refuses, and mels from
+elsewhere."""
 
 import math
 import re

@@ -26,7 +26,8 @@ QUICK = ("lsd", "multi_stft", "mcd", "si_sdr", "snr")
 
 
 def pair(count: int = 1, rate: int = 8000, seconds: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Something like speech, a voiced tone in syllables with breath, and a noisy copy: float64 (count, T)."""
+    """Something like speech, a voiced tone in syllables with breath, and a noisy copy: float64
+    (count, T)."""
     draw = torch.Generator().manual_seed(seed)
     t = torch.arange(int(rate * seconds)).double() / rate
     pitch = 90 + 80 * torch.rand(count, 1, generator=draw).double()
@@ -42,7 +43,8 @@ def one(seconds: float = 0.5, rate: int = 8000, seed: int = 0) -> tuple[Tensor, 
 
 
 def power(x: Tensor, size: int, hop: int) -> np.ndarray:
-    """Power spectra of periodic Hann windows with mirrored edges, in numpy alone: (T,) -> (size // 2 + 1, frames)."""
+    """Power spectra of periodic Hann windows with mirrored edges, in numpy alone: (T,) -> (size //
+    2 + 1, frames)."""
     padded = np.pad(x.numpy(), size // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     return np.abs(np.fft.rfft(frames * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)))).T ** 2
@@ -104,7 +106,8 @@ def test_mel_cepstral_distortion_leaves_out_loudness():
 
 
 def test_mel_cepstral_distortion_is_in_decibels(monkeypatch: pytest.MonkeyPatch):
-    """Envelopes that differ by a cosine of 6 dB over the mel bands differ by 6 / sqrt(2) dB in the root mean square."""
+    """Envelopes that differ by a cosine of 6 dB over the mel bands differ by 6 / sqrt(2) dB in the
+    root mean square."""
     cosine = torch.cos(math.pi / 40 * 3 * (torch.arange(40).double() + 0.5))
     bands = iter([10 ** (0.6 * cosine), torch.ones(40).double()])  # powers
     monkeypatch.setattr(multigen.audio.spectral, "mel_spectrogram", lambda *_: next(bands)[:, None].expand(40, 7))
@@ -339,7 +342,8 @@ def test_a_silent_prediction_has_no_scale():
 
 @pytest.mark.data
 def test_resampling_loses_as_much_as_others_measured(data_root):
-    """Sentences brought to 8 kHz and back, by a sharp filter: LSD 3.07; the blunter a filter, the lower."""
+    """Sentences brought to 8 kHz and back, by a sharp filter: LSD 3.07; the blunter a filter, the
+    lower."""
     import soundfile
     from torchaudio.functional import resample
 

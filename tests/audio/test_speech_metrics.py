@@ -102,7 +102,8 @@ def test_recordings_without_a_voiced_frame_in_common_are_named(sound: Tensor) ->
 
 
 def test_mel_cepstra_are_those_of_the_envelope(sound: Tensor) -> None:
-    """The sum of c_m cos(m w~), w~ being the warped frequency, is the logarithm of the smoothed envelope."""
+    """The sum of c_m cos(m w~), w~ being the warped frequency, is the logarithm of the smoothed
+    envelope."""
     has("pyworld")
     pyworld, x = importlib.import_module("pyworld"), sound.double().numpy()
     pitch, times = pyworld.dio(x, RATE, f0_floor=60, f0_ceil=800, frame_period=5.0)

@@ -1,7 +1,9 @@
-"""The command `bench`: the schema of recipes, figures that are met and missed, several recipes, quick runs."""
+"""The command `bench`: the schema of recipes, figures that are met and missed, several recipes,
+quick runs."""
 
 import errno
 import json
+import shutil
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -163,6 +165,32 @@ def test_variants_are_trained_in_turn_and_their_rows_named(tmp_path: Path, capsy
     assert [config["blocks"] for config in configs] == [1, 2]
 
 
+def test_an_interrupted_recipe_is_resumed(tmp_path: Path) -> None:
+    """A variant that ended is measured again, one that was interrupted trained to its end, and what
+    is missing begun."""
+    path = written(tmp_path, variants={"plain": {}, "deeper": {"blocks": 2}, "deepest": {"blocks": 3}}, seeds=2)
+    assert bench(path) == 0
+    whole = json.loads((tmp_path / "results" / "mine.json").read_text())
+    runs = tmp_path / "runs" / "mine"
+    untouched = (runs / "plain" / "seed-3" / "model" / "G.safetensors").stat().st_mtime_ns
+    shutil.rmtree(runs / "deeper" / "seed-4")
+    for checkpoint in sorted((runs / "deeper" / "seed-3" / "checkpoints").glob("step-*"))[1:]:
+        shutil.rmtree(checkpoint)
+    shutil.rmtree(runs / "deepest")
+    assert bench(path, "--resume") == 0
+    resumed = json.loads((tmp_path / "results" / "mine.json").read_text())
+    assert (resumed["rows"], resumed["steps"], resumed["seeds"]) == (whole["rows"], whole["steps"], [3, 4])
+    assert (runs / "plain" / "seed-3" / "model" / "G.safetensors").stat().st_mtime_ns >= untouched
+
+
+def test_a_resume_needs_the_folder_of_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert multigen(["bench", written(tmp_path), "--resume"]) == 2
+    assert (
+        "--resume: which runs? give the folder that the interrupted command had as well: --runs"
+        in capsys.readouterr().err
+    )
+
+
 def test_of_real_data_one_row_is_kept() -> None:
     contents = {
         name: {
@@ -195,7 +223,8 @@ def test_the_steps_of_a_recipe_are_never_cut(tmp_path: Path) -> None:
 
 
 def several(folder: Path) -> list[Path]:
-    """Three recipes in `folder`: without a reachable figure, of data that are not there, and good."""
+    """Three recipes in `folder`: without a reachable figure, of data that are not there, and
+    good."""
     good = written(folder, config={"data": str(photos(folder / "photos")), **SETTINGS}).read_text()
     names = ("a.toml", "b.toml", "c.toml")
     texts = (
@@ -210,10 +239,11 @@ def several(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """Stands in for the training of a recipe: what was asked to be trained, by folder and whether quickly."""
+    """Stands in for the training of a recipe: what was asked to be trained, by folder and whether
+    quickly."""
     asked: list[tuple[str, bool]] = []
 
-    def train(path: Path, recipe: Any, device: str, folder: str, quick: bool) -> dict[str, Any]:
+    def train(path: Path, recipe: Any, device: str, folder: str, resume: bool, quick: bool) -> dict[str, Any]:
         asked.append((folder, quick))
         if recipe.config["data"] == "absent":
             raise command.ConfigError("absent: no such file or folder")

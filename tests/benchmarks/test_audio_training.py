@@ -24,7 +24,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_both_loops_do_the_same_maths(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given the same batch and draws, three steps have the same losses and lead to the same weights."""
+    """Given the same batch and draws, three steps have the same losses and lead to the same
+    weights."""
     trainer = prepared(data, replace(PUBLISHED, shuffle=0, lr=(1e-2, 1e-2)), RUN)
     plain = PlainLoop(trainer)
     draw = torch.Generator().manual_seed(1)

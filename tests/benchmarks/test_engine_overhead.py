@@ -19,7 +19,8 @@ SMALL_DCGAN = replace(DCGAN, batch=2, latent=4, width=2, items=3)
 @pytest.mark.parametrize("config", [PERCEPTRON, SMALL_DCGAN], ids=["perceptron", "dcgan"])
 @pytest.mark.parametrize("kind", ["fp32", "bf16"])
 def test_both_loops_do_the_same_maths(config: GANConfig, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given the same batches and latents, three steps lead to the same weights and running averages."""
+    """Given the same batches and latents, three steps lead to the same weights and running
+    averages."""
     monkeypatch.setattr(engine_overhead, "LR", 1e-2)
     monkeypatch.setattr(engine_overhead, "CLIP", 0.1)  # tight, so that it matters
     trainer = GANTrainer(replace(config, steps=3), replace(Run(device="cpu"), precision=kind))
@@ -44,7 +45,8 @@ def test_both_loops_do_the_same_maths(config: GANConfig, kind: str, monkeypatch:
 
 
 def test_blocks_are_interleaved() -> None:
-    """Pairs are timed as A B, B A, A B, ...; a step's seconds are those of its block; the first pair is left out."""
+    """Pairs are timed as A B, B A, A B, ...; a step's seconds are those of its block; the first
+    pair is left out."""
     now, calls = [0.0], list[tuple[str, int]]()
 
     def loop(name: str, seconds: float):

@@ -20,7 +20,8 @@ def trainer(tmp_path: Path) -> DCGANTrainer:
 
 
 def test_both_loops_do_the_same_maths(trainer: DCGANTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given the same batch and latents, three steps have the same losses and lead to the same weights."""
+    """Given the same batch and latents, three steps have the same losses and lead to the same
+    weights."""
     plain = PlainLoop(trainer)
     latents = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
     monkeypatch.setattr(Step, "randn", lambda self, stream, *shape: latents)

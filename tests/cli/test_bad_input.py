@@ -1,4 +1,5 @@
-"""Bad input, through the commands: exit code 2 and one line on standard error that names the path and what to do."""
+"""Bad input, through the commands: exit code 2 and one line on standard error that names the path
+and what to do."""
 
 import json
 import pickle
@@ -40,7 +41,8 @@ def good(srgan_run: Path) -> Path:
 
 
 def cut_short(path: Path) -> None:
-    """Keeps the first half of a file. A new file: tensors that were loaded may still lie in the old one."""
+    """Keeps the first half of a file. A new file: tensors that were loaded may still lie in the old
+    one."""
     half = path.read_bytes()[: path.stat().st_size // 2]
     path.unlink()
     path.write_bytes(half)
@@ -59,7 +61,8 @@ def missing_folder(place: Path, good: Path) -> Words:
 
 
 def file_of(content: bytes | None, name: str) -> Callable[[Path, Path], Words]:
-    """A folder with good images and the file `name`; an image cut short where no content is given."""
+    """A folder with good images and the file `name`; an image cut short where no content is
+    given."""
 
     def make(place: Path, good: Path) -> Words:
         shutil.copytree(good, place / "bad", dirs_exist_ok=True)
@@ -80,7 +83,8 @@ def one_too_small(place: Path, good: Path) -> Words:
 
 
 def too_small_to_measure(place: Path, good: Path) -> Words:
-    """For SSIM's window; what is to be measured in the end must be known to be good in the beginning."""
+    """For SSIM's window; what is to be measured in the end must be known to be good in the
+    beginning."""
     Image.fromarray(pixels(16, 16)).save(place / "bad" / "small.png")
     return train_on(good, place / "bad", place / "new")
 
@@ -234,7 +238,11 @@ CASES = {
     "foreign checkpoint, networks": Case(foreign("--ema", "0"), "{}/run/checkpoints/step-", "other networks"),
     "foreign weights to start from": Case(foreign_start, "{}/run", "expected"),
     "resumed where no run is": Case(no_run, "{}/bad", "give a run's folder"),
-    "seeds resumed": Case(lambda p, _: ["--resume", p / "run", "--seeds", "2"], "--resume", "one by one"),
+    "seeds resumed": Case(
+        lambda p, _: ["--resume", p / "run", "--seeds", "2"],
+        "{}/run",
+        "holds no runs of several seeds; resume one run without --seeds",
+    ),
     "pickled VGG19": Case(pickled_vgg("vgg.pth"), "{}/bad/vgg.pth", "expected a .safetensors file"),
     "pickled VGG19, renamed": Case(pickled_vgg("vgg.safetensors"), "{}/bad/vgg.safetensors", "copy the file again"),
     "pickled model": Case(pickled_model, "{}/run/model/G.safetensors", "copy or convert it again"),
@@ -323,7 +331,8 @@ def test_a_truncated_checkpoint_is_skipped_with_a_warning(place: Path, capsys: p
 
 @pytest.mark.slow
 def test_a_full_disk_keeps_the_last_good_checkpoint(place: Path, good: Path) -> None:
-    """No file may grow beyond a limit that only the discriminator's optimiser needs: the first stage is saved, then it fails."""
+    """No file may grow beyond a limit that only the discriminator's optimiser needs: the first
+    stage is saved, then it fails."""
     words = ["tiny", *WORDS, "--discriminator-width", "16", "--data", good, "--test", good, "--save-every", "2"]
     assert recipe([*words, "--out", place / "whole"]) == 0
     sizes = {p.name: p.stat().st_size for p in checkpoints(place / "whole")[-1].iterdir()}

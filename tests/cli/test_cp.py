@@ -1,4 +1,5 @@
-"""`multigen cp`: a method as one file of one's own, whose models are used by naming it; no folder runs code by itself."""
+"""`multigen cp`: a method as one file of one's own, whose models are used by naming it; no folder
+runs code by itself."""
 
 import difflib
 import errno

@@ -1,5 +1,6 @@
-"""Weights of other projects, through the commands: files of every kind that are no good, and releases that have changed. All are
-refused in one line that names the file; nothing in them is run, and nothing is left behind."""
+"""Weights of other projects, through the commands: files of every kind that are no good, and
+releases that have changed. All are refused in one line that names the file; nothing in them is run,
+and nothing is left behind."""
 
 import hashlib
 import os
@@ -148,7 +149,8 @@ def test_what_is_no_regular_file_is_refused(kind: str, place: Path, capsys: pyte
 
 @pytest.fixture
 def release(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The authors' release, without the package: a file with the right checksum, which downloads are copies of."""
+    """The authors' release, without the package: a file with the right checksum, which downloads
+    are copies of."""
     path = network(place / "release.pth")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(published, "PACKAGE", "no-such-package")

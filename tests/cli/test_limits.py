@@ -1,4 +1,5 @@
-"""Commands that ask for more than the machine or the disk has: one line that says what to lower, and nothing is left behind."""
+"""Commands that ask for more than the machine or the disk has: one line that says what to lower,
+and nothing is left behind."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Names that others gave, of files, classes, metrics, settings: no command prints one so that a terminal obeys it."""
+"""Names that others gave, of files, classes, metrics, settings: no command prints one so that a
+terminal obeys it."""
 
 import json
 import logging

@@ -1,4 +1,5 @@
-"""`--out` of every verb: what is not multigen's own is not replaced without `--overwrite`, and no verb reads its own results."""
+"""`--out` of every verb: what is not multigen's own is not replaced without `--overwrite`, and no
+verb reads its own results."""
 
 import json
 from collections.abc import Sequence

@@ -27,7 +27,8 @@ COLOUR = replace(GREY, channels=3, conditional=True)
 
 
 def model(folder: Path, config: gan.GANConfig | srgan.SRGANConfig) -> Path:
-    """A run's folder that holds a model of untrained weights; a conditional one knows cats and dogs."""
+    """A run's folder that holds a model of untrained weights; a conditional one knows cats and
+    dogs."""
     card = {"README.md": "a card"}
     if isinstance(config, gan.GANConfig):
         info = ImageInfo(channels=config.channels, classes=("cat", "dog") if config.conditional else ())

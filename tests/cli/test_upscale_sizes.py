@@ -1,4 +1,5 @@
-"""`multigen upscale` and `restore` with sizes, formats, existing results, two models, and pictures of odd shapes."""
+"""`multigen upscale` and `restore` with sizes, formats, existing results, two models, and pictures
+of odd shapes."""
 
 import io
 import json

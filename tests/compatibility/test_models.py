@@ -15,7 +15,8 @@ PICTURE = ((np.arange(12 * 12 * 3).reshape(12, 12, 3) * 37) % 256).astype(np.uin
 NUMBERS = ("srgan", "gan", "dcgan", "wgan", "sngan", "r3gan", "wavegan", "specgan")
 TEXTS = ("seqgan", "seqgan-transformer")
 TOLERANCE = {"wavegan": 1e-5, "specgan": 1e-3}
-"""Of sounds, -1..1; specgan's phases are estimated in many steps that add up differences. Values of images may be one off."""
+"""Of sounds, -1..1; specgan's phases are estimated in many steps that add up differences. Values of
+images may be one off."""
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,5 @@
-"""Folders whose permissions close them, named in one line; what the places of data are said to be."""
+"""Folders whose permissions close them, named in one line; what the places of data are said to
+be."""
 
 import os
 import re
@@ -29,7 +30,8 @@ OPEN: dict[str, Callable[[str], Any]] = {
 
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that may be neither listed nor entered, simulated, since nothing is closed to root; its parent is open."""
+    """A folder that may be neither listed nor entered, simulated, since nothing is closed to root;
+    its parent is open."""
     folder = tmp_path / "data" / "closed"
     folder.mkdir(parents=True)
     scandir, access = os.scandir, os.access

@@ -1,4 +1,5 @@
-"""Folders called train, valid and test are splits, in every modality; a class that is called so is none."""
+"""Folders called train, valid and test are splits, in every modality; a class that is called so is
+none."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Files that are not read are named, in every modality and by every verb, with what to do about them."""
+"""Files that are not read are named, in every modality and by every verb, with what to do about
+them."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +35,8 @@ OPEN: dict[str, Callable[[str], Any]] = {
 
 
 def items(folder: Path, modality: str) -> Path:
-    """A folder of five items, a file of a known format that is not read, one of another kind, and what systems leave there."""
+    """A folder of five items, a file of a known format that is not read, one of another kind, and
+    what systems leave there."""
     if modality == "image":
         tiny.photos(folder, count=5)
     elif modality == "audio":

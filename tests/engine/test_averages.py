@@ -60,7 +60,8 @@ def test_a_running_average_restarts_at_each_stage(tmp_path: Path) -> None:
 
 
 class Normed(Toy):
-    """An averaged generator whose batch statistics are those of the 24 points: every batch holds all of them."""
+    """An averaged generator whose batch statistics are those of the 24 points: every batch holds
+    all of them."""
 
     def networks(self) -> dict[str, nn.Module]:
         return {"G": nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))}
@@ -91,7 +92,8 @@ def test_batch_statistics_of_an_average_are_its_own(tmp_path: Path) -> None:
 
 
 def test_looking_does_not_change_training(tmp_path: Path) -> None:
-    """Validation, previews and saving at every step, or at the end only: the same networks, buffers included."""
+    """Validation, previews and saving at every step, or at the end only: the same networks, buffers
+    included."""
     often = Normed(ToyConfig(7, 6), options(tmp_path / "1", validate_every=1, preview_every=2, save_every=1)).fit()
     seldom = Normed(ToyConfig(7, 6), options(tmp_path / "2")).fit()
     assert often.G.training

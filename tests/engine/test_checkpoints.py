@@ -1,4 +1,5 @@
-"""Checkpoints: written whole or not at all, read strictly, the right ones kept, nothing ever unpickled."""
+"""Checkpoints: written whole or not at all, read strictly, the right ones kept, nothing ever
+unpickled."""
 
 import errno
 import json
@@ -329,7 +330,8 @@ def test_a_damaged_checkpoint_does_not_count_among_those_kept(tmp_path: Path) ->
 
 
 def rewrite(folder: Path, file: str, change: Callable[[dict[str, Tensor]], object]) -> None:
-    """Changes a file of a checkpoint and its checksum with it, so that only its content is wrong."""
+    """Changes a file of a checkpoint and its checksum with it, so that only its content is
+    wrong."""
     files, record = checkpoint.read(folder)
     change(files[file])
     shutil.rmtree(folder)

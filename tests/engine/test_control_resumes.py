@@ -1,4 +1,5 @@
-"""What rules decide is state: a run that is killed around a decision, and resumed, ends as one that was not."""
+"""What rules decide is state: a run that is killed around a decision, and resumed, ends as one that
+was not."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,7 +39,8 @@ from tests.engine.toys import (
 
 
 class Driven(Toy):
-    """G against D with draws, a pool, and a rule that reads every kind of signal; `decide` says what it wants at a step."""
+    """G against D with draws, a pool, and a rule that reads every kind of signal; `decide` says
+    what it wants at a step."""
 
     decide: Callable[[int, int], dict[str, Any]]
     best: Best | None = Best("size", "max")
@@ -102,7 +104,8 @@ def often(folder: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """Runs of 12 steps that were never stopped, one for each decision; those of rollbacks with and without a best."""
+    """Runs of 12 steps that were never stopped, one for each decision; those of rollbacks with and
+    without a best."""
     runs = {}
     for decision in [*DECISIONS, "rollback, newest"]:
         kind = driven(decision.partition(",")[0], **({"best": None} if "," in decision else {}))

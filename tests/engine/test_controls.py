@@ -1,4 +1,5 @@
-"""Controls: what their rules read, and what they may decide: a number, a learning rate, a rollback, how often an update fires."""
+"""Controls: what their rules read, and what they may decide: a number, a learning rate, a rollback,
+how often an update fires."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,7 +114,8 @@ def test_hyperparameters_are_a_schedule_times_a_control(tmp_path: Path) -> None:
 
 
 class Measured(Numbers):
-    """D is pushed by 3 and G by 4, a step each; terms are means, and sums with counts; one loss is not finite at step 1."""
+    """D is pushed by 3 and G by 4, a step each; terms are means, and sums with counts; one loss is
+    not finite at step 1."""
 
     seen: list[dict[str, float]]
     reads: Sequence[str] = ()
@@ -170,7 +172,8 @@ def test_what_no_control_reads_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_signals_stay_on_the_device_until_a_rule_reads_them(tmp_path: Path) -> None:
-    """A tensor on the meta device raises when its number is asked for, as a GPU would be waited for."""
+    """A tensor on the meta device raises when its number is asked for, as a GPU would be waited
+    for."""
     trainer: Any = walked(type("Reading", (Measured,), {"reads": READS}), tmp_path, 1)
     value = torch.empty((), device="meta")
     for signals in (trainer.updater.signals["p"], trainer.updater.meter):

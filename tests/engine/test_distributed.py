@@ -1,6 +1,8 @@
-"""Two ranks that talk through gloo do what one process does, to rounding. Networks have no batch statistics; float64.
+"""Two ranks that talk through gloo do what one process does, to rounding. Networks have no batch
+statistics; float64.
 
-Two processes run this file, once for all tests: everything in `CASES` is trained there, and again within the tests.
+Two processes run this file, once for all tests: everything in `CASES` is trained there, and again
+within the tests.
 """
 
 import os
@@ -33,6 +35,7 @@ from multigen.engine import (
     Update,
     distributed,
 )
+from multigen.engine.history import exchange
 from multigen.errors import Interrupted
 from multigen.losses import penalties
 from tests.engine.toys import (
@@ -60,7 +63,8 @@ BATCH = 7  # 3 and 4 rows
 
 
 class Watched(Toy):
-    """Keeps the gradients of its first step. D has no last bias: where a loss leaves it alone, its gradient is all rounding."""
+    """Keeps the gradients of its first step. D has no last bias: where a loss leaves it alone, its
+    gradient is all rounding."""
 
     first: dict[str, Tensor]
 
@@ -81,7 +85,8 @@ class Watched(Toy):
 
 
 class WGAN(Watched):
-    """A penalty beside a loss, and one that is an update of its own; rows that are made with random numbers."""
+    """A penalty beside a loss, and one that is an update of its own; rows that are made with random
+    numbers."""
 
     def open_data(self) -> Source:
         return Shaken()
@@ -159,7 +164,8 @@ class Relativistic(Watched):
 
 
 class Tokens(Watched):
-    """Texts of different lengths, so the ranks hold different numbers of tokens; negatives from a pool."""
+    """Texts of different lengths, so the ranks hold different numbers of tokens; negatives from a
+    pool."""
 
     def stages(self) -> list[Stage]:
         updates = [
@@ -184,8 +190,24 @@ class Tokens(Watched):
         return {"mean": self.D(batch["fake"]).square().mean()}
 
 
+class Replayed(Watched):
+    """D sees some of G's samples again, from a history that is full after three steps."""
+
+    def stages(self) -> list[Stage]:
+        updates = [Update("d", ["D"], self.d, after=self.watch("D")), Update("g", ["G"], self.g)]
+        return [Stage("only", self.config.steps, updates)]
+
+    def d(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        fake = exchange(self.state.scalars, "x", self.fakes(step), step, 20)
+        return {"hinge": losses.hinge.discriminator(self.D(batch["x"]), self.D(fake))}
+
+    def g(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"hinge": losses.hinge.generator(self.D(self.fakes(step)))}
+
+
 class Branches(Watched):
-    """The first rows of a batch run through G alone, the rest through D: each rank has a gradient for one of them only."""
+    """The first rows of a batch run through G alone, the rest through D: each rank has a gradient
+    for one of them only."""
 
     def networks(self) -> dict[str, nn.Module]:
         return super().networks() | {"G": perceptron(2, 1)}
@@ -212,7 +234,8 @@ class Spoilt(Watched):
 
 
 class Controlled(WGAN):
-    """Rules that read signals decide on values, rates, repeats and a rollback; another one finds something else on each rank."""
+    """Rules that read signals decide on values, rates, repeats and a rollback; another one finds
+    something else on each rank."""
 
     def stages(self) -> list[Stage]:
         (stage,) = super().stages()
@@ -236,6 +259,8 @@ CASES: dict[str, tuple[type[Watched], dict[str, Any]]] = {
     "relativistic": (Relativistic, {}),
     "tokens": (Tokens, {}),
     "tokens, accumulated": (Tokens, {"accumulate": 2}),
+    "replayed": (Replayed, {}),
+    "replayed, accumulated": (Replayed, {"accumulate": 2}),
     "branches": (Branches, {}),
     "branches, accumulated": (Branches, {"accumulate": 2}),
     "spoilt": (Spoilt, {}),
@@ -377,8 +402,8 @@ def test_a_gradient_that_is_spoilt_on_one_rank_is_dropped_on_both(two: Path) -> 
 
 @pytest.mark.parametrize(("added", "steps"), [("", 22), (", with signals", 15), (", with decisions", 15)])
 def test_two_ranks_resume_bit_for_bit(two: Path, added: str, steps: int) -> None:
-    """With batch norm, whose statistics are a rank's own between checkpoints, and dropout; with a control's signals, which the
-    checkpoint holds for all ranks."""
+    """With batch norm, whose statistics are a rank's own between checkpoints, and dropout; with a
+    control's signals, which the checkpoint holds for all ranks."""
     whole, cut = two / f"whole{added}", two / f"cut{added}"
     assert saved_numbers(cut)["step"] == steps
     assert_same(saved_files(whole), saved_files(cut))

@@ -1,4 +1,5 @@
-"""Draws and batches: which numbers and which items a loss gets is a function of where it stands, and of nothing else."""
+"""Draws and batches: which numbers and which items a loss gets is a function of where it stands,
+and of nothing else."""
 
 import gc
 import threading
@@ -283,7 +284,8 @@ def test_tensors_of_a_source_have_one_length() -> None:
 
 
 def test_each_kind_of_device_is_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Apple's GPU through a stand-in: it has a generator of its own, which the CPU's does not seed."""
+    """Apple's GPU through a stand-in: it has a generator of its own, which the CPU's does not
+    seed."""
     seeds: list[int] = []
     monkeypatch.setattr(torch.mps, "manual_seed", seeds.append)
     for device in ("cpu", "mps"):

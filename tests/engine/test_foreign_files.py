@@ -1,4 +1,5 @@
-"""Folders and files of a user's: a new run touches none, and a run that goes on keeps those that lie among its own."""
+"""Folders and files of a user's: a new run touches none, and a run that goes on keeps those that
+lie among its own."""
 
 import itertools
 from collections.abc import Iterator

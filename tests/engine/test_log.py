@@ -1,4 +1,5 @@
-"""What a run says: metrics.jsonl, the terminal, TensorBoard, evaluation.json; its callbacks; and how it keeps to a time."""
+"""What a run says: metrics.jsonl, the terminal, TensorBoard, evaluation.json; its callbacks; and
+how it keeps to a time."""
 
 import json
 import math

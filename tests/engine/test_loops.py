@@ -33,7 +33,8 @@ def assert_same_weights(trainer: Trainer, networks: dict[str, nn.Module]) -> Non
 
 
 class WGAN(Toy):
-    """Five critic steps with a penalty on the gradient, and a lazy R1 besides, which the paper has not."""
+    """Five critic steps with a penalty on the gradient, and a lazy R1 besides, which the paper has
+    not."""
 
     def stages(self) -> list[Stage]:
         self.drawn: list[dict[str, Tensor]] = []
@@ -118,7 +119,8 @@ def test_wgan_gp_learns_where_the_points_lie(tmp_path: Path) -> None:
 
 
 class SRGAN(Toy):
-    """Four numbers from their two means: first by pixels alone, then also against a discriminator with batch norm."""
+    """Four numbers from their two means: first by pixels alone, then also against a discriminator
+    with batch norm."""
 
     def networks(self) -> dict[str, nn.Module]:
         D = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.LeakyReLU(0.2), nn.Linear(8, 1))

@@ -1,4 +1,5 @@
-"""Means over the whole batch: however many micro-batches it is divided into, and whatever a term is a mean of."""
+"""Means over the whole batch: however many micro-batches it is divided into, and whatever a term is
+a mean of."""
 
 from collections.abc import Sequence
 from pathlib import Path

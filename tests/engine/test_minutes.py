@@ -1,4 +1,5 @@
-"""Training for a number of minutes: the steps are fixed before anything is built. And the time that a run took, and takes."""
+"""Training for a number of minutes: the steps are fixed before anything is built. And the time that
+a run took, and takes."""
 
 import re
 from pathlib import Path
@@ -103,7 +104,8 @@ class Noting(Timed):
 
 @pytest.mark.parametrize("prepared", [False, True])
 def test_the_configuration_stays_once_anything_is_built(tmp_path: Path, prepared: bool) -> None:
-    """A copy is built to measure the speed, and only then what is trained, its data too, which may hold the configuration."""
+    """A copy is built to measure the speed, and only then what is trained, its data too, which may
+    hold the configuration."""
     kind: Any = type("Fresh", (Noting,), {"opened": []})
     trainer = kind(ToyConfig(steps=10), options(tmp_path, minutes=0.1 / 60))
     if prepared:

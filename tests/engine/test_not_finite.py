@@ -1,4 +1,5 @@
-"""What is not finite is never saved, and never called finished: networks, their statistics, the data that they are trained on."""
+"""What is not finite is never saved, and never called finished: networks, their statistics, the
+data that they are trained on."""
 
 import contextlib
 import signal
@@ -27,7 +28,8 @@ from tests.engine.toys import (
 
 
 class Spoilt(Numbers):
-    """Batch norm behind G, whose statistics one batch of NaN spoils for good, though its gradient is dropped."""
+    """Batch norm behind G, whose statistics one batch of NaN spoils for good, though its gradient
+    is dropped."""
 
     at = (4,)
     cured = 1
@@ -97,7 +99,8 @@ class Dropping(Sick):
 
 
 def test_no_checkpoint_is_saved_while_gradients_are_not_finite(tmp_path: Path) -> None:
-    """What was due at step 6 is done when the next gradient is finite, at step 8: a rollback would find it there."""
+    """What was due at step 6 is done when the next gradient is finite, at step 8: a rollback would
+    find it there."""
 
     class Short(Dropping):
         def loss(self, batch: Batch, step: Step) -> dict[str, Tensor]:

@@ -1,4 +1,5 @@
-"""Ranks that do not come, that differ, and that are lost: one line on each of the others, and how to resume."""
+"""Ranks that do not come, that differ, and that are lost: one line on each of the others, and how
+to resume."""
 
 import os
 import signal
@@ -127,7 +128,8 @@ def main(case: str, folder: Path) -> None:
 
 
 def two(case: str, folder: Path) -> list[tuple[int, str]]:
-    """Exit code and standard error of each of two ranks; all have ended within a minute of the first's end."""
+    """Exit code and standard error of each of two ranks; all have ended within a minute of the
+    first's end."""
     port, started = str(free_port()), list[subprocess.Popen[str]]()
     for rank in "01":
         ranks = {"RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}

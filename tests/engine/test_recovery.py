@@ -1,4 +1,5 @@
-"""Gradients that are not finite: the step is dropped, then the run goes back with a lower learning rate, then it gives up."""
+"""Gradients that are not finite: the step is dropped, then the run goes back with a lower learning
+rate, then it gives up."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,8 @@ from tests.engine.toys import (
 
 
 class Apart(Toy):
-    """Two networks that have nothing to do with each other, trained in turn. `spoil` is a factor of D's loss."""
+    """Two networks that have nothing to do with each other, trained in turn. `spoil` is a factor of
+    D's loss."""
 
     def stages(self) -> list[Stage]:
         self.batches: list[Tensor] = []
@@ -169,7 +171,8 @@ def test_clipping_cannot_hide_what_is_not_finite(tmp_path: Path) -> None:
 
 
 class Sick(Numbers):
-    """G loses its learning rate a step, 1/8 at first; on attempts before `cured` it is sick from step `since` on."""
+    """G loses its learning rate a step, 1/8 at first; on attempts before `cured` it is sick from
+    step `since` on."""
 
     since = 5
     well: tuple[int, ...] = ()
@@ -263,7 +266,8 @@ class Returned(Callback):
 
 
 def test_a_return_forgets_the_steps_that_caused_it(tmp_path: Path) -> None:
-    """A checkpoint is due between the sick steps, and the update comes up seldom: the next line of the log is no new case."""
+    """A checkpoint is due between the sick steps, and the update comes up seldom: the next line of
+    the log is no new case."""
 
     class Seldom(Sick):
         since = 0

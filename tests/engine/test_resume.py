@@ -1,4 +1,5 @@
-"""A run that is broken off, at any moment and by anything, ends bit for bit as one that never was."""
+"""A run that is broken off, at any moment and by anything, ends bit for bit as one that never
+was."""
 
 import json
 import os
@@ -43,7 +44,8 @@ def logged(run: Run) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_n_steps_resumed_for_n_steps_are_2n_steps(tmp_path: Path, precision: str, workers: int) -> None:
-    """7 + 6 steps, cut within each stage and at its end; checkpoints lie elsewhere than the cuts."""
+    """7 + 6 steps, cut within each stage and at its end; checkpoints lie elsewhere than the
+    cuts."""
     often: dict[str, Any] = {
         "precision": precision,
         "save_every": 4,
@@ -130,7 +132,8 @@ def test_the_newest_of_a_folder_of_runs_is_resumed(tmp_path: Path, capsys: pytes
 
 
 def test_a_run_cut_before_its_first_checkpoint_begins_at_its_beginning(tmp_path: Path) -> None:
-    """Its folder is claimed already, so it cannot be started again there; nothing is lost by starting."""
+    """Its folder is claimed already, so it cannot be started again there; nothing is lost by
+    starting."""
     whole, run = options(tmp_path / "whole"), options(tmp_path / "cut")
     Whole(ToyConfig(), whole).fit()
 
@@ -288,7 +291,8 @@ class Scheduled(Toy):
 def test_schedules_end_where_they_ended_when_a_stage_is_made_longer(
     tmp_path: Path, changing: dict[str, Any], rate: float, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Finished, then made longer twice, with a stop between: as if the end values had been planned to hold."""
+    """Finished, then made longer twice, with a stop between: as if the end values had been planned
+    to hold."""
     Changing = type("Changing", (Scheduled,), changing)
     run = options(tmp_path / "a", save_every=1)
     Changing(ToyConfig(), run).fit()

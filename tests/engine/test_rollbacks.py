@@ -1,4 +1,5 @@
-"""A rule may send a run back to an earlier checkpoint: which one, what holds there, and how often."""
+"""A rule may send a run back to an earlier checkpoint: which one, what holds there, and how
+often."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +94,8 @@ def test_checkpoints_of_the_abandoned_steps_are_removed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_rollback_may_reach_back_into_the_stage_before(tmp_path: Path, stopped: bool) -> None:
-    """Nothing of the second stage is saved: it begins again, with what the rule decided; also when the run is then cut."""
+    """Nothing of the second stage is saved: it begins again, with what the rule decided; also when
+    the run is then cut."""
 
     class Two(Ruled):
         def stages(self) -> list[Stage]:

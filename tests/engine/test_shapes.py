@@ -1,4 +1,5 @@
-"""Methods of every shape that has to fit with no special case, in miniature: they learn. Others: test_loops.py."""
+"""Methods of every shape that has to fit with no special case, in miniature: they learn. Others:
+test_loops.py."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -96,7 +97,8 @@ def test_cyclegan_learns_to_go_there_and_back(tmp_path: Path) -> None:
 
 
 class HiFiGAN(Toy):
-    """Discriminators of two scales in one update; adversarial, feature and spectral terms for the generator."""
+    """Discriminators of two scales in one update; adversarial, feature and spectral terms for the
+    generator."""
 
     scales = (1, 2)
 
@@ -155,7 +157,8 @@ def test_hifigan_lowers_its_spectral_error_with_all_terms_logged(tmp_path: Path)
 
 
 class SeqGAN(Trainer[ToyConfig]):
-    """Texts of up to five of four letters, where each letter follows the one before in the alphabet; 0 pads."""
+    """Texts of up to five of four letters, where each letter follows the one before in the
+    alphabet; 0 pads."""
 
     name = "toy"
     G: nn.Module

@@ -131,7 +131,8 @@ def test_the_best_checkpoint_of_a_stage_is_kept(tmp_path: Path, mode: Any, step:
 
 @pytest.mark.parametrize("at", [0, 10, 11, 12])
 def test_a_stage_may_start_from_the_best_of_an_earlier_one(tmp_path: Path, at: int) -> None:
-    """Stage c starts from the best of a (step 4), not from the end of b; also when the run is cut around its beginning."""
+    """Stage c starts from the best of a (step 4), not from the end of b; also when the run is cut
+    around its beginning."""
 
     class Apart(Judged):
         def stages(self) -> list[Stage]:

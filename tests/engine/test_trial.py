@@ -1,4 +1,5 @@
-"""The trial before training: what it chooses, that nothing of the run depends on it, and how it shortens a preset's steps."""
+"""The trial before training: what it chooses, that nothing of the run depends on it, and how it
+shortens a preset's steps."""
 
 import json
 import subprocess
@@ -62,7 +63,8 @@ Seconds = Callable[[Choice, str], float]
 
 
 def clock(monkeypatch: pytest.MonkeyPatch, seconds: Seconds) -> list[tuple[Choice, str, int]]:
-    """Steps of a trial are made, but take what `seconds` says of a choice in a stage. Returns which were made. bf16 is there."""
+    """Steps of a trial are made, but take what `seconds` says of a choice in a stage. Returns which
+    were made. bf16 is there."""
     made: list[tuple[Choice, str, int]] = []
     really = trying._seconds
 
@@ -123,7 +125,8 @@ def test_a_choice_must_gain_by_a_tenth(
 
 
 def test_stages_weigh_by_their_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """bf16 halves the time of the 10,000 steps, and adds to each of the 1,000 what they may or may not outweigh."""
+    """bf16 halves the time of the 10,000 steps, and adds to each of the 1,000 what they may or may
+    not outweigh."""
     for slower, precision in ((0.03, "bf16"), (0.06, "fp32")):
         clock(monkeypatch, lambda c, stage, slower=slower: 0.01 if c != BF16 else 0.005 if stage == "first" else slower)
         trainer = Convolving(ToyConfig(steps=10_000), auto(tmp_path))
@@ -132,7 +135,8 @@ def test_stages_weigh_by_their_steps(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_rounds_are_taken_in_turn_and_medians_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that slows down slows all of a round; one slow step of fp32 is no reason for bf16."""
+    """A machine that slows down slows all of a round; one slow step of fp32 is no reason for
+    bf16."""
     calls = iter(range(1_000_000))
 
     def seconds(choice: Choice, stage: str) -> float:
@@ -148,7 +152,8 @@ def test_rounds_are_taken_in_turn_and_medians_count(tmp_path: Path, monkeypatch:
 
 
 def test_a_gain_that_is_not_steady_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of a second, of which there are few: one in which the machine was busy with something else decides nothing."""
+    """Steps of a second, of which there are few: one in which the machine was busy with something
+    else decides nothing."""
     calls = {FP32: 0, CONTIGUOUS: 0, BF16: 0}
 
     def seconds(choice: Choice, stage: str) -> float:
@@ -186,7 +191,8 @@ class Few(Convolving):
 def test_stages_of_long_steps_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As SeqGAN's with rollouts, of which there are few: what is measured is most of the run, and the trial ends in its time."""
+    """As SeqGAN's with rollouts, of which there are few: what is measured is most of the run, and
+    the trial ends in its time."""
     spent: list[float] = []
 
     def seconds(choice: Choice, stage: str) -> float:
@@ -285,7 +291,8 @@ def test_an_error_of_a_trial_is_the_runs_own(
     kind: type[Exception],
     message: str,
 ) -> None:
-    """But for one that is bf16's alone: that it needs more memory, or cannot read the data, is none of those."""
+    """But for one that is bf16's alone: that it needs more memory, or cannot read the data, is none
+    of those."""
 
     class Failing(Convolving):
         def loss(self, batch: Batch, step: Step) -> dict[str, Tensor]:
@@ -316,7 +323,8 @@ def test_steps_that_differ_stand_for_the_others_in_their_shares() -> None:
 def test_a_run_is_the_same_with_and_without_a_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bf16: float
 ) -> None:
-    """Batch norm, dropout, pools, averages, copies, controls, optimisers, to the last bit; and of two stages, the best too."""
+    """Batch norm, dropout, pools, averages, copies, controls, optimisers, to the last bit; and of
+    two stages, the best too."""
     monkeypatch.setattr(trying, "MIN_STEPS", 0)
     monkeypatch.setattr(trying, "TIME_BOX", 1e6)  # all stages are tried
     made = clock(monkeypatch, takes(10.0, 20.0, 10.0 * bf16))

@@ -1,4 +1,5 @@
-"""What one update does to weights: optimisers, freezing, modes, clipping; against closed forms and plain torch."""
+"""What one update does to weights: optimisers, freezing, modes, clipping; against closed forms and
+plain torch."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from tests.engine.toys import Constant, Numbers, Toy, ToyConfig, options, percep
 
 
 class Straight(Numbers):
-    """The loss of a network is a multiple of its one weight, which is the gradient then; float64 and plain SGD by default."""
+    """The loss of a network is a multiple of its one weight, which is the gradient then; float64
+    and plain SGD by default."""
 
     def optimisers(self) -> Any:
         return SGD(lr=0.1)
@@ -85,7 +87,8 @@ ADAM = Adam(0.01, (0.9, 0.99))
     ids=["none", "one for all", "one of two"],
 )
 def test_a_stage_may_start_fresh_optimisers(tmp_path: Path, optim: Any, fresh: str) -> None:
-    """With steps of the same size, an optimiser's own count of steps and its averages tell whether it is fresh."""
+    """With steps of the same size, an optimiser's own count of steps and its averages tell whether
+    it is fresh."""
 
     class Stages(Straight):
         def optimisers(self) -> Any:
@@ -258,7 +261,8 @@ def test_one_update_may_train_several_networks(tmp_path: Path) -> None:
 
 
 def test_a_missing_gradient_counts_as_zeros(tmp_path: Path) -> None:
-    """Adam moves on by its momentum, as it does where another rank or micro-batch had a gradient."""
+    """Adam moves on by its momentum, as it does where another rank or micro-batch had a
+    gradient."""
 
     class Sometimes(Straight):
         def optimisers(self) -> Any:

@@ -1,4 +1,5 @@
-"""Weights that cannot be used are refused by name: of another type, or not finite; in models and in all of a checkpoint."""
+"""Weights that cannot be used are refused by name: of another type, or not finite; in models and in
+all of a checkpoint."""
 
 from collections.abc import Callable
 from pathlib import Path

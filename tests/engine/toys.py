@@ -1,4 +1,5 @@
-"""Small trainers that the tests of the engine share, and how to look at what they left on the disk."""
+"""Small trainers that the tests of the engine share, and how to look at what they left on the
+disk."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from multigen.engine import (
     Trainer,
     Update,
 )
+from multigen.engine.history import exchange
 from multigen.losses import penalties
 from multigen.losses.adversarial import global_means
 
@@ -46,7 +48,8 @@ class ToyConfig:
 
 
 class Toy(Trainer[ToyConfig]):
-    """G: z (B, 3) -> (B, 2) and D: (B, 2) -> (B, 1), on 24 points; a subclass says what is trained."""
+    """G: z (B, 3) -> (B, 2) and D: (B, 2) -> (B, 1), on 24 points; a subclass says what is
+    trained."""
 
     name = "toy"
     G: nn.Module
@@ -77,7 +80,8 @@ class Constant(nn.Module):
 
 
 class Numbers(Toy):
-    """Networks G and D of one number each, 1 and 2: what an update does to them is known in closed form."""
+    """Networks G and D of one number each, 1 and 2: what an update does to them is known in closed
+    form."""
 
     def networks(self) -> dict[str, nn.Module]:
         return {"G": Constant(1.0), "D": Constant(2.0)}
@@ -97,7 +101,8 @@ class Walk(Numbers):
 
 
 class Ruled(Walk):
-    """G and D lose their learning rate, 1 at first, at each firing; the script says what is decided after which step."""
+    """G and D lose their learning rate, 1 at first, at each firing; the script says what is decided
+    after which step."""
 
     script: Mapping[int, Decision] = {}
     best: Best | None = None
@@ -142,15 +147,17 @@ class Wider(Small):
 
 @torch.no_grad()
 def follow_mean(state: dict[str, Any], real: Tensor, fake: Tensor) -> Tensor:
-    """Moves state["mean"] by a tenth towards the mean of the real scores over all ranks, and returns it."""
+    """Moves state["mean"] by a tenth towards the mean of the real scores over all ranks, and
+    returns it."""
     mean = global_means(real, fake)[0]
     state["mean"] = state.get("mean", mean).lerp(mean, 0.1)
     return state["mean"]
 
 
 class Whole(Toy):
-    """Everything that a resume has to carry on: two stages, batch norm, dropout, repeat, lazy, a running average, a copy
-    that follows, a pool, a control, averages of a loss in the state, a best checkpoint."""
+    """Everything that a resume has to carry on: two stages, batch norm, dropout, repeat, lazy, a
+    running average, a copy that follows, a pool, a history, a control, averages of a loss in the
+    state, a best checkpoint."""
 
     lagged: nn.Module
 
@@ -186,7 +193,8 @@ class Whole(Toy):
         return {"mse": (self.fakes(step) - batch["x"]).square().mean()}
 
     def critic(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        real, fake = self.D(batch["x"]), self.D(self.fakes(step))
+        seen_again = exchange(self.state.scalars, "x", self.fakes(step), step, 10)
+        real, fake = self.D(batch["x"]), self.D(seen_again)
         step.log("score", real)
         excess = (fake - follow_mean(self.state.scalars, real, fake)).square().mean() * self.control("p")
         return {"hinge": losses.hinge.discriminator(real, fake), "excess": excess}
@@ -303,13 +311,15 @@ def numbers(trainer: Any) -> tuple[float, float]:
 
 
 def saved_files(folder: Path | str, step: int | None = None) -> Files:
-    """Tensors of the newest checkpoint of a run, or of the one at `step`: {file: {name: tensor}}."""
+    """Tensors of the newest checkpoint of a run, or of the one at `step`: {file: {name:
+    tensor}}."""
     path = checkpoints(folder)[-1] if step is None else Path(folder) / "checkpoints" / f"step-{step:09d}"
     return {p.stem: load_file(p) for p in sorted(path.glob("*.safetensors"))}
 
 
 def saved_numbers(folder: Path | str) -> dict[str, Any]:
-    """What run.json of the newest checkpoint says, apart from the clock and the files' checksums."""
+    """What run.json of the newest checkpoint says, apart from the clock and the files'
+    checksums."""
     record = json.loads((checkpoints(folder)[-1] / "run.json").read_text())
     del record["state"]["seconds"], record["files"], record["checksum"]
     return record

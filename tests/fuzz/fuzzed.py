@@ -1,4 +1,5 @@
-"""The readers that `fuzzing` feeds: small whole files of every kind, and what training and the commands read them with."""
+"""The readers that `fuzzing` feeds: small whole files of every kind, and what training and the
+commands read them with."""
 
 import io
 from collections.abc import Callable
@@ -220,7 +221,8 @@ def texts(_: Path) -> Reader:
 
 
 def tokenizer(_: Path) -> Reader:
-    """As of a model folder that is sampled from (tested whole by `seqgan`), or that training starts from."""
+    """As of a model folder that is sampled from (tested whole by `seqgan`), or that training starts
+    from."""
     kinds = ("words", "characters", "bpe")
     files = {f"{kind}/tokenizer.json": Tokenizer.train(LINES, kind, 270).to_json().encode() for kind in kinds}
 

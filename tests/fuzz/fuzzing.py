@@ -1,9 +1,11 @@
-"""Feeds the readers damaged files and finds those that are answered by anything but success or one line.
+"""Feeds the readers damaged files and finds those that are answered by anything but success or one
+line.
 
     python -m tests.fuzz.fuzzing png 0 1000        # what seeds 0 to 999 of the reader `png` lead to
 
-A damaged file follows from the reader's name and a seed alone, so a seed that was found once can be run again. Files are read in
-a child process: one that crashes or hangs there costs its seed, and the next child goes on behind it.
+A damaged file follows from the reader's name and a seed alone, so a seed that was found once can be
+run again. Files are read in a child process: one that crashes or hangs there costs its seed, and
+the next child goes on behind it.
 """
 
 import contextlib
@@ -90,7 +92,8 @@ class Reader:
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
-    """One to four of: bits flipped, bytes set, cut off, inserted, doubled, left out, moved, zeroed, a length made extreme."""
+    """One to four of: bits flipped, bytes set, cut off, inserted, doubled, left out, moved, zeroed,
+    a length made extreme."""
     result = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 4])):
         at, n = rng.randrange(len(result) + 1), rng.choice([1, 2, 4, 16, 64, rng.randrange(1, len(result) + 2)])
@@ -125,8 +128,9 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def mutate_words(data: bytes, rng: random.Random) -> bytes:
-    """Numbers and strings replaced by extreme ones and by other types, names misspelt, lines doubled, lost and moved, a value
-    nested deeply: what is left is often a whole JSON, TOML or CSV file."""
+    """Numbers and strings replaced by extreme ones and by other types, names misspelt, lines
+    doubled, lost and moved, a value nested deeply: what is left is often a whole JSON, TOML or CSV
+    file."""
     text = data.decode()
     for _ in range(rng.choice([1, 1, 2, 3])):
         how = rng.randrange(6)
@@ -201,7 +205,8 @@ def mutate_npy(data: bytes, rng: random.Random) -> bytes:
 
 
 def fill_zip(data: bytes, rng: random.Random) -> bytes:
-    """One member of a .zip behind whose beginning stand so many zeros that they are packed to a thousandth."""
+    """One member of a .zip behind whose beginning stand so many zeros that they are packed to a
+    thousandth."""
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         members = {name: file.read(name) for name in file.namelist()}
     name = rng.choice(list(members))
@@ -309,7 +314,8 @@ def _too_long(*_: Any) -> None:
 
 
 def child(names: Sequence[str], first: int, count: int) -> None:
-    """Prints a line of JSON, [reader, seed, what is wrong], before each input and behind each that is answered wrongly."""
+    """Prints a line of JSON, [reader, seed, what is wrong], before each input and behind each that
+    is answered wrongly."""
     from tests.fuzz.fuzzed import READERS
 
     faulthandler.enable()
@@ -343,7 +349,8 @@ def child(names: Sequence[str], first: int, count: int) -> None:
 
 
 def trouble(names: Sequence[str], first: int, count: int) -> list[str]:
-    """What damaged files of these seeds were answered with that is neither success nor one line: "READER SEED: ...", each."""
+    """What damaged files of these seeds were answered with that is neither success nor one line:
+    "READER SEED: ...", each."""
     result, left = [], list(names)
     while left:
         name, seed, wrong, ended = _watched(left, first, count)
@@ -360,7 +367,8 @@ def trouble(names: Sequence[str], first: int, count: int) -> list[str]:
 
 
 def _watched(names: Sequence[str], first: int, count: int) -> tuple[Any, Any, list[Any], str]:
-    """The last input of a child, what it found, and how it ended where it did not come to its end."""
+    """The last input of a child, what it found, and how it ended where it did not come to its
+    end."""
     command = [*COMMAND, "--child", ",".join(names), str(first), str(count)]
     name, seed, wrong, waited = None, None, [], START
     with tempfile.TemporaryFile() as message:

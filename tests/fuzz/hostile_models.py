@@ -1,5 +1,6 @@
-"""Model folders that somebody made to do harm, for `tests.fuzz.fuzzing`: whole files, whose settings, headers, tokenizers and
-descriptions ask for anything. `tests.fuzz.fuzzed_models` damages the same files blindly."""
+"""Model folders that somebody made to do harm, for `tests.fuzz.fuzzing`: whole files, whose
+settings, headers, tokenizers and descriptions ask for anything. `tests.fuzz.fuzzed_models` damages
+the same files blindly."""
 
 import copy
 import dataclasses
@@ -111,7 +112,8 @@ def places(value: Any, inside: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def settings(data: bytes, rng: random.Random) -> bytes:
-    """One or two of the values of a JSON file replaced by hostile ones, most of them numbers by numbers."""
+    """One or two of the values of a JSON file replaced by hostile ones, most of them numbers by
+    numbers."""
     about = json.loads(data)
     for _ in range(rng.choice([1, 1, 2])):
         chosen = rng.choice(places(about))

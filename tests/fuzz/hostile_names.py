@@ -1,4 +1,5 @@
-"""Names and texts that speak to a terminal, files that hold them, and what may not be printed of them."""
+"""Names and texts that speak to a terminal, files that hold them, and what may not be printed of
+them."""
 
 import json
 import random
@@ -53,7 +54,8 @@ def forbidden(printed: str) -> list[str]:
 
 
 def name_of(seed: int) -> str:
-    """A name that follows from the seed: letters, and characters that are drawn from those above and from all there are."""
+    """A name that follows from the seed: letters, and characters that are drawn from those above
+    and from all there are."""
     rng = random.Random(seed)
     known = sorted({*EVERYTHING} - {"/"})
     drawn: list[Callable[[], str]] = [
@@ -72,7 +74,8 @@ def name_of(seed: int) -> str:
 
 
 def place_of(folder: Path, name: str) -> Path:
-    """A folder of that name with data, models, runs and a recipe, in all of which the name stands wherever it can."""
+    """A folder of that name with data, models, runs and a recipe, in all of which the name stands
+    wherever it can."""
     place = folder / name
     tiny.photos(place / "photos" / name, 2, 16)
     tiny.photos(place / "photos" / "b", 2, 16)
@@ -112,7 +115,8 @@ def _models(place: Path, name: str) -> None:
 
 
 def _run(folder: Path, name: str, which: str) -> None:
-    """The folder of a run without a model, whose settings, metrics and log differ from another's."""
+    """The folder of a run without a model, whose settings, metrics and log differ from
+    another's."""
     folder.mkdir()
     config = to_table(dcgan.PRESETS["tiny"]) | {"data": f"{name}{which}", "size": 16}
     about = {"method": "dcgan", "title": name, "version": name, "run": to_table(Run(out=f"{name}{which}"))}

@@ -1,4 +1,5 @@
-"""Damaged files of every kind are read, or answered with one line that names them: no traceback, no warning, no hang.
+"""Damaged files of every kind are read, or answered with one line that names them: no traceback, no
+warning, no hang.
 
 `python -m tests.fuzz.fuzzing READER SEED 1` repeats what a failure names.
 """

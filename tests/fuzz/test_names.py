@@ -1,4 +1,5 @@
-"""Names drawn at random, of files, classes, metrics and settings: whatever the command, none speaks to the terminal."""
+"""Names drawn at random, of files, classes, metrics and settings: whatever the command, none speaks
+to the terminal."""
 
 import os
 import random

@@ -1,7 +1,8 @@
-"""Compares the losses of the first steps of each method with those that were kept, or keeps new ones.
+"""Compares the losses of the first steps of each method with those that were kept, or keeps new
+ones.
 
-python -m tests.golden                     # compares
-python -m tests.golden --write "REASON"    # keeps those of today; REASON stands in CHANGELOG.md
+    python -m tests.golden                     # compares
+    python -m tests.golden --write "REASON"    # keeps those of today; REASON is in CHANGELOG.md
 """
 
 import sys

@@ -1,4 +1,5 @@
-"""The losses of the first 20 steps of each method's preset tiny: as they are now, and as METHOD.json keeps them."""
+"""The losses of the first 20 steps of each method's preset tiny: as they are now, and as
+METHOD.json keeps them."""
 
 import json
 import math
@@ -22,8 +23,8 @@ SHORTER: dict[str, dict[str, int]] = {
     "wavegan": {"steps": 5},
     "specgan": {"steps": 5},
 }
-"""Where several stages share the 20 steps; and methods in which the rounding of another processor's instructions grows to 1e-3
-of a loss within 20 steps: to 1e-4 within these."""
+"""Where several stages share the 20 steps; and methods in which the rounding of another processor's
+instructions grows to 1e-3 of a loss within 20 steps: to 1e-4 within these."""
 TOLERANCE = 1e-3
 """Of a value, and of the largest of its term: what is a difference of means passes through zero."""
 
@@ -57,7 +58,8 @@ def golden(method: str) -> Losses:
 
 
 def differences(found: Losses, kept: Losses) -> list[str]:
-    """Where two runs' losses are not the same to the tolerance: one line for each term, with its first such step."""
+    """Where two runs' losses are not the same to the tolerance: one line for each term, with its
+    first such step."""
     lines = [f"{term}: {'new' if term in found else 'gone'}" for term in sorted(found.keys() ^ kept.keys())]
     for term in sorted(found.keys() & kept.keys()):
         now, then = found[term], kept[term]

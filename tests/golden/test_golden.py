@@ -1,6 +1,8 @@
-"""A change of the code that changes what a method computes is noticed: its first losses are those that were kept.
+"""A change of the code that changes what a method computes is noticed: its first losses are those
+that were kept.
 
-Where the change is meant, `python -m tests.golden --write "REASON"` keeps the new ones (CONTRIBUTING.md).
+Where the change is meant, `python -m tests.golden --write "REASON"` keeps the new ones
+(CONTRIBUTING.md).
 """
 
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Bad input of the methods that make images from noise, through their commands: exit code 2, one line, value and remedy."""
+"""Bad input of the methods that make images from noise, through their commands: exit code 2, one
+line, value and remedy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -80,7 +81,8 @@ def test_bad_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("count", few([4, 12], 4))
 def test_fewer_pictures_than_a_batch_will_do(count: int, tmp_path: Path) -> None:
-    """And a run that was trained is not lost because there are too few images to measure it by neighbours."""
+    """And a run that was trained is not lost because there are too few images to measure it by
+    neighbours."""
     assert dcgan_tiny("--data", pictures(tmp_path / "p", count), "--batch", "16", "--out", tmp_path / "run") == 0
     assert (tmp_path / "run" / "evaluation.json").exists() and (tmp_path / "run" / "model" / "G.safetensors").exists()
 

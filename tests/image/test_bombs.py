@@ -1,4 +1,5 @@
-"""Image files whose headers promise what they do not hold, or that unpack to gigabytes: one line, and no memory taken."""
+"""Image files whose headers promise what they do not hold, or that unpack to gigabytes: one line,
+and no memory taken."""
 
 import contextlib
 import gzip
@@ -69,7 +70,8 @@ def jpeg_of(width: int, height: int) -> bytes:
 
 
 def scans_of(count: int) -> bytes:
-    """A progressive JPEG whose last scan comes so many times, between others' and a thumbnail's markers."""
+    """A progressive JPEG whose last scan comes so many times, between others' and a thumbnail's
+    markers."""
     result = whole("JPEG", progressive=True, exif=b"Exif\0\0" + b"\xff\xda" * 200)
     last = result.rindex(b"\xff\xda")
     return result[:-2] + result[last:-2] * count + result[-2:] + b"\xff\xda" * 200  # a film, as telephones add

@@ -53,7 +53,8 @@ def picture(path: Path, width: int, height: int, mode: str = "RGB", **options: A
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
 def test_enlarging_takes_memory_in_proportion(tmp_path: Path) -> None:
-    """7 bytes for a pixel of the result, 3 of them for its values and 4 for Pillow's copy, and little else."""
+    """7 bytes for a pixel of the result, 3 of them for its values and 4 for Pillow's copy, and
+    little else."""
     taken = megabytes("upscale", picture(tmp_path / "a.png", 1600, 1200, compress_level=1), tmp_path / "up")
     assert taken < 1600 * 1200 * 16 * 9 / 1e6 + 60
 

@@ -1,4 +1,5 @@
-"""The perceptual distances against torchvision, a photograph's class, finite differences, and bad weights."""
+"""The perceptual distances against torchvision, a photograph's class, finite differences, and bad
+weights."""
 
 from pathlib import Path
 

@@ -22,7 +22,8 @@ def batches(*shape: int, size: int = 6) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Smooth(nn.Sequential):
-    """A critic of (B, 2, 6, 6) with second derivatives everywhere; dtypes of its hidden layer are kept in `seen`."""
+    """A critic of (B, 2, 6, 6) with second derivatives everywhere; dtypes of its hidden layer are
+    kept in `seen`."""
 
     def __init__(self) -> None:
         torch.manual_seed(0)
@@ -73,7 +74,8 @@ def test_quadratic_critic(shape: tuple[int, ...]) -> None:
 
 
 def test_the_norm_is_of_a_sample_not_of_a_pixel() -> None:
-    """With a gradient of 1 at each of 48 numbers, norms by pixel or by channel would give 0 or other figures."""
+    """With a gradient of 1 at each of 48 numbers, norms by pixel or by channel would give 0 or
+    other figures."""
     real, fake, mix = batches(3, 4, 4)
     value = penalties.wgan_gp(lambda x: x.flatten(1).sum(1), real, fake, mix)
     torch.testing.assert_close(value.item(), (48**0.5 - 1) ** 2)
@@ -82,7 +84,8 @@ def test_the_norm_is_of_a_sample_not_of_a_pixel() -> None:
 
 
 def test_a_critic_is_given_its_condition() -> None:
-    """With label k the gradient is k everywhere: R1 and R2 are half its squared norm, WGAN-GP's norm is k * sqrt(48)."""
+    """With label k the gradient is k everywhere: R1 and R2 are half its squared norm, WGAN-GP's
+    norm is k * sqrt(48)."""
     real, fake, mix = batches(3, 4, 4)
     label = torch.arange(1, len(real) + 1, dtype=real.dtype)
 
@@ -147,7 +150,8 @@ def test_compiled_critic_is_taken_raw(name: str) -> None:
 
 
 def test_wgan_gp_of_a_flat_critic() -> None:
-    """A new critic may end in a layer of zeros: |0| has no derivative, but the penalty's must be finite."""
+    """A new critic may end in a layer of zeros: |0| has no derivative, but the penalty's must be
+    finite."""
     critic = Smooth()
     nn.init.zeros_(critic.get_parameter("3.weight"))
     value = penalties.wgan_gp(critic, *[x.float() for x in batches(2, 6, 6)])

@@ -1,4 +1,5 @@
-"""Policy gradient: closed forms, and an exact gradient of a toy whose sequences can all be listed."""
+"""Policy gradient: closed forms, and an exact gradient of a toy whose sequences can all be
+listed."""
 
 import itertools
 
@@ -68,7 +69,8 @@ def reward(texts: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("baseline", ["none", "mean", "wrong on purpose"])
 def test_the_mean_gradient_is_the_exact_one(baseline: str):
-    """d/dw E[reward] by listing all 27 sequences, against the mean of many estimates, within their standard error."""
+    """d/dw E[reward] by listing all 27 sequences, against the mean of many estimates, within their
+    standard error."""
     rng = torch.Generator().manual_seed(0)
     weights = torch.randn(T, V, V, dtype=torch.float64, generator=rng).requires_grad_()
     everything = torch.tensor(list(itertools.product(range(V), repeat=T)))

@@ -1,4 +1,5 @@
-"""The small classifier: it learns, is the same for the same seed, and judges items independently of each other."""
+"""The small classifier: it learns, is the same for the same seed, and judges items independently of
+each other."""
 
 from typing import Any
 
@@ -12,7 +13,8 @@ from multigen.metrics.classifier import Classifier, _shifted, train_classifier
 
 
 def stripes(count: int, seed: int = 0, size: int = 12) -> tuple[Tensor, Tensor]:
-    """uint8 (N, 1, size, size): upright, level and slanted stripes at random phases, noisy; and which they are."""
+    """uint8 (N, 1, size, size): upright, level and slanted stripes at random phases, noisy; and
+    which they are."""
     draw = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 3
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")

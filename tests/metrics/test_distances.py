@@ -208,7 +208,8 @@ def test_copies_far_from_zero_lie_in_the_balls():
 
 
 def test_copies_on_the_border_of_a_ball_lie_in_it():
-    """Their distances are rounded otherwise than those of the originals, in products of another size."""
+    """Their distances are rounded otherwise than those of the originals, in products of another
+    size."""
     real = draw(200, 1000)
     within = naive_balls(real, real, 5)
     for count in (10, 17, 53):

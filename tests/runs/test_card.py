@@ -1,4 +1,5 @@
-"""The model card: written from the run, completed after its evaluation, safe whatever a user gave."""
+"""The model card: written from the run, completed after its evaluation, safe whatever a user
+gave."""
 
 import dataclasses
 import shutil
@@ -145,7 +146,8 @@ def test_a_resumed_run_is_not_measured_by_its_old_evaluation(trainer: DCGANTrain
 
 
 def test_the_card_of_an_older_run_says_what_its_folder_says(tmp_path: Path) -> None:
-    """Version 0.1.0 wrote neither the version nor the numbers of items and parameters, and had no table of the data."""
+    """Version 0.1.0 wrote neither the version nor the numbers of items and parameters, and had no
+    table of the data."""
     config = {"data": "drums", "classes": ["kick"], "conditional": True, "batch": 3}
     write_toml(tmp_path / "config.toml", {"recipe": "wavegan", "makes": "sounds", "config": config, "run": {"seed": 5}})
     text = card(gather(tmp_path))

@@ -1,4 +1,5 @@
-"""Disks that refuse, and folders that vanish: one line, and what a run can do without does not end it."""
+"""Disks that refuse, and folders that vanish: one line, and what a run can do without does not end
+it."""
 
 import errno
 import os
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from multigen import console
+from multigen.console import messages
 from multigen.engine import Callback, Run, Trainer
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import CheckpointError, ConfigError
@@ -35,7 +36,7 @@ class Shown(Whole):
 
 @pytest.fixture(autouse=True)
 def new(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "_once", set())
+    monkeypatch.setattr(messages.output, "once", set())
 
 
 @pytest.fixture
@@ -268,7 +269,8 @@ class Large(Shown):
 
 
 def test_a_disk_that_is_really_full(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It keeps all checkpoints until there is no room. A resume on a disk with room then ends with all lines."""
+    """It keeps all checkpoints until there is no room. A resume on a disk with room then ends with
+    all lines."""
     torch.manual_seed(0)
     run = options(small_disk / "run", log_every=1, save_every=1, preview_every=1, keep=100)
     with pytest.raises(

@@ -1,4 +1,5 @@
-"""Run folders that somebody else made: files that are none, lead elsewhere, never end, or hold more than a run writes."""
+"""Run folders that somebody else made: files that are none, lead elsewhere, never end, or hold more
+than a run writes."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""Runs of one method of each modality, killed at random moments and gone on with, end as one that was never killed."""
+"""Runs of one method of each modality, killed at random moments and gone on with, end as one that
+was never killed."""
 
 import contextlib
 import datetime
@@ -55,7 +56,8 @@ def finish(method: str, run: str, folder: Path) -> None:
 
 
 def assert_same_ends(a: Path, b: Path) -> None:
-    """Weights, averages, optimisers, model, figures, metrics and what was drawn, bit for bit; and nothing left over."""
+    """Weights, averages, optimisers, model, figures, metrics and what was drawn, bit for bit; and
+    nothing left over."""
     assert_same(saved_files(a), saved_files(b))
     assert saved_numbers(a) == saved_numbers(b)
     names = sorted(p.name for p in (a / "model").iterdir())
@@ -100,7 +102,8 @@ for line in sys.stdin:
 
 
 class Forks:
-    """Starts the commands of a method as forks of one process, which has imported what takes longest."""
+    """Starts the commands of a method as forks of one process, which has imported what takes
+    longest."""
 
     def __init__(self, method: str, folder: Path):
         command, environment = [sys.executable, "-c", FORKS, method], {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -109,7 +112,8 @@ class Forks:
         )
 
     def status(self, words: str, later: float | None = None) -> int:
-        """Exit code of a command; -9 if it was alive after so many seconds, and therefore killed."""
+        """Exit code of a command; -9 if it was alive after so many seconds, and therefore
+        killed."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(f"{words}\n".encode())
         child, answers = int(self.process.stdout.read(10)), self.process.stdout
@@ -123,7 +127,8 @@ class Forks:
 
 
 def chains(method: str, folder: Path, kills: int, moments: random.Random) -> None:
-    """Runs that are killed at any moments, at least `kills` in all, and end as one that never was."""
+    """Runs that are killed at any moments, at least `kills` in all, and end as one that never
+    was."""
     words, done, number = f"{METHODS[method]} {QUIET}", 0, 0
     with contextlib.closing(Forks(method, folder)) as forks:
         for _ in range(2):  # the second one finds results of the first, and tells how long a run takes

@@ -1,4 +1,5 @@
-"""A mistake in the options of a command: standard error names it and what is nearest; exit code 2, no traceback."""
+"""A mistake in the options of a command: standard error names it and what is nearest; exit code 2,
+no traceback."""
 
 import re
 from dataclasses import dataclass

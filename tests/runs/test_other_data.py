@@ -1,4 +1,5 @@
-"""A run is not resumed after its data were replaced by others of the same names and sizes; a copy is no other."""
+"""A run is not resumed after its data were replaced by others of the same names and sizes; a copy
+is no other."""
 
 import os
 import shutil
@@ -57,7 +58,8 @@ def sounds(folder: Path, seed: int) -> None:
 
 
 def late_sounds(folder: Path, seed: int) -> None:
-    """Those of another seed differ in what no item shows, but random windows do: the end of a recording."""
+    """Those of another seed differ in what no item shows, but random windows do: the end of a
+    recording."""
     sounds(folder, 0)
     for i in range(6 if seed else 0):
         sound, rate = soundfile.read(folder / f"{i}.wav")
@@ -110,7 +112,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     for trainer in (dcgan.DCGANTrainer, wavegan.WaveGANTrainer):
         monkeypatch.setattr(trainer, "open_evaluator", lambda self: None)
     monkeypatch.setattr("multigen.text.synthesis.base.Evaluator", lambda *arguments: None)
-    monkeypatch.setattr(srgan.SRGANTrainer, "_open_distance", lambda self, name: None)
+    monkeypatch.setattr("multigen.image.restoration.base.open_distances", lambda *arguments: [])
 
 
 def begun(trainer: type[Trainer], config: Any, run: Run) -> None:

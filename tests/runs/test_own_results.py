@@ -1,4 +1,5 @@
-"""What a run, its report and a benchmark leave is known again; what a user put in its place, or changed, is kept."""
+"""What a run, its report and a benchmark leave is known again; what a user put in its place, or
+changed, is kept."""
 
 import json
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_the_folder_of_several_seeds_is_new_or_empty(tmp_path: Path, name: str) 
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
     file.write_text(RUN)
-    expected = "holds runs already; resume them one by one" if name.startswith("seed") else "is not empty"
+    expected = "holds runs already; resume them with --seeds" if name.startswith("seed") else "is not empty"
     with pytest.raises(ConfigError, match=f"{expected}.*another --out"):
         train(Small, ToyConfig(), options(tmp_path), seeds=2)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [file]

@@ -1,4 +1,5 @@
-"""evaluation.json: means over seeds, the table, writing whole or not at all, results that say why there are none."""
+"""evaluation.json: means over seeds, the table, writing whole or not at all, results that say why
+there are none."""
 
 import json
 import math

@@ -1,4 +1,5 @@
-"""The recipes' command: its flags, what it leaves on the disk, several seeds, minutes, kills; and that `laptop` learns."""
+"""The recipes' command: its flags, what it leaves on the disk, several seeds, minutes, kills; and
+that `laptop` learns."""
 
 import dataclasses
 import json
@@ -190,7 +191,8 @@ def test_the_configuration_of_a_run_can_be_given_back(srgan_run: Path, tmp_path:
 
 
 def test_a_run_is_resumed_by_its_folder_alone(srgan_run: Path, tmp_path: Path) -> None:
-    """With its last checkpoint gone it goes on from the one before, with the settings that it had."""
+    """With its last checkpoint gone it goes on from the one before, with the settings that it
+    had."""
     tiny.copy_of(srgan_run, tmp_path)
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-000000006")
     assert recipe(["--resume", tmp_path / "run"]) == 0
@@ -266,7 +268,8 @@ def test_seeds_without_a_folder_may_be_trained_twice(tmp_path: Path, monkeypatch
 
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A step takes a second, an adversarial one two, in bf16 twice that: what a trial finds. Returns the precisions tried."""
+    """A step takes a second, an adversarial one two, in bf16 twice that: what a trial finds.
+    Returns the precisions tried."""
     tried: list[str] = []
     really = trying._seconds
 
@@ -392,7 +395,8 @@ def test_the_command_that_is_printed_repeats_a_cut_run(
 def test_no_method_depends_on_a_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, timed: list[str]
 ) -> None:
-    """Weights, averages, optimisers and state of a run that chose fp32 are those of one that was given it."""
+    """Weights, averages, optimisers and state of a run that chose fp32 are those of one that was
+    given it."""
     monkeypatch.setattr(trying, "MIN_STEPS", 0)
     monkeypatch.setattr(trying, "SHORT_RUN", 0)
     monkeypatch.setattr(trying, "TIME_BOX", 1e9)
@@ -427,7 +431,8 @@ def started(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
 
 
 def killed_at(process: subprocess.Popen[bytes], run: Path, step: int, later: float) -> bool:
-    """Kills a training `later` seconds after its checkpoint at `step` or a later one; whether it was alive until then."""
+    """Kills a training `later` seconds after its checkpoint at `step` or a later one; whether it
+    was alive until then."""
     while process.poll() is None and not any(int(p.name[5:]) >= step for p in checkpoints(run)):
         time.sleep(0.002)
     time.sleep(later)
@@ -437,7 +442,8 @@ def killed_at(process: subprocess.Popen[bytes], run: Path, step: int, later: flo
 
 @pytest.mark.slow
 def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) -> None:
-    """The command itself, with batch norm and a running average: weights, averages, optimisers, model, figures."""
+    """The command itself, with batch norm and a running average: weights, averages, optimisers,
+    model, figures."""
     photos(tmp_path / "photos", count=10, side=64)
     words = [
         "tiny",
@@ -482,7 +488,8 @@ def test_a_run_killed_at_ten_moments_ends_as_one_never_killed(tmp_path: Path) ->
 
 @pytest.fixture(scope="module")
 def laptop(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
-    """Rows of the recipe with all its steps, however slow the machine, and SqueezeNet's distance; metrics without their set."""
+    """Rows of the recipe with all its steps, however slow the machine, and SqueezeNet's distance;
+    metrics without their set."""
     place = tmp_path_factory.mktemp("laptop")
     weights = data_root / "weights" / "squeezenet1_1_dequantised.safetensors"
     words = ["--squeezenet-weights", weights, "--precision", "fp32", "--most-minutes", "0", "--out", "run"]

@@ -1,4 +1,5 @@
-"""The JSON schema of evaluation.json and of benchmark results: what the repository holds keeps to it, wrong shapes do not."""
+"""The JSON schema of evaluation.json and of benchmark results: what the repository holds keeps to
+it, wrong shapes do not."""
 
 import copy
 import json

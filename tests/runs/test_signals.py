@@ -1,4 +1,5 @@
-"""Signals to a command that trains: before, while and after it trains, and when its window is closed."""
+"""Signals to a command that trains: before, while and after it trains, and when its window is
+closed."""
 
 import os
 import pty

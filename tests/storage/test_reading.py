@@ -1,4 +1,5 @@
-"""Files that others made: what is no regular file, too large, or elsewhere is refused, and nothing waits."""
+"""Files that others made: what is no regular file, too large, or elsewhere is refused, and nothing
+waits."""
 
 import os
 from pathlib import Path

@@ -61,7 +61,8 @@ class Killed(BaseException):
 
 
 def kill_at(patch: pytest.MonkeyPatch, moment: int) -> None:
-    """The process "dies" as it would call the moment-th function that changes the disk; none works any more after that."""
+    """The process "dies" as it would call the moment-th function that changes the disk; none works
+    any more after that."""
     calls = iter(range(10**6))
 
     def mortal(function: Any) -> Any:

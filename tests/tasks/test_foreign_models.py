@@ -1,4 +1,5 @@
-"""Model folders that somebody else made: files that are none, lead elsewhere or never end cost one line, and no memory."""
+"""Model folders that somebody else made: files that are none, lead elsewhere or never end cost one
+line, and no memory."""
 
 import shutil
 from pathlib import Path

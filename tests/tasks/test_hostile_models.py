@@ -1,6 +1,8 @@
-"""Model folders that somebody made to do harm: refused in one line, in little memory, without the network.
+"""Model folders that somebody made to do harm: refused in one line, in little memory, without the
+network.
 
-All are loaded in one process that may take a gigabyte beyond what its imports do, and whose sockets are closed.
+All are loaded in one process that may take a gigabyte beyond what its imports do, and whose sockets
+are closed.
 """
 
 import json
@@ -171,7 +173,8 @@ ELSEWHERE: dict[str, Any] = {
     "text_config": {"model_type": "llama", "attn_implementation": "kernels-community/x"},
     "per_layer_config": {"0": {"hidden_size": 10**9}},
 }
-"""Keys of a transformers configuration that name code, files, models or kernels elsewhere, or are none of the network's."""
+"""Keys of a transformers configuration that name code, files, models or kernels elsewhere, or are
+none of the network's."""
 PLACE = {"start": 10**9, "end": 10**9, "pad": -1, "tokens": 16}
 
 CASES: dict[str, tuple[Maker, str]] = {
@@ -219,7 +222,8 @@ CASES: dict[str, tuple[Maker, str]] = {
     **{f"described, {key}": (described("llama", **{key: value}), "fine") for key, value in ELSEWHERE.items()},
     "another model's name": (own("seqgan", values={"pretrained": "owner/name", "tokenizer": "owner/name"}), "fine"),
 }  # fmt: skip
-"""What is in a folder -> how it is made, and how loading it is answered: "fine", or part of one line."""
+"""What is in a folder -> how it is made, and how loading it is answered: "fine", or part of one
+line."""
 STARTS: dict[str, tuple[Maker, str]] = {
     **{f"local, {key}": (local(**{key: value}), "fine") for key, value in ELSEWHERE.items()},
     "local, wide": (local(hidden_size=1 << 16, num_attention_heads=1 << 10), "MiB to build it"),

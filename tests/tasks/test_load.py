@@ -1,4 +1,5 @@
-"""multigen.load: what was trained, ready to use, from a folder that needs neither the data nor the trainer."""
+"""multigen.load: what was trained, ready to use, from a folder that needs neither the data nor the
+trainer."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""Networks from the settings and weights of a model folder: damaged settings cost neither memory nor a traceback."""
+"""Networks from the settings and weights of a model folder: damaged settings cost neither memory
+nor a traceback."""
 
 import resource
 import subprocess

@@ -12,7 +12,8 @@ from tests.text.test_datasets import oracle_file
 
 @pytest.fixture(scope="session")
 def seqgan_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A finished run of text synthesis, `good.txt` beside it; only to be read (`tiny.copy_of` is for the others)."""
+    """A finished run of text synthesis, `good.txt` beside it; only to be read (`tiny.copy_of` is
+    for the others)."""
     from tests.text.test_bad_input import recipe, texts, train_on
 
     place = tmp_path_factory.mktemp("seqgan")

@@ -1,4 +1,5 @@
-"""Bad input to the commands for texts: exit code 2 and one line on standard error that says what and what to do."""
+"""Bad input to the commands for texts: exit code 2 and one line on standard error that says what
+and what to do."""
 
 import json
 import shutil

@@ -102,7 +102,8 @@ def test_agrees_with_nltk_on_captions():
     ids=["single", "copies", "empty", "empty and short", "lengths"],
 )
 def test_agrees_with_nltk_at_the_edges(references: list[list[str]]):
-    """Empty and short hypotheses, none of whose words are known, between two lengths, beyond all of them."""
+    """Empty and short hypotheses, none of whose words are known, between two lengths, beyond all of
+    them."""
     hypotheses = [[], ["a"], ["z"], *(list("abcdefghij")[:n] for n in range(2, 10)), list("zzabczz"), list("aaaa")]
     assert_agrees(references, [*hypotheses, *hypotheses])
     assert References(references).bleu([[]])[2] == 0

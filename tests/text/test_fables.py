@@ -1,4 +1,5 @@
-"""Fables: exact likelihoods against closed forms and frequencies, agreement against corrupted stories."""
+"""Fables: exact likelihoods against closed forms and frequencies, agreement against corrupted
+stories."""
 
 import math
 import re
@@ -112,7 +113,8 @@ def test_likelihood_of_a_story_by_hand():
 
 
 def test_likelihood_of_a_beginning_adds_up_over_derivations():
-    """19 of 22 kinds, and 7 of 8 adjectives of a lazy animal, take "a"; a name and an adjective are equally likely."""
+    """19 of 22 kinds, and 7 of 8 adjectives of a lazy animal, take "a"; a name and an adjective are
+    equally likely."""
     result = prefix_log_prob(words("All summer a small"))
     adjective, kind = 1 / 2 * 7 / 8, 1 / 2 * 19 / 22
     expected = [1 / 14, 1 / 28, 1 / 28 * (adjective + kind), 1 / 28 * 1 / 2 * 1 / 8]
@@ -138,7 +140,8 @@ def test_the_second_animal_has_another_kind_and_name():
 
 @pytest.fixture
 def ambiguous(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A grammar of three texts; "Go home now." has two derivations of four, which meet at their third word."""
+    """A grammar of three texts; "Go home now." has two derivations of four, which meet at their
+    third word."""
     monkeypatch.setattr(fables, "PHRASES", {"story": "{how} {when}.", "how": "go | go home", "when": "home now | now"})
     for cached in (fables._states, fables._shares):
         cached.cache_clear()
@@ -192,7 +195,8 @@ def test_samples_follow_the_continuations(stories: list[str]):
 
 @pytest.mark.slow
 def test_samples_follow_the_continuations_also_deep_inside(stories: list[str]):
-    """A word's number of occurrences less the sum of its probabilities has mean 0, variance the sum of p (1 - p)."""
+    """A word's number of occurrences less the sum of its probabilities has mean 0, variance the sum
+    of p (1 - p)."""
     gap, variance = defaultdict[str, float](float), defaultdict[str, float](float)
     for story in stories[:150]:
         read = words(story)

@@ -321,7 +321,8 @@ def test_split_is_by_hash_and_keeps_the_order():
 
 
 def test_equal_texts_fall_into_one_part():
-    """Those that differ in white space or in how accents are encoded are equal; those that differ in case are not."""
+    """Those that differ in white space or in how accents are encoded are equal; those that differ
+    in case are not."""
     texts = [f"café  {i}" for i in range(300)]
     same = [f" cafe\u0301\n{i} " for i in range(300)]
     result = split([*texts, *same])

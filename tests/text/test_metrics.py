@@ -1,4 +1,5 @@
-"""ROUGE, paired BLEU, variety, copies and sentence features against closed forms, loops and outside libraries."""
+"""ROUGE, paired BLEU, variety, copies and sentence features against closed forms, loops and outside
+libraries."""
 
 import importlib.util
 import random
@@ -107,7 +108,8 @@ def test_corpus_bleu_of_equal_short_texts():
 
 
 def test_corpus_bleu_agrees_with_nltk():
-    """On texts of four words and more: NLTK counts one n-gram in those that are too short for any."""
+    """On texts of four words and more: NLTK counts one n-gram in those that are too short for
+    any."""
     from nltk.translate.bleu_score import corpus_bleu as of_nltk
 
     split = [[re.findall(r"\w+|[.,!]", text) for text in texts[:3]] for texts in (PREDICTIONS, REFERENCES)]

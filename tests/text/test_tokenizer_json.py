@@ -1,4 +1,5 @@
-"""multigen.text.tokenizer_json: tokenizers that somebody else made are refused in one line before they cost time or memory."""
+"""multigen.text.tokenizer_json: tokenizers that somebody else made are refused in one line before
+they cost time or memory."""
 
 import base64
 import copy

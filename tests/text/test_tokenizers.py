@@ -1,4 +1,5 @@
-"""multigen.text.tokenizers: what each kind takes for a token, round trips, and tokenizers of pretrained models."""
+"""multigen.text.tokenizers: what each kind takes for a token, round trips, and tokenizers of
+pretrained models."""
 
 import json
 import os
@@ -257,7 +258,8 @@ def test_special_tokens_of_pretrained_models(tmp_path: Path):
 
 
 def test_ordinary_pieces_that_are_special_tokens_are_unknown():
-    """As in the vocabularies of sentencepiece, whose unigram model would take "</s>" for one piece."""
+    """As in the vocabularies of sentencepiece, whose unigram model would take "</s>" for one
+    piece."""
     backend = tokenizers.Tokenizer(models.Unigram([("<unk>", 0.0), ("</s>", 0.0), ("a", -1.0)], 0))
     tokenizer = Tokenizer(backend, "pretrained", 1, 1, 1)
     assert tokenizer.encode("a</s>a?") == [2, 0, 2, 0]

@@ -15,7 +15,8 @@ STEPS = (3003, 4000, 1001)
 
 
 def frame(number: int, height: int = 24, width: int = 32, colour: Sequence[int] = COLOUR) -> np.ndarray:
-    """uint8 (H, W, 3): one colour on the left, and on the right a grey that tells the frame's number."""
+    """uint8 (H, W, 3): one colour on the left, and on the right a grey that tells the frame's
+    number."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[:] = colour
     pixels[:, width // 2 :] = 40 + 3 * (number % 60)
@@ -189,7 +190,8 @@ def facts(path: Path) -> dict[str, Any]:
 
 
 def colour(path: Path) -> np.ndarray:
-    """RGB of a pixel of the left half of the first frame, as a player shows it that converts as the film says."""
+    """RGB of a pixel of the left half of the first frame, as a player shows it that converts as the
+    film says."""
     import av
 
     with av.open(str(path)) as given:

@@ -38,7 +38,8 @@ def same(raster: Raster) -> Raster:
 
 
 class StopsAt:
-    """The model that leaves frames as they are, until frame `number`, where it raises `error`; counts frames."""
+    """The model that leaves frames as they are, until frame `number`, where it raises `error`;
+    counts frames."""
 
     def __init__(self, number: int, error: BaseException | None = None):
         self.number, self.error, self.count = number, error, 0

@@ -1,4 +1,5 @@
-"""Films through `multigen upscale` and `multigen restore`: all that is beside the pixels is kept."""
+"""Films through `multigen upscale` and `multigen restore`: all that is beside the pixels is
+kept."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -66,7 +67,8 @@ def test_untagged_films_that_grow_beyond_720_lines_say_their_matrix(tmp_path: Pa
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "libx265", "av1", "vp9", "ffv1"])
 def test_codecs_over_several_parts(tmp_path: Path, codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Encoders reorder frames, and the rate varies: decoding times must increase all the same where parts meet."""
+    """Encoders reorder frames, and the rate varies: decoding times must increase all the same where
+    parts meet."""
     monkeypatch.setattr(films, "PART", 7)
     source, out = made.film(tmp_path / "a.mp4", 24, (64, 64), steps=made.STEPS), tmp_path / "b.mp4"
     films.restore_film(lambda raster: raster, source, out, films.FilmOptions(codec=codec))
@@ -74,6 +76,19 @@ def test_codecs_over_several_parts(tmp_path: Path, codec: str, monkeypatch: pyte
     names = {"libx265": "hevc", "av1": "libdav1d"}
     assert after["times"] == before["times"] and after["codec"] == names.get(codec, codec)
     assert numbers(out) == list(range(24))
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "ffv1"])
+@pytest.mark.parametrize("depth", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_last_part_of_few_frames(
+    count: int, depth: str, codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """x265 gives two frames decoding times that it has not set: so there are several parts."""
+    monkeypatch.setattr(films, "PART", 2)
+    source, out = made.film(tmp_path / "a.mp4", count, (64, 64), depth), tmp_path / "b.mp4"
+    films.restore_film(lambda raster: raster, source, out, films.FilmOptions(codec=codec))
+    assert made.facts(out)["times"] == made.facts(source)["times"] and len(numbers(out)) == count
 
 
 def numbers(path: Path) -> list[int]:

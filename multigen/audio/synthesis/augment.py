@@ -25,11 +25,12 @@ def diff_augment(
     """Randomly altered sounds, differentiable in `sound`; shape, dtype and device stay.
 
     - gain: louder or softer by U(-6, 6) dB. Values may leave -1..1.
-    - shift: later or earlier by whole samples, up to an eighth of the length (rounded), all as likely; zeros come in.
+    - shift: later or earlier by whole samples, up to an eighth of the length (rounded), all as
+      likely; zeros come in.
     - polarity: the sign is changed with probability one half.
-    - mix: x_i + U(0, .3) x_j, j = i + 1, after the last row the first. This couples the rows of a batch: a row's gradient
-      reaches its neighbour, and ranks and micro-batches, which see other neighbours, give other results. A batch of one is
-      mixed with itself.
+    - mix: x_i + U(0, .3) x_j, j = i + 1, after the last row the first. This couples the rows of a
+      batch: a row's gradient reaches its neighbour, and ranks and micro-batches, which see other
+      neighbours, give other results. A batch of one is mixed with itself.
 
     Each sample has its own draws, which come from `rand` alone: equal draws, equal sounds (of mix:
     in equal batches).
@@ -54,7 +55,8 @@ def diff_augment(
 
 
 def parse_policy(text: str) -> tuple[str, ...]:
-    """ "gain,shift" as ("gain", "shift"); "" as (). Raises ConfigError for other names than gain, shift, polarity, mix."""
+    """ "gain,shift" as ("gain", "shift"); "" as (). Raises ConfigError for other names than gain,
+    shift, polarity, mix."""
     return parse_choices("augment", text, POLICIES)
 
 

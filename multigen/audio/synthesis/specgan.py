@@ -1,12 +1,13 @@
-"""SpecGAN: generates spectrograms as images and inverts them to sound. Donahue et al. 2019, arXiv:1802.04208, section 4.
+"""SpecGAN: generates spectrograms as images and inverts them to sound.
+Donahue et al. 2019, arXiv:1802.04208, section 4.
 
-    python -m multigen.recipes.specgan                          # embedded drum machine, minutes on a laptop
-    python -m multigen.recipes.specgan default --data sounds/   # your own recordings, one folder per class or no folders
-    python -m multigen.recipes.specgan paper --data digits/     # the paper's networks and settings
+    python -m multigen.recipes.specgan                          # embedded drum machine (minutes)
+    python -m multigen.recipes.specgan default --data sounds/   # your own recordings
+    python -m multigen.recipes.specgan paper --data digits/     # the settings of the paper
 
-The magnitudes of a short-time Fourier transform, taken as logarithms, standardised per frequency by the mean and deviation of
-the training data and clipped at three deviations, are images in -1..1. DCGAN's networks, with filters of 5 x 5, make such
-images; Griffin-Lim finds a sound for each.
+The magnitudes of a short-time Fourier transform, taken as logarithms, standardised per frequency by
+the mean and deviation of the training data and clipped at three deviations, are images in -1..1.
+DCGAN's networks, with filters of 5 x 5, make such images; Griffin-Lim finds a sound for each.
 """
 
 import json
@@ -121,7 +122,8 @@ PRESETS = {
 class Generator(nn.Module):
     """z (B, latent), label (B,) -> spectrogram (B, C, 128, frames) in -1..1, low frequencies first.
 
-    It keeps the mean and the deviation (128, 1) of each bin's log magnitude, by which spectrograms are scaled.
+    It keeps the mean and the deviation (128, 1) of each bin's log magnitude, by which spectrograms
+    are scaled.
     """
 
     mean: Tensor
@@ -153,7 +155,8 @@ class Generator(nn.Module):
         return ((level - mean) / (DEVIATIONS * deviation)).clamp(-1, 1)
 
     def sound(self, spectrogram: Tensor) -> Tensor:
-        """Inverse of `spectrogram` by Griffin-Lim, channel by channel: (B, C, 128, frames) -> (B, C, 128 frames)."""
+        """Inverse of `spectrogram` by Griffin-Lim, channel by channel: (B, C, 128, frames) -> (B,
+        C, 128 frames)."""
         level = (spectrogram.float() * (DEVIATIONS * self.deviation) + self.mean).exp() - FLOOR
         # (B, C, 129, frames + 1): with the highest bin, and a silent last frame
         whole = pad(level.clamp(min=0), (0, 1, 0, 1))
@@ -256,7 +259,8 @@ class SpecGANTrainer(AudioSynthesisTrainer[SpecGANConfig]):
         return objective.generator_terms(self.config.loss, self.D, fake, label, lambda: self.reals(batch, step))
 
     def baselines(self) -> dict[str, dict[str, float]]:
-        """Adds `griffin_lim`: test recordings through the spectrogram and back, at most as many as there are samples."""
+        """Adds `griffin_lim`: test recordings through the spectrogram and back, at most as many as
+        there are samples."""
         G, test = self.nets["G"], pick(self.splits.test, self.evaluator.samples)
         say(f"measuring what Griffin-Lim loses of {counted(len(test), test.noun)}")
         size = self.evaluator.batch

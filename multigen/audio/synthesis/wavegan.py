@@ -1,8 +1,8 @@
 """WaveGAN: sounds from noise, sample by sample. Donahue et al. 2019, arXiv:1802.04208.
 
-    python -m multigen.recipes.wavegan                          # embedded drum machine, minutes on a laptop
-    python -m multigen.recipes.wavegan default --data sounds/   # your own recordings, one folder per class or no folders
-    python -m multigen.recipes.wavegan paper --data digits/     # the paper's networks and settings
+    python -m multigen.recipes.wavegan                          # embedded drum machine (minutes)
+    python -m multigen.recipes.wavegan default --data sounds/   # your own recordings
+    python -m multigen.recipes.wavegan paper --data digits/     # the settings of the paper
 
 DCGAN in one dimension: filters of 25 taps and stride 4, and phase shuffle in the critic, so that it
 cannot recognise samples by the pitch artefacts of transposed convolutions. The paper trains it as

@@ -37,11 +37,12 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
     adversarial_weight: float = 0.1
     """Weight of the adversarial loss."""
     gradient_weight: float = 0.0
-    """Weight of the gradient loss in the second stage: the mean absolute error of the lengths of the channels' gradients
-    (Ma et al. 2020, arXiv:2003.13081)."""
+    """Weight of the gradient loss in the second stage: the mean absolute error of the lengths of
+    the channels' gradients (Ma et al. 2020, arXiv:2003.13081)."""
     shift: int = 0
-    """Pixels by which the crops that D and the content loss see are smaller than `crop`: they are cut out at random in each
-    update, so that their strides meet all pixels alike, and leave no grid; 0, as published: whole crops."""
+    """Pixels by which the crops that D and the content loss see are smaller than `crop`: they are
+    cut out at random in each update, so that their strides meet all pixels alike, and leave no
+    grid; 0, as published: whole crops."""
     pretrain_steps: int = 20_000
     """Steps of the first stage."""
     pretrain_lr: float = 5e-4
@@ -84,7 +85,8 @@ C = TypeVar("C", bound=AdversarialRestorationConfig)
 
 
 class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
-    """Trains G for the least pixel error; then D to distinguish G's images from photographs, and G against D."""
+    """Trains G for the least pixel error; then D to distinguish G's images from photographs, and G
+    against D."""
 
     budget = ("pretrain_steps", "steps")
     metrics = ("psnr_y", "ssim_y", "detail", "gradient_correlation", "grid")
@@ -106,7 +108,8 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return self.config.lr
 
     def reference(self, batch: Batch, step: Step) -> Tensor:
-        """What the pixel and content losses compare G's images with, (B, 3, crop, crop) in 0..1; D sees `targets`."""
+        """What the pixel and content losses compare G's images with, (B, 3, crop, crop) in 0..1; D
+        sees `targets`."""
         return self.targets(batch, step)
 
     def pixel_error(self, fake: Tensor, reference: Tensor) -> Tensor:
@@ -114,7 +117,8 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return (fake - reference).abs().mean()
 
     def content_error(self, fake: Tensor, reference: Tensor) -> Tensor:
-        """Content loss of G's images (B, 3, H, W) in 0..1: here the configured perceptual distance."""
+        """Content loss of G's images (B, 3, H, W) in 0..1: here the configured perceptual
+        distance."""
         return self.distance(fake, reference).mean()
 
     # ---------------------------------------------------------------------------------- stages and losses
@@ -147,7 +151,8 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return {"adversarial": self.adversarial.discriminator(self.D(real), self.D(fake))}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Loss of G in the second stage: content, adversarial and pixel loss, each by its weight."""
+        """Loss of G in the second stage: content, adversarial and pixel loss, each by its
+        weight."""
         c, reference = self.config, self.reference(batch, step)
         fake = self.G(self.inputs(batch, step)).to(reference.dtype)
         seen = self.seen(fake, step)
@@ -161,7 +166,8 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return terms
 
     def seen(self, image: Tensor, step: Step) -> Tensor:
-        """The part of crops (B, 3, crop, crop) that D and the content loss see in this update, `shift` pixels smaller."""
+        """The part of crops (B, 3, crop, crop) that D and the content loss see in this update,
+        `shift` pixels smaller."""
         shift, side = self.config.shift, self.config.crop - self.config.shift
         if not shift:
             return image

@@ -1,7 +1,9 @@
-"""Networks that the library spandrel knows (extra `models`): SwinIR, HAT, DAT, PLKSR, NAFNet, SCUNet, DnCNN and some 30 more.
+"""Networks that the library spandrel knows (extra `models`): SwinIR, HAT, DAT, PLKSR, NAFNet,
+SCUNet, DnCNN and some 30 more.
 
-The library builds a network from the names and shapes of its tensors; files are read here, by our own readers, and never given to
-it. Only its main registry is used, whose architectures are under permissive licences. Such a network is used, not trained.
+The library builds a network from the names and shapes of its tensors; files are read here, by our
+own readers, and never given to it. Only its main registry is used, whose architectures are under
+permissive licences. Such a network is used, not trained.
 """
 
 import importlib.util
@@ -29,9 +31,11 @@ PURPOSES = ("SR", "Restoration")
 
 
 class SpandrelNetwork(nn.Module):
-    """A network of the library as ours are: RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W), clipped to 0..1.
+    """A network of the library as ours are: RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W),
+    clipped to 0..1.
 
-    Images are padded to the sizes that it takes, and cut again. A network for grey images gets each channel alone.
+    Images are padded to the sizes that it takes, and cut again. A network for grey images gets each
+    channel alone.
 
     Args:
         found: the library's descriptor of the network.
@@ -57,7 +61,8 @@ class SpandrelNetwork(nn.Module):
         return self._each(image.flatten(0, 1)[:, None]).unflatten(0, image.shape[:2])[:, :, 0]
 
     def _each(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, scale H, scale W), one image after another, as the library takes them."""
+        """(B, C, H, W) -> (B, C, scale H, scale W), one image after another, as the library takes
+        them."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -79,11 +84,15 @@ class Spandrel:
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Restorer:
-        """Raises CheckpointError without the library, and where it finds another network in the weights than was imported."""
+        """Raises CheckpointError without the library, and where it finds another network in the
+        weights than was imported."""
         architecture = folder.config.get("architecture")
         if not is_installed():
             raise CheckpointError(f"{folder.path}: its network, {architecture}, needs the library spandrel: {EXTRA}")
-        network = network_of(folder.weights.get("G", {}), f"{folder.path}, G")
+        weights, where = dict(folder.weights.get("G", {})), f"{folder.path}, G"
+        if bad := not_finite(weights):
+            raise CheckpointError(f"{where}: {bad}; copy the model folder again")
+        network = network_of(weights, where)
         if network is None or network.found.architecture.id != architecture:
             raise CheckpointError(
                 f"{folder.path}: its weights are not those of {architecture}, which its config.json names; import its file again"
@@ -104,7 +113,8 @@ def is_installed() -> bool:
 
 
 def _check_numbers(tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raises CheckpointError for a name with a number far beyond the number of tensors: the library would count up to it."""
+    """Raises CheckpointError for a name with a number far beyond the number of tensors: the library
+    would count up to it."""
     most = 100 + 10 * len(tensors)
     for name in tensors:
         if any(part.isdecimal() and (len(part) > 9 or int(part) > most) for part in name.split(".")):
@@ -115,17 +125,17 @@ def _check_numbers(tensors: Mapping[str, Tensor], where: str) -> None:
 
 
 def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | None:
-    """The network that has these weights, in evaluation mode on the CPU; None where the library knows none.
+    """The network that has these weights, in evaluation mode on the CPU; None where the library
+    knows none.
 
-    Raises CheckpointError for weights that are not finite or do not fit together, and for a network for another purpose.
+    Raises CheckpointError for weights that do not fit together, and for a network for another
+    purpose.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import spandrel  # pyright: ignore[reportMissingImports]
 
         tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-        if bad := not_finite(tensors):
-            raise CheckpointError(f"{where}: {bad}; copy the file again")
         _check_numbers(tensors, where)
         try:  # names of tensors may ask for any number of layers, and shapes for any amount of memory
             with Plan(5_000 + 100 * len(tensors), LEAST + 8 * sum(t.nbytes for t in tensors.values())):

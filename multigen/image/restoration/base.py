@@ -1,6 +1,8 @@
-"""Base trainer of image restoration: settings, photographs and their degradation, perceptual distances, figures, comparisons.
+"""Base trainer of image restoration: settings, photographs and their degradation, perceptual
+distances, figures, comparisons.
 
-A method derives from `ImageRestorationTrainer`, and states only what differs: networks, losses, stages.
+A method derives from `ImageRestorationTrainer`, and states only what differs: networks, losses,
+stages.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -32,7 +34,7 @@ from multigen.image.files import (
     open_photos,
     read_image,
 )
-from multigen.image.perceptual import PerceptualDistance, open_perceptual
+from multigen.image.perceptual import PerceptualDistance, open_distances, weights_file
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
 from multigen.image.restoration.pairs import match_pairs
@@ -56,22 +58,25 @@ class ImageRestorationConfig(RestorationConfig):
     data: str = "embedded"
     """Training photographs: a folder, a file, or "embedded"."""
     test: tuple[str, ...] = HELD_OUT
-    """Photographs that are measured in the end and never trained on: names or folders. If none are named, the test split that a
-    folder of data brings as well."""
+    """Photographs that are measured in the end and never trained on: names or folders. If none are
+    named, the test split that a folder of data brings as well."""
     frames: Literal["first", "all"] = "first"
     """Of animations and of TIFF files with many pages: the first one, or each as an image."""
     low: str = ""
-    """Folder of what is restored to the photographs of `data`, under the same names; empty: it is made of them."""
+    """Folder of what is restored to the photographs of `data`, under the same names; empty: it is
+    made of them."""
     crop: int = 96
     """Side of the crops that are trained on, pixels."""
     perceptual_weights: str = ""
-    """Safetensors file of VGG19 (torchvision's keys); empty: torchvision's own, downloaded. Also measured with, if given."""
+    """Safetensors file of VGG19 (torchvision's keys); empty: torchvision's own, downloaded. Also
+    measured with, if given."""
     squeezenet_weights: str = ""
     """Safetensors file of SqueezeNet 1.1 (torchvision's keys); also measured with, if given."""
 
     @property
     def distance(self) -> str:
-        """The perceptual distance that is measured: a name of `multigen.image.perceptual.DEFINITIONS`."""
+        """The perceptual distance that is measured: a name of
+        `multigen.image.perceptual.DEFINITIONS`."""
         return "efficientnet_lite0"
 
 
@@ -79,16 +84,18 @@ C = TypeVar("C", bound=ImageRestorationConfig)
 
 
 class ImageRestorationTrainer(RestorationTrainer[C]):
-    """Trains G to restore images: (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). A generator says in `radius` how many pixels
-    of its input, on each side, an output may depend on."""
+    """Trains G to restore images: (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). A generator
+    says in `radius` how many pixels of its input, on each side, an output may depend on."""
 
     task = "super-resolution"
     sizes = ("crop", "width")
     degrades_whole: bool = True
-    """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the method makes them from crops,
-    again for each batch: where batches are made, in `corrupt`, or on the device, in `inputs`."""
+    """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the
+    method makes them from crops, again for each batch: where batches are made, in `corrupt`, or on
+    the device, in `inputs`."""
     metrics: ClassVar[tuple[str, ...]] = ("psnr_y", "ssim_y")
-    """Metrics against originals, of `multigen.image.metrics`; the first one chooses checkpoints of the least pixel error."""
+    """Metrics against originals, of `multigen.image.metrics`; the first one chooses checkpoints of
+    the least pixel error."""
     data: CropSource
     pairs: Mapping[str, Photo] = MappingProxyType({})
     """By the name of a photograph what is restored to it, where the configuration names `low`."""
@@ -106,19 +113,22 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return 1
 
     def degrade(self, image: Tensor, name: str) -> Tensor:
-        """The input, uint8 (3, H / scale, W / scale), for a whole photograph, uint8 (3, H, W), H and W multiples of the
-        scale: its bicubic reduction. Equal photographs of equal names give equal ones."""
+        """The input, uint8 (3, H / scale, W / scale), for a whole photograph, uint8 (3, H, W), H
+        and W multiples of the scale: its bicubic reduction. Equal photographs of equal names give
+        equal ones."""
         return reduced(image, self.scale)
 
     def input_of(self, image: Tensor, name: str) -> Tensor:
-        """The input for a photograph of the training data, uint8 (3, H / scale, W / scale): its pair, or `degrade`."""
+        """The input for a photograph of the training data, uint8 (3, H / scale, W / scale): its
+        pair, or `degrade`."""
         if not self.config.low:
             return self.degrade(image, name)
         height, width = (side // self.scale for side in image.shape[1:])
         return read_image(self.pairs[name].path, self.pairs[name].frame)[:, :height, :width]
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Further tensors of a batch for a target, uint8 (3, crop, crop), by name; used where `degrades_whole` is false."""
+        """Further tensors of a batch for a target, uint8 (3, crop, crop), by name; used where
+        `degrades_whole` is false."""
         return {}
 
     def inputs(self, batch: Batch, step: Step) -> Tensor:
@@ -136,22 +146,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         source = super().open_data()
         c = self.config
         files = {"perceptual_weights": c.perceptual_weights, "squeezenet_weights": c.squeezenet_weights}
-        self.files = {name: hash_of_file(self._weights(file)) for name, file in files.items() if file}
+        self.files = {name: hash_of_file(weights_file(file)) for name, file in files.items() if file}
         self.check_data()
-        extra = ["vgg22"] if c.perceptual_weights and c.distance != "vgg22" else []
-        extra += ["squeezenet1_1"] if c.squeezenet_weights else []
-        self.distances = [self._open_distance(name) for name in (c.distance, *extra)]
-        return source
-
-    def _open_distance(self, name: str) -> PerceptualDistance:
-        c = self.config
-        weights = {"efficientnet_lite0": "", "squeezenet1_1": c.squeezenet_weights}.get(name, c.perceptual_weights)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        return open_perceptual(name, str(self._weights(weights)) if weights else None).to(self.device, dtype)
-
-    @staticmethod
-    def _weights(name: str) -> Path:
-        return locate(name, "a safetensors file")
+        self.distances = open_distances(c.distance, files, self.device, dtype)
+        return source
 
     @property
     def distance(self) -> PerceptualDistance:
@@ -159,7 +158,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return self.distances[0]
 
     def open_items(self) -> Photos:
-        """The photographs to train on. Reports which splits a folder has, and which of its files are not read."""
+        """The photographs to train on. Reports which splits a folder has, and which of its files
+        are not read."""
         c = self.config
         if parts := self.parts():
             report_unread(parts.root, IMAGE)
@@ -194,7 +194,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return photos
 
     def parts(self) -> Parts | None:
-        """The files of a folder of training photographs by their use; None where the data are no folder."""
+        """The files of a folder of training photographs by their use; None where the data are no
+        folder."""
         data = self.config.data
         if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of images, or an image")).is_dir():
             return None
@@ -236,7 +237,8 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return Restorer(network) if self.scale == 1 else Upscaler(network, self.scale)
 
     def baselines(self) -> dict[str, Restore]:
-        """Bicubic interpolation, or the input where it has the output's size; and the model that training started from."""
+        """Bicubic interpolation, or the input where it has the output's size; and the model that
+        training started from."""
         start = self._start() if self.run.start else {}
         if self.scale == 1:
             return {"input": lambda image: image, **start}

@@ -1,4 +1,5 @@
-"""What methods of image restoration do to photographs to make their inputs: by name, and as a sheet of crops to look at."""
+"""What methods of image restoration do to photographs to make their inputs: by name, and as a sheet
+of crops to look at."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from multigen.image.restoration.blind import Strength, sharpened
 from multigen.image.restoration.blind import degrade as blind
 from multigen.image.restoration.corruption import compressed, noisy, to_bytes
 from multigen.image.restoration.denoise import DenoiseConfig, DenoiseTrainer
-from multigen.image.restoration.evaluator import busiest
+from multigen.image.sheets import busiest
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -80,8 +81,8 @@ def degradation_of(name: str) -> Degrade:
 
 
 def degradation_sheet(data: str, name: str, seed: int = 0) -> "tuple[Picture, list[str]]":
-    """Crops of a few photographs, chosen by the seed, each beside degraded versions of it, shown at its size; and the names of
-    the photographs. What cannot be read is skipped, and reported.
+    """Crops of a few photographs, chosen by the seed, each beside degraded versions of it, shown at
+    its size; and the names of the photographs. What cannot be read is skipped, and reported.
 
     Raises ConfigError for an unknown degradation, DataError where there is no image of use.
     """
@@ -104,7 +105,8 @@ def degradation_sheet(data: str, name: str, seed: int = 0) -> "tuple[Picture, li
 
 
 def _crops(data: str, seed: int) -> dict[str, Tensor]:
-    """The window with the most detail, uint8 (3, SIDE, SIDE) or less, of photographs by name, in an order that the seed draws."""
+    """The window with the most detail, uint8 (3, SIDE, SIDE) or less, of photographs by name, in an
+    order that the seed draws."""
     photos = open_photos(data, skip_bad=True)
     crops, problem = {}, None
     for i in np.random.default_rng(seed).permutation(len(photos)):

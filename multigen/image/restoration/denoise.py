@@ -1,11 +1,13 @@
-"""Denoising: removes noise and JPEG artefacts of unknown strength. Zhang et al. 2017 (DnCNN), arXiv:1608.03981.
+"""Denoising: removes noise and JPEG artefacts of unknown strength.
+Zhang et al. 2017 (DnCNN), arXiv:1608.03981.
 
-    python -m multigen.recipes.denoise                           # embedded photographs, minutes on a laptop
+    python -m multigen.recipes.denoise                           # embedded photographs (minutes)
     python -m multigen.recipes.denoise default --data photos/    # your own photographs
     python -m multigen.recipes.denoise paper --data photos/      # the paper's network
 
-A generator learns the difference between a photograph and a corrupted copy, which is made again for each crop: Gaussian noise,
-JPEG compression, or both, of strengths drawn from ranges. An adversarial stage may follow (`steps`).
+A generator learns the difference between a photograph and a corrupted copy, which is made again for
+each crop: Gaussian noise, JPEG compression, or both, of strengths drawn from ranges. An adversarial
+stage may follow (`steps`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,10 +34,10 @@ from multigen.image.restoration.corruption import (
     total_variation,
 )
 from multigen.image.restoration.crops import CropSource
-from multigen.image.restoration.evaluator import strip
 from multigen.image.restoration.networks import CompactGenerator, UNetDiscriminator
 from multigen.image.restoration.test_sets import MadeInputs, TestSet, open_test_sets
 from multigen.image.restoration.upscaler import Restorer
+from multigen.image.sheets import strip
 from multigen.tasks.restoration.base import Restore, Skipped
 
 if TYPE_CHECKING:
@@ -53,21 +55,25 @@ CHARBONNIER = 1e-3  # where the loss turns from a square to a line
 @dataclass(frozen=True)
 class DenoiseConfig(AdversarialRestorationConfig):
     crop: int = 64
-    """Side of the crops, pixels, a multiple of 8. Larger ones are compressed, so that JPEG's blocks lie anywhere in them."""
+    """Side of the crops, pixels, a multiple of 8. Larger ones are compressed, so that JPEG's blocks
+    lie anywhere in them."""
     corruption: Literal["noise", "jpeg", "both"] = "both"
-    """What inputs are made by: Gaussian noise, JPEG compression, or a third each by noise, by JPEG, and by JPEG after noise."""
+    """What inputs are made by: Gaussian noise, JPEG compression, or a third each by noise, by JPEG,
+    and by JPEG after noise."""
     sigma: tuple[float, float] = (0.0, 55.0)
     """Range of the noise's standard deviation, of 255 (0 to 55 in the paper)."""
     quality: tuple[float, float] = (5.0, 95.0)
     """Range of the JPEG quality, 1 to 100 (5 to 99 in the paper)."""
     grey: float = 0.25
-    """Share of crops that are grey, with the same noise in all channels; 1: a model of grey images."""
+    """Share of crops that are grey, with the same noise in all channels; 1: a model of grey
+    images."""
     stored: float = 0.5
     """Share of noisy crops that are rounded and clipped to 8 bits, as in files (0 in the paper)."""
     generator: Literal["compact", "dncnn"] = "compact"
     """Our own network at half the resolution, several times faster, or the paper's."""
     blocks: int = 12
-    """Residual blocks of the generator; dncnn: convolutions (17 in the paper, 20 for unknown noise)."""
+    """Residual blocks of the generator; dncnn: convolutions (17 in the paper, 20 for unknown
+    noise)."""
     width: int = 48
     """Channels of the generator (64 in the paper)."""
     discriminator_width: int = 32
@@ -111,7 +117,8 @@ PRESETS = {
 
 
 class DnCNN(nn.Module):
-    """The network of figure 1: RGB (B, 3, H, W) in 0..1 -> the same less its noise. Grey images have three equal channels.
+    """The network of figure 1: RGB (B, 3, H, W) in 0..1 -> the same less its noise. Grey images
+    have three equal channels.
 
     Args:
         depth: convolutions: 17 for one strength of noise, 20 for many in the paper.
@@ -154,8 +161,8 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         return 0 if self.config.corruption == "noise" else GRID
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Target and input, of a crop that is larger by `margin`: the same window of both, at a place of chance, so that nothing
-        can be learnt from where JPEG's blocks begin."""
+        """Target and input, of a crop that is larger by `margin`: the same window of both, at a
+        place of chance, so that nothing can be learnt from where JPEG's blocks begin."""
         c = self.config
         target = to_grey(crop) if rng.random() < c.grey else crop
         image = self.corrupted(target, rng)
@@ -164,7 +171,8 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         return {"target": target[window].contiguous(), "input": image[window].contiguous()}
 
     def corrupted(self, image: Tensor, rng: np.random.Generator) -> Tensor:
-        """uint8 (3, H, W) with noise, JPEG artefacts, or both, drawn at random: float32 in 0..1, which noise may exceed."""
+        """uint8 (3, H, W) with noise, JPEG artefacts, or both, drawn at random: float32 in 0..1,
+        which noise may exceed."""
         c, x = self.config, image.float() / 255
         kind = rng.choice(("noise", "jpeg", "noise, jpeg")) if c.corruption == "both" else c.corruption
         if "noise" in kind:
@@ -186,7 +194,8 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         return _set_of(whole, name, self.config.grey == 1, lambda image, name: self.corrupted(image, draws_of(name)))
 
     def open_tests(self) -> list[TestSet]:
-        """Each set in colour, and in grey (NAME-grey), with noise (NAME-noise15, ...) and as JPEG (NAME-jpeg10, ...)."""
+        """Each set in colour, and in grey (NAME-grey), with noise (NAME-noise15, ...) and as JPEG
+        (NAME-jpeg10, ...)."""
         c = self.config
         makers: dict[str, Degrade] = {}
         if c.corruption != "jpeg":
@@ -236,7 +245,8 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
 
 
 class Denoiser(Restorer):
-    """A trained generator as a function of images, as `Restorer`. `corrupt` makes what its sheet shows restored."""
+    """A trained generator as a function of images, as `Restorer`. `corrupt` makes what its sheet
+    shows restored."""
 
     def __init__(self, network: nn.Module, corrupt: Degrade):
         super().__init__(network)
@@ -257,7 +267,8 @@ def _unchanged(image: Tensor, name: str) -> Tensor:
 
 
 def _with_noise(image: Tensor, name: str, sigma: float) -> Tensor:
-    """uint8 (3, H, W) with noise that follows from the name: float32, beyond 0..1 too, since the literature does not clip."""
+    """uint8 (3, H, W) with noise that follows from the name: float32, beyond 0..1 too, since the
+    literature does not clip."""
     return noisy(image.float() / 255, sigma, draws_of(name))
 
 

@@ -1,11 +1,13 @@
-"""ESRGAN: super-resolution with dense residual blocks and a relativistic discriminator. Wang et al. 2018, arXiv:1809.00219.
+"""ESRGAN: super-resolution with dense residual blocks and a relativistic discriminator.
+Wang et al. 2018, arXiv:1809.00219.
 
-    python -m multigen.recipes.esrgan                           # embedded photographs, minutes on a laptop
+    python -m multigen.recipes.esrgan                           # embedded photographs (minutes)
     python -m multigen.recipes.esrgan default --data photos/    # your own photographs
-    python -m multigen.recipes.esrgan paper --data DF2K/        # the paper's networks, losses and steps
+    python -m multigen.recipes.esrgan paper --data DF2K/        # the settings of the paper
 
-First a generator without batch norm is trained for the least pixel error, then against a discriminator that says whether a
-photograph is more real than G's images, with a content loss on features before their activation.
+First a generator without batch norm is trained for the least pixel error, then against a
+discriminator that says whether a photograph is more real than G's images, with a content loss on
+features before their activation.
 """
 
 from dataclasses import dataclass
@@ -22,7 +24,8 @@ __all__ = ["PRESETS", "ESRGANConfig", "ESRGANTrainer"]
 @dataclass(frozen=True)
 class ESRGANConfig(AdversarialRestorationConfig):
     crop: int = 96
-    """Side of the high-resolution crops, pixels; a multiple of the scale, and of 16 for the discriminator (128 in the paper)."""
+    """Side of the high-resolution crops, pixels; a multiple of the scale, and of 16 for the
+    discriminator (128 in the paper)."""
     scale: int = 4
     """Factor between the resolutions: 2, 4 or 8."""
     blocks: int = 6
@@ -34,17 +37,20 @@ class ESRGANConfig(AdversarialRestorationConfig):
     discriminator_width: int = 32
     """Channels of the discriminator's first layer (64 in the paper)."""
     content: Literal["vgg22_preactivation", "vgg54_preactivation", "efficientnet_lite0"] = "efficientnet_lite0"
-    """Features of the content loss (vgg54_preactivation in the paper); all of them are linear, before an activation."""
+    """Features of the content loss (vgg54_preactivation in the paper); all of them are linear,
+    before an activation."""
     content_weight: float = 1.0
     """Weight of the content loss (1 in equation 3)."""
     pixel_weight: float = 1.0
-    """Weight of the pixel loss in the second stage (eta of equation 3, 1e-2 in the paper, whose features see brightness)."""
+    """Weight of the pixel loss in the second stage (eta of equation 3, 1e-2 in the paper, whose
+    features see brightness)."""
     adversarial_weight: float = 5e-3
     """Weight of the adversarial loss (lambda in equation 3)."""
     pretrain_lr: float = 5e-4
     """Learning rate of the first stage; halved after each fifth of it (2e-4 in the paper)."""
     lr: float = 1e-4
-    """Learning rate of the second stage; halved after an eighth, a quarter, a half and three quarters of it."""
+    """Learning rate of the second stage; halved after an eighth, a quarter, a half and three
+    quarters of it."""
 
     ranges = AdversarialRestorationConfig.ranges | {"growth": 1}
 
@@ -70,10 +76,11 @@ PRESETS = {
 
 
 class ESRGANTrainer(AdversarialRestorationTrainer[ESRGANConfig]):
-    """Trains G to enlarge photographs: first for the least pixel error, then so that D takes its images for more real than
-    photographs are on average.
+    """Trains G to enlarge photographs: first for the least pixel error, then so that D takes its
+    images for more real than photographs are on average.
 
-    D minimises equation 1, G equation 3: content loss + lambda adversarial loss (equation 2) + eta pixel loss.
+    D minimises equation 1, G equation 3: content loss + lambda adversarial loss (equation 2) + eta
+    pixel loss.
     """
 
     name = "esrgan"

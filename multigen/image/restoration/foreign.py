@@ -1,4 +1,5 @@
-"""Networks of other projects, recognised by the names and shapes of their tensors: SRVGGNetCompact, RRDBNet, SPAN."""
+"""Networks of other projects, recognised by the names and shapes of their tensors: SRVGGNetCompact,
+RRDBNet, SPAN."""
 
 import math
 import re
@@ -21,7 +22,8 @@ SUFFIXES = (".pth", ".safetensors", ".param", ".bin")
 """Of files that are read; those of ncnn, .param and .bin, lie side by side."""
 Weights = Mapping[str, Tensor]
 BLOCK = re.compile(r"(?:model\.1\.sub|RRDB_trunk|body)\.(\d+)\.(?:RDB|rdb)(\d)\.conv(\d)(?:\.0)?\.(weight|bias)")
-"""A convolution of RRDBNet's blocks in the three spellings: of ESRGAN's first release, of its last, of Real-ESRGAN."""
+"""A convolution of RRDBNet's blocks in the three spellings: of ESRGAN's first release, of its last,
+of Real-ESRGAN."""
 OTHER = {
     "trunk_conv": "conv_body",
     "HRconv": "conv_hr",
@@ -33,8 +35,8 @@ OTHER = {
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file, or in the pair .param and .bin; floating-point ones in float32. Raises CheckpointError for a file of
-    another kind, and for one that cannot be read."""
+    """The tensors in a file, or in the pair .param and .bin; floating-point ones in float32. Raises
+    CheckpointError for a file of another kind, and for one that cannot be read."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise CheckpointError(
@@ -49,8 +51,8 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 
 def recognise(weights: Weights, where: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(settings of `RealESRGANConfig`, with which `generator` builds it; weights as our network names them) of a network. Raises
-    CheckpointError for one that is not known."""
+    """(settings of `RealESRGANConfig`, with which `generator` builds it; weights as our network
+    names them) of a network. Raises CheckpointError for one that is not known."""
     _check_channels(weights, where)
     try:
         if "conv_1.sk.weight" in weights:
@@ -97,7 +99,8 @@ def _span(weights: Weights) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _scale(last: Tensor) -> int:
-    """The scale of a network that ends with a convolution (3 scale^2, C, 3, 3) and a pixel shuffle."""
+    """The scale of a network that ends with a convolution (3 scale^2, C, 3, 3) and a pixel
+    shuffle."""
     scale = math.isqrt(last.shape[0] // 3)
     if 3 * scale**2 != last.shape[0]:
         raise ValueError(f"{last.shape[0]} channels before the pixel shuffle")
@@ -132,7 +135,8 @@ def _rrdb(weights: Weights) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def from_layers(layers: Sequence[Layer], where: str) -> dict[str, Tensor]:
-    """The tensors of layers, named as in SRVGGNetCompact where there are PReLUs, and as in RRDBNet where there are none."""
+    """The tensors of layers, named as in SRVGGNetCompact where there are PReLUs, and as in RRDBNet
+    where there are none."""
     convs = [layer for layer in layers if layer.kind == "Convolution"]
     tails = ("conv_body", "conv_up1", "conv_up2", "conv_up3", "conv_hr", "conv_last")
     blocks, rest = divmod(len(convs) - 4, 15)

@@ -1,4 +1,5 @@
-"""Images with holes: as a network's input, metrics of how they are filled, and fillings without training."""
+"""Images with holes: as a network's input, metrics of how they are filled, and fillings without
+training."""
 
 from collections.abc import Callable
 
@@ -22,13 +23,15 @@ DEFINITIONS = {
 
 
 def masked(image: Tensor, hole: np.ndarray) -> Tensor:
-    """uint8 (3, H, W) and a bool mask (H, W) -> uint8 (4, H, W): the image, 0 in the hole, and the mask, 255 there."""
+    """uint8 (3, H, W) and a bool mask (H, W) -> uint8 (4, H, W): the image, 0 in the hole, and the
+    mask, 255 there."""
     mask = torch.from_numpy(hole)
     return torch.cat([image * ~mask, mask[None].to(torch.uint8) * 255])
 
 
 def composed(given: Tensor, image: Tensor) -> Tensor:
-    """The known pixels of `given`, uint8 (4, H, W), and in its hole those of `image`, uint8 (3, H, W)."""
+    """The known pixels of `given`, uint8 (4, H, W), and in its hole those of `image`, uint8 (3, H,
+    W)."""
     return torch.where(given[3:] > 0, image, given[:3])
 
 
@@ -55,7 +58,8 @@ def seam(image: Tensor, target: Tensor, given: Tensor) -> float:
 
 
 def _across(luma: Tensor, hole: Tensor) -> float:
-    """Mean absolute difference between neighbours of which one is in the hole, (H, W) and bool (H, W); 0 without any."""
+    """Mean absolute difference between neighbours of which one is in the hole, (H, W) and bool (H,
+    W); 0 without any."""
     differences = [luma.diff(dim=dim).abs()[hole[_later(dim)] ^ hole[_sooner(dim)]] for dim in (0, 1)]
     across = torch.cat(differences)
     return float(across.mean()) if len(across) else 0.0
@@ -84,7 +88,8 @@ def mean_colour(given: Tensor) -> Tensor:
 
 
 def biharmonic(given: Tensor) -> Tensor:
-    """uint8 (4, H, W) -> uint8 (3, H, W): the hole is the smoothest surface, by scikit-image's `inpaint_biharmonic`."""
+    """uint8 (4, H, W) -> uint8 (3, H, W): the hole is the smoothest surface, by scikit-image's
+    `inpaint_biharmonic`."""
     from skimage.restoration import inpaint_biharmonic
 
     image, hole = given[:3].permute(1, 2, 0).numpy() / 255, given[3].numpy() > 0

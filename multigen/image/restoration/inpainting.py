@@ -1,11 +1,13 @@
-"""Inpainting: fills holes of photographs by Fourier convolutions (LaMa). Suvorov et al. 2021, arXiv:2109.07161.
+"""Inpainting: fills holes of photographs by Fourier convolutions (LaMa).
+Suvorov et al. 2021, arXiv:2109.07161.
 
-    python -m multigen.recipes.inpainting                           # embedded photographs, minutes on a laptop
+    python -m multigen.recipes.inpainting                           # embedded photographs (minutes)
     python -m multigen.recipes.inpainting default --data photos/    # your own photographs
-    python -m multigen.recipes.inpainting paper --data photos/      # the paper's networks, masks and losses
+    python -m multigen.recipes.inpainting paper --data photos/      # the settings of the paper
 
-G sees a photograph with holes, and the mask. First it is trained for the least pixel error, then against a discriminator of
-patches, with the features of a frozen network. Losses compare the whole of its image; in use, known pixels stay as they are.
+G sees a photograph with holes, and the mask. First it is trained for the least pixel error, then
+against a discriminator of patches, with the features of a frozen network. Losses compare the whole
+of its image; in use, known pixels stay as they are.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -60,7 +62,8 @@ class InpaintingConfig(AdversarialRestorationConfig):
     penalty: float = 1e-3
     """Weight of the squared norm of D's gradient at photographs (R1)."""
     hole_weight: float = 6.0
-    """Weight of a pixel of the hole in the pixel losses, beside a known one's 1 (0 in the paper)."""
+    """Weight of a pixel of the hole in the pixel losses, beside a known one's 1 (0 in the
+    paper)."""
     pretrain_steps: int = 10_000
     """Steps of the first stage (none in the paper)."""
     pretrain_lr: float = 1e-3
@@ -109,7 +112,8 @@ PRESETS = {
 
 
 class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
-    """Trains G to fill holes: first for the least pixel error, then so that D takes its patches for a photograph's."""
+    """Trains G to fill holes: first for the least pixel error, then so that D takes its patches for
+    a photograph's."""
 
     name = "inpainting"
     task = "inpainting"
@@ -119,11 +123,13 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
     # ---------------------------------------------------------------------------------- data
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """The crop with a hole of its own, drawn after the crop was turned, and the mask as fourth channel."""
+        """The crop with a hole of its own, drawn after the crop was turned, and the mask as fourth
+        channel."""
         return {"input": holes.masked(crop, draw_mask(crop.shape[1], crop.shape[2], TRAINING, rng))}
 
     def open_tests(self) -> list[TestSet]:
-        """The middle of each image, as large as a crop, with holes of three kinds: NAME-thin, NAME-medium, NAME-thick."""
+        """The middle of each image, as large as a crop, with holes of three kinds: NAME-thin,
+        NAME-medium, NAME-thick."""
         whole = open_test_sets([*self.config.test, *self.own_tests()], 1, _unchanged)
         return [self._with_holes(test, kind, f"{test.name}-{kind}") for test in whole for kind in MASKS]
 
@@ -166,12 +172,13 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return {"pixel": self.weighted_error(self.G(given).to(real.dtype), real, given[:, 3:])}
 
     def weighted_error(self, fake: Tensor, real: Tensor, hole: Tensor) -> Tensor:
-        """Mean error of images (B, 3, H, W), weighted by whether a pixel is in a `hole` (B, 1, H, W)."""
+        """Mean error of images (B, 3, H, W), weighted by whether a pixel is in a `hole` (B, 1, H,
+        W)."""
         return ((fake - real).abs() * (1 + (self.config.hole_weight - 1) * hole)).mean()
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Patches of photographs are real, and so are those of G's images whose own square of 16 x 16 pixels has no pixel of a
-        hole, though patches reach farther; the others are fake."""
+        """Patches of photographs are real, and so are those of G's images whose own square of 16 x
+        16 pixels has no pixel of a hole, though patches reach farther; the others are fake."""
         given = self.inputs(batch, step)
         with torch.no_grad():
             fake = self.G(given)
@@ -205,14 +212,16 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return Inpainter(network, self.config.crop)
 
     def baselines(self) -> dict[str, Restore]:
-        """The mean colour of the known pixels, the smoothest surface, and the model that training started from."""
+        """The mean colour of the known pixels, the smoothest surface, and the model that training
+        started from."""
         start = self._start() if self.run.start else {}
         return {"mean_colour": holes.mean_colour, "biharmonic": holes.biharmonic, **start}
 
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """PSNR in the hole, the seam, SSIM, and the distances `needed`, of images with their known pixels."""
+        """PSNR in the hole, the seam, SSIM, and the distances `needed`, of images with their known
+        pixels."""
         distances = [d for d in self.distances if needed is None or d.name in needed]
         return score(restorers, sets, distances, self.device, self.metrics, holes.METRICS)
 

@@ -1,5 +1,6 @@
-"""Masks of inpainting: strokes and boxes, drawn at random. Suvorov et al. 2021 (LaMa), arXiv:2109.07161, section 2.3; its
-released options where the paper leaves them open. Lengths are those of images of 256 pixels, and shrink with smaller ones."""
+"""Masks of inpainting: strokes and boxes, drawn at random. Suvorov et al. 2021 (LaMa),
+arXiv:2109.07161, section 2.3; its released options where the paper leaves them open. Lengths are
+those of images of 256 pixels, and shrink with smaller ones."""
 
 from dataclasses import dataclass
 
@@ -46,8 +47,8 @@ BOX: Range = 30, 150
 
 
 def draw_mask(height: int, width: int, how: Strokes, rng: np.random.Generator) -> np.ndarray:
-    """A mask, bool (height, width), true in the hole, which is neither empty nor more than half of the image, if that has two
-    pixels; for one too small for strokes it is one pixel."""
+    """A mask, bool (height, width), true in the hole, which is neither empty nor more than half of
+    the image, if that has two pixels; for one too small for strokes it is one pixel."""
     scale = min(height, width) / PUBLISHED
     for _ in range(TRIES):
         mask = (
@@ -71,7 +72,8 @@ def _whole(rng: np.random.Generator, values: Range, scale: float = 1.0) -> int:
 
 
 def _strokes(height: int, width: int, scale: float, how: Strokes, rng: np.random.Generator) -> np.ndarray:
-    """Chains of segments with round ends, in four directions (0, 1, 2 and 3 radians), mirrored in every other stroke."""
+    """Chains of segments with round ends, in four directions (0, 1, 2 and 3 radians), mirrored in
+    every other stroke."""
     from PIL import Image, ImageDraw
 
     canvas = Image.new("1", (width, height))

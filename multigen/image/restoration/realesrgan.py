@@ -1,11 +1,13 @@
-"""Real-ESRGAN: blind super-resolution: blur, noise and compression of the input are unknown. Wang et al. 2021, arXiv:2107.10833.
+"""Real-ESRGAN: blind super-resolution: blur, noise and compression of the input are unknown.
+Wang et al. 2021, arXiv:2107.10833.
 
-    python -m multigen.recipes.realesrgan                          # embedded photographs, minutes on a laptop
+    python -m multigen.recipes.realesrgan                          # embedded photographs (minutes)
     python -m multigen.recipes.realesrgan default --data photos/   # your own photographs
-    python -m multigen.recipes.realesrgan paper --data DF2K/       # the paper's networks, losses and steps
+    python -m multigen.recipes.realesrgan paper --data DF2K/       # the settings of the paper
 
-A generator learns to undo degradations that are drawn for each crop (`multigen.image.restoration.blind`), first for the least
-pixel error, then against a discriminator that gives a logit for each pixel, with a content loss.
+A generator learns to undo degradations that are drawn for each crop
+(`multigen.image.restoration.blind`), first for the least pixel error, then against a discriminator
+that gives a logit for each pixel, with a content loss.
 """
 
 from collections.abc import Sequence
@@ -31,23 +33,28 @@ __all__ = ["PRESETS", "RealESRGANConfig", "RealESRGANTrainer"]
 @dataclass(frozen=True)
 class RealESRGANConfig(AdversarialRestorationConfig):
     crop: int = 128
-    """Side of the high-resolution crops, pixels; a multiple of the scale, and of 8 for the discriminator (256 in the paper)."""
+    """Side of the high-resolution crops, pixels; a multiple of the scale, and of 8 for the
+    discriminator (256 in the paper)."""
     scale: int = 4
     """Factor between the resolutions: 1, 2, 3, 4 or 8; rrdb has no 3."""
     degradation: Strength = "strong"
-    """What inputs are made by: the paper's (strong), one of messengers and phones (mild), or bicubic reduction alone (none)."""
+    """What inputs are made by: the paper's (strong), one of messengers and phones (mild), or
+    bicubic reduction alone (none)."""
     sharpen: bool = True
-    """Sharpen the targets of the pixel and content losses, and what inputs are made of, as in the paper."""
+    """Sharpen the targets of the pixel and content losses, and what inputs are made of, as in the
+    paper."""
     generator: Literal["srvgg", "compact", "span", "rrdb"] = "srvgg"
     """Real-ESRGAN's small network, our own, SPAN, or the paper's large one."""
     blocks: int = 16
-    """Blocks of the generator (rrdb: 23 in the paper; span: 6; srvgg: convolutions, 16 and 32 in published weights)."""
+    """Blocks of the generator (rrdb: 23 in the paper; span: 6; srvgg: convolutions, 16 and 32 in
+    published weights)."""
     width: int = 64
     """Channels of the generator."""
     growth: int = 32
     """Channels that each convolution of a dense block adds; rrdb only."""
     unshuffle: int = 1
-    """Side of the squares of pixels that rrdb takes as channels: 2 at scale 2 and 4 at scale 1 in published weights."""
+    """Side of the squares of pixels that rrdb takes as channels: 2 at scale 2 and 4 at scale 1 in
+    published weights."""
     content: Literal["vgg22", "vgg54", "efficientnet_lite0"] = "efficientnet_lite0"
     """Features of the content loss."""
 
@@ -81,8 +88,8 @@ PRESETS = {
 
 
 class RealESRGANTrainer(AdversarialRestorationTrainer[RealESRGANConfig]):
-    """Trains G to enlarge images of unknown degradation: first for the least pixel error, then so that D takes each pixel for a
-    photograph's."""
+    """Trains G to enlarge images of unknown degradation: first for the least pixel error, then so
+    that D takes each pixel for a photograph's."""
 
     name = "realesrgan"
     degrades_whole = False
@@ -100,7 +107,8 @@ class RealESRGANTrainer(AdversarialRestorationTrainer[RealESRGANConfig]):
         return {"sharp": sharp, "input": degrade(sharp, self.scale, self.config.degradation, rng)}
 
     def open_tests(self) -> Sequence[TestSet]:
-        """Each set after bicubic reduction, and after mild and strong degradation: NAME, NAME-mild, NAME-strong."""
+        """Each set after bicubic reduction, and after mild and strong degradation: NAME, NAME-mild,
+        NAME-strong."""
         sets, names = [], [*self.config.test, *self.own_tests()]
         strengths: tuple[Strength, ...] = ("none", "mild", "strong")
         for strength in strengths:

@@ -1,11 +1,13 @@
-"""SRGAN: photorealistic super-resolution with an adversarial and a content loss. Ledig et al. 2017, arXiv:1609.04802.
+"""SRGAN: photorealistic super-resolution with an adversarial and a content loss.
+Ledig et al. 2017, arXiv:1609.04802.
 
-    python -m multigen.recipes.srgan                           # embedded photographs, minutes on a laptop
+    python -m multigen.recipes.srgan                           # embedded photographs (minutes)
     python -m multigen.recipes.srgan default --data photos/    # your own photographs
-    python -m multigen.recipes.srgan paper --data DIV2K/       # the paper's networks, losses and steps
+    python -m multigen.recipes.srgan paper --data DIV2K/       # the settings of the paper
 
-First a generator is trained for least squared error alone (the paper's SRResNet), then against a discriminator, with a content
-loss on the features of a pretrained network. Images are RGB in 0..1; low resolutions are MATLAB's bicubic, as the paper's.
+First a generator is trained for least squared error alone (the paper's SRResNet), then against a
+discriminator, with a content loss on the features of a pretrained network. Images are RGB in 0..1;
+low resolutions are MATLAB's bicubic, as the paper's.
 """
 
 from dataclasses import dataclass, replace
@@ -25,12 +27,13 @@ FACTORS = {2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}  # scale -> factors of the u
 @dataclass(frozen=True)
 class SRGANConfig(AdversarialRestorationConfig):
     crop: int = 96
-    """Side of the high-resolution crops, pixels; a multiple of the scale, and of 16 for the discriminator."""
+    """Side of the high-resolution crops, pixels; a multiple of the scale, and of 16 for the
+    discriminator."""
     scale: int = 4
     """Factor between the resolutions: 2, 3, 4 or 8."""
     generator: Literal["srresnet", "compact", "resize", "span", "srvgg"] = "compact"
-    """The paper's network, or one without batch norm that trains several times faster: our own, with a pixel shuffle (compact) or
-    with resize-convolutions, SPAN, or Real-ESRGAN's."""
+    """The paper's network, or one without batch norm that trains several times faster: our own,
+    with a pixel shuffle (compact) or with resize-convolutions, SPAN, or Real-ESRGAN's."""
     blocks: int = 10
     """Residual blocks of the generator (B = 16 in the paper)."""
     width: int = 48
@@ -50,7 +53,8 @@ class SRGANConfig(AdversarialRestorationConfig):
     adversarial_weight: float = 1e-3
     """Weight of the adversarial loss (equation 3)."""
     pretrain_lr: float = 1e-3
-    """Learning rate of the first stage; falls to 0 along half a cosine, or stays if `constant_lr`."""
+    """Learning rate of the first stage; falls to 0 along half a cosine, or stays if
+    `constant_lr`."""
     lr: float = 1e-4
     """Learning rate of the second stage; a tenth in its second half (section 3.2)."""
     constant_lr: bool = False
@@ -117,7 +121,8 @@ class SRResNet(nn.Module):
 
 
 class SRGANTrainer(AdversarialRestorationTrainer[SRGANConfig]):
-    """Trains G to enlarge photographs: first for the least pixel error, then so that D takes its images for photographs.
+    """Trains G to enlarge photographs: first for the least pixel error, then so that D takes its
+    images for photographs.
 
     The losses are equation 2 for D, and equation 3, content loss + 1e-3 adversarial loss, for G.
     """

@@ -22,8 +22,8 @@ Window = tuple[slice, slice]
 
 
 def hole_of(mask: "Tensor | np.ndarray | Raster | Picture") -> np.ndarray:
-    """A mask as bool (H, W), true in the hole: where it is white, from half the brightness on; of an image with transparency,
-    where it is transparent. Raises DataError for anything else."""
+    """A mask as bool (H, W), true in the hole: where it is white, from half the brightness on; of
+    an image with transparency, where it is transparent. Raises DataError for anything else."""
     if isinstance(mask, Tensor):
         mask = mask.cpu().numpy()
     if isinstance(mask, np.ndarray):
@@ -40,7 +40,8 @@ def hole_of(mask: "Tensor | np.ndarray | Raster | Picture") -> np.ndarray:
 
 
 def check_hole(hole: np.ndarray, height: int, width: int) -> None:
-    """Raises DataError for a mask that does not fit an image of this size, is empty, or leaves nothing."""
+    """Raises DataError for a mask that does not fit an image of this size, is empty, or leaves
+    nothing."""
     if hole.shape != (height, width):
         raise DataError(
             f"mask of {hole.shape[1]}x{hole.shape[0]} pixels, the image has {width}x{height}; give a mask of the image's size"
@@ -59,7 +60,8 @@ def dilated(hole: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def feathered(hole: np.ndarray, pixels: int) -> np.ndarray:
-    """float32 (H, W): 0 outside the hole, rising in steps from its edge to 1 in the `pixels`-th pixel from it."""
+    """float32 (H, W): 0 outside the hole, rising in steps from its edge to 1 in the `pixels`-th
+    pixel from it."""
     share = torch.from_numpy(hole).float()[None]
     if pixels:
         smaller, total = share, share.clone()
@@ -98,7 +100,8 @@ def pieces(hole: np.ndarray, side: int) -> Iterator[Window]:
 
 
 def rings(hole: np.ndarray, side: int) -> np.ndarray:
-    """float32 (H, W): how many squares of `side` pixels lie between a pixel's own square and one with known pixels.
+    """float32 (H, W): how many squares of `side` pixels lie between a pixel's own square and one
+    with known pixels.
 
     Raises ValueError where no pixel is known.
     """
@@ -121,7 +124,8 @@ def _parts(begin: int, end: int, most: int) -> list[slice]:
 
 
 def whole_holes(hole: np.ndarray, window: Window) -> np.ndarray:
-    """bool (h, w): those holes in a window that do not touch its border, but for that of the image."""
+    """bool (h, w): those holes in a window that do not touch its border, but for that of the
+    image."""
     from skimage.measure import label
 
     labels = np.asarray(label(hole[window]))

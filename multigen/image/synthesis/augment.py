@@ -25,10 +25,13 @@ def diff_augment(
     """Randomly altered images, differentiable in `image`; shape, dtype, device and memory format
     stay.
 
-    - color: brightness, x + U(-.5, .5); saturation, distances to the mean of a pixel's channels times U(0, 2), which leaves
-      grey images alone; contrast, distances to the image's mean times U(.5, 1.5). Values may leave -1..1.
-    - translation: moved by whole pixels, up to an eighth of each side (rounded), all as likely; what comes in is 0.
-    - cutout: a rectangle of half of each side (rounded up) becomes 0; its centre is anywhere, so borders may cut it.
+    - color: brightness, x + U(-.5, .5); saturation, distances to the mean of a pixel's channels
+      times U(0, 2), which leaves grey images alone; contrast, distances to the image's mean times
+      U(.5, 1.5). Values may leave -1..1.
+    - translation: moved by whole pixels, up to an eighth of each side (rounded), all as likely;
+      what comes in is 0.
+    - cutout: a rectangle of half of each side (rounded up) becomes 0; its centre is anywhere, so
+      borders may cut it.
 
     Each sample has its own draws, which come from `rand` alone: equal draws, equal images.
 
@@ -53,7 +56,8 @@ def diff_augment(
 
 
 def parse_policy(text: str) -> tuple[str, ...]:
-    """ "color,translation,cutout" as ("color", "translation", "cutout"); "" as (). Raises ConfigError for other names."""
+    """ "color,translation,cutout" as ("color", "translation", "cutout"); "" as (). Raises
+    ConfigError for other names."""
     return parse_choices("augment", text, POLICIES)
 
 

@@ -1,7 +1,7 @@
 """DCGAN: a stable convolutional GAN. Radford et al. 2016, arXiv:1511.06434.
 
-    python -m multigen.recipes.dcgan                           # embedded digits, minutes on a laptop
-    python -m multigen.recipes.dcgan paper --data photos/      # the paper's networks and settings
+    python -m multigen.recipes.dcgan                          # embedded digits (minutes)
+    python -m multigen.recipes.dcgan paper --data photos/     # the settings of the paper
 
 Strided convolutions in place of pooling, batch norm in both networks but at the images, ReLU in G,
 leaky ReLU in D (section 3). Conditioned on classes or clusters, G takes them beside z, and D

@@ -1,8 +1,8 @@
 """GAN: the first one, on perceptrons. Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1.
 
-    python -m multigen.recipes.gan                             # embedded digits, minutes on a laptop
-    python -m multigen.recipes.gan --loss minimax              # G's loss of equation 1
-    python -m multigen.recipes.gan paper --data mnist          # maxout, dropout, momentum
+    python -m multigen.recipes.gan                            # embedded digits (minutes)
+    python -m multigen.recipes.gan --loss minimax             # G's loss of equation 1
+    python -m multigen.recipes.gan paper --data mnist         # maxout, dropout, momentum
 
 G is a perceptron of rectifiers; D is one of leaky rectifiers or, as in the paper, of maxout with
 dropout (Goodfellow et al. 2013, arXiv:1302.4389). Both take images as vectors: 784 numbers at 28 x

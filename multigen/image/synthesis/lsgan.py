@@ -1,12 +1,13 @@
-"""LSGAN: a least-squares loss that regresses D's output to targets. Mao et al. 2017, arXiv:1611.04076.
+"""LSGAN: a least-squares loss that regresses D's output to targets.
+Mao et al. 2017, arXiv:1611.04076.
 
-    python -m multigen.recipes.lsgan                           # embedded digits, minutes on a laptop
-    python -m multigen.recipes.lsgan --targets -1 1 0          # the targets of equation 8
-    python -m multigen.recipes.lsgan default --data photos/    # your own images, cut to squares
+    python -m multigen.recipes.lsgan                          # embedded digits (minutes)
+    python -m multigen.recipes.lsgan --targets -1 1 0         # the targets of equation 8
+    python -m multigen.recipes.lsgan default --data photos/   # your own images, cut to squares
 
-The cross entropy of a GAN hardly moves samples that D already takes for real, however far they are from real images. Least
-squares penalise by distance: they pull those samples back too, and are flat at one point only (section 3.2.1). The networks are
-DCGAN's.
+The cross entropy of a GAN hardly moves samples that D already takes for real, however far they are
+from real images. Least squares penalise by distance: they pull those samples back too, and are flat
+at one point only (section 3.2.1). The networks are DCGAN's.
 """
 
 from dataclasses import dataclass
@@ -26,10 +27,11 @@ class LSGANConfig(ImageSynthesisConfig):
     width: int = 64
     """Channels of the layers at the highest resolution; they double with each halving."""
     targets: tuple[float, float, float] = (0.0, 1.0, 1.0)
-    """a, b, c: what D is to answer to samples and to real images, and what G wants it to answer to samples (equation 9; equation
-    8: -1 1 0)."""
+    """a, b, c: what D is to answer to samples and to real images, and what G wants it to answer to
+    samples (equation 9; equation 8: -1 1 0)."""
     lr: tuple[float, float] = (1e-3, 1e-3)
-    """Learning rate at the beginning and at the end, in between a straight line (constant in the paper)."""
+    """Learning rate at the beginning and at the end, in between a straight line (constant in the
+    paper)."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Betas of Adam."""
 

@@ -1,12 +1,14 @@
-"""R3GAN: a modern ResNet GAN baseline (relativistic loss, R1 + R2). Huang et al. 2024, arXiv:2501.05441.
+"""R3GAN: a modern ResNet GAN baseline (relativistic loss, R1 + R2).
+Huang et al. 2024, arXiv:2501.05441.
 
-    python -m multigen.recipes.r3gan                           # embedded digits, minutes on a laptop
-    python -m multigen.recipes.r3gan default --data photos/    # your own images
-    python -m multigen.recipes.r3gan paper --data cifar10      # the paper's settings for CIFAR-10
+    python -m multigen.recipes.r3gan                          # embedded digits (minutes)
+    python -m multigen.recipes.r3gan default --data photos/   # your own images
+    python -m multigen.recipes.r3gan paper --data cifar10     # the paper's settings for CIFAR-10
 
-A relativistic loss that pairs each sample with a real image, and gradient penalties on both (R1, R2), every step: training then
-converges without normalisation or other stabilisers. The networks are ResNets with grouped convolutions, alike in both.
-Learning rate, second moment, penalty, augmentation and running average follow one cosine over the run.
+A relativistic loss that pairs each sample with a real image, and gradient penalties on both (R1,
+R2), every step: training then converges without normalisation or other stabilisers. The networks
+are ResNets with grouped convolutions, alike in both. Learning rate, second moment, penalty,
+augmentation and running average follow one cosine over the run.
 """
 
 import math
@@ -39,8 +41,9 @@ class R3GANConfig(ImageSynthesisConfig):
     width: int = 64
     """Channels at the highest resolution; they double with each halving, up to `max_channels`."""
     patch: int = 1
-    """Side of the squares of pixels that the networks take as one position with `patch`^2 times the channels: all blocks then run
-    at size / patch, for about 1 / patch^2 of the time. A power of two; 1 in the paper."""
+    """Side of the squares of pixels that the networks take as one position with `patch`^2 times the
+    channels: all blocks then run at size / patch, for about 1 / patch^2 of the time. A power of
+    two; 1 in the paper."""
     max_channels: int = 512
     """Channels at most (768 in the paper)."""
     blocks: int = 1
@@ -50,7 +53,8 @@ class R3GANConfig(ImageSynthesisConfig):
     group: int = 16
     """Channels of a group in the grouped convolutions."""
     lr: tuple[float, float] = (2e-4, 5e-5)
-    """Learning rate at the beginning and at the end; in between a cosine, as in the following pairs."""
+    """Learning rate at the beginning and at the end; in between a cosine, as in the following
+    pairs."""
     beta2: tuple[float, float] = (0.9, 0.99)
     """Second beta of Adam; the first is 0."""
     gamma: tuple[float, float] = (2.0, 0.2)
@@ -118,7 +122,8 @@ def scaled_(layer: nn.Module, gain: float) -> nn.Module:
 class Block(nn.Module):
     """x + 1x1, grouped 3x3, 1x1, leaky rectifiers between them: (B, C, H, W) -> the same shape.
 
-    The last convolution begins at 0, the others smaller the more blocks there are (Zhang et al. 2019, arXiv:1901.09321).
+    The last convolution begins at 0, the others smaller the more blocks there are (Zhang et al.
+    2019, arXiv:1901.09321).
     """
 
     def __init__(self, width: int, c: R3GANConfig, depth: int):
@@ -135,7 +140,8 @@ class Block(nn.Module):
 
 
 class Resample(nn.Module):
-    """2x up- or downsampling with the binomial filter [1, 3, 3, 1], and a 1x1 convolution where the channels change."""
+    """2x up- or downsampling with the binomial filter [1, 3, 3, 1], and a 1x1 convolution where the
+    channels change."""
 
     def __init__(self, before: int, after: int, up: bool):
         super().__init__()
@@ -220,7 +226,8 @@ class R3GANTrainer(ImageSynthesisTrainer[R3GANConfig]):
         return {"G": decay}
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Relativistic pairing plus gamma (R1 + R2), whose gradients are taken at the images before they are augmented."""
+        """Relativistic pairing plus gamma (R1 + R2), whose gradients are taken at the images before
+        they are augmented."""
         gamma = value_at(Cosine(*self.config.gamma), step.progress)
         real, fake, label = self.bare_pairs(batch, step)
         real_scores, r1 = penalties.scores_and_r1(self.augmented_critic(step, "real"), real, label)

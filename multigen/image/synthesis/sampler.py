@@ -19,7 +19,8 @@ __all__ = ["ImageSampler", "grid", "to_pictures", "to_uint8", "to_unit"]
 
 
 class ImageSampler(sampling.Sampler):
-    """A trained generator as a source of images, uint8 (N, C, H, W); its network gives (B, C, H, W) in -1..1."""
+    """A trained generator as a source of images, uint8 (N, C, H, W); its network gives (B, C, H, W)
+    in -1..1."""
 
     task = "image-synthesis"
     suffix = ".png"
@@ -69,7 +70,8 @@ def to_pictures(images: Tensor) -> "list[Picture]":
 
 
 def grid(images: Tensor, columns: int = 0, gap: int = 2) -> "Picture":
-    """Images uint8 (N, C, H, W), row by row with white gaps of `gap` pixels, as one PIL image of mode L or RGB.
+    """Images uint8 (N, C, H, W), row by row with white gaps of `gap` pixels, as one PIL image of
+    mode L or RGB.
 
     Without `columns` the sheet is about as many images wide as high.
     """

@@ -1,11 +1,12 @@
-"""SNGAN: a discriminator kept Lipschitz by the spectral norm of its weights. Miyato et al. 2018, arXiv:1802.05957.
+"""SNGAN: a discriminator kept Lipschitz by the spectral norm of its weights.
+Miyato et al. 2018, arXiv:1802.05957.
 
-    python -m multigen.recipes.sngan                           # embedded digits, minutes on a laptop
-    python -m multigen.recipes.sngan --conditional             # classes: Miyato & Koyama 2018, arXiv:1802.05637
+    python -m multigen.recipes.sngan                           # embedded digits (minutes)
+    python -m multigen.recipes.sngan --conditional             # with classes (arXiv:1802.05637)
     python -m multigen.recipes.sngan paper --data cifar10      # the paper's settings
 
-Residual blocks in both networks (appendix B.4), hinge loss, five discriminator steps. With labels, G's batch norm has a scale and
-a shift for each class, and D projects the class on its features.
+Residual blocks in both networks (appendix B.4), hinge loss, five discriminator steps. With labels,
+G's batch norm has a scale and a shift for each class, and D projects the class on its features.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ __all__ = ["PRESETS", "Discriminator", "Generator", "SNGANConfig", "SNGANTrainer
 class SNGANConfig(ImageSynthesisConfig):
     latent: int = 128
     width: int = 128
-    """Channels of D's blocks, and of G's at the highest resolution (D 128, G 256 in the paper, at 32 pixels)."""
+    """Channels of D's blocks, and of G's at the highest resolution (D 128, G 256 in the paper, at
+    32 pixels)."""
     critic_steps: int = 5
     """n_dis: discriminator updates for each generator update."""
     lr: float = 2e-4
@@ -47,7 +49,8 @@ PRESETS = {
 
 
 class ClassBatchNorm(nn.Module):
-    """Batch norm whose scale and shift belong to the class; one pair for all without classes. (B, C, H, W) -> the same."""
+    """Batch norm whose scale and shift belong to the class; one pair for all without classes. (B,
+    C, H, W) -> the same."""
 
     def __init__(self, width: int, classes: int):
         super().__init__()
@@ -66,7 +69,8 @@ class ClassBatchNorm(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """BN - ReLU - up - conv - BN - ReLU - conv, plus the input doubled in size: (B, before, H, W) -> (B, after, 2H, 2W)."""
+    """BN - ReLU - up - conv - BN - ReLU - conv, plus the input doubled in size: (B, before, H, W)
+    -> (B, after, 2H, 2W)."""
 
     def __init__(self, before: int, after: int, classes: int):
         super().__init__()
@@ -100,7 +104,8 @@ class Generator(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """ReLU - conv - ReLU - conv, plus the input, both halved in size where `down`: (B, before, H, W) -> (B, after, H/2, W/2)."""
+    """ReLU - conv - ReLU - conv, plus the input, both halved in size where `down`: (B, before, H,
+    W) -> (B, after, H/2, W/2)."""
 
     def __init__(self, before: int, after: int, down: bool, first: bool = False):
         super().__init__()
@@ -115,7 +120,8 @@ class DownBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image (B, channels, size, size) in -1..1, label (B,) -> logit (B,). Every weight has spectral norm 1."""
+    """image (B, channels, size, size) in -1..1, label (B,) -> logit (B,). Every weight has spectral
+    norm 1."""
 
     def __init__(self, width: int, size: int, channels: int, classes: int = 0):
         super().__init__()

@@ -1,13 +1,15 @@
-"""WGAN: a critic that estimates the Wasserstein distance of samples to data. Arjovsky et al. 2017, arXiv:1701.07875.
+"""WGAN: a critic that estimates the Wasserstein distance of samples to data.
+Arjovsky et al. 2017, arXiv:1701.07875.
 
 WGAN-GP, with a penalty in place of weight clipping: Gulrajani et al. 2017, arXiv:1704.00028.
 
-    python -m multigen.recipes.wgan                            # embedded digits, minutes on a laptop
-    python -m multigen.recipes.wgan --constraint clip          # the first one: weights clipped to -0.01..0.01
+    python -m multigen.recipes.wgan                            # embedded digits (minutes)
+    python -m multigen.recipes.wgan --constraint clip          # weight clipping, as first published
     python -m multigen.recipes.wgan paper --data cifar10       # WGAN-GP's settings
 
-The critic approximates the Wasserstein distance if it is 1-Lipschitz. WGAN clips its weights after each step; WGAN-GP penalises
-gradients whose norm is not 1. The networks are DCGAN's; with the penalty the critic has no batch norm (section 4 of WGAN-GP).
+The critic approximates the Wasserstein distance if it is 1-Lipschitz. WGAN clips its weights after
+each step; WGAN-GP penalises gradients whose norm is not 1. The networks are DCGAN's; with the
+penalty the critic has no batch norm (section 4 of WGAN-GP).
 """
 
 from dataclasses import dataclass

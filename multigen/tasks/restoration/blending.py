@@ -1,4 +1,5 @@
-"""Network interpolation (Wang et al. 2018, arXiv:1809.00219, section 3.4): between two models that share a network."""
+"""Network interpolation (Wang et al. 2018, arXiv:1809.00219, section 3.4): between two models that
+share a network."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,11 +25,12 @@ SETTINGS = ("generator", "scale", "blocks", "width", "growth", "unshuffle")
 
 
 def blend(first: str | Path, second: str | Path, share: float, code: str | Path = "", device: str = "auto") -> Loaded:
-    """A model between two of one network: `share` of the weights of the first and the rest of the second, BatchNorm's statistics
-    too. One trained for the least pixel error and one trained from it against a discriminator give all in between.
+    """A model between two of one network: `share` of the weights of the first and the rest of the
+    second, BatchNorm's statistics too. One trained for the least pixel error and one trained from
+    it against a discriminator give all in between.
 
-    `first`, `second`, `code`, `device`: as for `multigen.load`. Raises ConfigError for a share that is not in 0..1, and for
-    models that are not of one network, with the first difference.
+    `first`, `second`, `code`, `device`: as for `multigen.load`. Raises ConfigError for a share that
+    is not in 0..1, and for models that are not of one network, with the first difference.
     """
     choose_device(device)  # before anything is read
     if not 0 <= share <= 1:
@@ -55,7 +57,8 @@ def blend(first: str | Path, second: str | Path, share: float, code: str | Path 
 
 
 def interpolated(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """share * first + (1 - share) * second, by name; what counts, such as BatchNorm's batches, is the first's."""
+    """share * first + (1 - share) * second, by name; what counts, such as BatchNorm's batches, is
+    the first's."""
     mixed = {}
     for name in first:
         a, b = first[name], second[name]
@@ -64,7 +67,8 @@ def interpolated(first: Mapping[str, Tensor], second: Mapping[str, Tensor], shar
 
 
 def _network(trainer: type[RestorationTrainer[Any]], folder: ModelFolder) -> nn.Module:
-    """A model's network without its weights, which are known to fit. Raises CheckpointError where they do not."""
+    """A model's network without its weights, which are known to fit. Raises CheckpointError where
+    they do not."""
     where, weights = f"{folder.path}, config.json", folder.weights.get("G", {})
     made = trainer(from_table(trainer.config_type(), folder.config, where))
     made.data_info = from_table(trainer.data_info, folder.data, where)

@@ -38,7 +38,7 @@ __all__ = ["RANGES", "SynthesisConfig", "SynthesisInfo", "SynthesisTrainer"]
 
 SHOWN = 64  # samples of a preview
 QUICK_SAMPLES, QUICK_STEPS = 100, 30
-"""With at most so many samples, as in `tiny`, the classifier is trained for at most so many steps."""
+"""Up to so many samples, as in `tiny`, the classifier is trained for at most so many steps."""
 RANGES: dict[str, float | tuple[float, float]] = {
     **{"latent": 1, "width": 1, "batch": 1, "steps": 1, "critic_steps": 1},
     **{"validation_size": 0, "test_classes": 0, "clusters": (0, 10_000), "samples": 2},
@@ -58,8 +58,8 @@ class SynthesisConfig(Settings):
     """Test data, used for the final evaluation only; empty: the data's own test split, else a tenth
     of them."""
     labels: str = ""
-    """Classes of a folder's files: empty, its folders; name, the file name before the last _; first, before the first _; none; or
-    a CSV file."""
+    """Classes of a folder's files: empty, its folders; name, the file name before the last _;
+    first, before the first _; none; or a CSV file."""
     validation_size: int = 500
     """Size of the validation split used for checkpoint selection, at most a tenth of the training
     items; 0: the last checkpoint is used."""
@@ -162,7 +162,8 @@ class SynthesisTrainer(Trainer[C]):
         return items
 
     def collapse_features(self, items: Tensor) -> Tensor:
-        """Items (N, ...) in -1..1 as low-resolution feature vectors (N, D), used for mode-collapse detection."""
+        """Items (N, ...) in -1..1 as low-resolution feature vectors (N, D), used for mode-collapse
+        detection."""
         raise NotImplementedError
 
     def cluster_features(self, items: Any) -> Tensor:
@@ -275,7 +276,8 @@ class SynthesisTrainer(Trainer[C]):
         return self.to_network(batch, step), fake, label
 
     def augmented_critic(self, step: Step, stream: str) -> Callable[..., Tensor]:
-        """D behind the augmentation: (items (B, ...), label) -> scores. `stream`: "real" or "fake"."""
+        """D behind the augmentation: (items (B, ...), label) -> scores. `stream`: "real" or
+        "fake"."""
         D = self.nets["D"]  # not the compiled one: compiled graphs have no second derivative
         return lambda items, label=None: D(self.augment(items, step, stream), label)
 

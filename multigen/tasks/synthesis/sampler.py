@@ -36,14 +36,15 @@ FEWER = "request fewer: -n"
 class Sampler(Ready):
     """A trained generator as a source of samples.
 
-    Sample i of a seed depends only on the seed, i and its class, not on the other samples (apart from
-    rounding in batches of another size).
+    Sample i of a seed depends only on the seed, i and its class, not on the other samples (apart
+    from rounding in batches of another size).
 
     A modality sets `task`, `suffix` and `overview`, and overrides `finish`, `write`, `show`,
     `strip` and `describe_output`.
 
     Args:
-        network: z (B, latent), and label (B,) where there are classes -> (B, ...) in -1..1; in eval mode, on its device.
+        network: z (B, latent), and label (B,) where there are classes -> (B, ...) in -1..1; in eval
+            mode, on its device.
         latent: dimensions of z ~ N(0, I).
         classes: names of the classes that the network was trained with, by label; () for an
             unconditional one.
@@ -244,7 +245,7 @@ class Sampler(Ready):
         return f"{counted(n, self.items)} in {out}, the first of them together in {sheet}{remark and f'; {remark}'}"
 
     def show_first(self, samples: Tensor, path: Path, about: Provenance) -> str:
-        """Writes the overview of saved samples, by `show`; returns what there is to say about it, or ""."""
+        """Writes the overview of saved samples, by `show`; returns a remark about it, or ""."""
         self.show(samples, path, about)
         return ""
 
@@ -274,7 +275,8 @@ class Sampler(Ready):
         return self.strip(self.sample(n, seed))
 
     def graph(self) -> Graph:
-        """A copy of the network for `multigen export`: z (batch, latent), and label (batch,) where there are classes or clusters.
+        """A copy of the network for `multigen export`: z (batch, latent), and label (batch,) where
+        there are classes or clusters.
 
         Raises ValueError where its output is impossible in the modality.
         """
@@ -374,7 +376,8 @@ def truncated(z: Tensor, truncation: float) -> Tensor:
 
 
 def slerp(start: Tensor, end: Tensor, along: Tensor) -> Tensor:
-    """Spherical interpolation of vectors (..., D), from `start` at `along` (..., 1) = 0 to `end` at 1.
+    """Spherical interpolation of vectors (..., D), from `start` at `along` (..., 1) = 0 to `end` at
+    1.
 
     Shoemake 1985; for latents White 2016, arXiv:1609.04468: a straight line between two of them
     passes through vectors shorter than those of a normal distribution, which the generator has not

@@ -1,7 +1,7 @@
 """Generators of token sequences. All have one interface, so that sampling, scoring and roll-outs
 are written once.
 
-    state = G.begin(8, length=20, capacity=14)  # 8 rows before their first token; 14 at most, of up to 20 tokens
+    state = G.begin(8, length=20, capacity=14)  # 8 rows, 14 at most, of up to 20 tokens
     h, state = G.step(tokens, state)            # tokens (8,) -> features (8, H)
     G.logits(h)                                 # (8, V), of the tokens after them
     state = G.branch(state, first=3, times=2)   # appends the first 3 of the 8 rows, twice

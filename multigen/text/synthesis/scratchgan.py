@@ -1,12 +1,14 @@
-"""ScratchGAN: a text GAN with a reward for each token, from a recurrent D. de Masson d'Autume et al. 2019, arXiv:1905.09922.
+"""ScratchGAN: a text GAN with a reward for each token, from a recurrent D.
+de Masson d'Autume et al. 2019, arXiv:1905.09922.
 
-    python -m multigen.recipes.scratchgan                           # embedded fables, minutes on a laptop
+    python -m multigen.recipes.scratchgan                           # embedded fables (minutes)
     python -m multigen.recipes.scratchgan default --data texts/     # your own texts
-    python -m multigen.recipes.scratchgan paper --data texts/       # the paper's sizes, from scratch: no maximum likelihood
+    python -m multigen.recipes.scratchgan paper --data texts/       # the paper: no pretraining
 
-D is recurrent: it classifies each token as real or generated, given those before it. The reward of a token is 2 D - 1, its value
-the discounted sum of the rewards from there on, so no roll-outs are needed. The paper trains from random weights; the
-other presets first train G by maximum likelihood, as SeqGAN does.
+D is recurrent: it classifies each token as real or generated, given those before it. The reward of
+a token is 2 D - 1, its value the discounted sum of the rewards from there on, so no roll-outs are
+needed. The paper trains from random weights; the other presets first train G by maximum likelihood,
+as SeqGAN does.
 """
 
 from collections.abc import Mapping
@@ -39,7 +41,8 @@ class ScratchGANConfig(TextSynthesisConfig):
     betas: tuple[float, float] = (0.9, 0.999)
     """Betas of Adam in the adversarial stage (.5, .999 in the authors' code)."""
     baseline: Literal["none", "mean", "critic"] = "mean"
-    """What is subtracted from values: nothing, the mean of the other texts of the batch, or the output of a learned critic."""
+    """What is subtracted from values: nothing, the mean of the other texts of the batch, or the
+    output of a learned critic."""
 
     ranges = TextSynthesisConfig.ranges | {"mle_steps": 0, "discount": (0, 1), "betas": (0, BELOW_ONE)}
 
@@ -82,7 +85,8 @@ class ScratchGANTrainer(TextSynthesisTrainer[ScratchGANConfig]):
         return Recurrent(self.data_info.tokens, self.config.discriminator_embedding, self.config.width)
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Cross-entropy of each token, as means over the tokens of all real and of all generated texts."""
+        """Cross-entropy of each token, as means over the tokens of all real and of all generated
+        texts."""
         real, fake = self.D(batch["real"]), self.D(batch["fake"])  # (B, T)
         logits = {"real": -at_least_float32(real), "fake": at_least_float32(fake)}
         masks = {name: token_mask(batch[name], self.data_info.last) for name in logits}
@@ -90,7 +94,8 @@ class ScratchGANTrainer(TextSynthesisTrainer[ScratchGANConfig]):
 
     @torch.no_grad()
     def reward(self, tokens: Tensor, step: Step) -> Tensor:
-        """R_t = sum over s >= t of gamma^(s - t) r_s with r = 2 D - 1, of each token of G's texts (B, T)."""
+        """R_t = sum over s >= t of gamma^(s - t) r_s with r = 2 D - 1, of each token of G's texts
+        (B, T)."""
         mask = token_mask(tokens, self.data_info.last)
         return returns(2 * torch.sigmoid(at_least_float32(self.D(tokens))) - 1, mask, self.config.discount)
 

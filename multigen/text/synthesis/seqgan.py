@@ -1,13 +1,14 @@
-"""SeqGAN: a text generator trained by policy gradient with rewards from a discriminator. Yu et al. 2017, arXiv:1609.05473.
+"""SeqGAN: a text generator trained by policy gradient with rewards from a discriminator.
+Yu et al. 2017, arXiv:1609.05473.
 
-    python -m multigen.recipes.seqgan                           # embedded fables, minutes on a laptop
+    python -m multigen.recipes.seqgan                           # embedded fables (minutes)
     python -m multigen.recipes.seqgan default --data texts/     # your own texts
-    python -m multigen.recipes.seqgan paper --data oracle       # the paper's settings on its synthetic data
+    python -m multigen.recipes.seqgan paper --data oracle       # the settings and data of the paper
 
-Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action, and its value is the
-mean output of D for full texts completed from the tokens so far (Monte-Carlo search, section 3.1). G first learns
-by maximum likelihood, D then to tell G's texts from real ones, and in the adversarial stage both are trained in turn
-(algorithm 1).
+Text is discrete, so D's gradient cannot flow into G. G is a policy: each token is an action, and
+its value is the mean output of D for full texts completed from the tokens so far (Monte-Carlo
+search, section 3.1). G first learns by maximum likelihood, D then to tell G's texts from real ones,
+and in the adversarial stage both are trained in turn (algorithm 1).
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +34,8 @@ class SeqGANConfig(TextSynthesisConfig):
     rollouts: int = 16
     """N: continuations of each prefix of a text (equation 4)."""
     follow: float = 1.0
-    """The share by which the roll-out policy moves towards G each step; 1: it is G itself (as in the authors' code)."""
+    """The share by which the roll-out policy moves towards G each step; 1: it is G itself (as in
+    the authors' code)."""
     filters: tuple[tuple[int, int], ...] = ((1, 50), (2, 100), (3, 100), (4, 100), (6, 50), (8, 50))
     """D's filters: width in tokens, and how many."""
     dropout: float = 0.25

@@ -1,7 +1,8 @@
-"""Base trainer of restoring films: settings, clips and their degradation, figures of frames and of motion, losses of clips.
+"""Base trainer of restoring films: settings, clips and their degradation, figures of frames and of
+motion, losses of clips.
 
-A method derives from `VideoRestorationTrainer`, and states only what differs: networks, losses, stages.
-"""
+A method derives from `VideoRestorationTrainer`, and states only what differs: networks, losses,
+stages."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,21 +54,25 @@ class VideoRestorationConfig(AdversarialRestorationConfig):
     data: str = "embedded"
     """Photographs, which are made to move, and films: a folder, a file, or "embedded"."""
     clips: str = ""
-    """Films that are trained on besides: a file, a folder of films, or of numbered frames; empty: none."""
+    """Films that are trained on besides: a file, a folder of films, or of numbered frames; empty:
+    none."""
     test: tuple[str, ...] = ("embedded-held-out",)
-    """Films that are measured in the end and never trained on: files, folders of films or of numbered frames, or photographs,
-    which are made to move."""
+    """Films that are measured in the end and never trained on: files, folders of films or of
+    numbered frames, or photographs, which are made to move."""
     scale: int = 4
     """Factor between the resolutions: 2, 3, 4 or 8."""
     crop: int = 96
-    """Side of the clips that are trained on, pixels of the high resolution; a multiple of the scale, and of 16."""
+    """Side of the clips that are trained on, pixels of the high resolution; a multiple of the
+    scale, and of 16."""
     length: int = 7
     """Frames of a clip, at least 3."""
     speed: float = 2.0
-    """Pixels of the high resolution that the window over a photograph moves from frame to frame, at most."""
+    """Pixels of the high resolution that the window over a photograph moves from frame to frame, at
+    most."""
     degradation: Degradation = "bi"
-    """What inputs are made by: bicubic reduction (bi), a Gaussian blur and every fourth pixel (bd), or blind degradation
-    whose parameters wander from frame to frame: of messengers and phones (mild), or Real-ESRGAN's (strong)."""
+    """What inputs are made by: bicubic reduction (bi), a Gaussian blur and every fourth pixel (bd),
+    or blind degradation whose parameters wander from frame to frame: of messengers and phones
+    (mild), or Real-ESRGAN's (strong)."""
     h264: bool = False
     """Compress inputs with H.264 at low rates, drawn for each clip; needs PyAV."""
     batch: int = 4
@@ -75,7 +80,8 @@ class VideoRestorationConfig(AdversarialRestorationConfig):
     pixel: Literal["charbonnier", "l1"] = "charbonnier"
     """Pixel loss."""
     ping_pong_weight: float = 0.5
-    """Weight of the ping-pong loss in the second stage: clips that are played forth and back must agree."""
+    """Weight of the ping-pong loss in the second stage: clips that are played forth and back must
+    agree."""
 
     ranges = AdversarialRestorationConfig.ranges | RANGES | {
         **{"steps": 0, "length": (3, 1000), "speed": (0, 64), "ping_pong_weight": 0},
@@ -96,8 +102,8 @@ C = TypeVar("C", bound=VideoRestorationConfig)
 
 
 class VideoRestorationTrainer(AdversarialRestorationTrainer[C]):
-    """Trains G to restore clips, (B, T, 3, h, w) in 0..1 -> (B, T, 3, scale h, scale w): for the least pixel error; then, with
-    `steps`, so that D takes three frames of it for a real film's."""
+    """Trains G to restore clips, (B, T, 3, h, w) in 0..1 -> (B, T, 3, scale h, scale w): for the
+    least pixel error; then, with `steps`, so that D takes three frames of it for a real film's."""
 
     task = "video-super-resolution"
     degrades_whole = False
@@ -199,8 +205,9 @@ class VideoRestorationTrainer(AdversarialRestorationTrainer[C]):
         return {"adversarial": self.adversarial.discriminator(real, self.D(fake, inputs))}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Loss of G in the second stage. The clip is played forth and back; on the way back, when the state has seen all frames,
-        G must give what it gave before: so there is no use for detail that drifts."""
+        """Loss of G in the second stage. The clip is played forth and back; on the way back, when
+        the state has seen all frames, G must give what it gave before: so there is no use for
+        detail that drifts."""
         c, inputs, reference = self.config, self.inputs(batch, step), self.reference(batch, step)
         both = self.G(torch.cat([inputs, inputs.flip(1)[:, 1:]], 1)).to(reference.dtype)
         forth, back = both[:, : c.length], both[:, c.length - 1 :].flip(1)
@@ -217,7 +224,8 @@ class VideoRestorationTrainer(AdversarialRestorationTrainer[C]):
         return FilmUpscaler(network)
 
     def baselines(self) -> dict[str, Restore]:
-        """Bicubic interpolation, and the model that training started from; `measure` adds the blurred originals."""
+        """Bicubic interpolation, and the model that training started from; `measure` adds the
+        blurred originals."""
         start = self._start() if self.run.start else {}
         bicubic = partial(interpolated, scale=self.scale, degradation=self.config.degradation)
         return {"bicubic": bicubic, **start}
@@ -225,7 +233,8 @@ class VideoRestorationTrainer(AdversarialRestorationTrainer[C]):
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[FilmSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """PSNR and SSIM of frames, and the distances `needed`; the metrics of motion where all are."""
+        """PSNR and SSIM of frames, and the distances `needed`; the metrics of motion where all
+        are."""
         distances = [d for d in self.distances if needed is None or d.name in needed]
         return score(restorers, sets, distances, self.device, temporal=needed is None)
 

@@ -1,4 +1,5 @@
-"""Clips with their inputs: training data of restoring films, from films and from photographs that are made to move."""
+"""Clips with their inputs: training data of restoring films, from films and from photographs that
+are made to move."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,13 +24,16 @@ MEMORY = 1 << 30  # bytes for decoded photographs, and for decoded clips
 
 
 class ClipSource:
-    """Clips at random places of films and of photographs, the targets of restoration, with their inputs.
+    """Clips at random places of films and of photographs, the targets of restoration, with their
+    inputs.
 
-    A photograph becomes a clip by a window that walks over it, by fractions of a pixel: only so do small frames, which are made
-    of the window afterwards, each hold something that the others do not. A film gives windows that stand still.
+    A photograph becomes a clip by a window that walks over it, by fractions of a pixel: only so do
+    small frames, which are made of the window afterwards, each hold something that the others do
+    not. A film gives windows that stand still.
 
-    Clips are degraded with `scale` pixels of their input around them, which are cut off then, so that inputs have no borders that
-    the photograph does not have. A photograph, or a clip of a film, stands for as many items as windows fit into its area.
+    Clips are degraded with `scale` pixels of their input around them, which are cut off then, so
+    that inputs have no borders that the photograph does not have. A photograph, or a clip of a
+    film, stands for as many items as windows fit into its area.
 
     Args:
         crop: side of the targets, pixels; a multiple of the scale.
@@ -38,8 +42,8 @@ class ClipSource:
         degrade: makes the input of a clip, again each time it is drawn.
         skip_bad: leave out files that are damaged or too small, which `skipped` lists.
 
-    Raises DataError for a file that is damaged or too small (without skip_bad), or where none is left.
-    """
+    Raises DataError for a file that is damaged or too small (without skip_bad), or where none is
+    left."""
 
     def __init__(
         self,
@@ -58,7 +62,8 @@ class ClipSource:
         self.skipped: list[tuple[Path, str]] = []
         self.items: list[Photo | Footage] = []
         self.pieces: list[Photo | np.ndarray] = []
-        """Photographs to decode when they are used, or pixels (3, H, W), or of films (T, 3, H, W)."""
+        """Photographs to decode when they are used, or pixels (3, H, W), or of films (T, 3, H,
+        W)."""
         free, films = MEMORY, [item for item in items if isinstance(item, Footage)]
         areas = []
         for item in items:
@@ -91,8 +96,8 @@ class ClipSource:
         return len(self._piece_of_item)
 
     def batch(self, rows: Rows) -> dict[str, Tensor]:
-        """Clips, each turned, mirrored and played backwards at random: uint8 "target" (B, T, 3, crop, crop) and "input" (B, T,
-        3, crop / scale, crop / scale), RGB."""
+        """Clips, each turned, mirrored and played backwards at random: uint8 "target" (B, T, 3,
+        crop, crop) and "input" (B, T, 3, crop / scale, crop / scale), RGB."""
         pairs = [self._pair(self.pieces[self._piece_of_item[item]], rows.rng(i)) for i, item in enumerate(rows.indices)]
         targets, inputs = zip(*pairs, strict=True)
         return {"target": torch.stack(targets), "input": torch.stack(inputs)}
@@ -118,8 +123,8 @@ class ClipSource:
 
 
 def walk(frames: int, speed: float, room: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Places (T, 2), rows and columns, of a window that moves in 0 .. room: in one direction at a speed of up to `speed` pixels a
-    frame, which both change a little from frame to frame."""
+    """Places (T, 2), rows and columns, of a window that moves in 0 .. room: in one direction at a
+    speed of up to `speed` pixels a frame, which both change a little from frame to frame."""
     angle, pace = rng.uniform(0, 2 * np.pi), rng.uniform(0, speed)
     changes = rng.normal(0, JITTER * speed, (frames, 2)).cumsum(0)
     path = (pace * np.array([np.cos(angle), np.sin(angle)]) + changes).cumsum(0)
@@ -130,8 +135,8 @@ def walk(frames: int, speed: float, room: tuple[int, int], rng: np.random.Genera
 
 
 def moving(image: Tensor, side: int | tuple[int, int], places: np.ndarray) -> Tensor:
-    """The clip uint8 (T, 3, side, side) of a window over a photograph, uint8 (3, H, W), at places (T, 2) between whole pixels:
-    cubic interpolation, exact at whole ones."""
+    """The clip uint8 (T, 3, side, side) of a window over a photograph, uint8 (3, H, W), at places
+    (T, 2) between whole pixels: cubic interpolation, exact at whole ones."""
     height, width = side if isinstance(side, tuple) else (side, side)
     frames = []
     for place in places:

@@ -1,4 +1,5 @@
-"""Degradation of clips: the two reductions that are measured with, the pictures' blind ones as random walks, and H.264."""
+"""Degradation of clips: the two reductions that are measured with, the pictures' blind ones as
+random walks, and H.264."""
 
 from fractions import Fraction
 from typing import Any, Literal, cast
@@ -24,9 +25,10 @@ PACE = 0.05  # standard deviation of a parameter's step from frame to frame, of 
 def degrade(clip: Tensor, scale: int, degradation: Degradation, rng: np.random.Generator) -> Tensor:
     """uint8 (T, 3, H, W), H and W multiples of the scale -> uint8 (T, 3, H / scale, W / scale).
 
-    - bi: MATLAB's bicubic reduction, whose pixels lie in the middle of squares of `scale` pixels.
-    - bd: a Gaussian blur of 1.6 pixels (at scale 4; others in proportion), then the first pixel of each square.
-    - mild, strong: blind degradation (`multigen.image.restoration.blind`), the same operations for all frames, whose
+    - bi: MATLAB's bicubic reduction, whose pixels lie in the middle of squares of `scale` pixels. -
+    bd: a Gaussian blur of 1.6 pixels (at scale 4; others in proportion), then the first pixel of
+    each square. - mild, strong: blind degradation (`multigen.image.restoration.blind`), the same
+    operations for all frames, whose
       parameters wander from frame to frame; noise is drawn for each.
     """
     if degradation == "bi":
@@ -42,7 +44,8 @@ def degrade(clip: Tensor, scale: int, degradation: Degradation, rng: np.random.G
 
 
 def interpolated(clip: Tensor, scale: int, degradation: Degradation) -> Tensor:
-    """Bicubic interpolation of uint8 (T, 3, H, W), aligned with what the degradation reduces: the baseline without training."""
+    """Bicubic interpolation of uint8 (T, 3, H, W), aligned with what the degradation reduces: the
+    baseline without training."""
     if degradation != "bd":
         return imresize(clip, scale)
     x = clip.double()
@@ -61,8 +64,8 @@ def cubic(fraction: float) -> Tensor:
 
 
 class Wandering:
-    """Random numbers for the frames of a clip, in place of a generator: of the first frame drawn, of later ones the same
-    decisions and nearly the same parameters. Noise is drawn anew.
+    """Random numbers for the frames of a clip, in place of a generator: of the first frame drawn,
+    of later ones the same decisions and nearly the same parameters. Noise is drawn anew.
 
     Each call of a frame must be that of the first frame at the same place.
     """
@@ -101,7 +104,8 @@ class Wandering:
 
 
 def compressed(clip: Tensor, crf: int) -> Tensor:
-    """uint8 (T, 3, H, W) as H.264 of a quality gives it back, colour at half the resolution. Raises ConfigError without PyAV."""
+    """uint8 (T, 3, H, W) as H.264 of a quality gives it back, colour at half the resolution. Raises
+    ConfigError without PyAV."""
     try:
         import av
     except ImportError as error:
@@ -131,7 +135,8 @@ def _planes(frame: Any) -> Tensor:
 
 
 def _blurred(clip: Tensor, sigma: float) -> Tensor:
-    """uint8 (T, 3, H, W) under a Gaussian of 4 standard deviations to each side, mirrored at borders, not rounded in between."""
+    """uint8 (T, 3, H, W) under a Gaussian of 4 standard deviations to each side, mirrored at
+    borders, not rounded in between."""
     around = min(int(4 * sigma + 0.5), min(clip.shape[-2:]) - 1)
     line = gaussian(2 * around + 1, sigma).double().sum(0)  # a Gaussian is the product of two
     x = F.pad(clip.double(), (around,) * 4, mode="reflect")

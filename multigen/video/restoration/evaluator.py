@@ -13,7 +13,7 @@ from multigen.image.metrics import psnr_y, ssim_y
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
 from multigen.image.restoration.corruption import to_bytes
-from multigen.image.restoration.evaluator import busiest
+from multigen.image.sheets import busiest
 from multigen.metrics.temporal import TemporalReference, blurred
 from multigen.video.restoration.test_films import BORDER, FilmSet
 
@@ -48,8 +48,8 @@ def score(
     device: torch.device,
     temporal: bool,
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> value, the mean over the films of a set. `temporal`: also the metrics of motion, with a row for the
-    blurred originals.
+    """Row -> "SET/metric" -> value, the mean over the films of a set. `temporal`: also the metrics
+    of motion, with a row for the blurred originals.
 
     Ranks share the films; all get the result.
     """
@@ -109,8 +109,9 @@ def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
 
 
 def comparison(restorers: Mapping[str, RestoreFilm], *sets: FilmSet, most: int = 4) -> "Picture":
-    """Crops side by side under their names, of each restorer's film and the original: the last frame, below it the difference of
-    the last two frames, amplified, where flicker shows. The crop is the window with the most detail."""
+    """Crops side by side under their names, of each restorer's film and the original: the last
+    frame, below it the difference of the last two frames, amplified, where flicker shows. The crop
+    is the window with the most detail."""
     from PIL import Image, ImageDraw
 
     films = [pair for each in sets for pair in zip(each.targets, each.inputs, strict=True)][:most]

@@ -56,7 +56,8 @@ class Footages(list[Footage]):
 
 
 def find_footage(data: str, skip_bad: bool = False) -> Footages:
-    """The films of a data argument: a file, or those in a folder, and the folders of numbered frames in it, or itself.
+    """The films of a data argument: a file, or those in a folder, and the folders of numbered
+    frames in it, or itself.
 
     Raises DataError: nothing there, or (without skip_bad) a film that cannot be opened.
     """
@@ -121,7 +122,8 @@ def _are_frames(paths: Sequence[Path]) -> bool:
 
 
 def frames_of(footage: Footage, most: int = LONGEST) -> Tensor:
-    """The first frames of a film, uint8 (T, 3, H, W). Raises DataError; OutOfMemory where they would not fit."""
+    """The first frames of a film, uint8 (T, 3, H, W). Raises DataError; OutOfMemory where they
+    would not fit."""
     frames = []
     for pixels in _frames(footage):
         if len(frames) == most:
@@ -134,8 +136,8 @@ def frames_of(footage: Footage, most: int = LONGEST) -> Tensor:
 
 
 def clips_of(footage: Footage, frames: int, most: int) -> list[np.ndarray]:
-    """Clips (T, 3, H, W) of a film, spread over it, in at most `most` bytes (one clip at least); none across a cut. Raises
-    DataError for a film that is shorter than a clip."""
+    """Clips (T, 3, H, W) of a film, spread over it, in at most `most` bytes (one clip at least);
+    none across a cut. Raises DataError for a film that is shorter than a clip."""
     size = 3 * frames * footage.height * footage.width
     require(size, f"{footage.path}: a clip of {frames} frames", "choose fewer frames: --length")
     with open_source(footage.path, RATE if footage.path.is_dir() else None) as film:
@@ -158,7 +160,8 @@ def clips_of(footage: Footage, frames: int, most: int) -> list[np.ndarray]:
 
 
 def fingerprint(items: Sequence[Photo | Footage], contents: bool = True) -> str:
-    """As `multigen.image.files.fingerprint`, of photographs and films, whose numbered frames count as files."""
+    """As `multigen.image.files.fingerprint`, of photographs and films, whose numbered frames count
+    as files."""
     entries = []
     for item in items:
         paths = sorted(path for path in item.path.iterdir() if path.is_file()) if item.path.is_dir() else [item.path]

@@ -1,4 +1,5 @@
-"""A step of a recurrent generator with its state as one input and one output, for `multigen export`."""
+"""A step of a recurrent generator with its state as one input and one output, for `multigen
+export`."""
 
 import copy
 
@@ -12,8 +13,8 @@ __all__ = ["NextState"]
 
 
 class NextState(nn.Module):
-    """A frame (B, 3, H, W) and the state before it (B, channels, H, W) -> the state after it: the frame, the hidden state and the
-    large frame with its squares of pixels as channels."""
+    """A frame (B, 3, H, W) and the state before it (B, channels, H, W) -> the state after it: the
+    frame, the hidden state and the large frame with its squares of pixels as channels."""
 
     def __init__(self, network: RRN):
         super().__init__()

@@ -1,4 +1,5 @@
-"""Networks of restoring films: a recurrent generator without motion compensation, and a discriminator of three frames."""
+"""Networks of restoring films: a recurrent generator without motion compensation, and a
+discriminator of three frames."""
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,15 @@ __all__ = ["RRN", "TripleDiscriminator", "enlarged"]
 
 
 class RRN(nn.Module):
-    """The generator of RRN (Isobe et al. 2020, arXiv:2008.05765): residual blocks on a frame, the frame before it, the hidden
-    state and the output of the step before.
+    """The generator of RRN (Isobe et al. 2020, arXiv:2008.05765): residual blocks on a frame, the
+    frame before it, the hidden state and the output of the step before.
 
-    RGB clips (B, T, 3, H, W) in 0..1 -> (B, T, 3, scale H, scale W); a frame (B, 3, H, W) is a clip of one.
+    RGB clips (B, T, 3, H, W) in 0..1 -> (B, T, 3, scale H, scale W); a frame (B, 3, H, W) is a clip
+    of one.
 
     Args:
-        recurrent: False makes the same network see each frame alone: as the frame before, with an empty state.
+        recurrent: False makes the same network see each frame alone: as the frame before, with an
+            empty state.
     """
 
     def __init__(self, scale: int = 4, blocks: int = 5, width: int = 64, recurrent: bool = True):
@@ -42,10 +45,11 @@ class RRN(nn.Module):
         Args:
             before: the frame before it, or itself where it is the first.
             hidden: the state (B, width, H, W), zeros at first.
-            output: the large frame before it with its squares of pixels as channels (B, 3 scale^2, H, W), zeros at first.
+            output: the large frame before it with its squares of pixels as channels (B, 3 scale^2,
+                H, W), zeros at first.
 
-        Returns the new state, and what `enlarged` adds to the frame's interpolation (B, 3 scale^2, H, W).
-        """
+        Returns the new state, and what `enlarged` adds to the frame's interpolation (B, 3 scale^2,
+        H, W)."""
         x = F.relu(self.head(torch.cat([before, frame, hidden, output], 1)))
         for block in self.blocks:
             x = x + block(x)
@@ -78,9 +82,9 @@ def enlarged(frame: Tensor, residual: Tensor, scale: int) -> Tensor:
 
 
 class TripleDiscriminator(nn.Module):
-    """Three frames of a clip beside their inputs, as TecoGAN's discriminator (Chu et al. 2020, arXiv:1811.09393) sees them, but
-    without motion compensation: (B, T, 3, H, W) in 0..1 and inputs (B, T, 3, h, w) -> logits (B (T - 2), 1, H / 16, W / 16) of
-    each patch's being of a real film.
+    """Three frames of a clip beside their inputs, as TecoGAN's discriminator (Chu et al. 2020,
+    arXiv:1811.09393) sees them, but without motion compensation: (B, T, 3, H, W) in 0..1 and inputs
+    (B, T, 3, h, w) -> logits (B (T - 2), 1, H / 16, W / 16) of each patch's being of a real film.
 
     Args:
         width: channels of the first layer, a multiple of 4.

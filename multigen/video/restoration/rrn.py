@@ -1,14 +1,16 @@
-"""RRN: recurrent super-resolution of films without motion compensation. Isobe et al. 2020, arXiv:2008.05765.
+"""RRN: recurrent super-resolution of films without motion compensation. Isobe et al. 2020,
+arXiv:2008.05765.
 
-    python -m multigen.recipes.rrn                                   # embedded photographs that move, minutes on a laptop
-    python -m multigen.recipes.rrn default --data films/             # your own films and photographs
-    python -m multigen.recipes.rrn sharp --data films/               # with an adversarial stage, as TecoGAN's
-    python -m multigen.recipes.rrn paper --data films/               # the paper's network, loss and steps
+    python -m multigen.recipes.rrn                                   # embedded photographs that
+    move, minutes on a laptop python -m multigen.recipes.rrn default --data films/             #
+    your own films and photographs python -m multigen.recipes.rrn sharp --data films/
+    # with an adversarial stage, as TecoGAN's python -m multigen.recipes.rrn paper --data films/
+    # the paper's network, loss and steps
 
-A generator enlarges a frame from it, the frame before, a hidden state and what it made of the frame before: one pass, a state of
-one frame, films of any length. `steps` adds a stage in the spirit of TecoGAN (Chu et al. 2020, arXiv:1811.09393): a discriminator
-sees three frames, features are compared, and a clip that is played forth and back must agree.
-"""
+A generator enlarges a frame from it, the frame before, a hidden state and what it made of the frame
+before: one pass, a state of one frame, films of any length. `steps` adds a stage in the spirit of
+TecoGAN (Chu et al. 2020, arXiv:1811.09393): a discriminator sees three frames, features are
+compared, and a clip that is played forth and back must agree."""
 
 from dataclasses import dataclass, replace
 
@@ -31,7 +33,8 @@ class RRNConfig(VideoRestorationConfig):
     pretrain_steps: int = 20_000
     """Steps of the first stage."""
     pretrain_lr: float = 4e-4
-    """Learning rate of the first stage; falls to 0 along half a cosine, or, if `constant_lr`, to a tenth after six sevenths."""
+    """Learning rate of the first stage; falls to 0 along half a cosine, or, if `constant_lr`, to a
+    tenth after six sevenths."""
     constant_lr: bool = False
     """The paper's learning rate."""
     steps: int = 0
@@ -66,8 +69,8 @@ PRESETS = {
 
 
 class RRNTrainer(VideoRestorationTrainer[RRNConfig]):
-    """Trains G to enlarge films for the least pixel error; then, with `steps`, so that D takes three frames of it for a real
-    film's."""
+    """Trains G to enlarge films for the least pixel error; then, with `steps`, so that D takes
+    three frames of it for a real film's."""
 
     name = "rrn"
 

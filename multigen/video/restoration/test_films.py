@@ -24,8 +24,8 @@ SIDE = 128  # of its window, at most
 
 @dataclass(frozen=True)
 class FilmSet:
-    """Films to measure on: of each uint8 (T, 3, H, W), cut to a multiple of the scale, and its input, uint8 (T, 3, H / scale, W /
-    scale)."""
+    """Films to measure on: of each uint8 (T, 3, H, W), cut to a multiple of the scale, and its
+    input, uint8 (T, 3, H / scale, W / scale)."""
 
     name: str
     targets: tuple[Tensor, ...]
@@ -40,8 +40,9 @@ class FilmSet:
         degrade: Degrade,
         skipped: list[tuple[Path, str]] | None = None,
     ) -> "FilmSet | None":
-        """Of films, and of photographs that move; the same each time; None where there are none. Raises DataError for one that
-        cannot be read or is too small; where a list `skipped` is given, it is noted there and left out."""
+        """Of films, and of photographs that move; the same each time; None where there are none.
+        Raises DataError for one that cannot be read or is too small; where a list `skipped` is
+        given, it is noted there and left out."""
         targets, inputs = [], []
         for item in items:
             try:
@@ -56,8 +57,9 @@ class FilmSet:
 
 
 def open_test_films(data: Sequence[str], scale: int, degrade: Degrade) -> list[FilmSet]:
-    """A set for each film of the data, named after its file or folder: films, folders of films, of numbered frames, or, where
-    there are no such, photographs, which move. Raises DataError; ConfigError where two have the same name."""
+    """A set for each film of the data, named after its file or folder: films, folders of films, of
+    numbered frames, or, where there are no such, photographs, which move. Raises DataError;
+    ConfigError where two have the same name."""
     items = [item for name in data for item in items_of(name)]
     names = [Path(item.name).stem for item in items]
     if twice := [name for name in names if names.count(name) > 1]:

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from multigen.errors import CheckpointError, DataError
 from multigen.image.decoding import Raster
-from multigen.image.restoration.sizes import OWN, Size, resized
-from multigen.image.restoration.tiles import fill
-from multigen.image.restoration.upscaler import Upscaler, check_room
+from multigen.image.image_to_image import check_room
+from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.sizes import OWN, Size, resized
+from multigen.image.tiles import fill
 from multigen.tasks.graph import Graph
 from multigen.video.cuts import Cuts
 from multigen.video.restoration.graph import NextState
@@ -28,9 +29,9 @@ __all__ = ["FilmUpscaler", "Running"]
 class FilmUpscaler(Upscaler):
     """A trained generator as a function of films, and of images, which are films of one frame.
 
-    Of a film the whole state is kept, and each step takes it through the network in tiles with as much of their surroundings as
-    a step can depend on: tiles leave no seams, however many frames the state has run for.
-    """
+    Of a film the whole state is kept, and each step takes it through the network in tiles with as
+    much of their surroundings as a step can depend on: tiles leave no seams, however many frames
+    the state has run for."""
 
     task = "video-super-resolution"
     network: RRN
@@ -47,7 +48,8 @@ class FilmUpscaler(Upscaler):
         short: int | None = None,
     ) -> Any:
         """A film, uint8 tensor (T, 3, H, W) or array (T, H, W, 3), or one image, as
-        `multigen.image.restoration.upscaler.Upscaler.upscale` has it. At cuts the state is reset."""
+        `multigen.image.restoration.upscaler.Upscaler.upscale` has it. At cuts the state is
+        reset."""
         return self._restored(image, Size(scale, width, height, short))
 
     def running(self, size: Size = OWN) -> "Running":
@@ -55,14 +57,16 @@ class FilmUpscaler(Upscaler):
         return Running(self, size)
 
     def __call__(self, image: Tensor, size: Size = OWN) -> Tensor:
-        """uint8 (3, H, W) -> uint8 (3, scale H, scale W), or of a size; a film (T, 3, H, W) -> (T, 3, scale H, scale W)."""
+        """uint8 (3, H, W) -> uint8 (3, scale H, scale W), or of a size; a film (T, 3, H, W) -> (T,
+        3, scale H, scale W)."""
         if image.dim() != 4:
             return super().__call__(image, size)
         _check(image.dtype == torch.uint8 and image.shape[1] == 3, image)
         return torch.from_numpy(self._film(image.permute(0, 2, 3, 1).cpu().numpy(), size)).permute(0, 3, 1, 2)
 
     def graph(self) -> Graph:
-        """A copy of a step of the network for `multigen export`: a frame and the state before it -> the state after it."""
+        """A copy of a step of the network for `multigen export`: a frame and the state before it ->
+        the state after it."""
         network = NextState(self.network)
         s, state = self.scale, network.channels
 
@@ -98,7 +102,8 @@ class FilmUpscaler(Upscaler):
 
 
 class Running:
-    """A film in which frames are enlarged in turn: uint8 or uint16 RGB. Where a scene begins, the state is empty again.
+    """A film in which frames are enlarged in turn: uint8 or uint16 RGB. Where a scene begins, the
+    state is empty again.
 
     `state` and `resume` let another process continue, with the same results.
     """
@@ -107,10 +112,12 @@ class Running:
         self.restorer, self.size = restorer, size
         self.cuts = Cuts()
         self.passes: dict[int, dict[str, np.ndarray]] = {}
-        """Of each pass, which enlarges once: the frame before, the hidden state and the output, (H, W, C) each."""
+        """Of each pass, which enlarges once: the frame before, the hidden state and the output, (H,
+        W, C) each."""
 
     def __call__(self, raster: Raster) -> Raster:
-        """The next frame, enlarged. Raises CheckpointError where the network gives what is no number; OutOfMemory."""
+        """The next frame, enlarged. Raises CheckpointError where the network gives what is no
+        number; OutOfMemory."""
         pixels, scale = raster.pixels, self.restorer.scale
         height, width = pixels.shape[:2]
         passes, target = self.size.inputs(height, width, scale), self.size.of(height, width, scale)
@@ -127,7 +134,8 @@ class Running:
         return {**arrays, "cuts/before": self.cuts.before, "cuts/usual": np.array([self.cuts.usual])}
 
     def resume(self, state: Mapping[str, np.ndarray]) -> None:
-        """Continues after the frame for which `state` gave this; at the beginning where it is empty."""
+        """Continues after the frame for which `state` gave this; at the beginning where it is
+        empty."""
         self.cuts, self.passes = Cuts(), {}
         if state:
             self.cuts.before, self.cuts.usual = state["cuts/before"], float(state["cuts/usual"][0])
@@ -162,8 +170,8 @@ class Running:
         return _array((large * int(most)).round().clamp(0, int(most))).astype(pixels.dtype)
 
     def _step(self, planes: np.ndarray) -> np.ndarray:
-        """(h, w, 6 + C + 3 s^2): the frame before, the frame, hidden state and output -> (h, w, C + 3 s^2), the new state and
-        what is added."""
+        """(h, w, 6 + C + 3 s^2): the frame before, the frame, hidden state and output -> (h, w, C +
+        3 s^2), the new state and what is added."""
         network = self.restorer.network
         weight = next(network.parameters())
         given = _tensor(planes).to(weight.device, weight.dtype).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,5 @@
-"""What is measured of generated sounds: features of known ones, extractors, figures of copies, of noise and of one sound."""
+"""What is measured of generated sounds: features of known ones, extractors, figures of copies, of
+noise and of one sound."""
 
 import math
 from dataclasses import replace

@@ -83,7 +83,8 @@ def fitted(sounds: Tensor) -> Generator:
 
 
 def test_spectrograms_are_those_of_the_paper() -> None:
-    """By numpy, frame by frame: z-scores of log magnitudes of each frequency, a third of them, clipped."""
+    """By numpy, frame by frame: z-scores of log magnitudes of each frequency, a third of them,
+    clipped."""
     sounds = drums(6)[0]
     made = fitted(sounds)
     result = made.spectrogram(sounds)

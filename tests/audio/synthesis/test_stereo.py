@@ -1,4 +1,5 @@
-"""Two channels: trained, measured by their mean, written, loaded, exported; and longer pieces than a window."""
+"""Two channels: trained, measured by their mean, written, loaded, exported; and longer pieces than
+a window."""
 
 import json
 import re
@@ -13,8 +14,9 @@ import soundfile
 import torch
 
 import multigen
-from multigen.audio.datasets import mixed, open_sounds
+from multigen.audio.datasets import open_sounds
 from multigen.audio.files import read_info, read_sound, write_sound
+from multigen.audio.recordings import mixed
 from multigen.audio.synthesis.base import AudioSynthesisTrainer
 from multigen.engine import Run
 from multigen.errors import ConfigError
@@ -27,7 +29,8 @@ METHODS = {"wavegan": wavegan, "specgan": specgan}
 
 @pytest.fixture(scope="module")
 def stereo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 recordings of a tone that is louder on the left, of another pitch on the right, the last of them mono."""
+    """24 recordings of a tone that is louder on the left, of another pitch on the right, the last
+    of them mono."""
     folder = tmp_path_factory.mktemp("stereo")
     for i in range(24):
         sound = torch.stack([sine(4096, 300.0 + 20 * i), sine(4096, 600.0 + 20 * i, 0.1)])

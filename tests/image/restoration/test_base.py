@@ -1,4 +1,5 @@
-"""The base of image restoration: a second method needs its networks, losses and stages, and its degradation."""
+"""The base of image restoration: a second method needs its networks, losses and stages, and its
+degradation."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +49,8 @@ class Affine(nn.Module):
 
 
 class Denoising(ImageRestorationTrainer[DenoisingConfig]):
-    """A method of another kind: scale 1, noise that is drawn again for each batch, one stage, no discriminator."""
+    """A method of another kind: scale 1, noise that is drawn again for each batch, one stage, no
+    discriminator."""
 
     name = "denoising"
     degrades_whole = False
@@ -173,7 +175,8 @@ def test_a_run_is_not_resumed_with_other_photographs(tmp_path: Path) -> None:
 
 
 def test_distances_are_opened_with_the_data(data: Path, tmp_path: Path) -> None:
-    """Before there are networks: a file of weights that is none is named first, and `networks` and `stages` set nothing."""
+    """Before there are networks: a file of weights that is none is named first, and `networks` and
+    `stages` set nothing."""
     (tmp_path / "vgg.safetensors").write_bytes(b"")
     config = DenoisingConfig(data=str(data), test=(str(data),), perceptual_weights=str(tmp_path / "vgg.safetensors"))
     with pytest.raises(CheckpointError, match=r"vgg\.safetensors cannot be read as safetensors"):

@@ -1,4 +1,5 @@
-"""Blind degradation: kernels against their formulas, draws that follow from their keys, what each strength does."""
+"""Blind degradation: kernels against their formulas, draws that follow from their keys, what each
+strength does."""
 
 import math
 

@@ -1,4 +1,5 @@
-"""Noise and JPEG compression of images, and the denoisers without training that models are compared with."""
+"""Noise and JPEG compression of images, and the denoisers without training that models are compared
+with."""
 
 import io
 import math

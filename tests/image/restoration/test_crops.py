@@ -1,4 +1,5 @@
-"""Crops of photographs: aligned with their inputs, the same in whatever parts they are made, bad files left out."""
+"""Crops of photographs: aligned with their inputs, the same in whatever parts they are made, bad
+files left out."""
 
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def ways(crop: Tensor) -> list[Tensor]:
 
 
 def place_of(target: Tensor, given: Tensor, image: Tensor, scale: int) -> tuple[int, int, int]:
-    """(top, left, way) of the aligned windows that a pair was cut from, in pixels of the input; fails if none."""
+    """(top, left, way) of the aligned windows that a pair was cut from, in pixels of the input;
+    fails if none."""
     height, width = (side - side % scale for side in image.shape[1:])
     low = imresize(image[:, :height, :width], 1 / scale)
     side, crop = given.shape[1], target.shape[1]

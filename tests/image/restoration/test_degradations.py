@@ -1,4 +1,5 @@
-"""`multigen inspect --degradation`: the table of degradations, and the sheet on which people choose a strength by eye."""
+"""`multigen inspect --degradation`: the table of degradations, and the sheet on which people choose
+a strength by eye."""
 
 import json
 from pathlib import Path

@@ -17,7 +17,7 @@ from multigen.engine.batches import Stream
 from multigen.errors import ConfigError
 from multigen.image.restoration.corruption import is_grey, to_grey
 from multigen.image.restoration.denoise import GRID, PRESETS, DenoiseConfig, DenoiseTrainer, DnCNN
-from multigen.image.restoration.evaluator import SIDE, strip
+from multigen.image.sheets import SIDE, strip
 from tests import tiny
 
 SMALL: dict[str, Any] = {
@@ -153,7 +153,8 @@ def test_the_pixel_loss(photos: Path, pixel: str, expected: float) -> None:
 
 
 def test_the_network_of_the_paper() -> None:
-    """17 convolutions of 64 channels, batch norm but for the first and the last: three channels in place of one."""
+    """17 convolutions of 64 channels, batch norm but for the first and the last: three channels in
+    place of one."""
     with torch.device("meta"):
         network = DnCNN(17, 64)
     first, middle, last = 3 * 64 * 9 + 64, 15 * (64 * 64 * 9 + 2 * 64), 64 * 3 * 9 + 3

@@ -1,4 +1,5 @@
-"""ESRGAN: the preset of the paper, its losses in closed form, its learning rates, settings, and a run that is resumed."""
+"""ESRGAN: the preset of the paper, its losses in closed form, its learning rates, settings, and a
+run that is resumed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -95,7 +96,8 @@ def test_learning_rates_are_halved_at_the_published_steps() -> None:
 
 
 def test_d_and_g_minimise_the_relativistic_average_loss(photos: Path) -> None:
-    """Equations 1 and 2 with sigmoids, halved as in the released code, and the weights of equation 3."""
+    """Equations 1 and 2 with sigmoids, halved as in the released code, and the weights of equation
+    3."""
     trainer = prepared(photos, pixel_weight=1e-2)
     batch = batch_of(trainer)
     fake, real = trainer.G(batch["input"] / 255), batch["target"] / 255

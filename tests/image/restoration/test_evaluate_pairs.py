@@ -24,7 +24,8 @@ def save(path: Path, pixels: np.ndarray) -> Path:
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Three images and, in another format, noisy versions of them: RGB, grey, transparent; and one in a folder, of 16 bits."""
+    """Three images and, in another format, noisy versions of them: RGB, grey, transparent; and one
+    in a folder, of 16 bits."""
     a, b, rng = tmp_path / "a", tmp_path / "b", np.random.default_rng(0)
     for i, channels in enumerate((3, 1, 4)):
         image = tiny.pixels(40, 48, seed=i)

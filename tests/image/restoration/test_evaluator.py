@@ -62,7 +62,8 @@ def test_scores_are_means_over_the_images_of_a_set(tmp_path: Path) -> None:
 
 
 def sheet_cell(sheet: Image.Image, row: int, column: int, side: int) -> np.ndarray:
-    """The crop at a place of the sheet, at the size it had before it was doubled: (side, side, 3)."""
+    """The crop at a place of the sheet, at the size it had before it was doubled: (side, side,
+    3)."""
     top, left = 16 + row * (2 * side + 4), column * (2 * side + 4)
     return np.asarray(sheet)[top : top + 2 * side : 2, left : left + 2 * side : 2]
 

@@ -1,4 +1,5 @@
-"""The ready object of inpainting: what stays exactly as it was, images of all kinds and sizes, masks of users."""
+"""The ready object of inpainting: what stays exactly as it was, images of all kinds and sizes,
+masks of users."""
 
 from collections.abc import Sequence
 
@@ -23,7 +24,8 @@ def inpainter() -> Inpainter:
 
 
 class Recorder(nn.Module):
-    """Paints holes in one colour, and notes the sizes that it was given and the share of holes in them."""
+    """Paints holes in one colour, and notes the sizes that it was given and the share of holes in
+    them."""
 
     multiple = 4
 

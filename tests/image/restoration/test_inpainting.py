@@ -45,7 +45,8 @@ def value(term: Any) -> float:
 
 
 def test_the_generator_has_the_published_numbers() -> None:
-    """LaMa-Fourier: 27 million parameters in its generator, of 64 channels, three halvings and nine blocks."""
+    """LaMa-Fourier: 27 million parameters in its generator, of 64 channels, three halvings and nine
+    blocks."""
     with torch.device("meta"):
         paper = InpaintingTrainer(PRESETS["paper"]).generator()
     assert sum(p.numel() for p in paper.parameters()) == pytest.approx(27e6, rel=0.02)

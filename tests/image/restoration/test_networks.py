@@ -1,4 +1,5 @@
-"""The generators that methods of restoration share: sizes as published, how far an output looks, merged layers."""
+"""The generators that methods of restoration share: sizes as published, how far an output looks,
+merged layers."""
 
 from typing import Any
 
@@ -78,7 +79,8 @@ def test_merged_layers_give_the_same() -> None:
 
 
 def test_span_is_the_published_one() -> None:
-    """Against the formulas of the paper, written out on one block: out = (conv3 + x) * (sigmoid(conv3) - 1/2)."""
+    """Against the formulas of the paper, written out on one block: out = (conv3 + x) *
+    (sigmoid(conv3) - 1/2)."""
     torch.manual_seed(0)
     network = SPAN(2, 1, 4)
     image = torch.rand(1, 3, 6, 6)

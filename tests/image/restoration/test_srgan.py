@@ -1,4 +1,5 @@
-"""SRGAN: the networks as published, the losses in closed form, who is trained by what, presets, the choice of the best."""
+"""SRGAN: the networks as published, the losses in closed form, who is trained by what, presets, the
+choice of the best."""
 
 import dataclasses
 import json
@@ -100,7 +101,8 @@ def test_other_scales_are_refused(scale: int) -> None:
 @pytest.mark.parametrize("kind", GENERATORS)
 @pytest.mark.parametrize(("scale", "blocks"), [(2, 1), (3, 2), (4, 3), (8, 1)])
 def test_no_pixel_depends_on_another_beyond_the_radius(kind: type, scale: int, blocks: int) -> None:
-    """Measured: the farthest pixel of the input that has a gradient from the pixels of one place of the output."""
+    """Measured: the farthest pixel of the input that has a gradient from the pixels of one place of
+    the output."""
     torch.manual_seed(0)
     network = kind(scale, blocks, 4).double().eval()
     radius: int = network.radius
@@ -160,7 +162,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def vgg19(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Sequential, str]:
-    """torchvision's whole VGG19 with random weights that keep the scale of the signal, and the same as a file."""
+    """torchvision's whole VGG19 with random weights that keep the scale of the signal, and the same
+    as a file."""
     from torchvision.models.vgg import cfgs, make_layers
 
     torch.manual_seed(0)
@@ -305,7 +308,8 @@ def weights_of(network: nn.Module) -> list[Tensor]:
 
 @pytest.mark.parametrize(("update", "trained", "left"), [(0, "D", "G"), (1, "G", "D")])
 def test_an_update_trains_its_own_network_only(data: Path, update: int, trained: str, left: str) -> None:
-    """In the engine: every parameter of the one has a gradient and moves, the other has none and stays."""
+    """In the engine: every parameter of the one has a gradient and moves, the other has none and
+    stays."""
     trainer = prepared(data, lr=1e-2)
     trainer.state.number = 1
     trainer.enter(trainer.stage)

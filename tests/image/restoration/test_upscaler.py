@@ -1,4 +1,5 @@
-"""Upscaling in tiles against the whole image, images of every kind, the sheet of crops, the exported graph."""
+"""Upscaling in tiles against the whole image, images of every kind, the sheet of crops, the
+exported graph."""
 
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import embedded_photos, read_image
+from multigen.image.image_to_image import SURROUNDINGS
 from multigen.image.restoration.srgan import CompactGenerator, SRResNet
-from multigen.image.restoration.upscaler import SURROUNDINGS, Restorer, Upscaler
+from multigen.image.restoration.upscaler import Restorer, Upscaler
 from tests.tiny import pixels
 
 
@@ -46,7 +48,8 @@ def upscaler() -> Upscaler:
 @pytest.mark.parametrize("size", [(37, 53), (16, 17), (5, 7), (1, 40)])
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_tiles_leave_no_seams(kind: type, size: tuple[int, int], scale: int) -> None:
-    """In float64 bit for bit; in float32, where convolutions of other sizes round otherwise, within one level of grey."""
+    """In float64 bit for bit; in float32, where convolutions of other sizes round otherwise, within
+    one level of grey."""
     image = picture(*size)
     for dtype, tolerance in ((torch.float64, 0), (torch.float32, 1)):
         net = network(kind, scale, dtype)
@@ -165,7 +168,8 @@ def test_a_colour_profile_goes_along(upscaler: Upscaler) -> None:
 @pytest.mark.parametrize("hidden", [0, 255])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_what_is_transparent_does_not_show_at_soft_edges(upscaler: Upscaler, hidden: int, kind: type) -> None:
-    """A disc of one colour comes out as of this colour everywhere, whatever lies hidden around it."""
+    """A disc of one colour comes out as of this colour everywhere, whatever lies hidden around
+    it."""
     y, x = np.mgrid[:40, :40] - 19.5
     alpha = ((12.5 - np.hypot(x, y)).clip(0, 1) * 255).round().astype(np.uint8)
     colour = np.where(alpha[..., None] > 0, np.array([220, 40, 30], np.uint8), np.uint8(hidden))
@@ -278,7 +282,8 @@ def test_a_graph_is_a_copy_of_the_network() -> None:
 
 
 class Far(nn.Module):
-    """Says that it looks farther than tiles have surroundings, and adds one number to all of a window: its mean."""
+    """Says that it looks farther than tiles have surroundings, and adds one number to all of a
+    window: its mean."""
 
     radius = SURROUNDINGS + 1
 

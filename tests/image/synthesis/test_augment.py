@@ -30,7 +30,8 @@ def pictures(*shape: int, seed: int = 1, dtype=torch.float64) -> Tensor:
 
 
 def only(name: str, x: float, y: float = 0.0) -> Callable[..., Tensor]:
-    """Draws x and y for one transformation of a single image; those of the others leave an image alone."""
+    """Draws x and y for one transformation of a single image; those of the others leave an image
+    alone."""
     still = {"saturation": 0.5, "contrast": 0.5, "brightness": 0.5}
 
     def rand(stream: str, *shape: int) -> Tensor:

@@ -1,4 +1,5 @@
-"""More bad input of the methods that make images from noise than in test_bad_pictures.py: labels, test images, damage."""
+"""More bad input of the methods that make images from noise than in test_bad_pictures.py: labels,
+test images, damage."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +20,8 @@ WORDS += ["--device", "cpu", "--precision", "fp32"]
 
 
 def recipe(place: Path, *words: str | Path) -> int:
-    """Exit code of `python -m multigen.recipes.dcgan WORDS`, run in this process, in `place`/run."""
+    """Exit code of `python -m multigen.recipes.dcgan WORDS`, run in this process, in
+    `place`/run."""
     return tiny._run(lambda: main(dcgan.TRAINER, dcgan.PRESETS), [*WORDS, "--out", place / "run", *words])
 
 

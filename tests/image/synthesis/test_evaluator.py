@@ -45,7 +45,8 @@ def pictures(n: int, seed: int, classes: int = 0, name: str = "made") -> ImageSe
 
 
 def features_by_brightness(image: Tensor) -> tuple[Tensor, Tensor]:
-    """A stand-in for a network: mean and deviation of 4 quarters, and three classes by brightness."""
+    """A stand-in for a network: mean and deviation of 4 quarters, and three classes by
+    brightness."""
     x = image.float().unfold(2, 8, 8).unfold(3, 8, 8).flatten(4).flatten(1, 3)  # (B, 4, 64)
     h = torch.cat([x.mean(2), x.std(2)], 1)  # (B, 8)
     distance = (x.mean((1, 2))[:, None] - torch.tensor([45.0, 105.0, 165.0])).abs()
@@ -459,7 +460,8 @@ def test_what_cannot_be_opened_names_the_remedy(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_inception_is_the_literature_s_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With random weights, since its own must be downloaded: grey images of any size give features and probabilities."""
+    """With random weights, since its own must be downloaded: grey images of any size give features
+    and probabilities."""
     network = pytest.importorskip(
         "torch_fidelity.feature_extractor_inceptionv3", reason="torch-fidelity (extra fid) is not installed"
     ).FeatureExtractorInceptionV3

@@ -1,4 +1,5 @@
-"""The methods that make images from noise: networks, formulas, one run of each through its recipe."""
+"""The methods that make images from noise: networks, formulas, one run of each through its
+recipe."""
 
 import json
 import math
@@ -390,7 +391,8 @@ def test_pictures_are_compared_without_their_noise() -> None:
 
 
 def watched(steps: int, found: list[float]) -> tuple[Any, list[float]]:
-    """A run of `steps` steps in which each check finds the next diversity, and the control after each check."""
+    """A run of `steps` steps in which each check finds the next diversity, and the control after
+    each check."""
     state, stage = SimpleNamespace(scalars={}), SimpleNamespace(steps=steps)
     run: Any = SimpleNamespace(step=0, index=0, state=state, stage=stage)
     lows, values = 0.0, []

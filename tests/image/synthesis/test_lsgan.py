@@ -1,4 +1,5 @@
-"""LSGAN: the two sides of its game, with either choice of targets. What all methods of the task share is tested in test_gans."""
+"""LSGAN: the two sides of its game, with either choice of targets. What all methods of the task
+share is tested in test_gans."""
 
 from dataclasses import replace
 from typing import Any

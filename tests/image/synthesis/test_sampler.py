@@ -11,7 +11,8 @@ from multigen.tasks.synthesis.sampler import slerp
 
 
 class Network(nn.Module):
-    """z (B, 8), label (B,) or None -> (B, channels, 8, 8) in -1..1: a convolution, batch norm, a colour for each class."""
+    """z (B, 8), label (B,) or None -> (B, channels, 8, 8) in -1..1: a convolution, batch norm, a
+    colour for each class."""
 
     def __init__(self, channels: int = 3, classes: int = 0):
         super().__init__()

@@ -61,7 +61,8 @@ def run(
     info: ImageInfo = GREY,
     **more: Any,
 ) -> Path:
-    """A run's folder with curves of its own, an evaluation if `rows` are given, and an untrained model."""
+    """A run's folder with curves of its own, an evaluation if `rows` are given, and an untrained
+    model."""
     folder.mkdir(parents=True)
     seed = len(folder.name)
     write_toml(folder / "config.toml", {"method": method, "config": to_table(config), "run": to_table(Run(seed=seed))})

@@ -1,4 +1,5 @@
-"""Charts of a report: ticks, gaps, spikes, and that nothing in the SVG can clash with another chart or reach outside."""
+"""Charts of a report: ticks, gaps, spikes, and that nothing in the SVG can clash with another chart
+or reach outside."""
 
 import math
 import re

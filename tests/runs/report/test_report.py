@@ -1,4 +1,5 @@
-"""`report.html`: what it says of runs that finished, died or left little, and that nothing in it reaches outside."""
+"""`report.html`: what it says of runs that finished, died or left little, and that nothing in it
+reaches outside."""
 
 import json
 import math

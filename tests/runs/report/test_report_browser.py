@@ -1,4 +1,5 @@
-"""Reports of real runs in a real browser: nothing fails to load, everything shows or plays, and a phone is wide enough."""
+"""Reports of real runs in a real browser: nothing fails to load, everything shows or plays, and a
+phone is wide enough."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""`multigen report` on a run whose files are valid JSON with values of other types than they should have: a page all the same."""
+"""`multigen report` on a run whose files are valid JSON with values of other types than they should
+have: a page all the same."""
 
 import json
 import math

@@ -73,7 +73,8 @@ class Restorer:
 
 
 class SignalTrainer(RestorationTrainer[ToyConfig]):
-    """A modality: a signal is 1, and half of it, .5, is what is restored; so the gain should be 2."""
+    """A modality: a signal is 1, and half of it, .5, is what is restored; so the gain should be
+    2."""
 
     name = "toy"
     task = "super-resolution"
@@ -154,7 +155,8 @@ class Toy(SignalTrainer):
 
 
 def gain(steps: int, lr: float = 0.25) -> float:
-    """w after steps of gradient descent on (w / 2 - 1)^2, from 0: the error shrinks by 1 - lr / 2 a step."""
+    """w after steps of gradient descent on (w / 2 - 1)^2, from 0: the error shrinks by 1 - lr / 2 a
+    step."""
     return 2 - 2 * (1 - lr / 2) ** steps
 
 

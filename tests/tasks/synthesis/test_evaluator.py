@@ -10,7 +10,8 @@ from multigen.engine.distributed import shared_rows
 
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_each_rank_makes_a_part_and_all_get_the_whole(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three ranks, one after another: what each gives to the sum is added here. Fewer rows than ranks are made by all."""
+    """Three ranks, one after another: what each gives to the sum is added here. Fewer rows than
+    ranks are made by all."""
     rows = torch.arange(3 * n).view(n, 3), torch.arange(n).double() + 0.5
     given: list[list[Tensor]] = []
     asked: list[slice] = []

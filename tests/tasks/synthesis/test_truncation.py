@@ -1,4 +1,5 @@
-"""Truncated latents: the distribution they have, and that they are related to those of the same seed."""
+"""Truncated latents: the distribution they have, and that they are related to those of the same
+seed."""
 
 import math
 

@@ -1,4 +1,5 @@
-"""Generators: step by step as all at once, branching, sampling, and models of the transformers library."""
+"""Generators: step by step as all at once, branching, sampling, and models of the transformers
+library."""
 
 import math
 

@@ -24,7 +24,8 @@ LINES = [
 
 
 class Recites(Generator):
-    """Writes given sequences (n, T), one a draw's first number; each token has probability 1 - e."""
+    """Writes given sequences (n, T), one a draw's first number; each token has probability 1 -
+    e."""
 
     def __init__(self, sequences: Tensor, vocabulary: int, e: float = 1e-4):
         super().__init__()

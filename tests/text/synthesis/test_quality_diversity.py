@@ -43,7 +43,8 @@ def test_the_errors_of_both_count() -> None:
 
 
 def test_points_that_another_surpasses_do_not_count() -> None:
-    """Such as a high temperature, whose samples are no more diverse than those of a lower one, and worse."""
+    """Such as a high temperature, whose samples are no more diverse than those of a lower one, and
+    worse."""
     worse = [*CURVE, point(1.5, 9), point(2.5, 3)]
     for d in (1.2, 1.5, 2.5, 2.9):
         assert advantage(point(d, 1), worse) == advantage(point(d, 1), CURVE)

@@ -1,4 +1,5 @@
-"""Roll-outs from cached states against a literal implementation that reads everything again, under the same random numbers."""
+"""Roll-outs from cached states against a literal implementation that reads everything again, under
+the same random numbers."""
 
 import pytest
 import torch

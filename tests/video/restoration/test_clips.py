@@ -1,4 +1,5 @@
-"""Clips of photographs that move and of films: places, alignment with their inputs, what each small frame adds, and bad files."""
+"""Clips of photographs that move and of films: places, alignment with their inputs, what each small
+frame adds, and bad files."""
 
 import re
 from pathlib import Path
@@ -57,7 +58,8 @@ def test_walks_stay_in_their_room_at_their_speed_and_between_pixels(room: tuple[
 
 
 def new_samples(step: float) -> int:
-    """How many independent measurements of a line of pixels the middles of 8 small frames are, 4 small pixels of each."""
+    """How many independent measurements of a line of pixels the middles of 8 small frames are, 4
+    small pixels of each."""
     line = torch.eye(64, dtype=torch.float64)[:, None, None, :].expand(-1, 1, 32, -1)  # each unknown pixel alone
     rows = []
     for number in range(8):
@@ -69,8 +71,9 @@ def new_samples(step: float) -> int:
 
 
 def test_steps_of_whole_small_pixels_add_nothing_and_smaller_ones_do() -> None:
-    """With steps of 4 pixels only what comes in at the border is new, one small pixel a frame; with steps of 1.3 pixels nearly
-    each small pixel is a measurement of its own, though the window sees less of the line."""
+    """With steps of 4 pixels only what comes in at the border is new, one small pixel a frame; with
+    steps of 1.3 pixels nearly each small pixel is a measurement of its own, though the window sees
+    less of the line."""
     assert new_samples(0.0) == 4 and new_samples(4.0) == 4 + 7
     assert new_samples(1.3) >= 2 * new_samples(4.0)
 

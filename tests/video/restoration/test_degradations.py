@@ -1,4 +1,5 @@
-"""Degradations of clips: closed forms, draws that wander, H.264, and the published rows of bicubic interpolation."""
+"""Degradations of clips: closed forms, draws that wander, H.264, and the published rows of bicubic
+interpolation."""
 
 import sys
 from typing import Any

@@ -1,4 +1,5 @@
-"""RRN: the network's recursion and size, losses in closed form, settings, and runs that are resumed."""
+"""RRN: the network's recursion and size, losses in closed form, settings, and runs that are
+resumed."""
 
 from dataclasses import replace
 from pathlib import Path

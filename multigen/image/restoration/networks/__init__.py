@@ -1,4 +1,5 @@
-"""Networks that several methods of image restoration have; published weights fit SRVGG, RRDB and SPAN."""
+"""Networks that several methods of image restoration have; published weights fit SRVGG, RRDB and
+SPAN."""
 
 from collections.abc import Callable
 

@@ -35,9 +35,11 @@ class VGGDiscriminator(nn.Module):
 
 
 class UNetDiscriminator(nn.Module):
-    """The discriminator of Real-ESRGAN, a U-Net with spectral norm (Wang et al. 2021, arXiv:2107.10833, section 3.4).
+    """The discriminator of Real-ESRGAN, a U-Net with spectral norm (Wang et al. 2021,
+    arXiv:2107.10833, section 3.4).
 
-    RGB (B, 3, H, W) in 0..1, sides multiples of 8 -> logits (B, 1, H, W) of each pixel's being of a photograph.
+    RGB (B, 3, H, W) in 0..1, sides multiples of 8 -> logits (B, 1, H, W) of each pixel's being of a
+    photograph.
     """
 
     def __init__(self, width: int = 64):
@@ -69,10 +71,12 @@ class UNetDiscriminator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """A discriminator of overlapping patches (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.2) that shows its features.
+    """A discriminator of overlapping patches (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.2)
+    that shows its features.
 
-    RGB (B, 3, H, W) in 0..1 -> features (B, C, h, w) of each layer, at last the logits (B, 1, H / 16, W / 16) of each patch's
-    being of a photograph. Group norm, which does not mix the images of a batch, allows gradient penalties.
+    RGB (B, 3, H, W) in 0..1 -> features (B, C, h, w) of each layer, at last the logits (B, 1, H /
+    16, W / 16) of each patch's being of a photograph. Group norm, which does not mix the images of
+    a batch, allows gradient penalties.
 
     Args:
         width: channels of the first layer, a multiple of 4.

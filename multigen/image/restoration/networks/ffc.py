@@ -1,5 +1,6 @@
-"""Fast Fourier convolutions, whose outputs see the whole image, and the generator of LaMa made of them. Suvorov et al. 2021,
-arXiv:2109.07161, section 2.1; Chi et al. 2020, "Fast Fourier Convolution"."""
+"""Fast Fourier convolutions, whose outputs see the whole image, and the generator of LaMa made of
+them. Suvorov et al. 2021, arXiv:2109.07161, section 2.1; Chi et al. 2020, "Fast Fourier
+Convolution"."""
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,9 @@ SHARE = 4  # one channel in four is local, the rest are global
 
 
 class FourierUnit(nn.Module):
-    """A 1x1 convolution of the real and imaginary parts of the spectrum: (B, C, H, W) -> the same shape, each of whose pixels
-    depends on all. Fourier transforms are never computed in less than float32: not every device has one."""
+    """A 1x1 convolution of the real and imaginary parts of the spectrum: (B, C, H, W) -> the same
+    shape, each of whose pixels depends on all. Fourier transforms are never computed in less than
+    float32: not every device has one."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -30,7 +32,8 @@ class FourierUnit(nn.Module):
 
 
 class SpectralTransform(nn.Module):
-    """A Fourier unit at half the channels, between two 1x1 convolutions: (B, C, H, W) -> the same shape."""
+    """A Fourier unit at half the channels, between two 1x1 convolutions: (B, C, H, W) -> the same
+    shape."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -45,10 +48,11 @@ class SpectralTransform(nn.Module):
 
 
 class FFC(nn.Module):
-    """A fast Fourier convolution, batch norm and ReLU: local (B, L, H, W) and global (B, G, H, W) channels -> the same shapes.
+    """A fast Fourier convolution, batch norm and ReLU: local (B, L, H, W) and global (B, G, H, W)
+    channels -> the same shapes.
 
-    Local channels come of both by a 3x3 convolution, global ones of local ones by a 3x3 convolution and of global ones by a
-    spectral transform.
+    Local channels come of both by a 3x3 convolution, global ones of local ones by a 3x3 convolution
+    and of global ones by a spectral transform.
     """
 
     def __init__(self, local: int, whole: int):
@@ -65,7 +69,8 @@ class FFC(nn.Module):
 
 
 class FFCBlock(nn.Module):
-    """Two fast Fourier convolutions + input, (B, C, H, W) -> the same shape; the first quarter of the channels is local."""
+    """Two fast Fourier convolutions + input, (B, C, H, W) -> the same shape; the first quarter of
+    the channels is local."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -82,7 +87,8 @@ def conv3(before: int, after: int, stride: int = 1) -> nn.Conv2d:
 
 
 class FFCGenerator(nn.Module):
-    """Masked image and mask -> image: (B, 4, H, W) in 0..1 -> (B, 3, H, W) in 0..1, H and W multiples of `multiple`.
+    """Masked image and mask -> image: (B, 4, H, W) in 0..1 -> (B, 3, H, W) in 0..1, H and W
+    multiples of `multiple`.
 
     Args:
         width: channels of the first layer, which every halving doubles.

@@ -12,11 +12,13 @@ FACTORS = {1: (1,), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}  # scale -> facto
 
 
 class ResizeGenerator(nn.Module):
-    """The body of `CompactGenerator`, then nearest-neighbour enlargements, each followed by a convolution.
+    """The body of `CompactGenerator`, then nearest-neighbour enlargements, each followed by a
+    convolution.
 
-    RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). A pixel shuffle gives each of the scale^2 pixels of a square weights of
-    its own, so that a discriminator's gradients soon draw a grid; a convolution of enlarged features has the same weights for all
-    (Odena et al. 2016, "Deconvolution and checkerboard artifacts").
+    RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). A pixel shuffle gives each of the scale^2
+    pixels of a square weights of its own, so that a discriminator's gradients soon draw a grid; a
+    convolution of enlarged features has the same weights for all (Odena et al. 2016, "Deconvolution
+    and checkerboard artifacts").
     """
 
     def __init__(self, scale: int = 4, blocks: int = 8, width: int = 32):

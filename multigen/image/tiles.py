@@ -1,4 +1,5 @@
-"""Images taken through a function in tiles, so that memory does not grow with the image; smaller tiles where memory is short."""
+"""Images taken through a function in tiles, so that memory does not grow with the image; smaller
+tiles where memory is short."""
 
 from collections.abc import Callable, Iterator
 
@@ -27,16 +28,19 @@ def fill(
     fade: int = 0,
     step: int = 1,
 ) -> int:
-    """Takes integers (H, W, C) through `function`, (h, w, C) -> (s h, s w, C or more), into `result` (s H, s W, C or more).
+    """Takes integers (H, W, C) through `function`, (h, w, C) -> (s h, s w, C or more), into
+    `result` (s H, s W, C or more).
 
     Args:
         side: of a tile, pixels of the input; halved each time that memory runs out.
         around: pixels of its surroundings that a tile has on each side.
-        done: called after each tile with the number of its pixels; with minus as many as are to be done again.
+        done: called after each tile with the number of its pixels; with minus as many as are to be
+            done again.
         fade: pixels on either side of a seam over which tiles are cross-faded.
         step: of which the places of tiles are multiples.
 
-    Returns the side to continue with. Raises OutOfMemory where memory does not suffice for tiles of `LEAST` pixels.
+    Returns the side to continue with. Raises OutOfMemory where memory does not suffice for tiles of
+    `LEAST` pixels.
     """
     first = now = multiple(min(side, max(image.shape[:2])), step)
     while not _fits(result, image, scale, function, now, around, done, fade):
@@ -68,7 +72,8 @@ def _fits(
     done: Callable[[int], object],
     fade: int,
 ) -> bool:
-    """Fills `result`. False where memory ran out, of the CPU or of a GPU: all that was taken is free again then."""
+    """Fills `result`. False where memory ran out, of the CPU or of a GPU: all that was taken is
+    free again then."""
     pixels = 0
     try:
         for more in _fill(result, image, scale, function, side, around, fade):
@@ -109,7 +114,8 @@ def _fill(
 
 
 def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndarray:
-    """Integers (h, w, C): from `old` to `new` along the first 2 `above` rows and 2 `beside` columns, in straight lines."""
+    """Integers (h, w, C): from `old` to `new` along the first 2 `above` rows and 2 `beside`
+    columns, in straight lines."""
     weights = np.ones(new.shape[:2], np.float32)
     for count, rows in ((above, weights), (beside, weights.T)):
         if count:

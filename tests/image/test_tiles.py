@@ -1,4 +1,5 @@
-"""Where memory is short, and where half precision overflows: images are restored all the same, and what was done is said once."""
+"""Where memory is short, and where half precision overflows: images are restored all the same, and
+what was done is said once."""
 
 import numpy as np
 import pytest
@@ -7,8 +8,9 @@ from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, OutOfMemory
 from multigen.image.decoding import Raster
-from multigen.image.restoration.tiles import LEAST, TILE
-from multigen.image.restoration.upscaler import SURROUNDINGS, Upscaler
+from multigen.image.image_to_image import SURROUNDINGS
+from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.tiles import LEAST, TILE
 from tests.tiny import pixels
 
 

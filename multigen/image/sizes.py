@@ -1,4 +1,5 @@
-"""Sizes of enlarged images that are not the network's own: how often it runs, and the reduction that follows."""
+"""Sizes of enlarged images that are not the network's own: how often it runs, and the reduction
+that follows."""
 
 import math
 from dataclasses import dataclass, fields
@@ -17,8 +18,8 @@ MOST = 1 << 40  # pixels of a side, or factor, that no format can hold
 class Size:
     """The size of results; nothing given: the network's own. Aspect is kept in any case.
 
-    The network runs until the image is as large as asked for, and one reduction follows. An image that is large enough for
-    `width`, `height` or `short` is only reduced.
+    The network runs until the image is as large as asked for, and one reduction follows. An image
+    that is large enough for `width`, `height` or `short` is only reduced.
     """
 
     scale: float | None = None
@@ -44,7 +45,8 @@ class Size:
             raise ConfigError(f"{words}: each says how large; give one of them, or width and height")
 
     def factor(self, own: int) -> float | None:
-        """Between the sides of an image and its result; None where it differs from image to image."""
+        """Between the sides of an image and its result; None where it differs from image to
+        image."""
         return (self.scale or own) if self.width is self.height is self.short is None else None
 
     def of(self, height: int, width: int, own: int) -> tuple[int, int]:
@@ -75,8 +77,9 @@ OWN = Size()
 
 
 def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Integers (H, W, C) -> the same type (height, width, C), plane by plane by Pillow's Lanczos filter: antialiased, and a
-    sixth of the time of `imresize`, whose purpose is to equal MATLAB's, without its copy in float64."""
+    """Integers (H, W, C) -> the same type (height, width, C), plane by plane by Pillow's Lanczos
+    filter: antialiased, and a sixth of the time of `imresize`, whose purpose is to equal MATLAB's,
+    without its copy in float64."""
     from PIL import Image
 
     if pixels.shape[:2] == size:
