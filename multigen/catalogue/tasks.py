@@ -46,7 +46,8 @@ class Task:
     masked: bool = False
     """Whether its models need, beside each image, a mask."""
     part: str = ""
-    """The package of its methods, where that is not the modality's: films are files that hold images."""
+    """The package of its methods, where that is not the modality's: films are files that hold
+    images."""
 
     @property
     def package(self) -> str:

@@ -119,7 +119,8 @@ def restore_film(
     Returns the number of frames.
 
     Args:
-        restore: the model, a function of frames; one that is `Recurrent` is given them in turn, and continues from its state.
+        restore: the model, a function of frames; one that is `Recurrent` is given them in turn, and
+            continues from its state.
         target: a film, .mp4 .m4v .mov .mkv .webm, or numbered frames, such as frames/%05d.png.
         model: identifies the model and its settings: a job with another one is not continued.
         about: provenance, which the film's comment states.

@@ -25,11 +25,11 @@ PACE = 0.05  # standard deviation of a parameter's step from frame to frame, of 
 def degrade(clip: Tensor, scale: int, degradation: Degradation, rng: np.random.Generator) -> Tensor:
     """uint8 (T, 3, H, W), H and W multiples of the scale -> uint8 (T, 3, H / scale, W / scale).
 
-    - bi: MATLAB's bicubic reduction, whose pixels lie in the middle of squares of `scale` pixels. -
-    bd: a Gaussian blur of 1.6 pixels (at scale 4; others in proportion), then the first pixel of
-    each square. - mild, strong: blind degradation (`multigen.image.restoration.blind`), the same
-    operations for all frames, whose
-      parameters wander from frame to frame; noise is drawn for each.
+    - bi: MATLAB's bicubic reduction, whose pixels lie in the middle of squares of `scale` pixels.
+    - bd: a Gaussian blur of 1.6 pixels (at scale 4; others in proportion), then the first pixel of
+      each square.
+    - mild, strong: blind degradation (`multigen.image.restoration.blind`): the same operations for
+      all frames, whose parameters wander from frame to frame; noise is drawn for each.
     """
     if degradation == "bi":
         return reduced(clip, scale)

@@ -1,11 +1,10 @@
 """RRN: recurrent super-resolution of films without motion compensation. Isobe et al. 2020,
 arXiv:2008.05765.
 
-    python -m multigen.recipes.rrn                                   # embedded photographs that
-    move, minutes on a laptop python -m multigen.recipes.rrn default --data films/             #
-    your own films and photographs python -m multigen.recipes.rrn sharp --data films/
-    # with an adversarial stage, as TecoGAN's python -m multigen.recipes.rrn paper --data films/
-    # the paper's network, loss and steps
+    python -m multigen.recipes.rrn                         # photographs that move, on a laptop
+    python -m multigen.recipes.rrn default --data films/   # your own films and photographs
+    python -m multigen.recipes.rrn sharp --data films/     # with an adversarial stage
+    python -m multigen.recipes.rrn paper --data films/     # the paper's network, loss and steps
 
 A generator enlarges a frame from it, the frame before, a hidden state and what it made of the frame
 before: one pass, a state of one frame, films of any length. `steps` adds a stage in the spirit of
