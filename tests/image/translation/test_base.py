@@ -16,6 +16,7 @@ from multigen.engine.batches import Stream
 from multigen.image.translation.pix2pix import PRESETS, Pix2PixTrainer
 from multigen.metrics.names import trained
 from tests import tiny
+from tests.image.translation.test_pix2pix import step_of
 
 SMALL: dict[str, Any] = {
     **{
@@ -87,8 +88,8 @@ def test_the_direction_says_what_is_given_and_what_is_wanted(photos: Path) -> No
         trainer = trainer_of(photos, direction=direction)
         trainer.prepare()
         batch = Stream(trainer.data, 2, slice(0, 2), ("x",)).at(0)
-        first, second = (trainer.domain(name, batch, _Step()) for name in (given, wanted))
-        a, b = trainer.pair(batch, _Step())
+        first, second = (trainer.domain(name, batch, step_of()) for name in (given, wanted))
+        a, b = trainer.pair(batch, step_of())
         assert torch.equal(a, first) and torch.equal(b, second) and not torch.equal(a, b)
         items = trainer.seen_from(trainer.tests[0], trainer.config.direction)
         assert items.name == trainer.tests[0].name
@@ -99,10 +100,6 @@ def test_the_direction_says_what_is_given_and_what_is_wanted(photos: Path) -> No
         assert one
     turned = trainer.seen_from(trainer.tests[0], "AB")
     assert turned.name == f"{trainer.tests[0].name}-AB"
-
-
-class _Step:
-    dtype = torch.float32
 
 
 def test_moments_are_those_of_the_other_domain(photos: Path) -> None:
@@ -133,7 +130,7 @@ def test_rates_fall_in_the_second_half(photos: Path) -> None:
     assert [rate(x) for x in (0.0, 0.5, 0.75, 1.0)] == pytest.approx([0.2, 0.2, 0.1, 0.0])
 
 
-def test_there_and_back(photos: Path, tmp_path: Path) -> None:
+def test_there_and_back(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model of both directions is shown as A, B(A), A(B(A)), and measured in both."""
     trainer = trainer_of(photos)
     trainer.prepare()
@@ -145,7 +142,7 @@ def test_there_and_back(photos: Path, tmp_path: Path) -> None:
             return {"AB": lambda image: image // 2, "BA": lambda image: image * 2}[way]
 
     shown: dict[str, list[Tensor]] = {}
-    trainer._write = lambda columns, path: shown.update(columns)
+    monkeypatch.setattr(trainer, "_write", lambda columns, path: shown.update(columns))
     items = trainer.seen_from(trainer.tests[0], "AB")
     trainer.show(Both(), replace(items, paired=False), tmp_path / "x")
     assert [*shown] == ["A", "B(A)", "A(B(A))"]

@@ -93,3 +93,11 @@ def test_dropout_is_in_the_inner_layers_and_in_training_alone() -> None:
     net, image = UNetGenerator(2, 6, 0.5), torch.rand(1, 3, 64, 64)
     assert not torch.equal(net(image), net(image))
     assert torch.equal(net.eval()(image), net(image))
+
+
+def test_the_unet_begins_near_the_image() -> None:
+    """And so with its detail, which enlarged features do not have."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    for halvings in (1, 3, 5):
+        assert (UNetGenerator(8, halvings)(image) - image.tanh()).abs().mean() < 0.25 * image.tanh().abs().mean()
