@@ -1,4 +1,5 @@
-"""A generator of sounds from sounds in two streams, for the amplitudes and the phases of a spectrum.
+"""A generator of sounds from sounds in two streams, for the amplitudes and the phases of a
+spectrum.
 
 Lu et al. 2024, "Towards high-quality and efficient speech bandwidth extension with parallel
 amplitude and phase prediction" (AP-BWE), arXiv:2401.06387, section III. Here it is small, and
@@ -6,6 +7,7 @@ begins as the identity: what it adds to a sound is the inverse transform of the 
 spectra, the predicted one and the input's own.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -25,6 +27,7 @@ EMBED = 3  # frames that the first convolutions see
 EXPANSION = 3  # hidden channels of a block, as a multiple of its width
 FLOOR = 1e-5  # amplitudes below count as this much
 LARGEST = 8.0  # logarithm of the largest amplitude: more than a full-scale tone has at 48 kHz
+SPREAD = 4.0  # by which what is written for amplitudes is multiplied: about the deviation of logarithms
 COMPRESSION = 0.3  # power of the amplitudes of what phases are read from
 STILL = 1e-2  # added to it, so that digital silence has a phase too, whose gradient is finite
 
@@ -47,8 +50,8 @@ class Polar(NamedTuple):
 class AmplitudePhaseGenerator(nn.Module):
     """Sounds (B, T) -> sounds of the same shape. Untrained, it returns its input exactly.
 
-    One stream reads log-amplitudes and predicts what is added to them; the other reads the
-    compressed spectrum, X |X|^-.7, and predicts a complex number that is added to it: the angle of
+    One stream reads log-amplitudes and predicts others, which join them (`fills`) or are added to
+    them; the other reads the compressed spectrum, X |X|^-.7, and predicts a complex number that is added to it: the angle of
     the sum is the phase, so that where the input holds nothing the network alone decides. Before
     each block each stream takes in the other (halved, so that they do not grow).
 
@@ -56,18 +59,20 @@ class AmplitudePhaseGenerator(nn.Module):
         rate: Hz; a frame is 1/160 s, the window four frames.
         width: channels of each stream.
         blocks: ConvNeXt blocks of each stream.
+        fills: the amplitudes predicted are added to the input's, which stays where it is louder, as
+            fits what lacks a part of its spectrum; else they are gains, as fits what has too much.
 
     Raises:
         ConfigError: a rate that has no whole frame.
     """
 
-    def __init__(self, rate: int = 16_000, width: int = 128, blocks: int = 4):
+    def __init__(self, rate: int = 16_000, width: int = 128, blocks: int = 4, fills: bool = False):
         super().__init__()
         if rate < FRAMES or rate % FRAMES:
             raise ConfigError(
                 f"rate {rate}: it does not divide into {FRAMES} frames a second; choose a multiple of {FRAMES}, such as 16000"
             )
-        self.rate, self.hop = rate, rate // FRAMES
+        self.fills, self.rate, self.hop = fills, rate, rate // FRAMES
         self.window = OVERLAP * self.hop
         self.n_fft = 1 << (self.window - 1).bit_length()
         bins = self.n_fft // 2 + 1
@@ -92,15 +97,23 @@ class AmplitudePhaseGenerator(nn.Module):
     def sound(self, x: Tensor, predicted: Polar) -> Tensor:
         """The sound (B, T) that `predicted` is made of x."""
         x = at_least_float32(x)
-        difference = (a - b for a, b in zip(predicted.rectangular(), self.analyse(x).rectangular(), strict=True))
+        (real, imaginary), (own_real, own_imaginary) = (
+            predicted.rectangular(),
+            self.unchanged(*_parts(*self.spectrum(x))).rectangular(),
+        )
+        difference = real - own_real, imaginary - own_imaginary
         return x + inverse_stft(*difference, self.n_fft, self.hop, self.window)[:, : x.shape[1]]
 
     def predict(self, x: Tensor) -> Polar:
         """The spectrum predicted for x (B, T)."""
         return self.changed(*_parts(*self.spectrum(x)))
 
+    def unchanged(self, log_amplitude: Tensor, real: Tensor, imaginary: Tensor) -> Polar:
+        """As `changed`, of the network as it begins."""
+        return _polar(self._louder(log_amplitude, torch.zeros_like(log_amplitude)), real, imaginary)
+
     def analyse(self, x: Tensor) -> Polar:
-        """The spectrum of x (B, T), as `predict` gives it where nothing is to change."""
+        """The spectrum of x (B, T), to compare predictions with."""
         return _polar(*_parts(*self.spectrum(x)))
 
     def spectrum(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,9 +130,14 @@ class AmplitudePhaseGenerator(nn.Module):
             a = (a + p) / 2
             p = (p + a) / 2
             a, p = amplitude(a), phase(p)
-        gain = self.write_amplitude(self.norms[2](a.mT)).mT.to(log_amplitude.dtype)  # (B, F, frames)
+        written = self.write_amplitude(self.norms[2](a.mT)).mT.to(log_amplitude.dtype)  # (B, F, frames)
         more_real, more_imaginary = self.write_phase(self.norms[3](p.mT)).mT.to(log_amplitude.dtype).chunk(2, 1)
-        return _polar(log_amplitude + gain, real + more_real, imaginary + more_imaginary)
+        return _polar(self._louder(log_amplitude, written), real + more_real, imaginary + more_imaginary)
+
+    def _louder(self, log_amplitude: Tensor, written: Tensor) -> Tensor:
+        if self.fills:
+            return torch.logaddexp(log_amplitude, SPREAD * written.contiguous() + math.log(FLOOR))
+        return log_amplitude + SPREAD * written.contiguous()
 
 
 class ExportedGenerator(nn.Module):
@@ -142,7 +160,7 @@ class ExportedGenerator(nn.Module):
         padded = nn.functional.pad(x[:, None], (half, half), "reflect")
         real, imaginary = nn.functional.conv1d(padded, self.basis, stride=network.hop).chunk(2, 1)
         parts = _parts(real, imaginary)
-        pairs = zip(network.changed(*parts).rectangular(), _polar(*parts).rectangular(), strict=True)
+        pairs = zip(network.changed(*parts).rectangular(), network.unchanged(*parts).rectangular(), strict=True)
         return x + self.inverse(*(a - b for a, b in pairs))[:, : x.shape[1]]
 
 

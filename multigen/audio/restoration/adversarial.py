@@ -129,7 +129,10 @@ class AdversarialAudioTrainer(AudioRestorationTrainer[C]):
         return terms
 
     def weighted(self, values: list[Tensor]) -> Tensor:
-        """The mean over the discriminators of periods, and that over those of spectra by its weight."""
-        count = len(values) - len(self.nets["D"].spectra) if self.nets["D"].spectra else len(values)
+        """The mean over the discriminators of periods, and that over those of spectra by its
+        weight."""
+        D = self.nets["D"]
+        assert isinstance(D, Discriminators)
+        count = len(D.periods)
         parts = [torch.stack(part).mean() for part in (values[:count], values[count:]) if part]
         return parts[0] + sum(part * self.config.spectrum_weight for part in parts[1:])

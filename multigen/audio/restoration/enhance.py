@@ -1,12 +1,15 @@
-"""Speech enhancement: recordings without their noise, by amplitudes and phases of a spectrum (AP-BWE's blocks on noisy speech).
+"""Speech enhancement: recordings without their noise, by amplitudes and phases of a spectrum
+(AP-BWE's blocks on noisy speech).
 
-    python -m multigen.recipes.enhance                              # embedded speaking machine, minutes on a laptop
-    python -m multigen.recipes.enhance default --data recordings/   # your own clean recordings
-    python -m multigen.recipes.enhance paper --data VCTK/           # the width of AP-BWE, much longer
+    python -m multigen.recipes.enhance                              # embedded speaking machine,
+    minutes on a laptop python -m multigen.recipes.enhance default --data recordings/   # your own
+    clean recordings python -m multigen.recipes.enhance paper --data VCTK/           # the width of
+    AP-BWE, much longer
 
-Recordings are mixed with drum patterns, coloured noise, or babble of other recordings, anew for each segment; G predicts what
-the clean spectrum has more or less than the noisy one. The losses are those of CMGAN (Cao et al. 2022, arXiv:2203.15149): of
-compressed amplitudes, of the compressed spectrum, and of the sound; then discriminators join in.
+Recordings are mixed with drum patterns, coloured noise, or babble of other recordings, anew for
+each segment; G predicts what the clean spectrum has more or less than the noisy one. The losses are
+those of CMGAN (Cao et al. 2022, arXiv:2203.15149): of compressed amplitudes, of the compressed
+spectrum, and of the sound; then discriminators join in.
 """
 
 from collections.abc import Sequence
@@ -38,8 +41,8 @@ VOICES, LONGEST = 64, 10  # recordings, and seconds of each, that babble is made
 @dataclass(frozen=True)
 class EnhanceConfig(AdversarialAudioConfig):
     noise: tuple[Literal["drums", "coloured", "babble"], ...] = ("drums", "coloured", "babble")
-    """Kinds of noise, as often as each other: drum patterns, coloured noise of any slope from -12 to 6 dB an octave, and babble of
-    three to six of the other recordings."""
+    """Kinds of noise, as often as each other: drum patterns, coloured noise of any slope from -12
+    to 6 dB an octave, and babble of three to six of the other recordings."""
     snr: tuple[float, float] = (0.0, 15.0)
     """Range of the signal-to-noise ratio, dB."""
     width: int = 128
@@ -47,7 +50,8 @@ class EnhanceConfig(AdversarialAudioConfig):
     blocks: int = 4
     """ConvNeXt blocks of each stream."""
     amplitude_weight: float = 45.0
-    """Weight of the squared error of amplitudes to the power of 0.3 (this and the next two have CMGAN's proportions)."""
+    """Weight of the squared error of amplitudes to the power of 0.3 (this and the next two have
+    CMGAN's proportions)."""
     complex_weight: float = 5.0
     """Weight of the squared error of the spectrum whose amplitudes are so compressed."""
     wave_weight: float = 10.0
@@ -63,7 +67,9 @@ class EnhanceConfig(AdversarialAudioConfig):
         if self.snr[0] > self.snr[1]:
             raise ConfigError(f"snr {self.snr[0]:g} {self.snr[1]:g}: expected the smaller one first")
         if not self.noise or len({*self.noise}) < len(self.noise):
-            raise ConfigError(f"noise {' '.join(self.noise) or 'of no kind'}: expected some of {', '.join(NOISES)}, each once")
+            raise ConfigError(
+                f"noise {' '.join(self.noise) or 'of no kind'}: expected some of {', '.join(NOISES)}, each once"
+            )
         if not self.amplitude_weight + self.complex_weight + self.wave_weight:
             raise ConfigError("amplitude_weight 0, complex_weight 0, wave_weight 0: no loss; give one of them")
 
@@ -117,7 +123,8 @@ class EnhanceTrainer(WaveTrainer[EnhanceConfig]):
         return [replace(self._noisy(test, kind), name=f"{test.name}-{kind}") for kind in self.config.noise]
 
     def _noisy(self, test: TestSet, kind: str) -> TestSet:
-        """The set with mixes of its recordings; noise and ratio follow from their names, and babble is made of the others."""
+        """The set with mixes of its recordings; noise and ratio follow from their names, and babble
+        is made of the others."""
         c, inputs = self.config, []
         for i, (name, target) in enumerate(zip(test.names, test.targets, strict=True)):
             others = [*test.targets[:i], *test.targets[i + 1 :]] or [target.flip(0)]

@@ -1,12 +1,15 @@
-"""Bandwidth extension: the high frequencies of recordings that have none (AP-BWE). Lu et al. 2024, arXiv:2401.06387.
+"""Bandwidth extension: the high frequencies of recordings that have none (AP-BWE). Lu et al. 2024,
+arXiv:2401.06387.
 
-    python -m multigen.recipes.extend                              # embedded speaking machine, minutes on a laptop
-    python -m multigen.recipes.extend default --data recordings/   # your own wide recordings
-    python -m multigen.recipes.extend paper --data VCTK/           # the paper's width and weights
+    python -m multigen.recipes.extend                              # embedded speaking machine,
+    minutes on a laptop python -m multigen.recipes.extend default --data recordings/   # your own
+    wide recordings python -m multigen.recipes.extend paper --data VCTK/           # the paper's
+    width and weights
 
-G reads amplitudes and phases of a recording that went through a low-pass filter drawn at random, and predicts those of the
-original: first by errors of its spectrum alone, then against discriminators too. In use what is below a recording's bandwidth
-comes out as it came in.
+G reads amplitudes and phases of a recording that went through a low-pass filter drawn at random,
+and predicts those of the
+original: first by errors of its spectrum alone, then against discriminators too. In use what is
+below a recording's bandwidth comes out as it came in.
 """
 
 import math
@@ -36,8 +39,8 @@ MARGIN = 0.05  # seconds around a segment that filters see too
 @dataclass(frozen=True)
 class ExtendConfig(AdversarialAudioConfig):
     bandwidth: tuple[float, float] = (2_000.0, 4_000.0)
-    """Range of the bandwidth of inputs, Hz: half the rate of the recordings to be extended. Both ends are measured (the paper has a
-    model for each)."""
+    """Range of the bandwidth of inputs, Hz: half the rate of the recordings to be extended. Both
+    ends are measured (the paper has a model for each)."""
     width: int = 128
     """Channels of each of the generator's two streams (512 in the paper)."""
     blocks: int = 4
@@ -49,7 +52,8 @@ class ExtendConfig(AdversarialAudioConfig):
     complex_weight: float = 90.0
     """Weight of the squared error of real and imaginary parts."""
     consistency_weight: float = 90.0
-    """Weight of the squared difference of the predicted spectrum from that of the sound made of it."""
+    """Weight of the squared difference of the predicted spectrum from that of the sound made of
+    it."""
 
     ranges = AdversarialAudioConfig.ranges | {
         **{"amplitude_weight": 0, "phase_weight": 0, "complex_weight": 0, "consistency_weight": 0},
@@ -88,6 +92,7 @@ class ExtendTrainer(WaveTrainer[ExtendConfig]):
 
     name = "extend"
     selection = "lsd"
+    fills = True
 
     # ---------------------------------------------------------------------------------- data
 
@@ -96,7 +101,8 @@ class ExtendTrainer(WaveTrainer[ExtendConfig]):
         return round(MARGIN * self.config.rate)
 
     def corrupt(self, sound: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """A segment, and itself through a low-pass filter of a bandwidth drawn evenly by octaves."""
+        """A segment, and itself through a low-pass filter of a bandwidth drawn evenly by
+        octaves."""
         c, (low, high) = self.config, self.config.bandwidth
         narrow = filtered(sound, c.rate, math.exp(rng.uniform(math.log(low), math.log(high))), rng)
         segment = slice(self.margin, self.margin + c.segment)

@@ -1,4 +1,5 @@
-"""Trained generators of sounds from sounds as ready objects, and what is common to their methods."""
+"""Trained generators of sounds from sounds as ready objects, and what is common to their
+methods."""
 
 import copy
 import functools
@@ -29,13 +30,17 @@ C = TypeVar("C", bound=AdversarialAudioConfig)
 
 
 class WaveTrainer(AdversarialAudioTrainer[C]):
-    """Trains a generator of amplitudes and phases; batches hold "input" and "target" (B, segment)."""
+    """Trains a generator of amplitudes and phases; batches hold "input" and "target" (B,
+    segment)."""
 
     task = "audio-restoration"
+    G: AmplitudePhaseGenerator
+    fills = False
+    """Whether G adds amplitudes to its input's, or gains."""
 
     def generator(self) -> AmplitudePhaseGenerator:
         c = self.config
-        return AmplitudePhaseGenerator(c.rate, c.width, c.blocks)
+        return AmplitudePhaseGenerator(c.rate, c.width, c.blocks, self.fills)
 
 
 class WaveRestorer(SoundRestorer):
@@ -64,18 +69,16 @@ class WaveRestorer(SoundRestorer):
 
         what = f"float32 (batch, samples) in -1..1, {self.rate} samples a second"
         says = {"sound": f"{what}, at least {self.shortest} samples", "restored": what}
-        return Graph(
-            network, {"sound": {0: "batch", 1: "samples"}}, example, "restored", ("batch", "samples"), says
-        )
+        return Graph(network, {"sound": {0: "batch", 1: "samples"}}, example, "restored", ("batch", "samples"), says)
 
 
 class Extender(WaveRestorer):
     """A trained generator that adds the frequencies above a recording's bandwidth.
 
     What a recording holds comes out as it came in: of what the network changes, only that above the
-    bandwidth is added, by a crossover of 250 Hz below it. The bandwidth is measured in the recording
-    (what is 70 dB below its strongest frequency is nothing), and is half a file's rate at most; in
-    `stream` it is given.
+    bandwidth is added, by a crossover of 250 Hz below it. The bandwidth is measured in the
+    recording (what is 70 dB below its strongest frequency is nothing), and is half a file's rate at
+    most; in `stream` it is given.
 
     Args:
         bandwidth: Hz, the one that `stream` takes where none is given.
@@ -100,8 +103,8 @@ class Extender(WaveRestorer):
         return streamed(in_parts(chunks, PART), function, self.radius, self.step)
 
     def blocks(self, sound: Iterable[Tensor], rate: int, out: int) -> Iterator[Tensor]:
-        """As `SoundRestorer.blocks`; the sound is read to its end first, for its bandwidth, and kept
-        on disk where it is long."""
+        """As `SoundRestorer.blocks`; the sound is read to its end first, for its bandwidth, and
+        kept on disk where it is long."""
         whole = list[Store]()
         for block in sound:
             whole = whole or [Store(len(block))]

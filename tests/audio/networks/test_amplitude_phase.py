@@ -1,21 +1,23 @@
 """The generator in two streams: the identity at the start, its radius, silence, precision."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from multigen.audio.networks.amplitude_phase import AmplitudePhaseGenerator, ExportedGenerator
+from multigen.audio.networks.amplitude_phase import FLOOR, SPREAD, AmplitudePhaseGenerator, ExportedGenerator
 from multigen.errors import ConfigError
 
 RATE = 8_000
 
 
-def generator(trained: bool = False, blocks: int = 2) -> AmplitudePhaseGenerator:
+def generator(trained: bool = False, fills: bool = False) -> AmplitudePhaseGenerator:
     torch.manual_seed(0)
-    network = AmplitudePhaseGenerator(RATE, 8, blocks).eval()
+    network = AmplitudePhaseGenerator(RATE, 8, 2, fills).eval()
     if trained:
         for layer in (network.write_amplitude, network.write_phase):
-            torch.nn.init.normal_(layer.weight, std=0.2)
+            torch.nn.init.normal_(layer.weight, std=0.05)
     return network
 
 
@@ -24,9 +26,10 @@ def noise(length: int, batch: int = 2) -> Tensor:
 
 
 @pytest.mark.parametrize("length", [400, 1_000, 1_013])
-def test_untrained_it_returns_its_input_exactly(length: int) -> None:
+@pytest.mark.parametrize("fills", [False, True])
+def test_untrained_it_returns_its_input_exactly(length: int, fills: bool) -> None:
     x = noise(length)
-    assert torch.equal(generator()(x), x)
+    assert torch.equal(generator(fills=fills)(x), x)
 
 
 def test_untrained_it_returns_silence_as_silence() -> None:
@@ -62,8 +65,17 @@ def test_the_prediction_is_what_the_sound_holds() -> None:
     """A gain of all amplitudes scales the sound."""
     network, x = generator(), noise(1_000)
     with torch.no_grad():
-        network.write_amplitude.bias.fill_(0.5)
+        network.write_amplitude.bias.fill_(0.5 / SPREAD)
         torch.testing.assert_close(network(x), x * torch.tensor(0.5).exp(), atol=1e-3, rtol=0)
+
+
+@torch.no_grad()
+def test_amplitudes_that_fill_are_added_to_the_input() -> None:
+    network, x = generator(fills=True), noise(1_000)
+    network.write_amplitude.bias.fill_(2)
+    added = FLOOR * math.exp(2 * SPREAD)
+    amplitude = network.analyse(x).log_amplitude.exp()
+    torch.testing.assert_close(network.predict(x).log_amplitude.exp(), amplitude + added, rtol=1e-4, atol=1e-6)
 
 
 def test_gradients_of_silence_are_finite() -> None:
@@ -75,9 +87,10 @@ def test_gradients_of_silence_are_finite() -> None:
 
 
 @pytest.mark.parametrize("length", [400, 1_013])
+@pytest.mark.parametrize("fills", [False, True])
 @torch.no_grad()
-def test_the_exported_form_computes_the_same(length: int) -> None:
-    network, x = generator(trained=True), noise(length)
+def test_the_exported_form_computes_the_same(length: int, fills: bool) -> None:
+    network, x = generator(trained=True, fills=fills), noise(length)
     torch.testing.assert_close(ExportedGenerator(network)(x), network(x), atol=1e-5, rtol=1e-4)
 
 

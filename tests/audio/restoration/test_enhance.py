@@ -99,10 +99,10 @@ def test_a_run_measures_the_model_beside_the_noisy_and_a_wiener_filter(tmp_path:
     trainer = enhance(tmp_path, voices, test=(str(voices / "F1"),))
     trainer.metrics = ("lsd", "multi_stft")  # pyright: ignore[reportAttributeAccessIssue]
     trainer.fit()
-    rows = trainer.score().rows
+    rows = trainer.evaluate().rows
     assert {*rows} == {"noisy", "wiener", "pretrain/last", "adversarial/last"}
     assert {*rows["wiener"]} == {f"F1-{kind}/{m}" for kind in trainer.config.noise for m in trainer.metrics}
-    model = multigen.load(tmp_path / "run")
+    model: Any = multigen.load(tmp_path / "run")
     assert isinstance(model, WaveRestorer)
     sound = utterance("M1", 0, 16_000).sound[:5_001]
     assert model.restore(sound, 16_000).shape == sound.shape

@@ -1,6 +1,5 @@
 """Bandwidth extension: settings, inputs, losses, a run."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,10 +118,10 @@ def test_a_run_measures_the_model_beside_resampling(tmp_path: Path, voices: Path
     trainer = extend(tmp_path, voices)
     trainer.metrics = ("lsd", "multi_stft")  # pyright: ignore[reportAttributeAccessIssue]
     trainer.fit()
-    rows = trainer.score().rows
+    rows = trainer.evaluate().rows
     assert {*rows} == {"resampled", "pretrain/last", "adversarial/last"}
     assert {*rows["resampled"]} == {f"test-{rate}/{metric}" for rate in (4_000, 2_000) for metric in trainer.metrics}
-    model = multigen.load(tmp_path / "run")
+    model: Any = multigen.load(tmp_path / "run")
     assert isinstance(model, Extender) and model.bandwidth == 2_000
     made = model.restore(utterance("M1", 0, 8_000).sound[:8_000:2], 4_000)
     assert made.shape == (8_000,) and made.isfinite().all()

@@ -1,4 +1,5 @@
-"""Ready objects of sounds to sounds: the low band, parts and the whole, lengths, rates, channels, export."""
+"""Ready objects of sounds to sounds: the low band, parts and the whole, lengths, rates, channels,
+export."""
 
 from collections.abc import Iterator
 
@@ -19,12 +20,11 @@ RATE = 8_000
 def network() -> AmplitudePhaseGenerator:
     """One that changes a lot."""
     torch.manual_seed(0)
-    network = AmplitudePhaseGenerator(RATE, 8, 1).eval()
+    network = AmplitudePhaseGenerator(RATE, 8, 1, fills=True).eval()
     for layer in (network.write_amplitude, network.write_phase):
-        torch.nn.init.normal_(layer.weight, std=0.3)
-        torch.nn.init.normal_(layer.bias, std=0.3)
+        torch.nn.init.normal_(layer.weight, std=0.1)
     with torch.no_grad():
-        network.write_amplitude.bias += 5  # much is added where there is nothing
+        network.write_amplitude.bias[66:].add_(2.4)  # much is added above 2 kHz
     return network
 
 
