@@ -186,7 +186,8 @@ class MelSpec:
 
 @functools.lru_cache(maxsize=16)
 def _inverse(spec: MelSpec, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, float]:
-    """The pseudo-inverse of the triangles (F, bands), and the least that counts: the clip's share of a band."""
+    """The pseudo-inverse of the triangles (F, bands), and the least that counts: the clip's share
+    of a band."""
     with torch.inference_mode(False), torch.no_grad():
         weights = spec.weights(torch.empty(0, dtype=torch.float64, device="cpu"))
         return torch.linalg.pinv(weights).to(device, dtype), spec.clip / float(weights.sum(1).max())

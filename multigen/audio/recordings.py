@@ -1,5 +1,6 @@
-"""Recordings of one rate and number of channels, whole: of an embedded machine that drums or speaks, or of sound files of any
-rate, number of channels and length. Files are read block by block, so that an hour takes no more memory than a minute."""
+"""Recordings of one rate and number of channels, whole: of an embedded machine that drums or
+speaks, or of sound files of any rate, number of channels and length. Files are read block by block,
+so that an hour takes no more memory than a minute."""
 
 import sys
 from collections import Counter
@@ -79,9 +80,11 @@ class Recordings(list[Recording]):
 def open_recordings(
     data: str, rate: int, *, split: str = "train", test_files: str = "", skip_bad: bool = False
 ) -> Recordings:
-    """The whole recordings meant by a data argument, of one rate, and one channel, which is the mean of all.
+    """The whole recordings meant by a data argument, of one rate, and one channel, which is the
+    mean of all.
 
-    Arguments and errors as of `multigen.audio.datasets.open_sounds`; a sound of the drum machine lasts a second.
+    Arguments and errors as of `multigen.audio.datasets.open_sounds`; a sound of the drum machine
+    lasts a second.
     """
     skipped: list[tuple[Path, str]] = []
     source = opened(
@@ -121,9 +124,9 @@ def opened(
     channels: int = 1,
     skipped: list[tuple[Path, str]] | None = None,
 ) -> Opened:
-    """The recordings of a data argument, one after another. `length`: samples of a sound of the drum machine; `skipped`: where
-    unusable files are noted, or None where they are an error. Arguments and errors as of
-    `multigen.audio.datasets.open_sounds`."""
+    """The recordings of a data argument, one after another. `length`: samples of a sound of the
+    drum machine; `skipped`: where unusable files are noted, or None where they are an error.
+    Arguments and errors as of `multigen.audio.datasets.open_sounds`."""
     if data in EMBEDDED:
         return Opened(data, _from_machine(data, rate, length, split, labels, test_files, channels), "", sys.maxsize)
     place = locate(data, "a folder of sound files, a sound file, or the name drums or voice")

@@ -47,8 +47,9 @@ def cepstra_of(sound: Tensor, rate: int) -> Tensor:
 
 
 def copy_of(sound: Tensor, rate: int) -> Tensor:
-    """A recording analysed and made again: float32 (T,) -> float32 (T,). Pitch by DIO and StoneMask, envelope by CheapTrick,
-    aperiodicity by D4C. Raises ConfigError without the package `pyworld`, and as `check_rate`."""
+    """A recording analysed and made again: float32 (T,) -> float32 (T,). Pitch by DIO and
+    StoneMask, envelope by CheapTrick, aperiodicity by D4C. Raises ConfigError without the package
+    `pyworld`, and as `check_rate`."""
     check_rate(rate)
     x = np.ascontiguousarray(sound.cpu().double().numpy())
     pitch, times = _pitch(x, rate)

@@ -1,4 +1,5 @@
-"""Networks that several methods of audio have: ConvNeXt blocks over time, an inverse STFT, discriminators of waveforms."""
+"""Networks that several methods of audio have: ConvNeXt blocks over time, an inverse STFT,
+discriminators of waveforms."""
 
 from multigen.audio.networks.convnext import ConvNeXt
 from multigen.audio.networks.discriminators import (

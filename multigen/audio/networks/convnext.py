@@ -32,8 +32,8 @@ class ConvNeXt(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
-    """(B, width, N) -> the same: a convolution of each channel over 7 frames, then two linear layers over the channels of each
-    frame, scaled and added.
+    """(B, width, N) -> the same: a convolution of each channel over 7 frames, then two linear
+    layers over the channels of each frame, scaled and added.
 
     Args:
         scale: of what is added at the start.

@@ -1,8 +1,9 @@
-"""Small discriminators of sounds: of samples that are a period apart (HiFi-GAN, Kong et al. 2020, arXiv:2010.05646), and of
-spectra by strided convolutions (UnivNet, Jang et al. 2021, arXiv:2106.07889, as AP-BWE has them, Lu et al. 2024,
-arXiv:2401.06387).
+"""Small discriminators of sounds: of samples that are a period apart (HiFi-GAN, Kong et al. 2020,
+arXiv:2010.05646), and of spectra by strided convolutions (UnivNet, Jang et al. 2021,
+arXiv:2106.07889, as AP-BWE has them, Lu et al. 2024, arXiv:2401.06387).
 
-A discriminator gives for sounds (B, T) its features, layer by layer, and last its logits (B, 1, ...).
+A discriminator gives for sounds (B, T) its features, layer by layer, and last its logits (B, 1,
+...).
 """
 
 from collections.abc import Sequence
@@ -24,10 +25,12 @@ FLOOR = 1e-4  # of a magnitude, before its logarithm: 80 dB below a sine of ampl
 
 
 class PeriodDiscriminator(nn.Module):
-    """Samples that are a period apart, by convolutions over them: (B, T) -> features (B, C, T', period), and logits.
+    """Samples that are a period apart, by convolutions over them: (B, T) -> features (B, C, T',
+    period), and logits.
 
     Args:
-        width: channels of the first layer; 32 in the paper, whose last layers have 32 times as many, ours four times.
+        width: channels of the first layer; 32 in the paper, whose last layers have 32 times as
+            many, ours four times.
     """
 
     def __init__(self, period: int, width: int):
@@ -45,7 +48,8 @@ class PeriodDiscriminator(nn.Module):
 
 
 class SpectrumDiscriminator(nn.Module):
-    """Log-magnitudes of an STFT, by strided convolutions: (B, T) -> features (B, C, F', N'), and logits."""
+    """Log-magnitudes of an STFT, by strided convolutions: (B, T) -> features (B, C, F', N'), and
+    logits."""
 
     def __init__(self, n_fft: int, width: int):
         super().__init__()
@@ -66,7 +70,8 @@ class Discriminators(nn.Module):
     """Several discriminators: sounds (B, T) -> what each gives.
 
     Args:
-        width: channels of the first layer of those of periods; spectrum_width: of those of spectra. 0: none of them.
+        width: channels of the first layer of those of periods; spectrum_width: of those of spectra.
+            0: none of them.
     """
 
     def __init__(
@@ -87,7 +92,8 @@ class Discriminators(nn.Module):
 
 
 def feature_layers(outputs: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """The features of several discriminators that are matched: of each all but the first layer's and the logits."""
+    """The features of several discriminators that are matched: of each all but the first layer's
+    and the logits."""
     return [layer for each in outputs for layer in each[1:-1]]
 
 

@@ -1,4 +1,5 @@
-"""The inverse short-time Fourier transform as a layer: by FFT, and as a fixed transposed convolution, which ONNX can express."""
+"""The inverse short-time Fourier transform as a layer: by FFT, and as a fixed transposed
+convolution, which ONNX can express."""
 
 import functools
 
@@ -23,7 +24,8 @@ def inverse_stft(real: Tensor, imaginary: Tensor, n_fft: int, hop: int, window: 
 
 
 class InverseSTFT(nn.Module):
-    """`inverse_stft` as transposed convolutions of fixed weights, for export: twenty times as slow."""
+    """`inverse_stft` as transposed convolutions of fixed weights, for export: twenty times as
+    slow."""
 
     basis: Tensor
     squares: Tensor
@@ -46,7 +48,8 @@ class InverseSTFT(nn.Module):
 
 
 def _cut(added: Tensor, weight: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Added frames (B, n_fft + (N - 1) hop), over the sum of the squared windows, from the centre of the first one on."""
+    """Added frames (B, n_fft + (N - 1) hop), over the sum of the squared windows, from the centre
+    of the first one on."""
     count = added.shape[1] - n_fft + hop
     part = slice(n_fft // 2, n_fft // 2 + count)
     return added[:, part] / weight[:, part].clamp(min=1e-8)

@@ -1,4 +1,5 @@
-"""Better sounds from worse ones: one file per method, and what a method of your own derives from."""
+"""Better sounds from worse ones: one file per method, and what a method of your own derives
+from."""
 
 from multigen.audio.restoration.base import AudioRestorationConfig, AudioRestorationTrainer
 

@@ -1,7 +1,8 @@
-"""Base trainer of audio restoration: settings, recordings, segments and their degradation, metrics, comparisons.
+"""Base trainer of audio restoration: settings, recordings, segments and their degradation, metrics,
+comparisons.
 
-A method derives from `AudioRestorationTrainer`, and states only what differs: networks, losses, stages, the degradation, the
-ready object.
+A method derives from `AudioRestorationTrainer`, and states only what differs: networks, losses,
+stages, the degradation, the ready object.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -45,21 +46,24 @@ class AudioRestorationConfig(RestorationConfig):
     """Settings common to all methods."""
 
     data: str = "voice"
-    """Training recordings: voice or drums (embedded machines), a folder of sound files, or a file. Channels are averaged."""
+    """Training recordings: voice or drums (embedded machines), a folder of sound files, or a file.
+    Channels are averaged."""
     test: tuple[str, ...] = (HELD_OUT,)
-    """Recordings that are measured in the end and never trained on: names or folders; held-out: the test split that the data
-    bring, or a tenth of the recordings."""
+    """Recordings that are measured in the end and never trained on: names or folders; held-out: the
+    test split that the data bring, or a tenth of the recordings."""
     test_files: str = ""
-    """Pattern of the data's files that are its test split, such as *_[0-4].flac; empty: folders train and test."""
+    """Pattern of the data's files that are its test split, such as *_[0-4].flac; empty: folders
+    train and test."""
     test_size: int = 20
-    """Recordings that are measured of each test set at most, chosen by a hash of their names; 0: all. Of a recording the first
-    30 seconds are."""
+    """Recordings that are measured of each test set at most, chosen by a hash of their names; 0:
+    all. Of a recording the first 30 seconds are."""
     rate: int = 16_000
     """Sample rate, Hz; recordings of another rate are resampled."""
     segment: int = 8_000
     """Samples of the segments that are trained on."""
     gain: float = 6.0
-    """dB by which a segment is made quieter at most, drawn at random, so that loudness does not matter."""
+    """dB by which a segment is made quieter at most, drawn at random, so that loudness does not
+    matter."""
     batch: int = 16
     """Segments per step, over all processes."""
 
@@ -77,8 +81,8 @@ C = TypeVar("C", bound=AudioRestorationConfig)
 
 
 class AudioRestorationTrainer(RestorationTrainer[C]):
-    """Trains G to restore sounds. Items are recordings float32 (T,) of `config.rate`, batches hold "target" (B, segment) and what
-    `corrupt` makes; a `Restore` maps (T,) to (T,)."""
+    """Trains G to restore sounds. Items are recordings float32 (T,) of `config.rate`, batches hold
+    "target" (B, segment) and what `corrupt` makes; a `Restore` maps (T,) to (T,)."""
 
     task = "audio-restoration"
     sizes = ("segment", "width")
@@ -86,8 +90,8 @@ class AudioRestorationTrainer(RestorationTrainer[C]):
         *("lsd", "multi_stft", "mcd", "si_sdr", "pesq", "stoi"),
         *("mcd_world", "f0_error", "voicing_error"),
     )
-    """Metrics against originals, of `multigen.audio.metrics`; those are left out that are not defined at the rate, or whose
-    package is not installed."""
+    """Metrics against originals, of `multigen.audio.metrics`; those are left out that are not
+    defined at the rate, or whose package is not installed."""
     slow: ClassVar[Collection[str]] = ("mcd_world", "voicing_error")
     """Metrics that validations leave out."""
     margin: int = 0
@@ -101,16 +105,18 @@ class AudioRestorationTrainer(RestorationTrainer[C]):
     # ---------------------------------------------------------------------------------- what a method may state
 
     def corrupt(self, sound: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """The tensors of a batch for a segment with its margins (margin + segment + margin,): here "target" alone."""
+        """The tensors of a batch for a segment with its margins (margin + segment + margin,): here
+        "target" alone."""
         return {"target": sound[self.margin :][: self.config.segment]}
 
     def degrade(self, sound: Tensor, name: str) -> Tensor:
-        """The input (T,) of a whole recording (T,) that is measured: here itself. Equal recordings of equal names give equal
-        ones."""
+        """The input (T,) of a whole recording (T,) that is measured: here itself. Equal recordings
+        of equal names give equal ones."""
         return sound
 
     def test_variants(self, test: TestSet) -> Sequence[TestSet]:
-        """The sets that are measured of one of recordings, such as one for each degradation, with names of their own."""
+        """The sets that are measured of one of recordings, such as one for each degradation, with
+        names of their own."""
         return [test]
 
     # ---------------------------------------------------------------------------------- data
@@ -123,7 +129,8 @@ class AudioRestorationTrainer(RestorationTrainer[C]):
         return self.own()[0]
 
     def own(self) -> tuple[Recordings, list[Recording]]:
-        """The data's recordings to train on, and those to test with: its own test split, or a tenth of the recordings."""
+        """The data's recordings to train on, and those to test with: its own test split, or a tenth
+        of the recordings."""
         c = self.config
         if self._split is None:
             train = self._open(c.data)
@@ -237,7 +244,8 @@ class AudioRestorationTrainer(RestorationTrainer[C]):
         return definitions(self.measured())
 
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
-        """Writes `PATH.png`, spectrograms, and `PATH.wav`, the same recordings one after another."""
+        """Writes `PATH.png`, spectrograms, and `PATH.wav`, the same recordings one after
+        another."""
         if len(sets) > 1:  # of several a recording each
             sets = [test.only(i % len(test.names)) for i, test in enumerate(sets)]
         picture, sound = comparison(restorers, *sets)

@@ -27,7 +27,8 @@ WINDOW, HOP = 0.032, 0.005  # seconds
 
 
 def available(metrics: Sequence[str], rate: int) -> tuple[str, ...]:
-    """Those of these metrics that are defined at this rate and whose packages are installed; says which are not, and why."""
+    """Those of these metrics that are defined at this rate and whose packages are installed; says
+    which are not, and why."""
     result = []
     for metric in metrics:
         try:
@@ -44,7 +45,8 @@ def score(
     metrics: Sequence[str],
     device: torch.device | str = "cpu",
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> mean over the recordings of models and baselines, which map inputs (T,) to recordings (T,).
+    """Row -> "SET/metric" -> mean over the recordings of models and baselines, which map inputs
+    (T,) to recordings (T,).
 
     A recording that a metric cannot measure in one of the rows, as where a model is silent, is left
     out of that metric in all rows, and a message says so; a metric without any is left out. Ranks
@@ -86,8 +88,9 @@ def definitions(metrics: Sequence[str]) -> dict[str, str]:
 
 
 def comparison(restorers: Mapping[str, Restore], *sets: TestSet, most: int = 3) -> "tuple[Picture, Tensor]":
-    """Spectrograms side by side under their names, each restorer's and the original's, one row for each recording, the first
-    `most` of all sets; and the same, one row after another, as one sound (1, T)."""
+    """Spectrograms side by side under their names, each restorer's and the original's, one row for
+    each recording, the first `most` of all sets; and the same, one row after another, as one sound
+    (1, T)."""
     from PIL import Image, ImageDraw
 
     recordings = [(test, i) for test in sets for i in range(len(test.targets))][:most]
@@ -117,7 +120,8 @@ def loudest(sound: Tensor, length: int) -> slice:
 
 
 def spectrogram(sound: Tensor, rate: int, top: float | None = None) -> "Picture":
-    """A grey image of a sound (T,), linear in frequency, low ones at the bottom: white is `top` dB, or the sound's loudest."""
+    """A grey image of a sound (T,), linear in frequency, low ones at the bottom: white is `top` dB,
+    or the sound's loudest."""
     from PIL import Image
 
     level = _decibels(sound, rate)  # (F, frames)

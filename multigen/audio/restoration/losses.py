@@ -1,8 +1,10 @@
-"""Losses of sounds against originals: log-mels at several resolutions, and magnitudes and phases of a spectrum.
+"""Losses of sounds against originals: log-mels at several resolutions, and magnitudes and phases of
+a spectrum.
 
-Those of phases are APNet2's (Du et al. 2023, arXiv:2311.11545, equations 7 to 9): of the phase itself, and of its differences
-over frequency and over time, whose whole turns do not count. Here bins may weigh as their magnitude does: where there is no sound
-the phase is noise. Spectra are complex (B, F, N), sounds (B, T).
+Those of phases are APNet2's (Du et al. 2023, arXiv:2311.11545, equations 7 to 9): of the phase
+itself, and of its differences over frequency and over time, whose whole turns do not count. Here
+bins may weigh as their magnitude does: where there is no sound the phase is noise. Spectra are
+complex (B, F, N), sounds (B, T).
 """
 
 import torch
@@ -35,7 +37,8 @@ def magnitude_error(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def phasor(real: Tensor, imaginary: Tensor) -> Tensor:
-    """Complex numbers of length 1, or less near 0, where no direction is known: finite gradients everywhere."""
+    """Complex numbers of length 1, or less near 0, where no direction is known: finite gradients
+    everywhere."""
     length = (real * real + imaginary * imaginary + EPS).rsqrt()
     return torch.complex(real * length, imaginary * length)
 
@@ -47,8 +50,9 @@ def phase_weights(magnitudes: Tensor) -> Tensor:
 
 
 def phase_errors(fake: Tensor, real: Tensor, weights: Tensor | None = None) -> dict[str, Tensor]:
-    """Mean absolute angles in radians, 0 to pi, between phases of length 1, (B, F, N): of the phases ("phase"), of their
-    differences over frequency ("group_delay"), and over time ("frequency").
+    """Mean absolute angles in radians, 0 to pi, between phases of length 1, (B, F, N): of the
+    phases ("phase"), of their differences over frequency ("group_delay"), and over time
+    ("frequency").
 
     Args:
         weights: (B, F, N), of a mean of 1; None: all alike.

@@ -1,4 +1,5 @@
-"""Pairs of mels and recordings: mels that a model made, or others made by hand, for fine-tuning a vocoder on them."""
+"""Pairs of mels and recordings: mels that a model made, or others made by hand, for fine-tuning a
+vocoder on them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,13 +21,14 @@ SLACK = 1  # frames that mels may have more or less than the recording: analyses
 
 
 class MelPairs:
-    """Log-mels (bands, N) in .npy files of a folder, each under the path of a recording, whatever its suffix.
+    """Log-mels (bands, N) in .npy files of a folder, each under the path of a recording, whatever
+    its suffix.
 
     Args:
         skip_bad: leave out recordings without usable mels, and list them in `skipped`.
 
-    Raises DataError for a recording without mels, mels of another definition, or of another length; ConfigError where there is
-    no such folder.
+    Raises DataError for a recording without mels, mels of another definition, or of another length;
+    ConfigError where there is no such folder.
     """
 
     def __init__(self, folder: str, spec: MelSpec, recordings: Sequence[Recording], skip_bad: bool = False):
@@ -50,7 +52,8 @@ class MelPairs:
             raise DataError(f"{folder}: no usable mels for {len(recordings)} recordings. {self.skipped[0][1]}")
 
     def beside(self, recording: Recording, first: int, count: int) -> dict[str, Tensor]:
-        """The mels (bands, count / hop + 1) of a part of a recording that begins at a multiple of the hop."""
+        """The mels (bands, count / hop + 1) of a part of a recording that begins at a multiple of
+        the hop."""
         at, frames = first // self.spec.hop, count // self.spec.hop + 1
         return {"mels": torch.from_numpy(np.array(self._mels[recording.name][:, at : at + frames]))}
 

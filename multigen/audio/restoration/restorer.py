@@ -1,4 +1,5 @@
-"""Inference with a trained network that restores sounds: of any rate, length and number of channels, whole or chunk by chunk."""
+"""Inference with a trained network that restores sounds: of any rate, length and number of
+channels, whole or chunk by chunk."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +48,8 @@ class SoundRestorer(Ready):
         network: (B, T) -> (B, T), both float32 at `rate`, for any T of at least `shortest`.
         rate: Hz.
         radius: samples on each side that an output may depend on.
-        step: samples by which the input may be moved without another result than one moved as far: the network's hop.
+        step: samples by which the input may be moved without another result than one moved as far:
+            the network's hop.
         shortest: samples that the network needs; shorter sounds are followed by silence.
         corrupt: makes what its sheet shows restored.
     """
@@ -69,11 +71,13 @@ class SoundRestorer(Ready):
 
     @property
     def latency(self) -> float:
-        """Seconds of sound that `stream` must have behind what it passes on: what the network looks ahead."""
+        """Seconds of sound that `stream` must have behind what it passes on: what the network looks
+        ahead."""
         return self.radius / self.rate
 
     def rate_for(self, rate: int) -> int:
-        """The rate, Hz, of the result for a recording of this rate, where none is asked for: the same."""
+        """The rate, Hz, of the result for a recording of this rate, where none is asked for: the
+        same."""
         return rate
 
     # ---------------------------------------------------------------------------------------------- what a user calls
@@ -83,9 +87,11 @@ class SoundRestorer(Ready):
 
         Args:
             rate: of the sound, Hz; 0: the model's.
-            out: of the result, Hz; 0: `rate_for(rate)`. T' is T where both are equal, else T * out / rate, rounded up.
+            out: of the result, Hz; 0: `rate_for(rate)`. T' is T where both are equal, else T * out
+                / rate, rounded up.
 
-        Raises DataError for a sound of no samples, of another shape, or with values that are not finite.
+        Raises DataError for a sound of no samples, of another shape, or with values that are not
+        finite.
         """
         if sound.ndim not in (1, 2) or not sound.numel() or not sound.is_floating_point() or not sound.isfinite().all():
             raise DataError(
@@ -101,9 +107,9 @@ class SoundRestorer(Ready):
         return self._window(sound.cpu().float()[None])[0]
 
     def stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Restores a sound at the model's rate that comes in chunks (C, T) of any length: parts (C, T') of the result, which are
-        equal to that of the whole. Each comes `latency` seconds behind the sound it is made from, and as soon as there is
-        more than a `step` of it."""
+        """Restores a sound at the model's rate that comes in chunks (C, T) of any length: parts (C,
+        T') of the result, which are equal to that of the whole. Each comes `latency` seconds behind
+        the sound it is made from, and as soon as there is more than a `step` of it."""
         return streamed(in_parts(chunks, PART), self._window, self.radius, self.step)
 
     def blocks(
@@ -113,8 +119,8 @@ class SoundRestorer(Ready):
         out: int,
         stream: Callable[[Iterable[Tensor]], Iterator[Tensor]] | None = None,
     ) -> Iterator[Tensor]:
-        """As `restore`, of blocks (C, T) at one rate: blocks of the result at the rate `out`, in memory for a few of
-        them, by `stream`, which is the model's own where none is given."""
+        """As `restore`, of blocks (C, T) at one rate: blocks of the result at the rate `out`, in
+        memory for a few of them, by `stream`, which is the model's own where none is given."""
         if rate < 1 or out < 1:
             raise ConfigError(f"from {rate} Hz to {out} Hz: expected rates of at least 1")
         counted = _Counted(sound)
@@ -131,8 +137,8 @@ class SoundRestorer(Ready):
 
     @contextlib.contextmanager
     def restored(self, path: Path, out: int = 0) -> Iterator[Result]:
-        """The result for a file, made as its blocks are asked for; `out` as in `restore`. Raises DataError for a file that cannot
-        be read."""
+        """The result for a file, made as its blocks are asked for; `out` as in `restore`. Raises
+        DataError for a file that cannot be read."""
         with open_sound(path) as file:
             rate = out or self.rate_for(file.rate)
             check_rates(path, file.rate, self.rate)
@@ -140,8 +146,8 @@ class SoundRestorer(Ready):
             yield Result(rate, file.channels, self.blocks(file.blocks(), file.rate, rate))
 
     def sheet(self, n: int, seed: int = 0) -> "Picture":
-        """Spectrograms of n sentences of the speaking machine, restored, side by side; the same for every seed. Raises
-        ConfigError for n < 1."""
+        """Spectrograms of n sentences of the speaking machine, restored, side by side; the same for
+        every seed. Raises ConfigError for n < 1."""
         from PIL import Image
 
         if n < 1:
@@ -166,7 +172,8 @@ class SoundRestorer(Ready):
 
     @torch.no_grad()
     def run(self, given: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """The network's result for an input (1, ...), float32 on the CPU. Raises CheckpointError where it is not finite."""
+        """The network's result for an input (1, ...), float32 on the CPU. Raises CheckpointError
+        where it is not finite."""
         weight = next(self.network.parameters())
         made = function(given.to(weight.device, weight.dtype)).float().cpu()
         if not made.isfinite().all():

@@ -14,10 +14,11 @@ from multigen.errors import DataError
 __all__ = ["Beside", "Corrupt", "SegmentSource"]
 
 Corrupt = Callable[[Tensor, np.random.Generator], dict[str, Tensor]]
-"""(a segment with its margins, float32 (margin + segment + margin,); its draws) -> the tensors of a batch: "target" (segment,),
-"input", and what else is made of it."""
+"""(a segment with its margins, float32 (margin + segment + margin,); its draws) -> the tensors of a
+batch: "target" (segment,), "input", and what else is made of it."""
 Beside = Callable[[Recording, int, int], dict[str, Tensor]]
-"""(recording, first sample, samples) -> further tensors of a batch that belong to a segment of it."""
+"""(recording, first sample, samples) -> further tensors of a batch that belong to a segment of
+it."""
 
 
 class SegmentSource:
@@ -29,10 +30,13 @@ class SegmentSource:
     Args:
         recordings: as from `open_recordings`.
         segment: samples.
-        gain: dB by which a segment is made quieter at most, drawn evenly; none where `beside` is given.
+        gain: dB by which a segment is made quieter at most, drawn evenly; none where `beside` is
+            given.
         step: segments begin at multiples of it.
-        margin: samples on each side of a segment that `corrupt` sees too; silence beyond the recording.
-        corrupt: makes the tensors of each segment, again each time it is drawn. Without it batches hold the "target" alone.
+        margin: samples on each side of a segment that `corrupt` sees too; silence beyond the
+            recording.
+        corrupt: makes the tensors of each segment, again each time it is drawn. Without it batches
+            hold the "target" alone.
         beside: gives tensors that belong to a segment.
         skip_bad: leave out recordings that are shorter than a segment.
 
@@ -79,7 +83,8 @@ class SegmentSource:
         return len(self._recording_of_item)
 
     def batch(self, rows: Rows) -> Batch:
-        """Segments at random places: float32 "target" (B, segment), and what `corrupt` and `beside` give."""
+        """Segments at random places: float32 "target" (B, segment), and what `corrupt` and `beside`
+        give."""
         segments = [
             self._segment(int(self._recording_of_item[item]), rows.rng(i)) for i, item in enumerate(rows.indices)
         ]

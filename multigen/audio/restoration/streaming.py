@@ -1,4 +1,5 @@
-"""A function of sounds, or of their mels, applied chunk by chunk: the same as of the whole, in memory for a chunk."""
+"""A function of sounds, or of their mels, applied chunk by chunk: the same as of the whole, in
+memory for a chunk."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -18,8 +19,8 @@ def streamed(
     new, where there is so much.
 
     Args:
-        function: (C, l) -> (..., l * ratio), for any l; its values depend on at most `radius` of the input on either side, and
-            on where the input ends only as far as that.
+        function: (C, l) -> (..., l * ratio), for any l; its values depend on at most `radius` of
+            the input on either side, and on where the input ends only as far as that.
         radius: of the input, on each side; a multiple of `step`.
         step: of the input, whose multiples are alike to the function.
         ratio: of the output's length to the input's.

@@ -17,7 +17,8 @@ SHORTEST, LONGEST = 0.3, 30.0
 """Seconds: what is less cannot be measured, and of more the beginning is."""
 
 Degrade = Callable[[Tensor, str], Tensor]
-"""(a whole recording, float32 (T,); its name) -> its input (T,). Equal recordings of equal names give equal ones."""
+"""(a whole recording, float32 (T,); its name) -> its input (T,). Equal recordings of equal names
+give equal ones."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class TestSet:
         most: int = 0,
         skipped: list[tuple[Path, str]] | None = None,
     ) -> "TestSet | None":
-        """The set of these recordings, `most` of them at most (0: all), chosen by a hash of their names; None where there are
-        none. Raises DataError for one too short to be measured; where a list `skipped` is given, it is noted there and left
-        out."""
+        """The set of these recordings, `most` of them at most (0: all), chosen by a hash of their
+        names; None where there are none. Raises DataError for one too short to be measured; where a
+        list `skipped` is given, it is noted there and left out."""
         targets: dict[str, Tensor] = {}
         for recording in sorted(recordings, key=lambda each: hash_of(each.name, 0))[: most or None]:
             if len(recording) < SHORTEST * rate:

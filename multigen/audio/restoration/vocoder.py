@@ -1,12 +1,13 @@
-"""Vocoder: sound from mel spectrograms, by ConvNeXt blocks and an inverse STFT (Vocos). Siuzdak 2023, arXiv:2306.00814.
+"""Vocoder: sound from mel spectrograms, by ConvNeXt blocks and an inverse STFT (Vocos). Siuzdak
+2023, arXiv:2306.00814.
 
-    python -m multigen.recipes.vocoder                                # embedded speaking machine, minutes on a laptop
-    python -m multigen.recipes.vocoder default --data recordings/     # your own recordings
-    python -m multigen.recipes.vocoder paper --data LibriTTS/         # the paper's networks and settings
+    python -m multigen.recipes.vocoder                              # embedded speakers (minutes)
+    python -m multigen.recipes.vocoder default --data recordings/   # your own recordings
+    python -m multigen.recipes.vocoder paper --data LibriTTS/       # the settings of the paper
 
-G gives for each frame of log-mels a spectrum, whose log-magnitude begins at that of the mels' pseudo-inverse, and sound by one
-inverse transform. First it is trained on mels at several resolutions and on phases (APNet2), then against discriminators of
-periods and of spectra too.
+G gives for each frame of log-mels a spectrum, whose log-magnitude begins at that of the mels'
+pseudo-inverse, and sound by one inverse transform. First it is trained on mels at several
+resolutions and on phases (APNet2), then against discriminators of periods and of spectra too.
 """
 
 import math
@@ -48,8 +49,9 @@ class VocoderConfig(AudioRestorationConfig):
     bands: int = 80
     """Mel bands, from 0 to half the rate."""
     mels: str = ""
-    """Folder of log-mels (.npy) by this definition, under the names of the recordings, that are trained on in the place of the
-    recordings' own: those of the model whose mels will be turned into sound."""
+    """Folder of log-mels (.npy) by this definition, under the names of the recordings, that are
+    trained on in the place of the recordings' own: those of the model whose mels will be turned
+    into sound."""
     width: int = 192
     """Channels of the generator (512 in the paper)."""
     blocks: int = 6
@@ -67,11 +69,13 @@ class VocoderConfig(AudioRestorationConfig):
     matching_weight: float = 2.0
     """Weight of the mean difference of the discriminators' features, layer by layer."""
     spectrum_weight: float = 1.0
-    """Weight of the discriminators of spectra beside those of periods (0.1 in the paper, by which stripes remain)."""
+    """Weight of the discriminators of spectra beside those of periods (0.1 in the paper, by which
+    stripes remain)."""
     pretrain_steps: int = 5_000
     """Steps of the first stage, without discriminators (none in the paper)."""
     pretrain_lr: float = 1e-3
-    """Learning rate of the first stage; rises for a fiftieth of it, then falls to 0 along half a cosine."""
+    """Learning rate of the first stage; rises for a fiftieth of it, then falls to 0 along half a
+    cosine."""
     steps: int = 5_000
     """Steps of the second stage."""
     lr: float = 5e-4
@@ -150,7 +154,8 @@ class Generator(nn.Module):
         return inverse_stft(magnitude * real, magnitude * imaginary, self.spec.n_fft, self.spec.hop, self.spec.window)
 
     def parts(self, mels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Magnitudes, and cosines and sines of the phases, (B, F, N) each, in float32 or float64."""
+        """Magnitudes, and cosines and sines of the phases, (B, F, N) each, in float32 or
+        float64."""
         h = self.backbone(mels / 5 + 1).mT  # (B, N, width); log-mels are about -11..1
         added, phase = (at_least_float32(layer(h)).mT for layer in (self.magnitude, self.phase))
         with torch.autocast(mels.device.type, enabled=False):
@@ -162,7 +167,8 @@ class Generator(nn.Module):
 
 
 class VocoderTrainer(AudioRestorationTrainer[VocoderConfig]):
-    """Trains G to turn mels into the sound they are of; then D to tell its sounds from recordings, and G against D."""
+    """Trains G to turn mels into the sound they are of; then D to tell its sounds from recordings,
+    and G against D."""
 
     name = "vocoder"
     task = "vocoding"
@@ -237,7 +243,8 @@ class VocoderTrainer(AudioRestorationTrainer[VocoderConfig]):
         return terms
 
     def weighted(self, values: list[Tensor]) -> Tensor:
-        """The mean over the discriminators of periods, and that over those of spectra by its weight."""
+        """The mean over the discriminators of periods, and that over those of spectra by its
+        weight."""
         count = len(values) - len(self.D.spectra)
         parts = [torch.stack(part).mean() for part in (values[:count], values[count:]) if part]
         return parts[0] + sum(part * self.config.spectrum_weight for part in parts[1:])
@@ -275,5 +282,6 @@ class VocoderTrainer(AudioRestorationTrainer[VocoderConfig]):
         return Vocoder(network, self.config.spec, network.backbone.radius)
 
     def baselines(self) -> dict[str, Restore]:
-        """Griffin-Lim of the same mels, WORLD's copy-synthesis where it is installed, and the model that training began with."""
+        """Griffin-Lim of the same mels, WORLD's copy-synthesis where it is installed, and the model
+        that training began with."""
         return {"griffin_lim": griffin_lim_of(self.config.spec), **world_copy(self.config.rate), **self.start_row()}

@@ -1,4 +1,5 @@
-"""A trained vocoder as a function of mels and of sounds, its form for export, and the baselines it is measured beside."""
+"""A trained vocoder as a function of mels and of sounds, its form for export, and the baselines it
+is measured beside."""
 
 import contextlib
 import copy
@@ -36,15 +37,17 @@ class Vocoder(SoundRestorer):
     task = "vocoding"
 
     def __init__(self, network: nn.Module, spec: MelSpec, frames: int):
-        """`frames`: of the mels, on each side, that a frame of the network's spectrum may depend on."""
+        """`frames`: of the mels, on each side, that a frame of the network's spectrum may depend
+        on."""
         self.spec, self.frames = spec, frames
         super().__init__(
             network, spec.rate, radius=spec.n_fft + frames * spec.hop, step=spec.hop, shortest=spec.n_fft // 2 + 1
         )
 
     def vocode(self, mels: Tensor) -> Tensor:
-        """The sound of log-mels (bands, N) by the definition `spec`, which are natural logarithms: float32 ((N - 1) * hop,).
-        Raises DataError for mels that cannot be of that definition, and for less than two frames."""
+        """The sound of log-mels (bands, N) by the definition `spec`, which are natural logarithms:
+        float32 ((N - 1) * hop,). Raises DataError for mels that cannot be of that definition, and
+        for less than two frames."""
         self.check(mels, "mels")
         return torch.cat([*self._sound_of([mels.float()], mels.shape[1])], 1)[0]
 
@@ -68,8 +71,8 @@ class Vocoder(SoundRestorer):
         yield Result(rate, 1, resampled(self._sound_of(chunks, mels.shape[1]), self.rate, rate))
 
     def graph(self) -> Graph:
-        """A copy of the network for `multigen export`: log-mels (batch, bands, frames) to sounds, the inverse STFT as a fixed
-        transposed convolution."""
+        """A copy of the network for `multigen export`: log-mels (batch, bands, frames) to sounds,
+        the inverse STFT as a fixed transposed convolution."""
         spec, network = self.spec, ExportedVocoder(copy.deepcopy(self.network).cpu().float(), self.spec).eval()
 
         def example(n: int, side: int) -> tuple[Tensor, ...]:
@@ -95,7 +98,8 @@ class Vocoder(SoundRestorer):
         return self.run(self.spec(padded)[None], self.network)[:, : len(sound)]
 
     def _sound_of(self, chunks: "tuple[Tensor, ...] | list[Tensor]", frames: int) -> Iterator[Tensor]:
-        """Mels (bands, N) in chunks -> their sound (1, T) in parts; without what lies behind the centre of the last frame."""
+        """Mels (bands, N) in chunks -> their sound (1, T) in parts; without what lies behind the
+        centre of the last frame."""
         hop = self.spec.hop
         around = self.frames + -(-self.spec.n_fft // hop)
         left = (frames - 1) * hop
@@ -119,8 +123,8 @@ class ExportedVocoder(nn.Module):
 
 
 def read_mels(path: Path) -> np.ndarray:
-    """An array of numbers in a .npy file, mapped into memory: float32, or what its type is. Raises DataError for anything
-    else."""
+    """An array of numbers in a .npy file, mapped into memory: float32, or what its type is. Raises
+    DataError for anything else."""
     try:
         open_regular(path, LARGEST).close()
         mels = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -138,7 +142,8 @@ def read_mels(path: Path) -> np.ndarray:
 
 
 def griffin_lim_of(spec: MelSpec) -> Restore:
-    """Sounds (T,) by way of their mels: the pseudo-inverse's magnitudes, and phases by 32 iterations of Griffin and Lim."""
+    """Sounds (T,) by way of their mels: the pseudo-inverse's magnitudes, and phases by 32
+    iterations of Griffin and Lim."""
 
     def restore(sound: Tensor) -> Tensor:
         magnitudes = spec.to_magnitudes(spec(sound.float()))

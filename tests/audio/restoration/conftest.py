@@ -10,7 +10,8 @@ from multigen.audio.voice import SPEAKERS, utterance
 
 @pytest.fixture(scope="session")
 def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """8 sentences of a second of two speakers at 8 kHz, in a folder for each, named by their numbers; nobody may change it."""
+    """8 sentences of a second of two speakers at 8 kHz, in a folder for each, named by their
+    numbers; nobody may change it."""
     folder = tmp_path_factory.mktemp("voices")
     for speaker in ("F1", "M1"):
         (folder / speaker).mkdir()
