@@ -48,8 +48,9 @@ def chunks(sound: Tensor, *sizes: int) -> Iterator[Tensor]:
 
 
 def band(x: Tensor, low: float, high: float) -> Tensor:
-    """What of a sound lies between two frequencies."""
-    spectrum, frequency = torch.fft.rfft(x.double()), torch.fft.rfftfreq(x.shape[-1], 1 / RATE)
+    """What of a sound, faded in and out, lies between two frequencies."""
+    faded = x.double() * torch.hann_window(x.shape[-1], dtype=torch.float64)
+    spectrum, frequency = torch.fft.rfft(faded), torch.fft.rfftfreq(x.shape[-1], 1 / RATE)
     return torch.fft.irfft(spectrum * ((frequency >= low) & (frequency < high)), n=x.shape[-1])
 
 
