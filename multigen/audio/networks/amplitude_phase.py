@@ -51,9 +51,10 @@ class AmplitudePhaseGenerator(nn.Module):
     """Sounds (B, T) -> sounds of the same shape. Untrained, it returns its input exactly.
 
     One stream reads log-amplitudes and predicts others, which join them (`fills`) or are added to
-    them; the other reads the compressed spectrum, X |X|^-.7, and predicts a complex number that is added to it: the angle of
-    the sum is the phase, so that where the input holds nothing the network alone decides. Before
-    each block each stream takes in the other (halved, so that they do not grow).
+    them; the other reads the compressed spectrum, X |X|^-.7, and predicts a complex number that is
+    added to it: the angle of the sum is the phase, so that where the input holds nothing the
+    network alone decides. Before each block each stream takes in the other (halved, so that they do
+    not grow).
 
     Args:
         rate: Hz; a frame is 1/160 s, the window four frames.
