@@ -121,7 +121,7 @@ PRESETS = {
         spectrum_width=2, batch=4, pretrain_steps=16, steps=4, ema=0.9,
     ),
     "laptop": VocoderConfig(
-        validation_size=0, test_size=8, width=128, blocks=4, batch=8, pretrain_steps=1_000, steps=500, ema=0.99,
+        validation_size=0, test_size=8, width=128, blocks=4, spectrum_width=8, batch=8, pretrain_steps=1_000, steps=500, ema=0.99,
     ),
     "default": VocoderConfig(),
     "paper": VocoderConfig(
