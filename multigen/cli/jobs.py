@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from multigen.catalogue import container_of, imported
 from multigen.cli.output import print_json
 from multigen.cli.restoring_options import Options
 from multigen.console import show
@@ -23,11 +24,21 @@ Jobs = Mapping[Path, Path]
 def left_of(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
     """What is to be made, and the results that stay. Raises DataError for one that exists where
     that is to be an error."""
-    if existing == "error" and (there := [target for target in jobs.values() if os.path.lexists(target)]):
+    if existing not in ("skip", "error"):
+        return jobs, []
+    files = {target: _files_of(source, target) for source, target in jobs.items()}
+    if existing == "error" and (there := [file for each in files.values() for file in each]):
         more = f" and {len(there) - 1} more files exist" if len(there) > 1 else " exists"
         raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
-    there = [target for target in jobs.values() if existing == "skip" and target.is_file()]
+    there = [target for target, each in files.items() if each and each[0].is_file()]
     return {source: target for source, target in jobs.items() if target not in there}, there
+
+
+def _files_of(source: Path, target: Path) -> Sequence[Path]:
+    """The files of a result that are there: one, or those of a film that is written as frames."""
+    if container := container_of(source, target):
+        return imported(container.existing)(target)
+    return [target] if os.path.lexists(target) else []
 
 
 def try_each(

@@ -44,6 +44,7 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     images = {source: target for source, target in jobs.items() if container_of(source, target) is None}
     options.check_formats(images.values(), len(images) < len(jobs))
     check_folder(folder, other)
+    noun = _noun(jobs)
     jobs, there = left_of(jobs, options.existing, other)
     check_targets(jobs.values(), options.replaces, other)
     if options.skip_bad:
@@ -56,7 +57,6 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     left = {source: target for source, target in jobs.items() if source not in bad}
     bad |= _restore(verb, restorer, left, model, options)
     made = {source: target for source, target in jobs.items() if source not in bad}
-    noun = _noun(jobs)
     report_bad(folder, bad, noun)
     scale = options.size.factor(restorer.scale)
     if options.json:

@@ -1,10 +1,9 @@
 """Vocoder: sound from mel spectrograms, by ConvNeXt blocks and an inverse STFT (Vocos). Siuzdak
 2023, arXiv:2306.00814.
 
-    python -m multigen.recipes.vocoder                                # embedded speaking machine,
-    minutes on a laptop python -m multigen.recipes.vocoder default --data recordings/     # your own
-    recordings python -m multigen.recipes.vocoder paper --data LibriTTS/         # the paper's
-    networks and settings
+    python -m multigen.recipes.vocoder                              # embedded speakers (minutes)
+    python -m multigen.recipes.vocoder default --data recordings/   # your own recordings
+    python -m multigen.recipes.vocoder paper --data LibriTTS/       # the settings of the paper
 
 G gives for each frame of log-mels a spectrum, whose log-magnitude begins at that of the mels'
 pseudo-inverse, and sound by one inverse transform. First it is trained on mels at several
