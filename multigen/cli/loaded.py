@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from multigen.catalogue import LIBRARIES, METHODS, TASKS, imported
+from multigen.catalogue import CONTAINERS, LIBRARIES, METHODS, TASKS, imported
 from multigen.cli.kinds import meant_by
 from multigen.errors import ConfigError, MultigenError
 
@@ -69,5 +69,7 @@ def modality_of(inputs: Iterable[Path], model: str, code: str = "") -> tuple[str
         task, model = task_of(model, code) if model else ("", "")
         if task:
             return TASKS[task].modality, model
+    inputs = [*inputs]
+    whole = [each.modality for path in inputs for each in CONTAINERS if path.suffix.lower() in each.suffixes]
     counts = meant_by(inputs)
-    return (counts.most_common(1)[0][0] if counts else "image"), model
+    return (whole or [name for name, _ in counts.most_common(1)] or ["image"])[0], model

@@ -70,7 +70,7 @@ def test_loudness_is_kept_and_channels_are_not_mixed(model: Path, tmp_path: Path
     levels, given = (x.square().mean(1).sqrt() for x in (made, torch.stack([left, 0 * left, right])))
     # Magnitudes are the mels'; random phases lose energy where frames overlap.
     assert made[1].abs().max() < 1e-3
-    assert 0.4 < levels[0] / given[0] < 1.1 and 0.4 < levels[2] / given[2] < 1.1
+    assert 0.3 < levels[0] / given[0] < 1.1 and 0.3 < levels[2] / given[2] < 1.1
 
 
 def test_peaks_that_would_be_clipped_make_the_whole_less_loud(
