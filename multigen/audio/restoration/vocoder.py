@@ -38,6 +38,7 @@ from multigen.tasks.restoration.base import Restore
 __all__ = ["PRESETS", "Generator", "VocoderConfig", "VocoderTrainer"]
 
 WARM_UP = 0.02  # of a stage
+NEAR = 1e-5  # squared distance from 0 within which two numbers are no direction: rounding would turn it
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Generator(nn.Module):
             start = self.spec.to_magnitudes(at_least_float32(mels))
         magnitude = (start.log() + added).clamp(max=math.log(self.spec.window)).exp()
         real, imaginary = phase.split(self.bins, 1)
-        length = (real * real + imaginary * imaginary + losses.EPS).rsqrt()
+        length = (real * real + imaginary * imaginary + NEAR).rsqrt()
         return magnitude, real * length, imaginary * length
 
 
