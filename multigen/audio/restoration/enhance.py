@@ -1,15 +1,19 @@
-"""Speech enhancement: recordings without their noise, by amplitudes and phases of a spectrum
-(AP-BWE's blocks on noisy speech).
+"""Speech enhancement: recordings without their noise, by AP-BWE's blocks and CMGAN's losses. Cao et
+al. 2022, arXiv:2203.15149.
 
-    python -m multigen.recipes.enhance                              # embedded speaking machine,
-    minutes on a laptop python -m multigen.recipes.enhance default --data recordings/   # your own
-    clean recordings python -m multigen.recipes.enhance paper --data VCTK/           # the width of
-    AP-BWE, much longer
+    # embedded speaking machine, minutes on a laptop
+    python -m multigen.recipes.enhance
+
+    # your own clean recordings
+    python -m multigen.recipes.enhance default --data recordings/
+
+    # the width of AP-BWE, and much longer
+    python -m multigen.recipes.enhance paper --data VCTK/
 
 Recordings are mixed with drum patterns, coloured noise, or babble of other recordings, anew for
-each segment; G predicts what the clean spectrum has more or less than the noisy one. The losses are
-those of CMGAN (Cao et al. 2022, arXiv:2203.15149): of compressed amplitudes, of the compressed
-spectrum, and of the sound; then discriminators join in.
+each segment; G predicts what the clean spectrum has more or less than the noisy one. It is trained
+by errors of compressed amplitudes, of the compressed spectrum and of the sound, then against
+discriminators too.
 """
 
 from collections.abc import Sequence
