@@ -154,7 +154,8 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
         return turned if direction == self.config.direction else turned.named(f"{items.name}-{direction}")
 
     def translator_of(self, networks: Mapping[str, nn.Module]) -> Translator:
-        return Translator(networks, made_of(self.config.task) if self.config.task in MADE else None)
+        c = self.config
+        return Translator(networks, made_of(c.task) if c.task in MADE else None, side=c.size)
 
     def baselines(self, direction: Direction) -> dict[str, Translate]:
         """The input, and the input with mean and deviation of the other domain."""
