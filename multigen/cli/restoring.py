@@ -13,20 +13,22 @@ from typing import Any
 from multigen.catalogue import TASKS, container_of, imported
 from multigen.cli.film_options import check_unused
 from multigen.cli.loaded import check_verb, load_for
-from multigen.cli.masks import NO_HOLES, holes_of
+from multigen.cli.masks import NO_HOLES, Holes, holes_of
 from multigen.cli.output import print_json
 from multigen.cli.restoring_options import Options
 from multigen.cli.targets import is_file_name, targets_of
 from multigen.console import counted, say, show
 from multigen.console.bar import bar
 from multigen.data.skipped import LIST, NAMED, is_list, report_skipped, write_list
-from multigen.errors import ConfigError, DataError
+from multigen.errors import ConfigError, DataError, OutOfMemory
+from multigen.memory import memory_errors
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets, replacing
 
 __all__ = ["PUBLISHED", "restore_images"]
 
 PUBLISHED = TASKS["super-resolution"].published
+SAMPLE = 8  # masks that are read, and up to twice as many, before the time is said
 NOTABLE = 1 << 15  # pixels: what is less takes a moment, whatever the model
 LONGEST = 10**9  # seconds that are said
 Jobs = Mapping[Path, Path]
@@ -41,7 +43,7 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     folder, other = (out.parent, "another file for --out") if is_file_name(out) else (out, "another folder for --out")
     jobs = targets_of(verb, inputs, out, options.suffixes(out))
     images = {source: target for source, target in jobs.items() if container_of(source, target) is None}
-    options.check_formats(images.values())
+    options.check_formats(images.values(), len(images) < len(jobs))
     check_folder(folder, other)
     jobs, there = _left(jobs, options.existing, other)
     check_targets(jobs.values(), options.replaces, other)
@@ -128,8 +130,12 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
     for path, size in sizes.items():
         check_side(jobs[path], *options.size.of(*size, restorer.scale))
     passes = {path: options.size.inputs(*size, restorer.scale) for path, size in sizes.items()}
-    if not TASKS[restorer.task].masked:  # their time depends on the masks
-        _say_time(restorer, [*passes.values()], model)
+    if TASKS[restorer.task].masked:
+        some = [*sizes][:: max(1, len(sizes) // SAMPLE)]
+        windows = [_windows(restorer, path, sizes[path], options.holes) for path in some]
+        _say_time(restorer, windows, model, len(sizes))
+    else:
+        _say_time(restorer, [*passes.values()], model, len(sizes))
     work = {path: sum(map(math.prod, sizes)) for path, sizes in passes.items()}
     bad, done = {}, 0
     with bar(verb, sum(work.values())) as shown:
@@ -150,11 +156,12 @@ def _try(
 ) -> None:
     """Restores a file, which goes to `bad` if it is no good and such files are to be skipped."""
     try:
-        restore(restorer, source, target, options)
-    except DataError as error:
+        with memory_errors("give a smaller --tile, or free some"):
+            restore(restorer, source, target, options)
+    except (DataError, OutOfMemory) as error:
         if not options.skip_bad:
             raise
-        bad[source] = str(error)
+        bad[source] = str(error) if str(source) in str(error) else f"{source}: {error}"
 
 
 def _noun(jobs: Jobs) -> str:
@@ -175,17 +182,26 @@ def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
     return sizes
 
 
-def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str) -> None:
+def _windows(restorer: Any, path: Path, size: tuple[int, int], holes: Holes) -> list[tuple[int, int]]:
+    """The sizes that a network which fills holes is given for an image; none where its mask is no
+    good, which is said when it is filled."""
+    with contextlib.suppress(DataError):
+        return restorer.windows(**holes_of(restorer, holes, path, [size]))
+    return []
+
+
+def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str, count: int) -> None:
     """Says about how long it will take, unless that is a moment; and which model is faster, where
-    it takes minutes. `passes`: of each image the sizes that the network is given."""
+    it takes minutes. `passes`: the sizes that the network is given of each image, or of some of the
+    `count` images."""
     sizes = [size for each in passes for size in each]
     if sum(map(math.prod, sizes)) < NOTABLE:
         return
-    seconds = restorer.seconds(sizes)
+    seconds = restorer.seconds(sizes) * count / len(passes)
     faster = f"; faster, with less detail: --model {PUBLISHED[-1]}" if model in PUBLISHED[:-1] and seconds > 120 else ""
     if seconds > 2:
         length = datetime.timedelta(seconds=min(round(seconds), LONGEST))
-        say(f"{counted(len(passes), 'images')}: about {length}{faster}")
+        say(f"{counted(count, 'images')}: about {length}{faster}")
 
 
 def _print_json(asked: Mapping[str, Any], made: Jobs, there: Sequence[Path], bad: Mapping[Path, str]) -> None:

@@ -12,6 +12,7 @@ from multigen.catalogue import container_of
 from multigen.cli.film_options import FilmWords
 from multigen.cli.masks import NO_HOLES, Holes
 from multigen.cli.targets import is_file_name
+from multigen.console import say
 from multigen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,13 +69,14 @@ Frames = Annotated[
 Format = Annotated[
     Literal["png", "jpg", "webp", "tif"] | None,
     tyro.conf.arg(
-        metavar="png|jpg|webp|tif", help="Format of the results; without it PNG, or what the suffix of --out says."
+        metavar="png|jpg|webp|tif", help="Format of images; without it PNG, or what the suffix of --out says."
     ),
 ]
 Quality = Annotated[
     int | None,
     tyro.conf.arg(
-        metavar="INT", help="1 to 100, of jpg (95 without it) and webp (lossless without it); others have none."
+        metavar="INT",
+        help="Of images: 1 to 100, of jpg (95 without it) and webp (lossless without it); others have none.",
     ),
 ]
 Existing = Annotated[
@@ -145,16 +147,26 @@ class Options:
             )
         return _of_containers(lambda _: suffix, out)
 
-    def check_formats(self, targets: Iterable[Path]) -> None:
+    def check_formats(self, targets: Iterable[Path], films: bool) -> None:
         """Raises ConfigError for a result in a format that does not have what is asked for, and for
-        what is asked of images where there are none. `targets`: the results but films and their
-        frames."""
+        what is asked of images where there are none; where there are films too, says that it is not
+        for them.
+
+        Args:
+            targets: the results but films and their frames.
+            films: whether there are such too.
+        """
         from multigen.image.writing import QUALITY, STILL
 
         suffixes = sorted({target.suffix.lower() for target in targets})
         asked = {"--quality": self.quality, "--format": self.format}
-        if not suffixes and (given := [f"{name} {value}" for name, value in asked.items() if value is not None]):
+        given = [f"{name} {value}" for name, value in asked.items() if value is not None]
+        if given and not suffixes:
             raise ConfigError(f"{given[0]}: for images, not for films and their numbered frames; leave it out")
+        if given and films:
+            say(
+                f"{', '.join(given)}: for the images alone; films keep their format, and have a quality of their own, --crf"
+            )
         lossless = [suffix for suffix in suffixes if suffix not in QUALITY]
         if self.quality is not None and lossless:
             raise ConfigError(

@@ -289,5 +289,5 @@ def check_room(
     )
 
 
-def ignore(_: int) -> None:
+def ignore(_: float) -> None:
     """What is done with the progress if nobody asks."""

@@ -6,7 +6,6 @@ Three networks give features, and each distance carries its network's name: `eff
 `inception` (of the FID of the literature, by torch-fidelity: extra `fid`).
 """
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +21,8 @@ from multigen.image.synthesis.sampler import grid, to_unit
 from multigen.metrics import distances as features
 from multigen.metrics.classifier import STEPS
 from multigen.storage.cache import private_folder
-from multigen.storage.reading import UnreadableFile, open_regular
+from multigen.storage.files import sha256_of
+from multigen.storage.reading import UnreadableFile
 from multigen.tasks.synthesis import evaluator as evaluator
 from multigen.tasks.synthesis.evaluator import Evaluator
 from multigen.tasks.synthesis.extractors import Extractor, by_classifier, embed
@@ -87,9 +87,8 @@ def _inception(device: torch.device) -> Extractor:
         weights = private_folder() / INCEPTION[0].rpartition("/")[2]
         if not weights.exists():
             torch.hub.download_url_to_file(INCEPTION[0], str(weights), hash_prefix=INCEPTION[1])
-        with open_regular(weights) as file:  # a pickle, so only the published file is accepted
-            if not hashlib.file_digest(file, "sha256").hexdigest().startswith(INCEPTION[1]):
-                raise UnreadableFile(f"{weights} is not the published file; remove it to download it again")
+        if not sha256_of(weights).startswith(INCEPTION[1]):  # a pickle, so only the published file is accepted
+            raise UnreadableFile(f"{weights} is not the published file; remove it to download it again")
         network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(weights)).to(device)
     except (ImportError, OSError, RuntimeError) as error:
         raise ConfigError(

@@ -91,6 +91,19 @@ def test_a_network_of_the_library_is_used_as_the_library_uses_it(architecture: s
     assert torch.equal(again(image), large)
 
 
+def test_the_marker_of_a_variant_is_kept(tmp_path: Path) -> None:
+    """Real-CUGAN's files of the variant "pro", which takes other values, say so by an entry that is
+    no tensor."""
+    weights = import_module("spandrel.architectures.RealCUGAN").UpCunet2x().state_dict()
+    torch.save({**weights, "pro": ""}, tmp_path / "pro.pth")
+    torch.save(weights, tmp_path / "net.pth")
+    image = picture(20, 24)
+    found = {name: multigen.load(tmp_path / f"{name}.pth")(image) for name in ("pro", "net")}
+    expected = theirs({**weights, "pro": torch.zeros(1)}, image[None] / 255)[0].mul(255).round().byte()
+    assert torch.equal(found["pro"], expected)
+    assert not torch.equal(found["pro"], found["net"])
+
+
 def test_what_was_imported_is_a_model_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_file(NETWORKS["NAFNet"][0]().state_dict(), tmp_path / "net.safetensors")
     out = tmp_path / "model"
