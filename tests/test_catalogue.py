@@ -22,6 +22,7 @@ from multigen.cli.evaluate import NAMES as EVALUATED
 from multigen.image.restoration.inpainter import Inpainter
 from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.image.synthesis.sampler import ImageSampler
+from multigen.image.translation.translator import Translator
 from multigen.runs.usage import python_of, shell_of
 from multigen.tasks.loading import trainer_in
 from multigen.text.synthesis.writer import Writer
@@ -33,6 +34,7 @@ READY: dict[str, Any] = {
     "super-resolution": Upscaler,
     "image-restoration": Restorer,
     "inpainting": Inpainter,
+    "image-translation": Translator,
     "text-synthesis": Writer,
     "audio-synthesis": AudioSampler,
 }

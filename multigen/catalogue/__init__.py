@@ -108,6 +108,7 @@ METHODS = {
         Method("realesrgan", "super-resolution"),
         Method("denoise", "image-restoration"),
         Method("inpainting", "inpainting"),
+        Method("pix2pix", "image-translation"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),

@@ -118,6 +118,21 @@ TASKS = {
             masked=True,
         ),
         Task(
+            "image-translation",
+            "translation",
+            "image",
+            verb="translate",
+            does="translates images to another domain",
+            arguments="photo.jpg --model {model} --out translated/",
+            python='image = model.translate(Image.open("photo.jpg"))',
+            gives="an image of the same size",
+            imports="from PIL import Image\n\nimport multigen",
+            pipeline="image-to-image",
+            tag="image-translation",
+            limit="What it adds, such as colours and textures, is likely after its training images, not true. Do not use it for "
+            "evidence, for measuring, or to recognise anybody.",
+        ),
+        Task(
             "text-synthesis",
             "synthesis",
             "text",

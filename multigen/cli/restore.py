@@ -72,7 +72,7 @@ def run(args: list[str]) -> None:
             feather: Pixels at the edge of the dilated mask over which the image turns into the
                 filling; by default half of --dilate.
         """
-        from multigen.image.restoration.sizes import OWN
+        from multigen.image.sizes import OWN
 
         options = Options(
             blend=blend, tile=tile, frames=frames, format=format, quality=quality, existing=existing, skip_bad=skip_bad,

@@ -1,5 +1,5 @@
-"""What `multigen restore` and `multigen upscale` share: image files and whole folders through a
-restoration model."""
+"""What `multigen restore`, `translate` and `upscale` share: image files and whole folders through a
+model."""
 
 import contextlib
 import datetime
@@ -36,7 +36,8 @@ Jobs = Mapping[Path, Path]
 
 
 def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options: Options, default: str = "") -> None:
-    """Restores images for a verb, and says what was made. `default`: the model if none is named."""
+    """Takes images through a model for a verb, and says what was made. `default`: the model if none
+    is named."""
     if options.blend is not None and model:
         raise ConfigError(f"--model {model}, --blend {options.blend[0]} ...: each names the model; give one of them")
     model = model or default
@@ -65,7 +66,8 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     report_skipped([*bad.items()], noun, rest=f"{folder / LIST} lists all")
     scale = options.size.factor(restorer.scale)
     if options.json:
-        asked = {"model": model, "scale": scale} if options.blend is None else {"blend": options.blend, "scale": scale}
+        asked = {"model": model} if options.blend is None else {"blend": options.blend}
+        asked |= {"scale": scale} if verb != "translate" else {"direction": restorer.direction}
         _print_json(asked, made, there, bad)
         return
     counts = [f"{counted(len(made), noun)}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}"]
@@ -102,9 +104,10 @@ def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]
 
 
 def _load(verb: str, model: str, options: Options) -> Any:
-    """The restorer of a model, or of two."""
+    """The ready object of a model, or of two."""
     if options.blend is None and not model:
-        raise ConfigError("no model; give --model RUN, or two: --blend A B SHARE")
+        two = "" if verb == "translate" else ", or two: --blend A B SHARE"
+        raise ConfigError(f"no model; give --model RUN{two}")
     if options.blend is None:
         restorer = load_for(verb, model, options.code, options.device)
     else:
@@ -112,6 +115,7 @@ def _load(verb: str, model: str, options: Options) -> Any:
 
         first, second, share = options.blend
         restorer = check_verb(verb, blend(first, second, share, options.code, options.device), first, options.code)
+    restorer = restorer.turned(options.direction) if options.direction else restorer
     options.holes.check(restorer.task, model or (options.blend or (model,))[0])
     restorer.tile = options.tile or restorer.tile
     return restorer

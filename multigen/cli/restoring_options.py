@@ -1,4 +1,4 @@
-"""Options of `multigen restore` and `multigen upscale`, and what they say of the files of
+"""Options of `multigen restore`, `translate` and `upscale`, and what they say of the files of
 results."""
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from multigen.console import say
 from multigen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from multigen.image.restoration.sizes import Size
+    from multigen.image.sizes import Size
 
 __all__ = [
     "AnyModel",
@@ -101,9 +101,9 @@ Provenance = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of both verbs."""
+    """Options of these verbs."""
 
-    blend: tuple[str, str, float] | None
+    blend: tuple[str, str, float] | None = None
     tile: int | None
     frames: str
     format: str | None
@@ -119,6 +119,7 @@ class Options:
     size: "Size"
     film: FilmWords
     holes: Holes = NO_HOLES
+    direction: Literal["AB", "BA"] | None = None
 
     def __post_init__(self):
         if self.tile is not None and self.tile < 1:

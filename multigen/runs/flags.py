@@ -21,7 +21,20 @@ COMMON = (
 SHOWN_COMMON = 10
 GROUPS = {
     "data": (
-        *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
+        *(
+            "low",
+            "target",
+            "task",
+            "direction",
+            "test",
+            "test_target",
+            "test_files",
+            "test_classes",
+            "validation_size",
+            "labels",
+            "clusters",
+            "skip_bad",
+        ),
         *(
             "channels",
             "frames",
@@ -43,19 +56,19 @@ GROUPS = {
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
         *("upsample", "halvings", "positions", "post_filter"),
-        *("discriminator_width", "discriminator_norm", "discriminator_embedding"),
+        *("discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
         *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames"),
     ),
     "losses": (
         *("loss", "targets", "constraint", "clip", "penalty", "gamma", "lazy"),
         *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
-        *("gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
+        *("l1_weight", "gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (
         *("betas", "beta2", "discriminator_lr", "clip_norm", "critic_steps", "ema", "half_life"),
         *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
-        *("discriminator_steps", "control_steps", "negatives", "refill"),
+        *("l1_steps", "discriminator_steps", "control_steps", "negatives", "refill"),
     ),
     "evaluation": ("samples", "features", "lm_steps", "prompt"),
 }

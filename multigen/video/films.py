@@ -77,7 +77,7 @@ def restore_file(restorer: Any, source: Path, target: Path, options: Any) -> Non
     """`restore_film` with an image model, for verbs (see `multigen.catalogue.Container`).
 
     Args:
-        restorer: see `multigen.image.restoration.upscaler.Restorer`.
+        restorer: see `multigen.image.image_to_image.ImageToImage`.
         options: see `multigen.cli.restoring_options.Options`.
     """
     film = FilmOptions.of(options.film, metadata=options.metadata, overwrite=options.replaces)

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
-from multigen.image.restoration.evaluator import strip
+from multigen.image.image_to_image import ignore, opaque
 from multigen.image.restoration.holes import composed, masked
 from multigen.image.restoration.masks import draw_named
-from multigen.image.restoration.upscaler import ignore, opaque
 from multigen.image.restoration.user_masks import (
     Window,
     check_hole,
@@ -28,6 +27,7 @@ from multigen.image.restoration.user_masks import (
     thickness,
     whole_holes,
 )
+from multigen.image.sheets import strip
 from multigen.memory import require
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready

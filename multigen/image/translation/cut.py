@@ -1,11 +1,13 @@
 """CUT: a translation learnt without pairs, in one direction. Park et al. 2020, arXiv:2007.15651.
 
-    python -m multigen.recipes.cut                                # restores the colours of photographs, offline
-    python -m multigen.recipes.cut default --data A/ --target B/  # your own two folders
-    python -m multigen.recipes.cut fast --data A/ --target B/     # FastCUT: half the time of a step
+    python -m multigen.recipes.cut                                # restores the colours of
+    photographs, offline python -m multigen.recipes.cut default --data A/ --target B/  # your own
+    two folders python -m multigen.recipes.cut fast --data A/ --target B/     # FastCUT: half the
+    time of a step
 
-What a patch of G's image is made of shall be told from G's own features of it: they shall be nearer to those of the input's patch
-at the same place than to those at other places. D sees whether patches are such as those of B.
+What a patch of G's image is made of shall be told from G's own features of it: they shall be nearer
+to those of the input's patch at the same place than to those at other places. D sees whether
+patches are such as those of B.
 """
 
 from dataclasses import dataclass
@@ -33,9 +35,11 @@ class CUTConfig(ImageTranslationConfig):
     nce_weight: float = 1.0
     """Weight of the contrastive loss (10 in FastCUT)."""
     identity: bool = True
-    """Whether half of that loss is of images of B given to G, which keeps what is of B already (not in FastCUT)."""
+    """Whether half of that loss is of images of B given to G, which keeps what is of B already (not
+    in FastCUT)."""
     flip: bool = False
-    """Whether G gets mirrored images in half of the steps, whose features are mirrored back (in FastCUT)."""
+    """Whether G gets mirrored images in half of the steps, whose features are mirrored back (in
+    FastCUT)."""
     positions: int = 256
     """Patches of an image that are compared in each layer."""
     temperature: float = 0.07
@@ -60,7 +64,8 @@ PRESETS = {
 
 
 class PatchHeads(nn.Module):
-    """Perceptrons of two layers, `heads`, one for each layer whose features are compared: (B, S, C) -> (B, S, 256).
+    """Perceptrons of two layers, `heads`, one for each layer whose features are compared: (B, S, C)
+    -> (B, S, 256).
 
     Args:
         channels: C of each layer.
@@ -97,7 +102,8 @@ class CUTTrainer(ImageTranslationTrainer[CUTConfig]):
 
     @property
     def taps(self) -> tuple[int, ...]:
-        """Layers of G's encoder whose features are compared, beside the pixels: both halvings, the first and the fifth block."""
+        """Layers of G's encoder whose features are compared, beside the pixels: both halvings, the
+        first and the fifth block."""
         return tuple(dict.fromkeys((1, 2, 3, 2 + min(FIFTH, self.config.blocks))))
 
     def optimisers(self) -> Optimiser:
@@ -112,7 +118,8 @@ class CUTTrainer(ImageTranslationTrainer[CUTConfig]):
         ]  # fmt: skip
 
     def images(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor]:
-        """What G is given, and what it should give, each for itself, (B, 3, crop, crop) in -1..1."""
+        """What G is given, and what it should give, each for itself, (B, 3, crop, crop) in
+        -1..1."""
         given, wanted = self.config.direction
         return self.domain(given, batch, step), self.domain(wanted, batch, step)
 
@@ -141,7 +148,8 @@ class CUTTrainer(ImageTranslationTrainer[CUTConfig]):
         return terms
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """The image (B, 3, H, W), and what the compared layers of G's encoder make of it, (B, C, h, w) each."""
+        """The image (B, 3, H, W), and what the compared layers of G's encoder make of it, (B, C, h,
+        w) each."""
         x, result = image, [image]
         for layer in range(self.taps[-1] + 1):
             x = self.G.encoder[layer](x)
@@ -149,7 +157,8 @@ class CUTTrainer(ImageTranslationTrainer[CUTConfig]):
         return result
 
     def contrast(self, query: list[Tensor], key: list[Tensor], step: Step, rows: slice) -> Tensor:
-        """The mean over layers of the contrastive loss of some rows, at positions drawn for each layer; 0-d."""
+        """The mean over layers of the contrastive loss of some rows, at positions drawn for each
+        layer; 0-d."""
         losses = []
         for i, (head, q, k) in enumerate(zip(self.H.heads, query, key, strict=True)):
             draw = torch.randperm(q.shape[2] * q.shape[3], generator=step.rng(f"positions/{i}"))

@@ -1,11 +1,13 @@
 """CycleGAN: a translation learnt without pairs, there and back. Zhu et al. 2017, arXiv:1703.10593.
 
-    python -m multigen.recipes.cyclegan                                      # restores the colours of photographs, offline
-    python -m multigen.recipes.cyclegan default --data A/ --target B/        # your own two folders
-    python -m multigen.recipes.cyclegan default --data photos/ --task night  # one folder, half of it made dark
+    python -m multigen.recipes.cyclegan                                      # restores the colours
+    of photographs, offline python -m multigen.recipes.cyclegan default --data A/ --target B/
+    # your own two folders python -m multigen.recipes.cyclegan default --data photos/ --task night
+    # one folder, half of it made dark
 
-G_ab translates images of A to B, G_ba those of B to A; D_b and D_a have to tell them from images of B and A. What was translated
-there and back shall be what it was, which without pairs keeps the content.
+G_ab translates images of A to B, G_ba those of B to A; D_b and D_a have to tell them from images of
+B and A. What was translated there and back shall be what it was, which without pairs keeps the
+content.
 """
 
 from dataclasses import dataclass
@@ -32,10 +34,12 @@ class CycleGANConfig(ImageTranslationConfig):
     cycle_weight: float = 10.0
     """Weight of the mean absolute error of what was translated there and back (lambda)."""
     identity_weight: float = 5.0
-    """Weight of the mean absolute error of images given to the generator of their own domain, which keeps colours; 0: without
-    it (5 for photographs and paintings in the paper, in its code the default)."""
+    """Weight of the mean absolute error of images given to the generator of their own domain, which
+    keeps colours; 0: without it (5 for photographs and paintings in the paper, in its code the
+    default)."""
     history: int = 50
-    """Generated images of each domain that are kept, of which the discriminators see some again; 0: none."""
+    """Generated images of each domain that are kept, of which the discriminators see some again; 0:
+    none."""
 
     ranges = ImageTranslationConfig.ranges | {"cycle_weight": 0, "identity_weight": 0, "history": 0}
 
@@ -74,7 +78,9 @@ class CycleGANTrainer(ImageTranslationTrainer[CycleGANConfig]):
 
     def networks(self) -> dict[str, nn.Module]:
         c = self.config
-        critics = {name: PatchDiscriminator(3, c.discriminator_width, c.discriminator_layers) for name in ("D_a", "D_b")}
+        critics = {
+            name: PatchDiscriminator(3, c.discriminator_width, c.discriminator_layers) for name in ("D_a", "D_b")
+        }
         return {"G_ab": self.generator(), "G_ba": self.generator(), **critics}
 
     def optimisers(self) -> Optimiser:
@@ -105,7 +111,8 @@ class CycleGANTrainer(ImageTranslationTrainer[CycleGANConfig]):
         }
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Equation 3, and the identity loss of section 5.2. `least_squares` halves the error, the paper does not."""
+        """Equation 3, and the identity loss of section 5.2. `least_squares` halves the error, the
+        paper does not."""
         c, (a, b) = self.config, self.images(batch, step)
         fake_b, fake_a = self.G_ab(a).to(a.dtype), self.G_ba(b).to(b.dtype)
         again_a, again_b = self.G_ba(fake_b).to(a.dtype), self.G_ab(fake_a).to(b.dtype)

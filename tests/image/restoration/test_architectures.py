@@ -20,7 +20,7 @@ from multigen.errors import CheckpointError
 from multigen.image.restoration import architectures
 from multigen.image.restoration.networks import RRDB, SRVGG
 from multigen.image.restoration.published import model_folder
-from multigen.image.restoration.tiles import TILE, WHOLE
+from multigen.image.tiles import TILE, WHOLE
 from multigen.storage.model_folder import write_model
 from tests import tiny
 from tests.image.restoration.test_published import first_release, last_release

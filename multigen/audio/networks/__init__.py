@@ -1,5 +1,0 @@
-"""Networks that the tasks of sounds share."""
-
-from multigen.audio.networks.convnext import ConvNeXtBlock, initialise
-
-__all__ = ["ConvNeXtBlock", "initialise"]
