@@ -86,9 +86,9 @@ class PatchHeads(nn.Module):
 class CUTTrainer(ImageTranslationTrainer[CUTConfig]):
     """Trains G for one direction, and heads for the features that are compared."""
 
-    G: nn.Module
+    G: ResNetGenerator
     D: nn.Module
-    H: nn.Module
+    H: PatchHeads
     name = "cut"
 
     def generator(self) -> ResNetGenerator:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -139,7 +140,7 @@ class Both(NamedTuple):
             names = self.a.names if self.aligned else side.names
             ranked = sorted(range(len(side)), key=lambda i: hash_of(names[i], 0))
             ends = [0, *(sum(counts[: i + 1]) for i in range(len(counts))), len(side)]
-            sides.append([side.subset(sorted(ranked[start:end])) for start, end in zip(ends, ends[1:], strict=False)])
+            sides.append([side.subset(sorted(ranked[start:end])) for start, end in pairwise(ends)])
         return [Both(a, b, self.aligned) for a, b in zip(*sides, strict=True)]
 
     def to_set(self, name: str) -> DomainSet:

@@ -40,12 +40,12 @@ class DataSettings(Protocol):
 class Computed(Sequence[Tensor]):
     """Tensors that are computed when they are used, and kept while they fit into `most` bytes."""
 
-    def __init__(self, count: int, compute: Callable[[int], Tensor], most: int = KEPT):
-        self.count, self.compute, self.free = count, compute, most
+    def __init__(self, length: int, compute: Callable[[int], Tensor], most: int = KEPT):
+        self.length, self.compute, self.free = length, compute, most
         self.kept: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     @overload
     def __getitem__(self, index: int) -> Tensor: ...
@@ -53,8 +53,8 @@ class Computed(Sequence[Tensor]):
     def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
     def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self.count))]
-        if index >= self.count:  # ends an iteration
+            return [self[i] for i in range(*index.indices(self.length))]
+        if index >= self.length:  # ends an iteration
             raise IndexError(index)
         item = self.kept.get(index)
         if item is None:
