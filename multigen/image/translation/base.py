@@ -3,6 +3,7 @@
 A method derives from `ImageTranslationTrainer`, and states only what differs: networks, losses,
 stages."""
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,13 @@ from multigen.engine.schedules import ConstantThenLinear, Schedule
 from multigen.errors import ConfigError
 from multigen.image.backbones import pooled_features
 from multigen.image.perceptual import PerceptualDistance, open_distances, weights_file
+from multigen.image.translation.classes import CLASS_KEPT, Classify, class_kept, open_classifier
 from multigen.image.translation.domains import Domains, DomainSet, open_domains
 from multigen.image.translation.evaluator import FEW, FRECHET, definitions, score, sheet
 from multigen.image.translation.made import MADE, made_of
 from multigen.image.translation.networks.discriminators import least_crop
 from multigen.image.translation.translator import Translator
+from multigen.metrics.classifier import STEPS
 from multigen.runs.card import Card
 from multigen.storage.files import fingerprint as hash_of_file
 from multigen.storage.output import replacing
@@ -116,6 +119,9 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
     features_of: Callable[[Tensor], Tensor]
     """Images (B, 3, H, W), 0..255 -> features by which sets of images are compared."""
 
+    classifier_steps: int = STEPS
+    """Training steps of the classifier that finds out whether classes are kept."""
+
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
 
@@ -182,7 +188,17 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
     def measure(
         self, translators: Mapping[str, Translate], sets: Sequence[DomainSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        return score(translators, sets, self.distances, self.features_of, self.device, needed)
+        rows = score(translators, sets, self.distances, self.features_of, self.device, needed)
+        for items in sets:
+            if needed is None and items.labels and (classify := self.classify):
+                for name, share in class_kept(translators, items, classify, self.device).items():
+                    rows[name][f"{items.name}/{CLASS_KEPT}"] = share
+        return rows
+
+    @functools.cached_property
+    def classify(self) -> Classify | None:
+        """A classifier of the data's classes, where both domains have the same."""
+        return open_classifier(self.domains.train, self.device, self.classifier_steps)
 
     def definitions(self) -> dict[str, str]:
         return definitions(self.distances)

@@ -30,6 +30,8 @@ GREY = 0.01  # saturation of a domain, below which it has none to compare with
 SIDE = 160  # pixels: the longer side of an image that is shown
 PAIRED = ("psnr", "ssim")
 OWN = {
+    "class_kept": "Share of the translated images that are of the input's class, by a classifier trained on the training images "
+    "of both domains and their labels.",
     "chroma_error": "Mean over pixels of the distance of the chroma planes Cb and Cr (BT.601, 0..255) from the truth's; mean "
     "over images.",
     "saturation": "Mean saturation (of HSV: largest less smallest channel, over the largest; 0 for black) of all pixels, over "
