@@ -1,5 +1,4 @@
-"""`python -m multigen.recipes.pix2pix [PRESET] [FLAGS]`: trains
-multigen.image.translation.pix2pix."""
+"""`python -m multigen.recipes.pix2pix [PRESET] [FLAGS]` trains this method."""
 
 from multigen.image.translation.pix2pix import PRESETS, Pix2PixTrainer
 from multigen.runs.runner import main
