@@ -45,13 +45,13 @@ class CUTConfig(ImageTranslationConfig):
     temperature: float = 0.07
     """Divides the similarities."""
 
-    ranges = ImageTranslationConfig.ranges | {"nce_weight": 0, "positions": 2, "temperature": 0}
+    ranges = ImageTranslationConfig.ranges | {"nce_weight": 0, "positions": 2, "temperature": (1e-3, 100)}
 
 
 PRESETS = {
     "tiny": CUTConfig(
         task="swap", validation_size=0, size=40, crop=24, width=4, blocks=1, discriminator_width=4, discriminator_layers=2,
-        batch=2, positions=16, steps=4,
+        batch=2, positions=16, steps=20,
     ),
     "laptop": CUTConfig(
         task="swap", validation_size=0, size=144, crop=64, width=12, blocks=3, discriminator_width=16,

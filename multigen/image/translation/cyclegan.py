@@ -47,7 +47,7 @@ class CycleGANConfig(ImageTranslationConfig):
 PRESETS = {
     "tiny": CycleGANConfig(
         task="swap", validation_size=0, size=40, crop=24, width=4, blocks=1, discriminator_width=4, discriminator_layers=2,
-        batch=2, history=4, steps=4,
+        batch=2, history=16, steps=20,
     ),
     "laptop": CycleGANConfig(
         task="swap", validation_size=0, size=144, crop=64, width=12, blocks=3, discriminator_width=16,

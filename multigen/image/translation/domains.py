@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multigen.console import counted
+from multigen.console import counted, say
 from multigen.data.datasets import hash_of
 from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
@@ -25,7 +25,7 @@ __all__ = ["HALVES", "DomainSet", "DomainSource", "Domains", "Settings", "open_d
 HALVES = "halves"
 """The setting `task` of data whose pictures are A and B side by side."""
 HELD_OUT = "embedded-held-out"
-TESTED = 64  # images of the data that are measured on at most, where they bring no test split
+TESTED, MOST_TESTED = 64, 1_000  # images that are measured on at most: held out of the data, and of a test set
 APART = 32  # images, with fewer of which both domains have all that are pairs
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 """Split -> the folders trainA and trainB, ..., of data in one folder, as of CycleGAN's authors."""
@@ -181,6 +181,7 @@ def open_domains(c: Settings, paired: bool) -> Domains:
     else:
         validation, held, rest = validation.parts(checked)[0], *train.parts(tested)
     name, test = test or ("test", held)
+    test = _at_most(name, test)
     if not paired:
         rest = rest.apart()
     return Domains(
@@ -210,6 +211,15 @@ def _tests(c: Settings, paired: bool, skipped: Skipped) -> tuple[str, Both] | No
     except NoTestSplit:
         both = _read(c, data, c.test_target, "", paired, skipped)
     return Path(data).name, both
+
+
+def _at_most(name: str, both: Both) -> Both:
+    """Not more images of a test set than take minutes to measure."""
+    most = max(len(both.a), len(both.b))
+    if most <= MOST_TESTED:
+        return both
+    say(f"{name}: {MOST_TESTED:,} of {counted(most, 'images')} are measured on")
+    return both.parts(MOST_TESTED)[0]
 
 
 def _own(c: Settings, paired: bool, split: str, skipped: Skipped) -> Both | None:

@@ -195,6 +195,15 @@ def test_test_data_are_named_for_each_domain(tmp_path: Path) -> None:
     assert levels(domains.tests[0].inputs) == [50, 51] and levels(domains.tests[0].targets) == [150, 151, 152]
 
 
+def test_of_large_test_sets_a_part_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = np.zeros((1100, 8, 8), np.uint8)
+    np.savez(tmp_path / "train.npz", images=pixels[:20])
+    np.savez(tmp_path / "test.npz", images=pixels)
+    domains = opened(tmp_path, False, task="colour", size=16)
+    assert len(domains.tests[0].inputs) == 1000 and len(domains.train.a) == 20
+    assert "test: 1,000 of 1,100 images are measured on" in capsys.readouterr().err
+
+
 def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
     a, b = flat(tmp_path / "a", numbers(4)), flat(tmp_path / "b", numbers(4, 100))
     before = opened(a, False, target=str(b))
