@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from multigen import catalogue
+from multigen.audio.restoration.restorer import SoundRestorer
+from multigen.audio.restoration.vocoding import Vocoder
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy
 from multigen.catalogue.derived import derived
@@ -37,6 +39,8 @@ READY: dict[str, Any] = {
     "image-translation": Translator,
     "text-synthesis": Writer,
     "audio-synthesis": AudioSampler,
+    "vocoding": Vocoder,
+    "audio-restoration": SoundRestorer,
 }
 """Task -> class of what `multigen.load` gives."""
 
@@ -244,7 +248,7 @@ def test_data_without_a_download_can_be_opened(data, monkeypatch: pytest.MonkeyP
     elif data.modality == "audio":
         from multigen.audio.datasets import open_sounds
 
-        monkeypatch.setattr(f"multigen.audio.datasets.{data.name.upper()}", {"train": (8, 0)})
+        monkeypatch.setattr(f"multigen.audio.recordings.{data.name.upper()}", {"train": (8, 0)})
         assert open_sounds(data.name, 8000, 256).classes != ()
     elif data.name == "fables":
         from multigen.text.files import open_texts

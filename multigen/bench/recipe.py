@@ -1,15 +1,26 @@
 """Benchmark recipes: the content of their TOML files, and checks of a result against it.
 
-method = "srgan"                # python -m multigen.recipes.srgan preset = "default" seeds = 1
-needs = "gpu"                   # optional: without one the result states "not run" and why [config]
-# fields of the method's configuration data = "photos/bsds500"         # a relative path is looked
-up here and in MULTIGEN_DATA [variants.clip]                 # optional: trained once for each
-variant, whose fields differ; rows are clip/ROW constraint = "clip" [run]
-# options of the run seed = 0 [[reach]]                       # a metric that must reach a target
-row = "pretrain/best" metric = "Set5/psnr_y" at_least = 31.3                 # or at_most [[expect]]
-# a metric that must be reproduced row = "bicubic" metric = "Set5/psnr_y" value = 28.429 tolerance =
-0.001               # absolute [budget] minutes = 40                    # maximum training time on
-the intended machine
+method = "srgan"                # python -m multigen.recipes.srgan
+preset = "default"
+seeds = 1
+needs = "gpu"                   # optional: without one the result states "not run" and why
+[config]                        # fields of the method's configuration
+data = "photos/bsds500"         # a relative path is looked up here and in MULTIGEN_DATA
+[variants.clip]                 # optional: trained once for each variant, whose fields differ;
+constraint = "clip"             # rows are clip/ROW
+[run]                           # options of the run
+seed = 0
+[[reach]]                       # a metric that must reach a target
+row = "pretrain/best"
+metric = "Set5/psnr_y"
+at_least = 31.3                 # or at_most
+[[expect]]                      # a metric that must be reproduced
+row = "bicubic"
+metric = "Set5/psnr_y"
+value = 28.429
+tolerance = 0.001               # absolute
+[budget]
+minutes = 40                    # maximum training time on the intended machine
 """
 
 import dataclasses

@@ -121,6 +121,7 @@ METHODS = {
         Method("scratchgan", "text-synthesis"),
         Method("wavegan", "audio-synthesis"),
         Method("specgan", "audio-synthesis"),
+        Method("vocoder", "vocoding"),
     )
 }
 """By name, in order of display."""
@@ -150,6 +151,8 @@ class DataSet:
     """Task of the methods that train on it."""
     about: str
     downloaded: bool = False
+    classes: bool = False
+    """Whether its items have classes, and can be compared with others of their kind."""
 
     @property
     def modality(self) -> str:
@@ -159,14 +162,14 @@ class DataSet:
 DATA = (
     DataSet("embedded", "super-resolution", "photographs that come with the dependencies"),
     DataSet("embedded-held-out", "super-resolution", "two more of them, which no preset trains on"),
-    DataSet("digits", "image-synthesis", "scikit-learn's handwritten digits, 8 x 8 pixels"),
-    DataSet("mnist", "image-synthesis", "handwritten digits, 28 x 28 pixels", True),
-    DataSet("cifar10", "image-synthesis", "photographs of ten kinds of things, 32 x 32 pixels", True),
+    DataSet("digits", "image-synthesis", "scikit-learn's handwritten digits, 8 x 8 pixels", classes=True),
+    DataSet("mnist", "image-synthesis", "handwritten digits, 28 x 28 pixels", True, classes=True),
+    DataSet("cifar10", "image-synthesis", "photographs of ten kinds of things, 32 x 32 pixels", True, classes=True),
     DataSet("fables", "text-synthesis", "stories of a grammar, whose likelihood is known; fables:N for N of them"),
     DataSet("oracle", "text-synthesis", "sequences of a random network, whose likelihood is known"),
     DataSet("hf:NAME", "text-synthesis", "a data set of the Hugging Face hub", True),
-    DataSet("drums", "audio-synthesis", "a drum machine of eight classes"),
-    DataSet("voice", "audio-synthesis", "a speaking machine: four speakers, whose pitch and sounds are known"),
+    DataSet("drums", "audio-synthesis", "a drum machine of eight classes", classes=True),
+    DataSet("voice", "vocoding", "a speaking machine: four speakers, whose pitch and sounds are known", classes=True),
 )
 
 

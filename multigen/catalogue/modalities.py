@@ -131,6 +131,8 @@ class Container:
     check: str
     """(source, target, options) -> None; raises for what `restore` would refuse, before a model is
     loaded."""
+    existing: str
+    """(target) -> the files of a finished result that are there: one, or numbered ones."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -146,6 +148,7 @@ CONTAINERS = (
         written=(".mkv", ".mp4", ".m4v", ".mov", ".webm"),
         restore="multigen.video.films:restore_file",
         check="multigen.video.films:check_file",
+        existing="multigen.video.films:existing_files",
     ),
 )
 

@@ -41,6 +41,8 @@ class Task:
     """Names of published weights, the default of the verb first."""
     weights: tuple[str, ...] = ()
     """Suffixes of files of other projects."""
+    takes: tuple[str, ...] = ()
+    """Suffixes of files that its models take besides those of the modality."""
     masked: bool = False
     """Whether its models need, beside each image, a mask."""
 
@@ -157,6 +159,36 @@ TASKS = {
             gives="float32 (16, channels, T) in -1..1, at model.rate Hz",
             tag="audio-generation",
             limit="A sound that it makes may still resemble a recording that somebody has rights to.",
+        ),
+        Task(
+            "vocoding",
+            "restoration",
+            "audio",
+            verb="restore",
+            does="makes sound of mel spectrograms",
+            arguments="mels.npy --model {model} --out sounds/",
+            python="sound = model.vocode(mels)",
+            gives="float32 (T,) in -1..1, at model.rate Hz; model.spec defines the mels (bands, frames)",
+            imports='import numpy\nimport torch\n\nimport multigen\n\nmels = torch.from_numpy(numpy.load("mels.npy"))',
+            tag="vocoder",
+            limit="It makes whatever its mels say, in any voice: do not use it to pass off words that nobody spoke.",
+            takes=(".npy",),
+        ),
+        Task(
+            "audio-restoration",
+            "restoration",
+            "audio",
+            verb="restore",
+            does="restores recordings",
+            arguments="recording.wav --model {model} --out restored/",
+            python="sound = model.restore(sound, rate)",
+            gives="a tensor of the same length",
+            imports="import multigen\nfrom multigen.audio.files import read_sound\n\n"
+            'sound, rate = read_sound("recording.wav")',
+            pipeline="audio-to-audio",
+            tag="audio-restoration",
+            limit="What it puts in the place of what was lost is likely, not true. Do not use it for evidence, or to recognise "
+            "anybody.",
         ),
     )
 }

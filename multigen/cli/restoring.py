@@ -46,6 +46,7 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     images = {source: target for source, target in jobs.items() if container_of(source, target) is None}
     options.check_formats(images.values(), len(images) < len(jobs))
     check_folder(folder, other)
+    noun = _noun(jobs)
     jobs, there = _left(jobs, options.existing, other)
     check_targets(jobs.values(), options.replaces, other)
     if options.skip_bad:
@@ -62,7 +63,6 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
         with writing(folder / LIST, "another folder for --out"):
             folder.mkdir(parents=True, exist_ok=True)
             write_list(folder / LIST, [*bad.items()])
-    noun = _noun(jobs)
     report_skipped([*bad.items()], noun, rest=f"{folder / LIST} lists all")
     scale = options.size.factor(restorer.scale)
     if options.json:
@@ -79,11 +79,21 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
 def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
     """What is to be made, and the results that stay. Raises DataError for one that exists where
     that is to be an error."""
-    if existing == "error" and (there := [target for target in jobs.values() if os.path.lexists(target)]):
+    if existing not in ("skip", "error"):
+        return jobs, []
+    files = {target: _files_of(source, target) for source, target in jobs.items()}
+    if existing == "error" and (there := [file for each in files.values() for file in each]):
         more = f" and {len(there) - 1} more files exist" if len(there) > 1 else " exists"
         raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
-    there = [target for target in jobs.values() if existing == "skip" and target.is_file()]
+    there = [target for target, each in files.items() if each and each[0].is_file()]
     return {source: target for source, target in jobs.items() if target not in there}, there
+
+
+def _files_of(source: Path, target: Path) -> Sequence[Path]:
+    """The files of a result that are there: one, or those of a film that is written as frames."""
+    if container := container_of(source, target):
+        return imported(container.existing)(target)
+    return [target] if os.path.lexists(target) else []
 
 
 def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]) -> tuple[Options, dict[Path, str]]:

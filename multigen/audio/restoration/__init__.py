@@ -1,3 +1,6 @@
-"""Better sounds from worse ones that were made from them."""
+"""Better sounds from worse ones: one file per method, and what a method of your own derives
+from."""
 
-__all__: list[str] = []
+from multigen.audio.restoration.base import AudioRestorationConfig, AudioRestorationTrainer
+
+__all__ = ["AudioRestorationConfig", "AudioRestorationTrainer"]
