@@ -31,23 +31,23 @@ def edges(image: Tensor, name: str) -> Tensor:
     """Canny's edges of luma, black on white: Gaussian of 1 pixel; the strongest 15 % of the
     gradients, and of the next 15 % what is connected to them. Gradients of less than 2 of 255
     levels per pixel are none."""
-    from scipy.ndimage import gaussian_filter, sobel
     from skimage.feature import canny
+    from skimage.filters import gaussian, sobel
 
     luma = _luma(image) / 255
-    smooth = gaussian_filter(luma, 1.0, mode="nearest")
-    lengths = np.hypot(sobel(smooth, 0), sobel(smooth, 1))  # 8 times the difference of neighbours
-    low, high = np.maximum(np.quantile(lengths, (1 - 2 * EDGES, 1 - EDGES)), 8 * FAINT / 255)
+    smooth = gaussian(luma, 1.0)
+    lengths = np.hypot(sobel(smooth, axis=0), sobel(smooth, axis=1))  # differences of neighbours
+    low, high = 8 * np.maximum(np.quantile(lengths, (1 - 2 * EDGES, 1 - EDGES)), FAINT / 255)  # 8: in Canny's units
     return _planes(np.where(canny(luma, 1.0, low, high, mode="nearest"), 0.0, 255.0))
 
 
 def sketch(image: Tensor, name: str) -> Tensor:
     """A pencil drawing: luma divided by its Gaussian mean (of 1/32 of the shorter side, at least 2
     pixels), so that only what is darker than its surroundings is drawn."""
-    from scipy.ndimage import gaussian_filter
+    from skimage.filters import gaussian
 
     luma = _luma(image)
-    around = gaussian_filter(luma, max(2.0, min(luma.shape) / 32), mode="nearest")
+    around = gaussian(luma, max(2.0, min(luma.shape) / 32))
     return _planes((luma + 1) / (around + 1) * 255)
 
 
@@ -60,10 +60,10 @@ def segments(image: Tensor, name: str) -> Tensor:
     """A map of four colours: k-means of the colours of the image blurred by 1/64 of its shorter
     side (at least a pixel), each segment in its mean colour. The means start at those of four equal
     parts of the pixels by luma."""
-    from scipy.ndimage import gaussian_filter
+    from skimage.filters import gaussian
 
     sigma = max(1.0, min(image.shape[1:]) / 64)
-    smooth = gaussian_filter(image.numpy().astype(np.float64), (0, sigma, sigma), mode="nearest")
+    smooth = gaussian(image.numpy().astype(np.float64), sigma, channel_axis=0)
     pixels = smooth.reshape(3, -1).T  # (H W, 3)
     some = pixels[:: max(1, len(pixels) // PIXELS)]
     order = np.argsort(some @ (0.299, 0.587, 0.114), kind="stable")
