@@ -58,6 +58,8 @@ class Reach:
 
     row: str = ""
     metric: str = ""
+    over: str = ""
+    """Another row, whose value is subtracted: the target is of the difference."""
     at_least: float = float("-inf")
     at_most: float = float("inf")
 
@@ -198,11 +200,14 @@ def figures(recipe: Recipe, content: dict[str, Any], where: str) -> list[Figure]
         return []
     result = []
     for target in recipe.targets(where):
-        value = _value(target, content["rows"], where)
+        value, name = _value(target, content["rows"], where), f"{target.row} {target.metric}"
+        if target.over:
+            value -= _value(dataclasses.replace(target, row=target.over), content["rows"], where)
+            name += f" over {target.over}"
         bounds = [f"at least {target.at_least:g}"] if target.at_least > float("-inf") else []
         bounds += [f"at most {target.at_most:g}"] if target.at_most < float("inf") else []
         met = target.at_least <= value <= target.at_most
-        result.append(Figure("reach", f"{target.row} {target.metric}", value, ", ".join(bounds), met))
+        result.append(Figure("reach", name, value, ", ".join(bounds), met))
     for expect in recipe.expected(where):
         value = _value(expect, content["rows"], where)
         bound = f"expected {expect.value:.7g} ± {expect.tolerance:g}"

@@ -5,11 +5,14 @@ import contextlib
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from multigen.console import Progress, say_once
 from multigen.engine.interrupts import interruptible
@@ -33,6 +36,17 @@ __all__ = ["FilmOptions", "check_file", "existing_files", "restore_file", "resto
 
 PART = 50  # frames of a part: what is lost when a job is killed. Each begins with a key frame
 HDR = "expected a film of standard dynamic range; convert it, or give --hdr to take its values as they are"
+
+
+@runtime_checkable
+class Recurrent(Protocol):
+    """A model whose frames depend on those before, by a state that can be stored."""
+
+    def __call__(self, raster: Raster) -> Raster: ...
+
+    def state(self) -> dict[str, np.ndarray]: ...
+
+    def resume(self, state: Mapping[str, np.ndarray]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,12 @@ def restore_file(restorer: Any, source: Path, target: Path, options: Any) -> Non
     film = FilmOptions.of(options.film, metadata=options.metadata, overwrite=options.replaces)
     about = {**restorer.origin, "source": source.name} if options.provenance else NO_PROVENANCE
     model = f"{weights_hash(restorer.network)} x{restorer.scale} tile {options.tile} {options.size}"
-    restore_film(lambda raster: restorer.restore_raster(raster, options.size), source, target, film, model, about)
+    if hasattr(restorer, "running"):
+        model += f" recurrent {restorer.network.recurrent}"
+        restore = restorer.running(options.size)
+    else:
+        restore = partial(restorer.restore_raster, size=options.size)
+    restore_film(restore, source, target, film, model, about)
 
 
 def restore_film(
@@ -100,7 +119,8 @@ def restore_film(
     Returns the number of frames.
 
     Args:
-        restore: the model, a function of frames.
+        restore: the model, a function of frames; one that is `Recurrent` is given them in turn, and
+            continues from its state.
         target: a film, .mp4 .m4v .mov .mkv .webm, or numbered frames, such as frames/%05d.png.
         model: identifies the model and its settings: a job with another one is not continued.
         about: provenance, which the film's comment states.
@@ -221,6 +241,8 @@ class _Frames:
 
     def __init__(self, order: _Order, job: Job):
         self.restore, self.job, self.said, self.count = order.restore, job, order.finished, job.frames
+        if isinstance(self.restore, Recurrent):
+            self.restore.resume(job.state())
         film, options = order.film, order.options
         end = film.seconds if options.end is None else min(options.end, film.seconds)
         share = (end - options.start) / film.seconds if film.seconds else Fraction(1)
@@ -239,7 +261,7 @@ class _Frames:
                 self.progress.show(self.count, "")
 
     def finish(self, record: dict[str, Any]) -> None:
-        self.job.finish(record)
+        self.job.finish(record, self.restore.state() if isinstance(self.restore, Recurrent) else None)
         self.tell()
         if not self.each:
             self.progress.show(self.count, "")

@@ -38,6 +38,7 @@ from multigen.tasks.restoration.base import Restore
 __all__ = ["PRESETS", "Generator", "VocoderConfig", "VocoderTrainer"]
 
 WARM_UP = 0.02  # of a stage
+NEAR = 1e-5  # squared distance from 0 within which two numbers are no direction: rounding would turn it
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ PRESETS = {
         spectrum_width=2, batch=4, pretrain_steps=16, steps=4, ema=0.9,
     ),
     "laptop": VocoderConfig(
-        validation_size=0, test_size=8, width=128, blocks=4, batch=8, pretrain_steps=1_000, steps=500, ema=0.99,
+        validation_size=0, test_size=8, width=128, blocks=4, spectrum_width=8, batch=8, pretrain_steps=1_000, steps=500, ema=0.99,
     ),
     "default": VocoderConfig(),
     "paper": VocoderConfig(
@@ -162,7 +163,7 @@ class Generator(nn.Module):
             start = self.spec.to_magnitudes(at_least_float32(mels))
         magnitude = (start.log() + added).clamp(max=math.log(self.spec.window)).exp()
         real, imaginary = phase.split(self.bins, 1)
-        length = (real * real + imaginary * imaginary + losses.EPS).rsqrt()
+        length = (real * real + imaginary * imaginary + NEAR).rsqrt()
         return magnitude, real * length, imaginary * length
 
 
