@@ -1,5 +1,4 @@
-"""What `multigen restore` and `multigen upscale` share: image files and whole folders through a
-restoration model."""
+"""Common implementation of `multigen restore` and `multigen upscale`."""
 
 import contextlib
 import datetime
@@ -34,7 +33,8 @@ Jobs = Mapping[Path, Path]
 
 
 def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options: Options, default: str = "") -> None:
-    """Restores images for a verb, and says what was made. `default`: the model if none is named."""
+    """Runs the command `verb` on images, and reports the results. `default`: the model if none is
+    named."""
     if options.blend is not None and model:
         raise ConfigError(f"--model {model}, --blend {options.blend[0]} ...: each names the model; give one of them")
     model = model or default
@@ -73,8 +73,8 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
 
 
 def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
-    """What is to be made, and the results that stay. Raises DataError for one that exists where
-    that is to be an error."""
+    """The remaining jobs, and existing results that are kept. Raises DataError for an existing one
+    if `existing` is "error"."""
     if existing == "error" and (there := [target for target in jobs.values() if os.path.lexists(target)]):
         more = f" and {len(there) - 1} more files exist" if len(there) > 1 else " exists"
         raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
@@ -100,7 +100,7 @@ def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]
 
 
 def _load(verb: str, model: str, options: Options) -> Any:
-    """The restorer of a model, or of two."""
+    """The restorer of a model, or of a blend of two."""
     if options.blend is None and not model:
         raise ConfigError("no model; give --model RUN, or two: --blend A B SHARE")
     if options.blend is None:
@@ -116,7 +116,7 @@ def _load(verb: str, model: str, options: Options) -> Any:
 
 
 def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options) -> dict[Path, str]:
-    """Restores images. Returns those that are no good, and why, if they are to be skipped."""
+    """Restores images. Returns unusable ones and the reasons, if they are to be skipped."""
     from multigen.image.writing import check_side
 
     containers = {source: each for source, target in jobs.items() if (each := container_of(source, target))}
@@ -148,7 +148,7 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
 def _try(
     restore: Callable[..., None], restorer: Any, source: Path, target: Path, options: Options, bad: dict[Path, str]
 ) -> None:
-    """Restores a file, which goes to `bad` if it is no good and such files are to be skipped."""
+    """Restores a file; an unusable one is added to `bad` if such files are to be skipped."""
     try:
         restore(restorer, source, target, options)
     except DataError as error:
@@ -158,14 +158,13 @@ def _try(
 
 
 def _noun(jobs: Jobs) -> str:
-    """What the sources are."""
+    """The noun for the sources, such as image."""
     kinds = {each.items if (each := container_of(*job)) else "images" for job in jobs.items()}
     return kinds.pop() if len(kinds) == 1 else "files"
 
 
 def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
-    """(height, width) of images; without those that cannot be read, which are named when they
-    are."""
+    """(height, width) of images; unreadable ones are left out, and reported later."""
     from multigen.image.files import size_of
 
     sizes = {}
@@ -176,8 +175,8 @@ def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
 
 
 def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str) -> None:
-    """Says about how long it will take, unless that is a moment; and which model is faster, where
-    it takes minutes. `passes`: of each image the sizes that the network is given."""
+    """Prints the estimated time, unless that is short, and a faster model if it takes minutes.
+    `passes`: for each image the input sizes of the network."""
     sizes = [size for each in passes for size in each]
     if sum(map(math.prod, sizes)) < NOTABLE:
         return

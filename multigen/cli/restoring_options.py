@@ -1,5 +1,5 @@
-"""Options of `multigen restore` and `multigen upscale`, and what they say of the files of
-results."""
+"""Options of `multigen restore` and `multigen upscale`, and the output formats that follow from
+them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ Provenance = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of both verbs."""
+    """Options of both commands."""
 
     blend: tuple[str, str, float] | None
     tile: int | None
@@ -146,9 +146,8 @@ class Options:
         return _of_containers(lambda _: suffix, out)
 
     def check_formats(self, targets: Iterable[Path]) -> None:
-        """Raises ConfigError for a result in a format that does not have what is asked for, and for
-        what is asked of images where there are none. `targets`: the results but films and their
-        frames."""
+        """Raises ConfigError for an option that an output format lacks, and for image options if
+        there are no images. `targets`: results other than videos and their frames."""
         from multigen.image.writing import QUALITY, STILL
 
         suffixes = sorted({target.suffix.lower() for target in targets})

@@ -1,4 +1,4 @@
-"""Scene cuts: where a recurrent model must forget what it saw."""
+"""Scene-cut detection: where a recurrent model must reset its hidden state."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,12 +12,12 @@ TIMES = 3.0  # and how many times that of the frames before
 
 
 def cuts(frames: Iterable[np.ndarray]) -> Iterator[bool]:
-    """For each frame (H, W, C), of integers, whether a new scene begins with it; of the first one
-    True.
+    """Yields for each frame, an integer array (H, W, C), whether it begins a new scene; True for
+    the first.
 
-    A cut is a jump of the mean absolute difference to the frame before, of the frames reduced to
-    squares: at least `JUMP` of the whole range, and `TIMES` as much as the running mean of the
-    differences before it, so that a flicker or a fast pan is none.
+    A cut is a jump in the mean absolute difference between consecutive downsampled frames: at
+    least `JUMP` of the full range, and `TIMES` the running mean of earlier differences, so that
+    flicker and fast pans are not cuts.
     """
     before, usual = None, 0.0
     for frame in frames:
@@ -34,7 +34,7 @@ def cuts(frames: Iterable[np.ndarray]) -> Iterator[bool]:
 
 
 def _reduced(frame: np.ndarray) -> np.ndarray:
-    """Means of squares, in 0..1, at most `SIDE` in a row or column."""
+    """The frame in 0..1, downsampled by block averaging to at most `SIDE` pixels a side."""
     height, width = frame.shape[:2]
     step = max(1, -(-max(height, width) // SIDE))
     rows, columns = np.arange(0, height, step), np.arange(0, width, step)

@@ -1,10 +1,9 @@
-"""The folder of a job on a film: its finished parts, so that one that was killed continues.
+"""The work folder of a video job: its finished segments, so that an interrupted job continues.
 
 FILM.parts/
-  job.json       hashes of the source and the model, and the settings, which a job that continues
-                 it must have too
+  job.json       hashes of source and model, and the settings; a job continues only with the same
   00000.mp4      the first frames, encoded
-  00000.json     how many; written last, so that only finished parts have one
+  00000.json     their number; written last, so that only finished segments have one
 """
 
 import contextlib
@@ -24,7 +23,7 @@ __all__ = ["Job", "folder_of", "open_job"]
 
 
 class Job:
-    """An opened job. `finished`: what was recorded of each finished part."""
+    """An opened job. `finished`: the records of the finished segments."""
 
     def __init__(self, folder: Path, frame: Callable[[int], Path] | None = None):
         self.folder = folder
@@ -37,15 +36,15 @@ class Job:
 
     @property
     def frames(self) -> int:
-        """Frames that are finished."""
+        """Number of finished frames."""
         return sum(record["frames"] for record in self.finished)
 
     def file(self, number: int) -> Path:
-        """The file of a part."""
+        """The file of a segment."""
         return self.folder / f"{number:05}.mp4"
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Records the next part, whose file, if it has one, is complete. Raises OSError."""
+        """Records the next segment, whose file, if any, is complete. Raises OSError."""
         number = len(self.finished)
         file = self.file(number)
         record = {**record, "file": list(ends(file)) if file.exists() else None}
@@ -53,11 +52,11 @@ class Job:
         self.finished.append(record)
 
     def remove(self) -> None:
-        """Removes the folder, whose film is complete."""
+        """Removes the folder once the video is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _record(self, number: int) -> dict[str, Any] | None:
-        """What was recorded of a part; None for one that is not finished, or was damaged."""
+        """The record of a segment; None if it is unfinished or damaged."""
         try:
             record = read_json(self.folder / f"{number:05}.json", JSON, self.folder)
             file = self.file(number)
@@ -77,16 +76,16 @@ def folder_of(target: Path) -> Path:
 def open_job(
     target: Path, about: Mapping[str, Any], overwrite: bool, frame: Callable[[int], Path] | None = None
 ) -> Iterator[Job]:
-    """The job whose result is `target`, which this process has for itself: a new one, or one that
-    was stopped.
+    """Opens the job whose result is `target`, locked by this process: a new one, or one that was
+    interrupted.
 
     Args:
-        about: what results depend on; as JSON.
+        about: all that results depend on; as JSON.
         overwrite: start over where the folder holds a job on something else.
-        frame: number -> file of a frame that is written for itself; a part that misses one is not
-            finished.
+        frame: number -> file of a frame, where each has its own; a segment without one of them is
+            not finished.
 
-    Raises DataError for a folder of another job, ConfigError where another process works at it,
+    Raises DataError for a folder of another job, ConfigError where another process has it open,
     OSError.
     """
     folder = folder_of(target)

@@ -1,4 +1,4 @@
-"""Metrics of image restoration, and images that show models side by side."""
+"""Evaluation of image restoration: metrics, and side-by-side comparisons."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
@@ -37,7 +37,7 @@ def score(
     metrics: Sequence[str] = ("psnr_y", "ssim_y"),
     further: Mapping[str, Callable[[Tensor, Tensor, Tensor], float]] = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images
+    """Row -> "SET/metric" -> value for models and baselines, which map test inputs to images
     (3, scale H, scale W).
 
     Ranks share the images; all get the result.
@@ -110,9 +110,9 @@ def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SID
 
 
 def strip(restore: Restore, scale: int, n: int, side: int = SIDE, degrade: Degrade | None = None) -> "Picture":
-    """n crops of `side` pixels in one row: windows with the most detail, of each of the embedded
-    held-out photographs by turns, which `restore` makes of what `degrade` made of them, or of
-    bicubic reductions. Fewer where more would overlap; the same windows for every scale.
+    """n crops of `side` pixels in one row: the most detailed windows of the embedded held-out
+    photographs in turn, degraded by `degrade` (default: bicubic downsampling) and restored. Fewer
+    if they would overlap; the same windows for every scale.
 
     Raises ConfigError for n < 1, DataError where the photographs are missing.
     """
@@ -136,8 +136,8 @@ def strip(restore: Restore, scale: int, n: int, side: int = SIDE, degrade: Degra
 
 
 def busiest(image: Tensor, side: int) -> Iterator[tuple[slice, slice]]:
-    """Windows of side x side pixels (less, in small images) that do not overlap, the largest sums
-    of gradients first."""
+    """Non-overlapping windows of side x side pixels (smaller in small images), by descending
+    gradient magnitude."""
     grey = image.float().mean(0)  # (H, W)
     detail = torch.zeros_like(grey)
     detail[1:, 1:] = (grey[1:, 1:] - grey[:-1, 1:]).abs() + (grey[1:, 1:] - grey[1:, :-1]).abs()

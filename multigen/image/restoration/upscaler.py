@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Restorer", "Upscaler"]
 
 SURROUNDINGS = 32
-"""Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels
-far; with 32 a pixel differs by 7 of 255 at most beside a seam, and 3 % of them by 1, before tiles
-are cross-faded."""
+"""Most context of a tile, pixels of the input on each side. Receptive fields of published networks
+with 23 blocks reach 348 pixels; with 32 a pixel differs by 7 of 255 at most beside a seam, and 3 %
+of them by 1, before tiles are cross-faded."""
 TIMED = 64  # side of the tile that is timed, pixels of the input
 HALVES = (torch.float16, torch.bfloat16)
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
@@ -38,17 +38,16 @@ CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may n
 class Restorer(Ready):
     """A trained generator as a function of images.
 
-    Images are taken through the network in tiles of `tile` pixels of the input, each with as much
-    of its surroundings as an output pixel can depend on (`network.radius`), so that tiles leave no
-    seams and memory does not grow with the image. Of a network that looks farther than
-    `SURROUNDINGS`, or at all of its input (radius None), tiles have that much, and are cross-faded
-    where they meet. Where memory runs out, tiles are halved, down to 32 pixels. A network with
-    `whole` gets whole images.
+    Images are processed in tiles of `tile` pixels of the input, with as much context as the
+    receptive field needs (`network.radius`), so that tiles leave no seams and memory does not grow
+    with the image. If the receptive field reaches farther than `SURROUNDINGS`, or is global (radius
+    None), tiles have that much context, and are cross-faded where they meet. If memory runs out,
+    tiles are halved, down to 32 pixels. A network with `whole` gets whole images.
     """
 
     task = "image-restoration"
     on_tile: Callable[[int], object]
-    """Called after each tile with the number of its pixels."""
+    """Called after each tile with its number of pixels."""
 
     def __init__(self, network: nn.Module, scale: int = 1, tile: int | None = None):
         if tile is not None and tile < 1:
@@ -74,9 +73,9 @@ class Restorer(Ready):
     def restore_raster(self, raster: Raster, size: Size = OWN) -> Raster:
         """The pixels of an image file in a size, with the same channels, bits and profile.
 
-        Opacity is resized by bicubic interpolation. Fully transparent pixels take the colours of
-        visible ones nearby, so that no hidden colour shows as a fringe. Colour images that are all
-        grey stay grey: the mean of the network's channels.
+        Opacity is resized by bicubic interpolation. Fully transparent pixels first take the colours
+        of visible ones nearby, so that hidden colours leave no fringe. RGB images that are grey
+        stay grey: the network's channels are averaged.
         """
         pixels, alpha = raster.pixels, raster.alpha
         if alpha is not None and not alpha.all():
@@ -129,7 +128,7 @@ class Restorer(Ready):
         return to_pil(self.restore_raster(raster_of(image), size))
 
     def _in_size(self, pixels: np.ndarray, size: Size, alpha: bool = False, grey: bool = False) -> np.ndarray:
-        """As `_network`, in a size: the network as often as it takes, then a reduction."""
+        """As `_network`, to a size: as many passes as needed, then downsampling."""
         height, width, planes = pixels.shape
         passes, target = size.inputs(height, width, self.scale), size.of(height, width, self.scale)
         # Pillow makes a copy while the file is written.
@@ -151,7 +150,8 @@ class Restorer(Ready):
         return result
 
     def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
-        """About how long images of these sizes (height, width) take: one tile of noise is timed."""
+        """Estimated time for images of these sizes (height, width), from one timed tile of
+        noise."""
         side = min(TIMED, self.tile)
         window = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
         self._network(window[:8, :8])  # memory is taken at the first pass
@@ -214,8 +214,8 @@ class Restorer(Ready):
         function: Callable[[np.ndarray], np.ndarray],
         done: Callable[[int], object],
     ) -> None:
-        """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around`
-        pixels on each side."""
+        """Applies the function to (H, W, C), in tiles with `around` pixels of context on each side,
+        and writes (s H, s W, C or more)."""
         fade = self.fade if around == self.radius else 0
         self.tile = fill(result, image, self.scale, function, self.tile, around, done, fade, self.step)
 
@@ -251,15 +251,15 @@ def _kind(pixels: np.ndarray) -> np.dtype:
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that
-    no hidden colour shows."""
+    """Replaces colours (H, W, C) of fully transparent pixels, `alpha` (H, W) = 0, by a mean of
+    visible ones nearby, so that hidden colours never show."""
     visible = alpha > 0
     return colour if visible.all() or not visible.any() else _filled(colour, visible)
 
 
 def _filled(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Unknown pixels get the mean of the known ones in their 2 x 2 square, or in that of the halved
-    image, and so on."""
+    """Fills unknown pixels with the mean of the known ones in their 2 x 2 block, coarse to fine as
+    far as needed."""
     height, width, channels = colour.shape
     half = (height + 1) // 2, (width + 1) // 2
     sums, counts = np.zeros((*half, channels), np.uint32), np.zeros((*half, 1), np.uint32)
@@ -290,4 +290,4 @@ def check_room(
 
 
 def ignore(_: int) -> None:
-    """What is done with the progress if nobody asks."""
+    """A progress callback that does nothing."""
