@@ -74,7 +74,7 @@ def unflushed() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def loaded_once() -> Iterator[None]:
     """What is otherwise made for each run: EfficientNet-lite0, the digits and the drums."""
-    import multigen.audio.datasets as sounds
+    import multigen.audio.recordings as sounds
     import multigen.image.datasets as images
     from multigen.image import backbones
 

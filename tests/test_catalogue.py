@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from multigen import catalogue
+from multigen.audio.restoration.restorer import SoundRestorer
+from multigen.audio.restoration.vocoding import Vocoder
 from multigen.audio.synthesis.sampler import AudioSampler
 from multigen.catalogue import BENCHMARKS, DATA, METHODS, MODALITIES, TASKS, benchmarks, lazy
 from multigen.catalogue.derived import derived
@@ -22,19 +24,25 @@ from multigen.cli.evaluate import NAMES as EVALUATED
 from multigen.image.restoration.inpainter import Inpainter
 from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.image.synthesis.sampler import ImageSampler
+from multigen.image.translation.translator import Translator
 from multigen.runs.usage import python_of, shell_of
 from multigen.tasks.loading import trainer_in
 from multigen.text.synthesis.writer import Writer
+from multigen.video.restoration.upscaler import FilmUpscaler
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 READY: dict[str, Any] = {
     "image-synthesis": ImageSampler,
     "super-resolution": Upscaler,
+    "video-super-resolution": FilmUpscaler,
     "image-restoration": Restorer,
     "inpainting": Inpainter,
+    "image-translation": Translator,
     "text-synthesis": Writer,
     "audio-synthesis": AudioSampler,
+    "vocoding": Vocoder,
+    "audio-restoration": SoundRestorer,
 }
 """Task -> class of what `multigen.load` gives."""
 
@@ -68,7 +76,11 @@ def test_a_method_has_a_page_and_tests(name: str) -> None:
 
 
 def test_every_file_with_a_trainer_is_a_method() -> None:
-    files = [file for part in MODALITIES for file in (ROOT / "multigen" / part).rglob("*.py")]
+    files = [
+        file
+        for part in sorted({m.package for m in METHODS.values()})
+        for file in (ROOT / "multigen" / part).rglob("*.py")
+    ]
     trainers = {
         ".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if "\nPRESETS = {" in file.read_text()
     }
@@ -242,7 +254,7 @@ def test_data_without_a_download_can_be_opened(data, monkeypatch: pytest.MonkeyP
     elif data.modality == "audio":
         from multigen.audio.datasets import open_sounds
 
-        monkeypatch.setattr(f"multigen.audio.datasets.{data.name.upper()}", {"train": (8, 0)})
+        monkeypatch.setattr(f"multigen.audio.recordings.{data.name.upper()}", {"train": (8, 0)})
         assert open_sounds(data.name, 8000, 256).classes != ()
     elif data.name == "fables":
         from multigen.text.files import open_texts

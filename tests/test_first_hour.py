@@ -432,14 +432,14 @@ def test_the_newest_run_is_named_once(srgan_run: Path, tmp_path: Path, capsys: p
 
 
 def test_slow_work_says_what_it_does(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("multigen.console.SILENCE", 1e6)
+    monkeypatch.setattr("multigen.console.messages.SILENCE", 1e6)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with if_slow("reading 3 images"):
         pass
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("multigen.console.SILENCE", 0.0)
+    monkeypatch.setattr("multigen.console.messages.SILENCE", 0.0)
     message = threading.Event()
-    monkeypatch.setattr("multigen.console._print", lambda text: (print(text), message.set()))
+    monkeypatch.setattr("multigen.console.messages.write_line", lambda text: (print(text), message.set()))
     with if_slow("reading 3 images"):
         assert message.wait(60)
     assert capsys.readouterr().out == "reading 3 images ...\n"
@@ -456,9 +456,9 @@ def test_of_nested_slow_work_the_innermost_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr("multigen.console.SILENCE", 0.05)
+    monkeypatch.setattr("multigen.console.messages.SILENCE", 0.05)
     printed = threading.Event()
-    monkeypatch.setattr("multigen.console._print", lambda text: (print(text), printed.set()))
+    monkeypatch.setattr("multigen.console.messages.write_line", lambda text: (print(text), printed.set()))
     with if_slow("reading the data"), if_slow("preparing the metrics"):
         assert printed.wait(60)
         time.sleep(0.1)
@@ -483,7 +483,7 @@ def test_training_names_what_it_measures(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr("multigen.console.threading.Timer", AtOnce)
+    monkeypatch.setattr("multigen.console.messages.threading.Timer", AtOnce)
     monkeypatch.setattr("multigen.console.Progress.show", lambda *_: None)
     words = ["--data", photos := tiny.photos(tmp_path / "photos"), "--test", photos] if method == "srgan" else []
     assert tiny.multigen(["train", method, "tiny", *words, "--precision", "fp32", "--out", tmp_path / "run"]) == 0

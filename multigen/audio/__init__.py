@@ -6,12 +6,15 @@ from multigen.catalogue import lazy
 
 # catalogue: methods
 if TYPE_CHECKING:
+    from multigen.audio.restoration.vocoder import VocoderConfig, VocoderTrainer
     from multigen.audio.synthesis.specgan import SpecGANConfig, SpecGANTrainer
     from multigen.audio.synthesis.wavegan import WaveGANConfig, WaveGANTrainer
 
 __all__ = [
     "SpecGANConfig",
     "SpecGANTrainer",
+    "VocoderConfig",
+    "VocoderTrainer",
     "WaveGANConfig",
     "WaveGANTrainer",
 ]

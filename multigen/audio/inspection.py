@@ -10,9 +10,9 @@ from statistics import median, quantiles
 import torch
 from torch import Tensor
 
-from multigen.audio.datasets import DRUMS, EMBEDDED, VOICE, Silent
 from multigen.audio.files import AUDIO, Info, open_sound
-from multigen.audio.levels import audible, check_audible, offset_of, peak_of
+from multigen.audio.levels import Silent, audible, check_audible, offset_of, peak_of
+from multigen.audio.recordings import DRUMS, EMBEDDED, VOICE
 from multigen.audio.speech import Speech, examine, speakers_by_name
 from multigen.audio.store import Store
 from multigen.console import counted

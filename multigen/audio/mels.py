@@ -1,6 +1,7 @@
 """Log-mel spectrograms: their definition, stored with a model, and a check of mels from other
 sources against it."""
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -73,7 +74,7 @@ class MelSpec:
                 f"mels with clip {self.clip:g}, power {self.power}, normalisation {self.normalisation!r}: expected a clip above "
                 "0, a power of 1 or 2, and slaney or none; correct what is not"
             )
-        self.weights(torch.empty(0))  # checks the bands
+        self.weights(torch.empty(0, device="cpu"))  # checks the bands
 
     # ---------------------------------------------------------------------------------------------- analysis
 
@@ -96,8 +97,7 @@ class MelSpec:
     def to_magnitudes(self, log_mels: Tensor) -> Tensor:
         """Approximate inverse by the pseudo-inverse of the filter bank: (..., bands, frames) ->
         magnitudes (..., F, frames), at least the clip's share of a band."""
-        inverse = torch.linalg.pinv(self.weights(log_mels).double()).to(log_mels)  # (F, bands)
-        least = self.clip / float(self.weights(log_mels).sum(1).max())
+        inverse, least = _inverse(self, log_mels.dtype, log_mels.device)
         return (inverse @ log_mels.exp()).clamp(min=least) ** (1 / self.power)
 
     def weights(self, like: Tensor) -> Tensor:
@@ -181,3 +181,12 @@ class MelSpec:
         """Upper bound of the mels of a sound in -1..1."""
         strongest = float(torch.hann_window(self.window).sum()) ** self.power
         return strongest * float(self.weights(torch.empty(0)).sum(1).max())
+
+
+@functools.lru_cache(maxsize=16)
+def _inverse(spec: MelSpec, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, float]:
+    """The pseudo-inverse of the triangles (F, bands), and the least that counts: the clip's share
+    of a band."""
+    with torch.inference_mode(False), torch.no_grad():
+        weights = spec.weights(torch.empty(0, dtype=torch.float64, device="cpu"))
+        return torch.linalg.pinv(weights).to(device, dtype), spec.clip / float(weights.sum(1).max())

@@ -232,7 +232,8 @@ def _triangles(
             f"{bands} mel bands from {low:g} to {high:g} Hz at {rate} Hz: expected at least one, between 0 and {rate / 2:g} Hz; "
             "correct what is not"
         )
-    with torch.inference_mode(False), warnings.catch_warnings():
+    # On the CPU, even if first asked for while a network is planned, on the meta device.
+    with torch.inference_mode(False), torch.device("cpu"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about empty bands: an error below
         weights = functional.melscale_fbanks(
             n_fft // 2 + 1, low, high, bands, rate, "slaney" if normalised else None, "slaney"

@@ -13,7 +13,7 @@ from torch import Tensor
 from multigen.audio.checks import require
 from multigen.errors import ConfigError
 
-__all__ = ["RATES", "alpha_of", "cepstra_of", "check_rate", "pitch_of"]
+__all__ = ["RATES", "alpha_of", "cepstra_of", "check_rate", "copy_of", "pitch_of"]
 
 RATES = (8_000, 48_000)
 """Lowest and highest supported sample rate, Hz."""
@@ -44,6 +44,20 @@ def cepstra_of(sound: Tensor, rate: int) -> Tensor:
     real = np.fft.irfft(np.log(envelope))[:, : envelope.shape[1]]  # (frames, F) cepstra of the log power
     real[:, 0] /= 2  # of its square root, one side
     return torch.from_numpy(_warping(envelope.shape[1], alpha_of(rate)) @ real.T)
+
+
+def copy_of(sound: Tensor, rate: int) -> Tensor:
+    """A recording analysed and made again: float32 (T,) -> float32 (T,). Pitch by DIO and
+    StoneMask, envelope by CheapTrick, aperiodicity by D4C. Raises ConfigError without the package
+    `pyworld`, and as `check_rate`."""
+    check_rate(rate)
+    x = np.ascontiguousarray(sound.cpu().double().numpy())
+    pitch, times = _pitch(x, rate)
+    world = _pyworld()
+    envelope = world.cheaptrick(x, pitch, times, rate, f0_floor=LOWEST)
+    made = world.synthesize(pitch, envelope, world.d4c(x, pitch, times, rate), rate, frame_period=PERIOD)
+    made = np.pad(made, (0, max(len(x) - len(made), 0)))[: len(x)]
+    return torch.from_numpy(made.astype(np.float32))
 
 
 def _pitch(x: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:

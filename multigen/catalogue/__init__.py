@@ -62,9 +62,14 @@ class Method:
         return TASKS[self.task].modality
 
     @property
+    def package(self) -> str:
+        """The package of its task, multigen.PACKAGE."""
+        return TASKS[self.task].package
+
+    @property
     def module(self) -> str:
         """The module of its trainer and its PRESETS."""
-        return f"multigen.{self.modality}.{TASKS[self.task].kind}.{self.name}"
+        return f"multigen.{self.package}.{TASKS[self.task].kind}.{self.name}"
 
     @property
     def file(self) -> str:
@@ -74,7 +79,7 @@ class Method:
     @property
     def page(self) -> str:
         """Its page, relative to docs."""
-        return f"methods/{self.modality}/{TASKS[self.task].kind}/{self.name}.md"
+        return f"methods/{self.package}/{TASKS[self.task].kind}/{self.name}.md"
 
     @functools.cached_property
     def source(self) -> ast.Module:
@@ -106,8 +111,10 @@ METHODS = {
         Method("srgan", "super-resolution"),
         Method("esrgan", "super-resolution"),
         Method("realesrgan", "super-resolution"),
+        Method("rrn", "video-super-resolution"),
         Method("denoise", "image-restoration"),
         Method("inpainting", "inpainting"),
+        Method("pix2pix", "image-translation"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),
@@ -118,6 +125,7 @@ METHODS = {
         Method("scratchgan", "text-synthesis"),
         Method("wavegan", "audio-synthesis"),
         Method("specgan", "audio-synthesis"),
+        Method("vocoder", "vocoding"),
     )
 }
 """By name, in order of display."""
@@ -147,6 +155,8 @@ class DataSet:
     """Task of the methods that train on it."""
     about: str
     downloaded: bool = False
+    classes: bool = False
+    """Whether its items have classes, and can be compared with others of their kind."""
 
     @property
     def modality(self) -> str:
@@ -156,14 +166,14 @@ class DataSet:
 DATA = (
     DataSet("embedded", "super-resolution", "photographs that come with the dependencies"),
     DataSet("embedded-held-out", "super-resolution", "two more of them, which no preset trains on"),
-    DataSet("digits", "image-synthesis", "scikit-learn's handwritten digits, 8 x 8 pixels"),
-    DataSet("mnist", "image-synthesis", "handwritten digits, 28 x 28 pixels", True),
-    DataSet("cifar10", "image-synthesis", "photographs of ten kinds of things, 32 x 32 pixels", True),
+    DataSet("digits", "image-synthesis", "scikit-learn's handwritten digits, 8 x 8 pixels", classes=True),
+    DataSet("mnist", "image-synthesis", "handwritten digits, 28 x 28 pixels", True, classes=True),
+    DataSet("cifar10", "image-synthesis", "photographs of ten kinds of things, 32 x 32 pixels", True, classes=True),
     DataSet("fables", "text-synthesis", "stories of a grammar, whose likelihood is known; fables:N for N of them"),
     DataSet("oracle", "text-synthesis", "sequences of a random network, whose likelihood is known"),
     DataSet("hf:NAME", "text-synthesis", "a data set of the Hugging Face hub", True),
-    DataSet("drums", "audio-synthesis", "a drum machine of eight classes"),
-    DataSet("voice", "audio-synthesis", "a speaking machine: four speakers, whose pitch and sounds are known"),
+    DataSet("drums", "audio-synthesis", "a drum machine of eight classes", classes=True),
+    DataSet("voice", "vocoding", "a speaking machine: four speakers, whose pitch and sounds are known", classes=True),
 )
 
 

@@ -38,6 +38,9 @@ class Modality:
     these."""
     reading: tuple[str, ...] = ()
     """Options of `inspect` that say how files are read."""
+    restore: str = ""
+    """(verb, inputs, out, model, options) -> None: takes files through a restoration model; see
+    `multigen.cli.restoring:restore_images`; "": there is none."""
     pairs: str = ""
     """((data, data), device, skip_bad, **options of `pair_options`) ->
     (`multigen.engine.evaluation.Evaluation`, values by pair), of items matched by name; "": not
@@ -77,6 +80,7 @@ MODALITIES = {
             options=("size", "frames"),
             archives=(".npz",),
             names="-ubyte",
+            restore="multigen.cli.restoring:restore_images",
             pairs="multigen.image.restoration.pairs:compare_pairs",
             pair_options=("frames", "border", "perceptual_weights"),
             degradations="multigen.image.restoration.degradations:degradation_sheet",
@@ -107,6 +111,7 @@ MODALITIES = {
             compare="multigen.audio.synthesis.evaluator:compare_data",
             features=("logmel", "drums", "classifier"),
             options=("rate", "length"),
+            restore="multigen.cli.restoring_sounds:restore_sounds",
         ),
     )
 }
@@ -131,6 +136,8 @@ class Container:
     check: str
     """(source, target, options) -> None; raises for what `restore` would refuse, before a model is
     loaded."""
+    existing: str
+    """(target) -> the files of a finished result that are there: one, or numbered ones."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -146,6 +153,7 @@ CONTAINERS = (
         written=(".mkv", ".mp4", ".m4v", ".mov", ".webm"),
         restore="multigen.video.films:restore_file",
         check="multigen.video.films:check_file",
+        existing="multigen.video.films:existing_files",
     ),
 )
 

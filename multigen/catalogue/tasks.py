@@ -41,8 +41,18 @@ class Task:
     """Names of published weights, the default of the verb first."""
     weights: tuple[str, ...] = ()
     """Suffixes of files of other projects."""
+    takes: tuple[str, ...] = ()
+    """Suffixes of files that its models take besides those of the modality."""
     masked: bool = False
     """Whether its models need, beside each image, a mask."""
+    part: str = ""
+    """The package of its methods, where that is not the modality's: films are files that hold
+    images."""
+
+    @property
+    def package(self) -> str:
+        """The package of its methods: multigen.PACKAGE."""
+        return self.part or self.modality
 
     @property
     def items(self) -> str:
@@ -87,6 +97,22 @@ TASKS = {
             "evidence, for measuring, or to recognise anybody.",
         ),
         Task(
+            "video-super-resolution",
+            "restoration",
+            "image",
+            part="video",
+            verb="upscale",
+            more_verbs=("restore",),
+            does="enlarges films",
+            arguments="film.mp4 --model {model} --out large.mp4",
+            python="frames = model.upscale(frames)",
+            gives="uint8 (T, 3, H, W) for frames of the same kind; or an image for one",
+            pipeline="video-to-video",
+            tag="video-super-resolution",
+            limit="It invents detail that the small film does not hold: what it adds is likely, not true. Do not use it for "
+            "evidence, for measuring, or to recognise anybody.",
+        ),
+        Task(
             "image-restoration",
             "restoration",
             "image",
@@ -118,6 +144,21 @@ TASKS = {
             masked=True,
         ),
         Task(
+            "image-translation",
+            "translation",
+            "image",
+            verb="translate",
+            does="translates images to another domain",
+            arguments="photo.jpg --model {model} --out translated/",
+            python='image = model.translate(Image.open("photo.jpg"))',
+            gives="an image of the same size",
+            imports="from PIL import Image\n\nimport multigen",
+            pipeline="image-to-image",
+            tag="image-translation",
+            limit="What it adds, such as colours and textures, is likely after its training images, not true. Do not use it for "
+            "evidence, for measuring, or to recognise anybody.",
+        ),
+        Task(
             "text-synthesis",
             "synthesis",
             "text",
@@ -142,6 +183,36 @@ TASKS = {
             gives="float32 (16, channels, T) in -1..1, at model.rate Hz",
             tag="audio-generation",
             limit="A sound that it makes may still resemble a recording that somebody has rights to.",
+        ),
+        Task(
+            "vocoding",
+            "restoration",
+            "audio",
+            verb="restore",
+            does="makes sound of mel spectrograms",
+            arguments="mels.npy --model {model} --out sounds/",
+            python="sound = model.vocode(mels)",
+            gives="float32 (T,) in -1..1, at model.rate Hz; model.spec defines the mels (bands, frames)",
+            imports='import numpy\nimport torch\n\nimport multigen\n\nmels = torch.from_numpy(numpy.load("mels.npy"))',
+            tag="vocoder",
+            limit="It makes whatever its mels say, in any voice: do not use it to pass off words that nobody spoke.",
+            takes=(".npy",),
+        ),
+        Task(
+            "audio-restoration",
+            "restoration",
+            "audio",
+            verb="restore",
+            does="restores recordings",
+            arguments="recording.wav --model {model} --out restored/",
+            python="sound = model.restore(sound, rate)",
+            gives="a tensor of the same length",
+            imports="import multigen\nfrom multigen.audio.files import read_sound\n\n"
+            'sound, rate = read_sound("recording.wav")',
+            pipeline="audio-to-audio",
+            tag="audio-restoration",
+            limit="What it puts in the place of what was lost is likely, not true. Do not use it for evidence, or to recognise "
+            "anybody.",
         ),
     )
 }

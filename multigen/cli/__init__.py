@@ -26,6 +26,7 @@ VERBS = {
     "restore": "restore images with a trained model: multigen restore IN... --model RUN --out DIR",
     "sample": "generate images or sounds with a trained model: multigen sample --model RUN -n 64",
     "train": "train and evaluate a method: multigen train dcgan laptop",
+    "translate": "translate images to another domain: multigen translate IN... --model RUN --out DIR",
     "upscale": "enlarge images with a trained model: multigen upscale IN... --model RUN --out DIR",
     "write": 'write texts with a trained model: multigen write --model RUN --prompt "The old fox"',
 }
@@ -39,6 +40,7 @@ LESS = {
     "restore": "lower --tile, or cut the images into parts",
     "sample": "lower -n",
     "train": "lower --batch, or raise --accumulate; a smaller --size, --length or --width needs less too",
+    "translate": "give a --tile, such as 512, or cut the images into parts",
     "upscale": "lower --tile, or cut the images into parts",
     "write": "lower -n or --length",
 }
@@ -55,6 +57,7 @@ OTHERS = {
     **dict.fromkeys(("eval", "test"), "multigen evaluate --real DIR --fake DIR"),
     **dict.fromkeys(("denoise", "inpaint", "deblur", "enhance"), "multigen restore IN... --model RUN --out DIR"),
     **dict.fromkeys(("enlarge", "superres", "super-resolution"), "multigen upscale IN... --out DIR"),
+    **dict.fromkeys(("colourise", "colorize", "convert", "stylize"), "multigen translate IN... --model RUN --out DIR"),
     "resume": "multigen train METHOD --resume RUN",
 }
 """Words of other tools -> the command here."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from multigen.catalogue import DATA, MODALITIES, TASKS, Modality, imported
+from multigen.catalogue import DATA, MODALITIES, Modality, imported
 from multigen.cli.loaded import load_for
 from multigen.cli.output import print_json
 from multigen.console import counted, show
@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kind", "run"]
 
-NAMES = {
-    d.name: d.modality
-    for d in DATA
-    if MODALITIES[d.modality].compare and TASKS[d.task].kind == "synthesis" and d.modality != "text"
-}
+NAMES = {d.name: d.modality for d in DATA if MODALITIES[d.modality].compare and d.classes}
 """Images and sounds that can be compared by name."""
 KEYS = {"rows", "definitions", "remarks"}
 """Keys of the JSON file."""

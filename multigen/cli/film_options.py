@@ -1,4 +1,4 @@
-"""Options of `multigen restore` and `multigen upscale` for films."""
+"""Options of `multigen restore`, `translate` and `upscale` for films."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated

@@ -14,7 +14,7 @@ from multigen.memory import require
 from multigen.runs.options import Code, Device, Json, Model, Overwrite, cli
 from multigen.storage.files import writing
 from multigen.storage.output import check_targets, replacing
-from multigen.storage.provenance import SAMPLE, Provenance, gif, mark_gif, text, xmp
+from multigen.storage.provenance import SAMPLE, Provenance, gif, mark_gif, mark_mp4, text, xmp
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -121,6 +121,7 @@ def _write_mp4(out: Path, pictures: "list[Picture]", about: Provenance) -> None:
             film.mux(track.encode(None))
     except FFmpegError as error:
         raise OSError(error.errno or 0, error.strerror or str(error)) from error
+    mark_mp4(out, xmp(SAMPLE) if about else b"")
 
 
 WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}

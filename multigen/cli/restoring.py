@@ -1,49 +1,51 @@
-"""Common implementation of `multigen restore` and `multigen upscale`."""
+"""What `multigen restore`, `translate` and `upscale` share: image files and whole folders through a
+model."""
 
 import contextlib
 import datetime
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from multigen.catalogue import TASKS, container_of, imported
 from multigen.cli.film_options import check_unused
+from multigen.cli.jobs import Jobs, left_of, print_jobs, report_bad, show_counts, try_each
 from multigen.cli.loaded import check_verb, load_for
-from multigen.cli.masks import NO_HOLES, holes_of
-from multigen.cli.output import print_json
+from multigen.cli.masks import NO_HOLES, Holes, holes_of
 from multigen.cli.restoring_options import Options
 from multigen.cli.targets import is_file_name, targets_of
-from multigen.console import counted, say, show
+from multigen.console import counted, say
 from multigen.console.bar import bar
-from multigen.data.skipped import LIST, NAMED, is_list, report_skipped, write_list
+from multigen.data.skipped import LIST, NAMED, is_list
 from multigen.errors import ConfigError, DataError
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets, replacing
 
-__all__ = ["PUBLISHED", "restore_images"]
+__all__ = ["PUBLISHED", "load_restorer", "restore_images"]
 
 PUBLISHED = TASKS["super-resolution"].published
+SAMPLE = 8  # masks that are read, and up to twice as many, before the time is said
 NOTABLE = 1 << 15  # pixels: what is less takes a moment, whatever the model
 LONGEST = 10**9  # seconds that are said
-Jobs = Mapping[Path, Path]
-"""Source -> its result."""
 
 
 def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options: Options, default: str = "") -> None:
-    """Runs the command `verb` on images, and reports the results. `default`: the model if none is
-    named."""
+    """Takes images through a model for a verb, and says what was made. `default`: the model if none
+    is named."""
     if options.blend is not None and model:
         raise ConfigError(f"--model {model}, --blend {options.blend[0]} ...: each names the model; give one of them")
+    if options.rate is not None:
+        raise ConfigError(f"--rate {options.rate}: for sounds, and the model is of images; leave it out")
     model = model or default
     folder, other = (out.parent, "another file for --out") if is_file_name(out) else (out, "another folder for --out")
     jobs = targets_of(verb, inputs, out, options.suffixes(out))
     images = {source: target for source, target in jobs.items() if container_of(source, target) is None}
-    options.check_formats(images.values())
+    options.check_formats(images.values(), len(images) < len(jobs))
     check_folder(folder, other)
-    jobs, there = _left(jobs, options.existing, other)
+    noun = _noun(jobs)
+    jobs, there = left_of(jobs, options.existing, other)
     check_targets(jobs.values(), options.replaces, other)
     if options.skip_bad:
         check_targets([folder / LIST], options.replaces, other, is_list)
@@ -51,35 +53,18 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
         if container := container_of(source, target):
             imported(container.check)(source, target, options)
     options, bad = _with_masks(options, [source for source in jobs if source in images], inputs)
-    restorer = _load(verb, model, options)
+    restorer = load_restorer(verb, model, options)
     left = {source: target for source, target in jobs.items() if source not in bad}
     bad |= _restore(verb, restorer, left, model, options)
     made = {source: target for source, target in jobs.items() if source not in bad}
-    if len(bad) > NAMED:
-        with writing(folder / LIST, "another folder for --out"):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_list(folder / LIST, [*bad.items()])
-    noun = _noun(jobs)
-    report_skipped([*bad.items()], noun, rest=f"{folder / LIST} lists all")
+    report_bad(folder, bad, noun)
     scale = options.size.factor(restorer.scale)
     if options.json:
-        asked = {"model": model, "scale": scale} if options.blend is None else {"blend": options.blend, "scale": scale}
-        _print_json(asked, made, there, bad)
+        asked = {"model": model} if options.blend is None else {"blend": options.blend}
+        asked |= {"scale": scale} if verb != "translate" else {"direction": restorer.direction}
+        print_jobs(asked, "images", made, there, bad)
         return
-    counts = [f"{counted(len(made), noun)}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}"]
-    counts += [f"{len(there)} there already"] if there else []
-    counts += [f"{len(bad)} skipped"] if bad else []
-    show(", ".join(counts))
-
-
-def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
-    """The remaining jobs, and existing results that are kept. Raises DataError for an existing one
-    if `existing` is "error"."""
-    if existing == "error" and (there := [target for target in jobs.values() if os.path.lexists(target)]):
-        more = f" and {len(there) - 1} more files exist" if len(there) > 1 else " exists"
-        raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
-    there = [target for target in jobs.values() if existing == "skip" and target.is_file()]
-    return {source: target for source, target in jobs.items() if target not in there}, there
+    show_counts(f"{counted(len(made), noun)}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}", there, bad)
 
 
 def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]) -> tuple[Options, dict[Path, str]]:
@@ -99,10 +84,11 @@ def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]
     return replace(options, holes=holes), missing
 
 
-def _load(verb: str, model: str, options: Options) -> Any:
-    """The restorer of a model, or of a blend of two."""
+def load_restorer(verb: str, model: str, options: Options) -> Any:
+    """The ready object of a model, or of two."""
     if options.blend is None and not model:
-        raise ConfigError("no model; give --model RUN, or two: --blend A B SHARE")
+        two = "" if verb == "translate" else ", or two: --blend A B SHARE"
+        raise ConfigError(f"no model; give --model RUN{two}")
     if options.blend is None:
         restorer = load_for(verb, model, options.code, options.device)
     else:
@@ -110,8 +96,10 @@ def _load(verb: str, model: str, options: Options) -> Any:
 
         first, second, share = options.blend
         restorer = check_verb(verb, blend(first, second, share, options.code, options.device), first, options.code)
+    restorer = restorer.turned(options.direction) if options.direction else restorer
     options.holes.check(restorer.task, model or (options.blend or (model,))[0])
-    restorer.tile = options.tile or restorer.tile
+    if options.tile:
+        restorer.tile = options.tile
     return restorer
 
 
@@ -128,33 +116,25 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
     for path, size in sizes.items():
         check_side(jobs[path], *options.size.of(*size, restorer.scale))
     passes = {path: options.size.inputs(*size, restorer.scale) for path, size in sizes.items()}
-    if not TASKS[restorer.task].masked:  # their time depends on the masks
-        _say_time(restorer, [*passes.values()], model)
+    if TASKS[restorer.task].masked:
+        some = [*sizes][:: max(1, len(sizes) // SAMPLE)]
+        windows = [_windows(restorer, path, sizes[path], options.holes) for path in some]
+        _say_time(restorer, windows, model, len(sizes))
+    else:
+        _say_time(restorer, [*passes.values()], model, len(sizes))
     work = {path: sum(map(math.prod, sizes)) for path, sizes in passes.items()}
     bad, done = {}, 0
     with bar(verb, sum(work.values())) as shown:
         restorer.on_tile = shown.advance
         for source, target in jobs.items():
             if source not in containers:
-                _try(_restore_file, restorer, source, target, options, bad)
+                try_each(_restore_file, restorer, source, target, options, bad)
                 done += work.get(source, 0)
                 shown.reach(done)
         restorer.on_tile = lambda _: None
     for source, container in containers.items():  # which show a progress of their own
-        _try(imported(container.restore), restorer, source, jobs[source], options, bad)
+        try_each(imported(container.restore), restorer, source, jobs[source], options, bad)
     return bad
-
-
-def _try(
-    restore: Callable[..., None], restorer: Any, source: Path, target: Path, options: Options, bad: dict[Path, str]
-) -> None:
-    """Restores a file; an unusable one is added to `bad` if such files are to be skipped."""
-    try:
-        restore(restorer, source, target, options)
-    except DataError as error:
-        if not options.skip_bad:
-            raise
-        bad[source] = str(error)
 
 
 def _noun(jobs: Jobs) -> str:
@@ -174,27 +154,26 @@ def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
     return sizes
 
 
-def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str) -> None:
-    """Prints the estimated time, unless that is short, and a faster model if it takes minutes.
-    `passes`: for each image the input sizes of the network."""
+def _windows(restorer: Any, path: Path, size: tuple[int, int], holes: Holes) -> list[tuple[int, int]]:
+    """The sizes that a network which fills holes is given for an image; none where its mask is no
+    good, which is said when it is filled."""
+    with contextlib.suppress(DataError):
+        return restorer.windows(**holes_of(restorer, holes, path, [size]))
+    return []
+
+
+def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model: str, count: int) -> None:
+    """Says about how long it will take, unless that is a moment; and which model is faster, where
+    it takes minutes. `passes`: the sizes that the network is given of each image, or of some of the
+    `count` images."""
     sizes = [size for each in passes for size in each]
     if sum(map(math.prod, sizes)) < NOTABLE:
         return
-    seconds = restorer.seconds(sizes)
+    seconds = restorer.seconds(sizes) * count / len(passes)
     faster = f"; faster, with less detail: --model {PUBLISHED[-1]}" if model in PUBLISHED[:-1] and seconds > 120 else ""
     if seconds > 2:
         length = datetime.timedelta(seconds=min(round(seconds), LONGEST))
-        say(f"{counted(len(passes), 'images')}: about {length}{faster}")
-
-
-def _print_json(asked: Mapping[str, Any], made: Jobs, there: Sequence[Path], bad: Mapping[Path, str]) -> None:
-    print_json({
-        **asked,
-        "files": [str(target) for target in made.values()],
-        "images": [{"source": str(source), "file": str(target)} for source, target in made.items()],
-        "existing": [str(target) for target in there],
-        "skipped": [{"path": str(path), "reason": reason} for path, reason in bad.items()],
-    })  # fmt: skip
+        say(f"{counted(count, 'images')}: about {length}{faster}")
 
 
 def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> None:

@@ -1,5 +1,5 @@
-"""Options of `multigen restore` and `multigen upscale`, and the output formats that follow from
-them."""
+"""Options of `multigen restore`, `translate` and `upscale`, and what they say of the files of
+results."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from multigen.catalogue import container_of
 from multigen.cli.film_options import FilmWords
 from multigen.cli.masks import NO_HOLES, Holes
 from multigen.cli.targets import is_file_name
+from multigen.console import say
 from multigen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from multigen.image.restoration.sizes import Size
+    from multigen.image.sizes import Size
 
 __all__ = [
     "AnyModel",
@@ -28,6 +29,7 @@ __all__ = [
     "Options",
     "Provenance",
     "Quality",
+    "Rate",
     "Tile",
 ]
 
@@ -68,13 +70,21 @@ Frames = Annotated[
 Format = Annotated[
     Literal["png", "jpg", "webp", "tif"] | None,
     tyro.conf.arg(
-        metavar="png|jpg|webp|tif", help="Format of the results; without it PNG, or what the suffix of --out says."
+        metavar="png|jpg|webp|tif", help="Format of images; without it PNG, or what the suffix of --out says."
     ),
 ]
 Quality = Annotated[
     int | None,
     tyro.conf.arg(
-        metavar="INT", help="1 to 100, of jpg (95 without it) and webp (lossless without it); others have none."
+        metavar="INT",
+        help="Of images: 1 to 100, of jpg (95 without it) and webp (lossless without it); others have none.",
+    ),
+]
+Rate = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="HZ",
+        help="Of sounds: rate of the results; without it that of the source, or what the model widens it to.",
     ),
 ]
 Existing = Annotated[
@@ -99,9 +109,9 @@ Provenance = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of both commands."""
+    """Options of these verbs."""
 
-    blend: tuple[str, str, float] | None
+    blend: tuple[str, str, float] | None = None
     tile: int | None
     frames: str
     format: str | None
@@ -117,6 +127,8 @@ class Options:
     size: "Size"
     film: FilmWords
     holes: Holes = NO_HOLES
+    direction: Literal["AB", "BA"] | None = None
+    rate: int | None = None
 
     def __post_init__(self):
         if self.tile is not None and self.tile < 1:
@@ -145,15 +157,26 @@ class Options:
             )
         return _of_containers(lambda _: suffix, out)
 
-    def check_formats(self, targets: Iterable[Path]) -> None:
-        """Raises ConfigError for an option that an output format lacks, and for image options if
-        there are no images. `targets`: results other than videos and their frames."""
+    def check_formats(self, targets: Iterable[Path], films: bool) -> None:
+        """Raises ConfigError for a result in a format that does not have what is asked for, and for
+        what is asked of images where there are none; where there are films too, says that it is not
+        for them.
+
+        Args:
+            targets: the results but films and their frames.
+            films: whether there are such too.
+        """
         from multigen.image.writing import QUALITY, STILL
 
         suffixes = sorted({target.suffix.lower() for target in targets})
         asked = {"--quality": self.quality, "--format": self.format}
-        if not suffixes and (given := [f"{name} {value}" for name, value in asked.items() if value is not None]):
+        given = [f"{name} {value}" for name, value in asked.items() if value is not None]
+        if given and not suffixes:
             raise ConfigError(f"{given[0]}: for images, not for films and their numbered frames; leave it out")
+        if given and films:
+            say(
+                f"{', '.join(given)}: for the images alone; films keep their format, and have a quality of their own, --crf"
+            )
         lossless = [suffix for suffix in suffixes if suffix not in QUALITY]
         if self.quality is not None and lossless:
             raise ConfigError(

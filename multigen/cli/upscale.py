@@ -76,7 +76,7 @@ def run(args: list[str]) -> None:
                 .png .jpg .webp .tif .gif, of a film .mp4 .mov .mkv .webm, or %05d.png for numbered
                 frames.
         """
-        from multigen.image.restoration.sizes import Size
+        from multigen.image.sizes import Size
 
         options = Options(
             blend=blend, tile=tile, frames=frames, format=format, quality=quality, existing=existing, skip_bad=skip_bad,

@@ -31,15 +31,15 @@ class Step:
     it; it depends on (seed, attempt, stage, update, index, repeat, stream) and on nothing drawn
     before.
 
-    `stage` is the stage's name, `index` the step within it, from 0, `progress` the fraction of its
-    steps that is done (0..1), `repeat` which of `Update.repeat` firings this is, `batch` the rows
-    of the global batch.
+    `stage` and `update` are names, `index` is the step within the stage, from 0, `progress` the
+    fraction of its steps that is done (0..1), `repeat` which of `Update.repeat` firings this is,
+    `batch` the rows of the global batch.
     """
 
     def __init__(self, draw_key: DrawKey, progress: float, rows: slice, batch: int, device, dtype, signals):
         self.draw_key, self.progress, self.rows, self.batch = draw_key, progress, rows, batch
         self.device, self.dtype, self._signals = device, dtype, signals
-        self.stage, self.index, self.repeat = draw_key[2], draw_key[4], draw_key[5]
+        self.stage, self.update, self.index, self.repeat = draw_key[2:]
 
     def rng(self, stream: str) -> torch.Generator:
         """A fresh CPU generator for `stream`; the same on all ranks and micro-batches."""

@@ -17,7 +17,7 @@ from typing import overload
 
 from multigen.errors import ConfigError
 
-__all__ = ["Cosine", "Linear", "Schedule", "Steps", "WarmUp", "is_constant", "value_at"]
+__all__ = ["ConstantThenLinear", "Cosine", "Linear", "Schedule", "Steps", "WarmUp", "is_constant", "value_at"]
 
 Schedule = float | Callable[[float], float]
 
@@ -43,6 +43,28 @@ class Cosine:
     def __call__(self, progress: float) -> float:
         left = (1 + math.cos(math.pi * progress)) / 2
         return left * self.start + (1 - left) * self.end
+
+
+@dataclass(frozen=True)
+class ConstantThenLinear:
+    """`start` up to the share `share` of progress, then linearly to `end`.
+
+    Raises:
+        ConfigError: `share` is outside 0 <= share < 1.
+    """
+
+    start: float
+    end: float
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise ConfigError(
+                f"ConstantThenLinear share {self.share}: expected 0 <= share < 1, the part that is constant"
+            )
+
+    def __call__(self, progress: float) -> float:
+        return Linear(self.start, self.end)(max(progress - self.share, 0.0) / (1 - self.share))
 
 
 @dataclass(frozen=True)

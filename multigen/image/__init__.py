@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multigen.image.synthesis.r3gan import R3GANConfig, R3GANTrainer
     from multigen.image.synthesis.sngan import SNGANConfig, SNGANTrainer
     from multigen.image.synthesis.wgan import WGANConfig, WGANTrainer
+    from multigen.image.translation.pix2pix import Pix2PixConfig, Pix2PixTrainer
 
 __all__ = [
     "DCGANConfig",
@@ -32,6 +33,8 @@ __all__ = [
     "InpaintingTrainer",
     "LSGANConfig",
     "LSGANTrainer",
+    "Pix2PixConfig",
+    "Pix2PixTrainer",
     "R3GANConfig",
     "R3GANTrainer",
     "RealESRGANConfig",

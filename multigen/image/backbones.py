@@ -1,11 +1,17 @@
 """Backbones: networks trained on ImageNet, whose features are compared."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-__all__ = ["EfficientNetLite0", "efficientnet_lite0"]
+__all__ = ["DIMENSIONS", "POOLED", "EfficientNetLite0", "efficientnet_lite0", "pooled_features"]
+
+POOLED = "EfficientNet-lite0 (ImageNet), 1,280 pooled features of images resized to 96 x 96"
+"""What `pooled_features` gives, for definitions."""
+DIMENSIONS = 1280  # of these features
 
 
 class EfficientNetLite0(nn.Module):
@@ -61,6 +67,21 @@ def efficientnet_lite0() -> nn.Module:
     for block in net._blocks:
         _fold_batch_norms(block, {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"})
     return net
+
+
+def pooled_features(device: torch.device) -> Callable[[Tensor], Tensor]:
+    """(B, 1 or 3, H, W), 0..255 -> features (B, 1280) of the whole images, by which sets of images
+    are compared."""
+    network: Any = efficientnet_lite0()
+    network.to(device, memory_format=torch.channels_last)
+
+    def extract(image: Tensor) -> Tensor:
+        x = image.float().expand(-1, 3, -1, -1)
+        x = interpolate(x, size=(96, 96), mode="bilinear", antialias=True)  # (B, 3, 96, 96)
+        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
+        return network.extract_features(x).mean((2, 3))
+
+    return extract
 
 
 def _fold_batch_norms(module: nn.Module, pairs: dict[str, str]) -> None:

@@ -13,19 +13,20 @@ The distances, each named after its extractor:
 - `squeezenet1_1`: the same of SqueezeNet 1.1, whose weights the user gives.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from multigen.data.locate import locate
 from multigen.errors import CheckpointError, ConfigError
 from multigen.image.backbones import EfficientNetLite0, Normalise
 from multigen.image.squeezenet import SqueezeNet
 from multigen.storage.files import expanded
 from multigen.storage.reading import WEIGHTS, check_file
 
-__all__ = ["DEFINITIONS", "VGG19", "PerceptualDistance", "open_perceptual"]
+__all__ = ["DEFINITIONS", "VGG19", "PerceptualDistance", "open_distances", "open_perceptual", "weights_file"]
 
 DEFINITIONS = {
     "vgg22": "mean squared difference of VGG19 features at conv2_2 (after its ReLU, divided by 12.75), RGB, no border "
@@ -234,3 +235,25 @@ def open_perceptual(name: str, weights: str | None = None) -> PerceptualDistance
             f"perceptual weights {weights}: efficientnet_lite0 brings its own; leave them out, or take vgg22"
         )
     return PerceptualDistance(name, EfficientNetLite0(), _unit_length)
+
+
+def open_distances(
+    name: str, files: Mapping[str, str], device: torch.device, dtype: torch.dtype
+) -> list[PerceptualDistance]:
+    """The distance called `name`, then `vgg22` and `squeezenet1_1` where `files`, settings with
+    their values, name weights for them: "perceptual_weights" and "squeezenet_weights".
+
+    Raises as `open_perceptual`.
+    """
+    vgg, squeezenet = files["perceptual_weights"], files["squeezenet_weights"]
+    names = dict.fromkeys([name, *["vgg22"] * bool(vgg), *["squeezenet1_1"] * bool(squeezenet)])
+    weights = {each: {"efficientnet_lite0": "", "squeezenet1_1": squeezenet}.get(each, vgg) for each in names}
+    return [
+        open_perceptual(name, str(weights_file(file)) if file else None).to(device, dtype)
+        for name, file in weights.items()
+    ]
+
+
+def weights_file(name: str) -> Path:
+    """The file of weights that a setting names."""
+    return locate(name, "a safetensors file")

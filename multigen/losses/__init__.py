@@ -13,6 +13,7 @@ from multigen.losses.adversarial import (
     relativistic_pairing,
     wasserstein,
 )
+from multigen.losses.contrastive import patch_nce
 from multigen.losses.features import feature_matching
 from multigen.losses.gradient import gradient_error
 
@@ -26,6 +27,7 @@ __all__ = [
     "least_squares_to",
     "minimax",
     "non_saturating",
+    "patch_nce",
     "relativistic_average",
     "relativistic_pairing",
     "wasserstein",

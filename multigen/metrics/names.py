@@ -16,6 +16,7 @@ AT = re.compile(r" at \d[\d.]*$")
 LOWER = (
     *("fd_", "fid", "kd_", "kid", "class_kl"),
     *("efficientnet", "squeezenet", "vgg", "lsd", "mcd", "multi_stft", "f0_error", "voicing_error", "grid"),
+    "chroma_error",
     *(
         "nll",
         "perplexity",
@@ -46,9 +47,9 @@ HIGHER = (
     *("grammatical", "bleu_", "rouge_", "corpus_bleu"),
 )
 """Prefixes of metrics for which lower, or higher, is better. Neither holds where the value of real
-data is best (memorisation, variety, density, detail, seam, self-BLEU, distinct and unique texts,
-grammar_bits), for d_overfit, which describes D, and for confident, which rises when all samples are
-alike."""
+data is best (memorisation, variety, density, detail, saturation, seam, self-BLEU, distinct and
+unique texts, grammar_bits), for d_overfit, which describes D, and for confident, which rises when
+all samples are alike."""
 HEADLINES = (
     *("psnr", "efficientnet_lite0"),
     *("ungrammatical", "nll_oracle", "lm_score", "nll_test", "divergence_bits"),

@@ -21,7 +21,22 @@ COMMON = (
 SHOWN_COMMON = 10
 GROUPS = {
     "data": (
-        *("low", "test", "test_files", "test_classes", "validation_size", "labels", "clusters", "skip_bad"),
+        *(
+            "low",
+            "target",
+            "task",
+            "direction",
+            "mels",
+            "test",
+            "test_target",
+            "test_files",
+            "test_size",
+            "test_classes",
+            "validation_size",
+            "labels",
+            "clusters",
+            "skip_bad",
+        ),
         *(
             "channels",
             "frames",
@@ -36,26 +51,27 @@ GROUPS = {
             "stored",
             "sharpen",
         ),
-        *("crop", "cut", "trim", "normalise"),
+        *("crop", "segment", "cut", "trim", "normalise", "gain"),
         *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
         *("generator", "network", "pretrained", "latent", "width", "max_channels", "layers", "blocks", "expansion"),
         *("growth", "unshuffle", "group", "patch", "embedding", "heads", "filters", "dropout", "maxout"),
-        *("upsample", "halvings", "positions", "post_filter"),
-        *("discriminator_width", "discriminator_norm", "discriminator_embedding"),
-        *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames"),
+        *("upsample", "halvings", "positions", "post_filter", "hop", "n_fft", "bands"),
+        *("discriminator_width", "discriminator_layers", "discriminator_norm", "discriminator_embedding"),
+        *("waveform", "shuffle", "spectra", "spectral_width", "shift_frames", "spectrum_width"),
     ),
     "losses": (
         *("loss", "targets", "constraint", "clip", "penalty", "gamma", "lazy"),
         *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
-        *("gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
+        *("mel_weight", "magnitude_weight", "phase_weight", "spectrum_weight"),
+        *("l1_weight", "gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),
     ),
     "optimisation": (
         *("betas", "beta2", "discriminator_lr", "clip_norm", "critic_steps", "ema", "half_life"),
         *("pretrain_steps", "pretrain_lr", "constant_lr", "mle_steps", "mle_lr", "patience", "begin_from"),
-        *("discriminator_steps", "control_steps", "negatives", "refill"),
+        *("l1_steps", "discriminator_steps", "control_steps", "negatives", "refill"),
     ),
     "evaluation": ("samples", "features", "lm_steps", "prompt"),
 }

@@ -114,6 +114,13 @@ def ends(path: Path) -> tuple[int, int]:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
 
 
+def sha256_of(path: Path, most: int | None = None) -> str:
+    """SHA-256 of all of a regular file, in hexadecimal, of at most `most` bytes if given. Raises
+    OSError."""
+    with open_regular(path, most) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def fingerprint(path: Path) -> str:
     """Hash of a file, or of the files in a folder with their names: of their sizes and `ends`, so
     that large ones take no time. Raises DataError."""

@@ -50,6 +50,6 @@ def open_media(path: Path) -> Iterator[Any]:
 
     name = media_format(path)
     with open_regular(path) as file:
-        options = {"protocol_whitelist": "none"}
+        options = {"protocol_whitelist": "none"} | ({"export_xmp": "1"} if name == "mov" else {})
         with av.open(file, format=name or None, options=options, metadata_errors="ignore") as container:
             yield container

@@ -13,6 +13,7 @@ disclosed.
 import html
 import json
 import re
+import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "Provenance",
     "gif",
     "mark_gif",
+    "mark_mp4",
     "merge",
     "origin",
     "png",
@@ -50,6 +52,8 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "WEBP", "TIFF", "JPEG2000"
 CHUNK = "Comment"
 """Keyword of the text chunk in PNG, one of the standard's."""
 XMP_CHUNK = "XML:com.adobe.xmp"
+XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+"""Type of the box of MP4 and MOV that holds XMP."""
 SAMPLE, ENLARGED = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
 """IPTC's codes of what a model makes from noise, and of what it makes from a photograph."""
 SOURCE_TYPES, MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/", "DigitalSourceType"
@@ -154,6 +158,13 @@ def mark_gif(path: Path, packet: bytes) -> None:
         with path.open("r+b") as file:
             file.seek(-1, 2)
             file.write(b"\x21\xff\x0bXMP DataXMP" + packet + b"\x01" + bytes(range(255, -1, -1)) + b"\0\0;")
+
+
+def mark_mp4(path: Path, packet: bytes) -> None:
+    """Appends an XMP packet to a finished MP4 or MOV, which ffmpeg does not do: as the last box."""
+    if packet:
+        with path.open("ab") as file:
+            file.write(struct.pack(">I4s", 8 + len(XMP_BOX) + len(packet), b"uuid") + XMP_BOX + packet)
 
 
 def source_type(packet: bytes) -> str:

@@ -18,6 +18,9 @@ LARGEST = 1 << 33
 """Bytes of a file: 8 GiB."""
 WRAPPERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "netG", "generator")
 """Keys under which training scripts save a network's weights, those that are best for use first."""
+MARKERS = ("pro",)
+"""Entries beside the tensors that tell a variant of a network (of Real-CUGAN), whatever their
+values."""
 PREFIXES = ("module.", "netG.", "_orig_mod.")
 """What wrappers of networks put before the name of each tensor."""
 
@@ -76,7 +79,7 @@ def _network_in(content: Any) -> "dict[str, Tensor]":
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return tensors
+    return tensors | {name: torch.zeros(1) for name in MARKERS if name in content}
 
 
 def _reason(error: BaseException) -> str:

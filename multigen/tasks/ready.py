@@ -105,6 +105,11 @@ class Loaded(Any):
         `multigen.image.restoration.inpainter.Inpainter.inpaint`."""
         raise NotImplementedError
 
+    def translate(self, image: "Tensor | np.ndarray | Picture", direction: str | None = None) -> Any:
+        """The image in the other domain, of the same type:
+        `multigen.image.translation.translator.Translator.translate`."""
+        raise NotImplementedError
+
     def generate(
         self,
         prompt: str = "",

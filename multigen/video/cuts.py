@@ -1,36 +1,40 @@
 """Scene-cut detection: where a recurrent model must reset its hidden state."""
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
-__all__ = ["cuts"]
+__all__ = ["Cuts"]
 
 SIDE = 32  # of the squares that frames are compared in, at most: small motions do not count
 JUMP = 0.1  # change of the mean of a square, of 0..1, that a cut has at least
 TIMES = 3.0  # and how many times that of the frames before
 
 
-def cuts(frames: Iterable[np.ndarray]) -> Iterator[bool]:
-    """Yields for each frame, an integer array (H, W, C), whether it begins a new scene; True for
-    the first.
+class Cuts:
+    """Finds the frames with which scenes begin, in one pass: `begins` takes each frame in turn.
 
     A cut is a jump in the mean absolute difference between consecutive downsampled frames: at
     least `JUMP` of the full range, and `TIMES` the running mean of earlier differences, so that
     flicker and fast pans are not cuts.
     """
-    before, usual = None, 0.0
-    for frame in frames:
+
+    def __init__(self):
+        self.before = np.empty((0, 0, 0))
+        """The frame before, reduced."""
+        self.usual = 0.0
+        """The running mean of the differences."""
+
+    def begins(self, frame: np.ndarray) -> bool:
+        """Whether a new scene begins with a frame (H, W, C) of integers; with the first one it
+        does."""
         small = _reduced(frame)
-        if before is None or small.shape != before.shape:
-            before, usual = small, 0.0
-            yield True
-            continue
-        change = float(np.abs(small - before).mean())
-        cut = change >= JUMP and change >= TIMES * usual
-        usual = 0.0 if cut else 0.8 * usual + 0.2 * change
-        before = small
-        yield cut
+        if small.shape != self.before.shape:
+            self.before, self.usual = small, 0.0
+            return True
+        change = float(np.abs(small - self.before).mean())
+        cut = change >= JUMP and change >= TIMES * self.usual
+        self.usual = 0.0 if cut else 0.8 * self.usual + 0.2 * change
+        self.before = small
+        return cut
 
 
 def _reduced(frame: np.ndarray) -> np.ndarray:

@@ -84,12 +84,13 @@ class Frame:
 class Film:
     """An opened video.
 
-    `frames`: approximate number of frames; `seconds`: duration; `begins`: time stamp of the first
-    frame, seconds.
+    `frames`: number of frames, about; `seconds`: length of the video; `begins`: time stamp of its
+    first frame, seconds; `xmp`: the packet that the file has, if it has one.
     """
 
     def __init__(self, path: Path, looks: Looks, frames: int, begins: Fraction, seconds: Fraction):
         self.path, self.looks, self.frames, self.begins, self.seconds = path, looks, frames, begins, seconds
+        self.xmp = b""
 
     def read(self, start: Fraction = Fraction(0), end: Fraction | None = None, skip: int = 0) -> Iterator[Frame]:
         """The frames shown from `start` seconds after the beginning, before `end`, without the
@@ -166,6 +167,7 @@ class VideoFile(Film):
         container.seek(0)
         looks = _looks(container, stream, path, frames / seconds if seconds else Fraction(25))
         super().__init__(path, looks, frames, first * stream.time_base, seconds)
+        self.xmp = container.metadata.get("xmp", "").encode()
 
     def check_whole(self, end: Fraction | None) -> None:
         missing = self.promised - self.seconds

@@ -4,16 +4,21 @@ continues where it stopped."""
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from multigen.console import Progress, say_once
 from multigen.engine.interrupts import interruptible
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster
+from multigen.image.metadata import Metadata
 from multigen.image.writing import write_image
 from multigen.storage.files import fingerprint, flush_folder, remedy
 from multigen.storage.output import check_targets, replacing
@@ -27,10 +32,21 @@ from multigen.video.sources import existing, is_pattern, is_video_file, numbered
 from multigen.video.times import clock, rate_of, seconds_of
 from multigen.video.writing import Format, Segment, check_codec, write_segment
 
-__all__ = ["FilmOptions", "check_file", "restore_file", "restore_film", "weights_hash"]
+__all__ = ["FilmOptions", "check_file", "existing_files", "restore_file", "restore_film", "weights_hash"]
 
 PART = 50  # frames of a part: what is lost when a job is killed. Each begins with a key frame
 HDR = "expected a film of standard dynamic range; convert it, or give --hdr to take its values as they are"
+
+
+@runtime_checkable
+class Recurrent(Protocol):
+    """A model whose frames depend on those before, by a state that can be stored."""
+
+    def __call__(self, raster: Raster) -> Raster: ...
+
+    def state(self) -> dict[str, np.ndarray]: ...
+
+    def resume(self, state: Mapping[str, np.ndarray]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -77,13 +93,18 @@ def restore_file(restorer: Any, source: Path, target: Path, options: Any) -> Non
     """`restore_film` with an image model, for commands (see `multigen.catalogue.Container`).
 
     Args:
-        restorer: see `multigen.image.restoration.upscaler.Restorer`.
+        restorer: see `multigen.image.image_to_image.ImageToImage`.
         options: see `multigen.cli.restoring_options.Options`.
     """
     film = FilmOptions.of(options.film, metadata=options.metadata, overwrite=options.replaces)
     about = {**restorer.origin, "source": source.name} if options.provenance else NO_PROVENANCE
     model = f"{weights_hash(restorer.network)} x{restorer.scale} tile {options.tile} {options.size}"
-    restore_film(lambda raster: restorer.restore_raster(raster, options.size), source, target, film, model, about)
+    if hasattr(restorer, "running"):
+        model += f" recurrent {restorer.network.recurrent}"
+        restore = restorer.running(options.size)
+    else:
+        restore = partial(restorer.restore_raster, size=options.size)
+    restore_film(restore, source, target, film, model, about)
 
 
 def restore_film(
@@ -98,7 +119,8 @@ def restore_film(
     Returns the number of frames.
 
     Args:
-        restore: the model, a function of one frame.
+        restore: the model, a function of frames; one that is `Recurrent` is given them in turn, and
+            continues from its state.
         target: a video file, .mp4 .m4v .mov .mkv .webm, or numbered frames, such as
             frames/%05d.png.
         model: identifies the model and its settings: a job with another one is not continued.
@@ -110,17 +132,23 @@ def restore_film(
     _check_target(source, target, options)
     with open_source(source, options.fps) as film:
         _check(film, options)
-        settings = {name: str(getattr(options, name)) for name in ("codec", "crf", "start", "end", "fps", "hdr")}
-        if is_pattern(target):  # each frame states it; of a film, the end
-            settings["about"] = hashlib.blake2b(text(about).encode(), digest_size=8).hexdigest()
-        about_job = {"source": fingerprint(source), "model": model, "settings": settings, "version": __version__}
-        with _finishing(target) as count:
+        with _finishing(target) as finished:
             target.parent.mkdir(parents=True, exist_ok=True)
-            if is_pattern(target):
-                frames = _write_frames(restore, film, target, options, about_job, about, count)
-            else:
-                frames = _write_film(restore, film, target, options, about_job, about, count)
-    return frames
+            order = _Order(restore, film, target, options, model, about, finished)
+            return _write_frames(order) if is_pattern(target) else _write_film(order)
+
+
+def existing_files(target: Path) -> list[Path]:
+    """The files of a finished result that are there: the film, or the numbered frames of a pattern,
+    unless a job on them was stopped. Raises ConfigError for another pattern."""
+    if not is_pattern(target):
+        return [target] if os.path.lexists(target) else []
+    return [] if _is_stopped(target) else existing(target)
+
+
+def _is_stopped(target: Path) -> bool:
+    """Whether there is a job, which continues, on a result."""
+    return (folder_of(target) / "job.json").is_file()
 
 
 def weights_hash(network: Any) -> str:
@@ -146,9 +174,7 @@ def _check_target(source: Path, target: Path, options: FilmOptions) -> None:
     for name in ("codec", "crf"):
         if (value := getattr(options, name)) not in ("", None):
             raise ConfigError(f"--{name} {value}: {target} names images, which have none; leave it out, or name a film")
-    there = existing(target)
-    if not (folder_of(target) / "job.json").is_file():  # else they are of a job that continues
-        check_targets(there, options.overwrite)
+    check_targets(existing_files(target), options.overwrite)
 
 
 def _check(film: Film, options: FilmOptions) -> None:
@@ -180,13 +206,45 @@ def _finishing(target: Path) -> Iterator[list[str]]:
         raise DataError(f"{target} cannot be written ({error.strerror or error}); {remedy(error)}: {how()}") from error
 
 
+@dataclass(frozen=True)
+class _Order:
+    """What is to be made of a film; see `restore_film`."""
+
+    restore: Callable[[Raster], Raster]
+    film: Film
+    target: Path
+    options: FilmOptions
+    model: str
+    about: Provenance
+    finished: list[str]
+    """Says at its end what is finished."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the finished parts of a job depend on."""
+        names = ("codec", "crf", "start", "end", "fps", "hdr")
+        settings = {name: str(getattr(self.options, name)) for name in names}
+        if is_pattern(self.target):  # each frame states it; of a film, the end
+            settings["about"] = hashlib.blake2b(text(self.about).encode(), digest_size=8).hexdigest()
+        source = fingerprint(self.film.path)
+        return {"source": source, "model": self.model, "settings": settings, "version": __version__}
+
+    @property
+    def metadata(self) -> Metadata:
+        """XMP of the result, which is marked as made by a model."""
+        given = Metadata(xmp=self.film.xmp)
+        given = given if self.options.metadata else given.without_private()
+        return given.enlarged(self.about, self.film.path)
+
+
 class _Frames:
     """The remaining frames of a job, restored, by segments; shows progress."""
 
-    def __init__(
-        self, restore: Callable[[Raster], Raster], film: Film, options: FilmOptions, job: Job, said: list[str]
-    ):
-        self.restore, self.job, self.said, self.count = restore, job, said, job.frames
+    def __init__(self, order: _Order, job: Job):
+        self.restore, self.job, self.said, self.count = order.restore, job, order.finished, job.frames
+        if isinstance(self.restore, Recurrent):
+            self.restore.resume(job.state())
+        film, options = order.film, order.options
         end = film.seconds if options.end is None else min(options.end, film.seconds)
         share = (end - options.start) / film.seconds if film.seconds else Fraction(1)
         self.total = max(round(film.frames * share), 1)
@@ -204,7 +262,7 @@ class _Frames:
                 self.progress.show(self.count, "")
 
     def finish(self, record: dict[str, Any]) -> None:
-        self.job.finish(record)
+        self.job.finish(record, self.restore.state() if isinstance(self.restore, Recurrent) else None)
         self.tell()
         if not self.each:
             self.progress.show(self.count, "")
@@ -214,15 +272,8 @@ class _Frames:
         self.said.append(f"{self.job.frames:,} of {self.total:,} frames are finished")
 
 
-def _write_film(
-    restore: Callable[[Raster], Raster],
-    film: Film,
-    target: Path,
-    options: FilmOptions,
-    about_job: dict[str, Any],
-    about: Provenance,
-    said: list[str],
-) -> int:
+def _write_film(order: _Order) -> int:
+    film, target, options = order.film, order.target, order.options
     suffix = target.suffix.lower()
     if suffix not in CONTAINERS:
         raise ConfigError(f"--out {target}: a film ends in {', '.join(CONTAINERS)}; numbered frames are like %05d.png")
@@ -232,8 +283,8 @@ def _write_film(
     given = film.path if is_video_file(film.path) else None
     check_copies(target, given, options.metadata)
     check_codec(target, form)
-    with open_job(target, about_job, options.overwrite) as job:
-        frames = _Frames(restore, film, options, job, said)
+    with open_job(target, order.identity, options.overwrite) as job:
+        frames = _Frames(order, job)
         try:
             while _encode_part(job, frames, form):
                 pass
@@ -245,7 +296,8 @@ def _write_film(
             Segment(job.file(i), each["start"], each["length"], each["frames"]) for i, each in enumerate(job.finished)
         ]
         with replacing(target) as file:
-            join(file, segments, form, given, _part(film, options, segments[0]), options.metadata, about)
+            part = _part(film, options, segments[0])
+            join(file, segments, form, given, part, options.metadata, order.about, order.metadata.xmp)
         job.remove()
         return frames.count
 
@@ -273,20 +325,13 @@ def _part(film: Film, options: FilmOptions, first: Segment) -> tuple[Fraction, F
     return (first.start * film.looks.time_base if options.start else film.begins), end
 
 
-def _write_frames(
-    restore: Callable[[Raster], Raster],
-    film: Film,
-    target: Path,
-    options: FilmOptions,
-    about_job: dict[str, Any],
-    about: Provenance,
-    said: list[str],
-) -> int:
+def _write_frames(order: _Order) -> int:
     """Writes numbered frames, from 1."""
+    film, target, said = order.film, order.target, order.metadata
     if is_video_file(film.path):
         say_once(f"{target}: sound and subtitles are not kept: frames hold none")
-    with open_job(target, about_job, options.overwrite, lambda number: numbered(target, number)) as job:
-        frames = _Frames(restore, film, options, job, said)
+    with open_job(target, order.identity, order.options.overwrite, lambda number: numbered(target, number)) as job:
+        frames = _Frames(order, job)
         try:
             while True:
                 first, begins, start, length = frames.count, None, 0, 0
@@ -294,7 +339,7 @@ def _write_frames(
                     begins = pts if begins is None else begins
                     start, length = begins, duration
                     with replacing(numbered(target, frames.count + 1)) as file:
-                        write_image(file, [raster], None, about)
+                        write_image(file, [raster], said, order.about)
                 if frames.count == first:
                     break
                 frames.finish({"start": start, "length": length, "frames": frames.count - first})

@@ -13,7 +13,7 @@ from typing import Any
 from multigen.console import say_once
 from multigen.errors import DataError
 from multigen.storage.media import open_media
-from multigen.storage.provenance import NO_PROVENANCE, Provenance, text
+from multigen.storage.provenance import NO_PROVENANCE, Provenance, mark_mp4, text
 from multigen.video.encoders import CONTAINERS
 from multigen.video.files import Looks, is_cover
 from multigen.video.writing import Format, Segment, writing_errors
@@ -21,8 +21,19 @@ from multigen.video.writing import Format, Segment, writing_errors
 __all__ = ["check_copies", "join"]
 
 LATE = 10  # seconds by which streams of a file may lag behind each other
-OWN_TAGS = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "handler_name", "vendor_id"}
-"""Metadata tags that muxers write themselves, in lower case."""
+OWN_TAGS = {
+    "encoder",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "duration",
+    "handler_name",
+    "vendor_id",
+    "xmp",
+}
+"""Tags that muxers write themselves, or that are written otherwise, in lower case."""
+BOXES = ("mp4", "mov")
+"""ffmpeg's formats that consist of the boxes of MP4."""
 
 
 Part = tuple[Fraction, Fraction | None] | None
@@ -55,6 +66,7 @@ def join(
     part: Part = None,
     metadata: bool = True,
     about: Provenance = NO_PROVENANCE,
+    xmp: bytes = b"",
 ) -> None:
     """Writes a video from segments, with the other streams, chapters and metadata of `source`,
     copied without encoding.
@@ -63,6 +75,7 @@ def join(
         target: the file; its suffix says the format.
         source: the video that the segments were made from; None: nothing is copied.
         part: the part of the source that is copied.
+        xmp: for formats that hold such a packet, MP4 and MOV.
 
     Raises OSError.
     """
@@ -81,13 +94,16 @@ def join(
         merged = heapq.merge(encoded, _copies(given, copies, part), key=_when)
         for _, packet in merged:
             file.mux_one(packet)
+        moving = file.format.name in BOXES
+    if moving:
+        mark_mp4(target, xmp)
 
 
 def _output(target: Path, given: Any) -> Any:
     import av
 
     options = {"avoid_negative_ts": "disabled"}  # else Matroska's times would all be moved by the encoder's delay
-    if CONTAINERS[target.suffix.lower()] in ("mp4", "mov"):
+    if CONTAINERS[target.suffix.lower()] in BOXES:
         # Tags that iTunes has no name for are written in Apple's other form, which fewer players show.
         own = given is not None and not COMMON_TAGS.issuperset(name.lower() for name in _tags(given.metadata))
         options["movflags"] = "+faststart+use_metadata_tags" if own else "+faststart"
@@ -99,7 +115,7 @@ def _video_stream(file: Any, first: Any, form: Format, given: Any, metadata: boo
     video = file.add_stream_from_template(first.streams.video[0], opaque=True)
     video.time_base = looks.time_base
     video.codec_context.framerate = looks.rate
-    if form.encoder.tag and file.format.name in ("mp4", "mov"):
+    if form.encoder.tag and file.format.name in BOXES:
         video.codec_context.codec_tag = form.encoder.tag
     if looks.turn:
         ratio = video.codec_context.width / looks.width  # the matrix moves by pixels too

@@ -14,6 +14,7 @@ import numpy as np
 from multigen.catalogue import MODALITIES
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster, frame_numbers, open_picture, read_picture, read_pictures, read_raster
+from multigen.image.metadata import read_metadata
 from multigen.image.writing import SIDES
 from multigen.video.files import BT709, LIMITED, Film, Frame, Looks, open_film
 
@@ -109,6 +110,7 @@ def _raster_of(picture: Any) -> Raster:
 def _animation(path: Path) -> Film:
     durations = []
     with open_picture(path) as file:
+        xmp = read_metadata(file, path).xmp
         for number in frame_numbers(file):
             file.seek(number)
             file.load()
@@ -117,7 +119,7 @@ def _animation(path: Path) -> Film:
     base, whole = Fraction(1, 1000), sum(durations)
     looks = _looks(_still(path, 0), Fraction(1000 * len(durations), whole), base)
     film = _Animation(path, looks, len(durations), Fraction(0), whole * base)
-    film.times = list(zip(begins, durations, strict=True))
+    film.times, film.xmp = list(zip(begins, durations, strict=True)), xmp
     return film
 
 

@@ -73,7 +73,11 @@ def write_segment(path: Path, frames: Iterator[tuple[Raster, int, int]], form: F
             frame.pts, frame.duration, frame.time_base = pts - start, duration, form.looks.time_base
             length, count = duration, count + 1
             file.mux(stream.encode(frame))
-        file.mux(stream.encode(None))
+        last = stream.encode(None)
+        if count <= 2:  # of fewer frames than it delays x265 gives decoding times that it has not set
+            for packet in last:
+                packet.dts = packet.pts  # two frames are in order
+        file.mux(last)
     return Segment(path, start, length, count)
 
 

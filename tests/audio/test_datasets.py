@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from multigen.audio.datasets import CUTS, DRUMS, SliceSource, SoundSet, open_sounds
+from multigen.audio.datasets import CUTS, SliceSource, SoundSet, open_sounds
 from multigen.audio.drums import CLASSES, drums
 from multigen.audio.files import read_sound, resample
+from multigen.audio.recordings import DRUMS
 from multigen.data.datasets import pick, split_off, split_off_classes
 from multigen.engine import Rows, TensorSource
 from tests.audio.recordings import RATE, SCALE, Config, Settings, open_splits, ramp, ramps, sine, write

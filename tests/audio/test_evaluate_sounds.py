@@ -97,7 +97,7 @@ def test_the_classifier_learns_the_classes_of_the_real_recordings(
 def test_the_drum_machine_s_classifier_needs_no_labels(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from multigen.audio import datasets as data
+    from multigen.audio import recordings as data
 
     train = extractors.train_classifier
     monkeypatch.setattr(extractors, "train_classifier", lambda *a, **k: train(*a, **{**k, "steps": 5, "batch": 16}))
@@ -112,7 +112,7 @@ def test_the_drum_machine_s_classifier_needs_no_labels(
 def test_the_drum_machine_stands_for_real_recordings(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from multigen.audio import datasets as data
+    from multigen.audio import recordings as data
 
     monkeypatch.setattr(data, "DRUMS", {"train": (16, 0), "test": (8, 1)})
     (place / "fake").mkdir()

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from multigen.audio import datasets, rates, sets
+from multigen.audio import rates, recordings, sets
 from multigen.audio.datasets import CUTS, open_sounds
 from multigen.audio.inspection import inspect_sounds
 from multigen.audio.levels import offset_of
@@ -67,7 +67,7 @@ def test_a_set_on_disk_is_the_set_in_memory(
     settings: dict = {"cut": cut, "trim": True, "channels": channels}
     small = open_sounds(str(tmp_path / "data"), RATE, 512, **settings)
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(datasets, "MEMORY", 1)
+    monkeypatch.setattr(recordings, "MEMORY", 1)
     monkeypatch.setattr(sets, "FEW", 1)
     large = open_sounds(str(tmp_path / "data"), RATE, 512, **settings)
     assert isinstance(large.items, sets.Windows) and large.items.shape == small.items.shape

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from multigen.audio.datasets import EMBEDDED, open_sounds
+from multigen.audio.datasets import open_sounds
+from multigen.audio.recordings import EMBEDDED
 from multigen.audio.voice import CONSONANTS, SPEAKERS, VOWELS, Speaker, Utterance, hop_of, sentence, utterance
 from multigen.errors import ConfigError
 
@@ -133,7 +134,7 @@ def test_bad_arguments_are_named(arguments, message: str) -> None:
 
 
 def test_the_data_set_has_its_speakers_as_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multigen.audio.datasets.VOICE", {"train": (2, 0), "test": (1, 40)})
+    monkeypatch.setattr("multigen.audio.recordings.VOICE", {"train": (2, 0), "test": (1, 40)})
     train, test = (open_sounds("voice", 8_000, 4_000, split=split, cut="random") for split in ("train", "test"))
     assert train.classes == tuple(SPEAKERS) == EMBEDDED["voice"]
     assert {name.rpartition("#")[0] for name in train.names} == {f"voice/{s}/{i}" for s in SPEAKERS for i in (0, 1)}

@@ -40,8 +40,12 @@ def test_every_recipe_has_a_result_and_every_result_a_recipe() -> None:
     assert [path.stem for path in RESULTS] == [path.stem for path in RECIPES]
 
 
-EARLIER = {("scratchgan", "seqgan-fables"), ("scratchgan", "seqgan-stories")}
-"""Methods and recipes that were named when dense rewards were a setting of seqgan."""
+NAMED = {
+    *(("scratchgan", "seqgan-fables"), ("scratchgan", "seqgan-stories")),
+    *(("pix2pix", "colour-flowers"), ("pix2pix", "segments-flowers"), ("pix2pix", "edges-flowers")),
+}
+"""Methods and recipes that are not named after them: of before dense rewards were no setting of
+seqgan, and of a task that several methods learn."""
 
 
 @each_recipe
@@ -52,7 +56,7 @@ def test_recipes_fit_their_configurations(path: Path) -> None:
     for name, changes in recipe.variants.items():
         assert from_table(config, changes, f"{path}, {name}") != config or not changes
     from_table(Run(), recipe.run, str(path))
-    assert recipe.method in path.stem.split("-") or (recipe.method, path.stem) in EARLIER
+    assert recipe.method in path.stem.split("-") or (recipe.method, path.stem) in NAMED
     assert path.read_text(encoding="utf-8").startswith("# ")  # what it is, as the page says it
 
 
@@ -165,7 +169,7 @@ def test_the_page_has_each_data_set_once_and_little_of_each_row() -> None:
         "mnist-dcgan", "mnist-gan", "mnist-r3gan", "mnist-sngan", "mnist-wgan",
     ]  # fmt: skip
     assert not [row for row in cells if row[1].endswith("/last`") or "noise" in row[1]]
-    assert len(text.splitlines()) < 40 * text.count("\n## ") + 20  # about a screen per modality
+    assert len(text.splitlines()) < 40 * text.count("\n## ") + 30  # about a screen per modality
 
 
 def test_published_values_are_shown_where_they_compare() -> None:

@@ -16,11 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from multigen import console
 from multigen.catalogue import DATA, METHODS, benchmarks
 from multigen.cli import VERBS
 from multigen.cli.completion import Training
-from multigen.console import exit_code
+from multigen.console import exit_code, exits
 from multigen.errors import ConfigError, Interrupted
 from multigen.runs.runner import parse
 from tests import tiny
@@ -123,7 +122,7 @@ def test_what_was_done_ends_with_0_and_a_fault_of_ours_with_its_traceback(tmp_pa
 
 
 def test_nobody_who_reads_ends_with_141(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "_discard_output", lambda stream: None)
+    monkeypatch.setattr(exits, "discard_output", lambda stream: None)
     assert exit_code(raising(BrokenPipeError())) == 141
 
 

@@ -17,6 +17,8 @@ from multigen.image.restoration.srgan import SRGANTrainer
 from multigen.image.synthesis.base import ImageInfo
 from multigen.image.synthesis.dcgan import PRESETS as DCGAN
 from multigen.image.synthesis.dcgan import DCGANTrainer
+from multigen.image.translation.pix2pix import PRESETS as PIX2PIX
+from multigen.image.translation.pix2pix import Pix2PixTrainer
 from tests import tiny
 
 SHARED = {"--model", "--device", "--out", "--overwrite", "--json", "--skip-bad", "--seed"}
@@ -37,6 +39,7 @@ TABLE = {
     "restore": "--model --device --out --overwrite --json --skip-bad",
     "sample": "--model --device --out --overwrite --json --seed",
     "train": "--device --out --skip-bad --seed",
+    "translate": "--model --device --out --overwrite --json --skip-bad",
     "upscale": "--model --device --out --overwrite --json --skip-bad",
     "write": "--model --device --out --overwrite --json --seed",
 }
@@ -69,7 +72,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     image = DCGANTrainer(replace(DCGAN["tiny"], width=2), Run())
     found = tiny.untrained(folder / "dcgan", image, ImageInfo(channels=1))
     srgan = SRGANTrainer(replace(SRGAN["tiny"], blocks=1, width=4), Run())
-    return {"": found, **dict.fromkeys(("restore", "upscale"), tiny.untrained(folder / "srgan", srgan))}
+    pix2pix = tiny.untrained(folder / "pix2pix", Pix2PixTrainer(PIX2PIX["tiny"], Run()))
+    large = tiny.untrained(folder / "srgan", srgan)
+    return {"": found, **dict.fromkeys(("restore", "upscale"), large), "translate": pix2pix}
 
 
 def words_of(verb: str, models: dict[str, Path], out: Path) -> list[str | Path]:
@@ -84,6 +89,7 @@ def words_of(verb: str, models: dict[str, Path], out: Path) -> list[str | Path]:
         "interpolate": ["interpolate", "--model", model, "-n", "2", "--frames", "2", "--out", out.with_suffix(".gif")],
         "restore": ["restore", data, "--model", model, "--out", out],
         "sample": ["sample", "--model", model, "-n", "2", "--out", out],
+        "translate": ["translate", data, "--model", model, "--out", out],
         "upscale": ["upscale", data, "--model", model, "--out", out],
         "write": ["write", "--model", model],
     }[verb]
@@ -103,7 +109,7 @@ def test_a_device_that_is_missing_is_named(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("verb", ["interpolate", "restore", "sample", "upscale"])
+@pytest.mark.parametrize("verb", ["interpolate", "restore", "sample", "translate", "upscale"])
 def test_results_on_a_named_device(
     verb: str, models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

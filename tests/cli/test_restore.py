@@ -3,18 +3,23 @@ say of other models."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from multigen.errors import OutOfMemory
+from multigen.image.decoding import Raster
 from multigen.image.restoration import realesrgan, srgan
+from multigen.image.restoration.upscaler import Restorer
 from multigen.image.synthesis import gan
 from multigen.image.synthesis.base import ImageInfo
 from multigen.storage.provenance import ENLARGED, read, source_type
 from tests import tiny
 from tests.tiny import pixels
+from tests.video.made import film
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +150,48 @@ def test_options_of_images_are_refused_where_there_are_only_films(
     else:
         assert f"{words}: for images, not for films and their numbered frames; leave it out" in said
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_options_of_images_are_said_not_to_be_for_the_films_beside_them(
+    models: dict[str, Path], album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film(album / "film.mp4", count=2)
+    words = ["restore", album, "--model", models["x1"], "--out", tmp_path / "new", "--format", "jpg", "--quality", "50"]
+    assert tiny.multigen(words) == 0
+    said = capsys.readouterr().err
+    assert "--quality 50, --format jpg: for the images alone; films keep their format" in said
+    assert {path.suffix for path in (tmp_path / "new").rglob("*.*")} == {".jpg", ".mp4"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"),
+        OutOfMemory("x"),
+    ],
+)
+def test_an_image_that_memory_does_not_suffice_for_is_skipped(
+    error: Exception,
+    models: dict[str, Path],
+    album: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    restore = Restorer.restore_raster
+
+    def scarce(self: Restorer, raster: Raster, *more: Any, **named: Any) -> Raster:
+        if raster.pixels.shape[1] == 13:
+            raise error
+        return restore(self, raster, *more, **named)
+
+    monkeypatch.setattr(Restorer, "restore_raster", scarce)
+    Image.fromarray(pixels(9, 13)).save(album / "0.png")
+    words = ["restore", album, "--model", models["x1"], "--out", tmp_path / "new"]
+    assert tiny.multigen(words) == 2
+    assert tiny.multigen([*words, "--skip-bad", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    (skipped,) = printed["skipped"]
+    assert skipped["path"] == str(album / "0.png") and "0.png: " in skipped["reason"]
+    assert len(printed["files"]) == 2

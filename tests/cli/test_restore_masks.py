@@ -3,13 +3,17 @@ line."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import multigen
+from multigen.cli import restoring
 from multigen.cli.masks import Holes
 from multigen.image.restoration import inpainting, realesrgan, srgan
+from multigen.image.restoration.inpainter import Inpainter
 from tests import tiny
 from tests.tiny import pixels
 
@@ -181,3 +185,41 @@ def test_other_verbs_name_the_command(
 ) -> None:
     assert tiny.multigen(["upscale", album / "a.png", "--model", models["fills"], "--out", tmp_path / "new"]) == 2
     assert f"multigen restore photo.jpg --mask mask.png --model {models['fills']}" in capsys.readouterr().err
+
+
+def test_the_time_is_said_before_it_begins(
+    models: dict[str, Path],
+    album: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It follows from the parts of images that the network is given: those around the holes."""
+    given: list[tuple[int, int]] = []
+
+    def seconds(self: Inpainter, sizes: list[tuple[int, int]]) -> float:
+        given.extend(sizes)
+        return 3661.0
+
+    monkeypatch.setattr(Inpainter, "seconds", seconds)
+    monkeypatch.setattr(restoring, "NOTABLE", 1)
+    Image.fromarray(pixels(200, 300)).save(album / "large.png")
+    save_mask(tmp_path / "masks" / "large.png", 200, 300)
+    words = ["restore", album, "--model", models["fills"], "--mask", tmp_path / "masks", "--out", tmp_path / "new"]
+    assert tiny.multigen(words) == 0
+    assert "3 images: about 1:01:01\n" in capsys.readouterr().err
+    assert sorted(given) == [(20, 24), (22, 26), (28, 30)], (
+        "16 pixels around the hole and its dilation, as far as there are"
+    )
+
+
+def test_parts_of_holes_move_the_bar(models: dict[str, Path]) -> None:
+    model: Any = multigen.load(models["fills"])
+    mask = np.zeros((90, 80), bool)
+    mask[4:10, 5:12] = mask[70:80, 60:64] = True
+    done: list[float] = []
+    model.on_tile = done.append
+    model.inpaint(pixels(90, 80), mask)
+    assert done == [3600, 3600]
+    sizes = model.windows(mask)
+    assert len(sizes) == 2 and model.seconds(sizes) > 0

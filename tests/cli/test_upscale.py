@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-import multigen.console
+import multigen.console.messages
 from multigen.image.files import read_image
 from multigen.image.restoration import srgan
 from multigen.storage.provenance import ENLARGED, source_type
@@ -25,7 +25,7 @@ def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def said_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multigen.console, "_once", set())
+    monkeypatch.setattr(multigen.console.messages.output, "once", set())
 
 
 def upscale(upscaler: Path, *words: str | Path) -> int:

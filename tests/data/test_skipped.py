@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from multigen import console
+from multigen.console import messages
 from multigen.data.skipped import reasons, report_skipped
 from multigen.engine import Run
 from multigen.engine.device import choose_device
@@ -25,7 +25,7 @@ def test_the_first_are_named_and_the_log_has_all(
     skipped = [(Path(f"{i}.png"), f"{i}.png: it is damaged; repair it, or skip it: --skip-bad") for i in range(7)]
     assert reasons(skipped)[0] == "0.png: it is damaged; repair it"
     assert reasons([(Path("a.wav"), "no sound")]) == ["a.wav: no sound"]
-    monkeypatch.setattr(console, "sinks", [(log := list[str]()).append])  # as a run's log listens
+    monkeypatch.setattr(messages, "sinks", [(log := list[str]()).append])  # as a run's log listens
     report_skipped(skipped, "images")
     assert [f"{i}.png" in line for i, line in enumerate(line for line in log if "more" not in line)] == [True] * 7
     message = capsys.readouterr().err.splitlines()

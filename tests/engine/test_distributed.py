@@ -35,6 +35,7 @@ from multigen.engine import (
     Update,
     distributed,
 )
+from multigen.engine.history import exchange
 from multigen.errors import Interrupted
 from multigen.losses import penalties
 from tests.engine.toys import (
@@ -189,6 +190,21 @@ class Tokens(Watched):
         return {"mean": self.D(batch["fake"]).square().mean()}
 
 
+class Replayed(Watched):
+    """D sees some of G's samples again, from a history that is full after three steps."""
+
+    def stages(self) -> list[Stage]:
+        updates = [Update("d", ["D"], self.d, after=self.watch("D")), Update("g", ["G"], self.g)]
+        return [Stage("only", self.config.steps, updates)]
+
+    def d(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        fake = exchange(self.state.scalars, "x", self.fakes(step), step, 20)
+        return {"hinge": losses.hinge.discriminator(self.D(batch["x"]), self.D(fake))}
+
+    def g(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        return {"hinge": losses.hinge.generator(self.D(self.fakes(step)))}
+
+
 class Branches(Watched):
     """The first rows of a batch run through G alone, the rest through D: each rank has a gradient
     for one of them only."""
@@ -243,6 +259,8 @@ CASES: dict[str, tuple[type[Watched], dict[str, Any]]] = {
     "relativistic": (Relativistic, {}),
     "tokens": (Tokens, {}),
     "tokens, accumulated": (Tokens, {"accumulate": 2}),
+    "replayed": (Replayed, {}),
+    "replayed, accumulated": (Replayed, {"accumulate": 2}),
     "branches": (Branches, {}),
     "branches, accumulated": (Branches, {"accumulate": 2}),
     "spoilt": (Spoilt, {}),

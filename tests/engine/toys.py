@@ -31,6 +31,7 @@ from multigen.engine import (
     Trainer,
     Update,
 )
+from multigen.engine.history import exchange
 from multigen.losses import penalties
 from multigen.losses.adversarial import global_means
 
@@ -155,8 +156,8 @@ def follow_mean(state: dict[str, Any], real: Tensor, fake: Tensor) -> Tensor:
 
 class Whole(Toy):
     """Everything that a resume has to carry on: two stages, batch norm, dropout, repeat, lazy, a
-    running average, a copy that follows, a pool, a control, averages of a loss in the state, a best
-    checkpoint."""
+    running average, a copy that follows, a pool, a history, a control, averages of a loss in the
+    state, a best checkpoint."""
 
     lagged: nn.Module
 
@@ -192,7 +193,8 @@ class Whole(Toy):
         return {"mse": (self.fakes(step) - batch["x"]).square().mean()}
 
     def critic(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        real, fake = self.D(batch["x"]), self.D(self.fakes(step))
+        seen_again = exchange(self.state.scalars, "x", self.fakes(step), step, 10)
+        real, fake = self.D(batch["x"]), self.D(seen_again)
         step.log("score", real)
         excess = (fake - follow_mean(self.state.scalars, real, fake)).square().mean() * self.control("p")
         return {"hinge": losses.hinge.discriminator(real, fake), "excess": excess}

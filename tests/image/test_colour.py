@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-import multigen.console
+import multigen.console.messages
 from multigen.image.colour import to_srgb
 from multigen.image.datasets import open_images
 from multigen.image.decoding import read_picture, read_raster
@@ -121,7 +121,7 @@ def test_opacity_stays_when_colours_are_converted() -> None:
 def test_unusable_profiles_are_skipped_with_a_message(
     tmp_path: Path, profile: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multigen.console, "_once", set())
+    monkeypatch.setattr(multigen.console.messages.output, "once", set())
     for name in ("a.png", "b.png"):
         Image.fromarray(colours()).save(tmp_path / name, icc_profile=profile)
         assert np.array_equal(np.asarray(read_picture(tmp_path / name)), colours())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-import multigen.console
+import multigen.console.messages
 from multigen.data.datasets import numbered_as, pick, split_off, split_off_classes
 from multigen.data.folders import NoTestSplit
 from multigen.errors import ConfigError, DataError
@@ -387,7 +387,7 @@ def test_larger_sets(data_root: Path, data: str, labels: str, train: int, test: 
 def test_each_frame_is_an_image_on_request(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multigen.console, "_once", set())
+    monkeypatch.setattr(multigen.console.messages.output, "once", set())
     frames = [Image.new("RGB", (16, 16), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "b.tif", save_all=True, append_images=frames[1:])

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-import multigen.console
+import multigen.console.messages
 from multigen.errors import DataError
 from multigen.image.decoding import Raster, read_picture, read_raster
 from multigen.image.files import open_photos, read_image
@@ -146,7 +146,7 @@ def test_fewer_bits_in_a_file_of_16_are_scaled_up_with_a_message(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(multigen.console, "_once", set())
+    monkeypatch.setattr(multigen.console.messages.output, "once", set())
     narrow = values(channels) >> (16 - bits)
     path = tmp_path / f"a.{suffix}"
     if suffix == "png":
@@ -203,7 +203,7 @@ def test_what_is_not_read_is_refused_by_name(tmp_path: Path) -> None:
 def test_formats_that_are_read_with_8_of_their_bits_say_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multigen.console, "_once", set())
+    monkeypatch.setattr(multigen.console.messages.output, "once", set())
     Image.fromarray(values(3).astype(np.uint8)).save(tmp_path / "a.jp2", irreversible=False)
     read_image(tmp_path / "a.jp2")
     assert not capsys.readouterr().err
@@ -231,7 +231,7 @@ def test_16_bits_are_written_whole(tmp_path: Path, channels: int, suffix: str) -
 def test_what_a_format_does_not_support_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multigen.console, "_once", set())
+    monkeypatch.setattr(multigen.console.messages.output, "once", set())
     write_image(tmp_path / "a.jpg", [Raster(values(4))])
     message = capsys.readouterr().err
     assert "holds 8 bits of the 16" in message and "laid on white" in message
@@ -242,7 +242,7 @@ def test_what_a_format_does_not_support_is_reported(
 def test_damaged_files_of_16_bits_are_errors(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multigen.console, "_once", {"fewer bits"})
+    monkeypatch.setattr(multigen.console.messages.output, "once", {"fewer bits"})
     tifffile.imwrite(tmp_path / "whole.tif", values(3), photometric="rgb", compression="zlib")
     content = (tmp_path / "whole.tif").read_bytes()
     rng = np.random.default_rng(0)

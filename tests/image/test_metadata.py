@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import multigen.console
+import multigen.console.messages
 from multigen.image.decoding import Raster
 from multigen.image.metadata import Metadata, read_metadata
 from multigen.image.sources import read_source
@@ -129,14 +129,14 @@ def test_marking_twice_is_marking_once() -> None:
 def test_damaged_xmp_is_skipped_with_a_message(
     packet: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multigen.console, "_once", set())
+    monkeypatch.setattr(multigen.console.messages.output, "once", set())
     made = Metadata(xmp=packet).enlarged(ABOUT, "a.png").xmp
     assert source_type(made) == ENLARGED and b"ENTITY" not in made
     assert "a.png: its XMP is damaged" in capsys.readouterr().err
 
 
 def test_damaged_exif_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multigen.console, "_once", set())
+    monkeypatch.setattr(multigen.console.messages.output, "once", set())
     for content in (b"garbage", b"MM\0*\0\0\0\x08\0\x05" + bytes(3), b"II*\0\xff\xff\xff\xff"):
         Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + content)
         assert not read_source(tmp_path / "a.jpg").metadata.exif
@@ -145,7 +145,7 @@ def test_damaged_exif_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_c2pa_manifest_is_dropped_with_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multigen.console, "_once", set())
+    monkeypatch.setattr(multigen.console.messages.output, "once", set())
     box = b"\0\0\0\x40jumb\0\0\0\x26jumdc2pa\0\x11\0\x10\x80\0\0\xaa\0\x38\x9b\x71\x03c2pa\0"
     path = source(tmp_path, ".png")
     content = path.read_bytes()

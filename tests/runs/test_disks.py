@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from multigen import console
+from multigen.console import messages
 from multigen.engine import Callback, Run, Trainer
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import CheckpointError, ConfigError
@@ -36,7 +36,7 @@ class Shown(Whole):
 
 @pytest.fixture(autouse=True)
 def new(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "_once", set())
+    monkeypatch.setattr(messages.output, "once", set())
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     for trainer in (dcgan.DCGANTrainer, wavegan.WaveGANTrainer):
         monkeypatch.setattr(trainer, "open_evaluator", lambda self: None)
     monkeypatch.setattr("multigen.text.synthesis.base.Evaluator", lambda *arguments: None)
-    monkeypatch.setattr(srgan.SRGANTrainer, "_open_distance", lambda self, name: None)
+    monkeypatch.setattr("multigen.image.restoration.base.open_distances", lambda *arguments: [])
 
 
 def begun(trainer: type[Trainer], config: Any, run: Run) -> None:

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 import multigen.storage.cache
-from multigen import console
+from multigen.console import messages
 from multigen.storage.cache import cache_folder, cached, private_folder
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MULTIGEN_CACHE", str(tmp_path / "cache"))
-    console._once.clear()
+    messages.output.once.clear()
     yield tmp_path / "cache"
 
 

@@ -211,3 +211,12 @@ def test_a_path_that_no_file_can_have_is_one_line(name: str) -> None:
     for act in (multigen.load, files.expanded, find_run):
         with pytest.raises(ConfigError, match=r"^[^\n]*: not a valid path \([^\n]*\); choose [^\n]*$"):
             act(name)
+
+
+def test_a_checksum_is_of_all_of_a_regular_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert files.sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(OSError, match="expected at most"):
+        files.sha256_of(tmp_path / "a", most=2)
+    with pytest.raises(OSError):
+        files.sha256_of(tmp_path)

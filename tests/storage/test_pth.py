@@ -110,3 +110,9 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
                 read_pth(path)
     with pytest.raises(CheckpointError, match="expected a regular file"):
         read_pth(tmp_path)
+
+
+def test_a_marker_beside_the_tensors_is_kept(tmp_path: Path) -> None:
+    for value in ("", True, None):
+        tensors = read_pth(save(tmp_path / "net.pth", {"module.a.weight": W, "pro": value}))
+        assert tensors.keys() == {"a.weight", "pro"} and torch.equal(tensors["a.weight"], W)

@@ -1,46 +1,63 @@
-"""ConvNeXt blocks over the frames of a spectrum, as in Vocos (Siuzdak 2023, arXiv:2306.00814,
-section 3.2)."""
+"""ConvNeXt blocks over time, as in Vocos (Siuzdak 2023, arXiv:2306.00814, figure 2)."""
 
-import torch
 from torch import Tensor, nn
+from torch.nn.functional import gelu
 
-__all__ = ["KERNEL", "ConvNeXtBlock", "initialise"]
+__all__ = ["ConvNeXt", "ConvNeXtBlock"]
 
 KERNEL = 7
-"""Frames that a block sees at once: three on each side."""
-INNER = 3  # times as many channels between a block's two linear layers
-STD = 0.02
+
+
+class ConvNeXt(nn.Module):
+    """A convolution over 7 frames and blocks: (B, inputs, N) -> (B, width, N).
+
+    Args:
+        expansion: hidden channels of a block, as a multiple of its width.
+    """
+
+    def __init__(self, inputs: int, width: int, blocks: int, expansion: int = 3):
+        super().__init__()
+        self.embed = nn.Conv1d(inputs, width, KERNEL, padding=KERNEL // 2)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.blocks = nn.ModuleList(ConvNeXtBlock(width, expansion * width, 1 / blocks) for _ in range(blocks))
+        self.last = nn.LayerNorm(width, eps=1e-6)
+        self.radius = (1 + blocks) * (KERNEL // 2)  # frames, on each side, that an output may depend on
+        self.apply(_begin)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = over_channels(self.norm, self.embed(x))
+        for block in self.blocks:
+            h = block(h)
+        return over_channels(self.last, h)
 
 
 class ConvNeXtBlock(nn.Module):
-    """Residual block of the frames of a spectrum, (B, width, frames) -> the same shape.
-
-    A convolution over time for each channel, layer normalisation, and two linear layers with GELU
-    between, scaled for each channel. Outside of the frames are zeros.
+    """(B, width, N) -> the same: a convolution of each channel over 7 frames, then two linear
+    layers over the channels of each frame, scaled and added.
 
     Args:
-        scale: what the scales of the channels begin at; one over the number of blocks in Vocos.
+        scale: of what is added at the start.
     """
 
-    def __init__(self, width: int, scale: float):
+    def __init__(self, width: int, hidden: int, scale: float):
         super().__init__()
         self.depthwise = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2, groups=width)
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.expand = nn.Linear(width, INNER * width)
-        self.contract = nn.Linear(INNER * width, width)
-        self.scale = nn.Parameter(torch.full((width,), float(scale)))
+        self.widen, self.narrow = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.scale = nn.Parameter(self.norm.weight.new_full((width,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(self.depthwise(x).transpose(1, 2))  # (B, frames, width)
-        y = self.contract(nn.functional.gelu(self.expand(y)))
-        return x + (self.scale * y).transpose(1, 2)
+        h = self.norm(self.depthwise(x).mT)  # (B, N, width)
+        return x + (self.scale * self.narrow(gelu(self.widen(h)))).mT
 
 
-def initialise(network: nn.Module) -> None:
-    """Draws the weights of all convolutions and linear layers from a normal distribution of
-    deviation .02; biases become 0."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv1d | nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=STD)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+def over_channels(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer over the last dimension, applied to the channels of (B, C, N)."""
+    return layer(x.mT).mT
+
+
+def _begin(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv1d | nn.Linear):
+        nn.init.trunc_normal_(layer.weight, std=0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

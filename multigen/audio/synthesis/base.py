@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from multigen.audio.datasets import EMBEDDED, SoundSet, open_sounds
+from multigen.audio.datasets import SoundSet, open_sounds
 from multigen.audio.files import write_sound
 from multigen.audio.plots import draw
+from multigen.audio.recordings import EMBEDDED
 from multigen.audio.synthesis.augment import diff_augment, parse_policy
 from multigen.audio.synthesis.evaluator import (
     WINDOW,

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from multigen.audio.datasets import EMBEDDED, SoundSet, open_sounds
+from multigen.audio.datasets import SoundSet, open_sounds
 from multigen.audio.files import AUDIO, Info, read_info
+from multigen.audio.recordings import EMBEDDED
 from multigen.audio.spectral import log_mel
 from multigen.console import say
 from multigen.data.datasets import Splits, report_compared, with_skipped

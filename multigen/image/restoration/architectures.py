@@ -89,7 +89,10 @@ class Spandrel:
         architecture = folder.config.get("architecture")
         if not is_installed():
             raise CheckpointError(f"{folder.path}: its network, {architecture}, needs the library spandrel: {EXTRA}")
-        network = network_of(folder.weights.get("G", {}), f"{folder.path}, G")
+        weights, where = dict(folder.weights.get("G", {})), f"{folder.path}, G"
+        if bad := not_finite(weights):
+            raise CheckpointError(f"{where}: {bad}; copy the model folder again")
+        network = network_of(weights, where)
         if network is None or network.found.architecture.id != architecture:
             raise CheckpointError(
                 f"{folder.path}: its weights are not those of {architecture}, which its config.json names; import its file again"
@@ -125,16 +128,14 @@ def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | N
     """The network for these weights, in evaluation mode on the CPU; None where the library does not
     recognise them.
 
-    Raises CheckpointError for weights that are not finite or do not fit together, and for a network
-    for another purpose.
+    Raises CheckpointError for weights that do not fit together, and for a network for another
+    purpose.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import spandrel  # pyright: ignore[reportMissingImports]
 
         tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-        if bad := not_finite(tensors):
-            raise CheckpointError(f"{where}: {bad}; copy the file again")
         _check_numbers(tensors, where)
         try:  # names of tensors may ask for any number of layers, and shapes for any amount of memory
             with Plan(5_000 + 100 * len(tensors), LEAST + 8 * sum(t.nbytes for t in tensors.values())):

@@ -33,7 +33,7 @@ from multigen.image.files import (
     open_photos,
     read_image,
 )
-from multigen.image.perceptual import PerceptualDistance, open_perceptual
+from multigen.image.perceptual import PerceptualDistance, open_distances, weights_file
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
 from multigen.image.restoration.pairs import match_pairs
@@ -146,22 +146,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         source = super().open_data()
         c = self.config
         files = {"perceptual_weights": c.perceptual_weights, "squeezenet_weights": c.squeezenet_weights}
-        self.files = {name: hash_of_file(self._weights(file)) for name, file in files.items() if file}
+        self.files = {name: hash_of_file(weights_file(file)) for name, file in files.items() if file}
         self.check_data()
-        extra = ["vgg22"] if c.perceptual_weights and c.distance != "vgg22" else []
-        extra += ["squeezenet1_1"] if c.squeezenet_weights else []
-        self.distances = [self._open_distance(name) for name in (c.distance, *extra)]
-        return source
-
-    def _open_distance(self, name: str) -> PerceptualDistance:
-        c = self.config
-        weights = {"efficientnet_lite0": "", "squeezenet1_1": c.squeezenet_weights}.get(name, c.perceptual_weights)
         dtype = torch.float64 if self.precision == "fp64" else torch.float32
-        return open_perceptual(name, str(self._weights(weights)) if weights else None).to(self.device, dtype)
-
-    @staticmethod
-    def _weights(name: str) -> Path:
-        return locate(name, "a safetensors file")
+        self.distances = open_distances(c.distance, files, self.device, dtype)
+        return source
 
     @property
     def distance(self) -> PerceptualDistance:

@@ -15,7 +15,7 @@ from multigen.image.restoration.blind import Strength, sharpened
 from multigen.image.restoration.blind import degrade as blind
 from multigen.image.restoration.corruption import compressed, noisy, to_bytes
 from multigen.image.restoration.denoise import DenoiseConfig, DenoiseTrainer
-from multigen.image.restoration.evaluator import busiest
+from multigen.image.sheets import busiest
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -34,10 +34,10 @@ from multigen.image.restoration.corruption import (
     total_variation,
 )
 from multigen.image.restoration.crops import CropSource
-from multigen.image.restoration.evaluator import strip
 from multigen.image.restoration.networks import CompactGenerator, UNetDiscriminator
 from multigen.image.restoration.test_sets import MadeInputs, TestSet, open_test_sets
 from multigen.image.restoration.upscaler import Restorer
+from multigen.image.sheets import strip
 from multigen.tasks.restoration.base import Restore, Skipped
 
 if TYPE_CHECKING:

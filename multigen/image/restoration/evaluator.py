@@ -1,7 +1,6 @@
 """Evaluation of image restoration: metrics, and side-by-side comparisons."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice, zip_longest
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -9,24 +8,19 @@ import torch
 from torch import Tensor
 
 from multigen.engine.distributed import all_sum, rank, world
-from multigen.errors import ConfigError
-from multigen.image.degrade import Degrade, reduced
-from multigen.image.files import embedded_photos, read_image, to_picture
+from multigen.image.files import to_picture
 from multigen.image.metrics import DEFINITIONS, ImageScores
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
 from multigen.image.restoration.corruption import to_bytes
 from multigen.image.restoration.test_sets import TestSet
+from multigen.image.sheets import SIDE, busiest
 from multigen.tasks.restoration.base import Restore
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["busiest", "comparison", "definitions", "score", "strip"]
-
-SIDE = 160  # pixels of a crop that is shown
-STRIDE = 8  # pixels between the windows that are considered for it
-MARGIN = 24  # pixels at the lower and right border that some scale may cut off
+__all__ = ["comparison", "definitions", "score"]
 
 
 def score(
@@ -107,45 +101,3 @@ def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SID
             crop = crop.resize((crop.width * zoom, crop.height * zoom), Image.Resampling.NEAREST)
             sheet.paste(crop, (column * (side * zoom + 4), row * (side * zoom + 4) + 16))
     return sheet
-
-
-def strip(restore: Restore, scale: int, n: int, side: int = SIDE, degrade: Degrade | None = None) -> "Picture":
-    """n crops of `side` pixels in one row: the most detailed windows of the embedded held-out
-    photographs in turn, degraded by `degrade` (default: bicubic downsampling) and restored. Fewer
-    if they would overlap; the same windows for every scale.
-
-    Raises ConfigError for n < 1, DataError where the photographs are missing.
-    """
-    from PIL import Image
-
-    if n < 1:
-        raise ConfigError(f"n {n}: expected 1 crop or more")
-    crops: list[list[Picture]] = []  # of each photograph
-    for photo in embedded_photos("held_out"):
-        image = read_image(photo.path)
-        height, width = (length - length % scale for length in image.shape[1:])
-        image = image[:, :height, :width]
-        large = restore(degrade(image, photo.name) if degrade else reduced(image, scale))
-        windows = islice(busiest(image[:, :-MARGIN, :-MARGIN], side), n)
-        crops.append([to_picture(large[:, rows, columns]) for rows, columns in windows])
-    selection = [crop for turn in zip_longest(*crops) for crop in turn if crop][:n]
-    sheet = Image.new("RGB", (len(selection) * (side + 2) - 2, side), "white")
-    for i, crop in enumerate(selection):
-        sheet.paste(crop, (i * (side + 2), 0))
-    return sheet
-
-
-def busiest(image: Tensor, side: int) -> Iterator[tuple[slice, slice]]:
-    """Non-overlapping windows of side x side pixels (smaller in small images), by descending
-    gradient magnitude."""
-    grey = image.float().mean(0)  # (H, W)
-    detail = torch.zeros_like(grey)
-    detail[1:, 1:] = (grey[1:, 1:] - grey[:-1, 1:]).abs() + (grey[1:, 1:] - grey[1:, :-1]).abs()
-    height, width = (min(side, n) for n in grey.shape)
-    sums = torch.nn.functional.avg_pool2d(detail[None, None], (height, width), stride=STRIDE)[0, 0]  # (h, w)
-    while sums.max() >= 0:
-        row, column = divmod(int(sums.argmax()), sums.shape[1])
-        top, left = row * STRIDE, column * STRIDE
-        yield slice(top, top + height), slice(left, left + width)
-        down, across = -(-height // STRIDE), -(-width // STRIDE)  # windows in between overlap
-        sums[max(row - down + 1, 0) : row + down, max(column - across + 1, 0) : column + across] = -1

@@ -1,6 +1,8 @@
 """Inference with a trained inpainting generator: images of any size, changed only in the holes."""
 
 import copy
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +12,9 @@ from torch import Tensor, nn
 from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster, raster_of, to_pil
 from multigen.image.degrade import imresize
-from multigen.image.restoration.evaluator import strip
+from multigen.image.image_to_image import ignore, opaque
 from multigen.image.restoration.holes import composed, masked
 from multigen.image.restoration.masks import draw_named
-from multigen.image.restoration.upscaler import opaque
 from multigen.image.restoration.user_masks import (
     Window,
     check_hole,
@@ -25,6 +26,7 @@ from multigen.image.restoration.user_masks import (
     thickness,
     whole_holes,
 )
+from multigen.image.sheets import strip
 from multigen.memory import require
 from multigen.tasks.graph import Graph
 from multigen.tasks.ready import Ready
@@ -53,9 +55,12 @@ class Inpainter(Ready):
 
     task = "inpainting"
     scale = 1
+    on_tile: Callable[[float], object]
+    """Called after each part of a hole with a share of the image's pixels, together no more than
+    the image has."""
 
     def __init__(self, network: nn.Module, crop: int, tile: int = 256):
-        self.network, self.crop, self.tile = network, crop, tile
+        self.network, self.crop, self.tile, self.on_tile = network, crop, tile, ignore
         self.multiple = int(network.multiple)  # pyright: ignore[reportArgumentType]
 
     def inpaint(
@@ -109,16 +114,8 @@ class Inpainter(Ready):
         """
         height, width = raster.pixels.shape[:2]
         check_hole(hole, height, width)
-        dilate = max(2, max(height, width) // DILATION) if dilate is None else dilate
-        feather = dilate // 2 if feather is None else feather
-        if dilate < 0 or not 0 <= feather <= dilate:
-            raise ConfigError(
-                f"dilate {dilate}, feather {feather}: expected 0 or more pixels, and not more feather than dilate"
-            )
         require(height * width * 32, f"holes of {width:,} x {height:,} pixels", "cut the image into parts")
-        grown = dilated(hole, dilate)
-        if grown.all():  # nothing known would be left
-            grown, feather = hole, 0
+        grown, feather = _grown(hole, dilate, feather)
         colour = raster.colour if raster.alpha is None else opaque(raster.colour, raster.alpha[..., 0])
         most = int(np.iinfo(colour.dtype).max)
         grey = all(np.array_equal(colour[..., 0], colour[..., i]) for i in range(1, colour.shape[-1]))
@@ -130,6 +127,24 @@ class Inpainter(Ready):
         pixels = raster.pixels.copy()
         pixels[..., : colour.shape[-1]] = np.where(share > 0, mixed, raster.colour)
         return Raster(pixels, raster.profile)
+
+    def windows(self, hole: np.ndarray, dilate: int | None = None, feather: int | None = None) -> list[tuple[int, int]]:
+        """(height, width) of what the network is given for a hole, bool (H, W), at most: holes that
+        are near together are filled at once."""
+        hole = _grown(hole, dilate, feather)[0]
+        found = (self._window(piece, hole[piece]) for piece in pieces(hole, self.tile))
+        return [
+            tuple(round(shrink * len(range(length)[side])) for side, length in zip(window, hole.shape, strict=True))
+            for window, shrink in found
+        ]  # pyright: ignore[reportReturnType]
+
+    def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
+        """About how long `windows` of these sizes take: one is timed."""
+        image, hole = np.zeros((self.crop, self.crop, 3), np.float32), np.eye(self.crop, dtype=bool)
+        self._pass(image[:32, :32], hole[:32, :32])  # memory is taken at the first pass
+        began = time.perf_counter()
+        self._pass(image, hole)
+        return (time.perf_counter() - began) / self.crop**2 * sum(height * width for height, width in sizes)
 
     def __call__(self, given: Tensor) -> Tensor:
         """Masked image and mask, uint8 (4, H, W) -> the image with the hole filled, uint8 (3, H,
@@ -174,22 +189,29 @@ class Inpainter(Ready):
         """Fills the holes, bool (H, W), of (H, W, 3) in 0..1 piece by piece, from known pixels
         inwards."""
         image, left, ring = image.copy(), hole.copy(), rings(hole, self.tile)
-        for piece in sorted(
+        parts = sorted(
             pieces(hole, self.tile), key=lambda piece: ring[tuple((side.start + side.stop) // 2 for side in piece)]
-        ):
+        )
+        for piece in parts:
             if not left[piece].any():
-                continue
-            shrink = min(1.0, THICKEST * self.crop / thickness(left[piece]))
-            context = round(self.crop / 2 / shrink)
-            rows, columns = (slice(max(side.start - context, 0), side.stop + context) for side in piece)
-            window: Window = rows, columns
+                continue  # filled with another
+            window, shrink = self._window(piece, left[piece])
             done = whole_holes(left, window)
             done[tuple(slice(p.start - w.start, p.stop - w.start) for p, w in zip(piece, window, strict=True))] = True
             done &= left[window]
             filled = self._shrunk(image[window], left[window], shrink)
             image[window][done] = filled[done]
             left[window][done] = False
+            self.on_tile(hole.size / len(parts))
         return image
+
+    def _window(self, piece: Window, hole: np.ndarray) -> tuple[Window, float]:
+        """A piece with its surroundings, and how many times as large the network sees it. `hole`:
+        bool (h, w), in the piece."""
+        shrink = min(1.0, THICKEST * self.crop / thickness(hole))
+        context = round(self.crop / 2 / shrink)
+        rows, columns = (slice(max(side.start - context, 0), side.stop + context) for side in piece)
+        return (rows, columns), shrink
 
     def _shrunk(self, image: np.ndarray, hole: np.ndarray, shrink: float) -> np.ndarray:
         """Fills the hole of (h, w, 3) in a copy downsampled by the factor `shrink`."""
@@ -219,6 +241,19 @@ class Inpainter(Ready):
         x = torch.from_numpy(given).permute(2, 0, 1)[None].to(weight.device, weight.dtype)  # (1, 4, h', w')
         y = self.network(x.contiguous(memory_format=torch.channels_last))[0, :, :height, :width]
         return y.float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+
+
+def _grown(hole: np.ndarray, dilate: int | None, feather: int | None) -> tuple[np.ndarray, int]:
+    """A mask as it is filled, and the pixels over which the image turns into the filling. Raises
+    ConfigError."""
+    dilate = max(2, max(hole.shape) // DILATION) if dilate is None else dilate
+    feather = dilate // 2 if feather is None else feather
+    if dilate < 0 or not 0 <= feather <= dilate:
+        raise ConfigError(
+            f"dilate {dilate}, feather {feather}: expected 0 or more pixels, and not more feather than dilate"
+        )
+    grown = dilated(hole, dilate)
+    return (hole, 0) if grown.all() else (grown, feather)  # something known must be left
 
 
 def _rgb(pixels: np.ndarray) -> Raster:

@@ -6,7 +6,6 @@ and never imported, or from the authors' release. Each file must have the checks
 here.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multigen.engine.checkpoint import not_finite
 from multigen.errors import CheckpointError, one_line
 from multigen.image.restoration.foreign import SUFFIXES, read_foreign, recognise
 from multigen.runs.card import escaped
 from multigen.storage.cache import private_folder
-from multigen.storage.files import expanded
+from multigen.storage.files import expanded, sha256_of
 from multigen.storage.model_folder import write_model
-from multigen.storage.reading import WEIGHTS, open_regular
+from multigen.storage.reading import WEIGHTS
 
 __all__ = ["PUBLISHED", "Published", "model_folder", "write_foreign"]
 
@@ -90,7 +90,9 @@ def model_folder(model: str) -> Path:
     """
     path = _file_of(model)
     try:
-        folder = private_folder() / "imported" / _sha256(path)[:16] / (model if model in PUBLISHED else path.stem)
+        folder = (
+            private_folder() / "imported" / sha256_of(path, WEIGHTS)[:16] / (model if model in PUBLISHED else path.stem)
+        )
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(
@@ -106,11 +108,13 @@ def write_foreign(model: str, folder: Path) -> dict[str, Any]:
     network is. Raises CheckpointError as `model_folder`."""
     path = _file_of(model)
     weights = read_foreign(path)
+    if bad := not_finite(weights):
+        raise CheckpointError(f"{path}: {bad}; copy the file again")
     try:
         foreign = _of_ours(weights, str(path))
     except CheckpointError as error:
         foreign = _of_library(weights, path, error)
-    card = _card(model, foreign.about, _sha256(path))
+    card = _card(model, foreign.about, sha256_of(path, WEIGHTS))
     write_model(folder, foreign.method, foreign.config, {"G": foreign.weights}, {"README.md": card})
     return foreign.about
 
@@ -129,7 +133,7 @@ class Foreign:
 
 def _of_ours(weights: Mapping[str, Tensor], where: str) -> Foreign:
     """The network as one of ours. Raises CheckpointError for any other, and where weights do not
-    fit or are not finite."""
+    fit."""
     from multigen.config import to_table
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
     from multigen.tasks.loading import load_network
@@ -203,16 +207,11 @@ def _released(name: str) -> Path:
 
 def _check(path: Path, sha256: str, remedy: str) -> None:
     try:
-        digest = _sha256(path)
+        digest = sha256_of(path, WEIGHTS)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
     if digest != sha256:
         raise CheckpointError(f"{path} is not the published file: its SHA-256 is {digest}, expected {sha256}; {remedy}")
-
-
-def _sha256(path: Path) -> str:
-    with open_regular(path, WEIGHTS) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _card(model: str, about: Mapping[str, Any], sha256: str) -> str:

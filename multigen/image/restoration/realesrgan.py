@@ -43,7 +43,8 @@ class RealESRGANConfig(AdversarialRestorationConfig):
     """Sharpen the targets of the pixel and content losses, and the images that inputs are made of,
     as in the paper."""
     generator: Literal["srvgg", "compact", "span", "rrdb"] = "srvgg"
-    """Generator: Real-ESRGAN's small network, our own, SPAN, or the paper's large one."""
+    """Generator: Real-ESRGAN's small network, our own, SPAN, or the paper's large
+    one."""
     blocks: int = 16
     """Blocks of the generator (rrdb: 23 in the paper; span: 6; srvgg: convolutions, 16 and 32 in
     published weights)."""

@@ -6,23 +6,23 @@ Three networks give features, and each distance carries its network's name: `eff
 `inception` (of the FID of the literature, by torch-fidelity: extra `fid`).
 """
 
-import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from multigen.data.datasets import Splits, report_compared, with_skipped
 from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError
+from multigen.image.backbones import POOLED, pooled_features
 from multigen.image.datasets import ImageSet, open_images
 from multigen.image.synthesis.sampler import grid, to_unit
 from multigen.metrics import distances as features
 from multigen.metrics.classifier import STEPS
 from multigen.storage.cache import private_folder
-from multigen.storage.reading import UnreadableFile, open_regular
+from multigen.storage.files import sha256_of
+from multigen.storage.reading import UnreadableFile
 from multigen.tasks.synthesis import evaluator as evaluator
 from multigen.tasks.synthesis.evaluator import Evaluator
 from multigen.tasks.synthesis.extractors import Extractor, by_classifier, embed
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["EXTRACTORS", "compare", "compare_data", "nearest_picture", "open_evaluator", "open_extractor"]
 
 EXTRACTORS = {
-    "efficientnet_lite0": "EfficientNet-lite0 (ImageNet), 1,280 pooled features of images resized to 96 x 96",
+    "efficientnet_lite0": POOLED,
     "classifier": "a small convolutional network trained here on the labelled training images, 128 features",
     "inception": "Inception v3 of the FID of Heusel et al. 2017, 2,048 features, through torch-fidelity",
 }
@@ -64,18 +64,8 @@ def open_extractor(name: str, train: ImageSet | None, device: torch.device, step
 
 
 def _efficientnet(device: torch.device) -> Extractor:
-    from multigen.image.backbones import efficientnet_lite0
-
-    network: Any = efficientnet_lite0()
-    network.to(device, memory_format=torch.channels_last)
-
-    def extract(image: Tensor) -> tuple[Tensor, Tensor | None]:
-        x = image.float().expand(-1, 3, -1, -1)
-        x = interpolate(x, size=(96, 96), mode="bilinear", antialias=True)  # (B, 3, 96, 96)
-        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
-        return network.extract_features(x).mean((2, 3)), None  # (B, 1280)
-
-    return Extractor(extract, ["96 pixels"])
+    features_of = pooled_features(device)
+    return Extractor(lambda image: (features_of(image), None), ["96 pixels"])
 
 
 def _inception(device: torch.device) -> Extractor:
@@ -87,9 +77,8 @@ def _inception(device: torch.device) -> Extractor:
         weights = private_folder() / INCEPTION[0].rpartition("/")[2]
         if not weights.exists():
             torch.hub.download_url_to_file(INCEPTION[0], str(weights), hash_prefix=INCEPTION[1])
-        with open_regular(weights) as file:  # a pickle, so only the published file is accepted
-            if not hashlib.file_digest(file, "sha256").hexdigest().startswith(INCEPTION[1]):
-                raise UnreadableFile(f"{weights} is not the published file; remove it to download it again")
+        if not sha256_of(weights).startswith(INCEPTION[1]):  # a pickle, so only the published file is accepted
+            raise UnreadableFile(f"{weights} is not the published file; remove it to download it again")
         network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(weights)).to(device)
     except (ImportError, OSError, RuntimeError) as error:
         raise ConfigError(

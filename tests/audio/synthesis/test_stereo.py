@@ -14,8 +14,9 @@ import soundfile
 import torch
 
 import multigen
-from multigen.audio.datasets import mixed, open_sounds
+from multigen.audio.datasets import open_sounds
 from multigen.audio.files import read_info, read_sound, write_sound
+from multigen.audio.recordings import mixed
 from multigen.audio.synthesis.base import AudioSynthesisTrainer
 from multigen.engine import Run
 from multigen.errors import ConfigError

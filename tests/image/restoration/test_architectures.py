@@ -20,7 +20,7 @@ from multigen.errors import CheckpointError
 from multigen.image.restoration import architectures
 from multigen.image.restoration.networks import RRDB, SRVGG
 from multigen.image.restoration.published import model_folder
-from multigen.image.restoration.tiles import TILE, WHOLE
+from multigen.image.tiles import TILE, WHOLE
 from multigen.storage.model_folder import write_model
 from tests import tiny
 from tests.image.restoration.test_published import first_release, last_release
@@ -89,6 +89,19 @@ def test_a_network_of_the_library_is_used_as_the_library_uses_it(architecture: s
 
     again = multigen.load(model_folder(str(tmp_path / "net.pth")))
     assert torch.equal(again(image), large)
+
+
+def test_the_marker_of_a_variant_is_kept(tmp_path: Path) -> None:
+    """Real-CUGAN's files of the variant "pro", which takes other values, say so by an entry that is
+    no tensor."""
+    weights = import_module("spandrel.architectures.RealCUGAN").UpCunet2x().state_dict()
+    torch.save({**weights, "pro": ""}, tmp_path / "pro.pth")
+    torch.save(weights, tmp_path / "net.pth")
+    image = picture(20, 24)
+    found = {name: multigen.load(tmp_path / f"{name}.pth")(image) for name in ("pro", "net")}
+    expected = theirs({**weights, "pro": torch.zeros(1)}, image[None] / 255)[0].mul(255).round().byte()
+    assert torch.equal(found["pro"], expected)
+    assert not torch.equal(found["pro"], found["net"])
 
 
 def test_what_was_imported_is_a_model_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from multigen.engine.batches import Stream
 from multigen.errors import ConfigError
 from multigen.image.restoration.corruption import is_grey, to_grey
 from multigen.image.restoration.denoise import GRID, PRESETS, DenoiseConfig, DenoiseTrainer, DnCNN
-from multigen.image.restoration.evaluator import SIDE, strip
+from multigen.image.sheets import SIDE, strip
 from tests import tiny
 
 SMALL: dict[str, Any] = {

@@ -170,6 +170,22 @@ def test_weights_that_are_not_finite_or_missing_are_refused(tmp_path: Path) -> N
         multigen.load(tmp_path / "none.pth")
 
 
+@pytest.mark.parametrize("installed", [False, True])
+def test_a_damaged_file_of_a_network_of_ours_is_not_taken_for_another(
+    installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether the library for other networks is there or not, the file's own fault is named."""
+    from multigen.image.restoration import architectures
+
+    monkeypatch.setattr(architectures, "is_installed", lambda: installed)
+    weights = {**SRVGG(2, 2, 4).state_dict(), "body.0.bias": torch.full((4,), float("inf"))}
+    torch.save(weights, tmp_path / "net.pth")
+    assert tiny.multigen(["import", tmp_path / "net.pth", "--out", tmp_path / "model"]) == 2
+    said = capsys.readouterr().err
+    assert "net.pth: body.0.bias holds infinities" in said and "copy the file again" in said
+    assert "spandrel" not in said and said.count("\n") == 1
+
+
 def test_training_starts_from_what_was_imported(tmp_path: Path) -> None:
     network = SRVGG(2, 2, 4)
     torch.save(network.state_dict(), tmp_path / "net.pth")

@@ -14,8 +14,9 @@ from multigen.errors import ConfigError, DataError
 from multigen.image.decoding import Raster
 from multigen.image.degrade import imresize, reduced
 from multigen.image.files import embedded_photos, read_image
+from multigen.image.image_to_image import SURROUNDINGS
 from multigen.image.restoration.srgan import CompactGenerator, SRResNet
-from multigen.image.restoration.upscaler import SURROUNDINGS, Restorer, Upscaler
+from multigen.image.restoration.upscaler import Restorer, Upscaler
 from tests.tiny import pixels
 
 

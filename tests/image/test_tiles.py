@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from multigen.errors import CheckpointError, OutOfMemory
 from multigen.image.decoding import Raster
-from multigen.image.restoration.tiles import LEAST, TILE
-from multigen.image.restoration.upscaler import SURROUNDINGS, Upscaler
+from multigen.image.image_to_image import SURROUNDINGS
+from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.tiles import LEAST, TILE
 from tests.tiny import pixels
 
 

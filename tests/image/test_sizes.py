@@ -9,8 +9,8 @@ from torch import nn
 
 from multigen.errors import ConfigError, OutOfMemory
 from multigen.image.decoding import Raster
-from multigen.image.restoration.sizes import OWN, Size, resized
 from multigen.image.restoration.upscaler import Upscaler
+from multigen.image.sizes import OWN, Size, resized
 from tests.tiny import pixels
 
 

@@ -1,0 +1,190 @@
+"""Inference with a trained network that restores sounds: of any rate, length and number of
+channels, whole or chunk by chunk."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from multigen.audio.files import check_rates, open_sound
+from multigen.audio.rates import resampled
+from multigen.audio.recordings import VOICE
+from multigen.audio.restoration.evaluator import GAP, HEIGHT, WIDTH, spectrogram
+from multigen.audio.restoration.streaming import in_parts, streamed
+from multigen.audio.restoration.test_sets import Degrade
+from multigen.audio.voice import SPEAKERS, utterance
+from multigen.errors import CheckpointError, ConfigError, DataError
+from multigen.tasks.ready import Ready
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+__all__ = ["Result", "SoundRestorer"]
+
+PART = 1 << 17
+"""Samples that are taken through the network at once, and its surroundings."""
+
+
+class Result(NamedTuple):
+    """What a file becomes."""
+
+    rate: int
+    channels: int
+    blocks: Iterator[Tensor]
+    """(C, T) each, one behind another."""
+
+
+class SoundRestorer(Ready):
+    """A trained network as a function of sounds.
+
+    Each channel is taken through the network by itself, in parts of `PART` samples with as much
+    around them as an output may depend on (`radius`), so that parts leave no seams and memory does
+    not grow with the recording. A subclass states its task, `graph`, and what differs.
+
+    Args:
+        network: (B, T) -> (B, T), both float32 at `rate`, for any T of at least `shortest`.
+        rate: Hz.
+        radius: samples on each side that an output may depend on.
+        step: samples by which the input may be moved without another result than one moved as far:
+            the network's hop.
+        shortest: samples that the network needs; shorter sounds are followed by silence.
+        corrupt: makes what its sheet shows restored.
+    """
+
+    task = "audio-restoration"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        rate: int,
+        *,
+        radius: int,
+        step: int = 1,
+        shortest: int = 1,
+        corrupt: Degrade | None = None,
+    ):
+        self.network, self.rate, self.step, self.shortest, self.corrupt = network, rate, step, shortest, corrupt
+        self.radius = -(-radius // step) * step
+
+    @property
+    def latency(self) -> float:
+        """Seconds of sound that `stream` must have behind what it passes on: what the network looks
+        ahead."""
+        return self.radius / self.rate
+
+    def rate_for(self, rate: int) -> int:
+        """The rate, Hz, of the result for a recording of this rate, where none is asked for: the
+        same."""
+        return rate
+
+    # ---------------------------------------------------------------------------------------------- what a user calls
+
+    def restore(self, sound: Tensor, rate: int = 0, out: int = 0) -> Tensor:
+        """A restored sound, (T,) or (C, T) -> (T',) or (C, T'), float32 on the CPU.
+
+        Args:
+            rate: of the sound, Hz; 0: the model's.
+            out: of the result, Hz; 0: `rate_for(rate)`. T' is T where both are equal, else T * out
+                / rate, rounded up.
+
+        Raises DataError for a sound of no samples, of another shape, or with values that are not
+        finite.
+        """
+        if sound.ndim not in (1, 2) or not sound.numel() or not sound.is_floating_point() or not sound.isfinite().all():
+            raise DataError(
+                f"a sound {sound.dtype} {tuple(sound.shape)}: expected finite floats (T,) or (C, T) of at least one sample"
+            )
+        rate = rate or self.rate
+        blocks = self.blocks([sound.cpu().float().reshape(-1, sound.shape[-1])], rate, out or self.rate_for(rate))
+        whole = torch.cat([*blocks], 1)
+        return whole if sound.ndim == 2 else whole[0]
+
+    def __call__(self, sound: Tensor) -> Tensor:
+        """A sound (T,) at the model's rate -> the restored one (T,), in one piece."""
+        return self._window(sound.cpu().float()[None])[0]
+
+    def stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Restores a sound at the model's rate that comes in chunks (C, T) of any length: parts (C,
+        T') of the result, which are equal to that of the whole. Each comes `latency` seconds behind
+        the sound it is made from, and as soon as there is more than a `step` of it."""
+        return streamed(in_parts(chunks, PART), self._window, self.radius, self.step)
+
+    def blocks(self, sound: Iterable[Tensor], rate: int, out: int) -> Iterator[Tensor]:
+        """As `restore`, of blocks (C, T) at one rate: blocks of the result at the rate `out`, in
+        memory for a few of them."""
+        if rate < 1 or out < 1:
+            raise ConfigError(f"from {rate} Hz to {out} Hz: expected rates of at least 1")
+        counted = _Counted(sound)
+        result = resampled(self.stream(resampled(counted, rate, self.rate)), self.rate, out)
+        made = 0
+        held: Tensor | None = None  # what is beyond the length is known once the input has ended
+        for block in result:
+            if held is not None:
+                yield held
+                made += held.shape[1]
+            held = block
+        if held is not None:
+            yield held[:, : -(-counted.frames * out // rate) - made]
+
+    @contextlib.contextmanager
+    def restored(self, path: Path, out: int = 0) -> Iterator[Result]:
+        """The result for a file, made as its blocks are asked for; `out` as in `restore`. Raises
+        DataError for a file that cannot be read."""
+        with open_sound(path) as file:
+            rate = out or self.rate_for(file.rate)
+            check_rates(path, file.rate, self.rate)
+            check_rates(path, self.rate, rate)
+            yield Result(rate, file.channels, self.blocks(file.blocks(), file.rate, rate))
+
+    def sheet(self, n: int, seed: int = 0) -> "Picture":
+        """Spectrograms of n sentences of the speaking machine, restored, side by side; the same for
+        every seed. Raises ConfigError for n < 1."""
+        from PIL import Image
+
+        if n < 1:
+            raise ConfigError(f"n {n}: expected 1 recording or more")
+        names, first = [*SPEAKERS], VOICE["test"][1]
+        sheet = Image.new("L", (n * (WIDTH + GAP) - GAP, HEIGHT), "white")
+        for i in range(n):
+            sound = utterance(names[i % len(names)], first + i // len(names), max(self.rate, 8_000)).sound[
+                : 2 * self.rate
+            ]
+            given = self.corrupt(sound, str(i)) if self.corrupt else sound
+            sheet.paste(spectrogram(self(given), self.rate), (i * (WIDTH + GAP), 0))
+        return sheet
+
+    # ---------------------------------------------------------------------------------------------- inside
+
+    def _window(self, sound: Tensor) -> Tensor:
+        """Sounds (C, T) -> (C, T), channel by channel."""
+        length = sound.shape[1]
+        padded = nn.functional.pad(sound, (0, max(self.shortest - length, 0)))
+        return torch.cat([self.run(channel[None], self.network)[:, :length] for channel in padded])
+
+    @torch.no_grad()
+    def run(self, given: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """The network's result for an input (1, ...), float32 on the CPU. Raises CheckpointError
+        where it is not finite."""
+        weight = next(self.network.parameters())
+        made = function(given.to(weight.device, weight.dtype)).float().cpu()
+        if not made.isfinite().all():
+            model = self.origin.get("model", "the network")
+            raise CheckpointError(
+                f"{model}: its output is not finite, so its weights are no good; choose another model"
+            )
+        return made
+
+
+class _Counted:
+    """Blocks (C, T), whose frames are counted as they pass."""
+
+    def __init__(self, blocks: Iterable[Tensor]):
+        self._blocks, self.frames = blocks, 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for block in self._blocks:
+            self.frames += block.shape[1]
+            yield block

@@ -1,0 +1,130 @@
+"""Generators: fully convolutional, so that one trained on crops translates images of any size.
+
+Their layers are as published, with two changes. Features are enlarged by nearest-neighbour
+interpolation and a convolution, in place of transposed convolutions, which leave a grid (Odena et
+al. 2016, "Deconvolution and checkerboard artifacts"). And all norms are instance norms without
+parameters, so that an image is translated alike in training and in use, and whatever it shares a
+batch with: batch norm at the published batch of 1 is that in training, and something else in use.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["GENERATORS", "ResNetGenerator", "UNetGenerator", "initialise_"]
+
+GENERATORS = ("unet", "resnet")
+"""Values of a setting `generator`."""
+
+
+class ResNetGenerator(nn.Module):
+    """The generator of CycleGAN (Zhu et al. 2017, arXiv:1703.10593, appendix 7.2): (B, 3, H, W) in
+    -1..1 -> the same shape and range, H and W multiples of 4, at least 8.
+
+    Args:
+        width: channels of the first layer; those of the blocks are 4 times as many.
+        blocks: residual blocks (6 at 128 pixels, 9 at 256 in the paper).
+    """
+
+    multiple, least = 4, 8
+    whole, radius = True, None  # instance norm looks at all of the image
+
+    def __init__(self, width: int = 64, blocks: int = 9):
+        super().__init__()
+        widths = (width, 2 * width, 4 * width)
+        self.encoder = nn.Sequential(
+            nn.Sequential(conv(3, width, 7), *after(width)),  # (B, C, H, W)
+            *(nn.Sequential(conv(a, b, 3, stride=2), *after(b)) for a, b in pairwise(widths)),
+            *(ResidualBlock(4 * width) for _ in range(blocks)),  # (B, 4 C, H / 4, W / 4)
+        )
+        self.decoder = nn.Sequential(
+            *(
+                nn.Sequential(nn.Upsample(scale_factor=2), conv(a, b, 3), *after(b))
+                for a, b in pairwise(reversed(widths))
+            ),
+            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
+        )
+        self.apply(initialise_)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.decoder(self.encoder(image)).tanh()
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions + input, (B, C, H, W) -> the same shape."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            conv(width, width, 3), *after(width), conv(width, width, 3), nn.InstanceNorm2d(width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class UNetGenerator(nn.Module):
+    """The U-Net of pix2pix (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.1): (B, 3, H, W) in
+    -1..1 -> the same shape and range, H and W multiples of 2^halvings.
+
+    Args:
+        width: channels of the first layer; each of the next three has twice as many.
+        halvings: of height and width (8 at 256 pixels in the paper, down to one).
+        dropout: share of the features dropped in the inner layers of the decoder (three of 8) in
+            training.
+    """
+
+    whole, radius = True, None
+
+    def __init__(self, width: int = 64, halvings: int = 8, dropout: float = 0.0):
+        super().__init__()
+        self.multiple = self.least = 2**halvings
+        widths = [width * min(2**i, 8) for i in range(halvings)]
+        self.down = nn.ModuleList([nn.Conv2d(3, width, 4, stride=2, padding=1)])
+        for i, (before, wide) in enumerate(pairwise(widths), 2):
+            norm = (
+                nn.Identity() if i == halvings else nn.InstanceNorm2d(wide)
+            )  # of a single pixel, nothing would be left
+            layer = nn.Conv2d(before, wide, 4, stride=2, padding=1, bias=i == halvings)
+            self.down.append(nn.Sequential(nn.LeakyReLU(0.2), layer, norm))
+        self.up = nn.ModuleList()
+        for i, (wide, before) in enumerate(pairwise(reversed([width, *widths]))):
+            inner = wide if i == 0 else 2 * wide  # with the encoder's features, but for the innermost layer
+            last = i == halvings - 1
+            layers = [
+                nn.ReLU(),
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(inner, 3 if last else before, 3, 1, 1, bias=last),
+            ]
+            layers += [] if last else [nn.InstanceNorm2d(before)]
+            layers += [nn.Dropout(dropout)] if dropout and 1 <= i < halvings - 4 else []
+            self.up.append(nn.Sequential(*layers))
+        self.apply(initialise_)
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = [image]
+        for layer in self.down:
+            features.append(layer(features[-1]))  # at last (B, 8 C, H / 2^halvings, W / 2^halvings)
+        x = features.pop()
+        for layer in self.up:
+            x = layer(x)
+            x = torch.cat([x, features.pop()], dim=1) if len(features) > 1 else x
+        return x.tanh()
+
+
+def conv(before: int, wide: int, side: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(before, wide, side, stride, padding=side // 2, padding_mode="reflect", bias=False)
+
+
+def after(width: int) -> tuple[nn.Module, nn.Module]:
+    """What follows a convolution."""
+    return nn.InstanceNorm2d(width), nn.ReLU()
+
+
+def initialise_(module: nn.Module) -> None:
+    """Weights from N(0, .02^2), biases 0, as in both papers."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,3 @@
+"""The same item in another domain."""
+
+__all__: list[str] = []
