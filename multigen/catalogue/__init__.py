@@ -126,6 +126,8 @@ METHODS = {
         Method("wavegan", "audio-synthesis"),
         Method("specgan", "audio-synthesis"),
         Method("vocoder", "vocoding"),
+        Method("extend", "audio-restoration"),
+        Method("enhance", "audio-restoration"),
     )
 }
 """By name, in order of display."""
