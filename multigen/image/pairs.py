@@ -19,7 +19,7 @@ def match_pairs(
     option: str = "target",
     skipped: list[tuple[Path, str]] | None = None,
 ) -> dict[str, Photo]:
-    """The image of `others` for each photograph, by its name.
+    """The image of `others` for each photograph, matched without suffixes.
 
     Args:
         scale: factor between the sides of a photograph and those of its pair.
@@ -57,8 +57,8 @@ def match_pairs(
 
 
 def stem_of(photo: Photo) -> str:
-    """The name by which an image is matched: with its folders, without its suffix, with the number
-    of its frame."""
+    """The key for matching an image: its relative path without suffix, and the number of its
+    frame."""
     return Path(photo.name).with_suffix("").as_posix() + (f"#{photo.frame}" if photo.frame is not None else "")
 
 

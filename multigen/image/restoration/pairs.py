@@ -1,4 +1,4 @@
-"""Two folders of images matched by name, whatever their suffixes: how far they are apart."""
+"""Full-reference metrics of paired images of two folders, matched by name without suffix."""
 
 import sys
 from collections.abc import Sequence
@@ -39,9 +39,9 @@ def compare_pairs(
     Args:
         skip_bad: leave out images without a pair of their size, and those that cannot be read;
             report them.
-        border: pixels left out at each side by the metrics of luma; customary is the scale of
+        border: pixels cropped at each side by the luma metrics; usually the scale of
             super-resolution.
-        perceptual_weights: file of VGG19, as for training: its distance is measured too.
+        perceptual_weights: VGG19 file, as for training; its distance is evaluated too.
 
     Raises DataError for images without a pair of their size, and for those that cannot be read.
     """
@@ -82,7 +82,7 @@ def _pairs(
     data: tuple[str, str], one: Sequence[Photo], other: Sequence[Photo]
 ) -> tuple[dict[str, tuple[Photo, Photo]], list[tuple[Path, str]]]:
     """Name -> images of one name and size, and (path, reason) of all others. Two files are a pair
-    whatever their names."""
+    under any names."""
     files = all(locate(each, "a folder of images, or an image").is_file() for each in data)
     groups: dict[str, tuple[list[Photo], list[Photo]]] = {}
     for side, photos in enumerate((one, other)):
