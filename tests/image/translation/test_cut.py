@@ -73,7 +73,7 @@ def test_equal_features_cost_what_their_own_likeness_leaves(photos: Path) -> Non
 def test_both_halves_of_the_contrast_count_alike(photos: Path) -> None:
     trainer = prepared(photos, nce_weight=3.0)
     batch, step = batch_of(trainer), step_of()
-    terms = trainer.generator_loss(batch, step)
+    terms: Any = trainer.generator_loss(batch, step)
     assert set(terms) == {"adversarial", "nce", "nce_identity"}
     given, real = trainer.images(batch, step)
     fake = trainer.G(given)
@@ -108,8 +108,10 @@ def test_fastcut_compares_mirrored_images_where_they_belong(photos: Path) -> Non
     for conv in (m for m in trainer.G.modules() if isinstance(m, torch.nn.Conv2d)):
         conv.weight.data.copy_((conv.weight + conv.weight.flip(3)) / 2)
         conv.stride = (1, 1)  # strides see other pixels of a mirrored image
-    trainer.G.decoder[0][0] = trainer.G.decoder[1][0] = torch.nn.Identity()
-    batch, terms = batch_of(trainer), []
+    decoder: Any = trainer.G.decoder
+    decoder[0][0] = decoder[1][0] = torch.nn.Identity()
+    terms: list[Any] = []
+    batch = batch_of(trainer)
     drawn = [bool(torch.rand((), generator=step_of(i).rng("flip")) < 0.5) for i in range(6)]
     assert {*drawn} == {True, False}
     trainer.contrast = lambda query, key, step, rows: sum((q - k).abs().mean() for q, k in zip(query, key, strict=True))  # pyright: ignore

@@ -47,8 +47,12 @@ def step_of(index: int = 0, size: int = 2) -> Step:
     return Step(key, 0.0, slice(0, size), size, torch.device("cpu"), torch.float32, lambda *_: None)
 
 
+def values(terms: Any) -> dict[str, float]:
+    return {name: term.item() for name, term in terms.items()}
+
+
 class Shifted(nn.Module):
-    """Adds a number to images; of images with more than one channel makes as many."""
+    """Adds a number to images."""
 
     def __init__(self, by: float):
         super().__init__()
@@ -70,7 +74,7 @@ def test_the_losses_are_the_papers(photos: Path) -> None:
     trainer.G_ab, trainer.G_ba, trainer.D_a, trainer.D_b = Shifted(0.5), Shifted(-0.25), Level(), Level()
     batch = Stream(trainer.data, 2, slice(0, 2), ("a",)).at(0)
     a, b = (batch[name].float() / 127.5 - 1 for name in "AB")
-    terms = {name: value.item() for name, value in trainer.generator_loss(batch, step_of()).items()}
+    terms = values(trainer.generator_loss(batch, step_of()))
     mean_a, mean_b = a.mean((1, 2, 3)), b.mean((1, 2, 3))
     assert terms == pytest.approx(
         {
@@ -81,7 +85,7 @@ def test_the_losses_are_the_papers(photos: Path) -> None:
         },
         rel=1e-5,
     )
-    terms = {name: value.item() for name, value in trainer.discriminator_loss(batch, step_of()).items()}
+    terms = values(trainer.discriminator_loss(batch, step_of()))
     assert terms["adversarial_a"] == pytest.approx(
         ((mean_a - 1).square().mean() + (mean_b - 0.25).square().mean()).item() / 2, rel=1e-5
     )
