@@ -68,10 +68,10 @@ def run(args: list[str]) -> None:
                 .png .jpg .webp .tif .gif, of a film .mp4 .mov .mkv .webm, or %05d.png for numbered
                 frames.
             mask: For a model that fills holes: an image of the same size, white (or transparent)
-                where it is to be filled, or a folder of such, named as the images. All other pixels
-                stay exactly as they are.
-            dilate: Pixels added around the mask, since a rest of an object at its edge is painted
-                again; by default 1/250 of the longer side, at least 2.
+                where it is to be filled, or a folder of masks with the names of the images. All
+                other pixels stay exactly as they are.
+            dilate: Pixels added around the mask, since remains of an object at its edge would be
+                continued into the hole; by default 1/250 of the longer side, at least 2.
             feather: Pixels at the edge of the dilated mask over which the image turns into the
                 filling; by default half of --dilate.
         """

@@ -104,7 +104,7 @@ def load_restorer(verb: str, model: str, options: Options) -> Any:
 
 
 def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options) -> dict[Path, str]:
-    """Restores images. Returns those that are no good, and why, if they are to be skipped."""
+    """Restores images. Returns unusable ones and the reasons, if they are to be skipped."""
     from multigen.image.writing import check_side
 
     containers = {source: each for source, target in jobs.items() if (each := container_of(source, target))}
@@ -138,14 +138,13 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
 
 
 def _noun(jobs: Jobs) -> str:
-    """What the sources are."""
+    """The noun for the sources, such as image."""
     kinds = {each.items if (each := container_of(*job)) else "images" for job in jobs.items()}
     return kinds.pop() if len(kinds) == 1 else "files"
 
 
 def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
-    """(height, width) of images; without those that cannot be read, which are named when they
-    are."""
+    """(height, width) of images; unreadable ones are left out, and reported later."""
     from multigen.image.files import size_of
 
     sizes = {}
