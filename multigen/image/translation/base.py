@@ -55,7 +55,7 @@ class ImageTranslationConfig(TranslationConfig):
     task: Literal["none", "colour", "edges", "sketch", "blur", "segments", "swap", "night", "halves"] = "none"
     """How A is made of the images of `data`, which then are of domain B: their grey values, edges,
     a sketch, a blurred copy, a map of four colours, channels swapped, or night. halves: each is two
-    images side by side, A to the left."""
+    images side by side, A to the left. Not used where `target` is given."""
     size: int = 286
     """Shorter side to which images are resized, pixels; 0: as they are."""
     crop: int = 256
@@ -170,7 +170,8 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
 
     def translator_of(self, networks: Mapping[str, nn.Module]) -> Translator:
         c = self.config
-        return Translator(networks, made_of(c.task) if c.task in MADE else None, side=c.size)
+        made = c.task in MADE and not c.target
+        return Translator(networks, made_of(c.task) if made else None, side=c.size)
 
     def baselines(self, direction: Direction) -> dict[str, Translate]:
         """The input, and the input with mean and deviation of the other domain."""
