@@ -28,12 +28,14 @@ from multigen.image.translation.translator import Translator
 from multigen.runs.usage import python_of, shell_of
 from multigen.tasks.loading import trainer_in
 from multigen.text.synthesis.writer import Writer
+from multigen.video.restoration.upscaler import FilmUpscaler
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 READY: dict[str, Any] = {
     "image-synthesis": ImageSampler,
     "super-resolution": Upscaler,
+    "video-super-resolution": FilmUpscaler,
     "image-restoration": Restorer,
     "inpainting": Inpainter,
     "image-translation": Translator,
@@ -74,7 +76,11 @@ def test_a_method_has_a_page_and_tests(name: str) -> None:
 
 
 def test_every_file_with_a_trainer_is_a_method() -> None:
-    files = [file for part in MODALITIES for file in (ROOT / "multigen" / part).rglob("*.py")]
+    files = [
+        file
+        for part in sorted({m.package for m in METHODS.values()})
+        for file in (ROOT / "multigen" / part).rglob("*.py")
+    ]
     trainers = {
         ".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if "\nPRESETS = {" in file.read_text()
     }

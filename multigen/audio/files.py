@@ -28,6 +28,7 @@ __all__ = [
     "Info",
     "OpenSound",
     "check_rates",
+    "check_written",
     "open_sound",
     "read_info",
     "read_sound",
@@ -257,22 +258,44 @@ def write_sound(path: str | Path, sound: Tensor, rate: int, subtype: str = "PCM_
 
 
 def write_blocks(path: Path, blocks: Iterable[Tensor], rate: int, channels: int, comment: str = "") -> None:
-    """Writes a .wav of 16 bits, whole or not at all, from blocks (C, T) in -1..1, each written
-    before the next is made.
+    """Writes a sound, whole or not at all, in the format of the suffix and of 16 bits, where it has
+    such, from blocks (C, T) in -1..1, each written before the next is made.
 
-    Raises DataError where the disk refuses it; what `blocks` raises.
+    Raises ConfigError as `check_written`; DataError where the disk refuses it; what `blocks`
+    raises.
     """
     import soundfile
 
+    check_written(path, rate, channels)
+    kind, (subtype, *_), _ = WRITES[path.suffix.lower()]
     try:
-        with replacing(path) as place, soundfile.SoundFile(place, "w", rate, channels, "PCM_16", format="WAV") as file:
+        with replacing(path) as place, soundfile.SoundFile(place, "w", rate, channels, subtype, format=kind) as file:
             if comment:
                 file.comment = comment
             for block in blocks:
-                file.write(_whole(block.to(torch.float64).numpy().T, 16))
+                for part in block.split(BLOCK, 1):
+                    samples = part.to(torch.float64).numpy().T
+                    file.write(_whole(samples, 16) if subtype in BITS else samples)
     except (OSError, soundfile.SoundFileError) as error:
         raise DataError(
             f"{path}: cannot be written ({reason(error)}); expected a folder with room in it; make room, or name another"
+        ) from error
+
+
+def check_written(path: Path, rate: int, channels: int) -> None:
+    """Raises ConfigError for a suffix, a rate or a number of channels that is not written."""
+    import soundfile
+
+    if path.suffix.lower() not in WRITES:
+        raise ConfigError(f"{path}: suffix {path.suffix!r}, expected one of {' '.join(WRITES)}; name the file so")
+    kind, subtypes, most = WRITES[path.suffix.lower()]
+    if channels > most:
+        raise ConfigError(f"{path}: {channels} channels in {kind}, expected at most {most}; choose another suffix")
+    try:
+        soundfile.SoundFile(io.BytesIO(), "w", rate, channels, subtypes[0], format=kind).close()
+    except (soundfile.SoundFileError, ValueError, OverflowError, TypeError) as error:
+        raise ConfigError(
+            f"{path}: {kind} at {rate} Hz cannot be encoded ({reason(error)}); expected a rate that it knows, such as 16000"
         ) from error
 
 

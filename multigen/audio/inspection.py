@@ -1,4 +1,4 @@
-"""Inspection of a folder or file of recordings, with suggestions how to train on it."""
+"""Inspects recordings and suggests how to train on them."""
 
 import math
 from collections import Counter
@@ -49,19 +49,19 @@ class _Sound:
     peak: float
     clipped: bool
     kept: float
-    """Seconds that --trim leaves."""
+    """Seconds left after --trim."""
     offset: float
-    """A constant that all its samples have, once averaged to one channel; 0: none that is plain."""
+    """DC offset of its mono mix; 0: none that is noticeable."""
     speech: Speech
 
 
 def inspect_sounds(data: str) -> Inspection:
     """Rates, lengths, formats, classes, duplicates, damage, silence, clipping, bandwidth, noise and
-    speakers of what `open_sounds` takes.
+    speakers of any data that `open_sounds` accepts.
 
     Every file is decoded once, since only that shows damage and silence.
 
-    Raises DataError where there is nothing, or no recording that can be read.
+    Raises DataError if there is no recording that can be read.
     """
     if data in EMBEDDED:
         return _inspect_machine(data)
@@ -88,7 +88,7 @@ def inspect_sounds(data: str) -> Inspection:
 
 
 def _inspect_machine(data: str) -> Inspection:
-    """What `inspect_sounds` says of embedded data."""
+    """`inspect_sounds` for embedded data."""
     inspection, classes = Inspection(), EMBEDDED[data]
     each = 1 if data == "drums" else len(classes)
     counts = {split: each * count for split, (count, _) in (DRUMS if data == "drums" else VOICE).items()}
@@ -123,8 +123,8 @@ def _read(path: Path) -> _Sound:
 
 
 def _clipped(sound: Tensor) -> bool:
-    """Whether a channel of (C, T) has more neighbouring samples at full scale than a wave has by
-    chance."""
+    """Whether a channel of (C, T) has longer runs of full-scale samples than an unclipped
+    signal."""
     full = sound.abs() >= FULL
     return full.shape[1] >= CLIPPED and bool(full.unfold(1, CLIPPED, 1).all(2).any())
 

@@ -1,15 +1,26 @@
 """Benchmark recipes: the content of their TOML files, and checks of a result against it.
 
-method = "srgan"                # python -m multigen.recipes.srgan preset = "default" seeds = 1
-needs = "gpu"                   # optional: without one the result states "not run" and why [config]
-# fields of the method's configuration data = "photos/bsds500"         # a relative path is looked
-up here and in MULTIGEN_DATA [variants.clip]                 # optional: trained once for each
-variant, whose fields differ; rows are clip/ROW constraint = "clip" [run]
-# options of the run seed = 0 [[reach]]                       # a metric that must reach a target
-row = "pretrain/best" metric = "Set5/psnr_y" at_least = 31.3                 # or at_most [[expect]]
-# a metric that must be reproduced row = "bicubic" metric = "Set5/psnr_y" value = 28.429 tolerance =
-0.001               # absolute [budget] minutes = 40                    # maximum training time on
-the intended machine
+method = "srgan"                # python -m multigen.recipes.srgan
+preset = "default"
+seeds = 1
+needs = "gpu"                   # optional: without one the result states "not run" and why
+[config]                        # fields of the method's configuration
+data = "photos/bsds500"         # a relative path is looked up here and in MULTIGEN_DATA
+[variants.clip]                 # optional: trained once for each variant, whose fields differ;
+constraint = "clip"             # rows are clip/ROW
+[run]                           # options of the run
+seed = 0
+[[reach]]                       # a metric that must reach a target
+row = "pretrain/best"
+metric = "Set5/psnr_y"
+at_least = 31.3                 # or at_most
+[[expect]]                      # a metric that must be reproduced
+row = "bicubic"
+metric = "Set5/psnr_y"
+value = 28.429
+tolerance = 0.001               # absolute
+[budget]
+minutes = 40                    # maximum training time on the intended machine
 """
 
 import dataclasses
@@ -47,6 +58,8 @@ class Reach:
 
     row: str = ""
     metric: str = ""
+    over: str = ""
+    """Another row, whose value is subtracted: the target is of the difference."""
     at_least: float = float("-inf")
     at_most: float = float("inf")
 
@@ -187,11 +200,14 @@ def figures(recipe: Recipe, content: dict[str, Any], where: str) -> list[Figure]
         return []
     result = []
     for target in recipe.targets(where):
-        value = _value(target, content["rows"], where)
+        value, name = _value(target, content["rows"], where), f"{target.row} {target.metric}"
+        if target.over:
+            value -= _value(dataclasses.replace(target, row=target.over), content["rows"], where)
+            name += f" over {target.over}"
         bounds = [f"at least {target.at_least:g}"] if target.at_least > float("-inf") else []
         bounds += [f"at most {target.at_most:g}"] if target.at_most < float("inf") else []
         met = target.at_least <= value <= target.at_most
-        result.append(Figure("reach", f"{target.row} {target.metric}", value, ", ".join(bounds), met))
+        result.append(Figure("reach", name, value, ", ".join(bounds), met))
     for expect in recipe.expected(where):
         value = _value(expect, content["rows"], where)
         bound = f"expected {expect.value:.7g} ± {expect.tolerance:g}"

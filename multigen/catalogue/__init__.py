@@ -62,9 +62,14 @@ class Method:
         return TASKS[self.task].modality
 
     @property
+    def package(self) -> str:
+        """The package of its task, multigen.PACKAGE."""
+        return TASKS[self.task].package
+
+    @property
     def module(self) -> str:
         """The module of its trainer and its PRESETS."""
-        return f"multigen.{self.modality}.{TASKS[self.task].kind}.{self.name}"
+        return f"multigen.{self.package}.{TASKS[self.task].kind}.{self.name}"
 
     @property
     def file(self) -> str:
@@ -74,7 +79,7 @@ class Method:
     @property
     def page(self) -> str:
         """Its page, relative to docs."""
-        return f"methods/{self.modality}/{TASKS[self.task].kind}/{self.name}.md"
+        return f"methods/{self.package}/{TASKS[self.task].kind}/{self.name}.md"
 
     @functools.cached_property
     def source(self) -> ast.Module:
@@ -106,6 +111,7 @@ METHODS = {
         Method("srgan", "super-resolution"),
         Method("esrgan", "super-resolution"),
         Method("realesrgan", "super-resolution"),
+        Method("rrn", "video-super-resolution"),
         Method("denoise", "image-restoration"),
         Method("inpainting", "inpainting"),
         Method("pix2pix", "image-translation"),
@@ -120,6 +126,8 @@ METHODS = {
         Method("wavegan", "audio-synthesis"),
         Method("specgan", "audio-synthesis"),
         Method("vocoder", "vocoding"),
+        Method("extend", "audio-restoration"),
+        Method("enhance", "audio-restoration"),
     )
 }
 """By name, in order of display."""

@@ -59,7 +59,10 @@ def derived(root: Path) -> dict[Path, str]:
         "README.md": {"methods": matrix("docs/")},
         "docs/index.md": {task: methods_table(task) for task in TASKS},
         "mkdocs.yml": {"methods": navigation()},
-        **{f"multigen/{name}/__init__.py": {"methods": names(name)} for name in MODALITIES},
+        **{
+            f"multigen/{name}/__init__.py": {"methods": names(name)}
+            for name in sorted({m.package for m in METHODS.values()})
+        },
     }
     texts = {root / name: filled(root / name, blocks) for name, blocks in pages.items()}
     return texts | {root / f"multigen/recipes/{m.name}.py": recipe(m) for m in METHODS.values()}
@@ -95,10 +98,10 @@ def recipe(method: Method) -> str:
     return RECIPE.format(name=method.name, module=method.module, imports="\n".join(imports), trainer=trainer)
 
 
-def names(modality: str) -> str:
-    """The public names of a modality's package, for readers and type checkers;
+def names(package: str) -> str:
+    """The public names of a package, for readers and type checkers;
     `multigen.catalogue.lazy` imports them."""
-    result = {method.module: classes(method) for method in METHODS.values() if method.modality == modality}
+    result = {method.module: classes(method) for method in METHODS.values() if method.package == package}
     imports = [f"    from {module} import {', '.join(result[module])}" for module in sorted(result)]
     public = [f'    "{name}",' for name in sorted(name for pair in result.values() for name in pair)]
     return "\n".join(["if TYPE_CHECKING:", *imports, "", "__all__ = [", *public, "]"])

@@ -38,6 +38,9 @@ class Modality:
     these."""
     reading: tuple[str, ...] = ()
     """Options of `inspect` that say how files are read."""
+    restore: str = ""
+    """(verb, inputs, out, model, options) -> None: takes files through a restoration model; see
+    `multigen.cli.restoring:restore_images`; "": there is none."""
     pairs: str = ""
     """((data, data), device, skip_bad, **options of `pair_options`) ->
     (`multigen.engine.evaluation.Evaluation`, values by pair), of items matched by name; "": not
@@ -77,6 +80,7 @@ MODALITIES = {
             options=("size", "frames"),
             archives=(".npz",),
             names="-ubyte",
+            restore="multigen.cli.restoring:restore_images",
             pairs="multigen.image.restoration.pairs:compare_pairs",
             pair_options=("frames", "border", "perceptual_weights"),
             degradations="multigen.image.restoration.degradations:degradation_sheet",
@@ -107,6 +111,7 @@ MODALITIES = {
             compare="multigen.audio.synthesis.evaluator:compare_data",
             features=("logmel", "drums", "classifier"),
             options=("rate", "length"),
+            restore="multigen.cli.restoring_sounds:restore_sounds",
         ),
     )
 }

@@ -45,6 +45,14 @@ class Task:
     """Suffixes of files that its models take besides those of the modality."""
     masked: bool = False
     """Whether its models need, beside each image, a mask."""
+    part: str = ""
+    """The package of its methods, where that is not the modality's: films are files that hold
+    images."""
+
+    @property
+    def package(self) -> str:
+        """The package of its methods: multigen.PACKAGE."""
+        return self.part or self.modality
 
     @property
     def items(self) -> str:
@@ -86,6 +94,22 @@ TASKS = {
             weights=(".pth", ".safetensors", ".param", ".bin"),
             tag="super-resolution",
             limit="It invents detail that the small image does not hold: what it adds is likely, not true. Do not use it for "
+            "evidence, for measuring, or to recognise anybody.",
+        ),
+        Task(
+            "video-super-resolution",
+            "restoration",
+            "image",
+            part="video",
+            verb="upscale",
+            more_verbs=("restore",),
+            does="enlarges films",
+            arguments="film.mp4 --model {model} --out large.mp4",
+            python="frames = model.upscale(frames)",
+            gives="uint8 (T, 3, H, W) for frames of the same kind; or an image for one",
+            pipeline="video-to-video",
+            tag="video-super-resolution",
+            limit="It invents detail that the small film does not hold: what it adds is likely, not true. Do not use it for "
             "evidence, for measuring, or to recognise anybody.",
         ),
         Task(

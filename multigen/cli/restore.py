@@ -1,11 +1,12 @@
-"""`multigen restore IN... --model RUN --out OUT`: image files and whole folders through any
-restoration model."""
+"""`multigen restore IN... --model RUN --out OUT`: files of images or sounds, and whole folders,
+through any restoration model."""
 
 from pathlib import Path
 
+from multigen.catalogue import MODALITIES, imported
 from multigen.cli.film_options import Codec, Crf, FilmWords, Fps, From, Hdr, Preview, To
+from multigen.cli.loaded import modality_of
 from multigen.cli.masks import Holes
-from multigen.cli.restoring import restore_images
 from multigen.cli.restoring_options import (
     AnyModel,
     Blend,
@@ -17,6 +18,7 @@ from multigen.cli.restoring_options import (
     Options,
     Provenance,
     Quality,
+    Rate,
     Tile,
 )
 from multigen.runs.options import Code, Device, Json, Overwrite, SkipBad, cli
@@ -25,7 +27,7 @@ __all__ = ["run"]
 
 
 def run(args: list[str]) -> None:
-    """Restores images and films."""
+    """Restores images, films and sounds."""
 
     def restore(
         inputs: Inputs,
@@ -37,6 +39,7 @@ def run(args: list[str]) -> None:
         feather: int | None = None,
         tile: Tile = None,
         frames: Frames = "first",
+        rate: Rate = None,
         format: Format = None,
         quality: Quality = None,
         codec: Codec = "",
@@ -55,20 +58,20 @@ def run(args: list[str]) -> None:
         json: Json = False,
         code: Code = "",
     ) -> None:
-        """Restores images and films with a trained model, in the size that its network gives: most
-        keep that of the image, one for super-resolution enlarges it (other sizes: multigen
-        upscale). Transparency, depth, colour profile and metadata, among them the place where a
-        photograph was taken, are kept; folders keep their structure.
+        """Restores images, films or sounds with a trained model, in the size that its network
+        gives: most keep that of the image, one for super-resolution enlarges it (other sizes:
+        multigen upscale). Transparency, depth, colour profile and metadata, among them the place
+        where a photograph was taken, are kept; folders keep their structure.
 
         Args:
             out: Folder of the results; for one image also a file, whose suffix says the format:
                 .png .jpg .webp .tif .gif, of a film .mp4 .mov .mkv .webm, or %05d.png for numbered
                 frames.
             mask: For a model that fills holes: an image of the same size, white (or transparent)
-                where it is to be filled, or a folder of such, named as the images. All other pixels
-                stay exactly as they are.
-            dilate: Pixels added around the mask, since a rest of an object at its edge is painted
-                again; by default 1/250 of the longer side, at least 2.
+                where it is to be filled, or a folder of masks with the names of the images. All
+                other pixels stay exactly as they are.
+            dilate: Pixels added around the mask, since remains of an object at its edge would be
+                continued into the hole; by default 1/250 of the longer side, at least 2.
             feather: Pixels at the edge of the dilated mask over which the image turns into the
                 filling; by default half of --dilate.
         """
@@ -77,9 +80,11 @@ def run(args: list[str]) -> None:
         options = Options(
             blend=blend, tile=tile, frames=frames, format=format, quality=quality, existing=existing, skip_bad=skip_bad,
             metadata=metadata, provenance=provenance, overwrite=overwrite, device=device, json=json, code=code, size=OWN,
-            film=FilmWords(codec=codec, crf=crf, start=from_, to=to, preview=preview, fps=fps, hdr=hdr),
+            rate=rate, film=FilmWords(codec=codec, crf=crf, start=from_, to=to, preview=preview, fps=fps, hdr=hdr),
             holes=Holes(mask, dilate, feather),
         )  # fmt: skip
-        restore_images("restore", inputs, out, model, options)
+        modality, found = modality_of(inputs, model or (blend[0] if blend else ""), code)
+        restoring = MODALITIES[modality].restore or MODALITIES["image"].restore  # which says what the model is for
+        imported(restoring)("restore", inputs, out, model and found, options)
 
     cli(restore, "multigen restore", args)

@@ -4,35 +4,31 @@ model."""
 import contextlib
 import datetime
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from multigen.catalogue import TASKS, container_of, imported
 from multigen.cli.film_options import check_unused
+from multigen.cli.jobs import Jobs, left_of, print_jobs, report_bad, show_counts, try_each
 from multigen.cli.loaded import check_verb, load_for
 from multigen.cli.masks import NO_HOLES, Holes, holes_of
-from multigen.cli.output import print_json
 from multigen.cli.restoring_options import Options
 from multigen.cli.targets import is_file_name, targets_of
-from multigen.console import counted, say, show
+from multigen.console import counted, say
 from multigen.console.bar import bar
-from multigen.data.skipped import LIST, NAMED, is_list, report_skipped, write_list
-from multigen.errors import ConfigError, DataError, OutOfMemory
-from multigen.memory import memory_errors
+from multigen.data.skipped import LIST, NAMED, is_list
+from multigen.errors import ConfigError, DataError
 from multigen.storage.files import writing
 from multigen.storage.output import check_folder, check_targets, replacing
 
-__all__ = ["PUBLISHED", "restore_images"]
+__all__ = ["PUBLISHED", "load_restorer", "restore_images"]
 
 PUBLISHED = TASKS["super-resolution"].published
 SAMPLE = 8  # masks that are read, and up to twice as many, before the time is said
 NOTABLE = 1 << 15  # pixels: what is less takes a moment, whatever the model
 LONGEST = 10**9  # seconds that are said
-Jobs = Mapping[Path, Path]
-"""Source -> its result."""
 
 
 def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options: Options, default: str = "") -> None:
@@ -40,6 +36,8 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     is named."""
     if options.blend is not None and model:
         raise ConfigError(f"--model {model}, --blend {options.blend[0]} ...: each names the model; give one of them")
+    if options.rate is not None:
+        raise ConfigError(f"--rate {options.rate}: for sounds, and the model is of images; leave it out")
     model = model or default
     folder, other = (out.parent, "another file for --out") if is_file_name(out) else (out, "another folder for --out")
     jobs = targets_of(verb, inputs, out, options.suffixes(out))
@@ -47,7 +45,7 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     options.check_formats(images.values(), len(images) < len(jobs))
     check_folder(folder, other)
     noun = _noun(jobs)
-    jobs, there = _left(jobs, options.existing, other)
+    jobs, there = left_of(jobs, options.existing, other)
     check_targets(jobs.values(), options.replaces, other)
     if options.skip_bad:
         check_targets([folder / LIST], options.replaces, other, is_list)
@@ -55,45 +53,18 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
         if container := container_of(source, target):
             imported(container.check)(source, target, options)
     options, bad = _with_masks(options, [source for source in jobs if source in images], inputs)
-    restorer = _load(verb, model, options)
+    restorer = load_restorer(verb, model, options)
     left = {source: target for source, target in jobs.items() if source not in bad}
     bad |= _restore(verb, restorer, left, model, options)
     made = {source: target for source, target in jobs.items() if source not in bad}
-    if len(bad) > NAMED:
-        with writing(folder / LIST, "another folder for --out"):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_list(folder / LIST, [*bad.items()])
-    report_skipped([*bad.items()], noun, rest=f"{folder / LIST} lists all")
+    report_bad(folder, bad, noun)
     scale = options.size.factor(restorer.scale)
     if options.json:
         asked = {"model": model} if options.blend is None else {"blend": options.blend}
         asked |= {"scale": scale} if verb != "translate" else {"direction": restorer.direction}
-        _print_json(asked, made, there, bad)
+        print_jobs(asked, "images", made, there, bad)
         return
-    counts = [f"{counted(len(made), noun)}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}"]
-    counts += [f"{len(there)} there already"] if there else []
-    counts += [f"{len(bad)} skipped"] if bad else []
-    show(", ".join(counts))
-
-
-def _left(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
-    """What is to be made, and the results that stay. Raises DataError for one that exists where
-    that is to be an error."""
-    if existing not in ("skip", "error"):
-        return jobs, []
-    files = {target: _files_of(source, target) for source, target in jobs.items()}
-    if existing == "error" and (there := [file for each in files.values() for file in each]):
-        more = f" and {len(there) - 1} more files exist" if len(there) > 1 else " exists"
-        raise DataError(f"{there[0]}{more}; give {other}, or --existing skip or overwrite")
-    there = [target for target, each in files.items() if each and each[0].is_file()]
-    return {source: target for source, target in jobs.items() if target not in there}, there
-
-
-def _files_of(source: Path, target: Path) -> Sequence[Path]:
-    """The files of a result that are there: one, or those of a film that is written as frames."""
-    if container := container_of(source, target):
-        return imported(container.existing)(target)
-    return [target] if os.path.lexists(target) else []
+    show_counts(f"{counted(len(made), noun)}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}", there, bad)
 
 
 def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]) -> tuple[Options, dict[Path, str]]:
@@ -113,7 +84,7 @@ def _with_masks(options: Options, images: Sequence[Path], inputs: Sequence[Path]
     return replace(options, holes=holes), missing
 
 
-def _load(verb: str, model: str, options: Options) -> Any:
+def load_restorer(verb: str, model: str, options: Options) -> Any:
     """The ready object of a model, or of two."""
     if options.blend is None and not model:
         two = "" if verb == "translate" else ", or two: --blend A B SHARE"
@@ -127,12 +98,13 @@ def _load(verb: str, model: str, options: Options) -> Any:
         restorer = check_verb(verb, blend(first, second, share, options.code, options.device), first, options.code)
     restorer = restorer.turned(options.direction) if options.direction else restorer
     options.holes.check(restorer.task, model or (options.blend or (model,))[0])
-    restorer.tile = options.tile or restorer.tile
+    if options.tile:
+        restorer.tile = options.tile
     return restorer
 
 
 def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options) -> dict[Path, str]:
-    """Restores images. Returns those that are no good, and why, if they are to be skipped."""
+    """Restores images. Returns unusable ones and the reasons, if they are to be skipped."""
     from multigen.image.writing import check_side
 
     containers = {source: each for source, target in jobs.items() if (each := container_of(source, target))}
@@ -156,37 +128,23 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
         restorer.on_tile = shown.advance
         for source, target in jobs.items():
             if source not in containers:
-                _try(_restore_file, restorer, source, target, options, bad)
+                try_each(_restore_file, restorer, source, target, options, bad)
                 done += work.get(source, 0)
                 shown.reach(done)
         restorer.on_tile = lambda _: None
     for source, container in containers.items():  # which show a progress of their own
-        _try(imported(container.restore), restorer, source, jobs[source], options, bad)
+        try_each(imported(container.restore), restorer, source, jobs[source], options, bad)
     return bad
 
 
-def _try(
-    restore: Callable[..., None], restorer: Any, source: Path, target: Path, options: Options, bad: dict[Path, str]
-) -> None:
-    """Restores a file, which goes to `bad` if it is no good and such files are to be skipped."""
-    try:
-        with memory_errors("give a smaller --tile, or free some"):
-            restore(restorer, source, target, options)
-    except (DataError, OutOfMemory) as error:
-        if not options.skip_bad:
-            raise
-        bad[source] = str(error) if str(source) in str(error) else f"{source}: {error}"
-
-
 def _noun(jobs: Jobs) -> str:
-    """What the sources are."""
+    """The noun for the sources, such as image."""
     kinds = {each.items if (each := container_of(*job)) else "images" for job in jobs.items()}
     return kinds.pop() if len(kinds) == 1 else "files"
 
 
 def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
-    """(height, width) of images; without those that cannot be read, which are named when they
-    are."""
+    """(height, width) of images; unreadable ones are left out, and reported later."""
     from multigen.image.files import size_of
 
     sizes = {}
@@ -216,16 +174,6 @@ def _say_time(restorer: Any, passes: Sequence[Sequence[tuple[int, int]]], model:
     if seconds > 2:
         length = datetime.timedelta(seconds=min(round(seconds), LONGEST))
         say(f"{counted(count, 'images')}: about {length}{faster}")
-
-
-def _print_json(asked: Mapping[str, Any], made: Jobs, there: Sequence[Path], bad: Mapping[Path, str]) -> None:
-    print_json({
-        **asked,
-        "files": [str(target) for target in made.values()],
-        "images": [{"source": str(source), "file": str(target)} for source, target in made.items()],
-        "existing": [str(target) for target in there],
-        "skipped": [{"path": str(path), "reason": reason} for path, reason in bad.items()],
-    })  # fmt: skip
 
 
 def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> None:

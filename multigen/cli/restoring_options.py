@@ -29,6 +29,7 @@ __all__ = [
     "Options",
     "Provenance",
     "Quality",
+    "Rate",
     "Tile",
 ]
 
@@ -79,6 +80,13 @@ Quality = Annotated[
         help="Of images: 1 to 100, of jpg (95 without it) and webp (lossless without it); others have none.",
     ),
 ]
+Rate = Annotated[
+    int | None,
+    tyro.conf.arg(
+        metavar="HZ",
+        help="Of sounds: rate of the results; without it that of the source, or what the model widens it to.",
+    ),
+]
 Existing = Annotated[
     Literal["skip", "overwrite", "error"] | None,
     tyro.conf.arg(
@@ -120,6 +128,7 @@ class Options:
     film: FilmWords
     holes: Holes = NO_HOLES
     direction: Literal["AB", "BA"] | None = None
+    rate: int | None = None
 
     def __post_init__(self):
         if self.tile is not None and self.tile < 1:

@@ -1,29 +1,50 @@
-"""Where the results of a command go that makes a file of each image or film: distinct names, the
-same each time."""
+"""Output paths of commands that make one file per image or video: distinct and reproducible
+names."""
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from multigen.catalogue import CONTAINERS, MODALITIES, container_of, with_containers
+from multigen.catalogue import CONTAINERS, MODALITIES, Modality, container_of, with_containers
 from multigen.console import counted, say
 from multigen.errors import ConfigError, DataError
 
-__all__ = ["is_file_name", "place_of", "targets_of"]
+__all__ = ["Files", "image_files", "is_file_name", "place_of", "targets_of"]
 
 
-def is_file_name(out: Path) -> bool:
-    """Whether --out names the file of a result and not a folder: by its suffix, where no folder has
-    this name.
+@dataclass(frozen=True)
+class Files:
+    """The files that a verb takes and writes, of one modality."""
 
-    Raises ConfigError for the suffix of a format that is not written.
-    """
+    taken: Modality
+    """With the suffixes of all that is taken."""
+    written: tuple[tuple[Collection[str], Collection[str]], ...]
+    """(suffixes that are read, those of them that are written) of each kind of files."""
+
+    @property
+    def one(self) -> str:
+        """Noun for a file."""
+        return self.taken.items.removesuffix("s")
+
+
+def image_files() -> Files:
+    """Images and films."""
     from multigen.image.writing import SIDES
 
+    images, films = MODALITIES["image"], [each for each in CONTAINERS if each.modality == "image"]
+    written = ((images.suffixes, SIDES), *((each.suffixes, each.written) for each in films))
+    return Files(with_containers(images), written)
+
+
+def is_file_name(out: Path, files: Files | None = None) -> bool:
+    """Whether --out names a file and not a folder: by its suffix, unless a folder has this name.
+
+    Raises ConfigError for the suffix of an unsupported output format.
+    """
     suffix = out.suffix.lower()
-    read = {*MODALITIES["image"].suffixes}, *({*each.suffixes} for each in CONTAINERS)
-    for suffixes, written in zip(read, (SIDES, *(each.written for each in CONTAINERS)), strict=True):
+    for suffixes, written in (files or image_files()).written:
         if out.is_dir() or suffix in written:
             return not out.is_dir()
         if suffix in suffixes:
@@ -33,28 +54,35 @@ def is_file_name(out: Path) -> bool:
     return False
 
 
-def targets_of(verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable[[Path], str]) -> dict[Path, Path]:
-    """Source -> target, for files and folders. In folders what is in OUT is left out: results of an
-    earlier run.
+def targets_of(
+    verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable[[Path], str], files: Files | None = None
+) -> dict[Path, Path]:
+    """Source -> target, for files and folders. In folders, files in OUT are left out, as they are
+    results of an earlier run.
 
     Args:
-        suffix_of: gives that of the result of a source; of a file that --out names, the name says
-            it.
+        suffix_of: source -> suffix of its result; unused where --out names a file.
+        files: what is taken and written; by default images and films.
 
-    Raises DataError where no image is left, a result would replace its source, or --out names a
+    Raises DataError if no image is left, a result would overwrite its source, or --out names a
     file for several images.
     """
+    files = files or image_files()
     if not inputs:
-        raise DataError(f"no image to {verb}: give files or folders")
-    one = is_file_name(out)
+        raise DataError(f"no {files.one} to {verb}: give files or folders")
+    one = is_file_name(out, files)
     # A folder is one film, of numbered frames, where --out is the file of a film.
     whole = one and len(inputs) == 1 and inputs[0].is_dir() and container_of(inputs[0], out) is not None
-    places = {inputs[0]: Path(inputs[0].name)} if whole else _places(inputs, out)
+    places = {inputs[0]: Path(inputs[0].name)} if whole else _places(inputs, out, files.taken)
     if not places:
-        raise DataError(f"no image to {verb} but those in {out}, where the results go; give other files or folders")
+        raise DataError(
+            f"no {files.one} to {verb} but those in {out}, where the results go; give other files or folders"
+        )
     if one and len(places) > 1:
-        raise DataError(f"--out {out} is the name of one file, but there are {len(places)} images; give a folder")
-    targets = {next(iter(places)): out} if one else _distinct(places, out, suffix_of)
+        raise DataError(
+            f"--out {out} is the name of one file, but there are {len(places)} {files.taken.items}; give a folder"
+        )
+    targets = {next(iter(places)): out} if one else _distinct(places, out, suffix_of, files.taken.items)
     for source, target in targets.items():
         if _real(target) == _real(source):
             raise DataError(f"{source} would be overwritten by its result; give another folder for --out")
@@ -62,8 +90,8 @@ def targets_of(verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable
 
 
 def place_of(source: Path, inputs: Sequence[Path]) -> Path:
-    """The path of a source of `targets_of` below the folder that was given, or its name where it
-    was given by itself."""
+    """The path of a source of `targets_of` relative to the given folder, or its name if it was
+    given itself."""
     for place in inputs:
         if place == source:
             break
@@ -72,11 +100,10 @@ def place_of(source: Path, inputs: Sequence[Path]) -> Path:
     return Path(source.name)
 
 
-def _places(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Source -> its path below the folder that was given, or its name; each file once."""
+def _places(inputs: Sequence[Path], out: Path, taken: Modality) -> dict[Path, Path]:
+    """Source -> its path relative to the given folder, or its name; each file once."""
     from multigen.data.unread import check_readable, find_files, report_unread
 
-    taken = with_containers(MODALITIES["image"])
     places: dict[Path, Path] = {}
     results: set[Path] = set()
     seen: set[Path] = set()
@@ -94,14 +121,13 @@ def _places(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
                 seen.add(_real(source))
                 places[source] = source.relative_to(place) if place.is_dir() else Path(source.name)
     if results:
-        say(f"left out {counted(len(results), 'images')} in {out}, where the results go")
+        say(f"left out {counted(len(results), taken.items)} in {out}, where the results go")
     return places
 
 
-def _distinct(places: dict[Path, Path], out: Path, suffix_of: Callable[[Path], str]) -> dict[Path, Path]:
-    """Results named after their sources. Where several would have one name, each keeps the suffix
-    of its source in it, and where that does not help, a number follows. Upper and lower case count
-    as equal, as some systems have it."""
+def _distinct(places: dict[Path, Path], out: Path, suffix_of: Callable[[Path], str], items: str) -> dict[Path, Path]:
+    """Results named after their sources. Equal names are resolved by the suffix of the source, and
+    then by a number; case is ignored, as by some file systems."""
     suffixes = {source: suffix_of(source) for source in places}
     short = {source: inside.with_suffix(suffixes[source]) for source, inside in places.items()}
     shared = _repeated(short.values())
@@ -118,7 +144,7 @@ def _distinct(places: dict[Path, Path], out: Path, suffix_of: Callable[[Path], s
     if shared:
         first = next(source for source in places if _key(short[source]) in shared)
         say(
-            f"{counted(sum(_key(name) in shared for name in short.values()), 'images')} share a name up to the suffix: it "
+            f"{counted(sum(_key(name) in shared for name in short.values()), items)} share a name up to the suffix: it "
             f"stays in the names of their results, such as {names[first]} of {places[first]}"
         )
     return {source: out / names[source] for source in places}
@@ -138,5 +164,5 @@ def _holds(folder: Path, out: Path) -> bool:
 
 
 def _real(path: Path) -> Path:
-    """A path without links and `..`; also of what is not there, or is a link in a circle."""
+    """A path without links and `..`, also for missing files and circular links."""
     return Path(os.path.realpath(path))

@@ -14,6 +14,7 @@ All are lower for a film that does not move, or is blurred: report them with the
 blurred film.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -21,7 +22,18 @@ import numpy as np
 
 from multigen.errors import DataError
 
-__all__ = ["blurred", "flow", "luma", "occluded", "temporal_metrics", "tlp", "tof_tvl1", "warped", "warping_error"]
+__all__ = [
+    "TemporalReference",
+    "blurred",
+    "flow",
+    "luma",
+    "occluded",
+    "temporal_metrics",
+    "tlp",
+    "tof_tvl1",
+    "warped",
+    "warping_error",
+]
 
 Film = Sequence[np.ndarray]
 """uint8 frames (H, W, 3)."""
@@ -64,11 +76,43 @@ def occluded(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
     return (apart > 0.01 * ((forward**2).sum(0) + (back**2).sum(0)) + 0.5) | outside
 
 
+class TemporalReference:
+    """A film that others are compared with: its motion is found once, when it is asked for."""
+
+    def __init__(self, true: Film):
+        self.true = true
+        self.lumas = [*map(luma, true)]
+
+    @functools.cached_property
+    def there(self) -> list[np.ndarray]:
+        """The flow from each frame to the next."""
+        return [flow(a, b) for a, b in pairwise(self.lumas)]
+
+    @functools.cached_property
+    def back(self) -> list[np.ndarray]:
+        """The flow from each frame but the first to the one before."""
+        return [flow(b, a) for a, b in pairwise(self.lumas)]
+
+    def tof_tvl1(self, made: Film) -> float:
+        """Mean length of the difference of both films' flows, pixels. Raises DataError."""
+        _check(self.true, made)
+        flows = (flow(a, b) for a, b in pairwise(map(luma, made)))
+        return float(np.mean([np.linalg.norm(x - y, axis=0).mean() for x, y in zip(self.there, flows, strict=True)]))
+
+    def warping_error(self, made: Film) -> float:
+        """`warping_error` with this film's flow. Raises DataError."""
+        _check(self.true, made)
+        errors = []
+        for (before, after), back, there in zip(pairwise(map(luma, made)), self.back, self.there, strict=True):
+            seen = ~occluded(back, there)
+            if seen.any():
+                errors.append(float(((after - warped(before, back)) ** 2)[seen].mean()))
+        return float(np.mean(errors)) if errors else float("nan")
+
+
 def tof_tvl1(true: Film, made: Film) -> float:
     """Mean length of the difference of both films' flows, pixels. Raises DataError."""
-    _check(true, made)
-    pairs = zip(pairwise(map(luma, true)), pairwise(map(luma, made)), strict=True)
-    return float(np.mean([np.linalg.norm(flow(*real) - flow(*fake), axis=0).mean() for real, fake in pairs]))
+    return TemporalReference(true).tof_tvl1(made)
 
 
 def tlp(true: Film, made: Film, distance: Callable[[np.ndarray, np.ndarray], float]) -> float:
@@ -86,15 +130,7 @@ def warping_error(made: Film, true: Film | None = None) -> float:
     `true`: the film whose flow is used, the same for all films that are compared; None: `made`
     itself. Raises DataError.
     """
-    guide = made if true is None else true
-    _check(guide, made)
-    errors = []
-    for (before, after), (a, b) in zip(pairwise(map(luma, made)), pairwise(map(luma, guide)), strict=True):
-        back, there = flow(b, a), flow(a, b)  # where each pixel of the later frame was
-        seen = ~occluded(back, there)
-        if seen.any():
-            errors.append(float(((after - warped(before, back)) ** 2)[seen].mean()))
-    return float(np.mean(errors)) if errors else float("nan")
+    return TemporalReference(made if true is None else true).warping_error(made)
 
 
 def blurred(film: Film) -> list[np.ndarray]:
@@ -121,16 +157,16 @@ def temporal_metrics(
     Raises DataError for films of other sizes or lengths, or of one frame.
     """
     _check(true, made)
-    rows = {}
+    rows, reference = {}, TemporalReference(true)
     for row, film in {"film": made, "blurred": blurred(true)}.items():
         rows[row] = {
             **{
                 name: float(np.mean([f(x, y) for x, y in zip(film, true, strict=True)]))
                 for name, f in (quality or {}).items()
             },
-            "tof_tvl1": tof_tvl1(true, film),
+            "tof_tvl1": reference.tof_tvl1(film),
             **{f"tlp_{name}": tlp(true, film, f) for name, f in (distances or {}).items()},
-            "warping_error": warping_error(film, true),
+            "warping_error": reference.warping_error(film),
         }
     return rows
 

@@ -1,3 +1,19 @@
-"""Films: video files, animations and numbered frames, through the models of the image modality."""
+"""Films: methods, and the readers and writers of video files, animations and numbered frames."""
 
-__all__: list[str] = []
+from typing import TYPE_CHECKING, Any
+
+from multigen.catalogue import lazy
+
+# catalogue: methods
+if TYPE_CHECKING:
+    from multigen.video.restoration.rrn import RRNConfig, RRNTrainer
+
+__all__ = [
+    "RRNConfig",
+    "RRNTrainer",
+]
+# end
+
+
+def __getattr__(name: str) -> Any:
+    return lazy(__name__, name)

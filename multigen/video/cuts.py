@@ -1,40 +1,44 @@
-"""Scene cuts: where a recurrent model must forget what it saw."""
-
-from collections.abc import Iterable, Iterator
+"""Scene-cut detection: where a recurrent model must reset its hidden state."""
 
 import numpy as np
 
-__all__ = ["cuts"]
+__all__ = ["Cuts"]
 
 SIDE = 32  # of the squares that frames are compared in, at most: small motions do not count
 JUMP = 0.1  # change of the mean of a square, of 0..1, that a cut has at least
 TIMES = 3.0  # and how many times that of the frames before
 
 
-def cuts(frames: Iterable[np.ndarray]) -> Iterator[bool]:
-    """For each frame (H, W, C), of integers, whether a new scene begins with it; of the first one
-    True.
+class Cuts:
+    """Finds the frames with which scenes begin, in one pass: `begins` takes each frame in turn.
 
-    A cut is a jump of the mean absolute difference to the frame before, of the frames reduced to
-    squares: at least `JUMP` of the whole range, and `TIMES` as much as the running mean of the
-    differences before it, so that a flicker or a fast pan is none.
+    A cut is a jump in the mean absolute difference between consecutive downsampled frames: at
+    least `JUMP` of the full range, and `TIMES` the running mean of earlier differences, so that
+    flicker and fast pans are not cuts.
     """
-    before, usual = None, 0.0
-    for frame in frames:
+
+    def __init__(self):
+        self.before = np.empty((0, 0, 0))
+        """The frame before, reduced."""
+        self.usual = 0.0
+        """The running mean of the differences."""
+
+    def begins(self, frame: np.ndarray) -> bool:
+        """Whether a new scene begins with a frame (H, W, C) of integers; with the first one it
+        does."""
         small = _reduced(frame)
-        if before is None or small.shape != before.shape:
-            before, usual = small, 0.0
-            yield True
-            continue
-        change = float(np.abs(small - before).mean())
-        cut = change >= JUMP and change >= TIMES * usual
-        usual = 0.0 if cut else 0.8 * usual + 0.2 * change
-        before = small
-        yield cut
+        if small.shape != self.before.shape:
+            self.before, self.usual = small, 0.0
+            return True
+        change = float(np.abs(small - self.before).mean())
+        cut = change >= JUMP and change >= TIMES * self.usual
+        self.usual = 0.0 if cut else 0.8 * self.usual + 0.2 * change
+        self.before = small
+        return cut
 
 
 def _reduced(frame: np.ndarray) -> np.ndarray:
-    """Means of squares, in 0..1, at most `SIDE` in a row or column."""
+    """The frame in 0..1, downsampled by block averaging to at most `SIDE` pixels a side."""
     height, width = frame.shape[:2]
     step = max(1, -(-max(height, width) // SIDE))
     rows, columns = np.arange(0, height, step), np.arange(0, width, step)

@@ -13,6 +13,8 @@ import pytest
 import torch
 
 import multigen
+from multigen.audio.restoration.vocoder import PRESETS as VOCODER
+from multigen.audio.restoration.vocoder import VocoderTrainer
 from multigen.catalogue import METHODS, TASKS, Method
 from multigen.cli import export
 from multigen.config import to_table
@@ -185,3 +187,17 @@ def test_a_network_of_ones_own_that_cannot_be_exported_is_named(
     )
     assert named in message and "use it with multigen itself" in message
     assert not (tmp_path / "g.onnx").exists()
+
+
+def test_a_vocoder_s_inverse_transform_is_in_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """onnxruntime gives what the network and its FFT give."""
+    run = tiny.untrained(tmp_path / "run", VocoderTrainer(VOCODER["tiny"]))
+    out = tmp_path / "vocoder.onnx"
+    assert tiny.multigen(["export", "--model", run, "--out", out]) == 0
+    assert "sound: float32 (batch, frames * 100), 8000 samples a second" in capsys.readouterr().out
+    model = multigen.load(run)
+    mels = model.spec(0.1 * torch.randn(2, 4_321, generator=torch.Generator().manual_seed(1)))
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    (sound,) = session.run(None, {"mels": mels.numpy()})
+    with torch.no_grad():
+        assert np.abs(sound - model.network(mels).numpy()).max() < 1e-4

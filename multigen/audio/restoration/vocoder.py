@@ -1,10 +1,9 @@
 """Vocoder: sound from mel spectrograms, by ConvNeXt blocks and an inverse STFT (Vocos). Siuzdak
 2023, arXiv:2306.00814.
 
-    python -m multigen.recipes.vocoder                                # embedded speaking machine,
-    minutes on a laptop python -m multigen.recipes.vocoder default --data recordings/     # your own
-    recordings python -m multigen.recipes.vocoder paper --data LibriTTS/         # the paper's
-    networks and settings
+    python -m multigen.recipes.vocoder                              # embedded speakers (minutes)
+    python -m multigen.recipes.vocoder default --data recordings/   # your own recordings
+    python -m multigen.recipes.vocoder paper --data LibriTTS/       # the settings of the paper
 
 G gives for each frame of log-mels a spectrum, whose log-magnitude begins at that of the mels'
 pseudo-inverse, and sound by one inverse transform. First it is trained on mels at several
@@ -39,6 +38,7 @@ from multigen.tasks.restoration.base import Restore
 __all__ = ["PRESETS", "Generator", "VocoderConfig", "VocoderTrainer"]
 
 WARM_UP = 0.02  # of a stage
+NEAR = 1e-5  # squared distance from 0 within which two numbers are no direction: rounding would turn it
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ PRESETS = {
         spectrum_width=2, batch=4, pretrain_steps=16, steps=4, ema=0.9,
     ),
     "laptop": VocoderConfig(
-        validation_size=0, test_size=8, width=128, blocks=4, batch=8, pretrain_steps=1_000, steps=500, ema=0.99,
+        validation_size=0, test_size=8, width=128, blocks=4, spectrum_width=8, batch=8, pretrain_steps=1_000, steps=500, ema=0.99,
     ),
     "default": VocoderConfig(),
     "paper": VocoderConfig(
@@ -163,7 +163,7 @@ class Generator(nn.Module):
             start = self.spec.to_magnitudes(at_least_float32(mels))
         magnitude = (start.log() + added).clamp(max=math.log(self.spec.window)).exp()
         real, imaginary = phase.split(self.bins, 1)
-        length = (real * real + imaginary * imaginary + losses.EPS).rsqrt()
+        length = (real * real + imaginary * imaginary + NEAR).rsqrt()
         return magnitude, real * length, imaginary * length
 
 

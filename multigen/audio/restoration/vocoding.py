@@ -127,7 +127,7 @@ def read_mels(path: Path) -> np.ndarray:
     DataError for anything else."""
     try:
         open_regular(path, LARGEST).close()
-        mels = np.load(path, mmap_mode="r", allow_pickle=False)
+        mels = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = error.strerror if isinstance(error, UnreadableFile) else f"it is damaged, or no .npy file ({error})"
         raise DataError(

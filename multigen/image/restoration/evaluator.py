@@ -1,4 +1,4 @@
-"""Metrics of image restoration, and images that show models side by side."""
+"""Evaluation of image restoration: metrics, and side-by-side comparisons."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
@@ -32,7 +32,7 @@ def score(
     metrics: Sequence[str] = ("psnr_y", "ssim_y"),
     further: Mapping[str, Callable[[Tensor, Tensor, Tensor], float]] = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images
+    """Row -> "SET/metric" -> value for models and baselines, which map test inputs to images
     (3, scale H, scale W).
 
     Ranks share the images; all get the result.

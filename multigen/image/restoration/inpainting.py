@@ -5,9 +5,9 @@ Suvorov et al. 2021, arXiv:2109.07161.
     python -m multigen.recipes.inpainting default --data photos/    # your own photographs
     python -m multigen.recipes.inpainting paper --data photos/      # the settings of the paper
 
-G sees a photograph with holes, and the mask. First it is trained for the least pixel error, then
-against a discriminator of patches, with the features of a frozen network. Losses compare the whole
-of its image; in use, known pixels stay as they are.
+G gets a photograph with holes and the mask. It is trained first with a pixel loss, then against a
+patch discriminator, with a content loss on features of a frozen network. Losses compare its whole
+output; at inference known pixels are kept.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -42,9 +42,9 @@ GENERATORS = {"lama": FFCGenerator, "smooth": SmoothFFCGenerator}
 @dataclass(frozen=True)
 class InpaintingConfig(AdversarialRestorationConfig):
     crop: int = 128
-    """Side of the crops, pixels, a multiple of 16; holes are drawn for it."""
+    """Side of the crops, pixels, a multiple of 16; the holes scale with it."""
     generator: Literal["lama", "smooth"] = "smooth"
-    """The paper's network, or one that adds to a smooth filling of the hole, and draws no grid."""
+    """The paper's network, or one that adds to a smooth filling of the hole."""
     blocks: int = 6
     """Residual blocks of the generator (9 in the paper)."""
     width: int = 32
@@ -60,13 +60,13 @@ class InpaintingConfig(AdversarialRestorationConfig):
     adversarial_weight: float = 10.0
     """Weight of the adversarial loss."""
     matching_weight: float = 100.0
-    """Weight of the squared differences between the discriminator's features."""
+    """Weight of the feature matching loss: squared differences of the discriminator's features."""
     content_weight: float = 30.0
     """Weight of the content loss (in the paper on the features of a dilated ResNet-50)."""
     penalty: float = 1e-3
-    """Weight of the squared norm of D's gradient at photographs (R1)."""
+    """Weight of the R1 penalty: the squared norm of D's gradient at photographs."""
     hole_weight: float = 6.0
-    """Weight of a pixel of the hole in the pixel losses, beside a known one's 1 (0 in the
+    """Weight of pixels in the hole in the pixel losses, relative to known pixels (0 in the
     paper)."""
     pretrain_steps: int = 10_000
     """Steps of the first stage (none in the paper)."""
@@ -117,8 +117,8 @@ PRESETS = {
 
 
 class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
-    """Trains G to fill holes: first for the least pixel error, then so that D takes its patches for
-    a photograph's."""
+    """Trains G to fill holes: first with a pixel loss, then so that D takes its patches for those
+    of photographs."""
 
     name = "inpainting"
     task = "inpainting"
@@ -128,13 +128,13 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
     # ---------------------------------------------------------------------------------- data
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """The crop with a hole of its own, drawn after the crop was turned, and the mask as fourth
-        channel."""
+        """The crop with a random hole, independent of the crop's orientation, and the mask as
+        fourth channel."""
         return {"input": holes.masked(crop, draw_mask(crop.shape[1], crop.shape[2], TRAINING, rng))}
 
     def open_tests(self) -> list[TestSet]:
-        """The middle of each image, as large as a crop, with holes of three kinds: NAME-thin,
-        NAME-medium, NAME-thick."""
+        """The central crop of each image with three kinds of masks: NAME-thin, NAME-medium,
+        NAME-thick."""
         whole = open_test_sets([*self.config.test, *self.own_tests()], 1, _unchanged)
         return [self._with_holes(test, kind, f"{test.name}-{kind}") for test in whole for kind in MASKS]
 
@@ -182,8 +182,8 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return ((fake - real).abs() * (1 + (self.config.hole_weight - 1) * hole)).mean()
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Patches of photographs are real, and so are those of G's images whose own square of 16 x
-        16 pixels has no pixel of a hole, though patches reach farther; the others are fake."""
+        """Patches of photographs count as real, and so do those of G's images whose own 16 x 16
+        square has no pixel of the hole (receptive fields reach farther); all others as fake."""
         given = self.inputs(batch, step)
         with torch.no_grad():
             fake = self.G(given)
@@ -219,7 +219,7 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return Inpainter(network, self.config.crop)
 
     def baselines(self) -> dict[str, Restore]:
-        """The mean colour of the known pixels, the smoothest surface, and the model that training
+        """The mean colour of the known pixels, biharmonic inpainting, and the model that training
         started from."""
         start = self._start() if self.run.start else {}
         return {"mean_colour": holes.mean_colour, "biharmonic": holes.biharmonic, **start}
@@ -227,8 +227,8 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """PSNR in the hole, the seam, SSIM, and the distances `needed`, of images with their known
-        pixels."""
+        """PSNR in the hole, seam error, SSIM, and the distances `needed`, of composites with the
+        known pixels."""
         distances = [d for d in self.distances if needed is None or d.name in needed]
         return score(restorers, sets, distances, self.device, self.metrics, holes.METRICS)
 

@@ -1,5 +1,5 @@
-"""Two folders of images matched by name, whatever their suffixes: to train on, and to measure how
-far they are apart."""
+"""Paired images of two folders, matched by name without suffix: for training and for full-reference
+metrics."""
 
 import sys
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ LISTED = 5  # mismatches that an error names
 
 
 def match_pairs(photos: Sequence[Photo], low: Sequence[Photo], scale: int) -> dict[str, Photo]:
-    """The image of `low` for each photograph, whatever their suffixes. Raises DataError where names
-    or sizes do not match."""
+    """The image of `low` for each photograph, matched without suffixes. Raises DataError where
+    names or sizes do not match."""
     by_name = {_stem(photo): photo for photo in low}
     pairs, wrong = {}, []
     for photo in photos:
@@ -64,9 +64,9 @@ def compare_pairs(
     Args:
         skip_bad: leave out images without a pair of their size, and those that cannot be read;
             report them.
-        border: pixels left out at each side by the metrics of luma; customary is the scale of
+        border: pixels cropped at each side by the luma metrics; usually the scale of
             super-resolution.
-        perceptual_weights: file of VGG19, as for training: its distance is measured too.
+        perceptual_weights: VGG19 file, as for training; its distance is evaluated too.
 
     Raises DataError for images without a pair of their size, and for those that cannot be read.
     """
@@ -107,7 +107,7 @@ def _pairs(
     data: tuple[str, str], one: Sequence[Photo], other: Sequence[Photo]
 ) -> tuple[dict[str, tuple[Photo, Photo]], list[tuple[Path, str]]]:
     """Name -> images of one name and size, and (path, reason) of all others. Two files are a pair
-    whatever their names."""
+    under any names."""
     files = all(locate(each, "a folder of images, or an image").is_file() for each in data)
     groups: dict[str, tuple[list[Photo], list[Photo]]] = {}
     for side, photos in enumerate((one, other)):
@@ -161,8 +161,8 @@ def _evaluation(
 
 
 def _stem(photo: Photo) -> str:
-    """The name by which an image is matched: with its folders, without its suffix, with the number
-    of its frame."""
+    """The key for matching an image: its relative path without suffix, and the number of its
+    frame."""
     return Path(photo.name).with_suffix("").as_posix() + (f"#{photo.frame}" if photo.frame is not None else "")
 
 

@@ -54,7 +54,7 @@ class ImageTranslationConfig(TranslationConfig):
     size: int = 286
     """Shorter side to which images are resized, pixels; 0: as they are."""
     crop: int = 256
-    """Side of the crops that are trained on, pixels."""
+    """Side of the training crops, pixels."""
     mirror: bool = True
     """Mirror half of the crops left to right."""
     frames: Literal["first", "all"] = "first"
@@ -76,7 +76,8 @@ class ImageTranslationConfig(TranslationConfig):
     perceptual_weights: str = ""
     """Safetensors file of VGG19 (torchvision's keys); also measured with, if given."""
     squeezenet_weights: str = ""
-    """Safetensors file of SqueezeNet 1.1 (torchvision's keys); also measured with, if given."""
+    """Safetensors file of SqueezeNet 1.1 (torchvision's keys); if given, its distance is
+    evaluated."""
 
     ranges = RANGES | {"size": 0, "crop": 8, "halvings": (1, 10), "discriminator_layers": (1, 5)}
 

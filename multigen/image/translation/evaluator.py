@@ -83,8 +83,8 @@ def score(
         real, colour = _moments(features), colours[:, 0].mean().item()
         for name, translate in translators.items():
             row = _row(items, translate, distances, extract, real, device)
-            share = row.pop("saturation") / colour if colour > GREY else None
-            row |= {} if share is None else {"saturation": share}
+            own = row.pop("saturation")
+            row |= {"saturation": own / colour} if colour > GREY else {}
             rows[name] |= {f"{items.name}/{metric}": value for metric, value in row.items()}
     return rows
 

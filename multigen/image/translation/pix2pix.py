@@ -1,12 +1,12 @@
 """pix2pix: a translation learnt from pairs. Isola et al. 2017, arXiv:1611.07004.
 
-    python -m multigen.recipes.pix2pix                                        # colours grey
-    photographs, minutes on a laptop python -m multigen.recipes.pix2pix default --data photos/
-    --task colour   # pairs made of your own photographs python -m multigen.recipes.pix2pix default
-    --data A/ --target B/          # your own pairs, matched by name
+    python -m multigen.recipes.pix2pix                                # photographs (minutes)
+    python -m multigen.recipes.pix2pix --data photos/ --task colour   # your own photographs
+    python -m multigen.recipes.pix2pix --data A/ --target B/          # your own pairs, by name
 
 G gives the image of B for one of A, near to the true one by the mean absolute error; D sees both
-images of a pair, patch by patch, and has to tell true ones from G's."""
+images of a pair, patch by patch, and has to tell true ones from G's.
+"""
 
 from dataclasses import dataclass
 from typing import Literal

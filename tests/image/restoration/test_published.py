@@ -27,6 +27,7 @@ from multigen.image.restoration.realesrgan import PRESETS, RealESRGANTrainer
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.storage.ncnn import Layer
 from tests import tiny
+from tests.cases import few
 
 Weights = Mapping[str, Tensor]
 
@@ -225,7 +226,7 @@ def package(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.usefixtures("package")
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", few([*PUBLISHED], "realesrgan-anime-6b", "realesrgan-animevideov3"))
 def test_published_weights_come_by_name(name: str) -> None:
     model = multigen.load(name)
     assert sum(p.numel() for p in model.network.parameters()) == PARAMETERS[name]

@@ -80,11 +80,12 @@ class PatchDiscriminator(nn.Module):
 
     Args:
         width: channels of the first layer, a multiple of 4.
+        channels: of the input, where it is more than one image.
     """
 
-    def __init__(self, width: int = 64):
+    def __init__(self, width: int = 64, channels: int = 3):
         super().__init__()
-        self.first = nn.Conv2d(3, width, 4, stride=2, padding=1)
+        self.first = nn.Conv2d(channels, width, 4, stride=2, padding=1)
         pairs = pairwise([width, 2 * width, 4 * width, 8 * width])
         down = [nn.Sequential(nn.Conv2d(a, b, 4, stride=2, padding=1), nn.GroupNorm(8, b)) for a, b in pairs]
         last = nn.Sequential(nn.Conv2d(8 * width, 8 * width, 3, padding=1), nn.GroupNorm(8, 8 * width))

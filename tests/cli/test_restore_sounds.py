@@ -1,0 +1,238 @@
+"""`multigen restore` of sounds and of mels: files, folders, rates, channels, long recordings, bad
+input."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from multigen.audio.files import read_info, read_sound, write_sound
+from multigen.audio.mels import MelSpec
+from multigen.audio.voice import utterance
+from multigen.storage import provenance
+from tests import tiny
+from tests.audio.restoration.toys import untrained
+from tests.tiny import multigen
+
+SPEC = MelSpec(rate=8_000, bands=40)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vocoder at 8 kHz that is not trained: it keeps magnitudes, as its mels have them."""
+    return untrained(tmp_path_factory.mktemp("vocoder"))
+
+
+def sentence(rate: int = 8_000, seconds: float = 1.0) -> torch.Tensor:
+    return utterance("M1", 3, rate).sound[: int(seconds * rate)]
+
+
+def restore(*words: str | Path) -> int:
+    return multigen(["restore", *words])
+
+
+# -- what goes in and comes out ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "out", "length"),
+    [
+        (8_000, 1, 0, 8_001),
+        (44_100, 2, 0, 30_011),
+        (48_000, 8, 0, 5_003),
+        (16_000, 1, 22_050, 16_001),
+        (8_000, 1, 0, 7),
+    ],
+)
+def test_results_have_the_rate_the_channels_and_the_length_of_their_sources(
+    model: Path, tmp_path: Path, rate: int, channels: int, out: int, length: int
+) -> None:
+    sound = torch.randn(channels, length, generator=torch.Generator().manual_seed(0)) / 10
+    write_sound(tmp_path / "a.wav", sound, rate)
+    words = ["--rate", str(out)] if out else []
+    assert restore(tmp_path / "a.wav", "--model", model, "--out", tmp_path / "out", *words) == 0
+    info = read_info(tmp_path / "out" / "a.wav")
+    wanted = out or rate
+    assert (info.rate, info.channels, info.frames) == (wanted, channels, -(-length * wanted // rate))
+
+
+def test_loudness_is_kept_and_channels_are_not_mixed(model: Path, tmp_path: Path) -> None:
+    left = sentence(seconds=2)
+    right = 0.1 * torch.randn(len(left), generator=torch.Generator().manual_seed(0))
+    write_sound(tmp_path / "a.wav", torch.stack([left, 0 * left, right]), 8_000)
+    assert restore(tmp_path / "a.wav", "--model", model, "--out", tmp_path / "b.flac") == 0
+    made = read_sound(tmp_path / "b.flac", mono=False)[0]
+    levels, given = (x.square().mean(1).sqrt() for x in (made, torch.stack([left, 0 * left, right])))
+    # Magnitudes are the mels'; random phases lose energy where frames overlap.
+    assert made[1].abs().max() < 1e-3
+    assert 0.3 < levels[0] / given[0] < 1.1 and 0.3 < levels[2] / given[2] < 1.1
+
+
+def test_peaks_that_would_be_clipped_make_the_whole_less_loud(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = 40 * sentence()
+    _write_float(tmp_path / "a.wav", sound)
+    assert restore(tmp_path / "a.wav", "--model", model, "--out", tmp_path / "out") == 0
+    assert "dB less loud, since its peak of" in capsys.readouterr().err
+    made = read_sound(tmp_path / "out" / "a.wav")[0]
+    assert 0.99 < made.abs().max() <= 1 and (made.abs() > 0.999).sum() < 3
+
+
+def _write_float(path: Path, sound: torch.Tensor) -> None:
+    import soundfile
+
+    soundfile.write(path, sound.numpy(), 8_000, "FLOAT")
+
+
+def test_mels_become_the_sound_that_a_recording_of_them_becomes(model: Path, tmp_path: Path) -> None:
+    sound = sentence()
+    write_sound(tmp_path / "a.wav", sound, 8_000, "PCM_24")
+    np.save(tmp_path / "b.npy", SPEC(read_sound(tmp_path / "a.wav")[0][0]).numpy())
+    assert restore(tmp_path / "a.wav", tmp_path / "b.npy", "--model", model, "--out", tmp_path / "out") == 0
+    a, b = (read_sound(tmp_path / "out" / f"{name}.wav")[0] for name in "ab")
+    assert a.shape == b.shape == (1, 8_000) and torch.allclose(a, b, atol=1e-4)
+
+
+def test_folders_keep_their_structure_and_results_say_what_made_them(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one/a.wav", "two/a.flac"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        write_sound(tmp_path / "in" / name, sentence(), 8_000)
+    np.save(tmp_path / "in" / "two" / "b.npy", SPEC(sentence()).numpy())
+    words = [tmp_path / "in", "--model", model, "--out", tmp_path / "out"]
+    assert restore(*words, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [Path(pair["file"]).relative_to(tmp_path / "out").as_posix() for pair in said["sounds"]] == [
+        *("one/a.wav", "two/a.wav", "two/b.wav")
+    ]
+    about = provenance.read(tmp_path / "out" / "two" / "b.wav")
+    assert about["method"] == "vocoder" and about["source"] == "b.npy"
+    assert restore(*words) == 0  # its own results are replaced
+    assert "3 sounds in" in capsys.readouterr().out
+    assert restore(*words, "--existing", "skip") == 0
+    assert "0 sounds in" in (printed := capsys.readouterr().out) and "3 there already" in printed
+    assert restore(*words, "--existing", "error") == 2
+    write_sound(tmp_path / "out" / "one" / "a.wav", sentence(), 8_000)  # somebody else's
+    assert restore(*words) == 2 and "not known as results of multigen" in capsys.readouterr().err
+    assert restore(*words, "--overwrite", "--no-provenance") == 0
+    assert provenance.read(tmp_path / "out" / "one" / "a.wav") == {}
+
+
+def test_two_models_of_one_network_can_be_blended(model: Path, tmp_path: Path) -> None:
+    write_sound(tmp_path / "a.wav", sentence(), 8_000)
+    assert restore(tmp_path / "a.wav", "--blend", model, model, "0.5", "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "a.wav").exists()
+
+
+# -- bad input -----------------------------------------------------------------------------------------------------
+
+BAD_MELS = {
+    "bands": (
+        np.full((80, 20), -3.0, np.float32),
+        r"an array \(80, 20\), expected \(40, frames\); give mels of 40 bands",
+    ),
+    "turned": (np.full((20, 40), -3.0, np.float32), r"transpose it"),
+    "decibels": (np.full((40, 20), -60.0, np.float32), "mels of another definition; make them by the model's"),
+    "no logarithm": (np.full((40, 20), 0.3, np.float32), "mels before the logarithm, as it seems"),
+    "not finite": (np.full((40, 20), np.nan, np.float32), "not a finite number"),
+    "one frame": (np.full((40, 1), -3.0, np.float32), "mels of one frame"),
+    "integers": (np.zeros((40, 20), np.int16), "int16, expected an array of floats"),
+    "objects": (np.array([{}], dtype=object), "no .npy file"),
+}
+
+
+@pytest.mark.parametrize(("mels", "message"), BAD_MELS.values(), ids=BAD_MELS.keys())
+def test_mels_of_another_definition_are_refused(
+    model: Path, tmp_path: Path, mels: np.ndarray, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "a.npy", mels)
+    assert restore(tmp_path / "a.npy", "--model", model, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'a.npy'}: " in error and re.search(message, error)
+    assert not (tmp_path / "out" / "a.wav").exists()
+
+
+def test_bad_files_are_skipped_if_asked(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    write_sound(tmp_path / "in" / "a.wav", sentence(), 8_000)
+    (tmp_path / "in" / "b.wav").write_bytes((tmp_path / "in" / "a.wav").read_bytes()[:600])
+    (tmp_path / "in" / "c.npy").write_bytes(b"\x93NUMPY damaged")
+    words = [tmp_path / "in", "--model", model, "--out", tmp_path / "out"]
+    assert restore(*words) == 2
+    assert restore(*words, "--skip-bad", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert len(said["files"]) == 1 and [Path(each["path"]).name for each in said["skipped"]] == ["b.wav", "c.npy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tile", "64"], "--tile: for images, and the model is of sounds"),
+        (["--format", "png"], "--format: for images"),
+        (["--mask", "m.png"], "--mask: for images"),
+        (["--no-metadata"], "--no-metadata: for images"),
+        (["--crf", "20"], "--crf is for films"),
+        (["--rate", "0"], "--rate 0: expected 1 Hz or more"),
+        (["--rate", "7919"], None),
+        (["--out", "b.aiff"], "files of .aiff are read, not written; expected .flac .mp3 .ogg .wav"),
+        (["--out", "b.mp3", "--rate", "9999"], "MP3 at 9999 Hz cannot be encoded"),
+        (["--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_options_that_do_not_apply_are_refused(
+    model: Path, tmp_path: Path, words: list[str], message: str | None, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sound(tmp_path / "a.wav", sentence(), 8_000)
+    given = ["a.wav", *(["--model", model] if "--model" not in words else []), *words]
+    given += [] if "--out" in words else ["--out", "out"]
+    assert restore(*given) == (0 if message is None else 2)
+    assert message is None or message in capsys.readouterr().err
+
+
+def test_other_files_and_other_models_are_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.photos(tmp_path / "photos", count=1)
+    assert restore(tmp_path / "photos", "--model", model, "--out", tmp_path / "out") == 2
+    assert "no sounds in it" in (error := capsys.readouterr().err) or "sound" in error
+    assert restore("--model", model, "--out", tmp_path / "out") == 2
+    assert "no sound to restore" in capsys.readouterr().err
+    write_sound(tmp_path / "a.wav", sentence(), 8_000)
+    assert multigen(["upscale", tmp_path / "a.wav", "--model", model, "--out", tmp_path / "out"]) == 2
+
+
+# -- long recordings -----------------------------------------------------------------------------------------------
+
+MEMORY = """
+import resource, sys
+import multigen.audio.restoration.files, multigen.audio.restoration.vocoder, multigen.tasks.loading as loading
+import soundfile, torchaudio.functional
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from pathlib import Path
+multigen.audio.restoration.files.restore_file(loading.load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+def taken(model: Path, source: Path, target: Path) -> int:
+    """MiB that restoring a file takes beyond imports."""
+    words = [sys.executable, "-c", MEMORY, str(model), str(source), str(target)]
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+@pytest.mark.parametrize("minutes", [4, pytest.param(60, marks=pytest.mark.long)])
+def test_an_hour_takes_500_megabytes_at_most(model: Path, tmp_path: Path, minutes: int) -> None:
+    piece = 0.1 * torch.randn(2, 60 * 22_050, generator=torch.Generator().manual_seed(0))
+    from multigen.audio.files import write_blocks
+
+    write_blocks(tmp_path / "long.wav", (piece for _ in range(minutes)), 22_050, 2)
+    assert taken(model, tmp_path / "long.wav", tmp_path / "out.wav") < 500
+    assert read_info(tmp_path / "out.wav").frames == minutes * 60 * 22_050
