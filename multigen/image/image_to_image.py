@@ -153,7 +153,7 @@ class ImageToImage(Ready):
         whole = self._continued(window).astype(np.float32)
         large = self._finite(torch.from_numpy(whole).permute(2, 0, 1), 1 if real else most)[:, :height, :width]
         large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
-        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
+        return large.mul_(most).round_().clamp_(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
 
     def _continued(self, window: np.ndarray) -> np.ndarray:
         """(h, w, C) with its reflection at the right and below, so that the sides are of the

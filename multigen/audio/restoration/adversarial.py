@@ -75,6 +75,7 @@ class AdversarialAudioTrainer(AudioRestorationTrainer[C]):
     and G against D."""
 
     budget = ("pretrain_steps", "steps")
+    D: Discriminators
     selection = "multi_stft"
     """The metric by which the first stage's best checkpoint is chosen."""
 
@@ -131,8 +132,6 @@ class AdversarialAudioTrainer(AudioRestorationTrainer[C]):
     def weighted(self, values: list[Tensor]) -> Tensor:
         """The mean over the discriminators of periods, and that over those of spectra by its
         weight."""
-        D = self.nets["D"]
-        assert isinstance(D, Discriminators)
-        count = len(D.periods)
+        count = len(values) - len(self.D.spectra)
         parts = [torch.stack(part).mean() for part in (values[:count], values[count:]) if part]
         return parts[0] + sum(part * self.config.spectrum_weight for part in parts[1:])

@@ -11,9 +11,8 @@ arXiv:2401.06387.
     python -m multigen.recipes.extend paper --data VCTK/
 
 G reads amplitudes and phases of a recording that went through a low-pass filter drawn at random,
-and predicts those of the
-original: first by errors of its spectrum alone, then against discriminators too. In use what is
-below a recording's bandwidth comes out as it came in.
+and predicts those of the original: first by errors of its spectrum alone, then against
+discriminators too. In use what is below a recording's bandwidth comes out as it came in.
 """
 
 import math

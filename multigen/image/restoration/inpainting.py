@@ -12,6 +12,7 @@ output; at inference known pixels are kept.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from multigen.image.restoration.adversarial import AdversarialRestorationConfig,
 from multigen.image.restoration.evaluator import definitions, score
 from multigen.image.restoration.inpainter import Inpainter
 from multigen.image.restoration.masks import MASKS, TRAINING, draw_mask, draw_named
-from multigen.image.restoration.networks import FFCGenerator, PatchDiscriminator
+from multigen.image.restoration.networks import FFCGenerator, PatchDiscriminator, SmoothFFCGenerator
 from multigen.image.restoration.test_sets import TestSet, open_test_sets
 from multigen.losses import feature_matching, non_saturating, penalties
 from multigen.losses.adversarial import at_least_float32
@@ -35,12 +36,15 @@ from multigen.tasks.restoration.base import Restore, Skipped
 __all__ = ["PRESETS", "InpaintingConfig", "InpaintingTrainer"]
 
 R1_EVERY = 16  # steps
+GENERATORS = {"lama": FFCGenerator, "smooth": SmoothFFCGenerator}
 
 
 @dataclass(frozen=True)
 class InpaintingConfig(AdversarialRestorationConfig):
     crop: int = 128
     """Side of the crops, pixels, a multiple of 16; the holes scale with it."""
+    generator: Literal["lama", "smooth"] = "smooth"
+    """The paper's network, or one that adds to a smooth filling of the hole."""
     blocks: int = 6
     """Residual blocks of the generator (9 in the paper)."""
     width: int = 32
@@ -91,22 +95,23 @@ class InpaintingConfig(AdversarialRestorationConfig):
         super().__post_init__()
         if self.discriminator_width % 4:
             raise ConfigError(f"discriminator_width {self.discriminator_width}: expected a multiple of 4")
-        for name in ("shift", "gradient_weight"):
-            if value := getattr(self, name):
-                raise ConfigError(f"{name} {value:g}: inpainting has none; leave it out")
+        if self.gradient_weight:
+            raise ConfigError(f"gradient_weight {self.gradient_weight:g}: inpainting has none; leave it out")
 
 
 PRESETS = {
     "tiny": InpaintingConfig(
-        validation_size=0, crop=32, blocks=1, width=8, discriminator_width=8, batch=4, pretrain_steps=20, steps=4, ema=0.9
+        validation_size=0, crop=32, shift=16, blocks=1, width=8, discriminator_width=8, batch=4, pretrain_steps=20, steps=4,
+        ema=0.9,
     ),
     "laptop": InpaintingConfig(
-        validation_size=0, crop=64, blocks=3, width=24, discriminator_width=16, pretrain_steps=1_500, steps=300, lr=3e-4
+        validation_size=0, crop=64, shift=16, blocks=3, width=24, discriminator_width=16, pretrain_steps=1_500, steps=300,
+        lr=3e-4, discriminator_lr=3e-4,
     ),
-    "default": InpaintingConfig(),
+    "default": InpaintingConfig(shift=16, lr=3e-4, discriminator_lr=3e-4),
     "paper": InpaintingConfig(
-        crop=256, blocks=9, width=64, halvings=3, discriminator_width=64, batch=30, hole_weight=0.0, pretrain_steps=0,
-        steps=1_000_000,
+        generator="lama", crop=256, blocks=9, width=64, halvings=3, discriminator_width=64, batch=30, hole_weight=0.0,
+        pretrain_steps=0, steps=1_000_000,
     ),
 }  # fmt: skip
 
@@ -147,9 +152,9 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
 
     # ---------------------------------------------------------------------------------- networks and stages
 
-    def generator(self) -> FFCGenerator:
+    def generator(self) -> nn.Module:
         c = self.config
-        return FFCGenerator(c.width, c.blocks, c.halvings)
+        return GENERATORS[c.generator](c.width, c.blocks, c.halvings)
 
     def discriminator(self) -> PatchDiscriminator:
         return PatchDiscriminator(self.config.discriminator_width)
@@ -182,8 +187,9 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         given = self.inputs(batch, step)
         with torch.no_grad():
             fake = self.G(given)
-        real, made = (at_least_float32(self.D(image)[-1]) for image in (self.targets(batch, step), fake))
-        hole = adaptive_max_pool2d(given[:, 3:], made.shape[2:])  # (B, 1, h, w): 1 where a square has a pixel of it
+        real, fake, hole = (self.seen(image, step) for image in (self.targets(batch, step), fake, given[:, 3:]))
+        real, made = (at_least_float32(self.D(image)[-1]) for image in (real, fake))
+        hole = adaptive_max_pool2d(hole, made.shape[2:])  # (B, 1, h, w): 1 where a square has a pixel of it
         of_made = hole * softplus(made) + (1 - hole) * softplus(-made)
         return {"adversarial": softplus(-real).mean() + of_made.mean()}
 
@@ -196,14 +202,15 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         c, given, real = self.config, self.inputs(batch, step), self.targets(batch, step)
         fake = self.G(given).to(real.dtype)
-        *features, logits = self.D(fake)
+        seen, seen_real = self.seen(fake, step), self.seen(real, step)
+        *features, logits = self.D(seen)
         with torch.no_grad():
-            *real_features, _ = self.D(real)
+            *real_features, _ = self.D(seen_real)
         return {
             "pixel": self.weighted_error(fake, real, given[:, 3:]) * c.pixel_weight,
             "adversarial": non_saturating.generator(logits) * c.adversarial_weight,
             "matching": feature_matching(features, real_features, "mse") * c.matching_weight,
-            "content": self.distance(fake, real).mean() * c.content_weight,
+            "content": self.distance(seen, seen_real).mean() * c.content_weight,
         }
 
     # ---------------------------------------------------------------------------------- evaluation

