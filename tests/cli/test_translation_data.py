@@ -1,5 +1,5 @@
-"""Folders that cannot be trained on, and odd ones that can, through `multigen train` with methods of
-image translation."""
+"""Folders that cannot be trained on, and odd ones that can, through `multigen train` with methods
+of image translation."""
 
 from collections.abc import Callable
 from pathlib import Path
