@@ -115,6 +115,8 @@ METHODS = {
         Method("denoise", "image-restoration"),
         Method("inpainting", "inpainting"),
         Method("pix2pix", "image-translation"),
+        Method("cyclegan", "image-translation"),
+        Method("cut", "image-translation"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),

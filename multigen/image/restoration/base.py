@@ -33,10 +33,10 @@ from multigen.image.files import (
     open_photos,
     read_image,
 )
+from multigen.image.pairs import match_pairs
 from multigen.image.perceptual import PerceptualDistance, open_distances, weights_file
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
-from multigen.image.restoration.pairs import match_pairs
 from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
 from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.runs.card import Card
@@ -189,7 +189,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
             )
         if c.low:
             low = open_photos(c.low, split=split, skip_bad=c.skip_bad, frames=c.frames)
-            self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale)}
+            self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale, "low")}
         return photos
 
     def parts(self) -> Parts | None:

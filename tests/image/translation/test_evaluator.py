@@ -1,5 +1,6 @@
 """Figures of image translation against closed forms, and the sheet that shows it."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -105,3 +106,9 @@ def test_the_sheet_has_a_column_a_name_and_a_row_an_image() -> None:
     assert sheet({"A": images(2), "B(A)": images(2)}).size == (2 * (side + 4), 16 + 2 * (side + 4))
     wide = torch.zeros(3, 20, 400, dtype=torch.uint8)
     assert sheet({"A": [wide]}).size == (side + 4, 16 + 8 + 4)
+
+
+def test_an_image_that_equals_the_truth_does_not_make_the_mean_psnr_infinite() -> None:
+    images = [flat(100, 100, 100), flat(100, 100, 100)]
+    items = DomainSet("s", ("a", "b"), images, [images[0], flat(110, 110, 110)])
+    assert scored(items, same=lambda image: image)["same"]["s/psnr"] == pytest.approx(10 * math.log10(255**2 / 50))
