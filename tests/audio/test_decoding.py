@@ -36,9 +36,9 @@ def encoded(path: Path, codec: str, kind: str, rate: int = 48_000, seconds: floa
     import av
 
     with av.open(str(path), "w", format=kind) as file:
-        stream: Any = file.add_stream(
-            codec, rate=rate, layout="mono", **({"bit_rate": 64_000} if "wma" in codec else {})
-        )
+        stream: Any = file.add_stream(codec, rate=rate, layout="mono")
+        if "wma" in codec:  # which have no bit rate of their own
+            stream.bit_rate = 64_000
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(tone(seconds, rate).T), "fltp", "mono")
         frame.sample_rate = rate
         for part in av.AudioResampler(stream.codec_context.format, "mono", rate).resample(frame):
