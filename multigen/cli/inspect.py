@@ -152,6 +152,7 @@ def _as_json(data: str, kind: str, files: dict[str, int], found: "Inspection") -
         "kind": kind,
         "files": files,
         **{fact.name: fact.value for fact in found.facts},
+        "too_large": list(map(str, found.too_large)),
         "unreadable": [{"path": str(path), "reason": reason} for path, reason in found.unreadable],
         "warnings": found.warnings,
         "suggestions": [

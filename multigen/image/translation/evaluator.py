@@ -12,7 +12,7 @@ from multigen.engine.distributed import all_sum, rank, world
 from multigen.image.backbones import DIMENSIONS, POOLED
 from multigen.image.files import to_picture
 from multigen.image.metrics import DEFINITIONS as IMAGE
-from multigen.image.metrics import ImageScores
+from multigen.image.metrics import NOISY, ImageScores
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
 from multigen.image.translation.domains import DomainSet
@@ -168,7 +168,7 @@ def _distance(distance: PerceptualDistance, image: Tensor, truth: Tensor, device
 
 def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
     """Definitions of the metrics of `score`."""
-    result = {m: IMAGE[m] for m in PAIRED} | OWN | {d.name: DISTANCES[d.name] for d in distances}
+    result = {m: IMAGE[m].replace(NOISY, "") for m in PAIRED} | OWN | {d.name: DISTANCES[d.name] for d in distances}
     return result | {FRECHET: f"{SETS['frechet']}; features: {POOLED}"}
 
 

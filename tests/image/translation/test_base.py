@@ -59,6 +59,8 @@ def test_a_run_measures_baselines_and_both_stages(run: Path) -> None:
     assert rows["input"]["test/saturation"] == 0 < rows["moments"]["test/saturation"]
     metrics = {f"test/{m}" for m in ("psnr", "ssim", "chroma_error", "saturation", "efficientnet_lite0")}
     assert all(row.keys() == metrics for row in rows.values())
+    says = json.loads((run / "evaluation.json").read_text())["definitions"]
+    assert {f"test/{m}" for m in says} == metrics and "noisy" not in says["psnr"]
 
 
 def test_previews_and_the_comparison_show_the_truth(run: Path) -> None:
