@@ -82,8 +82,8 @@ def score(
     distances = [d for d in distances if needed is None or d.name in needed]
     rows: dict[str, dict[str, float]] = {name: {} for name in translators}
     for items in sets:
-        wanted = not items.paired or (len(items.inputs) >= FEW and (needed is None or FRECHET in needed))
-        extract = features_of if wanted else None
+        expected = not items.paired or (len(items.inputs) >= FEW and (needed is None or FRECHET in needed))
+        extract = features_of if expected else None
         colours, features = _each(len(items.targets), items.targets.__getitem__, _colour, 1, extract, device)
         real, colour = _moments(features), colours[:, 0].mean().item()
         for name, translate in translators.items():

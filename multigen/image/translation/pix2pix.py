@@ -95,8 +95,8 @@ class Pix2PixTrainer(ImageTranslationTrainer[Pix2PixConfig]):
 
     def pair(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor]:
         """What G is given, and what it should give, (B, 3, crop, crop) in -1..1."""
-        given, wanted = self.config.direction
-        return self.domain(given, batch, step), self.domain(wanted, batch, step)
+        given, expected = self.config.direction
+        return self.domain(given, batch, step), self.domain(expected, batch, step)
 
     def l1_loss(self, batch: Batch, step: Step) -> Terms:
         """Loss of the baseline."""

@@ -86,11 +86,11 @@ def test_a_loaded_model_is_the_one_that_was_chosen(run: Path) -> None:
 
 
 def test_the_direction_says_what_is_given_and_what_is_wanted(photos: Path) -> None:
-    for direction, (given, wanted) in {"AB": "AB", "BA": "BA"}.items():
+    for direction, (given, expected) in {"AB": "AB", "BA": "BA"}.items():
         trainer = trainer_of(photos, direction=direction)
         trainer.prepare()
         batch = Stream(trainer.data, 2, slice(0, 2), ("x",)).at(0)
-        first, second = (trainer.domain(name, batch, step_of()) for name in (given, wanted))
+        first, second = (trainer.domain(name, batch, step_of()) for name in (given, expected))
         a, b = trainer.pair(batch, step_of())
         assert torch.equal(a, first) and torch.equal(b, second) and not torch.equal(a, b)
         items = trainer.seen_from(trainer.tests[0], trainer.config.direction)
