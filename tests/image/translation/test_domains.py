@@ -264,7 +264,7 @@ def half_a_test(folder: Path) -> dict[str, Any]:
             neither,
             r"a, task none, no target: expected a second folder \(--target\), folders A and B in it, or how pairs",
         ),
-        (both, r"task colour, target .*a: expected one of them; leave out --task, or --target"),
+        (both, r"task colour, target .*a: expected one of them; say --task none, or leave"),
         (half_a_test, r"test_target '': expected both where data and target are given"),
     ],
 )
