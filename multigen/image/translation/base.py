@@ -55,7 +55,7 @@ class ImageTranslationConfig(TranslationConfig):
     task: Literal["none", "colour", "edges", "sketch", "blur", "segments", "swap", "night", "halves"] = "none"
     """How A is made of the images of `data`, which then are of domain B: their grey values, edges,
     a sketch, a blurred copy, a map of four colours, channels swapped, or night. halves: each is two
-    images side by side, A to the left."""
+    images side by side, A to the left. Not used where `target` is given."""
     size: int = 286
     """Shorter side to which images are resized, pixels; 0: as they are."""
     crop: int = 256
@@ -169,7 +169,9 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
         return turned if direction == self.config.direction else turned.named(f"{items.name}-{direction}")
 
     def translator_of(self, networks: Mapping[str, nn.Module]) -> Translator:
-        return Translator(networks, made_of(self.config.task) if self.config.task in MADE else None)
+        c = self.config
+        made = c.task in MADE and not c.target
+        return Translator(networks, made_of(c.task) if made else None, side=c.size)
 
     def baselines(self, direction: Direction) -> dict[str, Translate]:
         """The input, and the input with mean and deviation of the other domain."""

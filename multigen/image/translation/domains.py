@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multigen.console import counted, say
+from multigen.console import counted, say, say_once
 from multigen.data.datasets import hash_of
 from multigen.data.folders import NoTestSplit
 from multigen.data.locate import locate
@@ -232,14 +232,13 @@ def _own(c: Settings, paired: bool, split: str, skipped: Skipped) -> Both | None
 
 def _read(c: Settings, data: str, target: str, split: str, paired: bool, skipped: Skipped) -> Both:
     """The images of a split: "" for all. Raises NoTestSplit where there is none."""
-    if target and c.task != "none":
-        raise ConfigError(
-            f"task {c.task}, target {target}: expected one of them; say --task none, or leave out --target"
-        )
-    if c.task in MADE:
+    task = "none" if target else c.task
+    if task != c.task:
+        say_once(f"target {target}: its images are those of B, and task {c.task} is not used")
+    if task in MADE:
         b = read_side(c, data, split, skipped)
-        return Both(made_from(b, made_of(c.task)), b, True)
-    if c.task == HALVES:
+        return Both(made_from(b, made_of(task)), b, True)
+    if task == HALVES:
         return Both(*halves_of(c, data, split, skipped), True)
     if not target:
         data, target, split = _in_one_folder(data, split)

@@ -45,8 +45,8 @@ PRESETS = {
         discriminator_layers=2, batch=2, l1_steps=4, steps=16,
     ),
     "laptop": Pix2PixConfig(
-        task="colour", validation_size=0, size=144, crop=64, width=32, halvings=5, discriminator_width=32,
-        discriminator_layers=2, batch=8, steps=1_500, lr=5e-4,
+        task="colour", validation_size=0, size=128, crop=64, width=24, halvings=5, discriminator_width=24,
+        discriminator_layers=2, batch=8, steps=1_500, lr=1e-3,
     ),
     "default": Pix2PixConfig(halvings=6, width=48, batch=4, steps=20_000),
     "paper": Pix2PixConfig(dropout=0.5, steps=80_000),

@@ -213,6 +213,14 @@ def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
     assert before.fingerprint.split()[0] == after.fingerprint.split()[0]
 
 
+def test_a_second_folder_is_taken_in_place_of_made_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Presets that make pairs of the embedded photographs take two folders too."""
+    a, b = flat(tmp_path / "a", numbers(4)), flat(tmp_path / "b", {f"{i}.png": 100 + i for i in range(4)})
+    domains = opened(a, True, target=str(b), task="colour")
+    assert [x + 100 for x in levels(domains.train.a)] == levels(domains.train.b)
+    assert capsys.readouterr().err == f"target {b}: its images are those of B, and task colour is not used\n"
+
+
 # --------------------------------------------------------------------------------------- refused
 
 
@@ -243,10 +251,6 @@ def neither(folder: Path) -> dict[str, Any]:
     return {"data": flat(folder / "a", numbers(3))}
 
 
-def both(folder: Path) -> dict[str, Any]:
-    return {"data": flat(folder / "a", numbers(3)), "target": str(folder / "a"), "task": "colour"}
-
-
 def half_a_test(folder: Path) -> dict[str, Any]:
     folder = flat(folder / "a", numbers(3))
     return {"data": folder, "target": str(folder), "test": str(folder)}
@@ -264,7 +268,6 @@ def half_a_test(folder: Path) -> dict[str, Any]:
             neither,
             r"a, task none, no target: expected a second folder \(--target\), folders A and B in it, or how pairs",
         ),
-        (both, r"task colour, target .*a: expected one of them; say --task none, or leave"),
         (half_a_test, r"test_target '': expected both where data and target are given"),
     ],
 )

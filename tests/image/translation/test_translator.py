@@ -170,3 +170,14 @@ def test_a_sheet_shows_what_the_model_was_made_for() -> None:
     assert len(made) == 2
     with pytest.raises(ConfigError, match="n 0: expected 1 crop or more"):
         translator.sheet(0)
+
+
+def test_images_much_larger_than_those_of_training_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    for side, height, said in (
+        (8, 31, ""),
+        (8, 32, "an image of 40 x 32 pixels: the model was trained on images of 8"),
+        (0, 99, ""),
+    ):
+        Translator({"AB": Negative()}, side=side).restore_raster(Raster(pixels(height, 40)))
+        printed = capsys.readouterr().err
+        assert printed.startswith(said) if said else not printed
