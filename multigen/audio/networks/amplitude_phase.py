@@ -28,6 +28,7 @@ EXPANSION = 3  # hidden channels of a block, as a multiple of its width
 FLOOR = 1e-5  # amplitudes below count as this much
 LARGEST = 8.0  # logarithm of the largest amplitude: more than a full-scale tone has at 48 kHz
 SPREAD = 4.0  # by which what is written for amplitudes is multiplied: about the deviation of logarithms
+OPEN = 2.0  # at which the gate of a gain begins: 0.88 of its largest
 COMPRESSION = 0.3  # power of the amplitudes of what phases are read from
 STILL = 1e-2  # added to it, so that digital silence has a phase too, whose gradient is finite
 
@@ -138,7 +139,9 @@ class AmplitudePhaseGenerator(nn.Module):
     def _louder(self, log_amplitude: Tensor, written: Tensor) -> Tensor:
         if self.fills:
             return torch.logaddexp(log_amplitude, SPREAD * written.contiguous() + math.log(FLOOR))
-        return log_amplitude + SPREAD * written.contiguous()
+        open_gate = torch.full((), OPEN, dtype=written.dtype, device=written.device)
+        gain = nn.functional.logsigmoid(SPREAD * written.contiguous() + OPEN) - nn.functional.logsigmoid(open_gate)
+        return log_amplitude + gain
 
 
 class ExportedGenerator(nn.Module):
