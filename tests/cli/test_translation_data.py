@@ -145,7 +145,8 @@ def test_both_directions_of_a_model_that_learnt_both(tmp_path: Path, capsys: pyt
 def test_two_folders_without_pairs_there_and_back(
     method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A is grey, B has colours and other sizes; one of A's files is damaged; CUT has no way back."""
+    """A is grey, B has colours and other sizes; one of A's files is damaged; CUT has no way
+    back."""
     a = folder(tmp_path / "a", "0.png 1.png 2.png 3.png", mode="L")
     b = folder(tmp_path / "b", "0.png 5.png 6.png 7.png 8.png", (30, 40))
     (a / "9.png").write_bytes(b"no image")

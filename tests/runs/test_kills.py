@@ -1,5 +1,5 @@
-"""Runs of one method of each modality and task, killed at random moments and gone on with, end as one that
-was never killed."""
+"""Runs of one method of each modality and task, killed at random moments and gone on with, end as
+one that was never killed."""
 
 import contextlib
 import datetime
