@@ -159,11 +159,11 @@ def main(side: int = 256, rounds: int = 5, threads: int = 1, networks: tuple[str
     for name in networks:
         with tempfile.TemporaryDirectory() as folder:
             cases = cases_of(NETWORKS[name], side, Path(folder)) | in_ncnn(name)
-            found = measure(cases, image, rounds)
+            result = measure(cases, image, rounds)
         print(f"{name:24}{'MP/s':>9}{'min':>8}{'max':>8}{'MiB':>8}{'ours is':>9}{'min':>7}{'max':>7}")
-        for case, (seconds, peak) in found.items():
+        for case, (seconds, peak) in result.items():
             speeds = [(4 * side) ** 2 / 1e6 / each for each in seconds]
-            ratios = [other / own for other, own in zip(seconds, found["ours"][0], strict=True)]
+            ratios = [other / own for other, own in zip(seconds, result["ours"][0], strict=True)]
             line = f"{case:24}{statistics.median(speeds):9.3f}{min(speeds):8.3f}{max(speeds):8.3f}{peak:8.0f}"
             print(line + f"{statistics.median(ratios):9.3f}{min(ratios):7.3f}{max(ratios):7.3f}", flush=True)
 

@@ -240,10 +240,10 @@ def several(folder: Path) -> list[Path]:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """Stands in for the training of a recipe: what was asked to be trained, by folder and whether
     quickly."""
-    asked: list[tuple[str, bool]] = []
+    requested: list[tuple[str, bool]] = []
 
     def train(path: Path, recipe: Any, device: str, folder: str, resume: bool, quick: bool) -> dict[str, Any]:
-        asked.append((folder, quick))
+        requested.append((folder, quick))
         if recipe.config["data"] == "absent":
             raise command.ConfigError("absent: no such file or folder")
         if recipe.config["data"] == "a mistake":
@@ -253,7 +253,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
         return {**content, "status": "ok", "seeds": [0], "seconds": 90.0, "rows": rows}
 
     monkeypatch.setattr(command, "_trained", train)
-    return asked
+    return requested
 
 
 def test_what_fails_or_misses_does_not_stop_the_others(

@@ -117,7 +117,8 @@ class SmoothFFCGenerator(nn.Module):
 
     A transposed convolution gives each of the four pixels of a square weights of its own, of which
     a discriminator's gradients make a grid. Here features are enlarged first, and convolved then,
-    with the same weights for all (Odena et al. 2016, "Deconvolution and checkerboard artifacts").
+    with the same weights for all (Odena et al. 2016, "Deconvolution and checkerboard artifacts"):
+    enlarged by linear interpolation, since of squares of equal pixels stripes of their period grew.
     """
 
     def __init__(self, width: int = 32, blocks: int = 6, halvings: int = 2):
@@ -125,7 +126,7 @@ class SmoothFFCGenerator(nn.Module):
         self.multiple = 2**halvings
         layers = body(width, blocks, halvings)
         for wide in widths(width, halvings):
-            layers += [nn.Upsample(scale_factor=2, mode="nearest"), conv3(2 * wide, wide), *after(wide)]
+            layers += [nn.Upsample(scale_factor=2, mode="bilinear"), conv3(2 * wide, wide), *after(wide)]
         tail = nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect")
         with torch.no_grad():  # begins near the smooth filling
             tail.weight.mul_(0.1)
