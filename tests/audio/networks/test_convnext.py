@@ -18,5 +18,5 @@ def test_an_output_depends_on_its_radius_and_no_more() -> None:
 
 def test_blocks_begin_with_a_share_of_themselves() -> None:
     network = ConvNeXt(5, 8, 4)
-    assert all(torch.equal(block.scale, torch.full((8,), 0.25)) for block in network.blocks)
+    assert all(torch.equal(block.state_dict()["scale"], torch.full((8,), 0.25)) for block in network.blocks)
     assert sum(p.numel() for p in network.blocks[0].parameters()) == 8 * 7 + 8 + 2 * 8 + 8 * 24 + 24 + 24 * 8 + 8 + 8
