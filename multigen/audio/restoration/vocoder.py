@@ -85,7 +85,15 @@ class VocoderConfig(AudioRestorationConfig):
     """Betas of AdamW."""
 
     ranges = AudioRestorationConfig.ranges | {
-        **{"steps": 0, "pretrain_steps": 0, "hop": 0, "n_fft": 0, "bands": 1, "width": 1, "blocks": (1, 1_000)},
+        **{
+            "steps": 0,
+            "pretrain_steps": 0,
+            "hop": (0, 8_192),
+            "n_fft": (0, 16_384),
+            "bands": (1, 1_024),
+            "width": 1,
+            "blocks": (1, 1_000),
+        },
         **{"discriminator_width": 0, "spectrum_width": 0, "mel_weight": 0, "magnitude_weight": 0, "phase_weight": 0},
         **{"matching_weight": 0, "spectrum_weight": 0, "lr": 0, "pretrain_lr": 0},
     }
