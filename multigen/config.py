@@ -94,20 +94,23 @@ class _FieldsToo:
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The docstring of each field in the source of a dataclass and its bases; {} where no source is
-    available."""
+    """The docstring of each field in the source of a dataclass and its bases; {} without source."""
+    return {name: doc for base in reversed(kind.__mro__[:-1]) for name, doc in _own_field_docs(base).items()}
+
+
+@functools.cache  # `inspect` parses the whole file to find the class
+def _own_field_docs(kind: type) -> dict[str, str]:
+    try:
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    except (OSError, TypeError):  # typed at a prompt
+        return {}
+    assert isinstance(body, ast.ClassDef)
     docs: dict[str, str] = {}
-    for base in reversed(kind.__mro__[:-1]):
-        try:
-            (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        except (OSError, TypeError):  # typed at a prompt
-            continue
-        assert isinstance(body, ast.ClassDef)
-        for field, after in zip(body.body, [*body.body[1:], None], strict=True):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                match after:
-                    case ast.Expr(value=ast.Constant(value=str(doc))):
-                        docs[field.target.id] = " ".join(doc.split())
+    for field, after in zip(body.body, [*body.body[1:], None], strict=True):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match after:
+                case ast.Expr(value=ast.Constant(value=str(doc))):
+                    docs[field.target.id] = " ".join(doc.split())
     return docs
 
 

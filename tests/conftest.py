@@ -54,6 +54,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(processors, MOST_WORKERS)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that import transformers come first, so that one worker of two has them all: the import
+    takes seconds."""
+    first, here = {"text", "tasks", "compatibility"}, Path(__file__).parent
+    items.sort(key=lambda item: not (item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in first))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def unflushed() -> Iterator[None]:
     """Waiting for the disk would take most of the time of runs that last less than a second."""
@@ -65,13 +73,37 @@ def unflushed() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def loaded_once() -> Iterator[None]:
-    """EfficientNet-lite0, whose weights are otherwise read for each run: a copy of the first."""
+    """What is otherwise made for each run: EfficientNet-lite0, the digits and the drums."""
+    import multigen.audio.recordings as sounds
+    import multigen.image.datasets as images
     from multigen.image import backbones
 
     load = functools.cache(backbones.efficientnet_lite0)
+    fitted, resized = functools.cache(_of_digits(images._from_arrays)), images._from_arrays
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backbones, "efficientnet_lite0", lambda: copy.deepcopy(load()))
+        patch.setattr(backbones, "efficientnet_lite0", lambda: _copy(load()))
+        patch.setattr(sounds, "drums", functools.cache(sounds.drums))
+        patch.setattr(
+            images, "_from_arrays", lambda name, *of: fitted(*of[2:]) if name == "digits" else resized(name, *of)
+        )
         yield
+
+
+def _of_digits(resized: Any) -> Any:
+    from multigen.image.arrays import digits
+
+    return lambda size, channels: resized("digits", "digits", digits(), size, channels)
+
+
+def _copy(module: Any) -> Any:
+    """A copy of a frozen network, which shares the values of its parameters."""
+    from torch import nn
+
+    new = copy.copy(module)
+    new._modules = {name: child and _copy(child) for name, child in module._modules.items()}
+    new._parameters = {k: None if p is None else nn.Parameter(p.data, False) for k, p in module._parameters.items()}
+    new._buffers = dict(module._buffers)
+    return new
 
 
 @pytest.fixture(autouse=True)

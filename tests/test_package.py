@@ -2,11 +2,13 @@
 commands."""
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,7 @@ def part_of(file: Path, package: Path) -> str:
     return file.relative_to(package).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def imported(file: Path, package: Path) -> set[str]:
     """Absolute names of all that a file imports, `from a import b` giving a.b;
     import_module("literal") included, and every string that is a dotted name of the package, such
@@ -134,11 +137,11 @@ def dependences(package: Path) -> dict[str, set[str]]:
     """
     names = {".".join(f.relative_to(package.parent).with_suffix("").parts): f for f in sources(package)}
     names = {name.removesuffix(".__init__"): file for name, file in names.items()}
-    found = {}
+    result = {}
     for module, file in names.items():
         heads = {name if name in names else name.rpartition(".")[0] for name in imported(file, package)}
-        found[module] = (heads & names.keys()) - {module}
-    return found
+        result[module] = (heads & names.keys()) - {module}
+    return result
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
@@ -250,19 +253,25 @@ def test_no_file_is_long() -> None:
     assert long == {}
 
 
+def docstrings(body: list[ast.stmt]) -> Iterator[ast.expr]:
+    """Strings that are statements of a module, its classes and its functions."""
+    for node in body:
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
+                yield node.value
+            case ast.ClassDef() | ast.FunctionDef():
+                yield from docstrings(node.body)
+
+
 def test_docstrings_are_at_most_100_columns_wide() -> None:
     wide = []
     for file in (*sources(PACKAGE), *sources(ROOT / "tests"), *sources(ROOT / "benchmarks")):
         if "compatibility" in file.parts:  # files of earlier versions, as they were written
             continue
         lines = file.read_text(encoding="utf-8").split("\n")
-        for node in ast.walk(ast.parse("\n".join(lines))):
-            if (
-                isinstance(node, ast.Expr)
-                and isinstance(value := node.value, ast.Constant)
-                and type(value.value) is str
-            ):
-                numbers = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        if max(map(len, lines)) > 100:
+            for text in docstrings(ast.parse("\n".join(lines)).body):
+                numbers = range(text.lineno, (text.end_lineno or text.lineno) + 1)
                 wide += [f"{file.relative_to(ROOT)}:{n}" for n in numbers if len(lines[n - 1]) > 100]
     assert wide == [], "docstrings wrap at 100 columns"
 

@@ -112,9 +112,10 @@ def trained(folder: Path, *words: str | Path) -> Path:
 
 
 def without_charts(patch: pytest.MonkeyPatch) -> None:
-    """Reports have stand-ins for their curves."""
-    from multigen.runs.report import page
+    """Reports have stand-ins for their curves, and images as they are in their files."""
+    from multigen.runs.report import media, page
 
+    patch.setattr(media, "SMALL", media.LARGEST)  # none is compressed
     patch.setattr(page, "chart", lambda title, *_: f'<figure class="chart">{escape(title)}</figure>')
 
 

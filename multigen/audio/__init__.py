@@ -6,11 +6,17 @@ from multigen.catalogue import lazy
 
 # catalogue: methods
 if TYPE_CHECKING:
+    from multigen.audio.restoration.enhance import EnhanceConfig, EnhanceTrainer
+    from multigen.audio.restoration.extend import ExtendConfig, ExtendTrainer
     from multigen.audio.restoration.vocoder import VocoderConfig, VocoderTrainer
     from multigen.audio.synthesis.specgan import SpecGANConfig, SpecGANTrainer
     from multigen.audio.synthesis.wavegan import WaveGANConfig, WaveGANTrainer
 
 __all__ = [
+    "EnhanceConfig",
+    "EnhanceTrainer",
+    "ExtendConfig",
+    "ExtendTrainer",
     "SpecGANConfig",
     "SpecGANTrainer",
     "VocoderConfig",

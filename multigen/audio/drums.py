@@ -138,7 +138,7 @@ def drums(n: int, length: int = 4096, rate: int = 8000, seed: int = 0, first: in
         sounds float32 (n, 1, length), -1..1, and labels int64 (n,).
 
     Raises:
-        ConfigError: an argument is outside of what is said above.
+        ConfigError: an argument is out of range.
     """
     _check(n, length, rate, first)
     labels = torch.arange(first, first + n) % len(CLASSES)

@@ -1,4 +1,4 @@
-"""Inspection of a folder or file of recordings, with suggestions how to train on it."""
+"""Inspects recordings and suggests how to train on them."""
 
 import math
 from collections import Counter
@@ -15,7 +15,7 @@ from multigen.audio.levels import Silent, audible, check_audible, offset_of, pea
 from multigen.audio.recordings import DRUMS, EMBEDDED, VOICE
 from multigen.audio.speech import Speech, examine, speakers_by_name
 from multigen.audio.store import Store
-from multigen.console import counted
+from multigen.console import counted, shell_word
 from multigen.data.inspection import (
     Inspection,
     Labels,
@@ -37,6 +37,15 @@ __all__ = ["inspect_sounds"]
 
 FULL = 0.999  # of full scale
 CLIPPED = 3  # neighbouring samples at full scale
+NOISY = 15  # dB: an estimated signal-to-noise ratio below it is worth a word
+TELEPHONE = 11_025  # Hz: recordings of this rate and less are narrow,
+SENTENCE = 1.0  # if they are long enough to be more than single sounds: seconds
+SPEECH = {
+    "vocoder": "of sentences: a model that makes sound of mel spectrograms",
+    "extend": "one that adds the high frequencies of narrow recordings",
+    "enhance": "one that removes noise",
+}
+"""Methods for recordings of speakers -> why."""
 QUIET_ENDS = 0.2  # share of a recording that --trim would leave out, from which on it is advised
 RATES = (4_000, 16_000)  # Hz, between which rates are suggested
 LENGTHS = (2_048, 16_384)  # samples, likewise
@@ -49,19 +58,19 @@ class _Sound:
     peak: float
     clipped: bool
     kept: float
-    """Seconds that --trim leaves."""
+    """Seconds left after --trim."""
     offset: float
-    """A constant that all its samples have, once averaged to one channel; 0: none that is plain."""
+    """DC offset of its mono mix; 0: none that is noticeable."""
     speech: Speech
 
 
 def inspect_sounds(data: str) -> Inspection:
     """Rates, lengths, formats, classes, duplicates, damage, silence, clipping, bandwidth, noise and
-    speakers of what `open_sounds` takes.
+    speakers of any data that `open_sounds` accepts.
 
     Every file is decoded once, since only that shows damage and silence.
 
-    Raises DataError where there is nothing, or no recording that can be read.
+    Raises DataError if there is no recording that can be read.
     """
     if data in EMBEDDED:
         return _inspect_machine(data)
@@ -81,6 +90,7 @@ def inspect_sounds(data: str) -> Inspection:
     describe_parts(inspection, parts, labels, "recordings")
     _describe(inspection, sounds, silent)
     _describe_speech(inspection, sounds)
+    _describe_narrow(inspection, sounds, data)
     _describe_speakers(inspection, parts)
     describe_files(inspection, parts, paths)
     _suggest(inspection, parts, labels, sounds)
@@ -88,7 +98,7 @@ def inspect_sounds(data: str) -> Inspection:
 
 
 def _inspect_machine(data: str) -> Inspection:
-    """What `inspect_sounds` says of embedded data."""
+    """`inspect_sounds` for embedded data."""
     inspection, classes = Inspection(), EMBEDDED[data]
     each = 1 if data == "drums" else len(classes)
     counts = {split: each * count for split, (count, _) in (DRUMS if data == "drums" else VOICE).items()}
@@ -101,6 +111,8 @@ def _inspect_machine(data: str) -> Inspection:
         options = ("--cut", "random", "--conditional")
         choice = Suggestion("wavegan", "laptop", options, "windows at random places of sentences of some seconds")
     inspection.suggestions = [choice]
+    if data == "voice":
+        inspection.suggestions += [Suggestion(method, "laptop", (), why) for method, why in SPEECH.items()]
     return inspection
 
 
@@ -123,8 +135,8 @@ def _read(path: Path) -> _Sound:
 
 
 def _clipped(sound: Tensor) -> bool:
-    """Whether a channel of (C, T) has more neighbouring samples at full scale than a wave has by
-    chance."""
+    """Whether a channel of (C, T) has longer runs of full-scale samples than an unclipped
+    signal."""
     full = sound.abs() >= FULL
     return full.shape[1] >= CLIPPED and bool(full.unfold(1, CLIPPED, 1).all(2).any())
 
@@ -183,6 +195,8 @@ def _describe_speech(inspection: Inspection, sounds: Sequence[_Sound]) -> None:
     ratios = [h.speech.snr for h in sounds if h.speech.snr < math.inf]
     clean = len(sounds) - len(ratios)
     text = f"{median(ratios):.0f} dB (median), if the quietest tenth of a recording is noise" if ratios else ""
+    if ratios and median(ratios) < NOISY:
+        text += "; if it is, `multigen train enhance` on clean recordings makes a model that removes it"
     more = f"{clean:,} with pauses of digital silence" if clean else ""
     value = {"median": median(ratios) if ratios else None, "digital_silence": clean}
     inspection.add("signal_to_noise", value, "; ".join(part for part in (text, more) if part))
@@ -193,6 +207,24 @@ def _describe_speech(inspection: Inspection, sounds: Sequence[_Sound]) -> None:
             f"{len(filtered):,} of {len(sounds):,} recordings hold less than their rate can, such as {worst.path}: "
             f"{worst.info.rate} Hz, but nothing above {worst.speech.bandwidth:,.0f} Hz; a --rate of {rate} loses nothing of it"
         )
+
+
+def _describe_narrow(inspection: Inspection, sounds: Sequence[_Sound], data: str) -> None:
+    """Says how recordings of a small bandwidth get what they lack."""
+    narrow = [h.speech.bandwidth for h in sounds if h.speech.filtered]
+    if median(h.info.seconds for h in sounds) >= SENTENCE:
+        narrow += [h.speech.bandwidth for h in sounds if h.info.rate <= TELEPHONE and not h.speech.filtered]
+    if not narrow:
+        return
+    low, high = math.floor(0.9 * min(narrow) / 500) * 500 or 500, math.ceil(max(narrow) / 500) * 500
+    rate = ("--rate", str(4 * high)) if high >= 8_000 else ()
+    words = ("multigen", "train", "extend", "default", "--data", "WIDE", *rate, "--bandwidth", str(low), str(high))
+    use = ("multigen", "restore", data, "--model", "runs/extend", "--out", "wide")
+    inspection.warnings.append(
+        f"{len(narrow):,} of {len(sounds):,} recordings have a bandwidth of {max(narrow):,.0f} Hz or less; a model can "
+        f"add what is above: {' '.join(words)}, where the folder WIDE has recordings with all frequencies, then "
+        f"{' '.join(map(shell_word, use))}"
+    )
 
 
 def _describe_speakers(inspection: Inspection, parts: Parts) -> None:
@@ -257,3 +289,7 @@ def _suggest(inspection: Inspection, parts: Parts, labels: Labels, sounds: Seque
         options += ("--labels", way, "--conditional", *batch)
         why = f"the same with {number} classes by the names of the files"
         inspection.suggestions.append(Suggestion("wavegan", "default", options, why))
+    speech = any(fact.name == "speakers" and fact.value for fact in inspection.facts)
+    if speech and rate == RATES[1] and median(seconds) >= SENTENCE:
+        skip = ("--skip-bad",) if bad else ()
+        inspection.suggestions += [Suggestion(method, "default", skip, why) for method, why in SPEECH.items()]

@@ -1,5 +1,5 @@
-"""The definition of a log-mel spectrogram, as a record that a model keeps and by which mels from
-elsewhere are checked."""
+"""Log-mel spectrograms: their definition, stored with a model, and a check of mels from other
+sources against it."""
 
 import functools
 import math
@@ -21,36 +21,36 @@ WINDOW = 0.064  # seconds, where n_fft is not given: the nearest power of two sa
 
 @dataclass(frozen=True)
 class MelSpec:
-    """log(max(mel, clip)): natural logarithms of magnitudes, or powers, in mel bands; frame i is
-    centred on sample i * hop, and the sound is reflected at its borders, so that T samples have T
+    """log(max(mel, clip)): natural logarithm of mel-band magnitudes or powers; frame i is
+    centred on sample i * hop, with reflect padding, so that T samples have T
     // hop + 1 frames.
 
-    A number that is 0 is derived from the rate once the record is made: `hop` as rate / 80, `n_fft`
+    A field that is 0 is derived from the rate at construction: `hop` as rate / 80, `n_fft`
     as the power of two nearest to 64 ms, `window` as n_fft, `high` as rate / 2.
 
     Raises:
-        ConfigError: a rate that has no whole hop, or a field that does not fit the others.
+        ConfigError: a rate without an integer hop, or fields that contradict each other.
     """
 
     rate: int = 16_000
-    """Samples a second."""
+    """Sample rate, Hz."""
     hop: int = 0
     """Samples between frames."""
     n_fft: int = 0
     window: int = 0
-    """Samples of the Hann window, in the middle of a frame."""
+    """Length of the Hann window in samples, centred in a frame."""
     bands: int = 80
-    """Triangles, evenly spaced on Slaney's mel scale."""
+    """Number of triangular filters, evenly spaced on Slaney's mel scale."""
     low: float = 0
-    """Hz, of the lowest triangle's beginning."""
+    """Lower edge of the lowest filter, Hz."""
     high: float = 0
-    """Hz, of the highest triangle's end."""
+    """Upper edge of the highest filter, Hz."""
     clip: float = 1e-5
-    """What is less counts as this much."""
+    """Floor: smaller values are clipped to it."""
     power: Literal[1, 2] = 1
-    """1: of magnitudes, as most vocoders have it; 2: of powers."""
+    """Exponent: 1, magnitudes, as in most vocoders; 2, powers."""
     normalisation: Literal["slaney", "none"] = "slaney"
-    """Triangles of area 1 in Hz, or of height 1."""
+    """Normalisation of the filters: area 1 (in Hz), or height 1."""
 
     def __post_init__(self) -> None:
         if self.rate < 1:
@@ -84,7 +84,7 @@ class MelSpec:
         return self.log(self.of_magnitudes(self.magnitude(sound)))
 
     def magnitude(self, sound: Tensor) -> Tensor:
-        """|STFT|, (..., T) -> (..., F, frames), with the window in the middle of a frame."""
+        """|STFT|, (..., T) -> (..., F, frames), with the window centred in the frame."""
         return spectral.magnitude(sound, self.n_fft, self.hop, torch.hann_window(self.window, device=sound.device))
 
     def of_magnitudes(self, magnitudes: Tensor) -> Tensor:
@@ -95,24 +95,24 @@ class MelSpec:
         return mels.clamp(min=self.clip).log()
 
     def to_magnitudes(self, log_mels: Tensor) -> Tensor:
-        """Magnitudes that have about these log-mels, by the pseudo-inverse: (..., bands, frames) ->
-        (..., F, frames), at least the clip's share of a band."""
+        """Approximate inverse by the pseudo-inverse of the filter bank: (..., bands, frames) ->
+        magnitudes (..., F, frames), at least the clip's share of a band."""
         inverse, least = _inverse(self, log_mels.dtype, log_mels.device)
         return (inverse @ log_mels.exp()).clamp(min=least) ** (1 / self.power)
 
     def weights(self, like: Tensor) -> Tensor:
-        """Weights of the triangles (bands, F), of the type and on the device of `like`."""
+        """Filter bank (bands, F), with the dtype and device of `like`."""
         normalised = self.normalisation == "slaney"
         return spectral.mel_weights(
             self.rate, self.n_fft, self.bands, self.low, self.high, normalised=normalised, like=like
         )
 
     def frames(self, length: int) -> int:
-        """Frames of a sound of so many samples."""
+        """Number of frames for a number of samples."""
         return length // self.hop + 1
 
     def check_segment(self, length: int) -> None:
-        """Raises ConfigError for training segments that are no whole number of hops, or too short
+        """Raises ConfigError for training segments that are not a multiple of the hop, or too short
         for a frame."""
         if length % self.hop or length <= self.n_fft // 2:
             whole = max(round(length / self.hop), self.n_fft // 2 // self.hop + 1) * self.hop
@@ -124,13 +124,13 @@ class MelSpec:
     # ------------------------------------------------------------------------------------ mels from elsewhere
 
     def to_dict(self) -> dict[str, Any]:
-        """For a JSON file; `from_dict` reads it."""
+        """Its fields, for a JSON file; `from_dict` is the inverse."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], name: str = "the mel definition") -> Self:
-        """The record in a dictionary with all its fields. Raises DataError, with `name`, for any
-        other."""
+        """The definition from a dictionary with all its fields. Raises DataError, which gives
+        `name`, for any other."""
         expected = {field.name: field for field in fields(cls)}
         if wrong := sorted(expected.keys() ^ values.keys()):
             raise DataError(f"{name}: {', '.join(wrong)} missing or unknown; expected exactly {', '.join(expected)}")
@@ -144,11 +144,10 @@ class MelSpec:
             raise DataError(f"{name}: {error}") from error
 
     def check(self, log_mels: Tensor, name: str, definition: "MelSpec | None" = None) -> None:
-        """Checks log-mels (bands, frames) from elsewhere, and their definition, where it is known.
+        """Validates log-mels (bands, frames) of other software, and their definition if known.
 
-        Raises DataError, with `name`, for another definition, another shape, values that are not
-        finite, and values that no sound in -1..1 has by this definition, such as decibels, or mels
-        scaled to 0..1.
+        Raises DataError, which gives `name`, for another definition or shape, non-finite values,
+        and values out of the range of sounds in -1..1, such as decibels, or mels scaled to 0..1.
         """
         if definition is not None and definition != self:
             theirs, ours = definition.to_dict(), self.to_dict()
@@ -179,7 +178,7 @@ class MelSpec:
             )
 
     def greatest(self) -> float:
-        """What no mel of a sound in -1..1 exceeds."""
+        """Upper bound of the mels of a sound in -1..1."""
         strongest = float(torch.hann_window(self.window).sum()) ** self.power
         return strongest * float(self.weights(torch.empty(0)).sum(1).max())
 

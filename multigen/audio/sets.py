@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from multigen.audio.store import Store
-from multigen.data.datasets import ItemSet
+from multigen.data.datasets import ItemSet, origin_of
 from multigen.engine.batches import Batch, Rows, TensorSource
 
 __all__ = ["SliceSource", "SoundSet", "Windows"]
@@ -100,12 +100,9 @@ class SoundSet(ItemSet):
             part = super().subset(selection)
         return part if self.spans is None else replace(part, spans=self.spans[selection])
 
-    # Slices of a recording resemble each other: were some trained on and others held out, a generator that repeats the
-    # training data would seem to know the held-out ones. Hence whole recordings are held out, by the name before the #.
     def origins(self) -> tuple[str, ...]:
         """N names of the recordings: "a/loop.wav" of item "a/loop.wav#3"."""
-        parts = [(name, *name.rpartition("#")) for name in self.names]
-        return tuple(before if number.isdecimal() else name for name, before, _, number in parts)
+        return tuple(map(origin_of, self.names))
 
     def fingerprint(self) -> str:
         """Hash of the recordings; where windows are drawn from them, of all of each, held-out ones

@@ -1,4 +1,4 @@
-"""A speaker encoder: how alike two voices are. Resemblyzer's published weights in a network of ours
+"""Speaker encoder for speaker similarity: Resemblyzer's published weights in a network of ours
 (GE2E, Wan et al. 2018, arXiv:1710.10467)."""
 
 import functools
@@ -22,7 +22,8 @@ SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"
 
 
 class SpeakerEncoder(nn.Module):
-    """Three LSTM layers over mels of 1.6 s, whose last state gives a unit vector of 256 numbers."""
+    """Three LSTM layers over mels of 1.6 s; the last hidden state gives a unit vector of 256
+    numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,8 +37,8 @@ class SpeakerEncoder(nn.Module):
 
     @torch.no_grad()
     def embed(self, sound: Tensor) -> Tensor:
-        """The voice of a recording at 16 kHz, (T,) -> (256,): the mean over its parts. Pauses are
-        not cut out."""
+        """Speaker embedding of a recording at 16 kHz, (T,) -> (256,): the mean over its windows.
+        Pauses are not removed."""
         x = sound.float()
         rms = float(x.square().mean().sqrt())
         x = x * max(LEVEL / rms, 1)
@@ -50,7 +51,7 @@ class SpeakerEncoder(nn.Module):
 
 
 def _starts(length: int) -> list[int]:
-    """First frames of the parts of a recording."""
+    """First frames of the windows of a recording."""
     frames = math.ceil((length + 1) / HOP)
     starts = list(range(0, max(1, frames - FRAMES + STEP + 1), STEP))
     covered = (length - starts[-1] * HOP) / (FRAMES * HOP)
@@ -59,8 +60,8 @@ def _starts(length: int) -> list[int]:
 
 @functools.lru_cache(maxsize=1)
 def speaker_encoder() -> SpeakerEncoder:
-    """The encoder with its weights, on the CPU. Raises ConfigError without the package
-    `resemblyzer`, and CheckpointError if its weights are others."""
+    """The pretrained encoder, on the CPU. Raises ConfigError without the package
+    `resemblyzer`, and CheckpointError if its weights are not the published ones."""
     content = torch.load(packaged("resemblyzer", "resemblyzer/pretrained.pt", SHA256), "cpu", weights_only=True)
     weights = {name: value for name, value in content["model_state"].items() if not name.startswith("similarity_")}
     encoder = SpeakerEncoder()

@@ -1,5 +1,4 @@
-"""What a recording of speech is examined for: its real bandwidth, pauses and noise, and who speaks
-by the names of the files."""
+"""Analysis of speech recordings: effective bandwidth, pauses, noise, and speakers by file name."""
 
 import math
 import re
@@ -25,16 +24,16 @@ QUIETEST = 0.1  # share of the frames that is taken for noise
 
 
 class Speech(NamedTuple):
-    """What was measured of one recording."""
+    """Measurements of one recording."""
 
     bandwidth: float
-    """Hz: the highest frequency that is less than 70 dB below the strongest, of mean power spectra
-    of 32 ms."""
+    """Effective bandwidth, Hz: the highest frequency less than 70 dB below the peak of the mean
+    power spectrum (windows of 32 ms)."""
     filtered: bool
-    """Whether all frequencies up to a bandwidth below .8 of half the rate are in it: it was
-    recorded at a lower rate, or compressed."""
+    """Whether the bandwidth is sharply limited below .8 of the Nyquist frequency: the recording was
+    upsampled, or compressed."""
     silence: float
-    """Share of its frames of 20 ms that are more than 40 dB below the loudest."""
+    """Share of frames (20 ms) more than 40 dB below the loudest."""
     snr: float
     """Estimated signal-to-noise ratio, dB: the mean power of all frames over that of the quietest
     tenth, less 1. Infinite where these are digital silence. Meaningless for sounds without
@@ -42,8 +41,7 @@ class Speech(NamedTuple):
 
 
 def examine(sound: Store, rate: int, offset: Tensor) -> Speech:
-    """Measures a recording of one channel, block by block; its constant offset (1, 1) is left
-    out."""
+    """Measures a mono recording block by block, after subtracting its DC offset (1, 1)."""
     size, frame = 1 << round(math.log2(max(WINDOW * rate, 2))), max(round(FRAME * rate), 1)
     window = torch.hann_window(size)
     spectrum, count, powers = torch.zeros(size // 2 + 1, dtype=torch.float64), 0, list[float]()
@@ -68,8 +66,7 @@ def examine(sound: Store, rate: int, offset: Tensor) -> Speech:
 
 
 def _rows(x: Tensor, size: int) -> Tensor:
-    """(T,) -> (n, size); what is left over counts only where there is no whole row, filled with
-    zeros."""
+    """(T,) -> (n, size); the remainder is dropped, or zero-padded where there is no whole row."""
     n = len(x) // size
     return x[: n * size].view(n, size) if n else torch.nn.functional.pad(x, (0, size - len(x)))[None]
 
@@ -86,9 +83,9 @@ FOLDER = re.compile(CODE)
 
 
 def speakers_by_name(files: Iterable[PurePath]) -> tuple[str, Counter[str]]:
-    """How the speakers of recordings can be recognised by their names, as the usual sets of speech
-    are named, and how many there are of each; ("", none) where they cannot, or there is one only.
-    The paths are relative to the folder of the data."""
+    """How file names tell the speaker, by the conventions of common speech corpora, and the number
+    of recordings of each speaker; ("", none) where they do not, or there is only one. Paths are
+    relative to the data folder."""
     files = list(files)
     for how, pattern in NAMES:
         matches = [pattern.fullmatch(path.stem) for path in files]

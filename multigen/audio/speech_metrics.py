@@ -1,8 +1,8 @@
-"""Metrics of speech: quality, intelligibility, pitch and likeness of voices, with a reference
-recording or without one.
+"""Metrics of speech: quality, intelligibility, pitch and speaker similarity, with or without a
+reference recording.
 
-Each is the reference implementation's, or tested against it; `multigen.audio.metrics.DEFINITIONS`
-says what exactly it measures. Functions return float64, (B,) or () for a single recording.
+Each is the reference implementation, or tested against it; for exact definitions see
+`multigen.audio.metrics.DEFINITIONS`. Functions return float64, (B,) or () for a single recording.
 """
 
 import functools
@@ -85,8 +85,8 @@ def stoi(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
 
     Raises:
         ConfigError: the package `pystoi` (extra `speech`) is not installed.
-        DataError: different shapes, a silent target, or one with less than .41 seconds that are no
-            pause.
+        DataError: different shapes, a silent target, or one with less than .41 seconds of
+            speech.
     """
     require("torchmetrics", "pystoi")
     from torchmetrics.functional.audio.stoi import short_time_objective_intelligibility
@@ -103,12 +103,12 @@ def stoi(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
 
 
 def f0_error(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
-    """Root mean square error of f0, in cents, over the frames that are voiced in both recordings.
+    """RMSE of f0 in cents, over the frames that are voiced in both recordings.
 
     Raises:
         ConfigError: a rate outside of `world.RATES`, or the package `pyworld` (extra
             `speech-compiled`) is not installed.
-        DataError: different shapes, less than a quarter of a second, or no frame that is voiced in
+        DataError: different shapes, less than a quarter of a second, or no frame voiced in
             both.
     """
 
@@ -125,8 +125,8 @@ def f0_error(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
 
 
 def voicing_error(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
-    """Share of the frames that are voiced in one recording and unvoiced in the other. Raises as
-    `f0_error`, but for frames."""
+    """Share of frames that are voiced in one recording and unvoiced in the other (V/UV error).
+    Raises as `f0_error`, except for unvoiced recordings."""
     return _by_pitch(prediction, target, rate, lambda f, g: float(((f > 0) != (g > 0)).double().mean()))
 
 
@@ -138,9 +138,9 @@ def _by_pitch(prediction: Tensor, target: Tensor, rate: int, error: Callable[[Te
 
 
 def world_mel_cepstral_distortion(prediction: Tensor, target: Tensor, rate: int, dtw: bool = False) -> Tensor:
-    """Mel-cepstral distortion in dB by the mel-cepstra of WORLD's spectral envelopes, as the
-    literature of vocoders and voice conversion has it; never to be put beside
-    `mel_cepstral_distortion`, whose cepstra are others.
+    """Mel-cepstral distortion (MCD), dB, from the mel-cepstra of WORLD's spectral envelopes, as in
+    the literature on vocoders and voice conversion. Not comparable with
+    `mel_cepstral_distortion`, which uses other cepstra.
 
     Args:
         dtw: align the frames by dynamic time warping first; the recordings may then differ in
@@ -169,7 +169,8 @@ def _for_world(prediction: Tensor, target: Tensor, rate: int, same_length: bool 
 
 
 def aligned(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    """Two rows of cepstra (C, frames) along the path that aligns them: (C, steps) each."""
+    """Two sequences of cepstra (C, frames) along their dynamic time warping path: (C, steps)
+    each."""
     from librosa.sequence import dtw
 
     _, path = dtw(c.cpu().numpy(), d.cpu().numpy(), metric="euclidean")  # path (steps, 2): frames of c and d
@@ -177,8 +178,8 @@ def aligned(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def speaker_similarity(prediction: Tensor, target: Tensor, rate: int) -> Tensor:
-    """Cosine of the voices' embeddings (`multigen.audio.speakers`): 1 for the same, about .8 for
-    two sentences of one speaker. The recordings may differ in length.
+    """Cosine similarity of speaker embeddings (`multigen.audio.speakers`): 1 for equal recordings,
+    about .8 for two sentences of one speaker. The recordings may differ in length.
 
     Raises:
         ConfigError: a rate other than 16,000 Hz, or the package `resemblyzer` is not installed.
@@ -205,13 +206,13 @@ DNSMOS_SCALES = {
     "bak": (-0.13166888, 1.60915514, -0.39604546),
     "ovrl": (-0.06766283, 1.11546468, 0.04602535),
 }
-"""Polynomials that turn the network's answers into opinion scores, in its order, the highest power
-first."""
+"""Polynomials that map the network's outputs to mean opinion scores, in its order, the highest
+power first."""
 
 
 def dnsmos(sound: Tensor, rate: int, which: str = "ovrl") -> Tensor:
-    """Predicted opinion score, 1 to 5, of noisy or processed speech. Reddy et al. 2022, "DNSMOS
-    P.835", arXiv:2110.01763.
+    """Predicted mean opinion score (DNSMOS), 1 to 5, of noisy or processed speech. Reddy et al.
+    2022, "DNSMOS P.835", arXiv:2110.01763.
 
     Args:
         which: "ovrl" (overall), "sig" (the speech), "bak" (the background), or "p808" (overall,
@@ -261,9 +262,9 @@ DISTILLMOS_SHA256 = "b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e270
 
 
 def distillmos(sound: Tensor, rate: int) -> Tensor:
-    """Predicted opinion score, 1 to 5, of speech. Stahl and Gamper 2025, "Distillation and pruning
-    for scalable self-supervised representation-based speech quality assessment", arXiv:2502.05356.
-    Raises as `dnsmos`."""
+    """Predicted mean opinion score, 1 to 5, of speech. Stahl and Gamper 2025, "Distillation and
+    pruning for scalable self-supervised representation-based speech quality assessment",
+    arXiv:2502.05356. Raises as `dnsmos`."""
     x = _unreferenced(sound, rate, "distillmos", "DistillMOS")
     with torch.no_grad():
         scores = [_distillmos_model()(row[None].float()) for row in x.reshape(-1, x.shape[-1])]

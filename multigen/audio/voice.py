@@ -1,11 +1,12 @@
-"""A speaking machine: nonsense sentences by made-up speakers, whose pitch, sounds and timing are
-known exactly.
+"""A formant synthesiser: nonsense sentences of synthetic speakers, with exactly known pitch, phones
+and timing.
 
-A vowel is harmonics of a pitch f0 under the resonances of a vocal tract, its formants; a consonant
-is a weaker voice, noise in a band, or breath under the same resonances. A `Speaker` is a few
-numbers, and a sentence the same sounds whoever speaks it, so recordings of two speakers are
-parallel, sound by sound. Harmonics at or above half the rate are left out: nothing aliases. The
-vowels' formants are the men's means of Peterson and Barney 1952, doi:10.1121/1.1906875.
+A vowel is the harmonics of a pitch f0, filtered by the resonances of a vocal tract (formants); a
+consonant is a weaker voiced sound, band-limited noise, or aspiration through the same resonances. A
+`Speaker` is a few numbers, and a sentence has the same phones for all speakers, so recordings of
+two speakers are parallel, phone by phone. Harmonics above the Nyquist frequency are left out: no
+aliasing. The vowels' formants are the men's means of Peterson and Barney 1952,
+doi:10.1121/1.1906875.
 """
 
 import math
@@ -37,20 +38,20 @@ RATES = (8_000, 48_000)
 
 
 class Speaker(NamedTuple):
-    """What one voice differs in from another."""
+    """The parameters of a voice."""
 
     pitch: float
-    """Hz, the middle of its sentences."""
+    """Hz, mean pitch."""
     spread: float
-    """Of the melody: 1 is four semitones or so up and down."""
+    """Range of the intonation: 1 is about four semitones up and down."""
     tract: float
-    """Factor on all formants: 1 a man's, shorter tracts above."""
+    """Factor on all formants: 1 for a man, larger for shorter vocal tracts."""
     tilt: float
-    """dB an octave by which harmonics fall faster than 6, as in soft voices."""
+    """Spectral tilt beyond 6 dB an octave, dB an octave; larger in soft voices."""
     breath: float
-    """Level of breath noise in vowels."""
+    """Level of aspiration noise in vowels."""
     tempo: float
-    """Factor on the speed of speaking."""
+    """Factor on the speaking rate."""
 
 
 SPEAKERS = {
@@ -73,7 +74,7 @@ VOWELS = {
     "V": (640, 1190, 2390),
     "3": (490, 1350, 1690),
 }
-"""Vowel -> its first three formants, Hz, of a tract of length 1."""
+"""Vowel -> its first three formants, Hz, for the factor 1."""
 
 DIPHTHONGS = {"aI": ("a", "I"), "aU": ("a", "U"), "eI": ("E", "i"), "OI": ("O", "I"), "oU": ("O", "u")}
 """Diphthong -> the vowels at its beginning and its end."""
@@ -85,16 +86,16 @@ class Consonant(NamedTuple):
     """A consonant: levels are relative to a vowel's, times in ms."""
 
     formants: tuple[int, int, int]
-    """Hz: those its neighbours' formants move to and from."""
+    """Hz: formant targets (loci) of the transitions from and to its neighbours."""
     duration: float
     voice: float = 0
     noise: float = 0
     band: tuple[int, int] = (1_000, 4_000)
-    """Hz, of the noise."""
+    """Hz, band of the noise."""
     burst: float = 0
-    """ms at the end in which a stop's noise is heard, silent or nearly so before; 0: no stop."""
+    """ms, the burst of a stop at its end, after (near) silence; 0: not a stop."""
     breath: float = 0
-    """Noise under the formants; of stops, behind the burst."""
+    """Level of aspiration; for stops, after the burst."""
 
 
 CONSONANTS = {
@@ -133,35 +134,35 @@ FLUTTER = 0.05  # semitones
 
 
 class Phone(NamedTuple):
-    """A sound of an utterance: a key of `VOWELS`, `DIPHTHONGS` or `CONSONANTS`, or "_" for a
+    """A phone of an utterance: a key of `VOWELS`, `DIPHTHONGS` or `CONSONANTS`, or "_" for a
     pause."""
 
     name: str
     first: int
     """Its first sample."""
     end: int
-    """The one behind its last."""
+    """The sample after its last."""
 
 
 class Utterance(NamedTuple):
-    """A sentence as somebody spoke it."""
+    """A sentence spoken by a speaker."""
 
     sound: Tensor
     """float32 (T,), -1..1."""
     pitch: Tensor
-    """float64 (T / hop,): f0 in Hz at sample i * hop, 0 where no voice is made; hop is
+    """float64 (T / hop,): f0 in Hz at sample i * hop, 0 where unvoiced; hop is
     `hop_of(rate)`."""
     phones: tuple[Phone, ...]
-    """All sounds one after another, from sample 0 to T: the same names, whoever spoke."""
+    """All phones in order, from sample 0 to T; their names do not depend on the speaker."""
 
 
 def hop_of(rate: int) -> int:
-    """Samples between two frames of an utterance's labels: 5 ms, rounded down."""
+    """Hop of the f0 labels in samples: 5 ms, rounded down."""
     return int(rate * FRAME)
 
 
 def sentence(number: int, seed: int = 0) -> tuple[tuple[str, ...], ...]:
-    """The words of a sentence, each a tuple of sounds. Stressed is the first vowel of each word."""
+    """The words of a sentence, each a tuple of phones. The first vowel of each word is stressed."""
     draw = _draws("sentence", seed, number)
     words = []
     for _ in range(_between(draw, *WORDS)):
@@ -175,10 +176,10 @@ def sentence(number: int, seed: int = 0) -> tuple[tuple[str, ...], ...]:
 
 
 def utterance(speaker: str | Speaker, number: int, rate: int = 16_000, seed: int = 0, take: int = 0) -> Utterance:
-    """A sentence spoken by one of `SPEAKERS`, or by a speaker of one's own.
+    """A sentence spoken by one of `SPEAKERS`, or by a custom speaker.
 
-    It depends on its arguments alone. Utterances of one number, seed and take have the same melody
-    and rhythm, but for the speaker's numbers; another take varies both.
+    It depends on its arguments alone. Utterances of one number, seed and take have the same
+    intonation and rhythm up to the speaker's parameters; another take varies both.
 
     Args:
         speaker: a name of `SPEAKERS`, or the numbers of a voice.
@@ -188,7 +189,7 @@ def utterance(speaker: str | Speaker, number: int, rate: int = 16_000, seed: int
         take: which of many ways to say it.
 
     Raises:
-        ConfigError: an argument is outside of what is said above.
+        ConfigError: an argument is out of range.
     """
     if isinstance(speaker, str):
         if speaker not in SPEAKERS:
@@ -216,7 +217,7 @@ def utterance(speaker: str | Speaker, number: int, rate: int = 16_000, seed: int
 
 
 def _draws(*parts: str | int) -> Iterator[float]:
-    """Uniform numbers in 0..1 under a key."""
+    """Uniform random numbers in 0..1, determined by a key."""
     generator = torch.Generator().manual_seed(key("voice", *parts))
     while True:
         yield from torch.rand(64, generator=generator, dtype=torch.float64).tolist()
@@ -231,7 +232,7 @@ def _one(draw: Iterator[float], names: tuple[str, ...]) -> str:
 
 
 def _score(words: tuple[tuple[str, ...], ...], speaker: Speaker, draw: Iterator[float]) -> list[tuple[str, int, float]]:
-    """(sound, frames, accent in semitones) of each sound, with the pauses."""
+    """(phone, frames, accent in semitones), pauses included."""
     score = [(PAUSE, _frames(80 + 80 * next(draw)), 0.0)]
     for i, word in enumerate(words):
         if i and next(draw) < BREAK:
@@ -251,7 +252,7 @@ def _frames(ms: float) -> int:
 
 
 class _Tracks(NamedTuple):
-    """What moves in an utterance, a row a frame (N)."""
+    """Control parameters of an utterance, one row per frame (N)."""
 
     pitch: Tensor  # (N,) Hz, in pauses too
     voiced: Tensor  # (N,) bool
@@ -295,8 +296,8 @@ def _tracks(score: list[tuple[str, int, float]], speaker: Speaker) -> _Tracks:
 
 
 def _melody(accent: Tensor) -> Tensor:
-    """Semitones about the speaker's middle: a fall over the sentence, the accents, and a little
-    flutter (Klatt's sines)."""
+    """Semitones relative to the speaker's mean pitch: declination, accents and a little flutter
+    (Klatt's sines)."""
     time = torch.arange(len(accent), dtype=torch.float64)[:, None] * FRAME
     flutter = torch.sin(2 * math.pi * torch.tensor([12.7, 7.1, 4.7], dtype=torch.float64) * time).sum(1)
     fall = torch.linspace(1.5, -2.5, len(accent), dtype=torch.float64)
@@ -304,7 +305,7 @@ def _melody(accent: Tensor) -> Tensor:
 
 
 def _smooth(x: Tensor, ms: float) -> Tensor:
-    """Moving average by a Hann window of that width, edges repeated: (N, C) -> (N, C)."""
+    """Moving average by a Hann window of that width, with edge padding: (N, C) -> (N, C)."""
     half = round(ms / 2000 / FRAME)
     window = torch.hann_window(2 * half + 3, periodic=False, dtype=x.dtype)[1:-1]  # (2 half + 1,)
     padded = nn.functional.pad(x.T[:, None], (half, half), mode="replicate")  # (C, 1, N + 2 half)
@@ -315,8 +316,8 @@ def _smooth(x: Tensor, ms: float) -> Tensor:
 
 
 def _tract(frequency: Tensor, formants: Tensor) -> Tensor:
-    """Complex gain of a vocal tract: frequencies (N, K) or (K,), formants (N, 8) -> (N, K). 1 at 0
-    Hz."""
+    """Complex frequency response of a vocal tract: frequencies (N, K) or (K,), formants (N, 8) ->
+    (N, K). 1 at 0 Hz."""
     gain = torch.ones(len(formants), frequency.shape[-1], dtype=torch.complex128)
     for f in formants.T[..., None]:  # (N, 1)
         width = 60 + 0.04 * f

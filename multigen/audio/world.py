@@ -16,14 +16,14 @@ from multigen.errors import ConfigError
 __all__ = ["RATES", "alpha_of", "cepstra_of", "check_rate", "copy_of", "pitch_of"]
 
 RATES = (8_000, 48_000)
-"""Lowest and highest rate at which recordings are analysed, Hz."""
+"""Lowest and highest supported sample rate, Hz."""
 LOWEST, HIGHEST = 60.0, 800.0  # Hz, of f0
 PERIOD = 5.0  # ms between frames
 ORDER = 24
 
 
 def check_rate(rate: int) -> None:
-    """Raises ConfigError for a rate at which recordings are not analysed."""
+    """Raises ConfigError for an unsupported sample rate."""
     low, high = RATES
     if not low <= rate <= high:
         raise ConfigError(f"WORLD's analysis at {rate} Hz, expected {low} to {high}; resample the recordings")
@@ -73,8 +73,8 @@ def _pyworld() -> Any:
 
 @functools.lru_cache(maxsize=8)
 def alpha_of(rate: int) -> float:
-    """The all-pass constant whose warping of frequencies is nearest to the mel scale, as SPTK
-    chooses it: .41 at 16 kHz."""
+    """The all-pass constant whose frequency warping is nearest to the mel scale, as in SPTK: .41 at
+    16 kHz."""
     share = np.arange(1_000) / 1_000
     mel = np.log1p(share * rate / 2 / 1_000)
     mel /= mel[-1]
@@ -89,8 +89,7 @@ def alpha_of(rate: int) -> float:
 
 @functools.lru_cache(maxsize=8)
 def _warping(length: int, alpha: float) -> np.ndarray:
-    """Matrix (25, length) that turns cepstra into mel-cepstra: Oppenheim's recursion, of SPTK's
-    freqt."""
+    """Matrix (25, length) from cepstra to mel-cepstra: Oppenheim's recursion, as SPTK's freqt."""
     warped = np.zeros((ORDER + 1, length))
     for i in reversed(range(length)):
         before = warped.copy()

@@ -115,6 +115,8 @@ METHODS = {
         Method("denoise", "image-restoration"),
         Method("inpainting", "inpainting"),
         Method("pix2pix", "image-translation"),
+        Method("cyclegan", "image-translation"),
+        Method("cut", "image-translation"),
         Method("gan", "image-synthesis"),
         Method("dcgan", "image-synthesis"),
         Method("lsgan", "image-synthesis"),
@@ -126,6 +128,8 @@ METHODS = {
         Method("wavegan", "audio-synthesis"),
         Method("specgan", "audio-synthesis"),
         Method("vocoder", "vocoding"),
+        Method("extend", "audio-restoration"),
+        Method("enhance", "audio-restoration"),
     )
 }
 """By name, in order of display."""

@@ -22,8 +22,8 @@ Jobs = Mapping[Path, Path]
 
 
 def left_of(jobs: Jobs, existing: str | None, other: str) -> tuple[Jobs, list[Path]]:
-    """What is to be made, and the results that stay. Raises DataError for one that exists where
-    that is to be an error."""
+    """The remaining jobs, and existing results that are kept. Raises DataError for an existing one
+    if `existing` is "error"."""
     if existing not in ("skip", "error"):
         return jobs, []
     files = {target: _files_of(source, target) for source, target in jobs.items()}
@@ -50,7 +50,7 @@ def try_each(
     bad: dict[Path, str],
     smaller: str = "give a smaller --tile, or free some",
 ) -> None:
-    """Restores a file, which goes to `bad` if it is no good and such files are to be skipped."""
+    """Restores a file; an unusable one is added to `bad` if such files are to be skipped."""
     try:
         with memory_errors(smaller):
             restore(restorer, source, target, options)

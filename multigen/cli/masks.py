@@ -1,4 +1,4 @@
-"""Masks beside the images of a command: one for all, or a folder that has one for each, by name."""
+"""Masks for the images of a command: one for all, or a folder with one for each, by name."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ __all__ = ["NO_HOLES", "Holes", "holes_of"]
 
 @dataclass(frozen=True)
 class Holes:
-    """Masks, and how a model is to fill what they mark; without `mask` nothing."""
+    """Masks and how their holes are filled; no masks if `mask` is None."""
 
     mask: Path | None = None
     """An image, or a folder of images."""
@@ -24,7 +24,8 @@ class Holes:
     """Image -> its mask."""
 
     def check(self, task: str, model: str) -> None:
-        """Raises ConfigError where a model needs a mask and has none, or takes none and has one."""
+        """Raises ConfigError if a mask is missing for a model that needs one, or given for
+        another."""
         if TASKS[task].masked and self.mask is None:
             raise ConfigError(
                 f"--model {model} {TASKS[task].does}: say which, --mask MASK, an image of the same size that is white where it "
@@ -57,7 +58,7 @@ class Holes:
         return replace(self, found={source: masks[name] for source, name in names.items() if name in masks})
 
     def missing(self, sources: Iterable[Path], inputs: Sequence[Path]) -> dict[Path, str]:
-        """Images that have no mask, though masks are given, and what is missing."""
+        """Images without a mask though masks are given, and the reasons."""
         if self.mask is None:
             return {}
         names = {source: place_of(source, inputs).with_suffix(".png") for source in sources if source not in self.found}

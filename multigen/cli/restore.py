@@ -68,10 +68,10 @@ def run(args: list[str]) -> None:
                 .png .jpg .webp .tif .gif, of a film .mp4 .mov .mkv .webm, or %05d.png for numbered
                 frames.
             mask: For a model that fills holes: an image of the same size, white (or transparent)
-                where it is to be filled, or a folder of such, named as the images. All other pixels
-                stay exactly as they are.
-            dilate: Pixels added around the mask, since a rest of an object at its edge is painted
-                again; by default 1/250 of the longer side, at least 2.
+                where it is to be filled, or a folder of masks with the names of the images. All
+                other pixels stay exactly as they are.
+            dilate: Pixels added around the mask, since remains of an object at its edge would be
+                continued into the hole; by default 1/250 of the longer side, at least 2.
             feather: Pixels at the edge of the dilated mask over which the image turns into the
                 filling; by default half of --dilate.
         """
@@ -83,8 +83,8 @@ def run(args: list[str]) -> None:
             rate=rate, film=FilmWords(codec=codec, crf=crf, start=from_, to=to, preview=preview, fps=fps, hdr=hdr),
             holes=Holes(mask, dilate, feather),
         )  # fmt: skip
-        modality, found = modality_of(inputs, model or (blend[0] if blend else ""), code)
+        modality, result = modality_of(inputs, model or (blend[0] if blend else ""), code)
         restoring = MODALITIES[modality].restore or MODALITIES["image"].restore  # which says what the model is for
-        imported(restoring)("restore", inputs, out, model and found, options)
+        imported(restoring)("restore", inputs, out, model and result, options)
 
     cli(restore, "multigen restore", args)

@@ -60,9 +60,9 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     report_bad(folder, bad, noun)
     scale = options.size.factor(restorer.scale)
     if options.json:
-        asked = {"model": model} if options.blend is None else {"blend": options.blend}
-        asked |= {"scale": scale} if verb != "translate" else {"direction": restorer.direction}
-        print_jobs(asked, "images", made, there, bad)
+        requested = {"model": model} if options.blend is None else {"blend": options.blend}
+        requested |= {"scale": scale} if verb != "translate" else {"direction": restorer.direction}
+        print_jobs(requested, "images", made, there, bad)
         return
     show_counts(f"{counted(len(made), noun)}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}", there, bad)
 
@@ -104,7 +104,7 @@ def load_restorer(verb: str, model: str, options: Options) -> Any:
 
 
 def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options) -> dict[Path, str]:
-    """Restores images. Returns those that are no good, and why, if they are to be skipped."""
+    """Restores images. Returns unusable ones and the reasons, if they are to be skipped."""
     from multigen.image.writing import check_side
 
     containers = {source: each for source, target in jobs.items() if (each := container_of(source, target))}
@@ -138,14 +138,13 @@ def _restore(verb: str, restorer: Any, jobs: Jobs, model: str, options: Options)
 
 
 def _noun(jobs: Jobs) -> str:
-    """What the sources are."""
+    """The noun for the sources, such as image."""
     kinds = {each.items if (each := container_of(*job)) else "images" for job in jobs.items()}
     return kinds.pop() if len(kinds) == 1 else "files"
 
 
 def _sizes(jobs: Jobs) -> dict[Path, tuple[int, int]]:
-    """(height, width) of images; without those that cannot be read, which are named when they
-    are."""
+    """(height, width) of images; unreadable ones are left out, and reported later."""
     from multigen.image.files import size_of
 
     sizes = {}
@@ -192,9 +191,9 @@ def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> 
         about = {**restorer.origin, "source": path.name, "source_type": source_type(source.metadata.xmp) or None}
         if not any(size.inputs(height, width, restorer.scale) for height, width in sides):  # reduced, by no model
             about = {name: value for name, value in about.items() if name not in ("model", "method", "blend")}
-    said = source.metadata if options.metadata else source.metadata.without_private()
+    message = source.metadata if options.metadata else source.metadata.without_private()
     made = [restorer.restore_raster(frame, **given) for frame in source.frames]
     with writing(target, "another folder for --out"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as file:
-            write_image(file, made, said.enlarged(about, path), about, source.motion, options.quality)
+            write_image(file, made, message.enlarged(about, path), about, source.motion, options.quality)

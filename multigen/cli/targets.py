@@ -1,5 +1,5 @@
-"""Where the results of a command go that makes a file of each image or film: distinct names, the
-same each time."""
+"""Output paths of commands that make one file per image or video: distinct and reproducible
+names."""
 
 import os
 from collections import Counter
@@ -39,10 +39,9 @@ def image_files() -> Files:
 
 
 def is_file_name(out: Path, files: Files | None = None) -> bool:
-    """Whether --out names the file of a result and not a folder: by its suffix, where no folder has
-    this name.
+    """Whether --out names a file and not a folder: by its suffix, unless a folder has this name.
 
-    Raises ConfigError for the suffix of a format that is not written.
+    Raises ConfigError for the suffix of an unsupported output format.
     """
     suffix = out.suffix.lower()
     for suffixes, written in (files or image_files()).written:
@@ -58,15 +57,14 @@ def is_file_name(out: Path, files: Files | None = None) -> bool:
 def targets_of(
     verb: str, inputs: Sequence[Path], out: Path, suffix_of: Callable[[Path], str], files: Files | None = None
 ) -> dict[Path, Path]:
-    """Source -> target, for files and folders. In folders what is in OUT is left out: results of an
-    earlier run.
+    """Source -> target, for files and folders. In folders, files in OUT are left out, as they are
+    results of an earlier run.
 
     Args:
-        suffix_of: gives that of the result of a source; of a file that --out names, the name says
-            it.
+        suffix_of: source -> suffix of its result; unused where --out names a file.
         files: what is taken and written; by default images and films.
 
-    Raises DataError where no image is left, a result would replace its source, or --out names a
+    Raises DataError if no image is left, a result would overwrite its source, or --out names a
     file for several images.
     """
     files = files or image_files()
@@ -92,8 +90,8 @@ def targets_of(
 
 
 def place_of(source: Path, inputs: Sequence[Path]) -> Path:
-    """The path of a source of `targets_of` below the folder that was given, or its name where it
-    was given by itself."""
+    """The path of a source of `targets_of` relative to the given folder, or its name if it was
+    given itself."""
     for place in inputs:
         if place == source:
             break
@@ -103,7 +101,7 @@ def place_of(source: Path, inputs: Sequence[Path]) -> Path:
 
 
 def _places(inputs: Sequence[Path], out: Path, taken: Modality) -> dict[Path, Path]:
-    """Source -> its path below the folder that was given, or its name; each file once."""
+    """Source -> its path relative to the given folder, or its name; each file once."""
     from multigen.data.unread import check_readable, find_files, report_unread
 
     places: dict[Path, Path] = {}
@@ -128,9 +126,8 @@ def _places(inputs: Sequence[Path], out: Path, taken: Modality) -> dict[Path, Pa
 
 
 def _distinct(places: dict[Path, Path], out: Path, suffix_of: Callable[[Path], str], items: str) -> dict[Path, Path]:
-    """Results named after their sources. Where several would have one name, each keeps the suffix
-    of its source in it, and where that does not help, a number follows. Upper and lower case count
-    as equal, as some systems have it."""
+    """Results named after their sources. Equal names are resolved by the suffix of the source, and
+    then by a number; case is ignored, as by some file systems."""
     suffixes = {source: suffix_of(source) for source in places}
     short = {source: inside.with_suffix(suffixes[source]) for source, inside in places.items()}
     shared = _repeated(short.values())
@@ -167,5 +164,5 @@ def _holds(folder: Path, out: Path) -> bool:
 
 
 def _real(path: Path) -> Path:
-    """A path without links and `..`; also of what is not there, or is a link in a circle."""
+    """A path without links and `..`, also for missing files and circular links."""
     return Path(os.path.realpath(path))

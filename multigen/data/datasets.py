@@ -30,6 +30,7 @@ __all__ = [
     "numbered",
     "numbered_as",
     "open_splits",
+    "origin_of",
     "pick",
     "report_compared",
     "split_off",
@@ -309,6 +310,14 @@ def _in_turn(items: ItemSet, origins: Sequence[str], seed: int) -> list[list[int
         share[origin] = (seen[label] + count / 2) / sizes[label]  # of its class that is held out with half of this one
         seen[label] += count
     return [members[origin] for origin in sorted(ranked, key=share.__getitem__)]
+
+
+def origin_of(name: str) -> str:
+    """The name of the file that an item is a part of, such as a frame of an animation or a piece of
+    a recording: "a/loop.wav" of "a/loop.wav#3". Parts of one file resemble each other: were some
+    trained on and others held out, a model that repeats what it saw would seem to know more."""
+    file, _, number = name.rpartition("#")
+    return file if file and number.isdecimal() else name
 
 
 def hash_of(name: str, seed: int) -> bytes:

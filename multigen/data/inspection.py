@@ -71,6 +71,8 @@ class Inspection:
     facts: list[Fact] = field(default_factory=list)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     """(path, reason) of what training would refuse, or leave out with --skip-bad."""
+    too_large: list[Path] = field(default_factory=list)
+    """Files that can be read, but are too large to train some methods on."""
     warnings: list[str] = field(default_factory=list)
     suggestions: list[Suggestion] = field(default_factory=list)
 

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from multigen.image.synthesis.r3gan import R3GANConfig, R3GANTrainer
     from multigen.image.synthesis.sngan import SNGANConfig, SNGANTrainer
     from multigen.image.synthesis.wgan import WGANConfig, WGANTrainer
+    from multigen.image.translation.cut import CUTConfig, CUTTrainer
+    from multigen.image.translation.cyclegan import CycleGANConfig, CycleGANTrainer
     from multigen.image.translation.pix2pix import Pix2PixConfig, Pix2PixTrainer
 
 __all__ = [
+    "CUTConfig",
+    "CUTTrainer",
+    "CycleGANConfig",
+    "CycleGANTrainer",
     "DCGANConfig",
     "DCGANTrainer",
     "DenoiseConfig",

@@ -5,7 +5,6 @@ image files, with labels or without. All images of a set are cut to the square i
 resized, antialiased (Pillow's LANCZOS), to one size.
 """
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from multigen.console import counted
-from multigen.data.datasets import ItemSet, numbered, split_off
+from multigen.data.datasets import ItemSet, numbered, origin_of, split_off
 from multigen.data.folders import NoTestSplit
 from multigen.data.labels import file_classes
 from multigen.data.locate import NotFound, locate
@@ -48,7 +47,7 @@ class ImageSet(ItemSet):
         return self.items
 
     def origins(self) -> tuple[str, ...]:
-        return tuple(re.sub(r"#\d+$", "", name) for name in self.names)  # the file that a frame is of
+        return tuple(map(origin_of, self.names))
 
 
 def open_images(

@@ -61,6 +61,7 @@ EMBEDDED_NAMES = {"embedded": "train", "embedded-held-out": "held_out"}
 """Data argument -> split of `EMBEDDED`."""
 
 LONGEST = 12_288  # pixels: with longer sides the matrices that reduce an image take gigabytes
+TOO_LARGE = f"expected {LONGEST:,} at most"
 
 
 # ---------------------------------------------------------------------------------------------------- reading
@@ -131,6 +132,11 @@ class Photos(list[Photo]):
         super().__init__(photos)
         self.skipped = list(skipped)
 
+    @property
+    def too_large(self) -> list[Path]:
+        """Those of `skipped` that can be read, but are too large to train on."""
+        return [path for path, reason in self.skipped if TOO_LARGE in reason]
+
 
 def find_images(folder: str | Path) -> list[Path]:
     """Image files in a folder and the folders in it, sorted; hidden files and folders are ignored.
@@ -176,16 +182,14 @@ def open_photos(data: str, *, split: str = "", skip_bad: bool = False, frames: s
                 raise
             photos.skipped.append((path, str(error)))
     if not photos:
-        raise DataError(f"{place}: none of {len(paths)} images can be read; {photos.skipped[0][1]}")
+        raise DataError(f"{place}: none of {len(paths)} images can be used; {photos.skipped[0][1]}")
     return photos
 
 
 def _photo(name: str, path: Path, frame: int | None) -> Photo:
     photo = Photo(name, path, *size_of(path, frame or 0), frame)
     if (side := max(photo.height, photo.width)) > LONGEST:
-        raise DataError(
-            f"{path}: a side of {side:,} pixels, expected {LONGEST:,} at most; cut it into parts, or skip it: --skip-bad"
-        )
+        raise DataError(f"{path}: a side of {side:,} pixels, {TOO_LARGE}; cut it into parts, or skip it: --skip-bad")
     return photo
 
 

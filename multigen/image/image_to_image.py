@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["SURROUNDINGS", "ImageToImage", "ignore", "opaque"]
 
 SURROUNDINGS = 32
-"""Pixels of the input beside a tile, at most. Published networks of 23 blocks may look 348 pixels
-far; with 32 a pixel differs by 7 of 255 at most beside a seam, and 3 % of them by 1, before tiles
-are cross-faded."""
+"""Most context of a tile, pixels of the input on each side. Receptive fields of published networks
+with 23 blocks reach 348 pixels; with 32 a pixel differs by 7 of 255 at most beside a seam, and 3 %
+of them by 1, before tiles are cross-faded."""
 TIMED = 64  # side of the tile that is timed, pixels of the input
 HALVES = (torch.float16, torch.bfloat16)
 CONTEXT = 4  # pixels of the input on each side that bicubic interpolation may need, and more
@@ -47,7 +47,7 @@ class ImageToImage(Ready):
     of these parts is cut off."""
 
     on_tile: Callable[[int], object]
-    """Called after each tile with the number of its pixels."""
+    """Called after each tile with its number of pixels."""
     keeps_grey: bool = True
     """Whether what is made of an image without colours has none; if not, one of a single channel
     gets three."""
@@ -108,7 +108,7 @@ class ImageToImage(Ready):
         return to_pil(self.restore_raster(raster_of(image), size))
 
     def _in_size(self, pixels: np.ndarray, size: Size, alpha: bool = False, grey: bool = False) -> np.ndarray:
-        """As `_network`, in a size: the network as often as it takes, then a reduction."""
+        """As `_network`, to a size: as many passes as needed, then downsampling."""
         height, width, planes = pixels.shape
         passes, target = size.inputs(height, width, self.scale), size.of(height, width, self.scale)
         # Pillow makes a copy while the file is written.
@@ -130,7 +130,8 @@ class ImageToImage(Ready):
         return result
 
     def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
-        """About how long images of these sizes (height, width) take: one tile of noise is timed."""
+        """Estimated time for images of these sizes (height, width), from one timed tile of
+        noise."""
         side = min(TIMED, self.tile)
         window = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
         self._network(window[:8, :8])  # memory is taken at the first pass
@@ -152,7 +153,7 @@ class ImageToImage(Ready):
         whole = self._continued(window).astype(np.float32)
         large = self._finite(torch.from_numpy(whole).permute(2, 0, 1), 1 if real else most)[:, :height, :width]
         large = large.mean(0, keepdim=True) if window.shape[-1] == 1 else large
-        return (large * most).round().clamp(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
+        return large.mul_(most).round_().clamp_(0, most).permute(1, 2, 0).cpu().numpy().astype(kind)
 
     def _continued(self, window: np.ndarray) -> np.ndarray:
         """(h, w, C) with its reflection at the right and below, so that the sides are of the
@@ -201,8 +202,8 @@ class ImageToImage(Ready):
         function: Callable[[np.ndarray], np.ndarray],
         done: Callable[[int], object],
     ) -> None:
-        """Takes (H, W, C) through the function into (s H, s W, C or more), in tiles with `around`
-        pixels on each side."""
+        """Applies the function to (H, W, C), in tiles with `around` pixels of context on each side,
+        and writes (s H, s W, C or more)."""
         fade = self.fade if around == self.radius else 0
         self.tile = fill(result, image, self.scale, function, self.tile, around, done, fade, self.step)
 
@@ -219,15 +220,15 @@ def _kind(pixels: np.ndarray) -> np.dtype:
 
 
 def opaque(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Integers (H, W, C) where `alpha` (H, W) is not 0; elsewhere a mean of colours nearby, so that
-    no hidden colour shows."""
+    """Replaces colours (H, W, C) of fully transparent pixels, `alpha` (H, W) = 0, by a mean of
+    visible ones nearby, so that hidden colours never show."""
     visible = alpha > 0
     return colour if visible.all() or not visible.any() else _filled(colour, visible)
 
 
 def _filled(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Unknown pixels get the mean of the known ones in their 2 x 2 square, or in that of the halved
-    image, and so on."""
+    """Fills unknown pixels with the mean of the known ones in their 2 x 2 block, coarse to fine as
+    far as needed."""
     height, width, channels = colour.shape
     half = (height + 1) // 2, (width + 1) // 2
     sums, counts = np.zeros((*half, channels), np.uint32), np.zeros((*half, 1), np.uint32)
@@ -258,4 +259,4 @@ def check_room(
 
 
 def ignore(_: float) -> None:
-    """What is done with the progress if nobody asks."""
+    """A progress callback that does nothing."""

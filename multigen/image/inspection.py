@@ -29,7 +29,7 @@ from multigen.errors import DataError
 from multigen.image.arrays import digits, read_arrays
 from multigen.image.decoding import decode, frame_numbers, open_picture, read_picture, visible
 from multigen.image.depth import is_deep
-from multigen.image.files import embedded_photos, find_images, open_photos
+from multigen.image.files import LONGEST, embedded_photos, find_images, open_photos
 
 __all__ = ["inspect_images"]
 
@@ -97,7 +97,14 @@ def inspect_images(data: str) -> Inspection:
 def _files(data: str, parts: Parts, labels: Labels) -> Inspection:
     inspection = Inspection()
     photos = open_photos(data, skip_bad=True)
-    inspection.unreadable = list(photos.skipped)
+    inspection.too_large = photos.too_large
+    inspection.unreadable = [each for each in photos.skipped if each[0] not in inspection.too_large]
+    if inspection.too_large:
+        of = counted(len(inspection.too_large), "images")
+        inspection.warnings.append(
+            f"{of} with a side above {LONGEST:,} pixels, such as {inspection.too_large[0]}: too large to learn restoration "
+            "from, which leaves them out with --skip-bad; cut them into parts. multigen upscale and restore take them whole"
+        )
     looks = []
     for photo in watched(photos, "images"):
         try:
@@ -105,9 +112,9 @@ def _files(data: str, parts: Parts, labels: Labels) -> Inspection:
         except DataError as error:
             inspection.unreadable.append((photo.path, str(error)))
     if not looks:
-        raise DataError(
-            f"{data}: none of {len(inspection.unreadable)} images can be read; {inspection.unreadable[0][1]}"
-        )
+        count = len(inspection.too_large) + len(inspection.unreadable)
+        first = [*inspection.unreadable, *photos.skipped][0][1]
+        raise DataError(f"{data}: none of {count} images can be used; {first}")
     describe_parts(inspection, parts, labels, "images")
     sides = [look.short for look in looks]
     _describe_sizes(inspection, Counter((look.width, look.height) for look in looks), sides)
@@ -239,7 +246,7 @@ def _arrays(data: str, pixels: np.ndarray, labels: np.ndarray | None) -> Inspect
 
 def _suggest(inspection: Inspection, parts: Parts, labels: Labels, looks: Sequence[_Look]) -> None:
     short = sorted(look.short for look in looks)[len(looks) // 2]
-    bad = {path for path, _ in inspection.unreadable}
+    bad = {path for path, _ in inspection.unreadable} | {*inspection.too_large}
     usable = len([path for path in parts.train if path not in bad])
     flags = ("--skip-bad",) if inspection.unreadable else ()
     colours = ()
@@ -255,7 +262,7 @@ def _suggest(inspection: Inspection, parts: Parts, labels: Labels, looks: Sequen
         choices.append(_from_noise(usable, short, labels.learnable, (*labels.options, *colours, *flags)))
     if short >= 2 * CROP:
         small = sum(look.short < CROP for look in looks)
-        skip = ("--skip-bad",) if inspection.unreadable or small else ()
+        skip = ("--skip-bad",) if bad or small else ()
         reason = (
             f"half of them have {short} pixels or more on the shorter side: learns to enlarge such photographs 4 times"
         )

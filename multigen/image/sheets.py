@@ -24,9 +24,9 @@ MARGIN = 24  # pixels at the lower and right border that some scale may cut off
 def strip(
     restore: Callable[[Tensor], Tensor], scale: int, n: int, side: int = SIDE, degrade: Degrade | None = None
 ) -> "Picture":
-    """n crops of `side` pixels in one row: windows with the most detail, of each of the embedded
-    held-out photographs by turns, which `restore` makes of what `degrade` made of them, or of
-    bicubic reductions. Fewer where more would overlap; the same windows for every scale.
+    """n crops of `side` pixels in one row: the most detailed windows of the embedded held-out
+    photographs in turn, degraded by `degrade` (default: bicubic downsampling) and restored. Fewer
+    if they would overlap; the same windows for every scale.
 
     Raises ConfigError for n < 1, DataError where the photographs are missing.
     """
@@ -50,8 +50,8 @@ def strip(
 
 
 def busiest(image: Tensor, side: int) -> Iterator[tuple[slice, slice]]:
-    """Windows of side x side pixels (less, in small images) that do not overlap, the largest sums
-    of gradients first."""
+    """Non-overlapping windows of side x side pixels (smaller in small images), by descending
+    gradient magnitude."""
     grey = image.float().mean(0)  # (H, W)
     detail = torch.zeros_like(grey)
     detail[1:, 1:] = (grey[1:, 1:] - grey[:-1, 1:]).abs() + (grey[1:, 1:] - grey[1:, :-1]).abs()

@@ -1,5 +1,4 @@
-"""Sizes of enlarged images that are not the network's own: how often it runs, and the reduction
-that follows."""
+"""Output sizes other than the network's scale: the number of passes, and the final downsampling."""
 
 import math
 from dataclasses import dataclass, fields
@@ -16,14 +15,15 @@ MOST = 1 << 40  # pixels of a side, or factor, that no format can hold
 
 @dataclass(frozen=True)
 class Size:
-    """The size of results; nothing given: the network's own. Aspect is kept in any case.
+    """Output size; default: by the network's scale. The aspect ratio is always kept.
 
-    The network runs until the image is as large as asked for, and one reduction follows. An image
-    that is large enough for `width`, `height` or `short` is only reduced.
+    The network is applied until the image is at least as large as requested, then it is
+    downsampled once. Images already large enough for `width`, `height` or `short` are only
+    downsampled.
     """
 
     scale: float | None = None
-    """Factor between the sides."""
+    """Scale factor of the sides."""
     width: int | None = None
     """Pixels; with `height` the largest size that fits into both."""
     height: int | None = None
@@ -35,18 +35,17 @@ class Size:
         given = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
         for name, value in given.items():
             if not 0 < value <= MOST:
-                said, unit = (
+                message, unit = (
                     f"{value:g}" if value <= MOST else str(value)[:20],
                     "a factor" if name == "scale" else "pixels",
                 )
-                raise ConfigError(f"{name} {said}: expected {unit} above 0, at most {MOST:,}")
+                raise ConfigError(f"{name} {message}: expected {unit} above 0, at most {MOST:,}")
         if len(given) > 1 and given.keys() != {"width", "height"}:
             words = " and ".join(f"{name} {value:g}" for name, value in given.items())
             raise ConfigError(f"{words}: each says how large; give one of them, or width and height")
 
     def factor(self, own: int) -> float | None:
-        """Between the sides of an image and its result; None where it differs from image to
-        image."""
+        """Scale factor of the sides; None if it differs between images."""
         return (self.scale or own) if self.width is self.height is self.short is None else None
 
     def of(self, height: int, width: int, own: int) -> tuple[int, int]:
@@ -64,7 +63,7 @@ class Size:
         return max(1, math.floor(height * factor + 0.5)), max(1, math.floor(width * factor + 0.5))
 
     def inputs(self, height: int, width: int, own: int) -> list[tuple[int, int]]:
-        """(height, width) of what the network is given, one pass after the other, for an image."""
+        """(height, width) of the network's inputs in successive passes over an image."""
         target, sizes = self.of(height, width, own), []
         once = self.factor(own) is not None
         while (once and not sizes) or (own > 1 and (height < target[0] or width < target[1])):

@@ -1,5 +1,5 @@
-"""Images taken through a function in tiles, so that memory does not grow with the image; smaller
-tiles where memory is short."""
+"""Applies a function to an image in tiles, so that memory does not grow with the image; tiles
+shrink where memory is short."""
 
 from collections.abc import Callable, Iterator
 
@@ -28,16 +28,16 @@ def fill(
     fade: int = 0,
     step: int = 1,
 ) -> int:
-    """Takes integers (H, W, C) through `function`, (h, w, C) -> (s h, s w, C or more), into
-    `result` (s H, s W, C or more).
+    """Applies `function`, (h, w, C) -> (s h, s w, C or more), to integers (H, W, C) in tiles, and
+    writes `result` (s H, s W, C or more).
 
     Args:
         side: of a tile, pixels of the input; halved each time that memory runs out.
-        around: pixels of its surroundings that a tile has on each side.
-        done: called after each tile with the number of its pixels; with minus as many as are to be
-            done again.
+        around: pixels of context on each side of a tile.
+        done: called after each tile with the number of its pixels; negative for pixels that will be
+            processed again.
         fade: pixels on either side of a seam over which tiles are cross-faded.
-        step: of which the places of tiles are multiples.
+        step: positions of tiles are multiples of it.
 
     Returns the side to continue with. Raises OutOfMemory where memory does not suffice for tiles of
     `LEAST` pixels.
@@ -58,7 +58,7 @@ def fill(
 
 
 def multiple(length: int, step: int) -> int:
-    """The smallest multiple of `step` that is not below."""
+    """The smallest multiple of `step` that is at least `length`."""
     return -(-length // step) * step
 
 
@@ -72,8 +72,7 @@ def _fits(
     done: Callable[[int], object],
     fade: int,
 ) -> bool:
-    """Fills `result`. False where memory ran out, of the CPU or of a GPU: all that was taken is
-    free again then."""
+    """Fills `result`. False if memory ran out, of the CPU or of a GPU; all of it is freed then."""
     pixels = 0
     try:
         for more in _fill(result, image, scale, function, side, around, fade):
@@ -114,8 +113,8 @@ def _fill(
 
 
 def _faded(old: np.ndarray, new: np.ndarray, above: int, beside: int) -> np.ndarray:
-    """Integers (h, w, C): from `old` to `new` along the first 2 `above` rows and 2 `beside`
-    columns, in straight lines."""
+    """Integers (h, w, C): a linear cross-fade from `old` to `new` over the first 2 `above` rows and
+    2 `beside` columns."""
     weights = np.ones(new.shape[:2], np.float32)
     for count, rows in ((above, weights), (beside, weights.T)):
         if count:

@@ -31,7 +31,7 @@ LOWER = (
     ),
 )
 HIGHER = (
-    *("is_", "inception_score", "precision", "recall", "coverage", "class_accuracy", "classes"),
+    *("is_", "inception_score", "precision", "recall", "coverage", "class_accuracy", "class_kept", "classes"),
     *(
         "psnr",
         "ssim",
@@ -51,7 +51,7 @@ data is best (memorisation, variety, density, detail, saturation, seam, self-BLE
 unique texts, grammar_bits), for d_overfit, which describes D, and for confident, which rises when
 all samples are alike."""
 HEADLINES = (
-    *("psnr", "efficientnet_lite0"),
+    *("psnr", "efficientnet_lite0", "class_kept"),
     *("ungrammatical", "nll_oracle", "lm_score", "nll_test", "divergence_bits"),
     *("fd_", "coverage", "confident", "memorisation", "precision", "unique"),
 )

@@ -54,7 +54,7 @@ GROUPS = {
             "stored",
             "sharpen",
         ),
-        *("crop", "segment", "cut", "trim", "normalise", "gain"),
+        *("crop", "segment", "cut", "trim", "normalise", "gain", "bandwidth", "noise", "snr"),
         *("unit", "column", "label_column", "encoding", "keep_lines", "tokenizer", "vocabulary_size", "oracle_texts"),
     ),
     "networks": (
@@ -68,6 +68,7 @@ GROUPS = {
         *("loss", "targets", "constraint", "clip", "penalty", "gamma", "lazy"),
         *("pixel", "content", "perceptual_weights", "pixel_weight", "content_weight", "adversarial_weight"),
         *("mel_weight", "magnitude_weight", "phase_weight", "spectrum_weight"),
+        *("amplitude_weight", "complex_weight", "consistency_weight", "wave_weight"),
         *("l1_weight", "gradient_weight", "shift", "hole_weight", "matching_weight", "squeezenet_weights"),
         "ping_pong_weight",
         *("baseline", "scale_rewards", "kl", "discount", "rollouts", "follow", "weight_decay"),

@@ -1,4 +1,4 @@
-"""Scene cuts: where a recurrent model must forget what it saw."""
+"""Scene-cut detection: where a recurrent model must reset its hidden state."""
 
 import numpy as np
 
@@ -12,9 +12,9 @@ TIMES = 3.0  # and how many times that of the frames before
 class Cuts:
     """Finds the frames with which scenes begin, in one pass: `begins` takes each frame in turn.
 
-    A cut is a jump of the mean absolute difference to the frame before, of the frames reduced to
-    squares: at least `JUMP` of the whole range, and `TIMES` as much as the running mean of the
-    differences before it, so that a flicker or a fast pan is none.
+    A cut is a jump in the mean absolute difference between consecutive downsampled frames: at
+    least `JUMP` of the full range, and `TIMES` the running mean of earlier differences, so that
+    flicker and fast pans are not cuts.
     """
 
     def __init__(self):
@@ -38,7 +38,7 @@ class Cuts:
 
 
 def _reduced(frame: np.ndarray) -> np.ndarray:
-    """Means of squares, in 0..1, at most `SIDE` in a row or column."""
+    """The frame in 0..1, downsampled by block averaging to at most `SIDE` pixels a side."""
     height, width = frame.shape[:2]
     step = max(1, -(-max(height, width) // SIDE))
     rows, columns = np.arange(0, height, step), np.arange(0, width, step)

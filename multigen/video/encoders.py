@@ -1,4 +1,4 @@
-"""Encoders of films, and the formats of pixels that they take."""
+"""Video encoders and the pixel formats they accept."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +12,20 @@ __all__ = ["CONTAINERS", "ENCODERS", "Encoder", "default_codec", "encoder_of", "
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder of ffmpeg's."""
+    """A video encoder of ffmpeg."""
 
     name: str
     crf: int
-    """Constant rate factor, the quality: 0 is best; default of --crf. -1: lossless, without one."""
+    """Default constant rate factor (--crf), 0 is best quality; -1: a lossless encoder without
+    it."""
     worst: int = 63
     options: tuple[tuple[str, str], ...] = ()
     tag: str = ""
-    """Code of the format in MP4 files, where players want another than ffmpeg's."""
+    """Codec tag in MP4 files, where players expect another than ffmpeg's default."""
 
     @property
     def codec(self) -> str:
-        """Its name of --codec."""
+        """Its name for --codec."""
         return next(name for name, each in ENCODERS.items() if each == self)
 
 
@@ -35,19 +36,19 @@ ENCODERS = {
     "vp9": Encoder("libvpx-vp9", 22, 63, (("b", "0"), ("row-mt", "1"))),
     "ffv1": Encoder("ffv1", -1, -1, (("level", "3"), ("slicecrc", "1"))),
 }
-"""Name of --codec -> encoder."""
+"""Name for --codec -> encoder."""
 ALIASES = {encoder.name: name for name, encoder in ENCODERS.items()} | {"h265": "hevc", "x264": "h264", "x265": "hevc"}
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""Suffix of a film that is written -> ffmpeg's format."""
+"""Suffix of an output video -> ffmpeg's container format."""
 
 
 def default_codec(suffix: str) -> str:
-    """H.264, which plays everywhere; VP9 in WebM."""
+    """The default codec: H.264, which plays everywhere; VP9 in WebM."""
     return "vp9" if suffix == ".webm" else "h264"
 
 
 def encoder_of(codec: str, crf: int | None) -> tuple[Encoder, dict[str, str]]:
-    """An encoder by its name or ffmpeg's, and its options. Raises ConfigError."""
+    """The encoder of a name, ours or ffmpeg's, and its options. Raises ConfigError."""
     name = ALIASES.get(codec, codec)
     if name not in ENCODERS:
         raise ConfigError(
@@ -62,8 +63,8 @@ def encoder_of(codec: str, crf: int | None) -> tuple[Encoder, dict[str, str]]:
 
 
 def pixels_of(source: str, depth: int, encoder: Encoder, path: Path) -> str:
-    """The format of pixels for an encoder that keeps the depth and the colour resolution of a
-    source's, as far as it has one."""
+    """The encoder's pixel format that keeps the bit depth and chroma subsampling of the source, as
+    far as it has one."""
     import av
 
     given: Any = av.VideoFormat(source, 64, 64)

@@ -1,5 +1,5 @@
-"""Reading films: video files by PyAV (extra `media`), one frame at a time, with all that a copy of
-the film must keep."""
+"""Reads video files with PyAV (extra `media`), one frame at a time, with the properties that a
+processed copy must keep."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -21,37 +21,37 @@ from multigen.video.times import clock
 __all__ = ["Film", "Frame", "Looks", "decoding_errors", "film_in", "open_film", "swscale"]
 
 MATRICES = {1, 2, 4, 5, 6, 7, 9}
-"""Matrices between RGB and YCbCr that are converted (ITU-T H.273, table 4): BT.709, none stated,
+"""Supported RGB-YCbCr matrices (ITU-T H.273, table 4): BT.709, unspecified,
 FCC, BT.601 twice, SMPTE 240M, BT.2020."""
 HDR = {16: "PQ, SMPTE ST 2084", 18: "HLG, ARIB STD-B67"}
-"""Transfer functions of high dynamic range (H.273, table 3)."""
+"""HDR transfer functions (H.273, table 3)."""
 UNSTATED = 2  # "unspecified" in H.273
 RGB, BT709, BT601 = 0, 1, 6  # matrices
 LIMITED, FULL = 1, 2  # ranges, as ffmpeg numbers them
 HIGH = 720  # lines from which players take a film that states no matrix for BT.709
 SHORT = Fraction(1, 2)  # seconds that a film may end before its header says
 TIMED = ("mov", "matroska", "avi")
-"""Formats whose header states how long they are."""
+"""Container formats whose header states the duration."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """How the frames of a film are stored and shown: what its copy keeps."""
+    """How the frames of a video are stored and displayed; a processed copy keeps all of it."""
 
     width: int
     height: int
     pixels: str
-    """ffmpeg's name of their format, such as yuv420p."""
+    """Pixel format by ffmpeg's name, such as yuv420p."""
     depth: int
-    """Bits of a channel."""
+    """Bits per channel."""
     rate: Fraction
-    """Frames a second, on average."""
+    """Average frames per second."""
     time_base: Fraction
-    """Seconds of one unit of time stamps."""
+    """Time base: seconds per unit of the time stamps."""
     aspect: Fraction | None = None
-    """Width of a pixel to its height."""
+    """Pixel aspect ratio, width to height."""
     turn: tuple[int, ...] = ()
-    """The display matrix of nine numbers, which players rotate by; empty: none."""
+    """Display matrix of nine numbers, by which players rotate the video; empty: none."""
     primaries: int = UNSTATED
     transfer: int = UNSTATED
     matrix: int = UNSTATED
@@ -60,14 +60,14 @@ class Looks:
 
     @property
     def conversion(self) -> int:
-        """The matrix to convert with: as players take it where none is stated."""
+        """The conversion matrix; where none is stated, the one that players assume."""
         if self.matrix != UNSTATED:
             return self.matrix
         return BT709 if self.height >= HIGH else BT601
 
     @property
     def hdr(self) -> str:
-        """The name of its transfer function, if that is of high dynamic range; else ""."""
+        """The name of its transfer function if it is HDR; else ""."""
         return HDR.get(self.transfer, "")
 
 
@@ -82,7 +82,7 @@ class Frame:
 
 
 class Film:
-    """An opened film.
+    """An opened video.
 
     `frames`: number of frames, about; `seconds`: length of the video; `begins`: time stamp of its
     first frame, seconds; `xmp`: the packet that the file has, if it has one.
@@ -96,7 +96,7 @@ class Film:
         """The frames shown from `start` seconds after the beginning, before `end`, without the
         first `skip` of them.
 
-        Raises DataError where one cannot be read.
+        Raises DataError for a frame that cannot be decoded.
         """
         raise NotImplementedError
         yield
@@ -108,8 +108,8 @@ class Film:
 
 @contextlib.contextmanager
 def decoding_errors(path: Path, when: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Turns the errors of PyAV and of files into DataError. `when`: more words, such as the
-    time."""
+    """Turns errors of PyAV and of the file system into DataError. `when`: a phrase for the
+    message, such as the time."""
     try:
         from av.error import FFmpegError
     except ImportError as error:
@@ -152,12 +152,12 @@ def film_in(container: Any, path: Path) -> "VideoFile":
 
 
 def is_cover(stream: Any) -> bool:
-    """Whether a video stream is a picture, such as the cover of an album."""
+    """Whether a video stream is a still image, such as an album cover."""
     return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
 class VideoFile(Film):
-    """A film in a container."""
+    """A video stream in a container."""
 
     def __init__(self, container: Any, stream: Any, path: Path):
         self.container, self.stream = container, stream
@@ -210,21 +210,21 @@ class VideoFile(Film):
                 yield Frame(_raster(frame, looks), pts, self._length(frame, pts))
 
     def _length(self, frame: Any, pts: int) -> int:
-        """How long a frame is shown, units of the time base: at least one."""
+        """Duration of a frame in units of the time base, at least one."""
         if pts == self.last and self.last_length:
             return self.last_length
         return frame.duration or max(1, round(1 / (self.looks.rate * self.looks.time_base)))
 
     def _seek(self, first: Fraction | None) -> None:
-        """To the last key frame before a time; to the beginning where the format finds none."""
+        """Seeks to the last key frame before a time; to the beginning if that fails."""
         self.container.seek(0)
         if first is None:
             return
-        wanted = int(first / self.looks.time_base)
-        self.container.seek(wanted, stream=self.stream, backward=True)
+        expected = int(first / self.looks.time_base)
+        self.container.seek(expected, stream=self.stream, backward=True)
         packet = next((p for p in self.container.demux(self.stream) if p.pts is not None), None)
-        found = packet is not None and packet.pts <= wanted
-        self.container.seek(wanted, stream=self.stream, backward=True) if found else self.container.seek(0)
+        result = packet is not None and packet.pts <= expected
+        self.container.seek(expected, stream=self.stream, backward=True) if result else self.container.seek(0)
 
 
 def _through(container: Any, stream: Any) -> tuple[int, int, int, int, list[int]]:
@@ -246,7 +246,7 @@ def _through(container: Any, stream: Any) -> tuple[int, int, int, int, list[int]
 
 
 def _promised(container: Any, stream: Any) -> Fraction:
-    """Seconds of video by the header; 0 where it does not say."""
+    """Duration by the header, seconds; 0 where it does not say."""
     if not any(name in container.format.name for name in TIMED):
         return Fraction(0)
     if stream.duration:
@@ -290,7 +290,7 @@ def _is_rgb(frame: Any) -> bool:
 
 
 def swscale(frame: Any, to: str, **colours: Any) -> Any:
-    """A frame of PyAV in another pixel format, as exactly as ffmpeg converts."""
+    """A PyAV frame in another pixel format, by ffmpeg's most accurate conversion."""
     from av.video.reformatter import Interpolation
 
     exact = (
@@ -300,7 +300,7 @@ def swscale(frame: Any, to: str, **colours: Any) -> Any:
 
 
 def _raster(frame: Any, looks: Looks) -> Raster:
-    """The RGB of a decoded frame: 8 bits, or 16 for all deeper ones."""
+    """RGB pixels of a decoded frame: 8 bits, or 16 where the source has more than 8."""
     to = "rgb24" if looks.depth <= 8 else "rgb48le"
     given = FULL if _is_rgb(frame) else looks.range or LIMITED
     made = swscale(frame, to, src_colorspace=looks.conversion, src_color_range=given, dst_color_range=FULL)

@@ -1,5 +1,5 @@
-"""A film through a model, frame by frame: in finished parts, so that a job that was stopped
-continues where it was."""
+"""Applies a model to a video frame by frame, and writes it in segments, so that an interrupted job
+continues where it stopped."""
 
 import contextlib
 import hashlib
@@ -51,23 +51,23 @@ class Recurrent(Protocol):
 
 @dataclass(frozen=True)
 class FilmOptions:
-    """How a film is taken and written."""
+    """Which part of a video is processed, and how the result is written."""
 
     codec: str = ""
-    """A name of `multigen.video.encoders.ENCODERS`; "": by the suffix and the depth."""
+    """A name of `multigen.video.encoders.ENCODERS`; "": chosen by suffix and bit depth."""
     crf: int | None = None
     start: Fraction = Fraction(0)
     """Seconds after the beginning."""
     end: Fraction | None = None
     fps: Fraction | None = None
-    """Of numbered frames."""
+    """Frames per second of numbered frames."""
     hdr: bool = False
     metadata: bool = True
     overwrite: bool = False
 
     @classmethod
     def of(cls, words: Any, **more: Any) -> "FilmOptions":
-        """Of what the command line says (`multigen.cli.film_options.FilmWords`). Raises
+        """From the words of the command line (`multigen.cli.film_options.FilmWords`). Raises
         ConfigError."""
         start = seconds_of(words.start, "--from") if words.start else Fraction(0)
         end = seconds_of(words.to, "--to") if words.to else None
@@ -84,13 +84,13 @@ class FilmOptions:
 
 
 def check_file(source: Path, target: Path, options: Any) -> None:
-    """Raises ConfigError and DataError for options and targets of `restore_file` that make no
-    sense, before a model is loaded."""
+    """Validates options and targets of `restore_file` before a model is loaded. Raises ConfigError
+    and DataError."""
     _check_target(source, target, FilmOptions.of(options.film, overwrite=options.replaces))
 
 
 def restore_file(restorer: Any, source: Path, target: Path, options: Any) -> None:
-    """`restore_film` with an image model, for verbs (see `multigen.catalogue.Container`).
+    """`restore_film` with an image model, for commands (see `multigen.catalogue.Container`).
 
     Args:
         restorer: see `multigen.image.image_to_image.ImageToImage`.
@@ -115,15 +115,16 @@ def restore_film(
     model: str = "",
     about: Provenance = NO_PROVENANCE,
 ) -> int:
-    """Takes a film through a model: a video file, an animation, or a folder of numbered frames.
+    """Applies a model to each frame of a video file, an animation or a folder of numbered frames.
     Returns the number of frames.
 
     Args:
         restore: the model, a function of frames; one that is `Recurrent` is given them in turn, and
             continues from its state.
-        target: a film, .mp4 .m4v .mov .mkv .webm, or numbered frames, such as frames/%05d.png.
+        target: a video file, .mp4 .m4v .mov .mkv .webm, or numbered frames, such as
+            frames/%05d.png.
         model: identifies the model and its settings: a job with another one is not continued.
-        about: provenance, which the film's comment states.
+        about: provenance, written as the comment of the video.
 
     Raises DataError and ConfigError; Interrupted on a signal. What is finished by then stays, and
     the same call continues.
@@ -162,8 +163,8 @@ def weights_hash(network: Any) -> str:
 
 
 def _check_target(source: Path, target: Path, options: FilmOptions) -> None:
-    """Raises ConfigError for an option that would be ignored, DataError for numbered frames of
-    others that would be replaced."""
+    """Raises ConfigError for an option that would be ignored, DataError for existing numbered
+    frames that would be replaced."""
     if options.fps is not None and not source.is_dir():
         raise ConfigError(
             f"--fps: {source} states its own times, the rate is of a folder of numbered frames; leave it out"
@@ -177,7 +178,7 @@ def _check_target(source: Path, target: Path, options: FilmOptions) -> None:
 
 
 def _check(film: Film, options: FilmOptions) -> None:
-    """Raises DataError for a film, or a part of one, that cannot be taken."""
+    """Raises DataError for a video, or a part of one, that cannot be processed."""
     if film.looks.hdr and not options.hdr:
         raise DataError(f"{film.path}: high dynamic range ({film.looks.hdr}); {HDR}")
     if film.looks.hdr:
@@ -237,7 +238,7 @@ class _Order:
 
 
 class _Frames:
-    """The frames of a job that are not finished, restored, in parts; shows progress."""
+    """The remaining frames of a job, restored, by segments; shows progress."""
 
     def __init__(self, order: _Order, job: Job):
         self.restore, self.job, self.said, self.count = order.restore, job, order.finished, job.frames
@@ -253,7 +254,7 @@ class _Frames:
         self.tell()
 
     def part(self) -> Iterator[tuple[Raster, int, int]]:
-        """The next frames: pixels, time stamp, duration."""
+        """The frames of the next segment: pixels, time stamp, duration."""
         for frame in itertools.islice(self.source, PART):
             yield self.restore(frame.raster), frame.pts, frame.duration
             self.count += 1
@@ -302,7 +303,7 @@ def _write_film(order: _Order) -> int:
 
 
 def _encode_part(job: Job, frames: _Frames, form: Format) -> bool:
-    """Encodes the next part; False where there is none."""
+    """Encodes the next segment; False if there is none."""
     number = len(job.finished)
     with replacing(job.file(number)) as file:
         segment = write_segment(file, frames.part(), form)
@@ -317,8 +318,7 @@ def _encode_part(job: Job, frames: _Frames, form: Format) -> bool:
 
 
 def _part(film: Film, options: FilmOptions, first: Segment) -> tuple[Fraction, Fraction | None] | None:
-    """What of the source's other streams is kept: all, or the time of the part that was asked
-    for."""
+    """The time range of the source's other streams to copy: all, or that of the requested part."""
     if not options.start and options.end is None:
         return None
     end = None if options.end is None else film.begins + options.end
@@ -326,8 +326,8 @@ def _part(film: Film, options: FilmOptions, first: Segment) -> tuple[Fraction, F
 
 
 def _write_frames(order: _Order) -> int:
-    """Numbered frames, from 1."""
-    film, target, said = order.film, order.target, order.metadata
+    """Writes numbered frames, from 1."""
+    film, target, message = order.film, order.target, order.metadata
     if is_video_file(film.path):
         say_once(f"{target}: sound and subtitles are not kept: frames hold none")
     with open_job(target, order.identity, order.options.overwrite, lambda number: numbered(target, number)) as job:
@@ -339,7 +339,7 @@ def _write_frames(order: _Order) -> int:
                     begins = pts if begins is None else begins
                     start, length = begins, duration
                     with replacing(numbered(target, frames.count + 1)) as file:
-                        write_image(file, [raster], said, order.about)
+                        write_image(file, [raster], message, order.about)
                 if frames.count == first:
                     break
                 frames.finish({"start": start, "length": length, "frames": frames.count - first})

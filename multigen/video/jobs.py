@@ -1,10 +1,9 @@
-"""The folder of a job on a film: its finished parts, so that one that was killed continues.
+"""The work folder of a video job: its finished segments, so that an interrupted job continues.
 
 FILM.parts/
-  job.json       hashes of the source and the model, and the settings, which a job that continues
-                 it must have too
+  job.json       hashes of source and model, and the settings; a job continues only with the same
   00000.mp4      the first frames, encoded
-  00000.json     how many; written last, so that only finished parts have one
+  00000.json     their number; written last, so that only finished segments have one
   00000.safetensors  of a recurrent model, the state after the part; of the last two parts
 """
 
@@ -31,7 +30,7 @@ SUFFIXES = (".mp4", ".json", ".safetensors")
 
 
 class Job:
-    """An opened job. `finished`: what was recorded of each finished part."""
+    """An opened job. `finished`: the records of the finished segments."""
 
     def __init__(self, folder: Path, frame: Callable[[int], Path] | None = None):
         self.folder = folder
@@ -46,15 +45,15 @@ class Job:
 
     @property
     def frames(self) -> int:
-        """Frames that are finished."""
+        """Number of finished frames."""
         return sum(record["frames"] for record in self.finished)
 
     def file(self, number: int) -> Path:
-        """The file of a part."""
+        """The file of a segment."""
         return self.folder / f"{number:05}.mp4"
 
     def finish(self, record: Mapping[str, Any], state: Mapping[str, np.ndarray] | None = None) -> None:
-        """Records the next part, whose file, if it has one, is complete. Raises OSError.
+        """Records the next segment, whose file, if any, is complete. Raises OSError.
 
         Args:
             state: of the model after the part, from which the next one continues.
@@ -94,11 +93,11 @@ class Job:
         return False
 
     def remove(self) -> None:
-        """Removes the folder, whose film is complete."""
+        """Removes the folder once the video is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _record(self, number: int) -> dict[str, Any] | None:
-        """What was recorded of a part; None for one that is not finished, or was damaged."""
+        """The record of a segment; None if it is unfinished or damaged."""
         try:
             record = read_json(self.folder / f"{number:05}.json", JSON, self.folder)
             file = self.file(number)
@@ -118,16 +117,16 @@ def folder_of(target: Path) -> Path:
 def open_job(
     target: Path, about: Mapping[str, Any], overwrite: bool, frame: Callable[[int], Path] | None = None
 ) -> Iterator[Job]:
-    """The job whose result is `target`, which this process has for itself: a new one, or one that
-    was stopped.
+    """Opens the job whose result is `target`, locked by this process: a new one, or one that was
+    interrupted.
 
     Args:
-        about: what results depend on; as JSON.
+        about: all that results depend on; as JSON.
         overwrite: start over where the folder holds a job on something else.
-        frame: number -> file of a frame that is written for itself; a part that misses one is not
-            finished.
+        frame: number -> file of a frame, where each has its own; a segment without one of them is
+            not finished.
 
-    Raises DataError for a folder of another job, ConfigError where another process works at it,
+    Raises DataError for a folder of another job, ConfigError where another process has it open,
     OSError.
     """
     folder = folder_of(target)

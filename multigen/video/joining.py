@@ -1,4 +1,4 @@
-"""Joining the encoded parts of a film, with the copied streams, chapters and metadata of its
+"""Joins the encoded segments of a video with the copied streams, chapters and metadata of its
 source."""
 
 import contextlib
@@ -37,8 +37,8 @@ BOXES = ("mp4", "mov")
 
 
 Part = tuple[Fraction, Fraction | None] | None
-"""The time of the source that begins a film, and the one behind it, seconds; None: all of it, in
-its own time."""
+"""Beginning and end of the part of the source, seconds; None: all of it, with its own time
+stamps."""
 
 
 COMMON_TAGS = {
@@ -55,7 +55,7 @@ COMMON_TAGS = {
 }
 COMMON_TAGS |= {"description", "synopsis", "lyrics", "show", "network", "episode_id", "keywords", "track", "disc"}
 COMMON_TAGS |= {"creation_time", "timecode", "hd_video", "media_type"}
-"""Tags that MP4 files have a place for."""
+"""Metadata tags that MP4 files can hold."""
 
 
 def join(
@@ -68,13 +68,13 @@ def join(
     about: Provenance = NO_PROVENANCE,
     xmp: bytes = b"",
 ) -> None:
-    """Writes a film of segments, with all other streams of `source`, chapters and metadata, copied
-    without encoding.
+    """Writes a video from segments, with the other streams, chapters and metadata of `source`,
+    copied without encoding.
 
     Args:
         target: the file; its suffix says the format.
-        source: the film that the segments were made from; None: there is nothing to copy.
-        part: what of the source is copied.
+        source: the video that the segments were made from; None: nothing is copied.
+        part: the part of the source that is copied.
         xmp: for formats that hold such a packet, MP4 and MOV.
 
     Raises OSError.
@@ -128,7 +128,7 @@ def _video_stream(file: Any, first: Any, form: Format, given: Any, metadata: boo
 
 
 def check_copies(target: Path, source: Path | None, metadata: bool = True) -> None:
-    """Raises DataError where the format of a film cannot hold a stream of its source."""
+    """Raises DataError if the output format cannot hold a stream of the source."""
     import av
 
     if source:
@@ -137,10 +137,10 @@ def check_copies(target: Path, source: Path | None, metadata: bool = True) -> No
 
 
 def copied_streams(file: Any, given: Any, target: Path, metadata: bool = True) -> dict[int, Any]:
-    """Adds to a film all streams of a source but its video, and data if there is to be no metadata;
+    """Adds all streams of a source but its video (and data, without `metadata`) to a file; returns
     index in the source -> new stream.
 
-    Raises DataError for a stream that the format of the film cannot hold.
+    Raises DataError for a stream that the output format cannot hold.
     """
     main = next(stream for stream in given.streams.video if not is_cover(stream))
     copies = {}
@@ -166,7 +166,7 @@ def copied_streams(file: Any, given: Any, target: Path, metadata: bool = True) -
 
 
 def _holds(name: str, stream: Any) -> bool:
-    """Whether a format can hold a copy of a stream."""
+    """Whether a container format can hold a copy of a stream."""
     import av
     from av.error import FFmpegError
 
@@ -200,7 +200,7 @@ def is_cover_stream(stream: Any) -> bool:
 
 
 def _attachment(stream: Any, given: Any) -> tuple[str, str, bytes]:
-    """Name, MIME type and content of an attachment, or of a cover."""
+    """Name, MIME type and content of an attachment or a cover image."""
     if stream.type == "attachment":
         return stream.metadata.get("filename", "attachment"), stream.mimetype or "application/octet-stream", stream.data
     content = next(bytes(packet) for packet in given.demux(stream) if packet.size)
@@ -211,7 +211,7 @@ def _attachment(stream: Any, given: Any) -> tuple[str, str, bytes]:
 
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata without what the muxer writes itself."""
+    """Metadata without the tags that the muxer writes itself."""
     return {
         name: value
         for name, value in metadata.items()
@@ -220,16 +220,16 @@ def _tags(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _stream_tags(stream: Any, metadata: bool) -> dict[str, str]:
-    """Of a stream; its language alone, which players choose by, if there is to be no metadata."""
+    """Tags of a stream; without `metadata` only its language, by which players choose."""
     return {name: value for name, value in _tags(stream.metadata).items() if metadata or name.lower() == "language"}
 
 
 def _describe(file: Any, given: Any, part: Part, metadata: bool, about: Provenance) -> None:
-    """Chapters and metadata."""
+    """Writes chapters and metadata."""
     tags = _tags(given.metadata) if given and metadata else {}
-    if said := text(about):
+    if message := text(about):
         old = next((tags.pop(name) for name in list(tags) if name.lower() == "comment"), "")
-        tags["comment"] = f"{old} {said}" if old else said
+        tags["comment"] = f"{old} {message}" if old else message
     file.metadata.update(tags)
     if given and (chapters := given.chapters()):
         chapters = chapters if metadata else [{**chapter, "metadata": {}} for chapter in chapters]
@@ -255,9 +255,9 @@ def _when(item: tuple[Fraction, Any]) -> Fraction:
 def _segment_packets(
     segments: Sequence[Segment], looks: Looks, video: Any, start: Fraction
 ) -> Iterator[tuple[Fraction, Any]]:
-    """(decoding time, packet) of the video. Decoding times are set so that they increase across
-    segments, whatever the rate: that of a packet is the presentation time of the one as many places
-    before it as the encoder reorders frames."""
+    """(decoding time, packet) of the video. Decoding times are set so that they increase
+    across segments at any rate: that of a packet is the presentation time of the packet d places
+    before, d being the delay by which the encoder reorders frames."""
     import av
 
     base, shift = looks.time_base, round(start / looks.time_base)
@@ -279,7 +279,7 @@ def _segment_packets(
 
 
 def _delay(segment: Segment) -> int:
-    """By how many places the encoder reordered frames."""
+    """The delay, in frames, by which the encoder reordered them."""
     import av
 
     with av.open(str(segment.path.absolute())) as file:
@@ -289,8 +289,7 @@ def _delay(segment: Segment) -> int:
 
 
 def _copies(given: Any, copies: dict[int, Any], part: Part) -> Iterator[tuple[Fraction, Any]]:
-    """(decoding time, packet) of the streams that are copied; those of a part are moved to its
-    beginning."""
+    """(decoding time, packet) of the copied streams; times of a part are shifted to begin at 0."""
     if not copies:
         return
     start, end = part or (None, None)

@@ -1,5 +1,4 @@
-"""What counts as a film: video files, animations (GIF, WebP, PNG), and folders of numbered
-frames."""
+"""Video sources: video files, animations (GIF, WebP, PNG), and folders of numbered frames."""
 
 import contextlib
 import re
@@ -28,14 +27,14 @@ NUMBER = re.compile(r"(\d+)\.\w+$")
 
 
 def is_video_file(path: Path) -> bool:
-    """Whether a film is a video file, which has streams beside the video; by the name."""
+    """Whether a source is a video file, which may have other streams; by its name."""
     return path.is_file() and path.suffix.lower() not in MODALITIES["image"].suffixes
 
 
 @contextlib.contextmanager
 def open_source(path: Path, fps: Fraction | None = None) -> Iterator[Film]:
-    """Opens a film of any kind. `fps`: frames a second of numbered frames. Raises DataError and
-    ConfigError."""
+    """Opens a video source of any kind. `fps`: frames per second of numbered frames. Raises
+    DataError and ConfigError."""
     if path.is_dir():
         yield _numbered_frames(path, fps)
     elif path.exists() and not is_video_file(path):
@@ -59,7 +58,7 @@ def numbered(pattern: Path, number: int) -> Path:
 
 
 def existing(pattern: Path) -> list[Path]:
-    """The numbered frames of a pattern that are there. Raises ConfigError for another pattern."""
+    """The existing numbered frames of a pattern. Raises ConfigError for another pattern."""
     numbered(pattern, 1)
     before, digits, after = re.split(r"%(?:0(\d{1,2}))?d", pattern.name)
     name = re.compile(rf"{re.escape(before)}\d{{{int(digits or 1)},}}{re.escape(after)}")
@@ -68,7 +67,7 @@ def existing(pattern: Path) -> list[Path]:
 
 
 def _looks(raster: Raster, rate: Fraction, base: Fraction) -> Looks:
-    """Of RGB frames: written with BT.709's colours, as films are."""
+    """Properties of RGB frames, which are written in BT.709 as usual for video."""
     height, width = raster.pixels.shape[:2]
     deep = raster.pixels.dtype == np.uint16
     looks = Looks(width, height, "rgb48le" if deep else "rgb24", 10 if deep else 8, rate, base)
@@ -151,8 +150,8 @@ def _numbered_frames(folder: Path, fps: Fraction | None) -> Film:
     if fps is None:
         raise ConfigError(f"{folder}: for a film of the frames in a folder give their rate, such as --fps 25")
     suffixes = MODALITIES["image"].readable
-    found = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    numbers = {path: int(match[1]) for path in found if (match := NUMBER.search(path.name))}
+    result = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    numbers = {path: int(match[1]) for path in result if (match := NUMBER.search(path.name))}
     files = sorted(numbers, key=lambda path: numbers[path])
     if not files:
         raise DataError(f"{folder}: no numbered frames, such as 00001.png, in it")

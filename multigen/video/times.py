@@ -1,4 +1,4 @@
-"""Times of a film on the command line: 1:20, 80, 5s, 0:01:20.5."""
+"""Parses and prints times of a video: 1:20, 80, 5s, 0:01:20.5."""
 
 import re
 from fractions import Fraction
@@ -27,7 +27,7 @@ def clock(seconds: Fraction | float) -> str:
 
 
 def rate_of(word: str) -> Fraction:
-    """Frames a second, such as 25, 29.97 or 30000/1001. Raises ConfigError for another word."""
+    """Frames per second, such as 25, 29.97 or 30000/1001. Raises ConfigError for another word."""
     try:
         rate = Fraction(word).limit_denominator(100_000)  # ffmpeg holds rates in 32 bits
     except (ValueError, ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""Writing a part of a film: frames, encoded."""
+"""Encodes a segment of a video."""
 
 import contextlib
 import errno
@@ -22,23 +22,23 @@ __all__ = ["Format", "Segment", "check_codec", "write_segment", "writing_errors"
 
 @dataclass(frozen=True)
 class Format:
-    """How a film is written."""
+    """The output format of a video."""
 
     looks: Looks
-    """Of the source, but with the encoder's `pixels`."""
+    """Properties of the source, with the encoder's pixel format."""
     encoder: Encoder
     options: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """An encoded part of a film."""
+    """An encoded segment of a video."""
 
     path: Path
     start: int
-    """Time stamp of its first frame, units of the film's time base; in the file it is 0."""
+    """Time stamp of its first frame in units of the time base; in the file it is 0."""
     length: int
-    """Units for which its last frame is shown."""
+    """Duration of its last frame in units of the time base."""
     frames: int
 
 
@@ -54,8 +54,8 @@ def writing_errors() -> Iterator[None]:
 
 
 def write_segment(path: Path, frames: Iterator[tuple[Raster, int, int]], form: Format) -> Segment | None:
-    """Encodes frames (pixels, time stamp, duration) into an MP4 file of their own; None without
-    frames, and then no file.
+    """Encodes frames (pixels, time stamp, duration) into an MP4 file; without frames writes nothing
+    and returns None.
 
     Raises OSError.
     """
@@ -82,8 +82,8 @@ def write_segment(path: Path, frames: Iterator[tuple[Raster, int, int]], form: F
 
 
 def check_codec(target: Path, form: Format) -> None:
-    """Raises ConfigError where the format of a film cannot hold what the encoder makes, or the
-    encoder does not open."""
+    """Raises ConfigError if the container format cannot hold the codec, or the encoder does not
+    open."""
     import av
     from av.error import FFmpegError
 
@@ -103,8 +103,8 @@ def check_codec(target: Path, form: Format) -> None:
 
 
 def _fitted(form: Format, raster: Raster) -> Format:
-    """The format for frames of the size of one: with even sides where colour has half the
-    resolution, and the matrix stated where players would take another because of the size."""
+    """The format for frames of this size: even sides where chroma is subsampled, and an explicit
+    matrix where players would assume another for the size."""
     looks = form.looks
     height, width = raster.pixels.shape[:2]
     matrix = looks.matrix if (height >= HIGH) == (looks.height >= HIGH) else looks.conversion
@@ -133,8 +133,8 @@ def _encoder_stream(file: Any, form: Format) -> Any:
 
 
 def _coded(raster: Raster, form: Format) -> Any:
-    """A frame of PyAV in the encoder's format of pixels, padded to its size by repeating the last
-    row and column."""
+    """A PyAV frame in the encoder's pixel format, padded to its size by repeating the last row and
+    column."""
     import av
 
     looks, pixels = form.looks, raster.colour

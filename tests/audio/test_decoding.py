@@ -37,6 +37,8 @@ def encoded(path: Path, codec: str, kind: str, rate: int = 48_000, seconds: floa
 
     with av.open(str(path), "w", format=kind) as file:
         stream: Any = file.add_stream(codec, rate=rate, layout="mono")
+        if "wma" in codec:  # which have no bit rate of their own
+            stream.bit_rate = 64_000
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(tone(seconds, rate).T), "fltp", "mono")
         frame.sample_rate = rate
         for part in av.AudioResampler(stream.codec_context.format, "mono", rate).resample(frame):
@@ -289,3 +291,36 @@ def test_a_list_of_other_files_opens_none(name: str, text: str, tmp_path: Path) 
     for read in (read_info, read_sound):
         with pytest.raises(DataError, match=rf"{name}: .* cannot be decoded"):
             read(path)
+
+
+# ---------------------------------------------------------------------------------------------------- other containers
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kind", "rate"),
+    [
+        ("a.wma", "wmav2", "asf", 44_100),
+        ("old.wma", "wmav1", "asf", 22_050),
+        ("a.amr", "libopencore_amrnb", "amr", 8_000),
+    ],
+)
+def test_windows_media_and_telephone_recordings_are_read(
+    name: str, codec: str, kind: str, rate: int, tmp_path: Path
+) -> None:
+    """As ffmpeg reads them, whole and in parts; cut off they are refused, or read so far."""
+    pytest.importorskip("av")
+    content = encoded(path := tmp_path / name, codec, kind, rate)
+    sound, found = read_sound(path)
+    assert found == rate and read_info(path).frames == sound.shape[1]
+    expected = by_ffmpeg(path)
+    assert abs(sound.shape[1] - expected.shape[1]) <= rate // 20
+    count = min(sound.shape[1], expected.shape[1])
+    torch.testing.assert_close(sound[0, :count], torch.from_numpy(expected[0, :count]), rtol=0, atol=1e-3)
+    spectrum = torch.fft.rfft(sound[0, rate // 8 :][: rate // 4]).abs()
+    assert abs(spectrum.argmax().item() * 4 - 440) <= 8, "the tone that was written"
+    torch.testing.assert_close(read_sound(path, start=1000, frames=2000)[0], sound[:, 1000:3000], rtol=0, atol=1e-3)
+    put(tmp_path / f"again-{name}", content)
+    assert len(open_sounds(str(tmp_path), rate, 1024)) == 2
+    assert not inspect_sounds(str(tmp_path)).unreadable
+    with pytest.raises(DataError, match=name):
+        read_sound(put(tmp_path / f"cut-{name}", content[:20]))

@@ -157,6 +157,36 @@ def test_a_recording_that_was_made_at_a_lower_rate_is_noticed(tmp_path: Path) ->
     assert 3_700 < bandwidth["least"] < 4_100 < 7_900 < bandwidth["median"] <= 8_000
     (warning,) = [w for w in result.warnings if "less than their rate can" in w]
     assert "1 of 6 recordings" in warning and "0.wav: 16000 Hz" in warning and "a --rate of" in warning
+    (hint,) = [w for w in result.warnings if "train extend" in w]
+    assert "1 of 6 recordings have a bandwidth of" in hint and "--bandwidth 3500 4" in hint
+    assert f"multigen restore {tmp_path} --model runs/extend" in hint
+
+
+@pytest.mark.parametrize(("seconds", "hinted"), [(1.5, True), (0.5, False)])
+def test_recordings_of_a_telephone_get_the_command_that_widens_them(
+    tmp_path: Path, seconds: float, hinted: bool
+) -> None:
+    for i in range(4):
+        write_sound(tmp_path / f"{i}.wav", spoken(i, 8_000)[: int(seconds * 8_000)], 8_000)
+    hints = [w for w in inspect_sounds(str(tmp_path)).warnings if "multigen train extend default --data WIDE" in w]
+    assert bool(hints) is hinted
+
+
+@pytest.mark.parametrize(("ratio", "hinted"), [(8, True), (30, False)])
+def test_noisy_recordings_get_the_command_that_removes_noise(tmp_path: Path, ratio: float, hinted: bool) -> None:
+    for i in range(4):
+        sound, draw = spoken(i), torch.Generator().manual_seed(i)
+        noise = torch.randn(len(sound), generator=draw) * sound.square().mean().sqrt() * 10 ** (-ratio / 20)
+        write_sound(tmp_path / f"{i}.wav", sound + noise, 16_000)
+    text = facts(inspect_sounds(str(tmp_path)))["signal_to_noise"].text
+    assert ("multigen train enhance" in text) is hinted
+
+
+def test_recordings_of_speakers_get_the_methods_of_speech(tmp_path: Path) -> None:
+    for i in range(8):
+        write_sound(tmp_path / f"{('SF1', 'SM1')[i % 2]}_{i}.wav", spoken(i), 16_000)
+    methods = [suggestion.method for suggestion in inspect_sounds(str(tmp_path)).suggestions]
+    assert methods[0] == "wavegan" and {"vocoder", "extend", "enhance"} <= {*methods}
 
 
 @pytest.mark.parametrize("ratio", [10, 25, 40])

@@ -43,6 +43,7 @@ def test_every_recipe_has_a_result_and_every_result_a_recipe() -> None:
 NAMED = {
     *(("scratchgan", "seqgan-fables"), ("scratchgan", "seqgan-stories")),
     *(("pix2pix", "colour-flowers"), ("pix2pix", "segments-flowers"), ("pix2pix", "edges-flowers")),
+    *(("cyclegan", "swap-flowers"), ("cyclegan", "night-bsds")),
 }
 """Methods and recipes that are not named after them: of before dense rewards were no setting of
 seqgan, and of a task that several methods learn."""

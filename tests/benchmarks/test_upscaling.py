@@ -24,6 +24,7 @@ def test_all_cases_make_the_same_image(tmp_path: Path) -> None:
 
 def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(upscaling.NETWORKS, "compact", lambda: SRVGG(4, 1, 4))
+    monkeypatch.setattr(upscaling, "PUBLISHED", {})
     threads = torch.get_num_threads()
     monkeypatch.setattr(upscaling, "RRN", lambda scale, blocks, width: RRN(scale, 1, 4))
     upscaling.main(side=16, rounds=2, threads=threads, networks=("compact",))

@@ -267,20 +267,26 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the three scripts, the one of zsh under the name that it looks for, and a
-    picture."""
+    """A folder with the script of bash, and a picture."""
     folder = tmp_path_factory.mktemp("completion")
     (folder / "picture.png").touch()
-    for name, file in {"bash": "bash", "zsh": "_multigen", "fish": "fish"}.items():
+    write_script("bash", folder)
+    return folder
+
+
+def write_script(name: str, folder: Path) -> None:
+    """Writes the script of a shell, that of zsh under the name that it looks for."""
+    file = folder / ("_multigen" if name == "zsh" else name)
+    if not file.exists():
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             assert tiny.multigen(["completion", name]) == 0
-        (folder / file).write_text(printed.getvalue(), encoding="utf-8")
-    return folder
+        file.write_text(printed.getvalue(), encoding="utf-8")
 
 
 def shell(name: str, *words: str, folder: Path) -> str:
     if shutil.which(name) is None:
         pytest.skip(f"no {name} here")
+    write_script(name, folder)
     environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"} | {"HOME": str(folder), "TERM": "dumb"}
     done = subprocess.run([name, *words], cwd=folder, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -249,7 +249,7 @@ def recipe(_: Path) -> Reader:
 
         runner.train, kept = trained, runner.train
         try:
-            bench._bench(path, folder / "results", "multigen bench", "cpu", str(folder / "run"), False, True)
+            bench._bench(path, folder / "results", "multigen bench", "cpu", str(folder / "run"), False, False, True)
         except ConfigError as error:
             if str(error) != f"{folder}: training begins":
                 raise

@@ -260,7 +260,7 @@ def test_files_that_are_no_images_are_refused_or_skipped(tmp_path: Path):
     assert [photo.name for photo in photos] == ["good.png"]
     assert [path for path, reason in photos.skipped if "cannot be decoded" in reason] == [tmp_path / "empty.png"]
     (tmp_path / "good.png").unlink()
-    with pytest.raises(DataError, match=r"none of 1 images can be read; .*empty\.png"):
+    with pytest.raises(DataError, match=r"none of 1 images can be used; .*empty\.png"):
         open_photos(str(tmp_path), skip_bad=True)
 
 

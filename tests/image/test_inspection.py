@@ -1,5 +1,6 @@
 """What is said of images, and whether training accepts what is suggested."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from multigen.image.inspection import inspect_images
 from multigen.image.restoration.crops import CropSource
 from multigen.image.synthesis.base import ImageSynthesisTrainer
 from multigen.runs.runner import parse
+from tests import tiny
 from tests.data.suggestions import configured, facts
 from tests.tiny import photos, pixels
 
@@ -251,3 +253,25 @@ def test_flowers(data_root: Path) -> None:
     message = facts(result)
     assert message["items"].value == {"train": 2934, "test": 736, "left": 0}
     assert len(message["duplicates"].value) == 3 and result.unreadable == []
+
+
+def test_images_too_large_to_train_on_are_not_called_unreadable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = photos(tmp_path / "data", count=6)
+    Image.new("L", (12_289, 2)).save(root / "long.png")
+    (root / "bad.png").write_bytes(b"no image")
+    result = inspect_images(str(root))
+    assert [path.name for path, _ in result.unreadable] == ["bad.png"]
+    assert [path.name for path in result.too_large] == ["long.png"]
+    (said,) = (warning for warning in result.warnings if "long.png" in warning)
+    assert "1 image with a side above 12,288 pixels" in said and "upscale and restore take them whole" in said
+    assert all("--skip-bad" in suggestion.options for suggestion in result.suggestions)
+    assert tiny.multigen(["inspect", root, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["too_large"] == [str(root / "long.png")] and len(printed["unreadable"]) == 1
+    for path in root.iterdir():
+        if path.name != "long.png":
+            path.unlink()
+    with pytest.raises(DataError, match=r"none of 1 images can be used; .*a side of 12,289 pixels"):
+        inspect_images(str(root))

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-__all__ = ["ConvNeXt", "ConvNeXtBlock"]
+__all__ = ["KERNEL", "ConvNeXt", "ConvNeXtBlock", "initialise", "over_channels"]
 
 KERNEL = 7
 
@@ -22,7 +22,7 @@ class ConvNeXt(nn.Module):
         self.blocks = nn.ModuleList(ConvNeXtBlock(width, expansion * width, 1 / blocks) for _ in range(blocks))
         self.last = nn.LayerNorm(width, eps=1e-6)
         self.radius = (1 + blocks) * (KERNEL // 2)  # frames, on each side, that an output may depend on
-        self.apply(_begin)
+        self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
         h = over_channels(self.norm, self.embed(x))
@@ -56,7 +56,9 @@ def over_channels(layer: nn.Module, x: Tensor) -> Tensor:
     return layer(x.mT).mT
 
 
-def _begin(layer: nn.Module) -> None:
+def initialise(layer: nn.Module) -> None:
+    """Draws the weights of a convolution or linear layer from a normal distribution of deviation
+    .02; biases become 0. For `Module.apply`."""
     if isinstance(layer, nn.Conv1d | nn.Linear):
         nn.init.trunc_normal_(layer.weight, std=0.02)
         if layer.bias is not None:

@@ -220,7 +220,8 @@ class AudioRestorationTrainer(RestorationTrainer[C]):
         return {"input": lambda sound: sound, **self.start_row()}
 
     def start_row(self) -> dict[str, Restore]:
-        """The model that training started from, by its row name; none where it no longer exists."""
+        """The model that training started from, as {row name: model}; empty if it no longer
+        exists."""
         if not self.run.start:
             return {}
         try:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from multigen.audio.drums import CLASSES, drum
 from multigen.audio.rates import resample
+from multigen.data.datasets import hash_of
 from multigen.errors import ConfigError
 
-__all__ = ["FAMILIES", "NOISES", "Noises", "coloured", "filtered", "lowpass", "mix", "narrowed"]
+__all__ = ["FAMILIES", "NOISES", "Noises", "coloured", "draws_of", "filtered", "lowpass", "mix", "narrowed"]
 
 FAMILIES = ("sinc", "butterworth", "chebyshev")
 """Low-pass filters as recorders have them."""
@@ -28,6 +29,11 @@ LOWEST = 50.0  # Hz, below which the spectrum of coloured noise is flat
 HITS = 8  # drum sounds of each class
 BEAT = (2.0, 8.0)  # drum sounds a second
 SPEAKERS = (3, 6)  # voices of babble
+
+
+def draws_of(name: str) -> np.random.Generator:
+    """Draws that follow from a name: the same each time, for test sets."""
+    return np.random.default_rng(int.from_bytes(hash_of(name, 0)[:8]))
 
 
 # ---------------------------------------------------------------------------------------------------- narrower

@@ -112,13 +112,19 @@ class SoundRestorer(Ready):
         the sound it is made from, and as soon as there is more than a `step` of it."""
         return streamed(in_parts(chunks, PART), self._window, self.radius, self.step)
 
-    def blocks(self, sound: Iterable[Tensor], rate: int, out: int) -> Iterator[Tensor]:
+    def blocks(
+        self,
+        sound: Iterable[Tensor],
+        rate: int,
+        out: int,
+        stream: Callable[[Iterable[Tensor]], Iterator[Tensor]] | None = None,
+    ) -> Iterator[Tensor]:
         """As `restore`, of blocks (C, T) at one rate: blocks of the result at the rate `out`, in
-        memory for a few of them."""
+        memory for a few of them, by `stream`, which is the model's own where none is given."""
         if rate < 1 or out < 1:
             raise ConfigError(f"from {rate} Hz to {out} Hz: expected rates of at least 1")
         counted = _Counted(sound)
-        result = resampled(self.stream(resampled(counted, rate, self.rate)), self.rate, out)
+        result = resampled((stream or self.stream)(resampled(counted, rate, self.rate)), self.rate, out)
         made = 0
         held: Tensor | None = None  # what is beyond the length is known once the input has ended
         for block in result:

@@ -19,30 +19,25 @@ from torch import Tensor, nn
 
 from multigen.audio import spectral
 from multigen.audio.mels import MelSpec
-from multigen.audio.networks import ConvNeXt, Discriminators, feature_layers, inverse_stft
-from multigen.audio.networks.discriminators import RESOLUTIONS
+from multigen.audio.networks import ConvNeXt, inverse_stft
 from multigen.audio.recordings import Recording
 from multigen.audio.restoration import losses
-from multigen.audio.restoration.base import AudioRestorationConfig, AudioRestorationTrainer
+from multigen.audio.restoration.adversarial import AdversarialAudioConfig, AdversarialAudioTrainer
 from multigen.audio.restoration.pairs import MelPairs
 from multigen.audio.restoration.segments import SegmentSource
 from multigen.audio.restoration.vocoding import Vocoder, griffin_lim_of, world_copy
-from multigen.engine import AdamW, Batch, Stage, Step, Terms, Update
-from multigen.engine.optimisers import Optimiser
-from multigen.engine.schedules import Cosine, WarmUp
+from multigen.engine import Batch, Step
 from multigen.errors import ConfigError
-from multigen.losses import feature_matching, hinge
 from multigen.losses.adversarial import at_least_float32
 from multigen.tasks.restoration.base import Restore
 
 __all__ = ["PRESETS", "Generator", "VocoderConfig", "VocoderTrainer"]
 
-WARM_UP = 0.02  # of a stage
 NEAR = 1e-5  # squared distance from 0 within which two numbers are no direction: rounding would turn it
 
 
 @dataclass(frozen=True)
-class VocoderConfig(AudioRestorationConfig):
+class VocoderConfig(AdversarialAudioConfig):
     hop: int = 0
     """Samples between frames; 0: an eightieth of the rate."""
     n_fft: int = 0
@@ -57,53 +52,22 @@ class VocoderConfig(AudioRestorationConfig):
     """Channels of the generator (512 in the paper)."""
     blocks: int = 6
     """ConvNeXt blocks of the generator (8 in the paper)."""
-    discriminator_width: int = 8
-    """Channels of the first layer of the discriminators of periods (32 in the paper); 0: none."""
-    spectrum_width: int = 16
-    """Channels of the discriminators of spectra (32 in the paper); 0: none."""
     mel_weight: float = 45.0
     """Weight of the error of log-mels, here at five resolutions."""
     magnitude_weight: float = 10.0
     """Weight of the error of log-magnitudes (none in the paper; 45 in APNet2)."""
     phase_weight: float = 10.0
     """Weight of the errors of phases, weighted by loudness (none in the paper; 100 in APNet2)."""
-    matching_weight: float = 2.0
-    """Weight of the mean difference of the discriminators' features, layer by layer."""
-    spectrum_weight: float = 1.0
-    """Weight of the discriminators of spectra beside those of periods (0.1 in the paper, by which
-    stripes remain)."""
-    pretrain_steps: int = 5_000
-    """Steps of the first stage, without discriminators (none in the paper)."""
-    pretrain_lr: float = 1e-3
-    """Learning rate of the first stage; rises for a fiftieth of it, then falls to 0 along half a
-    cosine."""
-    steps: int = 5_000
-    """Steps of the second stage."""
-    lr: float = 5e-4
-    """Learning rate of the second stage, of G and of D; as in the first."""
     betas: tuple[float, float] = (0.8, 0.9)
     """Betas of AdamW."""
 
-    ranges = AudioRestorationConfig.ranges | {
-        **{"steps": 0, "pretrain_steps": 0, "hop": 0, "n_fft": 0, "bands": 1, "width": 1, "blocks": (1, 1_000)},
-        **{"discriminator_width": 0, "spectrum_width": 0, "mel_weight": 0, "magnitude_weight": 0, "phase_weight": 0},
-        **{"matching_weight": 0, "spectrum_weight": 0, "lr": 0, "pretrain_lr": 0},
+    ranges = AdversarialAudioConfig.ranges | {
+        **{"hop": 0, "n_fft": 0, "bands": 1, "mel_weight": 0, "magnitude_weight": 0, "phase_weight": 0},
     }
 
     def __post_init__(self):
         super().__post_init__()
         self.spec.check_segment(self.segment)
-        if not self.pretrain_steps + self.steps:
-            raise ConfigError("pretrain_steps 0, steps 0: nothing to train; expected steps in one of the stages")
-        if self.steps and not self.discriminator_width + self.spectrum_width:
-            raise ConfigError(
-                "discriminator_width 0, spectrum_width 0: no discriminator for the second stage; give one of them, or steps 0"
-            )
-        if self.steps and self.spectrum_width and self.segment <= max(RESOLUTIONS) // 2:
-            raise ConfigError(
-                f"segment {self.segment}: the discriminators of spectra need more than {max(RESOLUTIONS) // 2} samples; give "
-                "longer ones, or spectrum_width 0"
-            )
         if not self.mel_weight + self.magnitude_weight + self.phase_weight:
             raise ConfigError(
                 "mel_weight 0, magnitude_weight 0, phase_weight 0: the first stage has no loss; give one of them"
@@ -167,15 +131,13 @@ class Generator(nn.Module):
         return magnitude, real * length, imaginary * length
 
 
-class VocoderTrainer(AudioRestorationTrainer[VocoderConfig]):
+class VocoderTrainer(AdversarialAudioTrainer[VocoderConfig]):
     """Trains G to turn mels into the sound they are of; then D to tell its sounds from recordings,
     and G against D."""
 
     name = "vocoder"
     task = "vocoding"
-    budget = ("pretrain_steps", "steps")
     G: Generator
-    D: Discriminators
 
     # ---------------------------------------------------------------------------------- data
 
@@ -192,63 +154,13 @@ class VocoderTrainer(AudioRestorationTrainer[VocoderConfig]):
         """log-mels (B, bands, segment / hop + 1)."""
         return batch["mels"].to(step.dtype) if self.config.mels else self.config.spec(self.targets(batch, step))
 
-    # ---------------------------------------------------------------------------------- networks and stages
+    # ---------------------------------------------------------------------------------- networks
 
     def generator(self) -> Generator:
         c = self.config
         return Generator(c.spec, c.width, c.blocks)
 
-    def discriminator(self) -> Discriminators | None:
-        c = self.config
-        return Discriminators(c.discriminator_width, c.spectrum_width) if c.steps else None
-
-    def optimisers(self) -> Optimiser:
-        return self._adam(self.config.pretrain_lr)
-
-    def stages(self) -> list[Stage]:
-        c = self.config
-        return [
-            Stage("pretrain", c.pretrain_steps, [
-                Update("generator", trains=["G"], loss=self.reconstruction_loss),
-            ], best=self.best("multi_stft")),
-            Stage("adversarial", c.steps, [
-                Update("discriminator", trains=["D"], loss=self.discriminator_loss),
-                Update("generator",     trains=["G"], loss=self.generator_loss),
-            ], optim=self._adam(c.lr)),
-        ]  # fmt: skip
-
-    def _adam(self, lr: float) -> Optimiser:
-        return AdamW(WarmUp(WARM_UP, Cosine(lr, 0.0)), self.config.betas)
-
     # ---------------------------------------------------------------------------------- losses
-
-    def reconstruction_loss(self, batch: Batch, step: Step) -> Terms:
-        return self.reconstruct(batch, step)[0]
-
-    def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        real = self.targets(batch, step)
-        with torch.no_grad():
-            fake = self.G(self.inputs(batch, step))[:, : real.shape[1]]
-        pairs = zip(self.D(real), self.D(fake.to(real.dtype)), strict=True)
-        return {"adversarial": self.weighted([hinge.discriminator(a[-1], b[-1]) for a, b in pairs])}
-
-    def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        c, real = self.config, self.targets(batch, step)
-        terms, fake = self.reconstruct(batch, step)
-        made = self.D(fake)
-        with torch.no_grad():
-            seen = self.D(real)
-        matching = [feature_matching(feature_layers([a]), feature_layers([b])) for a, b in zip(made, seen, strict=True)]
-        terms["adversarial"] = self.weighted([hinge.generator(each[-1]) for each in made])
-        terms["matching"] = self.weighted(matching) * c.matching_weight
-        return terms
-
-    def weighted(self, values: list[Tensor]) -> Tensor:
-        """The mean over the discriminators of periods, and that over those of spectra by its
-        weight."""
-        count = len(values) - len(self.D.spectra)
-        parts = [torch.stack(part).mean() for part in (values[:count], values[count:]) if part]
-        return parts[0] + sum(part * self.config.spectrum_weight for part in parts[1:])
 
     def reconstruct(self, batch: Batch, step: Step) -> tuple[dict[str, Tensor], Tensor]:
         """The losses of G without a discriminator, and its sounds (B, segment)."""

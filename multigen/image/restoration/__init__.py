@@ -1,5 +1,4 @@
-"""Better images from worse ones: one file per method, and what a method of your own derives
-from."""
+"""Image restoration: one file per method, and the base classes for methods of your own."""
 
 from multigen.image.restoration.adversarial import AdversarialRestorationConfig, AdversarialRestorationTrainer
 from multigen.image.restoration.base import ImageRestorationConfig, ImageRestorationTrainer

@@ -1,5 +1,5 @@
-"""Base of two-stage restoration, as in SRGAN and its successors: pixel loss alone, then adversarial
-and content losses too.
+"""Base trainer of two-stage restoration, as in SRGAN and its successors: pixel loss only, then with
+adversarial and content losses.
 
 A method derives from `AdversarialRestorationTrainer`, and states its networks, its learning rates,
 and what differs in its losses.
@@ -24,7 +24,7 @@ __all__ = ["AdversarialRestorationConfig", "AdversarialRestorationTrainer"]
 
 @dataclass(frozen=True)
 class AdversarialRestorationConfig(ImageRestorationConfig):
-    """Settings common to methods of two stages; a method that enlarges adds `scale`."""
+    """Settings common to two-stage methods; super-resolution adds `scale`."""
 
     discriminator_width: int = 64
     """Channels of the discriminator's first layer."""
@@ -37,12 +37,12 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
     adversarial_weight: float = 0.1
     """Weight of the adversarial loss."""
     gradient_weight: float = 0.0
-    """Weight of the gradient loss in the second stage: the mean absolute error of the lengths of
-    the channels' gradients (Ma et al. 2020, arXiv:2003.13081)."""
+    """Weight of the gradient loss in the second stage: the mean absolute error of the
+    gradient magnitudes of each channel (Ma et al. 2020, arXiv:2003.13081)."""
     shift: int = 0
-    """Pixels by which the crops that D and the content loss see are smaller than `crop`: they are
-    cut out at random in each update, so that their strides meet all pixels alike, and leave no
-    grid; 0, as published: whole crops."""
+    """Pixels by which the crops for D and the content loss are smaller than `crop`: a random
+    sub-crop is taken in each update, so that strided layers see every alignment and leave no
+    grid artefacts; 0, as published: whole crops."""
     pretrain_steps: int = 20_000
     """Steps of the first stage."""
     pretrain_lr: float = 5e-4
@@ -52,7 +52,7 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
 
     ranges = RANGES | {"steps": 0, "pretrain_steps": 0, "gradient_weight": 0, "shift": 0}
     crop_multiple: ClassVar[int] = 16
-    """Of what the crops' sides are multiples, for the discriminator."""
+    """The discriminator needs crops whose sides are multiples of this."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -73,7 +73,7 @@ class AdversarialRestorationConfig(ImageRestorationConfig):
 
     @property
     def scales(self) -> tuple[int, ...]:
-        """The scales that the generator can have, rising."""
+        """The scales that the generator supports, ascending."""
         return (1, 2, 3, 4, 8)
 
     @property
@@ -85,13 +85,13 @@ C = TypeVar("C", bound=AdversarialRestorationConfig)
 
 
 class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
-    """Trains G for the least pixel error; then D to distinguish G's images from photographs, and G
-    against D."""
+    """Trains G with a pixel loss; then D to distinguish G's images from photographs, and G against
+    D."""
 
     budget = ("pretrain_steps", "steps")
     metrics = ("psnr_y", "ssim_y", "detail", "gradient_correlation", "grid")
     adversarial: ClassVar[AdversarialLoss] = non_saturating
-    """The loss of D, and of G against it."""
+    """The adversarial losses of D and G."""
 
     @property
     def scale(self) -> int:
@@ -108,16 +108,16 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return self.config.lr
 
     def reference(self, batch: Batch, step: Step) -> Tensor:
-        """What the pixel and content losses compare G's images with, (B, 3, crop, crop) in 0..1; D
-        sees `targets`."""
+        """The targets of the pixel and content losses, (B, 3, crop, crop) in 0..1; D sees
+        `targets`."""
         return self.targets(batch, step)
 
     def pixel_error(self, fake: Tensor, reference: Tensor) -> Tensor:
-        """Pixel loss of G's images (B, 3, H, W) in 0..1: here their mean absolute error."""
+        """Pixel loss of G's images (B, 3, H, W) in 0..1: by default the mean absolute error."""
         return (fake - reference).abs().mean()
 
     def content_error(self, fake: Tensor, reference: Tensor) -> Tensor:
-        """Content loss of G's images (B, 3, H, W) in 0..1: here the configured perceptual
+        """Content loss of G's images (B, 3, H, W) in 0..1: by default the configured perceptual
         distance."""
         return self.distance(fake, reference).mean()
 
@@ -151,8 +151,8 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return {"adversarial": self.adversarial.discriminator(self.D(real), self.D(fake))}
 
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Loss of G in the second stage: content, adversarial and pixel loss, each by its
-        weight."""
+        """Loss of G in the second stage: weighted content, adversarial and pixel
+        losses."""
         c, reference = self.config, self.reference(batch, step)
         fake = self.G(self.inputs(batch, step)).to(reference.dtype)
         seen = self.seen(fake, step)
@@ -166,7 +166,7 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return terms
 
     def seen(self, image: Tensor, step: Step) -> Tensor:
-        """The part of crops (B, 3, crop, crop) that D and the content loss see in this update,
+        """The random sub-crop of (B, 3, crop, crop) for D and the content loss in this update,
         `shift` pixels smaller."""
         shift, side = self.config.shift, self.config.crop - self.config.shift
         if not shift:
@@ -175,7 +175,7 @@ class AdversarialRestorationTrainer(ImageRestorationTrainer[C]):
         return image[:, :, top : top + side, left : left + side]
 
     def _real_logits(self, batch: Batch, step: Step) -> Tensor | None:
-        """D's logits of photographs, for an adversarial loss of G that is relative to them."""
+        """D's logits of real images, for a relativistic loss of G; None for others."""
         if not self.adversarial.paired:
             return None
         with torch.no_grad():

@@ -1,9 +1,9 @@
-"""Networks that the library spandrel knows (extra `models`): SwinIR, HAT, DAT, PLKSR, NAFNet,
-SCUNet, DnCNN and some 30 more.
+"""Architectures of the library spandrel (extra `models`): SwinIR, HAT, DAT, PLKSR, NAFNet, SCUNet,
+DnCNN and some 30 more.
 
 The library builds a network from the names and shapes of its tensors; files are read here, by our
-own readers, and never given to it. Only its main registry is used, whose architectures are under
-permissive licences. Such a network is used, not trained.
+own readers, and never given to it. Only its main registry is used, whose architectures have
+permissive licences. These networks are for inference only.
 """
 
 import importlib.util
@@ -31,11 +31,11 @@ PURPOSES = ("SR", "Restoration")
 
 
 class SpandrelNetwork(nn.Module):
-    """A network of the library as ours are: RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W),
-    clipped to 0..1.
+    """A spandrel network with the interface of ours: RGB (B, 3, H, W) in 0..1 -> (B, 3, scale H,
+    scale W), clipped to 0..1.
 
-    Images are padded to the sizes that it takes, and cut again. A network for grey images gets each
-    channel alone.
+    Images are padded to sizes that the network accepts, and cropped afterwards. Networks for grey
+    images are applied to each channel.
 
     Args:
         found: the library's descriptor of the network.
@@ -48,9 +48,9 @@ class SpandrelNetwork(nn.Module):
         self.found, self.model = found, found.model
         self.scale: int = found.scale
         self.whole = found.tiling.name != "SUPPORTED"
-        """Whether tiles would show, so that images are best given whole."""
+        """Whether tiling leaves seams, so that images are best processed whole."""
         self.unshuffle: int = found.size_requirements.multiple_of
-        """What the sides of images are padded to a multiple of."""
+        """Sides of images are padded to multiples of this."""
 
     def forward(self, image: Tensor) -> Tensor:
         if self.found.input_channels == 3:
@@ -61,8 +61,8 @@ class SpandrelNetwork(nn.Module):
         return self._each(image.flatten(0, 1)[:, None]).unflatten(0, image.shape[:2])[:, :, 0]
 
     def _each(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, scale H, scale W), one image after another, as the library takes
-        them."""
+        """(B, C, H, W) -> (B, C, scale H, scale W), one image at a time, as the library
+        requires."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -77,15 +77,15 @@ class SpandrelNetwork(nn.Module):
 
 
 class Spandrel:
-    """Loads model folders with such a network, as the trainers of methods load theirs."""
+    """Loads model folders with a spandrel network, as trainers load those of their methods."""
 
     name = "spandrel"
     exports = ("G",)
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Restorer:
-        """Raises CheckpointError without the library, and where it finds another network in the
-        weights than was imported."""
+        """Raises CheckpointError without the library, and where it recognises another architecture
+        than the imported one."""
         architecture = folder.config.get("architecture")
         if not is_installed():
             raise CheckpointError(f"{folder.path}: its network, {architecture}, needs the library spandrel: {EXTRA}")
@@ -102,10 +102,10 @@ class Spandrel:
 
     @staticmethod
     def settings(network: SpandrelNetwork) -> dict[str, Any]:
-        """What config.json says of a network."""
-        found = network.found
-        about = {"architecture": found.architecture.id, "scale": found.scale, "channels": found.input_channels}
-        return {**about, "purpose": found.purpose, "library": f"spandrel {version('spandrel')}", "extra": "models"}
+        """The entries of config.json for a network."""
+        result = network.found
+        about = {"architecture": result.architecture.id, "scale": result.scale, "channels": result.input_channels}
+        return {**about, "purpose": result.purpose, "library": f"spandrel {version('spandrel')}", "extra": "models"}
 
 
 def is_installed() -> bool:
@@ -125,8 +125,8 @@ def _check_numbers(tensors: Mapping[str, Tensor], where: str) -> None:
 
 
 def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | None:
-    """The network that has these weights, in evaluation mode on the CPU; None where the library
-    knows none.
+    """The network for these weights, in evaluation mode on the CPU; None where the library does not
+    recognise them.
 
     Raises CheckpointError for weights that do not fit together, and for a network for another
     purpose.
@@ -139,20 +139,20 @@ def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | N
         _check_numbers(tensors, where)
         try:  # names of tensors may ask for any number of layers, and shapes for any amount of memory
             with Plan(5_000 + 100 * len(tensors), LEAST + 8 * sum(t.nbytes for t in tensors.values())):
-                found = spandrel.ModelLoader().load_from_state_dict(tensors)
+                result = spandrel.ModelLoader().load_from_state_dict(tensors)
         except spandrel.UnsupportedModelError:
             return None
         except Exception as error:
             raise CheckpointError(
                 f"{where}: no network can be built of its tensors ({one_line(error)}); copy the file again"
             ) from error
-    channels = found.input_channels, found.output_channels
-    if not isinstance(found, spandrel.ImageModelDescriptor) or found.purpose not in PURPOSES:
+    channels = result.input_channels, result.output_channels
+    if not isinstance(result, spandrel.ImageModelDescriptor) or result.purpose not in PURPOSES:
         raise CheckpointError(
-            f"{where}: a network for {found.purpose}, {found.architecture.id}; expected one that enlarges or restores images"
+            f"{where}: a network for {result.purpose}, {result.architecture.id}; expected one that enlarges or restores images"
         )
-    if channels != (3, 3) and (channels != (1, 1) or found.purpose == "SR"):
+    if channels != (3, 3) and (channels != (1, 1) or result.purpose == "SR"):
         raise CheckpointError(
             f"{where}: a network of images of {counted(channels[0], 'channels')}; expected 3, RGB, or 1 where it restores grey"
         )
-    return SpandrelNetwork(found).eval().requires_grad_(False)
+    return SpandrelNetwork(result).eval().requires_grad_(False)

@@ -1,8 +1,7 @@
-"""Base trainer of image restoration: settings, photographs and their degradation, perceptual
-distances, figures, comparisons.
+"""Base trainer of image restoration: settings, data, degradations, perceptual distances, evaluation
+and figures.
 
-A method derives from `ImageRestorationTrainer`, and states only what differs: networks, losses,
-stages.
+A method derives from `ImageRestorationTrainer`, and states its networks, losses and stages.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -34,10 +33,10 @@ from multigen.image.files import (
     open_photos,
     read_image,
 )
+from multigen.image.pairs import match_pairs
 from multigen.image.perceptual import PerceptualDistance, open_distances, weights_file
 from multigen.image.restoration.crops import CropSource
 from multigen.image.restoration.evaluator import comparison, definitions, score
-from multigen.image.restoration.pairs import match_pairs
 from multigen.image.restoration.test_sets import TestSet, open_test_photos, open_test_sets
 from multigen.image.restoration.upscaler import Restorer, Upscaler
 from multigen.runs.card import Card
@@ -58,24 +57,25 @@ class ImageRestorationConfig(RestorationConfig):
     data: str = "embedded"
     """Training photographs: a folder, a file, or "embedded"."""
     test: tuple[str, ...] = HELD_OUT
-    """Photographs that are measured in the end and never trained on: names or folders. If none are
-    named, the test split that a folder of data brings as well."""
+    """Test sets for the final evaluation, never trained on: names or folders. Default: the test
+    split of the data folder, if it has one."""
     frames: Literal["first", "all"] = "first"
-    """Of animations and of TIFF files with many pages: the first one, or each as an image."""
+    """Frames of animations and of multi-page TIFF files: the first one, or each as an image."""
     low: str = ""
-    """Folder of what is restored to the photographs of `data`, under the same names; empty: it is
-    made of them."""
+    """Folder of degraded inputs, paired with the photographs of `data` by name; empty: inputs are
+    synthesised from the photographs."""
     crop: int = 96
-    """Side of the crops that are trained on, pixels."""
+    """Side of the training crops, pixels."""
     perceptual_weights: str = ""
-    """Safetensors file of VGG19 (torchvision's keys); empty: torchvision's own, downloaded. Also
-    measured with, if given."""
+    """Safetensors file of VGG19 (torchvision's keys); empty: torchvision's own, downloaded. If
+    given, its distance is also evaluated."""
     squeezenet_weights: str = ""
-    """Safetensors file of SqueezeNet 1.1 (torchvision's keys); also measured with, if given."""
+    """Safetensors file of SqueezeNet 1.1 (torchvision's keys); if given, its distance is
+    evaluated."""
 
     @property
     def distance(self) -> str:
-        """The perceptual distance that is measured: a name of
+        """The perceptual distance of the evaluation: a name of
         `multigen.image.perceptual.DEFINITIONS`."""
         return "efficientnet_lite0"
 
@@ -85,22 +85,22 @@ C = TypeVar("C", bound=ImageRestorationConfig)
 
 class ImageRestorationTrainer(RestorationTrainer[C]):
     """Trains G to restore images: (B, 3, H, W) in 0..1 -> (B, 3, scale H, scale W). A generator
-    says in `radius` how many pixels of its input, on each side, an output may depend on."""
+    states in `radius` the reach of its receptive field, pixels of the input on each side."""
 
     task = "super-resolution"
     sizes = ("crop", "width")
     degrades_whole: bool = True
-    """Whether `degrade` makes the inputs of batches from whole photographs, once each. If not, the
-    method makes them from crops, again for each batch: where batches are made, in `corrupt`, or on
-    the device, in `inputs`."""
+    """Whether inputs are made by `degrade` from whole photographs, once each. If not, the method
+    makes them from crops, anew for each batch: in the data loader (`corrupt`) or on the device
+    (`inputs`)."""
     metrics: ClassVar[tuple[str, ...]] = ("psnr_y", "ssim_y")
-    """Metrics against originals, of `multigen.image.metrics`; the first one chooses checkpoints of
-    the least pixel error."""
+    """Full-reference metrics of `multigen.image.metrics`; the first selects checkpoints of the
+    pixel-loss stage."""
     data: CropSource
     pairs: Mapping[str, Photo] = MappingProxyType({})
-    """By the name of a photograph what is restored to it, where the configuration names `low`."""
+    """Name of a photograph -> its paired input, if the configuration names `low`."""
     distances: Sequence[PerceptualDistance]
-    """Perceptual distances to evaluate with, the configured one first."""
+    """Perceptual distances of the evaluation, the configured one first."""
 
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
@@ -109,13 +109,13 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
 
     @property
     def scale(self) -> int:
-        """Factor between the sides of G's input and output."""
+        """Upscaling factor of G."""
         return 1
 
     def degrade(self, image: Tensor, name: str) -> Tensor:
         """The input, uint8 (3, H / scale, W / scale), for a whole photograph, uint8 (3, H, W), H
-        and W multiples of the scale: its bicubic reduction. Equal photographs of equal names give
-        equal ones."""
+        and W multiples of the scale; by default bicubic downsampling. Deterministic, given
+        photograph and name."""
         return reduced(image, self.scale)
 
     def input_of(self, image: Tensor, name: str) -> Tensor:
@@ -127,7 +127,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return read_image(self.pairs[name].path, self.pairs[name].frame)[:, :height, :width]
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Further tensors of a batch for a target, uint8 (3, crop, crop), by name; used where
+        """Additional batch entries for a target, uint8 (3, crop, crop), by name; used where
         `degrades_whole` is false."""
         return {}
 
@@ -138,11 +138,11 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     # ---------------------------------------------------------------------------------- data
 
     def items(self) -> int:
-        """Number of training photographs, of which batches are crops."""
+        """Number of training photographs (batches are crops of them)."""
         return len(self.data.photos)
 
     def open_data(self) -> Source:
-        """Opens photographs, test sets, and the distances that they are measured with."""
+        """Opens photographs, test sets and perceptual distances."""
         source = super().open_data()
         c = self.config
         files = {"perceptual_weights": c.perceptual_weights, "squeezenet_weights": c.squeezenet_weights}
@@ -158,8 +158,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return self.distances[0]
 
     def open_items(self) -> Photos:
-        """The photographs to train on. Reports which splits a folder has, and which of its files
-        are not read."""
+        """The training photographs. Reports the splits of a folder, and files that are not read."""
         c = self.config
         if parts := self.parts():
             report_unread(parts.root, IMAGE)
@@ -181,7 +180,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
             return None
 
     def _open_split(self, split: Literal["train", "validation"]) -> Photos:
-        """The photographs of a split, and of each its pair, where the configuration names `low`."""
+        """The photographs of a split, with their paired inputs if the configuration names `low`."""
         c = self.config
         photos = open_photos(c.data, split=split, skip_bad=c.skip_bad, frames=c.frames)
         if c.low and not self.degrades_whole:
@@ -190,19 +189,18 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
             )
         if c.low:
             low = open_photos(c.low, split=split, skip_bad=c.skip_bad, frames=c.frames)
-            self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale)}
+            self.pairs = {**self.pairs, **match_pairs(photos, low, self.scale, "low")}
         return photos
 
     def parts(self) -> Parts | None:
-        """The files of a folder of training photographs by their use; None where the data are no
-        folder."""
+        """The files of a data folder by their use; None if the data are not a folder."""
         data = self.config.data
         if data in EMBEDDED_NAMES or not (place := locate(data, "a folder of images, or an image")).is_dir():
             return None
         return find_parts(place, find_images(place))
 
     def own_tests(self) -> tuple[str, ...]:
-        """The data, where they bring a test split and no other test set is named."""
+        """The data themselves, if they have a test split and no other test set is named."""
         c = self.config
         parts = self.parts() if c.test == HELD_OUT else None
         return (c.data,) if parts and parts.test else ()
@@ -237,15 +235,16 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
         return Restorer(network) if self.scale == 1 else Upscaler(network, self.scale)
 
     def baselines(self) -> dict[str, Restore]:
-        """Bicubic interpolation, or the input where it has the output's size; and the model that
-        training started from."""
+        """Bicubic interpolation, or the input itself at scale 1; and the model that training
+        started from."""
         start = self._start() if self.run.start else {}
         if self.scale == 1:
             return {"input": lambda image: image, **start}
         return {"bicubic": lambda image: imresize(image, self.scale), **start}
 
     def _start(self) -> dict[str, Restore]:
-        """The model that training started from, by its row name; none where it no longer exists."""
+        """The model that training started from, as {row name: model}; empty if it no longer
+        exists."""
         try:
             model = load(self.run.start)
         except MultigenError as error:
@@ -256,7 +255,7 @@ class ImageRestorationTrainer(RestorationTrainer[C]):
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """The `metrics`, and the distances `needed`."""
+        """Evaluates `metrics` and those perceptual distances that are `needed`."""
         distances = [d for d in self.distances if needed is None or d.name in needed]
         return score(restorers, sets, distances, self.device, self.metrics)
 

@@ -1,5 +1,5 @@
-"""Blind degradation: blur, resizing, noise and JPEG, twice, each drawn at random. Wang et al. 2021
-(Real-ESRGAN), arXiv:2107.10833, section 3; its released options where the paper leaves them
+"""Blind degradation: random blur, resizing, noise and JPEG compression, in two passes. Wang et al.
+2021 (Real-ESRGAN), arXiv:2107.10833, section 3; its released options where the paper leaves them
 open."""
 
 from dataclasses import dataclass
@@ -23,26 +23,25 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pass:
-    """Distributions of one degradation pass: shares are probabilities, ranges are drawn from
-    uniformly."""
+    """Distributions of one degradation pass: shares are probabilities, ranges are of uniform
+    distributions."""
 
     blur: float
-    """Share of images that are blurred."""
+    """Probability of a blur."""
     sigma: Range
-    """Width of the blur, pixels."""
+    """Standard deviation of the blur kernel, pixels."""
     ringing: float
-    """Share of the kernels that ring (sinc)."""
+    """Probability of a sinc kernel, which rings."""
     enlarged: float
     reduced: float
-    """Shares; the rest keeps its size."""
+    """Probabilities; otherwise the size is kept."""
     factor: Range
     gaussian: Range
     """Standard deviation of the noise, of 255."""
     poisson: Range
-    """Strength of the shot noise, as a multiple of that of an image with as many photons as it has
-    levels."""
+    """Strength of the Poisson (shot) noise, relative to one photon per grey level."""
     jpeg: Range
-    """Quality."""
+    """JPEG quality."""
 
 
 STRENGTHS: dict[str, tuple[Pass, Pass]] = {
@@ -65,7 +64,7 @@ SIZES = np.arange(7, 22, 2)  # of kernels
 
 def degrade(image: Tensor, scale: int, strength: Strength, rng: np.random.Generator) -> Tensor:
     """uint8 (3, H, W), H and W multiples of the scale -> uint8 (3, H / scale, W / scale). "none":
-    bicubic reduction alone."""
+    bicubic downsampling only."""
     if strength == "none":
         return reduced(image, scale)
     height, width = image.shape[-2] // scale, image.shape[-1] // scale
@@ -83,13 +82,13 @@ def degrade(image: Tensor, scale: int, strength: Strength, rng: np.random.Genera
 
 
 def degrade_named(image: Tensor, scale: int, strength: Strength, name: str) -> Tensor:
-    """`degrade` with draws that follow from the name: the same each time, for test sets."""
+    """`degrade` with random numbers seeded by the name, for reproducible test sets."""
     return degrade(image, scale, strength, draws_of(name))
 
 
 def sharpened(image: Tensor) -> Tensor:
-    """Unsharp masking, as the targets of the pixel and content losses have it: uint8 (3, H, W) ->
-    the same. Half of the difference to a Gaussian blur of 8 pixels is added where it exceeds 10 of
+    """Unsharp masking, for the targets of the pixel and content losses: uint8 (3, H, W) -> the
+    same. Half of the difference to a Gaussian blur of 8 pixels is added where it exceeds 10 of
     255."""
     x = image.float() / 255
     line = gaussian(51, 8.0).sum(0, keepdim=True)  # (1, 51): a Gaussian is the product of two
@@ -113,7 +112,7 @@ def _blurred(x: Tensor, p: Pass, rng: np.random.Generator) -> Tensor:
 
 
 def _resized(x: Tensor, p: Pass, rng: np.random.Generator, sides: tuple[int, ...]) -> Tensor:
-    """Resized by a factor relative to `sides`, with one of three filters, two of which are not
+    """Resizes by a factor relative to `sides`, with one of three filters, two of them not
     antialiased."""
     kind, low, high = rng.random(), *p.factor
     factor = (
@@ -129,7 +128,7 @@ def _to_size(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
 
 
 def _noisy(x: Tensor, p: Pass, rng: np.random.Generator) -> Tensor:
-    """With Gaussian noise or shot noise, half each; clipped to 0..1."""
+    """Adds Gaussian or Poisson noise, with equal probability; clips to 0..1."""
     x = x.clamp(0, 1)
     gaussian_noise, is_grey = rng.random() < 0.5, rng.random() < GREY
     if gaussian_noise:

@@ -15,8 +15,8 @@ from multigen.image.files import Photo, read_image
 __all__ = ["Corrupt", "CropSource"]
 
 Corrupt = Callable[[Tensor, np.random.Generator], dict[str, Tensor]]
-"""(a target, uint8 (3, crop, crop); its draws) -> what batches hold beside it, by name: "input",
-and what else is made of it."""
+"""(target, uint8 (3, crop, crop); its random generator) -> additional batch entries by name:
+"input" and others."""
 
 
 class CropSource:
@@ -26,22 +26,20 @@ class CropSource:
     an input and its target are aligned windows of whole images, without borders that the photograph
     does not have.
 
-    Items: a photograph stands for as many items as crops fit into its area (at least one), so an
-    epoch sees about every pixel once, and pixels of small and large photographs are seen equally
-    often.
+    Items: a photograph counts as many items as crops fit into its area (at least one), so an epoch
+    covers about every pixel once, and pixels of small and large photographs equally often.
 
-    When files are decoded: at construction, each that still fits into `cache_bytes`; the others
-    each time they are used, and a damaged one among them raises then. With `skip_bad` every file is
-    decoded at construction, so that damaged ones are left out (and listed in `skipped`) before
-    training begins.
+    Decoding: files are decoded at construction as long as they fit into `cache_bytes`; the others
+    on each use, and a damaged one among them raises then. With `skip_bad` every file is decoded at
+    construction, so that damaged ones are left out (and listed in `skipped`) before training.
 
     Args:
         photos: as from `open_photos`.
         crop: side of the targets, pixels; a multiple of the scale.
         scale: factor between the sides of a target and its input.
-        degrade: gives the input of a whole photograph, once.
-        corrupt: makes the input of each crop, again each time it is drawn. Without either, batches
-            have no inputs.
+        degrade: makes the input of a whole photograph, once.
+        corrupt: makes the input of each crop, anew each time. Without either, batches have no
+            inputs.
         skip_bad: leave out photographs that are damaged or smaller than the crop.
         cache_bytes: memory for decoded photographs, bytes (one takes 3 * H * W * (1 + 1 / scale^2),
             without inputs 3 * H * W).
@@ -96,12 +94,11 @@ class CropSource:
         return len(self._photo_of_item)
 
     def batch(self, rows: Rows) -> dict[str, Tensor]:
-        """Crops at random places, each turned and mirrored in one of the eight ways.
+        """Random crops, each in one of the eight orientations (flips and rotations).
 
         Returns:
-            uint8 "target" (B, 3, crop, crop) and, with `degrade`, "input" (B, C, crop / scale, crop
-                / scale), RGB; with
-            `corrupt` what that makes.
+            uint8 "target" (B, 3, crop, crop) and, with `degrade`, "input" (B, C, crop / scale,
+            crop / scale), RGB; with `corrupt` its entries.
         """
         side, crops = self.crop // self.scale, []
         for i, item in enumerate(rows.indices):
@@ -139,8 +136,8 @@ def _window(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
 
 
 def _turned(crop: np.ndarray, way: int) -> Tensor:
-    """One of the eight symmetries of a square, `way` 0..7: two mirrorings and a transposition, each
-    a bit."""
+    """One of the eight symmetries of a square; the bits of `way` (0..7) are two flips and a
+    transposition."""
     crop = crop[:, ::-1] if way & 1 else crop
     crop = crop[:, :, ::-1] if way & 2 else crop
     return torch.from_numpy(np.ascontiguousarray(crop.swapaxes(1, 2) if way & 4 else crop))

@@ -1,5 +1,4 @@
-"""What methods of image restoration do to photographs to make their inputs: by name, and as a sheet
-of crops to look at."""
+"""Degradations by which restoration methods synthesise inputs: by name, and as a contact sheet."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -35,13 +34,13 @@ ROWS, COLUMNS = 4, 5  # photographs, and degraded versions of each
 
 
 def _blind(image: Tensor, rng: np.random.Generator, strength: Strength) -> Tensor:
-    """As `realesrgan` makes inputs, at scale 4."""
+    """The degradation of `realesrgan`, at scale 4."""
     height, width = (side - side % SCALE for side in image.shape[1:])
     return blind(sharpened(image[:, :height, :width]), SCALE, strength, rng)
 
 
 def _denoising(image: Tensor, rng: np.random.Generator, corruption: str) -> Tensor:
-    """As `denoise` makes inputs."""
+    """The degradation of `denoise`."""
     return to_bytes(DenoiseTrainer(DenoiseConfig(corruption=corruption)).corrupted(image, rng))  # pyright: ignore[reportArgumentType]
 
 
@@ -54,7 +53,7 @@ def _compressed(image: Tensor, rng: np.random.Generator, quality: int) -> Tensor
 
 
 Degrade = Callable[[Tensor, np.random.Generator], Tensor]
-"""uint8 (3, H, W) -> uint8, of the same size or smaller, degraded by draws from a generator."""
+"""uint8 (3, H, W) -> uint8, of the same size or smaller; random numbers come from the generator."""
 DEGRADATIONS: Mapping[str, Degrade] = {
     "strong": partial(_blind, strength="strong"),
     "mild": partial(_blind, strength="mild"),
@@ -63,11 +62,11 @@ DEGRADATIONS: Mapping[str, Degrade] = {
     "noise-jpeg": partial(_denoising, corruption="both"),
 }
 NUMBERED = re.compile(r"(noise|jpeg)(\d{1,3})")
-"""Noise of a standard deviation, of 255, and JPEG of a quality."""
+"""Noise with a standard deviation (of 255), and JPEG compression with a quality."""
 
 
 def degradation_of(name: str) -> Degrade:
-    """The degradation of a name. Raises ConfigError for an unknown one."""
+    """The degradation with a name. Raises ConfigError for an unknown one."""
     if name in DEGRADATIONS:
         return DEGRADATIONS[name]
     kind, number = match.groups() if (match := NUMBERED.fullmatch(name)) else ("", "0")
@@ -81,10 +80,10 @@ def degradation_of(name: str) -> Degrade:
 
 
 def degradation_sheet(data: str, name: str, seed: int = 0) -> "tuple[Picture, list[str]]":
-    """Crops of a few photographs, chosen by the seed, each beside degraded versions of it, shown at
-    its size; and the names of the photographs. What cannot be read is skipped, and reported.
+    """Crops of a few photographs, chosen by the seed, each beside degraded versions resized to
+    equal size; and the names of the photographs. Unreadable files are skipped and reported.
 
-    Raises ConfigError for an unknown degradation, DataError where there is no image of use.
+    Raises ConfigError for an unknown degradation, DataError if no image can be used.
     """
     from PIL import Image, ImageDraw
 
@@ -105,8 +104,8 @@ def degradation_sheet(data: str, name: str, seed: int = 0) -> "tuple[Picture, li
 
 
 def _crops(data: str, seed: int) -> dict[str, Tensor]:
-    """The window with the most detail, uint8 (3, SIDE, SIDE) or less, of photographs by name, in an
-    order that the seed draws."""
+    """Name -> most detailed window, uint8 (3, SIDE, SIDE) or smaller, of photographs in random
+    order by the seed."""
     photos = open_photos(data, skip_bad=True)
     crops, problem = {}, None
     for i in np.random.default_rng(seed).permutation(len(photos)):

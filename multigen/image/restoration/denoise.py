@@ -55,22 +55,21 @@ CHARBONNIER = 1e-3  # where the loss turns from a square to a line
 @dataclass(frozen=True)
 class DenoiseConfig(AdversarialRestorationConfig):
     crop: int = 64
-    """Side of the crops, pixels, a multiple of 8. Larger ones are compressed, so that JPEG's blocks
-    lie anywhere in them."""
+    """Side of the crops, pixels, a multiple of 8. They are cut out of larger compressed ones, so
+    that the JPEG block grid has a random offset."""
     corruption: Literal["noise", "jpeg", "both"] = "both"
-    """What inputs are made by: Gaussian noise, JPEG compression, or a third each by noise, by JPEG,
-    and by JPEG after noise."""
+    """Degradation of the inputs: Gaussian noise, JPEG compression, or one third each of noise,
+    JPEG, and noise followed by JPEG."""
     sigma: tuple[float, float] = (0.0, 55.0)
     """Range of the noise's standard deviation, of 255 (0 to 55 in the paper)."""
     quality: tuple[float, float] = (5.0, 95.0)
     """Range of the JPEG quality, 1 to 100 (5 to 99 in the paper)."""
     grey: float = 0.25
-    """Share of crops that are grey, with the same noise in all channels; 1: a model of grey
-    images."""
+    """Share of grey crops, with the same noise in all channels; 1: a model for grey images."""
     stored: float = 0.5
-    """Share of noisy crops that are rounded and clipped to 8 bits, as in files (0 in the paper)."""
+    """Share of noisy crops quantised to 8 bits, as in files (0 in the paper)."""
     generator: Literal["compact", "dncnn"] = "compact"
-    """Our own network at half the resolution, several times faster, or the paper's."""
+    """Generator: our network at half resolution, several times faster, or the paper's."""
     blocks: int = 12
     """Residual blocks of the generator; dncnn: convolutions (17 in the paper, 20 for unknown
     noise)."""
@@ -83,7 +82,7 @@ class DenoiseConfig(AdversarialRestorationConfig):
     pretrain_lr: float = 1e-3
     """Learning rate of the first stage; falls to 0 along half a cosine."""
     steps: int = 0
-    """Steps of the adversarial stage, which adds texture and costs PSNR; 0: without it."""
+    """Steps of the adversarial stage, which adds texture at the cost of PSNR; 0: none."""
 
     ranges = AdversarialRestorationConfig.ranges | {
         "grey": (0, 1),
@@ -117,11 +116,11 @@ PRESETS = {
 
 
 class DnCNN(nn.Module):
-    """The network of figure 1: RGB (B, 3, H, W) in 0..1 -> the same less its noise. Grey images
-    have three equal channels.
+    """The network of figure 1: RGB (B, 3, H, W) in 0..1 -> the image minus the predicted
+    noise. Grey images have three equal channels.
 
     Args:
-        depth: convolutions: 17 for one strength of noise, 20 for many in the paper.
+        depth: number of convolutions: in the paper 17 for one noise level, 20 for a range.
     """
 
     def __init__(self, depth: int = 17, width: int = 64):
@@ -137,7 +136,7 @@ class DnCNN(nn.Module):
 
 
 class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
-    """Trains G to give the photograph that an image was before it was corrupted."""
+    """Trains G to recover photographs from corrupted copies."""
 
     name = "denoise"
     task = "image-restoration"
@@ -157,12 +156,13 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
 
     @property
     def margin(self) -> int:
-        """By how many pixels the crops that are corrupted are larger than those of batches."""
+        """Extra pixels of the crops that are corrupted, before they are cut to the size of
+        batches."""
         return 0 if self.config.corruption == "noise" else GRID
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Target and input, of a crop that is larger by `margin`: the same window of both, at a
-        place of chance, so that nothing can be learnt from where JPEG's blocks begin."""
+        """Target and input from a crop larger by `margin`: the same random window of both, so that
+        the offset of the JPEG block grid carries no information."""
         c = self.config
         target = to_grey(crop) if rng.random() < c.grey else crop
         image = self.corrupted(target, rng)
@@ -185,7 +185,7 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         return super().inputs(batch, step) if self.config.low else batch["input"].to(step.dtype)
 
     def to_set(self, name: str, items: Sequence[Photo], skipped: Skipped | None) -> TestSet | None:
-        """Photographs corrupted as crops are, each in the same way every time; or pairs."""
+        """Test photographs with the training corruption, seeded by name; or given pairs."""
         if self.config.low:
             return super().to_set(name, items, skipped)
         whole = TestSet.of(name, items, 1, _unchanged, skipped)
@@ -211,7 +211,7 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         ]
 
     def compare(self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], path: Path) -> None:
-        """Of several sets a photograph each, and another one."""
+        """One photograph of each of several sets, and one more."""
         if len(sets) > 1:
             sets = [test.only(i % len(test.names)) for i, test in enumerate(sets)]
         super().compare(restorers, sets, path)
@@ -223,7 +223,7 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
         )
 
     def baselines(self) -> dict[str, Restore]:
-        """The input; of noise also non-local means, of JPEG total variation."""
+        """The input itself; for noise also non-local means, for JPEG total variation."""
         rows, corruption = super().baselines(), self.config.corruption
         rows |= {"nl_means": nl_means} if corruption != "jpeg" else {}
         return rows | ({"total_variation": total_variation} if corruption != "noise" else {})
@@ -245,8 +245,8 @@ class DenoiseTrainer(AdversarialRestorationTrainer[DenoiseConfig]):
 
 
 class Denoiser(Restorer):
-    """A trained generator as a function of images, as `Restorer`. `corrupt` makes what its sheet
-    shows restored."""
+    """A trained generator as a function of images, as `Restorer`. `corrupt` makes the
+    inputs of its sheet."""
 
     def __init__(self, network: nn.Module, corrupt: Degrade):
         super().__init__(network)
@@ -257,7 +257,7 @@ class Denoiser(Restorer):
 
 
 def _set_of(whole: TestSet, name: str, grey: bool, corrupt: Degrade) -> TestSet:
-    """The set of the same photographs, or of their luma, whose inputs are corrupted ones."""
+    """A test set of the same photographs, or of their luma, with corrupted inputs."""
     targets = tuple(map(to_grey, whole.targets)) if grey else whole.targets
     return replace(whole, name=name, targets=targets, inputs=MadeInputs(whole.names, targets, corrupt))
 
@@ -267,8 +267,8 @@ def _unchanged(image: Tensor, name: str) -> Tensor:
 
 
 def _with_noise(image: Tensor, name: str, sigma: float) -> Tensor:
-    """uint8 (3, H, W) with noise that follows from the name: float32, beyond 0..1 too, since the
-    literature does not clip."""
+    """uint8 (3, H, W) with noise seeded by the name: float32, not clipped to 0..1, as in the
+    literature."""
     return noisy(image.float() / 255, sigma, draws_of(name))
 
 

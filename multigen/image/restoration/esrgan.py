@@ -5,9 +5,9 @@ Wang et al. 2018, arXiv:1809.00219.
     python -m multigen.recipes.esrgan default --data photos/    # your own photographs
     python -m multigen.recipes.esrgan paper --data DF2K/        # the settings of the paper
 
-First a generator without batch norm is trained for the least pixel error, then against a
-discriminator that says whether a photograph is more real than G's images, with a content loss on
-features before their activation.
+A generator without batch norm is trained first with a pixel loss, then against a relativistic
+discriminator, which predicts whether a photograph is more real than G's images, with a content loss
+on features before activation.
 """
 
 from dataclasses import dataclass
@@ -37,17 +37,17 @@ class ESRGANConfig(AdversarialRestorationConfig):
     discriminator_width: int = 32
     """Channels of the discriminator's first layer (64 in the paper)."""
     content: Literal["vgg22_preactivation", "vgg54_preactivation", "efficientnet_lite0"] = "efficientnet_lite0"
-    """Features of the content loss (vgg54_preactivation in the paper); all of them are linear,
-    before an activation."""
+    """Features of the content loss (vgg54_preactivation in the paper); only features before
+    an activation."""
     content_weight: float = 1.0
     """Weight of the content loss (1 in equation 3)."""
     pixel_weight: float = 1.0
     """Weight of the pixel loss in the second stage (eta of equation 3, 1e-2 in the paper, whose
-    features see brightness)."""
+    features depend on brightness)."""
     adversarial_weight: float = 5e-3
     """Weight of the adversarial loss (lambda in equation 3)."""
     pretrain_lr: float = 5e-4
-    """Learning rate of the first stage; halved after each fifth of it (2e-4 in the paper)."""
+    """Learning rate of the first stage, halved after each fifth of it (2e-4 in the paper)."""
     lr: float = 1e-4
     """Learning rate of the second stage; halved after an eighth, a quarter, a half and three
     quarters of it."""
@@ -76,8 +76,8 @@ PRESETS = {
 
 
 class ESRGANTrainer(AdversarialRestorationTrainer[ESRGANConfig]):
-    """Trains G to enlarge photographs: first for the least pixel error, then so that D takes its
-    images for more real than photographs are on average.
+    """Trains G for super-resolution: first with a pixel loss, then so that D takes its images for
+    more real than the average photograph.
 
     D minimises equation 1, G equation 3: content loss + lambda adversarial loss (equation 2) + eta
     pixel loss.

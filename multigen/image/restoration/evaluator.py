@@ -1,6 +1,7 @@
-"""Metrics of image restoration, and images that show models side by side."""
+"""Evaluation of image restoration: metrics, and side-by-side comparisons."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def score(
     metrics: Sequence[str] = ("psnr_y", "ssim_y"),
     further: Mapping[str, Callable[[Tensor, Tensor, Tensor], float]] = MappingProxyType({}),
 ) -> dict[str, dict[str, float]]:
-    """Row -> "SET/metric" -> value of models and baselines, which map inputs of the sets to images
+    """Row -> "SET/metric" -> value for models and baselines, which map test inputs to images
     (3, scale H, scale W).
 
     Ranks share the images; all get the result.
@@ -79,14 +80,16 @@ def definitions(
 
 def comparison(restorers: Mapping[str, Restore], *sets: TestSet, side: int = SIDE, most: int = 4) -> "Picture":
     """Crops side by side under their names: each restorer's and the original's, one row per image,
-    the first `most` of all sets.
+    the first `most`, of the sets by turns.
 
     The crop of an image is the window of `side` pixels with the most detail, shown at twice its
     size.
     """
     from PIL import Image, ImageDraw
 
-    images = [(test, i) for test in sets for i in range(len(test.targets))][:most]
+    turns = zip_longest(*([(test, i) for i in range(len(test.targets))] for test in sets))
+    images = [image for turn in turns for image in turn if image][:most]
+    side = min(side, max(max(test.targets[i].shape[1:]) for test, i in images))
     names = [*restorers, "original"]
     zoom = 2
     sheet = Image.new("RGB", (len(names) * (side * zoom + 4), len(images) * (side * zoom + 4) + 16), "white")

@@ -19,11 +19,11 @@ from multigen.storage.tensors import load_tensors
 __all__ = ["SUFFIXES", "from_layers", "read_foreign", "recognise"]
 
 SUFFIXES = (".pth", ".safetensors", ".param", ".bin")
-"""Of files that are read; those of ncnn, .param and .bin, lie side by side."""
+"""Suffixes of supported files; ncnn has a pair, .param and .bin, in one folder."""
 Weights = Mapping[str, Tensor]
 BLOCK = re.compile(r"(?:model\.1\.sub|RRDB_trunk|body)\.(\d+)\.(?:RDB|rdb)(\d)\.conv(\d)(?:\.0)?\.(weight|bias)")
-"""A convolution of RRDBNet's blocks in the three spellings: of ESRGAN's first release, of its last,
-of Real-ESRGAN."""
+"""A convolution of RRDBNet's blocks by the three naming schemes: ESRGAN's first release, its last,
+and Real-ESRGAN's."""
 OTHER = {
     "trunk_conv": "conv_body",
     "HRconv": "conv_hr",
@@ -31,12 +31,12 @@ OTHER = {
     "upconv2": "conv_up2",
     "upconv3": "conv_up3",
 }
-"""ESRGAN's last release -> Real-ESRGAN."""
+"""Names of ESRGAN's last release -> Real-ESRGAN's."""
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
     """The tensors in a file, or in the pair .param and .bin; floating-point ones in float32. Raises
-    CheckpointError for a file of another kind, and for one that cannot be read."""
+    CheckpointError for an unsupported or unreadable file."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise CheckpointError(
@@ -52,7 +52,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 def recognise(weights: Weights, where: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(settings of `RealESRGANConfig`, with which `generator` builds it; weights as our network
-    names them) of a network. Raises CheckpointError for one that is not known."""
+    names them) of a network. Raises CheckpointError for an unknown one."""
     _check_channels(weights, where)
     try:
         if "conv_1.sk.weight" in weights:
@@ -73,7 +73,7 @@ def recognise(weights: Weights, where: str) -> tuple[dict[str, Any], dict[str, T
 
 
 def _check_channels(weights: Weights, where: str) -> None:
-    """Raises CheckpointError for a network of images that are not RGB."""
+    """Raises CheckpointError for a network whose images are not RGB."""
     for name in ("conv_1.sk.weight", "body.0.weight", "conv_first.weight", "model.0.weight"):
         first = weights.get(name)
         if first is not None and first.dim() == 4 and first.shape[1] not in (3, 12, 48):  # 12, 48: pixels as channels

@@ -1,5 +1,4 @@
-"""Images with holes: as a network's input, metrics of how they are filled, and fillings without
-training."""
+"""Images with holes: network input, metrics of inpainting, and baselines without training."""
 
 from collections.abc import Callable
 
@@ -19,24 +18,23 @@ DEFINITIONS = {
     "seam": "(1 + a) / (1 + b), a and b being the mean absolute differences of luma (BT.601, 16..235) between neighbours across "
     "the hole's edge, in the filled image and in the original; mean over images. Best: 1; higher where a rim shows.",
 }
-"""Metric name -> what exactly it measures."""
+"""Metric name -> its definition."""
 
 
 def masked(image: Tensor, hole: np.ndarray) -> Tensor:
-    """uint8 (3, H, W) and a bool mask (H, W) -> uint8 (4, H, W): the image, 0 in the hole, and the
-    mask, 255 there."""
+    """uint8 (3, H, W) and a bool mask (H, W) -> uint8 (4, H, W): the image with zeros in the hole,
+    and the mask, 255 in the hole."""
     mask = torch.from_numpy(hole)
     return torch.cat([image * ~mask, mask[None].to(torch.uint8) * 255])
 
 
 def composed(given: Tensor, image: Tensor) -> Tensor:
-    """The known pixels of `given`, uint8 (4, H, W), and in its hole those of `image`, uint8 (3, H,
-    W)."""
+    """Composites `image`, uint8 (3, H, W), into the hole of `given`, uint8 (4, H, W)."""
     return torch.where(given[3:] > 0, image, given[:3])
 
 
 def central(image: Tensor, side: int) -> Tensor:
-    """The window (3, side, side) at the middle of an image (3, H, W); less, of a smaller one."""
+    """The central crop (3, side, side) of an image (3, H, W); smaller for smaller images."""
     height, width = (min(side, length) for length in image.shape[1:])
     top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
     return image[:, top : top + height, left : left + width].contiguous()
@@ -58,8 +56,8 @@ def seam(image: Tensor, target: Tensor, given: Tensor) -> float:
 
 
 def _across(luma: Tensor, hole: Tensor) -> float:
-    """Mean absolute difference between neighbours of which one is in the hole, (H, W) and bool (H,
-    W); 0 without any."""
+    """Mean absolute difference of neighbours across the border of the hole, (H, W) and bool (H, W);
+    0 if there are none."""
     differences = [luma.diff(dim=dim).abs()[hole[_later(dim)] ^ hole[_sooner(dim)]] for dim in (0, 1)]
     across = torch.cat(differences)
     return float(across.mean()) if len(across) else 0.0
@@ -81,15 +79,15 @@ METRICS: dict[str, Callable[[Tensor, Tensor, Tensor], float]] = {"psnr_hole": ps
 
 
 def mean_colour(given: Tensor) -> Tensor:
-    """uint8 (4, H, W) -> uint8 (3, H, W): the hole has the mean colour of the known pixels."""
+    """uint8 (4, H, W) -> uint8 (3, H, W): fills the hole with the mean colour of the known
+    pixels."""
     known = given[:3, given[3] == 0].double()  # (3, N)
     colour = known.mean(1).round().to(torch.uint8)
     return composed(given, colour[:, None, None].expand_as(given[:3]))
 
 
 def biharmonic(given: Tensor) -> Tensor:
-    """uint8 (4, H, W) -> uint8 (3, H, W): the hole is the smoothest surface, by scikit-image's
-    `inpaint_biharmonic`."""
+    """uint8 (4, H, W) -> uint8 (3, H, W): biharmonic inpainting by scikit-image."""
     from skimage.restoration import inpaint_biharmonic
 
     image, hole = given[:3].permute(1, 2, 0).numpy() / 255, given[3].numpy() > 0

@@ -1,5 +1,4 @@
-"""Inference with a trained inpainting generator: images of any size, of which the holes alone
-change."""
+"""Inference with a trained inpainting generator: images of any size, changed only in the holes."""
 
 import copy
 import time
@@ -48,7 +47,7 @@ class Inpainter(Ready):
     Holes are filled one after the other, or those that are near together, each in a window with its
     surroundings: at the image's own resolution, as the network was trained, and in a smaller copy
     where a hole is thicker than it was trained for. No window is larger than `tile` pixels and its
-    surroundings, so memory does not grow with the image.
+    context, so memory does not grow with the image.
 
     Args:
         crop: side of the crops that the network was trained on, pixels.
@@ -79,8 +78,8 @@ class Inpainter(Ready):
             mask: of the same size: bool or uint8 (H, W), of which at least 128 is the hole, or a
                 PIL image, white in the hole; of one with transparency, the transparent part is the
                 hole.
-            dilate: pixels added around the mask, since a rest of an object at its edge is painted
-                again; None: 1/250 of the longer side, at least 2.
+            dilate: pixels added around the mask, since remains of an object at its edge would be
+                continued into the hole; None: 1/250 of the longer side, at least 2.
             feather: pixels at the edge of the dilated mask over which the image turns into the
                 filling; None: half of `dilate`.
 
@@ -133,10 +132,10 @@ class Inpainter(Ready):
         """(height, width) of what the network is given for a hole, bool (H, W), at most: holes that
         are near together are filled at once."""
         hole = _grown(hole, dilate, feather)[0]
-        found = (self._window(piece, hole[piece]) for piece in pieces(hole, self.tile))
+        result = (self._window(piece, hole[piece]) for piece in pieces(hole, self.tile))
         return [
             tuple(round(shrink * len(range(length)[side])) for side, length in zip(window, hole.shape, strict=True))
-            for window, shrink in found
+            for window, shrink in result
         ]  # pyright: ignore[reportReturnType]
 
     def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
@@ -149,7 +148,7 @@ class Inpainter(Ready):
 
     def __call__(self, given: Tensor) -> Tensor:
         """Masked image and mask, uint8 (4, H, W) -> the image with the hole filled, uint8 (3, H,
-        W), both on the CPU: in one pass of the network, and without dilation."""
+        W), both on the CPU: in one forward pass, without dilation."""
         image = given[:3].permute(1, 2, 0).cpu().numpy().astype(np.float32) / 255
         filled = self._pass(image, given[3].cpu().numpy() > 0)
         return composed(given.cpu(), torch.from_numpy(np.rint(filled * 255).astype(np.uint8)).permute(2, 0, 1))
@@ -187,8 +186,8 @@ class Inpainter(Ready):
     # ---------------------------------------------------------------------------------- filling
 
     def _filled(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        """(H, W, 3) in 0..1 with the holes, bool (H, W), filled piece by piece: those next to known
-        pixels first."""
+        """Fills the holes, bool (H, W), of (H, W, 3) in 0..1 piece by piece, from known pixels
+        inwards."""
         image, left, ring = image.copy(), hole.copy(), rings(hole, self.tile)
         parts = sorted(
             pieces(hole, self.tile), key=lambda piece: ring[tuple((side.start + side.stop) // 2 for side in piece)]
@@ -215,7 +214,7 @@ class Inpainter(Ready):
         return (rows, columns), shrink
 
     def _shrunk(self, image: np.ndarray, hole: np.ndarray, shrink: float) -> np.ndarray:
-        """(h, w, 3) with the hole filled in a copy that is `shrink` times as large."""
+        """Fills the hole of (h, w, 3) in a copy downsampled by the factor `shrink`."""
         if shrink == 1:
             return self._pass(image, hole)
         height, width = hole.shape
@@ -230,8 +229,8 @@ class Inpainter(Ready):
 
     @torch.no_grad()
     def _pass(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-        """The network's image, float32 (h, w, 3) in 0..1, for one of any size and its hole, bool
-        (h, w)."""
+        """The network's output, float32 (h, w, 3) in 0..1, for an image of any size and its hole,
+        bool (h, w)."""
         height, width = hole.shape
         least = 4 * self.multiple  # reflections within the network need more than a pixel
         more = [(0, max(least, side + -side % self.multiple) - side) for side in (height, width)]

@@ -5,13 +5,14 @@ Suvorov et al. 2021, arXiv:2109.07161.
     python -m multigen.recipes.inpainting default --data photos/    # your own photographs
     python -m multigen.recipes.inpainting paper --data photos/      # the settings of the paper
 
-G sees a photograph with holes, and the mask. First it is trained for the least pixel error, then
-against a discriminator of patches, with the features of a frozen network. Losses compare the whole
-of its image; in use, known pixels stay as they are.
+G gets a photograph with holes and the mask. It is trained first with a pixel loss, then against a
+patch discriminator, with a content loss on features of a frozen network. Losses compare its whole
+output; at inference known pixels are kept.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from multigen.image.restoration.adversarial import AdversarialRestorationConfig,
 from multigen.image.restoration.evaluator import definitions, score
 from multigen.image.restoration.inpainter import Inpainter
 from multigen.image.restoration.masks import MASKS, TRAINING, draw_mask, draw_named
-from multigen.image.restoration.networks import FFCGenerator, PatchDiscriminator
+from multigen.image.restoration.networks import FFCGenerator, PatchDiscriminator, SmoothFFCGenerator
 from multigen.image.restoration.test_sets import TestSet, open_test_sets
 from multigen.losses import feature_matching, non_saturating, penalties
 from multigen.losses.adversarial import at_least_float32
@@ -35,12 +36,15 @@ from multigen.tasks.restoration.base import Restore, Skipped
 __all__ = ["PRESETS", "InpaintingConfig", "InpaintingTrainer"]
 
 R1_EVERY = 16  # steps
+GENERATORS = {"lama": FFCGenerator, "smooth": SmoothFFCGenerator}
 
 
 @dataclass(frozen=True)
 class InpaintingConfig(AdversarialRestorationConfig):
     crop: int = 128
-    """Side of the crops, pixels, a multiple of 16; holes are drawn for it."""
+    """Side of the crops, pixels, a multiple of 16; the holes scale with it."""
+    generator: Literal["lama", "smooth"] = "smooth"
+    """The paper's network, or one that adds to a smooth filling of the hole."""
     blocks: int = 6
     """Residual blocks of the generator (9 in the paper)."""
     width: int = 32
@@ -56,13 +60,13 @@ class InpaintingConfig(AdversarialRestorationConfig):
     adversarial_weight: float = 10.0
     """Weight of the adversarial loss."""
     matching_weight: float = 100.0
-    """Weight of the squared differences between the discriminator's features."""
+    """Weight of the feature matching loss: squared differences of the discriminator's features."""
     content_weight: float = 30.0
     """Weight of the content loss (in the paper on the features of a dilated ResNet-50)."""
     penalty: float = 1e-3
-    """Weight of the squared norm of D's gradient at photographs (R1)."""
+    """Weight of the R1 penalty: the squared norm of D's gradient at photographs."""
     hole_weight: float = 6.0
-    """Weight of a pixel of the hole in the pixel losses, beside a known one's 1 (0 in the
+    """Weight of pixels in the hole in the pixel losses, relative to known pixels (0 in the
     paper)."""
     pretrain_steps: int = 10_000
     """Steps of the first stage (none in the paper)."""
@@ -91,29 +95,30 @@ class InpaintingConfig(AdversarialRestorationConfig):
         super().__post_init__()
         if self.discriminator_width % 4:
             raise ConfigError(f"discriminator_width {self.discriminator_width}: expected a multiple of 4")
-        for name in ("shift", "gradient_weight"):
-            if value := getattr(self, name):
-                raise ConfigError(f"{name} {value:g}: inpainting has none; leave it out")
+        if self.gradient_weight:
+            raise ConfigError(f"gradient_weight {self.gradient_weight:g}: inpainting has none; leave it out")
 
 
 PRESETS = {
     "tiny": InpaintingConfig(
-        validation_size=0, crop=32, blocks=1, width=8, discriminator_width=8, batch=4, pretrain_steps=20, steps=4, ema=0.9
+        validation_size=0, crop=32, shift=16, blocks=1, width=8, discriminator_width=8, batch=4, pretrain_steps=20, steps=4,
+        ema=0.9,
     ),
     "laptop": InpaintingConfig(
-        validation_size=0, crop=64, blocks=3, width=24, discriminator_width=16, pretrain_steps=1_500, steps=300, lr=3e-4
+        validation_size=0, crop=64, shift=16, blocks=3, width=24, discriminator_width=16, pretrain_steps=1_500, steps=300,
+        lr=3e-4, discriminator_lr=3e-4,
     ),
-    "default": InpaintingConfig(),
+    "default": InpaintingConfig(shift=16, lr=3e-4, discriminator_lr=3e-4),
     "paper": InpaintingConfig(
-        crop=256, blocks=9, width=64, halvings=3, discriminator_width=64, batch=30, hole_weight=0.0, pretrain_steps=0,
-        steps=1_000_000,
+        generator="lama", crop=256, blocks=9, width=64, halvings=3, discriminator_width=64, batch=30, hole_weight=0.0,
+        pretrain_steps=0, steps=1_000_000,
     ),
 }  # fmt: skip
 
 
 class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
-    """Trains G to fill holes: first for the least pixel error, then so that D takes its patches for
-    a photograph's."""
+    """Trains G to fill holes: first with a pixel loss, then so that D takes its patches for those
+    of photographs."""
 
     name = "inpainting"
     task = "inpainting"
@@ -123,13 +128,13 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
     # ---------------------------------------------------------------------------------- data
 
     def corrupt(self, crop: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
-        """The crop with a hole of its own, drawn after the crop was turned, and the mask as fourth
-        channel."""
+        """The crop with a random hole, independent of the crop's orientation, and the mask as
+        fourth channel."""
         return {"input": holes.masked(crop, draw_mask(crop.shape[1], crop.shape[2], TRAINING, rng))}
 
     def open_tests(self) -> list[TestSet]:
-        """The middle of each image, as large as a crop, with holes of three kinds: NAME-thin,
-        NAME-medium, NAME-thick."""
+        """The central crop of each image with three kinds of masks: NAME-thin, NAME-medium,
+        NAME-thick."""
         whole = open_test_sets([*self.config.test, *self.own_tests()], 1, _unchanged)
         return [self._with_holes(test, kind, f"{test.name}-{kind}") for test in whole for kind in MASKS]
 
@@ -147,9 +152,9 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
 
     # ---------------------------------------------------------------------------------- networks and stages
 
-    def generator(self) -> FFCGenerator:
+    def generator(self) -> nn.Module:
         c = self.config
-        return FFCGenerator(c.width, c.blocks, c.halvings)
+        return GENERATORS[c.generator](c.width, c.blocks, c.halvings)
 
     def discriminator(self) -> PatchDiscriminator:
         return PatchDiscriminator(self.config.discriminator_width)
@@ -177,13 +182,14 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return ((fake - real).abs() * (1 + (self.config.hole_weight - 1) * hole)).mean()
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
-        """Patches of photographs are real, and so are those of G's images whose own square of 16 x
-        16 pixels has no pixel of a hole, though patches reach farther; the others are fake."""
+        """Patches of photographs count as real, and so do those of G's images whose own 16 x 16
+        square has no pixel of the hole (receptive fields reach farther); all others as fake."""
         given = self.inputs(batch, step)
         with torch.no_grad():
             fake = self.G(given)
-        real, made = (at_least_float32(self.D(image)[-1]) for image in (self.targets(batch, step), fake))
-        hole = adaptive_max_pool2d(given[:, 3:], made.shape[2:])  # (B, 1, h, w): 1 where a square has a pixel of it
+        real, fake, hole = (self.seen(image, step) for image in (self.targets(batch, step), fake, given[:, 3:]))
+        real, made = (at_least_float32(self.D(image)[-1]) for image in (real, fake))
+        hole = adaptive_max_pool2d(hole, made.shape[2:])  # (B, 1, h, w): 1 where a square has a pixel of it
         of_made = hole * softplus(made) + (1 - hole) * softplus(-made)
         return {"adversarial": softplus(-real).mean() + of_made.mean()}
 
@@ -196,14 +202,15 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
     def generator_loss(self, batch: Batch, step: Step) -> Terms:
         c, given, real = self.config, self.inputs(batch, step), self.targets(batch, step)
         fake = self.G(given).to(real.dtype)
-        *features, logits = self.D(fake)
+        seen, seen_real = self.seen(fake, step), self.seen(real, step)
+        *features, logits = self.D(seen)
         with torch.no_grad():
-            *real_features, _ = self.D(real)
+            *real_features, _ = self.D(seen_real)
         return {
             "pixel": self.weighted_error(fake, real, given[:, 3:]) * c.pixel_weight,
             "adversarial": non_saturating.generator(logits) * c.adversarial_weight,
             "matching": feature_matching(features, real_features, "mse") * c.matching_weight,
-            "content": self.distance(fake, real).mean() * c.content_weight,
+            "content": self.distance(seen, seen_real).mean() * c.content_weight,
         }
 
     # ---------------------------------------------------------------------------------- evaluation
@@ -212,7 +219,7 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
         return Inpainter(network, self.config.crop)
 
     def baselines(self) -> dict[str, Restore]:
-        """The mean colour of the known pixels, the smoothest surface, and the model that training
+        """The mean colour of the known pixels, biharmonic inpainting, and the model that training
         started from."""
         start = self._start() if self.run.start else {}
         return {"mean_colour": holes.mean_colour, "biharmonic": holes.biharmonic, **start}
@@ -220,8 +227,8 @@ class InpaintingTrainer(AdversarialRestorationTrainer[InpaintingConfig]):
     def measure(
         self, restorers: Mapping[str, Restore], sets: Sequence[TestSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        """PSNR in the hole, the seam, SSIM, and the distances `needed`, of images with their known
-        pixels."""
+        """PSNR in the hole, seam error, SSIM, and the distances `needed`, of composites with the
+        known pixels."""
         distances = [d for d in self.distances if needed is None or d.name in needed]
         return score(restorers, sets, distances, self.device, self.metrics, holes.METRICS)
 

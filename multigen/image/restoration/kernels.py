@@ -1,4 +1,4 @@
-"""Random blur kernels of blind degradation: Gaussian in several shapes, and low-pass filters that
+"""Random blur kernels of blind degradation: generalised Gaussians, and sinc filters, which
 ring. Wang et al. 2021 (Real-ESRGAN), arXiv:2107.10833, section 3.2."""
 
 import math
@@ -12,12 +12,11 @@ __all__ = ["blur", "gaussian", "random_gaussian", "sinc"]
 
 SHARES = {("plain", True): 0.45, ("plain", False): 0.25, ("generalised", True): 0.12, ("generalised", False): 0.03,
           ("plateau", True): 0.12, ("plateau", False): 0.03}  # fmt: skip
-"""(kind, whether it is round) -> its share."""
+"""(kind, isotropic) -> probability."""
 
 
 def random_gaussian(rng: np.random.Generator, size: int, sigma: tuple[float, float]) -> Tensor:
-    """A kernel (size, size) of a random kind, width within `sigma` in each direction, angle and
-    shape."""
+    """A kernel (size, size) of random kind, angle and shape, with widths in `sigma`."""
     kinds = list(SHARES)
     kind, is_round = kinds[rng.choice(len(kinds), p=list(SHARES.values()))]
     across = rng.uniform(*sigma)
@@ -66,7 +65,7 @@ def blur(image: Tensor, kernel: Tensor) -> Tensor:
     """An image (C, H, W) under a kernel of odd sides; mirrored at its borders, where it is larger
     than the kernel.
 
-    By Fourier transforms: of 21 x 21 weights that takes a fifth of a convolution's time.
+    Computed by FFT, which for 21 x 21 weights takes a fifth of the time of a convolution.
     """
     (height, width), below, beside = image.shape[-2:], kernel.shape[0] // 2, kernel.shape[1] // 2
     mode = "reflect" if height > below and width > beside else "replicate"

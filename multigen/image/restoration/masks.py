@@ -1,6 +1,6 @@
-"""Masks of inpainting: strokes and boxes, drawn at random. Suvorov et al. 2021 (LaMa),
+"""Inpainting masks: random strokes and boxes. Suvorov et al. 2021 (LaMa),
 arXiv:2109.07161, section 2.3; its released options where the paper leaves them open. Lengths are
-those of images of 256 pixels, and shrink with smaller ones."""
+for images of 256 pixels, and scale down with smaller ones."""
 
 from dataclasses import dataclass
 
@@ -25,12 +25,12 @@ class Strokes:
     """Distributions of a mask: all values in a range are equally likely."""
 
     boxes: float
-    """Share of the masks that are of boxes, not of strokes."""
+    """Probability of boxes instead of strokes."""
     strokes: Range
     length: Range
-    """Of each segment of a stroke, pixels."""
+    """Length of each segment of a stroke, pixels."""
     width: Range
-    """Of each segment, pixels."""
+    """Width of each segment, pixels."""
 
 
 MASKS: dict[str, Strokes] = {
@@ -38,17 +38,17 @@ MASKS: dict[str, Strokes] = {
     "medium": Strokes(0.3, (4, 6), (10, 109), (5, 54)),
     "thick": Strokes(0.3, (1, 6), (10, 209), (5, 104)),
 }
-"""Those that are measured on, by name."""
+"""Masks of the evaluation, by name."""
 TRAINING = Strokes(0.5, (1, 6), (10, 209), (5, 104))
-"""Those that are trained on."""
+"""Masks of training."""
 BOXES: Range = 1, 4
 BOX: Range = 30, 150
 """Height and width of a box, pixels."""
 
 
 def draw_mask(height: int, width: int, how: Strokes, rng: np.random.Generator) -> np.ndarray:
-    """A mask, bool (height, width), true in the hole, which is neither empty nor more than half of
-    the image, if that has two pixels; for one too small for strokes it is one pixel."""
+    """A mask, bool (height, width), true in the hole, neither empty nor more than half of the
+    image, if that has two pixels; a single pixel where the image is too small for strokes."""
     scale = min(height, width) / PUBLISHED
     for _ in range(TRIES):
         mask = (
@@ -62,7 +62,7 @@ def draw_mask(height: int, width: int, how: Strokes, rng: np.random.Generator) -
 
 
 def draw_named(height: int, width: int, kind: str, name: str) -> np.ndarray:
-    """The mask of a kind, a key of `MASKS`, for the image of this name: the same each time."""
+    """The mask of a kind, a key of `MASKS`, seeded by the name of the image."""
     key = int.from_bytes(hash_of(f"{kind}/{name}", 0)[:8])
     return draw_mask(height, width, MASKS[kind], np.random.default_rng(key))
 

@@ -1,5 +1,4 @@
-"""Two folders of images matched by name, whatever their suffixes: to train on, and to measure how
-far they are apart."""
+"""Full-reference metrics of paired images of two folders, matched by name without suffix."""
 
 import sys
 from collections.abc import Sequence
@@ -15,39 +14,15 @@ from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError, DataError
 from multigen.image.files import Photo, open_photos, read_image
-from multigen.image.metrics import DEFINITIONS, ImageScores
+from multigen.image.metrics import DEFINITIONS, NOISY, ImageScores
+from multigen.image.pairs import listed, stem_of
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
 
-__all__ = ["compare_pairs", "match_pairs"]
+__all__ = ["compare_pairs"]
 
 METRICS = ("psnr_y", "ssim_y", "psnr", "ssim")
 LEAST = 16  # pixels of a side, from which on perceptual distances are defined
-LISTED = 5  # mismatches that an error names
-
-
-def match_pairs(photos: Sequence[Photo], low: Sequence[Photo], scale: int) -> dict[str, Photo]:
-    """The image of `low` for each photograph, whatever their suffixes. Raises DataError where names
-    or sizes do not match."""
-    by_name = {_stem(photo): photo for photo in low}
-    pairs, wrong = {}, []
-    for photo in photos:
-        pair = by_name.get(_stem(photo))
-        expected = photo.height // scale, photo.width // scale
-        if pair is None:
-            wrong.append(f"{photo.name} has none")
-        elif (pair.height, pair.width) != expected:
-            wrong.append(
-                f"{photo.name} has one of {pair.width}x{pair.height} pixels, expected {expected[1]}x{expected[0]}"
-            )
-        else:
-            pairs[photo.name] = pair
-    if wrong:
-        raise DataError(
-            f"low: {counted(len(wrong), 'images')} of {len(photos)} without a pair at x{scale}: {_listed(wrong)}; give each "
-            "photograph an image of its name"
-        )
-    return pairs
 
 
 def compare_pairs(
@@ -64,9 +39,9 @@ def compare_pairs(
     Args:
         skip_bad: leave out images without a pair of their size, and those that cannot be read;
             report them.
-        border: pixels left out at each side by the metrics of luma; customary is the scale of
+        border: pixels cropped at each side by the luma metrics; usually the scale of
             super-resolution.
-        perceptual_weights: file of VGG19, as for training: its distance is measured too.
+        perceptual_weights: VGG19 file, as for training; its distance is evaluated too.
 
     Raises DataError for images without a pair of their size, and for those that cannot be read.
     """
@@ -80,7 +55,7 @@ def compare_pairs(
     if skipped and not skip_bad:
         raise DataError(
             f"--pairs {pair[0]} {pair[1]}: {counted(len(skipped), 'images')} without a pair: "
-            f"{_listed([reason for _, reason in skipped])}; give each an image of its name and size, or leave them "
+            f"{listed([reason for _, reason in skipped])}; give each an image of its name and size, or leave them "
             "out: --skip-bad"
         )
     distances = [open_perceptual("efficientnet_lite0").to(where)]
@@ -107,12 +82,12 @@ def _pairs(
     data: tuple[str, str], one: Sequence[Photo], other: Sequence[Photo]
 ) -> tuple[dict[str, tuple[Photo, Photo]], list[tuple[Path, str]]]:
     """Name -> images of one name and size, and (path, reason) of all others. Two files are a pair
-    whatever their names."""
+    under any names."""
     files = all(locate(each, "a folder of images, or an image").is_file() for each in data)
     groups: dict[str, tuple[list[Photo], list[Photo]]] = {}
     for side, photos in enumerate((one, other)):
         for photo in photos:
-            name = str(photo.frame) if files else _stem(photo)
+            name = str(photo.frame) if files else stem_of(photo)
             groups.setdefault(name, ([], []))[side].append(photo)
     pairs, wrong = {}, []
     for group in groups.values():
@@ -150,21 +125,8 @@ def _evaluation(
     row = {metric: fmean(each[metric] for each in values.values()) for metric in next(iter(values.values()))}
     left_out = f"{border} pixels at each border left out" if border else "no border left out"
     says = {
-        m: DEFINITIONS[m]
-        .replace("borders as wide as the scale left out", left_out)
-        .replace("; noisy images, which are the row input, are neither rounded nor clipped", "")
-        for m in METRICS
+        m: DEFINITIONS[m].replace("borders as wide as the scale left out", left_out).replace(NOISY, "") for m in METRICS
     }
     equal = sum(each["psnr"] == float("inf") for each in values.values())
     remarks = {"pairs": str(len(values))} | ({"equal": f"{counted(equal, 'pairs')}: PSNR infinite"} if equal else {})
     return Evaluation({"mean": row}, says | {d.name: DISTANCES[d.name] for d in distances}, remarks)
-
-
-def _stem(photo: Photo) -> str:
-    """The name by which an image is matched: with its folders, without its suffix, with the number
-    of its frame."""
-    return Path(photo.name).with_suffix("").as_posix() + (f"#{photo.frame}" if photo.frame is not None else "")
-
-
-def _listed(lines: Sequence[str]) -> str:
-    return "; ".join(lines[:LISTED]) + ("; ..." if len(lines) > LISTED else "")

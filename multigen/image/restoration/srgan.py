@@ -5,9 +5,9 @@ Ledig et al. 2017, arXiv:1609.04802.
     python -m multigen.recipes.srgan default --data photos/    # your own photographs
     python -m multigen.recipes.srgan paper --data DIV2K/       # the settings of the paper
 
-First a generator is trained for least squared error alone (the paper's SRResNet), then against a
+A generator is trained first with a mean squared error (the paper's SRResNet), then against a
 discriminator, with a content loss on the features of a pretrained network. Images are RGB in 0..1;
-low resolutions are MATLAB's bicubic, as the paper's.
+low resolutions are made by MATLAB's bicubic downsampling, as in the paper.
 """
 
 from dataclasses import dataclass, replace
@@ -53,10 +53,9 @@ class SRGANConfig(AdversarialRestorationConfig):
     adversarial_weight: float = 1e-3
     """Weight of the adversarial loss (equation 3)."""
     pretrain_lr: float = 1e-3
-    """Learning rate of the first stage; falls to 0 along half a cosine, or stays if
-    `constant_lr`."""
+    """Learning rate of the first stage; decays to 0 along half a cosine, unless `constant_lr`."""
     lr: float = 1e-4
-    """Learning rate of the second stage; a tenth in its second half (section 3.2)."""
+    """Learning rate of the second stage; divided by 10 in its second half (section 3.2)."""
     constant_lr: bool = False
     """Keep the learning rate of the first stage, as in the paper."""
 
@@ -121,8 +120,8 @@ class SRResNet(nn.Module):
 
 
 class SRGANTrainer(AdversarialRestorationTrainer[SRGANConfig]):
-    """Trains G to enlarge photographs: first for the least pixel error, then so that D takes its
-    images for photographs.
+    """Trains G for super-resolution: first with a pixel loss, then so that D takes its images for
+    photographs.
 
     The losses are equation 2 for D, and equation 3, content loss + 1e-3 adversarial loss, for G.
     """

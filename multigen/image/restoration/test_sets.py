@@ -1,4 +1,4 @@
-"""Test sets of image restoration: photographs and their inputs."""
+"""Test sets of image restoration: photographs and degraded inputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +17,9 @@ __all__ = ["MadeInputs", "TestSet", "open_test_photos", "open_test_set", "open_t
 
 @dataclass(frozen=True)
 class TestSet:
-    """Images to measure on: photographs, uint8 (3, H, W), cut to a multiple of the scale, and the
-    input for each, uint8 (C, H / scale, W / scale), or float32 in 0..1 and, where noise is not
-    clipped, beyond."""
+    """A test set: photographs, uint8 (3, H, W), cut to a multiple of the scale, and the
+    input for each, uint8 (C, H / scale, W / scale), or float32, beyond 0..1 where noise is not
+    clipped."""
 
     __test__ = False  # the name makes pytest take it for a test
 
@@ -39,8 +39,8 @@ class TestSet:
         skipped: list[tuple[Path, str]] | None = None,
     ) -> "TestSet | None":
         """The set of these photographs; None where there are none. Raises DataError for one that
-        cannot be read or is too small to be measured; where a list `skipped` is given, it is noted
-        there and left out."""
+        cannot be read or is too small to be measured; with a list `skipped` it is appended there
+        instead."""
         targets: dict[str, Tensor] = {}
         for photo in photos:
             try:
@@ -59,8 +59,7 @@ class TestSet:
 
 
 class MadeInputs(Sequence[Tensor]):
-    """Inputs that are made from targets each time they are asked for, and take no memory in
-    between."""
+    """Inputs made from targets on access, so that they take no memory."""
 
     def __init__(self, names: Sequence[str], targets: Sequence[Tensor], degrade: Degrade):
         self.names, self.targets, self.degrade = names, targets, degrade
@@ -79,8 +78,8 @@ class MadeInputs(Sequence[Tensor]):
 
 
 def _measurable(photo: Photo, scale: int) -> Tensor:
-    """A photograph cut to a multiple of the scale, large enough for SSIM without its borders and
-    for perceptual distances."""
+    """A photograph cropped to a multiple of the scale, and large enough for SSIM without borders
+    and for perceptual distances."""
     image = read_image(photo.path, photo.frame)
     height, width = image.shape[1:]
     least = max(16, 11 + 2 * scale) + scale - 1
@@ -102,7 +101,7 @@ def open_test_photos(data: str) -> Photos:
 
 
 def open_test_set(data: str, scale: int, degrade: Degrade) -> TestSet:
-    """A set by the name of its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos`
+    """A set named after its folder ("photos/Set5/HR" is Set5). Raises DataError as `open_photos`
     does."""
     name = next(part for part in reversed(Path(data).absolute().parts) if part != "HR")
     test_set = TestSet.of(name, open_test_photos(data), scale, degrade)

@@ -1,4 +1,4 @@
-"""Masks that users give: as arrays, checked, grown, feathered, and cut into parts."""
+"""User-provided inpainting masks: conversion, checks, dilation, feathering and splitting."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["Window", "check_hole", "dilated", "feathered", "hole_of", "pieces", "rings", "thickness", "whole_holes"]
 
 Window = tuple[slice, slice]
-"""Rows and columns."""
+"""Rows and columns of a window."""
 
 
 def hole_of(mask: "Tensor | np.ndarray | Raster | Picture") -> np.ndarray:
-    """A mask as bool (H, W), true in the hole: where it is white, from half the brightness on; of
-    an image with transparency, where it is transparent. Raises DataError for anything else."""
+    """A mask as bool (H, W), true in the hole: where it is white (at least half brightness), or, in
+    an image with transparency, transparent. Raises DataError for anything else."""
     if isinstance(mask, Tensor):
         mask = mask.cpu().numpy()
     if isinstance(mask, np.ndarray):
@@ -53,15 +53,15 @@ def check_hole(hole: np.ndarray, height: int, width: int) -> None:
 
 
 def dilated(hole: np.ndarray, pixels: int) -> np.ndarray:
-    """bool (H, W), grown by so many pixels in all directions."""
+    """Dilates bool (H, W) by a number of pixels in all directions."""
     if not pixels:
         return hole
     return _largest(torch.from_numpy(hole)[None].float(), pixels)[0].numpy() > 0
 
 
 def feathered(hole: np.ndarray, pixels: int) -> np.ndarray:
-    """float32 (H, W): 0 outside the hole, rising in steps from its edge to 1 in the `pixels`-th
-    pixel from it."""
+    """float32 (H, W): 0 outside the hole, rising linearly from its edge to 1 at a depth of
+    `pixels`."""
     share = torch.from_numpy(hole).float()[None]
     if pixels:
         smaller, total = share, share.clone()
@@ -73,14 +73,14 @@ def feathered(hole: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def _largest(x: Tensor, pixels: int) -> Tensor:
-    """The largest value within so many pixels, (1, H, W) -> (1, H, W); a line at a time."""
+    """Maximum filter with a radius in pixels, (1, H, W) -> (1, H, W), one axis at a time."""
     size = 2 * pixels + 1
     x = max_pool2d(x, (size, 1), stride=1, padding=(pixels, 0))
     return max_pool2d(x, (1, size), stride=1, padding=(0, pixels))
 
 
 def thickness(hole: np.ndarray) -> int:
-    """Side of the largest square that fits into a hole, bool (h, w), in odd numbers of pixels."""
+    """Side of the largest odd square that fits into a hole, bool (h, w), pixels."""
     known = torch.from_numpy(np.pad(~hole, 1, constant_values=True))[None].float()
     low, high = 0, max(hole.shape) // 2
     while low < high:  # half the side of the square, by bisection
@@ -90,7 +90,7 @@ def thickness(hole: np.ndarray) -> int:
 
 
 def pieces(hole: np.ndarray, side: int) -> Iterator[Window]:
-    """Boxes around each hole, those longer than `side` cut into parts."""
+    """Bounding boxes of the holes, split where longer than `side`."""
     from skimage.measure import label, regionprops
 
     for region in regionprops(np.asarray(label(hole))):
@@ -100,8 +100,8 @@ def pieces(hole: np.ndarray, side: int) -> Iterator[Window]:
 
 
 def rings(hole: np.ndarray, side: int) -> np.ndarray:
-    """float32 (H, W): how many squares of `side` pixels lie between a pixel's own square and one
-    with known pixels.
+    """float32 (H, W): distance of a pixel's square of `side` pixels to the nearest square with
+    known pixels, in squares.
 
     Raises ValueError where no pixel is known.
     """
@@ -117,15 +117,15 @@ def rings(hole: np.ndarray, side: int) -> np.ndarray:
 
 
 def _parts(begin: int, end: int, most: int) -> list[slice]:
-    """begin..end in equal parts of `most` at most."""
+    """Splits begin..end into equal parts of at most `most`."""
     count = -(-(end - begin) // most)
     at = [begin + (end - begin) * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(at)]
 
 
 def whole_holes(hole: np.ndarray, window: Window) -> np.ndarray:
-    """bool (h, w): those holes in a window that do not touch its border, but for that of the
-    image."""
+    """bool (h, w): the holes that lie fully in a window (they may touch the border of the
+    image)."""
     from skimage.measure import label
 
     labels = np.asarray(label(hole[window]))

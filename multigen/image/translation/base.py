@@ -3,6 +3,7 @@
 A method derives from `ImageTranslationTrainer`, and states only what differs: networks, losses,
 stages."""
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from multigen.data.skipped import report_skipped
-from multigen.engine import Batch, Callback, DataInfo, Step
+from multigen.engine import Batch, Best, Callback, DataInfo, Step
 from multigen.engine.batches import Source
 from multigen.engine.schedules import ConstantThenLinear, Schedule
 from multigen.errors import ConfigError
 from multigen.image.backbones import pooled_features
 from multigen.image.perceptual import PerceptualDistance, open_distances, weights_file
+from multigen.image.translation.classes import CLASS_KEPT, Classify, class_kept, open_classifier
 from multigen.image.translation.domains import Domains, DomainSet, open_domains
-from multigen.image.translation.evaluator import definitions, score, sheet
+from multigen.image.translation.evaluator import FEW, FRECHET, definitions, score, sheet
 from multigen.image.translation.made import MADE, made_of
 from multigen.image.translation.networks.discriminators import least_crop
 from multigen.image.translation.translator import Translator
+from multigen.metrics.classifier import STEPS
 from multigen.runs.card import Card
 from multigen.storage.files import fingerprint as hash_of_file
 from multigen.storage.output import replacing
@@ -49,12 +52,14 @@ class ImageTranslationConfig(TranslationConfig):
     """Training images of domain A: a folder, a file, or "embedded"."""
     target: str = ""
     """Folder of the images of domain B; for methods that need pairs, under the same names."""
-    task: Literal["none", "colour"] = "none"
-    """How pairs are made of the images of `data`, which then are of domain B."""
+    task: Literal["none", "colour", "edges", "sketch", "blur", "segments", "swap", "night", "halves"] = "none"
+    """How A is made of the images of `data`, which then are of domain B: their grey values, edges,
+    a sketch, a blurred copy, a map of four colours, channels swapped, or night. halves: each is two
+    images side by side, A to the left. Not used where `target` is given."""
     size: int = 286
     """Shorter side to which images are resized, pixels; 0: as they are."""
     crop: int = 256
-    """Side of the crops that are trained on, pixels."""
+    """Side of the training crops, pixels."""
     mirror: bool = True
     """Mirror half of the crops left to right."""
     frames: Literal["first", "all"] = "first"
@@ -76,7 +81,8 @@ class ImageTranslationConfig(TranslationConfig):
     perceptual_weights: str = ""
     """Safetensors file of VGG19 (torchvision's keys); also measured with, if given."""
     squeezenet_weights: str = ""
-    """Safetensors file of SqueezeNet 1.1 (torchvision's keys); also measured with, if given."""
+    """Safetensors file of SqueezeNet 1.1 (torchvision's keys); if given, its distance is
+    evaluated."""
 
     ranges = RANGES | {"size": 0, "crop": 8, "halvings": (1, 10), "discriminator_layers": (1, 5)}
 
@@ -114,6 +120,9 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
     features_of: Callable[[Tensor], Tensor]
     """Images (B, 3, H, W), 0..255 -> features by which sets of images are compared."""
 
+    classifier_steps: int = STEPS
+    """Training steps of the classifier that finds out whether classes are kept."""
+
     def default_callbacks(self) -> Sequence[Callback]:
         return [Card()]
 
@@ -149,12 +158,20 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
 
     # ---------------------------------------------------------------------------------- evaluation
 
+    def best_distance(self) -> Best | None:
+        """Checkpoint selection of methods without pairs, to which the truth is hidden: by the
+        Fréchet distance to the other domain; None with fewer validation images than it takes."""
+        enough = self.validation is not None and len(self.validation.inputs) >= FEW
+        return self.best(FRECHET) if enough else None
+
     def seen_from(self, items: DomainSet, direction: Direction) -> DomainSet:
         turned = items if direction == "AB" else items.turned()
         return turned if direction == self.config.direction else turned.named(f"{items.name}-{direction}")
 
     def translator_of(self, networks: Mapping[str, nn.Module]) -> Translator:
-        return Translator(networks, made_of(self.config.task) if self.config.task in MADE else None)
+        c = self.config
+        made = c.task in MADE and not c.target
+        return Translator(networks, made_of(c.task) if made else None, side=c.size)
 
     def baselines(self, direction: Direction) -> dict[str, Translate]:
         """The input, and the input with mean and deviation of the other domain."""
@@ -174,7 +191,17 @@ class ImageTranslationTrainer(TranslationTrainer[C]):
     def measure(
         self, translators: Mapping[str, Translate], sets: Sequence[DomainSet], needed: Collection[str] | None = None
     ) -> dict[str, dict[str, float]]:
-        return score(translators, sets, self.distances, self.features_of, self.device, needed)
+        rows = score(translators, sets, self.distances, self.features_of, self.device, needed)
+        for items in sets:
+            if needed is None and items.labels and (classify := self.classify):
+                for name, share in class_kept(translators, items, classify, self.device).items():
+                    rows[name][f"{items.name}/{CLASS_KEPT}"] = share
+        return rows
+
+    @functools.cached_property
+    def classify(self) -> Classify | None:
+        """A classifier of the data's classes, where both domains have the same."""
+        return open_classifier(self.domains.train, self.device, self.classifier_steps)
 
     def definitions(self) -> dict[str, str]:
         return definitions(self.distances)

@@ -2,28 +2,36 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from multigen.console import counted, say, say_once
 from multigen.data.datasets import hash_of
 from multigen.data.folders import NoTestSplit
+from multigen.data.locate import locate
 from multigen.engine.batches import Rows
 from multigen.errors import ConfigError, DataError
-from multigen.image.files import EMBEDDED_NAMES, Photo, Photos, fingerprint, open_photos, read_image
-from multigen.image.sizes import Size, resized
-from multigen.image.translation.made import Make, made_of
+from multigen.image.files import EMBEDDED_NAMES
+from multigen.image.translation.made import MADE, made_of
+from multigen.image.translation.sides import DataSettings, Side, Skipped, halves_of, made_from, matched, read_side
 
-__all__ = ["DomainSet", "DomainSource", "Domains", "Settings", "open_domains"]
+__all__ = ["HALVES", "DomainSet", "DomainSource", "Domains", "Settings", "open_domains"]
 
+HALVES = "halves"
+"""The setting `task` of data whose pictures are A and B side by side."""
 HELD_OUT = "embedded-held-out"
-TESTED = 64  # images of the data that are measured on at most, where they bring no test split
+TESTED, MOST_TESTED = 64, 1_000  # images that are measured on at most: held out of the data, and of a test set
+APART = 32  # images, with fewer of which both domains have all that are pairs
+FOLDERS = {"train": "train", "validation": "val", "test": "test"}
+"""Split -> the folders trainA and trainB, ..., of data in one folder, as of CycleGAN's authors."""
 
 
-class Settings(Protocol):
+class Settings(DataSettings, Protocol):
     """Settings of the data, as `ImageTranslationConfig` documents them."""
 
     @property
@@ -37,17 +45,9 @@ class Settings(Protocol):
     @property
     def test_target(self) -> str: ...
     @property
-    def size(self) -> int: ...
-    @property
-    def crop(self) -> int: ...
-    @property
     def mirror(self) -> bool: ...
     @property
-    def frames(self) -> Literal["first", "all"]: ...
-    @property
     def validation_size(self) -> int: ...
-    @property
-    def skip_bad(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,19 @@ class DomainSet:
     inputs: Sequence[Tensor]
     targets: Sequence[Tensor]
     paired: bool = True
+    labels: tuple[str, ...] = ()
+    """Class of each input, where the data say it."""
+    target_labels: tuple[str, ...] = ()
 
     def turned(self) -> "DomainSet":
         """With inputs and targets exchanged."""
-        return replace(self, inputs=self.targets, targets=self.inputs)
+        return replace(
+            self,
+            inputs=self.targets,
+            targets=self.inputs,
+            labels=self.target_labels,
+            target_labels=self.labels,
+        )
 
     def named(self, name: str) -> "DomainSet":
         return replace(self, name=name)
@@ -74,8 +83,9 @@ class DomainSource:
     """Batches of "A" and "B", uint8 (B, 3, crop, crop): windows of the same place of a pair, or
     where not `paired`, of images drawn each for itself, mirrored left to right or not."""
 
-    def __init__(self, a: Sequence[Tensor], b: Sequence[Tensor], crop: int, mirror: bool, paired: bool):
-        self.a, self.b, self.crop, self.mirror, self.paired = a, b, crop, mirror, paired
+    def __init__(self, a: Side, b: Side, crop: int, mirror: bool, paired: bool):
+        self.a, self.b, self.crop, self.mirror, self.paired = a.images, b.images, crop, mirror, paired
+        self.labels = a.labels, b.labels
 
     def __len__(self) -> int:
         return len(self.a)
@@ -111,88 +121,144 @@ class Domains:
     """(path, reason) of files that were left out."""
 
 
+class Both(NamedTuple):
+    """Images of both domains."""
+
+    a: Side
+    b: Side
+    aligned: bool
+    """Whether the images of one index are a pair."""
+
+    @property
+    def fingerprint(self) -> str:
+        return " ".join(dict.fromkeys((self.a.fingerprint, self.b.fingerprint)))
+
+    def parts(self, *counts: int) -> "list[Both]":
+        """Divides each side by a hash of the names: so many for each part, and the rest last."""
+        sides: list[list[Side]] = []
+        for side in (self.a, self.b):
+            names = self.a.names if self.aligned else side.names
+            ranked = sorted(range(len(side)), key=lambda i: hash_of(names[i], 0))
+            ends = [0, *(sum(counts[: i + 1]) for i in range(len(counts))), len(side)]
+            sides.append([side.subset(sorted(ranked[start:end])) for start, end in pairwise(ends)])
+        return [Both(a, b, self.aligned) for a, b in zip(*sides, strict=True)]
+
+    def to_set(self, name: str) -> DomainSet:
+        a, b = self.a, self.b
+        return DomainSet(name, a.names, a.images, b.images, self.aligned, a.labels, b.labels)
+
+    def apart(self) -> "Both":
+        """Half of the images as A, the other half as B, where they are pairs, so that nothing is
+        seen in both domains; of few images both have all."""
+        if not self.aligned or len(self.a) < APART:
+            return self
+        first, second = self.parts(len(self.a) // 2)
+        return Both(first.a, second.b, False)
+
+
 def open_domains(c: Settings, paired: bool) -> Domains:
     """Opens the data of a configuration. `paired`: batches hold pairs; else images of A and B drawn
-    each for itself.
+    each for itself, and where the data are pairs, A is of one half of them, and B of the other.
 
     Raises ConfigError for settings that contradict each other, DataError for images that cannot be
-    used."""
-    if (c.task == "none") == (not c.target):
-        given = f"task {c.task}, target {c.target}" if c.target else "task none, no target"
+    used.
+    """
+    skipped: Skipped = []
+    train = _read(c, c.data, c.target, "train", paired, skipped)
+    test, validation = _tests(c, paired, skipped), _own(c, paired, "validation", skipped)
+    fewest = min(len(train.a), len(train.b))
+    tested = 0 if test else max(1, min(TESTED, fewest // 10))
+    checked = min(c.validation_size, fewest // 10 if validation is None else min(len(validation.a), len(validation.b)))
+    needed = tested + (checked if validation is None else 0) + 1
+    if fewest < needed:
+        few = c.data if len(train.a) == fewest else c.target
+        raise DataError(
+            f"{few}: {counted(fewest, 'images')}, expected at least {needed}"
+            f"{', some of them for testing' if tested else ''}; add images"
+        )
+    if validation is None:
+        held, validation, rest = train.parts(tested, checked)
+    else:
+        validation, held, rest = validation.parts(checked)[0], *train.parts(tested)
+    name, test = test or ("test", held)
+    test = _at_most(name, test)
+    if not paired:
+        rest = rest.apart()
+    return Domains(
+        DomainSource(rest.a, rest.b, c.crop, c.mirror, paired),
+        validation.to_set("validation") if checked else None,
+        (test.to_set(name),),
+        train.fingerprint,
+        f"{test.fingerprint} {validation.fingerprint}" if checked else test.fingerprint,
+        tuple(skipped),
+    )
+
+
+def _tests(c: Settings, paired: bool, skipped: Skipped) -> tuple[str, Both] | None:
+    """The name and the images of the test set that is named, or that the data bring; None where
+    they are held out."""
+    if not c.test and c.data not in EMBEDDED_NAMES:
+        own = _own(c, paired, "test", skipped)
+        return None if own is None else ("test", own)
+    data = c.test or HELD_OUT
+    if bool(c.test_target) != bool(c.test and c.target):
         raise ConfigError(
-            f"{given}: expected one of them, a second folder or how pairs are made, such as --task colour"
+            f"test {c.test!r}, test_target {c.test_target!r}: expected both where data and target are given, else test alone; "
+            "name the test images of each domain"
         )
-    photos = _photos(c, c.data, "train")
-    targets = _photos(c, c.target, "train") if c.target else photos
-    tests = _tests(c, photos)
-    held = sorted(photos, key=lambda photo: hash_of(photo.name, 0))
-    own = c.test or c.data in EMBEDDED_NAMES or tests
-    count = 0 if own else max(1, min(TESTED, len(photos) // 10))
-    checked = min(c.validation_size, len(photos) // 10)
-    if len(photos) - count - checked < 1:
-        raise DataError(f"{c.data}: {len(photos)} image, expected at least 2, one of them for testing; add images")
-    parts = {"test": held[:count], "validation": held[count : count + checked]}
-    out = {photo.name for part in parts.values() for photo in part}
-    train = [photo for photo in photos if photo.name not in out]
-    sets = {name: _set(c, name, part, targets) for name, part in parts.items() if part}
-    if tests:
-        sets["test"] = tests
-    elif own:
-        name = c.test or HELD_OUT
-        sets["test"] = _set(
-            c, Path(name).name, _photos(c, name, ""), _photos(c, c.test_target, "") if c.test_target else []
-        )
-    a, b = _images(c, train, targets)
-    source = DomainSource(a, b, c.crop, c.mirror, paired)
-    contents = c.data not in EMBEDDED_NAMES
-    return Domains(source, sets.get("validation"), (sets["test"],), fingerprint(train, contents))
-
-
-def _tests(c: Settings, photos: Photos) -> DomainSet | None:
-    """The test split that the data bring; None where there is none, or another set is named."""
-    if c.test or c.data in EMBEDDED_NAMES:
-        return None
     try:
-        return _set(c, "test", _photos(c, c.data, "test"), _photos(c, c.target, "test") if c.target else [])
+        both = _read(c, data, c.test_target, "test", paired, skipped)
+    except NoTestSplit:
+        both = _read(c, data, c.test_target, "", paired, skipped)
+    return Path(data).name, both
+
+
+def _at_most(name: str, both: Both) -> Both:
+    """Not more images of a test set than take minutes to measure."""
+    most = max(len(both.a), len(both.b))
+    if most <= MOST_TESTED:
+        return both
+    say(f"{name}: {MOST_TESTED:,} of {counted(most, 'images')} are measured on")
+    return both.parts(MOST_TESTED)[0]
+
+
+def _own(c: Settings, paired: bool, split: str, skipped: Skipped) -> Both | None:
+    """A split that the data bring; None where they bring none."""
+    try:
+        return _read(c, c.data, c.target, split, paired, skipped)
     except NoTestSplit:
         return None
 
 
-def _photos(c: Settings, data: str, split: str) -> Photos:
-    return open_photos(data, split=split, skip_bad=c.skip_bad, frames=c.frames)
+def _read(c: Settings, data: str, target: str, split: str, paired: bool, skipped: Skipped) -> Both:
+    """The images of a split: "" for all. Raises NoTestSplit where there is none."""
+    task = "none" if target else c.task
+    if task != c.task:
+        say_once(f"target {target}: its images are those of B, and task {c.task} is not used")
+    if task in MADE:
+        b = read_side(c, data, split, skipped)
+        return Both(made_from(b, made_of(task)), b, True)
+    if task == HALVES:
+        return Both(*halves_of(c, data, split, skipped), True)
+    if not target:
+        data, target, split = _in_one_folder(data, split)
+    if paired:
+        return Both(*matched(c, data, target, split, skipped), True)
+    return Both(read_side(c, data, split, skipped), read_side(c, target, split, skipped), False)
 
 
-def _set(c: Settings, name: str, photos: Sequence[Photo], targets: Sequence[Photo]) -> DomainSet:
-    a, b = _images(c, photos, targets)
-    return DomainSet(name, tuple(photo.name for photo in photos), a, b)
-
-
-def _images(c: Settings, photos: Sequence[Photo], targets: Sequence[Photo]) -> tuple[list[Tensor], list[Tensor]]:
-    """Images of A and of B, pairs by index."""
-    if c.target:
-        by_name = {Path(photo.name).with_suffix(""): photo for photo in targets}
-        wrong = [photo.name for photo in photos if Path(photo.name).with_suffix("") not in by_name]
-        if wrong:
-            raise DataError(
-                f"{c.target}: no image of the name of {wrong[0]} in {c.data}; add it, or leave that one out"
-            )
-        pairs = [(_read(c, photo), _read(c, by_name[Path(photo.name).with_suffix("")])) for photo in photos]
-        return [a for a, _ in pairs], [b for _, b in pairs]
-    make: Make = made_of(c.task)
-    originals = [_read(c, photo) for photo in photos]
-    return [make(image, photo.name) for image, photo in zip(originals, photos, strict=True)], originals
-
-
-def _read(c: Settings, photo: Photo) -> Tensor:
-    """uint8 (3, H, W), in the configured size."""
-    image = read_image(photo.path, photo.frame)
-    if c.size and min(image.shape[1:]) != c.size:
-        target = Size(short=c.size).of(image.shape[1], image.shape[2], 1)
-        image = torch.from_numpy(resized(image.permute(1, 2, 0).numpy(), target)).permute(2, 0, 1).contiguous()
-    if min(image.shape[1:]) < c.crop:
-        height, width = image.shape[1:]
-        raise DataError(
-            f"{photo.path}: {height}x{width} pixels, smaller than the crop of {c.crop}x{c.crop}; choose a smaller --crop, or a "
-            "--size"
-        )
-    return image
+def _in_one_folder(data: str, split: str) -> tuple[str, str, str]:
+    """Both domains and the split of a folder that holds the folders A and B, or trainA and trainB,
+    and perhaps testA and testB."""
+    place = None if data in EMBEDDED_NAMES else locate(data, "a folder of images")
+    if place is not None and all((place / f"train{side}").is_dir() for side in "AB"):
+        a, b = (place / f"{FOLDERS[split or 'train']}{side}" for side in "AB")
+        if not (a.is_dir() and b.is_dir()):
+            raise NoTestSplit(f"{place}: no folders {a.name} and {b.name}")
+        return str(a), str(b), ""
+    if place is not None and all((place / side).is_dir() for side in "AB"):
+        return str(place / "A"), str(place / "B"), split
+    raise ConfigError(
+        f"{data}, task none, no target: expected a second folder (--target), folders A and B in it, or how pairs are made of "
+        f"its images: --task {', '.join(MADE)}, or {HALVES} where they are side by side"
+    )

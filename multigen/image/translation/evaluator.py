@@ -1,6 +1,7 @@
 """Metrics of image translation, and images that show it: next to the truth where there is one, as
 sets of images in any case."""
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from multigen.engine.distributed import all_sum, rank, world
 from multigen.image.backbones import DIMENSIONS, POOLED
 from multigen.image.files import to_picture
 from multigen.image.metrics import DEFINITIONS as IMAGE
-from multigen.image.metrics import ImageScores
+from multigen.image.metrics import NOISY, ImageScores
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
 from multigen.image.translation.domains import DomainSet
@@ -22,14 +23,18 @@ from multigen.tasks.translation.base import Translate
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["FRECHET", "chroma_error", "definitions", "saturation", "score", "sheet"]
+__all__ = ["FEW", "FRECHET", "chroma_error", "definitions", "saturation", "score", "sheet"]
 
 FRECHET = "fd_efficientnet_lite0"
 FEW = 10  # images of a paired set, with fewer of which the Fréchet distance is left out
 GREY = 0.01  # saturation of a domain, below which it has none to compare with
 SIDE = 160  # pixels: the longer side of an image that is shown
-PAIRED = ("psnr", "ssim")
+PAIRED = ("ssim",)
 OWN = {
+    "psnr": "PSNR in dB (peak 255) of the mean squared error over the pixels and channels of all images, each of which counts "
+    "alike: images that equal the truth do not make it infinite.",
+    "class_kept": "Share of the translated images that are of the input's class, by a classifier trained on the training images "
+    "of both domains and their labels.",
     "chroma_error": "Mean over pixels of the distance of the chroma planes Cb and Cr (BT.601, 0..255) from the truth's; mean "
     "over images.",
     "saturation": "Mean saturation (of HSV: largest less smallest channel, over the largest; 0 for black) of all pixels, over "
@@ -77,14 +82,14 @@ def score(
     distances = [d for d in distances if needed is None or d.name in needed]
     rows: dict[str, dict[str, float]] = {name: {} for name in translators}
     for items in sets:
-        wanted = not items.paired or (len(items.inputs) >= FEW and (needed is None or FRECHET in needed))
-        extract = features_of if wanted else None
+        expected = not items.paired or (len(items.inputs) >= FEW and (needed is None or FRECHET in needed))
+        extract = features_of if expected else None
         colours, features = _each(len(items.targets), items.targets.__getitem__, _colour, 1, extract, device)
         real, colour = _moments(features), colours[:, 0].mean().item()
         for name, translate in translators.items():
             row = _row(items, translate, distances, extract, real, device)
-            share = row.pop("saturation") / colour if colour > GREY else None
-            row |= {} if share is None else {"saturation": share}
+            own = row.pop("saturation")
+            row |= {"saturation": own / colour} if colour > GREY else {}
             rows[name] |= {f"{items.name}/{metric}": value for metric, value in row.items()}
     return rows
 
@@ -106,14 +111,19 @@ def _row(
             return _colour(image, i)
         truth = items.targets[i]
         scores.update(image, truth)
-        return [saturation(image), chroma_error(image, truth), *(_distance(d, image, truth, device) for d in distances)]
+        error = (image.double() - truth.double()).square().mean().item()
+        far = (_distance(d, image, truth, device) for d in distances)
+        return [saturation(image), error, chroma_error(image, truth), *far]
 
-    names = ["saturation", *(["chroma_error", *(d.name for d in distances)] if items.paired else [])]
+    names = ["saturation", *(["error", "chroma_error", *(d.name for d in distances)] if items.paired else [])]
     figures, features = _each(
         len(items.inputs), lambda i: translate(items.inputs[i]), measure, len(names), extract, device
     )
-    row = scores.compute() if items.paired else {}
-    row |= dict(zip(names, figures.mean(0).tolist(), strict=True))
+    row = dict(zip(names, figures.mean(0).tolist(), strict=True))
+    if items.paired:
+        error = row.pop("error")
+        psnr = 10 * math.log10(255**2 / error) if error else math.inf
+        row = {"psnr": psnr, **scores.compute(), **row}
     fake = _moments(features)
     return row if fake is None or real is None else row | {FRECHET: frechet_distance(real, fake)}
 
@@ -158,7 +168,7 @@ def _distance(distance: PerceptualDistance, image: Tensor, truth: Tensor, device
 
 def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
     """Definitions of the metrics of `score`."""
-    result = {m: IMAGE[m] for m in PAIRED} | OWN | {d.name: DISTANCES[d.name] for d in distances}
+    result = {m: IMAGE[m].replace(NOISY, "") for m in PAIRED} | OWN | {d.name: DISTANCES[d.name] for d in distances}
     return result | {FRECHET: f"{SETS['frechet']}; features: {POOLED}"}
 
 

@@ -1,6 +1,7 @@
 """Inference with trained translation generators: images of any size, from one domain to the
 other."""
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -8,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from multigen.console import say_once
 from multigen.errors import ConfigError
+from multigen.image.decoding import Raster
 from multigen.image.image_to_image import ImageToImage
 from multigen.image.sheets import strip
-from multigen.image.sizes import OWN
+from multigen.image.sizes import OWN, Size
 from multigen.image.translation.made import Make
 from multigen.tasks.graph import Graph
 from multigen.tasks.translation.base import Direction
@@ -23,6 +26,7 @@ __all__ = ["InUnit", "Translator"]
 
 SURROUNDINGS = 64
 """Pixels of the input beside a tile, where memory or `--tile` makes tiles."""
+LARGE = 4  # times the size of training, from which on an image is reported
 
 
 class InUnit(nn.Module):
@@ -46,14 +50,17 @@ class Translator(ImageToImage):
     Args:
         networks: by direction; the first is used where none is named.
         make: makes the image of A from a photograph, for `sheet`; None: photographs are of A.
+        side: shorter side of the training images, pixels; 0: they had sizes of their own.
     """
 
     task = "image-translation"
     keeps_grey = False
     surroundings = SURROUNDINGS
 
-    def __init__(self, networks: Mapping[str, nn.Module], make: Make | None = None, tile: int | None = None):
-        self.networks, self.make = dict(networks), make
+    def __init__(
+        self, networks: Mapping[str, nn.Module], make: Make | None = None, tile: int | None = None, side: int = 0
+    ):
+        self.networks, self.make, self.side = dict(networks), make, side
         self.direction = next(iter(self.networks))
         super().__init__(InUnit(self.networks[self.direction]), 1, tile)
 
@@ -70,6 +77,17 @@ class Translator(ImageToImage):
         image."""
         return (self.turned(direction) if direction else self)._restored(image, OWN)
 
+    def restore_raster(self, raster: Raster, size: Size = OWN) -> Raster:
+        """As of `ImageToImage`; reports an image much larger than those of training."""
+        height, width = raster.pixels.shape[:2]
+        if self.side and min(height, width) >= LARGE * self.side:
+            say_once(
+                f"an image of {width:,} x {height:,} pixels: the model was trained on images of {self.side} on the shorter side, "
+                "and knows things of that size; for its best, reduce larger ones first",
+                kind="size of training",
+            )
+        return super().restore_raster(raster, size)
+
     def turned(self, direction: str) -> "Translator":
         """The same model for a direction. Raises ConfigError for one that was not trained."""
         if direction not in self.networks:
@@ -81,7 +99,7 @@ class Translator(ImageToImage):
         if direction == self.direction:
             return self
         first = {direction: self.networks[direction]}
-        turned = Translator(first | self.networks, self.make, self.tile)
+        turned = Translator(first | self.networks, self.make, self.tile, self.side)
         turned.origin = self.origin
         return turned
 
@@ -94,8 +112,6 @@ class Translator(ImageToImage):
 
     def graph(self) -> Graph:
         """A copy of the network for `multigen export`."""
-        import copy
-
         m, least = self.multiple, max(self.least, self.multiple)
 
         def example(n: int, side: int) -> tuple[Tensor, ...]:

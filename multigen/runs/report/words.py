@@ -4,7 +4,7 @@ import math
 from html import escape
 
 from multigen.console import counted
-from multigen.runs.facts import Facts, Stage, when
+from multigen.runs.facts import Curve, Facts, Stage, when
 from multigen.runs.usage import python_lines, resume_command, shell_line, tune_command
 
 __all__ = ["chosen_metric", "duration", "log", "state", "steps", "usage", "verdict", "warnings"]
@@ -13,6 +13,8 @@ FEW = 12
 """Maximum lines of a run's log that are shown expanded."""
 LINES, LETTERS = 2_000, 5_000
 """Maximum lines of a run's log, and characters of a line."""
+ENOUGH = 3
+"""Validations from which a report says whether longer training may help."""
 WARNINGS = 500
 """Maximum number of control decisions considered."""
 
@@ -54,12 +56,23 @@ def verdict(facts: Facts) -> str:
         if stage.best is None or metric is None:
             continue
         curve = stage.validation[metric]
-        after = "" if curve[-1][0] == stage.best[0] else f"; the last had {curve[-1][1]:.4g}"
         lines.append(
             f"<p>Stage {escape(stage.name)}: the model of step {stage.best[0]:,} was selected, with {escape(metric)} "
-            f"{stage.best[1]:.4g} on validation data, the best of {len(curve)} validations{after}.</p>"
+            f"{stage.best[1]:.4g} on validation data, the best of {len(curve)} validations{_when_to_stop(curve, stage.best[0])}"
+            "</p>"
         )
     return f'<div class="verdict">{"".join(lines)}</div>' if lines else ""
+
+
+def _when_to_stop(curve: Curve, best: int) -> str:
+    """The end of a sentence that says whether longer training may help, where enough validations
+    tell: those after the best one."""
+    later = sum(step > best for step, _ in curve)
+    if not later:
+        return ", and the last of them: longer training may help." if len(curve) >= ENOUGH else "."
+    if later < ENOUGH:
+        return f"; the last had {curve[-1][1]:.4g}."
+    return f"; the {later} after it were no better (the last {curve[-1][1]:.4g}): longer training would hardly help."
 
 
 def chosen_metric(stage: Stage) -> str | None:

@@ -6,6 +6,7 @@ states only what differs: networks, losses, stages.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from multigen.catalogue import TASKS
 from multigen.config import BELOW_ONE, Settings, from_table
 from multigen.console import if_slow
-from multigen.data.datasets import hash_of
+from multigen.data.datasets import hash_of, origin_of
 from multigen.data.skipped import report_skipped
 from multigen.engine import Batch, Best, DataInfo, Step, Trainer
 from multigen.engine.batches import Source
@@ -93,15 +94,27 @@ def hold_out(items: Sequence[I], count: int, seed: int = 0) -> tuple[list[I], li
 
     The `count` items with the smallest hashes are held out, so the split depends neither on the
     folder's path nor on the order of the items, and adding or removing an item moves at most one
-    other. Raises ConfigError for a count below 0, or where none would remain for training.
+    other. Parts of one file, such as the frames of an animation, are held out together or not at
+    all (but singly, where all are of one file): of the files with the smallest hashes those that do
+    not exceed `count`, and where all do, the smallest file, of which `count` parts are kept.
+
+    Raises ConfigError for a count below 0, or where none would remain for training.
     """
     if not 0 <= count < len(items):
         raise ConfigError(
             f"{count} of {len(items)} items are to be held out, expected 0 to {len(items) - 1}; hold out fewer, or add items"
         )
-    ranked = sorted(items, key=lambda item: hash_of(item.name, seed))
-    held_out = {item.name for item in ranked[:count]}
-    return [item for item in items if item.name not in held_out], [item for item in items if item.name in held_out]
+    one = len({origin_of(item.name) for item in items}) == 1
+    origins = [item.name if one else origin_of(item.name) for item in items]
+    sizes, held, left = Counter(origins), set[str](), count
+    for origin in sorted(sizes, key=lambda origin: hash_of(origin, seed)):
+        if sizes[origin] <= left:
+            held.add(origin)
+            left -= sizes[origin]
+    if count and not held:
+        held = {min(sizes, key=lambda origin: (sizes[origin], hash_of(origin, seed)))}
+    parts = list(zip(items, origins, strict=True))
+    return [item for item, of in parts if of not in held], [item for item, of in parts if of in held][:count]
 
 
 Restore = Callable[[Tensor], Tensor]

@@ -20,7 +20,7 @@ def test_a_mask_has_a_hole_that_is_at_most_half_of_the_image(kind: str) -> None:
 
 
 def test_thick_masks_are_thicker_than_medium_ones_and_these_than_thin_ones() -> None:
-    means = [np.mean([thickness(draw_named(128, 128, kind, str(i))) for i in range(40)]) for kind in KINDS]
+    means = [np.mean([thickness(draw_named(128, 128, kind, str(i))) for i in range(12)]) for kind in KINDS]
     assert means[0] < 12 < means[1] < means[2]
 
 
@@ -45,8 +45,8 @@ def test_training_has_boxes_as_often_as_strokes() -> None:
     assert TRAINING.boxes == 0.5 and MASKS["thin"].boxes == 0
 
 
-@pytest.mark.parametrize("size", [(8, 8), (9, 300), (2, 2)])
-def test_small_and_narrow_images(size: tuple[int, int]) -> None:
-    for kind in KINDS:
+@pytest.mark.parametrize("kind", KINDS)
+def test_small_and_narrow_images(kind: str) -> None:
+    for size in ((8, 8), (9, 300), (2, 2)):
         assert 0 < draw_named(*size, kind, "x").mean() <= 0.5
-        assert draw_named(1, 1, kind, "x").all()
+    assert draw_named(1, 1, kind, "x").all()

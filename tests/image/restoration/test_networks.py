@@ -78,6 +78,20 @@ def test_merged_layers_give_the_same() -> None:
     assert not any("sk" in name or "conv.0" in name for name in network.state_dict())
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (8, 5), (21, 4)])
+def test_span_gives_the_same_in_use_and_in_training(size: tuple[int, int], layout: torch.memory_format) -> None:
+    """In use it computes in place, in pieces of eight rows, and joins maps without a copy."""
+    torch.manual_seed(0)
+    network = SPAN(2, 3, 8).merge().double().to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+    image = torch.rand(2, 3, *size, dtype=torch.float64).contiguous(memory_format=layout)
+    trained = network(image)
+    with torch.no_grad():
+        assert torch.allclose(network(image), trained, atol=1e-12)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.allclose(network(image.float()).double(), trained, rtol=0.1, atol=0.1 * trained.abs().max())
+
+
 def test_span_is_the_published_one() -> None:
     """Against the formulas of the paper, written out on one block: out = (conv3 + x) *
     (sigmoid(conv3) - 1/2)."""

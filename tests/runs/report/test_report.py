@@ -16,7 +16,7 @@ from PIL import Image
 
 from multigen.config import write_toml
 from multigen.errors import ConfigError, DataError
-from multigen.runs.report import write_report
+from multigen.runs.report import words, write_report
 from multigen.runs.report.media import preview_steps, show
 from multigen.runs.report.table import best_of, definitions
 from multigen.storage.files import with_checksum
@@ -138,6 +138,23 @@ def test_the_chosen_validation_is_marked(killed: Path) -> None:
     assert "the model of step 30 was selected, with fd 4 on validation data, the best of 2 validations" in page.text
     assert "the last had 6." in page.text
     assert len([c for c in page.all("circle") if c["class"] == "best"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "best", "said"),
+    [
+        ([5.0, 4.0, 3.0], 3, ", and the last of them: longer training may help."),
+        ([5.0, 4.0], 2, "."),
+        ([5.0, 3.0, 4.0, 6.0], 2, "; the last had 6."),
+        (
+            [5.0, 3.0, 4.0, 6.0, 3.5],
+            2,
+            "; the 3 after it were no better (the last 3.5): longer training would hardly help.",
+        ),
+    ],
+)
+def test_whether_longer_training_may_help(values: list[float], best: int, said: str) -> None:
+    assert words._when_to_stop(list(enumerate(values, 1)), best) == said
 
 
 def test_what_a_user_wrote_is_text_only(killed: Path) -> None:

@@ -292,3 +292,23 @@ def test_hold_out_is_a_stable_split() -> None:
     for count in (-1, 40, 41):
         with pytest.raises(ConfigError, match=f"{count} of 40 items.*0 to 39; "):
             hold_out(items, count)
+
+
+def test_parts_of_a_file_are_held_out_together() -> None:
+    """Frames of an animation resemble each other: none is trained on if another is held out."""
+    frames = {f"{name}.gif": [f"{name}.gif#{i}" for i in range(3)] for name in "abcdef"}
+    items = items_named(*(name for each in frames.values() for name in each), *(f"{i}.png" for i in range(6)))
+    for count in range(1, 20):
+        train, held = hold_out(items, count)
+        names = {item.name for item in held}
+        assert len(names) <= count and train
+        for each in frames.values():
+            assert names.isdisjoint(each) or names.issuperset(each)
+        assert {item.name for item in train}.isdisjoint(names) and len(train) + len(held) == len(items)
+    # Files that are all longer than what is held out: of the shortest some, and the rest of it is not trained on.
+    long = items_named(*(f"{name}.gif#{i}" for name in "ab" for i in range(9 if name == "a" else 8)))
+    train, held = hold_out(long, 2)
+    assert [item.name for item in held] == ["b.gif#0", "b.gif#1"] and {item.name[0] for item in train} == {"a"}
+    # Of one file alone, and of names that only look like parts, each for itself.
+    assert len(hold_out(items_named(*frames["a.gif"]), 1)[0]) == 2
+    assert len(hold_out(items_named("#1", "#2", "a#b", "a#c"), 2)[1]) == 2

@@ -11,7 +11,7 @@ from multigen.image.restoration.networks.discriminators import (
     UNetDiscriminator,
     VGGDiscriminator,
 )
-from multigen.image.restoration.networks.ffc import FFCGenerator
+from multigen.image.restoration.networks.ffc import FFCGenerator, SmoothFFCGenerator
 from multigen.image.restoration.networks.resize import ResizeGenerator
 from multigen.image.restoration.networks.rrdb import RRDB
 from multigen.image.restoration.networks.span import SPAN
@@ -26,6 +26,7 @@ __all__ = [
     "FFCGenerator",
     "PatchDiscriminator",
     "ResizeGenerator",
+    "SmoothFFCGenerator",
     "UNetDiscriminator",
     "VGGDiscriminator",
 ]

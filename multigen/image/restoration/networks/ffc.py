@@ -4,11 +4,13 @@ Convolution"."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import avg_pool2d, interpolate, pad, relu
 
-__all__ = ["FFC", "FFCGenerator", "FourierUnit"]
+__all__ = ["FFC", "FFCGenerator", "FourierUnit", "SmoothFFCGenerator", "smoothly_filled"]
 
 SHARE = 4  # one channel in four is local, the rest are global
+LEVELS = 7  # halvings of an image for its smooth filling: of holes up to some 250 pixels
+SWEEPS = 4  # over that filling, at each level
 
 
 class FourierUnit(nn.Module):
@@ -87,8 +89,8 @@ def conv3(before: int, after: int, stride: int = 1) -> nn.Conv2d:
 
 
 class FFCGenerator(nn.Module):
-    """Masked image and mask -> image: (B, 4, H, W) in 0..1 -> (B, 3, H, W) in 0..1, H and W
-    multiples of `multiple`.
+    """The generator of LaMa: masked image and mask (B, 4, H, W) in 0..1 -> image (B, 3, H, W) in
+    0..1, H and W multiples of `multiple`.
 
     Args:
         width: channels of the first layer, which every halving doubles.
@@ -99,12 +101,8 @@ class FFCGenerator(nn.Module):
     def __init__(self, width: int = 32, blocks: int = 6, halvings: int = 2):
         super().__init__()
         self.multiple = 2**halvings
-        widths = [width * 2**i for i in range(halvings + 1)]
-        layers: list[nn.Module] = [nn.Conv2d(4, width, 7, padding=3, padding_mode="reflect", bias=False), *after(width)]
-        for wide in widths[1:]:
-            layers += [conv3(wide // 2, wide, stride=2), *after(wide)]
-        layers += [FFCBlock(widths[-1]) for _ in range(blocks)]  # (B, C, H / multiple, W / multiple)
-        for wide in reversed(widths[:-1]):
+        layers = body(width, blocks, halvings)
+        for wide in widths(width, halvings):
             layers += [nn.ConvTranspose2d(2 * wide, wide, 3, 2, padding=1, output_padding=1, bias=False), *after(wide)]
         layers += [nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"), nn.Sigmoid()]
         self.layers = nn.Sequential(*layers)
@@ -113,6 +111,66 @@ class FFCGenerator(nn.Module):
         return self.layers(masked)
 
 
+class SmoothFFCGenerator(nn.Module):
+    """As `FFCGenerator`, but what it makes is added to a smooth filling of the hole, so that it
+    begins with the colours of the surroundings; known pixels pass unchanged.
+
+    A transposed convolution gives each of the four pixels of a square weights of its own, of which
+    a discriminator's gradients make a grid. Here features are enlarged first, and convolved then,
+    with the same weights for all (Odena et al. 2016, "Deconvolution and checkerboard artifacts"):
+    enlarged by linear interpolation, since of squares of equal pixels stripes of their period grew.
+    """
+
+    def __init__(self, width: int = 32, blocks: int = 6, halvings: int = 2):
+        super().__init__()
+        self.multiple = 2**halvings
+        layers = body(width, blocks, halvings)
+        for wide in widths(width, halvings):
+            layers += [nn.Upsample(scale_factor=2, mode="bilinear"), conv3(2 * wide, wide), *after(wide)]
+        tail = nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect")
+        with torch.no_grad():  # begins near the smooth filling
+            tail.weight.mul_(0.1)
+        self.layers = nn.Sequential(*layers, tail)
+
+    def forward(self, masked: Tensor) -> Tensor:
+        hole = masked[:, 3:]
+        smooth = smoothly_filled(masked[:, :3], hole)
+        return smooth + hole * self.layers(torch.cat([smooth, hole], dim=1))  # (B, 3, H, W)
+
+
+def widths(width: int, halvings: int) -> list[int]:
+    """The channels after each doubling of height and width."""
+    return [width * 2**i for i in reversed(range(halvings))]
+
+
+def body(width: int, blocks: int, halvings: int) -> list[nn.Module]:
+    """The layers up to the last block: (B, 4, H, W) -> (B, 2^halvings width, H / 2^halvings, W /
+    2^halvings)."""
+    layers: list[nn.Module] = [nn.Conv2d(4, width, 7, padding=3, padding_mode="reflect", bias=False), *after(width)]
+    for _ in range(halvings):
+        width *= 2
+        layers += [conv3(width // 2, width, stride=2), *after(width)]
+    return layers + [FFCBlock(width) for _ in range(blocks)]
+
+
 def after(width: int) -> tuple[nn.Module, nn.Module]:
     """What follows a convolution."""
     return nn.BatchNorm2d(width), nn.ReLU()
+
+
+@torch.no_grad()
+def smoothly_filled(image: Tensor, hole: Tensor) -> Tensor:
+    """Images (B, 3, H, W) whose hole, 1 in (B, 1, H, W) of 0 and 1, is a surface stretched between
+    the known pixels, from coarse to fine; what the image has in the hole does not matter."""
+    known = 1 - hole
+    levels = [torch.cat([image * known, known], dim=1)]  # colours by their share of known pixels, that share
+    for _ in range(LEVELS):
+        levels.append(avg_pool2d(levels[-1], 2, ceil_mode=True))
+    mean = levels[-1].mean((2, 3), keepdim=True)
+    x = mean[:, :3] / mean[:, 3:].clamp(min=1e-6)
+    for level in reversed(levels):
+        colours, unknown = level[:, :3], 1 - level[:, 3:]
+        x = colours + unknown * interpolate(x, size=level.shape[2:], mode="bilinear", align_corners=False)
+        for _ in range(SWEEPS):
+            x = colours + unknown * avg_pool2d(pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return x

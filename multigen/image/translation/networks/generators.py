@@ -66,7 +66,8 @@ class ResidualBlock(nn.Module):
 
 class UNetGenerator(nn.Module):
     """The U-Net of pix2pix (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.1): (B, 3, H, W) in
-    -1..1 -> the same shape and range, H and W multiples of 2^halvings.
+    -1..1 -> the same shape and range, H and W multiples of 2^halvings. Its last layer sees the
+    image too: enlarged features alone have no detail of single pixels.
 
     Args:
         width: channels of the first layer; each of the next three has twice as many.
@@ -83,24 +84,23 @@ class UNetGenerator(nn.Module):
         widths = [width * min(2**i, 8) for i in range(halvings)]
         self.down = nn.ModuleList([nn.Conv2d(3, width, 4, stride=2, padding=1)])
         for i, (before, wide) in enumerate(pairwise(widths), 2):
-            norm = (
-                nn.Identity() if i == halvings else nn.InstanceNorm2d(wide)
-            )  # of a single pixel, nothing would be left
-            layer = nn.Conv2d(before, wide, 4, stride=2, padding=1, bias=i == halvings)
+            innermost = i == halvings  # without a norm, which would leave nothing of a single pixel
+            layer = nn.Conv2d(before, wide, 4, stride=2, padding=1, bias=innermost)
+            norm = nn.Identity() if innermost else nn.InstanceNorm2d(wide)
             self.down.append(nn.Sequential(nn.LeakyReLU(0.2), layer, norm))
         self.up = nn.ModuleList()
-        for i, (wide, before) in enumerate(pairwise(reversed([width, *widths]))):
+        for i, (wide, before) in enumerate(pairwise(reversed(widths))):
             inner = wide if i == 0 else 2 * wide  # with the encoder's features, but for the innermost layer
-            last = i == halvings - 1
-            layers = [
-                nn.ReLU(),
-                nn.Upsample(scale_factor=2),
-                nn.Conv2d(inner, 3 if last else before, 3, 1, 1, bias=last),
-            ]
-            layers += [] if last else [nn.InstanceNorm2d(before)]
+            layer = nn.Conv2d(inner, before, 3, padding=1, bias=False)
+            layers = [nn.ReLU(), nn.Upsample(scale_factor=2), layer, nn.InstanceNorm2d(before)]
             layers += [nn.Dropout(dropout)] if dropout and 1 <= i < halvings - 4 else []
             self.up.append(nn.Sequential(*layers))
+        self.last = nn.Sequential(nn.ReLU(), nn.Upsample(scale_factor=2))
+        inner = (1 if halvings == 1 else 2) * width
+        self.tail = nn.Conv2d(inner + 3, 3, 3, padding=1)
         self.apply(initialise_)
+        with torch.no_grad():  # begins near the image, so that its detail need not be learnt first
+            self.tail.weight[:, inner:, 1, 1] += torch.eye(3)
 
     def forward(self, image: Tensor) -> Tensor:
         features = [image]
@@ -108,9 +108,8 @@ class UNetGenerator(nn.Module):
             features.append(layer(features[-1]))  # at last (B, 8 C, H / 2^halvings, W / 2^halvings)
         x = features.pop()
         for layer in self.up:
-            x = layer(x)
-            x = torch.cat([x, features.pop()], dim=1) if len(features) > 1 else x
-        return x.tanh()
+            x = torch.cat([layer(x), features.pop()], dim=1)
+        return self.tail(torch.cat([self.last(x), image], dim=1)).tanh()
 
 
 def conv(before: int, wide: int, side: int, stride: int = 1) -> nn.Conv2d:
