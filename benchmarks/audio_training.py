@@ -145,7 +145,7 @@ def rounds_of(
     Args:
         loops: name -> (loop, steps of a round); a loop is called with the indices 0, 1, ...
     """
-    found, names = [], [*loops]
+    result, names = [], [*loops]
     for number in range(rounds + 1):
         first = number % len(names)
         seconds = {}
@@ -157,19 +157,19 @@ def rounds_of(
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds[name] = (clock() - began) / steps
-        found.append(seconds)
-    return found[1:]
+        result.append(seconds)
+    return result[1:]
 
 
 def measure(published: WaveGANTrainer, small: WaveGANTrainer, rounds: int) -> Evaluation:
     """Times the plain loop, ours and the small game."""
     plain, lazy = PlainLoop(published), small.config.lazy
     loops = {"plain loop": (plain.step, 1), "published": (published.advance, 1), "small budget": (small.advance, lazy)}
-    found = rounds_of(loops, rounds, published.device)
-    published.state.scalars["seconds"] = sum(each["published"] for each in found)
-    rows = {name: {"seconds": statistics.median(each[name] for each in found)} for name in loops}
+    result = rounds_of(loops, rounds, published.device)
+    published.state.scalars["seconds"] = sum(each["published"] for each in result)
+    rows = {name: {"seconds": statistics.median(each[name] for each in result)} for name in loops}
     for name, base, key in (("published", "plain loop", "to_plain"), ("small budget", "published", "to_published")):
-        ratios = [each[name] / each[base] for each in found]
+        ratios = [each[name] / each[base] for each in result]
         rows[name] |= {key: statistics.median(ratios), f"{key}_min": min(ratios), f"{key}_max": max(ratios)}
     return Evaluation(rows, DEFINITIONS)
 
@@ -183,25 +183,25 @@ Layer = tuple[str, Callable[[Tensor], Tensor], Tensor, list[nn.Parameter]]
 def layers(network: nn.Module, x: Tensor) -> list[Layer]:
     """Each layer of the generator or the waveform's critic as (name, function, its input in a pass
     of x, its weights)."""
-    found: list[Layer] = []
+    result: list[Layer] = []
 
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         held = inputs[0].detach()
         shape = " ".join(str(n) for n in output.shape[1:])
         if isinstance(network, WaveformCritic) and isinstance(module, nn.Conv1d):
-            if found:
+            if result:
                 n = network.shuffle
-                found.append(("phase shuffle", lambda h: phase_shuffle(h, n), held, []))
-            found.append((f"convolution -> {shape}", module, held, [*module.parameters()]))
-            found.append(("leaky rectifier", lambda h: leaky_relu(h, SLOPE), output.detach(), []))
+                result.append(("phase shuffle", lambda h: phase_shuffle(h, n), held, []))
+            result.append((f"convolution -> {shape}", module, held, [*module.parameters()]))
+            result.append(("leaky rectifier", lambda h: leaky_relu(h, SLOPE), output.detach(), []))
         elif not isinstance(module, nn.Unflatten):
-            found.append((f"{type(module).__name__} -> {shape}", module, held, [*module.parameters()]))
+            result.append((f"{type(module).__name__} -> {shape}", module, held, [*module.parameters()]))
 
     handles = [m.register_forward_hook(hook) for m in network.modules() if not [*m.children()]]
     network(x)
     for handle in handles:
         handle.remove()
-    return found
+    return result
 
 
 def milliseconds(layer: Layer, kind: str, repeats: int) -> list[float]:
@@ -246,7 +246,7 @@ def profile(
             torch.rand(config.batch, 1, config.length, device=device) - 0.5,
         ),
     }
-    found = {}
+    result = {}
     for name, (network, x) in networks.items():
         rows: dict[str, dict[str, float]] = {}
         for kind in kinds:
@@ -257,8 +257,8 @@ def profile(
                 rows[f"{i:2} {part[0]}"] = rows.get(f"{i:2} {part[0]}", {}) | figures
         rows["all"] = {column: sum(row[column] for row in rows.values()) for column in next(iter(rows.values()))}
         text = "milliseconds of a batch, median of the repeats"
-        found[name] = Evaluation(rows, {column: f"{column}: {text}" for column in rows["all"]})
-    return found
+        result[name] = Evaluation(rows, {column: f"{column}: {text}" for column in rows["all"]})
+    return result
 
 
 def main(
@@ -291,10 +291,10 @@ def main(
         data = noise(Path(folder), 8 * batch, length)
         published = prepared(data, replace(PRESETS["paper"], **sizes), run)
         small = prepared(data, replace(PRESETS["laptop"], **sizes), run)
-        found = measure(published, small, rounds)
-    content = record(found, [published.run_info()])
+        result = measure(published, small, rounds)
+    content = record(result, [published.run_info()])
     print(f"{content['machine']}; d {width}, {length:,} samples, batch {batch}; {rounds} rounds")
-    print(found.table(), flush=True)
+    print(result.table(), flush=True)
     tables = profile(published.config, published.device) if with_profile else {}
     for name, table in tables.items():
         print(f"\n{name}, milliseconds a batch\n{table.table()}", flush=True)

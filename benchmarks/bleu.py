@@ -83,12 +83,12 @@ def main(hypotheses: int = 500, references: int = 10_000, sample: int = 4, repea
         texts = captions(Path(root), hypotheses, references)
     else:
         texts = sentences(hypotheses, seed=0), sentences(references, seed=1)
-    found = compare(*texts, sample, repeats)
+    result = compare(*texts, sample, repeats)
     print(f"{len(texts[0])} hypotheses, {len(texts[1])} references ({'captions' if root else 'made-up sentences'})")
-    print(f"ours, references prepared each time   {found['ours']:10.4f} s, median of {repeats}")
-    print(f"NLTK, scaled from {sample:<3} hypotheses      {found['nltk']:10.1f} s")
-    print(f"ratio ({ALLOWED})                  {found['ratio']:10.0f}")
-    print(f"greatest difference of a score        {found['difference']:10.1e}")
+    print(f"ours, references prepared each time   {result['ours']:10.4f} s, median of {repeats}")
+    print(f"NLTK, scaled from {sample:<3} hypotheses      {result['nltk']:10.1f} s")
+    print(f"ratio ({ALLOWED})                  {result['ratio']:10.0f}")
+    print(f"greatest difference of a score        {result['difference']:10.1e}")
 
 
 if __name__ == "__main__":

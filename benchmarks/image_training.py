@@ -165,10 +165,10 @@ def main(
         config = DCGANConfig(size=size, width=width, batch=batch, steps=(blocks + 1) * steps, validation_size=0)
         for precision in ("fp32", "bf16"):
             trainer = prepared(data, config, Run(device=device, precision=precision))
-            found = measure(trainer, blocks, steps)
-            records.append(record(found, [trainer.run_info()]))
+            result = measure(trainer, blocks, steps)
+            records.append(record(result, [trainer.run_info()]))
             print(f"{records[-1]['machine']}, {torch.get_num_threads()} threads; {blocks} pairs of {steps} steps")
-            print(found.table(), flush=True)
+            print(result.table(), flush=True)
             if with_profile:
                 for name, share in profile(trainer):
                     print(f"  {share:6.1%}  {name}")

@@ -76,9 +76,9 @@ def measure(trainer: Trainer, rounds: int) -> tuple[Evaluation, TrialResult]:
     after one that warms up."""
     convolutional = any(p.dim() == 4 for net in trainer.nets.values() for p in net.parameters())
     began = time.perf_counter()
-    found = try_out(trainer, choices_of(Run(precision="auto"), trainer.device, convolutional))
+    result = try_out(trainer, choices_of(Run(precision="auto"), trainer.device, convolutional))
     took = time.perf_counter() - began
-    ways = [Choice("fp32"), Choice("bf16"), found.choice]
+    ways = [Choice("fp32"), Choice("bf16"), result.choice]
     steps = sum(stage.steps for stage in trainer.plan)
     sums = [[0.0] * len(ways) for _ in range(rounds)]  # of each round: seconds of the whole run in each way
     for number, stage in enumerate(trainer.plan):
@@ -92,14 +92,14 @@ def measure(trainer: Trainer, rounds: int) -> tuple[Evaluation, TrialResult]:
     names = ("fp32_ms", "bf16_ms", "auto_ms")
     figures = {name: 1e3 * seconds / steps for name, seconds in zip(names, medians, strict=True)}
     figures |= {"ratio": statistics.median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios), "trial_s": took}
-    return Evaluation({trainer.name: figures}, AUTO), found
+    return Evaluation({trainer.name: figures}, AUTO), result
 
 
 def rounds_of(trainer: Trainer, stage: Stage, ways: list[Choice], rounds: int) -> list[list[float]]:
     """Seconds of a step in each way, in turn, round by round."""
-    found: list[list[float]] = []
+    result: list[list[float]] = []
     index, steps = 0, 1
-    while len(found) < rounds + 1:
+    while len(result) < rounds + 1:
         times = []
         for way in ways:
             trainer.use(way)
@@ -109,9 +109,9 @@ def rounds_of(trainer: Trainer, stage: Stage, ways: list[Choice], rounds: int) -
             if trainer.device.type == "cuda":
                 torch.cuda.synchronize(trainer.device)
             times.append((time.perf_counter() - began) / steps)
-        found.append(times)
+        result.append(times)
         index, steps = index + steps, max(1, min(16, int(BLOCK / min(times))))
-    return found[1:]
+    return result[1:]
 
 
 def auto(
@@ -135,12 +135,12 @@ def auto(
         module = import_module(METHODS[name].module)
         trainer = trainer_in(module)(module.PRESETS["laptop"], Run(device=device, precision="fp32"))
         trainer.prepare()
-        evaluation, found = measure(trainer, rounds)
+        evaluation, result = measure(trainer, rounds)
         records.append(record(evaluation, [trainer.run_info()]))
         f = evaluation.rows[trainer.name]
         times = "".join(f"{f[c]:>8.1f}" for c in ("fp32_ms", "bf16_ms", "auto_ms"))
         ratios = "".join(f"{f[c]:>8.3f}" for c in ("ratio", "ratio_min", "ratio_max"))
-        chosen = f"{found.choice.precision}, {found.choice.layout}"
+        chosen = f"{result.choice.precision}, {result.choice.layout}"
         print(f"{name + ' laptop':<22}{times}{ratios}{f['trial_s']:>6.1f} s  {chosen}", flush=True)
     print(records[-1]["machine"].rpartition(", ")[0])
     if out is not None:
@@ -203,9 +203,9 @@ def main(steps: int = 200, block: int = 10, seed: int = 0, device: str = "auto",
     print(f"{steps} steps of batch {COMPACT.batch}, crops of {COMPACT.crop}:", flush=True)
     records = []
     for name, config in NETWORKS.items():
-        found = compare(name, replace(config, pretrain_steps=steps), Run(seed=seed, device=device), block)
-        print(Evaluation({row: figures for r in found for row, figures in r["rows"].items()}).table(), flush=True)
-        records += found
+        result = compare(name, replace(config, pretrain_steps=steps), Run(seed=seed, device=device), block)
+        print(Evaluation({row: figures for r in result for row, figures in r["rows"].items()}).table(), flush=True)
+        records += result
     if out is not None:
         write_json(out, {"native": native, "records": records})
 

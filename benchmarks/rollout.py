@@ -138,13 +138,13 @@ def main(batch: int = 64, length: int = 20, vocabulary: int = 5_000, rollouts: i
         "transformer": lambda: ours(T, tokens, rollouts),
         "transformer, no cache": lambda: ours(Uncached(T), tokens, rollouts),
     }
-    found = measure(cases, rounds)
+    result = measure(cases, rounds)
     print(f"B {batch}, T {length}, V {vocabulary}, {rollouts} roll-outs; {machine()}; {rounds} rounds")
     print(f"{'':24}{'seconds':>9}{'min':>8}{'max':>8}{'MiB':>8}")
-    for name, (seconds, peak) in found.items():
+    for name, (seconds, peak) in result.items():
         print(f"{name:24}{statistics.median(seconds):9.2f}{min(seconds):8.2f}{max(seconds):8.2f}{peak:8.0f}")
     for slow, fast in (("literal", "ours"), ("literal, our sampler", "ours"), ("transformer, no cache", "transformer")):
-        ratio = statistics.median(a / b for a, b in zip(found[slow][0], found[fast][0], strict=True))
+        ratio = statistics.median(a / b for a, b in zip(result[slow][0], result[fast][0], strict=True))
         print(f"{fast} against {slow}: {ratio:.1f} times as fast")
 
 

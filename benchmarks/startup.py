@@ -109,9 +109,9 @@ def main(rounds: int = 10, out: Path | None = None) -> None:
         model, samples = Path(place, "run"), Path(place, "samples")
         words = ["tiny", "--steps", "2", "--samples", "20", "--validation-size", "0", "--device", "cpu", "--out", model]
         timed(["-m", "multigen.recipes.dcgan", *words])
-        found = commands(model, samples)
-        rows = rounds_of(found, rounds)
-        sample = [sys.executable, "-X", "importtime", *map(str, found["multigen sample"])]
+        result = commands(model, samples)
+        rows = rounds_of(result, rounds)
+        sample = [sys.executable, "-X", "importtime", *map(str, result["multigen sample"])]
         costs = import_costs(subprocess.run(sample, check=True, capture_output=True, text=True).stderr)
     print(f"{machine()}; {rounds} rounds\n\n{table(rows)}")
     print("\nimports of multigen sample")

@@ -9,8 +9,8 @@ is forgotten:
     <!-- write: NAME -->       the block becomes the file NAME, for those after it
     <!-- not run: REASON -->   it is only printed with its reason
 
-The folder holds `photo.jpg`, images in `photos/`, and for the tutorials a file in `texts/` and
-sounds in `sounds/`, a folder a class.
+The folder holds `photo.jpg`, images in `photos/`, and for the tutorials a file in `texts/`, sounds
+in `sounds/`, a folder a class, and speech in `recordings/` and, narrow and noisy, in `phone/`.
 """
 
 import os
@@ -77,9 +77,11 @@ def write_data(folder: Path) -> None:
 
     from multigen.audio.drums import drum
     from multigen.audio.files import write_sound
+    from multigen.audio.restoration.degradations import coloured, draws_of, mix
+    from multigen.audio.voice import utterance
     from multigen.text import fables
 
-    for name in ("photos", "texts", "sounds/kick", "sounds/snare"):
+    for name in ("photos", "texts", "sounds/kick", "sounds/snare", "recordings", "phone"):
         (folder / name).mkdir(parents=True)
     Image.fromarray(data.chelsea()[:120, :160]).save(folder / "photo.jpg")
     for name in ("astronaut", "coffee", "rocket", "chelsea"):
@@ -88,6 +90,13 @@ def write_data(folder: Path) -> None:
     for kind in ("kick", "snare"):
         for i, sound in enumerate(drum(kind, 20)):
             write_sound(folder / "sounds" / kind / f"{i}.wav", sound, 8000)
+    for i in range(12):
+        speaker = ("F1", "M1")[i % 2]
+        write_sound(folder / "recordings" / f"{speaker}_{i:02d}.wav", utterance(speaker, i, 16_000).sound[None], 16_000)
+    call = utterance("F2", 0, 8_000).sound
+    write_sound(folder / "phone" / "call.wav", call[None], 8_000)
+    noisy = mix(call, coloured(len(call), 8_000, -3, draws_of("noisy")), 10)
+    write_sound(folder / "phone" / "noisy.wav", noisy[None], 8_000)
 
 
 def main(path: Path) -> int:

@@ -267,12 +267,12 @@ def test_data_without_a_download_can_be_opened(data, monkeypatch: pytest.MonkeyP
 
 
 def test_benchmarks_are_the_recipe_files() -> None:
-    found = benchmarks()
-    assert [Path(b.file) for b in found] == sorted((ROOT / "recipes").glob("*.toml")) and len(found) > 10
-    for b in found:
+    result = benchmarks()
+    assert [Path(b.file) for b in result] == sorted((ROOT / "recipes").glob("*.toml")) and len(result) > 10
+    for b in result:
         assert b.name == Path(b.file).stem and b.method in METHODS and b.preset in METHODS[b.method].presets
         assert len(b.about) > 5 and not b.about.startswith("#") and "\n" not in b.about
-    gpu = next(b for b in found if b.name == "srgan-paper")
+    gpu = next(b for b in result if b.name == "srgan-paper")
     assert (gpu.method, gpu.preset, gpu.needs) == ("srgan", "paper", "gpu")
 
 

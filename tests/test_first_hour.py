@@ -168,10 +168,10 @@ def test_a_benchmark_is_found_by_its_name_and_writes_its_result_here(
         "definitions": {},
         "machine": {},
     }
-    asked: list[tuple[Path, str]] = []
+    requested: list[tuple[Path, str]] = []
 
     def trained(path: Path, recipe: Any, *_: Any) -> dict[str, Any]:
-        asked.append((path, recipe.method))
+        requested.append((path, recipe.method))
         return content
 
     monkeypatch.chdir(tmp_path)
@@ -182,7 +182,7 @@ def test_a_benchmark_is_found_by_its_name_and_writes_its_result_here(
         result = tmp_path / "results" / "digits-dcgan.json"
         assert json.loads(result.read_text())["command"] == f"multigen bench {name}"
         result.unlink()
-    assert asked == [(BENCHMARKS / "digits-dcgan.toml", "dcgan")] * 3
+    assert requested == [(BENCHMARKS / "digits-dcgan.toml", "dcgan")] * 3
     capsys.readouterr()
     assert tiny.multigen(["bench", "digits-dcgna"]) == 2
     assert "no such recipe; expected a TOML file" in (error := capsys.readouterr().err)

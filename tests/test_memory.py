@@ -86,8 +86,8 @@ FAILURES = {
 
 @pytest.mark.parametrize("kind", FAILURES)
 def test_errors_of_allocators_become_one_line(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    fails, asked = FAILURES[kind]
-    with pytest.raises(OutOfMemory, match=f"^out of memory{asked}; lower it$"), memory.memory_errors("lower it"):
+    fails, requested = FAILURES[kind]
+    with pytest.raises(OutOfMemory, match=f"^out of memory{requested}; lower it$"), memory.memory_errors("lower it"):
         fails()
     assert exit_code(fails, "lower it") == 2
     message = capsys.readouterr().err

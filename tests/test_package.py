@@ -137,11 +137,11 @@ def dependences(package: Path) -> dict[str, set[str]]:
     """
     names = {".".join(f.relative_to(package.parent).with_suffix("").parts): f for f in sources(package)}
     names = {name.removesuffix(".__init__"): file for name, file in names.items()}
-    found = {}
+    result = {}
     for module, file in names.items():
         heads = {name if name in names else name.rpartition(".")[0] for name in imported(file, package)}
-        found[module] = (heads & names.keys()) - {module}
-    return found
+        result[module] = (heads & names.keys()) - {module}
+    return result
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:

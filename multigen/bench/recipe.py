@@ -135,8 +135,8 @@ def find_recipe(named: Path) -> Path:
     if named.is_file() or not own or not (result := BENCHMARKS / f"{named.stem}.toml").is_file():
         if os.path.lexists(named):
             return named
-        meant = did_you_mean(named.stem, [path.stem for path in BENCHMARKS.glob("*.toml")])
-        raise ConfigError(f"{named}: no such recipe; expected a TOML file, or a name that multigen ls shows{meant}")
+        expected = did_you_mean(named.stem, [path.stem for path in BENCHMARKS.glob("*.toml")])
+        raise ConfigError(f"{named}: no such recipe; expected a TOML file, or a name that multigen ls shows{expected}")
     return result
 
 

@@ -114,12 +114,12 @@ def pages(recipes: Sequence[Path], out: Path | None = None, folder: str = "resul
 
     Raises ConfigError and DataError for recipes and results that cannot be read.
     """
-    found = [_read(path, out) for path in sorted(recipes, key=lambda path: path.stem)]
+    result = [_read(path, out) for path in sorted(recipes, key=lambda path: path.stem)]
     parts = [INTRODUCTION]
     for modality in MODALITIES.values():
-        ours = [b for b in found if METHODS[b.recipe.method].modality == modality.name]
+        ours = [b for b in result if METHODS[b.recipe.method].modality == modality.name]
         parts += [f"## {modality.title}", *_modality(ours, folder)] if ours else []
-    return {"": "\n\n".join(parts) + "\n", **{f"{folder}/{b.path.stem}.md": _page(b) for b in found}}
+    return {"": "\n\n".join(parts) + "\n", **{f"{folder}/{b.path.stem}.md": _page(b) for b in result}}
 
 
 def _read(path: Path, out: Path | None) -> Benchmark:

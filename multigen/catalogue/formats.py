@@ -58,8 +58,8 @@ def _kinds(convert: str, **suffixes: str) -> Iterator[Format]:
 
 def _media(convert: str, **suffixes: str) -> Iterator[Format]:
     """As `_kinds`, for formats whose sound ffmpeg reads."""
-    for found in _kinds(convert, **suffixes):
-        yield replace(found, extra="media", package="av")
+    for result in _kinds(convert, **suffixes):
+        yield replace(result, extra="media", package="av")
 
 
 ANY = tuple(_kinds("unpack first", archives="zip tar gz tgz bz2 xz 7z rar zst"))

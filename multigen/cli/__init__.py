@@ -101,5 +101,5 @@ def _run(args: list[str]) -> None:
         from multigen.catalogue import METHODS
 
         line = OTHERS.get(args[0].lower(), f"multigen train {args[0].lower()}" if args[0].lower() in METHODS else "")
-        meant = f"; did you mean: {line}" if line else did_you_mean(args[0], VERBS)
-        raise ConfigError(f"no verb {args[0]!r}; expected one of {', '.join(VERBS)}{meant}")
+        expected = f"; did you mean: {line}" if line else did_you_mean(args[0], VERBS)
+        raise ConfigError(f"no verb {args[0]!r}; expected one of {', '.join(VERBS)}{expected}")

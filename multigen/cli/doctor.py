@@ -60,12 +60,12 @@ def run(args: list[str]) -> None:
         Args:
             json: Print one JSON object.
         """
-        found = list(checks())
-        problems = [check for check in found if check.problem]
+        result = list(checks())
+        problems = [check for check in result if check.problem]
         if json:
-            print_json({"checks": [asdict(check) for check in found], "problems": len(problems)})
+            print_json({"checks": [asdict(check) for check in result], "problems": len(problems)})
         else:
-            lines = [(c.name, c.text + (f"  PROBLEM: {c.problem}" if c.problem else "")) for c in found]
+            lines = [(c.name, c.text + (f"  PROBLEM: {c.problem}" if c.problem else "")) for c in result]
             show(text_table(lines), lines=True)
             names = ", ".join(check.name for check in problems)
             show()
@@ -107,11 +107,11 @@ def extras() -> dict[str, list[str]]:
         lines = metadata.requires("multigen") or []
     except metadata.PackageNotFoundError:
         return {}
-    found: dict[str, list[str]] = {"": []}
+    result: dict[str, list[str]] = {"": []}
     for line in lines:
         extra = re.search(r"extra == ['\"](.+?)['\"]", line)
-        found.setdefault(extra[1] if extra else "", []).append(re.split(r"[^\w.-]", line, maxsplit=1)[0])
-    return {name: found[name] for name in sorted(found.keys() - FOR_DEVELOPERS)}
+        result.setdefault(extra[1] if extra else "", []).append(re.split(r"[^\w.-]", line, maxsplit=1)[0])
+    return {name: result[name] for name in sorted(result.keys() - FOR_DEVELOPERS)}
 
 
 def _is_missing(package: str) -> bool:

@@ -74,11 +74,11 @@ def _export(model: str, out: Path, overwrite: bool, code: str, device: str) -> "
 
     from multigen.tasks.loading import load
 
-    found = load(model, code, device)
-    with writing(out), _exporting(model, other=bool(code) or found.origin.get("method") in LIBRARIES):
-        graph = found.graph()
+    result = load(model, code, device)
+    with writing(out), _exporting(model, other=bool(code) or result.origin.get("method") in LIBRARIES):
+        graph = result.graph()
         out.parent.mkdir(parents=True, exist_ok=True)
-        return graph, write(graph, out, {**found.origin, **graph.says})
+        return graph, write(graph, out, {**result.origin, **graph.says})
 
 
 def _describe(graph: "Graph", out: Path, difference: float) -> None:

@@ -39,9 +39,9 @@ def run(args: list[str]) -> None:
         if json:
             print_json({"model": str(out), **settings})
         else:
-            found = ", ".join(f"{name} {value}" for name, value in settings.items())
+            result = ", ".join(f"{name} {value}" for name, value in settings.items())
             task = TASKS["super-resolution" if settings["scale"] > 1 else "image-restoration"]
-            show(f"{out}: {found}; use it: {shell_of(task, str(out))}")
+            show(f"{out}: {result}; use it: {shell_of(task, str(out))}")
 
     cli(imports, "multigen import", args)
 

@@ -76,14 +76,14 @@ def run(args: list[str]) -> None:
         if degradation:
             _write_sheet(data, kind, degradation, out, seed or 0, overwrite, json)
             return
-        found = imported(MODALITIES[kind].inspect)(data, **given)
-        found.warnings[:0] = why.get("warnings", [])
+        result = imported(MODALITIES[kind].inspect)(data, **given)
+        result.warnings[:0] = why.get("warnings", [])
         if lines := why.get("ignored"):
-            found.add("ignored", lines, "; ".join(lines))
+            result.add("ignored", lines, "; ".join(lines))
         if json:
-            print_json(_as_json(data, kind, why["files"], found))
+            print_json(_as_json(data, kind, why["files"], result))
         else:
-            _print(data, kind, why["files"], found)
+            _print(data, kind, why["files"], result)
 
     cli(inspect, "multigen inspect", args)
 

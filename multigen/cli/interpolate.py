@@ -56,8 +56,8 @@ def run(args: list[str]) -> None:
         """
         _interpolate(model, out, n, frames, seed, label, truncation, provenance, overwrite, code, device)
         if json:
-            asked = {"n": n, "frames": n * frames, "seed": seed, "class": label or None, "truncation": truncation}
-            print_json({"model": model, **asked, "files": [str(out)]})
+            requested = {"n": n, "frames": n * frames, "seed": seed, "class": label or None, "truncation": truncation}
+            print_json({"model": model, **requested, "files": [str(out)]})
         else:
             show(f"{n * frames} frames in {out}")
 

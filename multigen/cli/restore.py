@@ -83,8 +83,8 @@ def run(args: list[str]) -> None:
             rate=rate, film=FilmWords(codec=codec, crf=crf, start=from_, to=to, preview=preview, fps=fps, hdr=hdr),
             holes=Holes(mask, dilate, feather),
         )  # fmt: skip
-        modality, found = modality_of(inputs, model or (blend[0] if blend else ""), code)
+        modality, result = modality_of(inputs, model or (blend[0] if blend else ""), code)
         restoring = MODALITIES[modality].restore or MODALITIES["image"].restore  # which says what the model is for
-        imported(restoring)("restore", inputs, out, model and found, options)
+        imported(restoring)("restore", inputs, out, model and result, options)
 
     cli(restore, "multigen restore", args)

@@ -60,9 +60,9 @@ def restore_images(verb: str, inputs: list[Path], out: Path, model: str, options
     report_bad(folder, bad, noun)
     scale = options.size.factor(restorer.scale)
     if options.json:
-        asked = {"model": model} if options.blend is None else {"blend": options.blend}
-        asked |= {"scale": scale} if verb != "translate" else {"direction": restorer.direction}
-        print_jobs(asked, "images", made, there, bad)
+        requested = {"model": model} if options.blend is None else {"blend": options.blend}
+        requested |= {"scale": scale} if verb != "translate" else {"direction": restorer.direction}
+        print_jobs(requested, "images", made, there, bad)
         return
     show_counts(f"{counted(len(made), noun)}{f' x{scale:g}' if scale not in (None, 1) else ''} in {out}", there, bad)
 
@@ -191,9 +191,9 @@ def _restore_file(restorer: Any, path: Path, target: Path, options: Options) -> 
         about = {**restorer.origin, "source": path.name, "source_type": source_type(source.metadata.xmp) or None}
         if not any(size.inputs(height, width, restorer.scale) for height, width in sides):  # reduced, by no model
             about = {name: value for name, value in about.items() if name not in ("model", "method", "blend")}
-    said = source.metadata if options.metadata else source.metadata.without_private()
+    message = source.metadata if options.metadata else source.metadata.without_private()
     made = [restorer.restore_raster(frame, **given) for frame in source.frames]
     with writing(target, "another folder for --out"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as file:
-            write_image(file, made, said.enlarged(about, path), about, source.motion, options.quality)
+            write_image(file, made, message.enlarged(about, path), about, source.motion, options.quality)

@@ -169,8 +169,8 @@ class Options:
         from multigen.image.writing import QUALITY, STILL
 
         suffixes = sorted({target.suffix.lower() for target in targets})
-        asked = {"--quality": self.quality, "--format": self.format}
-        given = [f"{name} {value}" for name, value in asked.items() if value is not None]
+        requested = {"--quality": self.quality, "--format": self.format}
+        given = [f"{name} {value}" for name, value in requested.items() if value is not None]
         if given and not suffixes:
             raise ConfigError(f"{given[0]}: for images, not for films and their numbered frames; leave it out")
         if given and films:

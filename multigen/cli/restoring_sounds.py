@@ -44,8 +44,8 @@ def restore_sounds(verb: str, inputs: list[Path], out: Path, model: str, options
     noun = MODALITIES["audio"].items
     report_bad(folder, bad, noun)
     if options.json:
-        asked = {"model": model} if options.blend is None else {"blend": options.blend}
-        print_jobs(asked, noun, made, there, bad)
+        requested = {"model": model} if options.blend is None else {"blend": options.blend}
+        print_jobs(requested, noun, made, there, bad)
         return
     show_counts(f"{counted(len(made), noun)} in {out}", there, bad)
 

@@ -62,7 +62,7 @@ def run(args: list[str]) -> None:
             show(line)
             return
         files = [str(out / f"{i:04d}{sampler.suffix}") for i in range(n)]
-        asked = {"seed": seed, "class": label or None, "truncation": truncation}
-        print_json({"model": model, **asked, "files": files, "together": str(sampler.overviews(out)[0])})
+        requested = {"seed": seed, "class": label or None, "truncation": truncation}
+        print_json({"model": model, **requested, "files": files, "together": str(sampler.overviews(out)[0])})
 
     cli(sample, "multigen sample", args)

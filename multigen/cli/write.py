@@ -92,12 +92,12 @@ def _lines(file: Path) -> list[str]:
     from multigen.text.encodings import BAD, decode
 
     try:
-        found = decode(read_bounded(file, JSON))
+        result = decode(read_bounded(file, JSON))
     except OSError as error:
         raise DataError(f"--prompts {file}: cannot be read ({error.strerror}); give a text file") from error
-    lines = [line.strip() for line in found.text.split("\n") if line.strip()]
-    if found.fault or re.search(f"[{BAD}]", found.text):
-        raise DataError(f"--prompts {file}: {found.fault or 'damaged'}; expected UTF-8 text; convert the file")
+    lines = [line.strip() for line in result.text.split("\n") if line.strip()]
+    if result.fault or re.search(f"[{BAD}]", result.text):
+        raise DataError(f"--prompts {file}: {result.fault or 'damaged'}; expected UTF-8 text; convert the file")
     if not lines:
         raise DataError(f"--prompts {file}: no line with text; expected one prompt per line; add some")
     return lines

@@ -15,20 +15,21 @@ from multigen.engine.distributed import all_sum
 from multigen.errors import ConfigError, DataError
 from multigen.image.detail import detail, gradient_correlation, grid
 
-__all__ = ["DEFINITIONS", "ImageScores", "psnr", "psnr_y", "rgb_to_y", "ssim", "ssim_y"]
+__all__ = ["DEFINITIONS", "NOISY", "ImageScores", "psnr", "psnr_y", "rgb_to_y", "ssim", "ssim_y"]
 
 WINDOW, SIGMA = 11, 1.5  # SSIM's Gaussian: width and standard deviation, pixels
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
+NOISY = "; noisy images, which are the row input, are neither rounded nor clipped"
+"""What definitions say for models that remove noise; others leave it out."""
 DEFINITIONS = {
     "psnr_y": "PSNR in dB (peak 255) between the luma channels (BT.601, 16..235, unrounded) of 8-bit RGB images, "
     "borders as wide as the scale left out; mean over images.",
     "ssim_y": "SSIM (Gaussian window 11x11, sigma 1.5, whole windows only, data range 255) between the luma channels "
     "(BT.601, 16..235, unrounded) of 8-bit RGB images, borders as wide as the scale left out; mean over images.",
-    "psnr": "PSNR in dB (peak 255) over all pixels of the three channels of 8-bit images; noisy images, which are the row "
-    "input, are neither rounded nor clipped; mean over images.",
+    "psnr": f"PSNR in dB (peak 255) over all pixels of the three channels of 8-bit images{NOISY}; mean over images.",
     "ssim": "SSIM (Gaussian window 11x11, sigma 1.5, whole windows only, data range 255), mean over the three channels of 8-bit "
-    "images; noisy images, which are the row input, are neither rounded nor clipped; mean over images.",
+    f"images{NOISY}; mean over images.",
     "detail": "Mean length of the luma's gradients (differences of neighbours) over that of the original's; luma and borders as "
     "of psnr_y; mean over images.",
     "gradient_correlation": "Correlation of the lengths of the luma's gradients with the original's, over pixels; luma and "

@@ -35,11 +35,11 @@ class Size:
         given = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
         for name, value in given.items():
             if not 0 < value <= MOST:
-                said, unit = (
+                message, unit = (
                     f"{value:g}" if value <= MOST else str(value)[:20],
                     "a factor" if name == "scale" else "pixels",
                 )
-                raise ConfigError(f"{name} {said}: expected {unit} above 0, at most {MOST:,}")
+                raise ConfigError(f"{name} {message}: expected {unit} above 0, at most {MOST:,}")
         if len(given) > 1 and given.keys() != {"width", "height"}:
             words = " and ".join(f"{name} {value:g}" for name, value in given.items())
             raise ConfigError(f"{words}: each says how large; give one of them, or width and height")

@@ -220,11 +220,11 @@ class VideoFile(Film):
         self.container.seek(0)
         if first is None:
             return
-        wanted = int(first / self.looks.time_base)
-        self.container.seek(wanted, stream=self.stream, backward=True)
+        expected = int(first / self.looks.time_base)
+        self.container.seek(expected, stream=self.stream, backward=True)
         packet = next((p for p in self.container.demux(self.stream) if p.pts is not None), None)
-        found = packet is not None and packet.pts <= wanted
-        self.container.seek(wanted, stream=self.stream, backward=True) if found else self.container.seek(0)
+        result = packet is not None and packet.pts <= expected
+        self.container.seek(expected, stream=self.stream, backward=True) if result else self.container.seek(0)
 
 
 def _through(container: Any, stream: Any) -> tuple[int, int, int, int, list[int]]:

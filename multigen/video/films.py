@@ -327,7 +327,7 @@ def _part(film: Film, options: FilmOptions, first: Segment) -> tuple[Fraction, F
 
 def _write_frames(order: _Order) -> int:
     """Writes numbered frames, from 1."""
-    film, target, said = order.film, order.target, order.metadata
+    film, target, message = order.film, order.target, order.metadata
     if is_video_file(film.path):
         say_once(f"{target}: sound and subtitles are not kept: frames hold none")
     with open_job(target, order.identity, order.options.overwrite, lambda number: numbered(target, number)) as job:
@@ -339,7 +339,7 @@ def _write_frames(order: _Order) -> int:
                     begins = pts if begins is None else begins
                     start, length = begins, duration
                     with replacing(numbered(target, frames.count + 1)) as file:
-                        write_image(file, [raster], said, order.about)
+                        write_image(file, [raster], message, order.about)
                 if frames.count == first:
                     break
                 frames.finish({"start": start, "length": length, "frames": frames.count - first})

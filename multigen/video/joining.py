@@ -227,9 +227,9 @@ def _stream_tags(stream: Any, metadata: bool) -> dict[str, str]:
 def _describe(file: Any, given: Any, part: Part, metadata: bool, about: Provenance) -> None:
     """Writes chapters and metadata."""
     tags = _tags(given.metadata) if given and metadata else {}
-    if said := text(about):
+    if message := text(about):
         old = next((tags.pop(name) for name in list(tags) if name.lower() == "comment"), "")
-        tags["comment"] = f"{old} {said}" if old else said
+        tags["comment"] = f"{old} {message}" if old else message
     file.metadata.update(tags)
     if given and (chapters := given.chapters()):
         chapters = chapters if metadata else [{**chapter, "metadata": {}} for chapter in chapters]

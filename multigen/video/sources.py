@@ -150,8 +150,8 @@ def _numbered_frames(folder: Path, fps: Fraction | None) -> Film:
     if fps is None:
         raise ConfigError(f"{folder}: for a film of the frames in a folder give their rate, such as --fps 25")
     suffixes = MODALITIES["image"].readable
-    found = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    numbers = {path: int(match[1]) for path in found if (match := NUMBER.search(path.name))}
+    result = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    numbers = {path: int(match[1]) for path in result if (match := NUMBER.search(path.name))}
     files = sorted(numbers, key=lambda path: numbers[path])
     if not files:
         raise DataError(f"{folder}: no numbered frames, such as 00001.png, in it")

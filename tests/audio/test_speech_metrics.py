@@ -69,10 +69,10 @@ def noisy(sound: Tensor, level: float) -> Tensor:
 
 def test_the_pitch_is_the_one_that_was_spoken(spoken: Utterance) -> None:
     has("pyworld")
-    found = world.pitch_of(spoken.sound.double(), RATE)[: len(spoken.pitch)]
-    both = (found > 0) & (spoken.pitch > 0)
+    result = world.pitch_of(spoken.sound.double(), RATE)[: len(spoken.pitch)]
+    both = (result > 0) & (spoken.pitch > 0)
     assert both.double().mean() > 0.5
-    assert (1200 * (found[both] / spoken.pitch[both]).log2()).abs().median() < 10
+    assert (1200 * (result[both] / spoken.pitch[both]).log2()).abs().median() < 10
 
 
 def test_a_higher_voice_is_as_many_cents_away(spoken: Utterance) -> None:

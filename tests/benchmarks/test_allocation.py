@@ -14,20 +14,20 @@ from multigen.engine.device import keep_memory
 def test_both_ways_train_one_network_in_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[bool] = []
+    requested: list[bool] = []
 
     def build(run: Run) -> GANTrainer:
         return GANTrainer(PERCEPTRON, run)
 
     def noted(keep: bool) -> None:
-        asked.append(keep)
+        requested.append(keep)
         keep_memory()
 
     monkeypatch.setattr(allocation, "METHODS", {"perceptron": build})
     monkeypatch.setattr(allocation, "keep_memory", noted)
     allocation.main(blocks=2, steps=2, out=tmp_path / "out.json")
     pairs = [True, True, False, False]
-    assert asked == [*pairs, *pairs[::-1], *pairs]  # the first pair warms up
+    assert requested == [*pairs, *pairs[::-1], *pairs]  # the first pair warms up
     rows = json.loads((tmp_path / "out.json").read_text())["perceptron"]["rows"]
     assert list(rows) == ["kept", "given back", "ratio"]
     for row in rows.values():

@@ -79,15 +79,15 @@ def test_ratios_are_those_of_the_rounds(data: Path, monkeypatch: pytest.MonkeyPa
     published, small = (prepared(data, replace(PRESETS[name], **SIZES), RUN) for name in ("paper", "laptop"))
     times = [{"plain loop": 2.0, "published": 3.0, "small budget": 1.5}]
     times += [{"plain loop": 4.0, "published": 4.0, "small budget": 1.0}]
-    asked = []
+    requested = []
 
     def rounds(loops, rounds, device):
-        asked.extend((name, steps) for name, (_, steps) in loops.items())
+        requested.extend((name, steps) for name, (_, steps) in loops.items())
         return times
 
     monkeypatch.setattr(audio_training, "rounds_of", rounds)
     rows = measure(published, small, 2).rows
-    assert asked == [("plain loop", 1), ("published", 1), ("small budget", 8)]
+    assert requested == [("plain loop", 1), ("published", 1), ("small budget", 8)]
     assert rows["plain loop"] == {"seconds": 3.0}
     assert rows["published"] == {"seconds": 3.5, "to_plain": 1.25, "to_plain_min": 1.0, "to_plain_max": 1.5}
     assert rows["small budget"]["to_published"] == 0.375

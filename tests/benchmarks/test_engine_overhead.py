@@ -97,15 +97,15 @@ def test_precision_compares_fp32_with_bf16() -> None:
 def test_precision_measures_both_networks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = []
+    requested = []
 
     def compare(name, config, run, block):
-        asked.append((config.generator, config.blocks, config.width, config.pretrain_steps, config.steps, run.seed))
+        requested.append((config.generator, config.blocks, config.width, config.pretrain_steps, config.steps, run.seed))
         return [{"rows": {f"{name} {p}": dict.fromkeys(precision.DEFINITIONS, 1.0)}} for p in precision.PRECISIONS]
 
     monkeypatch.setattr(precision, "compare", compare)
     precision.main(steps=20, seed=3, device="cpu", out=tmp_path / "out.json")
-    assert asked == [("compact", 8, 32, 20, 0, 3), ("srresnet", 16, 64, 20, 0, 3)]
+    assert requested == [("compact", 8, 32, 20, 0, 3), ("srresnet", 16, 64, 20, 0, 3)]
     written = json.loads((tmp_path / "out.json").read_text())
     assert len(written["records"]) == 4 and written["native"] in (True, False)
     assert "srresnet 16x64 bf16" in capsys.readouterr().out

@@ -70,11 +70,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An untrained model for each verb that uses one."""
     folder = tmp_path_factory.mktemp("models")
     image = DCGANTrainer(replace(DCGAN["tiny"], width=2), Run())
-    found = tiny.untrained(folder / "dcgan", image, ImageInfo(channels=1))
+    result = tiny.untrained(folder / "dcgan", image, ImageInfo(channels=1))
     srgan = SRGANTrainer(replace(SRGAN["tiny"], blocks=1, width=4), Run())
     pix2pix = tiny.untrained(folder / "pix2pix", Pix2PixTrainer(PIX2PIX["tiny"], Run()))
     large = tiny.untrained(folder / "srgan", srgan)
-    return {"": found, **dict.fromkeys(("restore", "upscale"), large), "translate": pix2pix}
+    return {"": result, **dict.fromkeys(("restore", "upscale"), large), "translate": pix2pix}
 
 
 def words_of(verb: str, models: dict[str, Path], out: Path) -> list[str | Path]:
@@ -102,8 +102,8 @@ def test_a_device_that_is_missing_is_named(
     words = words_of(verb, models, tmp_path / "out")
     for device in ("cuda:7", "gpu"):
         assert tiny.multigen([*words, "--device", device]) == 2
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert f"error: device '{device}'" in said and "auto, cpu, cuda, cuda:N or mps" in said
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert f"error: device '{device}'" in message and "auto, cpu, cuda, cuda:N or mps" in message
     assert tiny.multigen([*words, "--gpu"]) == 2
     assert "error: --gpu: no such option; expected --device cuda, or cuda:N" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -118,9 +118,9 @@ def test_hostile_files_are_refused_by_every_command(case: str, place: Path, caps
     present = {*place.iterdir()}
     for words in commands(path):
         assert tiny.multigen(words) == 2, words
-        said = capsys.readouterr().err.splitlines()
-        assert len(said) == 1 and said[0].startswith("error: "), said
-        assert str(place / "net") in said[0] and reason in said[0]
+        message = capsys.readouterr().err.splitlines()
+        assert len(message) == 1 and message[0].startswith("error: "), message
+        assert str(place / "net") in message[0] and reason in message[0]
     assert {*place.iterdir()} - {place / "cache"} == present  # neither results nor `owned`
 
 
@@ -129,8 +129,8 @@ def test_kinds_of_files_that_are_not_read(suffix: str, place: Path, capsys: pyte
     path = pickled(place / f"net{suffix}")
     for words in commands(path):
         assert tiny.multigen(words) == 2
-        said = capsys.readouterr().err
-        assert "net" + suffix in said and ".safetensors" in said and said.count("\n") == 1, said
+        message = capsys.readouterr().err
+        assert "net" + suffix in message and ".safetensors" in message and message.count("\n") == 1, message
     assert not (place / "owned").exists()
 
 
@@ -139,8 +139,8 @@ def test_what_is_no_regular_file_is_refused(kind: str, place: Path, capsys: pyte
     SPECIAL[kind](place / "net.pth")
     for words in commands(place / "net.pth")[:2]:
         assert tiny.multigen(words) == 2
-        said = capsys.readouterr().err
-        assert "net.pth" in said and said.count("\n") == 1
+        message = capsys.readouterr().err
+        assert "net.pth" in message and message.count("\n") == 1
     assert not (place / "model").exists()
 
 
@@ -177,9 +177,9 @@ def test_a_release_that_cannot_be_reached(
         monkeypatch.setattr(torch.hub, "download_url_to_file", download)
         for words in commands(NAME):
             assert tiny.multigen(words) == 2
-            said = capsys.readouterr().err
-            assert "pip install 'multigen[pretrained]', or connect to a network once: https://" in said
-            assert str(getattr(error, "reason", error)) in said and said.count("\n") == 1
+            message = capsys.readouterr().err
+            assert "pip install 'multigen[pretrained]', or connect to a network once: https://" in message
+            assert str(getattr(error, "reason", error)) in message and message.count("\n") == 1
 
 
 def test_a_release_that_is_another_file(release: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,8 +187,8 @@ def test_a_release_that_is_another_file(release: Path, place: Path, capsys: pyte
     release.write_bytes(original + b"x")
     for words in commands(NAME):
         assert tiny.multigen(words) == 2
-        said = capsys.readouterr().err
-        assert "invalid hash value" in said and NAME in said and said.count("\n") == 1
+        message = capsys.readouterr().err
+        assert "invalid hash value" in message and NAME in message and message.count("\n") == 1
     release.write_bytes(original)
     assert tiny.multigen(commands(NAME)[0]) == 0
     cached = next((place / "cache").rglob("realesr-animevideov3.pth"))
@@ -196,8 +196,12 @@ def test_a_release_that_is_another_file(release: Path, place: Path, capsys: pyte
     capsys.readouterr()
     for words in commands(NAME)[1:]:
         assert tiny.multigen(words) == 2
-        said = capsys.readouterr().err
-        assert "is not the published file: its SHA-256 is" in said and "remove it" in said and said.count("\n") == 1
+        message = capsys.readouterr().err
+        assert (
+            "is not the published file: its SHA-256 is" in message
+            and "remove it" in message
+            and message.count("\n") == 1
+        )
 
 
 def test_a_package_that_holds_other_files(
@@ -215,6 +219,6 @@ def test_a_package_that_holds_other_files(
             ncnn("")(folder / f"{PUBLISHED[NAME].stem}.param")
         for words in commands(NAME):
             assert tiny.multigen(words) == 2
-            said = capsys.readouterr().err
+            message = capsys.readouterr().err
             expected = "is not the published file: its SHA-256 is" if present else "cannot be read"
-            assert expected in said and "pip install --force-reinstall" in said and said.count("\n") == 1
+            assert expected in message and "pip install --force-reinstall" in message and message.count("\n") == 1

@@ -144,11 +144,11 @@ def test_options_of_images_are_refused_where_there_are_only_films(
     (tmp_path / "a.mp4").write_bytes(b"a film")
     given = ["restore", tmp_path / "a.mp4", "--model", "none", "--out", tmp_path / name, *words.split()]
     assert tiny.multigen(given) == 2
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     if name == "new.mp4" and "format" in words:
-        assert "two formats" in said
+        assert "two formats" in message
     else:
-        assert f"{words}: for images, not for films and their numbered frames; leave it out" in said
+        assert f"{words}: for images, not for films and their numbered frames; leave it out" in message
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
@@ -158,8 +158,8 @@ def test_options_of_images_are_said_not_to_be_for_the_films_beside_them(
     film(album / "film.mp4", count=2)
     words = ["restore", album, "--model", models["x1"], "--out", tmp_path / "new", "--format", "jpg", "--quality", "50"]
     assert tiny.multigen(words) == 0
-    said = capsys.readouterr().err
-    assert "--quality 50, --format jpg: for the images alone; films keep their format" in said
+    message = capsys.readouterr().err
+    assert "--quality 50, --format jpg: for the images alone; films keep their format" in message
     assert {path.suffix for path in (tmp_path / "new").rglob("*.*")} == {".jpg", ".mp4"}
 
 

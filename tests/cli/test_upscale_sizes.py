@@ -45,18 +45,18 @@ def album(tmp_path: Path) -> Path:
 
 
 def sizes(folder: Path) -> dict[str, tuple[int, int]]:
-    found = {}
+    result = {}
     for path in sorted(folder.iterdir()):
         with Image.open(path) as file:
-            found[path.stem] = file.size
-    return found
+            result[path.stem] = file.size
+    return result
 
 
 def refused(words: list, capsys: pytest.CaptureFixture[str]) -> str:
     assert tiny.multigen(words) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and said.count("\n") == 1
-    return said
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and message.count("\n") == 1
+    return message
 
 
 # ---------------------------------------------------------------------------------------------------- sizes
@@ -78,8 +78,8 @@ def test_a_mixed_folder_in_one_size(
 ) -> None:
     out = tmp_path / "up"
     assert tiny.multigen(["upscale", album, "--model", models["a"], "--out", out, *words.split()]) == 0
-    found = sizes(out)
-    assert found["large"] == large and found["small"] == small
+    result = sizes(out)
+    assert result["large"] == large and result["small"] == small
     with Image.open(out / "grey.png") as grey, Image.open(out / "large.png") as kept:
         assert grey.mode == "LA" and round(kept.info["dpi"][0]) == 300
     assert (out / "deep.png").read_bytes()[24] == 16  # bits a channel
@@ -91,9 +91,13 @@ def test_what_is_only_reduced_is_not_marked_as_made_by_a_model(
     words = ["upscale", album, "--model", models["a"], "--out", tmp_path / "up", "--width", "30", "--format", "webp"]
     for _ in range(2):  # the second time it replaces its own results
         assert tiny.multigen(words) == 0
-    said = {name: read(tmp_path / "up" / f"{name}.webp") for name in ("large", "small")}
-    assert said["small"]["model"] == "a" and "model" not in said["large"] and said["large"]["source"] == "large.png"
-    marks = {name: source_type((tmp_path / "up" / f"{name}.webp").read_bytes()) for name in said}
+    message = {name: read(tmp_path / "up" / f"{name}.webp") for name in ("large", "small")}
+    assert (
+        message["small"]["model"] == "a"
+        and "model" not in message["large"]
+        and message["large"]["source"] == "large.png"
+    )
+    marks = {name: source_type((tmp_path / "up" / f"{name}.webp").read_bytes()) for name in message}
     assert marks == {"large": "", "small": ENLARGED}
 
 
@@ -254,8 +258,8 @@ def test_a_blend_lies_between_its_models(models: dict[str, Path], album: Path, t
             made[name] = np.asarray(file).copy()
     assert np.array_equal(made["all"], made["a"])
     assert not np.array_equal(made["some"], made["a"]) and not np.array_equal(made["some"], made["b"])
-    said = read(tmp_path / "some.png")
-    assert said["model"] == ["a", "b"] and said["share"] == 0.3
+    message = read(tmp_path / "some.png")
+    assert message["model"] == ["a", "b"] and message["share"] == 0.3
     words = ["restore", album / "small.jpg", "--blend", models["x1"], models["x1"], "0.5", "--out", tmp_path / "c.png"]
     assert tiny.multigen(words) == 0
 
@@ -328,8 +332,8 @@ def test_a_network_of_other_channels_is_named(
     weights = {f"body.{name}": value for name, value in network.state_dict().items()}
     last = {"body.4.weight": torch.zeros(4 * channels, 8, 3, 3), "body.4.bias": torch.zeros(4 * channels)}
     torch.save({**weights, "body.3.weight": torch.zeros(8), **last}, tmp_path / "net.pth")
-    said = refused(["upscale", album, "--model", tmp_path / "net.pth", "--out", tmp_path / "up"], capsys)
-    assert f"net.pth: a network of images of {channels} channels; expected 3, RGB" in said.replace(
+    message = refused(["upscale", album, "--model", tmp_path / "net.pth", "--out", tmp_path / "up"], capsys)
+    assert f"net.pth: a network of images of {channels} channels; expected 3, RGB" in message.replace(
         "1 channel;", "1 channels;"
     )
 
@@ -340,8 +344,8 @@ def test_training_does_not_start_from_a_model_of_another_scale(
     place = tiny.photos(tmp_path / "photos")
     words = ["train", "srgan", "tiny", "--generator", "compact", "--blocks", "1", "--width", "4", "--scale", "4"]
     words += ["--data", place, "--test", place, "--from", models["a"], "--out", tmp_path / "run"]
-    said = refused(words, capsys)
-    assert str(models["a"]) in said and "shape" in said
+    message = refused(words, capsys)
+    assert str(models["a"]) in message and "shape" in message
 
 
 def test_skipped_files_are_listed_where_results_are(

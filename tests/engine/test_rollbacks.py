@@ -37,8 +37,8 @@ def once(step: int, **settings: Any) -> Callable[..., Decision]:
     """A rule that wants one rollback, at `step`; its value counts those it has asked for."""
 
     def rule(self: Any, value: float, signals: Signals) -> Decision:
-        wanted = self.index == step and value == 0
-        return Decision(value + wanted, "too far", rollback=wanted, **(settings if wanted else {}))
+        expected = self.index == step and value == 0
+        return Decision(value + expected, "too far", rollback=expected, **(settings if expected else {}))
 
     return rule
 

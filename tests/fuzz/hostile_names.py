@@ -134,8 +134,8 @@ def _run(folder: Path, name: str, which: str) -> None:
 def _result(name: str, which: str = "") -> dict[str, Any]:
     rows = {row: {name: 1.0, "fd": 2.0} for row in (name, f"adversarial/{name}", "real")}
     about = dict.fromkeys(("command", "commit", "machine", "date"), name)
-    meant = {"definitions": {name: f"{name}{which}; features: {name}", "fd": which}, "remarks": {name: name}}
-    return {**about, **meant, "rows": rows, "status": "ok", "seeds": [0], "steps": {name: 3}, "seconds": 1.0}
+    expected = {"definitions": {name: f"{name}{which}; features: {name}", "fd": which}, "remarks": {name: name}}
+    return {**about, **expected, "rows": rows, "status": "ok", "seeds": [0], "steps": {name: 3}, "seconds": 1.0}
 
 
 def _recipe(place: Path, name: str) -> None:

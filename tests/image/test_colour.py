@@ -98,10 +98,10 @@ def test_grey_profiles(tmp_path: Path, mode: str) -> None:
     pixels = {"L": ramp, "LA": np.dstack([ramp, np.full_like(ramp, 255)]), "I;16": ramp.astype(np.uint16) * 257}[mode]
     Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=profile)
     linear = (ramp / 255) ** 1.8
-    wanted = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    expected = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     shown = read_picture(tmp_path / "a.png")
-    assert shown.mode == "L" and np.abs(np.asarray(shown, float) - wanted).max() <= 2
-    assert np.abs(wanted - ramp).max() > 10
+    assert shown.mode == "L" and np.abs(np.asarray(shown, float) - expected).max() <= 2
+    assert np.abs(expected - ramp).max() > 10
     assert read_raster(tmp_path / "a.png").profile == profile
 
 

@@ -125,14 +125,14 @@ def test_images_of_16_bits_are_set_upright(tmp_path: Path, orientation: int, suf
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(small).save(tmp_path / f"b.{suffix}", exif=exif)
-    wanted = read_raster(tmp_path / f"b.{suffix}").pixels
+    expected = read_raster(tmp_path / f"b.{suffix}").pixels
     if suffix == "png":
         png(tmp_path / "a.png", small.astype(np.uint16) * 257, chunk(b"eXIf", exif.tobytes()[6:]))
     else:
         tags = [(274, 3, 1, orientation, True)]
         tifffile.imwrite(tmp_path / "a.tif", small.astype(np.uint16) * 257, photometric="rgb", extratags=tags)
-    assert np.array_equal(read_raster(tmp_path / f"a.{suffix}").pixels, wanted.astype(np.uint16) * 257)
-    assert np.array_equal(np.asarray(read_picture(tmp_path / f"a.{suffix}")), wanted)
+    assert np.array_equal(read_raster(tmp_path / f"a.{suffix}").pixels, expected.astype(np.uint16) * 257)
+    assert np.array_equal(np.asarray(read_picture(tmp_path / f"a.{suffix}")), expected)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])
@@ -153,20 +153,20 @@ def test_fewer_bits_in_a_file_of_16_are_scaled_up_with_a_message(
         png(path, narrow)
     else:
         tifffile.imwrite(path, narrow.squeeze(), photometric="rgb" if channels == 3 else "minisblack")
-    wanted = np.rint(narrow.astype(float) * 65535 / ((1 << bits) - 1))
-    assert np.array_equal(read_raster(path).pixels, wanted)
-    assert np.abs(np.asarray(read_picture(path).convert("RGB"), float) - wanted / 257).max() <= 0.5 + 1e-6
+    expected = np.rint(narrow.astype(float) * 65535 / ((1 << bits) - 1))
+    assert np.array_equal(read_raster(path).pixels, expected)
+    assert np.abs(np.asarray(read_picture(path).convert("RGB"), float) - expected / 257).max() <= 0.5 + 1e-6
     (line,) = capsys.readouterr().err.splitlines()
     assert f"taken for {bits} bits" in line and str(path) in line
 
 
 def test_bits_that_the_file_names_are_not_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     narrow = (values(3) >> 4) // 5  # dark: the greatest value alone would not tell
-    wanted = np.rint(narrow.astype(float) * 65535 / 4095)
+    expected = np.rint(narrow.astype(float) * 65535 / 4095)
     png(tmp_path / "a.png", narrow, chunk(b"sBIT", bytes([12, 12, 12])))
     tifffile.imwrite(tmp_path / "a.tif", narrow, photometric="rgb", extratags=[(281, 3, 3, (4095,) * 3, True)])
     for name in ("a.png", "a.tif"):
-        assert np.array_equal(read_raster(tmp_path / name).pixels, wanted), name
+        assert np.array_equal(read_raster(tmp_path / name).pixels, expected), name
     full = values(3)  # a PNG that is scaled up already, as its specification has it
     assert np.array_equal(read_raster(png(tmp_path / "b.png", full, chunk(b"sBIT", bytes([12, 12, 12])))).pixels, full)
     assert not capsys.readouterr().err

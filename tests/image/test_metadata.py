@@ -44,8 +44,8 @@ def source(folder: Path, suffix: str) -> Path:
         tags.update({700: ROTATED, 33723: IPTC})
         picture.save(path, exif=tags, dpi=(240, 240))
     elif suffix == ".png":
-        told = Metadata(iptc=IPTC, xmp=ROTATED, texts={"Title": "Sea"})
-        picture.save(path, exif=exif(), dpi=(240, 240), pnginfo=told.options(".png", {}, (1, 1))["pnginfo"])
+        reported = Metadata(iptc=IPTC, xmp=ROTATED, texts={"Title": "Sea"})
+        picture.save(path, exif=exif(), dpi=(240, 240), pnginfo=reported.options(".png", {}, (1, 1))["pnginfo"])
     else:
         more: dict[str, Any] = Metadata(iptc=IPTC).options(".jpg", {}, (1, 1)) if suffix == ".jpg" else {}
         picture.save(path, exif=exif(), xmp=ROTATED, dpi=(240, 240), quality=95, **more)

@@ -96,8 +96,8 @@ def test_sixteen_bits_pass_a_network_in_half_precision() -> None:
     """65,535 is no number of float16."""
     raster = Raster(pixels(20, 24).astype(np.uint16) * 257, b"")
     upscaler = Upscaler(Fragile().half(), 1)
-    found = upscaler.restore_raster(raster).pixels.astype(int)
-    assert np.abs(found - raster.pixels / 2).max() < 40
+    result = upscaler.restore_raster(raster).pixels.astype(int)
+    assert np.abs(result - raster.pixels / 2).max() < 40
     assert next(upscaler.network.parameters()).dtype == torch.float16
 
 

@@ -50,8 +50,8 @@ def test_divergence_against_torch():
     p, q = torch.randn(2, 2, T, V, generator=rng).unbind()
     mask = torch.tensor([[True, True, False], [True, False, False]])
     total, count = kl_divergence(p, q, mask)
-    wanted = torch.distributions.kl_divergence(*(torch.distributions.Categorical(logits=x) for x in (p, q)))
-    assert total.item() == pytest.approx((wanted * mask).sum().item(), rel=1e-5)
+    expected = torch.distributions.kl_divergence(*(torch.distributions.Categorical(logits=x) for x in (p, q)))
+    assert total.item() == pytest.approx((expected * mask).sum().item(), rel=1e-5)
     assert count == 3
     assert kl_divergence(p, p, mask)[0].item() == pytest.approx(0, abs=1e-6)
 

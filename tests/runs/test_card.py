@@ -67,12 +67,12 @@ def test_a_card_is_completed_by_the_evaluation(trainer: DCGANTrainer, monkeypatc
         "real": {"memorisation": 1.0, "coverage": 0.9, "classes": 10.0},
         "adversarial/last": {"memorisation": 0.5, "coverage": 0.25, "classes": 3.0, "class_accuracy": 0.4},
     }
-    meant = {
+    expected = {
         "memorisation": "nearness; features: of a network",
         "coverage": "share; features: of a network",
         "classes": "so many.",
     }
-    monkeypatch.setattr(trainer, "score", lambda: Evaluation(rows, meant, {"verdict": "no *better*."}))
+    monkeypatch.setattr(trainer, "score", lambda: Evaluation(rows, expected, {"verdict": "no *better*."}))
     newest = sorted((trainer.folder / "checkpoints").glob("step-*/run.json"))[-1]
     saved, whole = verify_checksum(newest.read_bytes()), newest.read_bytes()
     state = {**saved["state"], "control/collapse": -1.0, "attempt": 2}

@@ -264,11 +264,11 @@ def answers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     cases, starts = ([name for name in names if name in marks] for names in (CASES, STARTS))
     for name in (*cases, *starts):
         {**CASES, **STARTS}[name][0](place / name)
-    asked = [["load", str(place / name)] for name in cases] + [["start", str(place / name)] for name in starts]
+    requested = [["load", str(place / name)] for name in cases] + [["start", str(place / name)] for name in starts]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     done = subprocess.run(
         [sys.executable, "-c", CHILD],
-        input=json.dumps(asked),
+        input=json.dumps(requested),
         capture_output=True,
         text=True,
         env=environment,
@@ -276,7 +276,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [name for name, _ in lines] == [name for _, name in asked], done.stderr  # and none of them is NETWORK
+    assert [name for name, _ in lines] == [name for _, name in requested], done.stderr  # and none of them is NETWORK
     return {Path(name).name: message for name, message in lines}
 
 

@@ -290,16 +290,16 @@ def test_a_name_that_no_file_can_have_is_one_line(name: str, monkeypatch: pytest
 def test_data_sets_that_cannot_be_had_are_named(tmp_path: Path, hub: Any, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(DataError, match=r"hf:.* is not available \(.*\); expected a data set of .*network.*\.jsonl"):
         open_texts(f"hf:{tmp_path}")
-    asked = []
+    requested = []
 
     def offline(*args: Any, **settings: Any):
-        asked.append((args, settings))
+        requested.append((args, settings))
         raise ConnectionError("no\nnetwork")
 
     monkeypatch.setattr(hub, "load_dataset", offline)
     with pytest.raises(DataError, match=r"^hf:someone/tales:story is not available \(no network\)"):
         open_texts("hf:someone/tales:story")
-    assert asked == [(("someone/tales",), {"split": "train"})]
+    assert requested == [(("someone/tales",), {"split": "train"})]
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ConfigError, match=r"hf:tales needs the package datasets .*pip install 'multigen\[hub\]'"):
         open_texts("hf:tales")

@@ -121,9 +121,9 @@ def sound(out: Any, track: Any, seconds: float) -> None:
     """A tone."""
     import av
 
-    wanted = round(seconds * 16000)
-    for start in range(0, wanted, 1024):
-        samples = np.sin(np.arange(start, min(start + 1024, wanted)) / 8)[None].astype(np.float32)
+    expected = round(seconds * 16000)
+    for start in range(0, expected, 1024):
+        samples = np.sin(np.arange(start, min(start + 1024, expected)) / 8)[None].astype(np.float32)
         block = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
         block.sample_rate, block.pts, block.time_base = 16000, start, Fraction(1, 16000)
         out.mux(track.encode(block))

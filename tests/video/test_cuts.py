@@ -16,8 +16,8 @@ def scene(seed: int, count: int, step: int = 1) -> Iterator[np.ndarray]:
 
 
 def cuts(film: Iterable[np.ndarray]) -> list[bool]:
-    found = Cuts()
-    return [found.begins(frame) for frame in film]
+    result = Cuts()
+    return [result.begins(frame) for frame in film]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

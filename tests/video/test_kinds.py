@@ -123,8 +123,8 @@ def test_without_metadata_only_languages_stay(tmp_path: Path, suffix: str) -> No
         facts = made.facts(target)
         assert [each[2] for each in facts["others"]] == ["eng", "deu"] and len(facts["chapters"]) == 2
         with av.open(str(target)) as file:
-            said = repr([file.metadata, *(stream.metadata for stream in file.streams), *file.chapters()])
-        assert [word in said for word in ("secret", "track 0", "'two'")] == [metadata] * 3
+            message = repr([file.metadata, *(stream.metadata for stream in file.streams), *file.chapters()])
+        assert [word in message for word in ("secret", "track 0", "'two'")] == [metadata] * 3
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])

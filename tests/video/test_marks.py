@@ -84,7 +84,7 @@ def test_existing_frames_are_skipped_or_an_error(
     before = {path.name: path.stat().st_mtime_ns for path in out.parent.iterdir()}
     capsys.readouterr()
     assert upscale(upscaler, *words, "--existing", "skip") == 0
-    assert "0 films x2" in (said := capsys.readouterr().out) and "1 there already" in said
+    assert "0 films x2" in (message := capsys.readouterr().out) and "1 there already" in message
     assert {path.name: path.stat().st_mtime_ns for path in out.parent.iterdir()} == before
     assert upscale(upscaler, *words, "--existing", "error") == 2
     assert "001.png and 2 more files exist; give" in capsys.readouterr().err

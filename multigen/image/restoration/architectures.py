@@ -103,9 +103,9 @@ class Spandrel:
     @staticmethod
     def settings(network: SpandrelNetwork) -> dict[str, Any]:
         """The entries of config.json for a network."""
-        found = network.found
-        about = {"architecture": found.architecture.id, "scale": found.scale, "channels": found.input_channels}
-        return {**about, "purpose": found.purpose, "library": f"spandrel {version('spandrel')}", "extra": "models"}
+        result = network.found
+        about = {"architecture": result.architecture.id, "scale": result.scale, "channels": result.input_channels}
+        return {**about, "purpose": result.purpose, "library": f"spandrel {version('spandrel')}", "extra": "models"}
 
 
 def is_installed() -> bool:
@@ -139,20 +139,20 @@ def network_of(weights: Mapping[str, Tensor], where: str) -> SpandrelNetwork | N
         _check_numbers(tensors, where)
         try:  # names of tensors may ask for any number of layers, and shapes for any amount of memory
             with Plan(5_000 + 100 * len(tensors), LEAST + 8 * sum(t.nbytes for t in tensors.values())):
-                found = spandrel.ModelLoader().load_from_state_dict(tensors)
+                result = spandrel.ModelLoader().load_from_state_dict(tensors)
         except spandrel.UnsupportedModelError:
             return None
         except Exception as error:
             raise CheckpointError(
                 f"{where}: no network can be built of its tensors ({one_line(error)}); copy the file again"
             ) from error
-    channels = found.input_channels, found.output_channels
-    if not isinstance(found, spandrel.ImageModelDescriptor) or found.purpose not in PURPOSES:
+    channels = result.input_channels, result.output_channels
+    if not isinstance(result, spandrel.ImageModelDescriptor) or result.purpose not in PURPOSES:
         raise CheckpointError(
-            f"{where}: a network for {found.purpose}, {found.architecture.id}; expected one that enlarges or restores images"
+            f"{where}: a network for {result.purpose}, {result.architecture.id}; expected one that enlarges or restores images"
         )
-    if channels != (3, 3) and (channels != (1, 1) or found.purpose == "SR"):
+    if channels != (3, 3) and (channels != (1, 1) or result.purpose == "SR"):
         raise CheckpointError(
             f"{where}: a network of images of {counted(channels[0], 'channels')}; expected 3, RGB, or 1 where it restores grey"
         )
-    return SpandrelNetwork(found).eval().requires_grad_(False)
+    return SpandrelNetwork(result).eval().requires_grad_(False)

@@ -132,10 +132,10 @@ class Inpainter(Ready):
         """(height, width) of what the network is given for a hole, bool (H, W), at most: holes that
         are near together are filled at once."""
         hole = _grown(hole, dilate, feather)[0]
-        found = (self._window(piece, hole[piece]) for piece in pieces(hole, self.tile))
+        result = (self._window(piece, hole[piece]) for piece in pieces(hole, self.tile))
         return [
             tuple(round(shrink * len(range(length)[side])) for side, length in zip(window, hole.shape, strict=True))
-            for window, shrink in found
+            for window, shrink in result
         ]  # pyright: ignore[reportReturnType]
 
     def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:

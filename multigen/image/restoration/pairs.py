@@ -14,7 +14,7 @@ from multigen.engine.device import choose_device
 from multigen.engine.evaluation import Evaluation
 from multigen.errors import ConfigError, DataError
 from multigen.image.files import Photo, open_photos, read_image
-from multigen.image.metrics import DEFINITIONS, ImageScores
+from multigen.image.metrics import DEFINITIONS, NOISY, ImageScores
 from multigen.image.pairs import listed, stem_of
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance, open_perceptual
@@ -125,10 +125,7 @@ def _evaluation(
     row = {metric: fmean(each[metric] for each in values.values()) for metric in next(iter(values.values()))}
     left_out = f"{border} pixels at each border left out" if border else "no border left out"
     says = {
-        m: DEFINITIONS[m]
-        .replace("borders as wide as the scale left out", left_out)
-        .replace("; noisy images, which are the row input, are neither rounded nor clipped", "")
-        for m in METRICS
+        m: DEFINITIONS[m].replace("borders as wide as the scale left out", left_out).replace(NOISY, "") for m in METRICS
     }
     equal = sum(each["psnr"] == float("inf") for each in values.values())
     remarks = {"pairs": str(len(values))} | ({"equal": f"{counted(equal, 'pairs')}: PSNR infinite"} if equal else {})

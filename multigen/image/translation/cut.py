@@ -120,8 +120,8 @@ class CUTTrainer(ImageTranslationTrainer[CUTConfig]):
     def images(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor]:
         """What G is given, and what it should give, each for itself, (B, 3, crop, crop) in
         -1..1."""
-        given, wanted = self.config.direction
-        return self.domain(given, batch, step), self.domain(wanted, batch, step)
+        given, expected = self.config.direction
+        return self.domain(given, batch, step), self.domain(expected, batch, step)
 
     def discriminator_loss(self, batch: Batch, step: Step) -> Terms:
         """Loss of D, halved as in the paper's code."""

@@ -12,7 +12,7 @@ from multigen.engine.distributed import all_sum, rank, world
 from multigen.image.backbones import DIMENSIONS, POOLED
 from multigen.image.files import to_picture
 from multigen.image.metrics import DEFINITIONS as IMAGE
-from multigen.image.metrics import ImageScores
+from multigen.image.metrics import NOISY, ImageScores
 from multigen.image.perceptual import DEFINITIONS as DISTANCES
 from multigen.image.perceptual import PerceptualDistance
 from multigen.image.translation.domains import DomainSet
@@ -82,8 +82,8 @@ def score(
     distances = [d for d in distances if needed is None or d.name in needed]
     rows: dict[str, dict[str, float]] = {name: {} for name in translators}
     for items in sets:
-        wanted = not items.paired or (len(items.inputs) >= FEW and (needed is None or FRECHET in needed))
-        extract = features_of if wanted else None
+        expected = not items.paired or (len(items.inputs) >= FEW and (needed is None or FRECHET in needed))
+        extract = features_of if expected else None
         colours, features = _each(len(items.targets), items.targets.__getitem__, _colour, 1, extract, device)
         real, colour = _moments(features), colours[:, 0].mean().item()
         for name, translate in translators.items():
@@ -168,7 +168,7 @@ def _distance(distance: PerceptualDistance, image: Tensor, truth: Tensor, device
 
 def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
     """Definitions of the metrics of `score`."""
-    result = {m: IMAGE[m] for m in PAIRED} | OWN | {d.name: DISTANCES[d.name] for d in distances}
+    result = {m: IMAGE[m].replace(NOISY, "") for m in PAIRED} | OWN | {d.name: DISTANCES[d.name] for d in distances}
     return result | {FRECHET: f"{SETS['frechet']}; features: {POOLED}"}
 
 

@@ -48,7 +48,7 @@ PRESETS = {
         task="colour", validation_size=0, size=128, crop=64, width=24, halvings=5, discriminator_width=24,
         discriminator_layers=2, batch=8, steps=1_500, lr=1e-3,
     ),
-    "default": Pix2PixConfig(halvings=6, width=48, batch=4, steps=20_000),
+    "default": Pix2PixConfig(size=143, crop=128, halvings=6, width=48, batch=4, steps=20_000),
     "paper": Pix2PixConfig(dropout=0.5, steps=80_000),
 }  # fmt: skip
 
@@ -95,8 +95,8 @@ class Pix2PixTrainer(ImageTranslationTrainer[Pix2PixConfig]):
 
     def pair(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor]:
         """What G is given, and what it should give, (B, 3, crop, crop) in -1..1."""
-        given, wanted = self.config.direction
-        return self.domain(given, batch, step), self.domain(wanted, batch, step)
+        given, expected = self.config.direction
+        return self.domain(given, batch, step), self.domain(expected, batch, step)
 
     def l1_loss(self, batch: Batch, step: Step) -> Terms:
         """Loss of the baseline."""

@@ -204,7 +204,8 @@ class TranslationTrainer(Trainer[C]):
             with optional(f"{self.folder}: the comparison"), if_slow("drawing the comparison"):
                 items = self.seen_from(self.tests[0], self.config.direction)
                 self.compare({**self.baselines(self.config.direction), **last}, items, self.folder / "comparison")
-        return Evaluation(rows, self.definitions())
+        measured = {metric.rpartition("/")[2] for row in rows.values() for metric in row}
+        return Evaluation(rows, {m: text for m, text in self.definitions().items() if m in measured})
 
     def translator_at(self, stage: str, which: str) -> Any:
         """The ready object of the generators at the "last" or the "best" step of a stage."""

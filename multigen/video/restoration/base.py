@@ -125,13 +125,13 @@ class VideoRestorationTrainer(AdversarialRestorationTrainer[C]):
     def open_items(self) -> Any:
         """The photographs and the films to train on."""
         c = self.config
-        found: Any = Photos()
+        result: Any = Photos()
         if self._has_images():
-            found = super().open_items() if c.data in EMBEDDED_NAMES else self._open_split("train")
+            result = super().open_items() if c.data in EMBEDDED_NAMES else self._open_split("train")
         for films in self._films():
-            found += films
-            found.skipped += films.skipped
-        return found
+            result += films
+            result.skipped += films.skipped
+        return result
 
     def open_validation(self) -> Photos | None:
         return super().open_validation() if self._has_images() else None
@@ -150,12 +150,12 @@ class VideoRestorationTrainer(AdversarialRestorationTrainer[C]):
 
     def _films(self) -> list[Footages]:
         """The films among the data, without those of their test split, and those of `clips`."""
-        c, found = self.config, []
+        c, result = self.config, []
         if c.data not in EMBEDDED_NAMES:
             place = self._place()
             paths = film_files(place) if place.is_dir() else [place] if is_film(place) else []
-            found += [opened(find_parts(place, paths).of("train"), place, c.skip_bad)] if paths else []
-        return found + ([find_footage(c.clips, c.skip_bad)] if c.clips else [])
+            result += [opened(find_parts(place, paths).of("train"), place, c.skip_bad)] if paths else []
+        return result + ([find_footage(c.clips, c.skip_bad)] if c.clips else [])
 
     def _place(self) -> Path:
         return locate(self.config.data, "a folder of photographs or films, a file, or embedded")

@@ -63,8 +63,8 @@ def score(
             film = _Film(each.targets[number], distances, device, temporal)
             for row, name in enumerate(rows):
                 made = film.blurred() if name == BLURRED else restorers[name](each.inputs[number])
-                found = film.metrics(made)
-                sums[row] += torch.tensor([found[name] for name in names], dtype=sums.dtype, device=device)
+                result = film.metrics(made)
+                sums[row] += torch.tensor([result[name] for name in names], dtype=sums.dtype, device=device)
         for row, means in zip(rows, (all_sum(sums) / len(each.targets)).tolist(), strict=True):
             scores[row] |= {f"{each.name}/{name}": mean for name, mean in zip(names, means, strict=True)}
     return scores
@@ -80,17 +80,17 @@ class _Film:
 
     def metrics(self, made: Tensor) -> dict[str, float]:
         psnr, ssim = (measure(made, self.target, BORDER) for measure in (psnr_y, ssim_y))  # (T,) each
-        found = {"psnr_y": psnr.mean().item(), "psnr_y_last": psnr[-1].item(), "ssim_y": ssim.mean().item()}
+        result = {"psnr_y": psnr.mean().item(), "psnr_y_last": psnr[-1].item(), "ssim_y": ssim.mean().item()}
         if self.motion is not None:
             frames = _arrays(made)
-            found["tof_tvl1"] = self.motion.tof_tvl1(frames)
-            found["warping_error"] = 1e6 * self.motion.warping_error(frames)
+            result["tof_tvl1"] = self.motion.tof_tvl1(frames)
+            result["warping_error"] = 1e6 * self.motion.warping_error(frames)
         for distance, real in zip(self.distances, self.features, strict=True):
             ours = _features(distance, made, self.device)
-            found[distance.name] = distance.between(ours, real).mean().item()
+            result[distance.name] = distance.between(ours, real).mean().item()
             changes = _changes(distance, ours) - _changes(distance, real)
-            found[f"tlp_{distance.name}"] = 100 * changes.abs().mean().item()
-        return found
+            result[f"tlp_{distance.name}"] = 100 * changes.abs().mean().item()
+        return result
 
     def blurred(self) -> Tensor:
         return torch.from_numpy(np.stack(blurred(_arrays(self.target)))).permute(0, 3, 1, 2)
@@ -98,14 +98,14 @@ class _Film:
 
 def definitions(distances: Sequence[PerceptualDistance]) -> dict[str, str]:
     """Definitions of the metrics of `score`."""
-    found = dict(DEFINITIONS)
+    result = dict(DEFINITIONS)
     for name in (distance.name for distance in distances):
-        found[name] = f"{DISTANCES[name]}; mean over frames"
-        found[f"tlp_{name}"] = (
+        result[name] = f"{DISTANCES[name]}; mean over frames"
+        result[f"tlp_{name}"] = (
             f"100 times the mean difference between the film's and the original's {name} of a frame and the next (tLP of "
             "TecoGAN, with this distance in place of LPIPS)"
         )
-    return found
+    return result
 
 
 def comparison(restorers: Mapping[str, RestoreFilm], *sets: FilmSet, most: int = 4) -> "Picture":

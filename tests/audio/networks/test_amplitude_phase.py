@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from multigen.audio.networks.amplitude_phase import FLOOR, SPREAD, AmplitudePhaseGenerator, ExportedGenerator
+from multigen.audio.networks.amplitude_phase import FLOOR, OPEN, SPREAD, AmplitudePhaseGenerator, ExportedGenerator
 from multigen.errors import ConfigError
 
 RATE = 8_000
@@ -65,8 +65,8 @@ def test_the_prediction_is_what_the_sound_holds() -> None:
     """A gain of all amplitudes scales the sound."""
     network, x = generator(), noise(1_000)
     with torch.no_grad():
-        network.write_amplitude.bias.fill_(0.5 / SPREAD)
-        torch.testing.assert_close(network(x), x * torch.tensor(0.5).exp(), atol=1e-3, rtol=0)
+        network.write_amplitude.bias.fill_(-2 * OPEN / SPREAD)  # sigmoid(-2) / sigmoid(2) is exp(-2)
+        torch.testing.assert_close(network(x), x * torch.tensor(-2.0).exp(), atol=1e-3, rtol=0)
 
 
 @torch.no_grad()

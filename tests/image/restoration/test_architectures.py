@@ -67,8 +67,8 @@ def theirs(weights: dict[str, Tensor], image: Tensor) -> Tensor:
     """What the library makes of (B, C, H, W)."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = spandrel.ModelLoader().load_from_state_dict({name: value.clone() for name, value in weights.items()})
-        return torch.cat([found.eval()(one) for one in image.split(1)])
+        result = spandrel.ModelLoader().load_from_state_dict({name: value.clone() for name, value in weights.items()})
+        return torch.cat([result.eval()(one) for one in image.split(1)])
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)
@@ -98,10 +98,10 @@ def test_the_marker_of_a_variant_is_kept(tmp_path: Path) -> None:
     torch.save({**weights, "pro": ""}, tmp_path / "pro.pth")
     torch.save(weights, tmp_path / "net.pth")
     image = picture(20, 24)
-    found = {name: multigen.load(tmp_path / f"{name}.pth")(image) for name in ("pro", "net")}
+    result = {name: multigen.load(tmp_path / f"{name}.pth")(image) for name in ("pro", "net")}
     expected = theirs({**weights, "pro": torch.zeros(1)}, image[None] / 255)[0].mul(255).round().byte()
-    assert torch.equal(found["pro"], expected)
-    assert not torch.equal(found["pro"], found["net"])
+    assert torch.equal(result["pro"], expected)
+    assert not torch.equal(result["pro"], result["net"])
 
 
 def test_what_was_imported_is_a_model_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,9 +127,11 @@ def test_without_the_library_the_extra_is_named(
         multigen.load(folder)
     torch.save(NETWORKS["PLKSR"][0]().state_dict(), tmp_path / "other.pth")
     assert tiny.multigen(["import", tmp_path / "other.pth", "--out", tmp_path / "model"]) == 2
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert (
-        "no network that is known here" in said and "pip install 'multigen[models]'" in said and said.count("\n") == 1
+        "no network that is known here" in message
+        and "pip install 'multigen[models]'" in message
+        and message.count("\n") == 1
     )
 
 
@@ -137,10 +139,10 @@ def test_grey_images_of_a_network_for_grey_images(tmp_path: Path) -> None:
     weights = NETWORKS["DnCNN"][0]().state_dict()
     torch.save(weights, tmp_path / "net.pth")
     grey = picture()[0]
-    found = multigen.load(tmp_path / "net.pth").restore(Image.fromarray(grey.numpy()))
-    assert found.mode == "L"
+    result = multigen.load(tmp_path / "net.pth").restore(Image.fromarray(grey.numpy()))
+    assert result.mode == "L"
     expected = theirs(weights, grey[None, None] / 255)[0, 0].mul(255).round()
-    assert np.abs(np.asarray(found).astype(int) - expected.numpy()).max() <= 1
+    assert np.abs(np.asarray(result).astype(int) - expected.numpy()).max() <= 1
 
 
 def test_images_are_whole_where_tiles_would_show(tmp_path: Path) -> None:
@@ -167,8 +169,8 @@ def test_networks_for_other_purposes_are_refused(case: str, tmp_path: Path, caps
     build, reason = REFUSED[case]
     torch.save(build().state_dict(), tmp_path / "net.pth")
     assert tiny.multigen(["import", tmp_path / "net.pth", "--out", tmp_path / "model"]) == 2
-    said = capsys.readouterr().err
-    assert reason in said and said.count("\n") == 1 and not (tmp_path / "model").exists()
+    message = capsys.readouterr().err
+    assert reason in message and message.count("\n") == 1 and not (tmp_path / "model").exists()
 
 
 def damaged(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -206,8 +208,11 @@ def test_training_does_not_start_from_them(tmp_path: Path, capsys: pytest.Captur
     photos = tiny.photos(tmp_path / "photos")
     words = ["train", "srgan", "tiny", "--data", photos, "--out", tmp_path / "run", "--from", tmp_path / "net.pth"]
     assert tiny.multigen(words) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert "a network of the library spandrel" in said and "(NAFNet), which is used and not trained; give a run" in said
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        "a network of the library spandrel" in message
+        and "(NAFNet), which is used and not trained; give a run" in message
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- our own loaders
@@ -233,5 +238,5 @@ def test_our_networks_give_what_the_library_gives(case: str, tmp_path: Path) -> 
         model = multigen.load(tmp_path / "net.pth")
         assert type(model.network).__module__.startswith("multigen.image.restoration.networks.")
         with torch.no_grad():
-            found = model.network(x)
-        torch.testing.assert_close(found.clamp(0, 1), theirs(spelling, x), rtol=0, atol=1e-5)
+            result = model.network(x)
+        torch.testing.assert_close(result.clamp(0, 1), theirs(spelling, x), rtol=0, atol=1e-5)

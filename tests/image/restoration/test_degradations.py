@@ -128,6 +128,6 @@ def test_mistakes_are_named(
         (["gone", "--degradation", "mild"], "gone"),
     ):
         assert tiny.multigen(["inspect", *words]) == 2
-        said = capsys.readouterr().err
-        assert reason in said and "Traceback" not in said
+        message = capsys.readouterr().err
+        assert reason in message and "Traceback" not in message
     assert Path("mine.png").read_bytes() == b"mine"

@@ -63,8 +63,8 @@ def test_pairs_have_the_figures_of_everywhere(
         assert table["rows"]["mean"][metric] == pytest.approx(sum(values) / 4)
     assert "2 pixels at each border left out" in table["definitions"]["psnr_y"]
     assert evaluate("--pairs", a, b, "--out", out) == 0  # over its own result
-    said = capsys.readouterr().out
-    assert said.split()[0] == "mean" and "no border left out" in said and "0.png" not in said
+    message = capsys.readouterr().out
+    assert message.split()[0] == "mean" and "no border left out" in message and "0.png" not in message
 
 
 def test_what_does_not_match_is_listed_or_left_out(
@@ -76,7 +76,7 @@ def test_what_does_not_match_is_listed_or_left_out(
     save(b / "0.tif", tiny.pixels(20, 24))
     save(b / "1.jpg", tiny.pixels(40, 48))
     assert evaluate("--pairs", a, b) == 2
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     for part in (
         "4 images without a pair",
         f"{a}/0.png has 48x40 pixels, {b}/0.tif 24x20",
@@ -85,8 +85,8 @@ def test_what_does_not_match_is_listed_or_left_out(
         f"{b}/other.png has none in {a}",
         "--skip-bad",
     ):
-        assert part in said
-    assert said.count("\n") == 1
+        assert part in message
+    assert message.count("\n") == 1
     assert evaluate("--pairs", a, b, "--skip-bad", "--json") == 0
     printed = capsys.readouterr()
     assert [*json.loads(printed.out)["pairs"]] == ["2.png", "deep/3.png"] and "4 images skipped" in printed.err

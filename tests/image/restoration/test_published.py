@@ -78,8 +78,8 @@ def test_networks_are_recognised_by_their_tensors(build: Callable[[], nn.Module]
     if settings["generator"] == "span":
         spellings.append({**weights, "block_1.c1_r.eval_conv.weight": torch.zeros(4, 4, 3, 3)})
     for spelling in spellings:
-        found, named = recognise(spelling, "net.pth")
-        assert found == settings and named.keys() == weights.keys()
+        result, named = recognise(spelling, "net.pth")
+        assert result == settings and named.keys() == weights.keys()
         assert all(torch.equal(named[name], weights[name]) for name in weights)
 
 
@@ -154,8 +154,8 @@ def test_bad_files_leave_no_folder(
     (tmp_path / name).write_bytes(content)
     (tmp_path / "net.param").write_text("")
     assert tiny.multigen(["import", tmp_path / name, "--out", tmp_path / "model"]) == 2
-    said = capsys.readouterr().err
-    assert reason in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert reason in message and message.count("\n") == 1
     assert not (tmp_path / "model").exists()
 
 
@@ -181,9 +181,9 @@ def test_a_damaged_file_of_a_network_of_ours_is_not_taken_for_another(
     weights = {**SRVGG(2, 2, 4).state_dict(), "body.0.bias": torch.full((4,), float("inf"))}
     torch.save(weights, tmp_path / "net.pth")
     assert tiny.multigen(["import", tmp_path / "net.pth", "--out", tmp_path / "model"]) == 2
-    said = capsys.readouterr().err
-    assert "net.pth: body.0.bias holds infinities" in said and "copy the file again" in said
-    assert "spandrel" not in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "net.pth: body.0.bias holds infinities" in message and "copy the file again" in message
+    assert "spandrel" not in message and message.count("\n") == 1
 
 
 def test_training_starts_from_what_was_imported(tmp_path: Path) -> None:
@@ -262,16 +262,16 @@ def test_without_the_package_the_authors_release_is_fetched(tmp_path: Path, monk
     name = "realesrgan-animevideov3"
     monkeypatch.setattr(published, "PACKAGE", "no-such-package")
     monkeypatch.setitem(PUBLISHED, name, replace(PUBLISHED[name], release_sha256=hashlib.sha256(data).hexdigest()))
-    asked = []
+    requested = []
 
     def download(address: str, path: str, hash_prefix: str) -> None:
-        asked.append(address)
+        requested.append(address)
         Path(path).write_bytes(data)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     for _ in range(2):  # the second time from the cache
         assert multigen.load(name).scale == 4
-    assert asked == [f"{published.RELEASES}/v0.2.5.0/realesr-animevideov3.pth"]
+    assert requested == [f"{published.RELEASES}/v0.2.5.0/realesr-animevideov3.pth"]
 
 
 def test_without_package_and_network_one_line_says_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,9 +35,9 @@ def count(network: nn.Module) -> int:
 
 def convolutions(network: nn.Module) -> list[tuple[int, int, int, int]]:
     """(channels in, channels out, side of the kernel, stride) in their order."""
-    found = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
-    assert all(m.padding == (m.kernel_size[0] // 2,) * 2 for m in found)
-    return [(m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0]) for m in found]
+    result = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert all(m.padding == (m.kernel_size[0] // 2,) * 2 for m in result)
+    return [(m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0]) for m in result]
 
 
 def number_of(network: nn.Module, kind: type[nn.Module]) -> int:

@@ -221,9 +221,9 @@ def test_more_extractors_give_a_distance_each(stub: None) -> None:
 def test_figures_are_those_of_items_that_pass_for_samples(stub: None) -> None:
     sets = sets_of()
     it = open_evaluator(sets, 120, CPU)
-    asked = pick(sets.train, 120).labels
+    requested = pick(sets.train, 120).labels
     expected = it.measure(ImageSampler(Copies(sets.test.images), 2, ("c0", "c1", "c2")))
-    assert it.metrics_of(sets.test.images, asked) == expected
+    assert it.metrics_of(sets.test.images, requested) == expected
     assert expected.keys() - it.metrics_of(sets.test.images, None).keys() == {"class_accuracy", "classes_learned"}
 
 
@@ -408,17 +408,17 @@ def test_conditional_samples_are_asked_for_in_the_shares_of_the_data(stub: None)
     sets = sets_of()
     rare = pictures(120, 1, 3).subset([*range(0, 120, 3), *range(0, 120, 3), *range(1, 120, 6), *range(2, 120, 6)])
     it = open_evaluator(replace(sets, train=rare), 60, CPU)
-    asked: list[Tensor] = []
+    requested: list[Tensor] = []
 
     class Obeys(Copies):
         def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
             assert label is not None
-            asked.append(label)
+            requested.append(label)
             chosen = torch.stack([sets.test.images[k] for k in label.tolist()])
             return chosen.float() / 127.5 - 1
 
     result = it.measure(ImageSampler(Obeys(sets.test.images), 2, ("c0", "c1", "c2")))
-    counts = torch.cat(asked).bincount().tolist()
+    counts = torch.cat(requested).bincount().tolist()
     assert counts == [40, 10, 10] and result["class_accuracy"] == 1 and result["class_kl"] < 1e-6
 
 

@@ -127,9 +127,9 @@ def test_pictures_are_grey_or_colour() -> None:
     for channels, mode in ((1, "L"), (3, "RGB")):
         sampler = ImageSampler(Network(channels), 8)
         images = sampler.sample(2, seed=4)
-        found = to_pictures(images)
-        assert [(p.mode, p.size) for p in found] == [(mode, (8, 8))] * 2
-        for picture, image in zip(found, images, strict=True):
+        result = to_pictures(images)
+        assert [(p.mode, p.size) for p in result] == [(mode, (8, 8))] * 2
+        for picture, image in zip(result, images, strict=True):
             assert list(picture.tobytes()) == image.permute(1, 2, 0).flatten().tolist()
     (wide,) = to_pictures(torch.arange(6, dtype=torch.uint8).view(1, 1, 2, 3))
     assert wide.size == (3, 2)
@@ -178,9 +178,9 @@ def test_lengths_along_a_walk_are_those_of_latents() -> None:
 
     lengths: list[Tensor] = []
     ImageSampler(Recorder(), 8).interpolate(6, frames=9)
-    found = torch.cat(lengths).view(6, 9)
-    for i, stretch in enumerate(found):
-        ends = found[[i, (i + 1) % 6], 0]
+    result = torch.cat(lengths).view(6, 9)
+    for i, stretch in enumerate(result):
+        ends = result[[i, (i + 1) % 6], 0]
         assert stretch.min() > 0.9 * ends.min() and stretch.max() < 1.1 * ends.max()
 
 

@@ -59,6 +59,8 @@ def test_a_run_measures_baselines_and_both_stages(run: Path) -> None:
     assert rows["input"]["test/saturation"] == 0 < rows["moments"]["test/saturation"]
     metrics = {f"test/{m}" for m in ("psnr", "ssim", "chroma_error", "saturation", "efficientnet_lite0")}
     assert all(row.keys() == metrics for row in rows.values())
+    says = json.loads((run / "evaluation.json").read_text())["definitions"]
+    assert {f"test/{m}" for m in says} == metrics and "noisy" not in says["psnr"]
 
 
 def test_previews_and_the_comparison_show_the_truth(run: Path) -> None:
@@ -84,11 +86,11 @@ def test_a_loaded_model_is_the_one_that_was_chosen(run: Path) -> None:
 
 
 def test_the_direction_says_what_is_given_and_what_is_wanted(photos: Path) -> None:
-    for direction, (given, wanted) in {"AB": "AB", "BA": "BA"}.items():
+    for direction, (given, expected) in {"AB": "AB", "BA": "BA"}.items():
         trainer = trainer_of(photos, direction=direction)
         trainer.prepare()
         batch = Stream(trainer.data, 2, slice(0, 2), ("x",)).at(0)
-        first, second = (trainer.domain(name, batch, step_of()) for name in (given, wanted))
+        first, second = (trainer.domain(name, batch, step_of()) for name in (given, expected))
         a, b = trainer.pair(batch, step_of())
         assert torch.equal(a, first) and torch.equal(b, second) and not torch.equal(a, b)
         items = trainer.seen_from(trainer.tests[0], trainer.config.direction)

@@ -14,10 +14,10 @@ def test_each_rank_makes_a_part_and_all_get_the_whole(n: int, monkeypatch: pytes
     ranks are made by all."""
     rows = torch.arange(3 * n).view(n, 3), torch.arange(n).double() + 0.5
     given: list[list[Tensor]] = []
-    asked: list[slice] = []
+    requested: list[slice] = []
 
     def make(part: slice) -> list[Tensor]:
-        asked.append(part)
+        requested.append(part)
         return [t[part] for t in rows]
 
     def all_sum(x: Tensor) -> Tensor:
@@ -35,8 +35,8 @@ def test_each_rank_makes_a_part_and_all_get_the_whole(n: int, monkeypatch: pytes
             assert given == [[]] * (number + 1)
             assert all(torch.equal(t, whole) for t, whole in zip(result, rows, strict=True))
     if n >= 3:
-        assert sorted(i for part in asked for i in range(part.start, part.stop)) == list(range(n))
-        assert max(part.stop - part.start for part in asked) == -(-n // 3)
+        assert sorted(i for part in requested for i in range(part.start, part.stop)) == list(range(n))
+        assert max(part.stop - part.start for part in requested) == -(-n // 3)
         assert all(
             torch.equal(torch.stack(parts).sum(0), whole)
             for parts, whole in zip(zip(*given, strict=True), rows, strict=True)

@@ -182,8 +182,8 @@ def test_bad_films_are_named_or_skipped(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"no film")
     with pytest.raises(DataError, match=re.escape("bad.mp4: not a video file")):
         find_footage(str(tmp_path))
-    found = find_footage(str(tmp_path), skip_bad=True)
-    assert found == [] and [path.name for path, _ in found.skipped] == ["bad.mp4"]
+    result = find_footage(str(tmp_path), skip_bad=True)
+    assert result == [] and [path.name for path, _ in result.skipped] == ["bad.mp4"]
     with pytest.raises(DataError, match="no films in it"):
         find_footage(str(tiny.photos(tmp_path / "one", 1)))
 

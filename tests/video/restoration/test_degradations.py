@@ -86,5 +86,5 @@ def test_bicubic_rows_of_vid4_are_the_published_ones(name: Any, rows: tuple[floa
     sets = open_test_films(["video/vid4"], 4, lambda film, rng: degrade(film, 4, name, rng))
     assert [(each.name, len(each.targets[0])) for each in sets] == [("calendar", 8), ("city", 8)]
     for each, published in zip(sets, rows, strict=True):
-        found = psnr_y(interpolated(each.inputs[0], 4, name), each.targets[0], BORDER)
-        assert found.mean().item() == pytest.approx(published, abs=0.02)
+        result = psnr_y(interpolated(each.inputs[0], 4, name), each.targets[0], BORDER)
+        assert result.mean().item() == pytest.approx(published, abs=0.02)

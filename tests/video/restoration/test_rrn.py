@@ -215,9 +215,9 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(photos: Path, tmp_pat
 
 
 def test_the_evaluation_has_the_rows_and_figures_of_films(photos: Path, tmp_path: Path) -> None:
-    found = trainer_of(photos, str(tmp_path / "run"), steps=0).fit().evaluate()
-    assert found.rows.keys() == {"bicubic", "pretrain/last", "blurred"}
-    metrics = {name.partition("/")[2] for name in found.rows["bicubic"]}
+    result = trainer_of(photos, str(tmp_path / "run"), steps=0).fit().evaluate()
+    assert result.rows.keys() == {"bicubic", "pretrain/last", "blurred"}
+    metrics = {name.partition("/")[2] for name in result.rows["bicubic"]}
     assert metrics == {
         "psnr_y",
         "psnr_y_last",
@@ -227,7 +227,7 @@ def test_the_evaluation_has_the_rows_and_figures_of_films(photos: Path, tmp_path
         "efficientnet_lite0",
         "tlp_efficientnet_lite0",
     }
-    assert metrics == found.definitions.keys() and (tmp_path / "run" / "comparison.png").is_file()
+    assert metrics == result.definitions.keys() and (tmp_path / "run" / "comparison.png").is_file()
 
 
 def test_enlarged_is_interpolation_and_what_is_added() -> None:
