@@ -62,7 +62,8 @@ class VocoderConfig(AdversarialAudioConfig):
     """Betas of AdamW."""
 
     ranges = AdversarialAudioConfig.ranges | {
-        **{"hop": 0, "n_fft": 0, "bands": 1, "mel_weight": 0, "magnitude_weight": 0, "phase_weight": 0},
+        **{"hop": (0, 8_192), "n_fft": (0, 16_384), "bands": (1, 1_024)},
+        **{"mel_weight": 0, "magnitude_weight": 0, "phase_weight": 0},
     }
 
     def __post_init__(self):

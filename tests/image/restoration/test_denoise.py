@@ -17,7 +17,7 @@ from multigen.engine.batches import Stream
 from multigen.errors import ConfigError
 from multigen.image.restoration.corruption import is_grey, to_grey
 from multigen.image.restoration.denoise import GRID, PRESETS, DenoiseConfig, DenoiseTrainer, DnCNN
-from multigen.image.sheets import SIDE, strip
+from multigen.image.sheets import strip
 from tests import tiny
 
 SMALL: dict[str, Any] = {
@@ -215,7 +215,7 @@ def test_the_comparison_shows_a_photograph_of_each_set(photos: Path, tmp_path: P
     trainer.compare(trainer.baselines(), trainer.tests, tmp_path / "comparison")
     with Image.open(tmp_path / "comparison.png") as sheet:
         shown = np.asarray(sheet)
-    cell = 2 * SIDE + 4
+    cell = 2 * 56 + 4  # of the longest side of the photographs
     assert shown.shape == (16 + 4 * cell, (len(trainer.baselines()) + 1) * cell, 3)
     for row, photograph in enumerate((0, 1, 2, 0)):  # noise of 15, 25 and 50, JPEG of quality 10
         original = shown[16 + row * cell :, -cell:][: 2 * 48 : 2, : 2 * 56 : 2]
